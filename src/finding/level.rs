@@ -1,0 +1,29 @@
+//! What happens when something is found.
+
+/// What a finding of one [`FindingKind`](super::FindingKind) does to the
+/// program. Every finding is recorded, whatever its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// Record it, say nothing.
+    Allow,
+    /// Print the report on standard error, once, and go on.
+    Warn,
+    /// Panic with the report, in the thread that is about to block, before it
+    /// blocks.
+    Deny,
+}
+
+impl Level {
+    pub(crate) const ALL: [Self; 3] = [Self::Allow, Self::Warn, Self::Deny];
+
+    /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What is known of one lock, and how it can be taken.
+
+use std::{fmt, sync::Arc};
+
+use super::Site;
+
+/// How a lock is acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Mode {
+    /// Alone: `lock`, `write`, running an initializer.
+    Exclusive = 0,
+    /// With other readers, behind a queued writer: `read`.
+    Shared = 1,
+    /// With other readers, past a queued writer: `read_recursive`.
+    RecursiveShared = 2,
+}
+
+impl Mode {
+    /// How the lock is held after an acquisition in this mode: a recursive
+    /// reader holds it as any reader does.
+    pub(crate) const fn once_held(self) -> Self {
+        match self {
+            Self::RecursiveShared => Self::Shared,
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+            Self::RecursiveShared => "recursive shared",
+        })
+    }
+}
+
+/// What a lock is made of: `Mutex` and the type it guards. One static per
+/// wrapper type, so that an acquisition carries a single pointer.
+pub(crate) struct LockKind {
+    pub(crate) wrapper: &'static str,
+    /// [`std::any::type_name`] of the guarded type; `None` where there is none.
+    pub(crate) guards: Option<fn() -> &'static str>,
+}
+
+impl fmt::Debug for LockKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.type_name())
+    }
+}
+
+impl LockKind {
+    /// Whether holding it means to run its initializer.
+    pub(crate) fn is_initializer(&self) -> bool {
+        matches!(self.wrapper, "Once" | "OnceLock" | "LazyLock")
+    }
+
+    pub(crate) fn type_name(&self) -> String {
+        match self.guards {
+            Some(guards) => format!("{}<{}>", self.wrapper, without_paths(guards())),
+            None => self.wrapper.to_owned(),
+        }
+    }
+}
+
+/// `alloc::vec::Vec<bank::Entry>` → `Vec<Entry>`.
+fn without_paths(type_name: &str) -> String {
+    let mut short = String::with_capacity(type_name.len());
+    let mut path_start = 0;
+    let mut rest = type_name;
+    while let Some(character) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("::") {
+            // `<T as Trait>::Output` and `{{closure}}` keep what they name.
+            if !short.ends_with(['>', '}']) && !after.starts_with('{') {
+                short.truncate(path_start);
+            } else {
+                short.push_str("::");
+            }
+            rest = after;
+            continue;
+        }
+        if !(character.is_alphanumeric() || character == '_') {
+            path_start = short.len() + character.len_utf8();
+        }
+        short.push(character);
+        rest = &rest[character.len_utf8()..];
+    }
+    short
+}
+
+/// One lock of the program.
+#[derive(Clone, Debug)]
+pub struct LockInfo {
+    pub(crate) id: u64,
+    pub(crate) kind: &'static LockKind,
+    pub(crate) created_at: Site,
+    pub(crate) seen_at: Site,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl LockInfo {
+    /// The number of this lock: given at its first acquisition, never used
+    /// again in this process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name given with [`lockdep::name`](crate::name), if any.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The type without its paths: `Mutex<Vec<Entry>>`.
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        self.kind.type_name()
+    }
+
+    /// Where the lock was made: the call of its constructor. Inside the
+    /// standard library where that made the call (`.map(Mutex::new)`).
+    #[must_use]
+    pub fn created_at(&self) -> &Site {
+        &self.created_at
+    }
+}
+
+impl PartialEq for LockInfo {
+    /// The same lock.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for LockInfo {}
+
+#[cfg(test)]
+mod tests {
+    use super::without_paths;
+
+    #[test]
+    fn paths_are_cut_at_every_depth() {
+        for (long, short) in [
+            ("u64", "u64"),
+            ("alloc::vec::Vec<bank::Entry>", "Vec<Entry>"),
+            ("(std::string::String, &dyn core::fmt::Debug)", "(String, &dyn Debug)"),
+            ("[core::option::Option<a::b::C>; 3]", "[Option<C>; 3]"),
+            ("<a::B as c::D>::Output", "<B as D>::Output"),
+            ("a::main::{{closure}}", "main::{{closure}}"),
+            ("()", "()"),
+        ] {
+            assert_eq!(without_paths(long), short);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The ground floor: what a finding is made of, as plain data.
+//!
+//! Owns the types that travel up to hooks and tests and sideways to the
+//! renderers. Knows nothing of how a finding is detected, kept or drawn, and
+//! takes no lock.
+
+mod edge;
+mod kind;
+mod level;
+mod lock;
+mod order_graph;
+mod site;
+mod snapshot;
+mod stack;
+mod thread;
+
+use std::sync::Arc;
+
+pub use edge::Edge;
+pub use kind::FindingKind;
+pub use level::Level;
+pub(crate) use lock::LockKind;
+pub use lock::{LockInfo, Mode};
+pub use order_graph::OrderGraph;
+pub use site::Site;
+pub(crate) use snapshot::{HeldLock, ThreadSnapshot, Waiting};
+pub use stack::Stack;
+pub use thread::ThreadInfo;
+
+/// One thing the validator has to say: a cycle in the lock order, a lock
+/// acquired twice, a wait with a lock held.
+///
+/// [`Display`](std::fmt::Display) is the report, without colour. Cloning is
+/// cheap: the parts are shared.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub(crate) kind: FindingKind,
+    pub(crate) level: Level,
+    pub(crate) cycle: Arc<[Edge]>,
+    pub(crate) count: u64,
+    pub(crate) writer: Option<Writer>,
+}
+
+/// Who made a cycle of readers dangerous, by writing one of its locks.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    pub(crate) lock: LockInfo,
+    pub(crate) thread: ThreadInfo,
+    pub(crate) site: Site,
+}
+
+impl Finding {
+    pub(crate) fn new(
+        kind: FindingKind,
+        level: Level,
+        cycle: Vec<Edge>,
+        writer: Option<Writer>,
+    ) -> Self {
+        Self { kind, level, cycle: cycle.into(), count: 1, writer }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn kind(&self) -> FindingKind {
+        self.kind
+    }
+
+    /// The [`Level`] in force when it was found.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The edges of the cycle, one per lock in it, in its order: the lock that
+    /// `cycle()[i]` wants is the one that `cycle()[i + 1]` holds, and the last
+    /// wants what the first holds. The first edge is the acquisition that was
+    /// about to happen when the finding was made; only where a cycle of readers
+    /// became dangerous through a first `write`, all its edges are from before.
+    ///
+    /// A finding about one lock ([`FindingKind::SelfDeadlock`],
+    /// [`FindingKind::RecursiveRead`]) has one edge, from the lock to itself.
+    /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
+    /// wait, each wanting the mutex that the wait gives back.
+    #[must_use]
+    pub fn cycle(&self) -> &[Edge] {
+        &self.cycle
+    }
+
+    /// How often it happened so far, this one included.
+    ///
+    /// Not every repetition is seen: at [`Level::Allow`] a known path is not
+    /// looked at again.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}

@@ -1,0 +1,34 @@
+//! The lock order, as a snapshot.
+
+use std::fmt;
+
+use petgraph::stable_graph::StableDiGraph;
+
+use super::{Edge, LockInfo};
+
+/// The lock order seen so far: an edge from each lock to those that were
+/// acquired while it was held. A snapshot: it does not change any more.
+///
+/// Only locks that were nested with others or [named](crate::name) are in it,
+/// and only while they live.
+#[derive(Clone)]
+pub struct OrderGraph {
+    pub(crate) graph: StableDiGraph<LockInfo, Edge>,
+}
+
+impl OrderGraph {
+    /// The graph itself, for petgraph's algorithms.
+    #[must_use]
+    pub fn as_petgraph(&self) -> &StableDiGraph<LockInfo, Edge> {
+        &self.graph
+    }
+}
+
+impl fmt::Debug for OrderGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrderGraph")
+            .field("locks", &self.graph.node_count())
+            .field("edges", &self.graph.edge_count())
+            .finish()
+    }
+}

@@ -1,0 +1,51 @@
+//! A call stack as raw addresses.
+
+use std::{ffi::c_void, sync::Arc};
+
+/// How many frames a stack keeps at most.
+const MAX_FRAMES: usize = 32;
+
+/// A call stack: raw addresses, innermost first, at most 32. Symbols are looked
+/// up when a report is drawn. Empty if none was captured (`LOCKDEP_BACKTRACE=0`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stack {
+    /// Thin, as every edge has one.
+    frames: Option<Arc<Box<[usize]>>>,
+}
+
+impl Stack {
+    /// Walks the stack of the calling thread, without looking up any symbol.
+    ///
+    /// Inlined into its caller so as not to waste a frame.
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "the frame of a capture helper is noise in every report"
+    )]
+    pub(crate) fn capture() -> Self {
+        let mut frames = [0; MAX_FRAMES];
+        let mut depth = 0;
+        backtrace::trace(|frame| {
+            frames[depth] = frame.ip() as usize;
+            depth += 1;
+            depth < MAX_FRAMES
+        });
+        Self { frames: Some(Arc::new(frames[..depth].into())) }
+    }
+
+    /// The return addresses, innermost first.
+    pub fn addresses(&self) -> impl Iterator<Item = *mut c_void> + '_ {
+        self.frames.iter().flat_map(|frames| frames.iter()).map(|&ip| ip as *mut c_void)
+    }
+
+    /// Whether no stack was captured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.as_ref().is_none_or(|frames| frames.is_empty())
+    }
+
+    /// Whether somebody else shares this stack.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| Arc::strong_count(frames) > 1)
+    }
+}

@@ -1,0 +1,198 @@
+//! A lock validator: swap an import, run the tests you already have, and it names
+//! the deadlock that has not happened yet.
+//!
+//! ```
+//! use lockdep::sync::{Arc, Mutex}; // was: use std::sync::{Arc, Mutex};
+//!
+//! let accounts = Arc::new(Mutex::new(vec![100, 200]));
+//! accounts.lock().unwrap()[0] -= 10;
+//! ```
+//!
+//! Every blocking acquisition is judged *before* it blocks, against the order in
+//! which all threads took locks so far. The first one that closes a cycle in that
+//! order panics with a [report](Finding) that shows both orders, the threads that
+//! took them, and every place in the source, although nothing has hung.
+//!
+//! # The switch
+//!
+//! [`sync`] is checked in builds with debug assertions, and with the feature
+//! `enforce` in all. Otherwise it *is* `std::sync`, a re-export: the same types at
+//! no cost. [`ENABLED`] says which it is. The rest of this crate's functions are
+//! there in both, and find nothing in a build that is not checked.
+//!
+//! # What is found
+//!
+//! | [`FindingKind`] | what it says | default |
+//! |---|---|---|
+//! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order | deny |
+//! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread already holds the lock in a mode that blocks it | deny |
+//! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread already holds a read guard of the lock it reads | deny |
+//! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait on a condition variable while another lock is held | warn |
+//!
+//! At [`Level::Deny`] the thread that is about to block panics instead, which leaves
+//! that lock untouched and poisons nothing; at [`Level::Warn`] the report is printed
+//! once; at [`Level::Allow`] it is only recorded, in [`findings`].
+//!
+//! # The environment
+//!
+//! It wins over the program. What it cannot read it names on standard error, once,
+//! and ignores.
+//!
+//! | variable | values |
+//! |---|---|
+//! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
+//! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
+//! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
+//!
+//! # What it costs
+//!
+//! With nothing held: a push and a pop on a thread-local array. With locks held: one
+//! more look in a thread-local table, if that path was taken before. A path that is
+//! new to all threads takes a lock of ours once, and a backtrace.
+#![cfg_attr(
+    not(any(debug_assertions, feature = "enforce")),
+    allow(dead_code, reason = "nothing feeds the validator in a build that is not checked")
+)]
+
+mod finding;
+mod ledger;
+mod named;
+mod render;
+#[cfg(any(debug_assertions, feature = "enforce"))]
+pub mod sync;
+mod tracked;
+mod validator;
+
+#[cfg(not(any(debug_assertions, feature = "enforce")))]
+#[doc(no_inline)]
+pub use std::sync;
+
+pub use self::{
+    finding::{
+        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, ThreadInfo,
+    },
+    named::Lock,
+};
+
+/// Which side of the [switch](crate#the-switch) this build is on: whether
+/// [`sync`] is checked.
+pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
+
+/// All findings so far, oldest first: one per cycle, however often it repeats.
+///
+/// At most 4096 are kept; the program goes on, and the rest is lost.
+///
+/// ```
+/// use lockdep::{FindingKind, Level, sync::Mutex};
+///
+/// lockdep::set_level(FindingKind::Inversion, Level::Allow);
+/// let (a, b) = (Mutex::new(()), Mutex::new(()));
+/// drop((a.lock().unwrap(), b.lock().unwrap()));
+/// drop((b.lock().unwrap(), a.lock().unwrap()));
+///
+/// let findings = lockdep::findings();
+/// assert_eq!(findings.len(), usize::from(lockdep::ENABLED));
+/// ```
+#[must_use]
+pub fn findings() -> Vec<Finding> {
+    ledger::findings()
+}
+
+/// The same as [`findings`], and forgets them: what is found again is new again.
+#[must_use = "`reset` forgets the findings without giving them"]
+pub fn take_findings() -> Vec<Finding> {
+    ledger::take_findings()
+}
+
+/// Sets what a kind of finding does, from now on. `LOCKDEP` in the environment wins
+/// over it.
+///
+/// ```
+/// lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Warn);
+/// ```
+pub fn set_level(kind: FindingKind, level: Level) {
+    ledger::set_level(kind, level);
+    validator::rejudge();
+}
+
+/// Calls a hook for every new finding, of any level, before it is printed or thrown;
+/// not again when it repeats.
+///
+/// The hook runs in the thread that made the finding, with no lock of ours held, so
+/// that it may take locks, log, or call this crate; locks that it takes are not
+/// checked. If it panics, the panic ends there.
+///
+/// ```
+/// lockdep::on_finding(|finding| eprintln!("{}", finding.to_string()));
+/// ```
+pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
+    ledger::on_finding(hook);
+}
+
+/// Gives a lock a name for reports, in place of what the source calls it.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let shards: Vec<_> = (0..4).map(Mutex::new).collect();
+/// for (number, shard) in shards.iter().enumerate() {
+///     lockdep::name(shard, format!("shard {number}"));
+/// }
+/// ```
+pub fn name<L: Lock + ?Sized>(lock: &L, name: impl AsRef<str>) {
+    named::set_name(lock, name.as_ref());
+}
+
+/// Runs a closure whose acquisitions are no findings.
+///
+/// They add nothing to the lock order. A lock acquired in here is held all the same:
+/// if its guard leaves the closure, later acquisitions are ordered after it.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let (a, b) = (Mutex::new(1), Mutex::new(2));
+/// let first = b.lock().unwrap();
+/// let sum = lockdep::allow(|| *a.lock().unwrap() + *first);
+/// assert_eq!(sum, 3);
+/// ```
+pub fn allow<R>(body: impl FnOnce() -> R) -> R {
+    validator::allow(body)
+}
+
+/// The lock order seen so far, as a snapshot.
+///
+/// ```
+/// println!("{}", lockdep::order_graph().to_dot());
+/// ```
+#[must_use]
+pub fn order_graph() -> OrderGraph {
+    validator::order_graph()
+}
+
+/// Every thread that holds or waits for a lock: which ones, in which mode, since
+/// which line. A glance: the threads run on meanwhile.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let accounts = Mutex::new(vec![1, 2]);
+/// let _guard = accounts.lock().unwrap();
+/// print!("{}", lockdep::held());
+/// // thread `main`
+/// //     holds      `accounts` (exclusive)  since src/main.rs:3:23
+/// ```
+#[must_use]
+pub fn held() -> String {
+    if ENABLED {
+        render::held(&validator::snapshot())
+    } else {
+        "locks are not checked in this build\n".to_owned()
+    }
+}
+
+/// Forgets the lock order and all findings, for a test that starts from nothing.
+/// Levels, hooks, names and what is held right now stay.
+///
+/// It is the whole process that forgets: tests that run beside this one as well.
+pub fn reset() {
+    validator::reset();
+    ledger::reset();
+}

@@ -1,0 +1,115 @@
+//! A raw call stack as text, with our own frames and the runtime's cut off.
+
+use std::{fmt::Write, path::Path};
+
+use crate::finding::Stack;
+
+/// One line of a call stack. Several belong to one address where the compiler
+/// inlined.
+struct Frame {
+    function: String,
+    site: Option<String>,
+}
+
+/// The stack, innermost frame first, numbered. Empty if none was captured.
+pub(super) fn backtrace(stack: &Stack) -> String {
+    let mut text = String::new();
+    for (number, frame) in trimmed(&symbolize(stack)).iter().enumerate() {
+        let _ = writeln!(text, "{number:>4}: {}", frame.function);
+        if let Some(site) = &frame.site {
+            let _ = writeln!(text, "             at {site}");
+        }
+    }
+    text
+}
+
+fn symbolize(stack: &Stack) -> Vec<Frame> {
+    let here = std::env::current_dir().ok();
+    let mut frames = Vec::new();
+    for address in stack.addresses() {
+        let known = frames.len();
+        backtrace::resolve(address, |symbol| {
+            let function =
+                symbol.name().map_or_else(|| "<unknown>".into(), |name| format!("{name:#}"));
+            let site = symbol.filename().zip(symbol.lineno()).map(|(file, line)| {
+                let file =
+                    here.as_ref().and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
+                site(file, line, symbol.colno())
+            });
+            frames.push(Frame { function, site });
+        });
+        if frames.len() == known {
+            frames.push(Frame { function: format!("{address:p}"), site: None });
+        }
+    }
+    frames
+}
+
+fn site(file: &Path, line: u32, column: Option<u32>) -> String {
+    match column {
+        Some(column) => format!("{}:{line}:{column}", file.display()),
+        None => format!("{}:{line}", file.display()),
+    }
+}
+
+/// The frames between the call into this crate and the runtime that started the
+/// thread.
+fn trimmed(frames: &[Frame]) -> &[Frame] {
+    let is_ours = |frame: &Frame| {
+        let function = frame.function.trim_start_matches('<');
+        function.starts_with("lockdep::") || function.starts_with("backtrace::")
+    };
+    // Only the innermost run of ours: an initializer that runs inside a
+    // `LazyLock` of ours has its callers further out.
+    let first = frames.iter().position(is_ours).unwrap_or(0);
+    let start = first + frames[first..].iter().take_while(|frame| is_ours(frame)).count();
+    let is_runtime = |frame: &Frame| frame.function.contains("__rust_begin_short_backtrace");
+    let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
+    let frames = &frames[start..end];
+    // What calls a thread's closure, a test or `main` is no news either.
+    let user =
+        frames.iter().rposition(|frame| !frame.function.starts_with("core::ops::function::"));
+    &frames[..user.map_or(frames.len(), |last| last + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(functions: &[&str]) -> Vec<String> {
+        let frames: Vec<_> = functions
+            .iter()
+            .map(|&function| Frame { function: function.into(), site: None })
+            .collect();
+        trimmed(&frames).iter().map(|frame| frame.function.clone()).collect()
+    }
+
+    #[test]
+    fn our_frames_and_the_runtimes_are_cut() {
+        let frames = [
+            "backtrace::trace",
+            "lockdep::validator::judge",
+            "<lockdep::sync::mutex::Mutex<T>>::lock",
+            "bank::settle",
+            "<lockdep::sync::lazy_lock::LazyLock<T>>::force",
+            "bank::main::{{closure}}",
+            "core::ops::function::FnOnce::call_once",
+            "std::sys::backtrace::__rust_begin_short_backtrace",
+            "std::thread::spawn",
+        ];
+        assert_eq!(
+            shown(&frames),
+            [
+                "bank::settle",
+                "<lockdep::sync::lazy_lock::LazyLock<T>>::force",
+                "bank::main::{{closure}}"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stack_without_known_ends_is_shown_whole() {
+        assert_eq!(shown(&["a", "b"]), ["a", "b"]);
+        assert_eq!(shown(&[]), [""; 0]);
+    }
+}

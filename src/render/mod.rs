@@ -1,0 +1,49 @@
+//! Turns what was found into text. Data in, text out: nothing here takes a lock
+//! of ours, and all of it runs while none is held, since it reads files and
+//! looks up symbols.
+
+mod backtrace;
+mod dot;
+mod held;
+mod names;
+mod report;
+mod source;
+
+use std::{
+    fmt,
+    io::{IsTerminal, stderr},
+};
+
+pub(crate) use held::held;
+
+use crate::finding::Finding;
+
+impl Finding {
+    /// The report: what was seen, where, by which threads, and what would have
+    /// to happen for it to hang. With ANSI colours if `color`.
+    ///
+    /// Reads the sources it shows and looks up the symbols of the backtraces,
+    /// which takes milliseconds.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        report::report(self, color)
+    }
+}
+
+impl fmt::Display for Finding {
+    /// The report without colours: [`render(false)`](Self::render).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// Whether reports on standard error should be coloured.
+pub(crate) fn stderr_wants_color() -> bool {
+    if anstyle_query::clicolor_force() {
+        return true;
+    }
+    !anstyle_query::no_color()
+        && anstyle_query::clicolor() != Some(false)
+        && stderr().is_terminal()
+        && anstyle_query::term_supports_ansi_color()
+}

@@ -1,0 +1,73 @@
+//! What a report calls each lock.
+
+use std::collections::HashMap;
+
+use super::source::Sources;
+use crate::finding::{LockInfo, Site};
+
+/// The names of the locks in one report.
+///
+/// A lock is called what [`lockdep::name`](crate::name) called it, or what the
+/// source calls it where it was first seen, or by its type. Where the source
+/// uses one text for two locks (`from` and `to` of a transfer, seen both ways),
+/// every mention says which lock it means: `` `from.balance` (#4) ``.
+#[derive(Default)]
+pub(super) struct Names {
+    names: HashMap<u64, String>,
+    /// By lock and site, where one text stands for two locks.
+    local: HashMap<(u64, Site), String>,
+    ambiguous: bool,
+}
+
+impl Names {
+    /// Names for locks, and for the places at which they are mentioned.
+    pub(super) fn new<'a>(
+        sources: &mut Sources,
+        locks: impl IntoIterator<Item = &'a LockInfo>,
+        mentions: impl IntoIterator<Item = (&'a LockInfo, &'a Site)>,
+    ) -> Self {
+        let mut names = Self::default();
+        let mut owner = HashMap::new();
+        for lock in locks {
+            let name = match &lock.name {
+                Some(name) => name.to_string(),
+                None => sources.receiver(&lock.seen_at).unwrap_or_else(|| lock.type_name()),
+            };
+            names.ambiguous |= *owner.entry(name.clone()).or_insert(lock.id) != lock.id;
+            names.names.insert(lock.id, name);
+        }
+        for (lock, site) in mentions {
+            if lock.name.is_some() {
+                continue;
+            }
+            if let Some(name) = sources.receiver(site) {
+                names.ambiguous |= owner.get(&name).is_some_and(|&owner| owner != lock.id);
+                names.local.insert((lock.id, site.clone()), name);
+            }
+        }
+        names
+    }
+
+    /// The lock in a sentence: `` `bank.accounts` ``.
+    pub(super) fn of(&self, lock: &LockInfo) -> String {
+        self.mention(lock, self.names.get(&lock.id))
+    }
+
+    /// The lock at a place that mentions it.
+    pub(super) fn at(&self, lock: &LockInfo, site: &Site) -> String {
+        let local = self.local.get(&(lock.id, site.clone())).filter(|_| self.ambiguous);
+        self.mention(lock, local.or_else(|| self.names.get(&lock.id)))
+    }
+
+    fn mention(&self, lock: &LockInfo, name: Option<&String>) -> String {
+        let type_name;
+        let name = match name {
+            Some(name) => name,
+            None => {
+                type_name = lock.type_name();
+                &type_name
+            }
+        };
+        if self.ambiguous { format!("`{name}` (#{})", lock.id) } else { format!("`{name}`") }
+    }
+}

@@ -1,0 +1,194 @@
+//! The program's own source, if it is still there: excerpts, and the names that
+//! it gives to its locks.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use crate::finding::Site;
+
+/// The source files that one report looks into.
+#[derive(Default)]
+pub(super) struct Sources {
+    files: HashMap<String, Option<String>>,
+}
+
+impl Sources {
+    /// The text of the file that a site is in.
+    pub(super) fn text(&mut self, site: &Site) -> Option<&str> {
+        self.files.entry(site.file().to_owned()).or_insert_with(|| read(site.file())).as_deref()
+    }
+
+    /// The text of a file that has been looked into before.
+    pub(super) fn known(&self, file: &str) -> Option<&str> {
+        self.files.get(file)?.as_deref()
+    }
+
+    /// What the source calls the lock that is acquired at a site. Nothing for a
+    /// wait, whose receiver is the condition variable.
+    pub(super) fn receiver(&mut self, site: &Site) -> Option<String> {
+        let text = self.text(site)?;
+        let offset = offset(text, site)?;
+        if text[offset..].starts_with("wait") { None } else { receiver(text, offset) }
+    }
+}
+
+/// Reads a source file by the path that the compiler was given: as it stands,
+/// or below a folder above the current one, as paths are relative to the
+/// workspace's root while `cargo test` runs in the package's.
+fn read(file: &str) -> Option<String> {
+    let from_here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    from_here
+        .ancestors()
+        .map(|folder| folder.join(file))
+        .chain([Path::new(file).to_owned()])
+        .find_map(|path| std::fs::read_to_string(path).ok())
+}
+
+/// Whether a file belongs to the standard library: then it is where some
+/// `.map(Mutex::new)` called the constructor, and tells nobody anything.
+pub(super) fn is_of_the_toolchain(file: &str) -> bool {
+    file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/")
+}
+
+/// The byte at which a site starts, if the text still has such a place.
+pub(super) fn offset(text: &str, site: &Site) -> Option<usize> {
+    let line_start = match site.line() {
+        0 => return None,
+        1 => 0,
+        line => text.match_indices('\n').nth(line as usize - 2)?.0 + 1,
+    };
+    let line = text[line_start..].split('\n').next()?;
+    let column = site.column().checked_sub(1)? as usize;
+    let (in_line, _) = line.char_indices().nth(column)?;
+    Some(line_start + in_line)
+}
+
+/// The length of the identifier that starts at `offset`: what the caret
+/// underlines. 1 if there is none.
+pub(super) fn identifier(text: &str, offset: usize) -> usize {
+    text[offset..].find(|c: char| !is_identifier(c)).unwrap_or(text.len() - offset).max(1)
+}
+
+fn is_identifier(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// The expression whose method is called at `offset`, on one line:
+/// `bank.accounts` in `bank.accounts.lock()`, also if the chain is broken over
+/// several lines. For a plain call, its first argument: `a` in `Mutex::lock(&a)`;
+/// for a `Deref`, the place itself: `CONFIG` in `*CONFIG`.
+///
+/// This reads tokens, not the grammar: where it is not sure, it says nothing.
+fn receiver(text: &str, offset: usize) -> Option<String> {
+    let before = text[..offset].trim_end();
+    let expression = if let Some(before) = before.strip_suffix('.') {
+        &before[start_of_postfix_expression(before)?..]
+    } else {
+        let here = text[offset..].trim_start_matches(['*', '&']);
+        let path = leading_path(here);
+        match here[path.len()..].strip_prefix('(') {
+            Some(arguments) => leading_path(arguments.trim_start().trim_start_matches('&')),
+            None => path,
+        }
+    };
+    let name = on_one_line(expression.trim());
+    (!name.is_empty() && name.chars().count() <= 60).then_some(name)
+}
+
+/// `a::b.c` of `a::b.c + 1`.
+fn leading_path(text: &str) -> &str {
+    let end = text.find(|c: char| !is_identifier(c) && c != ':' && c != '.').unwrap_or(text.len());
+    text[..end].trim_end_matches(['.', ':'])
+}
+
+/// Where the postfix expression that ends the text starts:
+/// `foo(self.map[&key]?.entry(a, b).0` → `self.map[&key]?.entry(a, b).0`.
+fn start_of_postfix_expression(text: &str) -> Option<usize> {
+    let mut rest = text.trim_end();
+    loop {
+        rest = rest.trim_end_matches('?').trim_end();
+        // A call's arguments or an index, any number of them.
+        let mut bracketed = false;
+        while rest.ends_with([')', ']']) {
+            rest = before_brackets(rest)?;
+            bracketed = true;
+        }
+        let head = rest.trim_end_matches(is_identifier);
+        if head.len() == rest.len() {
+            // `(expression).lock()`; a macro, a generic call or an operator ends
+            // what we can read.
+            let readable = bracketed && !rest.ends_with(['!', '>']);
+            return readable.then_some(rest.len());
+        }
+        let joined = head.trim_end();
+        match joined.strip_suffix('.').or_else(|| joined.strip_suffix("::")) {
+            Some(before) if !before.ends_with('.') => rest = before.trim_end(),
+            _ => return Some(head.len()),
+        }
+    }
+}
+
+/// The text before the bracket that the last one closes.
+fn before_brackets(text: &str) -> Option<&str> {
+    let mut depth = 0_usize;
+    for (at, character) in text.char_indices().rev() {
+        match character {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(&text[..at]);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A chain of calls, without the line breaks in it.
+fn on_one_line(expression: &str) -> String {
+    expression.lines().map(str::trim).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the lock is called whose method stands at the `^`.
+    fn name(marked: &str) -> Option<String> {
+        let offset = marked.find('^').expect("a mark");
+        receiver(&marked.replace('^', ""), offset)
+    }
+
+    #[test]
+    fn the_source_names_the_lock() {
+        for (source, expected) in [
+            ("let a = bank.accounts.^lock().unwrap();", "bank.accounts"),
+            ("accounts.^lock()", "accounts"),
+            ("*self.0.^lock().unwrap() += 1", "self.0"),
+            ("foo(&self.map[&key].^read())", "self.map[&key]"),
+            ("shard(hash(key)).inner.^write()", "shard(hash(key)).inner"),
+            ("crate::STATE.^lock()", "crate::STATE"),
+            ("if let Some(x) = self.find(id)?.^lock()", "self.find(id)?"),
+            ("self\n        .bank\n        .accounts\n        .^lock()", "self.bank.accounts"),
+            ("(*pair).0.^lock()", "(*pair).0"),
+            ("for x in 0..locks[i].^lock()", "locks[i]"),
+            ("^Mutex::lock(&a)", "a"),
+            ("^LazyLock::force(&CONFIG)", "CONFIG"),
+            ("let x = ^CONFIG.port;", "CONFIG.port"),
+            ("let x = ^*CONFIG + 1;", "CONFIG"),
+        ] {
+            assert_eq!(name(source).as_deref(), Some(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn where_the_source_is_not_clear_it_says_nothing() {
+        for source in ["vec![a].^lock()", "get::<T>().^lock()", ".^lock()", "\").^lock()", "^"] {
+            assert_eq!(name(source), None, "{source}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! [`Condvar`].
+
+use std::{
+    fmt,
+    sync::{self, LockResult, PoisonError, WaitTimeoutResult},
+    time::{Duration, Instant},
+};
+
+use super::{Mutex, MutexGuard};
+/// [`std::sync::Condvar`], checked: a wait gives its mutex back and acquires it
+/// again, which is judged before the wait begins.
+#[derive(Default)]
+pub struct Condvar {
+    inner: sync::Condvar,
+}
+
+impl Condvar {
+    /// As [`std::sync::Condvar::new`].
+    #[must_use]
+    #[inline]
+    pub const fn new() -> Self {
+        Self { inner: sync::Condvar::new() }
+    }
+
+    /// As [`std::sync::Condvar::wait`].
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned when it is taken again.
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny), or if
+    /// one condition variable is used with two mutexes (as std).
+    #[track_caller]
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        let (mutex, held, inner) = guard.into_parts();
+        let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        mutex.guard(acquiring, acquiring.notified(|| self.inner.wait(inner)))
+    }
+
+    /// As [`std::sync::Condvar::wait_while`].
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned when it is taken again.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_while<'a, T, F>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: F,
+    ) -> LockResult<MutexGuard<'a, T>>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        while condition(&mut guard) {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    /// As [`std::sync::Condvar::wait_timeout_ms`].
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned when it is taken again.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    #[deprecated(note = "replaced by `std::sync::Condvar::wait_timeout`")]
+    pub fn wait_timeout_ms<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        ms: u32,
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
+        let in_time = |(guard, result): (_, WaitTimeoutResult)| (guard, !result.timed_out());
+        self.wait_timeout(guard, Duration::from_millis(ms.into()))
+            .map(in_time)
+            .map_err(|poisoned| PoisonError::new(in_time(poisoned.into_inner())))
+    }
+
+    /// As [`std::sync::Condvar::wait_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned when it is taken again.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        dur: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        let (mutex, held, inner) = guard.into_parts();
+        let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        let (inner, result) = match acquiring.notified(|| self.inner.wait_timeout(inner, dur)) {
+            Ok((inner, result)) => (Ok(inner), result),
+            Err(poisoned) => {
+                let (inner, result) = poisoned.into_inner();
+                (Err(PoisonError::new(inner)), result)
+            }
+        };
+        match mutex.guard(acquiring, inner) {
+            Ok(guard) => Ok((guard, result)),
+            Err(poisoned) => Err(PoisonError::new((poisoned.into_inner(), result))),
+        }
+    }
+
+    /// As [`std::sync::Condvar::wait_timeout_while`].
+    ///
+    /// # Errors
+    ///
+    /// If the mutex is poisoned when it is taken again.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_timeout_while<'a, T, F>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        dur: Duration,
+        mut condition: F,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        let start = Instant::now();
+        loop {
+            if !condition(&mut guard) {
+                return Ok((guard, timeout_result(false)));
+            }
+            let Some(left) = dur.checked_sub(start.elapsed()) else {
+                return Ok((guard, timeout_result(true)));
+            };
+            guard = self.wait_timeout(guard, left)?.0;
+        }
+    }
+
+    /// As [`std::sync::Condvar::notify_one`].
+    #[inline]
+    pub fn notify_one(&self) {
+        self.inner.notify_one();
+    }
+
+    /// As [`std::sync::Condvar::notify_all`].
+    #[inline]
+    pub fn notify_all(&self) {
+        self.inner.notify_all();
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// Std makes these only in a wait of its own. This one waits for nobody.
+fn timeout_result(timed_out: bool) -> WaitTimeoutResult {
+    let nobody = sync::Mutex::new(());
+    let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
+    match sync::Condvar::new().wait_timeout_while(guard, Duration::ZERO, |()| timed_out) {
+        Ok((_, result)) => result,
+        Err(poisoned) => poisoned.into_inner().1,
+    }
+}

@@ -1,0 +1,144 @@
+//! [`LazyLock`].
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    panic::{RefUnwindSafe, UnwindSafe},
+    sync,
+};
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::Tracked,
+};
+
+/// [`std::sync::LazyLock`], checked: who runs the initializer holds it, who comes
+/// meanwhile waits for it. Reading an initialized value is no acquisition.
+///
+/// Made of std's [`OnceLock`](sync::OnceLock) and the initializer: std's `LazyLock`
+/// does not say when it starts to run it.
+pub struct LazyLock<T, F = fn() -> T> {
+    tracked: Tracked,
+    value: sync::OnceLock<T>,
+    /// Taken by whoever runs it. None without a value: it has panicked.
+    init: sync::Mutex<Option<F>>,
+}
+
+impl<T, F: FnOnce() -> T> LazyLock<T, F> {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "LazyLock", guards: Some(std::any::type_name::<T>) };
+
+    /// As [`std::sync::LazyLock::new`]. The caller's place in the source is where it
+    /// is said to have been made.
+    #[track_caller]
+    #[inline]
+    pub const fn new(f: F) -> Self {
+        Self {
+            tracked: Tracked::new(),
+            value: sync::OnceLock::new(),
+            init: sync::Mutex::new(Some(f)),
+        }
+    }
+
+    /// As [`std::sync::LazyLock::force`].
+    ///
+    /// # Panics
+    ///
+    /// As std's if the initializer panics or has panicked, and if waiting for it
+    /// here is a finding at [`Level::Deny`](crate::Level::Deny): within itself, for
+    /// one, where std would hang.
+    #[track_caller]
+    #[inline]
+    pub fn force(this: &Self) -> &T {
+        match this.value.get() {
+            Some(value) => value,
+            None => this.initialize(),
+        }
+    }
+
+    /// As [`std::sync::LazyLock::force_mut`].
+    ///
+    /// # Panics
+    ///
+    /// As [`force`](Self::force).
+    #[track_caller]
+    pub fn force_mut(this: &mut Self) -> &mut T {
+        Self::force(this);
+        this.value.get_mut().expect("it was just initialized")
+    }
+
+    #[cold]
+    #[track_caller]
+    fn initialize(&self) -> &T {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.value.get_or_init(|| {
+                let init = self.init.lock().ok().and_then(|mut init| init.take());
+                let Some(init) = init else {
+                    panic!("LazyLock instance has previously been poisoned")
+                };
+                let _held = acquiring.running();
+                init()
+            })
+        })
+    }
+}
+
+impl<T, F> LazyLock<T, F> {
+    /// As [`std::sync::LazyLock::get`]. Never a finding: it does not block.
+    #[inline]
+    pub fn get(this: &Self) -> Option<&T> {
+        this.value.get()
+    }
+
+    /// As [`std::sync::LazyLock::get_mut`].
+    #[inline]
+    pub fn get_mut(this: &mut Self) -> Option<&mut T> {
+        this.value.get_mut()
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl<T, F: FnOnce() -> T> Deref for LazyLock<T, F> {
+    type Target = T;
+
+    #[track_caller]
+    #[inline]
+    fn deref(&self) -> &T {
+        Self::force(self)
+    }
+}
+
+impl<T, F: FnOnce() -> T> DerefMut for LazyLock<T, F> {
+    #[track_caller]
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        Self::force_mut(self)
+    }
+}
+
+impl<T: Default> Default for LazyLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default)
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tuple = f.debug_tuple("LazyLock");
+        match self.value.get() {
+            Some(value) => tuple.field(value),
+            None => tuple.field(&format_args!("<uninit>")),
+        };
+        tuple.finish()
+    }
+}
+
+// As std's. The mutex around the initializer would allow more than in a build that
+// is not checked.
+impl<T: UnwindSafe, F: UnwindSafe> UnwindSafe for LazyLock<T, F> {}
+impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}

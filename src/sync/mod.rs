@@ -1,0 +1,24 @@
+//! [`std::sync`], checked: everything that it holds, under the same names.
+//!
+//! In a build without debug assertions and without the feature `enforce`, this
+//! module *is* `std::sync`.
+
+mod condvar;
+mod lazy_lock;
+mod mutex;
+mod once;
+mod once_lock;
+mod rwlock;
+
+pub use std::sync::*;
+
+#[allow(deprecated, reason = "std still has it")]
+pub use self::once::ONCE_INIT;
+pub use self::{
+    condvar::Condvar,
+    lazy_lock::LazyLock,
+    mutex::{Mutex, MutexGuard},
+    once::Once,
+    once_lock::OnceLock,
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};

@@ -1,0 +1,214 @@
+//! [`Mutex`] and its guard.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{self, LockResult, PoisonError, TryLockError, TryLockResult},
+};
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::{Acquiring, Held, Tracked},
+};
+
+/// [`std::sync::Mutex`], checked.
+///
+/// Everything that std's offers is here and behaves the same, but that
+/// [`lock`](Self::lock) panics where it would break the order of locks.
+pub struct Mutex<T: ?Sized> {
+    tracked: Tracked,
+    inner: sync::Mutex<T>,
+}
+
+/// The guard of a [`Mutex`]: [`std::sync::MutexGuard`].
+#[must_use = "if unused the Mutex will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct MutexGuard<'a, T: ?Sized> {
+    // Dropped in this order: no longer held, then unlocked.
+    held: Held<'a>,
+    inner: sync::MutexGuard<'a, T>,
+    lock: &'a Mutex<T>,
+}
+
+impl<T> Mutex<T> {
+    /// As [`std::sync::Mutex::new`]. The caller's place in the source is where the
+    /// lock is said to have been made.
+    #[track_caller]
+    #[inline]
+    pub const fn new(t: T) -> Self {
+        Self { tracked: Tracked::new(), inner: sync::Mutex::new(t) }
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    pub(super) const KIND: &'static LockKind =
+        &LockKind { wrapper: "Mutex", guards: Some(std::any::type_name::<T>) };
+
+    /// As [`std::sync::Mutex::lock`].
+    ///
+    /// # Errors
+    ///
+    /// If another thread panicked while it held the lock. A panic for a finding
+    /// does not count.
+    ///
+    /// # Panics
+    ///
+    /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny):
+    /// before the lock is taken, and without poisoning anything.
+    #[track_caller]
+    #[inline]
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let result = match self.inner.try_lock() {
+            Ok(inner) => Ok(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
+            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.lock()),
+        };
+        self.guard(acquiring, result)
+    }
+
+    /// As [`std::sync::Mutex::try_lock`]. Never a finding: it cannot block.
+    ///
+    /// # Errors
+    ///
+    /// If the lock is held, or poisoned.
+    #[track_caller]
+    #[inline]
+    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(self.guard(acquiring, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(self.guard(acquiring, Err(poisoned))?),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// As [`std::sync::Mutex::is_poisoned`].
+    #[inline]
+    pub fn is_poisoned(&self) -> bool {
+        self.inner.is_poisoned() && !self.tracked.is_forgiven()
+    }
+
+    /// As [`std::sync::Mutex::clear_poison`].
+    #[inline]
+    pub fn clear_poison(&self) {
+        self.inner.clear_poison();
+        self.tracked.clear_forgiven();
+    }
+
+    /// As [`std::sync::Mutex::into_inner`].
+    ///
+    /// # Errors
+    ///
+    /// If the lock is poisoned.
+    pub fn into_inner(self) -> LockResult<T>
+    where
+        T: Sized,
+    {
+        let Self { tracked, inner } = self;
+        if tracked.is_forgiven() {
+            inner.clear_poison();
+        }
+        inner.into_inner()
+    }
+
+    /// As [`std::sync::Mutex::get_mut`].
+    ///
+    /// # Errors
+    ///
+    /// If the lock is poisoned.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        if self.tracked.is_forgiven() {
+            self.clear_poison();
+        }
+        self.inner.get_mut()
+    }
+
+    /// The guard of a lock that the wrapped one has just given.
+    #[inline]
+    pub(super) fn guard<'a>(
+        &'a self,
+        acquiring: Acquiring<'a>,
+        result: LockResult<sync::MutexGuard<'a, T>>,
+    ) -> LockResult<MutexGuard<'a, T>> {
+        match self.without_forgiven_poison(result) {
+            Ok(inner) => Ok(MutexGuard { held: acquiring.acquired(), inner, lock: self }),
+            Err(poisoned) => {
+                let (held, inner) = (acquiring.acquired_poisoned(), poisoned.into_inner());
+                Err(PoisonError::new(MutexGuard { held, inner, lock: self }))
+            }
+        }
+    }
+
+    /// What the wrapped lock gave, cleared of poison that a panic of ours left.
+    #[inline]
+    pub(super) fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
+        result.or_else(|poisoned| {
+            if self.tracked.is_forgiven() {
+                self.clear_poison();
+                Ok(poisoned.into_inner())
+            } else {
+                Err(poisoned)
+            }
+        })
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    #[track_caller]
+    fn from(t: T) -> Self {
+        Self::new(t)
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// For a condition variable, which gives the lock back and takes it again.
+    pub(super) fn into_parts(self) -> (&'a Mutex<T>, Held<'a>, sync::MutexGuard<'a, T>) {
+        (self.lock, self.held, self.inner)
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

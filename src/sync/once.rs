@@ -1,0 +1,130 @@
+//! [`Once`].
+
+use std::{
+    fmt,
+    sync::{self, OnceState},
+};
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::Tracked,
+};
+
+/// [`std::sync::Once`], checked: who runs the initializer holds it, who comes
+/// meanwhile waits for it.
+pub struct Once {
+    tracked: Tracked,
+    inner: sync::Once,
+}
+
+/// A [`Once`] that did not run yet: [`std::sync::ONCE_INIT`].
+#[deprecated(note = "the `Once::new()` function is now preferred")]
+#[allow(clippy::declare_interior_mutable_const, reason = "as std's: to initialize statics with")]
+pub const ONCE_INIT: Once = Once::new();
+
+impl Once {
+    const KIND: &'static LockKind = &LockKind { wrapper: "Once", guards: None };
+
+    /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
+    /// said to have been made.
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    #[allow(clippy::new_without_default, reason = "std's has no default")]
+    pub const fn new() -> Self {
+        Self { tracked: Tracked::new(), inner: sync::Once::new() }
+    }
+
+    /// As [`std::sync::Once::call_once`].
+    ///
+    /// # Panics
+    ///
+    /// As std's if it is poisoned, and if waiting for it here is a finding at
+    /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one,
+    /// where std would hang.
+    #[track_caller]
+    #[inline]
+    pub fn call_once<F: FnOnce()>(&self, f: F) {
+        if self.inner.is_completed() {
+            return;
+        }
+        if self.tracked.is_forgiven() {
+            // Only a panic of ours has poisoned it.
+            return self.call_once_force(|_| f());
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.call_once(|| {
+                let _held = acquiring.running();
+                f();
+            });
+        });
+    }
+
+    /// As [`std::sync::Once::call_once_force`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    #[inline]
+    pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
+        if self.inner.is_completed() {
+            return;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.call_once_force(|state| {
+                let _held = acquiring.running();
+                f(state);
+            });
+        });
+    }
+
+    /// As [`std::sync::Once::is_completed`]. Never a finding: it does not block.
+    #[inline]
+    pub fn is_completed(&self) -> bool {
+        self.inner.is_completed()
+    }
+
+    /// As [`std::sync::Once::wait`].
+    ///
+    /// # Panics
+    ///
+    /// As [`call_once`](Self::call_once).
+    #[track_caller]
+    pub fn wait(&self) {
+        if self.inner.is_completed() {
+            return;
+        }
+        if self.tracked.is_forgiven() {
+            return self.wait_force();
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait());
+    }
+
+    /// As [`std::sync::Once::wait_force`].
+    ///
+    /// # Panics
+    ///
+    /// As [`call_once_force`](Self::call_once_force).
+    #[track_caller]
+    pub fn wait_force(&self) {
+        if self.inner.is_completed() {
+            return;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait_force());
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,151 @@
+//! [`OnceLock`].
+
+use std::{fmt, sync};
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::Tracked,
+};
+
+/// [`std::sync::OnceLock`], checked: who runs the initializer holds it, who comes
+/// meanwhile waits for it. Reading an initialized cell is no acquisition.
+pub struct OnceLock<T> {
+    tracked: Tracked,
+    inner: sync::OnceLock<T>,
+}
+
+impl<T> OnceLock<T> {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "OnceLock", guards: Some(std::any::type_name::<T>) };
+
+    /// As [`std::sync::OnceLock::new`]. The caller's place in the source is where
+    /// it is said to have been made.
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new() -> Self {
+        Self { tracked: Tracked::new(), inner: sync::OnceLock::new() }
+    }
+
+    /// As [`std::sync::OnceLock::get`]. Never a finding: it does not block.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        self.inner.get()
+    }
+
+    /// As [`std::sync::OnceLock::get_mut`].
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.inner.get_mut()
+    }
+
+    /// As [`std::sync::OnceLock::wait`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn wait(&self) -> &T {
+        if let Some(value) = self.inner.get() {
+            return value;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait())
+    }
+
+    /// As [`std::sync::OnceLock::set`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the value back if there is one already.
+    ///
+    /// # Panics
+    ///
+    /// It waits for an initializer that runs; if that is a finding at
+    /// [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    #[inline]
+    pub fn set(&self, value: T) -> Result<(), T> {
+        if self.inner.get().is_some() {
+            return Err(value);
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.set(value))
+    }
+
+    /// As [`std::sync::OnceLock::get_or_init`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting for another initializer here is a finding at
+    /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where
+    /// std would hang.
+    #[track_caller]
+    #[inline]
+    pub fn get_or_init<F>(&self, f: F) -> &T
+    where
+        F: FnOnce() -> T,
+    {
+        if let Some(value) = self.inner.get() {
+            return value;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.get_or_init(|| {
+                let _held = acquiring.running();
+                f()
+            })
+        })
+    }
+
+    /// As [`std::sync::OnceLock::into_inner`].
+    #[inline]
+    pub fn into_inner(self) -> Option<T> {
+        self.inner.into_inner()
+    }
+
+    /// As [`std::sync::OnceLock::take`].
+    #[inline]
+    pub fn take(&mut self) -> Option<T> {
+        self.inner.take()
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl<T> Default for OnceLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: Clone> Clone for OnceLock<T> {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        Self { tracked: Tracked::new(), inner: self.inner.clone() }
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    #[track_caller]
+    fn from(value: T) -> Self {
+        Self { tracked: Tracked::new(), inner: sync::OnceLock::from(value) }
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceLock<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl<T: Eq> Eq for OnceLock<T> {}

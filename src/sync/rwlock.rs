@@ -1,0 +1,303 @@
+//! [`RwLock`] and its guards.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{self, LockResult, PoisonError, TryLockError, TryLockResult},
+};
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::{Acquiring, Held, Tracked},
+};
+
+/// [`std::sync::RwLock`], checked.
+///
+/// Everything that std's offers is here and behaves the same, but that
+/// [`read`](Self::read) and [`write`](Self::write) panic where they would break the
+/// order of locks.
+pub struct RwLock<T: ?Sized> {
+    tracked: Tracked,
+    inner: sync::RwLock<T>,
+}
+
+/// The guard of a reader: [`std::sync::RwLockReadGuard`].
+#[must_use = "if unused the RwLock will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
+    // Dropped in this order: no longer held, then unlocked.
+    _held: Held<'rwlock>,
+    inner: sync::RwLockReadGuard<'rwlock, T>,
+}
+
+/// The guard of a writer: [`std::sync::RwLockWriteGuard`].
+#[must_use = "if unused the RwLock will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
+    // Dropped in this order: no longer held, then unlocked.
+    held: Held<'rwlock>,
+    inner: sync::RwLockWriteGuard<'rwlock, T>,
+}
+
+impl<T> RwLock<T> {
+    /// As [`std::sync::RwLock::new`]. The caller's place in the source is where the
+    /// lock is said to have been made.
+    #[track_caller]
+    #[inline]
+    pub const fn new(t: T) -> Self {
+        Self { tracked: Tracked::new(), inner: sync::RwLock::new(t) }
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "RwLock", guards: Some(std::any::type_name::<T>) };
+
+    /// As [`std::sync::RwLock::read`].
+    ///
+    /// # Errors
+    ///
+    /// If a writer panicked while it held the lock. A panic for a finding does not
+    /// count.
+    ///
+    /// # Panics
+    ///
+    /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny): before
+    /// the lock is taken, and without poisoning anything.
+    #[track_caller]
+    #[inline]
+    pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
+        let result = match self.inner.try_read() {
+            Ok(inner) => Ok(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
+            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.read()),
+        };
+        self.read_guard(acquiring, result)
+    }
+
+    /// As [`std::sync::RwLock::try_read`]. Never a finding: it cannot block.
+    ///
+    /// # Errors
+    ///
+    /// If a writer holds the lock, or it is poisoned.
+    #[track_caller]
+    #[inline]
+    pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Shared);
+        match self.inner.try_read() {
+            Ok(inner) => Ok(self.read_guard(acquiring, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(self.read_guard(acquiring, Err(poisoned))?),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// As [`std::sync::RwLock::write`].
+    ///
+    /// # Errors
+    ///
+    /// If a writer panicked while it held the lock. A panic for a finding does not
+    /// count.
+    ///
+    /// # Panics
+    ///
+    /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny): before
+    /// the lock is taken, and without poisoning anything.
+    #[track_caller]
+    #[inline]
+    pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_write(Self::KIND);
+        let result = match self.inner.try_write() {
+            Ok(inner) => Ok(inner),
+            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
+            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.write()),
+        };
+        self.write_guard(acquiring, result)
+    }
+
+    /// As [`std::sync::RwLock::try_write`]. Never a finding: it cannot block.
+    ///
+    /// # Errors
+    ///
+    /// If the lock is held, or poisoned.
+    #[track_caller]
+    #[inline]
+    pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        match self.inner.try_write() {
+            Ok(inner) => Ok(self.write_guard(acquiring, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Ok(self.write_guard(acquiring, Err(poisoned))?)
+            }
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// As [`std::sync::RwLock::is_poisoned`].
+    #[inline]
+    pub fn is_poisoned(&self) -> bool {
+        self.inner.is_poisoned() && !self.tracked.is_forgiven()
+    }
+
+    /// As [`std::sync::RwLock::clear_poison`].
+    #[inline]
+    pub fn clear_poison(&self) {
+        self.inner.clear_poison();
+        self.tracked.clear_forgiven();
+    }
+
+    /// As [`std::sync::RwLock::into_inner`].
+    ///
+    /// # Errors
+    ///
+    /// If the lock is poisoned.
+    pub fn into_inner(self) -> LockResult<T>
+    where
+        T: Sized,
+    {
+        let Self { tracked, inner } = self;
+        if tracked.is_forgiven() {
+            inner.clear_poison();
+        }
+        inner.into_inner()
+    }
+
+    /// As [`std::sync::RwLock::get_mut`].
+    ///
+    /// # Errors
+    ///
+    /// If the lock is poisoned.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        if self.tracked.is_forgiven() {
+            self.clear_poison();
+        }
+        self.inner.get_mut()
+    }
+
+    #[inline]
+    fn read_guard<'a>(
+        &'a self,
+        acquiring: Acquiring<'a>,
+        result: LockResult<sync::RwLockReadGuard<'a, T>>,
+    ) -> LockResult<RwLockReadGuard<'a, T>> {
+        match self.without_forgiven_poison(result) {
+            Ok(inner) => Ok(RwLockReadGuard { _held: acquiring.acquired(), inner }),
+            Err(poisoned) => {
+                let _held = acquiring.acquired_poisoned();
+                Err(PoisonError::new(RwLockReadGuard { _held, inner: poisoned.into_inner() }))
+            }
+        }
+    }
+
+    #[inline]
+    fn write_guard<'a>(
+        &'a self,
+        acquiring: Acquiring<'a>,
+        result: LockResult<sync::RwLockWriteGuard<'a, T>>,
+    ) -> LockResult<RwLockWriteGuard<'a, T>> {
+        match self.without_forgiven_poison(result) {
+            Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
+            Err(poisoned) => {
+                let held = acquiring.acquired_poisoned();
+                Err(PoisonError::new(RwLockWriteGuard { held, inner: poisoned.into_inner() }))
+            }
+        }
+    }
+
+    /// What the wrapped lock gave, cleared of poison that a panic of ours left.
+    #[inline]
+    fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
+        result.or_else(|poisoned| {
+            if self.tracked.is_forgiven() {
+                self.clear_poison();
+                Ok(poisoned.into_inner())
+            } else {
+                Err(poisoned)
+            }
+        })
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    #[track_caller]
+    fn from(t: T) -> Self {
+        Self::new(t)
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
+    /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
+    pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
+        let Self { held, inner } = s;
+        RwLockReadGuard {
+            _held: held.downgraded(),
+            inner: sync::RwLockWriteGuard::downgrade(inner),
+        }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,237 @@
+//! The one bridge between the wrappers and the validator: a lock's identity, and
+//! the tokens for what a thread does with it.
+//!
+//! [`Tracked::about_to_block`] → [`Acquiring::acquired`] → [`Held`], whose drop is
+//! the release. An [`Acquiring`] that is dropped leaves no trace. A wrapper keeps
+//! `{ tracked, inner }`, a guard `{ held, inner }` in that order: it is the order of
+//! drop, so that a lock is no longer held by the time another thread can take it.
+
+use std::panic::Location;
+
+use crate::{
+    finding::{LockKind, Mode},
+    validator::{self, Acquisition, Context, Entry, Identity, Tag, ThreadState},
+};
+
+/// What a wrapper has for each lock.
+pub(crate) struct Tracked {
+    identity: Identity,
+    created: &'static Location<'static>,
+}
+
+/// An acquisition that has begun.
+#[derive(Clone, Copy)]
+#[must_use]
+pub(crate) struct Acquiring<'a> {
+    tracked: &'a Tracked,
+    /// `None` if this acquisition is not looked at.
+    context: Option<&'static Context>,
+    wanted: Entry,
+}
+
+/// A lock that is held, until this is dropped.
+#[must_use]
+pub(crate) struct Held<'a> {
+    tracked: &'a Tracked,
+    tag: Tag,
+    was_poisoned: bool,
+}
+
+impl Tracked {
+    #[track_caller]
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self { identity: Identity::new(), created: Location::caller() }
+    }
+
+    /// An acquisition that waits for as long as it takes begins.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        let acquiring = self.about_to_try(kind, mode);
+        if let Some(context) = acquiring.context {
+            let wanted = acquiring.wanted;
+            let acquisition =
+                Acquisition { identity: &self.identity, wanted, named_at: wanted.site };
+            validator::about_to_block(context, &acquisition);
+        }
+        acquiring
+    }
+
+    /// The same for a lock with readers, which from now on may have to wait for
+    /// each other.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn about_to_write(&self, kind: &'static LockKind) -> Acquiring<'_> {
+        let acquiring = self.about_to_block(kind, Mode::Exclusive);
+        if self.identity.note_writer()
+            && let Some(context) = acquiring.context
+        {
+            validator::first_writer(context, &acquiring.wanted);
+        }
+        acquiring
+    }
+
+    /// An acquisition that does not wait begins. It cannot be part of a cycle
+    /// until it has succeeded.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        let tag = Tag::new(self.identity.id(), mode);
+        let wanted =
+            Entry { tag, hash: tag.hash(), site: Location::caller(), created: self.created, kind };
+        let context =
+            validator::current().filter(|context| context.is_plain() || !is_blind(context));
+        if let Some(context) = context {
+            context.held.reserve();
+        }
+        Acquiring { tracked: self, context, wanted }
+    }
+
+    /// Whether the poison in the wrapped lock was left by a panic of ours, and
+    /// does not count.
+    pub(crate) fn is_forgiven(&self) -> bool {
+        self.identity.is_forgiven()
+    }
+
+    /// To be called when the wrapped lock's poison is cleared.
+    pub(crate) fn clear_forgiven(&self) {
+        self.identity.clear_forgiven();
+    }
+
+    pub(crate) fn name(&self, name: &str) {
+        validator::name(&self.identity, name);
+    }
+}
+
+#[cold]
+fn is_blind(context: &Context) -> bool {
+    context.is_unwinding_for_us();
+    context.is_blind()
+}
+
+impl Drop for Tracked {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(lock) = self.identity.assigned() {
+            validator::destroyed(lock);
+        }
+    }
+}
+
+impl<'a> Acquiring<'a> {
+    /// Waits for the lock, for all to see.
+    pub(crate) fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.waiting(false, wait)
+    }
+
+    /// Waits for a notification, and then for the lock.
+    pub(crate) fn notified<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.waiting(true, wait)
+    }
+
+    fn waiting<R>(&self, for_notification: bool, wait: impl FnOnce() -> R) -> R {
+        struct End(Option<&'static Context>);
+        impl Drop for End {
+            fn drop(&mut self) {
+                if let Some(context) = self.0 {
+                    context.end_wait();
+                }
+            }
+        }
+        if let Some(context) = self.context {
+            context.publish_wait(&self.wanted, for_notification);
+        }
+        let _end = End(self.context);
+        wait()
+    }
+
+    /// The lock is taken.
+    #[inline]
+    pub(crate) fn acquired(self) -> Held<'a> {
+        let Self { tracked, context, wanted } = self;
+        let tag = wanted.tag.once_held();
+        if let Some(context) = context {
+            let hash = if tag == wanted.tag { wanted.hash } else { tag.hash() };
+            context.held.push(&Entry { tag, hash, ..wanted });
+            if context.is(ThreadState::Tracing) {
+                validator::keep_stack(context, tag);
+            }
+        }
+        Held { tracked, tag, was_poisoned: false }
+    }
+
+    /// The lock is taken, and somebody had panicked while holding it.
+    pub(crate) fn acquired_poisoned(self) -> Held<'a> {
+        Held { was_poisoned: true, ..self.acquired() }
+    }
+
+    /// An initializer starts to run, maybe after it waited for another to fail.
+    pub(crate) fn running(self) -> Held<'a> {
+        if let Some(context) = self.context {
+            context.end_wait();
+        }
+        self.tracked.clear_forgiven();
+        self.acquired()
+    }
+}
+
+impl<'a> Held<'a> {
+    /// The lock is about to be given back for a wait on a condition variable,
+    /// which then takes it again.
+    #[track_caller]
+    pub(crate) fn about_to_wait(self, kind: &'static LockKind) -> Acquiring<'a> {
+        let context = validator::current_if_attached();
+        let held_since = context.and_then(|context| context.held.remove(self.tag));
+        let acquiring = self.tracked.about_to_try(kind, self.tag.mode());
+        if let Some(context) = acquiring.context {
+            let wanted = acquiring.wanted;
+            let acquisition = Acquisition {
+                identity: &self.tracked.identity,
+                wanted,
+                named_at: held_since.map_or(wanted.site, |entry| entry.site),
+            };
+            validator::about_to_wait(context, &acquisition);
+        }
+        // If that panicked, the drop below has seen to the poison.
+        std::mem::forget(self);
+        acquiring
+    }
+
+    /// The lock is from now on held for reading.
+    pub(crate) fn downgraded(self) -> Self {
+        let tag = Tag::new(self.tag.lock(), Mode::Shared);
+        if let Some(context) = validator::current_if_attached()
+            && let Some(entry) = context.held.remove(self.tag)
+        {
+            context.held.push(&Entry { tag, hash: tag.hash(), ..entry });
+        }
+        let downgraded = Self { tracked: self.tracked, tag, was_poisoned: self.was_poisoned };
+        std::mem::forget(self);
+        downgraded
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(context) = validator::current_if_attached() else { return };
+        context.held.remove(self.tag);
+        if !context.is_plain() {
+            self.released_uncommonly(context);
+        }
+    }
+}
+
+impl Held<'_> {
+    #[cold]
+    fn released_uncommonly(&self, context: &Context) {
+        if context.is(ThreadState::Tracing) {
+            context.drop_stack(self.tag);
+        }
+        let poisons = self.tag.mode() == Mode::Exclusive && !self.was_poisoned;
+        if poisons && context.is_unwinding_for_us() {
+            self.tracked.identity.forgive();
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which lock it is.
+
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+
+/// The number of a lock, from 1; given lazily, so that `const fn new` works in
+/// statics, and never used again. 2⁶¹ of them outlast any process.
+pub(crate) type LockId = u64;
+
+/// The identity of one lock instance and what has to be remembered with it.
+///
+/// | bits | meaning |
+/// |------|---------|
+/// | 0    | `WRITER`: a blocking write was seen; readers may have to queue |
+/// | 1    | `FORGIVEN`: the poison in the wrapped lock is from a panic of ours |
+/// | 2..  | the lock's number, 0 until its first acquisition |
+pub(crate) struct Identity {
+    word: AtomicU64,
+}
+
+const WRITER: u64 = 1;
+const FORGIVEN: u64 = 2;
+const SHIFT: u32 = 2;
+
+impl Identity {
+    pub(crate) const fn new() -> Self {
+        Self { word: AtomicU64::new(0) }
+    }
+
+    /// The number, given now if it has none yet.
+    #[inline]
+    pub(crate) fn id(&self) -> LockId {
+        match self.word.load(Relaxed) >> SHIFT {
+            0 => self.assign(),
+            id => id,
+        }
+    }
+
+    /// The number, if the lock was ever acquired.
+    pub(crate) fn assigned(&self) -> Option<LockId> {
+        Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
+    }
+
+    #[cold]
+    fn assign(&self) -> LockId {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Relaxed);
+        // No flag is set on a lock that was never acquired, so the word is 0 or
+        // another thread was faster; then this number is lost, which is fine.
+        match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
+            Ok(_) => id,
+            Err(theirs) => theirs >> SHIFT,
+        }
+    }
+
+    /// Notes a blocking write. Whether it is the first.
+    #[inline]
+    pub(crate) fn note_writer(&self) -> bool {
+        // The order graph's lock orders this with the reads of `has_writer`.
+        self.word.load(Relaxed) & WRITER == 0
+            && self.id() != 0
+            && self.word.fetch_or(WRITER, Relaxed) & WRITER == 0
+    }
+
+    pub(crate) fn has_writer(&self) -> bool {
+        self.word.load(Relaxed) & WRITER != 0
+    }
+
+    /// Says that the poison which the unwinding thread is about to leave in the
+    /// lock does not count. Called while the lock is held exclusively.
+    pub(crate) fn forgive(&self) {
+        self.word.fetch_or(FORGIVEN, AcqRel);
+    }
+
+    /// Whether the lock's poison does not count.
+    pub(crate) fn is_forgiven(&self) -> bool {
+        self.word.load(Acquire) & FORGIVEN != 0
+    }
+
+    /// Takes back [`forgive`](Self::forgive), when the poison is cleared.
+    pub(crate) fn clear_forgiven(&self) {
+        self.word.fetch_and(!FORGIVEN, AcqRel);
+    }
+}

@@ -1,0 +1,390 @@
+//! The lock-order graph and its topological order. Pure: no I/O, no lock, no
+//! clock; it does not know what a thread or a place in the source is.
+//!
+//! The graph is petgraph's. The order is kept incrementally, so that an edge that
+//! agrees with it costs one comparison. Where one does not agree, two searches
+//! run towards each other, forward from the edge's head and backward from its
+//! tail, one step each in turn, until they meet (a cycle) or one of them has seen
+//! all that it can reach; then the nodes that *it* saw move. This is the two-way
+//! search of Haeupler, Kavitha, Mathew, Sen and Tarjan, *Incremental Cycle
+//! Detection, Topological Ordering, and Strong Component Maintenance* (TALG 2012),
+//! over an [order-maintenance list](list). The affected region of Pearce and Kelly
+//! (JEA 2006), simpler, always searches both ways to the end: it is linear per
+//! edge for a chain of locks that is discovered tail first.
+//!
+//! An edge that would close a cycle stays out of the order, marked as refused. It
+//! still counts in searches, so that one report does not hide the next.
+
+mod list;
+
+use std::collections::VecDeque;
+
+use petgraph::{
+    Direction::{self, Incoming, Outgoing},
+    stable_graph::{EdgeIndex, NodeIndex, StableDiGraph},
+    visit::EdgeRef,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::list::OrderList;
+use super::{identity::LockId, judge::waits};
+use crate::finding::Mode;
+
+/// A lock in the graph, with what the caller keeps of it.
+#[derive(Debug)]
+pub(crate) struct Vertex<N> {
+    pub(crate) lock: LockId,
+    /// Whether a blocking write was seen.
+    pub(crate) has_writer: bool,
+    pub(crate) facts: N,
+}
+
+/// An acquisition of the head while the tail was held.
+#[derive(Debug)]
+pub(crate) struct Arc<E> {
+    pub(crate) held: Mode,
+    pub(crate) wanted: Mode,
+    refused: bool,
+    pub(crate) facts: E,
+}
+
+pub(crate) struct Order<N, E> {
+    graph: StableDiGraph<Vertex<N>, Arc<E>>,
+    nodes: FxHashMap<LockId, NodeIndex>,
+    list: OrderList,
+    /// The edges that are no part of the topological order.
+    refused: Vec<EdgeIndex>,
+    searches: [Search; 2],
+}
+
+impl<N, E> Default for Order<N, E> {
+    fn default() -> Self {
+        Self {
+            graph: StableDiGraph::default(),
+            nodes: FxHashMap::default(),
+            list: OrderList::default(),
+            refused: Vec::new(),
+            searches: [Search::new(Outgoing), Search::new(Incoming)],
+        }
+    }
+}
+
+impl<N, E> Order<N, E> {
+    pub(crate) fn graph(&self) -> &StableDiGraph<Vertex<N>, Arc<E>> {
+        &self.graph
+    }
+
+    pub(crate) fn node(&self, lock: LockId) -> Option<NodeIndex> {
+        self.nodes.get(&lock).copied()
+    }
+
+    /// The node of a lock, made if it is new.
+    pub(crate) fn node_or_insert(&mut self, lock: LockId, facts: impl FnOnce() -> N) -> NodeIndex {
+        *self.nodes.entry(lock).or_insert_with(|| {
+            let node = self.graph.add_node(Vertex { lock, has_writer: false, facts: facts() });
+            self.list.push_back(label_of(node));
+            node
+        })
+    }
+
+    /// The edge between two locks in these modes, if it is known. Looks at as
+    /// many edges as the node with fewer of them has.
+    pub(crate) fn find(
+        &self,
+        tail: LockId,
+        head: LockId,
+        modes: (Mode, Mode),
+    ) -> Option<EdgeIndex> {
+        let (tail, head) = (self.node(tail)?, self.node(head)?);
+        let mut outgoing = self.graph.edges_directed(tail, Outgoing);
+        let mut incoming = self.graph.edges_directed(head, Incoming);
+        loop {
+            let (out, into) = (outgoing.next()?, incoming.next()?);
+            for edge in [out, into] {
+                let arc = edge.weight();
+                if (edge.source(), edge.target()) == (tail, head) && (arc.held, arc.wanted) == modes
+                {
+                    return Some(edge.id());
+                }
+            }
+        }
+    }
+
+    /// Adds an edge that is not known yet.
+    pub(crate) fn insert(
+        &mut self,
+        tail: NodeIndex,
+        head: NodeIndex,
+        (held, wanted): (Mode, Mode),
+        facts: E,
+    ) -> EdgeIndex {
+        let refused = !self.make_precede(tail, head);
+        let edge = self.graph.add_edge(tail, head, Arc { held, wanted, refused, facts });
+        if refused {
+            self.refused.push(edge);
+        }
+        edge
+    }
+
+    /// Notes that a lock is written by somebody. Whether that was news.
+    pub(crate) fn note_writer(&mut self, lock: LockId) -> bool {
+        let vertex = self.node(lock).and_then(|node| self.graph.node_weight_mut(node));
+        vertex.is_some_and(|vertex| !std::mem::replace(&mut vertex.has_writer, true))
+    }
+
+    /// Takes a lock and all its edges out. Whether it was there.
+    pub(crate) fn remove(&mut self, lock: LockId) -> bool {
+        let Some(node) = self.nodes.remove(&lock) else { return false };
+        let graph = &self.graph;
+        self.refused.retain(|&edge| {
+            graph.edge_endpoints(edge).is_some_and(|(tail, head)| tail != node && head != node)
+        });
+        self.graph.remove_node(node);
+        self.list.remove(label_of(node));
+        true
+    }
+
+    /// The edges that some cycle of the graph, whatever its modes, goes through:
+    /// one of them is in every cycle.
+    pub(crate) fn refused(&self) -> &[EdgeIndex] {
+        &self.refused
+    }
+
+    /// The shortest cycle through an edge in which every lock is wanted in a mode
+    /// that [waits](waits) for the one it is held in. Starts with that edge.
+    ///
+    /// Breadth first over (lock, mode in which it is wanted). Costs nothing while
+    /// no edge was ever refused. The walk that is found may pass one lock twice,
+    /// held by one thread exclusively and by another shared, which cannot be; then
+    /// (rarely: another cycle was reported before) a longer one is searched for.
+    pub(crate) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
+        let (tail, head) = self.graph.edge_endpoints(edge)?;
+        let arc = &self.graph[edge];
+        // Whatever reaches the tail without a refused edge comes before it; a
+        // path with refused edges goes through the tail of one of them.
+        let ceiling = self
+            .refused
+            .iter()
+            .filter_map(|&refused| self.graph.edge_endpoints(refused))
+            .map(|(tail, _)| self.label(tail))
+            .max()?
+            .max(self.label(tail));
+
+        let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
+            FxHashMap::default();
+        let mut queue = VecDeque::new();
+        reached_by.insert((head, arc.wanted), None);
+        queue.push_back((head, arc.wanted));
+        while let Some((node, wanted)) = queue.pop_front() {
+            let has_writer = self.graph[node].has_writer;
+            if node == tail {
+                if waits(wanted, arc.held, has_writer) {
+                    let walk = self.path_back(edge, (node, wanted), &reached_by);
+                    let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
+                    let locks: FxHashSet<_> = tails.map(|(tail, _)| tail).collect();
+                    let is_simple = locks.len() == walk.len();
+                    return if is_simple { Some(walk) } else { self.some_cycle(edge) };
+                }
+                continue;
+            }
+            for next in self.graph.edges(node) {
+                let state = (next.target(), next.weight().wanted);
+                if waits(wanted, next.weight().held, has_writer)
+                    && self.label(next.target()) <= ceiling
+                    && !reached_by.contains_key(&state)
+                {
+                    reached_by.insert(state, Some((next.id(), wanted)));
+                    queue.push_back(state);
+                }
+            }
+        }
+        None
+    }
+
+    fn path_back(
+        &self,
+        first: EdgeIndex,
+        mut state: (NodeIndex, Mode),
+        reached_by: &FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>>,
+    ) -> Vec<EdgeIndex> {
+        let mut cycle = Vec::new();
+        while let Some(&Some((edge, wanted_before))) = reached_by.get(&state) {
+            cycle.push(edge);
+            let (tail, _) = self.graph.edge_endpoints(edge).expect("an edge of this search");
+            state = (tail, wanted_before);
+        }
+        cycle.push(first);
+        cycle.reverse();
+        cycle
+    }
+
+    /// Some cycle through an edge in which every lock waits and comes once. Depth
+    /// first, as the question is a hard one: gives up after a while.
+    fn some_cycle(&self, first: EdgeIndex) -> Option<Vec<EdgeIndex>> {
+        let (goal, _) = self.graph.edge_endpoints(first)?;
+        let mut steps = 10_000;
+        let mut cycle = Vec::new();
+        let mut choices = vec![vec![first]];
+        while let Some(edges) = choices.last_mut() {
+            let Some(edge) = edges.pop() else {
+                choices.pop();
+                cycle.pop();
+                continue;
+            };
+            steps -= 1;
+            if steps == 0 {
+                return None;
+            }
+            let (tail, head) = self.graph.edge_endpoints(edge)?;
+            let wanted = self.graph[edge].wanted;
+            let waits_for = |held| waits(wanted, held, self.graph[head].has_writer);
+            if head == goal && waits_for(self.graph[first].held) {
+                cycle.push(edge);
+                return Some(cycle);
+            }
+            let is_passed =
+                |&edge: &EdgeIndex| self.graph.edge_endpoints(edge).is_some_and(|(t, _)| t == head);
+            if tail != head && head != goal && !cycle.iter().any(is_passed) {
+                cycle.push(edge);
+                let next = self.graph.edges(head).filter(|next| waits_for(next.weight().held));
+                choices.push(next.map(|next| next.id()).collect());
+            }
+        }
+        None
+    }
+
+    fn label(&self, node: NodeIndex) -> u64 {
+        self.list.label(label_of(node))
+    }
+
+    /// Makes one node come before another in the topological order, unless a
+    /// path leads from the second to the first. Whether it does.
+    fn make_precede(&mut self, tail: NodeIndex, head: NodeIndex) -> bool {
+        let (floor, ceiling) = (self.label(head), self.label(tail));
+        if ceiling < floor {
+            return true;
+        }
+        if tail == head {
+            return false;
+        }
+        let Self { graph, list, searches: [forward, backward], .. } = self;
+        forward.start(graph, head);
+        backward.start(graph, tail);
+        let is_between = |node| (floor..=ceiling).contains(&list.label(label_of(node)));
+        let exhausted = loop {
+            match forward.step(graph, is_between, &backward.reached) {
+                Step::Met => return false,
+                Step::Exhausted => break Outgoing,
+                Step::Going => {}
+            }
+            match backward.step(graph, is_between, &forward.reached) {
+                Step::Met => return false,
+                Step::Exhausted => break Incoming,
+                Step::Going => {}
+            }
+        };
+        // What the head leads to goes behind the tail, or what leads to the tail
+        // before the head; in its own order either way.
+        match exhausted {
+            Outgoing => {
+                let mut anchor = label_of(tail);
+                for entry in forward.in_order(list) {
+                    list.move_after(anchor, entry);
+                    anchor = entry;
+                }
+            }
+            Incoming => {
+                let mut anchor = label_of(head);
+                for entry in backward.in_order(list).into_iter().rev() {
+                    list.move_before(anchor, entry);
+                    anchor = entry;
+                }
+            }
+        }
+        true
+    }
+
+    /// Panics if an edge of the order runs against it.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.list.check(self.graph.node_indices().map(label_of).collect());
+        assert_eq!(self.nodes.len(), self.graph.node_count());
+        for edge in self.graph.edge_indices() {
+            let (tail, head) = self.graph.edge_endpoints(edge).unwrap();
+            let refused = self.graph[edge].refused;
+            assert!(refused || self.label(tail) < self.label(head));
+            assert_eq!(refused, self.refused.contains(&edge));
+        }
+    }
+}
+
+/// A node's place in the list, which shares petgraph's numbering.
+fn label_of(node: NodeIndex) -> u32 {
+    u32::try_from(node.index()).expect("petgraph counts nodes in 32 bits")
+}
+
+/// A depth-first search without recursion, that can be taken one edge at a time.
+/// Its memory is kept for the next.
+struct Search {
+    direction: Direction,
+    reached: FxHashSet<NodeIndex>,
+    stack: Vec<petgraph::stable_graph::WalkNeighbors<u32>>,
+}
+
+enum Step {
+    Going,
+    /// It has come to a node that the other search has reached.
+    Met,
+    Exhausted,
+}
+
+impl Search {
+    fn new(direction: Direction) -> Self {
+        Self { direction, reached: FxHashSet::default(), stack: Vec::new() }
+    }
+
+    fn start<N, E>(&mut self, graph: &StableDiGraph<Vertex<N>, Arc<E>>, from: NodeIndex) {
+        self.reached.clear();
+        self.stack.clear();
+        self.visit(graph, from);
+    }
+
+    fn visit<N, E>(&mut self, graph: &StableDiGraph<Vertex<N>, Arc<E>>, node: NodeIndex) {
+        self.reached.insert(node);
+        self.stack.push(graph.neighbors_directed(node, self.direction).detach());
+    }
+
+    /// Follows one edge.
+    fn step<N, E>(
+        &mut self,
+        graph: &StableDiGraph<Vertex<N>, Arc<E>>,
+        may_enter: impl Fn(NodeIndex) -> bool,
+        others: &FxHashSet<NodeIndex>,
+    ) -> Step {
+        let Some(walker) = self.stack.last_mut() else { return Step::Exhausted };
+        match walker.next(graph) {
+            None => {
+                self.stack.pop();
+                if self.stack.is_empty() { Step::Exhausted } else { Step::Going }
+            }
+            Some((edge, _)) if graph[edge].refused => Step::Going,
+            Some((_, node)) if others.contains(&node) => Step::Met,
+            Some((_, node)) => {
+                if may_enter(node) && !self.reached.contains(&node) {
+                    self.visit(graph, node);
+                }
+                Step::Going
+            }
+        }
+    }
+
+    /// All that was reached, in the order of the list.
+    fn in_order(&self, list: &OrderList) -> Vec<u32> {
+        let mut entries: Vec<_> = self.reached.iter().map(|&node| label_of(node)).collect();
+        entries.sort_unstable_by_key(|&entry| list.label(entry));
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The graph against an oracle that knows nothing of orders or searches: the
+//! relation "this edge's wanted lock waits for that edge's held lock", closed by
+//! brute force.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LOCKS: u64 = 6;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Edge(LockId, LockId, Mode, Mode),
+    Writer(LockId),
+    Remove(LockId),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let lock = 1..=LOCKS;
+    let wanted = prop::sample::select(vec![Mode::Exclusive, Mode::Shared, Mode::RecursiveShared]);
+    let held = prop::sample::select(vec![Mode::Exclusive, Mode::Shared]);
+    prop_oneof![
+        12 => (lock.clone(), lock.clone(), held, wanted).prop_map(|(a, b, h, w)| Op::Edge(a, b, h, w)),
+        1 => lock.clone().prop_map(Op::Writer),
+        2 => lock.prop_map(Op::Remove),
+    ]
+}
+
+#[derive(Default)]
+struct Oracle {
+    edges: Vec<(LockId, LockId, Mode, Mode)>,
+    writers: BTreeSet<LockId>,
+}
+
+impl Oracle {
+    /// The number of edges of the shortest cycle through an edge that passes every
+    /// lock once: step by step, all sets of passed locks that can be had.
+    fn shortest_cycle(&self, edge: usize) -> Option<usize> {
+        let follows = |a: usize, b: usize| {
+            let ((_, head, _, wanted), (tail, _, held, _)) = (self.edges[a], self.edges[b]);
+            head == tail && waits(wanted, held, self.writers.contains(&head))
+        };
+        let mut frontier = BTreeSet::from([(edge, 1_u64 << self.edges[edge].0)]);
+        for length in 1..=LOCKS as usize {
+            if frontier.iter().any(|&(last, _)| follows(last, edge)) {
+                return Some(length);
+            }
+            frontier = frontier
+                .into_iter()
+                .flat_map(|(last, passed)| {
+                    (0..self.edges.len())
+                        .filter(move |&next| follows(last, next))
+                        .map(move |next| (next, passed, 1 << self.edges[next].0))
+                })
+                .filter(|&(_, passed, tail)| passed & tail == 0)
+                .map(|(next, passed, tail)| (next, passed | tail))
+                .collect();
+        }
+        None
+    }
+}
+
+/// `exact`: no mode may hold a lock shared, so that the shortest walk is a cycle.
+fn run(ops: Vec<Op>, exact: bool) {
+    let mut order: Order<(), ()> = Order::default();
+    let mut oracle = Oracle::default();
+    for op in ops {
+        match op {
+            Op::Edge(a, b, ..) if a == b => {}
+            Op::Edge(a, b, held, wanted) => {
+                let known = oracle.edges.iter().position(|&edge| edge == (a, b, held, wanted));
+                let found = order.find(a, b, (held, wanted));
+                assert_eq!(known.is_some(), found.is_some());
+                let edge = found.unwrap_or_else(|| {
+                    let (tail, head) =
+                        (order.node_or_insert(a, || ()), order.node_or_insert(b, || ()));
+                    oracle.edges.push((a, b, held, wanted));
+                    order.insert(tail, head, (held, wanted), ())
+                });
+                let cycle = order.shortest_cycle(edge);
+                let known = known.unwrap_or(oracle.edges.len() - 1);
+                let expected = oracle.shortest_cycle(known);
+                assert_eq!(cycle.is_some(), expected.is_some());
+                assert!(cycle.as_ref().map(Vec::len) >= expected);
+                assert!(!exact || cycle.as_ref().map(Vec::len) == expected);
+                if let Some(cycle) = cycle {
+                    assert_eq!(cycle[0], edge);
+                    for (at, &edge) in cycle.iter().enumerate() {
+                        let next = cycle[(at + 1) % cycle.len()];
+                        let (_, head) = order.graph.edge_endpoints(edge).unwrap();
+                        let (tail, _) = order.graph.edge_endpoints(next).unwrap();
+                        assert_eq!(head, tail);
+                        let (vertex, edge, next) =
+                            (&order.graph[head], &order.graph[edge], &order.graph[next]);
+                        assert!(waits(edge.wanted, next.held, vertex.has_writer));
+                    }
+                }
+            }
+            Op::Writer(lock) => {
+                if order.node(lock).is_some() {
+                    order.note_writer(lock);
+                    oracle.writers.insert(lock);
+                }
+            }
+            Op::Remove(lock) => {
+                order.remove(lock);
+                oracle.writers.remove(&lock);
+                oracle.edges.retain(|&(a, b, ..)| a != lock && b != lock);
+            }
+        }
+        order.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn agrees_with_the_oracle(ops in prop::collection::vec(op(), 0..80)) {
+        run(ops, false);
+    }
+
+    #[test]
+    fn finds_the_shortest(mut ops in prop::collection::vec(op(), 0..80)) {
+        for op in &mut ops {
+            if let Op::Edge(_, _, held, wanted) = op {
+                (*held, *wanted) = (Mode::Exclusive, Mode::Exclusive);
+            }
+        }
+        run(ops, true);
+    }
+}
+
+/// Adds an exclusive edge and says whether it closes a cycle.
+fn edge(order: &mut Order<(), ()>, a: LockId, b: LockId) -> bool {
+    let (tail, head) = (order.node_or_insert(a, || ()), order.node_or_insert(b, || ()));
+    let edge = order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
+    order.shortest_cycle(edge).is_some()
+}
+
+/// Long chains, found in every order, neither recurse nor cost more per edge
+/// than short ones: a quadratic algorithm would take minutes here.
+#[test]
+fn long_chains_are_flat() {
+    const LENGTH: u64 = 100_000;
+    let tail_first: Vec<u64> = (1..LENGTH).rev().collect();
+    let head_first: Vec<u64> = (1..LENGTH).collect();
+    let shuffled: Vec<u64> = (1..LENGTH).map(|i| i * 48_271 % (LENGTH - 1) + 1).collect();
+    for starts in [tail_first, head_first, shuffled] {
+        let mut order = Order::default();
+        for start in starts {
+            assert!(!edge(&mut order, start, start + 1));
+        }
+        assert!(edge(&mut order, LENGTH, 1));
+    }
+}
+
+/// The tail-first chain again, over locks whose place was set before, the wrong
+/// way round, by a lock that was held around each.
+#[test]
+fn chains_against_a_set_order_are_flat() {
+    const LENGTH: u64 = 20_000;
+    let mut order = Order::default();
+    for lock in (1..=LENGTH).rev() {
+        assert!(!edge(&mut order, LENGTH + 1, lock));
+    }
+    for start in (1..LENGTH).rev() {
+        assert!(!edge(&mut order, start, start + 1));
+    }
+    order.check();
+}
+
+#[test]
+fn one_report_does_not_hide_the_next() {
+    let mut order = Order::default();
+    assert!(!edge(&mut order, 1, 2));
+    assert!(edge(&mut order, 2, 1));
+    // Through the refused 2 → 1, which is in no topological order.
+    assert!(!edge(&mut order, 1, 3));
+    assert!(edge(&mut order, 3, 2));
+    // A destroyed lock takes its cycles along.
+    assert!(order.remove(2));
+    assert!(order.refused().is_empty());
+    assert!(edge(&mut order, 3, 1));
+}

@@ -1,0 +1,30 @@
+//! A static reference that one thread stores and others read.
+
+use std::{
+    ptr,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering::{Acquire, Release},
+    },
+};
+
+/// An atomic `Option<&'static T>`. Loads and stores are plain moves on x86.
+pub(super) struct Published<T: 'static>(AtomicPtr<T>);
+
+impl<T: Sync> Published<T> {
+    pub(super) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[inline]
+    pub(super) fn store(&self, value: &'static T) {
+        self.0.store(ptr::from_ref(value).cast_mut(), Release);
+    }
+
+    #[allow(unsafe_code, reason = "std has no atomic reference")]
+    pub(super) fn load(&self) -> Option<&'static T> {
+        // SAFETY: the pointer is null or was a `&'static T` in `store`, and is
+        // only ever made a shared reference again.
+        unsafe { self.0.load(Acquire).as_ref() }
+    }
+}

@@ -1,0 +1,168 @@
+//! Has this chain been judged before?
+//!
+//! A chain is a set of held locks with their modes and the lock that is wanted
+//! next; its key is one 64-bit number, so that depth does not change what a look
+//! costs. A key stands in these tables if its chain was judged and found
+//! harmless. The idea is the chain cache of the kernel's lockdep; two different
+//! chains meet in one key with a probability of 2⁻⁶⁴ per pair, and then an
+//! inversion may be missed, never invented.
+//!
+//! Looking takes no lock and never waits. Only the one that holds the order
+//! graph's lock inserts.
+
+use std::{
+    array,
+    sync::atomic::{
+        AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+use once_cell::race::OnceBox;
+
+/// Two rounds of a folded multiplication: every bit of the input moves about
+/// half of the output's.
+#[inline]
+pub(super) fn mix(value: u64) -> u64 {
+    const fn fold(a: u64, b: u64) -> u64 {
+        let product = (a as u128) * (b as u128);
+        #[allow(clippy::cast_possible_truncation, reason = "the two halves are what is folded")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        low ^ high
+    }
+    fold(fold(value ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93), 0xA076_1D64_78BD_642F)
+}
+
+/// The key of a chain: what is held, the hash of what is wanted. Never 0.
+///
+/// The epoch is a part of it, so that a new one makes every key new.
+#[inline]
+pub(super) fn key(chain: u64, wanted: u64) -> u64 {
+    // What is held and what is wanted are not interchangeable.
+    let key = chain.wrapping_add(wanted.wrapping_mul(0xE703_7ED1_A0B4_28DB));
+    (key ^ EPOCH.load(Relaxed)) | 1
+}
+
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+/// Makes every chain unseen: the order was reset, or a level has changed.
+pub(super) fn forget_all() {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    EPOCH.store(mix(COUNT.fetch_add(1, Relaxed)), Relaxed);
+}
+
+/// The chains that one thread met last.
+pub(super) struct Recent([AtomicU64; 256]);
+
+impl Recent {
+    pub(super) fn new() -> Self {
+        Self(array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, key: u64) -> bool {
+        self.place(key).load(Relaxed) == key
+    }
+
+    #[inline]
+    pub(super) fn insert(&self, key: u64) {
+        self.place(key).store(key, Relaxed);
+    }
+
+    #[inline]
+    fn place(&self, key: u64) -> &AtomicU64 {
+        &self.0[(key >> 1) as usize % self.0.len()]
+    }
+}
+
+/// The tables' sizes: 2¹⁰ to 2²⁰ keys, 8 KiB to 8 MiB.
+const SMALLEST: usize = 1 << 10;
+const SIZES: usize = 11;
+
+/// The chains that any thread has met: open addressing, in tables of doubling
+/// size of which the last one counts. The smaller ones stay for the readers that
+/// are still in them; together they are as large as the last.
+pub(super) struct Seen {
+    tables: [OnceBox<Box<[AtomicU64]>>; SIZES],
+    current: AtomicUsize,
+}
+
+/// What the one that inserts has to know. Stands under the order graph's lock.
+#[derive(Default)]
+pub(super) struct Filling {
+    keys: usize,
+    /// How many locks were destroyed since the table was new or cleared.
+    destroyed: usize,
+}
+
+impl Seen {
+    pub(super) const fn new() -> Self {
+        Self { tables: [const { OnceBox::new() }; SIZES], current: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn contains(&self, key: u64) -> bool {
+        self.tables[self.current.load(Acquire)]
+            .get()
+            .is_some_and(|table| probe(table, key).load(Relaxed) == key)
+    }
+
+    /// Adds a key. `filling` proves that the caller is the only one.
+    pub(super) fn insert(&self, key: u64, filling: &mut Filling) {
+        let size = self.current.load(Relaxed);
+        let mut table = self.tables[size].get_or_init(|| new_table(size));
+        // At half full, runs of taken places are still short.
+        if filling.keys * 2 >= table.len() {
+            table = self.make_room(size, table, filling);
+        }
+        let place = probe(table, key);
+        if place.load(Relaxed) != key {
+            place.store(key, Relaxed);
+            filling.keys += 1;
+        }
+    }
+
+    /// Grows, or starts anew where locks come and go: their keys are never asked
+    /// for again. A key that is forgotten is judged once more, no harm done.
+    fn make_room<'a>(
+        &'a self,
+        size: usize,
+        table: &'a [AtomicU64],
+        filling: &mut Filling,
+    ) -> &'a Box<[AtomicU64]> {
+        let churn = filling.destroyed * 4 >= table.len();
+        *filling = Filling::default();
+        if churn || size + 1 == SIZES {
+            table.iter().for_each(|place| place.store(0, Relaxed));
+            return self.tables[size].get_or_init(|| new_table(size));
+        }
+        let larger = self.tables[size + 1].get_or_init(|| new_table(size + 1));
+        for key in table.iter().map(|place| place.load(Relaxed)).filter(|&key| key != 0) {
+            probe(larger, key).store(key, Relaxed);
+            filling.keys += 1;
+        }
+        self.current.store(size + 1, Release);
+        larger
+    }
+}
+
+impl Filling {
+    pub(super) fn lock_destroyed(&mut self) {
+        self.destroyed += 1;
+    }
+}
+
+fn new_table(size: usize) -> Box<Box<[AtomicU64]>> {
+    Box::new((0..SMALLEST << size).map(|_| AtomicU64::new(0)).collect())
+}
+
+/// The place of a key, or the vacant one where it would go. There is always one:
+/// tables are at most half full.
+fn probe(table: &[AtomicU64], key: u64) -> &AtomicU64 {
+    #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+    let start = (key >> 1) as usize;
+    let at = |step: usize| &table[(start + step) % table.len()];
+    (0..table.len())
+        .map(at)
+        .find(|place| matches!(place.load(Relaxed), 0) || place.load(Relaxed) == key)
+        .unwrap_or_else(|| at(0))
+}

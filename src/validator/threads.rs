@@ -1,0 +1,248 @@
+//! The threads that take locks, from a thread's first lock to its end.
+//!
+//! Owns the [`Context`] of each. Contexts are never freed but used again, so that
+//! any thread may look at any other's at any time; there are as many as threads
+//! have been alive at once. The list's lock is taken when a thread starts or
+//! ends, and for diagnostics.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    thread::LocalKey,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    held::{Entry, HeldSet, Slot, Tag},
+    seen::Recent,
+};
+use crate::{
+    finding::{Stack, ThreadInfo},
+    ledger::{self, Backtraces},
+};
+
+/// All that is kept of one thread.
+pub(crate) struct Context {
+    flags: AtomicU8,
+    waits_for_notification: AtomicU8,
+    pub(crate) held: HeldSet,
+    pub(super) recent: Recent,
+    waiting: Slot,
+    thread: Mutex<ThreadInfo>,
+    /// With `LOCKDEP_BACKTRACE=full`: where each held lock was acquired.
+    stacks: Mutex<Vec<(Tag, Stack)>>,
+}
+
+/// What a thread is in the middle of. Written and read by the thread itself.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// It runs our code and may hold the order graph's lock: locks of the
+    /// program that are taken in here (by a global allocator) are not looked at.
+    Inside = 1,
+    /// It runs the program's code on our behalf (a hook), or draws a report.
+    Reporting = 2,
+    /// It is within [`lockdep::allow`](crate::allow).
+    Allowing = 4,
+    /// A panic of ours is unwinding it: what it releases is not to be poisoned.
+    Denied = 8,
+    /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
+    Tracing = 16,
+}
+
+impl Context {
+    fn new() -> Self {
+        Self {
+            flags: AtomicU8::new(0),
+            waits_for_notification: AtomicU8::new(0),
+            held: HeldSet::new(),
+            recent: Recent::new(),
+            waiting: Slot::new(),
+            thread: Mutex::new(ThreadInfo { number: 0, name: None }),
+            stacks: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
+        self.thread.lock().clone()
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, state: State) -> bool {
+        self.flags.load(Relaxed) & state as u8 != 0
+    }
+
+    /// Whether it is in no [`State`] at all, as nearly always.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags.load(Relaxed) == 0
+    }
+
+    /// Whether acquisitions leave no trace.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is(State::Inside) || self.is(State::Reporting)
+    }
+
+    /// Whether a panic of ours is unwinding this thread, the calling one.
+    pub(crate) fn is_unwinding_for_us(&self) -> bool {
+        if self.is(State::Denied) && !std::thread::panicking() {
+            // Somebody caught it. (Until the next acquisition or release here,
+            // nobody can tell that panic from a new one.)
+            self.set(State::Denied, false);
+        }
+        self.is(State::Denied)
+    }
+
+    pub(crate) fn set(&self, state: State, on: bool) {
+        let others = self.flags.load(Relaxed) & !(state as u8);
+        self.flags.store(others | if on { state as u8 } else { 0 }, Relaxed);
+    }
+
+    /// Puts the thread in a state until the guard is dropped.
+    pub(crate) fn enter(&'static self, state: State) -> Entered {
+        let before = self.is(state);
+        self.set(state, true);
+        Entered { context: self, state, before }
+    }
+
+    pub(crate) fn publish_wait(&self, wanted: &Entry, for_notification: bool) {
+        self.waits_for_notification.store(for_notification.into(), Relaxed);
+        self.waiting.fill(wanted);
+    }
+
+    pub(crate) fn end_wait(&self) {
+        self.waiting.vacate();
+    }
+
+    /// What it waits for, and whether to be notified first.
+    pub(crate) fn waiting(&self) -> Option<(Entry, bool)> {
+        let held = self.waiting.read()?;
+        Some((held, self.waits_for_notification.load(Relaxed) != 0))
+    }
+
+    pub(crate) fn keep_stack(&self, tag: Tag, stack: Stack) {
+        self.stacks.lock().push((tag, stack));
+    }
+
+    pub(crate) fn drop_stack(&self, tag: Tag) {
+        let mut stacks = self.stacks.lock();
+        if let Some(last) = stacks.iter().rposition(|(of, _)| *of == tag) {
+            stacks.remove(last);
+        }
+    }
+
+    /// Where a held lock was acquired; empty unless that is recorded.
+    pub(crate) fn stack_of(&self, tag: Tag) -> Stack {
+        let stacks = self.stacks.lock();
+        stacks.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
+    }
+}
+
+/// Ends a [`State`] that was [entered](Context::enter).
+pub(crate) struct Entered {
+    context: &'static Context,
+    state: State,
+    before: bool,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.context.set(self.state, self.before);
+    }
+}
+
+thread_local! {
+    /// Without a destructor, so that it can be read in those of others.
+    static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
+    static ATTACHING: Cell<bool> = const { Cell::new(false) };
+    static REAPER: Reaper = const { Reaper };
+}
+
+struct Threads {
+    live: Vec<&'static Context>,
+    unused: Vec<&'static Context>,
+}
+
+static THREADS: Mutex<Threads> = Mutex::new(Threads { live: Vec::new(), unused: Vec::new() });
+
+/// The calling thread's context. `None` if nothing is to be checked: `LOCKDEP` is
+/// `off`, or the thread's locals are already destroyed.
+#[inline]
+pub(crate) fn current() -> Option<&'static Context> {
+    CONTEXT.get().or_else(attach)
+}
+
+/// The calling thread's context, if it has one.
+#[inline]
+pub(crate) fn current_if_attached() -> Option<&'static Context> {
+    CONTEXT.get()
+}
+
+#[cold]
+fn attach() -> Option<&'static Context> {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    // All of this may allocate, and the allocator may take a lock that is
+    // checked: that one is not looked at.
+    let _attaching = Flag::raise(&ATTACHING)?;
+    if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
+        return None;
+    }
+    let info = ThreadInfo {
+        number: NUMBER.fetch_add(1, Relaxed),
+        name: std::thread::current().name().map(Arc::from),
+    };
+    let unused = THREADS.lock().unused.pop();
+    let context = unused.unwrap_or_else(|| Box::leak(Box::new(Context::new())));
+    *context.thread.lock() = info;
+    context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
+    THREADS.lock().live.push(context);
+    CONTEXT.set(Some(context));
+    Some(context)
+}
+
+/// A thread-local flag that is up for a while.
+struct Flag(&'static LocalKey<Cell<bool>>);
+
+impl Flag {
+    /// Nothing if it is up already.
+    fn raise(flag: &'static LocalKey<Cell<bool>>) -> Option<Self> {
+        (!flag.replace(true)).then(|| Self(flag))
+    }
+}
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// Gives a thread's context back when the thread ends.
+struct Reaper;
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        let Some(context) = CONTEXT.take() else { return };
+        // Locks whose guards were forgotten: nobody will ever release them, and
+        // their locks may be gone.
+        let leaked: Vec<Entry> = context.held.iter().collect();
+        for held in leaked {
+            context.held.release(held.tag);
+            super::forget(held.tag.lock());
+        }
+        context.end_wait();
+        context.flags.store(0, Relaxed);
+        context.stacks.lock().clear();
+        let mut threads = THREADS.lock();
+        threads.live.retain(|live| !std::ptr::eq(*live, context));
+        threads.unused.push(context);
+    }
+}
+
+/// All threads that have taken a lock and still run.
+pub(crate) fn all() -> Vec<&'static Context> {
+    THREADS.lock().live.clone()
+}
