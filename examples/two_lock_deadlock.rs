@@ -46,14 +46,14 @@ fn main() -> ExitCode {
         move || {
             transfer(&bank, 20, || {});
             meet.wait();
-            transfer(&bank, 30, || drop(meet.wait()));
+            transfer(&bank, 30, || _ = meet.wait());
         }
     });
     let settler = thread::Builder::new().name("settler".into()).spawn({
         let (bank, meet) = (Arc::clone(&bank), Arc::clone(&meet));
         move || {
             meet.wait();
-            settle(&bank, || drop(meet.wait()));
+            settle(&bank, || _ = meet.wait());
         }
     });
 

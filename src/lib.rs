@@ -69,7 +69,8 @@ pub use std::sync;
 
 pub use self::{
     finding::{
-        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, ThreadInfo,
+        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, Stats,
+        ThreadInfo,
     },
     named::Lock,
 };
@@ -186,6 +187,17 @@ pub fn held() -> String {
     } else {
         "locks are not checked in this build\n".to_owned()
     }
+}
+
+/// How much has been looked at so far.
+///
+/// ```
+/// let stats = lockdep::stats();
+/// println!("{} locks, {} edges", stats.locks(), stats.edges());
+/// ```
+#[must_use]
+pub fn stats() -> Stats {
+    validator::stats()
 }
 
 /// Forgets the lock order and all findings, for a test that starts from nothing.

@@ -163,7 +163,9 @@ impl<'a> Acquiring<'a> {
 
     /// The lock is taken, and somebody had panicked while holding it.
     pub(crate) fn acquired_poisoned(self) -> Held<'a> {
-        Held { was_poisoned: true, ..self.acquired() }
+        let mut held = self.acquired();
+        held.was_poisoned = true;
+        held
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.

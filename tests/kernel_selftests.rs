@@ -1,6 +1,6 @@
 //! The cases of the kernel lockdep's own self-tests, as one table: every row that
 //! makes sense for locks with an identity of their own, taken with `std::sync`'s
-//! methods. (Recursive readers are parking_lot's.)
+//! methods. (Recursive readers are `parking_lot`'s.)
 //!
 //! `L(x)` and `W(x)` lock exclusively, `R(x)` reads, `T(x)` and `TR(x)` try to and
 //! must succeed, `T!(x)` must fail, `U(x)` releases. `;` is the next step of a
@@ -81,14 +81,14 @@ const TABLE: &[(&str, &str, &str)] = &[
 
 #[test]
 fn every_row() {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (row, program, expected) in TABLE {
         let found = run(program);
         if found != *expected {
-            wrong += &format!("{row}: {program}\n    expected {expected:?}, found {found:?}\n");
+            wrong.push(format!("{row}: {program}\n    expected {expected:?}, found {found:?}"));
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// The same again: what is known now must not change the answer.

@@ -12,6 +12,7 @@ mod order_graph;
 mod site;
 mod snapshot;
 mod stack;
+mod stats;
 mod thread;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use order_graph::OrderGraph;
 pub use site::Site;
 pub(crate) use snapshot::{HeldLock, ThreadSnapshot, Waiting};
 pub use stack::Stack;
+pub use stats::Stats;
 pub use thread::ThreadInfo;
 
 /// One thing the validator has to say: a cycle in the lock order, a lock

@@ -13,7 +13,7 @@ use crate::finding::{LockInfo, Site};
 /// every mention says which lock it means: `` `from.balance` (#4) ``.
 #[derive(Default)]
 pub(super) struct Names {
-    names: HashMap<u64, String>,
+    by_lock: HashMap<u64, String>,
     /// By lock and site, where one text stands for two locks.
     local: HashMap<(u64, Site), String>,
     ambiguous: bool,
@@ -34,7 +34,7 @@ impl Names {
                 None => sources.receiver(&lock.seen_at).unwrap_or_else(|| lock.type_name()),
             };
             names.ambiguous |= *owner.entry(name.clone()).or_insert(lock.id) != lock.id;
-            names.names.insert(lock.id, name);
+            names.by_lock.insert(lock.id, name);
         }
         for (lock, site) in mentions {
             if lock.name.is_some() {
@@ -50,24 +50,17 @@ impl Names {
 
     /// The lock in a sentence: `` `bank.accounts` ``.
     pub(super) fn of(&self, lock: &LockInfo) -> String {
-        self.mention(lock, self.names.get(&lock.id))
+        self.mention(lock, self.by_lock.get(&lock.id))
     }
 
     /// The lock at a place that mentions it.
     pub(super) fn at(&self, lock: &LockInfo, site: &Site) -> String {
         let local = self.local.get(&(lock.id, site.clone())).filter(|_| self.ambiguous);
-        self.mention(lock, local.or_else(|| self.names.get(&lock.id)))
+        self.mention(lock, local.or_else(|| self.by_lock.get(&lock.id)))
     }
 
     fn mention(&self, lock: &LockInfo, name: Option<&String>) -> String {
-        let type_name;
-        let name = match name {
-            Some(name) => name,
-            None => {
-                type_name = lock.type_name();
-                &type_name
-            }
-        };
+        let name = name.map_or_else(|| lock.type_name(), Clone::clone);
         if self.ambiguous { format!("`{name}` (#{})", lock.id) } else { format!("`{name}`") }
     }
 }

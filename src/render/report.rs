@@ -37,7 +37,7 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     }
     let story = Story { finding, names: &names, sources: &sources };
     let mut groups = story.groups();
-    groups.extend(story.lock_notes());
+    groups.push(story.lock_notes());
     groups.push(Group::with_title(
         Severity::HELP.secondary_title(textwrap::fill(&story.help(), WIDTH)),
     ));
@@ -208,7 +208,7 @@ impl<'a> Story<'a> {
     }
 
     /// What the locks are, and where they were made.
-    fn lock_notes(&self) -> Option<Group<'a>> {
+    fn lock_notes(&self) -> Group<'a> {
         let mut seen: Vec<&LockInfo> = Vec::new();
         for lock in self.edges().iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
             if !seen.contains(&lock) {
@@ -227,7 +227,7 @@ impl<'a> Story<'a> {
                 format!("{name} is a `{}`{made}", lock.type_name())
             })
             .collect();
-        Some(Group::with_title(Severity::NOTE.secondary_title(lines.join("\n"))))
+        Group::with_title(Severity::NOTE.secondary_title(lines.join("\n")))
     }
 
     fn help(&self) -> String {

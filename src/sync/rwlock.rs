@@ -26,7 +26,8 @@ pub struct RwLock<T: ?Sized> {
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
     // Dropped in this order: no longer held, then unlocked.
-    _held: Held<'rwlock>,
+    #[expect(dead_code, reason = "only dropped")]
+    held: Held<'rwlock>,
     inner: sync::RwLockReadGuard<'rwlock, T>,
 }
 
@@ -181,10 +182,10 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
         match self.without_forgiven_poison(result) {
-            Ok(inner) => Ok(RwLockReadGuard { _held: acquiring.acquired(), inner }),
+            Ok(inner) => Ok(RwLockReadGuard { held: acquiring.acquired(), inner }),
             Err(poisoned) => {
-                let _held = acquiring.acquired_poisoned();
-                Err(PoisonError::new(RwLockReadGuard { _held, inner: poisoned.into_inner() }))
+                let held = acquiring.acquired_poisoned();
+                Err(PoisonError::new(RwLockReadGuard { held, inner: poisoned.into_inner() }))
             }
         }
     }
@@ -246,10 +247,7 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let Self { held, inner } = s;
-        RwLockReadGuard {
-            _held: held.downgraded(),
-            inner: sync::RwLockWriteGuard::downgrade(inner),
-        }
+        RwLockReadGuard { held: held.downgraded(), inner: sync::RwLockWriteGuard::downgrade(inner) }
     }
 }
 

@@ -24,7 +24,14 @@ const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
 const SHIFT: u32 = 2;
 
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 impl Identity {
+    /// How many numbers were given.
+    pub(crate) fn count() -> u64 {
+        NEXT.load(Relaxed) - 1
+    }
+
     pub(crate) const fn new() -> Self {
         Self { word: AtomicU64::new(0) }
     }
@@ -45,7 +52,6 @@ impl Identity {
 
     #[cold]
     fn assign(&self) -> LockId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
         // No flag is set on a lock that was never acquired, so the word is 0 or
         // another thread was faster; then this number is lost, which is fine.

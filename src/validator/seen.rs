@@ -79,11 +79,13 @@ impl Recent {
 const SMALLEST: usize = 1 << 10;
 const SIZES: usize = 11;
 
+type Table = Box<[AtomicU64]>;
+
 /// The chains that any thread has met: open addressing, in tables of doubling
 /// size of which the last one counts. The smaller ones stay for the readers that
 /// are still in them; together they are as large as the last.
 pub(super) struct Seen {
-    tables: [OnceBox<Box<[AtomicU64]>>; SIZES],
+    tables: [OnceBox<Table>; SIZES],
     current: AtomicUsize,
 }
 
@@ -109,7 +111,7 @@ impl Seen {
     /// Adds a key. `filling` proves that the caller is the only one.
     pub(super) fn insert(&self, key: u64, filling: &mut Filling) {
         let size = self.current.load(Relaxed);
-        let mut table = self.tables[size].get_or_init(|| new_table(size));
+        let mut table = self.table(size);
         // At half full, runs of taken places are still short.
         if filling.keys * 2 >= table.len() {
             table = self.make_room(size, table, filling);
@@ -121,6 +123,12 @@ impl Seen {
         }
     }
 
+    /// The table of a size, made if it is new.
+    fn table(&self, size: usize) -> &[AtomicU64] {
+        self.tables[size]
+            .get_or_init(|| Box::new((0..SMALLEST << size).map(|_| AtomicU64::new(0)).collect()))
+    }
+
     /// Grows, or starts anew where locks come and go: their keys are never asked
     /// for again. A key that is forgotten is judged once more, no harm done.
     fn make_room<'a>(
@@ -128,14 +136,16 @@ impl Seen {
         size: usize,
         table: &'a [AtomicU64],
         filling: &mut Filling,
-    ) -> &'a Box<[AtomicU64]> {
+    ) -> &'a [AtomicU64] {
         let churn = filling.destroyed * 4 >= table.len();
         *filling = Filling::default();
         if churn || size + 1 == SIZES {
-            table.iter().for_each(|place| place.store(0, Relaxed));
-            return self.tables[size].get_or_init(|| new_table(size));
+            for place in table {
+                place.store(0, Relaxed);
+            }
+            return table;
         }
-        let larger = self.tables[size + 1].get_or_init(|| new_table(size + 1));
+        let larger = self.table(size + 1);
         for key in table.iter().map(|place| place.load(Relaxed)).filter(|&key| key != 0) {
             probe(larger, key).store(key, Relaxed);
             filling.keys += 1;
@@ -149,10 +159,6 @@ impl Filling {
     pub(super) fn lock_destroyed(&mut self) {
         self.destroyed += 1;
     }
-}
-
-fn new_table(size: usize) -> Box<Box<[AtomicU64]>> {
-    Box::new((0..SMALLEST << size).map(|_| AtomicU64::new(0)).collect())
 }
 
 /// The place of a key, or the vacant one where it would go. There is always one:

@@ -43,7 +43,7 @@ impl Oracle {
             head == tail && waits(wanted, held, self.writers.contains(&head))
         };
         let mut frontier = BTreeSet::from([(edge, 1_u64 << self.edges[edge].0)]);
-        for length in 1..=LOCKS as usize {
+        for length in 1..=usize::try_from(LOCKS).unwrap() {
             if frontier.iter().any(|&(last, _)| follows(last, edge)) {
                 return Some(length);
             }

@@ -1,0 +1,293 @@
+//! What must never happen to a program that is checked: a deadlock, an abort or an
+//! unbounded growth of ours, or a change in what it does.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+mod support;
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard},
+};
+use support::{denied, findings_about, kinds, on_a_thread};
+
+#[test]
+fn relocking_panics_instead_of_hanging() {
+    let (mutex, rw) = (Mutex::new(()), RwLock::new(()));
+    let guard = mutex.lock().unwrap();
+    let report = denied(|| mutex.lock()).unwrap();
+    assert!(report.starts_with("error[lockdep::self_deadlock]: "), "{report}");
+    drop(guard);
+    drop(mutex.lock().unwrap());
+
+    let writer = rw.write().unwrap();
+    assert!(denied(|| rw.write()).is_some());
+    assert!(denied(|| rw.read()).unwrap().starts_with("error[lockdep::self_deadlock]"));
+    drop(writer);
+    let reader = rw.read().unwrap();
+    assert!(denied(|| rw.write()).unwrap().starts_with("error[lockdep::self_deadlock]"));
+    assert!(denied(|| rw.read()).unwrap().starts_with("error[lockdep::recursive_read]"));
+    drop(reader);
+    drop(rw.write().unwrap());
+}
+
+#[test]
+fn initializers_that_ask_for_themselves_panic_instead_of_hanging() {
+    static ONCE: Once = Once::new();
+    static CELL: OnceLock<u8> = OnceLock::new();
+    static LAZY: LazyLock<u8> = LazyLock::new(|| *LAZY + 1);
+    let report = denied(|| ONCE.call_once(|| ONCE.call_once(|| {}))).unwrap();
+    assert!(report.contains("the initializer of `ONCE` asks for `ONCE` itself"), "{report}");
+    assert!(denied(|| CELL.get_or_init(|| *CELL.get_or_init(|| 1))).is_some());
+    assert!(denied(|| CELL.get_or_init(|| CELL.set(1).map_or(2, |()| 3))).is_some());
+    assert!(denied(|| *LAZY).is_some());
+    // Not poisoned by a panic of ours.
+    ONCE.call_once(|| {});
+    assert!(ONCE.is_completed());
+    assert_eq!(*CELL.get_or_init(|| 4), 4);
+}
+
+#[test]
+fn initializers_are_held_and_initialized_cells_are_not() {
+    static CONFIG: OnceLock<u8> = OnceLock::new();
+    static STATE: Mutex<u8> = Mutex::new(1);
+    assert_eq!(*CONFIG.get_or_init(|| *STATE.lock().unwrap()), 1);
+    // The other way round would have to wait, had it not been initialized before.
+    let state = STATE.lock().unwrap();
+    assert_eq!(*CONFIG.get_or_init(|| unreachable!()), 1);
+    assert_eq!(CONFIG.get(), Some(&1));
+    drop(state);
+
+    // An initializer that failed has to run again, and is held again.
+    let fresh: OnceLock<u8> = OnceLock::new();
+    let lock = Mutex::new(2);
+    let fails = || {
+        fresh.get_or_init(|| {
+            drop(lock.lock().unwrap());
+            panic!("on purpose")
+        });
+    };
+    assert!(catch_unwind(AssertUnwindSafe(fails)).is_err());
+    let _guard = lock.lock().unwrap();
+    assert!(denied(|| fresh.get_or_init(|| 3)).is_some());
+}
+
+/// A second panic while a thread unwinds would abort the process.
+#[test]
+fn no_panic_while_panicking() {
+    struct Inverts<'a>(&'a Mutex<()>, &'a Mutex<()>);
+    impl Drop for Inverts<'_> {
+        fn drop(&mut self) {
+            let _b = self.1.lock().unwrap();
+            let _a = self.0.lock().unwrap();
+        }
+    }
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "unwinding a");
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _inverts = Inverts(&a, &b);
+        panic!("the program's own");
+    }));
+    assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"the program's own"));
+    assert_eq!(kinds(&findings_about(&["unwinding a"])), [FindingKind::Inversion]);
+}
+
+/// The program's own panics poison as ever, also after one of ours was caught.
+#[test]
+fn panics_of_the_program_poison() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _b = b.lock().unwrap();
+        assert!(denied(|| a.lock()).is_some());
+        drop(a.try_lock());
+        panic!("the program's own");
+    }));
+    assert!(result.is_err());
+    assert!(b.is_poisoned() && !a.is_poisoned());
+    assert!(b.lock().is_err());
+}
+
+#[test]
+fn a_lock_that_was_poisoned_before_stays_so() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let poisons = || {
+        let _b = b.lock().unwrap();
+        panic!("the program's own");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(poisons)).is_err());
+    let result = denied(|| {
+        let _b = b.lock().unwrap_err().into_inner();
+        let _a = a.lock();
+    });
+    assert!(result.is_some());
+    assert!(b.is_poisoned());
+}
+
+#[test]
+fn two_hundred_locks_held_and_released_in_any_order() {
+    let locks: Vec<_> = (0..200).map(Mutex::new).collect();
+    for stride in [1, 3, 7, 199] {
+        let mut guards: Vec<_> = locks.iter().map(|lock| Some(lock.lock().unwrap())).collect();
+        for step in 0..200 {
+            guards[step * stride % 200] = None;
+        }
+        assert!(guards.iter().all(Option::is_none));
+    }
+    // Nothing is left behind: all of them can be taken, and none by itself counts
+    // as held.
+    let held = lockdep::held();
+    drop(locks[199].lock().unwrap());
+    let _last = locks[199].lock().unwrap();
+    assert!(denied(|| locks[0].lock()).is_some(), "{held}");
+}
+
+#[test]
+fn works_on_a_small_stack() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, || {
+            drop((a.lock().unwrap(), b.lock().unwrap()));
+            let _b = b.lock().unwrap();
+            lockdep::allow(|| drop(a.lock().unwrap()));
+            drop(a.try_lock().unwrap());
+        });
+        small.unwrap().join().unwrap();
+    });
+    let _b = b.lock().unwrap();
+    assert!(denied(|| a.lock()).is_some());
+}
+
+/// The report itself is drawn on the thread's stack too.
+#[test]
+fn reports_on_a_small_stack() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    let report = thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, || {
+            drop((a.lock().unwrap(), b.lock().unwrap()));
+            let _b = b.lock().unwrap();
+            denied(|| a.lock())
+        });
+        small.unwrap().join().unwrap()
+    });
+    assert!(report.unwrap().contains("acquired in both orders"));
+}
+
+#[test]
+fn forgotten_guards() {
+    // On this thread: the lock goes, and nothing of it stays held.
+    let a = Mutex::new(());
+    for _ in 0..100 {
+        let forgotten = Mutex::new(());
+        mem::forget(forgotten.lock().unwrap());
+        drop(a.lock().unwrap());
+    }
+    // On a thread that ends: it is no longer held by anybody that could be named.
+    let forgotten = Mutex::new(());
+    lockdep::name(&forgotten, "forgotten");
+    on_a_thread(|| mem::forget(forgotten.lock().unwrap()));
+    assert!(!lockdep::held().contains("`forgotten`"));
+    assert!(forgotten.try_lock().is_err());
+}
+
+/// A dropped lock frees its edges: a program that makes locks for ever does not make
+/// the graph grow.
+#[test]
+fn destroyed_locks_leave_nothing() {
+    let outer = Mutex::new(());
+    lockdep::name(&outer, "growing outer");
+    for _ in 0..5_000 {
+        let inner = Mutex::new(());
+        drop((outer.lock().unwrap(), inner.lock().unwrap()));
+    }
+    let order = lockdep::order_graph();
+    let order = order.as_petgraph();
+    let outer = order.node_indices().find(|&node| order[node].name() == Some("growing outer"));
+    assert_eq!(order.neighbors(outer.expect("it is named")).count(), 0);
+}
+
+#[test]
+fn allowed_acquisitions_are_no_findings_and_no_order() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let guard = b.lock().unwrap();
+    lockdep::allow(|| drop(a.lock().unwrap()));
+    // Outside it is as ever.
+    assert!(denied(|| a.lock()).is_some());
+    drop(guard);
+
+    let (c, d) = (Mutex::new(()), Mutex::new(()));
+    lockdep::allow(|| drop((c.lock().unwrap(), d.lock().unwrap())));
+    drop((d.lock().unwrap(), c.lock().unwrap()));
+    // A panic inside ends the allowance too.
+    assert!(catch_unwind(|| lockdep::allow(|| panic!("on purpose"))).is_err());
+    let _c = c.lock().unwrap();
+    assert!(denied(|| d.lock()).is_some());
+}
+
+#[test]
+fn a_downgraded_lock_is_held_for_reading() {
+    let (rw, other) = (RwLock::new(1), Mutex::new(()));
+    let reader = RwLockWriteGuard::downgrade(rw.write().unwrap());
+    assert!(denied(|| rw.read()).unwrap().starts_with("error[lockdep::recursive_read]"));
+    drop(other.lock().unwrap());
+    drop(reader);
+    assert!(denied(|| drop(rw.write().unwrap())).is_none());
+    let _other = other.lock().unwrap();
+    assert!(denied(|| rw.write()).is_some());
+}
+
+#[test]
+fn waiting_while_holding_is_a_warning() {
+    let (outer, flag, changed) = (Mutex::new(()), Mutex::new(false), Condvar::new());
+    lockdep::name(&outer, "waits while holding");
+    thread::scope(|scope| {
+        let _outer = outer.lock().unwrap();
+        let flag_guard = flag.lock().unwrap();
+        scope.spawn(|| {
+            *flag.lock().unwrap() = true;
+            changed.notify_all();
+        });
+        drop(changed.wait_while(flag_guard, |flag| !*flag).unwrap());
+    });
+    let findings = findings_about(&["waits while holding"]);
+    assert_eq!(kinds(&findings), [FindingKind::WaitWhileHolding]);
+    assert_eq!(findings[0].level(), Level::Warn);
+    assert_eq!(findings[0].cycle().len(), 1);
+}
+
+/// Many threads, many paths, in a consistent order: not a word.
+#[test]
+fn a_consistent_order_is_never_denied() {
+    const LOCKS: usize = 24;
+    static DENIED: AtomicU32 = AtomicU32::new(0);
+    let locks: Vec<_> = (0..LOCKS).map(|_| RwLock::new(0)).collect();
+    thread::scope(|scope| {
+        for seed in 0..4_usize {
+            let locks = &locks;
+            scope.spawn(move || {
+                let mut state = seed * 7919 + 1;
+                for _ in 0..3_000 {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let (first, step) = ((state >> 33) % LOCKS, (state >> 40) % LOCKS + 1);
+                    let mut guards = Vec::new();
+                    for at in (first..LOCKS).step_by(step) {
+                        match denied(|| drop(locks[at].write().unwrap())) {
+                            None => guards.push(locks[at].try_read()),
+                            Some(_) => _ = DENIED.fetch_add(1, Relaxed),
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(DENIED.load(Relaxed), 0);
+}

@@ -1,0 +1,202 @@
+//! Where the other validators go wrong, a test for each. tracing-mutex 0.3.3 fails
+//! all of these, as read and run in 2026.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+mod support;
+
+use std::{cell::RefCell, sync::Arc, thread};
+
+use lockdep::sync::{Barrier, Condvar, Mutex, RwLock};
+use support::{denied, findings_about, on_a_thread};
+
+/// Only the last held lock gets an edge there, so that A→C is not known here.
+#[test]
+fn every_held_lock_has_an_edge_to_the_next() {
+    let (a, b, c) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+    {
+        let _a = a.lock().unwrap();
+        let b = b.lock().unwrap();
+        let _c = c.lock().unwrap();
+        drop(b);
+    }
+    // B is gone from the picture: its edges alone would not show this.
+    drop(b);
+    let _c = c.lock().unwrap();
+    assert!(denied(|| a.lock()).is_some());
+}
+
+#[test]
+fn an_inverted_try_lock_cannot_block() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let _b = b.lock().unwrap();
+    assert!(denied(|| drop(a.try_lock().unwrap())).is_none());
+}
+
+/// A failed try leaves nothing: no edge, and nothing held.
+#[test]
+fn a_failed_try_leaves_no_trace() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    let (held, tried) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _a = a.lock().unwrap();
+            held.wait();
+            tried.wait();
+        });
+        held.wait();
+        assert!(a.try_lock().is_err());
+        drop(b.lock().unwrap());
+        tried.wait();
+    });
+    let _b = b.lock().unwrap();
+    assert!(denied(|| drop(a.lock().unwrap())).is_none());
+}
+
+/// The wait gives `m` back and takes it again, under `outer`.
+#[test]
+fn a_wait_takes_its_mutex_back_under_the_other_locks() {
+    let (m, outer, changed) = (Mutex::new(false), Mutex::new(()), Condvar::new());
+    let guard = m.lock().unwrap();
+    let _outer = outer.lock().unwrap();
+    let report = denied(|| drop(changed.wait(guard))).unwrap();
+    assert!(report.contains("acquired in both orders"), "{report}");
+    assert!(!m.is_poisoned());
+    assert!(m.try_lock().is_ok());
+}
+
+/// The thread goes on after each panic, and there is one finding, counted.
+#[test]
+fn a_cycle_is_one_finding_however_often_it_repeats() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "repeated a");
+    lockdep::name(&b, "repeated b");
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    for _ in 0..3 {
+        let _b = b.lock().unwrap();
+        assert!(denied(|| a.lock()).is_some());
+    }
+    let findings = findings_about(&["repeated a"]);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].count(), 3);
+}
+
+#[test]
+fn the_panic_poisons_nothing() {
+    let (outer, inner, rw) = (Mutex::new(1), Mutex::new(2), RwLock::new(3));
+    drop((inner.lock().unwrap(), rw.write().unwrap(), outer.lock().unwrap()));
+    let result = on_a_thread(|| {
+        denied(|| {
+            let _outer = outer.lock().unwrap();
+            let _rw = rw.write();
+            let _inner = inner.lock().unwrap();
+        })
+    });
+    assert!(result.is_some());
+    assert!(!outer.is_poisoned() && !inner.is_poisoned() && !rw.is_poisoned());
+    assert_eq!(*outer.lock().unwrap(), 1);
+    assert_eq!(*inner.try_lock().unwrap(), 2);
+    assert_eq!(*rw.read().unwrap(), 3);
+    assert_eq!(outer.into_inner().unwrap(), 1);
+}
+
+#[test]
+fn a_hook_may_take_locks() {
+    static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "hooked a");
+    lockdep::on_finding(|finding| {
+        // Even against the order that has just been found broken.
+        LOG.lock().unwrap().push(finding.to_string());
+    });
+    drop((a.lock().unwrap(), LOG.lock().unwrap()));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    {
+        let _b = b.lock().unwrap();
+        assert!(denied(|| a.lock()).is_some());
+        assert!(denied(|| a.lock()).is_some());
+    }
+    let reports = LOG.lock().unwrap();
+    // Once, for all its repetitions.
+    assert_eq!(reports.iter().filter(|report| report.contains("`hooked a`")).count(), 1);
+}
+
+/// Whichever of the two destructors runs first.
+#[test]
+fn locks_in_thread_local_destructors() {
+    struct LocksInDrop;
+    impl Drop for LocksInDrop {
+        fn drop(&mut self) {
+            static A: Mutex<u32> = Mutex::new(0);
+            static B: Mutex<u32> = Mutex::new(0);
+            let mut a = A.lock().unwrap();
+            *B.lock().unwrap() += 1;
+            *a += 1;
+        }
+    }
+    thread_local! {
+        static BEFORE: RefCell<Option<LocksInDrop>> = const { RefCell::new(None) };
+        static AFTER: RefCell<Option<LocksInDrop>> = const { RefCell::new(None) };
+    }
+    let lock = Arc::new(Mutex::new(()));
+    thread::spawn(move || {
+        BEFORE.set(Some(LocksInDrop));
+        drop(lock.lock().unwrap());
+        AFTER.set(Some(LocksInDrop));
+    })
+    .join()
+    .unwrap();
+}
+
+/// A guard in a thread-local is released after our own destructor, or before it.
+#[test]
+fn guards_in_thread_locals() {
+    static LOCK: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static GUARD: RefCell<Option<lockdep::sync::MutexGuard<'static, ()>>> =
+            const { RefCell::new(None) };
+    }
+    for _ in 0..2 {
+        thread::spawn(|| GUARD.set(Some(LOCK.lock().unwrap()))).join().unwrap();
+    }
+    assert!(LOCK.try_lock().is_ok());
+}
+
+/// Their recursive search overflows a 2 MB stack at this length, and each edge takes
+/// longer the longer the chain is.
+#[test]
+fn a_long_chain_found_tail_first() {
+    let locks: Vec<_> = (0..10_000).map(Mutex::new).collect();
+    for pair in locks.windows(2).rev() {
+        drop((pair[0].lock().unwrap(), pair[1].lock().unwrap()));
+    }
+    let _last = locks.last().unwrap().lock().unwrap();
+    assert!(denied(|| locks[0].lock()).is_some());
+}
+
+/// An address that is used again is a new lock.
+#[test]
+fn a_destroyed_lock_takes_its_edges_along() {
+    let a = Mutex::new(());
+    let mut slot = Some(Mutex::new(()));
+    for round in 0..10 {
+        let b = slot.as_ref().unwrap();
+        if round % 2 == 0 {
+            drop((a.lock().unwrap(), b.lock().unwrap()));
+        } else {
+            drop((b.lock().unwrap(), a.lock().unwrap()));
+        }
+        slot = Some(Mutex::new(()));
+    }
+}
+
+/// The same for a lock that moves.
+#[test]
+fn a_lock_that_moves_is_the_same() {
+    let a = Mutex::new(());
+    let b = Mutex::new(());
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let moved = Box::new(b);
+    let _b = moved.lock().unwrap();
+    assert!(denied(|| a.lock()).is_some());
+}

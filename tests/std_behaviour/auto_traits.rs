@@ -1,0 +1,109 @@
+// Which auto traits the types have, and which they must not have.
+
+use std::{
+    cell::Cell,
+    fmt::{Debug, Display},
+    marker::PhantomData,
+    panic::{RefUnwindSafe, UnwindSafe},
+    rc::Rc,
+};
+
+/// Whether a type has a trait, found by the fallback that an inherent constant
+/// wins over a trait's.
+macro_rules! has {
+    ($type:ty: $bound:path) => {{
+        struct Probe<T: ?Sized>(PhantomData<T>);
+        #[allow(dead_code, reason = "unused where the type has the trait")]
+        trait Fallback {
+            const HAS: bool = false;
+        }
+        impl<T: ?Sized> Fallback for Probe<T> {}
+        #[allow(dead_code)]
+        impl<T: ?Sized + $bound> Probe<T> {
+            const HAS: bool = true;
+        }
+        <Probe<$type>>::HAS
+    }};
+}
+
+/// `Send Sync UnwindSafe RefUnwindSafe Unpin`, a digit each.
+macro_rules! auto {
+    ($type:ty) => {
+        [
+            has!($type: Send),
+            has!($type: Sync),
+            has!($type: UnwindSafe),
+            has!($type: RefUnwindSafe),
+            has!($type: Unpin),
+        ]
+        .map(u8::from)
+    };
+}
+
+/// `Send`, not `Sync`, not `RefUnwindSafe`.
+type Local = Cell<u8>;
+/// Nothing but `Unpin`.
+type Stuck = Rc<Cell<u8>>;
+
+#[test]
+fn locks() {
+    assert_eq!(auto!(sync::Mutex<Local>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::Mutex<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(sync::Mutex<[u8]>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLock<Local>), [1, 0, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLock<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(sync::Condvar), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::Once), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::OnceLock<u8>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::OnceLock<Local>), [1, 0, 1, 0, 1]);
+    assert_eq!(auto!(sync::OnceLock<Stuck>), [0, 0, 0, 0, 1]);
+    assert_eq!(auto!(sync::LazyLock<u8>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::LazyLock<Local>), [1, 0, 1, 0, 1]);
+    assert_eq!(auto!(sync::LazyLock<u8, Local>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::LazyLock<u8, Stuck>), [0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn guards() {
+    assert_eq!(auto!(sync::MutexGuard<'static, u8>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::MutexGuard<'static, Local>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLockReadGuard<'static, u8>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLockReadGuard<'static, Local>), [0, 0, 0, 0, 1]);
+    assert_eq!(auto!(sync::RwLockWriteGuard<'static, u8>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLockWriteGuard<'static, Local>), [0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn other_traits() {
+    assert!(has!(sync::MutexGuard<'static, u8>: Display));
+    assert!(!has!(sync::MutexGuard<'static, Local>: Display));
+    assert!(has!(sync::MutexGuard<'static, Local>: Debug));
+    assert!(has!(sync::RwLockReadGuard<'static, u8>: Display));
+    assert!(has!(sync::RwLockWriteGuard<'static, u8>: Display));
+    assert!(has!(sync::Mutex<[u8]>: Debug));
+    assert!(!has!(sync::Mutex<u8>: Clone));
+    assert!(!has!(sync::Once: Default));
+    assert!(has!(sync::Condvar: Default));
+    assert!(has!(sync::OnceLock<u8>: Clone));
+    assert!(has!(sync::OnceLock<u8>: Eq));
+    assert!(has!(sync::OnceLock<Rc<u8>>: Default));
+    assert!(has!(sync::LazyLock<u8>: Default));
+    assert!(!has!(sync::LazyLock<u8, Local>: Default));
+}
+
+/// A reader's guard is covariant, as std's is.
+#[test]
+fn variance() {
+    fn shorter<'a, 'b>(
+        guard: sync::RwLockReadGuard<'a, &'static str>,
+        _: &'b str,
+    ) -> sync::RwLockReadGuard<'a, &'b str>
+    where
+        'b: 'a,
+    {
+        guard
+    }
+    let lock = sync::RwLock::new("static");
+    let shorter_lived = String::from("shorter");
+    assert_eq!(*shorter(lock.read().unwrap(), &shorter_lived), "static");
+}

@@ -1,0 +1,23 @@
+//! One source of tests, compiled against `std::sync` and against `lockdep::sync`:
+//! what holds for the one holds for the other, in checked builds and in others.
+
+/// The tests, over whatever `sync` is in the module around them.
+macro_rules! behaviour {
+    ($($name:ident is $sync:path;)*) => {$(
+        mod $name {
+            use $sync as sync;
+
+            mod auto_traits { use super::sync; include!("auto_traits.rs"); }
+            mod condvar { use super::sync; include!("condvar.rs"); }
+            mod lazy { use super::sync; include!("lazy.rs"); }
+            mod mutex { use super::sync; include!("mutex.rs"); }
+            mod once { use super::sync; include!("once.rs"); }
+            mod rwlock { use super::sync; include!("rwlock.rs"); }
+        }
+    )*};
+}
+
+behaviour! {
+    std_sync is std::sync;
+    lockdep_sync is lockdep::sync;
+}

@@ -1,0 +1,40 @@
+//! What several test crates need.
+#![allow(dead_code, reason = "not every test crate needs all of it")]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use lockdep::{Finding, FindingKind};
+
+/// The report that a closure panics with, as a finding's panic has it; `None` if it
+/// ends well.
+pub(crate) fn denied<R>(body: impl FnOnce() -> R) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(body)).err()?;
+    let message = panic.downcast_ref::<String>().expect("a panic of ours");
+    assert!(message.starts_with("error[lockdep::"), "{message}");
+    Some(message.clone())
+}
+
+/// Runs a closure on a thread of its own, to its end.
+pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(body).join().unwrap())
+}
+
+/// The findings about locks that were given one of these names: the other tests of
+/// this process have theirs.
+pub(crate) fn findings_about(names: &[&str]) -> Vec<Finding> {
+    let is_ours = |finding: &Finding| {
+        finding
+            .cycle()
+            .iter()
+            .flat_map(|edge| [edge.held(), edge.wanted()])
+            .any(|lock| lock.name().is_some_and(|name| names.contains(&name)))
+    };
+    lockdep::findings().into_iter().filter(is_ours).collect()
+}
+
+pub(crate) fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
+    findings.iter().map(Finding::kind).collect()
+}
