@@ -1,7 +1,9 @@
-//! A raw call stack as text, with our own frames and the runtime's cut off.
+//! A raw call stack as text: the program's own frames, without ours and without
+//! those of the standard library.
 
 use std::{fmt::Write, path::Path};
 
+use super::source::is_of_the_toolchain;
 use crate::finding::Stack;
 
 /// One line of a call stack. Several belong to one address where the compiler
@@ -14,7 +16,7 @@ struct Frame {
 /// The stack, innermost frame first, numbered. Empty if none was captured.
 pub(super) fn backtrace(stack: &Stack) -> String {
     let mut text = String::new();
-    for (number, frame) in trimmed(&symbolize(stack)).iter().enumerate() {
+    for (number, frame) in trimmed(&symbolize(stack)).enumerate() {
         let _ = writeln!(text, "{number:>4}: {}", frame.function);
         if let Some(site) = &frame.site {
             let _ = writeln!(text, "             at {site}");
@@ -52,9 +54,9 @@ fn site(file: &Path, line: u32, column: Option<u32>) -> String {
     }
 }
 
-/// The frames between the call into this crate and the runtime that started the
-/// thread.
-fn trimmed(frames: &[Frame]) -> &[Frame] {
+/// The program's frames between the call into this crate and the runtime that
+/// started the thread.
+fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let is_ours = |frame: &Frame| {
         let function = frame.function.trim_start_matches('<');
         function.starts_with("lockdep::") || function.starts_with("backtrace::")
@@ -65,11 +67,17 @@ fn trimmed(frames: &[Frame]) -> &[Frame] {
     let start = first + frames[first..].iter().take_while(|frame| is_ours(frame)).count();
     let is_runtime = |frame: &Frame| frame.function.contains("__rust_begin_short_backtrace");
     let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
-    let frames = &frames[start..end];
-    // What calls a thread's closure, a test or `main` is no news either.
-    let user =
-        frames.iter().rposition(|frame| !frame.function.starts_with("core::ops::function::"));
-    &frames[..user.map_or(frames.len(), |last| last + 1)]
+    frames[start..end].iter().filter(|frame| !is_of_std(frame))
+}
+
+fn is_of_std(frame: &Frame) -> bool {
+    match &frame.site {
+        Some(site) => is_of_the_toolchain(site),
+        None => {
+            let function = frame.function.trim_start_matches('<');
+            ["std::", "core::", "alloc::", "__rust"].iter().any(|it| function.starts_with(it))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +89,7 @@ mod tests {
             .iter()
             .map(|&function| Frame { function: function.into(), site: None })
             .collect();
-        trimmed(&frames).iter().map(|frame| frame.function.clone()).collect()
+        trimmed(&frames).map(|frame| frame.function.clone()).collect()
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod held;
 mod names;
 mod report;
 mod source;
+mod words;
 
 use std::{
     fmt,

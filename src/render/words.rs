@@ -1,0 +1,233 @@
+//! What a report says, kind by kind. Every sentence says what was seen, or what
+//! would have to happen; none calls a possible deadlock a deadlock.
+
+use super::{names::Names, source};
+use crate::finding::{Edge, Finding, FindingKind, LockInfo, Mode, Writer};
+
+/// The sentences of one report.
+pub(super) struct Words<'a> {
+    pub(super) finding: &'a Finding,
+    /// Those of its edges that are shown.
+    pub(super) shown: &'a [Edge],
+    pub(super) names: &'a Names,
+}
+
+impl Words<'_> {
+    fn first(&self) -> &Edge {
+        &self.shown[0]
+    }
+
+    /// How many edges there are, shown or not.
+    fn len(&self) -> usize {
+        self.finding.cycle.len()
+    }
+
+    /// Whether holding the lock means to run its initializer.
+    fn initializes(&self) -> bool {
+        self.first().held.kind.is_initializer()
+    }
+
+    /// Whether one pair of lines took all of these locks, in whatever order they
+    /// were handed to it.
+    fn same_lines(&self) -> bool {
+        let first = self.first();
+        self.shown
+            .iter()
+            .all(|edge| (&edge.held_at, &edge.acquired_at) == (&first.held_at, &first.acquired_at))
+    }
+
+    /// The locks held along the cycle, as far as they are shown.
+    fn held_locks(&self, separator: &str) -> String {
+        let mut names: Vec<_> = self.shown.iter().map(|edge| self.names.of(&edge.held)).collect();
+        if self.len() > self.shown.len() {
+            names.push("…".to_owned());
+        }
+        names.join(separator)
+    }
+
+    pub(super) fn title(&self) -> String {
+        let Edge { held, wanted, thread, .. } = self.first();
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        match self.finding.kind {
+            FindingKind::Inversion if self.len() == 2 => {
+                format!("{held} and {wanted} are acquired in both orders")
+            }
+            FindingKind::Inversion => {
+                let circle = self.held_locks(" → ");
+                format!("{} locks are acquired in a circle: {circle} → {held}", self.len())
+            }
+            FindingKind::SelfDeadlock if self.initializes() => {
+                format!("the initializer of {held} asks for {held} itself")
+            }
+            FindingKind::SelfDeadlock => {
+                format!("thread `{thread}` acquires {held}, which it holds already")
+            }
+            FindingKind::RecursiveRead => {
+                format!("thread `{thread}` reads {held} again while it holds a read guard of it")
+            }
+            FindingKind::WaitWhileHolding => {
+                let held = self.held_locks(", ");
+                format!("thread `{thread}` waits for a notification while it holds {held}")
+            }
+        }
+    }
+
+    /// What the first edge's two places are: where the lock has been held since,
+    /// and what happens now.
+    pub(super) fn now(&self) -> [String; 2] {
+        let Edge { held, held_at, wanted, acquired_at, thread, held_mode, .. } = self.first();
+        let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
+        let since = if self.initializes() {
+            format!("thread `{thread}` has been running the initializer of {held} since here")
+        } else {
+            let reading = for_reading(*held_mode);
+            format!("thread `{thread}` has held {held}{reading} since here")
+        };
+        let now = match self.finding.kind {
+            FindingKind::Inversion => format!("and acquires {wanted} here"),
+            FindingKind::WaitWhileHolding => format!("waits here, giving {wanted} back meanwhile"),
+            FindingKind::SelfDeadlock if self.initializes() => {
+                format!("and asks for {wanted} here")
+            }
+            FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
+            FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
+        };
+        [since, now]
+    }
+
+    /// The same for an edge that was seen before.
+    pub(super) fn before(&self, edge: &Edge) -> [String; 2] {
+        let held = self.names.at(&edge.held, &edge.held_at);
+        let reading = for_reading(edge.held_mode);
+        let since = format!("{held} held{reading} since here");
+        let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
+        let now = match self.finding.kind {
+            FindingKind::WaitWhileHolding => "the same wait".to_owned(),
+            _ => format!("{wanted} acquired here"),
+        };
+        [since, now]
+    }
+
+    /// Introduces an edge but the first, by its place in the cycle.
+    pub(super) fn further(&self, index: usize) -> String {
+        let Edge { held, wanted, thread, .. } = &self.shown[index];
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        match self.finding.kind {
+            FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
+            _ if self.len() > 2 => {
+                let number = index + 1;
+                let len = self.len();
+                format!("{number} of {len}: thread `{thread}` held {held} and acquired {wanted}")
+            }
+            _ if *thread == self.first().thread => {
+                format!("the same thread, `{thread}`, took them the other way round before")
+            }
+            _ => format!("thread `{thread}` took them the other way round"),
+        }
+    }
+
+    /// Stands for the edges that are not shown.
+    pub(super) fn not_shown(&self) -> Option<String> {
+        let rest = self.len() - self.shown.len();
+        (rest > 0).then(|| format!("and {rest} more, which `Finding::cycle` has"))
+    }
+
+    /// Introduces the writer that made readers wait for each other.
+    pub(super) fn writer(&self, writer: &Writer) -> [String; 2] {
+        let (lock, thread) = (self.names.of(&writer.lock), &writer.thread);
+        let title = format!(
+            "thread `{thread}` writes {lock}, for the first time: while a writer waits, readers \
+             wait behind it"
+        );
+        [title, format!("{lock} written here")]
+    }
+
+    /// What the locks are, and where they were made.
+    pub(super) fn locks(&self) -> String {
+        let mut seen: Vec<&LockInfo> = Vec::new();
+        for lock in self.shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
+            if !seen.contains(&lock) {
+                seen.push(lock);
+            }
+        }
+        let what = |lock: &LockInfo| {
+            let kind = lock.type_name();
+            if source::is_of_the_toolchain(lock.created_at.file()) {
+                format!("a `{kind}`")
+            } else {
+                format!("a `{kind}` made at {}", lock.created_at)
+            }
+        };
+        let first = what(seen[0]);
+        if seen.len() > 1 && seen.iter().all(|lock| what(lock) == first) {
+            return format!("each of them is {first}");
+        }
+        let line = |lock| format!("{} is {}", self.names.of(lock), what(lock));
+        seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    pub(super) fn help(&self) -> String {
+        let Edge { held, wanted, held_at, acquired_at, .. } = self.first();
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let (held_line, line) = (held_at.line(), acquired_at.line());
+        match self.finding.kind {
+            FindingKind::Inversion if self.same_lines() => format!(
+                "if they run at once, each waits for the next. Lines {held_line} and {line} take \
+                 these locks in the order in which they are handed to them: take them in an order \
+                 of their own instead, by a number or a key that each of them has"
+            ),
+            FindingKind::Inversion if self.len() == 2 => format!(
+                "if both run at once, each waits for the other: acquire {wanted} before {held} \
+                 everywhere, or release {held} before line {line}"
+            ),
+            FindingKind::Inversion => format!(
+                "if they run at once, each waits for the next: decide on one order of these \
+                 locks and acquire them in it everywhere, or release {held} before line {line}"
+            ),
+            FindingKind::SelfDeadlock if self.initializes() => format!(
+                "it would wait for itself for ever: what is needed at line {line} must not come \
+                 from {held}"
+            ),
+            FindingKind::SelfDeadlock => format!(
+                "it would wait for itself for ever: drop the guard of line {held_line} first, or \
+                 pass it on. A guard made in the header of a `match`, `if let` or `for` lives to \
+                 the end of that block"
+            ),
+            FindingKind::RecursiveRead => format!(
+                "if a writer queues between the two, the second read waits behind the writer, \
+                 which waits for the first: pass the guard of line {held_line} on, or drop it \
+                 before line {line}"
+            ),
+            FindingKind::WaitWhileHolding => format!(
+                "the wait gives back {wanted} alone: if whoever notifies needs {held} to get \
+                 there, both wait for ever. Release {held} before line {line}"
+            ),
+        }
+    }
+
+    /// The headings of an edge's two call stacks.
+    pub(super) fn stacks(&self, edge: &Edge) -> [String; 2] {
+        let thread = &edge.thread;
+        let held = self.names.at(&edge.held, &edge.held_at);
+        let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
+        let what = match self.finding.kind {
+            FindingKind::WaitWhileHolding => format!("waiting with {held} held"),
+            FindingKind::Inversion => format!("acquiring {wanted} with {held} held"),
+            FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
+                format!("acquiring {wanted} again")
+            }
+        };
+        [
+            format!("stack of thread `{thread}`, acquiring {held}"),
+            format!("stack of thread `{thread}`, {what}"),
+        ]
+    }
+}
+
+/// ` for reading`, where that matters.
+fn for_reading(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Exclusive => "",
+        Mode::Shared | Mode::RecursiveShared => " for reading",
+    }
+}

@@ -1,0 +1,141 @@
+//! The examples end as they say, and print what their golden files in
+//! `tests/golden` have. `SNAPSHOTS=overwrite cargo test --test examples` writes the
+//! files anew.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    sync::LazyLock,
+};
+
+use snapbox::{assert_data_eq, prelude::*};
+
+/// Where cargo puts the examples: `cargo test` builds them, `cargo test --test
+/// examples` alone does not.
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--examples"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    if cfg!(feature = "enforce") {
+        build.args(["--features", "enforce"]);
+    }
+    assert!(build.status().expect("cargo runs").success());
+    let this = std::env::current_exe().expect("this test is a file");
+    this.ancestors().nth(2).expect("it stands in deps").join("examples")
+});
+
+fn run(example: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(EXAMPLES.join(example));
+    command.args(arguments).stdin(Stdio::null());
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("LOCKDEP") || name.starts_with("RUST_") || name.contains("COLOR") {
+            command.env_remove(variable);
+        }
+    }
+    command.envs(environment.iter().copied()).output().expect("the example runs")
+}
+
+/// Status and both outputs in one text, as a person would see them, but for what
+/// changes from run to run and from machine to machine.
+fn transcript(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let status = output.status.code().expect("it ended by itself");
+    let text = format!("{}{}[status {status}]\n", text(&output.stderr), text(&output.stdout));
+    let without_thread_number = |line: &str| match line.split_once("' (") {
+        Some((thread, rest)) if thread.starts_with("thread '") => {
+            let (_, rest) = rest.split_once(") ").expect("the number ends");
+            format!("{thread}' {rest}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines()
+        .map(without_thread_number)
+        .collect::<String>()
+        .replace(env!("CARGO_MANIFEST_DIR"), "[here]")
+}
+
+macro_rules! golden {
+    ($($test:ident: $example:literal $arguments:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            let output = run($example, &$arguments, &[]);
+            let golden = concat!("golden/", stringify!($test), ".txt");
+            let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(golden);
+            assert_data_eq!(transcript(&output), snapbox::Data::read_from(&golden, None).raw());
+        }
+    )*};
+}
+
+golden! {
+    two_lock_deadlock: "two_lock_deadlock" [];
+    two_lock_ordered: "two_lock_ordered" [];
+    dining_philosophers: "dining_philosophers" [];
+    dining_philosophers_ordered: "dining_philosophers" ["--ordered"];
+    dining_philosophers_help: "dining_philosophers" ["none"];
+    bank_transfer: "bank_transfer" [];
+    bank_transfer_ordered: "bank_transfer" ["--ordered"];
+    diagnostics: "diagnostics" [];
+}
+
+#[test]
+fn colours_are_asked_for() {
+    let forced = run("two_lock_deadlock", &[], &[("CLICOLOR_FORCE", "1")]);
+    assert!(transcript(&forced).contains("\u{1b}["));
+    let plain = run("two_lock_deadlock", &[], &[("NO_COLOR", "1")]);
+    assert!(!transcript(&plain).contains('\u{1b}'));
+}
+
+#[test]
+fn a_warning_is_printed_once_and_the_program_goes_on() {
+    // Without the barrier's certain deadlock: the same two lines, one after the other.
+    let output = run("bank_transfer", &[], &[("LOCKDEP", "warn")]);
+    let text = transcript(&output);
+    assert_eq!(text.matches("warning[lockdep::inversion]").count(), 1, "{text}");
+    assert!(text.ends_with("alice 430, bob 570\n[status 0]\n"), "{text}");
+}
+
+#[test]
+fn off_is_off() {
+    let output = run("bank_transfer", &[], &[("LOCKDEP", "off")]);
+    assert_eq!(transcript(&output), "alice 430, bob 570\n[status 0]\n");
+}
+
+#[test]
+fn what_the_environment_says_wrongly_is_named_once() {
+    let bad = [("LOCKDEP", "inversoin=warn"), ("LOCKDEP_BACKTRACE", "yes")];
+    let text = transcript(&run("bank_transfer", &[], &bad));
+    assert_eq!(text.matches("`inversoin=warn` in LOCKDEP is ignored").count(), 1, "{text}");
+    assert_eq!(text.matches("`yes` in LOCKDEP_BACKTRACE is ignored").count(), 1, "{text}");
+    // The default stays in force.
+    assert!(text.contains("error[lockdep::inversion]"), "{text}");
+}
+
+#[test]
+fn backtraces_can_be_off_or_at_both_ends() {
+    let off = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "0")]));
+    assert!(!off.contains("stack of thread"), "{off}");
+    let full = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "full")]));
+    assert_eq!(full.matches("stack of thread").count(), 4, "{full}");
+}
+
+/// A program that is moved away from its sources still says where.
+#[test]
+fn without_sources() {
+    let nowhere = tempdir("without_sources");
+    let mut command = Command::new(EXAMPLES.join("bank_transfer"));
+    command.current_dir(&nowhere).env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
+    let text = transcript(&command.output().expect("the example runs"));
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/without_sources.txt");
+    assert_data_eq!(text, snapbox::Data::read_from(&golden, None).raw());
+}
+
+/// An empty folder with no source file above it.
+fn tempdir(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("lockdep-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
+}
