@@ -6,6 +6,11 @@
 //! `{ tracked, inner }`, a guard `{ held, inner }` in that order: it is the order of
 //! drop, so that a lock is no longer held by the time another thread can take it.
 
+#![allow(
+    clippy::inline_always,
+    reason = "measured: what these return stays in registers only if they are inlined"
+)]
+
 use std::panic::Location;
 
 use crate::{
@@ -46,14 +51,13 @@ impl Tracked {
 
     /// An acquisition that waits for as long as it takes begins.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_try(kind, mode);
-        if let Some(context) = acquiring.context {
-            let wanted = acquiring.wanted;
-            let acquisition =
-                Acquisition { identity: &self.identity, wanted, named_at: wanted.site };
-            validator::about_to_block(context, &acquisition);
+        if let Some(context) = acquiring.context
+            && let Some(key) = validator::unjudged(context, acquiring.wanted.hash)
+        {
+            acquiring.judge(context, key);
         }
         acquiring
     }
@@ -61,7 +65,7 @@ impl Tracked {
     /// The same for a lock with readers, which from now on may have to wait for
     /// each other.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn about_to_write(&self, kind: &'static LockKind) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, Mode::Exclusive);
         if self.identity.note_writer()
@@ -75,7 +79,7 @@ impl Tracked {
     /// An acquisition that does not wait begins. It cannot be part of a cycle
     /// until it has succeeded.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(), mode);
         let wanted =
@@ -119,18 +123,29 @@ impl Drop for Tracked {
     }
 }
 
+// By value throughout: a reference to it would keep the fast path from having it in
+// registers.
 impl<'a> Acquiring<'a> {
+    #[cold]
+    #[track_caller]
+    fn judge(self, context: &'static Context, key: u64) {
+        let Self { tracked: Tracked { identity, .. }, wanted, .. } = self;
+        let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
+        validator::about_to_block(context, &acquisition, key);
+    }
+
     /// Waits for the lock, for all to see.
-    pub(crate) fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
+    #[cold]
+    pub(crate) fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
         self.waiting(false, wait)
     }
 
     /// Waits for a notification, and then for the lock.
-    pub(crate) fn notified<R>(&self, wait: impl FnOnce() -> R) -> R {
+    pub(crate) fn notified<R>(self, wait: impl FnOnce() -> R) -> R {
         self.waiting(true, wait)
     }
 
-    fn waiting<R>(&self, for_notification: bool, wait: impl FnOnce() -> R) -> R {
+    fn waiting<R>(self, for_notification: bool, wait: impl FnOnce() -> R) -> R {
         struct End(Option<&'static Context>);
         impl Drop for End {
             fn drop(&mut self) {
@@ -147,21 +162,22 @@ impl<'a> Acquiring<'a> {
     }
 
     /// The lock is taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquired(self) -> Held<'a> {
         let Self { tracked, context, wanted } = self;
         let tag = wanted.tag.once_held();
         if let Some(context) = context {
             let hash = if tag == wanted.tag { wanted.hash } else { tag.hash() };
             context.held.push(&Entry { tag, hash, ..wanted });
-            if context.is(ThreadState::Tracing) {
-                validator::keep_stack(context, tag);
+            if !context.is_plain() {
+                acquired_uncommonly(context, tag);
             }
         }
         Held { tracked, tag, was_poisoned: false }
     }
 
     /// The lock is taken, and somebody had panicked while holding it.
+    #[inline(always)]
     pub(crate) fn acquired_poisoned(self) -> Held<'a> {
         let mut held = self.acquired();
         held.was_poisoned = true;
@@ -175,6 +191,13 @@ impl<'a> Acquiring<'a> {
         }
         self.tracked.clear_forgiven();
         self.acquired()
+    }
+}
+
+#[cold]
+fn acquired_uncommonly(context: &'static Context, tag: Tag) {
+    if context.is(ThreadState::Tracing) {
+        validator::keep_stack(context, tag);
     }
 }
 
@@ -218,7 +241,7 @@ impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
         let Some(context) = validator::current_if_attached() else { return };
-        context.held.remove(self.tag);
+        context.held.release(self.tag);
         if !context.is_plain() {
             self.released_uncommonly(context);
         }

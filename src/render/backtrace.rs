@@ -71,13 +71,10 @@ fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
 }
 
 fn is_of_std(frame: &Frame) -> bool {
-    match &frame.site {
-        Some(site) => is_of_the_toolchain(site),
-        None => {
-            let function = frame.function.trim_start_matches('<');
-            ["std::", "core::", "alloc::", "__rust"].iter().any(|it| function.starts_with(it))
-        }
-    }
+    let function = frame.function.trim_start_matches('<');
+    let prefixes = ["std::", "core::", "alloc::", "__rust"];
+    let has_std_name = || prefixes.iter().any(|prefix| function.starts_with(prefix));
+    frame.site.as_deref().map_or_else(has_std_name, is_of_the_toolchain)
 }
 
 #[cfg(test)]

@@ -35,26 +35,24 @@ use crate::{
 
 type Found = (FindingKind, Vec<Edge>);
 
-/// Looks at an acquisition that may block.
+/// The key of the chain that an acquisition makes, unless the thread holds nothing or
+/// has had this chain lately. `wanted`: the hash of the lock's tag.
+#[inline]
+pub(crate) fn unjudged(context: &Context, wanted: u64) -> Option<u64> {
+    if context.held.is_empty() {
+        return None;
+    }
+    let key = seen::key(context.held.chain(), wanted);
+    (!context.recent.contains(key)).then_some(key)
+}
+
+/// Looks at an acquisition that may block, of an [unjudged] chain.
 ///
 /// # Panics
 ///
 /// For a finding at [`Level::Deny`].
-#[inline]
 #[track_caller]
-pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>) {
-    if context.held.is_empty() {
-        return;
-    }
-    let key = seen::key(context.held.chain(), acquisition.wanted.hash);
-    if !context.recent.contains(key) {
-        about_to_block_uncommonly(context, acquisition, key);
-    }
-}
-
-#[cold]
-#[track_caller]
-fn about_to_block_uncommonly(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
+pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
     if context.is(ThreadState::Allowing) {
         return;
     }
@@ -156,7 +154,9 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
         return;
     }
-    about_to_block(context, acquisition);
+    if let Some(key) = unjudged(context, acquisition.wanted.hash) {
+        about_to_block(context, acquisition, key);
+    }
     let found = {
         let _inside = context.enter(ThreadState::Inside);
         let Acquisition { wanted, named_at, .. } = acquisition;

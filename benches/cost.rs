@@ -1,0 +1,188 @@
+//! What a checked lock costs against std's own, in one run:
+//!
+//! ```sh
+//! cargo bench --features enforce --bench cost
+//! ```
+//!
+//! Times are medians over rounds that take turns, of thread time where only one
+//! thread runs. Instructions are exact: where valgrind is installed, this program
+//! runs itself under callgrind, once with few repetitions and once with more, and
+//! divides the difference.
+
+use std::{
+    hint::black_box,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// The workloads, over whatever `sync` is in the module around them. Each does
+/// `times` operations of its kind.
+macro_rules! workloads {
+    ($sync:path) => {
+        use $sync::{Mutex, RwLock};
+
+        use super::black_box;
+
+        pub fn one(times: u64) {
+            let lock = Mutex::new(0_u64);
+            for _ in 0..times {
+                *black_box(&lock).lock().unwrap() += 1;
+            }
+        }
+
+        pub fn pair(times: u64) {
+            let (a, b) = (Mutex::new(0_u64), Mutex::new(0_u64));
+            for _ in 0..times {
+                let mut first = black_box(&a).lock().unwrap();
+                *black_box(&b).lock().unwrap() += 1;
+                *first += 1;
+            }
+        }
+
+        pub fn depth_8(times: u64) {
+            let locks: [Mutex<u64>; 8] = std::array::from_fn(|_| Mutex::new(0));
+            for _ in 0..times {
+                let [a, b, c, d, e, f, g, h] = black_box(&locks);
+                let (_a, _b) = (a.lock().unwrap(), b.lock().unwrap());
+                let (_c, _d) = (c.lock().unwrap(), d.lock().unwrap());
+                let (_e, _f) = (e.lock().unwrap(), f.lock().unwrap());
+                let (_g, mut h) = (g.lock().unwrap(), h.lock().unwrap());
+                *h += 1;
+            }
+        }
+
+        pub fn read(times: u64) {
+            let lock = RwLock::new(0_u64);
+            for _ in 0..times {
+                black_box(*black_box(&lock).read().unwrap());
+            }
+        }
+
+        pub fn create(times: u64) {
+            for at in 0..times {
+                let lock = Mutex::new(at);
+                *black_box(&lock).lock().unwrap() += 1;
+            }
+        }
+
+        pub fn create_nested(times: u64) {
+            let outer = Mutex::new(0_u64);
+            for at in 0..times {
+                let lock = Mutex::new(at);
+                let mut guard = black_box(&outer).lock().unwrap();
+                *guard += *black_box(&lock).lock().unwrap();
+            }
+        }
+
+        pub fn two_threads(times: u64) {
+            std::thread::scope(|scope| {
+                scope.spawn(|| pair(times));
+                pair(times);
+            });
+        }
+    };
+}
+
+mod std_sync {
+    workloads!(std::sync);
+}
+
+mod lockdep_sync {
+    workloads!(lockdep::sync);
+}
+
+struct Workload {
+    name: &'static str,
+    std: fn(u64),
+    lockdep: fn(u64),
+    times: u64,
+}
+
+macro_rules! table {
+    ($($name:literal $function:ident $times:literal)*) => {
+        [$(Workload {
+            name: $name,
+            std: std_sync::$function,
+            lockdep: lockdep_sync::$function,
+            times: $times,
+        }),*]
+    };
+}
+
+const WORKLOADS: [Workload; 7] = table! {
+    "one lock, nothing held" one 200_000
+    "A then B, known" pair 100_000
+    "depth 8, known" depth_8 20_000
+    "read" read 200_000
+    "create, lock once, drop" create 100_000
+    "the same nested in another" create_nested 5_000
+    "two threads, own pairs" two_threads 100_000
+};
+
+const ROUNDS: usize = 51;
+
+fn main() {
+    assert!(lockdep::ENABLED, "run with `--features enforce`: this build checks nothing");
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, "--only", name, which, times] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        let workload = WORKLOADS.iter().find(|workload| workload.name == name).expect("a workload");
+        let run = if which == "std" { workload.std } else { workload.lockdep };
+        return run(times.parse().expect("a number"));
+    }
+    println!(
+        "| workload | std ns | lockdep ns | ratio | std instructions | lockdep instructions |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for workload in &WORKLOADS {
+        let (mut std, mut lockdep) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            std.push(time(workload.std, workload.times));
+            lockdep.push(time(workload.lockdep, workload.times));
+        }
+        let (std, lockdep) = (median(std), median(lockdep));
+        println!(
+            "| {} | {std:.1} | {lockdep:.1} | {:.2} | {} | {} |",
+            workload.name,
+            lockdep / std,
+            instructions(workload, "std"),
+            instructions(workload, "lockdep"),
+        );
+    }
+}
+
+/// Nanoseconds for each operation.
+#[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn time(run: fn(u64), times: u64) -> f64 {
+    let start = Instant::now();
+    run(times);
+    start.elapsed().as_nanos() as f64 / times as f64
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Instructions for each operation, if valgrind is there.
+fn instructions(workload: &Workload, which: &str) -> String {
+    let (few, more) = (2_000, 12_000);
+    let count = |times| callgrind(workload.name, which, times);
+    match (count(few), count(more)) {
+        (Some(few_cost), Some(more_cost)) => ((more_cost - few_cost) / (more - few)).to_string(),
+        _ => "?".to_owned(),
+    }
+}
+
+fn callgrind(name: &str, which: &str, times: u64) -> Option<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().ok()?)
+        .args(["--only", name, which, &times.to_string()])
+        .stdout(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+}
