@@ -15,7 +15,7 @@ use std::panic::Location;
 
 use crate::{
     finding::{LockKind, Mode},
-    validator::{self, Acquisition, Context, Entry, Identity, Tag, ThreadState},
+    validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState},
 };
 
 /// What a wrapper has for each lock.
@@ -29,17 +29,19 @@ pub(crate) struct Tracked {
 #[must_use]
 pub(crate) struct Acquiring<'a> {
     tracked: &'a Tracked,
-    /// `None` if this acquisition is not looked at.
-    context: Option<&'static Context>,
-    wanted: Entry,
+    kind: &'static LockKind,
+    tag: Tag,
+    site: &'static Location<'static>,
+    /// The thread and where the lock will stand, unless something is out of the ordinary.
+    ordinary: Option<(&'static Context, Place)>,
 }
 
 /// A lock that is held, until this is dropped.
 #[must_use]
 pub(crate) struct Held<'a> {
     tracked: &'a Tracked,
+    /// As in the thread's held set, or marked as poisoned when it was acquired.
     tag: Tag,
-    was_poisoned: bool,
 }
 
 impl Tracked {
@@ -54,10 +56,13 @@ impl Tracked {
     #[inline(always)]
     pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_try(kind, mode);
-        if let Some(context) = acquiring.context
-            && let Some(key) = validator::unjudged(context, acquiring.wanted.hash)
-        {
-            acquiring.judge(context, key);
+        match acquiring.ordinary {
+            Some((context, place)) => {
+                if let Some(key) = validator::unjudged(context, place) {
+                    acquiring.judge(context, key);
+                }
+            }
+            None => acquiring.judge_uncommonly(),
         }
         acquiring
     }
@@ -69,9 +74,9 @@ impl Tracked {
     pub(crate) fn about_to_write(&self, kind: &'static LockKind) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, Mode::Exclusive);
         if self.identity.note_writer()
-            && let Some(context) = acquiring.context
+            && let Some(context) = acquiring.context()
         {
-            validator::first_writer(context, &acquiring.wanted);
+            validator::first_writer(context, &acquiring.wanted());
         }
         acquiring
     }
@@ -82,14 +87,9 @@ impl Tracked {
     #[inline(always)]
     pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(), mode);
-        let wanted =
-            Entry { tag, hash: tag.hash(), site: Location::caller(), created: self.created, kind };
-        let context =
-            validator::current().filter(|context| context.is_plain() || !is_blind(context));
-        if let Some(context) = context {
-            context.held.reserve();
-        }
-        Acquiring { tracked: self, context, wanted }
+        let ordinary =
+            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        Acquiring { tracked: self, kind, tag, site: Location::caller(), ordinary }
     }
 
     /// Whether the poison in the wrapped lock was left by a panic of ours, and
@@ -108,12 +108,6 @@ impl Tracked {
     }
 }
 
-#[cold]
-fn is_blind(context: &Context) -> bool {
-    context.is_unwinding_for_us();
-    context.is_blind()
-}
-
 impl Drop for Tracked {
     #[inline]
     fn drop(&mut self) {
@@ -129,9 +123,36 @@ impl<'a> Acquiring<'a> {
     #[cold]
     #[track_caller]
     fn judge(self, context: &'static Context, key: u64) {
-        let Self { tracked: Tracked { identity, .. }, wanted, .. } = self;
-        let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
-        validator::about_to_block(context, &acquisition, key);
+        validator::about_to_block(context, &self.acquisition(self.site), key);
+    }
+
+    /// Many locks are held, or the thread is in a special state.
+    #[cold]
+    #[track_caller]
+    fn judge_uncommonly(self) {
+        if let Some(context) = self.context() {
+            let place = context.held.make_place_for(self.tag);
+            if let Some(key) = validator::unjudged(context, place) {
+                self.judge(context, key);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn wanted(&self) -> Entry {
+        let Self { tracked: Tracked { created, .. }, kind, tag, site, .. } = *self;
+        Entry { tag, site, created, kind }
+    }
+
+    fn acquisition(&self, named_at: &'static Location<'static>) -> Acquisition<'a> {
+        Acquisition { identity: &self.tracked.identity, wanted: self.wanted(), named_at }
+    }
+
+    /// The calling thread's context, unless it is in a state in which locks are not
+    /// looked at.
+    fn context(&self) -> Option<&'static Context> {
+        let looked_at = || validator::current().filter(|context| !context.is_blind());
+        self.ordinary.map(|(context, _)| context).or_else(looked_at)
     }
 
     /// Waits for the lock, for all to see.
@@ -154,50 +175,53 @@ impl<'a> Acquiring<'a> {
                 }
             }
         }
-        if let Some(context) = self.context {
-            context.publish_wait(&self.wanted, for_notification);
+        let context = self.context();
+        if let Some(context) = context {
+            context.publish_wait(&self.wanted(), for_notification);
         }
-        let _end = End(self.context);
+        let _end = End(context);
         wait()
     }
 
     /// The lock is taken.
     #[inline(always)]
     pub(crate) fn acquired(self) -> Held<'a> {
-        let Self { tracked, context, wanted } = self;
-        let tag = wanted.tag.once_held();
-        if let Some(context) = context {
-            let hash = if tag == wanted.tag { wanted.hash } else { tag.hash() };
-            context.held.push(&Entry { tag, hash, ..wanted });
-            if !context.is_plain() {
-                acquired_uncommonly(context, tag);
+        let tag = self.tag.once_held();
+        match self.ordinary {
+            Some((context, place)) if tag == self.tag => {
+                context.held.push(place, self.wanted());
+            }
+            _ => self.acquired_uncommonly(),
+        }
+        Held { tracked: self.tracked, tag }
+    }
+
+    #[cold]
+    fn acquired_uncommonly(self) {
+        if let Some(context) = self.context() {
+            let tag = self.tag.once_held();
+            context.held.push(context.held.make_place_for(tag), Entry { tag, ..self.wanted() });
+            if context.is(ThreadState::Tracing) {
+                validator::keep_stack(context, tag);
             }
         }
-        Held { tracked, tag, was_poisoned: false }
     }
 
     /// The lock is taken, and somebody had panicked while holding it.
     #[inline(always)]
     pub(crate) fn acquired_poisoned(self) -> Held<'a> {
         let mut held = self.acquired();
-        held.was_poisoned = true;
+        held.tag = held.tag.poisoned();
         held
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.
     pub(crate) fn running(self) -> Held<'a> {
-        if let Some(context) = self.context {
+        if let Some(context) = self.context() {
             context.end_wait();
         }
         self.tracked.clear_forgiven();
         self.acquired()
-    }
-}
-
-#[cold]
-fn acquired_uncommonly(context: &'static Context, tag: Tag) {
-    if context.is(ThreadState::Tracing) {
-        validator::keep_stack(context, tag);
     }
 }
 
@@ -207,16 +231,11 @@ impl<'a> Held<'a> {
     #[track_caller]
     pub(crate) fn about_to_wait(self, kind: &'static LockKind) -> Acquiring<'a> {
         let context = validator::current_if_attached();
-        let held_since = context.and_then(|context| context.held.remove(self.tag));
+        let held_since = context.and_then(|context| context.held.remove(self.tag.in_set()));
         let acquiring = self.tracked.about_to_try(kind, self.tag.mode());
-        if let Some(context) = acquiring.context {
-            let wanted = acquiring.wanted;
-            let acquisition = Acquisition {
-                identity: &self.tracked.identity,
-                wanted,
-                named_at: held_since.map_or(wanted.site, |entry| entry.site),
-            };
-            validator::about_to_wait(context, &acquisition);
+        if let Some(context) = acquiring.context() {
+            let named_at = held_since.map_or(acquiring.site, |entry| entry.site);
+            validator::about_to_wait(context, &acquiring.acquisition(named_at));
         }
         // If that panicked, the drop below has seen to the poison.
         std::mem::forget(self);
@@ -227,11 +246,12 @@ impl<'a> Held<'a> {
     pub(crate) fn downgraded(self) -> Self {
         let tag = Tag::new(self.tag.lock(), Mode::Shared);
         if let Some(context) = validator::current_if_attached()
-            && let Some(entry) = context.held.remove(self.tag)
+            && let Some(entry) = context.held.remove(self.tag.in_set())
         {
-            context.held.push(&Entry { tag, hash: tag.hash(), ..entry });
+            context.held.push(context.held.make_place_for(tag), Entry { tag, ..entry });
         }
-        let downgraded = Self { tracked: self.tracked, tag, was_poisoned: self.was_poisoned };
+        // A reader poisons nothing, so that it matters no more what was poisoned before.
+        let downgraded = Self { tracked: self.tracked, tag };
         std::mem::forget(self);
         downgraded
     }
@@ -241,8 +261,7 @@ impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
         let Some(context) = validator::current_if_attached() else { return };
-        context.held.release(self.tag);
-        if !context.is_plain() {
+        if !context.held.pop(self.tag) {
             self.released_uncommonly(context);
         }
     }
@@ -251,10 +270,12 @@ impl Drop for Held<'_> {
 impl Held<'_> {
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
+        let tag = self.tag.in_set();
+        context.held.remove(tag);
         if context.is(ThreadState::Tracing) {
-            context.drop_stack(self.tag);
+            context.drop_stack(tag);
         }
-        let poisons = self.tag.mode() == Mode::Exclusive && !self.was_poisoned;
+        let poisons = tag.mode() == Mode::Exclusive && self.tag == tag;
         if poisons && context.is_unwinding_for_us() {
             self.tracked.identity.forgive();
         }

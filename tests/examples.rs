@@ -9,7 +9,7 @@ use std::{
     sync::LazyLock,
 };
 
-use snapbox::{assert_data_eq, prelude::*};
+use snapbox::assert_data_eq;
 
 /// Where cargo puts the examples: `cargo test` builds them, `cargo test --test
 /// examples` alone does not.

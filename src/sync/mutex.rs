@@ -56,13 +56,27 @@ impl<T: ?Sized> Mutex<T> {
     /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny):
     /// before the lock is taken, and without poisoning anything.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        let result = match self.inner.try_lock() {
-            Ok(inner) => Ok(inner),
-            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
-            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.lock()),
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(MutexGuard { held: acquiring.acquired(), inner, lock: self }),
+            Err(error) => self.lock_uncommonly(error),
+        }
+    }
+
+    /// It is contended, or poisoned. The acquisition was judged; it is begun anew rather
+    /// than handed over, so that the other path has it in registers.
+    #[cold]
+    #[track_caller]
+    fn lock_uncommonly<'a>(
+        &'a self,
+        error: TryLockError<sync::MutexGuard<'a, T>>,
+    ) -> LockResult<MutexGuard<'a, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let result = match error {
+            TryLockError::Poisoned(poisoned) => Err(poisoned),
+            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.lock()),
         };
         self.guard(acquiring, result)
     }
@@ -125,7 +139,6 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// The guard of a lock that the wrapped one has just given.
-    #[inline]
     pub(super) fn guard<'a>(
         &'a self,
         acquiring: Acquiring<'a>,
@@ -141,7 +154,6 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// What the wrapped lock gave, cleared of poison that a panic of ours left.
-    #[inline]
     pub(super) fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
         result.or_else(|poisoned| {
             if self.tracked.is_forgiven() {

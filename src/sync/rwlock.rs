@@ -66,13 +66,26 @@ impl<T: ?Sized> RwLock<T> {
     /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny): before
     /// the lock is taken, and without poisoning anything.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
-        let result = match self.inner.try_read() {
-            Ok(inner) => Ok(inner),
-            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
-            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.read()),
+        match self.inner.try_read() {
+            Ok(inner) => Ok(RwLockReadGuard { held: acquiring.acquired(), inner }),
+            Err(error) => self.read_uncommonly(error),
+        }
+    }
+
+    /// It is contended, or poisoned: see [`Mutex`](super::Mutex), which has the same.
+    #[cold]
+    #[track_caller]
+    fn read_uncommonly<'a>(
+        &'a self,
+        error: TryLockError<sync::RwLockReadGuard<'a, T>>,
+    ) -> LockResult<RwLockReadGuard<'a, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Shared);
+        let result = match error {
+            TryLockError::Poisoned(poisoned) => Err(poisoned),
+            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.read()),
         };
         self.read_guard(acquiring, result)
     }
@@ -105,13 +118,26 @@ impl<T: ?Sized> RwLock<T> {
     /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny): before
     /// the lock is taken, and without poisoning anything.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         let acquiring = self.tracked.about_to_write(Self::KIND);
-        let result = match self.inner.try_write() {
-            Ok(inner) => Ok(inner),
-            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
-            Err(TryLockError::WouldBlock) => acquiring.blocked(|| self.inner.write()),
+        match self.inner.try_write() {
+            Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
+            Err(error) => self.write_uncommonly(error),
+        }
+    }
+
+    /// It is contended, or poisoned: see [`Mutex`](super::Mutex), which has the same.
+    #[cold]
+    #[track_caller]
+    fn write_uncommonly<'a>(
+        &'a self,
+        error: TryLockError<sync::RwLockWriteGuard<'a, T>>,
+    ) -> LockResult<RwLockWriteGuard<'a, T>> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let result = match error {
+            TryLockError::Poisoned(poisoned) => Err(poisoned),
+            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.write()),
         };
         self.write_guard(acquiring, result)
     }
@@ -175,7 +201,6 @@ impl<T: ?Sized> RwLock<T> {
         self.inner.get_mut()
     }
 
-    #[inline]
     fn read_guard<'a>(
         &'a self,
         acquiring: Acquiring<'a>,
@@ -190,7 +215,6 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    #[inline]
     fn write_guard<'a>(
         &'a self,
         acquiring: Acquiring<'a>,
@@ -206,7 +230,6 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// What the wrapped lock gave, cleared of poison that a panic of ours left.
-    #[inline]
     fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
         result.or_else(|poisoned| {
             if self.tracked.is_forgiven() {

@@ -2,7 +2,7 @@
 //!
 //! Owned by its thread, which alone writes, with plain stores; read by any
 //! thread at any time, for diagnostics. Takes no lock. The only allocation, of
-//! room for deeper nesting, is made by [`HeldSet::reserve`], before the lock in
+//! room for deeper nesting, is made by [`HeldSet::make_place_for`], before the lock in
 //! question is acquired.
 
 use std::{
@@ -17,7 +17,11 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-use super::{identity::LockId, publish::Published, seen};
+use super::{
+    identity::{LockId, SHIFT},
+    publish::Published,
+    seen,
+};
 use crate::finding::{LockKind, Mode};
 
 /// How many locks are held without any allocation.
@@ -34,7 +38,8 @@ impl Tag {
 
     #[inline]
     pub(crate) fn new(lock: LockId, mode: Mode) -> Self {
-        Self(lock << 2 | mode as u64)
+        const { assert!(SHIFT == 2, "the modes fit in the bits below the number") };
+        Self(lock << SHIFT | mode as u64)
     }
 
     pub(crate) fn lock(self) -> LockId {
@@ -49,15 +54,21 @@ impl Tag {
         }
     }
 
+    /// A mark for a guard, that its lock was poisoned already. No tag in a held set has it,
+    /// so that such a guard is never released the quick way.
+    pub(crate) fn poisoned(self) -> Self {
+        Self(self.0 | 1 << 63)
+    }
+
+    /// The tag as it is in the held set, without the mark.
+    pub(crate) fn in_set(self) -> Self {
+        Self(self.0 & !(1 << 63))
+    }
+
     /// The same lock, as it is held after an acquisition in this mode.
     #[inline]
     pub(crate) fn once_held(self) -> Self {
         Self::new(self.lock(), self.mode().once_held())
-    }
-
-    #[inline]
-    pub(crate) fn hash(self) -> u64 {
-        seen::mix(self.0)
     }
 }
 
@@ -65,8 +76,6 @@ impl Tag {
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) tag: Tag,
-    /// [`Tag::hash`], kept so as not to compute it twice.
-    pub(crate) hash: u64,
     pub(crate) site: &'static Location<'static>,
     pub(crate) created: &'static Location<'static>,
     pub(crate) kind: &'static LockKind,
@@ -75,7 +84,8 @@ pub(crate) struct Entry {
 /// Where a [`Entry`] is published.
 pub(crate) struct Slot {
     tag: AtomicU64,
-    hash: AtomicU64,
+    /// The chain of what was held before. For the owner alone.
+    before: AtomicU64,
     site: Published<Location<'static>>,
     created: Published<Location<'static>>,
     kind: Published<LockKind>,
@@ -85,7 +95,7 @@ impl Slot {
     pub(crate) const fn new() -> Self {
         Self {
             tag: AtomicU64::new(0),
-            hash: AtomicU64::new(0),
+            before: AtomicU64::new(0),
             site: Published::new(),
             created: Published::new(),
             kind: Published::new(),
@@ -94,7 +104,6 @@ impl Slot {
 
     #[inline]
     pub(crate) fn fill(&self, held: &Entry) {
-        self.hash.store(held.hash, Relaxed);
         self.site.store(held.site);
         self.created.store(held.created);
         self.kind.store(held.kind);
@@ -116,7 +125,6 @@ impl Slot {
         }
         let held = Entry {
             tag,
-            hash: self.hash.load(Relaxed),
             site: self.site.load()?,
             created: self.created.load()?,
             kind: self.kind.load()?,
@@ -126,13 +134,36 @@ impl Slot {
     }
 }
 
+/// Where a lock will stand once it is held. Found before it is acquired, so that nothing
+/// is left to compute when it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    depth: usize,
+    chain: u64,
+}
+
+impl Place {
+    /// Whether nothing is held below it.
+    #[inline]
+    pub(crate) fn is_first(self) -> bool {
+        self.depth == 0
+    }
+
+    /// What is held and this lock, as one number.
+    #[inline]
+    pub(crate) fn chain(self) -> u64 {
+        self.chain
+    }
+}
+
 /// The locks that one thread holds, in the order of acquisition.
 pub(crate) struct HeldSet {
     depth: AtomicUsize,
-    /// The sum of the held tags' hashes. Every held lock gives an edge to the
-    /// next one, in whatever order they were taken, so that the order is no part
-    /// of a chain's identity; and a sum lets any of them go in one step.
+    /// What is held, as one number: see [`seen`]. Means nothing if nothing is held.
     chain: AtomicU64,
+    /// Below this depth nothing is out of the ordinary: there is room inline, and the
+    /// thread is in no special state. One comparison for both.
+    ordinary: AtomicUsize,
     inline: [Slot; INLINE],
     /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
@@ -143,6 +174,7 @@ impl HeldSet {
         Self {
             depth: AtomicUsize::new(0),
             chain: AtomicU64::new(0),
+            ordinary: AtomicUsize::new(INLINE),
             inline: array::from_fn(|_| Slot::new()),
             buckets: array::from_fn(|_| OnceBox::new()),
         }
@@ -153,76 +185,86 @@ impl HeldSet {
         self.depth.load(Relaxed) == 0
     }
 
-    #[inline]
-    pub(crate) fn chain(&self) -> u64 {
-        self.chain.load(Relaxed)
+    /// Says that the thread is in a special state, or no longer is.
+    pub(crate) fn set_ordinary(&self, ordinary: bool) {
+        self.ordinary.store(if ordinary { INLINE } else { 0 }, Relaxed);
     }
 
-    /// Makes room for one more. Allocates at depths 16, 32, 64, ...
+    /// Where a lock would stand, if nothing is out of the ordinary.
     #[inline]
-    pub(crate) fn reserve(&self) {
+    pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
+        let depth = self.depth.load(Relaxed);
+        (depth < self.ordinary.load(Relaxed)).then(|| self.place_at(depth, tag))
+    }
+
+    /// Where a lock would stand. Makes room for it: allocates at depths 16, 32, 64, ...
+    pub(crate) fn make_place_for(&self, tag: Tag) -> Place {
         let depth = self.depth.load(Relaxed);
         if depth >= INLINE {
-            self.reserve_bucket(depth);
+            let (bucket, _) = position(depth);
+            self.buckets[bucket]
+                .get_or_init(|| Box::new((0..INLINE << bucket).map(|_| Slot::new()).collect()));
         }
+        self.place_at(depth, tag)
     }
 
-    #[cold]
-    fn reserve_bucket(&self, depth: usize) {
-        let (bucket, _) = place(depth);
-        self.buckets[bucket]
-            .get_or_init(|| Box::new((0..INLINE << bucket).map(|_| Slot::new()).collect()));
-    }
-
-    /// Adds a lock that was just acquired; there is [room](Self::reserve).
     #[inline]
-    pub(crate) fn push(&self, held: &Entry) {
-        let depth = self.depth.load(Relaxed);
-        // Without room (a lock acquired within `reserve`'s own allocation took
-        // it), the lock goes unseen.
-        if let Some(slot) = self.slot(depth) {
-            slot.fill(held);
-            self.depth.store(depth + 1, Release);
-            self.chain.store(self.chain().wrapping_add(held.hash), Relaxed);
-        }
+    fn place_at(&self, depth: usize, tag: Tag) -> Place {
+        let chain = if depth == 0 { tag.0 } else { seen::step(self.chain.load(Relaxed), tag.0) };
+        Place { depth, chain }
     }
 
-    /// Removes a lock that is about to be released: mostly the last one, but
-    /// any order will do. Nothing happens if it is not there.
+    /// Adds a lock that was just acquired. No other was acquired or released since its
+    /// place was found.
     #[inline]
-    pub(crate) fn release(&self, tag: Tag) {
+    pub(crate) fn push(&self, place: Place, entry: Entry) {
+        let slot = match self.inline.get(place.depth) {
+            Some(slot) => slot,
+            None => match self.deep_slot(place.depth) {
+                Some(slot) => slot,
+                // Not even room could be made: the lock goes unseen.
+                None => return,
+            },
+        };
+        slot.before.store(self.chain.load(Relaxed), Relaxed);
+        slot.fill(&entry);
+        self.depth.store(place.depth + 1, Release);
+        self.chain.store(place.chain, Relaxed);
+    }
+
+    /// Removes the lock that was acquired last, if it is this one and nothing is out of
+    /// the ordinary. Whether it was so.
+    #[inline]
+    pub(crate) fn pop(&self, tag: Tag) -> bool {
         let last = self.depth.load(Relaxed).wrapping_sub(1);
         match self.inline.get(last) {
-            Some(slot) if slot.tag.load(Relaxed) == tag.0 => self.pop(slot, last),
-            _ => drop(self.remove(tag)),
+            Some(slot) if slot.tag.load(Relaxed) == tag.0 && last < self.ordinary.load(Relaxed) => {
+                self.chain.store(slot.before.load(Relaxed), Relaxed);
+                self.depth.store(last, Release);
+                true
+            }
+            _ => false,
         }
     }
 
-    #[inline]
-    fn pop(&self, slot: &Slot, last: usize) {
-        self.chain.store(self.chain().wrapping_sub(slot.hash.load(Relaxed)), Relaxed);
-        self.depth.store(last, Release);
-        slot.vacate();
-    }
-
-    /// Removes a lock, the last one of this tag, and says what was there.
+    /// Removes a lock, the last one of this tag, wherever it is, and says what was there.
     #[cold]
     pub(crate) fn remove(&self, tag: Tag) -> Option<Entry> {
         let depth = self.depth.load(Relaxed);
         let entry_at = |at: usize| self.slot(at).and_then(Slot::read);
         let found = (0..depth).rev().find(|&at| entry_at(at).is_some_and(|it| it.tag == tag))?;
         let removed = entry_at(found);
-        // Those above it move down, and the topmost place goes.
+        // Those above it move down, each with the chain that is now before it.
+        let mut chain = self.slot(found)?.before.load(Relaxed);
         for at in found + 1..depth {
             if let (Some(to), Some(entry)) = (self.slot(at - 1), entry_at(at)) {
+                to.before.store(chain, Relaxed);
                 to.fill(&entry);
+                chain = if at == 1 { entry.tag.0 } else { seen::step(chain, entry.tag.0) };
             }
         }
-        let topmost = self.slot(depth - 1)?;
-        if let Some(Entry { hash, .. }) = removed {
-            topmost.hash.store(hash, Relaxed);
-        }
-        self.pop(topmost, depth - 1);
+        self.chain.store(chain, Relaxed);
+        self.depth.store(depth - 1, Release);
         removed
     }
 
@@ -240,23 +282,19 @@ impl HeldSet {
         (0..self.depth.load(Acquire)).filter_map(|at| self.slot(at)?.read())
     }
 
-    #[inline]
     fn slot(&self, at: usize) -> Option<&Slot> {
-        match self.inline.get(at) {
-            Some(slot) => Some(slot),
-            None => self.bucket_slot(at),
-        }
+        self.inline.get(at).or_else(|| self.deep_slot(at))
     }
 
     #[cold]
-    fn bucket_slot(&self, at: usize) -> Option<&Slot> {
-        let (bucket, offset) = place(at);
+    fn deep_slot(&self, at: usize) -> Option<&Slot> {
+        let (bucket, offset) = position(at);
         self.buckets.get(bucket)?.get()?.get(offset)
     }
 }
 
-/// The bucket of a position from `INLINE` on, and its place in it.
-fn place(at: usize) -> (usize, usize) {
+/// The bucket of a depth from `INLINE` on, and the slot in it.
+fn position(at: usize) -> (usize, usize) {
     let bucket = (at / INLINE).ilog2() as usize;
     (bucket, at - (INLINE << bucket))
 }
@@ -271,14 +309,14 @@ mod tests {
         static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None };
         let tag = Tag::new(lock, mode);
         let here = Location::caller();
-        Entry { tag, hash: tag.hash(), site: here, created: here, kind: &KIND }
+        Entry { tag, site: here, created: here, kind: &KIND }
     }
 
     #[test]
     fn buckets_cover_every_depth_once() {
         let mut expected = (0, 0);
         for at in INLINE..INLINE << 6 {
-            assert_eq!(place(at), expected);
+            assert_eq!(position(at), expected);
             expected.1 += 1;
             if expected.1 == INLINE << expected.0 {
                 expected = (expected.0 + 1, 0);
@@ -296,18 +334,21 @@ mod tests {
             for (acquire, lock, pick) in steps {
                 if acquire || model.is_empty() {
                     let entry = held(lock, if lock % 3 == 0 { Mode::Shared } else { Mode::Exclusive });
-                    set.reserve();
-                    set.push(&entry);
+                    set.push(set.make_place_for(entry.tag), entry);
                     model.push(entry.tag);
                 } else {
                     let tag = *pick.get(&model);
                     let last = model.iter().rposition(|&held| held == tag).unwrap();
                     model.remove(last);
-                    set.release(tag);
+                    if !set.pop(tag) {
+                        prop_assert_eq!(set.remove(tag).map(|entry| entry.tag), Some(tag));
+                    }
                 }
                 prop_assert_eq!(set.iter().map(|held| held.tag).collect::<Vec<_>>(), model.clone());
-                let chain = model.iter().fold(0_u64, |sum, tag| sum.wrapping_add(tag.hash()));
-                prop_assert_eq!(set.chain(), chain);
+                let tags = model.iter().map(|tag| tag.0);
+                if let Some(chain) = tags.reduce(seen::step) {
+                    prop_assert_eq!(set.chain.load(Relaxed), chain);
+                }
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());
         }

@@ -22,7 +22,8 @@ pub(crate) struct Identity {
 
 const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
-const SHIFT: u32 = 2;
+/// How many bits stand below the number.
+pub(super) const SHIFT: u32 = 2;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 

@@ -19,7 +19,7 @@ mod threads;
 use std::panic::Location;
 
 pub(crate) use self::{
-    held::{Entry, Tag},
+    held::{Entry, Place, Tag},
     identity::Identity,
     knowledge::Acquisition,
     threads::{Context, State as ThreadState, current, current_if_attached},
@@ -35,14 +35,14 @@ use crate::{
 
 type Found = (FindingKind, Vec<Edge>);
 
-/// The key of the chain that an acquisition makes, unless the thread holds nothing or
-/// has had this chain lately. `wanted`: the hash of the lock's tag.
+/// The key of the chain that a lock would make at its place, unless it is the first one
+/// or the thread has had this chain lately.
 #[inline]
-pub(crate) fn unjudged(context: &Context, wanted: u64) -> Option<u64> {
-    if context.held.is_empty() {
+pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
+    if place.is_first() {
         return None;
     }
-    let key = seen::key(context.held.chain(), wanted);
+    let key = seen::key(place.chain());
     (!context.recent.contains(key)).then_some(key)
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
         return;
     }
-    if let Some(key) = unjudged(context, acquisition.wanted.hash) {
+    if let Some(key) = unjudged(context, context.held.make_place_for(acquisition.wanted.tag)) {
         about_to_block(context, acquisition, key);
     }
     let found = {

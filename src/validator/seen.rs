@@ -1,8 +1,8 @@
 //! Has this chain been judged before?
 //!
-//! A chain is a set of held locks with their modes and the lock that is wanted
-//! next; its key is one 64-bit number, so that depth does not change what a look
-//! costs. A key stands in these tables if its chain was judged and found
+//! A chain is what a thread holds, with the modes, in the order of acquisition, and the
+//! lock that it wants next; its key is one 64-bit number, which each acquisition makes
+//! of the one before, so that depth does not change what a look costs. A key stands in these tables if its chain was judged and found
 //! harmless. The idea is the chain cache of the kernel's lockdep; two different
 //! chains meet in one key with a probability of 2⁻⁶⁴ per pair, and then an
 //! inversion may be missed, never invented.
@@ -20,27 +20,23 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-/// Two rounds of a folded multiplication: every bit of the input moves about
-/// half of the output's.
+/// The chain that another lock, by its tag, makes of one; the first lock's chain is its
+/// tag. A folded multiplication, as in wyhash, of a sum that tells the two apart: locks
+/// that are numbered in sequence end up all over the 64 bits.
 #[inline]
-pub(super) fn mix(value: u64) -> u64 {
-    const fn fold(a: u64, b: u64) -> u64 {
-        let product = (a as u128) * (b as u128);
-        #[allow(clippy::cast_possible_truncation, reason = "the two halves are what is folded")]
-        let (low, high) = (product as u64, (product >> 64) as u64);
-        low ^ high
-    }
-    fold(fold(value ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93), 0xA076_1D64_78BD_642F)
+pub(super) fn step(chain: u64, tag: u64) -> u64 {
+    let sum = chain.wrapping_add(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let product = u128::from(sum) * 0xD6E8_FEB8_6659_FD93;
+    #[allow(clippy::cast_possible_truncation, reason = "the two halves are what is folded")]
+    let (low, high) = (product as u64, (product >> 64) as u64);
+    low ^ high
 }
 
-/// The key of a chain: what is held, the hash of what is wanted. Never 0.
-///
-/// The epoch is a part of it, so that a new one makes every key new.
+/// The key of a chain, never 0. The epoch is a part of it, so that a new one makes every
+/// key new.
 #[inline]
-pub(super) fn key(chain: u64, wanted: u64) -> u64 {
-    // What is held and what is wanted are not interchangeable.
-    let key = chain.wrapping_add(wanted.wrapping_mul(0xE703_7ED1_A0B4_28DB));
-    (key ^ EPOCH.load(Relaxed)) | 1
+pub(super) fn key(chain: u64) -> u64 {
+    (chain ^ EPOCH.load(Relaxed)) | 1
 }
 
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +44,7 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 /// Makes every chain unseen: the order was reset, or a level has changed.
 pub(super) fn forget_all() {
     static COUNT: AtomicU64 = AtomicU64::new(1);
-    EPOCH.store(mix(COUNT.fetch_add(1, Relaxed)), Relaxed);
+    EPOCH.store(step(0, COUNT.fetch_add(1, Relaxed)), Relaxed);
 }
 
 /// The chains that one thread met last.

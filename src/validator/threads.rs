@@ -76,12 +76,6 @@ impl Context {
         self.flags.load(Relaxed) & state as u8 != 0
     }
 
-    /// Whether it is in no [`State`] at all, as nearly always.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.flags.load(Relaxed) == 0
-    }
-
     /// Whether acquisitions leave no trace.
     pub(crate) fn is_blind(&self) -> bool {
         self.is(State::Inside) || self.is(State::Reporting)
@@ -99,7 +93,14 @@ impl Context {
 
     pub(crate) fn set(&self, state: State, on: bool) {
         let others = self.flags.load(Relaxed) & !(state as u8);
-        self.flags.store(others | if on { state as u8 } else { 0 }, Relaxed);
+        let flags = others | if on { state as u8 } else { 0 };
+        self.flags.store(flags, Relaxed);
+        self.held.set_ordinary(flags == 0);
+    }
+
+    fn clear_states(&self) {
+        self.flags.store(0, Relaxed);
+        self.held.set_ordinary(true);
     }
 
     /// Puts the thread in a state until the guard is dropped.
@@ -230,11 +231,11 @@ impl Drop for Reaper {
         // their locks may be gone.
         let leaked: Vec<Entry> = context.held.iter().collect();
         for held in leaked {
-            context.held.release(held.tag);
+            context.held.remove(held.tag);
             super::forget(held.tag.lock());
         }
         context.end_wait();
-        context.flags.store(0, Relaxed);
+        context.clear_states();
         context.stacks.lock().clear();
         let mut threads = THREADS.lock();
         threads.live.retain(|live| !std::ptr::eq(*live, context));
