@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{
     AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
@@ -65,14 +65,20 @@ impl Identity {
     /// Notes a blocking write. Whether it is the first.
     #[inline]
     pub(crate) fn note_writer(&self) -> bool {
-        // The order graph's lock orders this with the reads of `has_writer`.
-        self.word.load(Relaxed) & WRITER == 0
-            && self.id() != 0
-            && self.word.fetch_or(WRITER, Relaxed) & WRITER == 0
+        self.word.load(Relaxed) & WRITER == 0 && self.note_first_writer()
+    }
+
+    #[cold]
+    fn note_first_writer(&self) -> bool {
+        self.id();
+        // Sequentially consistent, as is the look at `presence` that follows: whoever
+        // enters the lock into the graph meanwhile does so before it looks at this flag,
+        // and one of the two sees the other.
+        self.word.fetch_or(WRITER, SeqCst) & WRITER == 0
     }
 
     pub(crate) fn has_writer(&self) -> bool {
-        self.word.load(Relaxed) & WRITER != 0
+        self.word.load(SeqCst) & WRITER != 0
     }
 
     /// Says that the poison which the unwinding thread is about to leave in the

@@ -4,7 +4,7 @@
 //! ours. This is a counting filter with one hash: 0 says for sure that nothing is
 //! known of a lock; anything else that it is worth looking.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use super::identity::LockId;
 
@@ -18,17 +18,19 @@ fn counter(lock: LockId) -> &'static AtomicU32 {
     &COUNTERS[low % COUNTERS.len()]
 }
 
-/// Relaxed will do: who destroys a lock has seen, by whatever means, the end of
-/// every acquisition of it, and an entry is made during one.
+/// Who destroys a lock has seen, by whatever means, the end of every acquisition of it,
+/// and an entry is made during one. A first writer has not: see
+/// [`Identity::note_writer`](super::Identity::note_writer) for why the orderings are what
+/// they are.
 #[inline]
 pub(super) fn may_be_known(lock: LockId) -> bool {
-    counter(lock).load(Relaxed) != 0
+    counter(lock).load(SeqCst) != 0
 }
 
 pub(super) fn entered(lock: LockId) {
-    counter(lock).fetch_add(1, Relaxed);
+    counter(lock).fetch_add(1, SeqCst);
 }
 
 pub(super) fn left(lock: LockId) {
-    counter(lock).fetch_sub(1, Relaxed);
+    counter(lock).fetch_sub(1, SeqCst);
 }

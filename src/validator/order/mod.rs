@@ -16,17 +16,21 @@
 //! still counts in searches, so that one report does not hide the next.
 
 mod list;
+mod search;
 
 use std::collections::VecDeque;
 
 use petgraph::{
-    Direction::{self, Incoming, Outgoing},
+    Direction::{Incoming, Outgoing},
     stable_graph::{EdgeIndex, NodeIndex, StableDiGraph},
     visit::EdgeRef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::list::OrderList;
+use self::{
+    list::OrderList,
+    search::{Search, Step},
+};
 use super::{identity::LockId, judge::waits};
 use crate::finding::Mode;
 
@@ -321,69 +325,6 @@ impl<N, E> Order<N, E> {
 /// A node's place in the list, which shares petgraph's numbering.
 fn label_of(node: NodeIndex) -> u32 {
     u32::try_from(node.index()).expect("petgraph counts nodes in 32 bits")
-}
-
-/// A depth-first search without recursion, that can be taken one edge at a time.
-/// Its memory is kept for the next.
-struct Search {
-    direction: Direction,
-    reached: FxHashSet<NodeIndex>,
-    stack: Vec<petgraph::stable_graph::WalkNeighbors<u32>>,
-}
-
-enum Step {
-    Going,
-    /// It has come to a node that the other search has reached.
-    Met,
-    Exhausted,
-}
-
-impl Search {
-    fn new(direction: Direction) -> Self {
-        Self { direction, reached: FxHashSet::default(), stack: Vec::new() }
-    }
-
-    fn start<N, E>(&mut self, graph: &StableDiGraph<Vertex<N>, Arc<E>>, from: NodeIndex) {
-        self.reached.clear();
-        self.stack.clear();
-        self.visit(graph, from);
-    }
-
-    fn visit<N, E>(&mut self, graph: &StableDiGraph<Vertex<N>, Arc<E>>, node: NodeIndex) {
-        self.reached.insert(node);
-        self.stack.push(graph.neighbors_directed(node, self.direction).detach());
-    }
-
-    /// Follows one edge.
-    fn step<N, E>(
-        &mut self,
-        graph: &StableDiGraph<Vertex<N>, Arc<E>>,
-        may_enter: impl Fn(NodeIndex) -> bool,
-        others: &FxHashSet<NodeIndex>,
-    ) -> Step {
-        let Some(walker) = self.stack.last_mut() else { return Step::Exhausted };
-        match walker.next(graph) {
-            None => {
-                self.stack.pop();
-                if self.stack.is_empty() { Step::Exhausted } else { Step::Going }
-            }
-            Some((edge, _)) if graph[edge].refused => Step::Going,
-            Some((_, node)) if others.contains(&node) => Step::Met,
-            Some((_, node)) => {
-                if may_enter(node) && !self.reached.contains(&node) {
-                    self.visit(graph, node);
-                }
-                Step::Going
-            }
-        }
-    }
-
-    /// All that was reached, in the order of the list.
-    fn in_order(&self, list: &OrderList) -> Vec<u32> {
-        let mut entries: Vec<_> = self.reached.iter().map(|&node| label_of(node)).collect();
-        entries.sort_unstable_by_key(|&entry| list.label(entry));
-        entries
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! The two sides of the switch: checked types of our own, or `std::sync` itself.
+
+use std::any::TypeId;
+
+/// Whether a type of `lockdep::sync` is that of `std::sync`.
+macro_rules! is_std {
+    ($($type:tt)*) => {
+        TypeId::of::<lockdep::sync::$($type)*>() == TypeId::of::<std::sync::$($type)*>()
+    };
+}
+
+#[test]
+fn what_is_checked_is_ours_and_only_then() {
+    assert_eq!(lockdep::ENABLED, cfg!(any(debug_assertions, feature = "enforce")));
+    let is_std = [
+        is_std!(Mutex<u8>),
+        is_std!(MutexGuard<'static, u8>),
+        is_std!(RwLock<u8>),
+        is_std!(RwLockReadGuard<'static, u8>),
+        is_std!(RwLockWriteGuard<'static, u8>),
+        is_std!(Condvar),
+        is_std!(Once),
+        is_std!(OnceLock<u8>),
+        is_std!(LazyLock<u8>),
+    ];
+    assert_eq!(is_std, [!lockdep::ENABLED; 9]);
+}
+
+#[test]
+fn everything_else_is_always_std() {
+    let is_std = [
+        is_std!(Arc<u8>),
+        is_std!(Weak<u8>),
+        is_std!(Barrier),
+        is_std!(OnceState),
+        is_std!(PoisonError<u8>),
+        is_std!(TryLockError<u8>),
+        is_std!(LockResult<u8>),
+        is_std!(WaitTimeoutResult),
+        is_std!(mpsc::Sender<u8>),
+        is_std!(atomic::AtomicU8),
+    ];
+    assert_eq!(is_std, [true; 10]);
+}
+
+/// The functions are there in both, so that no program needs a `cfg` for them.
+#[test]
+fn the_functions_work_in_both() {
+    let lock = lockdep::sync::Mutex::new(1);
+    lockdep::name(&lock, "switched");
+    lockdep::set_level(lockdep::FindingKind::Inversion, lockdep::Level::Deny);
+    let _guard = lock.lock().unwrap();
+    assert_eq!(lockdep::held().contains("`switched` (exclusive)"), lockdep::ENABLED);
+    assert_eq!(lockdep::allow(|| 2), 2);
+    assert!(lockdep::take_findings().is_empty());
+    assert!(lockdep::order_graph().to_dot().starts_with("digraph"));
+    assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
+}
