@@ -36,6 +36,24 @@ impl Words<'_> {
             .all(|edge| (&edge.held_at, &edge.acquired_at) == (&first.held_at, &first.acquired_at))
     }
 
+    /// ` while a writer waits for …`, if readers meet somewhere in the cycle: they wait
+    /// for each other only then.
+    fn while_writers_wait(&self) -> String {
+        let following = self.shown.iter().cycle().skip(1);
+        let writers: Vec<_> = self
+            .shown
+            .iter()
+            .zip(following)
+            .filter(|(into, out)| (into.wanted_mode, out.held_mode) == (Mode::Shared, Mode::Shared))
+            .map(|(into, _)| self.names.of(&into.wanted))
+            .collect();
+        if writers.is_empty() {
+            String::new()
+        } else {
+            format!(" while a writer waits for {}", writers.join(" and for "))
+        }
+    }
+
     /// The locks held along the cycle, as far as they are shown.
     fn held_locks(&self, separator: &str) -> String {
         let mut names: Vec<_> = self.shown.iter().map(|edge| self.names.of(&edge.held)).collect();
@@ -84,7 +102,10 @@ impl Words<'_> {
             format!("thread `{thread}` has held {held}{reading} since here")
         };
         let now = match self.finding.kind {
-            FindingKind::Inversion => format!("and acquires {wanted} here"),
+            FindingKind::Inversion => {
+                let reading = for_reading(self.first().wanted_mode);
+                format!("and acquires {wanted}{reading} here")
+            }
             FindingKind::WaitWhileHolding => format!("waits here, giving {wanted} back meanwhile"),
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("and asks for {wanted} here")
@@ -103,7 +124,7 @@ impl Words<'_> {
         let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
         let now = match self.finding.kind {
             FindingKind::WaitWhileHolding => "the same wait".to_owned(),
-            _ => format!("{wanted} acquired here"),
+            _ => format!("{wanted} acquired{} here", for_reading(edge.wanted_mode)),
         };
         [since, now]
     }
@@ -170,18 +191,19 @@ impl Words<'_> {
         let Edge { held, wanted, held_at, acquired_at, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         let (held_line, line) = (held_at.line(), acquired_at.line());
+        let writer = self.while_writers_wait();
         match self.finding.kind {
             FindingKind::Inversion if self.same_lines() => format!(
-                "if they run at once, each waits for the next. Lines {held_line} and {line} take \
+                "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
                  these locks in the order in which they are handed to them: take them in an order \
                  of their own instead, by a number or a key that each of them has"
             ),
             FindingKind::Inversion if self.len() == 2 => format!(
-                "if both run at once, each waits for the other: acquire {wanted} before {held} \
+                "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
                  everywhere, or release {held} before line {line}"
             ),
             FindingKind::Inversion => format!(
-                "if they run at once, each waits for the next: decide on one order of these \
+                "if they run at once{writer}, each waits for the next: decide on one order of these \
                  locks and acquire them in it everywhere, or release {held} before line {line}"
             ),
             FindingKind::SelfDeadlock if self.initializes() => format!(
