@@ -155,7 +155,7 @@ impl<N, E> Order<N, E> {
     }
 
     /// The shortest cycle through an edge in which every lock is wanted in a mode
-    /// that [waits](waits) for the one it is held in. Starts with that edge.
+    /// that [waits] for the one it is held in. Starts with that edge.
     ///
     /// Breadth first over (lock, mode in which it is wanted). Costs nothing while
     /// no edge was ever refused. The walk that is found may pass one lock twice,
