@@ -59,14 +59,12 @@ impl Tracked {
     pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_try(kind, mode);
         match acquiring.ordinary {
-            Some((context, place)) => {
-                if let Some(key) = validator::unjudged(context, place) {
-                    acquiring.judge(context, key);
-                }
-            }
-            None => acquiring.judge_uncommonly(),
+            Some((context, place)) => match validator::unjudged(context, place) {
+                Some(key) => acquiring.judged(context, key),
+                None => acquiring,
+            },
+            None => acquiring.judged_uncommonly(),
         }
-        acquiring
     }
 
     /// The same for a lock with readers, which from now on may have to wait for
@@ -89,8 +87,10 @@ impl Tracked {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(), mode);
-        let ordinary =
-            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        let ordinary = validator::current().and_then(|context| {
+            let place = context.held.place_for(tag).or_else(|| prepare(context, tag))?;
+            Some((context, place))
+        });
         Acquiring { tracked: self, kind, tag, site: Location::caller(), ordinary }
     }
 
@@ -110,6 +110,18 @@ impl Tracked {
     }
 }
 
+/// Something is out of the ordinary. What has to be allocated is so now, before the
+/// lock is taken: it may be a global allocator's.
+#[cold]
+fn prepare(context: &'static Context, tag: Tag) -> Option<Place> {
+    context.end_denied();
+    let ordinary = context.held.place_for(tag);
+    if ordinary.is_none() && !context.is_blind() {
+        validator::prepare(context);
+    }
+    ordinary
+}
+
 impl Drop for Tracked {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
@@ -124,20 +136,30 @@ impl Drop for Tracked {
 impl<'a> Acquiring<'a> {
     #[cold]
     #[track_caller]
-    fn judge(self, context: &'static Context, key: u64) {
+    fn judged(self, context: &'static Context, key: u64) -> Self {
         validator::about_to_block(context, &self.acquisition(self.site), key);
+        self.placed_again()
     }
 
     /// Many locks are held, or the thread is in a special state.
     #[cold]
     #[track_caller]
-    fn judge_uncommonly(self) {
+    fn judged_uncommonly(self) -> Self {
         if let Some(context) = self.context() {
-            let place = context.held.make_place_for(self.tag);
+            let place = context.held.any_place_for(self.tag);
             if let Some(key) = validator::unjudged(context, place) {
-                self.judge(context, key);
+                return self.judged(context, key);
             }
         }
+        self
+    }
+
+    /// A hook may have run meanwhile, and released what this thread held.
+    fn placed_again(self) -> Self {
+        let place = |(context, _): (&'static Context, _)| {
+            Some((context, context.held.place_for(self.tag)?))
+        };
+        Self { ordinary: self.ordinary.and_then(place), ..self }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -202,9 +224,9 @@ impl<'a> Acquiring<'a> {
     fn acquired_uncommonly(self) {
         if let Some(context) = self.context() {
             let tag = self.tag.once_held();
-            context.held.push(context.held.make_place_for(tag), Entry { tag, ..self.wanted() });
+            context.held.push(context.held.any_place_for(tag), Entry { tag, ..self.wanted() });
             if context.is(ThreadState::Tracing) {
-                validator::keep_stack(context, tag);
+                context.keep_trace(tag);
             }
         }
     }
@@ -241,7 +263,7 @@ impl<'a> Held<'a> {
         }
         // If that panicked, the drop below has seen to the poison.
         std::mem::forget(self);
-        acquiring
+        acquiring.placed_again()
     }
 
     /// The lock is from now on held for reading.
@@ -250,7 +272,7 @@ impl<'a> Held<'a> {
         if let Some(context) = validator::current_if_attached()
             && let Some(entry) = context.held.remove(self.tag.in_set())
         {
-            context.held.push(context.held.make_place_for(tag), Entry { tag, ..entry });
+            context.held.push(context.held.any_place_for(tag), Entry { tag, ..entry });
         }
         // A reader poisons nothing, so that it matters no more what was poisoned before.
         let downgraded = Self { tracked: self.tracked, tag };
@@ -274,11 +296,16 @@ impl Held<'_> {
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
         context.held.remove(tag);
-        if context.is(ThreadState::Tracing) {
-            context.drop_stack(tag);
+        if context.is(ThreadState::Inside) {
+            // A lock of the global allocator, taken by our own code: not looked at.
+            return;
         }
+        if context.is(ThreadState::Tracing) {
+            context.drop_trace(tag);
+        }
+        context.end_denied();
         let poisons = tag.mode() == Mode::Exclusive && self.tag == tag;
-        if poisons && context.is_unwinding_for_us() {
+        if poisons && context.is(ThreadState::Denied) {
             self.tracked.identity.forgive();
         }
     }

@@ -78,6 +78,18 @@ golden! {
     diagnostics: "diagnostics" [];
 }
 
+/// The report in the README is the one that the program prints.
+#[test]
+fn the_readme_shows_the_report() {
+    let golden = include_str!("golden/two_lock_deadlock.txt");
+    let (report, _) = golden.split_once("\nnote: run with `RUST_BACKTRACE=1`").expect("the end");
+    assert!(include_str!("../README.md").contains(report.trim()), "copy it from the golden file");
+    let held = include_str!("golden/diagnostics.txt");
+    let (_, held) = held.split_once("who waits ==\n\n").expect("the beginning");
+    let (held, _) = held.split_once("\n\n").expect("the end");
+    assert!(include_str!("../README.md").contains(held), "copy it from the golden file");
+}
+
 #[test]
 fn colours_are_asked_for() {
     let forced = run("two_lock_deadlock", &[], &[("CLICOLOR_FORCE", "1")]);

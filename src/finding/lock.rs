@@ -44,6 +44,8 @@ pub(crate) struct LockKind {
     pub(crate) wrapper: &'static str,
     /// [`std::any::type_name`] of the guarded type; `None` where there is none.
     pub(crate) guards: Option<fn() -> &'static str>,
+    /// Whether to hold it means to run its initializer.
+    pub(crate) initializes: bool,
 }
 
 impl fmt::Debug for LockKind {
@@ -53,11 +55,6 @@ impl fmt::Debug for LockKind {
 }
 
 impl LockKind {
-    /// Whether holding it means to run its initializer.
-    pub(crate) fn is_initializer(&self) -> bool {
-        matches!(self.wrapper, "Once" | "OnceLock" | "LazyLock")
-    }
-
     pub(crate) fn type_name(&self) -> String {
         match self.guards {
             Some(guards) => format!("{}<{}>", self.wrapper, without_paths(guards())),

@@ -10,7 +10,7 @@ use crate::finding::{LockInfo, Site};
 /// A lock is called what [`lockdep::name`](crate::name) called it, or what the
 /// source calls it where it was first seen, or by its type. Where the source
 /// uses one text for two locks (`from` and `to` of a transfer, seen both ways),
-/// every mention says which lock it means: `` `from.balance` (#4) ``.
+/// every mention says which lock it means: `` `from.balance` (Mutex #4) ``.
 #[derive(Default)]
 pub(super) struct Names {
     by_lock: HashMap<u64, String>,
@@ -61,6 +61,11 @@ impl Names {
 
     fn mention(&self, lock: &LockInfo, name: Option<&String>) -> String {
         let name = name.map_or_else(|| lock.type_name(), Clone::clone);
-        if self.ambiguous { format!("`{name}` (#{})", lock.id) } else { format!("`{name}`") }
+        let (wrapper, id) = (lock.kind.wrapper, lock.id);
+        match self.ambiguous {
+            false => format!("`{name}`"),
+            true if name.starts_with(wrapper) => format!("`{name}` (#{id})"),
+            true => format!("`{name}` ({wrapper} #{id})"),
+        }
     }
 }

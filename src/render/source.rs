@@ -1,10 +1,7 @@
 //! The program's own source, if it is still there: excerpts, and the names that
 //! it gives to its locks.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use crate::finding::Site;
 
@@ -42,7 +39,6 @@ fn read(file: &str) -> Option<String> {
     from_here
         .ancestors()
         .map(|folder| folder.join(file))
-        .chain([Path::new(file).to_owned()])
         .find_map(|path| std::fs::read_to_string(path).ok())
 }
 

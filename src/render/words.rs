@@ -24,7 +24,7 @@ impl Words<'_> {
 
     /// Whether holding the lock means to run its initializer.
     fn initializes(&self) -> bool {
-        self.first().held.kind.is_initializer()
+        self.first().held.kind.initializes
     }
 
     /// Whether one pair of lines took all of these locks, in whatever order they

@@ -25,8 +25,11 @@ pub struct LazyLock<T, F = fn() -> T> {
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    const KIND: &'static LockKind =
-        &LockKind { wrapper: "LazyLock", guards: Some(std::any::type_name::<T>) };
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "LazyLock",
+        guards: Some(std::any::type_name::<T>),
+        initializes: true,
+    };
 
     /// As [`std::sync::LazyLock::new`]. The caller's place in the source is where it
     /// is said to have been made.

@@ -42,7 +42,7 @@ impl<T> Mutex<T> {
 
 impl<T: ?Sized> Mutex<T> {
     pub(super) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", guards: Some(std::any::type_name::<T>) };
+        &LockKind { wrapper: "Mutex", guards: Some(std::any::type_name::<T>), initializes: false };
 
     /// As [`std::sync::Mutex::lock`].
     ///

@@ -23,7 +23,7 @@ pub struct Once {
 pub const ONCE_INIT: Once = Once::new();
 
 impl Once {
-    const KIND: &'static LockKind = &LockKind { wrapper: "Once", guards: None };
+    const KIND: &'static LockKind = &LockKind { wrapper: "Once", guards: None, initializes: true };
 
     /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
     /// said to have been made.

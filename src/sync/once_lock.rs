@@ -15,8 +15,11 @@ pub struct OnceLock<T> {
 }
 
 impl<T> OnceLock<T> {
-    const KIND: &'static LockKind =
-        &LockKind { wrapper: "OnceLock", guards: Some(std::any::type_name::<T>) };
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "OnceLock",
+        guards: Some(std::any::type_name::<T>),
+        initializes: true,
+    };
 
     /// As [`std::sync::OnceLock::new`]. The caller's place in the source is where
     /// it is said to have been made.

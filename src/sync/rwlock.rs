@@ -52,7 +52,7 @@ impl<T> RwLock<T> {
 
 impl<T: ?Sized> RwLock<T> {
     const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", guards: Some(std::any::type_name::<T>) };
+        &LockKind { wrapper: "RwLock", guards: Some(std::any::type_name::<T>), initializes: false };
 
     /// As [`std::sync::RwLock::read`].
     ///

@@ -2,8 +2,8 @@
 //!
 //! Owned by its thread, which alone writes, with plain stores; read by any
 //! thread at any time, for diagnostics. Takes no lock. The only allocation, of
-//! room for deeper nesting, is made by [`HeldSet::make_place_for`], before the lock in
-//! question is acquired.
+//! room for deeper nesting, is made by [`HeldSet::make_room`], before the lock in question
+//! is acquired.
 
 use std::{
     array,
@@ -197,15 +197,19 @@ impl HeldSet {
         (depth < self.ordinary.load(Relaxed)).then(|| self.place_at(depth, tag))
     }
 
-    /// Where a lock would stand. Makes room for it: allocates at depths 16, 32, 64, ...
-    pub(crate) fn make_place_for(&self, tag: Tag) -> Place {
+    /// Where a lock would stand, whatever is out of the ordinary.
+    pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
+        self.place_at(self.depth.load(Relaxed), tag)
+    }
+
+    /// Makes room for one more. Allocates at depths 16, 32, 64, ...
+    pub(super) fn make_room(&self) {
         let depth = self.depth.load(Relaxed);
         if depth >= INLINE {
             let (bucket, _) = position(depth);
             self.buckets[bucket]
                 .get_or_init(|| Box::new((0..INLINE << bucket).map(|_| Slot::new()).collect()));
         }
-        self.place_at(depth, tag)
     }
 
     #[inline]
@@ -222,14 +226,14 @@ impl HeldSet {
             Some(slot) => slot,
             None => match self.deep_slot(place.depth) {
                 Some(slot) => slot,
-                // Not even room could be made: the lock goes unseen.
+                // No room was made for it: the lock goes unseen.
                 None => return,
             },
         };
         slot.before.store(self.chain.load(Relaxed), Relaxed);
         slot.fill(&entry);
         self.depth.store(place.depth + 1, Release);
-        self.chain.store(place.chain, Relaxed);
+        self.chain.store(place.chain, Release);
     }
 
     /// Removes the lock that was acquired last, if it is this one and nothing is out of
@@ -239,7 +243,7 @@ impl HeldSet {
         let last = self.depth.load(Relaxed).wrapping_sub(1);
         match self.inline.get(last) {
             Some(slot) if slot.tag.load(Relaxed) == tag.0 && last < self.ordinary.load(Relaxed) => {
-                self.chain.store(slot.before.load(Relaxed), Relaxed);
+                self.chain.store(slot.before.load(Relaxed), Release);
                 self.depth.store(last, Release);
                 true
             }
@@ -263,7 +267,7 @@ impl HeldSet {
                 chain = if at == 1 { entry.tag.0 } else { seen::step(chain, entry.tag.0) };
             }
         }
-        self.chain.store(chain, Relaxed);
+        self.chain.store(chain, Release);
         self.depth.store(depth - 1, Release);
         removed
     }
@@ -276,8 +280,22 @@ impl HeldSet {
         }
     }
 
-    /// Everything held. From another thread: a glance, in which a lock that is
-    /// being acquired or released may be missing.
+    /// Everything held, read by another thread. The chain is the version: what is read
+    /// while it stays the same belongs together. A thread that never rests for long
+    /// enough is shown with nothing.
+    pub(crate) fn snapshot(&self) -> Vec<Entry> {
+        for _ in 0..1_000 {
+            let chain = self.chain.load(Acquire);
+            let entries = self.iter().collect();
+            fence(Acquire);
+            if self.chain.load(Relaxed) == chain {
+                return entries;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Everything held, read by its own thread.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         (0..self.depth.load(Acquire)).filter_map(|at| self.slot(at)?.read())
     }
@@ -306,7 +324,7 @@ mod tests {
     use super::*;
 
     fn held(lock: LockId, mode: Mode) -> Entry {
-        static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None };
+        static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None, initializes: false };
         let tag = Tag::new(lock, mode);
         let here = Location::caller();
         Entry { tag, site: here, created: here, kind: &KIND }
@@ -334,7 +352,8 @@ mod tests {
             for (acquire, lock, pick) in steps {
                 if acquire || model.is_empty() {
                     let entry = held(lock, if lock % 3 == 0 { Mode::Shared } else { Mode::Exclusive });
-                    set.push(set.make_place_for(entry.tag), entry);
+                    set.make_room();
+                    set.push(set.any_place_for(entry.tag), entry);
                     model.push(entry.tag);
                 } else {
                     let tag = *pick.get(&model);

@@ -102,7 +102,7 @@ impl Knowledge {
                 let tail = self.node(entry, entry.site);
                 let facts = EdgeFacts {
                     held_at: entry.site,
-                    held_backtrace: self.stacks.intern(context.stack_of(entry.tag)),
+                    held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
                     acquired_at: wanted.site,
                     backtrace: backtrace.clone(),
                     thread: context.info(),

@@ -117,7 +117,7 @@ fn own_edge(
         held: knowledge.lock_of(held, held.site),
         held_mode: held.tag.mode(),
         held_at: held.site.into(),
-        held_backtrace: context.stack_of(held.tag),
+        held_backtrace: context.trace_of(held.tag),
         wanted: knowledge.lock_of(wanted, named_at),
         wanted_mode: wanted.tag.mode(),
         acquired_at: wanted.site.into(),
@@ -135,12 +135,14 @@ fn capture() -> Stack {
     }
 }
 
-/// Keeps the stack of an acquisition that has just been made, for as long as the
-/// lock is held.
-#[cold]
-pub(crate) fn keep_stack(context: &'static Context, tag: Tag) {
+/// Does what may allocate before an acquisition, whether it may block or not: room for
+/// one more held lock, and its stack, if every held end of an edge is to have one.
+pub(crate) fn prepare(context: &'static Context) {
     let _inside = context.enter(ThreadState::Inside);
-    context.keep_stack(tag, Stack::capture());
+    context.held.make_room();
+    if context.is(ThreadState::Tracing) {
+        context.prepare_trace(Stack::capture());
+    }
 }
 
 /// A thread is about to wait on a condition variable, and has given back the
@@ -154,7 +156,7 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
         return;
     }
-    if let Some(key) = unjudged(context, context.held.make_place_for(acquisition.wanted.tag)) {
+    if let Some(key) = unjudged(context, context.held.any_place_for(acquisition.wanted.tag)) {
         about_to_block(context, acquisition, key);
     }
     let found = {
@@ -281,7 +283,7 @@ pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
     };
     let thread = |context: &Context| ThreadSnapshot {
         thread: context.info(),
-        held: context.held.iter().map(held_lock).collect(),
+        held: context.held.snapshot().into_iter().map(held_lock).collect(),
         waiting: context.waiting().map(|(wanted, for_notification)| {
             let lock = held_lock(wanted);
             if for_notification { Waiting::Notification(lock) } else { Waiting::Lock(lock) }

@@ -7,6 +7,7 @@
 
 use std::{
     cell::Cell,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
@@ -33,8 +34,18 @@ pub(crate) struct Context {
     pub(super) recent: Recent,
     waiting: Slot,
     thread: Mutex<ThreadInfo>,
-    /// With `LOCKDEP_BACKTRACE=full`: where each held lock was acquired.
-    stacks: Mutex<Vec<(Tag, Stack)>>,
+    traces: Mutex<Traces>,
+}
+
+/// With `LOCKDEP_BACKTRACE=full`: where each held lock was acquired, and where the next
+/// one is about to be.
+#[derive(Default)]
+struct Traces {
+    held: Vec<(Tag, Stack)>,
+    next: Stack,
+    /// Of locks that were released: freed only when the next one is prepared, since the
+    /// lock that is being released may be the global allocator's.
+    released: Vec<Stack>,
 }
 
 /// What a thread is in the middle of. Written and read by the thread itself.
@@ -63,7 +74,7 @@ impl Context {
             recent: Recent::new(),
             waiting: Slot::new(),
             thread: Mutex::new(ThreadInfo { number: 0, name: None }),
-            stacks: Mutex::new(Vec::new()),
+            traces: Mutex::default(),
         }
     }
 
@@ -81,14 +92,12 @@ impl Context {
         self.is(State::Inside) || self.is(State::Reporting)
     }
 
-    /// Whether a panic of ours is unwinding this thread, the calling one.
-    pub(crate) fn is_unwinding_for_us(&self) -> bool {
+    /// Ends [`State::Denied`] in the calling thread if somebody caught the panic. Until the
+    /// next acquisition or release, nobody can tell that panic from a new one.
+    pub(crate) fn end_denied(&self) {
         if self.is(State::Denied) && !std::thread::panicking() {
-            // Somebody caught it. (Until the next acquisition or release here,
-            // nobody can tell that panic from a new one.)
             self.set(State::Denied, false);
         }
-        self.is(State::Denied)
     }
 
     pub(crate) fn set(&self, state: State, on: bool) {
@@ -125,21 +134,36 @@ impl Context {
         Some((held, self.waits_for_notification.load(Relaxed) != 0))
     }
 
-    pub(crate) fn keep_stack(&self, tag: Tag, stack: Stack) {
-        self.stacks.lock().push((tag, stack));
+    /// Keeps the stack of an acquisition that is about to be made, with room for it among
+    /// those of the held locks.
+    pub(super) fn prepare_trace(&self, stack: Stack) {
+        let mut traces = self.traces.lock();
+        traces.released.clear();
+        traces.held.reserve(1);
+        let held = traces.held.len();
+        traces.released.reserve(held + 1);
+        traces.next = stack;
     }
 
-    pub(crate) fn drop_stack(&self, tag: Tag) {
-        let mut stacks = self.stacks.lock();
-        if let Some(last) = stacks.iter().rposition(|(of, _)| *of == tag) {
-            stacks.remove(last);
+    /// The acquisition has been made. Allocates nothing.
+    pub(crate) fn keep_trace(&self, tag: Tag) {
+        let mut traces = self.traces.lock();
+        let stack = mem::take(&mut traces.next);
+        traces.held.push((tag, stack));
+    }
+
+    /// A lock is about to be released. Frees nothing.
+    pub(crate) fn drop_trace(&self, tag: Tag) {
+        let Traces { held, released, .. } = &mut *self.traces.lock();
+        if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
+            released.push(held.remove(last).1);
         }
     }
 
     /// Where a held lock was acquired; empty unless that is recorded.
-    pub(crate) fn stack_of(&self, tag: Tag) -> Stack {
-        let stacks = self.stacks.lock();
-        stacks.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
+    pub(super) fn trace_of(&self, tag: Tag) -> Stack {
+        let held = &self.traces.lock().held;
+        held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
     }
 }
 
@@ -236,7 +260,7 @@ impl Drop for Reaper {
         }
         context.end_wait();
         context.clear_states();
-        context.stacks.lock().clear();
+        *context.traces.lock() = Traces::default();
         let mut threads = THREADS.lock();
         threads.live.retain(|live| !std::ptr::eq(*live, context));
         threads.unused.push(context);
