@@ -57,14 +57,18 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let acquiring = self.about_to_try(kind, mode);
+        let mut acquiring = self.about_to_try(kind, mode);
         match acquiring.ordinary {
-            Some((context, place)) => match validator::unjudged(context, place) {
-                Some(key) => acquiring.judged(context, key),
-                None => acquiring,
-            },
-            None => acquiring.judged_uncommonly(),
+            Some((context, place)) => {
+                if let Some(key) = validator::unjudged(context, place) {
+                    acquiring.judge(context, key);
+                    // A hook may have released what this thread held.
+                    acquiring.ordinary = acquiring.place_again();
+                }
+            }
+            None => acquiring.judge_uncommonly(),
         }
+        acquiring
     }
 
     /// The same for a lock with readers, which from now on may have to wait for
@@ -136,30 +140,26 @@ impl Drop for Tracked {
 impl<'a> Acquiring<'a> {
     #[cold]
     #[track_caller]
-    fn judged(self, context: &'static Context, key: u64) -> Self {
+    fn judge(self, context: &'static Context, key: u64) {
         validator::about_to_block(context, &self.acquisition(self.site), key);
-        self.placed_again()
     }
 
     /// Many locks are held, or the thread is in a special state.
     #[cold]
     #[track_caller]
-    fn judged_uncommonly(self) -> Self {
+    fn judge_uncommonly(self) {
         if let Some(context) = self.context() {
             let place = context.held.any_place_for(self.tag);
             if let Some(key) = validator::unjudged(context, place) {
-                return self.judged(context, key);
+                self.judge(context, key);
             }
         }
-        self
     }
 
-    /// A hook may have run meanwhile, and released what this thread held.
-    fn placed_again(self) -> Self {
-        let place = |(context, _): (&'static Context, _)| {
-            Some((context, context.held.place_for(self.tag)?))
-        };
-        Self { ordinary: self.ordinary.and_then(place), ..self }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn place_again(self) -> Option<(&'static Context, Place)> {
+        let (context, _) = self.ordinary?;
+        Some((context, context.held.place_for(self.tag)?))
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -256,14 +256,15 @@ impl<'a> Held<'a> {
     pub(crate) fn about_to_wait(self, kind: &'static LockKind) -> Acquiring<'a> {
         let context = validator::current_if_attached();
         let held_since = context.and_then(|context| context.held.remove(self.tag.in_set()));
-        let acquiring = self.tracked.about_to_try(kind, self.tag.mode());
+        let mut acquiring = self.tracked.about_to_try(kind, self.tag.mode());
         if let Some(context) = acquiring.context() {
             let named_at = held_since.map_or(acquiring.site, |entry| entry.site);
             validator::about_to_wait(context, &acquiring.acquisition(named_at));
+            acquiring.ordinary = acquiring.place_again();
         }
         // If that panicked, the drop below has seen to the poison.
         std::mem::forget(self);
-        acquiring.placed_again()
+        acquiring
     }
 
     /// The lock is from now on held for reading.
