@@ -224,7 +224,7 @@ impl<'a> Acquiring<'a> {
     fn acquired_uncommonly(self) {
         if let Some(context) = self.context() {
             let tag = self.tag.once_held();
-            context.held.push(context.held.any_place_for(tag), Entry { tag, ..self.wanted() });
+            context.held.push_anywhere(Entry { tag, ..self.wanted() });
             if context.is(ThreadState::Tracing) {
                 context.keep_trace(tag);
             }
@@ -273,7 +273,7 @@ impl<'a> Held<'a> {
         if let Some(context) = validator::current_if_attached()
             && let Some(entry) = context.held.remove(self.tag.in_set())
         {
-            context.held.push(context.held.any_place_for(tag), Entry { tag, ..entry });
+            context.held.push_anywhere(Entry { tag, ..entry });
         }
         // A reader poisons nothing, so that it matters no more what was poisoned before.
         let downgraded = Self { tracked: self.tracked, tag };

@@ -156,14 +156,17 @@ impl Place {
     }
 }
 
+/// The depth of a thread in a special state: one at which there is never a slot.
+const SPECIAL: usize = usize::MAX;
+
 /// The locks that one thread holds, in the order of acquisition.
 pub(crate) struct HeldSet {
+    /// How many there are; or [`SPECIAL`], and `parked` says how many. Most operations are
+    /// one comparison away from knowing that nothing is out of the ordinary.
     depth: AtomicUsize,
+    parked: AtomicUsize,
     /// What is held, as one number: see [`seen`]. Means nothing if nothing is held.
     chain: AtomicU64,
-    /// Below this depth nothing is out of the ordinary: there is room inline, and the
-    /// thread is in no special state. One comparison for both.
-    ordinary: AtomicUsize,
     inline: [Slot; INLINE],
     /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
@@ -173,38 +176,55 @@ impl HeldSet {
     pub(crate) fn new() -> Self {
         Self {
             depth: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
             chain: AtomicU64::new(0),
-            ordinary: AtomicUsize::new(INLINE),
             inline: array::from_fn(|_| Slot::new()),
             buckets: array::from_fn(|_| OnceBox::new()),
         }
     }
 
-    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.depth.load(Relaxed) == 0
+        self.depth() == 0
+    }
+
+    /// How many there are, whatever is out of the ordinary.
+    fn depth(&self) -> usize {
+        match self.depth.load(Acquire) {
+            SPECIAL => self.parked.load(Acquire),
+            depth => depth,
+        }
+    }
+
+    fn set_depth(&self, depth: usize) {
+        match self.depth.load(Relaxed) {
+            SPECIAL => self.parked.store(depth, Release),
+            _ => self.depth.store(depth, Release),
+        }
     }
 
     /// Says that the thread is in a special state, or no longer is.
-    pub(crate) fn set_ordinary(&self, ordinary: bool) {
-        self.ordinary.store(if ordinary { INLINE } else { 0 }, Relaxed);
+    pub(crate) fn set_special(&self, special: bool) {
+        let depth = self.depth();
+        self.parked.store(depth, Release);
+        self.depth.store(if special { SPECIAL } else { depth }, Release);
     }
 
-    /// Where a lock would stand, if nothing is out of the ordinary.
+    /// Where a lock would stand, if nothing is out of the ordinary: the thread is in no
+    /// special state, and there is room inline.
     #[inline]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
         let depth = self.depth.load(Relaxed);
-        (depth < self.ordinary.load(Relaxed)).then(|| self.place_at(depth, tag))
+        (depth < INLINE).then(|| self.place_at(depth, tag))
     }
 
     /// Where a lock would stand, whatever is out of the ordinary.
     pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
-        self.place_at(self.depth.load(Relaxed), tag)
+        self.place_at(self.depth(), tag)
     }
 
     /// Makes room for one more. Allocates at depths 16, 32, 64, ...
     pub(super) fn make_room(&self) {
-        let depth = self.depth.load(Relaxed);
+        let depth = self.depth();
         if depth >= INLINE {
             let (bucket, _) = position(depth);
             self.buckets[bucket]
@@ -218,22 +238,28 @@ impl HeldSet {
         Place { depth, chain }
     }
 
-    /// Adds a lock that was just acquired. No other was acquired or released since its
-    /// place was found.
+    /// Adds a lock that was just acquired, at an ordinary [place](Self::place_for). No
+    /// other was acquired or released since that was found.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        let slot = match self.inline.get(place.depth) {
-            Some(slot) => slot,
-            None => match self.deep_slot(place.depth) {
-                Some(slot) => slot,
-                // No room was made for it: the lock goes unseen.
-                None => return,
-            },
-        };
-        slot.before.store(self.chain.load(Relaxed), Relaxed);
-        slot.fill(&entry);
-        self.depth.store(place.depth + 1, Release);
-        self.chain.store(place.chain, Release);
+        if let Some(slot) = self.inline.get(place.depth) {
+            slot.before.store(self.chain.load(Relaxed), Relaxed);
+            slot.fill(&entry);
+            self.depth.store(place.depth + 1, Release);
+            self.chain.store(place.chain, Release);
+        }
+    }
+
+    /// Adds a lock that was just acquired, whatever is out of the ordinary.
+    pub(crate) fn push_anywhere(&self, entry: Entry) {
+        let place = self.any_place_for(entry.tag);
+        // Without room, the lock goes unseen.
+        if let Some(slot) = self.slot(place.depth) {
+            slot.before.store(self.chain.load(Relaxed), Relaxed);
+            slot.fill(&entry);
+            self.set_depth(place.depth + 1);
+            self.chain.store(place.chain, Release);
+        }
     }
 
     /// Removes the lock that was acquired last, if it is this one and nothing is out of
@@ -242,7 +268,7 @@ impl HeldSet {
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let last = self.depth.load(Relaxed).wrapping_sub(1);
         match self.inline.get(last) {
-            Some(slot) if slot.tag.load(Relaxed) == tag.0 && last < self.ordinary.load(Relaxed) => {
+            Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
                 self.chain.store(slot.before.load(Relaxed), Release);
                 self.depth.store(last, Release);
                 true
@@ -254,7 +280,7 @@ impl HeldSet {
     /// Removes a lock, the last one of this tag, wherever it is, and says what was there.
     #[cold]
     pub(crate) fn remove(&self, tag: Tag) -> Option<Entry> {
-        let depth = self.depth.load(Relaxed);
+        let depth = self.depth();
         let entry_at = |at: usize| self.slot(at).and_then(Slot::read);
         let found = (0..depth).rev().find(|&at| entry_at(at).is_some_and(|it| it.tag == tag))?;
         let removed = entry_at(found);
@@ -268,7 +294,7 @@ impl HeldSet {
             }
         }
         self.chain.store(chain, Release);
-        self.depth.store(depth - 1, Release);
+        self.set_depth(depth - 1);
         removed
     }
 
@@ -297,7 +323,7 @@ impl HeldSet {
 
     /// Everything held, read by its own thread.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
-        (0..self.depth.load(Acquire)).filter_map(|at| self.slot(at)?.read())
+        (0..self.depth()).filter_map(|at| self.slot(at)?.read())
     }
 
     fn slot(&self, at: usize) -> Option<&Slot> {
@@ -346,14 +372,17 @@ mod tests {
         /// Against a plain vector: any depth, any order of release, the same
         /// lock several times.
         #[test]
-        fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>()), 0..400)) {
+        fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>(), any::<bool>()), 0..400)) {
             let set = HeldSet::new();
             let mut model: Vec<Tag> = Vec::new();
-            for (acquire, lock, pick) in steps {
+            for (acquire, lock, pick, special) in steps {
                 if acquire || model.is_empty() {
                     let entry = held(lock, if lock % 3 == 0 { Mode::Shared } else { Mode::Exclusive });
                     set.make_room();
-                    set.push(set.any_place_for(entry.tag), entry);
+                    match set.place_for(entry.tag) {
+                        Some(place) => set.push(place, entry),
+                        None => set.push_anywhere(entry),
+                    }
                     model.push(entry.tag);
                 } else {
                     let tag = *pick.get(&model);
@@ -363,6 +392,7 @@ mod tests {
                         prop_assert_eq!(set.remove(tag).map(|entry| entry.tag), Some(tag));
                     }
                 }
+                set.set_special(special);
                 prop_assert_eq!(set.iter().map(|held| held.tag).collect::<Vec<_>>(), model.clone());
                 let tags = model.iter().map(|tag| tag.0);
                 if let Some(chain) = tags.reduce(seen::step) {

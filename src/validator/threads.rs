@@ -104,12 +104,12 @@ impl Context {
         let others = self.flags.load(Relaxed) & !(state as u8);
         let flags = others | if on { state as u8 } else { 0 };
         self.flags.store(flags, Relaxed);
-        self.held.set_ordinary(flags == 0);
+        self.held.set_special(flags != 0);
     }
 
     fn clear_states(&self) {
         self.flags.store(0, Relaxed);
-        self.held.set_ordinary(true);
+        self.held.set_special(false);
     }
 
     /// Puts the thread in a state until the guard is dropped.
