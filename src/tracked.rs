@@ -13,7 +13,7 @@
 
 #![allow(clippy::inline_always, reason = "see above")]
 
-use std::panic::Location;
+use std::{panic::Location, sync::LockResult};
 
 use crate::{
     finding::{LockKind, Mode},
@@ -102,6 +102,22 @@ impl Tracked {
     /// does not count.
     pub(crate) fn is_forgiven(&self) -> bool {
         self.identity.is_forgiven()
+    }
+
+    /// What the wrapped lock gave, cleared of poison that does not count.
+    pub(crate) fn without_forgiven_poison<G>(
+        &self,
+        result: LockResult<G>,
+        clear_poison: impl FnOnce(),
+    ) -> LockResult<G> {
+        match result {
+            Err(poisoned) if self.is_forgiven() => {
+                clear_poison();
+                self.clear_forgiven();
+                Ok(poisoned.into_inner())
+            }
+            result => result,
+        }
     }
 
     /// To be called when the wrapped lock's poison is cleared.

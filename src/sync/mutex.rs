@@ -144,25 +144,13 @@ impl<T: ?Sized> Mutex<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
-        match self.without_forgiven_poison(result) {
+        match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
             Ok(inner) => Ok(MutexGuard { held: acquiring.acquired(), inner, lock: self }),
             Err(poisoned) => {
                 let (held, inner) = (acquiring.acquired_poisoned(), poisoned.into_inner());
                 Err(PoisonError::new(MutexGuard { held, inner, lock: self }))
             }
         }
-    }
-
-    /// What the wrapped lock gave, cleared of poison that a panic of ours left.
-    pub(super) fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
-        result.or_else(|poisoned| {
-            if self.tracked.is_forgiven() {
-                self.clear_poison();
-                Ok(poisoned.into_inner())
-            } else {
-                Err(poisoned)
-            }
-        })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {

@@ -206,7 +206,7 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        match self.without_forgiven_poison(result) {
+        match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
             Ok(inner) => Ok(RwLockReadGuard { held: acquiring.acquired(), inner }),
             Err(poisoned) => {
                 let held = acquiring.acquired_poisoned();
@@ -220,25 +220,13 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        match self.without_forgiven_poison(result) {
+        match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
             Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
             Err(poisoned) => {
                 let held = acquiring.acquired_poisoned();
                 Err(PoisonError::new(RwLockWriteGuard { held, inner: poisoned.into_inner() }))
             }
         }
-    }
-
-    /// What the wrapped lock gave, cleared of poison that a panic of ours left.
-    fn without_forgiven_poison<G>(&self, result: LockResult<G>) -> LockResult<G> {
-        result.or_else(|poisoned| {
-            if self.tracked.is_forgiven() {
-                self.clear_poison();
-                Ok(poisoned.into_inner())
-            } else {
-                Err(poisoned)
-            }
-        })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
