@@ -5,19 +5,16 @@
 //! room for deeper nesting, is made by [`HeldSet::make_room`], before the lock in question
 //! is acquired.
 
-use std::{
-    array,
-    panic::Location,
-    sync::atomic::{
-        AtomicU64, AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
-    },
-};
+use std::{array, panic::Location};
 
 use once_cell::race::OnceBox;
 
 use super::{
+    atomic::{
+        AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
+    },
     identity::{LockId, SHIFT},
     publish::Published,
     seen,
@@ -25,7 +22,7 @@ use super::{
 use crate::finding::{LockKind, Mode};
 
 /// How many locks are held without any allocation.
-const INLINE: usize = 16;
+const INLINE: usize = if cfg!(loom) { 2 } else { 16 };
 /// Room for `INLINE << BUCKETS` locks.
 const BUCKETS: usize = 28;
 
@@ -92,7 +89,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             tag: AtomicU64::new(0),
             before: AtomicU64::new(0),
@@ -104,6 +101,8 @@ impl Slot {
 
     #[inline]
     pub(crate) fn fill(&self, held: &Entry) {
+        // Whoever sees a part of what follows sees that the tag no longer stands.
+        self.vacate();
         self.site.store(held.site);
         self.created.store(held.created);
         self.kind.store(held.kind);
@@ -306,22 +305,8 @@ impl HeldSet {
         }
     }
 
-    /// Everything held, read by another thread. The chain is the version: what is read
-    /// while it stays the same belongs together. A thread that never rests for long
-    /// enough is shown with nothing.
-    pub(crate) fn snapshot(&self) -> Vec<Entry> {
-        for _ in 0..1_000 {
-            let chain = self.chain.load(Acquire);
-            let entries = self.iter().collect();
-            fence(Acquire);
-            if self.chain.load(Relaxed) == chain {
-                return entries;
-            }
-        }
-        Vec::new()
-    }
-
-    /// Everything held, read by its own thread.
+    /// Everything held. Read by another thread it is a glance: each entry is true, but they
+    /// may not all have been held at one moment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         (0..self.depth()).filter_map(|at| self.slot(at)?.read())
     }
@@ -343,7 +328,50 @@ fn position(at: usize) -> (usize, usize) {
     (bucket, at - (INLINE << bucket))
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A lock and the place where it is taken, by which the two are told to belong together.
+    fn entry(lock: LockId) -> Entry {
+        static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None, initializes: false };
+        let site = match lock {
+            1 => Location::caller(),
+            _ => const { Location::caller() },
+        };
+        Entry { tag: Tag::new(lock, Mode::Exclusive), site, created: site, kind: &KIND }
+    }
+
+    /// The owner takes and releases; another thread looks. What it sees of a lock belongs
+    /// together.
+    #[test]
+    fn loom_take_release_and_look() {
+        loom::model(|| {
+            let held = Arc::new(HeldSet::new());
+            let (first, second) = (entry(1), entry(2));
+            let reader = loom::thread::spawn({
+                let held = Arc::clone(&held);
+                move || {
+                    for seen in held.iter() {
+                        let taken = if seen.tag == first.tag { first } else { second };
+                        assert_eq!(seen.tag, taken.tag);
+                        assert_eq!(seen.site, taken.site);
+                    }
+                }
+            });
+            held.push(held.place_for(first.tag).unwrap(), first);
+            assert!(held.pop(first.tag));
+            held.push(held.place_for(second.tag).unwrap(), second);
+            reader.join().unwrap();
+            let tags: Vec<_> = held.iter().map(|entry| entry.tag).collect();
+            assert_eq!(tags, [second.tag]);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use proptest::prelude::*;
 

@@ -23,7 +23,10 @@ use super::{
 use crate::finding::{Edge, LockInfo, LockKind, Mode, OrderGraph, Stack, ThreadInfo};
 
 /// Chains judged harmless, by any thread. Read without the lock.
+#[cfg(not(loom))]
 pub(super) static SEEN: Seen = Seen::new();
+#[cfg(loom)]
+pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(Seen::new);
 
 static KNOWLEDGE: Mutex<Option<Knowledge>> = Mutex::new(None);
 

@@ -5,6 +5,7 @@
 //! and panics if the ledger says so. This file is the events, in the order of a
 //! lock's life; none of them holds a lock of ours when it calls the ledger.
 
+mod atomic;
 mod held;
 mod identity;
 mod interned;
@@ -283,7 +284,7 @@ pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
     };
     let thread = |context: &Context| ThreadSnapshot {
         thread: context.info(),
-        held: context.held.snapshot().into_iter().map(held_lock).collect(),
+        held: context.held.iter().map(held_lock).collect(),
         waiting: context.waiting().map(|(wanted, for_notification)| {
             let lock = held_lock(wanted);
             if for_notification { Waiting::Notification(lock) } else { Waiting::Lock(lock) }

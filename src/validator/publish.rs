@@ -1,18 +1,17 @@
 //! A static reference that one thread stores and others read.
 
-use std::{
-    ptr,
-    sync::atomic::{
-        AtomicPtr,
-        Ordering::{Acquire, Release},
-    },
+use std::ptr;
+
+use super::atomic::{
+    AtomicPtr,
+    Ordering::{Acquire, Release},
 };
 
 /// An atomic `Option<&'static T>`. Loads and stores are plain moves on x86.
 pub(super) struct Published<T: 'static>(AtomicPtr<T>);
 
 impl<T: Sync> Published<T> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 

@@ -10,15 +10,14 @@
 //! Looking takes no lock and never waits. Only the one that holds the order
 //! graph's lock inserts.
 
-use std::{
-    array,
-    sync::atomic::{
-        AtomicU64, AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
-    },
-};
+use std::{array, sync::atomic};
 
 use once_cell::race::OnceBox;
+
+use super::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// The chain that another lock, by its tag, makes of one; the first lock's chain is its
 /// tag. A folded multiplication, as in wyhash, of a sum that tells the two apart: locks
@@ -36,15 +35,16 @@ pub(super) fn step(chain: u64, tag: u64) -> u64 {
 /// key new.
 #[inline]
 pub(super) fn key(chain: u64) -> u64 {
-    (chain ^ EPOCH.load(Relaxed)) | 1
+    (chain ^ EPOCH.load(atomic::Ordering::Relaxed)) | 1
 }
 
-static EPOCH: AtomicU64 = AtomicU64::new(0);
+static EPOCH: atomic::AtomicU64 = atomic::AtomicU64::new(0);
 
 /// Makes every chain unseen: the order was reset, or a level has changed.
 pub(super) fn forget_all() {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    EPOCH.store(step(0, COUNT.fetch_add(1, Relaxed)), Relaxed);
+    static COUNT: atomic::AtomicU64 = atomic::AtomicU64::new(1);
+    let next = COUNT.fetch_add(1, atomic::Ordering::Relaxed);
+    EPOCH.store(step(0, next), atomic::Ordering::Relaxed);
 }
 
 /// The chains that one thread met last.
@@ -72,7 +72,7 @@ impl Recent {
 }
 
 /// The tables' sizes: 2¹⁰ to 2²⁰ keys, 8 KiB to 8 MiB.
-const SMALLEST: usize = 1 << 10;
+const SMALLEST: usize = if cfg!(loom) { 2 } else { 1 << 10 };
 const SIZES: usize = 11;
 
 type Table = Box<[AtomicU64]>;
@@ -94,7 +94,14 @@ pub(super) struct Filling {
 }
 
 impl Seen {
+    #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
+        Self { tables: [const { OnceBox::new() }; SIZES], current: AtomicUsize::new(0) }
+    }
+
+    /// Loom's atomics are not made in a constant.
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
         Self { tables: [const { OnceBox::new() }; SIZES], current: AtomicUsize::new(0) }
     }
 
@@ -167,4 +174,101 @@ fn probe(table: &[AtomicU64], key: u64) -> &AtomicU64 {
         .map(at)
         .find(|place| matches!(place.load(Relaxed), 0) || place.load(Relaxed) == key)
         .unwrap_or_else(|| at(0))
+}
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// One inserts, through two growths; another looks meanwhile. It never sees a key that
+    /// was not inserted, and afterwards every key is there.
+    #[test]
+    fn loom_insert_grow_and_look() {
+        loom::model(|| {
+            let seen = Arc::new(Seen::new());
+            let mut filling = Filling::default();
+            // The first table is published by a `OnceBox`, which loom does not see.
+            seen.insert(3, &mut filling);
+            let reader = loom::thread::spawn({
+                let seen = Arc::clone(&seen);
+                move || {
+                    assert!(!seen.contains(9));
+                    // Growing forgets nothing.
+                    assert!(seen.contains(3));
+                    seen.contains(5)
+                }
+            });
+            for key in [5, 7] {
+                seen.insert(key, &mut filling);
+            }
+            reader.join().unwrap();
+            assert!([3, 5, 7].into_iter().all(|key| seen.contains(key)));
+        });
+    }
+
+    /// Clearing, too, only ever forgets.
+    #[test]
+    fn loom_clear_and_look() {
+        loom::model(|| {
+            let seen = Arc::new(Seen::new());
+            let mut filling = Filling::default();
+            seen.insert(3, &mut filling);
+            filling.lock_destroyed();
+            let reader = loom::thread::spawn({
+                let seen = Arc::clone(&seen);
+                move || (seen.contains(3), assert!(!seen.contains(9)))
+            });
+            seen.insert(5, &mut filling);
+            reader.join().unwrap();
+            assert!(seen.contains(5) && !seen.contains(3));
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Every key that was inserted is found, until locks that come and go make it
+    /// worthwhile to start anew; no other key ever is.
+    #[test]
+    fn keys_are_found_through_every_growth() {
+        let seen = Seen::new();
+        let mut filling = Filling::default();
+        let keys = 200_000;
+        let key = |number| step(1, number) | 1;
+        for number in 0..keys {
+            seen.insert(key(number), &mut filling);
+        }
+        assert!((0..keys).all(|number| seen.contains(key(number))));
+        assert!((keys..2 * keys).all(|number| !seen.contains(key(number))));
+    }
+
+    #[test]
+    fn churn_does_not_grow() {
+        let seen = Seen::new();
+        let mut filling = Filling::default();
+        for number in 0..1_000_000 {
+            seen.insert(step(1, number) | 1, &mut filling);
+            filling.lock_destroyed();
+        }
+        assert_eq!(seen.current.load(Relaxed), 0);
+    }
+
+    /// Chains of few locks with numbers in sequence, as programs have them, have keys of
+    /// their own.
+    #[test]
+    fn keys_do_not_collide() {
+        let mut keys = std::collections::HashSet::new();
+        let tags = || (1..=60_u64).flat_map(|lock| [lock << 2, lock << 2 | 1]);
+        for (a, b) in tags().flat_map(|a| tags().map(move |b| (a, b))) {
+            let pair = step(a, b);
+            assert!(keys.insert(pair | 1), "{a} {b}");
+            for c in tags() {
+                assert!(keys.insert(step(pair, c) | 1), "{a} {b} {c}");
+            }
+        }
+    }
 }
