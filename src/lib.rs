@@ -56,7 +56,11 @@
 
 mod finding;
 mod ledger;
+#[cfg(feature = "lock_api")]
+pub mod lock_api;
 mod named;
+#[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
+pub mod parking_lot;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
@@ -66,6 +70,10 @@ mod validator;
 #[cfg(not(any(debug_assertions, feature = "enforce")))]
 #[doc(no_inline)]
 pub use std::sync;
+
+#[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::parking_lot;
 
 pub use self::{
     finding::{

@@ -23,7 +23,7 @@ use crate::{
 /// What a wrapper has for each lock.
 pub(crate) struct Tracked {
     identity: Identity,
-    created: &'static Location<'static>,
+    created: Option<&'static Location<'static>>,
 }
 
 /// An acquisition that has begun.
@@ -50,7 +50,13 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline)]
     pub(crate) const fn new() -> Self {
-        Self { identity: Identity::new(), created: Location::caller() }
+        Self { identity: Identity::new(), created: Some(Location::caller()) }
+    }
+
+    /// For a lock whose constructor does not say where it was called.
+    #[cfg(feature = "lock_api")]
+    pub(crate) const fn somewhere() -> Self {
+        Self { identity: Identity::new(), created: None }
     }
 
     /// An acquisition that waits for as long as it takes begins.
@@ -83,6 +89,26 @@ impl Tracked {
             validator::first_writer(context, &acquiring.wanted());
         }
         acquiring
+    }
+
+    /// The lock is held upgradable, and exclusively once its readers are gone.
+    #[cfg(feature = "lock_api")]
+    #[track_caller]
+    pub(crate) fn about_to_upgrade(&self, kind: &'static LockKind) -> Acquiring<'_> {
+        let acquiring = self.about_to_block(kind, Mode::Upgrade);
+        if self.identity.note_writer()
+            && let Some(context) = acquiring.context()
+        {
+            validator::first_writer(context, &acquiring.wanted());
+        }
+        acquiring
+    }
+
+    /// The token of a lock that the calling thread holds, where a wrapper could not keep
+    /// it.
+    #[cfg(feature = "lock_api")]
+    pub(crate) fn held(&self, mode: Mode) -> Held<'_> {
+        Held { tracked: self, tag: Tag::new(self.identity.id(), mode) }
     }
 
     /// An acquisition that does not wait begins. It cannot be part of a cycle
@@ -180,7 +206,7 @@ impl<'a> Acquiring<'a> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn wanted(&self) -> Entry {
-        let Self { tracked: Tracked { created, .. }, kind, tag, site, .. } = *self;
+        let Self { tracked: &Tracked { created, .. }, kind, tag, site, .. } = *self;
         Entry { tag, site, created, kind }
     }
 
@@ -283,18 +309,37 @@ impl<'a> Held<'a> {
         acquiring
     }
 
-    /// The lock is from now on held for reading.
-    pub(crate) fn downgraded(self) -> Self {
-        let tag = Tag::new(self.tag.lock(), Mode::Shared);
+    /// The lock is given back for a moment, to whoever waits for it, and taken again.
+    #[cfg(feature = "lock_api")]
+    #[track_caller]
+    pub(crate) fn about_to_bump(self, kind: &'static LockKind) -> Acquiring<'a> {
+        if let Some(context) = validator::current_if_attached() {
+            context.held.remove(self.tag.in_set());
+        }
+        let acquiring = self.tracked.about_to_block(kind, self.tag.mode());
+        std::mem::forget(self);
+        acquiring
+    }
+
+    /// The lock stays held without its token, until [`Tracked::held`] makes one again.
+    #[cfg(feature = "lock_api")]
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    /// The lock is from now on held in another mode.
+    pub(crate) fn turned(self, mode: Mode) -> Self {
+        let tag = Tag::new(self.tag.lock(), mode);
         if let Some(context) = validator::current_if_attached()
             && let Some(entry) = context.held.remove(self.tag.in_set())
         {
             context.held.push_anywhere(Entry { tag, ..entry });
         }
-        // A reader poisons nothing, so that it matters no more what was poisoned before.
-        let downgraded = Self { tracked: self.tracked, tag };
+        // What is turned is std's writer into a reader, who poisons nothing, or a lock
+        // that knows no poison: the mark may go.
+        let turned = Self { tracked: self.tracked, tag };
         std::mem::forget(self);
-        downgraded
+        turned
     }
 }
 
@@ -312,10 +357,15 @@ impl Held<'_> {
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
-        context.held.remove(tag);
-        if context.is(ThreadState::Inside) {
-            // A lock of the global allocator, taken by our own code: not looked at.
+        let was_held = context.held.remove(tag).is_some();
+        if context.is_blind() {
+            // A lock that is taken by a hook, or by the global allocator for our own code,
+            // is not looked at.
             return;
+        }
+        if !was_held {
+            // Its guard was sent here.
+            validator::released_elsewhere(tag);
         }
         if context.is(ThreadState::Tracing) {
             context.drop_trace(tag);

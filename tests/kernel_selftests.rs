@@ -1,9 +1,9 @@
 //! The cases of the kernel lockdep's own self-tests, as one table: every row that
-//! makes sense for locks with an identity of their own, taken with `std::sync`'s
-//! methods. (Recursive readers are `parking_lot`'s.)
+//! makes sense for locks with an identity of their own, over the readers-writer locks of
+//! std and of parking_lot; those with recursive readers over the latter's alone.
 //!
-//! `L(x)` and `W(x)` lock exclusively, `R(x)` reads, `T(x)` and `TR(x)` try to and
-//! must succeed, `T!(x)` must fail, `U(x)` releases. `;` is the next step of a
+//! `L(x)` and `W(x)` lock exclusively, `R(x)` reads, `RR(x)` reads recursively, `T(x)` and
+//! `TR(x)` try to and must succeed, `T!(x)` must fail, `U(x)` releases. `;` is the next step of a
 //! thread, `//` the next thread, which starts when the last has ended. `AB` is
 //! `L(A);L(B);U(B);U(A)`. What is still held when a thread ends is released.
 #![cfg(any(debug_assertions, feature = "enforce"))]
@@ -13,8 +13,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
 };
-
-use lockdep::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const NONE: &str = "";
 const INVERSION: &str = "inversion";
@@ -79,33 +77,110 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("try",   "L(A);T!(A) // L(B);L(A)", NONE),
 ];
 
+/// Rows with recursive readers, who wait for a writer that holds the lock and for nobody
+/// else.
+#[cfg(feature = "parking_lot")]
+#[rustfmt::skip]
+const RECURSIVE_TABLE: &[(&str, &str, &str)] = &[
+    ("LK-02", "RR(X1);RR(X2)", NONE),
+    ("LK-04", "RR(X1);RR(X1)", NONE),
+    ("LK-04", "R(X1);RR(X1)", NONE),
+    ("LK-05", "RR(X1);RR(X2)", NONE),
+    ("LK-08", "RR(X1);W(X2)", NONE),
+    ("LK-08", "RR(X1);W(X1)", SELF),
+    ("LK-10", "W(X1);RR(X2)", NONE),
+    ("LK-10", "W(X1);RR(X1)", SELF),
+    ("LK-13", "W(A) // W(B) // RR(A);RR(B) // RR(B);RR(A)", NONE),
+    ("LK-16", "W(A) // W(B) // W(C) // RR(A);RR(B) // RR(B);RR(C) // RR(C);RR(A)", NONE),
+    ("LK-19", "W(A) // W(B) // W(C) // RR(A);RR(B) // RR(C);RR(A) // RR(B);RR(C)", NONE),
+    ("LK-22", "RR(A);RR(B) // RR(B);RR(C) // RR(C);RR(D) // RR(D);RR(A)", NONE),
+    ("LK-25", "RR(A);RR(B) // RR(C);RR(D) // RR(B);RR(D) // RR(D);RR(A)", NONE),
+    ("LK-28", "RR(A);RR(B) // RR(C);RR(D) // RR(B);RR(C) // RR(D);RR(A)", NONE),
+    ("LK-32", "RR(X);L(Y) // L(Y);W(X)", INVERSION),
+    ("LK-34", "W(X) // RR(X);L(Y) // L(Y);RR(X)", NONE),
+    ("LK-36", "W(X);L(Y) // L(Y);W(X)", INVERSION),
+    ("LK-38", "RR(X);L(Y) // L(Y);RR(X)", NONE),
+    ("LK-38", "RR(X);L(Y) // L(Y);RR(X) // L(Y);W(X)", INVERSION),
+    ("LK-39", "W(X);RR(Y) // W(Y);RR(Z) // W(Z);RR(X)", INVERSION),
+    ("LK-39", "W(X);RR(Y) // W(Z);RR(X) // W(Y);RR(Z)", INVERSION),
+    ("LK-39", "W(Y);RR(Z) // W(X);RR(Y) // W(Z);RR(X)", INVERSION),
+    ("LK-40", "W(X);W(Y) // RR(Y);RR(Z) // W(Z);RR(X)", INVERSION),
+    ("LK-40", "W(Z);RR(X) // RR(Y);RR(Z) // W(X);W(Y)", INVERSION),
+    ("LK-41", "W(X);W(Y) // RR(Y);RR(Z) // RR(Z);W(X)", NONE),
+    ("LK-41", "RR(Z);W(X) // RR(Y);RR(Z) // W(X);W(Y)", NONE),
+    ("LK-42", "W(X);RR(Y) // RR(Y);RR(Z) // W(Z);W(X)", NONE),
+    ("LK-42", "W(Z);W(X) // W(X);RR(Y) // RR(Y);RR(Z)", NONE),
+    ("DS-01", "W(X) // RR(X);RR(X)", NONE),
+    ("DS-03", "RR(X);W(Y) // RR(Y);W(X)", INVERSION),
+];
+
 #[test]
-fn every_row() {
+fn every_row_with_std() {
+    check::<lockdep::sync::RwLock<()>>(TABLE);
+}
+
+#[cfg(feature = "parking_lot")]
+#[test]
+fn every_row_with_parking_lot() {
+    check::<lockdep::parking_lot::RwLock<()>>(TABLE);
+    check::<lockdep::parking_lot::RwLock<()>>(RECURSIVE_TABLE);
+}
+
+/// Every row, once and twice: what is known by then must not change the answer.
+fn check<L: Subject>(table: &[(&str, &str, &str)]) {
     let mut wrong = Vec::new();
-    for (row, program, expected) in TABLE {
-        let found = run(program);
-        if found != *expected {
-            wrong.push(format!("{row}: {program}\n    expected {expected:?}, found {found:?}"));
+    for (row, program, expected) in table {
+        for program in [(*program).to_owned(), format!("{program} // {program}")] {
+            let found = run::<L>(&program);
+            if found != *expected {
+                wrong.push(format!("{row}: {program}\n    expected {expected:?}, found {found:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The same again: what is known now must not change the answer.
-#[test]
-fn every_row_twice() {
-    for (row, program, expected) in TABLE {
-        let twice = format!("{program} // {program}");
-        assert_eq!(run(&twice), *expected, "{row}: {twice}");
+/// A guard, whatever its type.
+trait Guard {}
+impl<T> Guard for T {}
+
+/// A readers-writer lock, by the names of the table's operations.
+trait Subject: Default + Sync {
+    fn take(&self, operation: &str) -> Option<Box<dyn Guard + '_>>;
+}
+
+impl Subject for lockdep::sync::RwLock<()> {
+    fn take(&self, operation: &str) -> Option<Box<dyn Guard + '_>> {
+        Some(match operation {
+            "L" | "W" => Box::new(self.write().unwrap()),
+            "R" => Box::new(self.read().unwrap()),
+            "T" | "TW" => Box::new(self.try_write().ok()?),
+            "TR" => Box::new(self.try_read().ok()?),
+            other => panic!("no operation is called {other}"),
+        })
+    }
+}
+
+#[cfg(feature = "parking_lot")]
+impl Subject for lockdep::parking_lot::RwLock<()> {
+    fn take(&self, operation: &str) -> Option<Box<dyn Guard + '_>> {
+        Some(match operation {
+            "L" | "W" => Box::new(self.write()),
+            "R" => Box::new(self.read()),
+            "RR" => Box::new(self.read_recursive()),
+            "T" | "TW" => Box::new(self.try_write()?),
+            "TR" => Box::new(self.try_read()?),
+            other => panic!("no operation is called {other}"),
+        })
     }
 }
 
 /// Runs a program on fresh locks; the kind of the first finding, which must come
 /// at a blocking acquisition.
-fn run(program: &str) -> String {
+fn run<L: Subject>(program: &str) -> String {
     let program = expand(program);
-    let locks: HashMap<&str, RwLock<()>> =
-        program.split(['(', ')']).skip(1).step_by(2).map(|name| (name, RwLock::new(()))).collect();
+    let locks: HashMap<&str, L> =
+        program.split(['(', ')']).skip(1).step_by(2).map(|name| (name, L::default())).collect();
     for phase in program.split("//") {
         let result = thread::scope(|scope| {
             scope.spawn(|| catch_unwind(AssertUnwindSafe(|| execute(phase, &locks)))).join()
@@ -130,27 +205,17 @@ fn expand(program: &str) -> String {
     phases.collect::<Vec<_>>().join(" // ")
 }
 
-enum Guard<'a> {
-    Read(#[allow(dead_code)] RwLockReadGuard<'a, ()>),
-    Write(#[allow(dead_code)] RwLockWriteGuard<'a, ()>),
-}
-
-fn execute(phase: &str, locks: &HashMap<&str, RwLock<()>>) {
-    let mut held: Vec<(&str, Guard)> = Vec::new();
+fn execute<L: Subject>(phase: &str, locks: &HashMap<&str, L>) {
+    let mut held: Vec<(&str, Box<dyn Guard + '_>)> = Vec::new();
     for step in phase.split(';').map(str::trim) {
         let (operation, name) = step.trim_end_matches(')').split_once('(').expect("a step");
-        let lock = &locks[name];
         match operation {
-            "L" | "W" => held.push((name, Guard::Write(lock.write().unwrap()))),
-            "R" => held.push((name, Guard::Read(lock.read().unwrap()))),
-            "T" | "TW" => held.push((name, Guard::Write(lock.try_write().unwrap()))),
-            "TR" => held.push((name, Guard::Read(lock.try_read().unwrap()))),
-            "T!" => assert!(lock.try_write().is_err()),
+            "T!" => assert!(locks[name].take("T").is_none()),
             "U" => {
                 let last = held.iter().rposition(|(held, _)| *held == name).expect("held");
                 held.remove(last);
             }
-            other => panic!("no operation is called {other}"),
+            _ => held.push((name, locks[name].take(operation).expect("it succeeds"))),
         }
     }
 }

@@ -15,16 +15,30 @@ pub enum Mode {
     Shared = 1,
     /// With other readers, past a queued writer: `read_recursive`.
     RecursiveShared = 2,
+    /// With readers, but no other upgradable reader: `upgradable_read`.
+    Upgradable = 3,
+    /// From upgradable to alone, once the readers are gone: `upgrade`.
+    Upgrade = 4,
 }
 
 impl Mode {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Exclusive, Self::Shared, Self::RecursiveShared, Self::Upgradable, Self::Upgrade];
+
     /// How the lock is held after an acquisition in this mode: a recursive
     /// reader holds it as any reader does.
     pub(crate) const fn once_held(self) -> Self {
         match self {
             Self::RecursiveShared => Self::Shared,
+            Self::Upgrade => Self::Exclusive,
             other => other,
         }
+    }
+
+    /// Whether an acquisition in this mode waits for a lock held in that one only if a
+    /// writer is queued between the two.
+    pub(crate) const fn queues_behind_writers(self, held: Self) -> bool {
+        matches!((self, held), (Self::Shared | Self::Upgradable, Self::Shared))
     }
 }
 
@@ -34,6 +48,8 @@ impl fmt::Display for Mode {
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
             Self::RecursiveShared => "recursive shared",
+            Self::Upgradable => "upgradable",
+            Self::Upgrade => "upgrade",
         })
     }
 }
@@ -42,10 +58,20 @@ impl fmt::Display for Mode {
 /// wrapper type, so that an acquisition carries a single pointer.
 pub(crate) struct LockKind {
     pub(crate) wrapper: &'static str,
-    /// [`std::any::type_name`] of the guarded type; `None` where there is none.
-    pub(crate) guards: Option<fn() -> &'static str>,
+    pub(crate) of: LockOf,
     /// Whether to hold it means to run its initializer.
     pub(crate) initializes: bool,
+}
+
+/// What tells a lock's type from others with the same wrapper; each by its
+/// [`std::any::type_name`].
+pub(crate) enum LockOf {
+    Nothing,
+    /// The guarded type.
+    Value(fn() -> &'static str),
+    /// The raw lock, whose crate gives the wrapper its first name.
+    #[cfg_attr(not(feature = "lock_api"), expect(dead_code, reason = "for lock_api's locks"))]
+    Raw(fn() -> &'static str),
 }
 
 impl fmt::Debug for LockKind {
@@ -56,9 +82,14 @@ impl fmt::Debug for LockKind {
 
 impl LockKind {
     pub(crate) fn type_name(&self) -> String {
-        match self.guards {
-            Some(guards) => format!("{}<{}>", self.wrapper, without_paths(guards())),
-            None => self.wrapper.to_owned(),
+        let wrapper = self.wrapper;
+        match self.of {
+            LockOf::Nothing => wrapper.to_owned(),
+            LockOf::Value(value) => format!("{wrapper}<{}>", without_paths(value())),
+            LockOf::Raw(raw) => {
+                let (home, _) = raw().split_once("::").unwrap_or_default();
+                format!("{home}::{wrapper}")
+            }
         }
     }
 }
@@ -93,7 +124,7 @@ fn without_paths(type_name: &str) -> String {
 pub struct LockInfo {
     pub(crate) id: u64,
     pub(crate) kind: &'static LockKind,
-    pub(crate) created_at: Site,
+    pub(crate) created_at: Option<Site>,
     pub(crate) seen_at: Site,
     pub(crate) name: Option<Arc<str>>,
 }
@@ -118,11 +149,11 @@ impl LockInfo {
         self.kind.type_name()
     }
 
-    /// Where the lock was made: the call of its constructor. Inside the
-    /// standard library where that made the call (`.map(Mutex::new)`).
+    /// Where the lock was made: the call of its constructor. Inside the standard library
+    /// where that made the call (`.map(Mutex::new)`). Not known for a lock of `lock_api`.
     #[must_use]
-    pub fn created_at(&self) -> &Site {
-        &self.created_at
+    pub fn created_at(&self) -> Option<&Site> {
+        self.created_at.as_ref()
     }
 }
 

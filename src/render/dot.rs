@@ -18,7 +18,8 @@ impl OrderGraph {
         let names = Names::new(&mut sources, self.graph.node_weights(), []);
         let lock = |_: &_, (_, lock): (_, &LockInfo)| {
             let name = names.of(lock).replace('`', "");
-            let label = format!("{name}\n{}\n{}", lock.type_name(), lock.created_at);
+            let made = lock.created_at().map_or_else(String::new, |site| format!("\n{site}"));
+            let label = format!("{name}\n{}{made}", lock.type_name());
             format!("label = {label:?} shape = box")
         };
         let edge = |_: &_, edge: EdgeReference<'_, Edge>| {

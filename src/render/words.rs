@@ -44,7 +44,7 @@ impl Words<'_> {
             .shown
             .iter()
             .zip(following)
-            .filter(|(into, out)| (into.wanted_mode, out.held_mode) == (Mode::Shared, Mode::Shared))
+            .filter(|(into, out)| into.wanted_mode.queues_behind_writers(out.held_mode))
             .map(|(into, _)| self.names.of(&into.wanted))
             .collect();
         if writers.is_empty() {
@@ -173,10 +173,11 @@ impl Words<'_> {
         }
         let what = |lock: &LockInfo| {
             let kind = lock.type_name();
-            if source::is_of_the_toolchain(lock.created_at.file()) {
-                format!("a `{kind}`")
-            } else {
-                format!("a `{kind}` made at {}", lock.created_at)
+            match lock.created_at() {
+                Some(site) if !source::is_of_the_toolchain(site.file()) => {
+                    format!("a `{kind}` made at {site}")
+                }
+                _ => format!("a `{kind}`"),
             }
         };
         let first = what(seen[0]);
@@ -249,7 +250,7 @@ impl Words<'_> {
 /// ` for reading`, where that matters.
 fn for_reading(mode: Mode) -> &'static str {
     match mode {
-        Mode::Exclusive => "",
-        Mode::Shared | Mode::RecursiveShared => " for reading",
+        Mode::Exclusive | Mode::Upgrade => "",
+        Mode::Shared | Mode::RecursiveShared | Mode::Upgradable => " for reading",
     }
 }

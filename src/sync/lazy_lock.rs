@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, Mode},
+    finding::{LockKind, LockOf, Mode},
     tracked::Tracked,
 };
 
@@ -27,7 +27,7 @@ pub struct LazyLock<T, F = fn() -> T> {
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     const KIND: &'static LockKind = &LockKind {
         wrapper: "LazyLock",
-        guards: Some(std::any::type_name::<T>),
+        of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,
     };
 

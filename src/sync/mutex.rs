@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, Mode},
+    finding::{LockKind, LockOf, Mode},
     tracked::{Acquiring, Held, Tracked},
 };
 
@@ -41,8 +41,11 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    pub(super) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", guards: Some(std::any::type_name::<T>), initializes: false };
+    pub(super) const KIND: &'static LockKind = &LockKind {
+        wrapper: "Mutex",
+        of: LockOf::Value(std::any::type_name::<T>),
+        initializes: false,
+    };
 
     /// As [`std::sync::Mutex::lock`].
     ///

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, Mode},
+    finding::{LockKind, LockOf, Mode},
     tracked::Tracked,
 };
 
@@ -23,7 +23,8 @@ pub struct Once {
 pub const ONCE_INIT: Once = Once::new();
 
 impl Once {
-    const KIND: &'static LockKind = &LockKind { wrapper: "Once", guards: None, initializes: true };
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
 
     /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
     /// said to have been made.

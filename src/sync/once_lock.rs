@@ -3,7 +3,7 @@
 use std::{fmt, sync};
 
 use crate::{
-    finding::{LockKind, Mode},
+    finding::{LockKind, LockOf, Mode},
     tracked::Tracked,
 };
 
@@ -17,7 +17,7 @@ pub struct OnceLock<T> {
 impl<T> OnceLock<T> {
     const KIND: &'static LockKind = &LockKind {
         wrapper: "OnceLock",
-        guards: Some(std::any::type_name::<T>),
+        of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,
     };
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, Mode},
+    finding::{LockKind, LockOf, Mode},
     tracked::{Acquiring, Held, Tracked},
 };
 
@@ -51,8 +51,11 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", guards: Some(std::any::type_name::<T>), initializes: false };
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "RwLock",
+        of: LockOf::Value(std::any::type_name::<T>),
+        initializes: false,
+    };
 
     /// As [`std::sync::RwLock::read`].
     ///
@@ -258,7 +261,10 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let Self { held, inner } = s;
-        RwLockReadGuard { held: held.downgraded(), inner: sync::RwLockWriteGuard::downgrade(inner) }
+        RwLockReadGuard {
+            held: held.turned(Mode::Shared),
+            inner: sync::RwLockWriteGuard::downgrade(inner),
+        }
     }
 }
 

@@ -35,20 +35,16 @@ impl Tag {
 
     #[inline]
     pub(crate) fn new(lock: LockId, mode: Mode) -> Self {
-        const { assert!(SHIFT == 2, "the modes fit in the bits below the number") };
+        const { assert!(Mode::ALL.len() <= 1 << SHIFT, "the modes fit below the number") };
         Self(lock << SHIFT | mode as u64)
     }
 
     pub(crate) fn lock(self) -> LockId {
-        self.0 >> 2
+        self.0 >> SHIFT
     }
 
     pub(crate) fn mode(self) -> Mode {
-        match self.0 & 3 {
-            0 => Mode::Exclusive,
-            1 => Mode::Shared,
-            _ => Mode::RecursiveShared,
-        }
+        Mode::ALL[(self.0 & ((1 << SHIFT) - 1)) as usize % Mode::ALL.len()]
     }
 
     /// A mark for a guard, that its lock was poisoned already. No tag in a held set has it,
@@ -74,7 +70,8 @@ impl Tag {
 pub(crate) struct Entry {
     pub(crate) tag: Tag,
     pub(crate) site: &'static Location<'static>,
-    pub(crate) created: &'static Location<'static>,
+    /// Where it was made, if that is known.
+    pub(crate) created: Option<&'static Location<'static>>,
     pub(crate) kind: &'static LockKind,
 }
 
@@ -103,9 +100,9 @@ impl Slot {
     pub(crate) fn fill(&self, held: &Entry) {
         // Whoever sees a part of what follows sees that the tag no longer stands.
         self.vacate();
-        self.site.store(held.site);
+        self.site.store(Some(held.site));
         self.created.store(held.created);
-        self.kind.store(held.kind);
+        self.kind.store(Some(held.kind));
         // Last, so that a reader who sees the tag sees the rest.
         self.tag.store(held.tag.0, Release);
     }
@@ -125,7 +122,7 @@ impl Slot {
         let held = Entry {
             tag,
             site: self.site.load()?,
-            created: self.created.load()?,
+            created: self.created.load(),
             kind: self.kind.load()?,
         };
         fence(Acquire);
@@ -300,7 +297,7 @@ impl HeldSet {
     /// Removes a lock in every mode: it was destroyed while held (its guard was
     /// forgotten).
     pub(crate) fn purge(&self, lock: LockId) {
-        for mode in [Mode::Exclusive, Mode::Shared] {
+        for mode in [Mode::Exclusive, Mode::Shared, Mode::Upgradable] {
             while self.remove(Tag::new(lock, mode)).is_some() {}
         }
     }
@@ -336,12 +333,13 @@ mod loom_models {
 
     /// A lock and the place where it is taken, by which the two are told to belong together.
     fn entry(lock: LockId) -> Entry {
-        static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None, initializes: false };
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: crate::finding::LockOf::Nothing, initializes: false };
         let site = match lock {
             1 => Location::caller(),
             _ => const { Location::caller() },
         };
-        Entry { tag: Tag::new(lock, Mode::Exclusive), site, created: site, kind: &KIND }
+        Entry { tag: Tag::new(lock, Mode::Exclusive), site, created: Some(site), kind: &KIND }
     }
 
     /// The owner takes and releases; another thread looks. What it sees of a lock belongs
@@ -378,10 +376,11 @@ mod tests {
     use super::*;
 
     fn held(lock: LockId, mode: Mode) -> Entry {
-        static KIND: LockKind = LockKind { wrapper: "Mutex", guards: None, initializes: false };
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: crate::finding::LockOf::Nothing, initializes: false };
         let tag = Tag::new(lock, mode);
         let here = Location::caller();
-        Entry { tag, site: here, created: here, kind: &KIND }
+        Entry { tag, site: here, created: Some(here), kind: &KIND }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{
 };
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
-/// statics, and never used again. 2⁶¹ of them outlast any process.
+/// statics, and never used again. 2⁶⁰ of them outlast any process.
 pub(crate) type LockId = u64;
 
 /// The identity of one lock instance and what has to be remembered with it.
@@ -15,7 +15,7 @@ pub(crate) type LockId = u64;
 /// |------|---------|
 /// | 0    | `WRITER`: a blocking write was seen; readers may have to queue |
 /// | 1    | `FORGIVEN`: the poison in the wrapped lock is from a panic of ours |
-/// | 2..  | the lock's number, 0 until its first acquisition |
+/// | 3..  | the lock's number, 0 until its first acquisition |
 pub(crate) struct Identity {
     word: AtomicU64,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
 /// How many bits stand below the number.
-pub(super) const SHIFT: u32 = 2;
+pub(super) const SHIFT: u32 = 3;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 

@@ -5,11 +5,13 @@ use crate::finding::Mode;
 /// Whether a thread that wants a lock in one mode waits for a thread that holds
 /// it in another.
 ///
-/// | wanted \ held    | exclusive | shared               |
-/// |------------------|-----------|----------------------|
-/// | exclusive        | waits     | waits                |
-/// | shared           | waits     | behind a writer only |
-/// | recursive shared | waits     | never                |
+/// | wanted \ held    | exclusive | shared               | upgradable |
+/// |------------------|-----------|----------------------|------------|
+/// | exclusive        | waits     | waits                | waits      |
+/// | shared           | waits     | behind a writer only | never      |
+/// | recursive shared | waits     | never                | never      |
+/// | upgradable       | waits     | behind a writer only | waits      |
+/// | upgrade          | -         | waits                | -          |
 ///
 /// A plain reader queues behind a waiting writer, which waits for the reader
 /// that holds the lock: so readers wait for readers, but only of a lock that
@@ -18,8 +20,10 @@ use crate::finding::Mode;
 /// and that no other is.
 pub(super) fn waits(wanted: Mode, held: Mode, has_writer: bool) -> bool {
     match (wanted, held) {
-        (_, Mode::Exclusive) | (Mode::Exclusive, _) => true,
-        (Mode::Shared, _) => has_writer,
-        (Mode::RecursiveShared, _) => false,
+        (_, Mode::Exclusive)
+        | (Mode::Exclusive, _)
+        | (Mode::Upgradable, Mode::Upgradable)
+        | (Mode::Upgrade, Mode::Shared) => true,
+        _ => has_writer && wanted.queues_behind_writers(held),
     }
 }

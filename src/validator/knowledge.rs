@@ -20,7 +20,7 @@ use super::{
     seen::{Filling, Seen},
     threads::Context,
 };
-use crate::finding::{Edge, LockInfo, LockKind, Mode, OrderGraph, Stack, ThreadInfo};
+use crate::finding::{Edge, LockInfo, LockKind, OrderGraph, Stack, ThreadInfo};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -49,7 +49,7 @@ pub(super) struct Knowledge {
 #[derive(Debug)]
 struct LockFacts {
     kind: &'static LockKind,
-    created: &'static Location<'static>,
+    created: Option<&'static Location<'static>>,
     /// Its first acquisition that had to be judged: where its name is read.
     seen: &'static Location<'static>,
 }
@@ -137,7 +137,7 @@ impl Knowledge {
         }
         // Only what this writer makes dangerous; the rest was told before.
         let readers_meet = |(into, out): (&Edge, &Edge)| {
-            (out.held.id, into.wanted_mode, out.held_mode) == (lock, Mode::Shared, Mode::Shared)
+            out.held.id == lock && into.wanted_mode.queues_behind_writers(out.held_mode)
         };
         let refused = self.order.refused().iter();
         refused
@@ -198,7 +198,7 @@ impl Knowledge {
             None => LockInfo {
                 id: entry.tag.lock(),
                 kind: entry.kind,
-                created_at: entry.created.into(),
+                created_at: entry.created.map(Into::into),
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
             },
@@ -209,7 +209,7 @@ impl Knowledge {
         LockInfo {
             id: vertex.lock,
             kind: vertex.facts.kind,
-            created_at: vertex.facts.created.into(),
+            created_at: vertex.facts.created.map(Into::into),
             seen_at: vertex.facts.seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
         }

@@ -57,6 +57,14 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     if context.is(ThreadState::Allowing) {
         return;
     }
+    if context.settle_released_elsewhere() {
+        // The chain was another one.
+        let place = context.held.any_place_for(acquisition.wanted.tag);
+        if let Some(key) = unjudged(context, place) {
+            about_to_block(context, acquisition, key);
+        }
+        return;
+    }
     if !SEEN.contains(key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
@@ -94,13 +102,18 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
 /// Whether the thread already holds the lock, in a mode that makes it wait for
 /// itself.
 fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
+    let mode = wanted.tag.mode();
+    if mode == Mode::Upgrade {
+        // It holds the lock, as it must.
+        return None;
+    }
     let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
-    let first = same.clone().next()?;
-    let blocking = same.find(|held| judge::waits(wanted.tag.mode(), held.tag.mode(), false));
-    let (kind, entry) = match (blocking, wanted.tag.mode()) {
+    let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
+    let (kind, entry) = match (same.find(|held| judge::waits(mode, held.tag.mode(), false)), queues)
+    {
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
-        (None, Mode::Shared) => (FindingKind::RecursiveRead, first),
-        (None, _) => return None,
+        (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
+        (None, None) => return None,
     };
     Some((kind, vec![own_edge(context, entry, wanted, entry.site, capture())]))
 }
@@ -213,6 +226,11 @@ fn submit(context: &'static Context, found: Vec<Found>, writer: Option<&Writer>)
     }
 }
 
+/// A lock was released by a thread that did not take it.
+pub(crate) fn released_elsewhere(tag: Tag) {
+    inside(|| threads::released_elsewhere(tag));
+}
+
 /// A lock is destroyed: whatever is known of it goes with it.
 pub(crate) fn destroyed(lock: LockId) {
     if let Some(context) = current_if_attached() {
@@ -284,7 +302,7 @@ pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
     };
     let thread = |context: &Context| ThreadSnapshot {
         thread: context.info(),
-        held: context.held.iter().map(held_lock).collect(),
+        held: context.holds().into_iter().map(held_lock).collect(),
         waiting: context.waiting().map(|(wanted, for_notification)| {
             let lock = held_lock(wanted);
             if for_notification { Waiting::Notification(lock) } else { Waiting::Lock(lock) }

@@ -33,6 +33,9 @@ pub(crate) struct Context {
     pub(crate) held: HeldSet,
     pub(super) recent: Recent,
     waiting: Slot,
+    /// Locks of this thread whose guards were sent away and released there. Taken out of
+    /// `held` by the thread itself, before a chain with them is judged.
+    released_elsewhere: Mutex<Vec<Tag>>,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
 }
@@ -73,6 +76,7 @@ impl Context {
             held: HeldSet::new(),
             recent: Recent::new(),
             waiting: Slot::new(),
+            released_elsewhere: Mutex::new(Vec::new()),
             thread: Mutex::new(ThreadInfo { number: 0, name: None }),
             traces: Mutex::default(),
         }
@@ -117,6 +121,28 @@ impl Context {
         let before = self.is(state);
         self.set(state, true);
         Entered { context: self, state, before }
+    }
+
+    /// Takes out what was released elsewhere. By the thread itself.
+    pub(super) fn settle_released_elsewhere(&self) -> bool {
+        let released = mem::take(&mut *self.released_elsewhere.lock());
+        for &tag in &released {
+            self.held.remove(tag);
+        }
+        !released.is_empty()
+    }
+
+    /// What it holds, but for what was released elsewhere. By any thread.
+    pub(super) fn holds(&self) -> Vec<Entry> {
+        let mut released = self.released_elsewhere.lock().clone();
+        let is_held = |entry: &Entry| match released.iter().position(|&tag| tag == entry.tag) {
+            Some(at) => {
+                released.swap_remove(at);
+                false
+            }
+            None => true,
+        };
+        self.held.iter().filter(is_held).collect()
     }
 
     pub(crate) fn publish_wait(&self, wanted: &Entry, for_notification: bool) {
@@ -259,11 +285,20 @@ impl Drop for Reaper {
             super::forget(held.tag.lock());
         }
         context.end_wait();
+        context.released_elsewhere.lock().clear();
         context.clear_states();
         *context.traces.lock() = Traces::default();
         let mut threads = THREADS.lock();
         threads.live.retain(|live| !std::ptr::eq(*live, context));
         threads.unused.push(context);
+    }
+}
+
+/// A lock is released by a thread that did not take it: finds the one that did.
+pub(super) fn released_elsewhere(tag: Tag) {
+    let holds = |context: &&Context| context.held.iter().any(|entry| entry.tag == tag);
+    if let Some(context) = all().into_iter().find(|context| holds(context)) {
+        context.released_elsewhere.lock().push(tag);
     }
 }
 

@@ -19,8 +19,8 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let lock = 1..=LOCKS;
-    let wanted = prop::sample::select(vec![Mode::Exclusive, Mode::Shared, Mode::RecursiveShared]);
-    let held = prop::sample::select(vec![Mode::Exclusive, Mode::Shared]);
+    let wanted = prop::sample::select(Mode::ALL.to_vec());
+    let held = prop::sample::select(vec![Mode::Exclusive, Mode::Shared, Mode::Upgradable]);
     prop_oneof![
         12 => (lock.clone(), lock.clone(), held, wanted).prop_map(|(a, b, h, w)| Op::Edge(a, b, h, w)),
         1 => lock.clone().prop_map(Op::Writer),

@@ -1,0 +1,126 @@
+//! [`RawMutex`].
+
+#![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+
+use std::{any::type_name, fmt};
+
+use ::lock_api::{RawMutexFair, RawMutexTimed};
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::Tracked,
+};
+
+/// A raw mutex of `lock_api`, checked: see the [module](super).
+pub struct RawMutex<R> {
+    tracked: Tracked,
+    // In a lock of its own, so that a guard of `R` can be had for its condition variables.
+    inner: lock_api::Mutex<R, ()>,
+}
+
+impl<R: lock_api::RawMutex> RawMutex<R> {
+    pub(crate) const KIND: &'static LockKind =
+        &LockKind { wrapper: "Mutex", of: LockOf::Raw(type_name::<R>), initializes: false };
+
+    fn raw(&self) -> &R {
+        // SAFETY: there is no value that a use of the raw lock could reach.
+        unsafe { self.inner.raw() }
+    }
+
+    #[cfg(feature = "parking_lot")]
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    #[cfg(feature = "parking_lot")]
+    pub(crate) fn inner(&self) -> &lock_api::Mutex<R, ()> {
+        &self.inner
+    }
+
+    /// An acquisition that may not be had: by trying, or until some time.
+    #[track_caller]
+    fn trying(&self, try_lock: impl FnOnce(&R) -> bool) -> bool {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let taken = try_lock(self.raw());
+        if taken {
+            acquiring.acquired().keep();
+        }
+        taken
+    }
+}
+
+impl<R> fmt::Debug for RawMutex<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawMutex").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the wrapped lock excludes; we only watch.
+unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
+    const INIT: Self =
+        Self { tracked: Tracked::somewhere(), inner: lock_api::Mutex::const_new(R::INIT, ()) };
+
+    type GuardMarker = R::GuardMarker;
+
+    #[track_caller]
+    #[inline]
+    fn lock(&self) {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        if !self.raw().try_lock() {
+            acquiring.blocked(|| self.raw().lock());
+        }
+        acquiring.acquired().keep();
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.trying(R::try_lock)
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        drop(self.tracked.held(Mode::Exclusive));
+        // SAFETY: as our caller promises.
+        unsafe { self.raw().unlock() }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.raw().is_locked()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
+    #[inline]
+    unsafe fn unlock_fair(&self) {
+        drop(self.tracked.held(Mode::Exclusive));
+        // SAFETY: as our caller promises.
+        unsafe { self.raw().unlock_fair() }
+    }
+
+    #[track_caller]
+    unsafe fn bump(&self) {
+        let acquiring = self.tracked.held(Mode::Exclusive).about_to_bump(Self::KIND);
+        // SAFETY: as our caller promises.
+        acquiring.blocked(|| unsafe { self.raw().bump() });
+        acquiring.acquired().keep();
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
+    type Duration = R::Duration;
+    type Instant = R::Instant;
+
+    #[track_caller]
+    fn try_lock_for(&self, timeout: R::Duration) -> bool {
+        self.trying(|raw| raw.try_lock_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_until(&self, timeout: R::Instant) -> bool {
+        self.trying(|raw| raw.try_lock_until(timeout))
+    }
+}

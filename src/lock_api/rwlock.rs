@@ -1,0 +1,327 @@
+//! [`RawRwLock`].
+
+#![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+
+use std::{any::type_name, fmt};
+
+use ::lock_api::{
+    RawRwLockDowngrade, RawRwLockFair, RawRwLockRecursive, RawRwLockRecursiveTimed, RawRwLockTimed,
+    RawRwLockUpgrade, RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
+};
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::{Acquiring, Tracked},
+};
+
+/// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
+pub struct RawRwLock<R> {
+    tracked: Tracked,
+    inner: R,
+}
+
+impl<R> RawRwLock<R> {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "RwLock", of: LockOf::Raw(type_name::<R>), initializes: false };
+
+    /// An acquisition that was judged, and waits if it must.
+    fn taking(
+        &self,
+        acquiring: Acquiring<'_>,
+        try_lock: impl FnOnce(&R) -> bool,
+        lock: impl FnOnce(&R),
+    ) {
+        if !try_lock(&self.inner) {
+            acquiring.blocked(|| lock(&self.inner));
+        }
+        acquiring.acquired().keep();
+    }
+
+    /// An acquisition that may not be had: by trying, or until some time.
+    #[track_caller]
+    fn trying(&self, mode: Mode, try_lock: impl FnOnce(&R) -> bool) -> bool {
+        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let taken = try_lock(&self.inner);
+        if taken {
+            acquiring.acquired().keep();
+        }
+        taken
+    }
+
+    /// A release, before the wrapped lock's.
+    fn release(&self, mode: Mode) {
+        drop(self.tracked.held(mode));
+    }
+
+    /// The lock is given back for a moment, and taken again in the same mode.
+    #[track_caller]
+    fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
+        let acquiring = self.tracked.held(mode).about_to_bump(Self::KIND);
+        acquiring.blocked(|| bump(&self.inner));
+        acquiring.acquired().keep();
+    }
+
+    /// The lock stays held, in another mode.
+    fn turn(&self, from: Mode, to: Mode) {
+        self.tracked.held(from).turned(to).keep();
+    }
+}
+
+impl<R> fmt::Debug for RawRwLock<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRwLock").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the wrapped lock excludes; we only watch.
+unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
+    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+
+    type GuardMarker = R::GuardMarker;
+
+    #[track_caller]
+    #[inline]
+    fn lock_shared(&self) {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
+        self.taking(acquiring, R::try_lock_shared, R::lock_shared);
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_shared(&self) -> bool {
+        self.trying(Mode::Shared, R::try_lock_shared)
+    }
+
+    #[inline]
+    unsafe fn unlock_shared(&self) {
+        self.release(Mode::Shared);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_shared() }
+    }
+
+    #[track_caller]
+    #[inline]
+    fn lock_exclusive(&self) {
+        let acquiring = self.tracked.about_to_write(Self::KIND);
+        self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive);
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_exclusive(&self) -> bool {
+        self.trying(Mode::Exclusive, R::try_lock_exclusive)
+    }
+
+    #[inline]
+    unsafe fn unlock_exclusive(&self) {
+        self.release(Mode::Exclusive);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_exclusive() }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+
+    #[inline]
+    fn is_locked_exclusive(&self) -> bool {
+        self.inner.is_locked_exclusive()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
+    unsafe fn unlock_shared_fair(&self) {
+        self.release(Mode::Shared);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_shared_fair() }
+    }
+
+    unsafe fn unlock_exclusive_fair(&self) {
+        self.release(Mode::Exclusive);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_exclusive_fair() }
+    }
+
+    #[track_caller]
+    unsafe fn bump_shared(&self) {
+        // SAFETY: as our caller promises.
+        self.bumping(Mode::Shared, |raw| unsafe { raw.bump_shared() });
+    }
+
+    #[track_caller]
+    unsafe fn bump_exclusive(&self) {
+        // SAFETY: as our caller promises.
+        self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive() });
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for RawRwLock<R> {
+    unsafe fn downgrade(&self) {
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.downgrade() }
+        self.turn(Mode::Exclusive, Mode::Shared);
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
+    type Duration = R::Duration;
+    type Instant = R::Instant;
+
+    #[track_caller]
+    fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
+        self.trying(Mode::Shared, |raw| raw.try_lock_shared_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
+        self.trying(Mode::Shared, |raw| raw.try_lock_shared_until(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
+        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
+        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
+    #[track_caller]
+    #[inline]
+    fn lock_shared_recursive(&self) {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::RecursiveShared);
+        self.taking(acquiring, R::try_lock_shared_recursive, R::lock_shared_recursive);
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_shared_recursive(&self) -> bool {
+        self.trying(Mode::RecursiveShared, R::try_lock_shared_recursive)
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
+    #[track_caller]
+    fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
+        self.trying(Mode::RecursiveShared, |raw| raw.try_lock_shared_recursive_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
+        self.trying(Mode::RecursiveShared, |raw| raw.try_lock_shared_recursive_until(timeout))
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
+    #[track_caller]
+    #[inline]
+    fn lock_upgradable(&self) {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Upgradable);
+        self.taking(acquiring, R::try_lock_upgradable, R::lock_upgradable);
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_upgradable(&self) -> bool {
+        self.trying(Mode::Upgradable, R::try_lock_upgradable)
+    }
+
+    #[inline]
+    unsafe fn unlock_upgradable(&self) {
+        self.release(Mode::Upgradable);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_upgradable() }
+    }
+
+    #[track_caller]
+    #[inline]
+    unsafe fn upgrade(&self) {
+        let acquiring = self.tracked.about_to_upgrade(Self::KIND);
+        // SAFETY: as our caller promises.
+        if unsafe { !self.inner.try_upgrade() } {
+            // SAFETY: still upgradable, as our caller promises.
+            acquiring.blocked(|| unsafe { self.inner.upgrade() });
+        }
+        self.turn(Mode::Upgradable, Mode::Exclusive);
+    }
+
+    unsafe fn try_upgrade(&self) -> bool {
+        // SAFETY: as our caller promises.
+        let upgraded = unsafe { self.inner.try_upgrade() };
+        if upgraded {
+            self.turn(Mode::Upgradable, Mode::Exclusive);
+        }
+        upgraded
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
+    unsafe fn unlock_upgradable_fair(&self) {
+        self.release(Mode::Upgradable);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_upgradable_fair() }
+    }
+
+    #[track_caller]
+    unsafe fn bump_upgradable(&self) {
+        // SAFETY: as our caller promises.
+        self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable() });
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLock<R> {
+    unsafe fn downgrade_upgradable(&self) {
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.downgrade_upgradable() }
+        self.turn(Mode::Upgradable, Mode::Shared);
+    }
+
+    unsafe fn downgrade_to_upgradable(&self) {
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.downgrade_to_upgradable() }
+        self.turn(Mode::Exclusive, Mode::Upgradable);
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
+    #[track_caller]
+    fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
+        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
+        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+    }
+
+    unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
+        // SAFETY: as our caller promises.
+        let upgraded = unsafe { self.inner.try_upgrade_for(timeout) };
+        if upgraded {
+            self.turn(Mode::Upgradable, Mode::Exclusive);
+        }
+        upgraded
+    }
+
+    unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
+        // SAFETY: as our caller promises.
+        let upgraded = unsafe { self.inner.try_upgrade_until(timeout) };
+        if upgraded {
+            self.turn(Mode::Upgradable, Mode::Exclusive);
+        }
+        upgraded
+    }
+}

@@ -1,0 +1,153 @@
+//! [`Condvar`].
+
+#![allow(unsafe_code, reason = "a guard's lock is reached through lock_api's unsafe functions")]
+
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    time::{Duration, Instant},
+};
+
+use parking_lot::WaitTimeoutResult;
+
+use super::{MutexGuard, RawMutex};
+use crate::finding::Mode;
+
+/// [`parking_lot::Condvar`], checked: a wait gives its mutex back and acquires it again,
+/// which is judged before the wait begins.
+///
+/// # Panics
+///
+/// Every form of waiting panics if it is a finding at [`Level::Deny`](crate::Level::Deny),
+/// before it waits.
+#[derive(Default)]
+pub struct Condvar {
+    inner: parking_lot::Condvar,
+}
+
+impl Condvar {
+    /// As [`parking_lot::Condvar::new`].
+    #[must_use]
+    #[inline]
+    pub const fn new() -> Self {
+        Self { inner: parking_lot::Condvar::new() }
+    }
+
+    /// As [`parking_lot::Condvar::notify_one`].
+    #[inline]
+    pub fn notify_one(&self) -> bool {
+        self.inner.notify_one()
+    }
+
+    /// As [`parking_lot::Condvar::notify_all`].
+    #[inline]
+    pub fn notify_all(&self) -> usize {
+        self.inner.notify_all()
+    }
+
+    /// As [`parking_lot::Condvar::wait`].
+    #[track_caller]
+    pub fn wait<T: ?Sized>(&self, mutex_guard: &mut MutexGuard<'_, T>) {
+        waiting(mutex_guard, |guard| self.inner.wait(guard));
+    }
+
+    /// As [`parking_lot::Condvar::wait_until`].
+    #[track_caller]
+    pub fn wait_until<T: ?Sized>(
+        &self,
+        mutex_guard: &mut MutexGuard<'_, T>,
+        timeout: Instant,
+    ) -> WaitTimeoutResult {
+        waiting(mutex_guard, |guard| self.inner.wait_until(guard, timeout))
+    }
+
+    /// As [`parking_lot::Condvar::wait_for`].
+    #[track_caller]
+    pub fn wait_for<T: ?Sized>(
+        &self,
+        mutex_guard: &mut MutexGuard<'_, T>,
+        timeout: Duration,
+    ) -> WaitTimeoutResult {
+        waiting(mutex_guard, |guard| self.inner.wait_for(guard, timeout))
+    }
+
+    /// As [`parking_lot::Condvar::wait_while`].
+    #[track_caller]
+    pub fn wait_while<T, F>(&self, mutex_guard: &mut MutexGuard<'_, T>, mut condition: F)
+    where
+        T: ?Sized,
+        F: FnMut(&mut T) -> bool,
+    {
+        while condition(mutex_guard) {
+            self.wait(mutex_guard);
+        }
+    }
+
+    /// As [`parking_lot::Condvar::wait_while_until`].
+    #[track_caller]
+    pub fn wait_while_until<T, F>(
+        &self,
+        mutex_guard: &mut MutexGuard<'_, T>,
+        mut condition: F,
+        timeout: Instant,
+    ) -> WaitTimeoutResult
+    where
+        T: ?Sized,
+        F: FnMut(&mut T) -> bool,
+    {
+        let mut result = not_timed_out();
+        while !result.timed_out() && condition(mutex_guard) {
+            result = self.wait_until(mutex_guard, timeout);
+        }
+        result
+    }
+
+    /// As [`parking_lot::Condvar::wait_while_for`].
+    #[track_caller]
+    pub fn wait_while_for<T: ?Sized, F>(
+        &self,
+        mutex_guard: &mut MutexGuard<'_, T>,
+        condition: F,
+        timeout: Duration,
+    ) -> WaitTimeoutResult
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        if let Some(deadline) = Instant::now().checked_add(timeout) {
+            return self.wait_while_until(mutex_guard, condition, deadline);
+        }
+        // So far away that it is never reached.
+        self.wait_while(mutex_guard, condition);
+        not_timed_out()
+    }
+}
+
+/// Waits with a guard of the real parking_lot's, of the lock within ours, so that it can
+/// requeue waiters as it does.
+#[track_caller]
+fn waiting<T: ?Sized, R>(
+    guard: &mut MutexGuard<'_, T>,
+    wait: impl FnOnce(&mut parking_lot::MutexGuard<'_, ()>) -> R,
+) -> R {
+    // SAFETY: the raw lock is used as its guard would use it.
+    let raw: &RawMutex = unsafe { MutexGuard::mutex(guard).raw() };
+    let acquiring = raw.tracked().held(Mode::Exclusive).about_to_wait(RawMutex::KIND);
+    // SAFETY: the lock is held, by `guard`. This one is never dropped, so that it is
+    // released once.
+    let mut inner = ManuallyDrop::new(unsafe { raw.inner().make_guard_unchecked() });
+    let result = acquiring.notified(|| wait(&mut inner));
+    acquiring.acquired().keep();
+    result
+}
+
+/// Parking_lot makes these only in a wait of its own. This one waits for nobody.
+fn not_timed_out() -> WaitTimeoutResult {
+    let nobody = parking_lot::Mutex::new(());
+    parking_lot::Condvar::new().wait_while_for(&mut nobody.lock(), |()| false, Duration::ZERO)
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
