@@ -4,7 +4,8 @@
 use crate::sync;
 
 /// A lock that can be [named](crate::name): a `Mutex`, `RwLock`, `Once`, `OnceLock`
-/// or `LazyLock` of [`lockdep::sync`](crate::sync).
+/// or `LazyLock` of [`lockdep::sync`](crate::sync), and those of the other flavours but for
+/// `ReentrantMutex`, whose raw lock cannot be reached.
 ///
 /// Cannot be implemented elsewhere.
 pub trait Lock: sealed::Sealed {}
@@ -24,11 +25,11 @@ pub(crate) fn set_name<L: Lock + ?Sized>(lock: &L, name: &str) {
 }
 
 macro_rules! locks {
-    ($([$($parameters:tt)*] $lock:ty)*) => {$(
+    ($([$($parameters:tt)*] $lock:ty => $tracked:path;)*) => {$(
         impl<$($parameters)*> sealed::Sealed for $lock {
             #[cfg(any(debug_assertions, feature = "enforce"))]
             fn set_name(&self, name: &str) {
-                self.tracked().name(name);
+                $tracked(self).name(name);
             }
 
             #[cfg(not(any(debug_assertions, feature = "enforce")))]
@@ -38,9 +39,22 @@ macro_rules! locks {
 }
 
 locks! {
-    [T: ?Sized] sync::Mutex<T>
-    [T: ?Sized] sync::RwLock<T>
-    [] sync::Once
-    [T] sync::OnceLock<T>
-    [T, F] sync::LazyLock<T, F>
+    [T: ?Sized] sync::Mutex<T> => sync::Mutex::tracked;
+    [T: ?Sized] sync::RwLock<T> => sync::RwLock::tracked;
+    [] sync::Once => sync::Once::tracked;
+    [T] sync::OnceLock<T> => sync::OnceLock::tracked;
+    [T, F] sync::LazyLock<T, F> => sync::LazyLock::tracked;
+}
+
+#[cfg(feature = "lock_api")]
+locks! {
+    [R: ::lock_api::RawMutex, T: ?Sized]
+        ::lock_api::Mutex<crate::lock_api::RawMutex<R>, T> => crate::lock_api::RawMutex::tracked_of;
+    [R: ::lock_api::RawRwLock, T: ?Sized]
+        ::lock_api::RwLock<crate::lock_api::RawRwLock<R>, T> => crate::lock_api::RawRwLock::tracked_of;
+}
+
+#[cfg(feature = "parking_lot")]
+locks! {
+    [] crate::parking_lot::Once => crate::parking_lot::Once::tracked;
 }

@@ -346,14 +346,24 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
-        let Some(context) = validator::current_if_attached() else { return };
-        if !context.held.pop(self.tag) {
-            self.released_uncommonly(context);
+        match validator::current_if_attached() {
+            Some(context) if context.held.pop(self.tag) => {}
+            Some(context) => self.released_uncommonly(context),
+            None => self.released_first(),
         }
     }
 }
 
 impl Held<'_> {
+    /// The thread has not taken any lock: either the guard was sent here, or the thread is
+    /// ending, or nothing is checked.
+    #[cold]
+    fn released_first(&self) {
+        if validator::current().is_some() {
+            validator::released_elsewhere(self.tag.in_set());
+        }
+    }
+
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();

@@ -27,9 +27,9 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         unsafe { self.inner.raw() }
     }
 
-    #[cfg(feature = "parking_lot")]
-    pub(crate) fn tracked(&self) -> &Tracked {
-        &self.tracked
+    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
+        // SAFETY: the raw lock itself is not used.
+        unsafe { &lock.raw().tracked }
     }
 
     #[cfg(feature = "parking_lot")]

@@ -20,6 +20,13 @@ pub struct RawRwLock<R> {
     inner: R,
 }
 
+impl<R: lock_api::RawRwLock> RawRwLock<R> {
+    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
+        // SAFETY: the raw lock itself is not used.
+        unsafe { &lock.raw().tracked }
+    }
+}
+
 impl<R> RawRwLock<R> {
     const KIND: &'static LockKind =
         &LockKind { wrapper: "RwLock", of: LockOf::Raw(type_name::<R>), initializes: false };

@@ -129,12 +129,13 @@ fn waiting<T: ?Sized, R>(
     guard: &mut MutexGuard<'_, T>,
     wait: impl FnOnce(&mut parking_lot::MutexGuard<'_, ()>) -> R,
 ) -> R {
-    // SAFETY: the raw lock is used as its guard would use it.
-    let raw: &RawMutex = unsafe { MutexGuard::mutex(guard).raw() };
-    let acquiring = raw.tracked().held(Mode::Exclusive).about_to_wait(RawMutex::KIND);
-    // SAFETY: the lock is held, by `guard`. This one is never dropped, so that it is
-    // released once.
-    let mut inner = ManuallyDrop::new(unsafe { raw.inner().make_guard_unchecked() });
+    let lock = MutexGuard::mutex(guard);
+    let held = RawMutex::tracked_of(lock).held(Mode::Exclusive);
+    let acquiring = held.about_to_wait(RawMutex::KIND);
+    // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
+    // that the lock is released once.
+    let inner = unsafe { lock.raw().inner().make_guard_unchecked() };
+    let mut inner = ManuallyDrop::new(inner);
     let result = acquiring.notified(|| wait(&mut inner));
     acquiring.acquired().keep();
     result

@@ -85,6 +85,12 @@ impl Once {
     }
 }
 
+impl Once {
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
 impl Default for Once {
     #[track_caller]
     fn default() -> Self {

@@ -1,0 +1,237 @@
+//! What is found with parking_lot's locks, and what is not.
+#![cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
+
+mod support;
+
+use std::{sync::Arc, thread};
+
+use lockdep::{
+    parking_lot::{
+        Condvar, FairMutex, Mutex, MutexGuard, Once, ReentrantMutex, RwLock,
+        RwLockUpgradableReadGuard, RwLockWriteGuard,
+    },
+    sync,
+};
+use support::{denied, on_a_thread};
+
+fn kind(report: Option<String>) -> Option<String> {
+    Some(report?.split(['[', ']']).nth(1)?.replace("lockdep::", ""))
+}
+
+const SELF: Option<&str> = Some("self_deadlock");
+const RECURSIVE: Option<&str> = Some("recursive_read");
+
+/// One thread that takes one lock twice.
+#[test]
+fn the_upgrade_matrix() {
+    let lock = RwLock::new(());
+    let second = |name: &str| {
+        let report = match name {
+            "r" => denied(|| drop(lock.read())),
+            "rr" => denied(|| drop(lock.read_recursive())),
+            "w" => denied(|| drop(lock.write())),
+            _ => denied(|| drop(lock.upgradable_read())),
+        };
+        kind(report)
+    };
+    let reader = lock.read();
+    assert_eq!(second("r").as_deref(), RECURSIVE);
+    assert_eq!(second("rr").as_deref(), None);
+    assert_eq!(second("w").as_deref(), SELF);
+    assert_eq!(second("u").as_deref(), RECURSIVE);
+    drop(reader);
+    let writer = lock.write();
+    for next in ["r", "rr", "w", "u"] {
+        assert_eq!(second(next).as_deref(), SELF, "{next}");
+    }
+    drop(writer);
+    let upgradable = lock.upgradable_read();
+    assert_eq!(second("r").as_deref(), None);
+    assert_eq!(second("rr").as_deref(), None);
+    assert_eq!(second("w").as_deref(), SELF);
+    assert_eq!(second("u").as_deref(), SELF);
+    // Its own upgrade waits for readers alone.
+    let writer = RwLockUpgradableReadGuard::upgrade(upgradable);
+    assert_eq!(second("r").as_deref(), SELF);
+    let upgradable = RwLockWriteGuard::downgrade_to_upgradable(writer);
+    assert_eq!(second("r").as_deref(), None);
+    let reader = RwLockUpgradableReadGuard::downgrade(upgradable);
+    assert_eq!(second("r").as_deref(), RECURSIVE);
+    drop(reader);
+    drop(lock.write());
+}
+
+#[test]
+fn upgradable_readers_and_readers_do_not_wait_for_each_other() {
+    for upgradable_first in [false, true] {
+        let (rw, other) = (RwLock::new(()), Mutex::new(()));
+        let read_then_other = || drop((rw.read(), other.lock()));
+        let other_then_upgradable = || drop((other.lock(), rw.upgradable_read()));
+        if upgradable_first {
+            on_a_thread(other_then_upgradable);
+            on_a_thread(read_then_other);
+        } else {
+            on_a_thread(read_then_other);
+            on_a_thread(other_then_upgradable);
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_waits_for_readers() {
+    let (rw, other) = (RwLock::new(()), Mutex::new(()));
+    on_a_thread(|| drop((rw.read(), other.lock())));
+    let report = on_a_thread(|| {
+        let upgradable = rw.upgradable_read();
+        let _other = other.lock();
+        denied(|| drop(RwLockUpgradableReadGuard::upgrade(upgradable)))
+    });
+    assert!(report.unwrap().contains("acquired in both orders"));
+    assert!(rw.try_write().is_some());
+}
+
+#[test]
+fn a_reentered_mutex_adds_nothing() {
+    let (reentrant, other) = (ReentrantMutex::new(()), Mutex::new(()));
+    let outer = reentrant.lock();
+    let held = other.lock();
+    // Otherwise an inversion.
+    let inner = (reentrant.lock(), reentrant.lock());
+    drop((held, outer, inner));
+    assert!(!reentrant.is_locked());
+    let _other = other.lock();
+    assert!(denied(|| reentrant.lock()).is_some());
+}
+
+/// All flavours have one order.
+#[test]
+fn one_order_for_std_and_parking_lot() {
+    let (std, parking_lot, fair) = (sync::Mutex::new(1), Mutex::new(2), FairMutex::new(3));
+    on_a_thread(|| drop((std.lock().unwrap(), parking_lot.lock())));
+    on_a_thread(|| drop((parking_lot.lock(), fair.lock())));
+    let _fair = fair.lock();
+    let report = denied(|| drop(std.lock())).unwrap();
+    for part in [
+        "3 locks are acquired in a circle: `fair` → `std` → `parking_lot` → `fair`",
+        "`std` is a `Mutex<i32>` made at tests/parking_lot.rs",
+        "`parking_lot` is a `parking_lot::Mutex`",
+        "tests/parking_lot.rs",
+    ] {
+        assert!(report.contains(part), "{part}\n{report}");
+    }
+}
+
+#[test]
+fn a_wait_takes_its_mutex_back() {
+    let (flag, outer, changed) = (Mutex::new(false), Mutex::new(()), Condvar::new());
+    let mut guard = flag.lock();
+    let _outer = outer.lock();
+    assert!(denied(|| changed.wait(&mut guard)).is_some());
+    // Still held, as a guard says.
+    assert!(flag.try_lock().is_none());
+    drop(guard);
+    assert!(flag.try_lock().is_some());
+}
+
+#[test]
+fn giving_a_lock_back_for_a_moment_keeps_the_held_set_true() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "given back");
+    let is_held = || lockdep::held().matches("`given back`").count();
+    let mut guard = a.lock();
+    assert_eq!(is_held(), 1);
+    // While it is given back, nothing is held.
+    MutexGuard::unlocked(&mut guard, || {
+        assert_eq!(is_held(), 0);
+        drop(b.lock());
+    });
+    assert_eq!(is_held(), 1);
+    MutexGuard::bump(&mut guard);
+    assert_eq!(is_held(), 1);
+    drop(guard);
+    assert_eq!(is_held(), 0);
+    let _b = b.lock();
+    assert!(denied(|| drop(a.lock())).is_none());
+}
+
+#[test]
+fn debug_leaves_no_trace() {
+    let (a, b) = (Mutex::new(1), RwLock::new(2));
+    drop((a.lock(), b.read()));
+    let _b = b.write();
+    assert_eq!(format!("{a:?}"), "Mutex { data: 1 }");
+    let _fresh = Mutex::new(3);
+    assert!(denied(|| drop(a.try_lock())).is_none());
+}
+
+#[test]
+fn timed_forms_cannot_hang() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    drop((a.lock(), b.lock()));
+    let _b = b.lock();
+    let forever = std::time::Duration::from_mins(1);
+    assert!(denied(|| drop(a.try_lock_for(forever).unwrap())).is_none());
+}
+
+#[test]
+fn an_initializer_that_asks_for_itself() {
+    static ONCE: Once = Once::new();
+    assert_eq!(kind(denied(|| ONCE.call_once(|| ONCE.call_once(|| {})))).as_deref(), SELF);
+    ONCE.call_once(|| {});
+    assert!(ONCE.state().done());
+}
+
+/// A guard that is released on another thread is no longer held by the one that took it.
+#[cfg(feature = "send_guard")]
+#[test]
+fn sent_guards() {
+    let (sent, other) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&sent, "sent");
+    let guard = sent.lock();
+    on_a_thread(|| drop(guard));
+    assert!(!lockdep::held().contains("`sent`"));
+    drop(other.lock());
+    let _other = other.lock();
+    assert!(denied(|| drop(sent.lock())).is_none());
+}
+
+#[cfg(feature = "arc_lock")]
+#[test]
+fn arc_guards_are_held_too() {
+    let (a, b) = (Arc::new(Mutex::new(())), Mutex::new(()));
+    drop((a.lock_arc(), b.lock()));
+    let _b = b.lock();
+    assert!(denied(|| drop(a.lock_arc())).is_some());
+}
+
+/// Many threads in a consistent order, in every mode: not a word.
+#[test]
+fn a_consistent_order_is_never_denied() {
+    let locks: Vec<_> = (0..16).map(RwLock::new).collect();
+    thread::scope(|scope| {
+        for seed in 0..4_usize {
+            let locks = &locks;
+            scope.spawn(move || {
+                let mut state = seed * 7919 + 1;
+                for _ in 0..2_000 {
+                    let mut readers = Vec::new();
+                    for lock in locks {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        match (state >> 40) % 8 {
+                            0 => drop(lock.write()),
+                            1 => readers.push(lock.read()),
+                            2 => readers.push(lock.read_recursive()),
+                            3 => readers.push(RwLockWriteGuard::downgrade(lock.write())),
+                            4 => {
+                                let upgradable = lock.upgradable_read();
+                                drop(RwLockUpgradableReadGuard::upgrade(upgradable));
+                            }
+                            5 => drop(lock.try_write()),
+                            _ => {}
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
