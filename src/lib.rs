@@ -20,6 +20,16 @@
 //! no cost. [`ENABLED`] says which it is. The rest of this crate's functions are
 //! there in both, and find nothing in a build that is not checked.
 //!
+//! # Flavours
+//!
+//! | module | mirrors | feature |
+//! |---|---|---|
+//! | [`sync`] | `std::sync` | |
+//! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
+//! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
+//!
+//! They share one lock order. The switch holds for all of them.
+//!
 //! # What is found
 //!
 //! | [`FindingKind`] | what it says | default |
@@ -51,7 +61,11 @@
 //! new to all threads takes a lock of ours once, and a backtrace.
 #![cfg_attr(
     not(any(debug_assertions, feature = "enforce")),
-    allow(dead_code, reason = "nothing feeds the validator in a build that is not checked")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "nothing feeds the validator in a build that is not checked"
+    )
 )]
 
 mod finding;

@@ -43,6 +43,31 @@ fn everything_else_is_always_std() {
     assert_eq!(is_std, [true; 10]);
 }
 
+/// The same for parking_lot, and for any raw lock of lock_api.
+#[cfg(feature = "parking_lot")]
+#[test]
+fn parking_lot_is_ours_only_when_checked() {
+    macro_rules! is_parking_lot {
+        ($($type:tt)*) => {
+            TypeId::of::<lockdep::parking_lot::$($type)*>()
+                == TypeId::of::<parking_lot::$($type)*>()
+        };
+    }
+    let is_real = [
+        is_parking_lot!(Mutex<u8>),
+        is_parking_lot!(FairMutex<u8>),
+        is_parking_lot!(ReentrantMutex<u8>),
+        is_parking_lot!(RwLock<u8>),
+        is_parking_lot!(RwLockUpgradableReadGuard<'static, u8>),
+        is_parking_lot!(Condvar),
+        is_parking_lot!(Once),
+        is_parking_lot!(RawMutex),
+        TypeId::of::<lockdep::lock_api::RawMutex<parking_lot::RawMutex>>()
+            == TypeId::of::<parking_lot::RawMutex>(),
+    ];
+    assert_eq!(is_real, [!lockdep::ENABLED; 9]);
+}
+
 /// The functions are there in both, so that no program needs a `cfg` for them.
 #[test]
 fn the_functions_work_in_both() {
