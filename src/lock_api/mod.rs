@@ -1,4 +1,4 @@
-//! Adapters that check any raw lock of [`lock_api`](::lock_api) 0.4.
+//! Adapters that check any raw lock of [`lock_api`] 0.4.
 //!
 //! A lock of `lock_api` is a raw lock and a value. Put an adapter around the raw lock,
 //! and the lock is checked; its guards, mapped guards and `Arc` guards are `lock_api`'s

@@ -1,4 +1,4 @@
-//! [`parking_lot`](::parking_lot) 0.12, checked: everything that it holds, under the same
+//! [`parking_lot`] 0.12, checked: everything that it holds, under the same
 //! names, and usable in its place, since its locks are `lock_api`'s around
 //! [our raw locks](crate::lock_api). The real parking_lot runs underneath.
 //!
@@ -14,76 +14,76 @@ use lock_api::RawMutex as _;
 
 pub use self::{condvar::Condvar, once::Once};
 
-/// [`parking_lot::RawMutex`](::parking_lot::RawMutex), checked.
+/// [`parking_lot::RawMutex`], checked.
 pub type RawMutex = crate::lock_api::RawMutex<::parking_lot::RawMutex>;
-/// [`parking_lot::RawFairMutex`](::parking_lot::RawFairMutex), checked.
+/// [`parking_lot::RawFairMutex`], checked.
 pub type RawFairMutex = crate::lock_api::RawMutex<::parking_lot::RawFairMutex>;
-/// [`parking_lot::RawRwLock`](::parking_lot::RawRwLock), checked.
+/// [`parking_lot::RawRwLock`], checked.
 pub type RawRwLock = crate::lock_api::RawRwLock<::parking_lot::RawRwLock>;
 
-/// [`parking_lot::Mutex`](::parking_lot::Mutex), checked.
+/// [`parking_lot::Mutex`], checked.
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
-/// [`parking_lot::MutexGuard`](::parking_lot::MutexGuard), checked.
+/// [`parking_lot::MutexGuard`], checked.
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
-/// [`parking_lot::MappedMutexGuard`](::parking_lot::MappedMutexGuard), checked.
+/// [`parking_lot::MappedMutexGuard`], checked.
 pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 
-/// [`parking_lot::FairMutex`](::parking_lot::FairMutex), checked.
+/// [`parking_lot::FairMutex`], checked.
 pub type FairMutex<T> = lock_api::Mutex<RawFairMutex, T>;
-/// [`parking_lot::FairMutexGuard`](::parking_lot::FairMutexGuard), checked.
+/// [`parking_lot::FairMutexGuard`], checked.
 pub type FairMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawFairMutex, T>;
-/// [`parking_lot::MappedFairMutexGuard`](::parking_lot::MappedFairMutexGuard), checked.
+/// [`parking_lot::MappedFairMutexGuard`], checked.
 pub type MappedFairMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawFairMutex, T>;
 
-/// [`parking_lot::ReentrantMutex`](::parking_lot::ReentrantMutex), checked. Taking it again
+/// [`parking_lot::ReentrantMutex`], checked. Taking it again
 /// in the same thread adds nothing.
 pub type ReentrantMutex<T> = lock_api::ReentrantMutex<RawMutex, RawThreadId, T>;
-/// [`parking_lot::ReentrantMutexGuard`](::parking_lot::ReentrantMutexGuard), checked.
+/// [`parking_lot::ReentrantMutexGuard`], checked.
 pub type ReentrantMutexGuard<'a, T> = lock_api::ReentrantMutexGuard<'a, RawMutex, RawThreadId, T>;
-/// [`parking_lot::MappedReentrantMutexGuard`](::parking_lot::MappedReentrantMutexGuard),
+/// [`parking_lot::MappedReentrantMutexGuard`],
 /// checked.
 pub type MappedReentrantMutexGuard<'a, T> =
     lock_api::MappedReentrantMutexGuard<'a, RawMutex, RawThreadId, T>;
 
-/// [`parking_lot::RwLock`](::parking_lot::RwLock), checked.
+/// [`parking_lot::RwLock`], checked.
 pub type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
-/// [`parking_lot::RwLockReadGuard`](::parking_lot::RwLockReadGuard), checked.
+/// [`parking_lot::RwLockReadGuard`], checked.
 pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
-/// [`parking_lot::RwLockWriteGuard`](::parking_lot::RwLockWriteGuard), checked.
+/// [`parking_lot::RwLockWriteGuard`], checked.
 pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
-/// [`parking_lot::RwLockUpgradableReadGuard`](::parking_lot::RwLockUpgradableReadGuard),
+/// [`parking_lot::RwLockUpgradableReadGuard`],
 /// checked.
 pub type RwLockUpgradableReadGuard<'a, T> = lock_api::RwLockUpgradableReadGuard<'a, RawRwLock, T>;
-/// [`parking_lot::MappedRwLockReadGuard`](::parking_lot::MappedRwLockReadGuard), checked.
+/// [`parking_lot::MappedRwLockReadGuard`], checked.
 pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawRwLock, T>;
-/// [`parking_lot::MappedRwLockWriteGuard`](::parking_lot::MappedRwLockWriteGuard), checked.
+/// [`parking_lot::MappedRwLockWriteGuard`], checked.
 pub type MappedRwLockWriteGuard<'a, T> = lock_api::MappedRwLockWriteGuard<'a, RawRwLock, T>;
 
-/// [`parking_lot::ArcMutexGuard`](::parking_lot::ArcMutexGuard) and its like.
+/// [`parking_lot::ArcMutexGuard`] and its like.
 #[cfg(feature = "arc_lock")]
 pub use lock_api::{
     ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,
     ArcRwLockWriteGuard,
 };
 
-/// [`parking_lot::const_mutex`](::parking_lot::const_mutex): a mutex in a constant context.
+/// [`parking_lot::const_mutex`]: a mutex in a constant context.
 pub const fn const_mutex<T>(val: T) -> Mutex<T> {
     Mutex::from_raw(RawMutex::INIT, val)
 }
 
-/// [`parking_lot::const_fair_mutex`](::parking_lot::const_fair_mutex): a fair mutex in a
+/// [`parking_lot::const_fair_mutex`]: a fair mutex in a
 /// constant context.
 pub const fn const_fair_mutex<T>(val: T) -> FairMutex<T> {
     FairMutex::from_raw(RawFairMutex::INIT, val)
 }
 
-/// [`parking_lot::const_reentrant_mutex`](::parking_lot::const_reentrant_mutex): a reentrant
+/// [`parking_lot::const_reentrant_mutex`]: a reentrant
 /// mutex in a constant context.
 pub const fn const_reentrant_mutex<T>(val: T) -> ReentrantMutex<T> {
     ReentrantMutex::const_new(RawMutex::INIT, <RawThreadId as lock_api::GetThreadId>::INIT, val)
 }
 
-/// [`parking_lot::const_rwlock`](::parking_lot::const_rwlock): a readers-writer lock in a
+/// [`parking_lot::const_rwlock`]: a readers-writer lock in a
 /// constant context.
 pub const fn const_rwlock<T>(val: T) -> RwLock<T> {
     RwLock::from_raw(<RawRwLock as lock_api::RawRwLock>::INIT, val)

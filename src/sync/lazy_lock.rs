@@ -7,19 +7,19 @@ use std::{
     sync,
 };
 
+use super::OnceLock;
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf},
     tracked::Tracked,
 };
 
 /// [`std::sync::LazyLock`], checked: who runs the initializer holds it, who comes
 /// meanwhile waits for it. Reading an initialized value is no acquisition.
 ///
-/// Made of std's [`OnceLock`](sync::OnceLock) and the initializer: std's `LazyLock`
-/// does not say when it starts to run it.
+/// Made of a [`OnceLock`] and the initializer: std's `LazyLock` does not say when it starts
+/// to run it.
 pub struct LazyLock<T, F = fn() -> T> {
-    tracked: Tracked,
-    value: sync::OnceLock<T>,
+    value: OnceLock<T>,
     /// Taken by whoever runs it. None without a value: it has panicked.
     init: sync::Mutex<Option<F>>,
 }
@@ -36,11 +36,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
-        Self {
-            tracked: Tracked::new(),
-            value: sync::OnceLock::new(),
-            init: sync::Mutex::new(Some(f)),
-        }
+        Self { value: OnceLock::new(), init: sync::Mutex::new(Some(f)) }
     }
 
     /// As [`std::sync::LazyLock::force`].
@@ -53,10 +49,14 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
-        match this.value.get() {
-            Some(value) => value,
-            None => this.initialize(),
-        }
+        this.value.get_or_init_as(Self::KIND, || {
+            // Nobody else runs this meanwhile, so that the lock is never waited for.
+            let init = this.init.lock().ok().and_then(|mut init| init.take());
+            match init {
+                Some(init) => init(),
+                None => panic!("LazyLock instance has previously been poisoned"),
+            }
+        })
     }
 
     /// As [`std::sync::LazyLock::force_mut`].
@@ -68,22 +68,6 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
         this.value.get_mut().expect("it was just initialized")
-    }
-
-    #[cold]
-    #[track_caller]
-    fn initialize(&self) -> &T {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| {
-            self.value.get_or_init(|| {
-                let init = self.init.lock().ok().and_then(|mut init| init.take());
-                let Some(init) = init else {
-                    panic!("LazyLock instance has previously been poisoned")
-                };
-                let _held = acquiring.running();
-                init()
-            })
-        })
     }
 }
 
@@ -101,7 +85,7 @@ impl<T, F> LazyLock<T, F> {
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
-        &self.tracked
+        self.value.tracked()
     }
 }
 

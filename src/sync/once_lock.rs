@@ -89,10 +89,17 @@ impl<T> OnceLock<T> {
     where
         F: FnOnce() -> T,
     {
+        self.get_or_init_as(Self::KIND, f)
+    }
+
+    /// For a type that is made of this one and has a name of its own.
+    #[track_caller]
+    #[inline]
+    pub(super) fn get_or_init_as(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let acquiring = self.tracked.about_to_block(kind, Mode::Exclusive);
         acquiring.blocked(|| {
             self.inner.get_or_init(|| {
                 let _held = acquiring.running();
