@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | [`sync`] | `std::sync` | |
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
+//! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //!
 //! They share one lock order. The switch holds for all of them.
@@ -73,6 +74,8 @@ mod ledger;
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
 mod named;
+#[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
+pub mod once_cell;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
 mod render;
@@ -88,6 +91,10 @@ pub use std::sync;
 #[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::parking_lot;
+
+#[cfg(all(feature = "once_cell", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::once_cell;
 
 pub use self::{
     finding::{

@@ -58,3 +58,9 @@ locks! {
 locks! {
     [] crate::parking_lot::Once => crate::parking_lot::Once::tracked;
 }
+
+#[cfg(feature = "once_cell")]
+locks! {
+    [T] crate::once_cell::sync::OnceCell<T> => crate::once_cell::sync::OnceCell::tracked;
+    [T, F] crate::once_cell::sync::Lazy<T, F> => crate::once_cell::sync::Lazy::tracked;
+}

@@ -68,6 +68,17 @@ fn parking_lot_is_ours_only_when_checked() {
     assert_eq!(is_real, [!lockdep::ENABLED; 9]);
 }
 
+#[cfg(feature = "once_cell")]
+#[test]
+fn once_cell_is_ours_only_when_checked() {
+    use lockdep::once_cell::sync as ours;
+    let is_real = [
+        TypeId::of::<ours::OnceCell<u8>>() == TypeId::of::<once_cell::sync::OnceCell<u8>>(),
+        TypeId::of::<ours::Lazy<u8>>() == TypeId::of::<once_cell::sync::Lazy<u8>>(),
+    ];
+    assert_eq!(is_real, [!lockdep::ENABLED; 2]);
+}
+
 /// The functions are there in both, so that no program needs a `cfg` for them.
 #[test]
 fn the_functions_work_in_both() {

@@ -1,0 +1,3 @@
+//! [`once_cell`], checked: a mirror of its module `sync`.
+
+pub mod sync;

@@ -1,0 +1,137 @@
+//! [`Lazy`].
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    panic::RefUnwindSafe,
+    sync::{Mutex, PoisonError},
+};
+
+use super::OnceCell;
+use crate::{
+    finding::{LockKind, LockOf},
+    tracked::Tracked,
+};
+
+/// [`once_cell::sync::Lazy`](::once_cell::sync::Lazy), checked: who runs the initializer
+/// holds it, who comes meanwhile waits for it. Reading an initialized value is no
+/// acquisition.
+pub struct Lazy<T, F = fn() -> T> {
+    value: OnceCell<T>,
+    /// Taken by whoever runs it. None without a value: it has panicked.
+    init: Mutex<Option<F>>,
+}
+
+impl<T, F> Lazy<T, F> {
+    /// As [`Lazy::new`](::once_cell::sync::Lazy::new).
+    #[track_caller]
+    #[inline]
+    pub const fn new(f: F) -> Self {
+        Self { value: OnceCell::new(), init: Mutex::new(Some(f)) }
+    }
+
+    /// As [`Lazy::into_value`](::once_cell::sync::Lazy::into_value).
+    ///
+    /// # Errors
+    ///
+    /// Gives the initializer back if it has not run.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer has panicked.
+    pub fn into_value(this: Self) -> Result<T, F> {
+        let init = this.init.into_inner().unwrap_or_else(PoisonError::into_inner);
+        this.value.into_inner().ok_or_else(|| {
+            init.unwrap_or_else(|| panic!("Lazy instance has previously been poisoned"))
+        })
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        self.value.tracked()
+    }
+}
+
+impl<T, F: FnOnce() -> T> Lazy<T, F> {
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "Lazy",
+        of: LockOf::Value(std::any::type_name::<T>),
+        initializes: true,
+    };
+
+    /// As [`Lazy::force`](::once_cell::sync::Lazy::force).
+    ///
+    /// # Panics
+    ///
+    /// As once_cell's if the initializer panics or has panicked, and if waiting for it here is
+    /// a finding at [`Level::Deny`](crate::Level::Deny): within itself, for one, where
+    /// once_cell would hang.
+    #[track_caller]
+    #[inline]
+    pub fn force(this: &Self) -> &T {
+        this.value.get_or_init_as(Self::KIND, || {
+            // Nobody else runs this meanwhile, so that the lock is never waited for.
+            let init = this.init.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match init {
+                Some(init) => init(),
+                None => panic!("Lazy instance has previously been poisoned"),
+            }
+        })
+    }
+
+    /// As [`Lazy::force_mut`](::once_cell::sync::Lazy::force_mut).
+    ///
+    /// # Panics
+    ///
+    /// As [`force`](Self::force).
+    #[track_caller]
+    pub fn force_mut(this: &mut Self) -> &mut T {
+        Self::force(this);
+        this.value.get_mut().expect("it was just initialized")
+    }
+
+    /// As [`Lazy::get`](::once_cell::sync::Lazy::get). Never a finding: it does not block.
+    #[inline]
+    pub fn get(this: &Self) -> Option<&T> {
+        this.value.get()
+    }
+
+    /// As [`Lazy::get_mut`](::once_cell::sync::Lazy::get_mut).
+    #[inline]
+    pub fn get_mut(this: &mut Self) -> Option<&mut T> {
+        this.value.get_mut()
+    }
+}
+
+impl<T, F: FnOnce() -> T> Deref for Lazy<T, F> {
+    type Target = T;
+
+    #[track_caller]
+    #[inline]
+    fn deref(&self) -> &T {
+        Self::force(self)
+    }
+}
+
+impl<T, F: FnOnce() -> T> DerefMut for Lazy<T, F> {
+    #[track_caller]
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        Self::force_mut(self)
+    }
+}
+
+impl<T: Default> Default for Lazy<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default)
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for Lazy<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lazy").field("cell", &self.value).field("init", &"..").finish()
+    }
+}
+
+// As once_cell's.
+impl<T, F: RefUnwindSafe> RefUnwindSafe for Lazy<T, F> where OnceCell<T>: RefUnwindSafe {}

@@ -1,0 +1,10 @@
+//! [`once_cell::sync`](::once_cell::sync), checked: everything that it holds, under the same
+//! names. Initializers count as held while they run, as in [`lockdep::sync`](crate::sync).
+//!
+//! In a build without debug assertions and without the feature `enforce`, this module *is*
+//! `once_cell::sync`.
+
+mod lazy;
+mod once_cell;
+
+pub use self::{lazy::Lazy, once_cell::OnceCell};

@@ -1,0 +1,225 @@
+//! [`OnceCell`].
+
+use std::{convert::Infallible, fmt};
+
+use ::once_cell::sync;
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::Tracked,
+};
+
+/// [`once_cell::sync::OnceCell`](sync::OnceCell), checked: who runs the initializer holds
+/// it, who comes meanwhile waits for it. Reading an initialized cell is no acquisition.
+pub struct OnceCell<T> {
+    tracked: Tracked,
+    inner: sync::OnceCell<T>,
+}
+
+impl<T> OnceCell<T> {
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "OnceCell",
+        of: LockOf::Value(std::any::type_name::<T>),
+        initializes: true,
+    };
+
+    /// As [`sync::OnceCell::new`].
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new() -> Self {
+        Self { tracked: Tracked::new(), inner: sync::OnceCell::new() }
+    }
+
+    /// As [`sync::OnceCell::with_value`].
+    #[track_caller]
+    #[inline]
+    pub const fn with_value(value: T) -> Self {
+        Self { tracked: Tracked::new(), inner: sync::OnceCell::with_value(value) }
+    }
+
+    /// As [`sync::OnceCell::get`]. Never a finding: it does not block.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        self.inner.get()
+    }
+
+    /// As [`sync::OnceCell::wait`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn wait(&self) -> &T {
+        if let Some(value) = self.inner.get() {
+            return value;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait())
+    }
+
+    /// As [`sync::OnceCell::get_mut`].
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.inner.get_mut()
+    }
+
+    /// As [`sync::OnceCell::get_unchecked`].
+    ///
+    /// # Safety
+    ///
+    /// The cell is initialized, and that is known to the calling thread.
+    #[allow(unsafe_code, reason = "once_cell has it")]
+    #[inline]
+    pub unsafe fn get_unchecked(&self) -> &T {
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.get_unchecked() }
+    }
+
+    /// As [`sync::OnceCell::set`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the value back if there is one already.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_init`](Self::get_or_init).
+    #[track_caller]
+    pub fn set(&self, value: T) -> Result<(), T> {
+        self.try_insert(value).map(drop).map_err(|(_, value)| value)
+    }
+
+    /// As [`sync::OnceCell::try_insert`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the value back if there is one already, and that one.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_init`](Self::get_or_init).
+    #[track_caller]
+    pub fn try_insert(&self, value: T) -> Result<&T, (&T, T)> {
+        let mut value = Some(value);
+        let there = self.get_or_init(|| value.take().expect("initialized once"));
+        match value {
+            None => Ok(there),
+            Some(value) => Err((there, value)),
+        }
+    }
+
+    /// As [`sync::OnceCell::get_or_init`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting for another initializer here is a finding at
+    /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where once_cell
+    /// would hang.
+    #[track_caller]
+    #[inline]
+    pub fn get_or_init<F>(&self, f: F) -> &T
+    where
+        F: FnOnce() -> T,
+    {
+        self.get_or_init_as(Self::KIND, f)
+    }
+
+    /// As [`sync::OnceCell::get_or_try_init`].
+    ///
+    /// # Errors
+    ///
+    /// What the initializer says.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_init`](Self::get_or_init).
+    #[track_caller]
+    #[inline]
+    pub fn get_or_try_init<F, E>(&self, f: F) -> Result<&T, E>
+    where
+        F: FnOnce() -> Result<T, E>,
+    {
+        self.get_or_try_init_as(Self::KIND, f)
+    }
+
+    /// For a type that is made of this one and has a name of its own.
+    #[track_caller]
+    #[inline]
+    pub(super) fn get_or_init_as(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {
+        match self.get_or_try_init_as(kind, || Ok::<T, Infallible>(f())) {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+
+    #[track_caller]
+    #[inline]
+    fn get_or_try_init_as<E>(
+        &self,
+        kind: &'static LockKind,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<&T, E> {
+        if let Some(value) = self.inner.get() {
+            return Ok(value);
+        }
+        let acquiring = self.tracked.about_to_block(kind, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.get_or_try_init(|| {
+                let _held = acquiring.running();
+                f()
+            })
+        })
+    }
+
+    /// As [`sync::OnceCell::take`].
+    #[inline]
+    pub fn take(&mut self) -> Option<T> {
+        self.inner.take()
+    }
+
+    /// As [`sync::OnceCell::into_inner`].
+    #[inline]
+    pub fn into_inner(self) -> Option<T> {
+        self.inner.into_inner()
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl<T> Default for OnceCell<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<T: Clone> Clone for OnceCell<T> {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        Self { tracked: Tracked::new(), inner: self.inner.clone() }
+    }
+}
+
+impl<T> From<T> for OnceCell<T> {
+    #[track_caller]
+    fn from(value: T) -> Self {
+        Self::with_value(value)
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceCell<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl<T: Eq> Eq for OnceCell<T> {}
