@@ -26,8 +26,10 @@
 //! |---|---|---|
 //! | [`sync`] | `std::sync` | |
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
+//! | `parking_lot_0_13` | parking_lot 0.13 | `parking_lot_0_13` |
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
+//! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
 //!
 //! They share one lock order. The switch holds for all of them.
 //!
@@ -73,11 +75,15 @@ mod finding;
 mod ledger;
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
+#[cfg(feature = "lock_api_0_5")]
+pub mod lock_api_0_5;
 mod named;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
+#[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
+pub mod parking_lot_0_13;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
@@ -91,6 +97,10 @@ pub use std::sync;
 #[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::parking_lot;
+
+#[cfg(all(feature = "parking_lot_0_13", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::parking_lot_0_13;
 
 #[cfg(all(feature = "once_cell", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]

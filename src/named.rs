@@ -64,3 +64,28 @@ locks! {
     [T] crate::once_cell::sync::OnceCell<T> => crate::once_cell::sync::OnceCell::tracked;
     [T, F] crate::once_cell::sync::Lazy<T, F> => crate::once_cell::sync::Lazy::tracked;
 }
+
+#[cfg(feature = "lock_api_0_5")]
+locks! {
+    [R: ::lock_api_0_5::RawMutex, T: ?Sized]
+        ::lock_api_0_5::Mutex<crate::lock_api_0_5::RawMutex<R>, T>
+        => crate::lock_api_0_5::RawMutex::tracked_of;
+}
+
+#[cfg(all(feature = "lock_api_0_5", any(debug_assertions, feature = "enforce")))]
+locks! {
+    [R: ::lock_api_0_5::RawRwLock, T: ?Sized, const RECURSIVE: bool]
+        ::lock_api_0_5::RwLock<crate::lock_api_0_5::RawRwLock<R, RECURSIVE>, T>
+        => crate::lock_api_0_5::RawRwLock::tracked_of;
+}
+
+#[cfg(all(feature = "lock_api_0_5", not(any(debug_assertions, feature = "enforce"))))]
+locks! {
+    [R: ::lock_api_0_5::RawRwLock, T: ?Sized] ::lock_api_0_5::RwLock<R, T>
+        => crate::lock_api_0_5::RawRwLock::tracked_of;
+}
+
+#[cfg(feature = "parking_lot_0_13")]
+locks! {
+    [] crate::parking_lot_0_13::Once => crate::parking_lot_0_13::Once::tracked;
+}

@@ -54,7 +54,7 @@ impl Tracked {
     }
 
     /// For a lock whose constructor does not say where it was called.
-    #[cfg(feature = "lock_api")]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     pub(crate) const fn somewhere() -> Self {
         Self { identity: Identity::new(), created: None }
     }
@@ -92,7 +92,7 @@ impl Tracked {
     }
 
     /// The lock is held upgradable, and exclusively once its readers are gone.
-    #[cfg(feature = "lock_api")]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[track_caller]
     pub(crate) fn about_to_upgrade(&self, kind: &'static LockKind) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, Mode::Upgrade);
@@ -106,7 +106,7 @@ impl Tracked {
 
     /// The token of a lock that the calling thread holds, where a wrapper could not keep
     /// it.
-    #[cfg(feature = "lock_api")]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     pub(crate) fn held(&self, mode: Mode) -> Held<'_> {
         Held { tracked: self, tag: Tag::new(self.identity.id(), mode) }
     }
@@ -310,7 +310,7 @@ impl<'a> Held<'a> {
     }
 
     /// The lock is given back for a moment, to whoever waits for it, and taken again.
-    #[cfg(feature = "lock_api")]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[track_caller]
     pub(crate) fn about_to_bump(self, kind: &'static LockKind) -> Acquiring<'a> {
         if let Some(context) = validator::current_if_attached() {
@@ -322,7 +322,7 @@ impl<'a> Held<'a> {
     }
 
     /// The lock stays held without its token, until [`Tracked::held`] makes one again.
-    #[cfg(feature = "lock_api")]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     pub(crate) fn keep(self) {
         std::mem::forget(self);
     }

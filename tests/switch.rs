@@ -68,6 +68,28 @@ fn parking_lot_is_ours_only_when_checked() {
     assert_eq!(is_real, [!lockdep::ENABLED; 9]);
 }
 
+#[cfg(feature = "parking_lot_0_13")]
+#[test]
+fn parking_lot_0_13_is_ours_only_when_checked() {
+    macro_rules! is_parking_lot {
+        ($($type:tt)*) => {
+            TypeId::of::<lockdep::parking_lot_0_13::$($type)*>()
+                == TypeId::of::<parking_lot_0_13::$($type)*>()
+        };
+    }
+    let is_real = [
+        is_parking_lot!(Mutex<u8>),
+        is_parking_lot!(ReentrantMutex<u8>),
+        is_parking_lot!(RwLock<u8>),
+        is_parking_lot!(RecursiveRwLock<u8>),
+        is_parking_lot!(Condvar),
+        is_parking_lot!(Once),
+        TypeId::of::<lockdep::lock_api_0_5::RawMutex<parking_lot_0_13::RawMutex>>()
+            == TypeId::of::<parking_lot_0_13::RawMutex>(),
+    ];
+    assert_eq!(is_real, [!lockdep::ENABLED; 7]);
+}
+
 #[cfg(feature = "once_cell")]
 #[test]
 fn once_cell_is_ours_only_when_checked() {

@@ -70,7 +70,10 @@ pub(crate) enum LockOf {
     /// The guarded type.
     Value(fn() -> &'static str),
     /// The raw lock, whose crate gives the wrapper its first name.
-    #[cfg_attr(not(feature = "lock_api"), expect(dead_code, reason = "for lock_api's locks"))]
+    #[cfg_attr(
+        not(any(feature = "lock_api", feature = "lock_api_0_5")),
+        expect(dead_code, reason = "for lock_api's locks")
+    )]
     Raw(fn() -> &'static str),
 }
 

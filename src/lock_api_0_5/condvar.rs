@@ -1,0 +1,90 @@
+//! [`RawCondvar`].
+
+#![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+
+use std::fmt;
+
+use lock_api_0_5::{self as lock_api, RawCondvarTimed, RawMutexTimed};
+
+use super::RawMutex;
+use crate::finding::Mode;
+
+/// A raw condition variable of `lock_api`, checked: a wait gives its mutex back and acquires
+/// it again, which is judged before the wait begins.
+pub struct RawCondvar<C> {
+    inner: C,
+}
+
+impl<C: lock_api::RawCondvar> RawCondvar<C> {
+    #[track_caller]
+    fn waiting<R>(mutex: &RawMutex<C::RawMutex>, wait: impl FnOnce(&C::RawMutex) -> R) -> R {
+        let held = mutex.tracked.held(Mode::Exclusive);
+        let acquiring = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
+        let result = acquiring.notified(|| wait(&mutex.inner));
+        acquiring.acquired().keep();
+        result
+    }
+}
+
+impl<C> fmt::Debug for RawCondvar<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawCondvar").finish_non_exhaustive()
+    }
+}
+
+type Guard<C> = <<C as lock_api::RawCondvar>::RawMutex as lock_api::RawMutex>::Guard;
+type Instant<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Instant;
+type Duration<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Duration;
+
+// SAFETY: the wrapped condition variable waits; we only watch.
+unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
+    const INIT: Self = Self { inner: C::INIT };
+
+    type RawMutex = RawMutex<C::RawMutex>;
+
+    #[track_caller]
+    unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
+        // SAFETY: as our caller promises.
+        Self::waiting(mutex, |mutex| unsafe { self.inner.wait(mutex, guard) });
+    }
+
+    fn notify_one(&self) -> bool {
+        self.inner.notify_one()
+    }
+
+    fn notify_all(&self) -> usize {
+        self.inner.notify_all()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<C: RawCondvarTimed> RawCondvarTimed for RawCondvar<C>
+where
+    C::RawMutex: RawMutexTimed,
+{
+    fn checked_duration_to_instant(timeout: &Duration<C>) -> Option<Instant<C>> {
+        C::checked_duration_to_instant(timeout)
+    }
+
+    #[track_caller]
+    unsafe fn wait_until(
+        &self,
+        mutex: &Self::RawMutex,
+        guard: &mut Guard<C>,
+        timeout: &Instant<C>,
+    ) -> bool {
+        // SAFETY: as our caller promises.
+        Self::waiting(mutex, |mutex| unsafe { self.inner.wait_until(mutex, guard, timeout) })
+    }
+
+    #[track_caller]
+    unsafe fn wait_for(
+        &self,
+        mutex: &Self::RawMutex,
+        guard: &mut Guard<C>,
+        timeout: &Duration<C>,
+    ) -> bool {
+        // SAFETY: as our caller promises.
+        Self::waiting(mutex, |mutex| unsafe { self.inner.wait_for(mutex, guard, timeout) })
+    }
+}

@@ -1,0 +1,38 @@
+//! Adapters that check any raw lock of [`lock_api`](lock_api_0_5) 0.5: as
+//! [those for 0.4](crate::lock_api), where a lock's guard has a state of its own, recursive
+//! readers are a raw lock of their own, and condition variables are generic.
+//!
+//! In a build that is not checked, each of them is the raw lock itself.
+//!
+//! The line of a wait is not known, since `lock_api`'s `Condvar` does not pass it on; what else
+//! is not is said [there](crate::lock_api).
+
+#[cfg(any(debug_assertions, feature = "enforce"))]
+mod condvar;
+#[cfg(any(debug_assertions, feature = "enforce"))]
+mod mutex;
+#[cfg(any(debug_assertions, feature = "enforce"))]
+mod rwlock;
+
+#[cfg(any(debug_assertions, feature = "enforce"))]
+pub use self::{
+    condvar::RawCondvar,
+    mutex::RawMutex,
+    rwlock::{RawRwLock, RawRwLockRecursive},
+};
+
+/// The raw lock itself: this build is not checked.
+#[cfg(not(any(debug_assertions, feature = "enforce")))]
+pub type RawMutex<R> = R;
+
+/// The raw lock itself: this build is not checked.
+#[cfg(not(any(debug_assertions, feature = "enforce")))]
+pub type RawRwLock<R> = R;
+
+/// The raw lock itself: this build is not checked.
+#[cfg(not(any(debug_assertions, feature = "enforce")))]
+pub type RawRwLockRecursive<R> = R;
+
+/// The raw condition variable itself: this build is not checked.
+#[cfg(not(any(debug_assertions, feature = "enforce")))]
+pub type RawCondvar<C> = C;

@@ -1,0 +1,116 @@
+//! [`RawMutex`].
+
+#![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+
+use std::{any::type_name, fmt};
+
+use lock_api_0_5::{self as lock_api, RawMutexFair, RawMutexTimed};
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::Tracked,
+};
+
+/// A raw mutex of `lock_api`, checked: see the [module](super).
+pub struct RawMutex<R> {
+    pub(super) tracked: Tracked,
+    pub(super) inner: R,
+}
+
+impl<R> RawMutex<R> {
+    pub(super) const KIND: &'static LockKind =
+        &LockKind { wrapper: "Mutex", of: LockOf::Raw(type_name::<R>), initializes: false };
+
+    /// An acquisition that may not be had: by trying, or until some time.
+    #[track_caller]
+    fn trying<G>(&self, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let guard = try_lock(&self.inner)?;
+        acquiring.acquired().keep();
+        Some(guard)
+    }
+}
+
+impl<R: lock_api::RawMutex> RawMutex<R> {
+    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
+        // SAFETY: the raw lock itself is not used.
+        unsafe { &lock.raw().tracked }
+    }
+}
+
+impl<R> fmt::Debug for RawMutex<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawMutex").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the wrapped lock excludes; we only watch.
+unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
+    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+
+    type Guard = R::Guard;
+
+    #[track_caller]
+    #[inline]
+    fn lock(&self) -> R::Guard {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let guard = match self.inner.try_lock() {
+            Some(guard) => guard,
+            None => acquiring.blocked(|| self.inner.lock()),
+        };
+        acquiring.acquired().keep();
+        guard
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock(&self) -> Option<R::Guard> {
+        self.trying(R::try_lock)
+    }
+
+    #[inline]
+    unsafe fn unlock(&self, guard: R::Guard) {
+        drop(self.tracked.held(Mode::Exclusive));
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock(guard) }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
+    #[inline]
+    unsafe fn unlock_fair(&self, guard: R::Guard) {
+        drop(self.tracked.held(Mode::Exclusive));
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_fair(guard) }
+    }
+
+    #[track_caller]
+    unsafe fn bump(&self, guard: &mut R::Guard) {
+        let acquiring = self.tracked.held(Mode::Exclusive).about_to_bump(Self::KIND);
+        // SAFETY: as our caller promises.
+        acquiring.blocked(|| unsafe { self.inner.bump(guard) });
+        acquiring.acquired().keep();
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
+    type Duration = R::Duration;
+    type Instant = R::Instant;
+
+    #[track_caller]
+    fn try_lock_for(&self, timeout: R::Duration) -> Option<R::Guard> {
+        self.trying(|raw| raw.try_lock_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_until(&self, timeout: R::Instant) -> Option<R::Guard> {
+        self.trying(|raw| raw.try_lock_until(timeout))
+    }
+}

@@ -1,0 +1,355 @@
+//! [`RawRwLock`].
+
+#![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+
+use std::{any::type_name, fmt};
+
+use lock_api_0_5::{
+    self as lock_api, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade,
+    RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
+};
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::{Acquiring, Tracked},
+};
+
+/// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
+///
+/// `RECURSIVE`: whether its readers pass queued writers, as those of [`RawRwLockRecursive`] do.
+pub struct RawRwLock<R, const RECURSIVE: bool = false> {
+    tracked: Tracked,
+    inner: R,
+}
+
+/// A raw readers-writer lock whose readers pass queued writers, checked.
+pub type RawRwLockRecursive<R> = RawRwLock<R, true>;
+
+impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
+    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
+        // SAFETY: the raw lock itself is not used.
+        unsafe { &lock.raw().tracked }
+    }
+}
+
+impl<R, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "RwLock", of: LockOf::Raw(type_name::<R>), initializes: false };
+
+    /// How its readers wait.
+    const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
+
+    /// An acquisition that was judged, and waits if it must.
+    fn taking<G>(
+        &self,
+        acquiring: Acquiring<'_>,
+        try_lock: impl FnOnce(&R) -> Option<G>,
+        lock: impl FnOnce(&R) -> G,
+    ) -> G {
+        let guard = match try_lock(&self.inner) {
+            Some(guard) => guard,
+            None => acquiring.blocked(|| lock(&self.inner)),
+        };
+        acquiring.acquired().keep();
+        guard
+    }
+
+    /// An acquisition that may not be had: by trying, or until some time.
+    #[track_caller]
+    fn trying<G>(&self, mode: Mode, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let guard = try_lock(&self.inner)?;
+        acquiring.acquired().keep();
+        Some(guard)
+    }
+
+    /// A release, before the wrapped lock's.
+    fn release(&self, mode: Mode) {
+        drop(self.tracked.held(mode));
+    }
+
+    /// The lock is given back for a moment, and taken again in the same mode.
+    #[track_caller]
+    fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
+        let acquiring = self.tracked.held(mode.once_held()).about_to_bump(Self::KIND);
+        acquiring.blocked(|| bump(&self.inner));
+        acquiring.acquired().keep();
+    }
+
+    /// The lock stays held, in another mode.
+    fn turn(&self, from: Mode, to: Mode) {
+        self.tracked.held(from).turned(to).keep();
+    }
+}
+
+impl<R, const RECURSIVE: bool> fmt::Debug for RawRwLock<R, RECURSIVE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRwLock").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the wrapped lock excludes; we only watch.
+unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
+    for RawRwLock<R, RECURSIVE>
+{
+    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+
+    type SharedGuard = R::SharedGuard;
+    type ExclusiveGuard = R::ExclusiveGuard;
+
+    #[track_caller]
+    #[inline]
+    fn lock_shared(&self) -> R::SharedGuard {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Self::SHARED);
+        self.taking(acquiring, R::try_lock_shared, R::lock_shared)
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_shared(&self) -> Option<R::SharedGuard> {
+        self.trying(Self::SHARED, R::try_lock_shared)
+    }
+
+    #[inline]
+    unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
+        self.release(Mode::Shared);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_shared(guard) }
+    }
+
+    #[track_caller]
+    #[inline]
+    fn lock_exclusive(&self) -> R::ExclusiveGuard {
+        let acquiring = self.tracked.about_to_write(Self::KIND);
+        self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive)
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_exclusive(&self) -> Option<R::ExclusiveGuard> {
+        self.trying(Mode::Exclusive, R::try_lock_exclusive)
+    }
+
+    #[inline]
+    unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
+        self.release(Mode::Exclusive);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_exclusive(guard) }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+
+    #[inline]
+    fn is_locked_exclusive(&self) -> bool {
+        self.inner.is_locked_exclusive()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
+    unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
+        self.release(Mode::Shared);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_shared_fair(guard) }
+    }
+
+    unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
+        self.release(Mode::Exclusive);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_exclusive_fair(guard) }
+    }
+
+    #[track_caller]
+    unsafe fn bump_shared(&self, guard: &mut R::SharedGuard) {
+        // SAFETY: as our caller promises.
+        self.bumping(Self::SHARED, |raw| unsafe { raw.bump_shared(guard) });
+    }
+
+    #[track_caller]
+    unsafe fn bump_exclusive(&self, guard: &mut R::ExclusiveGuard) {
+        // SAFETY: as our caller promises.
+        self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive(guard) });
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockDowngrade, const RECURSIVE: bool> RawRwLockDowngrade
+    for RawRwLock<R, RECURSIVE>
+{
+    unsafe fn downgrade(&self, guard: R::ExclusiveGuard) -> R::SharedGuard {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.downgrade(guard) };
+        self.turn(Mode::Exclusive, Mode::Shared);
+        guard
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLock<R, RECURSIVE> {
+    type Duration = R::Duration;
+    type Instant = R::Instant;
+
+    #[track_caller]
+    fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
+        self.trying(Self::SHARED, |raw| raw.try_lock_shared_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
+        self.trying(Self::SHARED, |raw| raw.try_lock_shared_until(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_exclusive_for(&self, timeout: R::Duration) -> Option<R::ExclusiveGuard> {
+        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_exclusive_until(&self, timeout: R::Instant) -> Option<R::ExclusiveGuard> {
+        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+    }
+}
+
+/// Releases an upgradable lock if a finding keeps it from being upgraded: whoever upgrades
+/// has given its guard's state away.
+struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
+    lock: &'a RawRwLock<R, RECURSIVE>,
+    guard: Option<R::UpgradableGuard>,
+}
+
+impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for OnUnwind<'_, R, RECURSIVE> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            // SAFETY: it was the state of a guard, which has not been upgraded.
+            unsafe { self.lock.unlock_upgradable(guard) }
+        }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
+    for RawRwLock<R, RECURSIVE>
+{
+    type UpgradableGuard = R::UpgradableGuard;
+
+    #[track_caller]
+    #[inline]
+    fn lock_upgradable(&self) -> R::UpgradableGuard {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Upgradable);
+        self.taking(acquiring, R::try_lock_upgradable, R::lock_upgradable)
+    }
+
+    #[track_caller]
+    #[inline]
+    fn try_lock_upgradable(&self) -> Option<R::UpgradableGuard> {
+        self.trying(Mode::Upgradable, R::try_lock_upgradable)
+    }
+
+    #[inline]
+    unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
+        self.release(Mode::Upgradable);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_upgradable(guard) }
+    }
+
+    #[track_caller]
+    unsafe fn upgrade(&self, guard: R::UpgradableGuard) -> R::ExclusiveGuard {
+        let mut guard = OnUnwind { lock: self, guard: Some(guard) };
+        let acquiring = self.tracked.about_to_upgrade(Self::KIND);
+        let guard = guard.guard.take().expect("it was not dropped");
+        // SAFETY: as our caller promises.
+        let guard = match unsafe { self.inner.try_upgrade(guard) } {
+            Ok(guard) => guard,
+            // SAFETY: still upgradable, as our caller promises.
+            Err(guard) => acquiring.blocked(|| unsafe { self.inner.upgrade(guard) }),
+        };
+        self.turn(Mode::Upgradable, Mode::Exclusive);
+        guard
+    }
+
+    unsafe fn try_upgrade(
+        &self,
+        guard: R::UpgradableGuard,
+    ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.try_upgrade(guard) }?;
+        self.turn(Mode::Upgradable, Mode::Exclusive);
+        Ok(guard)
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
+    for RawRwLock<R, RECURSIVE>
+{
+    unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
+        self.release(Mode::Upgradable);
+        // SAFETY: as our caller promises.
+        unsafe { self.inner.unlock_upgradable_fair(guard) }
+    }
+
+    #[track_caller]
+    unsafe fn bump_upgradable(&self, guard: &mut R::UpgradableGuard) {
+        // SAFETY: as our caller promises.
+        self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable(guard) });
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeDowngrade, const RECURSIVE: bool> RawRwLockUpgradeDowngrade
+    for RawRwLock<R, RECURSIVE>
+{
+    unsafe fn downgrade_upgradable(&self, guard: R::UpgradableGuard) -> R::SharedGuard {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.downgrade_upgradable(guard) };
+        self.turn(Mode::Upgradable, Mode::Shared);
+        guard
+    }
+
+    unsafe fn downgrade_to_upgradable(&self, guard: R::ExclusiveGuard) -> R::UpgradableGuard {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.downgrade_to_upgradable(guard) };
+        self.turn(Mode::Exclusive, Mode::Upgradable);
+        guard
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTimed
+    for RawRwLock<R, RECURSIVE>
+{
+    #[track_caller]
+    fn try_lock_upgradable_for(&self, timeout: R::Duration) -> Option<R::UpgradableGuard> {
+        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+    }
+
+    #[track_caller]
+    fn try_lock_upgradable_until(&self, timeout: R::Instant) -> Option<R::UpgradableGuard> {
+        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+    }
+
+    unsafe fn try_upgrade_for(
+        &self,
+        guard: R::UpgradableGuard,
+        timeout: R::Duration,
+    ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.try_upgrade_for(guard, timeout) }?;
+        self.turn(Mode::Upgradable, Mode::Exclusive);
+        Ok(guard)
+    }
+
+    unsafe fn try_upgrade_until(
+        &self,
+        guard: R::UpgradableGuard,
+        timeout: R::Instant,
+    ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
+        // SAFETY: as our caller promises.
+        let guard = unsafe { self.inner.try_upgrade_until(guard, timeout) }?;
+        self.turn(Mode::Upgradable, Mode::Exclusive);
+        Ok(guard)
+    }
+}

@@ -1,0 +1,150 @@
+//! [`Once`].
+
+use std::fmt;
+
+use parking_lot_0_13::OnceState;
+
+use crate::{
+    finding::{LockKind, LockOf, Mode},
+    tracked::Tracked,
+};
+
+/// [`parking_lot_0_13::Once`], checked: who runs the initializer holds it, who comes meanwhile
+/// waits for it.
+pub struct Once {
+    tracked: Tracked,
+    inner: parking_lot_0_13::Once,
+}
+
+impl Once {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
+
+    /// As [`parking_lot_0_13::Once::new`].
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new() -> Self {
+        Self { tracked: Tracked::new(), inner: parking_lot_0_13::Once::new() }
+    }
+
+    /// As [`parking_lot_0_13::Once::new_completed`].
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new_completed() -> Self {
+        Self { tracked: Tracked::new(), inner: parking_lot_0_13::Once::new_completed() }
+    }
+
+    /// As [`parking_lot_0_13::Once::is_completed`]. Never a finding: it does not block.
+    #[inline]
+    pub fn is_completed(&self) -> bool {
+        self.inner.is_completed()
+    }
+
+    /// As [`parking_lot_0_13::Once::wait`].
+    ///
+    /// # Panics
+    ///
+    /// As [`call_once`](Self::call_once).
+    #[track_caller]
+    pub fn wait(&self) {
+        if self.inner.is_completed() {
+            return;
+        }
+        if self.tracked.is_forgiven() {
+            return self.wait_force();
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait());
+    }
+
+    /// As [`parking_lot_0_13::Once::wait_force`].
+    ///
+    /// # Panics
+    ///
+    /// As [`call_once_force`](Self::call_once_force).
+    #[track_caller]
+    pub fn wait_force(&self) {
+        if self.inner.is_completed() {
+            return;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| self.inner.wait_force());
+    }
+
+    /// As [`parking_lot_0_13::Once::state`].
+    #[inline]
+    pub fn state(&self) -> OnceState {
+        self.inner.state()
+    }
+
+    /// As [`parking_lot_0_13::Once::call_once`].
+    ///
+    /// # Panics
+    ///
+    /// As parking_lot's if it is poisoned, and if waiting for it here is a finding at
+    /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one, where
+    /// parking_lot would hang.
+    #[track_caller]
+    pub fn call_once<F>(&self, f: F)
+    where
+        F: FnOnce(),
+    {
+        if self.inner.state().done() {
+            return;
+        }
+        if self.tracked.is_forgiven() {
+            // Only a panic of ours has poisoned it.
+            return self.call_once_force(|_| f());
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.call_once(|| {
+                let _held = acquiring.running();
+                f();
+            });
+        });
+    }
+
+    /// As [`parking_lot_0_13::Once::call_once_force`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn call_once_force<F>(&self, f: F)
+    where
+        F: FnOnce(OnceState),
+    {
+        if self.inner.state().done() {
+            return;
+        }
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        acquiring.blocked(|| {
+            self.inner.call_once_force(|state| {
+                let _held = acquiring.running();
+                f(state);
+            });
+        });
+    }
+}
+
+impl Once {
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl Default for Once {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
