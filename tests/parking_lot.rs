@@ -235,3 +235,75 @@ fn a_consistent_order_is_never_denied() {
         }
     });
 }
+
+#[cfg(feature = "parking_lot_0_13")]
+mod line_0_13 {
+    use lockdep::parking_lot_0_13::{
+        Condvar, Mutex, Once, RecursiveRwLock, RwLock, RwLockUpgradableReadGuard,
+    };
+
+    use super::*;
+
+    /// All flavours have one order.
+    #[test]
+    fn one_order_for_all() {
+        let std = sync::Mutex::new(1);
+        let older = lockdep::parking_lot::Mutex::new(2);
+        let newer = Mutex::new(3);
+        on_a_thread(|| drop((std.lock().unwrap(), older.lock())));
+        on_a_thread(|| drop((older.lock(), newer.lock())));
+        let _newer = newer.lock();
+        let report = denied(|| drop(std.lock())).unwrap();
+        assert!(
+            report
+                .contains("3 locks are acquired in a circle: `newer` → `std` → `older` → `newer`"),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn a_denied_upgrade_releases_the_lock() {
+        let (rw, other) = (RwLock::new(()), Mutex::new(()));
+        on_a_thread(|| drop((rw.read(), other.lock())));
+        on_a_thread(|| {
+            let upgradable = rw.upgradable_read();
+            let _other = other.lock();
+            let report = denied(|| drop(RwLockUpgradableReadGuard::upgrade(upgradable))).unwrap();
+            assert!(report.contains("tests/parking_lot.rs"), "{report}");
+        });
+        assert!(rw.try_write().is_some());
+        assert!(!lockdep::held().contains("`rw`"));
+    }
+
+    #[test]
+    fn a_wait_takes_its_mutex_back() {
+        let (flag, outer, changed) = (Mutex::new(false), Mutex::new(()), Condvar::new());
+        let mut guard = flag.lock();
+        let _outer = outer.lock();
+        assert!(denied(|| changed.wait(&mut guard)).is_some());
+        assert!(flag.try_lock().is_none());
+        drop(guard);
+        assert!(flag.try_lock().is_some());
+    }
+
+    #[test]
+    fn recursive_readers_wait_for_holders_alone() {
+        let (rw, recursive) = (RwLock::new(()), RecursiveRwLock::new(()));
+        drop((rw.write(), recursive.write()));
+        let readers = (rw.read(), recursive.read());
+        assert_eq!(kind(denied(|| drop(rw.read()))).as_deref(), RECURSIVE);
+        assert!(denied(|| drop(recursive.read())).is_none());
+        drop(readers);
+        let _writer = recursive.write();
+        assert_eq!(kind(denied(|| drop(recursive.read()))).as_deref(), SELF);
+    }
+
+    #[test]
+    fn an_initializer_that_asks_for_itself() {
+        static ONCE: Once = Once::new();
+        assert_eq!(kind(denied(|| ONCE.call_once(|| ONCE.call_once(|| {})))).as_deref(), SELF);
+        assert_eq!(kind(denied(|| ONCE.call_once_force(|_| ONCE.wait()))).as_deref(), SELF);
+        ONCE.call_once(|| {});
+        assert!(ONCE.is_completed());
+    }
+}
