@@ -3,7 +3,12 @@
 //! that their methods cannot be missing; what is a type of ours is compared by method.
 #![cfg(all(feature = "parking_lot", feature = "parking_lot_0_13", feature = "once_cell"))]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The folder of a dependency's source, by its name and the start of its version.
 fn source_of(name: &str, version: &str) -> PathBuf {
@@ -20,13 +25,16 @@ fn source_of(name: &str, version: &str) -> PathBuf {
     PathBuf::from(path).parent().expect("the manifest is in a folder").join("src")
 }
 
-fn read(folder: &PathBuf, file: &str) -> String {
+fn read(folder: &Path, file: &str) -> String {
     let path = folder.join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A source of ours, without what it only talks about.
 fn ours(file: &str) -> String {
-    read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src"), file)
+    let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), file);
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    source.lines().filter(is_code).map(|line| format!("{line}\n")).collect()
 }
 
 fn is_word(text: &str, word: &str) -> bool {
@@ -68,7 +76,7 @@ fn parking_lot_0_12() {
     let lib = read(&source, "lib.rs");
     let names = reexports(&lib);
     assert!(names.contains("RwLockUpgradableReadGuard") && names.contains("const_mutex"));
-    assert!(names.len() >= 30, "{names:?}");
+    assert!(names.len() >= 25, "{names:?}");
     assert_has_all("lockdep::parking_lot", &ours("parking_lot/mod.rs"), &names);
     for file in ["condvar.rs", "once.rs"] {
         let source = read(&source, file);
@@ -86,7 +94,7 @@ fn parking_lot_0_13() {
     let lib = read(&source, "lib.rs");
     let names = reexports(&lib);
     assert!(names.contains("RecursiveRwLock") && names.contains("RawCondvar"));
-    assert!(names.len() >= 30, "{names:?}");
+    assert!(names.len() >= 25, "{names:?}");
     assert_has_all("lockdep::parking_lot_0_13", &ours("parking_lot_0_13/mod.rs"), &names);
     let once = read(&source, "once.rs");
     let (_, once) = once.split_once("impl Once {").expect("it is there");

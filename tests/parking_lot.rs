@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{sync::Arc, thread};
+use std::thread;
 
 use lockdep::{
     parking_lot::{
@@ -198,7 +198,7 @@ fn sent_guards() {
 #[cfg(feature = "arc_lock")]
 #[test]
 fn arc_guards_are_held_too() {
-    let (a, b) = (Arc::new(Mutex::new(())), Mutex::new(()));
+    let (a, b) = (sync::Arc::new(Mutex::new(())), Mutex::new(()));
     drop((a.lock_arc(), b.lock()));
     let _b = b.lock();
     assert!(denied(|| drop(a.lock_arc())).is_some());

@@ -13,7 +13,7 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`once_cell::sync::Lazy`](::once_cell::sync::Lazy), checked: who runs the initializer
+/// [`once_cell::sync::Lazy`], checked: who runs the initializer
 /// holds it, who comes meanwhile waits for it. Reading an initialized value is no
 /// acquisition.
 pub struct Lazy<T, F = fn() -> T> {

@@ -9,7 +9,7 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`once_cell::sync::OnceCell`](sync::OnceCell), checked: who runs the initializer holds
+/// [`once_cell::sync::OnceCell`], checked: who runs the initializer holds
 /// it, who comes meanwhile waits for it. Reading an initialized cell is no acquisition.
 pub struct OnceCell<T> {
     tracked: Tracked,
