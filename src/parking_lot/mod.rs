@@ -4,6 +4,44 @@
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! the crate `parking_lot`.
+//!
+//! # Swapping it
+//!
+//! In one file, by the import:
+//!
+//! ```
+//! use lockdep::parking_lot::{Mutex, RwLock}; // was: use parking_lot::{Mutex, RwLock};
+//! ```
+//!
+//! In a whole workspace, without touching a source, by a package of yours that stands in for
+//! it. Two files:
+//!
+//! ```toml
+//! # checked/parking_lot/Cargo.toml
+//! [package]
+//! name = "parking_lot"
+//! version = "0.12.999"
+//! edition = "2024"
+//! publish = false
+//!
+//! [dependencies]
+//! lockdep = { version = "0.1", features = ["parking_lot"] }
+//! ```
+//!
+//! ```
+//! // checked/parking_lot/src/lib.rs
+//! pub use lockdep::parking_lot::*;
+//! ```
+//!
+//! and one line in the workspace's `Cargo.toml`, for members that say
+//! `parking_lot.workspace = true`:
+//!
+//! ```toml
+//! [workspace.dependencies]
+//! parking_lot = { path = "checked/parking_lot" } # was: parking_lot = "0.12"
+//! ```
+//!
+//! The locks of your dependencies stay as they are.
 
 mod condvar;
 mod once;

@@ -59,7 +59,7 @@ fn site(file: &Path, line: u32, column: Option<u32>) -> String {
 fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let is_ours = |frame: &Frame| {
         let function = frame.function.trim_start_matches('<');
-        function.starts_with("lockdep::") || function.starts_with("backtrace::")
+        ["lockdep::", "lock_api::", "backtrace::"].iter().any(|home| function.starts_with(home))
     };
     // Only the innermost run of ours: an initializer that runs inside a
     // `LazyLock` of ours has its callers further out.
@@ -94,7 +94,8 @@ mod tests {
         let frames = [
             "backtrace::trace",
             "lockdep::validator::judge",
-            "<lockdep::sync::mutex::Mutex<T>>::lock",
+            "<lockdep::lock_api::mutex::RawMutex<R> as lock_api::mutex::RawMutex>::lock",
+            "lock_api::mutex::Mutex<R,T>::lock",
             "bank::settle",
             "<lockdep::sync::lazy_lock::LazyLock<T>>::force",
             "bank::main::{{closure}}",
