@@ -34,7 +34,7 @@ fn read(folder: &Path, file: &str) -> String {
 fn ours(file: &str) -> String {
     let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), file);
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    source.lines().filter(is_code).map(|line| format!("{line}\n")).collect()
+    source.lines().filter(is_code).collect::<Vec<_>>().join("\n")
 }
 
 fn is_word(text: &str, word: &str) -> bool {
