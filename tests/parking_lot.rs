@@ -195,6 +195,27 @@ fn sent_guards() {
     assert!(denied(|| drop(sent.lock())).is_none());
 }
 
+#[test]
+#[allow(unsafe_code, reason = "forcing a lock open is unsafe")]
+fn a_lock_that_is_forced_open_is_not_held() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    std::mem::forget(a.lock());
+    // SAFETY: the guard was forgotten just now.
+    unsafe { a.force_unlock() };
+    drop(b.lock());
+    let _b = b.lock();
+    assert!(denied(|| drop(a.lock())).is_none());
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn locks_are_written_and_read_as_their_values() {
+    let text = serde_json::to_string(&(Mutex::new(1), RwLock::new("two"))).unwrap();
+    assert_eq!(text, "[1,\"two\"]");
+    let (a, b): (Mutex<u8>, RwLock<String>) = serde_json::from_str(&text).unwrap();
+    assert_eq!((a.into_inner(), b.into_inner()), (1, "two".to_owned()));
+}
+
 #[cfg(feature = "arc_lock")]
 #[test]
 fn arc_guards_are_held_too() {
