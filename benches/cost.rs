@@ -1,7 +1,7 @@
-//! What a checked lock costs against std's own, in one run:
+//! What a checked lock costs against the one it wraps, in one run:
 //!
 //! ```sh
-//! cargo bench --features enforce --bench cost
+//! cargo bench --features enforce,parking_lot --bench cost
 //! ```
 //!
 //! Times are medians over rounds that take turns, of thread time where only one
@@ -18,7 +18,7 @@ use std::{
 /// The workloads, over whatever `sync` is in the module around them. Each does
 /// `times` operations of its kind.
 macro_rules! workloads {
-    ($sync:path) => {
+    ($sync:path, $($unwrap:tt)*) => {
         use $sync::{Mutex, RwLock};
 
         use super::black_box;
@@ -26,15 +26,15 @@ macro_rules! workloads {
         pub(super) fn one(times: u64) {
             let lock = Mutex::new(0_u64);
             for _ in 0..times {
-                *black_box(&lock).lock().unwrap() += 1;
+                *black_box(&lock).lock()$($unwrap)* += 1;
             }
         }
 
         pub(super) fn pair(times: u64) {
             let (a, b) = (Mutex::new(0_u64), Mutex::new(0_u64));
             for _ in 0..times {
-                let mut first = black_box(&a).lock().unwrap();
-                *black_box(&b).lock().unwrap() += 1;
+                let mut first = black_box(&a).lock()$($unwrap)*;
+                *black_box(&b).lock()$($unwrap)* += 1;
                 *first += 1;
             }
         }
@@ -43,10 +43,10 @@ macro_rules! workloads {
             let locks: [Mutex<u64>; 8] = std::array::from_fn(|_| Mutex::new(0));
             for _ in 0..times {
                 let [a, b, c, d, e, f, g, h] = black_box(&locks);
-                let (_a, _b) = (a.lock().unwrap(), b.lock().unwrap());
-                let (_c, _d) = (c.lock().unwrap(), d.lock().unwrap());
-                let (_e, _f) = (e.lock().unwrap(), f.lock().unwrap());
-                let (_g, mut h) = (g.lock().unwrap(), h.lock().unwrap());
+                let (_a, _b) = (a.lock()$($unwrap)*, b.lock()$($unwrap)*);
+                let (_c, _d) = (c.lock()$($unwrap)*, d.lock()$($unwrap)*);
+                let (_e, _f) = (e.lock()$($unwrap)*, f.lock()$($unwrap)*);
+                let (_g, mut h) = (g.lock()$($unwrap)*, h.lock()$($unwrap)*);
                 *h += 1;
             }
         }
@@ -54,14 +54,14 @@ macro_rules! workloads {
         pub(super) fn read(times: u64) {
             let lock = RwLock::new(0_u64);
             for _ in 0..times {
-                black_box(*black_box(&lock).read().unwrap());
+                black_box(*black_box(&lock).read()$($unwrap)*);
             }
         }
 
         pub(super) fn create(times: u64) {
             for at in 0..times {
                 let lock = Mutex::new(at);
-                *black_box(&lock).lock().unwrap() += 1;
+                *black_box(&lock).lock()$($unwrap)* += 1;
             }
         }
 
@@ -69,8 +69,8 @@ macro_rules! workloads {
             let outer = Mutex::new(0_u64);
             for at in 0..times {
                 let lock = Mutex::new(at);
-                let mut guard = black_box(&outer).lock().unwrap();
-                *guard += *black_box(&lock).lock().unwrap();
+                let mut guard = black_box(&outer).lock()$($unwrap)*;
+                *guard += *black_box(&lock).lock()$($unwrap)*;
             }
         }
 
@@ -84,32 +84,57 @@ macro_rules! workloads {
 }
 
 mod std_sync {
-    workloads!(std::sync);
+    workloads!(std::sync, .unwrap());
 }
 
 mod lockdep_sync {
-    workloads!(lockdep::sync);
+    workloads!(lockdep::sync, .unwrap());
+}
+
+#[cfg(feature = "parking_lot")]
+mod raw_parking_lot {
+    workloads!(parking_lot,);
+}
+
+#[cfg(feature = "parking_lot")]
+mod lockdep_parking_lot {
+    workloads!(lockdep::parking_lot,);
 }
 
 struct Workload {
     name: &'static str,
-    std: fn(u64),
+    raw: fn(u64),
     lockdep: fn(u64),
     times: u64,
 }
 
 macro_rules! table {
-    ($($name:literal $function:ident $times:literal)*) => {
+    ($raw:ident $lockdep:ident: $($name:literal $function:ident $times:literal)*) => {
         [$(Workload {
             name: $name,
-            std: std_sync::$function,
-            lockdep: lockdep_sync::$function,
+            raw: $raw::$function,
+            lockdep: $lockdep::$function,
             times: $times,
         }),*]
     };
 }
 
-const WORKLOADS: [Workload; 7] = table! {
+#[cfg(feature = "parking_lot")]
+const PARKING_LOT: &[Workload] = &table! {
+    raw_parking_lot lockdep_parking_lot:
+    "parking_lot: one lock, nothing held" one 200_000
+    "parking_lot: A then B, known" pair 100_000
+    "parking_lot: depth 8, known" depth_8 20_000
+    "parking_lot: read" read 200_000
+    "parking_lot: create, lock once, drop" create 100_000
+    "parking_lot: the same nested in another" create_nested 5_000
+    "parking_lot: two threads, own pairs" two_threads 100_000
+};
+#[cfg(not(feature = "parking_lot"))]
+const PARKING_LOT: &[Workload] = &[];
+
+const STD: &[Workload] = &table! {
+    std_sync lockdep_sync:
     "one lock, nothing held" one 200_000
     "A then B, known" pair 100_000
     "depth 8, known" depth_8 20_000
@@ -130,26 +155,30 @@ fn main() {
     if let [_, "--only", name, which, times] =
         arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
     {
-        let workload = WORKLOADS.iter().find(|workload| workload.name == name).expect("a workload");
-        let run = if which == "std" { workload.std } else { workload.lockdep };
+        let workload = STD
+            .iter()
+            .chain(PARKING_LOT)
+            .find(|workload| workload.name == name)
+            .expect("a workload");
+        let run = if which == "raw" { workload.raw } else { workload.lockdep };
         return run(times.parse().expect("a number"));
     }
     println!(
-        "| workload | std ns | lockdep ns | ratio | std instructions | lockdep instructions |"
+        "| workload | raw ns | lockdep ns | ratio | raw instructions | lockdep instructions |"
     );
     println!("|---|---|---|---|---|---|");
-    for workload in &WORKLOADS {
-        let (mut std, mut lockdep) = (Vec::new(), Vec::new());
+    for workload in STD.iter().chain(PARKING_LOT) {
+        let (mut raw, mut lockdep) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            std.push(time(workload.std, workload.times));
+            raw.push(time(workload.raw, workload.times));
             lockdep.push(time(workload.lockdep, workload.times));
         }
-        let (std, lockdep) = (median(std), median(lockdep));
+        let (raw, lockdep) = (median(raw), median(lockdep));
         println!(
-            "| {} | {std:.1} | {lockdep:.1} | {:.2} | {} | {} |",
+            "| {} | {raw:.1} | {lockdep:.1} | {:.2} | {} | {} |",
             workload.name,
-            lockdep / std,
-            instructions(workload, "std"),
+            lockdep / raw,
+            instructions(workload, "raw"),
             instructions(workload, "lockdep"),
         );
     }
