@@ -77,25 +77,12 @@ impl Tracked {
         acquiring
     }
 
-    /// The same for a lock with readers, which from now on may have to wait for
-    /// each other.
+    /// The same for a lock with readers, who from now on may have to wait for each other:
+    /// to write it, or to upgrade it.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn about_to_write(&self, kind: &'static LockKind) -> Acquiring<'_> {
-        let acquiring = self.about_to_block(kind, Mode::Exclusive);
-        if self.identity.note_writer()
-            && let Some(context) = acquiring.context()
-        {
-            validator::first_writer(context, &acquiring.wanted());
-        }
-        acquiring
-    }
-
-    /// The lock is held upgradable, and exclusively once its readers are gone.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
-    #[track_caller]
-    pub(crate) fn about_to_upgrade(&self, kind: &'static LockKind) -> Acquiring<'_> {
-        let acquiring = self.about_to_block(kind, Mode::Upgrade);
+    pub(crate) fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        let acquiring = self.about_to_block(kind, mode);
         if self.identity.note_writer()
             && let Some(context) = acquiring.context()
         {

@@ -109,7 +109,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) {
-        let acquiring = self.tracked.about_to_write(Self::KIND);
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive);
     }
 
@@ -253,7 +253,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn upgrade(&self) {
-        let acquiring = self.tracked.about_to_upgrade(Self::KIND);
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         // SAFETY: as our caller promises.
         if unsafe { !self.inner.try_upgrade() } {
             // SAFETY: still upgradable, as our caller promises.

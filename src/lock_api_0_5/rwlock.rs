@@ -120,7 +120,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) -> R::ExclusiveGuard {
-        let acquiring = self.tracked.about_to_write(Self::KIND);
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive)
     }
 
@@ -258,7 +258,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     #[track_caller]
     unsafe fn upgrade(&self, guard: R::UpgradableGuard) -> R::ExclusiveGuard {
         let mut guard = OnUnwind { lock: self, guard: Some(guard) };
-        let acquiring = self.tracked.about_to_upgrade(Self::KIND);
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         let guard = guard.guard.take().expect("it was not dropped");
         // SAFETY: as our caller promises.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {

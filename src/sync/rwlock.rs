@@ -123,7 +123,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_write(Self::KIND);
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         match self.inner.try_write() {
             Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
             Err(error) => self.write_uncommonly(error),

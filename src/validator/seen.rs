@@ -2,10 +2,10 @@
 //!
 //! A chain is what a thread holds, with the modes, in the order of acquisition, and the
 //! lock that it wants next; its key is one 64-bit number, which each acquisition makes
-//! of the one before, so that depth does not change what a look costs. A key stands in these tables if its chain was judged and found
-//! harmless. The idea is the chain cache of the kernel's lockdep; two different
-//! chains meet in one key with a probability of 2⁻⁶⁴ per pair, and then an
-//! inversion may be missed, never invented.
+//! of the one before, so that depth does not change what a look costs. A key stands in
+//! these tables if its chain was judged and found harmless. The idea is the chain cache of
+//! the kernel's lockdep; two different chains meet in one key with a probability of 2⁻⁶³
+//! per pair, and then an inversion may be missed, never invented.
 //!
 //! Looking takes no lock and never waits. Only the one that holds the order
 //! graph's lock inserts.

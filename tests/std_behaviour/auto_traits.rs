@@ -18,7 +18,7 @@ macro_rules! has {
             const HAS: bool = false;
         }
         impl<T: ?Sized> Fallback for Probe<T> {}
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "unused where the type has not")]
         impl<T: ?Sized + $bound> Probe<T> {
             const HAS: bool = true;
         }

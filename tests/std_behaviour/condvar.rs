@@ -73,7 +73,7 @@ fn wait_timeout() {
 }
 
 #[test]
-#[allow(deprecated)]
+#[allow(deprecated, reason = "std still has it")]
 fn wait_timeout_ms() {
     let flag = Flag::default();
     let mut up = flag.up.lock().unwrap();

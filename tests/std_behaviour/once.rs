@@ -54,7 +54,7 @@ fn call_once_force_is_not_poisoned_at_first() {
 }
 
 #[test]
-#[allow(deprecated)]
+#[allow(deprecated, reason = "std still has it")]
 fn once_init() {
     static ONCE: Once = sync::ONCE_INIT;
     ONCE.call_once(|| {});
