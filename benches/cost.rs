@@ -74,6 +74,37 @@ macro_rules! workloads {
             }
         }
 
+        /// Contended nearly all the time: the counter is all that each of them does.
+        pub(super) fn contended(times: u64) {
+            let lock = Mutex::new(0_u64);
+            let count = || {
+                for _ in 0..times {
+                    *black_box(&lock).lock()$($unwrap)* += 1;
+                }
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(count);
+                count();
+            });
+        }
+
+        /// The same with another lock held, so that each wait may be part of a deadlock.
+        pub(super) fn contended_nested(times: u64) {
+            let lock = Mutex::new(0_u64);
+            let count = || {
+                let own = Mutex::new(0_u64);
+                for _ in 0..times {
+                    let mut held = black_box(&own).lock()$($unwrap)*;
+                    *black_box(&lock).lock()$($unwrap)* += 1;
+                    *held += 1;
+                }
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(count);
+                count();
+            });
+        }
+
         pub(super) fn two_threads(times: u64) {
             std::thread::scope(|scope| {
                 scope.spawn(|| pair(times));
@@ -129,6 +160,8 @@ const PARKING_LOT: &[Workload] = &table! {
     "parking_lot: create, lock once, drop" create 100_000
     "parking_lot: the same nested in another" create_nested 5_000
     "parking_lot: two threads, own pairs" two_threads 100_000
+    "parking_lot: two threads on one lock" contended 100_000
+    "parking_lot: the same, another held" contended_nested 50_000
 };
 #[cfg(not(feature = "parking_lot"))]
 const PARKING_LOT: &[Workload] = &[];
@@ -142,6 +175,8 @@ const STD: &[Workload] = &table! {
     "create, lock once, drop" create 100_000
     "the same nested in another" create_nested 5_000
     "two threads, own pairs" two_threads 100_000
+    "two threads on one lock" contended 100_000
+    "the same, another held" contended_nested 50_000
 };
 
 const ROUNDS: usize = 51;

@@ -71,6 +71,8 @@
     )
 )]
 
+use std::time::Duration;
+
 mod finding;
 mod ledger;
 #[cfg(feature = "lock_api")]
@@ -225,6 +227,27 @@ pub fn held() -> String {
         render::held(&validator::snapshot())
     } else {
         "locks are not checked in this build\n".to_owned()
+    }
+}
+
+/// Has every wait for a lock watched: one that lasts longer than `limit` is reported on
+/// standard error, with who holds and waits for what, since when, and whether it is a
+/// deadlock. Once for as long as some wait is too long, then again at doubling intervals.
+///
+/// A thread of ours looks at the waits, 16 times within the limit, but not more often than
+/// every millisecond nor less often than every second. While it runs, [`held`] knows how
+/// long each lock has been held, to the precision of these looks. `LOCKDEP_WATCHDOG=30s` in
+/// the environment starts it with the first lock, and wins over this call. A second call
+/// changes the limit.
+///
+/// Threads that wait on a condition variable are idle, not kept waiting.
+///
+/// ```
+/// lockdep::watchdog(std::time::Duration::from_secs(30));
+/// ```
+pub fn watchdog(limit: Duration) {
+    if ENABLED {
+        validator::watch(limit);
     }
 }
 

@@ -16,8 +16,8 @@
 use std::{panic::Location, sync::LockResult};
 
 use crate::{
-    finding::{LockKind, Mode},
-    validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState},
+    finding::{LockKind, Mode, Until},
+    validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState, Waited},
 };
 
 /// What a wrapper has for each lock.
@@ -208,32 +208,35 @@ impl<'a> Acquiring<'a> {
         self.ordinary.map(|(context, _)| context).or_else(looked_at)
     }
 
-    /// Waits for the lock, for all to see.
+    /// Waits for the lock, for all to see, unless that closes a circle of waiting threads.
     #[cold]
+    #[track_caller]
     pub(crate) fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
-        self.waiting(false, wait)
+        let _waited = self.begin_wait(Until::Acquired);
+        wait()
+    }
+
+    /// Waits for the lock, for some time at most.
+    #[cold]
+    #[track_caller]
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
+    pub(crate) fn for_a_while<R>(self, wait: impl FnOnce() -> R) -> R {
+        let _waited = self.begin_wait(Until::TimedOut);
+        wait()
     }
 
     /// Waits for a notification, and then for the lock.
+    #[track_caller]
     pub(crate) fn notified<R>(self, wait: impl FnOnce() -> R) -> R {
-        self.waiting(true, wait)
+        let _waited = self.begin_wait(Until::Notified);
+        wait()
     }
 
-    fn waiting<R>(self, for_notification: bool, wait: impl FnOnce() -> R) -> R {
-        struct End(Option<&'static Context>);
-        impl Drop for End {
-            fn drop(&mut self) {
-                if let Some(context) = self.0 {
-                    context.end_wait();
-                }
-            }
-        }
-        let context = self.context();
-        if let Some(context) = context {
-            context.publish_wait(&self.wanted(), for_notification);
-        }
-        let _end = End(context);
-        wait()
+    #[track_caller]
+    fn begin_wait(&self, until: Until) -> Option<Waited> {
+        let is_writer = self.tracked.identity.has_writer() && self.tag.mode() == Mode::Exclusive;
+        let context = self.context()?;
+        Some(validator::begin_wait(context, &self.wanted(), until, is_writer))
     }
 
     /// The lock is taken.

@@ -1,5 +1,7 @@
 //! One edge of the lock order.
 
+use std::time::Duration;
+
 use super::{LockInfo, Mode, Site, Stack, ThreadInfo};
 
 /// An edge of the lock order: a thread that held one lock acquired another, or
@@ -15,6 +17,8 @@ pub struct Edge {
     pub(crate) acquired_at: Site,
     pub(crate) backtrace: Stack,
     pub(crate) thread: ThreadInfo,
+    pub(crate) is_queued: bool,
+    pub(crate) waited: Option<Duration>,
 }
 
 impl Edge {
@@ -34,6 +38,20 @@ impl Edge {
     #[must_use]
     pub fn thread(&self) -> &ThreadInfo {
         &self.thread
+    }
+
+    /// Whether the thread does not hold [`held`](Self::held), but waits to write it, and keeps
+    /// readers waiting by that. Only in a [`Deadlock`](super::FindingKind::Deadlock).
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.is_queued
+    }
+
+    /// How long the thread had waited when the finding was made. Only in a
+    /// [`Deadlock`](super::FindingKind::Deadlock).
+    #[must_use]
+    pub fn waited(&self) -> Option<Duration> {
+        self.waited
     }
 
     /// Where the held lock had been acquired.

@@ -12,18 +12,21 @@ pub enum Level {
     /// Panic with the report, in the thread that is about to block, before it
     /// blocks.
     Deny,
+    /// Print the report and abort the process, for a core dump or a debugger.
+    Abort,
 }
 
 impl Level {
-    pub(crate) const ALL: [Self; 3] = [Self::Allow, Self::Warn, Self::Deny];
+    pub(crate) const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
 
-    /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`.
+    /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Warn => "warn",
             Self::Deny => "deny",
+            Self::Abort => "abort",
         }
     }
 }

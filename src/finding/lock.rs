@@ -69,12 +69,13 @@ pub(crate) enum LockOf {
     Nothing,
     /// The guarded type.
     Value(fn() -> &'static str),
-    /// The raw lock, whose crate gives the wrapper its first name.
+    /// The raw lock, whose crate gives the wrapper its first name, and the marker of its
+    /// guards.
     #[cfg_attr(
         not(any(feature = "lock_api", feature = "lock_api_0_5")),
         expect(dead_code, reason = "for lock_api's locks")
     )]
-    Raw(fn() -> &'static str),
+    Raw { raw: fn() -> &'static str, guard: fn() -> &'static str },
 }
 
 impl fmt::Debug for LockKind {
@@ -89,10 +90,19 @@ impl LockKind {
         match self.of {
             LockOf::Nothing => wrapper.to_owned(),
             LockOf::Value(value) => format!("{wrapper}<{}>", without_paths(value())),
-            LockOf::Raw(raw) => {
+            LockOf::Raw { raw, .. } => {
                 let (home, _) = raw().split_once("::").unwrap_or_default();
                 format!("{home}::{wrapper}")
             }
+        }
+    }
+
+    /// Whether a guard may be released by another thread than the one that took it, so that
+    /// nobody knows which thread really holds the lock.
+    pub(crate) fn guards_can_be_sent(&self) -> bool {
+        match self.of {
+            LockOf::Nothing | LockOf::Value(_) => false,
+            LockOf::Raw { guard, .. } => !guard().ends_with("::GuardNoSend"),
         }
     }
 }

@@ -24,13 +24,14 @@ pub use lock::{LockInfo, Mode};
 pub(crate) use lock::{LockKind, LockOf};
 pub use order_graph::OrderGraph;
 pub use site::Site;
-pub(crate) use snapshot::{HeldLock, ThreadSnapshot, Waiting};
+pub(crate) use snapshot::{Cause, HeldLock, LongWait, ThreadSnapshot, Until};
 pub use stack::Stack;
+pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
 pub use thread::ThreadInfo;
 
 /// One thing the validator has to say: a cycle in the lock order, a lock
-/// acquired twice, a wait with a lock held.
+/// acquired twice, a wait with a lock held, threads that wait for each other.
 ///
 /// [`Display`](std::fmt::Display) is the report, without colour. Cloning is
 /// cheap: the parts are shared.
@@ -40,7 +41,19 @@ pub struct Finding {
     pub(crate) level: Level,
     pub(crate) cycle: Arc<[Edge]>,
     pub(crate) count: u64,
-    pub(crate) writer: Option<Writer>,
+    pub(crate) detail: Detail,
+}
+
+/// What some findings have beside their edges.
+#[derive(Clone, Debug)]
+pub(crate) enum Detail {
+    None,
+    /// The writer that made a cycle of readers dangerous.
+    Writer(Writer),
+    /// All that the threads of a deadlock hold and wait for.
+    Threads(Arc<[ThreadSnapshot]>),
+    /// The thread that ended while holding what another is about to wait for.
+    LeftBy(ThreadInfo),
 }
 
 /// Who made a cycle of readers dangerous, by writing one of its locks.
@@ -56,9 +69,9 @@ impl Finding {
         kind: FindingKind,
         level: Level,
         cycle: Vec<Edge>,
-        writer: Option<Writer>,
+        detail: Detail,
     ) -> Self {
-        Self { kind, level, cycle: cycle.into(), count: 1, writer }
+        Self { kind, level, cycle: cycle.into(), count: 1, detail }
     }
 
     /// What was found.
@@ -83,6 +96,10 @@ impl Finding {
     /// [`FindingKind::RecursiveRead`]) has one edge, from the lock to itself.
     /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
     /// wait, each wanting the mutex that the wait gives back.
+    /// [`FindingKind::Deadlock`] has one edge per thread: what it holds of the circle
+    /// and what it waits for, that of the thread which closed the circle first.
+    /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread
+    /// that ended, and of each that is about to wait for the lock.
     #[must_use]
     pub fn cycle(&self) -> &[Edge] {
         &self.cycle

@@ -3,7 +3,7 @@
 use std::{ffi::c_void, sync::Arc};
 
 /// How many frames a stack keeps at most.
-const MAX_FRAMES: usize = 32;
+pub(crate) const MAX_FRAMES: usize = 32;
 
 /// A call stack: raw addresses, innermost first, at most 32. Symbols are looked
 /// up when a report is drawn. Empty if none was captured (`LOCKDEP_BACKTRACE=0`).
@@ -13,7 +13,15 @@ pub struct Stack {
     frames: Option<Arc<Box<[usize]>>>,
 }
 
-impl Stack {
+/// A stack that was just walked, where it was walked: nothing is allocated.
+pub(crate) struct RawStack {
+    frames: [usize; MAX_FRAMES],
+    depth: usize,
+}
+
+impl RawStack {
+    pub(crate) const EMPTY: Self = Self { frames: [0; MAX_FRAMES], depth: 0 };
+
     /// Walks the stack of the calling thread, without looking up any symbol.
     ///
     /// Inlined into its caller so as not to waste a frame.
@@ -23,14 +31,36 @@ impl Stack {
         reason = "the frame of a capture helper is noise in every report"
     )]
     pub(crate) fn capture() -> Self {
-        let mut frames = [0; MAX_FRAMES];
-        let mut depth = 0;
+        let mut stack = Self::EMPTY;
         backtrace::trace(|frame| {
-            frames[depth] = frame.ip() as usize;
-            depth += 1;
-            depth < MAX_FRAMES
+            stack.frames[stack.depth] = frame.ip() as usize;
+            stack.depth += 1;
+            stack.depth < MAX_FRAMES
         });
-        Self { frames: Some(Arc::new(frames[..depth].into())) }
+        stack
+    }
+
+    /// The return addresses, innermost first.
+    pub(crate) fn frames(&self) -> &[usize] {
+        &self.frames[..self.depth]
+    }
+}
+
+impl Stack {
+    pub(crate) fn new(frames: Box<[usize]>) -> Self {
+        Self { frames: Some(Arc::new(frames)) }
+    }
+
+    /// Walks the stack of the calling thread, without looking up any symbol.
+    ///
+    /// Inlined into its caller so as not to waste a frame.
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "the frame of a capture helper is noise in every report"
+    )]
+    pub(crate) fn capture() -> Self {
+        Self::new(RawStack::capture().frames().into())
     }
 
     /// The return addresses, innermost first.

@@ -21,7 +21,7 @@ pub(crate) use levels::{level, set_level};
 pub(crate) use settings::{Backtraces, settings};
 
 use crate::{
-    finding::{Edge, Finding, FindingKind, Level, Site, Writer},
+    finding::{Detail, Edge, Finding, FindingKind, Level, Site},
     render,
 };
 
@@ -45,15 +45,16 @@ struct Record {
 }
 
 /// The identity of a finding: its kind and its locks, in the cycle's order, from
-/// the smallest on, and the one that is wanted if it closes no cycle.
-type Key = (FindingKind, Box<[u64]>, Option<u64>);
+/// the smallest on, and the one that is wanted if it closes no cycle; and whether it is
+/// about a wait for what was left behind.
+type Key = (FindingKind, Box<[u64]>, Option<u64>, bool);
 
-fn key(kind: FindingKind, cycle: &[Edge]) -> Key {
+fn key(Finding { kind, cycle, detail, .. }: &Finding) -> Key {
     let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
     let wanted = cycle.last().map(|edge| edge.wanted.id).filter(|&id| locks.first() != Some(&id));
     let smallest = (0..locks.len()).min_by_key(|&at| locks[at]).unwrap_or(0);
     locks.rotate_left(smallest);
-    (kind, locks, wanted)
+    (*kind, locks, wanted, matches!(detail, Detail::LeftBy(_)))
 }
 
 fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
@@ -74,9 +75,9 @@ pub(crate) enum Verdict {
 /// its kind on its locks, prints it or hands back the message to panic with.
 ///
 /// Runs code of the program (the hooks): the caller holds no lock of ours.
-pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, writer: Option<Writer>) -> Verdict {
+pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Verdict {
     let level = level(kind);
-    let finding = Finding::new(kind, level, cycle, writer);
+    let finding = Finding::new(kind, level, cycle, detail);
     let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
     if is_new {
         let hooks = HOOKS.read().clone();
@@ -85,25 +86,30 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, writer: Option<Writer>
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&finding)));
         }
     }
+    let report = || finding.render(render::stderr_wants_color());
     match level {
-        Level::Allow => Verdict::Proceed,
-        // A second panic during an unwinding would abort the process.
-        Level::Deny if !std::thread::panicking() => {
-            Verdict::Panic(finding.render(render::stderr_wants_color()))
+        Level::Allow => {}
+        Level::Abort => {
+            print_past_capture(&report());
+            std::process::abort();
         }
+        // A second panic during an unwinding would abort the process.
+        Level::Deny if !std::thread::panicking() => return Verdict::Panic(report()),
+        // The thread is about to hang: no test harness will ever show what it captured.
+        Level::Warn | Level::Deny if kind == FindingKind::Deadlock => print_past_capture(&report()),
         Level::Warn | Level::Deny => {
             if is_news {
-                print(&finding.render(render::stderr_wants_color()));
+                print(&report());
             }
-            Verdict::Proceed
         }
     }
+    Verdict::Proceed
 }
 
 impl Record {
     /// Whether the finding is new on its locks, and whether at its places.
     fn add(&mut self, finding: &Finding) -> (bool, bool) {
-        let key = key(finding.kind, &finding.cycle);
+        let key = key(finding);
         if let Some(&known) = self.by_cycle.get(&key) {
             self.findings[known].count += 1;
             return (false, false);
@@ -122,6 +128,13 @@ pub(crate) fn print(message: &str) {
     // `eprintln!` panics if standard error is gone; then nobody is to be told.
     let _ = catch_unwind(|| eprintln!("{}", message.trim_end()));
     let _ = std::io::stderr().flush();
+}
+
+/// Prints a message on standard error itself.
+pub(crate) fn print_past_capture(message: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // If standard error is gone, nobody is to be told.
+    let _ = writeln!(stderr, "{}", message.trim_end()).and_then(|()| stderr.flush());
 }
 
 /// See [`crate::findings`].

@@ -1,4 +1,6 @@
-//! What the environment asks for: `LOCKDEP` and `LOCKDEP_BACKTRACE`.
+//! What the environment asks for: the variables whose names begin with `LOCKDEP`.
+
+use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
@@ -16,11 +18,17 @@ pub(crate) enum Backtraces {
 }
 
 /// The environment, read once.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     /// `LOCKDEP=off`: nothing is checked at all.
     pub(crate) off: bool,
     pub(crate) backtraces: Backtraces,
+    /// How long a wait may last before the watchdog says so.
+    pub(crate) watchdog: Option<Duration>,
+    /// The name of the signal that has the table of held locks printed.
+    pub(crate) signal: Option<String>,
+    /// When this was read: what is timed counts from here.
+    pub(crate) start: Instant,
     /// A level for all kinds, and those for some kinds, which win over it.
     all: Option<Level>,
     levels: [Option<Level>; FindingKind::ALL.len()],
@@ -39,10 +47,8 @@ pub(crate) fn settings() -> &'static Settings {
     // threads at once, and must not block.
     static SETTINGS: OnceBox<Settings> = OnceBox::new();
     SETTINGS.get().unwrap_or_else(|| {
-        let variable =
-            |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let (settings, complaints) =
-            parse(variable("LOCKDEP").as_deref(), variable("LOCKDEP_BACKTRACE").as_deref());
+            parse(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()));
         if SETTINGS.set(Box::new(settings)).is_ok() {
             for complaint in complaints {
                 super::print(&complaint);
@@ -52,17 +58,21 @@ pub(crate) fn settings() -> &'static Settings {
     })
 }
 
-/// What the two variables say, and a message for each part that says nothing.
-fn parse(lockdep: Option<&str>, backtrace: Option<&str>) -> (Settings, Vec<String>) {
+/// What the variables say, and a message for each part that says nothing.
+fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
+    let variable = |name| variable(name).map(|value| value.trim().to_owned());
     let mut settings = Settings {
         off: false,
         backtraces: Backtraces::NewEdges,
+        watchdog: None,
+        signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
+        start: Instant::now(),
         all: None,
         levels: Default::default(),
     };
     let mut complaints = Vec::new();
 
-    for part in lockdep.unwrap_or_default().split(',').map(str::trim) {
+    for part in variable("LOCKDEP").unwrap_or_default().split(',').map(str::trim) {
         if let Err(complaint) = settings.apply(part) {
             complaints.push(format!(
                 "lockdep: `{part}` in LOCKDEP is ignored: {complaint}\n\
@@ -71,7 +81,7 @@ fn parse(lockdep: Option<&str>, backtrace: Option<&str>) -> (Settings, Vec<Strin
             ));
         }
     }
-    settings.backtraces = match backtrace.map(str::trim) {
+    settings.backtraces = match variable("LOCKDEP_BACKTRACE").as_deref() {
         None | Some("" | "1") => Backtraces::NewEdges,
         Some("0") => Backtraces::Off,
         Some("full") => Backtraces::Full,
@@ -83,6 +93,15 @@ fn parse(lockdep: Option<&str>, backtrace: Option<&str>) -> (Settings, Vec<Strin
             Backtraces::NewEdges
         }
     };
+    if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty()) {
+        match humantime::parse_duration(&limit) {
+            Ok(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
+            _ => complaints.push(format!(
+                "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes how long a wait may \
+                 last, as `30s`, `500ms` or `2m`"
+            )),
+        }
+    }
     (settings, complaints)
 }
 
@@ -125,8 +144,13 @@ fn names<const N: usize>(names: [&str; N]) -> String {
 mod tests {
     use super::*;
 
+    fn environment(variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        let value = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted);
+        parse(|name| value(name).map(|(_, value)| (*value).to_owned()))
+    }
+
     fn levels(value: &str) -> [Option<Level>; FindingKind::ALL.len()] {
-        let (settings, complaints) = parse(Some(value), None);
+        let (settings, complaints) = environment(&[("LOCKDEP", value)]);
         assert_eq!(complaints, [""; 0], "{value}");
         FindingKind::ALL.map(|kind| settings.level(kind))
     }
@@ -135,26 +159,31 @@ mod tests {
     fn a_kind_wins_over_a_level_for_all_in_any_order() {
         let [inversion, others @ ..] = levels("warn, inversion=deny");
         assert_eq!(inversion, Some(Level::Deny));
-        assert_eq!(others, [Some(Level::Warn); 3]);
+        assert!(others.iter().all(|&level| level == Some(Level::Warn)));
         assert_eq!(levels("inversion=deny,warn"), levels("warn,inversion=deny"));
+        assert_eq!(levels("abort"), [Some(Level::Abort); FindingKind::ALL.len()]);
     }
 
     #[test]
     fn nothing_said_changes_nothing() {
-        assert_eq!(levels(""), [None; 4]);
-        assert_eq!(parse(None, None), parse(Some(""), Some("")));
+        assert_eq!(levels(""), [None; FindingKind::ALL.len()]);
+        for nothing in [&[][..], &[("LOCKDEP_WATCHDOG", ""), ("LOCKDEP_SIGNAL", " ")]] {
+            let (settings, complaints) = environment(nothing);
+            assert_eq!(complaints, [""; 0]);
+            assert!(!settings.off && settings.watchdog.is_none() && settings.signal.is_none());
+        }
     }
 
     #[test]
     fn off_is_off() {
-        assert!(parse(Some("off"), None).0.off);
-        assert!(!parse(Some("allow"), None).0.off);
+        assert!(environment(&[("LOCKDEP", "off")]).0.off);
+        assert!(!environment(&[("LOCKDEP", "allow")]).0.off);
     }
 
     #[test]
     fn a_bad_part_is_named_and_the_others_hold() {
-        let (settings, complaints) =
-            parse(Some("inversoin=warn,recursive_read=warm,self_deadlock=allow,lout"), None);
+        let value = "inversoin=warn,recursive_read=warm,self_deadlock=allow,lout";
+        let (settings, complaints) = environment(&[("LOCKDEP", value)]);
         assert_eq!(settings.level(FindingKind::Inversion), None);
         assert_eq!(settings.level(FindingKind::RecursiveRead), None);
         assert_eq!(settings.level(FindingKind::SelfDeadlock), Some(Level::Allow));
@@ -171,10 +200,23 @@ mod tests {
         for (value, expected) in
             [("0", Backtraces::Off), ("1", Backtraces::NewEdges), ("full", Backtraces::Full)]
         {
-            assert_eq!(parse(None, Some(value)).0.backtraces, expected);
+            let (settings, _) = environment(&[("LOCKDEP_BACKTRACE", value)]);
+            assert_eq!(settings.backtraces, expected);
         }
-        let (settings, complaints) = parse(None, Some("yes"));
+        let (settings, complaints) = environment(&[("LOCKDEP_BACKTRACE", "yes")]);
         assert_eq!(settings.backtraces, Backtraces::NewEdges);
         assert!(complaints[0].contains("`yes` in LOCKDEP_BACKTRACE"), "{complaints:?}");
+    }
+
+    #[test]
+    fn durations() {
+        let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", "2m 30s")]);
+        assert_eq!(settings.watchdog, Some(Duration::from_secs(150)));
+        assert_eq!(complaints, [""; 0]);
+        for bad in ["30", "0s", "soon", "-1s"] {
+            let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", bad)]);
+            assert_eq!(settings.watchdog, None);
+            assert!(complaints[0].contains(&format!("`{bad}` in LOCKDEP_WATCHDOG")), "{bad}");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub struct RawMutex<R> {
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
     pub(crate) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", of: LockOf::Raw(type_name::<R>), initializes: false };
+        &LockKind { wrapper: "Mutex", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> }, initializes: false };
 
     fn raw(&self) -> &R {
         // SAFETY: there is no value that a use of the raw lock could reach.
@@ -37,11 +37,22 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         &self.inner
     }
 
-    /// An acquisition that may not be had: by trying, or until some time.
+    /// An acquisition that does not wait.
     #[track_caller]
     fn trying(&self, try_lock: impl FnOnce(&R) -> bool) -> bool {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let taken = try_lock(self.raw());
+        if taken {
+            acquiring.acquired().keep();
+        }
+        taken
+    }
+
+    /// An acquisition that waits for some time at most.
+    #[track_caller]
+    fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> bool) -> bool {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let taken = self.raw().try_lock() || acquiring.for_a_while(|| wait(self.raw()));
         if taken {
             acquiring.acquired().keep();
         }
@@ -116,11 +127,11 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> bool {
-        self.trying(|raw| raw.try_lock_for(timeout))
+        self.trying_for_a_while(|raw| raw.try_lock_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> bool {
-        self.trying(|raw| raw.try_lock_until(timeout))
+        self.trying_for_a_while(|raw| raw.try_lock_until(timeout))
     }
 }

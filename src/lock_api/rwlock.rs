@@ -25,13 +25,12 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         // SAFETY: the raw lock itself is not used.
         unsafe { &lock.raw().tracked }
     }
-}
 
-impl<R> RawRwLock<R> {
     const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", of: LockOf::Raw(type_name::<R>), initializes: false };
+        &LockKind { wrapper: "RwLock", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> }, initializes: false };
 
     /// An acquisition that was judged, and waits if it must.
+    #[track_caller]
     fn taking(
         &self,
         acquiring: Acquiring<'_>,
@@ -44,11 +43,27 @@ impl<R> RawRwLock<R> {
         acquiring.acquired().keep();
     }
 
-    /// An acquisition that may not be had: by trying, or until some time.
+    /// An acquisition that does not wait.
     #[track_caller]
     fn trying(&self, mode: Mode, try_lock: impl FnOnce(&R) -> bool) -> bool {
         let acquiring = self.tracked.about_to_try(Self::KIND, mode);
         let taken = try_lock(&self.inner);
+        if taken {
+            acquiring.acquired().keep();
+        }
+        taken
+    }
+
+    /// An acquisition that waits for some time at most.
+    #[track_caller]
+    fn trying_for_a_while(
+        &self,
+        mode: Mode,
+        try_lock: impl FnOnce(&R) -> bool,
+        wait: impl FnOnce(&R) -> bool,
+    ) -> bool {
+        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let taken = try_lock(&self.inner) || acquiring.for_a_while(|| wait(&self.inner));
         if taken {
             acquiring.acquired().keep();
         }
@@ -66,6 +81,12 @@ impl<R> RawRwLock<R> {
         let acquiring = self.tracked.held(mode).about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
         acquiring.acquired().keep();
+    }
+
+    /// An upgrade that waits for some time at most.
+    #[track_caller]
+    fn upgrading(&self, wait: impl FnOnce() -> bool) -> bool {
+        self.tracked.about_to_try(Self::KIND, Mode::Upgrade).for_a_while(wait)
     }
 
     /// The lock stays held, in another mode.
@@ -180,22 +201,22 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
-        self.trying(Mode::Shared, |raw| raw.try_lock_shared_for(timeout))
+        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
-        self.trying(Mode::Shared, |raw| raw.try_lock_shared_until(timeout))
+        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
-        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
-        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_until(timeout))
     }
 }
 
@@ -219,12 +240,12 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
-        self.trying(Mode::RecursiveShared, |raw| raw.try_lock_shared_recursive_for(timeout))
+        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| raw.try_lock_shared_recursive_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
-        self.trying(Mode::RecursiveShared, |raw| raw.try_lock_shared_recursive_until(timeout))
+        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| raw.try_lock_shared_recursive_until(timeout))
     }
 }
 
@@ -306,26 +327,28 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
-        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
-        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_until(timeout))
     }
 
+    #[track_caller]
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         // SAFETY: as our caller promises.
-        let upgraded = unsafe { self.inner.try_upgrade_for(timeout) };
+        let upgraded = self.upgrading(|| unsafe { self.inner.try_upgrade_for(timeout) });
         if upgraded {
             self.turn(Mode::Upgradable, Mode::Exclusive);
         }
         upgraded
     }
 
+    #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         // SAFETY: as our caller promises.
-        let upgraded = unsafe { self.inner.try_upgrade_until(timeout) };
+        let upgraded = self.upgrading(|| unsafe { self.inner.try_upgrade_until(timeout) });
         if upgraded {
             self.turn(Mode::Upgradable, Mode::Exclusive);
         }

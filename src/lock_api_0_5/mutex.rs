@@ -17,11 +17,11 @@ pub struct RawMutex<R> {
     pub(super) inner: R,
 }
 
-impl<R> RawMutex<R> {
+impl<R: lock_api::RawMutex> RawMutex<R> {
     pub(super) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", of: LockOf::Raw(type_name::<R>), initializes: false };
+        &LockKind { wrapper: "Mutex", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> }, initializes: false };
 
-    /// An acquisition that may not be had: by trying, or until some time.
+    /// An acquisition that does not wait.
     #[track_caller]
     fn trying<G>(&self, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
@@ -29,9 +29,20 @@ impl<R> RawMutex<R> {
         acquiring.acquired().keep();
         Some(guard)
     }
-}
 
-impl<R: lock_api::RawMutex> RawMutex<R> {
+    /// An acquisition that waits for some time at most.
+    #[track_caller]
+    fn trying_for_a_while(
+        &self,
+        wait: impl FnOnce(&R) -> Option<R::Guard>,
+    ) -> Option<R::Guard> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let wait = || acquiring.for_a_while(|| wait(&self.inner));
+        let guard = self.inner.try_lock().or_else(wait)?;
+        acquiring.acquired().keep();
+        Some(guard)
+    }
+
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
         // SAFETY: the raw lock itself is not used.
         unsafe { &lock.raw().tracked }
@@ -106,11 +117,11 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> Option<R::Guard> {
-        self.trying(|raw| raw.try_lock_for(timeout))
+        self.trying_for_a_while(|raw| raw.try_lock_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> Option<R::Guard> {
-        self.trying(|raw| raw.try_lock_until(timeout))
+        self.trying_for_a_while(|raw| raw.try_lock_until(timeout))
     }
 }

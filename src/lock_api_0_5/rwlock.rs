@@ -30,16 +30,15 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         // SAFETY: the raw lock itself is not used.
         unsafe { &lock.raw().tracked }
     }
-}
 
-impl<R, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", of: LockOf::Raw(type_name::<R>), initializes: false };
+        &LockKind { wrapper: "RwLock", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> }, initializes: false };
 
     /// How its readers wait.
     const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
 
     /// An acquisition that was judged, and waits if it must.
+    #[track_caller]
     fn taking<G>(
         &self,
         acquiring: Acquiring<'_>,
@@ -54,11 +53,26 @@ impl<R, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         guard
     }
 
-    /// An acquisition that may not be had: by trying, or until some time.
+    /// An acquisition that does not wait.
     #[track_caller]
     fn trying<G>(&self, mode: Mode, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
         let acquiring = self.tracked.about_to_try(Self::KIND, mode);
         let guard = try_lock(&self.inner)?;
+        acquiring.acquired().keep();
+        Some(guard)
+    }
+
+    /// An acquisition that waits for some time at most.
+    #[track_caller]
+    fn trying_for_a_while<G>(
+        &self,
+        mode: Mode,
+        try_lock: impl FnOnce(&R) -> Option<G>,
+        wait: impl FnOnce(&R) -> Option<G>,
+    ) -> Option<G> {
+        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let wait = || acquiring.for_a_while(|| wait(&self.inner));
+        let guard = try_lock(&self.inner).or_else(wait)?;
         acquiring.acquired().keep();
         Some(guard)
     }
@@ -74,6 +88,12 @@ impl<R, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         let acquiring = self.tracked.held(mode.once_held()).about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
         acquiring.acquired().keep();
+    }
+
+    /// An upgrade that waits for some time at most.
+    #[track_caller]
+    fn upgrading<G>(&self, wait: impl FnOnce() -> G) -> G {
+        self.tracked.about_to_try(Self::KIND, Mode::Upgrade).for_a_while(wait)
     }
 
     /// The lock stays held, in another mode.
@@ -194,22 +214,22 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
-        self.trying(Self::SHARED, |raw| raw.try_lock_shared_for(timeout))
+        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
-        self.trying(Self::SHARED, |raw| raw.try_lock_shared_until(timeout))
+        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> Option<R::ExclusiveGuard> {
-        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> Option<R::ExclusiveGuard> {
-        self.trying(Mode::Exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_until(timeout))
     }
 }
 
@@ -257,14 +277,20 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[track_caller]
     unsafe fn upgrade(&self, guard: R::UpgradableGuard) -> R::ExclusiveGuard {
-        let mut guard = OnUnwind { lock: self, guard: Some(guard) };
+        let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
-        let guard = guard.guard.take().expect("it was not dropped");
+        let guard = on_unwind.guard.take().expect("it was not dropped");
         // SAFETY: as our caller promises.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {
             Ok(guard) => guard,
-            // SAFETY: still upgradable, as our caller promises.
-            Err(guard) => acquiring.blocked(|| unsafe { self.inner.upgrade(guard) }),
+            Err(guard) => {
+                on_unwind.guard = Some(guard);
+                acquiring.blocked(|| {
+                    let guard = on_unwind.guard.take().expect("it was not dropped");
+                    // SAFETY: still upgradable, as our caller promises.
+                    unsafe { self.inner.upgrade(guard) }
+                })
+            }
         };
         self.turn(Mode::Upgradable, Mode::Exclusive);
         guard
@@ -323,32 +349,36 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
 {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> Option<R::UpgradableGuard> {
-        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> Option<R::UpgradableGuard> {
-        self.trying(Mode::Upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_until(timeout))
     }
 
+    #[track_caller]
     unsafe fn try_upgrade_for(
         &self,
         guard: R::UpgradableGuard,
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: as our caller promises.
-        let guard = unsafe { self.inner.try_upgrade_for(guard, timeout) }?;
+        let guard =
+            self.upgrading(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })?;
         self.turn(Mode::Upgradable, Mode::Exclusive);
         Ok(guard)
     }
 
+    #[track_caller]
     unsafe fn try_upgrade_until(
         &self,
         guard: R::UpgradableGuard,
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: as our caller promises.
-        let guard = unsafe { self.inner.try_upgrade_until(guard, timeout) }?;
+        let guard =
+            self.upgrading(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })?;
         self.turn(Mode::Upgradable, Mode::Exclusive);
         Ok(guard)
     }

@@ -94,17 +94,7 @@ impl Once {
         if self.inner.state().done() {
             return;
         }
-        if self.tracked.is_forgiven() {
-            // Only a panic of ours has poisoned it.
-            return self.call_once_force(|_| f());
-        }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| {
-            self.inner.call_once(|| {
-                let _held = acquiring.running();
-                f();
-            });
-        });
+        self.run(false, |_| f());
     }
 
     /// As [`parking_lot_0_13::Once::call_once_force`].
@@ -120,9 +110,18 @@ impl Once {
         if self.inner.state().done() {
             return;
         }
+        self.run(true, f);
+    }
+
+    /// The wrapped one could not tell a panic of ours, which poisons nothing, from another:
+    /// so it is forced, and we look.
+    #[track_caller]
+    fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         acquiring.blocked(|| {
             self.inner.call_once_force(|state| {
+                let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
+                assert!(force || !is_poisoned, "Once instance has previously been poisoned");
                 let _held = acquiring.running();
                 f(state);
             });

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{names::Names, source::Sources};
-use crate::finding::{HeldLock, ThreadSnapshot, Waiting};
+use super::{age, names::Names, source::Sources};
+use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until};
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
@@ -17,34 +17,69 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
 
     let line = |held: &HeldLock| {
         let mode = held.mode;
-        (format!("{} ({mode})", names.at(&held.lock, &held.since)), held.since.to_string())
+        let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
+        let at = format!("{}{age}", held.since);
+        (format!("{} ({mode})", names.at(&held.lock, &held.since)), at)
     };
     let width = locks.map(|held| line(held).0.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for thread in threads {
-        let _ = writeln!(text, "thread `{}`", thread.thread);
+        let has_ended = if thread.has_ended { " has ended" } else { "" };
+        let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
             let (lock, since) = line(held);
             let _ = writeln!(text, "    holds      {lock:<width$}  since {since}");
         }
-        match &thread.waiting {
-            Some(Waiting::Lock(wanted)) => {
-                let (lock, at) = line(wanted);
-                let _ = writeln!(text, "    waits for  {lock:<width$}  at {at}");
-            }
-            Some(Waiting::Notification(mutex)) => {
-                let (lock, at) = line(mutex);
-                let _ = writeln!(text, "    waits to be notified, then for {lock}  at {at}");
-            }
-            None => {}
+        if let Some((wanted, until)) = &thread.waiting {
+            let (lock, at) = line(wanted);
+            let _ = match until {
+                Until::Acquired => writeln!(text, "    waits for  {lock:<width$}  at {at}"),
+                Until::TimedOut => {
+                    writeln!(text, "    waits for  {lock:<width$}  at {at}, for some time at most")
+                }
+                Until::Notified => {
+                    writeln!(text, "    waits to be notified, then for {lock}  at {at}")
+                }
+            };
         }
     }
     text
 }
 
+/// What the watchdog has to say: who waits, why, and the whole table.
+pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
+    let LongWait { thread, wanted, more_than, cause } = wait;
+    let mut sources = Sources::default();
+    let (lock, site) = (&wanted.lock, &wanted.since);
+    let name = Names::new(&mut sources, [lock], [(lock, site)]).at(lock, site);
+    let more_than = humantime::format_duration(*more_than);
+    let why = match cause {
+        Cause::Deadlock(threads) => {
+            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
+            let circle = circle.collect::<Vec<_>>().join("` → `");
+            format!("a deadlock, each of these threads waits for the next: `{circle}`")
+        }
+        Cause::Holder(holder) => format!(
+            "no deadlock: thread `{holder}` holds what is waited for, and itself waits for no \
+             lock. It is busy, asleep, or waits for something else"
+        ),
+        Cause::Notification(holder) => {
+            format!("thread `{holder}` holds what is waited for, and waits to be notified")
+        }
+        Cause::Ended(holder) => {
+            format!("thread `{holder}` has ended without releasing what is waited for")
+        }
+        Cause::Nobody => "no thread is known to hold what is waited for".to_owned(),
+    };
+    format!(
+        "warning[lockdep::watchdog]: thread `{thread}` waits for {name} at {site}, \
+         for more than {more_than}\n\
+         note: {why}\n{}",
+        held(threads)
+    )
+}
+
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {
-    let waiting = thread.waiting.as_ref().map(|waiting| match waiting {
-        Waiting::Lock(lock) | Waiting::Notification(lock) => lock,
-    });
-    thread.held.iter().chain(waiting)
+    let wanted = thread.waiting.as_ref().map(|(wanted, _)| wanted);
+    thread.held.iter().chain(wanted)
 }

@@ -13,9 +13,10 @@ mod words;
 use std::{
     fmt,
     io::{IsTerminal, stderr},
+    time::Duration,
 };
 
-pub(crate) use held::held;
+pub(crate) use held::{held, long_wait};
 
 use crate::finding::Finding;
 
@@ -36,6 +37,12 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
+}
+
+/// How long something has lasted, in words, from a second on: what is shorter is no news.
+fn age(age: Duration) -> Option<String> {
+    let seconds = Duration::from_secs(age.as_secs());
+    (!seconds.is_zero()).then(|| humantime::format_duration(seconds).to_string())
 }
 
 /// Whether reports on standard error should be coloured.

@@ -8,11 +8,12 @@ use annotate_snippets::{
 
 use super::{
     backtrace::backtrace,
+    held::held,
     names::Names,
     source::{self, Sources},
     words::Words,
 };
-use crate::finding::{Edge, Finding, Level, Site};
+use crate::finding::{Detail, Edge, Finding, Level, Site};
 
 /// How many edges of a cycle are shown; nobody reads more.
 const SHOWN: usize = 8;
@@ -33,7 +34,11 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     );
     // What the excerpts borrow has to be read by then.
     let places = shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-    for site in places.chain(finding.writer.iter().map(|writer| &writer.site)) {
+    let writer = match &finding.detail {
+        Detail::Writer(writer) => Some(&writer.site),
+        _ => None,
+    };
+    for site in places.chain(writer) {
         sources.text(site);
     }
     let words = Words { finding, shown, names: &names };
@@ -42,6 +47,11 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut text = renderer.decor_style(DecorStyle::Unicode).term_width(100).render(&groups);
     text.push('\n');
+    if let Detail::Threads(threads) = &finding.detail
+        && threads.iter().any(|thread| thread.held.len() > 1)
+    {
+        let _ = write!(text, "\nall that these threads hold:\n{}", held(threads));
+    }
     for edge in shown {
         let [held_heading, heading] = words.stacks(edge);
         for (heading, stack) in [(held_heading, &edge.held_backtrace), (heading, &edge.backtrace)] {
@@ -57,25 +67,25 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
 /// The finding itself, a note for every further edge, and what helps.
 fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     let severity = match words.finding.level {
-        Level::Deny => Severity::ERROR,
+        Level::Deny | Level::Abort => Severity::ERROR,
         Level::Warn => Severity::WARNING,
         Level::Allow => Severity::NOTE,
     };
     let id = format!("lockdep::{}", words.finding.kind.name());
     let title = severity.primary_title(words.title()).id(id);
     let first = &words.shown[0];
-    let labels = match words.finding.writer {
-        None => words.now(),
-        Some(_) => words.before(first),
+    let labels = match words.finding.detail {
+        Detail::Writer(_) => words.before(0, first),
+        _ => words.now(),
     };
     let mut groups = vec![edge(sources, Group::with_title(title), first, labels)];
 
     let note = |text: String| Group::with_title(Severity::NOTE.secondary_title(text));
     for (index, further) in words.shown.iter().enumerate().skip(1) {
-        groups.push(edge(sources, note(words.further(index)), further, words.before(further)));
+        groups.push(edge(sources, note(words.further(index)), further, words.before(index, further)));
     }
     groups.extend(words.not_shown().map(note));
-    if let Some(writer) = &words.finding.writer {
+    if let Detail::Writer(writer) = &words.finding.detail {
         let [title, label] = words.writer(writer);
         let place = vec![(&writer.site, label, AnnotationKind::Primary)];
         groups.push(excerpt(sources, note(title), place));
@@ -86,15 +96,19 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     groups
 }
 
-/// Both ends of an edge in the source: one excerpt if they are in one file.
+/// Both ends of an edge in the source: one excerpt if they are in one file. A label without
+/// words has no place of its own.
 fn edge<'a>(
     sources: &'a Sources,
     group: Group<'a>,
     edge: &Edge,
     [since, now]: [String; 2],
 ) -> Group<'a> {
-    let held = (&edge.held_at, since, AnnotationKind::Context);
     let acquired = (&edge.acquired_at, now, AnnotationKind::Primary);
+    if since.is_empty() {
+        return excerpt(sources, group, vec![acquired]);
+    }
+    let held = (&edge.held_at, since, AnnotationKind::Context);
     if edge.held_at.file() == edge.acquired_at.file() {
         excerpt(sources, group, vec![acquired, held])
     } else {

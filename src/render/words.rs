@@ -1,8 +1,8 @@
 //! What a report says, kind by kind. Every sentence says what was seen, or what
 //! would have to happen; none calls a possible deadlock a deadlock.
 
-use super::{names::Names, source};
-use crate::finding::{Edge, Finding, FindingKind, LockInfo, Mode, Writer};
+use super::{age, names::Names, source};
+use crate::finding::{Detail, Edge, Finding, FindingKind, Level, LockInfo, Mode, ThreadInfo, Writer};
 
 /// The sentences of one report.
 pub(super) struct Words<'a> {
@@ -63,6 +63,14 @@ impl Words<'_> {
         names.join(separator)
     }
 
+    /// The thread that left behind what another is about to wait for.
+    fn left_by(&self) -> Option<&ThreadInfo> {
+        match &self.finding.detail {
+            Detail::LeftBy(thread) => Some(thread),
+            _ => None,
+        }
+    }
+
     pub(super) fn title(&self) -> String {
         let Edge { held, wanted, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
@@ -87,15 +95,42 @@ impl Words<'_> {
                 let held = self.held_locks(", ");
                 format!("thread `{thread}` waits for a notification while it holds {held}")
             }
+            FindingKind::Deadlock if self.len() == 1 => {
+                format!("thread `{thread}` waits for itself: it already holds {held}")
+            }
+            FindingKind::Deadlock if self.len() == 2 => {
+                let other = &self.shown[1].thread;
+                format!("threads `{thread}` and `{other}` wait for each other")
+            }
+            FindingKind::Deadlock => {
+                let threads = self.shown.iter().map(|edge| format!("`{}`", edge.thread));
+                let mut threads: Vec<_> = threads.collect();
+                if self.len() > self.shown.len() {
+                    threads.push("…".to_owned());
+                }
+                let circle = threads.join(" → ");
+                format!("{} threads wait for each other: {circle} → `{thread}`", self.len())
+            }
+            FindingKind::LeakedGuard => match self.left_by() {
+                Some(_) => format!("thread `{thread}` waits for {held}, which nobody gives back"),
+                None => format!("thread `{thread}` ended while it held {held}"),
+            },
         }
     }
 
     /// What the first edge's two places are: where the lock has been held since,
     /// and what happens now.
     pub(super) fn now(&self) -> [String; 2] {
-        let Edge { held, held_at, wanted, acquired_at, thread, held_mode, .. } = self.first();
+        let first = self.first();
+        let Edge { held, held_at, wanted, acquired_at, thread, held_mode, .. } = first;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
-        let since = if self.initializes() {
+        let since = if self.finding.kind == FindingKind::Deadlock {
+            return self.waits(1, first);
+        } else if let Some(left_by) = self.left_by() {
+            format!("thread `{left_by}` acquired {held} here, and has ended since")
+        } else if self.finding.kind == FindingKind::LeakedGuard {
+            String::new()
+        } else if self.initializes() {
             format!("thread `{thread}` has been running the initializer of {held} since here")
         } else {
             let reading = for_reading(*held_mode);
@@ -112,12 +147,38 @@ impl Words<'_> {
             }
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
             FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
+            FindingKind::LeakedGuard if self.left_by().is_some() => {
+                format!("thread `{thread}` waits for {wanted} here")
+            }
+            FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
+            FindingKind::Deadlock => unreachable!("seen to above"),
         };
         [since, now]
     }
 
+    /// What a thread of a deadlock holds and waits for, the circle's `number`-th.
+    fn waits(&self, number: usize, edge: &Edge) -> [String; 2] {
+        let Edge { held, held_at, held_mode, wanted, acquired_at, thread, .. } = edge;
+        let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
+        let next = &self.finding.cycle[number % self.len()];
+        let (next, does) = (&next.thread, if next.is_queued { "waits to write" } else { "holds" });
+        let since = if edge.is_queued {
+            String::new()
+        } else if edge.held.kind.initializes {
+            format!("thread `{thread}` has been running the initializer of {held} since here")
+        } else {
+            format!("thread `{thread}` has held {held}{} since here", for_reading(*held_mode))
+        };
+        let reading = for_reading(edge.wanted_mode);
+        let now = format!("waits here for {wanted}{reading}, which thread `{next}` {does}");
+        [since, now]
+    }
+
     /// The same for an edge that was seen before.
-    pub(super) fn before(&self, edge: &Edge) -> [String; 2] {
+    pub(super) fn before(&self, index: usize, edge: &Edge) -> [String; 2] {
+        if self.finding.kind == FindingKind::Deadlock {
+            return self.waits(index + 1, edge);
+        }
         let held = self.names.at(&edge.held, &edge.held_at);
         let reading = for_reading(edge.held_mode);
         let since = format!("{held} held{reading} since here");
@@ -135,6 +196,14 @@ impl Words<'_> {
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
+            FindingKind::Deadlock => {
+                let (number, len) = (index + 1, self.len());
+                let waits = match self.shown[index].waited.and_then(age) {
+                    Some(age) => format!("has waited {age} for"),
+                    None => "waits for".to_owned(),
+                };
+                format!("{number} of {len}: thread `{thread}` {waits} {wanted}")
+            }
             _ if self.len() > 2 => {
                 let number = index + 1;
                 let len = self.len();
@@ -225,6 +294,26 @@ impl Words<'_> {
                 "the wait gives back {wanted} alone: if whoever notifies needs {held} to get \
                  there, both wait for ever. Release {held} before line {line}"
             ),
+            FindingKind::Deadlock => {
+                let what_now = match self.finding.level {
+                    Level::Deny => "this thread panics, which gives back what it holds, so that \
+                                    the others can go on",
+                    Level::Abort => "the process is aborted",
+                    Level::Warn | Level::Allow => "none of them will ever go on",
+                };
+                match self.len() {
+                    1 => format!("{what_now}. Drop the guard of line {held_line} before line {line}"),
+                    _ => format!(
+                        "{what_now}. Acquire these locks in one order everywhere, or release \
+                         {held} before line {line}"
+                    ),
+                }
+            }
+            FindingKind::LeakedGuard => format!(
+                "unless another thread releases {held} by force, whoever waits for it waits for \
+                 ever. Its guard was forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, \
+                 or a cycle of `Arc`s"
+            ),
         }
     }
 
@@ -239,6 +328,7 @@ impl Words<'_> {
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
+            FindingKind::Deadlock | FindingKind::LeakedGuard => format!("waiting for {wanted}"),
         };
         [
             format!("stack of thread `{thread}`, acquiring {held}"),

@@ -17,6 +17,7 @@ use super::{
     },
     identity::{LockId, SHIFT},
     publish::Published,
+    clock::Moment,
     seen,
 };
 use crate::finding::{LockKind, Mode};
@@ -97,7 +98,7 @@ impl Slot {
     }
 
     #[inline]
-    pub(crate) fn fill(&self, held: &Entry) {
+    pub(super) fn fill(&self, held: &Entry) {
         // Whoever sees a part of what follows sees that the tag no longer stands.
         self.vacate();
         self.site.store(Some(held.site));
@@ -114,7 +115,7 @@ impl Slot {
 
     /// What is there, read by its owner or by another thread. `None` if vacant
     /// or just changing.
-    pub(crate) fn read(&self) -> Option<Entry> {
+    pub(super) fn read(&self) -> Option<Entry> {
         let tag = Tag(self.tag.load(Acquire));
         if tag == Tag::VACANT {
             return None;
@@ -164,6 +165,8 @@ pub(crate) struct HeldSet {
     /// What is held, as one number: see [`seen`]. Means nothing if nothing is held.
     chain: AtomicU64,
     inline: [Slot; INLINE],
+    /// The [`Moment`] since when each of these is held, to be [noted](Self::note_age).
+    since: [AtomicU64; INLINE],
     /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
 }
@@ -175,6 +178,7 @@ impl HeldSet {
             parked: AtomicUsize::new(0),
             chain: AtomicU64::new(0),
             inline: array::from_fn(|_| Slot::new()),
+            since: array::from_fn(|_| AtomicU64::new(0)),
             buckets: array::from_fn(|_| OnceBox::new()),
         }
     }
@@ -203,6 +207,14 @@ impl HeldSet {
         let depth = self.depth();
         self.parked.store(depth, Release);
         self.depth.store(if special { SPECIAL } else { depth }, Release);
+    }
+
+    /// The watchdog looks: what it sees for the first time is held since now, or a little
+    /// longer. All that another thread ever writes.
+    pub(super) fn note_age(&self, now: Moment) {
+        for since in self.since.iter().take(self.depth()) {
+            let _ = since.compare_exchange(Moment::UNKNOWN.0, now.0, Relaxed, Relaxed);
+        }
     }
 
     /// Where a lock would stand, if nothing is out of the ordinary: the thread is in no
@@ -238,7 +250,10 @@ impl HeldSet {
     /// other was acquired or released since that was found.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        if let Some(slot) = self.inline.get(place.depth) {
+        if let (Some(slot), Some(since)) =
+            (self.inline.get(place.depth), self.since.get(place.depth))
+        {
+            since.store(Moment::UNKNOWN.0, Relaxed);
             slot.before.store(self.chain.load(Relaxed), Relaxed);
             slot.fill(&entry);
             self.depth.store(place.depth + 1, Release);
@@ -251,6 +266,7 @@ impl HeldSet {
         let place = self.any_place_for(entry.tag);
         // Without room, the lock goes unseen.
         if let Some(slot) = self.slot(place.depth) {
+            self.set_since(place.depth, Moment::UNKNOWN);
             slot.before.store(self.chain.load(Relaxed), Relaxed);
             slot.fill(&entry);
             self.set_depth(place.depth + 1);
@@ -284,6 +300,7 @@ impl HeldSet {
         let mut chain = self.slot(found)?.before.load(Relaxed);
         for at in found + 1..depth {
             if let (Some(to), Some(entry)) = (self.slot(at - 1), entry_at(at)) {
+                self.set_since(at - 1, self.since(at));
                 to.before.store(chain, Relaxed);
                 to.fill(&entry);
                 chain = if at == 1 { entry.tag.0 } else { seen::step(chain, entry.tag.0) };
@@ -306,6 +323,22 @@ impl HeldSet {
     /// may not all have been held at one moment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         (0..self.depth()).filter_map(|at| self.slot(at)?.read())
+    }
+
+    /// The same, and since when each is held.
+    pub(super) fn iter_with_age(&self) -> impl Iterator<Item = (Entry, Moment)> {
+        (0..self.depth()).filter_map(|at| Some((self.slot(at)?.read()?, self.since(at))))
+    }
+
+    /// Since when the lock at a depth is held. Not known of those without room inline.
+    fn since(&self, at: usize) -> Moment {
+        self.since.get(at).map_or(Moment::UNKNOWN, |since| Moment(since.load(Relaxed)))
+    }
+
+    fn set_since(&self, at: usize, moment: Moment) {
+        if let Some(since) = self.since.get(at) {
+            since.store(moment.0, Relaxed);
+        }
     }
 
     fn slot(&self, at: usize) -> Option<&Slot> {

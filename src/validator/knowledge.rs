@@ -233,6 +233,8 @@ impl Knowledge {
             acquired_at: arc.facts.acquired_at.into(),
             backtrace: arc.facts.backtrace.clone(),
             thread: arc.facts.thread.clone(),
+            is_queued: false,
+            waited: None,
         }
     }
 }

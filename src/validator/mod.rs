@@ -6,18 +6,27 @@
 //! lock's life; none of them holds a lock of ours when it calls the ledger.
 
 mod atomic;
+mod circle;
+mod clock;
+mod deadlock;
 mod held;
 mod identity;
 mod interned;
 mod judge;
 mod knowledge;
+mod leaks;
+#[cfg(unix)]
+mod on_signal;
 mod order;
 mod presence;
 mod publish;
 mod seen;
+mod snapshot;
 mod threads;
+mod waiting;
+mod watchdog;
 
-use std::panic::Location;
+use std::{panic::Location, time::Duration};
 
 pub(crate) use self::{
     held::{Entry, Place, Tag},
@@ -25,16 +34,27 @@ pub(crate) use self::{
     knowledge::Acquisition,
     threads::{Context, State as ThreadState, current, current_if_attached},
 };
-use self::{identity::LockId, knowledge::SEEN};
+use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::SEEN, leaks::Leak};
 use crate::{
     finding::{
-        Edge, FindingKind, HeldLock, Level, Mode, OrderGraph, Stack, Stats, ThreadSnapshot,
-        Waiting, Writer,
+        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, Stack, Stats,
+        ThreadSnapshot, Until, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
 
-type Found = (FindingKind, Vec<Edge>);
+/// What is to be handed to the ledger.
+struct Found {
+    kind: FindingKind,
+    cycle: Vec<Edge>,
+    detail: Detail,
+}
+
+impl Found {
+    fn new(kind: FindingKind, cycle: Vec<Edge>) -> Self {
+        Self { kind, cycle, detail: Detail::None }
+    }
+}
 
 /// The key of the chain that a lock would make at its place, unless it is the first one
 /// or the thread has had this chain lately.
@@ -71,7 +91,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             judge(context, acquisition, key)
         };
         if !found.is_empty() {
-            return submit(context, found, None);
+            return submit(context, found);
         }
     }
     context.recent.insert(key);
@@ -96,7 +116,7 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
         // Otherwise the chain is judged again each time, and denied each time.
         knowledge.settle(key);
     }
-    cycles.into_iter().map(|cycle| (FindingKind::Inversion, cycle)).collect()
+    cycles.into_iter().map(|cycle| Found::new(FindingKind::Inversion, cycle)).collect()
 }
 
 /// Whether the thread already holds the lock, in a mode that makes it wait for
@@ -115,7 +135,7 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };
-    Some((kind, vec![own_edge(context, entry, wanted, entry.site, capture())]))
+    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, capture())]))
 }
 
 /// An edge that the calling thread makes right now, outside the graph.
@@ -137,6 +157,8 @@ fn own_edge(
         acquired_at: wanted.site.into(),
         backtrace,
         thread: context.info(),
+        is_queued: false,
+        waited: None,
     }
 }
 
@@ -180,7 +202,108 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         let edge = |held| own_edge(context, &held, wanted, named_at, backtrace.clone());
         context.held.iter().map(edge).collect()
     };
-    submit(context, vec![(FindingKind::WaitWhileHolding, found)], None);
+    submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);
+}
+
+/// The thread's wait for a lock, until this is dropped.
+pub(crate) struct Waited(&'static Context);
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        self.0.end_wait();
+    }
+}
+
+/// A lock is contended, and the thread about to block. `is_writer`: of a lock with readers,
+/// who will wait behind it.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`].
+#[track_caller]
+pub(crate) fn begin_wait(
+    context: &'static Context,
+    wanted: &Entry,
+    until: Until,
+    is_writer: bool,
+) -> Waited {
+    let holds = !context.held.is_empty();
+    let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
+    let stack = if may_capture { RawStack::capture() } else { RawStack::EMPTY };
+    context.waiting.begin(wanted, until, Moment::now(), &stack);
+    let waited = Waited(context);
+    // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
+    let may_close = until == Until::Acquired && (holds || is_writer);
+    let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
+    if may_last && !context.is(ThreadState::Allowing) {
+        let found: Vec<Found> = {
+            let _inside = context.enter(ThreadState::Inside);
+            let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
+            let circle = may_close.then(|| deadlock::closed_by(context)).flatten();
+            leak.into_iter().chain(circle.map(Found::from)).collect()
+        };
+        if !found.is_empty() {
+            submit(context, found);
+        }
+    }
+    waited
+}
+
+impl From<Deadlock> for Found {
+    fn from(Deadlock { cycle, threads }: Deadlock) -> Self {
+        let kind = FindingKind::Deadlock;
+        Self { kind, cycle, detail: Detail::Threads(threads.into()) }
+    }
+}
+
+/// A lock that a thread is about to wait for was left behind by another.
+fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
+    let edge = own_edge(context, &leak.held, wanted, leak.held.site, capture());
+    let detail = Detail::LeftBy(leak.thread);
+    Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
+}
+
+/// The process has its first lock: starts what the environment asks for.
+fn process_begins() {
+    let settings = ledger::settings();
+    if let Some(limit) = settings.watchdog {
+        watchdog::start(limit);
+    }
+    if let Some(signal) = &settings.signal {
+        #[cfg(unix)]
+        on_signal::start(signal);
+        #[cfg(not(unix))]
+        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signal} is ignored: this is not Unix"));
+    }
+}
+
+/// See [`crate::watchdog`].
+pub(crate) fn watch(limit: Duration) {
+    if ledger::settings().watchdog.is_none() && !ledger::settings().off {
+        inside(|| watchdog::start(limit));
+    }
+}
+
+/// A thread ends: what it still holds, nobody will release.
+fn thread_ends(context: &'static Context) {
+    if context.held.is_empty() || leaks::process_is_exiting() {
+        return;
+    }
+    let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
+    let leak = |held: &Entry| {
+        let edge = own_edge(context, held, held, held.site, Stack::default());
+        Found::new(FindingKind::LeakedGuard, vec![edge])
+    };
+    let found = held.iter().map(leak).collect();
+    for entry in held {
+        context.held.remove(entry.tag);
+        leaks::add(entry, context.info());
+        knowledge::lock().forget(entry.tag.lock());
+    }
+    if let Some(message) = report(context, found) {
+        // A panic in a destructor of a thread's locals would abort the process.
+        ledger::print(&message);
+    }
 }
 
 /// A thread is about to write a lock that was never written before: from now on
@@ -195,7 +318,7 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     if !presence::may_be_known(wanted.tag.lock()) || context.is(ThreadState::Allowing) {
         return;
     }
-    let (found, writer) = {
+    let found = {
         let _inside = context.enter(ThreadState::Inside);
         let mut knowledge = knowledge::lock();
         let cycles = knowledge.first_writer(wanted.tag.lock());
@@ -204,26 +327,33 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
             thread: context.info(),
             site: wanted.site.into(),
         };
-        (cycles.into_iter().map(|cycle| (FindingKind::Inversion, cycle)).collect(), writer)
+        let found = |cycle| {
+            let detail = Detail::Writer(writer.clone());
+            Found { kind: FindingKind::Inversion, cycle, detail }
+        };
+        cycles.into_iter().map(found).collect()
     };
-    submit(context, found, Some(&writer));
+    submit(context, found);
 }
 
 /// Hands findings to the ledger, and does what it says.
 #[track_caller]
-fn submit(context: &'static Context, found: Vec<Found>, writer: Option<&Writer>) {
-    let messages: Vec<String> = {
-        let _reporting = context.enter(ThreadState::Reporting);
-        let submit = |(kind, cycle)| match ledger::submit(kind, cycle, writer.cloned()) {
-            Verdict::Proceed => None,
-            Verdict::Panic(message) => Some(message),
-        };
-        found.into_iter().filter_map(submit).collect()
-    };
-    if !messages.is_empty() {
+fn submit(context: &'static Context, found: Vec<Found>) {
+    if let Some(message) = report(context, found) {
         context.set(ThreadState::Denied, true);
-        panic!("{}", messages.join("\n"));
+        panic!("{message}");
     }
+}
+
+/// Hands findings to the ledger. What is to be thrown, if anything is.
+fn report(context: &'static Context, found: Vec<Found>) -> Option<String> {
+    let _reporting = context.enter(ThreadState::Reporting);
+    let submit = |Found { kind, cycle, detail }| match ledger::submit(kind, cycle, detail) {
+        Verdict::Proceed => None,
+        Verdict::Panic(message) => Some(message),
+    };
+    let messages: Vec<String> = found.into_iter().filter_map(submit).collect();
+    (!messages.is_empty()).then(|| messages.join("\n"))
 }
 
 /// A lock was released by a thread that did not take it.
@@ -246,6 +376,7 @@ pub(crate) fn destroyed(lock: LockId) {
     if presence::may_be_known(lock) {
         forget(lock);
     }
+    leaks::destroyed(lock);
 }
 
 /// Forgets a lock that may be known.
@@ -295,21 +426,5 @@ pub(crate) fn stats() -> Stats {
 
 /// What every thread holds and waits for: a glance, thread by thread.
 pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
-    let held_lock = |entry: Entry| HeldLock {
-        lock: knowledge::lock().lock_of(&entry, entry.site),
-        mode: entry.tag.mode(),
-        since: entry.site.into(),
-    };
-    let thread = |context: &Context| ThreadSnapshot {
-        thread: context.info(),
-        held: context.holds().into_iter().map(held_lock).collect(),
-        waiting: context.waiting().map(|(wanted, for_notification)| {
-            let lock = held_lock(wanted);
-            if for_notification { Waiting::Notification(lock) } else { Waiting::Lock(lock) }
-        }),
-    };
-    let mut threads: Vec<_> = inside(|| threads::all().into_iter().map(thread).collect());
-    threads.retain(|thread| !thread.held.is_empty() || thread.waiting.is_some());
-    threads.sort_by_key(|thread| thread.thread.number);
-    threads
+    inside(snapshot::all)
 }

@@ -1,25 +1,28 @@
 //! The threads that take locks, from a thread's first lock to its end.
 //!
 //! Owns the [`Context`] of each. Contexts are never freed but used again, so that
-//! any thread may look at any other's at any time; there are as many as threads
-//! have been alive at once. The list's lock is taken when a thread starts or
-//! ends, and for diagnostics.
+//! any thread may look at any other's at any time, without a lock; there are as many as
+//! threads have been alive at once. A lock is taken when a thread starts or ends.
 
 use std::{
     cell::Cell,
     mem,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     thread::LocalKey,
 };
 
+use once_cell::race::OnceRef;
 use parking_lot::Mutex;
 
 use super::{
-    held::{Entry, HeldSet, Slot, Tag},
+    clock::Moment,
+    held::{Entry, HeldSet, Tag},
+    leaks,
     seen::Recent,
+    waiting::Waiting,
 };
 use crate::{
     finding::{Stack, ThreadInfo},
@@ -29,15 +32,16 @@ use crate::{
 /// All that is kept of one thread.
 pub(crate) struct Context {
     flags: AtomicU8,
-    waits_for_notification: AtomicU8,
     pub(crate) held: HeldSet,
     pub(super) recent: Recent,
-    waiting: Slot,
+    pub(super) waiting: Waiting,
     /// Locks of this thread whose guards were sent away and released there. Taken out of
     /// `held` by the thread itself, before a chain with them is judged.
     released_elsewhere: Mutex<Vec<Tag>>,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
+    /// The next in the list of all contexts.
+    next: OnceRef<'static, Context>,
 }
 
 /// With `LOCKDEP_BACKTRACE=full`: where each held lock was acquired, and where the next
@@ -72,13 +76,13 @@ impl Context {
     fn new() -> Self {
         Self {
             flags: AtomicU8::new(0),
-            waits_for_notification: AtomicU8::new(0),
             held: HeldSet::new(),
             recent: Recent::new(),
-            waiting: Slot::new(),
+            waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
             thread: Mutex::new(ThreadInfo { number: 0, name: None }),
             traces: Mutex::default(),
+            next: OnceRef::new(),
         }
     }
 
@@ -132,32 +136,27 @@ impl Context {
         !released.is_empty()
     }
 
-    /// What it holds, but for what was released elsewhere. By any thread.
-    pub(super) fn holds(&self) -> Vec<Entry> {
+    /// What it holds and since when, but for what was released elsewhere. By any thread.
+    pub(super) fn holds(&self) -> Vec<(Entry, Moment)> {
         let mut released = self.released_elsewhere.lock().clone();
-        let is_held = |entry: &Entry| match released.iter().position(|&tag| tag == entry.tag) {
-            Some(at) => {
-                released.swap_remove(at);
-                false
-            }
-            None => true,
+        let is_held = |(entry, _): &(Entry, Moment)| {
+            let at = released.iter().position(|&tag| tag == entry.tag);
+            at.map(|at| released.swap_remove(at)).is_none()
         };
-        self.held.iter().filter(is_held).collect()
+        self.held.iter_with_age().filter(is_held).collect()
     }
 
-    pub(crate) fn publish_wait(&self, wanted: &Entry, for_notification: bool) {
-        self.waits_for_notification.store(for_notification.into(), Relaxed);
-        self.waiting.fill(wanted);
+    /// The first lock that it holds of some description, unless that was released elsewhere.
+    /// By any thread.
+    pub(super) fn first_held(&self, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let held = self.held.iter().find(is_it)?;
+        let mut holds = self.holds().into_iter().map(|(held, _)| held);
+        holds.find(|it| it.tag == held.tag)
     }
 
+    /// The thread no longer waits, if it did. By the thread itself.
     pub(crate) fn end_wait(&self) {
-        self.waiting.vacate();
-    }
-
-    /// What it waits for, and whether to be notified first.
-    pub(crate) fn waiting(&self) -> Option<(Entry, bool)> {
-        let held = self.waiting.read()?;
-        Some((held, self.waits_for_notification.load(Relaxed) != 0))
+        self.waiting.end();
     }
 
     /// Keeps the stack of an acquisition that is about to be made, with room for it among
@@ -213,12 +212,17 @@ thread_local! {
     static REAPER: Reaper = const { Reaper };
 }
 
-struct Threads {
-    live: Vec<&'static Context>,
+/// The list of all contexts, in use or not: read without a lock, as it only grows.
+static FIRST: OnceRef<'static, Context> = OnceRef::new();
+
+/// What is needed when a thread starts or ends.
+struct Pool {
     unused: Vec<&'static Context>,
+    /// The end of the list.
+    last: Option<&'static Context>,
 }
 
-static THREADS: Mutex<Threads> = Mutex::new(Threads { live: Vec::new(), unused: Vec::new() });
+static POOL: Mutex<Pool> = Mutex::new(Pool { unused: Vec::new(), last: None });
 
 /// The calling thread's context. `None` if nothing is to be checked: `LOCKDEP` is
 /// `off`, or the thread's locals are already destroyed.
@@ -236,6 +240,7 @@ pub(crate) fn current_if_attached() -> Option<&'static Context> {
 #[cold]
 fn attach() -> Option<&'static Context> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
+    static BEGUN: AtomicBool = AtomicBool::new(false);
     // All of this may allocate, and the allocator may take a lock that is
     // checked: that one is not looked at.
     let _attaching = Flag::raise(&ATTACHING)?;
@@ -246,13 +251,29 @@ fn attach() -> Option<&'static Context> {
         number: NUMBER.fetch_add(1, Relaxed),
         name: std::thread::current().name().map(Arc::from),
     };
-    let unused = THREADS.lock().unused.pop();
-    let context = unused.unwrap_or_else(|| Box::leak(Box::new(Context::new())));
+    let unused = POOL.lock().unused.pop();
+    let context = unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))));
     *context.thread.lock() = info;
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
-    THREADS.lock().live.push(context);
     CONTEXT.set(Some(context));
+    if !BEGUN.swap(true, Relaxed) {
+        super::process_begins();
+    }
     Some(context)
+}
+
+/// Adds a new context to the list of all.
+fn enlist(context: &'static Context) -> &'static Context {
+    let mut pool = POOL.lock();
+    let end = pool.last.map_or(&FIRST, |last| &last.next);
+    end.set(context).expect("the list grows under the pool's lock");
+    pool.last = Some(context);
+    context
+}
+
+/// Keeps the calling thread from ever being looked at: it is one of ours.
+pub(super) fn ignore_this_thread() {
+    ATTACHING.set(true);
 }
 
 /// A thread-local flag that is up for a while.
@@ -277,32 +298,26 @@ struct Reaper;
 impl Drop for Reaper {
     fn drop(&mut self) {
         let Some(context) = CONTEXT.take() else { return };
-        // Locks whose guards were forgotten: nobody will ever release them, and
-        // their locks may be gone.
-        let leaked: Vec<Entry> = context.held.iter().collect();
-        for held in leaked {
-            context.held.remove(held.tag);
-            super::forget(held.tag.lock());
-        }
+        super::thread_ends(context);
         context.end_wait();
         context.released_elsewhere.lock().clear();
         context.clear_states();
         *context.traces.lock() = Traces::default();
-        let mut threads = THREADS.lock();
-        threads.live.retain(|live| !std::ptr::eq(*live, context));
-        threads.unused.push(context);
+        POOL.lock().unused.push(context);
     }
 }
 
 /// A lock is released by a thread that did not take it: finds the one that did.
 pub(super) fn released_elsewhere(tag: Tag) {
     let holds = |context: &&Context| context.held.iter().any(|entry| entry.tag == tag);
-    if let Some(context) = all().into_iter().find(|context| holds(context)) {
-        context.released_elsewhere.lock().push(tag);
+    match all().find(holds) {
+        Some(context) => context.released_elsewhere.lock().push(tag),
+        None => leaks::released(tag),
     }
 }
 
-/// All threads that have taken a lock and still run.
-pub(crate) fn all() -> Vec<&'static Context> {
-    THREADS.lock().live.clone()
+/// The contexts of all threads that have taken a lock, and of threads to come, which hold
+/// nothing and wait for nothing.
+pub(super) fn all() -> impl Iterator<Item = &'static Context> {
+    std::iter::successors(FIRST.get(), |context| context.next.get())
 }

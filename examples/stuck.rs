@@ -1,0 +1,112 @@
+//! A program that hangs, and what is said when it does.
+//!
+//! The order of locks is left out of it here, as if nobody had looked at it in time: three
+//! threads really wait for each other. The one that closes the circle says so and panics,
+//! which gives back what it holds, and the others go on.
+//!
+//! ```sh
+//! cargo run --example stuck                # names the three threads, and ends
+//! LOCKDEP=deadlock=abort cargo run --example stuck    # leaves a core dump instead
+//! cargo run --example stuck -- --watchdog  # nobody hangs, somebody is slow
+//! ```
+
+use std::{
+    process::ExitCode,
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    sync::{Barrier, Mutex},
+};
+
+#[derive(Default)]
+struct Shop {
+    orders: Mutex<Vec<&'static str>>,
+    stock: Mutex<u32>,
+    bills: Mutex<Vec<u32>>,
+}
+
+fn main() -> ExitCode {
+    lockdep::set_level(FindingKind::Inversion, Level::Allow);
+    let shop = Shop::default();
+    match std::env::args().nth(1).as_deref() {
+        None => deadlock(&shop),
+        Some("--watchdog") => slow_holder(&shop),
+        Some(other) => {
+            eprintln!("`{other}` is not an option: there is `--watchdog`");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Each of three threads holds one lock and wants the next one's.
+fn deadlock(shop: &Shop) -> ExitCode {
+    let all_hold_one = Barrier::new(3);
+    let ended_well = thread::scope(|scope| {
+        let seller = spawn(scope, "seller", || {
+            let _orders = shop.orders.lock().unwrap();
+            all_hold_one.wait();
+            *shop.stock.lock().unwrap() -= 1;
+        });
+        let packer = spawn(scope, "packer", || {
+            let mut stock = shop.stock.lock().unwrap();
+            *stock += 7;
+            all_hold_one.wait();
+            shop.bills.lock().unwrap().push(12);
+        });
+        let clerk = spawn(scope, "clerk", || {
+            let _bills = shop.bills.lock().unwrap();
+            all_hold_one.wait();
+            until_waiting(2); // so that it is always this one that closes the circle
+            shop.orders.lock().unwrap().push("a chair");
+        });
+        [("seller", seller), ("packer", packer), ("clerk", clerk)].map(|(name, thread)| {
+            let ended_well = thread.join().is_ok();
+            println!("{name}: {}", if ended_well { "done" } else { "panicked" });
+            ended_well
+        })
+    });
+    if ended_well == [true; 3] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One thread holds the stock for too long; others wait, and get it in the end.
+fn slow_holder(shop: &Shop) -> ExitCode {
+    lockdep::watchdog(Duration::from_millis(250));
+    let holds_stock = Barrier::new(2);
+    thread::scope(|scope| {
+        spawn(scope, "counter", || {
+            let mut stock = shop.stock.lock().unwrap();
+            holds_stock.wait();
+            until_waiting(2);
+            thread::sleep(Duration::from_millis(400)); // counts, slowly
+            *stock = 7;
+        });
+        holds_stock.wait();
+        spawn(scope, "seller", || {
+            let mut orders = shop.orders.lock().unwrap();
+            *shop.stock.lock().unwrap() -= 1;
+            orders.push("a chair");
+        });
+        until_waiting(1);
+        spawn(scope, "packer", || *shop.stock.lock().unwrap() -= 1);
+    });
+    println!("stock: {}", shop.stock.lock().unwrap());
+    ExitCode::SUCCESS
+}
+
+/// Until that many threads wait for a lock: `held` is a text for people, but it tells.
+fn until_waiting(threads: usize) {
+    while lockdep::ENABLED && lockdep::held().matches("waits for ").count() < threads {
+        thread::yield_now();
+    }
+}
+
+fn spawn<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    body: impl FnOnce() + Send + 'scope,
+) -> ScopedJoinHandle<'scope, ()> {
+    thread::Builder::new().name(name.into()).spawn_scoped(scope, body).unwrap()
+}

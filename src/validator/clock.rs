@@ -1,0 +1,27 @@
+//! Since when.
+//!
+//! A wait asks the clock, since it is about to lose microseconds anyway. An acquisition does
+//! not: while there is a [watchdog](super::watchdog), that notes when it first sees one.
+
+use std::time::Duration;
+
+use crate::ledger;
+
+/// A moment: milliseconds since the first lock of the process, from 1; or 0, not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Moment {
+    pub(super) const UNKNOWN: Self = Self(0);
+
+    pub(super) fn now() -> Self {
+        let since = ledger::settings().start.elapsed().as_millis();
+        Self(u64::try_from(since).unwrap_or(u64::MAX - 1) + 1)
+    }
+
+    /// How long ago it was, if that is known.
+    pub(super) fn age(self) -> Option<Duration> {
+        let then = Duration::from_millis(self.0.checked_sub(1)?);
+        Some(ledger::settings().start.elapsed().saturating_sub(then))
+    }
+}

@@ -1,0 +1,239 @@
+//! Has it happened? The threads that wait for each other right now.
+//!
+//! Runs in a thread that is about to block: its wait is [published](super::waiting), it is
+//! not yet in the lock's queue. Takes no lock of the program and none of ours but the short one
+//! around what was reported already; allocates only if some other thread waits as well.
+//!
+//! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
+//! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
+//! loses patience, at last, is no link of a circle.
+
+use std::{thread, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::{
+    circle,
+    held::Entry,
+    judge, knowledge, leaks, snapshot,
+    threads::{self, Context},
+    waiting::Wait,
+};
+use crate::finding::{Cause, Edge, Mode, Stack, ThreadSnapshot, Until};
+
+/// A thread that waits, as it was seen.
+struct Waiter {
+    context: &'static Context,
+    wait: Wait,
+}
+
+/// How a thread keeps another waiting.
+#[derive(Clone, Copy)]
+enum Blocking {
+    /// It holds the lock.
+    Holds(Entry),
+    /// It waits to write the lock, and the other to read it.
+    Queues,
+}
+
+/// A circle of waiting threads, the one that looked for it first. Each with how it keeps
+/// the one before it waiting; for the first, that is the last.
+struct Circle(Vec<(Waiter, Blocking)>);
+
+/// The same circle, from whichever of its threads it is seen: who is in it, each in which of
+/// its waits.
+type Members = Box<[(&'static Context, u64)]>;
+
+/// Circles that were reported and may still stand, so that two threads that close one at the
+/// same time report it once.
+static REPORTED: Mutex<Vec<Members>> = Mutex::new(Vec::new());
+
+/// How long a circle has to stand before it is believed, if a reader in it waits behind a
+/// writer. Published waits do not say who was first in the lock's queue: a reader that was
+/// woken just before the writer came is about to go on.
+const QUEUE_SETTLES: Duration = Duration::from_millis(10);
+
+/// The same, if a guard in it can be sent to another thread, which may release it.
+const GUARDS_SETTLE: Duration = Duration::from_millis(300);
+
+/// What there is to say of a circle.
+pub(super) struct Deadlock {
+    pub(super) cycle: Vec<Edge>,
+    pub(super) threads: Vec<ThreadSnapshot>,
+}
+
+/// The circle that the calling thread is about to close, if nobody has reported it yet.
+pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
+    // What is seen may be gone when it is looked at closely. Then there may be another one.
+    while let Some(circle) = find(context) {
+        if circle.stands() {
+            return circle.is_news().then(|| circle.describe());
+        }
+    }
+    None
+}
+
+/// Why a thread waits: follows those that keep each other waiting to the end, or into a
+/// circle.
+pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
+    let mut passed = Vec::new();
+    loop {
+        passed.push(std::ptr::from_ref(context));
+        if let Some(circle) = find(context).filter(Circle::stands) {
+            let threads = circle.0.iter().map(|(waiter, _)| waiter.context.info());
+            return Cause::Deadlock(threads.collect());
+        }
+        let wanted = wait.wanted.tag;
+        let blocks = |held: &Entry| {
+            held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
+        };
+        let Some(holder) = threads::all().find(|other| other.first_held(blocks).is_some()) else {
+            let leak = leaks::blocking(&wait.wanted);
+            return leak.map_or(Cause::Nobody, |leak| Cause::Ended(leak.thread));
+        };
+        match holder.waiting.read() {
+            None => return Cause::Holder(holder.info()),
+            Some(theirs) if theirs.until == Until::Notified => {
+                return Cause::Notification(holder.info());
+            }
+            // It was a circle when its parts were read, and no longer is.
+            Some(_) if passed.contains(&std::ptr::from_ref(holder)) => return Cause::Nobody,
+            Some(theirs) => (context, wait) = (holder, theirs),
+        }
+    }
+}
+
+/// A circle that seems to lead back to a waiting thread.
+fn find(context: &'static Context) -> Option<Circle> {
+    let own = Waiter { context, wait: context.waiting.read()? };
+    let is_other = |other: &&Context| !std::ptr::eq(*other, context) && other.waiting.is_on();
+    let waiter = |context: &'static Context| {
+        context.waiting.read().map(|wait| Waiter { context, wait })
+    };
+    // Of no other waiter, and no hold of its own, nothing need be allocated.
+    let mut others = threads::all().filter(is_other).filter_map(waiter).peekable();
+    if others.peek().is_none() && !holds_what_it_waits_for(&own) {
+        return None;
+    }
+    let waiters: Vec<_> = std::iter::once(own).chain(others).collect();
+    let circle = circle::shortest(0, |at| blockers(&waiters, &waiters[at].wait))?;
+    let member = |(at, blocking): (usize, Blocking)| {
+        let Waiter { context, wait } = waiters[at];
+        (Waiter { context, wait }, blocking)
+    };
+    Some(Circle(circle.into_iter().map(member).collect()))
+}
+
+/// Alone, a thread can only wait for itself.
+fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
+    context.held.iter().any(|held| held.tag.lock() == wait.wanted.tag.lock())
+}
+
+/// Those of the waiters that keep one of them waiting.
+fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
+    let wanted = wait.wanted.tag;
+    let blocking = |blocker: &Waiter| {
+        if blocker.wait.until == Until::TimedOut {
+            return None;
+        }
+        let blocks = |held: &Entry| {
+            held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), false)
+        };
+        let queues = || {
+            let theirs = blocker.wait.wanted.tag;
+            theirs.lock() == wanted.lock()
+                && matches!(theirs.mode(), Mode::Exclusive | Mode::Upgrade)
+                && wanted.mode().queues_behind_writers(Mode::Shared)
+        };
+        let held = blocker.context.first_held(blocks);
+        held.map(Blocking::Holds).or_else(|| queues().then_some(Blocking::Queues))
+    };
+    let each = waiters.iter().enumerate();
+    each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
+}
+
+impl Circle {
+    /// Whether it is there, and not only made of glances at different moments.
+    fn stands(&self) -> bool {
+        const TICK: Duration = Duration::from_millis(1);
+        let mut left = self.settles();
+        loop {
+            if !self.still_stands() {
+                return false;
+            }
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(TICK);
+            left = left.saturating_sub(TICK);
+        }
+    }
+
+    /// Each thread has waited since it was first looked at, and so all do now; what it held
+    /// then it holds now, unless somebody else has released it.
+    fn still_stands(&self) -> bool {
+        self.0.iter().all(|(Waiter { context, wait }, blocking)| {
+            let blocks = match blocking {
+                Blocking::Holds(held) => context.first_held(|it| it.tag == held.tag).is_some(),
+                Blocking::Queues => true,
+            };
+            blocks && context.waiting.is_still(wait.epoch)
+        })
+    }
+
+    /// How long it has to stand before it is certain.
+    fn settles(&self) -> Duration {
+        let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
+            Blocking::Holds(held) if held.kind.guards_can_be_sent() => GUARDS_SETTLE,
+            Blocking::Holds(_) => Duration::ZERO,
+            Blocking::Queues => QUEUE_SETTLES,
+        };
+        self.0.iter().map(settles).max().unwrap_or_default()
+    }
+
+    /// Whether no other thread of it has reported it.
+    fn is_news(&self) -> bool {
+        let mut members: Members = self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
+        let key = |members: &Members| -> Vec<_> {
+            members.iter().map(|&(context, epoch)| (std::ptr::from_ref(context), epoch)).collect()
+        };
+        members.sort_by_key(|&(context, _)| std::ptr::from_ref(context));
+        let mut reported = REPORTED.lock();
+        reported.retain(|known| known.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)));
+        let is_news = !reported.iter().any(|known| key(known) == key(&members));
+        if is_news {
+            reported.push(members);
+        }
+        is_news
+    }
+
+    fn describe(&self) -> Deadlock {
+        let before = self.0.iter().cycle().skip(self.0.len() - 1);
+        let edge = |((waiter, blocking), (blocked, _)): (&(Waiter, Blocking), &(Waiter, _))| {
+            let Waiter { context, wait } = waiter;
+            let wanted = &wait.wanted;
+            let (held, held_mode, held_at, is_queued) = match blocking {
+                Blocking::Holds(held) => (held, held.tag.mode(), held.site, false),
+                Blocking::Queues => (&blocked.wait.wanted, wanted.tag.mode(), wanted.site, true),
+            };
+            let knowledge = knowledge::lock();
+            Edge {
+                held: knowledge.lock_of(held, held_at),
+                held_mode,
+                held_at: held_at.into(),
+                held_backtrace: if is_queued { Stack::default() } else { context.trace_of(held.tag) },
+                wanted: knowledge.lock_of(wanted, wanted.site),
+                wanted_mode: wanted.tag.mode(),
+                acquired_at: wanted.site.into(),
+                backtrace: context.waiting.stack(wait.epoch),
+                thread: context.info(),
+                is_queued,
+                waited: wait.since.age(),
+            }
+        };
+        Deadlock {
+            cycle: self.0.iter().zip(before).map(edge).collect(),
+            threads: self.0.iter().map(|(waiter, _)| snapshot::of(waiter.context)).collect(),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Locks whose thread has ended: their guards were forgotten, and unless some other thread
+//! releases them by force, whoever waits for them waits for ever.
+//!
+//! Its lock guards the list alone.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use super::{
+    clock::Moment,
+    held::{Entry, Tag},
+    identity::LockId,
+    judge, snapshot,
+};
+use crate::finding::{ThreadInfo, ThreadSnapshot};
+
+/// A lock that was left behind.
+#[derive(Clone)]
+pub(super) struct Leak {
+    pub(super) held: Entry,
+    pub(super) thread: ThreadInfo,
+}
+
+static LEAKS: Mutex<Vec<Leak>> = Mutex::new(Vec::new());
+/// How many there are: as a rule none, which is all that anybody wants to know.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A thread has ended while holding a lock.
+pub(super) fn add(held: Entry, thread: ThreadInfo) {
+    change(|leaks| leaks.push(Leak { held, thread }));
+}
+
+/// A lock was released that no living thread holds.
+pub(super) fn released(tag: Tag) {
+    if are_any() {
+        change(|leaks| {
+            let at = leaks.iter().position(|leak| leak.held.tag == tag);
+            at.map(|at| leaks.remove(at));
+        });
+    }
+}
+
+/// A lock was destroyed.
+pub(super) fn destroyed(lock: LockId) {
+    if are_any() {
+        change(|leaks| leaks.retain(|leak| leak.held.tag.lock() != lock));
+    }
+}
+
+fn change(how: impl FnOnce(&mut Vec<Leak>)) {
+    let mut leaks = LEAKS.lock();
+    how(&mut leaks);
+    COUNT.store(leaks.len(), Relaxed);
+}
+
+pub(super) fn are_any() -> bool {
+    COUNT.load(Relaxed) > 0
+}
+
+/// The leak that keeps an acquisition waiting.
+pub(super) fn blocking(wanted: &Entry) -> Option<Leak> {
+    if !are_any() {
+        return None;
+    }
+    let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
+    let blocks =
+        |held: Tag| held.lock() == lock && judge::waits(mode, held.mode(), false);
+    LEAKS.lock().iter().find(|leak| blocks(leak.held.tag)).cloned()
+}
+
+/// The threads that have ended, each as often as it left a lock.
+pub(super) fn threads() -> Vec<ThreadSnapshot> {
+    let leaks = LEAKS.lock().clone();
+    let thread = |Leak { held, thread }| ThreadSnapshot {
+        thread,
+        has_ended: true,
+        held: vec![snapshot::held_lock(&held, Moment::UNKNOWN)],
+        waiting: None,
+    };
+    leaks.into_iter().map(thread).collect()
+}
+
+/// Whether the whole process ends: `exit` destroys the calling thread's locals while its
+/// guards live on, further up its stack.
+#[cfg(unix)]
+pub(super) fn process_is_exiting() -> bool {
+    let exit = libc::exit as *const () as usize;
+    let mut is_exiting = false;
+    backtrace::trace(|frame| {
+        is_exiting = frame.symbol_address() as usize == exit;
+        !is_exiting
+    });
+    is_exiting
+}
+
+/// Elsewhere no destructor of the calling thread's locals runs then.
+#[cfg(not(unix))]
+pub(super) fn process_is_exiting() -> bool {
+    false
+}

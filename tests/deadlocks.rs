@@ -1,0 +1,487 @@
+//! Threads that really wait for each other are named, one of them is thrown out of the
+//! circle, and nobody else is disturbed. Under barriers and scripts; where a test has to know
+//! that a thread waits, it asks `lockdep::held()`.
+//!
+//! The order of locks is not judged here: what has not happened is not found.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::{
+    any::Any,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use lockdep::{
+    Finding, FindingKind, Level, Lock,
+    sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock},
+};
+
+/// How often each test with threads is run.
+const REPETITIONS: usize = 200;
+
+/// Leaves everything out of it but what happens.
+fn only_what_happens() {
+    for kind in [
+        FindingKind::Inversion,
+        FindingKind::SelfDeadlock,
+        FindingKind::RecursiveRead,
+        FindingKind::WaitWhileHolding,
+    ] {
+        lockdep::set_level(kind, Level::Allow);
+    }
+}
+
+/// A name that no other lock has: the other tests of this process have theirs.
+fn unique(name: &str) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("{name} {}", NUMBER.fetch_add(1, Relaxed))
+}
+
+fn named<L: Lock>(lock: L, name: &str) -> L {
+    lockdep::name(&lock, name);
+    lock
+}
+
+/// Waits until so many threads wait for a lock of this name.
+fn until_waiting(name: &str, threads: usize) {
+    let mark = format!("waits for  `{name}`");
+    while lockdep::held().matches(&mark).count() < threads {
+        thread::yield_now();
+    }
+}
+
+/// The report that ended a thread, if a deadlock did.
+fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> {
+    let message = result.err()?.downcast::<String>().expect("a panic of ours");
+    assert!(message.starts_with("error[lockdep::deadlock]"), "{message}");
+    Some(*message)
+}
+
+fn deadlock_about(name: &str) -> Vec<Finding> {
+    let mut findings = support::findings_about(&[name]);
+    findings.retain(|finding| finding.kind() == FindingKind::Deadlock);
+    findings
+}
+
+/// A lock as one link of a ring: a thread holds it while something runs, and another
+/// wants it.
+#[derive(Clone)]
+struct Link {
+    hold: Arc<dyn Fn(&dyn Fn()) + Send + Sync>,
+    want: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The kinds of link there are, each by a constructor that is given a name.
+const LINKS: &[fn(&str) -> Link] = &[mutex, written, written_and_read, read, once, lazy];
+
+macro_rules! link {
+    ($lock:ident: $hold:expr, $want:expr) => {{
+        let $lock = Arc::new($lock);
+        let for_want = Arc::clone(&$lock);
+        Link {
+            hold: Arc::new(move |then: &dyn Fn()| {
+                let $lock = &*$lock;
+                let hold: &dyn Fn(&dyn Fn()) = &$hold;
+                hold(then);
+            }),
+            want: Arc::new(move || {
+                let $lock = &*for_want;
+                let _released_at_once = $want;
+            }),
+        }
+    }};
+}
+
+/// A lock that may be poisoned by a thread that was thrown out: never.
+macro_rules! held {
+    ($guard:expr) => {
+        &|then: &dyn Fn()| {
+            let _guard = $guard.expect("what a finding unwinds is not poisoned");
+            then();
+        }
+    };
+}
+
+fn mutex(name: &str) -> Link {
+    let lock = named(Mutex::new(()), name);
+    link!(lock: held!(lock.lock()), lock.lock().expect("not poisoned"))
+}
+
+fn written(name: &str) -> Link {
+    let lock = named(RwLock::new(()), name);
+    link!(lock: held!(lock.write()), lock.write().expect("not poisoned"))
+}
+
+fn written_and_read(name: &str) -> Link {
+    let lock = named(RwLock::new(()), name);
+    link!(lock: held!(lock.write()), lock.read().expect("not poisoned"))
+}
+
+fn read(name: &str) -> Link {
+    let lock = named(RwLock::new(()), name);
+    link!(lock: held!(lock.read()), lock.write().expect("not poisoned"))
+}
+
+fn once(name: &str) -> Link {
+    let lock = named(Once::new(), name);
+    link!(lock: |then| lock.call_once(then), lock.call_once(|| ()))
+}
+
+/// The initializer is what holds it.
+fn lazy(name: &str) -> Link {
+    let lock = named(OnceLock::new(), name);
+    link!(lock: |then| _ = lock.get_or_init(then), lock.get_or_init(|| ()))
+}
+
+/// A thread for each link, which holds it and, when all hold theirs, wants the next one's.
+fn ring(links: &[Link]) -> Vec<Option<String>> {
+    let all_hold = Arc::new(Barrier::new(links.len()));
+    let next = links.iter().cycle().skip(1);
+    let threads: Vec<JoinHandle<()>> = links
+        .iter()
+        .zip(next)
+        .map(|(own, next)| {
+            let (hold, want) = (Arc::clone(&own.hold), Arc::clone(&next.want));
+            let all_hold = Arc::clone(&all_hold);
+            thread::spawn(move || {
+                hold(&|| {
+                    all_hold.wait();
+                    want();
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().map(|thread| report(thread.join())).collect()
+}
+
+/// Runs a ring of these kinds of links, and looks at what is said of it.
+fn check_ring(kinds: &[fn(&str) -> Link]) {
+    let name = unique("ring");
+    let links: Vec<_> =
+        kinds.iter().enumerate().map(|(at, link)| link(&format!("{name}.{at}"))).collect();
+    let reports = ring(&links);
+    assert_eq!(reports.iter().flatten().count(), 1, "one is thrown out: {reports:#?}");
+
+    let findings = deadlock_about(&format!("{name}.0"));
+    let [finding] = &findings[..] else { panic!("one circle, one finding: {findings:#?}") };
+    let cycle = finding.cycle();
+    assert_eq!(cycle.len(), kinds.len());
+    let following = cycle.iter().cycle().skip(1);
+    assert!(cycle.iter().zip(following).all(|(edge, next)| edge.wanted() == next.held()));
+    let mut threads: Vec<_> = cycle.iter().map(|edge| edge.thread().number()).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    assert_eq!(threads.len(), kinds.len(), "each thread once");
+    assert!(cycle.iter().all(|edge| !edge.backtrace().is_empty() && edge.waited().is_some()));
+}
+
+#[test]
+fn every_two_kinds_of_lock_make_a_circle() {
+    only_what_happens();
+    for first in LINKS {
+        for second in LINKS {
+            check_ring(&[*first, *second]);
+        }
+    }
+}
+
+#[test]
+fn rings_of_2_to_16_threads_of_mixed_kinds() {
+    only_what_happens();
+    for repetition in 0..REPETITIONS {
+        let size = 2 + repetition % 15;
+        let kinds: Vec<_> = LINKS.iter().copied().cycle().skip(repetition).take(size).collect();
+        check_ring(&kinds);
+    }
+}
+
+#[test]
+fn two_threads_that_block_at_once() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        check_ring(&[mutex, mutex]);
+    }
+}
+
+/// A reader waits behind a writer that holds nothing, which waits for a reader.
+#[test]
+fn readers_behind_a_queued_writer() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        let name = unique("behind");
+        let shared = Arc::new(named(RwLock::new(()), &format!("{name}.shared")));
+        let other = Arc::new(named(Mutex::new(()), &format!("{name}.other")));
+        let (reads, holds) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let spawn = |body: fn(&RwLock<()>, &Mutex<()>, &Barrier, &Barrier, &str)| {
+            let (shared, other) = (Arc::clone(&shared), Arc::clone(&other));
+            let (reads, holds) = (Arc::clone(&reads), Arc::clone(&holds));
+            let name = name.clone();
+            thread::spawn(move || body(&shared, &other, &reads, &holds, &name))
+        };
+        let first = spawn(|shared, other, reads, holds, name| {
+            let _shared = shared.read().unwrap();
+            reads.wait();
+            holds.wait();
+            until_waiting(&format!("{name}.shared"), 2);
+            drop(other.lock());
+        });
+        reads.wait();
+        let writer = spawn(|shared, _, _, _, _| drop(shared.write()));
+        until_waiting(&format!("{name}.shared"), 1);
+        let second = spawn(|shared, other, _, holds, _| {
+            let _other = other.lock().unwrap();
+            holds.wait();
+            drop(shared.read());
+        });
+        let reports: Vec<_> = [first, writer, second].map(|it| report(it.join())).into();
+        assert_eq!(reports.iter().flatten().count(), 1, "{reports:#?}");
+        let [finding] = &deadlock_about(&format!("{name}.other"))[..] else { panic!("one") };
+        let queued: Vec<_> = finding.cycle().iter().map(lockdep::Edge::is_queued).collect();
+        assert_eq!(queued.iter().filter(|&&queued| queued).count(), 1, "{finding}");
+        assert_eq!(queued.len(), 3, "{finding}");
+    }
+}
+
+/// The writer comes between two reads of one thread.
+#[test]
+fn a_recursive_read_around_a_queued_writer() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        let name = unique("recursive");
+        let lock = Arc::new(named(RwLock::new(()), &name));
+        let reader = lock.read().unwrap();
+        let writer = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || drop(lock.write())
+        });
+        until_waiting(&name, 1);
+        let report = support::denied(|| drop(lock.read())).expect("it would hang");
+        assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+        drop(reader);
+        writer.join().unwrap();
+    }
+}
+
+/// A wait on a condition variable is over only when its mutex is taken again.
+#[test]
+fn a_condvar_takes_its_mutex_again() {
+    only_what_happens();
+    for notify in [true, false].repeat(REPETITIONS / 2) {
+        let name = unique("condvar");
+        let kept = Arc::new(named(Mutex::new(()), &format!("{name}.kept")));
+        let mutex = Arc::new(named(Mutex::new(false), &format!("{name}.mutex")));
+        let changed = Arc::new(Condvar::new());
+        let waiter = thread::spawn({
+            let (kept, mutex, changed) =
+                (Arc::clone(&kept), Arc::clone(&mutex), Arc::clone(&changed));
+            move || {
+                let _kept = kept.lock().unwrap();
+                let guard = mutex.lock().unwrap();
+                drop(changed.wait_while(guard, |ready| !*ready));
+            }
+        });
+        let mark = format!("then for `{name}.mutex`");
+        while !lockdep::held().contains(&mark) {
+            thread::yield_now();
+        }
+        let mut ready = mutex.lock().unwrap();
+        *ready = true;
+        if notify {
+            changed.notify_one();
+        }
+        let report = support::denied(|| drop(kept.lock())).expect("it would hang");
+        assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+        changed.notify_one();
+        drop(ready);
+        waiter.join().unwrap();
+    }
+}
+
+#[test]
+fn a_thread_waits_for_itself() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        let (mutex, rwlock) = (Mutex::new(()), RwLock::new(()));
+        let held = mutex.lock().unwrap();
+        let report = support::denied(|| drop(mutex.lock())).expect("it would hang");
+        assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+        drop(held);
+        let held = rwlock.read().unwrap();
+        assert!(support::denied(|| drop(rwlock.write())).is_some());
+        drop(held);
+        let held = rwlock.write().unwrap();
+        assert!(support::denied(|| drop(rwlock.read())).is_some());
+        drop(held);
+        assert!(mutex.lock().is_ok() && rwlock.write().is_ok());
+    }
+}
+
+#[test]
+fn an_initializer_that_asks_for_itself() {
+    only_what_happens();
+    static SELF: LazyLock<u32> = LazyLock::new(|| *SELF + 1);
+    let report = support::denied(|| *SELF).expect("it would hang");
+    assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+}
+
+/// Two orders at the same time, but never a circle: the second lock is only tried.
+#[test]
+fn a_try_that_fails_leaves_no_trace() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        let name = unique("tried");
+        let a = Arc::new(named(Mutex::new(()), &name));
+        let b = Arc::new(Mutex::new(()));
+        let (held, tried) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let other = thread::spawn({
+            let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+            let (held, tried) = (Arc::clone(&held), Arc::clone(&tried));
+            move || {
+                let b = b.lock().unwrap();
+                held.wait();
+                assert!(a.try_lock().is_err());
+                tried.wait();
+                drop(b);
+                drop(a.lock());
+            }
+        });
+        let guard = a.lock().unwrap();
+        held.wait();
+        tried.wait();
+        drop(b.lock());
+        drop(guard);
+        other.join().unwrap();
+        assert!(deadlock_about(&name).is_empty());
+    }
+}
+
+/// One thread holds, ten want: a crowd is no circle. Each holds a lock of its own
+/// meanwhile, so that each looks for one.
+#[test]
+fn ten_contenders_on_one_lock() {
+    only_what_happens();
+    for _ in 0..REPETITIONS {
+        let name = unique("crowd");
+        let lock = Arc::new(named(Mutex::new(0), &name));
+        let held = lock.lock().unwrap();
+        let contender = || {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || {
+                let own = Mutex::new(());
+                let _own = own.lock().unwrap();
+                *lock.lock().unwrap() += 1;
+            })
+        };
+        let contenders: Vec<_> = (0..10).map(|_| contender()).collect();
+        until_waiting(&name, 10);
+        drop(held);
+        for contender in contenders {
+            contender.join().unwrap();
+        }
+        assert_eq!(*lock.lock().unwrap(), 10);
+        assert!(deadlock_about(&name).is_empty());
+    }
+}
+
+/// Two threads take a pair in the same order, again and again. Between the release and the
+/// next acquisition it looks, glance by glance, as if each held what the other wants.
+#[test]
+fn what_only_looks_like_a_circle() {
+    only_what_happens();
+    let name = unique("ordered");
+    let locks = Arc::new([named(Mutex::new(0_u64), &name), Mutex::new(0), Mutex::new(0)]);
+    let round = |locks: &[Mutex<u64>; 3]| {
+        for _ in 0..20_000 {
+            let mut a = locks[0].lock().unwrap();
+            let mut b = locks[1].lock().unwrap();
+            *a += 1;
+            drop(a);
+            let mut c = locks[2].lock().unwrap();
+            *b += 1;
+            *c += 1;
+        }
+    };
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let locks = Arc::clone(&locks);
+            thread::spawn(move || round(&locks))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(deadlock_about(&name).is_empty());
+}
+
+/// Inside `allow` nothing is found; the circle is closed by another thread, or not at all.
+#[test]
+fn whoever_is_allowed_to_is_seen_by_others() {
+    only_what_happens();
+    let name = unique("allowed");
+    let a = Arc::new(named(Mutex::new(()), &name));
+    let b = Arc::new(Mutex::new(()));
+    let (held, other) = (Arc::new(Barrier::new(2)), (Arc::clone(&a), Arc::clone(&b)));
+    let allowed = thread::spawn({
+        let held = Arc::clone(&held);
+        move || {
+            let (a, b) = other;
+            let _b = b.lock().unwrap();
+            held.wait();
+            lockdep::allow(|| drop(a.lock()));
+        }
+    });
+    let guard = a.lock().unwrap();
+    held.wait();
+    until_waiting(&name, 1);
+    assert!(support::denied(|| drop(b.lock())).is_some());
+    drop(guard);
+    allowed.join().unwrap();
+}
+
+/// Without end, but for a flag: eight threads over 64 locks, always in ascending order.
+#[test]
+fn a_soak_in_one_order_says_nothing() {
+    only_what_happens();
+    let seconds = std::env::var("LOCKDEP_SOAK_SECONDS").map_or(3, |it| it.parse().unwrap());
+    let name = unique("soak");
+    let locks: Arc<Vec<RwLock<u64>>> =
+        Arc::new((0..64).map(|_| named(RwLock::new(0), &name)).collect());
+    let stop = Arc::new(AtomicBool::new(false));
+    let soak = |seed: u64| {
+        let (locks, stop) = (Arc::clone(&locks), Arc::clone(&stop));
+        thread::spawn(move || {
+            let mut state = seed;
+            let mut random = |below: u64| {
+                // Knuth's MMIX generator: any will do.
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
+                (state >> 33) % below
+            };
+            let mut rounds = 0_u64;
+            while !stop.load(Relaxed) {
+                let (mut at, mut reads, mut writes) = (0, Vec::new(), Vec::new());
+                loop {
+                    at += 1 + usize::try_from(random(24)).unwrap();
+                    let Some(lock) = locks.get(at) else { break };
+                    if random(3) == 0 {
+                        reads.push(lock.read().unwrap());
+                    } else {
+                        writes.push(lock.write().unwrap());
+                    }
+                }
+                rounds += 1;
+            }
+            rounds
+        })
+    };
+    let threads: Vec<_> = (0..8).map(soak).collect();
+    thread::sleep(std::time::Duration::from_secs(seconds));
+    stop.store(true, Relaxed);
+    let rounds: Vec<_> = threads.into_iter().map(|it| it.join().expect("no report")).collect();
+    assert!(rounds.iter().all(|&rounds| rounds > 0), "{rounds:?}");
+    assert!(deadlock_about(&name).is_empty());
+}
