@@ -40,11 +40,14 @@
 //! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order | deny |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread already holds the lock in a mode that blocks it | deny |
 //! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread already holds a read guard of the lock it reads | deny |
+//! | [`Deadlock`](FindingKind::Deadlock) | threads that wait for each other right now | deny |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait on a condition variable while another lock is held | warn |
+//! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
 //!
 //! At [`Level::Deny`] the thread that is about to block panics instead, which leaves
 //! that lock untouched and poisons nothing; at [`Level::Warn`] the report is printed
-//! once; at [`Level::Allow`] it is only recorded, in [`findings`].
+//! once; at [`Level::Allow`] it is only recorded, in [`findings`]; at [`Level::Abort`] the
+//! process aborts.
 //!
 //! # The environment
 //!
@@ -54,6 +57,8 @@
 //! | variable | values |
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
+//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
+//! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
 //!

@@ -13,7 +13,11 @@
 
 #![allow(clippy::inline_always, reason = "see above")]
 
-use std::{panic::Location, sync::LockResult};
+use std::{
+    hint,
+    panic::Location,
+    sync::{LockResult, TryLockError, TryLockResult},
+};
 
 use crate::{
     finding::{LockKind, Mode, Until},
@@ -143,6 +147,15 @@ impl Tracked {
     }
 }
 
+/// What a `try_` method of std's has got, if it got the lock, poisoned or not.
+pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
+    match result {
+        Ok(guard) => Some(Ok(guard)),
+        Err(TryLockError::Poisoned(poisoned)) => Some(Err(poisoned)),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 /// Something is out of the ordinary. What has to be allocated is so now, before the
 /// lock is taken: it may be a global allocator's.
 #[cold]
@@ -206,6 +219,24 @@ impl<'a> Acquiring<'a> {
     fn context(&self) -> Option<&'static Context> {
         let looked_at = || validator::current().filter(|context| !context.is_blind());
         self.ordinary.map(|(context, _)| context).or_else(looked_at)
+    }
+
+    /// Somebody else has the lock: tries a few times more, and then waits for it. What most
+    /// programs do under a lock is over before a wait is published.
+    #[cold]
+    #[track_caller]
+    pub(crate) fn contended<R>(
+        self,
+        mut try_again: impl FnMut() -> Option<R>,
+        wait: impl FnOnce() -> R,
+    ) -> R {
+        for pauses in [2, 4, 8, 16] {
+            (0..pauses).for_each(|_| hint::spin_loop());
+            if let Some(taken) = try_again() {
+                return taken;
+            }
+        }
+        self.blocked(wait)
     }
 
     /// Waits for the lock, for all to see, unless that closes a circle of waiting threads.

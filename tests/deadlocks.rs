@@ -1,101 +1,26 @@
 //! Threads that really wait for each other are named, one of them is thrown out of the
-//! circle, and nobody else is disturbed. Under barriers and scripts; where a test has to know
-//! that a thread waits, it asks `lockdep::held()`.
-//!
-//! The order of locks is not judged here: what has not happened is not found.
+//! circle, and nobody else is disturbed. Under barriers and scripts.
 #![cfg(debug_assertions)]
 
 mod support;
 
 use std::{
-    any::Any,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
+    thread,
 };
 
-use lockdep::{
-    Finding, FindingKind, Level, Lock,
-    sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock},
+use lockdep::sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock};
+
+use support::ring::{
+    Link, REPETITIONS, check_ring, deadlock_about, named, only_what_happens, report, ring_link,
+    unique, until_waiting,
 };
-
-/// How often each test with threads is run.
-const REPETITIONS: usize = 200;
-
-/// Leaves everything out of it but what happens.
-fn only_what_happens() {
-    for kind in [
-        FindingKind::Inversion,
-        FindingKind::SelfDeadlock,
-        FindingKind::RecursiveRead,
-        FindingKind::WaitWhileHolding,
-    ] {
-        lockdep::set_level(kind, Level::Allow);
-    }
-}
-
-/// A name that no other lock has: the other tests of this process have theirs.
-fn unique(name: &str) -> String {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    format!("{name} {}", NUMBER.fetch_add(1, Relaxed))
-}
-
-fn named<L: Lock>(lock: L, name: &str) -> L {
-    lockdep::name(&lock, name);
-    lock
-}
-
-/// Waits until so many threads wait for a lock of this name.
-fn until_waiting(name: &str, threads: usize) {
-    let mark = format!("waits for  `{name}`");
-    while lockdep::held().matches(&mark).count() < threads {
-        thread::yield_now();
-    }
-}
-
-/// The report that ended a thread, if a deadlock did.
-fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> {
-    let message = result.err()?.downcast::<String>().expect("a panic of ours");
-    assert!(message.starts_with("error[lockdep::deadlock]"), "{message}");
-    Some(*message)
-}
-
-fn deadlock_about(name: &str) -> Vec<Finding> {
-    let mut findings = support::findings_about(&[name]);
-    findings.retain(|finding| finding.kind() == FindingKind::Deadlock);
-    findings
-}
-
-/// A lock as one link of a ring: a thread holds it while something runs, and another
-/// wants it.
-#[derive(Clone)]
-struct Link {
-    hold: Arc<dyn Fn(&dyn Fn()) + Send + Sync>,
-    want: Arc<dyn Fn() + Send + Sync>,
-}
 
 /// The kinds of link there are, each by a constructor that is given a name.
 const LINKS: &[fn(&str) -> Link] = &[mutex, written, written_and_read, read, once, lazy];
-
-macro_rules! link {
-    ($lock:ident: $hold:expr, $want:expr) => {{
-        let $lock = Arc::new($lock);
-        let for_want = Arc::clone(&$lock);
-        Link {
-            hold: Arc::new(move |then: &dyn Fn()| {
-                let $lock = &*$lock;
-                let hold: &dyn Fn(&dyn Fn()) = &$hold;
-                hold(then);
-            }),
-            want: Arc::new(move || {
-                let $lock = &*for_want;
-                let _released_at_once = $want;
-            }),
-        }
-    }};
-}
 
 /// A lock that may be poisoned by a thread that was thrown out: never.
 macro_rules! held {
@@ -109,75 +34,33 @@ macro_rules! held {
 
 fn mutex(name: &str) -> Link {
     let lock = named(Mutex::new(()), name);
-    link!(lock: held!(lock.lock()), lock.lock().expect("not poisoned"))
+    ring_link!(lock: held!(lock.lock()), lock.lock().expect("not poisoned"))
 }
 
 fn written(name: &str) -> Link {
     let lock = named(RwLock::new(()), name);
-    link!(lock: held!(lock.write()), lock.write().expect("not poisoned"))
+    ring_link!(lock: held!(lock.write()), lock.write().expect("not poisoned"))
 }
 
 fn written_and_read(name: &str) -> Link {
     let lock = named(RwLock::new(()), name);
-    link!(lock: held!(lock.write()), lock.read().expect("not poisoned"))
+    ring_link!(lock: held!(lock.write()), lock.read().expect("not poisoned"))
 }
 
 fn read(name: &str) -> Link {
     let lock = named(RwLock::new(()), name);
-    link!(lock: held!(lock.read()), lock.write().expect("not poisoned"))
+    ring_link!(lock: held!(lock.read()), lock.write().expect("not poisoned"))
 }
 
 fn once(name: &str) -> Link {
     let lock = named(Once::new(), name);
-    link!(lock: |then| lock.call_once(then), lock.call_once(|| ()))
+    ring_link!(lock: |then| lock.call_once(then), lock.call_once(|| ()))
 }
 
 /// The initializer is what holds it.
 fn lazy(name: &str) -> Link {
     let lock = named(OnceLock::new(), name);
-    link!(lock: |then| _ = lock.get_or_init(then), lock.get_or_init(|| ()))
-}
-
-/// A thread for each link, which holds it and, when all hold theirs, wants the next one's.
-fn ring(links: &[Link]) -> Vec<Option<String>> {
-    let all_hold = Arc::new(Barrier::new(links.len()));
-    let next = links.iter().cycle().skip(1);
-    let threads: Vec<JoinHandle<()>> = links
-        .iter()
-        .zip(next)
-        .map(|(own, next)| {
-            let (hold, want) = (Arc::clone(&own.hold), Arc::clone(&next.want));
-            let all_hold = Arc::clone(&all_hold);
-            thread::spawn(move || {
-                hold(&|| {
-                    all_hold.wait();
-                    want();
-                });
-            })
-        })
-        .collect();
-    threads.into_iter().map(|thread| report(thread.join())).collect()
-}
-
-/// Runs a ring of these kinds of links, and looks at what is said of it.
-fn check_ring(kinds: &[fn(&str) -> Link]) {
-    let name = unique("ring");
-    let links: Vec<_> =
-        kinds.iter().enumerate().map(|(at, link)| link(&format!("{name}.{at}"))).collect();
-    let reports = ring(&links);
-    assert_eq!(reports.iter().flatten().count(), 1, "one is thrown out: {reports:#?}");
-
-    let findings = deadlock_about(&format!("{name}.0"));
-    let [finding] = &findings[..] else { panic!("one circle, one finding: {findings:#?}") };
-    let cycle = finding.cycle();
-    assert_eq!(cycle.len(), kinds.len());
-    let following = cycle.iter().cycle().skip(1);
-    assert!(cycle.iter().zip(following).all(|(edge, next)| edge.wanted() == next.held()));
-    let mut threads: Vec<_> = cycle.iter().map(|edge| edge.thread().number()).collect();
-    threads.sort_unstable();
-    threads.dedup();
-    assert_eq!(threads.len(), kinds.len(), "each thread once");
-    assert!(cycle.iter().all(|edge| !edge.backtrace().is_empty() && edge.waited().is_some()));
+    ring_link!(lock: |then| () = *lock.get_or_init(then), lock.get_or_init(|| ()))
 }
 
 #[test]
@@ -208,6 +91,13 @@ fn two_threads_that_block_at_once() {
     }
 }
 
+/// Until a writer is in the queue of a lock that is being read: its wait is published before.
+fn until_writer_queues(lock: &RwLock<()>) {
+    while lock.try_read().is_ok() {
+        thread::yield_now();
+    }
+}
+
 /// A reader waits behind a writer that holds nothing, which waits for a reader.
 #[test]
 fn readers_behind_a_queued_writer() {
@@ -232,7 +122,7 @@ fn readers_behind_a_queued_writer() {
         });
         reads.wait();
         let writer = spawn(|shared, _, _, _, _| drop(shared.write()));
-        until_waiting(&format!("{name}.shared"), 1);
+        until_writer_queues(&shared);
         let second = spawn(|shared, other, _, holds, _| {
             let _other = other.lock().unwrap();
             holds.wait();
@@ -259,7 +149,7 @@ fn a_recursive_read_around_a_queued_writer() {
             let lock = Arc::clone(&lock);
             move || drop(lock.write())
         });
-        until_waiting(&name, 1);
+        until_writer_queues(&lock);
         let report = support::denied(|| drop(lock.read())).expect("it would hang");
         assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
         drop(reader);
@@ -323,8 +213,8 @@ fn a_thread_waits_for_itself() {
 
 #[test]
 fn an_initializer_that_asks_for_itself() {
-    only_what_happens();
     static SELF: LazyLock<u32> = LazyLock::new(|| *SELF + 1);
+    only_what_happens();
     let report = support::denied(|| *SELF).expect("it would hang");
     assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
 }

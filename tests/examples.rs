@@ -76,6 +76,8 @@ golden! {
     bank_transfer: "bank_transfer" [];
     bank_transfer_ordered: "bank_transfer" ["--ordered"];
     diagnostics: "diagnostics" [];
+    stuck: "stuck" [];
+    stuck_watchdog: "stuck" ["--watchdog"];
 }
 
 /// The report in the README is the one that the program prints.
@@ -84,6 +86,9 @@ fn the_readme_shows_the_report() {
     let golden = include_str!("golden/two_lock_deadlock.txt");
     let (report, _) = golden.split_once("\nnote: run with `RUST_BACKTRACE=1`").expect("the end");
     assert!(include_str!("../README.md").contains(report.trim()), "copy it from the golden file");
+    let stuck = include_str!("golden/stuck.txt");
+    let (stuck, _) = stuck.split_once("\nnote: `shop").expect("the end");
+    assert!(include_str!("../README.md").contains(stuck.trim()), "copy it from the golden file");
     let held = include_str!("golden/diagnostics.txt");
     let (_, held) = held.split_once("who waits ==\n\n").expect("the beginning");
     let (held, _) = held.split_once("\n\n").expect("the end");
@@ -129,6 +134,19 @@ fn backtraces_can_be_off_or_at_both_ends() {
     assert!(!off.contains("stack of thread"), "{off}");
     let full = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "full")]));
     assert_eq!(full.matches("stack of thread").count(), 4, "{full}");
+}
+
+/// Standard error is not captured by anybody when the process aborts.
+#[test]
+#[cfg(unix)]
+fn a_deadlock_aborts_if_it_is_asked_to() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let output = run("stuck", &[], &[("LOCKDEP", "deadlock=abort")]);
+    assert!(output.status.signal().is_some(), "{}", output.status);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("error[lockdep::deadlock]"), "{text}");
+    assert!(text.contains("help: the process is aborted"), "{text}");
 }
 
 /// A program that is moved away from its sources still says where.

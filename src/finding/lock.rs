@@ -75,7 +75,10 @@ pub(crate) enum LockOf {
         not(any(feature = "lock_api", feature = "lock_api_0_5")),
         expect(dead_code, reason = "for lock_api's locks")
     )]
-    Raw { raw: fn() -> &'static str, guard: fn() -> &'static str },
+    Raw {
+        raw: fn() -> &'static str,
+        guard: fn() -> &'static str,
+    },
 }
 
 impl fmt::Debug for LockKind {

@@ -65,12 +65,7 @@ pub(crate) struct Writer {
 }
 
 impl Finding {
-    pub(crate) fn new(
-        kind: FindingKind,
-        level: Level,
-        cycle: Vec<Edge>,
-        detail: Detail,
-    ) -> Self {
+    pub(crate) fn new(kind: FindingKind, level: Level, cycle: Vec<Edge>, detail: Detail) -> Self {
         Self { kind, level, cycle: cycle.into(), count: 1, detail }
     }
 

@@ -19,8 +19,11 @@ pub struct RawMutex<R> {
 }
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
-    pub(crate) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> }, initializes: false };
+    pub(crate) const KIND: &'static LockKind = &LockKind {
+        wrapper: "Mutex",
+        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
+        initializes: false,
+    };
 
     fn raw(&self) -> &R {
         // SAFETY: there is no value that a use of the raw lock could reach.
@@ -78,7 +81,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     fn lock(&self) {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         if !self.raw().try_lock() {
-            acquiring.blocked(|| self.raw().lock());
+            acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
         }
         acquiring.acquired().keep();
     }

@@ -26,19 +26,22 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         unsafe { &lock.raw().tracked }
     }
 
-    const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> }, initializes: false };
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "RwLock",
+        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
+        initializes: false,
+    };
 
     /// An acquisition that was judged, and waits if it must.
     #[track_caller]
     fn taking(
         &self,
         acquiring: Acquiring<'_>,
-        try_lock: impl FnOnce(&R) -> bool,
+        try_lock: impl Fn(&R) -> bool,
         lock: impl FnOnce(&R),
     ) {
         if !try_lock(&self.inner) {
-            acquiring.blocked(|| lock(&self.inner));
+            acquiring.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
         }
         acquiring.acquired().keep();
     }
@@ -201,22 +204,30 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
+        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
+        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_until(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+            raw.try_lock_exclusive_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+            raw.try_lock_exclusive_until(timeout)
+        })
     }
 }
 
@@ -240,12 +251,16 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| raw.try_lock_shared_recursive_for(timeout))
+        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+            raw.try_lock_shared_recursive_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| raw.try_lock_shared_recursive_until(timeout))
+        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+            raw.try_lock_shared_recursive_until(timeout)
+        })
     }
 }
 
@@ -327,12 +342,16 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+            raw.try_lock_upgradable_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+            raw.try_lock_upgradable_until(timeout)
+        })
     }
 
     #[track_caller]

@@ -18,8 +18,11 @@ pub struct RawMutex<R> {
 }
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
-    pub(super) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Mutex", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> }, initializes: false };
+    pub(super) const KIND: &'static LockKind = &LockKind {
+        wrapper: "Mutex",
+        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> },
+        initializes: false,
+    };
 
     /// An acquisition that does not wait.
     #[track_caller]
@@ -32,10 +35,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
-    fn trying_for_a_while(
-        &self,
-        wait: impl FnOnce(&R) -> Option<R::Guard>,
-    ) -> Option<R::Guard> {
+    fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let wait = || acquiring.for_a_while(|| wait(&self.inner));
         let guard = self.inner.try_lock().or_else(wait)?;
@@ -67,7 +67,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
-            None => acquiring.blocked(|| self.inner.lock()),
+            None => acquiring.contended(|| self.inner.try_lock(), || self.inner.lock()),
         };
         acquiring.acquired().keep();
         guard

@@ -31,8 +31,11 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         unsafe { &lock.raw().tracked }
     }
 
-    const KIND: &'static LockKind =
-        &LockKind { wrapper: "RwLock", of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> }, initializes: false };
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "RwLock",
+        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> },
+        initializes: false,
+    };
 
     /// How its readers wait.
     const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
@@ -42,12 +45,12 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     fn taking<G>(
         &self,
         acquiring: Acquiring<'_>,
-        try_lock: impl FnOnce(&R) -> Option<G>,
+        try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
         let guard = match try_lock(&self.inner) {
             Some(guard) => guard,
-            None => acquiring.blocked(|| lock(&self.inner)),
+            None => acquiring.contended(|| try_lock(&self.inner), || lock(&self.inner)),
         };
         acquiring.acquired().keep();
         guard
@@ -214,22 +217,30 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
-        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
+        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
-        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
+        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_until(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> Option<R::ExclusiveGuard> {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_for(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+            raw.try_lock_exclusive_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> Option<R::ExclusiveGuard> {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| raw.try_lock_exclusive_until(timeout))
+        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+            raw.try_lock_exclusive_until(timeout)
+        })
     }
 }
 
@@ -349,12 +360,16 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
 {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> Option<R::UpgradableGuard> {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_for(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+            raw.try_lock_upgradable_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> Option<R::UpgradableGuard> {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| raw.try_lock_upgradable_until(timeout))
+        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+            raw.try_lock_upgradable_until(timeout)
+        })
     }
 
     #[track_caller]
@@ -364,8 +379,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: as our caller promises.
-        let guard =
-            self.upgrading(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })?;
+        let guard = self.upgrading(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })?;
         self.turn(Mode::Upgradable, Mode::Exclusive);
         Ok(guard)
     }
@@ -377,8 +391,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: as our caller promises.
-        let guard =
-            self.upgrading(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })?;
+        let guard = self.upgrading(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })?;
         self.turn(Mode::Upgradable, Mode::Exclusive);
         Ok(guard)
     }

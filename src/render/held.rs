@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{age, names::Names, source::Sources};
+use super::{WIDTH, age, names::Names, source::Sources};
 use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until};
 
 /// See [`crate::held`].
@@ -71,10 +71,11 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
         }
         Cause::Nobody => "no thread is known to hold what is waited for".to_owned(),
     };
+    let note = textwrap::fill(&why, textwrap::Options::new(WIDTH).subsequent_indent("      "));
     format!(
         "warning[lockdep::watchdog]: thread `{thread}` waits for {name} at {site}, \
          for more than {more_than}\n\
-         note: {why}\n{}",
+         note: {note}\n{}",
         held(threads)
     )
 }

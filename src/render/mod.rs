@@ -39,6 +39,9 @@ impl fmt::Display for Finding {
     }
 }
 
+/// How wide running text is.
+const WIDTH: usize = 88;
+
 /// How long something has lasted, in words, from a second on: what is shorter is no news.
 fn age(age: Duration) -> Option<String> {
     let seconds = Duration::from_secs(age.as_secs());

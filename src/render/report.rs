@@ -7,6 +7,7 @@ use annotate_snippets::{
 };
 
 use super::{
+    WIDTH,
     backtrace::backtrace,
     held::held,
     names::Names,
@@ -17,9 +18,6 @@ use crate::finding::{Detail, Edge, Finding, Level, Site};
 
 /// How many edges of a cycle are shown; nobody reads more.
 const SHOWN: usize = 8;
-
-/// How wide the text of a help is.
-const WIDTH: usize = 88;
 
 /// See [`Finding::render`].
 pub(super) fn report(finding: &Finding, color: bool) -> String {
@@ -82,7 +80,12 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
 
     let note = |text: String| Group::with_title(Severity::NOTE.secondary_title(text));
     for (index, further) in words.shown.iter().enumerate().skip(1) {
-        groups.push(edge(sources, note(words.further(index)), further, words.before(index, further)));
+        groups.push(edge(
+            sources,
+            note(words.further(index)),
+            further,
+            words.before(index, further),
+        ));
     }
     groups.extend(words.not_shown().map(note));
     if let Detail::Writer(writer) = &words.finding.detail {

@@ -2,7 +2,9 @@
 //! would have to happen; none calls a possible deadlock a deadlock.
 
 use super::{age, names::Names, source};
-use crate::finding::{Detail, Edge, Finding, FindingKind, Level, LockInfo, Mode, ThreadInfo, Writer};
+use crate::finding::{
+    Detail, Edge, Finding, FindingKind, Level, LockInfo, Mode, ThreadInfo, Writer,
+};
 
 /// The sentences of one report.
 pub(super) struct Words<'a> {
@@ -296,13 +298,17 @@ impl Words<'_> {
             ),
             FindingKind::Deadlock => {
                 let what_now = match self.finding.level {
-                    Level::Deny => "this thread panics, which gives back what it holds, so that \
-                                    the others can go on",
+                    Level::Deny => {
+                        "this thread panics, which gives back what it holds, so that \
+                                    the others can go on"
+                    }
                     Level::Abort => "the process is aborted",
                     Level::Warn | Level::Allow => "none of them will ever go on",
                 };
                 match self.len() {
-                    1 => format!("{what_now}. Drop the guard of line {held_line} before line {line}"),
+                    1 => {
+                        format!("{what_now}. Drop the guard of line {held_line} before line {line}")
+                    }
                     _ => format!(
                         "{what_now}. Acquire these locks in one order everywhere, or release \
                          {held} before line {line}"

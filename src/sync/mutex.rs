@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Held, Tracked},
+    tracked::{Acquiring, Held, Tracked, taken},
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -79,7 +79,9 @@ impl<T: ?Sized> Mutex<T> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let result = match error {
             TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.lock()),
+            TryLockError::WouldBlock => {
+                acquiring.contended(|| taken(self.inner.try_lock()), || self.inner.lock())
+            }
         };
         self.guard(acquiring, result)
     }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Held, Tracked},
+    tracked::{Acquiring, Held, Tracked, taken},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -88,7 +88,9 @@ impl<T: ?Sized> RwLock<T> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Shared);
         let result = match error {
             TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.read()),
+            TryLockError::WouldBlock => {
+                acquiring.contended(|| taken(self.inner.try_read()), || self.inner.read())
+            }
         };
         self.read_guard(acquiring, result)
     }
@@ -140,7 +142,9 @@ impl<T: ?Sized> RwLock<T> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let result = match error {
             TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => acquiring.blocked(|| self.inner.write()),
+            TryLockError::WouldBlock => {
+                acquiring.contended(|| taken(self.inner.try_write()), || self.inner.write())
+            }
         };
         self.write_guard(acquiring, result)
     }

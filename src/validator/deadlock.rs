@@ -107,9 +107,8 @@ pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
 fn find(context: &'static Context) -> Option<Circle> {
     let own = Waiter { context, wait: context.waiting.read()? };
     let is_other = |other: &&Context| !std::ptr::eq(*other, context) && other.waiting.is_on();
-    let waiter = |context: &'static Context| {
-        context.waiting.read().map(|wait| Waiter { context, wait })
-    };
+    let waiter =
+        |context: &'static Context| context.waiting.read().map(|wait| Waiter { context, wait });
     // Of no other waiter, and no hold of its own, nothing need be allocated.
     let mut others = threads::all().filter(is_other).filter_map(waiter).peekable();
     if others.peek().is_none() && !holds_what_it_waits_for(&own) {
@@ -193,7 +192,8 @@ impl Circle {
 
     /// Whether no other thread of it has reported it.
     fn is_news(&self) -> bool {
-        let mut members: Members = self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
+        let mut members: Members =
+            self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
         let key = |members: &Members| -> Vec<_> {
             members.iter().map(|&(context, epoch)| (std::ptr::from_ref(context), epoch)).collect()
         };
@@ -221,7 +221,11 @@ impl Circle {
                 held: knowledge.lock_of(held, held_at),
                 held_mode,
                 held_at: held_at.into(),
-                held_backtrace: if is_queued { Stack::default() } else { context.trace_of(held.tag) },
+                held_backtrace: if is_queued {
+                    Stack::default()
+                } else {
+                    context.trace_of(held.tag)
+                },
                 wanted: knowledge.lock_of(wanted, wanted.site),
                 wanted_mode: wanted.tag.mode(),
                 acquired_at: wanted.site.into(),

@@ -15,9 +15,9 @@ use super::{
         Ordering::{Acquire, Relaxed, Release},
         fence,
     },
+    clock::Moment,
     identity::{LockId, SHIFT},
     publish::Published,
-    clock::Moment,
     seen,
 };
 use crate::finding::{LockKind, Mode};

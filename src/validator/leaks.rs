@@ -64,8 +64,7 @@ pub(super) fn blocking(wanted: &Entry) -> Option<Leak> {
         return None;
     }
     let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
-    let blocks =
-        |held: Tag| held.lock() == lock && judge::waits(mode, held.mode(), false);
+    let blocks = |held: Tag| held.lock() == lock && judge::waits(mode, held.mode(), false);
     LEAKS.lock().iter().find(|leak| blocks(leak.held.tag)).cloned()
 }
 

@@ -28,17 +28,17 @@ mod watchdog;
 
 use std::{panic::Location, time::Duration};
 
+use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::SEEN, leaks::Leak};
 pub(crate) use self::{
     held::{Entry, Place, Tag},
     identity::Identity,
     knowledge::Acquisition,
     threads::{Context, State as ThreadState, current, current_if_attached},
 };
-use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::SEEN, leaks::Leak};
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, Stack, Stats,
-        ThreadSnapshot, Until, Writer,
+        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, Stack, Stats, ThreadSnapshot,
+        Until, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -298,7 +298,6 @@ fn thread_ends(context: &'static Context) {
     for entry in held {
         context.held.remove(entry.tag);
         leaks::add(entry, context.info());
-        knowledge::lock().forget(entry.tag.lock());
     }
     if let Some(message) = report(context, found) {
         // A panic in a destructor of a thread's locals would abort the process.

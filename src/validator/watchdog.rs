@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Moment, deadlock, snapshot, threads::{self, Context}, waiting::Wait};
+use super::{
+    clock::Moment,
+    deadlock, snapshot,
+    threads::{self, Context},
+    waiting::Wait,
+};
 use crate::{
     finding::{LongWait, Until},
     ledger, render,

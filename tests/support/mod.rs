@@ -1,8 +1,11 @@
 //! What several test crates need.
 #![allow(dead_code, reason = "not every test crate needs all of it")]
 
+pub(crate) mod ring;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    process::{Command, Output},
     thread,
 };
 
@@ -33,6 +36,33 @@ pub(crate) fn findings_about(names: &[&str]) -> Vec<Finding> {
             .any(|lock| lock.name().is_some_and(|name| names.contains(&name)))
     };
     lockdep::findings().into_iter().filter(is_ours).collect()
+}
+
+const CHILD: &str = "LOCKDEP_TEST_CHILD";
+
+/// Whether this is a process that was made by [`child_command`].
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// Runs a test of this crate again, in a process of its own, and nothing else.
+pub(crate) fn child_command(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this test is a file"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    for variable in ["LOCKDEP", "LOCKDEP_BACKTRACE", "LOCKDEP_SIGNAL", "LOCKDEP_WATCHDOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs the body of a test in a process of its own, and gives its output; in that process,
+/// only runs it.
+pub(crate) fn in_a_child(test: &str, body: impl FnOnce()) -> Option<Output> {
+    if is_child() {
+        body();
+        return None;
+    }
+    Some(child_command(test).output().expect("it runs"))
 }
 
 pub(crate) fn kinds(findings: &[Finding]) -> Vec<FindingKind> {

@@ -1,0 +1,142 @@
+//! The threads that look at a program from outside: the watchdog, and the one that answers a
+//! signal. Each in a process of its own.
+#![cfg(all(debug_assertions, unix))]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use lockdep::sync::{Condvar, Mutex};
+use support::{child_command, is_child};
+
+/// Starts a test of this process again, in a process of its own.
+fn start(test: &str, environment: &[(&str, &str)]) -> Child {
+    let mut command = child_command(test);
+    command.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("it runs")
+}
+
+/// In the child: until the parent closes standard input.
+fn until_told() {
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// In the parent: the lines that the child writes, up to one that has some text in it.
+fn lines_until(child: &mut Child, text: &str) -> String {
+    let mut lines = String::new();
+    for line in BufReader::new(child.stderr.as_mut().unwrap()).lines() {
+        lines += &line.unwrap();
+        lines.push('\n');
+        if lines.contains(text) {
+            return lines;
+        }
+    }
+    panic!("the child ended: {lines}");
+}
+
+fn end(mut child: Child) {
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// A holder, and a thread that waits for it.
+fn hold_and_wait() {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "wanted");
+    let guard = lock.lock();
+    thread::scope(|scope| {
+        scope.spawn(|| drop(lock.lock()));
+        until_told();
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_signal_has_the_table_printed() {
+    let test = "a_signal_has_the_table_printed";
+    if is_child() {
+        return hold_and_wait();
+    }
+    let environment = [("LOCKDEP_SIGNAL", "usr1"), ("LOCKDEP_WATCHDOG", "1ms")];
+    let mut child = start(test, &environment);
+    // The watchdog says when the child is ready.
+    lines_until(&mut child, "waits for  `wanted`");
+    let kill = Command::new("kill").args(["-USR1", &child.id().to_string()]).status();
+    assert!(kill.expect("kill is there").success());
+    let text = lines_until(&mut child, "held locks, at SIGUSR1:");
+    assert!(!text.contains("ignored"), "{text}");
+    let table = lines_until(&mut child, "waits for  `wanted`");
+    assert!(table.contains("holds      `wanted` (exclusive)  since tests/"), "{table}");
+    end(child);
+}
+
+#[test]
+fn a_signal_that_does_not_exist_is_named() {
+    let test = "a_signal_that_does_not_exist_is_named";
+    if is_child() {
+        return hold_and_wait();
+    }
+    let mut child = start(test, &[("LOCKDEP_SIGNAL", "USR9")]);
+    lines_until(&mut child, "`USR9` in LOCKDEP_SIGNAL is ignored: no signal has this name");
+    end(child);
+}
+
+/// A long wait, and threads that are idle: only the first is one.
+#[test]
+fn the_watchdog_tells_a_long_wait_from_idle_threads() {
+    if is_child() {
+        let (idle, bell) = (Mutex::new(false), Condvar::new());
+        return thread::scope(|scope| {
+            scope.spawn(|| drop(bell.wait_while(idle.lock().unwrap(), |ready| !*ready)));
+            while !lockdep::held().contains("waits to be notified") {
+                thread::yield_now();
+            }
+            lockdep::watchdog(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(60)); // in which it would bark at the idle one
+            hold_and_wait();
+            *idle.lock().unwrap() = true;
+            bell.notify_one();
+        });
+    }
+    let mut child = start("the_watchdog_tells_a_long_wait_from_idle_threads", &[]);
+    let first = lines_until(&mut child, "note:");
+    assert!(first.starts_with("warning[lockdep::watchdog]: thread `#"), "{first}");
+    assert!(first.contains("waits for `wanted` at tests/"), "{first}");
+    assert!(first.contains("for more than 20ms\n"), "{first}");
+    assert!(first.contains("note: no deadlock: thread `"), "{first}");
+    // Again, at doubling intervals.
+    lines_until(&mut child, "for more than 40ms\n");
+    lines_until(&mut child, "for more than 80ms\n");
+    end(child);
+}
+
+#[test]
+fn the_watchdog_knows_a_deadlock() {
+    if is_child() {
+        use std::sync::Barrier;
+
+        // Nobody panics: they hang.
+        lockdep::watchdog(Duration::from_millis(20));
+        let (a, b, both_hold) =
+            (Mutex::new(()), Mutex::new(()), &*Box::leak(Box::new(Barrier::new(2))));
+        let (a, b) = (&*Box::leak(Box::new(a)), &*Box::leak(Box::new(b)));
+        let hang = |first: &'static Mutex<()>, second: &'static Mutex<()>| {
+            thread::spawn(move || {
+                let _first = first.lock();
+                both_hold.wait();
+                drop(second.lock());
+            })
+        };
+        hang(a, b);
+        hang(b, a);
+        return until_told();
+    }
+    let mut child = start("the_watchdog_knows_a_deadlock", &[("LOCKDEP", "allow")]);
+    lines_until(&mut child, "note: a deadlock, each of these threads waits for the next: `#");
+    end(child);
+}

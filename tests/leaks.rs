@@ -1,0 +1,105 @@
+//! A thread that ends while it holds a lock, and those who wait for that lock afterwards.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::{mem, sync::Arc, thread};
+
+use lockdep::{
+    Finding, FindingKind, Level,
+    sync::{Mutex, RwLock},
+};
+use support::{denied, findings_about, kinds, on_a_thread};
+
+fn leaks(name: &str) -> Vec<Finding> {
+    let findings = findings_about(&[name]);
+    assert!(kinds(&findings).iter().all(|kind| *kind == FindingKind::LeakedGuard));
+    findings
+}
+
+#[test]
+fn a_forgotten_guard_is_found_when_its_thread_ends() {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "forgotten");
+    on_a_thread(|| mem::forget(lock.lock()));
+    let [finding] = &leaks("forgotten")[..] else { panic!("one") };
+    assert_eq!(finding.level(), Level::Warn);
+    let [edge] = finding.cycle() else { panic!("one place") };
+    assert_eq!((edge.held(), edge.held_at()), (edge.wanted(), edge.acquired_at()));
+    assert_eq!(edge.held_at().line(), line!() - 5);
+    assert!(lockdep::held().contains("has ended\n    holds      `forgotten`"));
+}
+
+#[test]
+fn whoever_waits_for_it_is_told() {
+    let lock = Arc::new(RwLock::new(()));
+    lockdep::name(&*lock, "left");
+    on_a_thread(|| mem::forget(lock.read()));
+    // Readers are not kept waiting.
+    drop(lock.read());
+    assert_eq!(leaks("left").len(), 1);
+    // This one is, for ever; it is told before, and hangs.
+    thread::spawn({
+        let lock = Arc::clone(&lock);
+        move || drop(lock.write())
+    });
+    while leaks("left").len() < 2 {
+        thread::yield_now();
+    }
+    let report = leaks("left")[1].to_string();
+    assert!(report.contains("waits for `left`, which nobody gives back"), "{report}");
+    assert!(report.contains("acquired `left` here, and has ended since"), "{report}");
+}
+
+#[test]
+fn a_lock_that_is_gone_is_left_by_nobody() {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "gone");
+    on_a_thread(|| mem::forget(lock.lock()));
+    assert!(lockdep::held().contains("`gone`"));
+    drop(lock);
+    assert!(!lockdep::held().contains("`gone`"));
+}
+
+/// A guard that goes to another thread is not lost.
+#[test]
+#[cfg(feature = "send_guard")]
+fn a_guard_that_was_sent_away_may_come_back() {
+    use lockdep::parking_lot;
+
+    let lock = parking_lot::Mutex::new(());
+    lockdep::name(&lock, "sent away");
+    let guard = on_a_thread(|| lock.lock());
+    drop(guard);
+    assert!(!lockdep::held().contains("`sent away`"));
+    assert!(denied(|| drop(lock.lock())).is_none());
+}
+
+#[test]
+fn at_deny_whoever_waits_for_it_panics() {
+    // Levels are the whole process's: so in a process of its own.
+    let child = support::in_a_child("at_deny_whoever_waits_for_it_panics", || {
+        lockdep::set_level(FindingKind::LeakedGuard, Level::Deny);
+        let lock = Mutex::new(());
+        on_a_thread(|| mem::forget(lock.lock()));
+        let report = denied(|| drop(lock.lock())).expect("it would hang");
+        assert!(report.starts_with("error[lockdep::leaked_guard]"), "{report}");
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// `exit` ends the process around guards that live: they are not forgotten.
+#[test]
+fn a_process_that_exits_leaks_nothing() {
+    let child = support::in_a_child("a_process_that_exits_leaks_nothing", || {
+        let lock = Mutex::new(());
+        let _guard = lock.lock();
+        std::process::exit(0);
+    });
+    if let Some(output) = child {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !text.contains("lockdep"), "{text}");
+    }
+}

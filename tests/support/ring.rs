@@ -1,0 +1,138 @@
+//! Rings of threads, each of which holds a lock and wants the next one's.
+//!
+//! The order of locks is not judged here: what has not happened is not found. Where a test has
+//! to know that a thread waits, it asks `lockdep::held()`.
+#![allow(dead_code, unused_imports, unused_macros, reason = "not every test crate needs all of it")]
+
+use std::{
+    any::Any,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use lockdep::{Finding, FindingKind, Level, Lock};
+
+use super::findings_about;
+
+/// How often each test with threads is run.
+pub(crate) const REPETITIONS: usize = 200;
+
+/// Leaves everything out of it but what happens.
+pub(crate) fn only_what_happens() {
+    for kind in [
+        FindingKind::Inversion,
+        FindingKind::SelfDeadlock,
+        FindingKind::RecursiveRead,
+        FindingKind::WaitWhileHolding,
+    ] {
+        lockdep::set_level(kind, Level::Allow);
+    }
+}
+
+/// A name that no other lock has: the other tests of this process have theirs.
+pub(crate) fn unique(name: &str) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("{name} {}", NUMBER.fetch_add(1, Relaxed))
+}
+
+pub(crate) fn named<L: Lock>(lock: L, name: &str) -> L {
+    lockdep::name(&lock, name);
+    lock
+}
+
+/// Waits until so many threads wait for a lock of this name.
+pub(crate) fn until_waiting(name: &str, threads: usize) {
+    let mark = format!("waits for  `{name}`");
+    while lockdep::held().matches(&mark).count() < threads {
+        thread::yield_now();
+    }
+}
+
+/// The report that ended a thread, if a deadlock did.
+pub(crate) fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> {
+    let message = result.err()?.downcast::<String>().expect("a panic of ours");
+    assert!(message.starts_with("error[lockdep::deadlock]"), "{message}");
+    Some(*message)
+}
+
+pub(crate) fn deadlock_about(name: &str) -> Vec<Finding> {
+    let mut findings = findings_about(&[name]);
+    findings.retain(|finding| finding.kind() == FindingKind::Deadlock);
+    findings
+}
+
+/// A lock as one link of a ring: a thread holds it while something runs, and another
+/// wants it.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) hold: Arc<Hold>,
+    pub(crate) want: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Holds a lock while something runs.
+pub(crate) type Hold = dyn Fn(&dyn Fn()) + Send + Sync;
+
+macro_rules! ring_link {
+    ($lock:ident: $hold:expr, $want:expr) => {{
+        let $lock = std::sync::Arc::new($lock);
+        let for_want = std::sync::Arc::clone(&$lock);
+        Link {
+            hold: std::sync::Arc::new(move |then: &dyn Fn()| {
+                let $lock = &*$lock;
+                let hold: &dyn Fn(&dyn Fn()) = &$hold;
+                hold(then);
+            }),
+            want: std::sync::Arc::new(move || {
+                let $lock = &*for_want;
+                let _released_at_once = $want;
+            }),
+        }
+    }};
+}
+
+pub(crate) use ring_link;
+
+/// A thread for each link, which holds it and, when all hold theirs, wants the next one's.
+pub(crate) fn ring(links: &[Link]) -> Vec<Option<String>> {
+    let all_hold = Arc::new(Barrier::new(links.len()));
+    let next = links.iter().cycle().skip(1);
+    let threads: Vec<JoinHandle<()>> = links
+        .iter()
+        .zip(next)
+        .map(|(own, next)| {
+            let (hold, want) = (Arc::clone(&own.hold), Arc::clone(&next.want));
+            let all_hold = Arc::clone(&all_hold);
+            thread::spawn(move || {
+                hold(&|| {
+                    all_hold.wait();
+                    want();
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().map(|thread| report(thread.join())).collect()
+}
+
+/// Runs a ring of these kinds of links, and looks at what is said of it.
+pub(crate) fn check_ring(kinds: &[fn(&str) -> Link]) {
+    let name = unique("ring");
+    let links: Vec<_> =
+        kinds.iter().enumerate().map(|(at, link)| link(&format!("{name}.{at}"))).collect();
+    let reports = ring(&links);
+    assert_eq!(reports.iter().flatten().count(), 1, "one is thrown out: {reports:#?}");
+
+    let findings = deadlock_about(&format!("{name}.0"));
+    let [finding] = &findings[..] else { panic!("one circle, one finding: {findings:#?}") };
+    let cycle = finding.cycle();
+    assert_eq!(cycle.len(), kinds.len());
+    let following = cycle.iter().cycle().skip(1);
+    assert!(cycle.iter().zip(following).all(|(edge, next)| edge.wanted() == next.held()));
+    let mut threads: Vec<_> = cycle.iter().map(|edge| edge.thread().number()).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    assert_eq!(threads.len(), kinds.len(), "each thread once");
+    assert!(cycle.iter().all(|edge| !edge.backtrace().is_empty() && edge.waited().is_some()));
+}
