@@ -191,11 +191,9 @@ fn forgotten_guards() {
         mem::forget(forgotten.lock().unwrap());
         drop(a.lock().unwrap());
     }
-    // On a thread that ends: it is no longer held by anybody that could be named.
+    // On a thread that ends: it is forgotten for good, and nothing else happens.
     let forgotten = Mutex::new(());
-    lockdep::name(&forgotten, "forgotten");
     on_a_thread(|| mem::forget(forgotten.lock().unwrap()));
-    assert!(!lockdep::held().contains("`forgotten`"));
     assert!(forgotten.try_lock().is_err());
 }
 
