@@ -132,7 +132,7 @@ pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 /// ```
 /// use lockdep::{FindingKind, Level, sync::Mutex};
 ///
-/// lockdep::set_level(FindingKind::Inversion, Level::Allow);
+/// lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
 /// let (a, b) = (Mutex::new(()), Mutex::new(()));
 /// drop((a.lock().unwrap(), b.lock().unwrap()));
 /// drop((b.lock().unwrap(), a.lock().unwrap()));

@@ -96,7 +96,7 @@ fn no_panic_while_panicking() {
         panic!("the program's own");
     }));
     assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"the program's own"));
-    assert_eq!(kinds(&findings_about(&["unwinding a"])), [FindingKind::Inversion]);
+    assert_eq!(kinds(&findings_about(&["unwinding a"])), [FindingKind::SingleThreadInversion]);
 }
 
 /// The program's own panics poison as ever, also after one of ours was caught.

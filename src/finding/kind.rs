@@ -6,9 +6,17 @@ use super::Level;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FindingKind {
-    /// A cycle in the lock order: threads that run its edges at the same time
-    /// wait for each other for ever.
+    /// A cycle in the lock order that the threads which were seen can close: if they run its
+    /// edges at the same time, they wait for each other for ever.
     Inversion,
+    /// A cycle in the lock order that needs one thread to be in two places at once: all of
+    /// its edges, or two that nobody else has shown, were seen on one and the same thread. It
+    /// becomes an [`Inversion`](Self::Inversion) as soon as another thread shows one of them.
+    SingleThreadInversion,
+    /// A cycle in the lock order that cannot close, since its threads hold a common lock
+    /// around it, a gate, which lets one of them through at a time. It becomes an
+    /// [`Inversion`](Self::Inversion) as soon as an edge is seen without the gate.
+    GuardedInversion,
     /// This thread already holds the lock in a mode that blocks it: `lock` in
     /// `lock`, `read` in `write`, `write` in `read`, an initializer that asks
     /// for its own cell. Certain, not a matter of timing.
@@ -31,8 +39,10 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Inversion,
+        Self::SingleThreadInversion,
+        Self::GuardedInversion,
         Self::SelfDeadlock,
         Self::RecursiveRead,
         Self::Deadlock,
@@ -41,11 +51,13 @@ impl FindingKind {
     ];
 
     /// The name used in reports and in `LOCKDEP`: `inversion`,
-    /// `self_deadlock`, `recursive_read`, `deadlock`, `wait_while_holding`, `leaked_guard`.
+    /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `wait_while_holding`, `leaked_guard`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Inversion => "inversion",
+            Self::SingleThreadInversion => "single_thread_inversion",
+            Self::GuardedInversion => "guarded_inversion",
             Self::SelfDeadlock => "self_deadlock",
             Self::RecursiveRead => "recursive_read",
             Self::Deadlock => "deadlock",
@@ -58,9 +70,12 @@ impl FindingKind {
     #[must_use]
     pub fn default_level(self) -> Level {
         match self {
-            Self::Inversion | Self::SelfDeadlock | Self::RecursiveRead | Self::Deadlock => {
-                Level::Deny
-            }
+            Self::Inversion
+            | Self::SingleThreadInversion
+            | Self::SelfDeadlock
+            | Self::RecursiveRead
+            | Self::Deadlock => Level::Deny,
+            Self::GuardedInversion => Level::Allow,
             Self::WaitWhileHolding | Self::LeakedGuard => Level::Warn,
         }
     }

@@ -50,6 +50,8 @@ pub(crate) enum Detail {
     None,
     /// The writer that made a cycle of readers dangerous.
     Writer(Writer),
+    /// The locks that keep a cycle from closing.
+    Gates(Arc<[LockInfo]>),
     /// All that the threads of a deadlock hold and wait for.
     Threads(Arc<[ThreadSnapshot]>),
     /// The thread that ended while holding what another is about to wait for.

@@ -14,7 +14,7 @@ use super::{
     source::{self, Sources},
     words::Words,
 };
-use crate::finding::{Detail, Edge, Finding, Level, Site};
+use crate::finding::{Detail, Edge, Finding, Level, LockInfo, Site};
 
 /// How many edges of a cycle are shown; nobody reads more.
 const SHOWN: usize = 8;
@@ -23,9 +23,13 @@ const SHOWN: usize = 8;
 pub(super) fn report(finding: &Finding, color: bool) -> String {
     let shown = &finding.cycle[..finding.cycle.len().min(SHOWN)];
     let mut sources = Sources::default();
+    let gates: &[LockInfo] = match &finding.detail {
+        Detail::Gates(gates) => gates,
+        _ => &[],
+    };
     let names = Names::new(
         &mut sources,
-        shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]),
+        shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]).chain(gates),
         shown
             .iter()
             .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]),

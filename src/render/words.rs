@@ -65,6 +65,19 @@ impl Words<'_> {
         names.join(separator)
     }
 
+    /// The locks that keep a cycle from closing.
+    pub(super) fn gate_locks(&self) -> &[LockInfo] {
+        match &self.finding.detail {
+            Detail::Gates(gates) => gates,
+            _ => &[],
+        }
+    }
+
+    fn gates(&self) -> String {
+        let gates = self.gate_locks().iter().map(|gate| self.names.of(gate));
+        gates.collect::<Vec<_>>().join(" or ")
+    }
+
     /// The thread that left behind what another is about to wait for.
     fn left_by(&self) -> Option<&ThreadInfo> {
         match &self.finding.detail {
@@ -77,12 +90,20 @@ impl Words<'_> {
         let Edge { held, wanted, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         match self.finding.kind {
-            FindingKind::Inversion if self.len() == 2 => {
-                format!("{held} and {wanted} are acquired in both orders")
-            }
-            FindingKind::Inversion => {
-                let circle = self.held_locks(" → ");
-                format!("{} locks are acquired in a circle: {circle} → {held}", self.len())
+            FindingKind::Inversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion => {
+                let so_far = match self.finding.kind {
+                    FindingKind::SingleThreadInversion => ", so far by one thread",
+                    FindingKind::GuardedInversion => ", behind a gate",
+                    _ => "",
+                };
+                if self.len() == 2 {
+                    format!("{held} and {wanted} are acquired in both orders{so_far}")
+                } else {
+                    let (len, circle) = (self.len(), self.held_locks(" → "));
+                    format!("{len} locks are acquired in a circle{so_far}: {circle} → {held}")
+                }
             }
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("the initializer of {held} asks for {held} itself")
@@ -139,7 +160,9 @@ impl Words<'_> {
             format!("thread `{thread}` has held {held}{reading} since here")
         };
         let now = match self.finding.kind {
-            FindingKind::Inversion => {
+            FindingKind::Inversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion => {
                 let reading = for_reading(self.first().wanted_mode);
                 format!("and acquires {wanted}{reading} here")
             }
@@ -265,6 +288,23 @@ impl Words<'_> {
         let (held_line, line) = (held_at.line(), acquired_at.line());
         let writer = self.while_writers_wait();
         match self.finding.kind {
+            FindingKind::SingleThreadInversion => {
+                let (needed, again) = match self.len() {
+                    2 => ("two threads".to_owned(), "either of the two"),
+                    len => (format!("{len} threads"), "one of these"),
+                };
+                format!(
+                    "it takes {needed} at once{writer} to hang, and one of them was seen in two of \
+                     these places. As soon as another thread does {again}, this is an inversion: \
+                     decide on one order of these locks and acquire them in it everywhere"
+                )
+            }
+            FindingKind::GuardedInversion => format!(
+                "it cannot hang for as long as {} {} held around it each time. Without that it \
+                 would be an inversion: one order of these locks everywhere would need no gate",
+                self.gates(),
+                if self.gate_locks().len() == 1 { "is" } else { "are" }
+            ),
             FindingKind::Inversion if self.same_lines() => format!(
                 "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
                  these locks in the order in which they are handed to them: take them in an order \
@@ -330,7 +370,9 @@ impl Words<'_> {
         let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
         let what = match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("waiting with {held} held"),
-            FindingKind::Inversion => format!("acquiring {wanted} with {held} held"),
+            FindingKind::Inversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion => format!("acquiring {wanted} with {held} held"),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }

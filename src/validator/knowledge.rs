@@ -18,9 +18,10 @@ use super::{
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
+    sightings::{self, Choice, Sighting, Sightings, Verdict},
     threads::Context,
 };
-use crate::finding::{Edge, LockInfo, LockKind, OrderGraph, Stack, ThreadInfo};
+use crate::finding::{Edge, FindingKind, LockInfo, LockKind, OrderGraph, Stack, ThreadInfo};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -54,15 +55,36 @@ struct LockFacts {
     seen: &'static Location<'static>,
 }
 
-/// What the order graph keeps of an edge: how it was first seen.
-#[derive(Debug)]
+/// What the order graph keeps of an edge.
+#[derive(Debug, Default)]
 struct EdgeFacts {
+    /// By whom it was seen, and what is told of each.
+    sightings: Sightings<Shown>,
+    /// It closed a cycle when it was new. Whoever takes it is told each time; those who take
+    /// the cycle's other edges only when they change what is to be said of it.
+    closes: bool,
+}
+
+/// What a report tells of one sighting of an edge.
+#[derive(Debug)]
+struct Shown {
     held_at: &'static Location<'static>,
     held_backtrace: Stack,
     acquired_at: &'static Location<'static>,
     backtrace: Stack,
     thread: ThreadInfo,
 }
+
+/// A cycle in the order, and whether it can close.
+pub(super) struct Cycle {
+    pub(super) kind: FindingKind,
+    pub(super) edges: Vec<Edge>,
+    /// The locks that keep it from closing.
+    pub(super) gates: Vec<LockInfo>,
+}
+
+/// How long a cycle may be for a longer one to be searched for, if it cannot close.
+const SEARCHED: usize = 16;
 
 /// A blocking acquisition that is about to happen.
 pub(crate) struct Acquisition<'a> {
@@ -74,9 +96,21 @@ pub(crate) struct Acquisition<'a> {
 }
 
 impl Knowledge {
-    /// Whether every held lock has its edge to the wanted one.
-    pub(super) fn has_all_edges(&self, held: &[Entry], wanted: &Entry) -> bool {
-        held.iter().all(|held| self.edge_between(held, wanted).is_some())
+    /// Whether every held lock has its edge to the wanted one, and this way of taking them
+    /// is known.
+    pub(super) fn knows(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+        held.iter().all(|held| {
+            let edge = self.edge_between(held, wanted);
+            edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.knows(sighting))
+        })
+    }
+
+    /// Whether it is known of so many threads that further ones are no news.
+    pub(super) fn is_settled(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+        held.iter().all(|held| {
+            let edge = self.edge_between(held, wanted);
+            edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.is_settled_for(sighting))
+        })
     }
 
     fn edge_between(&self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
@@ -84,44 +118,137 @@ impl Knowledge {
         self.order.find(held.tag.lock(), wanted.tag.lock(), modes)
     }
 
-    /// Adds an edge from every held lock to the wanted one. The cycles that these
-    /// edges are on, the shortest through each.
+    /// Adds an edge from every held lock to the wanted one, as it is seen now. The cycles that
+    /// these edges are on: the shortest through each that can close; or, if none can, the
+    /// shortest of all.
     pub(super) fn learn(
         &mut self,
         context: &Context,
         held: &[Entry],
         acquisition: &Acquisition<'_>,
+        sighting: &Sighting,
         backtrace: Stack,
-    ) -> Vec<Vec<Edge>> {
+    ) -> Vec<Cycle> {
         let Acquisition { identity, wanted, named_at } = acquisition;
         let backtrace = self.stacks.intern(backtrace);
         let head = self.node(wanted, named_at);
         if identity.has_writer() {
             self.order.note_writer(wanted.tag.lock());
         }
-        let mut cycles = Vec::new();
+        let mut edges = Vec::with_capacity(held.len());
         for entry in held {
-            let edge = self.edge_between(entry, wanted).unwrap_or_else(|| {
+            let known = self.edge_between(entry, wanted);
+            let edge = known.unwrap_or_else(|| {
                 let tail = self.node(entry, entry.site);
-                let facts = EdgeFacts {
-                    held_at: entry.site,
-                    held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
-                    acquired_at: wanted.site,
-                    backtrace: backtrace.clone(),
-                    thread: context.info(),
-                };
                 self.edges += 1;
-                self.order.insert(tail, head, (entry.tag.mode(), wanted.tag.mode()), facts)
+                let modes = (entry.tag.mode(), wanted.tag.mode());
+                self.order.insert(tail, head, modes, EdgeFacts::default())
             });
-            let Some(cycle) = self.order.shortest_cycle(edge) else { continue };
-            let cycle = self.cycle(&cycle);
-            // A cycle through another held lock contains the one through that lock.
-            let is_held = |edge: &Edge| held.iter().any(|held| held.tag.lock() == edge.held.id);
-            if !cycle[1..].iter().any(is_held) {
-                cycles.push(cycle);
+            edges.push((edge, known.is_none()));
+        }
+        // Judged before this sighting is one of those that are known.
+        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].facts.closes;
+        let through = |&(edge, is_new): &(EdgeIndex, bool)| {
+            self.feasible_cycle(edge, Some(sighting), |cycle| {
+                is_told(edge, is_new) || self.kind_changes(cycle, sighting)
+            })
+        };
+        let mut cycles: Vec<Cycle> = edges.iter().filter_map(through).collect();
+        if cycles.is_empty() {
+            let shortest = |&(edge, is_new): &(EdgeIndex, bool)| {
+                let cycle = self.order.shortest_cycle(edge)?;
+                let is_told = is_told(edge, is_new) || self.kind_changes(&cycle, sighting);
+                is_told.then_some(cycle)
+            };
+            let shortest = edges.iter().filter_map(shortest).min_by_key(Vec::len);
+            cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
+        }
+        for (&(edge, is_new), entry) in edges.iter().zip(held) {
+            let shown = Shown {
+                held_at: entry.site,
+                held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
+                acquired_at: wanted.site,
+                backtrace: backtrace.clone(),
+                thread: context.info(),
+            };
+            let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
+            if let Some(facts) = self.order.facts_mut(edge) {
+                facts.closes |= closes;
+                if !facts.sightings.knows(sighting) {
+                    facts.sightings.learn(sighting.clone(), shown);
+                }
+            }
+        }
+        // What is happening now is told as it is, even if it is known of others.
+        for cycle in &mut cycles {
+            let first = &mut cycle.edges[0];
+            if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
+                first.held_at = entry.site.into();
+                first.held_backtrace = context.trace_of(entry.tag);
+                first.acquired_at = wanted.site.into();
+                first.backtrace = backtrace.clone();
+                first.thread = context.info();
             }
         }
         cycles
+    }
+
+    /// Whether a sighting of a cycle's first edge changes what is to be said of it.
+    fn kind_changes(&self, cycle: &[EdgeIndex], now: &Sighting) -> bool {
+        let kind = |now| kind(&sightings::judge(&self.choices(cycle, now)));
+        kind(Some(now)) != kind(None)
+    }
+
+    /// The shortest cycle through an edge that can close, of which something else is true as
+    /// well. `now`: the edge is being seen.
+    fn feasible_cycle(
+        &self,
+        first: EdgeIndex,
+        now: Option<&Sighting>,
+        is_meant: impl Fn(&[EdgeIndex]) -> bool,
+    ) -> Option<Cycle> {
+        let is_feasible =
+            |path: &[EdgeIndex]| sightings::assign(&self.choices(path, now)).is_some();
+        let shortest = self.order.shortest_cycle(first)?;
+        if is_meant(&shortest) && is_feasible(&shortest) {
+            return Some(self.cycle(&shortest, now));
+        }
+        if shortest.len() > SEARCHED {
+            return None;
+        }
+        let cycle = self.order.shortest_cycle_where(first, |path, is_whole| {
+            (!is_whole || is_meant(path)) && is_feasible(path)
+        })?;
+        Some(self.cycle(&cycle, now))
+    }
+
+    /// The sightings that each edge of a path offers.
+    fn choices<'a>(&'a self, path: &[EdgeIndex], now: Option<&'a Sighting>) -> Vec<Vec<Choice<'a>>> {
+        let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.sightings.choices();
+        let mut choices: Vec<_> = path.iter().map(stored).collect();
+        if let Some(now) = now {
+            choices[0] = vec![Choice::now(now, 0)];
+        }
+        choices
+    }
+
+    /// A cycle with what there is to tell of it.
+    fn cycle(&self, edges: &[EdgeIndex], now: Option<&Sighting>) -> Cycle {
+        let choices = self.choices(edges, now);
+        let verdict = sightings::judge(&choices);
+        let shown: Vec<usize> = match sightings::assign(&choices) {
+            Some(chosen) => chosen.iter().map(|choice| choice.at).collect(),
+            None => vec![0; edges.len()],
+        };
+        let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
+        Cycle {
+            kind: kind(&verdict),
+            edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
+            gates: match &verdict {
+                Verdict::Guarded(gates) => gates.iter().filter_map(gate).collect(),
+                Verdict::Feasible | Verdict::OneThreadTwice => Vec::new(),
+            },
+        }
     }
 
     /// Remembers that a chain is harmless.
@@ -131,19 +258,31 @@ impl Knowledge {
 
     /// Notes that a lock is written, so that its readers may wait for each other.
     /// The cycles in which they now do.
-    pub(super) fn first_writer(&mut self, lock: LockId) -> Vec<Vec<Edge>> {
+    pub(super) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
         if !self.order.note_writer(lock) {
             return Vec::new();
         }
         // Only what this writer makes dangerous; the rest was told before.
-        let readers_meet = |(into, out): (&Edge, &Edge)| {
-            out.held.id == lock && into.wanted_mode.queues_behind_writers(out.held_mode)
+        let graph = self.order.graph();
+        let readers_meet = |(into, out): (&EdgeIndex, &EdgeIndex)| {
+            let (tail, _) = graph.edge_endpoints(*out).expect("an edge of the cycle");
+            graph[tail].lock == lock && graph[*into].wanted.queues_behind_writers(graph[*out].held)
         };
-        let refused = self.order.refused().iter();
-        refused
-            .filter_map(|&edge| Some(self.cycle(&self.order.shortest_cycle(edge)?)))
-            .filter(|cycle| cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet))
-            .collect()
+        let is_meant = |cycle: &[EdgeIndex]| {
+            cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet)
+        };
+        let refused = || self.order.refused().iter();
+        let mut cycles: Vec<Cycle> =
+            refused().filter_map(|&edge| self.feasible_cycle(edge, None, is_meant)).collect();
+        if cycles.is_empty() {
+            let of_readers = |&edge: &EdgeIndex| {
+                let is_so = |path: &[EdgeIndex], is_whole: bool| !is_whole || is_meant(path);
+                self.order.shortest_cycle_where(edge, is_so)
+            };
+            let shortest = refused().filter_map(of_readers).min_by_key(Vec::len);
+            cycles.extend(shortest.map(|cycle| self.cycle(&cycle, None)));
+        }
+        cycles
     }
 
     /// The node of a lock, made if it is new.
@@ -187,7 +326,7 @@ impl Knowledge {
 
     pub(super) fn snapshot(&self) -> OrderGraph {
         let lock = |_, vertex: &Vertex<LockFacts>| self.lock(vertex);
-        OrderGraph { graph: self.order.graph().map(lock, |edge, _| self.edge(edge)) }
+        OrderGraph { graph: self.order.graph().map(lock, |edge, _| self.edge(edge, 0)) }
     }
 
     /// What is known of a lock that a thread holds or wants. `seen`: where its name
@@ -215,26 +354,34 @@ impl Knowledge {
         }
     }
 
-    fn cycle(&self, edges: &[EdgeIndex]) -> Vec<Edge> {
-        edges.iter().map(|&edge| self.edge(edge)).collect()
-    }
-
-    fn edge(&self, edge: EdgeIndex) -> Edge {
+    /// An edge, as one of its sightings has it. One that is seen right now, for the first time,
+    /// has none yet: the caller fills it in.
+    fn edge(&self, edge: EdgeIndex, at: usize) -> Edge {
         let graph = self.order.graph();
         let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
-        let arc = &graph[edge];
+        let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
+        let shown = arc.facts.sightings.get(at);
+        let site = |of: fn(&Shown) -> &'static Location<'static>, or| shown.map_or(or, of).into();
         Edge {
-            held: self.lock(&graph[tail]),
+            held: self.lock(tail),
             held_mode: arc.held,
-            held_at: arc.facts.held_at.into(),
-            held_backtrace: arc.facts.held_backtrace.clone(),
-            wanted: self.lock(&graph[head]),
+            held_at: site(|shown| shown.held_at, tail.facts.seen),
+            held_backtrace: shown.map(|shown| shown.held_backtrace.clone()).unwrap_or_default(),
+            wanted: self.lock(head),
             wanted_mode: arc.wanted,
-            acquired_at: arc.facts.acquired_at.into(),
-            backtrace: arc.facts.backtrace.clone(),
-            thread: arc.facts.thread.clone(),
+            acquired_at: site(|shown| shown.acquired_at, head.facts.seen),
+            backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
+            thread: shown.map_or(ThreadInfo { number: 0, name: None }, |it| it.thread.clone()),
             is_queued: false,
             waited: None,
         }
+    }
+}
+
+fn kind(verdict: &Verdict) -> FindingKind {
+    match verdict {
+        Verdict::Feasible => FindingKind::Inversion,
+        Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
+        Verdict::Guarded(_) => FindingKind::GuardedInversion,
     }
 }

@@ -21,6 +21,7 @@ mod order;
 mod presence;
 mod publish;
 mod seen;
+mod sightings;
 mod snapshot;
 mod threads;
 mod waiting;
@@ -28,7 +29,7 @@ mod watchdog;
 
 use std::{panic::Location, time::Duration};
 
-use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::SEEN, leaks::Leak};
+use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::{Cycle, SEEN}, leaks::Leak, sightings::Sighting};
 pub(crate) use self::{
     held::{Entry, Place, Tag},
     identity::Identity,
@@ -85,7 +86,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
         return;
     }
-    if !SEEN.contains(key) {
+    if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judge(context, acquisition, key)
@@ -104,19 +105,33 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     if let Some(found) = reentry(context, &held, wanted) {
         return vec![found];
     }
+    let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
 
-    // The stack is captured only if an edge is new, and outside the lock.
-    let is_known = knowledge::lock().has_all_edges(&held, wanted);
+    // The stack is captured only if there is news, and outside the lock.
+    let is_known = knowledge::lock().knows(&held, wanted, &sighting);
     let backtrace = if is_known { Stack::default() } else { capture() };
 
     let mut knowledge = knowledge::lock();
-    let cycles = knowledge.learn(context, &held, acquisition, backtrace);
-    if cycles.is_empty() || ledger::level(FindingKind::Inversion) == Level::Allow {
+    let mut cycles = knowledge.learn(context, &held, acquisition, &sighting, backtrace);
+    if cycles.iter().all(|cycle| ledger::level(cycle.kind) == Level::Allow) {
         // Otherwise the chain is judged again each time, and denied each time.
-        knowledge.settle(key);
+        let is_settled = knowledge.is_settled(&held, wanted, &sighting);
+        knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
     }
-    cycles.into_iter().map(|cycle| Found::new(FindingKind::Inversion, cycle)).collect()
+    drop(knowledge);
+    if is_known && !cycles.is_empty() {
+        let backtrace = capture();
+        cycles.iter_mut().for_each(|cycle| cycle.edges[0].backtrace = backtrace.clone());
+    }
+    cycles.into_iter().map(Found::from).collect()
+}
+
+impl From<Cycle> for Found {
+    fn from(Cycle { kind, edges, gates }: Cycle) -> Self {
+        let detail = if gates.is_empty() { Detail::None } else { Detail::Gates(gates.into()) };
+        Self { kind, cycle: edges, detail }
+    }
 }
 
 /// Whether the thread already holds the lock, in a mode that makes it wait for
@@ -326,9 +341,9 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
             thread: context.info(),
             site: wanted.site.into(),
         };
-        let found = |cycle| {
+        let found = |Cycle { kind, edges, .. }| {
             let detail = Detail::Writer(writer.clone());
-            Found { kind: FindingKind::Inversion, cycle, detail }
+            Found { kind, cycle: edges, detail }
         };
         cycles.into_iter().map(found).collect()
     };

@@ -38,6 +38,12 @@ pub(super) fn key(chain: u64) -> u64 {
     (chain ^ EPOCH.load(atomic::Ordering::Relaxed)) | 1
 }
 
+/// The key of a chain as one thread shows it, by the thread's number: of a chain that is
+/// harmless for that thread, while another may still have something new to show by it.
+pub(super) fn by(key: u64, thread: u64) -> u64 {
+    step(key, thread) | 1
+}
+
 static EPOCH: atomic::AtomicU64 = atomic::AtomicU64::new(0);
 
 /// Makes every chain unseen: the order was reset, or a level has changed.
@@ -63,6 +69,11 @@ impl Recent {
     #[inline]
     pub(super) fn insert(&self, key: u64) {
         self.place(key).store(key, Relaxed);
+    }
+
+    /// Forgets them, for another thread.
+    pub(super) fn clear(&self) {
+        self.0.iter().for_each(|place| place.store(0, Relaxed));
     }
 
     #[inline]

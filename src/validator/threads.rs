@@ -90,6 +90,11 @@ impl Context {
         self.thread.lock().clone()
     }
 
+    /// The number of the thread.
+    pub(super) fn number(&self) -> u64 {
+        self.thread.lock().number
+    }
+
     #[inline]
     pub(crate) fn is(&self, state: State) -> bool {
         self.flags.load(Relaxed) & state as u8 != 0
@@ -301,6 +306,7 @@ impl Drop for Reaper {
         super::thread_ends(context);
         context.end_wait();
         context.released_elsewhere.lock().clear();
+        context.recent.clear();
         context.clear_states();
         *context.traces.lock() = Traces::default();
         POOL.lock().unused.push(context);

@@ -34,6 +34,9 @@ use self::{
 use super::{identity::LockId, judge::waits};
 use crate::finding::Mode;
 
+/// How much longer than the shortest a cycle may be that is searched for.
+const LONGER: usize = 4;
+
 /// A lock in the graph, with what the caller keeps of it.
 #[derive(Debug)]
 pub(crate) struct Vertex<N> {
@@ -89,6 +92,11 @@ impl<N, E> Order<N, E> {
             self.list.push_back(label_of(node));
             node
         })
+    }
+
+    /// What the caller keeps of an edge.
+    pub(crate) fn facts_mut(&mut self, edge: EdgeIndex) -> Option<&mut E> {
+        self.graph.edge_weight_mut(edge).map(|arc| &mut arc.facts)
     }
 
     /// The edge between two locks in these modes, if it is known. Looks at as
@@ -157,22 +165,25 @@ impl<N, E> Order<N, E> {
     /// The shortest cycle through an edge in which every lock is wanted in a mode
     /// that [waits] for the one it is held in. Starts with that edge.
     ///
-    /// Breadth first over (lock, mode in which it is wanted). Costs nothing while
-    /// no edge was ever refused. The walk that is found may pass one lock twice,
-    /// held by one thread exclusively and by another shared, which cannot be; then
-    /// (rarely: another cycle was reported before) a longer one is searched for.
+    /// The walk that is found may pass one lock twice, held by one thread exclusively and
+    /// by another shared, which cannot be; then (rarely: another cycle was reported before) a
+    /// longer one is searched for.
     pub(crate) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
+        let walk = self.shortest_walk(edge)?;
+        let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
+        let locks: FxHashSet<_> = tails.map(|(tail, _)| tail).collect();
+        if locks.len() == walk.len() {
+            return Some(walk);
+        }
+        self.shortest_cycle_where(edge, |_, _| true)
+    }
+
+    /// The same, but one lock may come twice. Breadth first over (lock, mode in which it is
+    /// wanted). Costs nothing while no edge was ever refused.
+    fn shortest_walk(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
         let (tail, head) = self.graph.edge_endpoints(edge)?;
         let arc = &self.graph[edge];
-        // Whatever reaches the tail without a refused edge comes before it; a
-        // path with refused edges goes through the tail of one of them.
-        let ceiling = self
-            .refused
-            .iter()
-            .filter_map(|&refused| self.graph.edge_endpoints(refused))
-            .map(|(tail, _)| self.label(tail))
-            .max()?
-            .max(self.label(tail));
+        let ceiling = self.ceiling(tail)?;
 
         let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
             FxHashMap::default();
@@ -183,11 +194,7 @@ impl<N, E> Order<N, E> {
             let has_writer = self.graph[node].has_writer;
             if node == tail {
                 if waits(wanted, arc.held, has_writer) {
-                    let walk = self.path_back(edge, (node, wanted), &reached_by);
-                    let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
-                    let locks: FxHashSet<_> = tails.map(|(tail, _)| tail).collect();
-                    let is_simple = locks.len() == walk.len();
-                    return if is_simple { Some(walk) } else { self.some_cycle(edge) };
+                    return Some(self.path_back(edge, (node, wanted), &reached_by));
                 }
                 continue;
             }
@@ -222,39 +229,70 @@ impl<N, E> Order<N, E> {
         cycle
     }
 
-    /// Some cycle through an edge in which every lock waits and comes once. Depth
-    /// first, as the question is a hard one: gives up after a while.
-    fn some_cycle(&self, first: EdgeIndex) -> Option<Vec<EdgeIndex>> {
+    /// The shortest cycle through an edge, in which every lock waits and comes once, of which
+    /// something else is true as well: asked of each path from the edge on, and whether it is
+    /// the whole cycle; where it is not true of a path, no longer one is looked at.
+    ///
+    /// Depth first with a growing limit, as the question is a hard one: gives up after a
+    /// while, and looks for cycles up to [`LONGER`] edges longer than the shortest.
+    pub(crate) fn shortest_cycle_where(
+        &self,
+        first: EdgeIndex,
+        mut is_so: impl FnMut(&[EdgeIndex], bool) -> bool,
+    ) -> Option<Vec<EdgeIndex>> {
+        let shortest = self.shortest_walk(first)?.len();
+        let mut patience = 20_000;
+        (shortest..=shortest + LONGER)
+            .find_map(|length| self.cycle_of_length(first, length, &mut patience, &mut is_so))
+    }
+
+    fn cycle_of_length(
+        &self,
+        first: EdgeIndex,
+        length: usize,
+        patience: &mut u32,
+        is_so: &mut impl FnMut(&[EdgeIndex], bool) -> bool,
+    ) -> Option<Vec<EdgeIndex>> {
         let (goal, _) = self.graph.edge_endpoints(first)?;
-        let mut steps = 10_000;
-        let mut cycle = Vec::new();
+        let ceiling = self.ceiling(goal)?;
+        let mut path = Vec::new();
         let mut choices = vec![vec![first]];
         while let Some(edges) = choices.last_mut() {
             let Some(edge) = edges.pop() else {
                 choices.pop();
-                cycle.pop();
+                path.pop();
                 continue;
             };
-            steps -= 1;
-            if steps == 0 {
-                return None;
-            }
             let (tail, head) = self.graph.edge_endpoints(edge)?;
             let wanted = self.graph[edge].wanted;
             let waits_for = |held| waits(wanted, held, self.graph[head].has_writer);
-            if head == goal && waits_for(self.graph[first].held) {
-                cycle.push(edge);
-                return Some(cycle);
-            }
+            let closes = head == goal && waits_for(self.graph[first].held);
             let is_passed =
                 |&edge: &EdgeIndex| self.graph.edge_endpoints(edge).is_some_and(|(t, _)| t == head);
-            if tail != head && head != goal && !cycle.iter().any(is_passed) {
-                cycle.push(edge);
-                let next = self.graph.edges(head).filter(|next| waits_for(next.weight().held));
+            let goes_on = tail != head && head != goal && !path.iter().any(is_passed);
+            path.push(edge);
+            *patience = patience.checked_sub(1)?;
+            if path.len() == length && closes && is_so(&path, true) {
+                return Some(path);
+            }
+            if path.len() < length && goes_on && is_so(&path, false) {
+                let next = self.graph.edges(head).filter(|next| {
+                    waits_for(next.weight().held) && self.label(next.target()) <= ceiling
+                });
                 choices.push(next.map(|next| next.id()).collect());
+            } else {
+                path.pop();
             }
         }
         None
+    }
+
+    /// Whatever reaches a lock without a refused edge comes before it; a path with refused
+    /// edges goes through the tail of one of them. `None` if there is no such edge.
+    fn ceiling(&self, goal: NodeIndex) -> Option<u64> {
+        let tails = self.refused.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
+        let last = tails.map(|(tail, _)| self.label(tail)).max()?;
+        Some(last.max(self.label(goal)))
     }
 
     fn label(&self, node: NodeIndex) -> u64 {

@@ -1,0 +1,155 @@
+//! Why a cycle that was reported cannot close.
+//!
+//! Owns the reasons, from the coarsest to the finest, and a search by brute force for the
+//! threads that could close a cycle. What is known here is what a validator can know: which
+//! locks each thread held when it wanted another. Does not know interleavings.
+
+use crate::{
+    paths::Paths,
+    program::{Lock, Mode, Step, Thread},
+    scheduler::{excludes, waits_behind_writers},
+};
+
+/// The finer ones are later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// Somewhere nobody waits: a mistake of the validator.
+    NoCycle,
+    /// One thread takes all of it.
+    OneThread,
+    /// There are not as many threads as edges.
+    SameThreadTwice,
+    /// Two of its threads hold a lock, of the cycle or another, that only one can have.
+    Gate,
+    /// Its readers wait for readers only behind a writer; and who writes that lock is one
+    /// of the cycle's own threads, or is kept out by what they hold.
+    NoWriter,
+    /// By all that is held at its edges it could. But on the way there, each of two threads
+    /// takes what the other one holds already, so that one of them never arrives.
+    Unreachable,
+}
+
+impl Reason {
+    pub(crate) const ALL: [(Self, &str); 6] = [
+        (Self::NoCycle, "is no cycle"),
+        (Self::OneThread, "is taken by one thread alone"),
+        (Self::SameThreadTwice, "has more edges than threads"),
+        (Self::Gate, "has a gate"),
+        (Self::NoWriter, "has no thread left to write"),
+        (Self::Unreachable, "has edges that exclude each other"),
+    ];
+}
+
+/// A blocking acquisition, and what was held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Context {
+    thread: Thread,
+    held: Vec<(Lock, Mode)>,
+    wanted: Lock,
+    mode: Mode,
+}
+
+impl Context {
+    fn holds(&self, lock: Lock) -> Option<Mode> {
+        self.held.iter().find(|&&(held, _)| held == lock).map(|&(_, mode)| mode)
+    }
+
+    fn can_be_there_with(&self, other: &Self) -> bool {
+        self.thread != other.thread
+            && self.held.iter().all(|&(lock, mode)| {
+                other.holds(lock).is_none_or(|held| !excludes(held, mode) && !excludes(mode, held))
+            })
+    }
+}
+
+/// Why the threads on these paths cannot close a cycle of locks, given in its order.
+pub(crate) fn reason(paths: &[Paths], cycle: &[Lock]) -> Reason {
+    let contexts = contexts(paths);
+    let choices = (0..cycle.len()).map(|at| {
+        let (held, wanted) = (cycle[at], cycle[(at + 1) % cycle.len()]);
+        let is_edge =
+            |context: &&Context| context.holds(held).is_some() && context.wanted == wanted;
+        contexts.iter().filter(is_edge).collect::<Vec<_>>()
+    });
+    // All ways to choose a context for each edge.
+    let mut chosen: Vec<Vec<&Context>> = vec![Vec::new()];
+    for choices in choices {
+        chosen = chosen
+            .iter()
+            .flat_map(|before| {
+                choices.iter().map(|&next| before.iter().copied().chain([next]).collect())
+            })
+            .collect();
+    }
+    chosen.iter().map(|chosen| obstacle(&contexts, cycle, chosen)).max().unwrap_or(Reason::NoCycle)
+}
+
+/// What keeps these contexts from meeting, one of them for each edge of the cycle.
+fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason {
+    let mut unaided = Vec::new();
+    for (at, &lock) in cycle.iter().enumerate() {
+        let into = chosen[(at + cycle.len() - 1) % cycle.len()];
+        let Some(held) = chosen[at].holds(lock) else { return Reason::NoCycle };
+        if !excludes(held, into.mode) {
+            let is_writer = |context: &&Context| {
+                context.wanted == lock && matches!(context.mode, Mode::Exclusive | Mode::Upgrade)
+            };
+            let writers: Vec<_> = contexts.iter().filter(is_writer).collect();
+            if held != Mode::Shared || !waits_behind_writers(into.mode) || writers.is_empty() {
+                return Reason::NoCycle;
+            }
+            unaided.push((lock, writers));
+        }
+    }
+    let is_one_of_a_kind = |at: usize| chosen[..at].iter().all(|c| c.thread != chosen[at].thread);
+    if chosen.iter().all(|context| context.thread == chosen[0].thread) {
+        Reason::OneThread
+    } else if !(0..chosen.len()).all(is_one_of_a_kind) {
+        Reason::SameThreadTwice
+    } else if !(0..chosen.len()).all(|at| can_join(&chosen[..at], chosen[at])) {
+        Reason::Gate
+    } else if !can_be_aided(chosen, &unaided) {
+        Reason::NoWriter
+    } else {
+        Reason::Unreachable
+    }
+}
+
+fn can_join(chosen: &[&Context], next: &Context) -> bool {
+    chosen.iter().all(|context| context.can_be_there_with(next))
+}
+
+/// Whether there is a writer for each lock whose readers need one. A writer has to have
+/// nothing but readers before it.
+fn can_be_aided(chosen: &[&Context], unaided: &[(Lock, Vec<&Context>)]) -> bool {
+    let Some(((lock, writers), rest)) = unaided.split_first() else { return true };
+    let has_only_readers =
+        chosen.iter().all(|context| matches!(context.holds(*lock), None | Some(Mode::Shared)));
+    has_only_readers
+        && writers.iter().any(|writer| {
+            can_join(chosen, writer) && can_be_aided(&[chosen, &[writer]].concat(), rest)
+        })
+}
+
+/// Every blocking acquisition, those included with nothing held.
+fn contexts(paths: &[Paths]) -> Vec<Context> {
+    let mut contexts = Vec::new();
+    for (thread, paths) in paths.iter().enumerate() {
+        for path in paths {
+            let mut held: Vec<(Lock, Mode)> = Vec::new();
+            for &step in path {
+                if let Step::Acquire(wanted, mode) = step {
+                    let context = Context { thread, held: held.clone(), wanted, mode };
+                    if !contexts.contains(&context) {
+                        contexts.push(context);
+                    }
+                }
+                held.retain(|&(held, _)| held != step.lock());
+                if let Step::Acquire(_, mode) | Step::TryAcquire(_, mode) = step {
+                    held.push((step.lock(), mode.once_held()));
+                }
+            }
+        }
+    }
+    contexts
+}
