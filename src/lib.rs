@@ -37,10 +37,14 @@
 //!
 //! | [`FindingKind`] | what it says | default |
 //! |---|---|---|
-//! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order | deny |
+//! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order that different threads can close | deny |
+//! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that needs a thread to be in two places | deny |
+//! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that a lock held around it keeps from closing | allow |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread already holds the lock in a mode that blocks it | deny |
 //! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread already holds a read guard of the lock it reads | deny |
 //! | [`Deadlock`](FindingKind::Deadlock) | threads that wait for each other right now | deny |
+//! | [`DeclaredOrder`](FindingKind::DeclaredOrder) | an order that the program declared was broken | deny |
+//! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks that were made alike | warn |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait on a condition variable while another lock is held | warn |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
 //!
@@ -57,6 +61,7 @@
 //! | variable | values |
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
+//! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
@@ -87,6 +92,7 @@ pub mod lock_api_0_5;
 mod named;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
+mod orders;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
@@ -119,6 +125,10 @@ pub use self::{
         ThreadInfo,
     },
     named::Lock,
+    orders::{
+        allow_pair, class, declare_class_order, declare_leaf, declare_order, declare_outermost,
+        order_by_key,
+    },
 };
 
 /// Which side of the [switch](crate#the-switch) this build is on: whether
@@ -186,7 +196,9 @@ pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
 /// }
 /// ```
 pub fn name<L: Lock + ?Sized>(lock: &L, name: impl AsRef<str>) {
-    named::set_name(lock, name.as_ref());
+    if let Some(lock) = named::number(lock) {
+        validator::name(lock, name.as_ref());
+    }
 }
 
 /// Runs a closure whose acquisitions are no findings.

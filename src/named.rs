@@ -15,25 +15,28 @@ impl<L: sealed::Sealed + ?Sized> Lock for L {}
 mod sealed {
     #[allow(unreachable_pub, unnameable_types, reason = "that is what seals the trait")]
     pub trait Sealed {
-        /// Does nothing in a build that is not checked.
-        fn set_name(&self, name: &str);
+        /// The lock's number; none in a build that is not checked.
+        fn number(&self) -> Option<u64>;
     }
 }
 
-pub(crate) fn set_name<L: Lock + ?Sized>(lock: &L, name: &str) {
-    lock.set_name(name);
+/// The number of a lock; none in a build that is not checked.
+pub(crate) fn number<L: Lock + ?Sized>(lock: &L) -> Option<u64> {
+    lock.number()
 }
 
 macro_rules! locks {
     ($([$($parameters:tt)*] $lock:ty => $tracked:path;)*) => {$(
         impl<$($parameters)*> sealed::Sealed for $lock {
             #[cfg(any(debug_assertions, feature = "enforce"))]
-            fn set_name(&self, name: &str) {
-                $tracked(self).name(name);
+            fn number(&self) -> Option<u64> {
+                Some($tracked(self).number())
             }
 
             #[cfg(not(any(debug_assertions, feature = "enforce")))]
-            fn set_name(&self, _name: &str) {}
+            fn number(&self) -> Option<u64> {
+                None
+            }
         }
     )*};
 }

@@ -142,8 +142,9 @@ impl Tracked {
         self.identity.clear_forgiven();
     }
 
-    pub(crate) fn name(&self, name: &str) {
-        validator::name(&self.identity, name);
+    /// The lock's number, given now if it has none yet.
+    pub(crate) fn number(&self) -> u64 {
+        self.identity.id()
     }
 }
 

@@ -28,6 +28,12 @@ pub enum FindingKind {
     /// holds. At [`Level::Deny`] the thread that closes the circle panics, which gives back
     /// what it holds, so that the others go on; at [`Level::Warn`] it blocks with them.
     Deadlock,
+    /// An order that the program declared was broken: by [`order_by_key`](crate::order_by_key),
+    /// [`declare_order`](crate::declare_order) and their like.
+    DeclaredOrder,
+    /// Two locks were acquired in one order, and two others, made at the same places in the
+    /// source, in the other: never the same two in both, so far.
+    ClassInversion,
     /// A wait on a condition variable while another lock is held: whoever needs
     /// that lock to get to the notification waits for ever.
     WaitWhileHolding,
@@ -39,19 +45,22 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Inversion,
         Self::SingleThreadInversion,
         Self::GuardedInversion,
         Self::SelfDeadlock,
         Self::RecursiveRead,
         Self::Deadlock,
+        Self::DeclaredOrder,
+        Self::ClassInversion,
         Self::WaitWhileHolding,
         Self::LeakedGuard,
     ];
 
     /// The name used in reports and in `LOCKDEP`: `inversion`,
-    /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `wait_while_holding`, `leaked_guard`.
+    /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `declared_order`,
+    /// `class_inversion`, `wait_while_holding`, `leaked_guard`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +70,8 @@ impl FindingKind {
             Self::SelfDeadlock => "self_deadlock",
             Self::RecursiveRead => "recursive_read",
             Self::Deadlock => "deadlock",
+            Self::DeclaredOrder => "declared_order",
+            Self::ClassInversion => "class_inversion",
             Self::WaitWhileHolding => "wait_while_holding",
             Self::LeakedGuard => "leaked_guard",
         }
@@ -74,9 +85,10 @@ impl FindingKind {
             | Self::SingleThreadInversion
             | Self::SelfDeadlock
             | Self::RecursiveRead
-            | Self::Deadlock => Level::Deny,
+            | Self::Deadlock
+            | Self::DeclaredOrder => Level::Deny,
             Self::GuardedInversion => Level::Allow,
-            Self::WaitWhileHolding | Self::LeakedGuard => Level::Warn,
+            Self::ClassInversion | Self::WaitWhileHolding | Self::LeakedGuard => Level::Warn,
         }
     }
 }

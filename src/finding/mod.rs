@@ -24,6 +24,7 @@ pub use lock::{LockInfo, Mode};
 pub(crate) use lock::{LockKind, LockOf};
 pub use order_graph::OrderGraph;
 pub use site::Site;
+pub(crate) use site::is_of_the_toolchain;
 pub(crate) use snapshot::{Cause, HeldLock, LongWait, ThreadSnapshot, Until};
 pub use stack::Stack;
 pub(crate) use stack::{MAX_FRAMES, RawStack};
@@ -42,6 +43,7 @@ pub struct Finding {
     pub(crate) cycle: Arc<[Edge]>,
     pub(crate) count: u64,
     pub(crate) detail: Detail,
+    pub(crate) silenced: Option<Arc<str>>,
 }
 
 /// What some findings have beside their edges.
@@ -52,10 +54,30 @@ pub(crate) enum Detail {
     Writer(Writer),
     /// The locks that keep a cycle from closing.
     Gates(Arc<[LockInfo]>),
+    /// Two classes, by number, and the places that are said to make nothing but their locks.
+    Classes {
+        numbers: [u32; 2],
+        made_at: Arc<[Site]>,
+    },
+    /// What was declared.
+    Declared(Declaration),
     /// All that the threads of a deadlock hold and wait for.
     Threads(Arc<[ThreadSnapshot]>),
     /// The thread that ended while holding what another is about to wait for.
     LeftBy(ThreadInfo),
+}
+
+/// What the program declared of two locks, and they broke.
+#[derive(Clone, Debug)]
+pub(crate) enum Declaration {
+    /// They have these keys, as their `Debug` prints them.
+    Keys { held: Arc<str>, wanted: Arc<str>, are_equal: bool },
+    /// The wanted one comes first: said there.
+    Order(Site),
+    /// The held one is a leaf.
+    Leaf,
+    /// The wanted one is an outermost lock.
+    Outermost,
 }
 
 /// Who made a cycle of readers dangerous, by writing one of its locks.
@@ -68,7 +90,7 @@ pub(crate) struct Writer {
 
 impl Finding {
     pub(crate) fn new(kind: FindingKind, level: Level, cycle: Vec<Edge>, detail: Detail) -> Self {
-        Self { kind, level, cycle: cycle.into(), count: 1, detail }
+        Self { kind, level, cycle: cycle.into(), count: 1, detail, silenced: None }
     }
 
     /// What was found.
@@ -89,6 +111,9 @@ impl Finding {
     /// about to happen when the finding was made; only where a cycle of readers
     /// became dangerous through a first `write`, all its edges are from before.
     ///
+    /// The two edges of a [`FindingKind::ClassInversion`] are of different locks of the same two
+    /// classes.
+    ///
     /// A finding about one lock ([`FindingKind::SelfDeadlock`],
     /// [`FindingKind::RecursiveRead`]) has one edge, from the lock to itself.
     /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
@@ -102,10 +127,16 @@ impl Finding {
         &self.cycle
     }
 
+    /// Why it was not told, if it is known: the reason given to
+    /// [`allow_pair`](crate::allow_pair) or in `lockdep.toml`.
+    #[must_use]
+    pub fn silenced(&self) -> Option<&str> {
+        self.silenced.as_deref()
+    }
+
     /// How often it happened so far, this one included.
     ///
-    /// Not every repetition is seen: at [`Level::Allow`] a known path is not
-    /// looked at again.
+    /// Not every repetition is seen: only what is denied is looked at again.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

@@ -24,11 +24,22 @@ impl Site {
         self.line
     }
 
+    /// Whether it belongs to the standard library: then it is where some
+    /// `.map(Mutex::new)` called the constructor, and tells nobody anything.
+    pub(crate) fn is_of_the_toolchain(&self) -> bool {
+        is_of_the_toolchain(&self.file)
+    }
+
     /// The column, from 1, in characters.
     #[must_use]
     pub fn column(&self) -> u32 {
         self.column
     }
+}
+
+/// The same of a file.
+pub(crate) fn is_of_the_toolchain(file: &str) -> bool {
+    file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/")
 }
 
 impl From<&'static Location<'static>> for Site {

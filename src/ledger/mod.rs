@@ -7,6 +7,7 @@
 
 mod levels;
 mod settings;
+mod silence;
 
 use std::{
     io::Write,
@@ -19,6 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use levels::{level, set_level};
 pub(crate) use settings::{Backtraces, settings};
+pub(crate) use silence::{allow_pair, load as load_config};
 
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, Site},
@@ -50,6 +52,9 @@ struct Record {
 type Key = (FindingKind, Box<[u64]>, Option<u64>, bool);
 
 fn key(Finding { kind, cycle, detail, .. }: &Finding) -> Key {
+    if let Detail::Classes { numbers, .. } = detail {
+        return (*kind, numbers.map(u64::from).into(), None, false);
+    }
     let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
     let wanted = cycle.last().map(|edge| edge.wanted.id).filter(|&id| locks.first() != Some(&id));
     let smallest = (0..locks.len()).min_by_key(|&at| locks[at]).unwrap_or(0);
@@ -67,6 +72,8 @@ fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
 #[must_use]
 pub(crate) enum Verdict {
     Proceed,
+    /// The same, and it is not to be looked at again.
+    Silenced,
     /// Panic with this message.
     Panic(String),
 }
@@ -77,7 +84,15 @@ pub(crate) enum Verdict {
 /// Runs code of the program (the hooks): the caller holds no lock of ours.
 pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Verdict {
     let level = level(kind);
-    let finding = Finding::new(kind, level, cycle, detail);
+    if let Detail::Classes { made_at, .. } = &detail
+        && !made_at.iter().all(render::is_a_call)
+    {
+        // `#[derive(Default)]` makes all locks of a type at one place: that is no class.
+        return Verdict::Proceed;
+    }
+    let mut finding = Finding::new(kind, level, cycle, detail);
+    finding.silenced = silence::reason(&finding);
+    let level = if finding.silenced.is_some() { Level::Allow } else { level };
     let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
     if is_new {
         let hooks = HOOKS.read().clone();
@@ -88,6 +103,7 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
     }
     let report = || finding.render(render::stderr_wants_color());
     match level {
+        Level::Allow if finding.silenced.is_some() => return Verdict::Silenced,
         Level::Allow => {}
         Level::Abort => {
             print_past_capture(&report());

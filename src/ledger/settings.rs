@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) backtraces: Backtraces,
     /// How long a wait may last before the watchdog says so.
     pub(crate) watchdog: Option<Duration>,
+    /// The file with what is known and not to be told.
+    pub(crate) config: Option<String>,
     /// The name of the signal that has the table of held locks printed.
     pub(crate) signal: Option<String>,
     /// When this was read: what is timed counts from here.
@@ -65,6 +67,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         off: false,
         backtraces: Backtraces::NewEdges,
         watchdog: None,
+        config: variable("LOCKDEP_CONFIG").filter(|path| !path.is_empty()),
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
         start: Instant::now(),
         all: None,

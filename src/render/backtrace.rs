@@ -3,8 +3,7 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::source::is_of_the_toolchain;
-use crate::finding::Stack;
+use crate::finding::{Stack, is_of_the_toolchain};
 
 /// One line of a call stack. Several belong to one address where the compiler
 /// inlined.

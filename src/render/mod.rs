@@ -5,6 +5,7 @@
 mod backtrace;
 mod dot;
 mod held;
+mod help;
 mod names;
 mod report;
 mod source;
@@ -17,6 +18,8 @@ use std::{
 };
 
 pub(crate) use held::{held, long_wait};
+pub(crate) use report::lock_names;
+pub(crate) use source::is_a_call;
 
 use crate::finding::Finding;
 

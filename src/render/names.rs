@@ -48,6 +48,11 @@ impl Names {
         names
     }
 
+    /// The lock's name and nothing else.
+    pub(super) fn plain(&self, lock: &LockInfo) -> Option<&str> {
+        self.by_lock.get(&lock.id).map(String::as_str)
+    }
+
     /// The lock in a sentence: `` `bank.accounts` ``.
     pub(super) fn of(&self, lock: &LockInfo) -> String {
         self.mention(lock, self.by_lock.get(&lock.id))

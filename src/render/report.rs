@@ -21,19 +21,9 @@ const SHOWN: usize = 8;
 
 /// See [`Finding::render`].
 pub(super) fn report(finding: &Finding, color: bool) -> String {
-    let shown = &finding.cycle[..finding.cycle.len().min(SHOWN)];
+    let shown = shown(finding);
     let mut sources = Sources::default();
-    let gates: &[LockInfo] = match &finding.detail {
-        Detail::Gates(gates) => gates,
-        _ => &[],
-    };
-    let names = Names::new(
-        &mut sources,
-        shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]).chain(gates),
-        shown
-            .iter()
-            .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]),
-    );
+    let names = names(finding, &mut sources);
     // What the excerpts borrow has to be read by then.
     let places = shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
     let writer = match &finding.detail {
@@ -64,6 +54,34 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
         }
     }
     text
+}
+
+/// The edges that are shown.
+fn shown(finding: &Finding) -> &[Edge] {
+    &finding.cycle[..finding.cycle.len().min(SHOWN)]
+}
+
+/// What the locks of a finding are called.
+fn names(finding: &Finding, sources: &mut Sources) -> Names {
+    let gates: &[LockInfo] = match &finding.detail {
+        Detail::Gates(gates) => gates,
+        _ => &[],
+    };
+    let locks = |edge: &'_ Edge| [edge.held.clone(), edge.wanted.clone()];
+    let locks: Vec<_> =
+        shown(finding).iter().flat_map(locks).chain(gates.iter().cloned()).collect();
+    let mentions = shown(finding)
+        .iter()
+        .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]);
+    Names::new(sources, &locks, mentions)
+}
+
+/// The names of a finding's locks, as its report has them.
+pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
+    let mut sources = Sources::default();
+    let names = names(finding, &mut sources);
+    let locks = shown(finding).iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    locks.filter_map(|lock| names.plain(lock)).map(str::to_owned).collect()
 }
 
 /// The finding itself, a note for every further edge, and what helps.
@@ -98,6 +116,7 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
         groups.push(excerpt(sources, note(title), place));
     }
     groups.push(note(words.locks()));
+    groups.extend(words.silenced().map(note));
     let help = textwrap::fill(&words.help(), WIDTH);
     groups.push(Group::with_title(Severity::HELP.secondary_title(help)));
     groups

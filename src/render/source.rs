@@ -42,10 +42,17 @@ fn read(file: &str) -> Option<String> {
         .find_map(|path| std::fs::read_to_string(path).ok())
 }
 
-/// Whether a file belongs to the standard library: then it is where some
-/// `.map(Mutex::new)` called the constructor, and tells nobody anything.
-pub(super) fn is_of_the_toolchain(file: &str) -> bool {
-    file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/")
+/// Whether a lock is made at a site by a call of its own, as far as the source tells: not by
+/// `#[derive(Default)]`, which makes all of a type's locks at one place.
+pub(crate) fn is_a_call(site: &Site) -> bool {
+    let mut sources = Sources::default();
+    let call = |text: &str| {
+        let here = &text[offset(text, site)?..];
+        let path = leading_path(here);
+        let after = here[path.len()..].trim_start().trim_start_matches("::");
+        (!path.is_empty() && after.starts_with(['(', '<'])).then_some(())
+    };
+    sources.text(site).and_then(call).is_some()
 }
 
 /// The byte at which a site starts, if the text still has such a place.

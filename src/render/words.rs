@@ -1,10 +1,8 @@
 //! What a report says, kind by kind. Every sentence says what was seen, or what
 //! would have to happen; none calls a possible deadlock a deadlock.
 
-use super::{age, names::Names, source};
-use crate::finding::{
-    Detail, Edge, Finding, FindingKind, Level, LockInfo, Mode, ThreadInfo, Writer,
-};
+use super::{age, names::Names};
+use crate::finding::{Detail, Edge, Finding, FindingKind, LockInfo, Mode, ThreadInfo, Writer};
 
 /// The sentences of one report.
 pub(super) struct Words<'a> {
@@ -15,23 +13,23 @@ pub(super) struct Words<'a> {
 }
 
 impl Words<'_> {
-    fn first(&self) -> &Edge {
+    pub(super) fn first(&self) -> &Edge {
         &self.shown[0]
     }
 
     /// How many edges there are, shown or not.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.finding.cycle.len()
     }
 
     /// Whether holding the lock means to run its initializer.
-    fn initializes(&self) -> bool {
+    pub(super) fn initializes(&self) -> bool {
         self.first().held.kind.initializes
     }
 
     /// Whether one pair of lines took all of these locks, in whatever order they
     /// were handed to it.
-    fn same_lines(&self) -> bool {
+    pub(super) fn same_lines(&self) -> bool {
         let first = self.first();
         self.shown
             .iter()
@@ -40,7 +38,7 @@ impl Words<'_> {
 
     /// ` while a writer waits for …`, if readers meet somewhere in the cycle: they wait
     /// for each other only then.
-    fn while_writers_wait(&self) -> String {
+    pub(super) fn while_writers_wait(&self) -> String {
         let following = self.shown.iter().cycle().skip(1);
         let writers: Vec<_> = self
             .shown
@@ -73,7 +71,7 @@ impl Words<'_> {
         }
     }
 
-    fn gates(&self) -> String {
+    pub(super) fn gates(&self) -> String {
         let gates = self.gate_locks().iter().map(|gate| self.names.of(gate));
         gates.collect::<Vec<_>>().join(" or ")
     }
@@ -134,6 +132,12 @@ impl Words<'_> {
                 let circle = threads.join(" → ");
                 format!("{} threads wait for each other: {circle} → `{thread}`", self.len())
             }
+            FindingKind::ClassInversion => {
+                format!("locks like {held} and {wanted} are acquired in both orders")
+            }
+            FindingKind::DeclaredOrder => {
+                format!("{wanted} is acquired after {held}, against the declared order")
+            }
             FindingKind::LeakedGuard => match self.left_by() {
                 Some(_) => format!("thread `{thread}` waits for {held}, which nobody gives back"),
                 None => format!("thread `{thread}` ended while it held {held}"),
@@ -162,7 +166,9 @@ impl Words<'_> {
         let now = match self.finding.kind {
             FindingKind::Inversion
             | FindingKind::SingleThreadInversion
-            | FindingKind::GuardedInversion => {
+            | FindingKind::GuardedInversion
+            | FindingKind::ClassInversion
+            | FindingKind::DeclaredOrder => {
                 let reading = for_reading(self.first().wanted_mode);
                 format!("and acquires {wanted}{reading} here")
             }
@@ -221,6 +227,10 @@ impl Words<'_> {
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
+            FindingKind::ClassInversion => format!(
+                "thread `{thread}` took two others of the same kind, {held} and {wanted}, the other \
+                 way round"
+            ),
             FindingKind::Deadlock => {
                 let (number, len) = (index + 1, self.len());
                 let waits = match self.shown[index].waited.and_then(age) {
@@ -260,7 +270,12 @@ impl Words<'_> {
     /// What the locks are, and where they were made.
     pub(super) fn locks(&self) -> String {
         let mut seen: Vec<&LockInfo> = Vec::new();
-        for lock in self.shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
+        // The other two of a class inversion are made alike.
+        let told = match self.finding.kind {
+            FindingKind::ClassInversion => &self.shown[..1],
+            _ => self.shown,
+        };
+        for lock in told.iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
             if !seen.contains(&lock) {
                 seen.push(lock);
             }
@@ -268,7 +283,7 @@ impl Words<'_> {
         let what = |lock: &LockInfo| {
             let kind = lock.type_name();
             match lock.created_at() {
-                Some(site) if !source::is_of_the_toolchain(site.file()) => {
+                Some(site) if !site.is_of_the_toolchain() => {
                     format!("a `{kind}` made at {site}")
                 }
                 _ => format!("a `{kind}`"),
@@ -282,85 +297,10 @@ impl Words<'_> {
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    pub(super) fn help(&self) -> String {
-        let Edge { held, wanted, held_at, acquired_at, .. } = self.first();
-        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        let (held_line, line) = (held_at.line(), acquired_at.line());
-        let writer = self.while_writers_wait();
-        match self.finding.kind {
-            FindingKind::SingleThreadInversion => {
-                let (needed, again) = match self.len() {
-                    2 => ("two threads".to_owned(), "either of the two"),
-                    len => (format!("{len} threads"), "one of these"),
-                };
-                format!(
-                    "it takes {needed} at once{writer} to hang, and one of them was seen in two of \
-                     these places. As soon as another thread does {again}, this is an inversion: \
-                     decide on one order of these locks and acquire them in it everywhere"
-                )
-            }
-            FindingKind::GuardedInversion => format!(
-                "it cannot hang for as long as {} {} held around it each time. Without that it \
-                 would be an inversion: one order of these locks everywhere would need no gate",
-                self.gates(),
-                if self.gate_locks().len() == 1 { "is" } else { "are" }
-            ),
-            FindingKind::Inversion if self.same_lines() => format!(
-                "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
-                 these locks in the order in which they are handed to them: take them in an order \
-                 of their own instead, by a number or a key that each of them has"
-            ),
-            FindingKind::Inversion if self.len() == 2 => format!(
-                "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
-                 everywhere, or release {held} before line {line}"
-            ),
-            FindingKind::Inversion => format!(
-                "if they run at once{writer}, each waits for the next: decide on one order of these \
-                 locks and acquire them in it everywhere, or release {held} before line {line}"
-            ),
-            FindingKind::SelfDeadlock if self.initializes() => format!(
-                "it would wait for itself for ever: what is needed at line {line} must not come \
-                 from {held}"
-            ),
-            FindingKind::SelfDeadlock => format!(
-                "it would wait for itself for ever: drop the guard of line {held_line} first, or \
-                 pass it on. A guard made in the header of a `match`, `if let` or `for` lives to \
-                 the end of that block"
-            ),
-            FindingKind::RecursiveRead => format!(
-                "if a writer queues between the two, the second read waits behind the writer, \
-                 which waits for the first: pass the guard of line {held_line} on, or drop it \
-                 before line {line}"
-            ),
-            FindingKind::WaitWhileHolding => format!(
-                "the wait gives back {wanted} alone: if whoever notifies needs {held} to get \
-                 there, both wait for ever. Release {held} before line {line}"
-            ),
-            FindingKind::Deadlock => {
-                let what_now = match self.finding.level {
-                    Level::Deny => {
-                        "this thread panics, which gives back what it holds, so that \
-                                    the others can go on"
-                    }
-                    Level::Abort => "the process is aborted",
-                    Level::Warn | Level::Allow => "none of them will ever go on",
-                };
-                match self.len() {
-                    1 => {
-                        format!("{what_now}. Drop the guard of line {held_line} before line {line}")
-                    }
-                    _ => format!(
-                        "{what_now}. Acquire these locks in one order everywhere, or release \
-                         {held} before line {line}"
-                    ),
-                }
-            }
-            FindingKind::LeakedGuard => format!(
-                "unless another thread releases {held} by force, whoever waits for it waits for \
-                 ever. Its guard was forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, \
-                 or a cycle of `Arc`s"
-            ),
-        }
+    /// Why it is not told.
+    pub(super) fn silenced(&self) -> Option<String> {
+        let reason = self.finding.silenced.as_ref()?;
+        Some(format!("it is silenced: {reason}"))
     }
 
     /// The headings of an edge's two call stacks.
@@ -372,7 +312,9 @@ impl Words<'_> {
             FindingKind::WaitWhileHolding => format!("waiting with {held} held"),
             FindingKind::Inversion
             | FindingKind::SingleThreadInversion
-            | FindingKind::GuardedInversion => format!("acquiring {wanted} with {held} held"),
+            | FindingKind::GuardedInversion
+            | FindingKind::ClassInversion
+            | FindingKind::DeclaredOrder => format!("acquiring {wanted} with {held} held"),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }

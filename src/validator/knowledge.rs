@@ -5,13 +5,15 @@
 //! when a lock with edges is destroyed, and for snapshots. No code of the program
 //! runs under it but its global allocator, whose locks are then not looked at.
 
-use std::{panic::Location, sync::Arc};
+use std::{mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::stable_graph::{EdgeIndex, NodeIndex};
 use rustc_hash::FxHashMap;
 
 use super::{
+    classes::{Classes, Gate, Way},
+    declared::{Declared, Key, Ordered, Rank},
     held::Entry,
     identity::{Identity, LockId},
     interned::Interned,
@@ -21,7 +23,9 @@ use super::{
     sightings::{self, Choice, Sighting, Sightings, Verdict},
     threads::Context,
 };
-use crate::finding::{Edge, FindingKind, LockInfo, LockKind, OrderGraph, Stack, ThreadInfo};
+use crate::finding::{
+    Declaration, Detail, Edge, FindingKind, LockInfo, LockKind, OrderGraph, Site, Stack, ThreadInfo,
+};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -40,6 +44,8 @@ pub(super) fn lock() -> MappedMutexGuard<'static, Knowledge> {
 pub(super) struct Knowledge {
     order: Order<LockFacts, EdgeFacts>,
     names: FxHashMap<LockId, Arc<str>>,
+    classes: Classes,
+    declared: Declared,
     stacks: Interned,
     filling: Filling,
     /// How many edges there have ever been.
@@ -79,9 +85,11 @@ struct Shown {
 pub(super) struct Cycle {
     pub(super) kind: FindingKind,
     pub(super) edges: Vec<Edge>,
-    /// The locks that keep it from closing.
-    pub(super) gates: Vec<LockInfo>,
+    pub(super) detail: Detail,
 }
+
+/// The keys of a held and of a wanted lock.
+pub(super) type Keys = Option<(Arc<dyn Key>, Arc<dyn Key>)>;
 
 /// How long a cycle may be for a longer one to be searched for, if it cannot close.
 const SEARCHED: usize = 16;
@@ -109,7 +117,9 @@ impl Knowledge {
     pub(super) fn is_settled(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.is_settled_for(sighting))
+            edge.is_some_and(|edge| {
+                self.order.graph()[edge].facts.sightings.is_settled_for(sighting)
+            })
         })
     }
 
@@ -179,6 +189,13 @@ impl Knowledge {
                 }
             }
         }
+        if cycles.is_empty() {
+            let new = edges.iter().zip(held).filter(|((_, is_new), _)| *is_new);
+            let new: Vec<_> = new.map(|(&(edge, _), entry)| (edge, *entry)).collect();
+            cycles.extend(
+                new.iter().find_map(|(edge, entry)| self.nest_classes(*edge, entry, wanted, held)),
+            );
+        }
         // What is happening now is told as it is, even if it is known of others.
         for cycle in &mut cycles {
             let first = &mut cycle.edges[0];
@@ -191,6 +208,41 @@ impl Knowledge {
             }
         }
         cycles
+    }
+
+    /// Notes the order of two locks' classes. The inversion of these, if there is one.
+    fn nest_classes(
+        &mut self,
+        edge: EdgeIndex,
+        entry: &Entry,
+        wanted: &Entry,
+        held: &[Entry],
+    ) -> Option<Cycle> {
+        let mut class =
+            |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
+        let classes = (class(entry)?, class(wanted)?);
+        let others = held.iter().filter(|other| other.tag != entry.tag);
+        let gate = |other: &Entry| Gate {
+            lock: other.tag.lock(),
+            class: class(other),
+            mode: other.tag.mode(),
+        };
+        let gates = others.map(gate).collect();
+        let way = Way { held: entry.tag.mode(), wanted: wanted.tag.mode(), gates };
+        let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
+        let made: Vec<_> = [entry, wanted].into_iter().filter(is_made).collect();
+        let made_at = made.iter().filter_map(|entry| entry.created).map(Site::from);
+        let mut all = mem::take(&mut self.classes);
+        let edges = all.nest(classes, &way, || self.edge(edge, 0));
+        self.classes = all;
+        Some(Cycle {
+            kind: FindingKind::ClassInversion,
+            edges: edges?.into(),
+            detail: Detail::Classes {
+                numbers: [classes.0.min(classes.1), classes.0.max(classes.1)],
+                made_at: made_at.collect(),
+            },
+        })
     }
 
     /// Whether a sighting of a cycle's first edge changes what is to be said of it.
@@ -223,7 +275,11 @@ impl Knowledge {
     }
 
     /// The sightings that each edge of a path offers.
-    fn choices<'a>(&'a self, path: &[EdgeIndex], now: Option<&'a Sighting>) -> Vec<Vec<Choice<'a>>> {
+    fn choices<'a>(
+        &'a self,
+        path: &[EdgeIndex],
+        now: Option<&'a Sighting>,
+    ) -> Vec<Vec<Choice<'a>>> {
         let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.sightings.choices();
         let mut choices: Vec<_> = path.iter().map(stored).collect();
         if let Some(now) = now {
@@ -244,9 +300,9 @@ impl Knowledge {
         Cycle {
             kind: kind(&verdict),
             edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
-            gates: match &verdict {
-                Verdict::Guarded(gates) => gates.iter().filter_map(gate).collect(),
-                Verdict::Feasible | Verdict::OneThreadTwice => Vec::new(),
+            detail: match &verdict {
+                Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
+                Verdict::Feasible | Verdict::OneThreadTwice => Detail::None,
             },
         }
     }
@@ -268,9 +324,8 @@ impl Knowledge {
             let (tail, _) = graph.edge_endpoints(*out).expect("an edge of the cycle");
             graph[tail].lock == lock && graph[*into].wanted.queues_behind_writers(graph[*out].held)
         };
-        let is_meant = |cycle: &[EdgeIndex]| {
-            cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet)
-        };
+        let is_meant =
+            |cycle: &[EdgeIndex]| cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet);
         let refused = || self.order.refused().iter();
         let mut cycles: Vec<Cycle> =
             refused().filter_map(|&edge| self.feasible_cycle(edge, None, is_meant)).collect();
@@ -293,8 +348,8 @@ impl Knowledge {
         })
     }
 
-    /// Forgets a lock that was destroyed.
-    pub(super) fn forget(&mut self, lock: LockId) {
+    /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock.
+    pub(super) fn forget(&mut self, lock: LockId) -> Option<Arc<dyn Key>> {
         if self.order.remove(lock) {
             presence::left(lock);
             self.filling.lock_destroyed();
@@ -302,6 +357,76 @@ impl Knowledge {
         if self.names.remove(&lock).is_some() {
             presence::left(lock);
         }
+        if self.classes.forget(lock) {
+            presence::left(lock);
+        }
+        let (was_declared, key) = self.declared.forget(lock);
+        if was_declared {
+            presence::left(lock);
+        }
+        key
+    }
+
+    /// Whether it was judged with another lock.
+    pub(super) fn has_nested(&self, lock: LockId) -> bool {
+        self.order.node(lock).is_some()
+    }
+
+    pub(super) fn class(&mut self, lock: LockId, class: &'static str) {
+        if self.classes.give(lock, class) {
+            presence::entered(lock);
+        }
+    }
+
+    /// Gives a lock a key by which it is ordered; the one that it had is for the caller to
+    /// drop, without our lock.
+    pub(super) fn order_by_key(&mut self, lock: LockId, key: Arc<dyn Key>) -> Option<Arc<dyn Key>> {
+        self.declare(lock, |declared| declared.set_key(lock, key))
+    }
+
+    pub(super) fn set_rank(&mut self, lock: LockId, rank: Rank) {
+        self.declare(lock, |declared| declared.set_rank(lock, rank));
+    }
+
+    /// See [`Declared::order`].
+    pub(super) fn declare_order(
+        &mut self,
+        sequence: &[Ordered],
+        site: &'static Location<'static>,
+    ) -> Result<(), &'static Location<'static>> {
+        let locks: Vec<_> = sequence
+            .iter()
+            .filter_map(|&ordered| match ordered {
+                Ordered::Lock(lock) => Some((lock, self.declared.knows(lock))),
+                Ordered::Class(_) => None,
+            })
+            .collect();
+        self.declared.order(sequence, site)?;
+        for (lock, was_known) in locks {
+            if !was_known && self.declared.knows(lock) {
+                presence::entered(lock);
+            }
+        }
+        Ok(())
+    }
+
+    fn declare<R>(&mut self, lock: LockId, how: impl FnOnce(&mut Declared) -> R) -> R {
+        if !self.declared.knows(lock) {
+            presence::entered(lock);
+        }
+        how(&mut self.declared)
+    }
+
+    /// What was declared of a held and a wanted lock, and does not agree; and their keys, if
+    /// both have one, to be compared without our lock.
+    pub(super) fn declared(&self, held: &Entry, wanted: &Entry) -> (Option<Declaration>, Keys) {
+        if self.declared.is_empty() {
+            return (None, None);
+        }
+        let with_class = |lock: LockId| (lock, self.classes.given(lock));
+        let (held, wanted) = (held.tag.lock(), wanted.tag.lock());
+        let breach = self.declared.breach(with_class(held), with_class(wanted));
+        (breach, self.declared.key(held).zip(self.declared.key(wanted)))
     }
 
     pub(super) fn name(&mut self, lock: LockId, name: &str) {
@@ -316,6 +441,7 @@ impl Knowledge {
             presence::left(vertex.lock);
         }
         self.order = Order::default();
+        self.classes.reset();
         self.stacks = Interned::default();
     }
 

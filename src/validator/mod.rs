@@ -7,8 +7,10 @@
 
 mod atomic;
 mod circle;
+mod classes;
 mod clock;
 mod deadlock;
+mod declared;
 mod held;
 mod identity;
 mod interned;
@@ -27,10 +29,18 @@ mod threads;
 mod waiting;
 mod watchdog;
 
-use std::{panic::Location, time::Duration};
+use std::{panic::Location, sync::Arc, time::Duration};
 
-use self::{clock::Moment, deadlock::Deadlock, identity::LockId, knowledge::{Cycle, SEEN}, leaks::Leak, sightings::Sighting};
+use self::{
+    clock::Moment,
+    deadlock::Deadlock,
+    identity::LockId,
+    knowledge::{Cycle, SEEN},
+    leaks::Leak,
+    sightings::Sighting,
+};
 pub(crate) use self::{
+    declared::{Key, Ordered, Rank},
     held::{Entry, Place, Tag},
     identity::Identity,
     knowledge::Acquisition,
@@ -92,7 +102,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             judge(context, acquisition, key)
         };
         if !found.is_empty() {
-            return submit(context, found);
+            if submit(context, found) {
+                let _inside = context.enter(ThreadState::Inside);
+                knowledge::lock().settle(seen::by(key, context.number()));
+            }
+            return;
         }
     }
     context.recent.insert(key);
@@ -107,14 +121,21 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     }
     let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
+    let mut found = against_declared(context, &mut held, wanted);
 
-    // The stack is captured only if there is news, and outside the lock.
+    // The stack is captured only if there is news, and outside the lock. Locks that are all
+    // ordered by key make none.
     let is_known = knowledge::lock().knows(&held, wanted, &sighting);
     let backtrace = if is_known { Stack::default() } else { capture() };
 
     let mut knowledge = knowledge::lock();
-    let mut cycles = knowledge.learn(context, &held, acquisition, &sighting, backtrace);
-    if cycles.iter().all(|cycle| ledger::level(cycle.kind) == Level::Allow) {
+    let mut cycles = match &held[..] {
+        [] => Vec::new(),
+        held => knowledge.learn(context, held, acquisition, &sighting, backtrace),
+    };
+    let denies = |kind| ledger::level(kind) >= Level::Deny;
+    let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
+    if !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
         let is_settled = knowledge.is_settled(&held, wanted, &sighting);
         knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
@@ -122,16 +143,40 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     drop(knowledge);
     if is_known && !cycles.is_empty() {
         let backtrace = capture();
-        cycles.iter_mut().for_each(|cycle| cycle.edges[0].backtrace = backtrace.clone());
+        for cycle in &mut cycles {
+            cycle.edges[0].backtrace = backtrace.clone();
+        }
     }
-    cycles.into_iter().map(Found::from).collect()
+    found.extend(cycles.into_iter().map(Found::from));
+    found
 }
 
 impl From<Cycle> for Found {
-    fn from(Cycle { kind, edges, gates }: Cycle) -> Self {
-        let detail = if gates.is_empty() { Detail::None } else { Detail::Gates(gates.into()) };
-        Self { kind, cycle: edges, detail }
+    fn from(Cycle { kind, edges: cycle, detail }: Cycle) -> Self {
+        Self { kind, cycle, detail }
     }
+}
+
+/// What breaks an order that was declared. Locks that are ordered by key need no edge, whether
+/// they agree or not, nor does what is denied, and so will not happen: they are taken out of
+/// those that are held.
+///
+/// Compares keys: runs code of the program, without any lock of ours.
+fn against_declared(context: &Context, held: &mut Vec<Entry>, wanted: &Entry) -> Vec<Found> {
+    let mut found = Vec::new();
+    held.retain(|held| {
+        let (breach, keys) = knowledge::lock().declared(held, wanted);
+        let by_key = keys.and_then(|(held, wanted)| declared::compare(&*held, &*wanted));
+        let denies = ledger::level(FindingKind::DeclaredOrder) >= Level::Deny;
+        let needs_edge = by_key.is_none() && !(breach.is_some() && denies);
+        for declaration in breach.into_iter().chain(by_key.and_then(Result::err)) {
+            let edge = own_edge(context, held, wanted, wanted.site, capture());
+            let detail = Detail::Declared(declaration);
+            found.push(Found { kind: FindingKind::DeclaredOrder, cycle: vec![edge], detail });
+        }
+        needs_edge
+    });
+    found
 }
 
 /// Whether the thread already holds the lock, in a mode that makes it wait for
@@ -281,6 +326,7 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
 /// The process has its first lock: starts what the environment asks for.
 fn process_begins() {
     let settings = ledger::settings();
+    ledger::load_config(settings.config.as_deref());
     if let Some(limit) = settings.watchdog {
         watchdog::start(limit);
     }
@@ -314,7 +360,7 @@ fn thread_ends(context: &'static Context) {
         context.held.remove(entry.tag);
         leaks::add(entry, context.info());
     }
-    if let Some(message) = report(context, found) {
+    if let Verdict::Panic(message) = report(context, found) {
         // A panic in a destructor of a thread's locals would abort the process.
         ledger::print(&message);
     }
@@ -350,24 +396,35 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     submit(context, found);
 }
 
-/// Hands findings to the ledger, and does what it says.
+/// Hands findings to the ledger, and does what it says. Whether all of them are silenced.
 #[track_caller]
-fn submit(context: &'static Context, found: Vec<Found>) {
-    if let Some(message) = report(context, found) {
-        context.set(ThreadState::Denied, true);
-        panic!("{message}");
+fn submit(context: &'static Context, found: Vec<Found>) -> bool {
+    match report(context, found) {
+        Verdict::Proceed => false,
+        Verdict::Silenced => true,
+        Verdict::Panic(message) => {
+            context.set(ThreadState::Denied, true);
+            panic!("{message}");
+        }
     }
 }
 
-/// Hands findings to the ledger. What is to be thrown, if anything is.
-fn report(context: &'static Context, found: Vec<Found>) -> Option<String> {
+/// Hands findings to the ledger. What comes of all of them.
+fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let _reporting = context.enter(ThreadState::Reporting);
-    let submit = |Found { kind, cycle, detail }| match ledger::submit(kind, cycle, detail) {
-        Verdict::Proceed => None,
-        Verdict::Panic(message) => Some(message),
-    };
-    let messages: Vec<String> = found.into_iter().filter_map(submit).collect();
-    (!messages.is_empty()).then(|| messages.join("\n"))
+    let (mut messages, mut all_silenced) = (Vec::new(), true);
+    for Found { kind, cycle, detail } in found {
+        match ledger::submit(kind, cycle, detail) {
+            Verdict::Proceed => all_silenced = false,
+            Verdict::Silenced => {}
+            Verdict::Panic(message) => messages.push(message),
+        }
+    }
+    match &messages[..] {
+        [] if all_silenced => Verdict::Silenced,
+        [] => Verdict::Proceed,
+        _ => Verdict::Panic(messages.join("\n")),
+    }
 }
 
 /// A lock was released by a thread that did not take it.
@@ -396,7 +453,9 @@ pub(crate) fn destroyed(lock: LockId) {
 /// Forgets a lock that may be known.
 #[cold]
 fn forget(lock: LockId) {
-    inside(|| knowledge::lock().forget(lock));
+    // Its key is the program's, and dropped without any lock of ours.
+    let key = inside(|| knowledge::lock().forget(lock));
+    drop(key);
 }
 
 /// Runs our own code, in which the program's locks are not looked at.
@@ -406,8 +465,53 @@ fn inside<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// See [`crate::name`].
-pub(crate) fn name(identity: &Identity, name: &str) {
-    inside(|| knowledge::lock().name(identity.id(), name));
+pub(crate) fn name(lock: LockId, name: &str) {
+    inside(|| knowledge::lock().name(lock, name));
+}
+
+/// See [`crate::class`].
+pub(crate) fn class(lock: LockId, class: &'static str) {
+    let is_nested = inside(|| {
+        let mut knowledge = knowledge::lock();
+        knowledge.class(lock, class);
+        knowledge.has_nested(lock)
+    });
+    if is_nested {
+        rejudge();
+    }
+}
+
+/// See [`crate::order_by_key`].
+pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
+    let (before, is_nested) = inside(|| {
+        let mut knowledge = knowledge::lock();
+        (knowledge.order_by_key(lock, key), knowledge.has_nested(lock))
+    });
+    // A million locks that get their keys when they are made have no chains yet.
+    if before.is_some() || is_nested {
+        rejudge();
+    }
+}
+
+/// See [`crate::declare_leaf`] and [`crate::declare_outermost`].
+pub(crate) fn set_rank(lock: LockId, rank: Rank) {
+    inside(|| knowledge::lock().set_rank(lock, rank));
+    rejudge();
+}
+
+/// See [`crate::declare_order`]. Fails with the place of what it contradicts.
+pub(crate) fn declare_order(
+    sequence: &[Ordered],
+    site: &'static Location<'static>,
+) -> Result<(), &'static Location<'static>> {
+    let result = inside(|| knowledge::lock().declare_order(sequence, site));
+    rejudge();
+    result
+}
+
+/// See [`crate::allow_pair`].
+pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
+    inside(|| ledger::allow_pair(pair, reason));
 }
 
 /// See [`crate::allow`].

@@ -1,0 +1,262 @@
+//! What is known and not to be told again: pairs of locks by `allow_pair`, and the entries of
+//! a `lockdep.toml`.
+//!
+//! Its lock guards the pairs alone. The file is read once, with the first lock of the process.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use once_cell::race::OnceBox;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use toml::{
+    Spanned,
+    de::{DeArray, DeTable, DeValue},
+};
+
+use crate::{
+    finding::{Finding, FindingKind, Site},
+    render,
+};
+
+static PAIRS: Mutex<Option<FxHashMap<[u64; 2], Arc<str>>>> = Mutex::new(None);
+static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
+
+/// One `[[allow]]` of the file.
+#[derive(Debug)]
+struct Entry {
+    /// Where it stands, to be named if nothing needs it: `lockdep.toml:3`.
+    place: String,
+    kind: Option<FindingKind>,
+    /// Names of locks, as reports have them: all of these are in the finding.
+    locks: Vec<String>,
+    /// Places in the source, each the end of a path and maybe a line: all are in the finding.
+    sites: Vec<(String, Option<u32>)>,
+    reason: Arc<str>,
+    is_used: AtomicBool,
+}
+
+/// See [`crate::allow_pair`].
+pub(crate) fn allow_pair(mut pair: [u64; 2], reason: &str) {
+    pair.sort_unstable();
+    PAIRS.lock().get_or_insert_default().insert(pair, Arc::from(reason));
+}
+
+/// Why a finding is not to be told, if it is not.
+pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
+    let locks = finding.cycle.iter().flat_map(|edge| [edge.held.id, edge.wanted.id]);
+    let mut locks: Vec<u64> = locks.collect();
+    locks.sort_unstable();
+    locks.dedup();
+    if let Ok(pair) = <[u64; 2]>::try_from(locks)
+        && let Some(reason) = PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&pair).cloned())
+    {
+        return Some(reason);
+    }
+    let entry = FILE.get()?.iter().find(|entry| entry.fits(finding))?;
+    entry.is_used.store(true, Relaxed);
+    Some(Arc::clone(&entry.reason))
+}
+
+impl Entry {
+    fn fits(&self, finding: &Finding) -> bool {
+        let is_at = |(file, line): &(String, Option<u32>), site: &Site| {
+            Path::new(site.file()).ends_with(file) && line.is_none_or(|line| line == site.line())
+        };
+        let sites = || finding.cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        self.kind.is_none_or(|kind| kind == finding.kind)
+            && self.sites.iter().all(|place| sites().any(|site| is_at(place, site)))
+            && (self.locks.is_empty() || {
+                let names = render::lock_names(finding);
+                self.locks.iter().all(|lock| names.contains(lock))
+            })
+    }
+}
+
+/// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the current folder or
+/// the next above it.
+pub(crate) fn load(named: Option<&str>) {
+    let path = match named {
+        Some(path) => Some(PathBuf::from(path)),
+        None => std::env::current_dir().ok().and_then(|here| {
+            here.ancestors().map(|folder| folder.join("lockdep.toml")).find(|path| path.is_file())
+        }),
+    };
+    let Some(path) = path else { return };
+    let shown = path.display().to_string();
+    let entries = match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &shown),
+        Err(error) => Err(format!("{shown}: {error}")),
+    };
+    match entries {
+        Ok(entries) => drop(FILE.set(Box::new(entries))),
+        Err(error) => super::print(&format!("lockdep: nothing is silenced: {error}")),
+    }
+}
+
+/// Those entries of the file that nothing has needed so far, by their places.
+#[allow(dead_code, reason = "told at the end of the process, once there is one")]
+pub(crate) fn unused() -> Vec<&'static str> {
+    let unused = |entry: &&Entry| !entry.is_used.load(Relaxed);
+    let entries = FILE.get().into_iter().flatten();
+    entries.filter(unused).map(|entry| entry.place.as_str()).collect()
+}
+
+/// A value with its place, and the key that it stands under.
+struct Item<'a> {
+    key: &'a str,
+    value: &'a DeValue<'a>,
+    at: Range<usize>,
+}
+
+/// The entries of a file; or what is wrong with it, with line and key.
+fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
+    let place = |at: &Range<usize>| {
+        let line = text[..at.start.min(text.len())].matches('\n').count() + 1;
+        format!("{path}:{line}")
+    };
+    let wrong = |at: &Range<usize>, what: &str| format!("{}: {what}", place(at));
+    let table = DeTable::parse(text)
+        .map_err(|error| wrong(&error.span().unwrap_or_default(), error.message().trim()))?;
+    let mut entries = Vec::new();
+    for item in items(table.get_ref()) {
+        let (DeValue::Array(all), "allow") = (item.value, item.key) else {
+            let what = format!("`{}` means nothing here: there is `[[allow]]`", item.key);
+            return Err(wrong(&item.at, &what));
+        };
+        for entry in all {
+            let at = entry.span();
+            let DeValue::Table(table) = entry.get_ref() else {
+                return Err(wrong(&at, "`allow` is a list of tables: `[[allow]]`"));
+            };
+            entries.push(parse_entry(table, &at, place(&at), &wrong)?);
+        }
+    }
+    Ok(entries)
+}
+
+fn parse_entry(
+    table: &DeTable<'_>,
+    at: &Range<usize>,
+    place: String,
+    wrong: &impl Fn(&Range<usize>, &str) -> String,
+) -> Result<Entry, String> {
+    let mut entry = Entry {
+        place,
+        kind: None,
+        locks: Vec::new(),
+        sites: Vec::new(),
+        reason: Arc::from(""),
+        is_used: AtomicBool::new(false),
+    };
+    for Item { key, value, at } in items(table) {
+        let expected = |what: &str| wrong(&at, &format!("`{key}` is {what}"));
+        match (key, value) {
+            ("reason", DeValue::String(reason)) => entry.reason = Arc::from(reason.trim()),
+            ("reason", _) => return Err(expected("a text")),
+            ("kind", DeValue::String(name)) => {
+                let kind = FindingKind::ALL.into_iter().find(|kind| kind.name() == *name);
+                let kind =
+                    kind.ok_or_else(|| expected(&format!("no kind of finding: `{name}`")))?;
+                entry.kind = Some(kind);
+            }
+            ("kind", _) => return Err(expected("the name of a kind of finding")),
+            ("locks", DeValue::Array(locks)) => {
+                entry.locks = texts(locks).ok_or_else(|| expected("a list of names"))?;
+            }
+            ("sites", DeValue::Array(sites)) => {
+                let sites = texts(sites).ok_or_else(|| expected("a list of places"))?;
+                entry.sites = sites.iter().map(|site| parse_site(site)).collect();
+            }
+            ("locks" | "sites", _) => return Err(expected("a list")),
+            _ => {
+                let what = "no key of `[[allow]]`: there are `kind`, `locks`, `sites`, `reason`";
+                return Err(expected(what));
+            }
+        }
+    }
+    if entry.reason.is_empty() {
+        return Err(wrong(at, "`reason` is missing: say why this is no problem"));
+    }
+    if entry.locks.is_empty() && entry.sites.is_empty() {
+        return Err(wrong(at, "`locks` or `sites` is missing: this would silence everything"));
+    }
+    Ok(entry)
+}
+
+fn items<'a>(table: &'a DeTable<'a>) -> impl Iterator<Item = Item<'a>> {
+    table.iter().map(|(key, value): (&Spanned<_>, &Spanned<_>)| Item {
+        key: key.get_ref(),
+        value: value.get_ref(),
+        at: key.span(),
+    })
+}
+
+fn texts(array: &DeArray<'_>) -> Option<Vec<String>> {
+    let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+    array.iter().map(text).collect()
+}
+
+/// `src/settle.rs:43`, with or without the line.
+fn parse_site(site: &str) -> (String, Option<u32>) {
+    match site.rsplit_once(':').map(|(file, line)| (file, line.parse())) {
+        Some((file, Ok(line))) => (file.to_owned(), Some(line)),
+        _ => (site.to_owned(), None),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(text, "lockdep.toml").map(|_| ()).expect_err(text)
+    }
+
+    #[test]
+    fn entries() {
+        let text = r#"
+            [[allow]]
+            kind = "inversion"
+            locks = ["a", "b.c"]
+            reason = "startup alone"
+
+            [[allow]]
+            sites = ["src/main.rs:7", "lib.rs"]
+            reason = "never at once"
+        "#;
+        let entries = parse(text, "lockdep.toml").unwrap();
+        assert_eq!(entries[0].kind, Some(FindingKind::Inversion));
+        assert_eq!(entries[0].locks, ["a", "b.c"]);
+        assert_eq!(&*entries[0].reason, "startup alone");
+        let sites = [("src/main.rs".to_owned(), Some(7)), ("lib.rs".to_owned(), None)];
+        assert_eq!(entries[1].sites, sites);
+        assert_eq!(entries[1].place, "lockdep.toml:7");
+        assert!(parse("", "lockdep.toml").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_bad_file_is_one_error_with_line_and_key() {
+        for (text, expected) in [
+            ("[[allow]]\nlocks = [\"a\"]\n", "lockdep.toml:1: `reason` is missing"),
+            ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
+            ("\n[[alow]]\nreason = \"x\"", "lockdep.toml:2: `alow` means nothing here"),
+            ("[[allow]]\n\nlock = [\"a\"]", "lockdep.toml:3: `lock` is no key of `[[allow]]`"),
+            ("[[allow]]\nkind = \"inversoin\"", "lockdep.toml:2: `kind` is no kind of finding"),
+            ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` is a list"),
+            ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` is a list of names"),
+            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` is a text"),
+            ("allow = 3", "lockdep.toml:1: `allow` means nothing here"),
+            ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(expected), "{text}\n{error}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Classes of locks, as a second opinion: an order between two locks that were made alike
+//! stands for the order between all that were.
+//!
+//! Test suites make fresh locks in every test, so that no pair of instances is ever seen in
+//! both orders. The idea is the kernel lockdep's, where a class is all that there is. What is
+//! kept here outlives the locks: it is bounded by the places in the source that make them.
+
+use std::panic::Location;
+
+use rustc_hash::FxHashMap;
+
+use super::{identity::LockId, judge::waits};
+use crate::finding::{Edge, LockKind, LockOf, Mode, Site};
+
+/// The number of a class.
+pub(super) type ClassId = u32;
+
+/// How many ways of nesting two classes are kept.
+const KEPT: usize = 4;
+
+/// What makes a class.
+#[derive(PartialEq, Eq, Hash)]
+enum Class {
+    /// A call of a constructor, and what it makes.
+    Made(Site, &'static str, &'static str),
+    /// The program says so.
+    Given(&'static str),
+}
+
+/// A lock that somebody held meanwhile, and its class.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    pub(super) lock: LockId,
+    pub(super) class: Option<ClassId>,
+    pub(super) mode: Mode,
+}
+
+/// How a lock of one class was acquired while one of another was held.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) held: Mode,
+    pub(super) wanted: Mode,
+    /// All that was held beside the two.
+    pub(super) gates: Vec<Gate>,
+}
+
+#[derive(Default)]
+pub(super) struct Classes {
+    numbers: FxHashMap<Class, ClassId>,
+    /// The same by address, which tells nothing if it is not there.
+    by_address: FxHashMap<(usize, usize), ClassId>,
+    given: FxHashMap<LockId, &'static str>,
+    nestings: FxHashMap<(ClassId, ClassId), Vec<(Way, Edge)>>,
+}
+
+impl Classes {
+    /// The class of a lock. None if nothing says how it was made.
+    pub(super) fn of(
+        &mut self,
+        lock: LockId,
+        created: Option<&'static Location<'static>>,
+        kind: &'static LockKind,
+    ) -> Option<ClassId> {
+        if let Some(given) = self.given.get(&lock) {
+            let given = Class::Given(given);
+            return Some(self.number(given));
+        }
+        let created = created?;
+        let address = (std::ptr::from_ref(created) as usize, std::ptr::from_ref(kind) as usize);
+        if let Some(&known) = self.by_address.get(&address) {
+            return Some(known);
+        }
+        let site = Site::from(created);
+        if site.is_of_the_toolchain() {
+            return None;
+        }
+        let value = match kind.of {
+            LockOf::Nothing => "",
+            LockOf::Value(value) | LockOf::Raw { raw: value, .. } => value(),
+        };
+        let number = self.number(Class::Made(site, kind.wrapper, value));
+        self.by_address.insert(address, number);
+        Some(number)
+    }
+
+    fn number(&mut self, class: Class) -> ClassId {
+        let next = ClassId::try_from(self.numbers.len()).unwrap_or(ClassId::MAX);
+        *self.numbers.entry(class).or_insert(next)
+    }
+
+    /// The name that the program gave to a lock's class.
+    pub(super) fn given(&self, lock: LockId) -> Option<&'static str> {
+        self.given.get(&lock).copied()
+    }
+
+    /// Puts a lock in a class. Whether it was in none that was given.
+    pub(super) fn give(&mut self, lock: LockId, class: &'static str) -> bool {
+        self.given.insert(lock, class).is_none()
+    }
+
+    /// Whether it was in a class that was given.
+    pub(super) fn forget(&mut self, lock: LockId) -> bool {
+        self.given.remove(&lock).is_some()
+    }
+
+    /// Notes that a lock of one class was acquired while one of another was held. The edge, and
+    /// one that was seen before the other way round, if the two would wait for each other were
+    /// they of the same locks.
+    pub(super) fn nest(
+        &mut self,
+        (held, wanted): (ClassId, ClassId),
+        way: &Way,
+        edge: impl Fn() -> Edge,
+    ) -> Option<[Edge; 2]> {
+        if held == wanted {
+            return None;
+        }
+        let known = self.nestings.entry((held, wanted)).or_default();
+        if known.len() < KEPT && !known.iter().any(|(it, _)| it.is_as_free_as(way)) {
+            known.push((way.clone(), edge()));
+        }
+        let others = self.nestings.get(&(wanted, held))?;
+        let (_, other) = others.iter().find(|(it, _)| it.meets(way))?;
+        Some([edge(), other.clone()])
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.nestings.clear();
+    }
+}
+
+impl Way {
+    /// Whether each would wait for the other. Readers that wait for readers behind a writer
+    /// are left out: whether there is one is a matter of instances.
+    fn meets(&self, other: &Self) -> bool {
+        let waits = |one: &Self, other: &Self| waits(one.wanted, other.held, false);
+        let is_same = |one: &Gate, other: &Gate| {
+            one.lock == other.lock || one.class.is_some() && one.class == other.class
+        };
+        let is_gate = |(one, other): (&Gate, &Gate)| {
+            is_same(one, other) && [one.mode, other.mode].contains(&Mode::Exclusive)
+        };
+        let pairs = self.gates.iter().flat_map(|one| other.gates.iter().map(move |it| (one, it)));
+        waits(self, other) && waits(other, self) && !pairs.clone().any(is_gate)
+    }
+
+    fn is_as_free_as(&self, other: &Self) -> bool {
+        (self.held, self.wanted) == (other.held, other.wanted)
+            && self.gates.len() <= other.gates.len()
+    }
+}

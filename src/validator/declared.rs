@@ -1,0 +1,192 @@
+//! Orders that the program declares: by key, between locks or classes, leaves and outermost
+//! locks.
+//!
+//! Owns what was declared. Keys are the program's own values: they are compared and printed by
+//! its code, and so outside of our locks; here they only change hands.
+
+use std::{any::Any, cmp::Ordering, fmt, panic::Location, sync::Arc};
+
+use petgraph::{algo::has_path_connecting, graphmap::DiGraphMap};
+use rustc_hash::FxHashMap;
+
+use super::identity::LockId;
+use crate::finding::Declaration;
+
+/// A key by which locks are ordered. Keys of one type are one order.
+pub(crate) trait Key: fmt::Debug + Send + Sync + 'static {
+    /// `None` for a key of another type.
+    fn compare(&self, other: &dyn Key) -> Option<Ordering>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<K: Ord + fmt::Debug + Send + Sync + 'static> Key for K {
+    fn compare(&self, other: &dyn Key) -> Option<Ordering> {
+        Some(self.cmp(other.as_any().downcast_ref()?))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A lock, or all of a class, by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Ordered {
+    Lock(LockId),
+    Class(&'static str),
+}
+
+/// What a lock may be beside what it is ordered against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Nothing is acquired while it is held.
+    Leaf,
+    /// It is acquired while nothing is held.
+    Outermost,
+}
+
+#[derive(Default)]
+pub(super) struct Declared {
+    keys: FxHashMap<LockId, Arc<dyn Key>>,
+    ranks: FxHashMap<LockId, Rank>,
+    /// From what comes first to what comes next, with the place where it was said.
+    order: DiGraphMap<Ordered, &'static Location<'static>>,
+}
+
+impl Declared {
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.ranks.is_empty() && self.order.edge_count() == 0
+    }
+
+    /// Whether anything was declared of a lock.
+    pub(super) fn knows(&self, lock: LockId) -> bool {
+        self.keys.contains_key(&lock)
+            || self.ranks.contains_key(&lock)
+            || self.order.contains_node(Ordered::Lock(lock))
+    }
+
+    /// Gives a lock its key; the one that it had, for the caller to drop outside of our locks.
+    pub(super) fn set_key(&mut self, lock: LockId, key: Arc<dyn Key>) -> Option<Arc<dyn Key>> {
+        self.keys.insert(lock, key)
+    }
+
+    pub(super) fn key(&self, lock: LockId) -> Option<Arc<dyn Key>> {
+        self.keys.get(&lock).cloned()
+    }
+
+    pub(super) fn set_rank(&mut self, lock: LockId, rank: Rank) {
+        self.ranks.insert(lock, rank);
+    }
+
+    /// Declares that each comes before the next. Nothing is changed if that contradicts what
+    /// was declared before: at the place that is given back.
+    pub(super) fn order(
+        &mut self,
+        sequence: &[Ordered],
+        site: &'static Location<'static>,
+    ) -> Result<(), &'static Location<'static>> {
+        let mut order = self.order.clone();
+        for pair in sequence.windows(2) {
+            if let Some(before) = between(&order, pair[1], pair[0]) {
+                return Err(before);
+            }
+            if !order.contains_edge(pair[0], pair[1]) {
+                order.add_edge(pair[0], pair[1], site);
+            }
+        }
+        self.order = order;
+        Ok(())
+    }
+
+    /// Whether it was declared that one lock is not acquired while another is held. Each by
+    /// its number and its class.
+    pub(super) fn breach(
+        &self,
+        held: (LockId, Option<&'static str>),
+        wanted: (LockId, Option<&'static str>),
+    ) -> Option<Declaration> {
+        if self.ranks.get(&held.0) == Some(&Rank::Leaf) {
+            return Some(Declaration::Leaf);
+        }
+        if self.ranks.get(&wanted.0) == Some(&Rank::Outermost) {
+            return Some(Declaration::Outermost);
+        }
+        let both = |(lock, class): (LockId, Option<&'static str>)| {
+            [Some(Ordered::Lock(lock)), class.map(Ordered::Class)].into_iter().flatten()
+        };
+        both(wanted)
+            .flat_map(|first| both(held).map(move |then| (first, then)))
+            .filter(|(first, then)| first != then)
+            .find_map(|(first, then)| between(&self.order, first, then))
+            .map(|site| Declaration::Order(site.into()))
+    }
+
+    /// Forgets a lock. Whether it was known, and its key, for the caller to drop outside of
+    /// our locks.
+    pub(super) fn forget(&mut self, lock: LockId) -> (bool, Option<Arc<dyn Key>>) {
+        let was_known = self.knows(lock);
+        self.order.remove_node(Ordered::Lock(lock));
+        self.ranks.remove(&lock);
+        (was_known, self.keys.remove(&lock))
+    }
+}
+
+/// What two keys say of an acquisition: `None` if they are no keys of one order, or agree
+/// with it. Runs the program's code.
+pub(super) fn compare(held: &dyn Key, wanted: &dyn Key) -> Option<Result<(), Declaration>> {
+    let order = held.compare(wanted)?;
+    if order == Ordering::Less {
+        return Some(Ok(()));
+    }
+    let text = |key: &dyn Key| Arc::from(format!("{key:?}"));
+    let are_equal = order == Ordering::Equal;
+    Some(Err(Declaration::Keys { held: text(held), wanted: text(wanted), are_equal }))
+}
+
+/// Where it was declared that one comes before another, be it by way of others. The same one
+/// comes before itself.
+fn between(
+    order: &DiGraphMap<Ordered, &'static Location<'static>>,
+    first: Ordered,
+    then: Ordered,
+) -> Option<&'static Location<'static>> {
+    if !order.contains_node(first) || !order.contains_node(then) {
+        return (first == then).then(Location::caller);
+    }
+    let last = order.neighbors_directed(then, petgraph::Direction::Incoming);
+    let mut last = last.filter(|&last| has_path_connecting(order, first, last, None));
+    order.edge_weight(last.next()?, then).copied()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_goes_by_way_of_others_and_is_not_contradicted() {
+        let mut declared = Declared::default();
+        let [a, b, c] = [1, 2, 3].map(Ordered::Lock);
+        let here = Location::caller();
+        assert!(declared.order(&[a, b, c], here).is_ok());
+        assert!(declared.order(&[a, c], here).is_ok());
+        assert!(declared.order(&[c, a], here).is_err());
+        // Nothing of a bad sequence stays.
+        assert!(declared.order(&[Ordered::Lock(4), a, Ordered::Lock(4)], here).is_err());
+        assert!(declared.breach((1, None), (4, None)).is_none());
+        assert!(matches!(declared.breach((3, None), (1, None)), Some(Declaration::Order(_))));
+        assert!(declared.breach((1, None), (3, None)).is_none());
+        // A class orders its locks.
+        assert!(declared.order(&[Ordered::Class("outer"), a], here).is_ok());
+        assert!(declared.breach((2, None), (9, Some("outer"))).is_some());
+        assert!(declared.breach((9, Some("outer")), (2, None)).is_none());
+        declared.forget(1);
+        assert!(declared.breach((3, None), (1, None)).is_none());
+    }
+
+    #[test]
+    fn keys_of_one_type_are_one_order() {
+        let (three, five, text): (u32, u32, &str) = (3, 5, "3");
+        assert_eq!(three.compare(&five), Some(Ordering::Less));
+        assert_eq!(three.compare(&text), None);
+    }
+}

@@ -1,0 +1,468 @@
+//! Exactly what was seen, and nothing that cannot happen: each rule with a case that is found
+//! and one that is not. `tests/oracle` has the same for thousands of random programs.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::{
+    fmt,
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    sync::{Mutex, MutexGuard, RwLock},
+};
+use support::{denied, findings_about, in_a_child, kinds, on_a_thread};
+
+fn named(name: &str) -> Mutex<()> {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, name);
+    lock
+}
+
+fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    lock.lock().unwrap()
+}
+
+/// On a thread of its own; what it was denied with.
+fn nests(first: &Mutex<()>, then: &Mutex<()>) -> Option<String> {
+    on_a_thread(|| {
+        let _first = take(first);
+        denied(|| drop(take(then)))
+    })
+}
+
+fn found(name: &str) -> Vec<FindingKind> {
+    kinds(&findings_about(&[name]))
+}
+
+const INVERSION: &str = "error[lockdep::inversion]";
+const SINGLE: &str = "error[lockdep::single_thread_inversion]";
+
+#[test]
+fn one_thread_and_then_two() {
+    let (a, b) = (named("alone"), named("alone too"));
+    drop((take(&a), take(&b)));
+    let report = {
+        let _b = take(&b);
+        denied(|| drop(take(&a))).unwrap()
+    };
+    assert!(report.starts_with(SINGLE), "{report}");
+    assert!(report.contains("acquired in both orders, so far by one thread"), "{report}");
+    // Another thread takes them in the good order; now two can meet.
+    let report = nests(&a, &b).expect("an inversion");
+    assert!(report.starts_with(INVERSION), "{report}");
+    assert_eq!(found("alone"), [FindingKind::SingleThreadInversion, FindingKind::Inversion]);
+}
+
+#[test]
+fn whoever_keeps_the_order_is_not_denied() {
+    let (a, b) = (named("kept"), named("kept too"));
+    assert!(nests(&a, &b).is_none());
+    assert!(nests(&b, &a).is_some());
+    for _ in 0..5 {
+        assert!(nests(&a, &b).is_none(), "the order was known, and the inversion too");
+        assert!(nests(&b, &a).is_some(), "each time");
+    }
+    assert_eq!(found("kept"), [FindingKind::Inversion]);
+}
+
+/// T1: A→B, later B→C; T2: C→A. The first thread cannot be in two places.
+#[test]
+fn three_edges_on_two_threads() {
+    let (a, b, c) = (named("twice"), named("twice b"), named("twice c"));
+    on_a_thread(|| {
+        drop((take(&a), take(&b)));
+        drop((take(&b), take(&c)));
+    });
+    assert!(nests(&c, &a).unwrap().starts_with(SINGLE));
+    // A third thread shows one of the edges.
+    assert!(nests(&b, &c).unwrap().starts_with(INVERSION));
+}
+
+#[test]
+fn a_gate_guards_until_it_is_left_out() {
+    let (gate, a, b) = (named("gate"), named("guarded"), named("guarded too"));
+    let behind = |first: &Mutex<()>, then: &Mutex<()>| {
+        on_a_thread(|| {
+            let _gate = take(&gate);
+            let _first = take(first);
+            denied(|| drop(take(then)))
+        })
+    };
+    assert!(behind(&a, &b).is_none());
+    assert!(behind(&b, &a).is_none());
+    let findings = findings_about(&["guarded"]);
+    assert_eq!(kinds(&findings), [FindingKind::GuardedInversion]);
+    assert_eq!(findings[0].level(), Level::Allow);
+    let report = findings[0].to_string();
+    assert!(report.contains("for as long as `gate` is held around it each time"), "{report}");
+    // Without the gate on one side it is none: the other side alone is under it.
+    assert!(nests(&a, &b).unwrap().starts_with(INVERSION));
+}
+
+#[test]
+fn readers_are_no_gate() {
+    let (gate, a, b) = (RwLock::new(()), named("read gate"), named("read gate b"));
+    let behind = |first: &Mutex<()>, then: &Mutex<()>| {
+        on_a_thread(|| {
+            let _gate = gate.read().unwrap();
+            let _first = take(first);
+            denied(|| drop(take(then)))
+        })
+    };
+    assert!(behind(&a, &b).is_none());
+    assert!(behind(&b, &a).unwrap().starts_with(INVERSION));
+}
+
+/// A shorter cycle that cannot close does not hide a longer one that can.
+#[test]
+fn the_shortest_that_can_close() {
+    let (gate, a, b, c) = (named("hidden gate"), named("hidden"), named("h b"), named("h c"));
+    on_a_thread(|| {
+        let _gate = take(&gate);
+        drop((take(&a), take(&b)));
+    });
+    assert!(nests(&a, &c).is_none());
+    assert!(nests(&c, &b).is_none());
+    let report = on_a_thread(|| {
+        let _gate = take(&gate);
+        let _b = take(&b);
+        denied(|| drop(take(&a)))
+    });
+    let report = report.expect("by way of c");
+    assert!(report.starts_with(INVERSION) && report.contains("3 locks"), "{report}");
+}
+
+#[test]
+fn readers_close_a_cycle_through_writers_only() {
+    let (a, b) = (Arc::new(RwLock::new(())), Arc::new(RwLock::new(())));
+    lockdep::name(&*a, "readers");
+    let read = |first: &RwLock<()>, then: &RwLock<()>| {
+        on_a_thread(|| drop((first.read().unwrap(), then.read().unwrap())));
+    };
+    read(&a, &b);
+    read(&b, &a);
+    drop(a.write().unwrap());
+    assert!(found("readers").is_empty());
+    assert!(on_a_thread(|| denied(|| drop(b.write()))).unwrap().starts_with(INVERSION));
+}
+
+// Classes.
+
+struct Bank {
+    accounts: Mutex<Vec<i64>>,
+    ledger: Mutex<Vec<String>>,
+}
+
+impl Bank {
+    fn new(name: &str) -> Self {
+        let bank = Self { accounts: Mutex::new(Vec::new()), ledger: Mutex::new(Vec::new()) };
+        lockdep::name(&bank.accounts, name);
+        bank
+    }
+
+    fn transfer(&self) {
+        drop((self.accounts.lock().unwrap(), self.ledger.lock().unwrap()));
+    }
+
+    fn settle(&self) {
+        drop((self.ledger.lock().unwrap(), self.accounts.lock().unwrap()));
+    }
+}
+
+#[test]
+fn two_banks_show_both_orders() {
+    Bank::new("one bank").transfer();
+    Bank::new("another bank").settle();
+    let findings = findings_about(&["another bank"]);
+    assert_eq!(kinds(&findings), [FindingKind::ClassInversion]);
+    assert_eq!(findings[0].level(), Level::Warn);
+    let [now, before] = findings[0].cycle() else { panic!("both") };
+    assert!(now.held() != before.wanted() && now.wanted() != before.held(), "other instances");
+    assert_eq!(before.held().name(), Some("one bank"));
+    let report = findings[0].to_string();
+    assert!(report.contains("it was never seen on the same two locks"), "{report}");
+    // Once for the two classes.
+    Bank::new("a third bank").settle();
+    assert!(findings_about(&["a third bank"]).is_empty());
+}
+
+#[test]
+fn within_one_class_nothing_is_said() {
+    let accounts: Vec<_> = (0..4).map(|_| named("one class")).collect();
+    drop((take(&accounts[0]), take(&accounts[1])));
+    drop((take(&accounts[3]), take(&accounts[2])));
+    assert!(found("one class").is_empty());
+}
+
+#[test]
+fn what_the_user_did_not_construct_is_no_class() {
+    #[derive(Default)]
+    struct Derived {
+        a: Mutex<()>,
+        b: Mutex<u8>,
+    }
+    let both = |derived: &Derived, swap| {
+        if swap {
+            drop((derived.b.lock().unwrap(), derived.a.lock().unwrap()));
+        } else {
+            drop((derived.a.lock().unwrap(), derived.b.lock().unwrap()));
+        }
+    };
+    let (one, other) = (Derived::default(), Derived::default());
+    lockdep::name(&one.a, "derived");
+    lockdep::name(&other.a, "derived");
+    both(&one, false);
+    both(&other, true);
+    assert!(found("derived").is_empty());
+
+    let mapped: Vec<Mutex<u8>> = [1, 2].map(Mutex::new).into();
+    let words: Vec<Mutex<u16>> = [1, 2].map(Mutex::new).into();
+    lockdep::name(&mapped[0], "mapped");
+    drop((mapped[0].lock().unwrap(), words[0].lock().unwrap()));
+    drop((words[1].lock().unwrap(), mapped[1].lock().unwrap()));
+    assert!(found("mapped").is_empty());
+}
+
+/// A helper that passes its caller's place on makes no class of its own.
+#[test]
+fn a_helper_follows_to_its_caller() {
+    #[track_caller]
+    fn make() -> Mutex<u32> {
+        Mutex::new(0)
+    }
+    let make_both = || (make(), make());
+    let (a, b) = make_both();
+    let (other_a, other_b) = make_both();
+    lockdep::name(&a, "helped");
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    drop((other_b.lock().unwrap(), other_a.lock().unwrap()));
+    assert_eq!(found("helped"), [FindingKind::ClassInversion]);
+}
+
+#[test]
+fn a_class_by_hand() {
+    let make = || {
+        let [a, b] = [0, 1].map(Mutex::new);
+        lockdep::class(&a, "by hand: a");
+        lockdep::class(&b, "by hand: b");
+        (a, b)
+    };
+    let ((a, b), (other_a, other_b)) = (make(), make());
+    lockdep::name(&a, "by hand");
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    drop((other_b.lock().unwrap(), other_a.lock().unwrap()));
+    assert_eq!(found("by hand"), [FindingKind::ClassInversion]);
+}
+
+/// Each has a gate of its own, but they are of one class: on one instance it would guard.
+#[test]
+fn a_gate_of_the_same_class_guards() {
+    let make = || (Mutex::new(1_u8), Mutex::new(2_u16), Mutex::new(3_u32));
+    let ((gate, a, b), (other_gate, other_a, other_b)) = (make(), make());
+    lockdep::name(&a, "class gate");
+    lockdep::name(&other_a, "class gate");
+    drop((gate.lock().unwrap(), a.lock().unwrap(), b.lock().unwrap()));
+    drop((other_gate.lock().unwrap(), other_b.lock().unwrap(), other_a.lock().unwrap()));
+    assert!(found("class gate").is_empty());
+}
+
+// Declared orders.
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Number(u32);
+
+#[test]
+fn keys_are_checked_at_the_first_nesting() {
+    let account = |number| {
+        let lock = named("keyed");
+        lockdep::order_by_key(&lock, Number(number));
+        lock
+    };
+    let (three, seven, also_seven) = (account(3), account(7), account(7));
+    drop((take(&three), take(&seven)));
+    let report = nests(&seven, &three).expect("no history is needed");
+    assert!(report.starts_with("error[lockdep::declared_order]"), "{report}");
+    assert!(report.contains("has the key Number(7)") && report.contains("the key Number(3)"));
+    let report = nests(&seven, &also_seven).expect("equal keys are no order");
+    assert!(report.contains("both have the key Number(7)"), "{report}");
+    assert!(nests(&seven, &three).is_some(), "each time");
+    // A key of another type is of another order.
+    let other = named("keyed otherwise");
+    lockdep::order_by_key(&other, 1_u64);
+    assert!(nests(&seven, &other).is_none());
+}
+
+#[test]
+fn keyed_locks_make_no_edges() {
+    let accounts: Vec<_> = (0..200)
+        .map(|number| {
+            let lock = Mutex::new(());
+            lockdep::order_by_key(&lock, ("no edges", number));
+            lockdep::name(&lock, format!("no edges {number}"));
+            lock
+        })
+        .collect();
+    for pair in accounts.windows(2) {
+        drop((take(&pair[0]), take(&pair[1])));
+    }
+    let graph = lockdep::order_graph();
+    let is_ours = |name: Option<&str>| name.is_some_and(|name| name.starts_with("no edges"));
+    let edges = graph.as_petgraph().edge_weights();
+    assert_eq!(edges.filter(|edge| is_ours(edge.held().name())).count(), 0);
+}
+
+/// The key's code is the program's: it may take locks, and panic, and drop.
+#[test]
+fn keys_run_without_a_lock_of_ours() {
+    static LOCK: Mutex<u32> = Mutex::new(0);
+    #[derive(PartialEq, Eq)]
+    struct Locks(u32);
+    impl PartialOrd for Locks {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Locks {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            *LOCK.lock().unwrap() += 1;
+            self.0.cmp(&other.0)
+        }
+    }
+    impl fmt::Debug for Locks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}", *LOCK.lock().unwrap())
+        }
+    }
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            let inner = Mutex::new(());
+            drop((LOCK.lock().unwrap(), take(&inner)));
+        }
+    }
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::order_by_key(&a, Locks(1));
+    lockdep::order_by_key(&b, Locks(2));
+    lockdep::order_by_key(&b, Locks(3));
+    assert!(nests(&a, &b).is_none());
+    assert!(nests(&b, &a).is_some());
+    drop((a, b));
+}
+
+#[test]
+fn declared_orders_add_up() {
+    let [a, b, c, d] = ["first", "second", "third", "fourth"].map(named);
+    lockdep::declare_order(&[&a, &b, &c]);
+    lockdep::declare_order(&[&c, &d]);
+    let report = nests(&d, &a).expect("by way of the others");
+    assert!(report.starts_with("error[lockdep::declared_order]"), "{report}");
+    assert!(report.contains("it was declared at tests/precision.rs:"), "{report}");
+    assert!(nests(&a, &d).is_none() && nests(&b, &c).is_none());
+    let contradiction = thread::spawn(move || lockdep::declare_order(&[&d, &a])).join();
+    let message = contradiction.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.starts_with("lockdep: the order that is declared at tests/"), "{message}");
+}
+
+#[test]
+fn classes_leaves_and_outermost_locks() {
+    let [outer, inner, leaf, first] =
+        ["class outer", "class inner", "leaf", "outermost"].map(named);
+    lockdep::class(&outer, "outer");
+    lockdep::class(&inner, "inner");
+    lockdep::declare_class_order(&["outer", "inner"]);
+    assert!(nests(&outer, &inner).is_none());
+    assert!(nests(&inner, &outer).unwrap().starts_with("error[lockdep::declared_order]"));
+
+    lockdep::declare_leaf(&leaf);
+    assert!(nests(&outer, &leaf).is_none());
+    assert!(nests(&leaf, &inner).unwrap().contains("was declared a leaf"));
+
+    lockdep::declare_outermost(&first);
+    assert!(nests(&first, &inner).is_none());
+    assert!(nests(&inner, &first).unwrap().contains("was declared an outermost lock"));
+    // Who tries does not wait.
+    let _inner = take(&inner);
+    assert!(denied(|| drop(first.try_lock())).is_none());
+}
+
+// Silencing.
+
+#[test]
+fn a_pair_is_silenced_with_its_reason() {
+    let (a, b, c) = (named("silenced"), named("silenced b"), named("silenced c"));
+    lockdep::allow_pair(&b, &a, "startup is alone");
+    for (first, then) in [(&a, &b), (&b, &a), (&b, &a), (&a, &c)] {
+        assert!(nests(first, then).is_none());
+    }
+    let findings = findings_about(&["silenced"]);
+    assert_eq!(kinds(&findings), [FindingKind::Inversion]);
+    assert_eq!(findings[0].silenced(), Some("startup is alone"));
+    assert!(findings[0].to_string().contains("note: it is silenced: startup is alone"));
+    // Only these two.
+    assert!(nests(&c, &a).is_some());
+}
+
+#[test]
+fn a_file_silences() {
+    let test = "a_file_silences";
+    let child = |config: &str| {
+        let path = std::env::temp_dir().join(format!("lockdep-{}.toml", std::process::id()));
+        std::fs::write(&path, config).unwrap();
+        let output = support::child_command(test).env("LOCKDEP_CONFIG", &path).output().unwrap();
+        std::fs::remove_file(path).unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    if support::is_child() {
+        let (left, right) = (Mutex::new(()), Mutex::new(()));
+        drop((left.lock().unwrap(), right.lock().unwrap()));
+        let on_thread = on_a_thread(|| {
+            let _right = right.lock().unwrap();
+            denied(|| drop(left.lock()))
+        });
+        assert!(on_thread.is_none(), "it is told");
+        return assert_eq!(lockdep::findings()[0].silenced(), Some("known"));
+    }
+    let line = line!() - 5;
+    for entry in [
+        "locks = [\"left\"]".to_owned(),
+        format!("kind = \"inversion\"\nsites = [\"tests/precision.rs:{line}\", \"precision.rs\"]"),
+    ] {
+        let (is_silenced, stderr) = child(&format!("[[allow]]\n{entry}\nreason = \"known\""));
+        assert!(is_silenced, "{entry}\n{stderr}");
+    }
+    for entry in ["locks = [\"right\", \"middle\"]", "sites = [\"precision.rs:1\"]"] {
+        assert!(!child(&format!("[[allow]]\n{entry}\nreason = \"known\"")).0, "{entry}");
+    }
+    let (_, stderr) = child("[[allow]]\nlocks = [\"left\"]\n");
+    assert_eq!(stderr.matches("lockdep: nothing is silenced: ").count(), 1, "{stderr}");
+    assert!(stderr.contains(".toml:1: `reason` is missing"), "{stderr}");
+}
+
+/// Nobody waits: two orders at once on threads, under barriers, and the verdict is the same.
+#[test]
+fn at_once_or_one_after_the_other() {
+    let child = in_a_child("at_once_or_one_after_the_other", || {
+        lockdep::set_level(FindingKind::Inversion, Level::Allow);
+        let (a, b) = (Arc::new(named("at once")), Arc::new(Mutex::new(())));
+        let barrier = Arc::new(Barrier::new(2));
+        let nests = |first: Arc<Mutex<()>>, then: Arc<Mutex<()>>| {
+            let barrier = Arc::clone(&barrier);
+            thread::spawn(move || {
+                let _first = take(&first);
+                barrier.wait();
+                drop(denied(|| drop(take(&then))));
+            })
+        };
+        let threads = [nests(Arc::clone(&a), Arc::clone(&b)), nests(b, a)];
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(found("at once"), [FindingKind::Inversion, FindingKind::Deadlock]);
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
