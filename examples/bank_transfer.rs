@@ -5,6 +5,7 @@
 //! ```sh
 //! cargo run --example bank_transfer               # reported
 //! cargo run --example bank_transfer -- --ordered  # the account with the smaller number first
+//! cargo run --example bank_transfer -- --declared # that order is declared, and checked
 //! ```
 
 use std::process::ExitCode;
@@ -46,15 +47,22 @@ fn transfer_ordered(from: &Account, to: &Account, amount: i64) {
 }
 
 fn main() -> ExitCode {
-    let transfer = match std::env::args().nth(1).as_deref() {
-        None => transfer,
+    let option = std::env::args().nth(1);
+    let transfer = match option.as_deref() {
+        None | Some("--declared") => transfer,
         Some("--ordered") => transfer_ordered,
         Some(other) => {
-            eprintln!("`{other}` is not an option: there is `--ordered`");
+            eprintln!("`{other}` is not an option: there are `--ordered` and `--declared`");
             return ExitCode::from(2);
         }
     };
     let (alice, bob) = (Account::new(1, 500), Account::new(2, 500));
+    if option.as_deref() == Some("--declared") {
+        // Then the first transfer from the larger number to the smaller is enough.
+        for account in [&alice, &bob] {
+            lockdep::order_by_key(&account.balance, account.number);
+        }
+    }
     let clerk = |name: &str, from: &Account, to: &Account, amount: i64| {
         thread::scope(|bank| {
             let clerk = thread::Builder::new().name(name.into());

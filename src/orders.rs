@@ -152,6 +152,8 @@ pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
 /// Silences what is found of two locks, from now on: such findings are recorded with their
 /// [reason](crate::Finding::silenced), at no level but [`Allow`](crate::Level::Allow).
 ///
+/// A [`Deadlock`](crate::FindingKind::Deadlock) that has happened is told all the same.
+///
 /// A `lockdep.toml` does the same without touching the source: `LOCKDEP_CONFIG` names it, or it
 /// stands in the current folder or above.
 ///

@@ -75,6 +75,7 @@ golden! {
     dining_philosophers_help: "dining_philosophers" ["none"];
     bank_transfer: "bank_transfer" [];
     bank_transfer_ordered: "bank_transfer" ["--ordered"];
+    bank_transfer_declared: "bank_transfer" ["--declared"];
     diagnostics: "diagnostics" [];
     stuck: "stuck" [];
     stuck_watchdog: "stuck" ["--watchdog"];

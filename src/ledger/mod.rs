@@ -92,7 +92,10 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
     }
     let mut finding = Finding::new(kind, level, cycle, detail);
     finding.silenced = silence::reason(&finding);
-    let level = if finding.silenced.is_some() { Level::Allow } else { level };
+    if finding.silenced.is_some() {
+        finding.level = Level::Allow;
+    }
+    let level = finding.level;
     let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
     if is_new {
         let hooks = HOOKS.read().clone();

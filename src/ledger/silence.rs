@@ -49,12 +49,16 @@ pub(crate) fn allow_pair(mut pair: [u64; 2], reason: &str) {
 }
 
 /// Why a finding is not to be told, if it is not.
+///
+/// A deadlock that has happened is told whatever is known of its locks, unless an entry of the
+/// file says that it means just that.
 pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     let locks = finding.cycle.iter().flat_map(|edge| [edge.held.id, edge.wanted.id]);
     let mut locks: Vec<u64> = locks.collect();
     locks.sort_unstable();
     locks.dedup();
-    if let Ok(pair) = <[u64; 2]>::try_from(locks)
+    if finding.kind != FindingKind::Deadlock
+        && let Ok(pair) = <[u64; 2]>::try_from(locks)
         && let Some(reason) = PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&pair).cloned())
     {
         return Some(reason);
@@ -70,7 +74,11 @@ impl Entry {
             Path::new(site.file()).ends_with(file) && line.is_none_or(|line| line == site.line())
         };
         let sites = || finding.cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-        self.kind.is_none_or(|kind| kind == finding.kind)
+        let is_of_kind = match self.kind {
+            Some(kind) => finding.kind == kind,
+            None => finding.kind != FindingKind::Deadlock,
+        };
+        is_of_kind
             && self.sites.iter().all(|place| sites().any(|site| is_at(place, site)))
             && (self.locks.is_empty() || {
                 let names = render::lock_names(finding);
