@@ -63,7 +63,9 @@ fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     // Only the innermost run of ours: an initializer that runs inside a
     // `LazyLock` of ours has its callers further out.
     let first = frames.iter().position(is_ours).unwrap_or(0);
-    let start = first + frames[first..].iter().take_while(|frame| is_ours(frame)).count();
+    let run = frames[first..].iter().take_while(|frame| is_ours(frame) || is_of_std(frame)).count();
+    let last = frames[first..first + run].iter().rposition(is_ours);
+    let start = last.map_or(first, |last| first + last + 1);
     let is_runtime = |frame: &Frame| frame.function.contains("__rust_begin_short_backtrace");
     let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
     frames[start..end].iter().filter(|frame| !is_of_std(frame))
@@ -92,6 +94,8 @@ mod tests {
     fn our_frames_and_the_runtimes_are_cut() {
         let frames = [
             "backtrace::trace",
+            "lockdep::validator::judge::{{closure}}",
+            "alloc::vec::Vec<T,A>::retain",
             "lockdep::validator::judge",
             "<lockdep::lock_api::mutex::RawMutex<R> as lock_api::mutex::RawMutex>::lock",
             "lock_api::mutex::Mutex<R,T>::lock",
