@@ -5,6 +5,7 @@
 //! validator throws it. Its own lock guards the list alone; hooks run and
 //! reports are drawn and printed outside of it.
 
+mod exit;
 mod levels;
 mod settings;
 
@@ -12,6 +13,7 @@ use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -37,11 +39,18 @@ static HOOKS: RwLock<Vec<Hook>> = RwLock::new(Vec::new());
 /// All findings so far, oldest first.
 #[derive(Default)]
 struct Record {
-    findings: Vec<Finding>,
+    findings: Vec<Kept>,
     by_cycle: FxHashMap<Key, usize>,
     /// What has been printed, by the places in the source: the same two lines
     /// with another pair of locks are a new finding, but no news.
     printed: FxHashSet<(FindingKind, Box<[Site]>)>,
+}
+
+/// A finding, and the process that made it: a fork inherits the findings of its parent, but
+/// does not have to answer for them.
+struct Kept {
+    finding: Finding,
+    process: u32,
 }
 
 /// The identity of a finding: its kind and its locks, in the cycle's order, from
@@ -79,6 +88,9 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
     let level = level(kind);
     let finding = Finding::new(kind, level, cycle, detail);
     let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
+    if is_new && level != Level::Allow {
+        exit::watch();
+    }
     if is_new {
         let hooks = HOOKS.read().clone();
         for hook in hooks {
@@ -111,14 +123,14 @@ impl Record {
     fn add(&mut self, finding: &Finding) -> (bool, bool) {
         let key = key(finding);
         if let Some(&known) = self.by_cycle.get(&key) {
-            self.findings[known].count += 1;
+            self.findings[known].finding.count += 1;
             return (false, false);
         }
         if self.findings.len() == CAPACITY {
             return (false, false);
         }
         self.by_cycle.insert(key, self.findings.len());
-        self.findings.push(finding.clone());
+        self.findings.push(Kept { finding: finding.clone(), process: std::process::id() });
         (true, self.printed.insert(sites(finding)))
     }
 }
@@ -139,12 +151,25 @@ pub(crate) fn print_past_capture(message: &str) {
 
 /// See [`crate::findings`].
 pub(crate) fn findings() -> Vec<Finding> {
-    RECORD.lock().as_ref().map_or_else(Vec::new, |record| record.findings.clone())
+    let record = RECORD.lock();
+    let kept = record.iter().flat_map(|record| &record.findings);
+    kept.map(|kept| kept.finding.clone()).collect()
 }
 
 /// See [`crate::take_findings`].
 pub(crate) fn take_findings() -> Vec<Finding> {
-    RECORD.lock().take().map_or_else(Vec::new, |record| record.findings)
+    let record = RECORD.lock().take();
+    let kept = record.into_iter().flat_map(|record| record.findings);
+    kept.map(|kept| kept.finding).collect()
+}
+
+/// The findings of this process that nobody took, if they can be had within some time: other
+/// threads still run, and may be stopped anywhere.
+fn untaken(patience: Duration) -> Option<Vec<Finding>> {
+    let record = RECORD.try_lock_for(patience)?;
+    let kept = record.iter().flat_map(|record| &record.findings);
+    let is_ours = |kept: &&Kept| kept.process == std::process::id();
+    Some(kept.filter(is_ours).map(|kept| kept.finding.clone()).collect())
 }
 
 /// See [`crate::on_finding`].

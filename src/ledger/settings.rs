@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) watchdog: Option<Duration>,
     /// The name of the signal that has the table of held locks printed.
     pub(crate) signal: Option<String>,
+    /// Whether findings that nobody took change the exit status, and are summed up at the end.
+    pub(crate) exit: bool,
     /// When this was read: what is timed counts from here.
     pub(crate) start: Instant,
     /// A level for all kinds, and those for some kinds, which win over it.
@@ -66,6 +68,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         backtraces: Backtraces::NewEdges,
         watchdog: None,
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
+        exit: true,
         start: Instant::now(),
         all: None,
         levels: Default::default(),
@@ -91,6 +94,17 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
                  `1` (one for each new edge, the default) or `full` (one for each acquisition)"
             ));
             Backtraces::NewEdges
+        }
+    };
+    settings.exit = match variable("LOCKDEP_EXIT").as_deref() {
+        None | Some("" | "1") => true,
+        Some("0") => false,
+        Some(other) => {
+            complaints.push(format!(
+                "lockdep: `{other}` in LOCKDEP_EXIT is ignored: it takes `1` (findings that nobody \
+                 took end the process with status 101, the default) or `0` (they do not)"
+            ));
+            true
         }
     };
     if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty()) {
@@ -206,6 +220,17 @@ mod tests {
         let (settings, complaints) = environment(&[("LOCKDEP_BACKTRACE", "yes")]);
         assert_eq!(settings.backtraces, Backtraces::NewEdges);
         assert!(complaints[0].contains("`yes` in LOCKDEP_BACKTRACE"), "{complaints:?}");
+    }
+
+    #[test]
+    fn the_exit_status() {
+        for (value, expected) in [("0", false), ("1", true), ("", true)] {
+            let (settings, complaints) = environment(&[("LOCKDEP_EXIT", value)]);
+            assert_eq!((settings.exit, complaints.len()), (expected, 0), "{value}");
+        }
+        let (settings, complaints) = environment(&[("LOCKDEP_EXIT", "no")]);
+        assert!(settings.exit);
+        assert!(complaints[0].contains("`no` in LOCKDEP_EXIT"), "{complaints:?}");
     }
 
     #[test]

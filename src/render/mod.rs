@@ -32,6 +32,11 @@ impl Finding {
     }
 }
 
+/// A finding in one line.
+pub(crate) fn headline(finding: &Finding) -> String {
+    report::headline(finding)
+}
+
 impl fmt::Display for Finding {
     /// The report without colours: [`render(false)`](Self::render).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

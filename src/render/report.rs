@@ -23,13 +23,7 @@ const SHOWN: usize = 8;
 pub(super) fn report(finding: &Finding, color: bool) -> String {
     let shown = &finding.cycle[..finding.cycle.len().min(SHOWN)];
     let mut sources = Sources::default();
-    let names = Names::new(
-        &mut sources,
-        shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]),
-        shown
-            .iter()
-            .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]),
-    );
+    let names = names(&mut sources, shown);
     // What the excerpts borrow has to be read by then.
     let places = shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
     let writer = match &finding.detail {
@@ -60,6 +54,32 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
         }
     }
     text
+}
+
+/// A finding in one line: how bad, of which kind, what it says and where. Without colours.
+pub(super) fn headline(finding: &Finding) -> String {
+    let mut sources = Sources::default();
+    let shown = &finding.cycle[..finding.cycle.len().min(SHOWN)];
+    let names = names(&mut sources, shown);
+    let severity = match finding.level {
+        Level::Deny | Level::Abort => "error",
+        Level::Warn => "warning",
+        Level::Allow => "note",
+    };
+    let title = Words { finding, shown, names: &names }.title();
+    let Edge { acquired_at, .. } = &shown[0];
+    format!("{severity}[lockdep::{}]: {title}, at {acquired_at}", finding.kind.name())
+}
+
+/// The names of the locks of some edges.
+fn names(sources: &mut Sources, edges: &[Edge]) -> Names {
+    Names::new(
+        sources,
+        edges.iter().flat_map(|edge| [&edge.held, &edge.wanted]),
+        edges
+            .iter()
+            .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]),
+    )
 }
 
 /// The finding itself, a note for every further edge, and what helps.
