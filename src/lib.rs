@@ -109,6 +109,7 @@ pub mod parking_lot_0_13;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
+pub mod testing;
 mod tracked;
 mod validator;
 

@@ -1,6 +1,9 @@
 //! A thread, as a report names it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroU64, sync::Arc};
+
+/// The number of a scope of [`testing`](crate::testing), never used again.
+pub(crate) type ScopeId = NonZeroU64;
 
 /// A thread of the program.
 ///
@@ -9,6 +12,8 @@ use std::{fmt, sync::Arc};
 pub struct ThreadInfo {
     pub(crate) number: u64,
     pub(crate) name: Option<Arc<str>>,
+    /// The innermost scope that it was in.
+    pub(crate) scope: Option<ScopeId>,
 }
 
 impl ThreadInfo {

@@ -11,8 +11,12 @@ mod settings;
 
 use std::{
     io::Write,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -23,7 +27,7 @@ pub(crate) use levels::{level, set_level};
 pub(crate) use settings::{Backtraces, settings};
 
 use crate::{
-    finding::{Detail, Edge, Finding, FindingKind, Level, Site},
+    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId, Site},
     render,
 };
 
@@ -33,10 +37,18 @@ const CAPACITY: usize = 4096;
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
-static RECORD: Mutex<Option<Record>> = Mutex::new(None);
+static BOOK: Mutex<Option<Book>> = Mutex::new(None);
 static HOOKS: RwLock<Vec<Hook>> = RwLock::new(Vec::new());
 
-/// All findings so far, oldest first.
+/// All findings: those of the open scopes of [`testing`](crate::testing), and the others. Each
+/// is in one of them.
+#[derive(Default)]
+struct Book {
+    process: Record,
+    scopes: FxHashMap<ScopeId, Record>,
+}
+
+/// Findings, oldest first.
 #[derive(Default)]
 struct Record {
     findings: Vec<Kept>,
@@ -83,11 +95,18 @@ pub(crate) enum Verdict {
 /// Takes a new finding in: records it, calls the hooks if it is the first of
 /// its kind on its locks, prints it or hands back the message to panic with.
 ///
-/// Runs code of the program (the hooks): the caller holds no lock of ours.
-pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Verdict {
+/// Runs code of the program (the hooks): the caller holds no lock of ours. `scope`: the one
+/// that the thread is in.
+pub(crate) fn submit(
+    kind: FindingKind,
+    cycle: Vec<Edge>,
+    detail: Detail,
+    scope: Option<ScopeId>,
+) -> Verdict {
     let level = level(kind);
     let finding = Finding::new(kind, level, cycle, detail);
-    let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
+    let (is_new, is_news) =
+        BOOK.lock().get_or_insert_default().record_for(&finding, scope).add(&finding);
     if is_new && level != Level::Allow {
         exit::watch();
     }
@@ -118,6 +137,20 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
     Verdict::Proceed
 }
 
+impl Book {
+    /// Where a finding belongs: to the scope of the thread that made it, or else to that in
+    /// which one of its edges was seen; if that is still open.
+    fn record_for(&mut self, finding: &Finding, scope: Option<ScopeId>) -> &mut Record {
+        let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
+        let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
+        let scope = scopes.find(|scope| self.scopes.contains_key(scope));
+        match scope.and_then(|scope| self.scopes.get_mut(&scope)) {
+            Some(record) => record,
+            None => &mut self.process,
+        }
+    }
+}
+
 impl Record {
     /// Whether the finding is new on its locks, and whether at its places.
     fn add(&mut self, finding: &Finding) -> (bool, bool) {
@@ -132,6 +165,14 @@ impl Record {
         self.by_cycle.insert(key, self.findings.len());
         self.findings.push(Kept { finding: finding.clone(), process: std::process::id() });
         (true, self.printed.insert(sites(finding)))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.iter().map(|kept| kept.finding.clone()).collect()
+    }
+
+    fn into_findings(self) -> Vec<Finding> {
+        self.findings.into_iter().map(|kept| kept.finding).collect()
     }
 }
 
@@ -151,25 +192,72 @@ pub(crate) fn print_past_capture(message: &str) {
 
 /// See [`crate::findings`].
 pub(crate) fn findings() -> Vec<Finding> {
-    let record = RECORD.lock();
-    let kept = record.iter().flat_map(|record| &record.findings);
-    kept.map(|kept| kept.finding.clone()).collect()
+    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.process.findings())
 }
 
 /// See [`crate::take_findings`].
 pub(crate) fn take_findings() -> Vec<Finding> {
-    let record = RECORD.lock().take();
-    let kept = record.into_iter().flat_map(|record| record.findings);
-    kept.map(|kept| kept.finding).collect()
+    let record = BOOK.lock().as_mut().map(|book| mem::take(&mut book.process));
+    record.unwrap_or_default().into_findings()
+}
+
+/// Opens a scope, which from now on has its own findings.
+pub(crate) fn open_scope() -> ScopeId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let scope =
+        ScopeId::new(NEXT.fetch_add(1, Relaxed)).expect("so many scopes outlast no process");
+    BOOK.lock().get_or_insert_default().scopes.insert(scope, Record::default());
+    scope
+}
+
+/// The findings of a scope.
+pub(crate) fn findings_in(scope: ScopeId) -> Vec<Finding> {
+    let book = BOOK.lock();
+    let record = book.as_ref().and_then(|book| book.scopes.get(&scope));
+    record.map_or_else(Vec::new, Record::findings)
+}
+
+/// Takes those findings of a scope that are of some description.
+pub(crate) fn take_findings_in(
+    scope: ScopeId,
+    are_wanted: impl Fn(&Finding) -> bool,
+) -> Vec<Finding> {
+    // What is wanted may be decided by what the sources say: not while the book is locked.
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        findings_in(scope).into_iter().partition(|finding| are_wanted(finding));
+    let mut book = BOOK.lock();
+    if let Some(record) = book.as_mut().and_then(|book| book.scopes.get_mut(&scope)) {
+        let is_taken = |kept: &Kept| wanted.iter().any(|taken| key(taken) == key(&kept.finding));
+        record.findings.retain(|kept| !is_taken(kept));
+        record.by_cycle = FxHashMap::default();
+        for (at, kept) in record.findings.iter().enumerate() {
+            record.by_cycle.insert(key(&kept.finding), at);
+        }
+    }
+    drop(book);
+    drop(others);
+    wanted
+}
+
+/// Closes a scope. What was not taken is the process's from now on.
+pub(crate) fn close_scope(scope: ScopeId) {
+    let mut book = BOOK.lock();
+    let Some(book) = book.as_mut() else { return };
+    let left = book.scopes.remove(&scope).unwrap_or_default();
+    for Kept { finding, .. } in left.findings {
+        book.process.add(&finding);
+    }
 }
 
 /// The findings of this process that nobody took, if they can be had within some time: other
 /// threads still run, and may be stopped anywhere.
 fn untaken(patience: Duration) -> Option<Vec<Finding>> {
-    let record = RECORD.try_lock_for(patience)?;
-    let kept = record.iter().flat_map(|record| &record.findings);
+    let book = BOOK.try_lock_for(patience)?;
+    let records =
+        book.iter().flat_map(|book| std::iter::once(&book.process).chain(book.scopes.values()));
     let is_ours = |kept: &&Kept| kept.process == std::process::id();
-    Some(kept.filter(is_ours).map(|kept| kept.finding.clone()).collect())
+    let kept = records.flat_map(|record| &record.findings).filter(is_ours);
+    Some(kept.map(|kept| kept.finding.clone()).collect())
 }
 
 /// See [`crate::on_finding`].

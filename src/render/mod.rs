@@ -32,6 +32,11 @@ impl Finding {
     }
 }
 
+/// The names of a finding's locks as its report has them, each once, in alphabetical order.
+pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
+    report::lock_names(finding)
+}
+
 /// A finding in one line.
 pub(crate) fn headline(finding: &Finding) -> String {
     report::headline(finding)

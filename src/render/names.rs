@@ -53,6 +53,11 @@ impl Names {
         self.mention(lock, self.by_lock.get(&lock.id))
     }
 
+    /// The lock's name alone: `bank.accounts`.
+    pub(super) fn bare(&self, lock: &LockInfo) -> String {
+        self.by_lock.get(&lock.id).cloned().unwrap_or_else(|| lock.type_name())
+    }
+
     /// The lock at a place that mentions it.
     pub(super) fn at(&self, lock: &LockInfo, site: &Site) -> String {
         let local = self.local.get(&(lock.id, site.clone())).filter(|_| self.ambiguous);

@@ -71,6 +71,16 @@ pub(super) fn headline(finding: &Finding) -> String {
     format!("{severity}[lockdep::{}]: {title}, at {acquired_at}", finding.kind.name())
 }
 
+/// The names of a finding's locks, each once, in alphabetical order.
+pub(super) fn lock_names(finding: &Finding) -> Vec<String> {
+    let names = names(&mut Sources::default(), &finding.cycle);
+    let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    let mut names: Vec<_> = locks.map(|lock| names.bare(lock)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// The names of the locks of some edges.
 fn names(sources: &mut Sources, edges: &[Edge]) -> Names {
     Names::new(

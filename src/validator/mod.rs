@@ -37,8 +37,8 @@ pub(crate) use self::{
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, Stack, Stats, ThreadSnapshot,
-        Until, Writer,
+        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, ScopeId, Stack, Stats,
+        ThreadSnapshot, Until, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -347,7 +347,8 @@ fn submit(context: &'static Context, found: Vec<Found>) {
 /// Hands findings to the ledger. What is to be thrown, if anything is.
 fn report(context: &'static Context, found: Vec<Found>) -> Option<String> {
     let _reporting = context.enter(ThreadState::Reporting);
-    let submit = |Found { kind, cycle, detail }| match ledger::submit(kind, cycle, detail) {
+    let scope = context.info().scope;
+    let submit = |Found { kind, cycle, detail }| match ledger::submit(kind, cycle, detail, scope) {
         Verdict::Proceed => None,
         Verdict::Panic(message) => Some(message),
     };
@@ -393,6 +394,17 @@ fn inside<R>(body: impl FnOnce() -> R) -> R {
 /// See [`crate::name`].
 pub(crate) fn name(identity: &Identity, name: &str) {
     inside(|| knowledge::lock().name(identity.id(), name));
+}
+
+/// Puts the calling thread in a scope of [`testing`](crate::testing), or in none. The one it
+/// was in before.
+pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
+    current()?.set_scope(scope)
+}
+
+/// Whether anything is checked at all.
+pub(crate) fn is_on() -> bool {
+    crate::ENABLED && !ledger::settings().off
 }
 
 /// See [`crate::allow`].
