@@ -106,6 +106,8 @@ pub mod once_cell;
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot_0_13;
+#[cfg(feature = "serde")]
+pub mod record;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;

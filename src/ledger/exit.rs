@@ -86,11 +86,12 @@ fn summary(findings: &[Finding]) -> Option<(String, bool)> {
     } else {
         let count = count(&denied, "finding");
         lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
-        lines.push(
-            "lockdep: the reports are above; those of tests that passed are shown by \
-             `cargo test -- --nocapture`"
+        lines.push(match super::out::path() {
+            Some(path) => format!("lockdep: the reports are in {}", path.display()),
+            None => "lockdep: the reports are above; those of tests that passed are shown by \
+                     `cargo test -- --nocapture`"
                 .to_owned(),
-        );
+        });
     }
     lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
     if told.len() > SHOWN {

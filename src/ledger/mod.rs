@@ -7,6 +7,8 @@
 
 mod exit;
 mod levels;
+#[cfg_attr(not(feature = "serde"), path = "no_out.rs")]
+mod out;
 mod settings;
 
 use std::{
@@ -24,6 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use levels::{level, set_level};
+pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, settings};
 
 use crate::{
@@ -105,8 +108,14 @@ pub(crate) fn submit(
 ) -> Verdict {
     let level = level(kind);
     let finding = Finding::new(kind, level, cycle, detail);
-    let (is_new, is_news) =
-        BOOK.lock().get_or_insert_default().record_for(&finding, scope).add(&finding);
+    let ((is_new, is_news), scope) = {
+        let mut book = BOOK.lock();
+        let book = book.get_or_insert_default();
+        let scope = book.scope_of(&finding, scope);
+        (book.record(scope).add(&finding), scope)
+    };
+    // Before anybody is told.
+    let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
     if is_new && level != Level::Allow {
         exit::watch();
     }
@@ -117,7 +126,10 @@ pub(crate) fn submit(
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&finding)));
         }
     }
-    let report = || finding.render(render::stderr_wants_color());
+    let report = || match (render::stderr_wants_color(), &recorded) {
+        (false, Some(report)) => report.clone(),
+        (color, _) => finding.render(color),
+    };
     match level {
         Level::Allow => {}
         Level::Abort => {
@@ -138,14 +150,17 @@ pub(crate) fn submit(
 }
 
 impl Book {
-    /// Where a finding belongs: to the scope of the thread that made it, or else to that in
-    /// which one of its edges was seen; if that is still open.
-    fn record_for(&mut self, finding: &Finding, scope: Option<ScopeId>) -> &mut Record {
+    /// The scope to which a finding belongs: that of the thread that made it, or else that in
+    /// which one of its edges was seen; if it is still open.
+    fn scope_of(&self, finding: &Finding, scope: Option<ScopeId>) -> Option<ScopeId> {
         let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
         let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
-        let scope = scopes.find(|scope| self.scopes.contains_key(scope));
-        match scope.and_then(|scope| self.scopes.get_mut(&scope)) {
-            Some(record) => record,
+        scopes.find(|scope| self.scopes.contains_key(scope))
+    }
+
+    fn record(&mut self, scope: Option<ScopeId>) -> &mut Record {
+        match scope {
+            Some(scope) => self.scopes.entry(scope).or_default(),
             None => &mut self.process,
         }
     }

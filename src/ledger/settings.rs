@@ -1,6 +1,9 @@
 //! What the environment asks for: the variables whose names begin with `LOCKDEP`.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use once_cell::race::OnceBox;
 
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) watchdog: Option<Duration>,
     /// The name of the signal that has the table of held locks printed.
     pub(crate) signal: Option<String>,
+    /// The folder for records.
+    pub(crate) out: Option<PathBuf>,
     /// Whether findings that nobody took change the exit status, and are summed up at the end.
     pub(crate) exit: bool,
     /// When this was read: what is timed counts from here.
@@ -68,6 +73,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         backtraces: Backtraces::NewEdges,
         watchdog: None,
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
+        out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
         exit: true,
         start: Instant::now(),
         all: None,

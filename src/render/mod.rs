@@ -5,6 +5,8 @@
 mod backtrace;
 mod dot;
 mod held;
+#[cfg(feature = "serde")]
+pub(crate) mod json;
 mod names;
 mod report;
 mod source;

@@ -20,7 +20,7 @@ use super::{
     seen::{Filling, Seen},
     threads::Context,
 };
-use crate::finding::{Edge, LockInfo, LockKind, OrderGraph, Stack, ThreadInfo};
+use crate::finding::{Edge, LockInfo, LockKind, Mode, OrderGraph, Stack, ThreadInfo};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -122,6 +122,30 @@ impl Knowledge {
             }
         }
         cycles
+    }
+
+    /// The held locks that have no edge to the wanted one yet.
+    pub(super) fn without_edge(&self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
+        held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
+    }
+
+    /// The edges of some held locks to the wanted one, each with the other locks that are held
+    /// exclusively.
+    pub(super) fn edges_for_record(
+        &self,
+        some: &[Entry],
+        held: &[Entry],
+        wanted: &Entry,
+    ) -> Vec<(Edge, Vec<LockInfo>)> {
+        let edge = |entry: &Entry| {
+            let edge = self.edge(self.edge_between(entry, wanted)?);
+            let is_gate = |gate: &&Entry| {
+                gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
+            };
+            let gates = held.iter().filter(is_gate).map(|gate| self.lock_of(gate, gate.site));
+            Some((edge, gates.collect()))
+        };
+        some.iter().filter_map(edge).collect()
     }
 
     /// Remembers that a chain is harmless.

@@ -111,11 +111,15 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     let backtrace = if is_known { Stack::default() } else { capture() };
 
     let mut knowledge = knowledge::lock();
+    let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
     let cycles = knowledge.learn(context, &held, acquisition, backtrace);
+    let new = knowledge.edges_for_record(&new, &held, wanted);
     if cycles.is_empty() || ledger::level(FindingKind::Inversion) == Level::Allow {
         // Otherwise the chain is judged again each time, and denied each time.
         knowledge.settle(key);
     }
+    drop(knowledge);
+    ledger::record_edges(&new);
     cycles.into_iter().map(|cycle| Found::new(FindingKind::Inversion, cycle)).collect()
 }
 
@@ -265,6 +269,7 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
 
 /// The process has its first lock: starts what the environment asks for.
 fn process_begins() {
+    inside(open_record);
     let settings = ledger::settings();
     if let Some(limit) = settings.watchdog {
         watchdog::start(limit);
@@ -274,6 +279,17 @@ fn process_begins() {
         on_signal::start(signal);
         #[cfg(not(unix))]
         ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signal} is ignored: this is not Unix"));
+    }
+}
+
+/// Opens the record on disk, if one is asked for, and writes what other threads were faster to
+/// do meanwhile.
+fn open_record() {
+    ledger::open_record();
+    if ledger::records() {
+        let graph = knowledge::lock().snapshot();
+        let edges = graph.as_petgraph().edge_weights().map(|edge| (edge.clone(), Vec::new()));
+        ledger::record_edges(&edges.collect::<Vec<_>>());
     }
 }
 
