@@ -40,7 +40,8 @@ fn main() {
     recursive_read(&shop);
     wait_while_holding(&shop);
     self_deadlock(&shop);
-    for finding in lockdep::findings() {
+    // Taken, they do not make this process end with status 101.
+    for finding in lockdep::take_findings() {
         println!("{finding}");
     }
 }

@@ -63,9 +63,24 @@
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
+//! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
+//!
+//! # The exit status
+//!
+//! A process with a finding at [`Level::Deny`] that it did not [take](take_findings) ends with
+//! status 101, whatever `main` returns, and says why on standard error: how many, of which
+//! kinds, and a line for each. So a test run fails although the panic was that of a worker
+//! which nobody joins; and although somebody caught it: a `should_panic` or a `catch_unwind`
+//! has the report, but has not taken the finding. Findings at [`Level::Warn`] are listed as
+//! well, since a test harness throws away what tests that pass have printed, and leave the
+//! status as it is.
+//!
+//! This is done in a handler of `exit`, on Unix. Handlers that were registered before it still
+//! run (with glibc, on Apple's systems and FreeBSD). A process that is killed, aborts or calls
+//! `_exit` says nothing, and a fork does not answer for the findings of its parent.
 //!
 //! # What it costs
 //!
@@ -97,9 +112,12 @@ mod orders;
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot_0_13;
+#[cfg(feature = "serde")]
+pub mod record;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
+pub mod testing;
 mod tracked;
 mod validator;
 
@@ -155,7 +173,8 @@ pub fn findings() -> Vec<Finding> {
     ledger::findings()
 }
 
-/// The same as [`findings`], and forgets them: what is found again is new again.
+/// The same as [`findings`], and forgets them: what is found again is new again, and what was
+/// taken has no influence on the [exit status](crate#the-exit-status).
 #[must_use = "`reset` forgets the findings without giving them"]
 pub fn take_findings() -> Vec<Finding> {
     ledger::take_findings()

@@ -109,7 +109,11 @@ fn a_warning_is_printed_once_and_the_program_goes_on() {
     // Without the barrier's certain deadlock: the same two lines, one after the other.
     let output = run("bank_transfer", &[], &[("LOCKDEP", "warn")]);
     let text = transcript(&output);
-    assert_eq!(text.matches("warning[lockdep::inversion]").count(), 1, "{text}");
+    let report = "warning[lockdep::inversion]: `to.balance` (Mutex #2) and `from.balance` \
+                  (Mutex #1) are acquired in both orders";
+    assert_eq!(text.matches(&format!("{report}\n")).count(), 1, "{text}");
+    // And once more at the end, in a line.
+    assert_eq!(text.matches(&format!("{report}, at examples/")).count(), 1, "{text}");
     assert!(text.ends_with("alice 430, bob 570\n[status 0]\n"), "{text}");
 }
 

@@ -25,6 +25,17 @@ impl Mode {
     pub(crate) const ALL: [Self; 5] =
         [Self::Exclusive, Self::Shared, Self::RecursiveShared, Self::Upgradable, Self::Upgrade];
 
+    /// The name used in reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+            Self::RecursiveShared => "recursive shared",
+            Self::Upgradable => "upgradable",
+            Self::Upgrade => "upgrade",
+        }
+    }
+
     /// How the lock is held after an acquisition in this mode: a recursive
     /// reader holds it as any reader does.
     pub(crate) const fn once_held(self) -> Self {
@@ -44,13 +55,7 @@ impl Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exclusive => "exclusive",
-            Self::Shared => "shared",
-            Self::RecursiveShared => "recursive shared",
-            Self::Upgradable => "upgradable",
-            Self::Upgrade => "upgrade",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) use snapshot::{Cause, HeldLock, LongWait, ThreadSnapshot, Until};
 pub use stack::Stack;
 pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
+pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
 
 /// One thing the validator has to say: a cycle in the lock order, a lock

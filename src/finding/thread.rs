@@ -1,14 +1,19 @@
 //! A thread, as a report names it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroU64, sync::Arc};
+
+/// The number of a scope of [`testing`](crate::testing), never used again.
+pub(crate) type ScopeId = NonZeroU64;
 
 /// A thread of the program.
 ///
 /// [`Display`](fmt::Display) is its name, or `#4` for a thread without one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ThreadInfo {
     pub(crate) number: u64,
     pub(crate) name: Option<Arc<str>>,
+    /// The innermost scope that it was in.
+    pub(crate) scope: Option<ScopeId>,
 }
 
 impl ThreadInfo {

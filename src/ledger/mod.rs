@@ -5,25 +5,34 @@
 //! validator throws it. Its own lock guards the list alone; hooks run and
 //! reports are drawn and printed outside of it.
 
+mod exit;
 mod levels;
+#[cfg_attr(not(feature = "serde"), path = "no_out.rs")]
+mod out;
 mod settings;
 mod silence;
 
 use std::{
     io::Write,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use levels::{level, set_level};
+pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, settings};
 pub(crate) use silence::{allow_pair, load as load_config};
 
 use crate::{
-    finding::{Detail, Edge, Finding, FindingKind, Level, Site},
+    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId, Site},
     render,
 };
 
@@ -33,17 +42,32 @@ const CAPACITY: usize = 4096;
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
-static RECORD: Mutex<Option<Record>> = Mutex::new(None);
+static BOOK: Mutex<Option<Book>> = Mutex::new(None);
 static HOOKS: RwLock<Vec<Hook>> = RwLock::new(Vec::new());
 
-/// All findings so far, oldest first.
+/// All findings: those of the open scopes of [`testing`](crate::testing), and the others. Each
+/// is in one of them.
+#[derive(Default)]
+struct Book {
+    process: Record,
+    scopes: FxHashMap<ScopeId, Record>,
+}
+
+/// Findings, oldest first.
 #[derive(Default)]
 struct Record {
-    findings: Vec<Finding>,
+    findings: Vec<Kept>,
     by_cycle: FxHashMap<Key, usize>,
     /// What has been printed, by the places in the source: the same two lines
     /// with another pair of locks are a new finding, but no news.
     printed: FxHashSet<(FindingKind, Box<[Site]>)>,
+}
+
+/// A finding, and the process that made it: a fork inherits the findings of its parent, but
+/// does not have to answer for them.
+struct Kept {
+    finding: Finding,
+    process: u32,
 }
 
 /// The identity of a finding: its kind and its locks, in the cycle's order, from
@@ -81,8 +105,14 @@ pub(crate) enum Verdict {
 /// Takes a new finding in: records it, calls the hooks if it is the first of
 /// its kind on its locks, prints it or hands back the message to panic with.
 ///
-/// Runs code of the program (the hooks): the caller holds no lock of ours.
-pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Verdict {
+/// Runs code of the program (the hooks): the caller holds no lock of ours. `scope`: the one
+/// that the thread is in.
+pub(crate) fn submit(
+    kind: FindingKind,
+    cycle: Vec<Edge>,
+    detail: Detail,
+    scope: Option<ScopeId>,
+) -> Verdict {
     let level = level(kind);
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(render::is_a_call)
@@ -96,7 +126,17 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
         finding.level = Level::Allow;
     }
     let level = finding.level;
-    let (is_new, is_news) = RECORD.lock().get_or_insert_default().add(&finding);
+    let ((is_new, is_news), scope) = {
+        let mut book = BOOK.lock();
+        let book = book.get_or_insert_default();
+        let scope = book.scope_of(&finding, scope);
+        (book.record(scope).add(&finding), scope)
+    };
+    // Before anybody is told.
+    let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
+    if is_new && level != Level::Allow {
+        exit::watch();
+    }
     if is_new {
         let hooks = HOOKS.read().clone();
         for hook in hooks {
@@ -104,7 +144,10 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&finding)));
         }
     }
-    let report = || finding.render(render::stderr_wants_color());
+    let report = || match (render::stderr_wants_color(), &recorded) {
+        (false, Some(report)) => report.clone(),
+        (color, _) => finding.render(color),
+    };
     match level {
         Level::Allow if finding.silenced.is_some() => return Verdict::Silenced,
         Level::Allow => {}
@@ -125,20 +168,45 @@ pub(crate) fn submit(kind: FindingKind, cycle: Vec<Edge>, detail: Detail) -> Ver
     Verdict::Proceed
 }
 
+impl Book {
+    /// The scope to which a finding belongs: that of the thread that made it, or else that in
+    /// which one of its edges was seen; if it is still open.
+    fn scope_of(&self, finding: &Finding, scope: Option<ScopeId>) -> Option<ScopeId> {
+        let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
+        let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
+        scopes.find(|scope| self.scopes.contains_key(scope))
+    }
+
+    fn record(&mut self, scope: Option<ScopeId>) -> &mut Record {
+        match scope {
+            Some(scope) => self.scopes.entry(scope).or_default(),
+            None => &mut self.process,
+        }
+    }
+}
+
 impl Record {
     /// Whether the finding is new on its locks, and whether at its places.
     fn add(&mut self, finding: &Finding) -> (bool, bool) {
         let key = key(finding);
         if let Some(&known) = self.by_cycle.get(&key) {
-            self.findings[known].count += 1;
+            self.findings[known].finding.count += 1;
             return (false, false);
         }
         if self.findings.len() == CAPACITY {
             return (false, false);
         }
         self.by_cycle.insert(key, self.findings.len());
-        self.findings.push(finding.clone());
+        self.findings.push(Kept { finding: finding.clone(), process: std::process::id() });
         (true, self.printed.insert(sites(finding)))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.iter().map(|kept| kept.finding.clone()).collect()
+    }
+
+    fn into_findings(self) -> Vec<Finding> {
+        self.findings.into_iter().map(|kept| kept.finding).collect()
     }
 }
 
@@ -158,12 +226,72 @@ pub(crate) fn print_past_capture(message: &str) {
 
 /// See [`crate::findings`].
 pub(crate) fn findings() -> Vec<Finding> {
-    RECORD.lock().as_ref().map_or_else(Vec::new, |record| record.findings.clone())
+    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.process.findings())
 }
 
 /// See [`crate::take_findings`].
 pub(crate) fn take_findings() -> Vec<Finding> {
-    RECORD.lock().take().map_or_else(Vec::new, |record| record.findings)
+    let record = BOOK.lock().as_mut().map(|book| mem::take(&mut book.process));
+    record.unwrap_or_default().into_findings()
+}
+
+/// Opens a scope, which from now on has its own findings.
+pub(crate) fn open_scope() -> ScopeId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let scope =
+        ScopeId::new(NEXT.fetch_add(1, Relaxed)).expect("so many scopes outlast no process");
+    BOOK.lock().get_or_insert_default().scopes.insert(scope, Record::default());
+    scope
+}
+
+/// The findings of a scope.
+pub(crate) fn findings_in(scope: ScopeId) -> Vec<Finding> {
+    let book = BOOK.lock();
+    let record = book.as_ref().and_then(|book| book.scopes.get(&scope));
+    record.map_or_else(Vec::new, Record::findings)
+}
+
+/// Takes those findings of a scope that are of some description.
+pub(crate) fn take_findings_in(
+    scope: ScopeId,
+    are_wanted: impl Fn(&Finding) -> bool,
+) -> Vec<Finding> {
+    // What is wanted may be decided by what the sources say: not while the book is locked.
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        findings_in(scope).into_iter().partition(|finding| are_wanted(finding));
+    let mut book = BOOK.lock();
+    if let Some(record) = book.as_mut().and_then(|book| book.scopes.get_mut(&scope)) {
+        let is_taken = |kept: &Kept| wanted.iter().any(|taken| key(taken) == key(&kept.finding));
+        record.findings.retain(|kept| !is_taken(kept));
+        record.by_cycle = FxHashMap::default();
+        for (at, kept) in record.findings.iter().enumerate() {
+            record.by_cycle.insert(key(&kept.finding), at);
+        }
+    }
+    drop(book);
+    drop(others);
+    wanted
+}
+
+/// Closes a scope. What was not taken is the process's from now on.
+pub(crate) fn close_scope(scope: ScopeId) {
+    let mut book = BOOK.lock();
+    let Some(book) = book.as_mut() else { return };
+    let left = book.scopes.remove(&scope).unwrap_or_default();
+    for Kept { finding, .. } in left.findings {
+        book.process.add(&finding);
+    }
+}
+
+/// The findings of this process that nobody took, if they can be had within some time: other
+/// threads still run, and may be stopped anywhere.
+fn untaken(patience: Duration) -> Option<Vec<Finding>> {
+    let book = BOOK.try_lock_for(patience)?;
+    let records =
+        book.iter().flat_map(|book| std::iter::once(&book.process).chain(book.scopes.values()));
+    let is_ours = |kept: &&Kept| kept.process == std::process::id();
+    let kept = records.flat_map(|record| &record.findings).filter(is_ours);
+    Some(kept.map(|kept| kept.finding.clone()).collect())
 }
 
 /// See [`crate::on_finding`].

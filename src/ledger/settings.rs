@@ -1,6 +1,9 @@
 //! What the environment asks for: the variables whose names begin with `LOCKDEP`.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use once_cell::race::OnceBox;
 
@@ -29,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) config: Option<String>,
     /// The name of the signal that has the table of held locks printed.
     pub(crate) signal: Option<String>,
+    /// The folder for records.
+    pub(crate) out: Option<PathBuf>,
+    /// Whether findings that nobody took change the exit status, and are summed up at the end.
+    pub(crate) exit: bool,
     /// When this was read: what is timed counts from here.
     pub(crate) start: Instant,
     /// A level for all kinds, and those for some kinds, which win over it.
@@ -69,6 +76,8 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         watchdog: None,
         config: variable("LOCKDEP_CONFIG").filter(|path| !path.is_empty()),
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
+        out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
+        exit: true,
         start: Instant::now(),
         all: None,
         levels: Default::default(),
@@ -94,6 +103,17 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
                  `1` (one for each new edge, the default) or `full` (one for each acquisition)"
             ));
             Backtraces::NewEdges
+        }
+    };
+    settings.exit = match variable("LOCKDEP_EXIT").as_deref() {
+        None | Some("" | "1") => true,
+        Some("0") => false,
+        Some(other) => {
+            complaints.push(format!(
+                "lockdep: `{other}` in LOCKDEP_EXIT is ignored: it takes `1` (findings that nobody \
+                 took end the process with status 101, the default) or `0` (they do not)"
+            ));
+            true
         }
     };
     if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty()) {
@@ -209,6 +229,17 @@ mod tests {
         let (settings, complaints) = environment(&[("LOCKDEP_BACKTRACE", "yes")]);
         assert_eq!(settings.backtraces, Backtraces::NewEdges);
         assert!(complaints[0].contains("`yes` in LOCKDEP_BACKTRACE"), "{complaints:?}");
+    }
+
+    #[test]
+    fn the_exit_status() {
+        for (value, expected) in [("0", false), ("1", true), ("", true)] {
+            let (settings, complaints) = environment(&[("LOCKDEP_EXIT", value)]);
+            assert_eq!((settings.exit, complaints.len()), (expected, 0), "{value}");
+        }
+        let (settings, complaints) = environment(&[("LOCKDEP_EXIT", "no")]);
+        assert!(settings.exit);
+        assert!(complaints[0].contains("`no` in LOCKDEP_EXIT"), "{complaints:?}");
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod backtrace;
 mod dot;
 mod held;
 mod help;
+#[cfg(feature = "serde")]
+pub(crate) mod json;
 mod names;
 mod report;
 mod source;
@@ -18,7 +20,7 @@ use std::{
 };
 
 pub(crate) use held::{held, long_wait};
-pub(crate) use report::lock_names;
+pub(crate) use report::{headline, lock_names};
 pub(crate) use source::is_a_call;
 
 use crate::finding::Finding;

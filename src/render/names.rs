@@ -48,14 +48,14 @@ impl Names {
         names
     }
 
-    /// The lock's name and nothing else.
-    pub(super) fn plain(&self, lock: &LockInfo) -> Option<&str> {
-        self.by_lock.get(&lock.id).map(String::as_str)
-    }
-
     /// The lock in a sentence: `` `bank.accounts` ``.
     pub(super) fn of(&self, lock: &LockInfo) -> String {
         self.mention(lock, self.by_lock.get(&lock.id))
+    }
+
+    /// The lock's name alone: `bank.accounts`.
+    pub(super) fn bare(&self, lock: &LockInfo) -> String {
+        self.by_lock.get(&lock.id).cloned().unwrap_or_else(|| lock.type_name())
     }
 
     /// The lock at a place that mentions it.

@@ -56,9 +56,34 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     text
 }
 
+/// A finding in one line: how bad, of which kind, what it says and where. Without colours.
+pub(crate) fn headline(finding: &Finding) -> String {
+    let mut sources = Sources::default();
+    let names = names(finding, &mut sources);
+    let severity = match finding.level {
+        Level::Deny | Level::Abort => "error",
+        Level::Warn => "warning",
+        Level::Allow => "note",
+    };
+    let shown = shown(finding);
+    let title = Words { finding, shown, names: &names }.title();
+    let Edge { acquired_at, .. } = &shown[0];
+    format!("{severity}[lockdep::{}]: {title}, at {acquired_at}", finding.kind.name())
+}
+
 /// The edges that are shown.
 fn shown(finding: &Finding) -> &[Edge] {
     &finding.cycle[..finding.cycle.len().min(SHOWN)]
+}
+
+/// The names of a finding's locks, each once, in alphabetical order.
+pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
+    let names = names(finding, &mut Sources::default());
+    let locks = shown(finding).iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    let mut names: Vec<_> = locks.map(|lock| names.bare(lock)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What the locks of a finding are called.
@@ -74,14 +99,6 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
         .iter()
         .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]);
     Names::new(sources, &locks, mentions)
-}
-
-/// The names of a finding's locks, as its report has them.
-pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
-    let mut sources = Sources::default();
-    let names = names(finding, &mut sources);
-    let locks = shown(finding).iter().flat_map(|edge| [&edge.held, &edge.wanted]);
-    locks.filter_map(|lock| names.plain(lock)).map(str::to_owned).collect()
 }
 
 /// The finding itself, a note for every further edge, and what helps.

@@ -24,7 +24,8 @@ use super::{
     threads::Context,
 };
 use crate::finding::{
-    Declaration, Detail, Edge, FindingKind, LockInfo, LockKind, OrderGraph, Site, Stack, ThreadInfo,
+    Declaration, Detail, Edge, FindingKind, LockInfo, LockKind, Mode, OrderGraph, Site, Stack,
+    ThreadInfo,
 };
 
 /// Chains judged harmless, by any thread. Read without the lock.
@@ -307,6 +308,30 @@ impl Knowledge {
         }
     }
 
+    /// The held locks that have no edge to the wanted one yet.
+    pub(super) fn without_edge(&self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
+        held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
+    }
+
+    /// The edges of some held locks to the wanted one, each with the other locks that are held
+    /// exclusively.
+    pub(super) fn edges_for_record(
+        &self,
+        some: &[Entry],
+        held: &[Entry],
+        wanted: &Entry,
+    ) -> Vec<(Edge, Vec<LockInfo>)> {
+        let edge = |entry: &Entry| {
+            let edge = self.edge(self.edge_between(entry, wanted)?, 0);
+            let is_gate = |gate: &&Entry| {
+                gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
+            };
+            let gates = held.iter().filter(is_gate).map(|gate| self.lock_of(gate, gate.site));
+            Some((edge, gates.collect()))
+        };
+        some.iter().filter_map(edge).collect()
+    }
+
     /// Remembers that a chain is harmless.
     pub(super) fn settle(&mut self, key: u64) {
         SEEN.insert(key, &mut self.filling);
@@ -497,7 +522,7 @@ impl Knowledge {
             wanted_mode: arc.wanted,
             acquired_at: site(|shown| shown.acquired_at, head.facts.seen),
             backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
-            thread: shown.map_or(ThreadInfo { number: 0, name: None }, |it| it.thread.clone()),
+            thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),
             is_queued: false,
             waited: None,
         }

@@ -48,8 +48,8 @@ pub(crate) use self::{
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, Stack, Stats, ThreadSnapshot,
-        Until, Writer,
+        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, ScopeId, Stack, Stats,
+        ThreadSnapshot, Until, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -129,10 +129,12 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     let backtrace = if is_known { Stack::default() } else { capture() };
 
     let mut knowledge = knowledge::lock();
+    let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
     let mut cycles = match &held[..] {
         [] => Vec::new(),
         held => knowledge.learn(context, held, acquisition, &sighting, backtrace),
     };
+    let new = knowledge.edges_for_record(&new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     if !kinds.into_iter().any(denies) {
@@ -141,6 +143,7 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
         knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
     }
     drop(knowledge);
+    ledger::record_edges(&new);
     if is_known && !cycles.is_empty() {
         let backtrace = capture();
         for cycle in &mut cycles {
@@ -325,6 +328,7 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
 
 /// The process has its first lock: starts what the environment asks for.
 fn process_begins() {
+    inside(open_record);
     let settings = ledger::settings();
     ledger::load_config(settings.config.as_deref());
     if let Some(limit) = settings.watchdog {
@@ -335,6 +339,17 @@ fn process_begins() {
         on_signal::start(signal);
         #[cfg(not(unix))]
         ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signal} is ignored: this is not Unix"));
+    }
+}
+
+/// Opens the record on disk, if one is asked for, and writes what other threads were faster to
+/// do meanwhile.
+fn open_record() {
+    ledger::open_record();
+    if ledger::records() {
+        let graph = knowledge::lock().snapshot();
+        let edges = graph.as_petgraph().edge_weights().map(|edge| (edge.clone(), Vec::new()));
+        ledger::record_edges(&edges.collect::<Vec<_>>());
     }
 }
 
@@ -412,9 +427,10 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
 /// Hands findings to the ledger. What comes of all of them.
 fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let _reporting = context.enter(ThreadState::Reporting);
+    let scope = context.info().scope;
     let (mut messages, mut all_silenced) = (Vec::new(), true);
     for Found { kind, cycle, detail } in found {
-        match ledger::submit(kind, cycle, detail) {
+        match ledger::submit(kind, cycle, detail, scope) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}
             Verdict::Panic(message) => messages.push(message),
@@ -512,6 +528,17 @@ pub(crate) fn declare_order(
 /// See [`crate::allow_pair`].
 pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
     inside(|| ledger::allow_pair(pair, reason));
+}
+
+/// Puts the calling thread in a scope of [`testing`](crate::testing), or in none. The one it
+/// was in before.
+pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
+    current()?.set_scope(scope)
+}
+
+/// Whether anything is checked at all.
+pub(crate) fn is_on() -> bool {
+    crate::ENABLED && !ledger::settings().off
 }
 
 /// See [`crate::allow`].

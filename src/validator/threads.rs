@@ -25,7 +25,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    finding::{Stack, ThreadInfo},
+    finding::{ScopeId, Stack, ThreadInfo},
     ledger::{self, Backtraces},
 };
 
@@ -80,7 +80,7 @@ impl Context {
             recent: Recent::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
-            thread: Mutex::new(ThreadInfo { number: 0, name: None }),
+            thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
             next: OnceRef::new(),
         }
@@ -93,6 +93,12 @@ impl Context {
     /// The number of the thread.
     pub(super) fn number(&self) -> u64 {
         self.thread.lock().number
+    }
+
+    /// Puts the thread in a scope of [`testing`](crate::testing), or in none. The one it was
+    /// in before.
+    pub(super) fn set_scope(&self, scope: Option<ScopeId>) -> Option<ScopeId> {
+        mem::replace(&mut self.thread.lock().scope, scope)
     }
 
     #[inline]
@@ -255,6 +261,7 @@ fn attach() -> Option<&'static Context> {
     let info = ThreadInfo {
         number: NUMBER.fetch_add(1, Relaxed),
         name: std::thread::current().name().map(Arc::from),
+        scope: None,
     };
     let unused = POOL.lock().unused.pop();
     let context = unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))));

@@ -49,7 +49,9 @@ pub(crate) fn is_child() -> bool {
 pub(crate) fn child_command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test is a file"));
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
-    for variable in ["LOCKDEP", "LOCKDEP_BACKTRACE", "LOCKDEP_SIGNAL", "LOCKDEP_WATCHDOG"] {
+    for variable in
+        ["LOCKDEP", "LOCKDEP_BACKTRACE", "LOCKDEP_OUT", "LOCKDEP_SIGNAL", "LOCKDEP_WATCHDOG"]
+    {
         command.env_remove(variable);
     }
     command

@@ -1,0 +1,113 @@
+//! What the end of the process has to say about the findings that nobody took, and what becomes
+//! of its exit status.
+//!
+//! A handler of `exit`, registered with the first finding that is to be told. Other threads still
+//! run by then: it waits for none of them longer than a moment, and what it prints goes past the
+//! test harness and past the lock around standard error.
+
+use crate::finding::{Finding, FindingKind, Level};
+
+/// The status of a process that had a finding at [`Level::Deny`]: that of a panic.
+#[cfg(unix)]
+const STATUS: libc::c_int = 101;
+
+/// How many findings are listed; nobody reads more.
+const SHOWN: usize = 16;
+
+/// There is something to tell at the end.
+#[cfg(unix)]
+pub(super) fn watch() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    static WATCHES: AtomicBool = AtomicBool::new(false);
+    if super::settings().exit && !WATCHES.swap(true, Relaxed) {
+        #[allow(unsafe_code, reason = "std has no handlers of its own")]
+        // SAFETY: `atexit` takes any function; this one returns, or calls `exit` (see there),
+        // and does not unwind.
+        unsafe {
+            libc::atexit(at_exit);
+        }
+    }
+}
+
+/// Elsewhere the panic is all.
+#[cfg(not(unix))]
+pub(super) fn watch() {}
+
+#[cfg(unix)]
+extern "C" fn at_exit() {
+    use std::{io::Write, os::fd::AsFd, panic::catch_unwind, time::Duration};
+
+    let has_failed = catch_unwind(|| {
+        // A thread that was stopped with the list locked will not let go of it any more.
+        let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
+        let (text, has_failed) = summary(&findings)?;
+        // Not the stream of std: its lock may be held for ever.
+        if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
+            let _ = std::fs::File::from(stderr).write_all(text.as_bytes());
+        }
+        Some(has_failed)
+    });
+    if let Ok(Some(true)) = has_failed {
+        end_with(STATUS);
+    }
+}
+
+/// Ends the process, which is about to end, with another status.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "std's `exit` takes its own second call for a bug")]
+fn end_with(status: libc::c_int) -> ! {
+    // POSIX leaves open what a second call of `exit` does. Those of glibc, of Apple and of the
+    // BSDs go on with the handlers that remain, so that nothing these write is lost (coverage
+    // data, for one). Musl's may crash.
+    if cfg!(any(target_env = "gnu", target_vendor = "apple", target_os = "freebsd")) {
+        // SAFETY: called by the thread that runs the handlers, see above.
+        unsafe { libc::exit(status) }
+    }
+    // SAFETY: all streams are flushed, as `exit` would do last; then the process is gone.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
+}
+
+/// What to say of findings, and whether the process has failed. Nothing if nothing is to be said.
+fn summary(findings: &[Finding]) -> Option<(String, bool)> {
+    let of = |level| move |finding: &&Finding| finding.level == level;
+    let denied: Vec<_> = findings.iter().filter(of(Level::Deny)).collect();
+    let warned = findings.iter().filter(of(Level::Warn));
+    let told: Vec<_> = denied.iter().copied().chain(warned).collect();
+    if told.is_empty() {
+        return None;
+    }
+    let mut lines = Vec::new();
+    if denied.is_empty() {
+        lines.push(format!("lockdep: {}, the exit status stays", count(&told, "warning")));
+    } else {
+        let count = count(&denied, "finding");
+        lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
+        lines.push(match super::out::path() {
+            Some(path) => format!("lockdep: the reports are in {}", path.display()),
+            None => "lockdep: the reports are above; those of tests that passed are shown by \
+                     `cargo test -- --nocapture`"
+                .to_owned(),
+        });
+    }
+    lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
+    if told.len() > SHOWN {
+        lines.push(format!("lockdep: and {} more", told.len() - SHOWN));
+    }
+    lines.push(String::new());
+    Some((lines.join("\n"), !denied.is_empty()))
+}
+
+/// `3 findings (2 inversion, 1 self_deadlock)`
+fn count(findings: &[&Finding], noun: &str) -> String {
+    let of_kind = |kind: FindingKind| {
+        let count = findings.iter().filter(|finding| finding.kind == kind).count();
+        (count > 0).then(|| format!("{count} {}", kind.name()))
+    };
+    let kinds: Vec<_> = FindingKind::ALL.into_iter().filter_map(of_kind).collect();
+    let plural = if findings.len() == 1 { "" } else { "s" };
+    format!("{} {noun}{plural} ({})", findings.len(), kinds.join(", "))
+}

@@ -1,0 +1,209 @@
+//! The record on disk: what `LOCKDEP_OUT` asks for.
+//!
+//! One file per process, open for appending, one call of `write` for whatever belongs together
+//! and no buffer of ours: what was written is there, whatever becomes of the process. The lock is
+//! held for that call, so that a lock of the program stands before the first line that mentions
+//! it; names are looked up and lines are made outside of it. The first failure ends the record,
+//! with a message; the program goes on.
+
+use std::{
+    fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{print_past_capture, settings};
+use crate::{
+    finding::{Edge, Finding, LockInfo, Site},
+    record::{Header, Line, SCHEMA},
+    render,
+};
+
+static OUT: Mutex<Option<Out>> = Mutex::new(None);
+/// Whether there is a record.
+static RECORDS: AtomicBool = AtomicBool::new(false);
+/// What the source calls a lock, by where it was first seen.
+static NAMES: Mutex<Option<FxHashMap<Site, Option<String>>>> = Mutex::new(None);
+
+/// How long anybody waits for the record: after a fork, somebody who is not here may have it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many locks and names are remembered. Then all are forgotten: a lock that is written once
+/// more does no harm.
+const CAPACITY: usize = 1 << 16;
+
+/// An open record.
+struct Out {
+    folder: PathBuf,
+    path: PathBuf,
+    file: File,
+    /// Whose it is: a fork makes its own.
+    process: u32,
+    /// The locks that stand in it.
+    locks: FxHashSet<u64>,
+}
+
+/// Whether there is a record to write to.
+#[inline]
+pub(crate) fn records() -> bool {
+    RECORDS.load(Relaxed)
+}
+
+/// Opens the record, if the environment asks for one.
+pub(crate) fn open_record() {
+    let Some(folder) = &settings().out else { return };
+    match std::path::absolute(folder).and_then(Out::create) {
+        Ok(out) => {
+            if let Some(mut place) = OUT.try_lock_for(PATIENCE) {
+                *place = Some(out);
+                RECORDS.store(true, Relaxed);
+            }
+        }
+        Err(error) => print_past_capture(&format!(
+            "lockdep: `{}` in LOCKDEP_OUT is ignored: no record can be made there: {error}",
+            folder.display()
+        )),
+    }
+}
+
+/// The file, if all that happened so far is in it.
+pub(super) fn path() -> Option<PathBuf> {
+    let out = OUT.try_lock_for(PATIENCE)?;
+    let out = out.as_ref().filter(|out| records() && out.process == process::id());
+    out.map(|out| out.path.clone())
+}
+
+/// Writes new edges, each with the other locks that were held exclusively.
+pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
+    if edges.is_empty() {
+        return;
+    }
+    let lines = edges.iter().map(|(edge, gates)| Line::Edge(render::json::edge(edge, gates)));
+    let lines: Vec<_> = lines.map(|line| render::json::json(&line)).collect();
+    let locks =
+        edges.iter().flat_map(|(edge, gates)| [&edge.held, &edge.wanted].into_iter().chain(gates));
+    write(locks, &lines);
+}
+
+/// Writes a new finding. Before it is told: nothing that was told is lost. Its report, which
+/// stands there as well.
+pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
+    let json = render::json::finding(finding, in_scope);
+    let report = json.report.to_string();
+    let line = Line::Finding(json);
+    let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    write(locks, &[render::json::json(&line)]);
+    report
+}
+
+/// Writes lines, after the locks that they mention.
+fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
+    let mut locks: Vec<_> = locks.collect();
+    locks.sort_by_key(|lock| lock.id);
+    locks.dedup_by_key(|lock| lock.id);
+    // Sources are read and lines are made for new locks alone, and not under the lock. A fork,
+    // whose record has none yet, writes some twice.
+    let is_known = |lock: &LockInfo| {
+        let out = OUT.try_lock_for(PATIENCE);
+        let out = out.as_ref().and_then(|out| out.as_ref());
+        out.is_some_and(|out| out.process == process::id() && out.locks.contains(&lock.id))
+    };
+    locks.retain(|lock| !is_known(lock));
+    let lock = |&lock: &&LockInfo| {
+        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock)))))
+    };
+    let locks: Vec<_> = locks.iter().map(lock).collect();
+
+    let failure = {
+        let Some(mut out) = OUT.try_lock_for(PATIENCE) else { return };
+        let written = out.as_mut().map_or(Ok(()), |out| out.write(&locks, lines));
+        let path = out.as_ref().map(|out| out.path.clone());
+        written.err().zip(path).filter(|_| RECORDS.swap(false, Relaxed))
+    };
+    if let Some((error, path)) = failure {
+        print_past_capture(&format!(
+            "lockdep: LOCKDEP_OUT: nothing more is recorded in {}: {error}",
+            path.display()
+        ));
+    }
+}
+
+/// What reports call a lock.
+fn name(lock: &LockInfo) -> String {
+    if let Some(name) = &lock.name {
+        return name.to_string();
+    }
+    let known = NAMES
+        .try_lock_for(PATIENCE)
+        .and_then(|names| names.as_ref().and_then(|names| names.get(&lock.seen_at).cloned()));
+    let name = known.unwrap_or_else(|| {
+        let name = render::json::name_at(&lock.seen_at);
+        if let Some(mut names) = NAMES.try_lock_for(PATIENCE) {
+            let names = names.get_or_insert_default();
+            if names.len() == CAPACITY {
+                names.clear();
+            }
+            names.insert(lock.seen_at.clone(), name.clone());
+        }
+        name
+    });
+    name.unwrap_or_else(|| lock.type_name())
+}
+
+impl Out {
+    /// Makes a record that is there for the first time, and begins it.
+    fn create(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
+        let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
+        let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
+        let program = std::env::current_exe().ok();
+        let program = program.as_deref().and_then(Path::file_stem);
+        let program = program.map_or_else(|| "unknown".into(), |program| program.to_string_lossy());
+        let process = process::id();
+
+        let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
+        // A new file: the number of a process is used again, this name is not.
+        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let mut out = Self { folder, path, file, process, locks: FxHashSet::default() };
+        let header = Line::Header(Header {
+            schema: SCHEMA,
+            lockdep: env!("CARGO_PKG_VERSION").into(),
+            id: id.into(),
+            process,
+            program,
+            test: std::env::var("NEXTEST_TEST_NAME").ok().map(Into::into),
+            started: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+        });
+        out.append(&(render::json::json(&header) + "\n"))?;
+        Ok(out)
+    }
+
+    /// Writes lines, after those of the locks that do not stand in the record yet.
+    fn write(&mut self, locks: &[(u64, String)], lines: &[String]) -> io::Result<()> {
+        if self.process != process::id() {
+            *self = Self::create(self.folder.clone())?;
+        }
+        if self.locks.len() >= CAPACITY {
+            self.locks.clear();
+        }
+        let new = locks.iter().filter(|(lock, _)| self.locks.insert(*lock)).map(|(_, line)| line);
+        let mut text = String::new();
+        for line in new.chain(lines) {
+            text += line;
+            text.push('\n');
+        }
+        self.append(&text)
+    }
+
+    /// In one call, as a rule: the rest of what was written in part only follows at once.
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())
+    }
+}

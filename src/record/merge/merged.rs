@@ -1,0 +1,105 @@
+//! What comes out of a merge: data, and its report.
+
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
+
+use serde::Serialize;
+
+use super::NAMED;
+
+/// A finding of one or more processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MergedFinding {
+    /// [`FindingKind::name`](crate::FindingKind::name).
+    pub kind: String,
+    /// [`Level::name`](crate::Level::name).
+    pub level: String,
+    /// No process has seen all of it: its edges are from different ones.
+    pub across_runs: bool,
+    /// A scope of [`testing`](crate::testing) has it: a test looks at it.
+    pub in_scope: bool,
+    /// How many processes have found it; two, if it is across runs.
+    pub processes: usize,
+    /// The tests in which it was found, as far as they are known, else the programs: 16 at most.
+    pub tests: Vec<String>,
+    /// The cycle, as one of the processes has seen it.
+    pub cycle: Vec<MergedEdge>,
+    /// The report of that process.
+    pub report: String,
+}
+
+/// An edge of the lock order, as one process has seen it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct MergedEdge {
+    /// The test, or else the program.
+    pub test: String,
+    /// The thread: the test harness names threads after tests.
+    pub thread: String,
+    /// The name of the lock that was held.
+    pub held: String,
+    /// Its type, and where it is made.
+    pub held_class: String,
+    /// Where it was acquired.
+    pub held_at: String,
+    /// The name of the lock that was acquired.
+    pub wanted: String,
+    /// Its type, and where it is made.
+    pub wanted_class: String,
+    /// Where it was acquired.
+    pub acquired_at: String,
+}
+
+/// Two edges of different processes.
+pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
+    let [first, second] = [&cycle[0], &cycle[1]];
+    let mut report = format!(
+        "warning[lockdep::class_inversion]: `{}` and `{}` are acquired in both orders, in \
+         different processes\n",
+        first.held, first.wanted
+    );
+    for edge in [first, second] {
+        let _ = writeln!(
+            report,
+            "note: thread `{}` of `{}` acquired `{}` at {},\n      with `{}` held since {}",
+            edge.thread, edge.test, edge.wanted, edge.acquired_at, edge.held, edge.held_at
+        );
+    }
+    for (name, class) in [(&first.held, &first.held_class), (&first.wanted, &first.wanted_class)] {
+        let _ = writeln!(report, "note: `{name}` is a {class}");
+    }
+    report += "help: no process has seen both, so these may be different locks of the same two \
+               kinds.\n      If they can be the same two, two threads can wait for each other: \
+               acquire them\n      in one order everywhere\n";
+    let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
+    MergedFinding {
+        kind: "class_inversion".to_owned(),
+        level: "warn".to_owned(),
+        across_runs: true,
+        in_scope: false,
+        processes: 2,
+        tests: tests.into_iter().collect(),
+        cycle,
+        report,
+    }
+}
+
+impl fmt::Display for MergedFinding {
+    /// The report, and who has found it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.report)?;
+        if !self.across_runs {
+            let processes = if self.processes == 1 { "process" } else { "processes" };
+            let tests = self.tests.join("`, `");
+            write!(f, "\nfound by {} {processes}: `{tests}`", self.processes)?;
+            if self.processes > self.tests.len() && self.tests.len() == NAMED {
+                write!(f, ", …")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

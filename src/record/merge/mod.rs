@@ -1,0 +1,386 @@
+//! What many records say together.
+//!
+//! Everything that is kept is a set under union, a smallest element, or a set under
+//! intersection. So the order in which records come, and how often, changes nothing: a join
+//! semilattice. What is kept of a record that has nothing new is its number, and that it has seen
+//! what it has found; classes and edges are kept once, however many records have them.
+
+mod adding;
+mod merged;
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+pub use self::merged::{MergedEdge, MergedFinding};
+use self::{adding::Record, merged::across_runs};
+use super::{
+    read::{Problem, read_numbered},
+    schema::Line,
+};
+use crate::finding::Mode;
+
+/// How many tests a finding names at most: the first, by name.
+const NAMED: usize = 16;
+
+/// Records, merged.
+///
+/// Merging is commutative, associative and idempotent: a record is known by its
+/// [id](super::Header::id), and the same one twice is the same as once.
+///
+/// ```no_run
+/// let mut merge = lockdep::record::Merge::default();
+/// for problem in merge.read_folder("target/lockdep")? {
+///     eprintln!("{problem}");
+/// }
+/// for finding in merge.findings() {
+///     println!("{finding}");
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Merge {
+    records: BTreeSet<RecordId>,
+    classes: Classes,
+    findings: BTreeMap<Key, Sightings>,
+    edges: FxHashMap<ClassEdge, Seen>,
+    /// Pairs of classes, the smaller number first, of which one process has seen both orders:
+    /// it has judged them itself.
+    judged: FxHashSet<(ClassId, ClassId)>,
+}
+
+type RecordId = u128;
+type ClassId = u32;
+
+/// Classes of locks: a type, and where it is made.
+#[derive(Clone, Debug, Default)]
+struct Classes {
+    numbers: FxHashMap<Box<str>, ClassId>,
+    texts: Vec<Box<str>>,
+}
+
+/// Which finding it is, in whichever process: its kind, whether a test looks at it, and the edges
+/// of its cycle by classes and places, from the smallest on.
+type Key = (Box<str>, bool, Box<[KeyEdge]>);
+/// Held class and place, wanted class and place.
+type KeyEdge = [Box<str>; 4];
+
+/// Who has seen a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sightings {
+    records: BTreeSet<RecordId>,
+    /// The first few, by name.
+    tests: BTreeSet<Box<str>>,
+    /// From the record with the smallest number.
+    witness: (RecordId, MergedFinding),
+}
+
+/// An edge between classes, and its modes' places in [`Mode::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ClassEdge {
+    held: ClassId,
+    wanted: ClassId,
+    held_mode: u8,
+    wanted_mode: u8,
+}
+
+/// Who has seen an edge between classes.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// The two smallest of the records that have it: enough to tell whether some other record has
+    /// another edge.
+    records: (RecordId, Option<RecordId>),
+    /// Classes that were held exclusively whenever it was seen.
+    gates: Vec<ClassId>,
+    /// From the record with the smallest number.
+    witness: (RecordId, MergedEdge),
+}
+
+impl Merge {
+    /// Adds what a record says. What cannot be read of it is left out, and told.
+    ///
+    /// # Errors
+    ///
+    /// If the input cannot be read.
+    pub fn add(&mut self, record: impl BufRead) -> io::Result<Vec<Problem>> {
+        let mut one = None;
+        let mut problems = Vec::new();
+        let unread = read_numbered(record, |number, line| match (line, &mut one) {
+            (Line::Header(header), one) => match RecordId::from_str_radix(&header.id, 16) {
+                Ok(id) => *one = Some(Record::new(self, id, &header)),
+                Err(_) => problems.push(problem(number, "the id is no hexadecimal number")),
+            },
+            (_, None) => problems.push(problem(number, "no header stands before this")),
+            (Line::Lock(lock), Some(one)) => one.lock(self, &lock),
+            (Line::Edge(edge), Some(one)) => {
+                if one.edge(self, &edge).is_none() {
+                    problems.push(problem(number, "an edge of a lock or a mode that is not known"));
+                }
+            }
+            (Line::Finding(finding), Some(one)) => one.finding(self, &finding),
+        })?;
+        problems.extend(unread);
+        problems.sort_by_key(|problem| problem.line);
+        Ok(problems)
+    }
+
+    /// Adds what a file says.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn read_file(&mut self, path: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
+        let path = path.as_ref();
+        let problems = self.add(BufReader::with_capacity(1 << 16, File::open(path)?))?;
+        let of_file = |problem| Problem { file: Some(path.to_owned()), ..problem };
+        Ok(problems.into_iter().map(of_file).collect())
+    }
+
+    /// Adds what all files of a folder say whose names end in `.jsonl`.
+    ///
+    /// # Errors
+    ///
+    /// If the folder or one of the files cannot be read.
+    pub fn read_folder(&mut self, folder: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                problems.extend(self.read_file(path)?);
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Adds what other records say, which were merged before.
+    pub fn merge(&mut self, other: &Self) {
+        self.records.extend(&other.records);
+        let classes: Vec<_> =
+            other.classes.texts.iter().map(|text| self.classes.number(text)).collect();
+        let class = |of_other: ClassId| classes[of_other as usize];
+        for (key, theirs) in &other.findings {
+            match self.findings.get_mut(key) {
+                Some(ours) => ours.merge(theirs),
+                None => _ = self.findings.insert(key.clone(), theirs.clone()),
+            }
+        }
+        for (edge, theirs) in &other.edges {
+            let edge = ClassEdge { held: class(edge.held), wanted: class(edge.wanted), ..*edge };
+            let mut theirs = theirs.clone();
+            theirs.gates = theirs.gates.into_iter().map(class).collect();
+            theirs.gates.sort_unstable();
+            self.see(edge, theirs);
+        }
+        self.judged.extend(other.judged.iter().map(|&(a, b)| pair(class(a), class(b))));
+    }
+
+    /// How many records have been added.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    /// How many edges between classes of locks there are.
+    #[must_use]
+    pub fn edges(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// All findings: those of the processes, and the orders of two classes that two processes
+    /// have seen the other way round while none has seen both.
+    #[must_use]
+    pub fn findings(&self) -> Vec<MergedFinding> {
+        let of_processes = self.findings.values().map(Sightings::finding);
+        of_processes.chain(self.across_runs()).collect()
+    }
+
+    fn across_runs(&self) -> Vec<MergedFinding> {
+        let mut found = BTreeMap::new();
+        let is_open = |edge: &ClassEdge| {
+            edge.held < edge.wanted && !self.judged.contains(&(edge.held, edge.wanted))
+        };
+        for (edge, seen) in self.edges.iter().filter(|(edge, _)| is_open(edge)) {
+            for (opposite, also_seen) in self.opposites(*edge) {
+                if seen.closes_across_runs(also_seen) && edge.may_wait(opposite) {
+                    let mut cycle = vec![seen.witness.1.clone(), also_seen.witness.1.clone()];
+                    cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
+                    let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
+                    // Of the same two classes in several modes, the first.
+                    match found.get_mut(&classes) {
+                        Some(known) if *known <= cycle => {}
+                        _ => _ = found.insert(classes, cycle),
+                    }
+                }
+            }
+        }
+        found.into_values().map(across_runs).collect()
+    }
+
+    fn opposites(&self, edge: ClassEdge) -> impl Iterator<Item = (ClassEdge, &Seen)> {
+        all_modes().filter_map(move |(held_mode, wanted_mode)| {
+            let opposite =
+                ClassEdge { held: edge.wanted, wanted: edge.held, held_mode, wanted_mode };
+            Some((opposite, self.edges.get(&opposite)?))
+        })
+    }
+
+    fn see(&mut self, edge: ClassEdge, seen: Seen) {
+        match self.edges.get_mut(&edge) {
+            Some(known) => known.merge(seen),
+            None => _ = self.edges.insert(edge, seen),
+        }
+    }
+}
+
+fn problem(line: usize, reason: &str) -> Problem {
+    Problem { file: None, line, reason: reason.to_owned() }
+}
+
+impl Classes {
+    fn number(&mut self, text: &str) -> ClassId {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        let number = ClassId::try_from(self.texts.len()).expect("a program has fewer classes");
+        self.numbers.insert(text.into(), number);
+        self.texts.push(text.into());
+        number
+    }
+}
+
+impl ClassEdge {
+    /// Whether threads that run this edge and its opposite wait for each other.
+    fn may_wait(self, opposite: Self) -> bool {
+        waits(self.wanted_mode, opposite.held_mode) && waits(opposite.wanted_mode, self.held_mode)
+    }
+}
+
+/// Whether a thread that wants a lock in one mode waits for one that holds it in another. Readers
+/// that wait for readers, behind a writer, do not count: records do not say who writes.
+fn waits(wanted: u8, held: u8) -> bool {
+    use Mode::{Exclusive, Shared, Upgradable, Upgrade};
+
+    matches!(
+        [wanted, held].map(|mode| Mode::ALL[usize::from(mode)]),
+        [_, Exclusive] | [Exclusive, _] | [Upgradable, Upgradable] | [Upgrade, Shared]
+    )
+}
+
+/// How many modes there are.
+const MODES: u8 = 5;
+
+/// Every held and wanted mode.
+fn all_modes() -> impl Iterator<Item = (u8, u8)> {
+    (0..MODES).flat_map(|held| (0..MODES).map(move |wanted| (held, wanted)))
+}
+
+/// The place in [`Mode::ALL`].
+fn mode(name: &str) -> Option<u8> {
+    (0..MODES).find(|&mode| Mode::ALL[usize::from(mode)].name() == name)
+}
+
+fn pair(a: ClassId, b: ClassId) -> (ClassId, ClassId) {
+    (a.min(b), a.max(b))
+}
+
+impl Sightings {
+    fn merge(&mut self, other: &Self) {
+        self.records.extend(&other.records);
+        self.tests.extend(other.tests.iter().cloned());
+        while self.tests.len() > NAMED {
+            self.tests.pop_last();
+        }
+        let rank = |(id, finding): &(RecordId, MergedFinding)| {
+            (*id, finding.cycle.clone(), finding.level.clone(), finding.report.clone())
+        };
+        let [ours, theirs] = [&self.witness, &other.witness];
+        if theirs.0 < ours.0 || theirs.0 == ours.0 && rank(theirs) < rank(ours) {
+            self.witness = other.witness.clone();
+        }
+    }
+
+    fn finding(&self) -> MergedFinding {
+        MergedFinding {
+            processes: self.records.len(),
+            tests: self.tests.iter().map(ToString::to_string).collect(),
+            ..self.witness.1.clone()
+        }
+    }
+}
+
+impl Seen {
+    /// Whether nothing but numbers had to be noted: the witness stays.
+    fn see_again(&mut self, record: RecordId, gates: &[ClassId]) -> bool {
+        if record <= self.witness.0 {
+            return false;
+        }
+        self.note((record, None), gates);
+        true
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.note(other.records, &other.gates);
+        if other.witness < self.witness {
+            self.witness = other.witness;
+        }
+    }
+
+    fn note(&mut self, (first, second): (RecordId, Option<RecordId>), gates: &[ClassId]) {
+        for record in [Some(first), second].into_iter().flatten() {
+            let (first, second) = self.records;
+            self.records = match record.cmp(&first) {
+                Ordering::Less => (record, Some(first)),
+                Ordering::Equal => (first, second),
+                Ordering::Greater => {
+                    (first, Some(second.map_or(record, |known| known.min(record))))
+                }
+            };
+        }
+        self.gates.retain(|gate| gates.contains(gate));
+    }
+
+    /// Whether some process has this edge, and another one the opposite edge, without a lock that
+    /// both hold alone.
+    fn closes_across_runs(&self, opposite: &Self) -> bool {
+        let is_of_two = self.records.1.is_some() || self.records != opposite.records;
+        is_of_two && !self.gates.iter().any(|gate| opposite.gates.contains(gate))
+    }
+}
+
+impl PartialEq for Merge {
+    /// Whether they say the same, in whatever order they came to it.
+    fn eq(&self, other: &Self) -> bool {
+        self.records == other.records
+            && self.findings == other.findings
+            && self.edges_by_name() == other.edges_by_name()
+            && self.judged_by_name() == other.judged_by_name()
+    }
+}
+
+impl Merge {
+    fn edges_by_name(&self) -> BTreeMap<(&str, &str, u8, u8), impl PartialEq> {
+        let name = |class: ClassId| &*self.classes.texts[class as usize];
+        let named = |(edge, seen): (&ClassEdge, &Seen)| {
+            let key = (name(edge.held), name(edge.wanted), edge.held_mode, edge.wanted_mode);
+            let gates: BTreeSet<_> = seen.gates.iter().map(|&gate| name(gate).to_owned()).collect();
+            (key, (seen.records, gates, seen.witness.clone()))
+        };
+        self.edges.iter().map(named).collect()
+    }
+
+    fn judged_by_name(&self) -> BTreeSet<[&str; 2]> {
+        let name = |class: ClassId| &*self.classes.texts[class as usize];
+        let named = |&(a, b): &(ClassId, ClassId)| {
+            let mut named = [name(a), name(b)];
+            named.sort_unstable();
+            named
+        };
+        self.judged.iter().map(named).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Reads the lines of a record.
+
+use std::{
+    fmt,
+    io::{self, BufRead},
+    path::PathBuf,
+};
+
+use super::schema::{Line, SCHEMA};
+
+/// A line that could not be read. The others are not lost for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The file, where it was one.
+    pub file: Option<PathBuf>,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file =
+            self.file.as_deref().map_or_else(|| "record".into(), |file| file.to_string_lossy());
+        write!(f, "{file}:{}: {}", self.line, self.reason)
+    }
+}
+
+/// Hands on each line of a record. A last line that was cut, since its process was killed, is
+/// left out; of any other that cannot be read, the problem is given back.
+///
+/// # Errors
+///
+/// If the input cannot be read.
+pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<Vec<Problem>> {
+    read_numbered(input, |_, line| each(line))
+}
+
+/// The same, with the number of each line.
+pub(super) fn read_numbered(
+    mut input: impl BufRead,
+    mut each: impl FnMut(usize, Line<'_>),
+) -> io::Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        if input.read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        let is_whole = text.ends_with(b"\n");
+        match serde_json::from_slice(&text) {
+            Ok(Line::Header(header)) if header.schema > SCHEMA => {
+                let schema = header.schema;
+                let reason = format!("schema {schema}: this reader knows schemas up to {SCHEMA}");
+                problems.push(Problem { file: None, line, reason });
+                break;
+            }
+            Ok(read) => each(line, read),
+            Err(_) if !is_whole => {}
+            Err(error) => {
+                let reason = match error.column() {
+                    0 => error.to_string(),
+                    // Of one line, whose number stands before.
+                    column => error.to_string().replace(&format!(" at line 1 column {column}"), ""),
+                };
+                problems.push(Problem { file: None, line, reason });
+            }
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,132 @@
+//! What the lines of a record say, as data. `docs/record-format.md` has it in words.
+//!
+//! Strings are borrowed from the line where it has no escapes in them.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this schema. It changes when a reader of the old one would misunderstand.
+pub const SCHEMA: u32 = 1;
+
+/// One line: `{"edge": {"held": 1, ...}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Line<'a> {
+    /// The first line.
+    #[serde(borrow)]
+    Header(Header<'a>),
+    /// A lock, before another line mentions it; may be repeated.
+    #[serde(borrow)]
+    Lock(Lock<'a>),
+    /// An edge of the lock order, when it was new.
+    #[serde(borrow)]
+    Edge(Edge<'a>),
+    /// A finding, when it was new.
+    #[serde(borrow)]
+    Finding(Finding<'a>),
+}
+
+/// Whose record it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header<'a> {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The version of lockdep.
+    #[serde(borrow)]
+    pub lockdep: Cow<'a, str>,
+    /// Tells this record from all others: 32 hexadecimal digits.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// The process's number.
+    pub process: u32,
+    /// The name of the program's file.
+    #[serde(borrow)]
+    pub program: Cow<'a, str>,
+    /// The test that the process was started for, as cargo-nextest says.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Cow<'a, str>>,
+    /// When the record was begun: milliseconds since 1970.
+    pub started: u64,
+}
+
+/// A lock of one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock<'a> {
+    /// Its number in this process: [`LockInfo::id`](crate::LockInfo::id).
+    pub id: u64,
+    /// What reports call it.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// Its type, without paths.
+    #[serde(borrow, rename = "type")]
+    pub type_name: Cow<'a, str>,
+    /// Where it was made, if that is known and says anything: `file:line:column`. Type and place
+    /// together are its class: what one line makes in many processes is of one class.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Cow<'a, str>>,
+}
+
+/// A thread that held one lock acquired another, or was about to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge<'a> {
+    /// The lock that was held: its [`Lock::id`].
+    pub held: u64,
+    /// How: `exclusive`, `shared`, `recursive shared`, `upgradable` or `upgrade`.
+    #[serde(borrow)]
+    pub held_mode: Cow<'a, str>,
+    /// Since where.
+    #[serde(borrow)]
+    pub held_at: Cow<'a, str>,
+    /// The lock that was acquired.
+    pub wanted: u64,
+    /// How.
+    #[serde(borrow)]
+    pub wanted_mode: Cow<'a, str>,
+    /// Where.
+    #[serde(borrow)]
+    pub acquired_at: Cow<'a, str>,
+    /// The thread's name, or `#4`. The test harness names threads after tests.
+    #[serde(borrow)]
+    pub thread: Cow<'a, str>,
+    /// The other locks that the thread held exclusively.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<u64>,
+}
+
+/// A finding, with all that it mentions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding<'a> {
+    /// [`FindingKind::name`](crate::FindingKind::name).
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    /// [`Level::name`](crate::Level::name).
+    #[serde(borrow)]
+    pub level: Cow<'a, str>,
+    /// How often it had happened.
+    pub count: u64,
+    /// Whether a scope of [`testing`](crate::testing) has it: then a test looks at it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_scope: bool,
+    /// The locks of the cycle.
+    #[serde(borrow)]
+    pub locks: Vec<Lock<'a>>,
+    /// See [`Finding::cycle`](crate::Finding::cycle).
+    #[serde(borrow)]
+    pub cycle: Vec<Edge<'a>>,
+    /// The report, without colours.
+    #[serde(borrow)]
+    pub report: Cow<'a, str>,
+}
+
+/// The lock order: [`OrderGraph::to_json`](crate::OrderGraph::to_json).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graph<'a> {
+    /// Its nodes.
+    #[serde(borrow)]
+    pub locks: Vec<Lock<'a>>,
+    /// Its edges.
+    #[serde(borrow)]
+    pub edges: Vec<Edge<'a>>,
+}

@@ -1,0 +1,80 @@
+//! Findings, locks and edges in the [schema](crate::record) of records.
+
+use super::{names::Names, source::Sources};
+use crate::{
+    finding::{Edge, Finding, LockInfo, OrderGraph, Site},
+    record,
+};
+
+impl Finding {
+    /// The finding as a JSON object: [`record::Finding`]. Feature `serde`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json(&finding(self, false))
+    }
+}
+
+impl OrderGraph {
+    /// The graph as a JSON object: [`record::Graph`]. Feature `serde`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);
+        json(&record::Graph {
+            locks: self.graph.node_weights().map(|it| lock(it, names.bare(it))).collect(),
+            edges: self.graph.edge_weights().map(|it| edge(it, &[])).collect(),
+        })
+    }
+}
+
+/// In one line.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers, all of which JSON has")
+}
+
+/// A finding with its report, which takes milliseconds.
+pub(crate) fn finding(finding: &Finding, in_scope: bool) -> record::Finding<'static> {
+    let locks = || finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    let names = Names::new(&mut Sources::default(), locks(), []);
+    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it))).collect();
+    locks.sort_by_key(|lock| lock.id);
+    locks.dedup_by_key(|lock| lock.id);
+    record::Finding {
+        kind: finding.kind.name().into(),
+        level: finding.level.name().into(),
+        count: finding.count,
+        in_scope,
+        locks,
+        cycle: finding.cycle.iter().map(|it| edge(it, &[])).collect(),
+        report: finding.render(false).into(),
+    }
+}
+
+/// A lock, under a name.
+pub(crate) fn lock(lock: &LockInfo, name: String) -> record::Lock<'static> {
+    let says_something = |site: &&Site| !site.is_of_the_toolchain();
+    record::Lock {
+        id: lock.id,
+        name: name.into(),
+        type_name: lock.type_name().into(),
+        created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
+    }
+}
+
+/// What the source calls the lock that is acquired at a site: reads the source.
+pub(crate) fn name_at(site: &Site) -> Option<String> {
+    Sources::default().receiver(site)
+}
+
+/// An edge, and which other locks were held exclusively.
+pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
+    record::Edge {
+        held: edge.held.id,
+        held_mode: edge.held_mode.to_string().into(),
+        held_at: edge.held_at.to_string().into(),
+        wanted: edge.wanted.id,
+        wanted_mode: edge.wanted_mode.to_string().into(),
+        acquired_at: edge.acquired_at.to_string().into(),
+        thread: edge.thread.to_string().into(),
+        gates: gates.iter().map(|gate| gate.id).collect(),
+    }
+}

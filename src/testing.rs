@@ -1,0 +1,251 @@
+//! Assertions on findings, for a test that runs beside others in one process.
+//!
+//! ```
+//! use lockdep::{FindingKind, sync::Mutex, testing};
+//!
+//! let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+//! testing::assert_no_findings(|| {
+//!     drop((accounts.lock().unwrap(), ledger.lock().unwrap()));
+//! });
+//! testing::expect(FindingKind::Inversion, &["accounts", "ledger"], || {
+//!     drop((ledger.lock().unwrap(), accounts.lock().unwrap()));
+//! });
+//! ```
+//!
+//! A [`Scope`] has its own findings. They are not among [`lockdep::findings`](crate::findings),
+//! nor do they change the [exit status](crate#the-exit-status), unless the scope ends without
+//! anybody having taken them: then they are the process's. Their levels are what they are
+//! outside: [`Level::Deny`] panics.
+//!
+//! # What belongs to a scope
+//!
+//! A finding belongs to the innermost scope of the thread that makes it, or else to the one in
+//! which an edge of its cycle was first seen. The thread that opens a scope is in it; others are
+//! when they are told, since std tells nobody who started a thread:
+//!
+//! ```
+//! use std::thread;
+//! use lockdep::testing::Scope;
+//!
+//! let scope = Scope::new();
+//! thread::spawn(scope.inside(|| { /* ... */ })).join().unwrap();
+//! scope.assert_no_findings();
+//! ```
+//!
+//! What other threads find among themselves is the process's, and fails the run at its end.
+//!
+//! The order of locks is not part of a scope: a `static` lock that two tests take is known to both.
+//!
+//! # In a build that is not checked
+//!
+//! All of this is there and finds nothing; what is expected then is not missed. The same holds
+//! with `LOCKDEP=off`.
+
+use std::{
+    any::Any,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
+
+use crate::{
+    finding::{Finding, FindingKind, Level, ScopeId},
+    ledger, render, validator,
+};
+
+/// A piece of work with findings of its own, until this is dropped; see the
+/// [module](self).
+#[must_use = "the scope ends when this is dropped"]
+#[derive(Debug)]
+pub struct Scope {
+    handle: Handle,
+    _entered: Entered,
+}
+
+/// Brings other threads into a [`Scope`].
+#[derive(Clone, Debug)]
+pub struct Handle {
+    id: ScopeId,
+}
+
+/// The calling thread is in a scope, until this is dropped.
+#[must_use = "the thread leaves the scope when this is dropped"]
+#[derive(Debug)]
+pub struct Entered {
+    before: Option<ScopeId>,
+    /// It is about one thread: not `Send`.
+    of_this_thread: PhantomData<*const ()>,
+}
+
+impl Scope {
+    /// Opens a scope, with the calling thread in it.
+    #[allow(clippy::new_without_default, reason = "it does something to the calling thread")]
+    pub fn new() -> Self {
+        let handle = Handle { id: ledger::open_scope() };
+        let entered = handle.enter();
+        Self { handle, _entered: entered }
+    }
+
+    /// For threads that are to be in the scope as well.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// A closure that runs in the scope, on whichever thread:
+    /// `thread::spawn(scope.inside(|| ..))`.
+    pub fn inside<R, F: FnOnce() -> R>(&self, body: F) -> impl FnOnce() -> R + use<R, F> {
+        let handle = self.handle();
+        move || {
+            let _entered = handle.enter();
+            body()
+        }
+    }
+
+    /// The findings so far, oldest first.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        ledger::findings_in(self.handle.id)
+    }
+
+    /// The same as [`findings`](Self::findings), and forgets them.
+    #[must_use = "whoever takes findings has to look at them"]
+    pub fn take_findings(&self) -> Vec<Finding> {
+        ledger::take_findings_in(self.handle.id, |_| true)
+    }
+
+    /// There are no findings, but for those at [`Level::Allow`].
+    ///
+    /// # Panics
+    ///
+    /// With the reports, if there are any. They are left to the process.
+    #[track_caller]
+    pub fn assert_no_findings(&self) {
+        let mut findings = self.findings();
+        findings.retain(|finding| finding.level() != Level::Allow);
+        assert!(findings.is_empty(), "no findings were expected, but {}", listed(&findings));
+    }
+
+    /// There is a finding of this kind about these locks: all of them and no others, in any
+    /// order, each named as the report names it. Takes it, and those like it.
+    ///
+    /// # Panics
+    ///
+    /// With what was found instead, if there is none.
+    #[track_caller]
+    pub fn expect(&self, kind: FindingKind, locks: &[&str]) {
+        let mut expected = locks.to_vec();
+        expected.sort_unstable();
+        expected.dedup();
+        let is_it =
+            |finding: &Finding| finding.kind() == kind && render::lock_names(finding) == expected;
+        let taken = ledger::take_findings_in(self.handle.id, is_it);
+        if taken.is_empty() && validator::is_on() {
+            let locks = quoted(&expected);
+            panic!(
+                "`{}` about {locks} was expected, but {}",
+                kind.name(),
+                listed(&self.findings())
+            );
+        }
+    }
+
+    /// Runs a closure. Whether a panic ended it that a finding of this scope explains.
+    ///
+    /// # Panics
+    ///
+    /// With any other panic of the closure.
+    fn run<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(value) => Some(value),
+            Err(panic) if is_of_a_finding(&*panic) && !self.findings().is_empty() => None,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        ledger::close_scope(self.handle.id);
+    }
+}
+
+impl Handle {
+    /// Puts the calling thread in the scope, until what this gives is dropped.
+    pub fn enter(&self) -> Entered {
+        let before = validator::set_scope(Some(self.id));
+        Entered { before, of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        validator::set_scope(self.before);
+    }
+}
+
+/// Runs a closure in a [`Scope`], and gives its findings, oldest first. The panic of a finding
+/// ends the closure, and stops here.
+///
+/// # Panics
+///
+/// With any other panic of the closure.
+#[must_use = "whoever takes findings has to look at them"]
+pub fn collect<R>(body: impl FnOnce() -> R) -> Vec<Finding> {
+    let scope = Scope::new();
+    scope.run(body);
+    scope.take_findings()
+}
+
+/// Runs a closure in a [`Scope`], which is to have no findings, but for those at
+/// [`Level::Allow`].
+///
+/// # Panics
+///
+/// With the reports, if there are any; with the panic of the closure.
+#[track_caller]
+pub fn assert_no_findings<R>(body: impl FnOnce() -> R) -> R {
+    let scope = Scope::new();
+    let value = scope.run(body);
+    scope.assert_no_findings();
+    value.expect("only a finding has no value")
+}
+
+/// Runs a closure in a [`Scope`], which is to have a finding of one kind about these locks, each
+/// named as the report names it, in any order; and no other, but for those at [`Level::Allow`].
+/// The panic of the finding ends the closure, and stops here.
+///
+/// # Panics
+///
+/// With what was found instead; with any other panic of the closure.
+#[track_caller]
+pub fn expect<R>(kind: FindingKind, locks: &[&str], body: impl FnOnce() -> R) {
+    let scope = Scope::new();
+    scope.run(body);
+    scope.expect(kind, locks);
+    scope.assert_no_findings();
+}
+
+/// Whether a panic is a finding's, or that of `std::thread::scope` for a thread of its own that
+/// panicked.
+fn is_of_a_finding(panic: &(dyn Any + Send)) -> bool {
+    let report = panic.downcast_ref::<String>();
+    let of_scope = panic.downcast_ref::<&str>();
+    report.is_some_and(|text| text.starts_with("error[lockdep::"))
+        || of_scope.is_some_and(|&text| text == "a scoped thread panicked")
+}
+
+/// `` `a`, `b` ``
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// `there are 2: …`, with the reports.
+fn listed(findings: &[Finding]) -> String {
+    let reports: Vec<_> = findings.iter().map(Finding::to_string).collect();
+    let reports = reports.join("\n\n");
+    match findings {
+        [] => "there are no findings".to_owned(),
+        [_] => format!("there is one:\n\n{reports}"),
+        _ => format!("there are {}:\n\n{reports}", findings.len()),
+    }
+}

@@ -1,0 +1,212 @@
+//! A process with findings that nobody took ends with status 101 and says why, whatever its
+//! tests say. Each in a process of its own.
+#![cfg(all(debug_assertions, unix))]
+
+mod support;
+
+use std::{
+    process::{Command, Output},
+    thread,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    sync::{Condvar, Mutex},
+};
+use support::{child_command, denied, is_child};
+
+/// Runs a test of this process again, in a process of its own. Its status, and what it wrote.
+fn run(mut child: Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = child.output().expect("it runs");
+    let text = [stderr, stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (status.code().unwrap_or_else(|| panic!("{status}: {text}")), text)
+}
+
+fn child(test: &str) -> Command {
+    let mut child = child_command(test);
+    child.env_remove("LOCKDEP_EXIT");
+    child
+}
+
+/// Two orders of two locks; the second is taken by a worker whose panic nobody sees.
+fn invert_on_a_worker() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "accounts");
+    lockdep::name(&b, "ledger");
+    drop((a.lock(), b.lock()));
+    let worker = thread::Builder::new().name("worker".into());
+    let worker = worker.spawn(move || drop((b.lock(), a.lock()))).unwrap();
+    drop(worker.join());
+}
+
+fn wait_while_holding() {
+    let (outer, flag, changed) = (Mutex::new(()), Mutex::new(false), Condvar::new());
+    lockdep::name(&outer, "outer");
+    thread::scope(|scope| {
+        let _outer = outer.lock();
+        let flag_guard = flag.lock().unwrap();
+        scope.spawn(|| {
+            *flag.lock().unwrap() = true;
+            changed.notify_all();
+        });
+        drop(changed.wait_while(flag_guard, |flag| !*flag));
+    });
+}
+
+#[test]
+fn a_worker_that_nobody_joined() {
+    let test = "a_worker_that_nobody_joined";
+    if is_child() {
+        return invert_on_a_worker();
+    }
+    let (status, text) = run(child(test));
+    assert_eq!(status, 101, "{text}");
+    // The harness saw nothing.
+    assert!(text.contains("test result: ok. 1 passed"), "{text}");
+    assert!(
+        text.contains(
+            "\nlockdep: 1 finding (1 inversion) that nobody took: this process ends with status 101\n\
+             lockdep: the reports are above"
+        ),
+        "{text}"
+    );
+    let line = "error[lockdep::inversion]: `ledger` and `accounts` are acquired in both orders, at \
+                tests/exit_status.rs:";
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+}
+
+#[test]
+fn the_environment_turns_it_off() {
+    if is_child() {
+        return invert_on_a_worker();
+    }
+    let mut child = child("the_environment_turns_it_off");
+    child.env("LOCKDEP_EXIT", "0");
+    let (status, text) = run(child);
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("lockdep: "), "{text}");
+}
+
+#[test]
+fn findings_that_were_taken_do_not_count() {
+    if is_child() {
+        invert_on_a_worker();
+        assert_eq!(lockdep::take_findings().len(), 1);
+        invert_on_a_worker();
+        return lockdep::reset();
+    }
+    let (status, text) = run(child("findings_that_were_taken_do_not_count"));
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("lockdep: "), "{text}");
+}
+
+/// Who catches a panic has not taken the finding.
+#[test]
+fn a_panic_that_was_caught_counts() {
+    if is_child() {
+        let lock = Mutex::new(());
+        let _guard = lock.lock();
+        assert!(denied(|| lock.lock()).is_some());
+        return;
+    }
+    let (status, text) = run(child("a_panic_that_was_caught_counts"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("lockdep: 1 finding (1 self_deadlock) that nobody took"), "{text}");
+}
+
+/// Also if the harness has captured and thrown away what they printed.
+#[test]
+fn warnings_are_summed_up() {
+    if is_child() {
+        return wait_while_holding();
+    }
+    let mut child = Command::new(child("").get_program());
+    child.args(["--exact", "warnings_are_summed_up"]).env("LOCKDEP_TEST_CHILD", "1");
+    child.env_remove("LOCKDEP_EXIT");
+    let (status, text) = run(child);
+    assert_eq!(status, 0, "{text}");
+    let summary = "lockdep: 1 warning (1 wait_while_holding), the exit status stays\n\
+                   warning[lockdep::wait_while_holding]: ";
+    assert!(text.contains(summary), "{text}");
+    assert_eq!(text.matches("warning[lockdep").count(), 1, "{text}");
+}
+
+#[test]
+fn what_is_allowed_is_not_told() {
+    if is_child() {
+        lockdep::set_level(FindingKind::Inversion, Level::Allow);
+        invert_on_a_worker();
+        assert_eq!(lockdep::findings().len(), 1);
+        return;
+    }
+    let (status, text) = run(child("what_is_allowed_is_not_told"));
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("lockdep: "), "{text}");
+}
+
+/// Handlers of `exit` that were there before ours run after it; all of them do.
+#[test]
+#[allow(unsafe_code, reason = "a handler of exit")]
+fn no_other_handler_is_lost() {
+    extern "C" fn say() {
+        println!("an earlier handler runs");
+    }
+    if is_child() {
+        // SAFETY: the function neither unwinds nor calls `exit`.
+        unsafe { libc::atexit(say) };
+        return invert_on_a_worker();
+    }
+    let (status, text) = run(child("no_other_handler_is_lost"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("an earlier handler runs"), "{text}");
+}
+
+/// A fork answers for its own findings only.
+#[test]
+#[allow(unsafe_code, reason = "a fork")]
+fn a_fork_does_not_answer_for_its_parent() {
+    if is_child() {
+        invert_on_a_worker();
+        // SAFETY: no other thread runs but that of the harness, which waits for this one;
+        // the child only exits.
+        let status = unsafe {
+            match libc::fork() {
+                0 => libc::exit(7),
+                pid => {
+                    let mut status = 0;
+                    assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                    libc::WEXITSTATUS(status)
+                }
+            }
+        };
+        return println!("the fork ends with {status}");
+    }
+    let (status, text) = run(child("a_fork_does_not_answer_for_its_parent"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("the fork ends with 7"), "{text}");
+    assert_eq!(text.matches("that nobody took").count(), 1, "{text}");
+}
+
+/// Threads that still run, and make findings without end, are no reason to wait.
+#[test]
+fn running_threads_do_not_keep_it_from_ending() {
+    if is_child() {
+        lockdep::set_level(FindingKind::Inversion, Level::Warn);
+        invert_on_a_worker();
+        lockdep::set_level(FindingKind::Inversion, Level::Deny);
+        for _ in 0..4 {
+            thread::spawn(|| {
+                loop {
+                    denied(invert_on_a_worker);
+                }
+            });
+        }
+        while lockdep::findings().len() < 4 {
+            thread::yield_now();
+        }
+        return;
+    }
+    let (status, text) = run(child("running_threads_do_not_keep_it_from_ending"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("that nobody took: this process ends with status 101\n"), "{text}");
+}

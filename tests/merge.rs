@@ -1,0 +1,233 @@
+//! Merging records: commutative, associative, idempotent; and what comes out.
+#![cfg(feature = "serde")]
+
+use lockdep::record::{Edge, Finding, Header, Line, Lock, Merge, MergedFinding, SCHEMA};
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+/// What one process has seen: edges between classes of locks, and findings of such pairs.
+#[derive(Clone, Debug)]
+struct Process {
+    edges: Vec<SeenEdge>,
+    findings: Vec<(u8, u8)>,
+}
+
+#[derive(Clone, Debug)]
+struct SeenEdge {
+    held: u8,
+    wanted: u8,
+    is_shared: bool,
+    line: u8,
+    gates: Vec<u8>,
+}
+
+const CLASSES: u8 = 4;
+
+fn process() -> impl Strategy<Value = Process> {
+    let edge = (0..CLASSES, 0..CLASSES, any::<bool>(), 0..3_u8, vec(0..CLASSES, 0..2)).prop_map(
+        |(held, wanted, is_shared, line, gates)| SeenEdge { held, wanted, is_shared, line, gates },
+    );
+    (vec(edge, 0..6), vec((0..CLASSES, 0..CLASSES), 0..2))
+        .prop_map(|(edges, findings)| Process { edges, findings })
+}
+
+fn line(line: &Line<'_>) -> String {
+    serde_json::to_string(line).unwrap() + "\n"
+}
+
+fn lock(class: u8) -> Lock<'static> {
+    Lock {
+        id: class.into(),
+        name: format!("lock {class}").into(),
+        type_name: "Mutex<()>".into(),
+        created_at: Some(format!("src/lib.rs:{class}:1").into()),
+    }
+}
+
+fn edge(it: &SeenEdge, thread: usize) -> Edge<'static> {
+    let mode = if it.is_shared { "shared" } else { "exclusive" };
+    Edge {
+        held: it.held.into(),
+        held_mode: mode.into(),
+        held_at: format!("src/a.rs:{}:1", it.line).into(),
+        wanted: it.wanted.into(),
+        wanted_mode: mode.into(),
+        acquired_at: format!("src/a.rs:{}:9", it.line).into(),
+        thread: format!("test {thread}").into(),
+        gates: it.gates.iter().map(|&gate| gate.into()).collect(),
+    }
+}
+
+fn exclusive(held: u8, wanted: u8) -> SeenEdge {
+    SeenEdge { held, wanted, is_shared: false, line: 1, gates: vec![] }
+}
+
+/// The record of a process.
+fn record(number: usize, process: &Process) -> String {
+    let mut text = line(&Line::Header(Header {
+        schema: SCHEMA,
+        lockdep: "0.1.0".into(),
+        // In another order than the numbers.
+        id: format!("{:032x}", (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)).into(),
+        process: 7,
+        program: "program".into(),
+        test: Some(format!("test {number}").into()),
+        started: 0,
+    }));
+    (0..CLASSES).for_each(|class| text += &line(&Line::Lock(lock(class))));
+    for it in &process.edges {
+        text += &line(&Line::Edge(edge(it, number)));
+    }
+    for &(a, b) in &process.findings {
+        text += &line(&Line::Finding(Finding {
+            kind: "inversion".into(),
+            level: "deny".into(),
+            count: 1,
+            in_scope: false,
+            locks: vec![lock(a), lock(b)],
+            cycle: [(a, b), (b, a)].map(|(a, b)| edge(&exclusive(a, b), number)).into(),
+            report: format!("the report of {number}\n").into(),
+        }));
+    }
+    text
+}
+
+fn merged<'a>(records: impl IntoIterator<Item = &'a String>) -> Merge {
+    let mut merge = Merge::default();
+    for record in records {
+        assert_eq!(merge.add(record.as_bytes()).unwrap(), []);
+    }
+    merge
+}
+
+fn records(processes: &[Process]) -> Vec<String> {
+    processes.iter().enumerate().map(|(number, it)| record(number, it)).collect()
+}
+
+fn across_runs(merge: &Merge) -> Vec<MergedFinding> {
+    merge.findings().into_iter().filter(|finding| finding.across_runs).collect()
+}
+
+/// The pairs of classes, the smaller first, that two processes order differently, without modes
+/// and gates.
+fn naive(processes: &[Process]) -> Vec<(u8, u8)> {
+    let has = |process: &Process, held, wanted| {
+        let edges = process.edges.iter().map(|edge| (edge.held, edge.wanted));
+        let found = process.findings.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
+        (
+            edges.clone().any(|edge| edge == (held, wanted)),
+            found.clone().any(|edge| edge == (held, wanted)),
+        )
+    };
+    let pairs = (0..CLASSES).flat_map(|a| (a + 1..CLASSES).map(move |b| (a, b)));
+    pairs
+        .filter(|&(a, b)| {
+            let one_way = processes.iter().any(|process| has(process, a, b).0);
+            let other_way = processes.iter().any(|process| has(process, b, a).0);
+            let judged = processes.iter().any(|process| {
+                has(process, a, b).0 && has(process, b, a).0 || has(process, a, b).1
+            });
+            one_way && other_way && !judged
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn order_and_repetition_change_nothing(
+        processes in vec(process(), 1..6),
+        order in vec(any::<Index>(), 0..12),
+    ) {
+        let records = records(&processes);
+        let all = merged(&records);
+        let shuffled: Vec<_> = order.iter().map(|at| at.get(&records)).collect();
+        let again = merged(shuffled.into_iter().chain(records.iter().rev()));
+        prop_assert_eq!(&all, &again);
+        prop_assert_eq!(all.findings(), again.findings());
+        prop_assert_eq!(all.records(), processes.len());
+    }
+
+    #[test]
+    fn merges_can_be_merged(
+        processes in vec(process(), 1..7),
+        groups in vec(0..3_usize, 12),
+        overlap in vec(any::<bool>(), 12),
+    ) {
+        let records = records(&processes);
+        let in_group = |group: usize| {
+            let is_in = |at: usize| groups_of(group, &groups, &overlap, at);
+            merged(records.iter().enumerate().filter(|&(at, _)| is_in(at)).map(|(_, it)| it))
+        };
+        let [a, b, c] = [0, 1, 2].map(in_group);
+        let join = |x: &Merge, y: &Merge| { let mut z = x.clone(); z.merge(y); z };
+        prop_assert_eq!(join(&a, &b), join(&b, &a));
+        prop_assert_eq!(join(&join(&a, &b), &c), join(&a, &join(&b, &c)));
+        prop_assert_eq!(&join(&a, &a), &a);
+        let all = merged(&records);
+        prop_assert_eq!(&join(&join(&a, &b), &c), &all);
+        prop_assert_eq!(join(&join(&a, &b), &c).findings(), all.findings());
+    }
+
+    #[test]
+    fn orders_across_runs_are_those_that_no_process_saw(processes in vec(process(), 0..6)) {
+        let mut processes = processes;
+        for edge in processes.iter_mut().flat_map(|process| &mut process.edges) {
+            (edge.is_shared, edge.gates) = (false, vec![]);
+        }
+        let expected: Vec<_> = naive(&processes)
+            .into_iter()
+            .map(|(a, b)| [a, b].map(|class| format!("Mutex<()> made at src/lib.rs:{class}:1")))
+            .collect();
+        let found = across_runs(&merged(&records(&processes)));
+        let found: Vec<_> =
+            found.iter().map(|it| [it.cycle[0].held_class.clone(), it.cycle[0].wanted_class.clone()]).collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+/// Whether a record is in a group: in its own, and some in the next one as well.
+fn groups_of(group: usize, groups: &[usize], overlap: &[bool], at: usize) -> bool {
+    groups[at] == group || overlap[at] && (groups[at] + 1) % 3 == group
+}
+
+#[test]
+fn what_many_processes_found_is_one_finding() {
+    // Each process has begun with its own edge of the cycle.
+    let processes: Vec<_> = (0..40)
+        .map(|number| Process {
+            edges: vec![],
+            findings: vec![if number % 2 == 0 { (0, 1) } else { (1, 0) }],
+        })
+        .collect();
+    let findings = merged(&records(&processes)).findings();
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].processes, findings[0].tests.len()), (40, 16));
+    assert!(findings[0].to_string().contains("\nfound by 40 processes: `test 0`, "));
+}
+
+#[test]
+fn two_orders_in_two_processes() {
+    let process = |edge| Process { edges: vec![edge], findings: vec![] };
+    let run = |edges: [SeenEdge; 2]| across_runs(&merged(&records(&edges.map(process))));
+    let found = run([exclusive(0, 1), exclusive(1, 0)]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((&*found[0].kind, found[0].processes), ("class_inversion", 2));
+    assert_eq!(found[0].tests, ["test 0", "test 1"]);
+    let text = found[0].to_string();
+    assert!(
+        text.starts_with(
+            "warning[lockdep::class_inversion]: `lock 0` and `lock 1` are acquired in both orders, \
+             in different processes\n\
+             note: thread `test 0` of `test 0` acquired `lock 1` at src/a.rs:1:9,\n      \
+             with `lock 0` held since src/a.rs:1:1\n"
+        ),
+        "{text}"
+    );
+
+    // Readers do not wait for readers, and a common gate keeps them apart.
+    let shared = |held, wanted| SeenEdge { is_shared: true, ..exclusive(held, wanted) };
+    assert_eq!(run([shared(0, 1), shared(1, 0)]), []);
+    assert_eq!(run([shared(0, 1), exclusive(1, 0)]).len(), 1);
+    let gated = |held, wanted, gate| SeenEdge { gates: vec![gate], ..exclusive(held, wanted) };
+    assert_eq!(run([gated(0, 1, 2), gated(1, 0, 2)]), []);
+    assert_eq!(run([gated(0, 1, 2), gated(1, 0, 3)]).len(), 1);
+}

@@ -1,0 +1,331 @@
+//! What `LOCKDEP_OUT` has processes write, each in a process of its own; and what is read of it.
+#![cfg(all(debug_assertions, unix, feature = "serde"))]
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use lockdep::{
+    record::{self, Line, Merge},
+    sync::{Mutex, RwLock},
+};
+use support::{child_command, denied, is_child};
+
+/// An empty folder, removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("records-{name}"));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        // It may not be there yet.
+        let entries = fs::read_dir(&self.0).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// The only file.
+    fn file(&self) -> PathBuf {
+        let files = self.files();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn child(test: &str, out: &Path) -> Command {
+    let mut child = child_command(test);
+    child.env("LOCKDEP_OUT", out).env("LOCKDEP_EXIT", "0");
+    child
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn invert() {
+    let (accounts, ledger) = (Mutex::new(1), RwLock::new("a"));
+    lockdep::name(&accounts, "accounts");
+    drop((accounts.lock(), ledger.read()));
+    assert!(denied(|| drop((ledger.write(), accounts.lock()))).is_some());
+}
+
+#[test]
+fn a_process_writes_its_locks_edges_and_findings() {
+    let test = "a_process_writes_its_locks_edges_and_findings";
+    if is_child() {
+        return invert();
+    }
+    let folder = Folder::new("whole");
+    // Made if it is not there.
+    let output = child(test, &folder.0.join("made")).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let folder = Folder(folder.0.join("made"));
+    let text = fs::read(folder.file()).unwrap();
+
+    let (mut headers, mut locks, mut edges, mut findings) = (0, BTreeSet::new(), vec![], vec![]);
+    let problems = record::read(&*text, |line| match line {
+        Line::Header(header) => {
+            assert_eq!((header.schema, header.id.len()), (record::SCHEMA, 32));
+            assert!(header.program.starts_with("records-"), "{header:?}");
+            headers += 1;
+        }
+        Line::Lock(lock) => {
+            assert!(lock.created_at.as_ref().unwrap().starts_with("tests/records.rs:"), "{lock:?}");
+            assert!(locks.insert(lock.id), "{lock:?} twice");
+            let named = [("accounts", "Mutex<i32>"), ("ledger", "RwLock<&str>")];
+            assert!(named.contains(&(&*lock.name, &*lock.type_name)), "{lock:?}");
+        }
+        Line::Edge(edge) => {
+            assert!(locks.contains(&edge.held) && locks.contains(&edge.wanted), "in this order");
+            edges.push([edge.held_mode.into_owned(), edge.wanted_mode.into_owned()]);
+        }
+        Line::Finding(finding) => {
+            assert_eq!(finding.cycle[0].thread, test);
+            assert!(finding.report.starts_with("error[lockdep::inversion]: "), "{finding:?}");
+            findings.push((
+                finding.kind.into_owned(),
+                finding.level.into_owned(),
+                finding.in_scope,
+            ));
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(problems.unwrap(), []);
+    assert_eq!((headers, locks.len()), (1, 2));
+    assert_eq!(edges, [["exclusive", "shared"], ["exclusive", "exclusive"]]);
+    assert_eq!(findings, [("inversion".into(), "deny".into(), false)]);
+}
+
+/// It dies when the finding has just been printed.
+#[test]
+#[allow(unsafe_code, reason = "a signal")]
+fn a_process_that_is_killed_loses_nothing() {
+    let test = "a_process_that_is_killed_loses_nothing";
+    if is_child() {
+        std::panic::set_hook(Box::new(|_| {
+            // SAFETY: a call without pointers.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }));
+        return invert();
+    }
+    let folder = Folder::new("killed");
+    let output = child(test, &folder.0).output().unwrap();
+    assert_eq!(output.status.code(), None, "{}", stderr(&output));
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+    let findings = merge.findings();
+    assert_eq!(findings.len(), 1);
+    assert_eq!((&*findings[0].kind, findings[0].processes), ("inversion", 1));
+    assert_eq!(
+        findings[0].cycle[0].held_class.split(':').next(),
+        Some("RwLock<&str> made at tests/records.rs")
+    );
+}
+
+#[test]
+fn parallel_processes_and_their_threads_never_clash() {
+    let test = "parallel_processes_and_their_threads_never_clash";
+    if is_child() {
+        return thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..8).for_each(|_| invert()));
+            }
+        });
+    }
+    let folder = Folder::new("parallel");
+    let start =
+        |_| child(test, &folder.0).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut children: Vec<_> = (0..8).map(start).collect();
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    assert_eq!(folder.files().len(), 8);
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+    assert_eq!(merge.records(), 8);
+    let findings = merge.findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].processes, 8);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_once() {
+    let test = "a_folder_that_cannot_be_made_is_named_once";
+    if is_child() {
+        return invert();
+    }
+    let output = child(test, Path::new("/dev/null/folder")).output().unwrap();
+    assert!(output.status.success());
+    let text = stderr(&output);
+    let message =
+        "lockdep: `/dev/null/folder` in LOCKDEP_OUT is ignored: no record can be made there: ";
+    assert_eq!(text.matches(message).count(), 1, "{text}");
+    assert_eq!(text.matches("LOCKDEP_OUT").count(), 1, "{text}");
+}
+
+/// A file that must not grow any more, as on a full disk: the program goes on.
+#[test]
+#[allow(unsafe_code, reason = "a limit for the process")]
+fn a_full_disk_is_told_once() {
+    let test = "a_full_disk_is_told_once";
+    if is_child() {
+        drop(Mutex::new(()).lock());
+        let limit = libc::rlimit { rlim_cur: 1500, rlim_max: 1500 };
+        // SAFETY: the pointer is to a live value.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
+        }
+        return (0..8).for_each(|_| invert());
+    }
+    let folder = Folder::new("full");
+    // Standard error is no file that the limit could hold up.
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert_eq!(
+        text.matches("lockdep: LOCKDEP_OUT: nothing more is recorded in ").count(),
+        1,
+        "{text}"
+    );
+    // What was cut in the middle is tolerated.
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+    assert_eq!(merge.edges(), 2);
+}
+
+#[test]
+#[allow(unsafe_code, reason = "a fork")]
+fn a_fork_has_a_record_of_its_own() {
+    let test = "a_fork_has_a_record_of_its_own";
+    if is_child() {
+        let (a, b) = (Mutex::new(1), Mutex::new(2));
+        drop((a.lock(), b.lock()));
+        // SAFETY: no other thread runs but that of the harness, which waits for this one.
+        unsafe {
+            match libc::fork() {
+                0 => {
+                    assert!(denied(|| drop((b.lock(), a.lock()))).is_some());
+                    libc::_exit(0)
+                }
+                pid => assert_eq!(libc::waitpid(pid, &raw mut *Box::new(0), 0), pid),
+            }
+        }
+        return;
+    }
+    let folder = Folder::new("fork");
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(folder.files().len(), 2);
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+    assert_eq!((merge.records(), merge.findings().len()), (2, 1));
+}
+
+/// What a test looks at is marked, and the end says where the reports are.
+#[test]
+fn expected_findings_are_marked() {
+    if is_child() {
+        drop(lockdep::testing::collect(invert));
+        return invert();
+    }
+    let folder = Folder::new("expected");
+    let mut child = child("expected_findings_are_marked", &folder.0);
+    let output = child.env_remove("LOCKDEP_EXIT").output().unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    let text = stderr(&output);
+    let line = format!("lockdep: the reports are in {}\n", folder.file().display());
+    assert!(text.contains(&line), "{text}");
+    let mut merge = Merge::default();
+    merge.read_folder(&folder.0).unwrap();
+    let in_scope: Vec<_> = merge.findings().iter().map(|finding| finding.in_scope).collect();
+    assert_eq!(in_scope, [false, true]);
+}
+
+#[test]
+fn a_finding_and_the_order_as_json() {
+    let findings = lockdep::testing::collect(|| {
+        let (cup, plate) = (Mutex::new(1), Mutex::new(2));
+        drop((cup.lock(), plate.lock()));
+        let graph = lockdep::order_graph().to_json();
+        let graph: record::Graph<'_> = serde_json::from_str(&graph).unwrap();
+        let held = graph.locks.iter().find(|lock| lock.name == "cup").unwrap();
+        assert!(graph.edges.iter().any(|edge| edge.held == held.id));
+        drop((plate.lock(), cup.lock()));
+    });
+    let json = findings[0].to_json();
+    let finding: record::Finding<'_> = serde_json::from_str(&json).unwrap();
+    assert_eq!((&*finding.kind, finding.cycle.len(), finding.locks.len()), ("inversion", 2, 2));
+    assert_eq!(finding.report, findings[0].to_string());
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_named_and_the_others_read() {
+    let header = format!(
+        r#"{{"header":{{"schema":1,"lockdep":"0.1.0","id":"{:032x}","process":1,"program":"a","started":1}}}}"#,
+        7
+    );
+    let text = format!(
+        "{header}\n{{\"lock\"\nnonsense\n{{\"lock\":{{\"id\":1,\"name\":\"a\",\"type\":\"b\"}}}}\n{{\"edge\":{{\"held\":1"
+    );
+    let mut locks = 0;
+    let problems =
+        record::read(text.as_bytes(), |line| locks += i32::from(matches!(line, Line::Lock(_))))
+            .unwrap();
+    assert_eq!(locks, 1);
+    let lines: Vec<_> = problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [2, 3], "{problems:?}");
+
+    let folder = Folder::new("corrupt");
+    fs::create_dir_all(&folder.0).unwrap();
+    let file = folder.0.join("a.jsonl");
+    fs::write(&file, text).unwrap();
+    let problems = Merge::default().read_folder(&folder.0).unwrap();
+    assert!(
+        problems[1].to_string().starts_with(&format!("{}:3: ", file.display())),
+        "{problems:?}"
+    );
+
+    // Of a schema to come, nothing is read.
+    let newer = header.replace("\"schema\":1", "\"schema\":2");
+    let problems = Merge::default().add(newer.as_bytes()).unwrap();
+    assert!(problems[0].reason.starts_with("schema 2: "), "{problems:?}");
+}
+
+/// A process that hangs, and is killed by its parent in the middle of writing.
+#[test]
+fn a_process_that_is_killed_while_it_writes() {
+    if is_child() {
+        println!("\nbegins");
+        loop {
+            denied(invert);
+        }
+    }
+    let folder = Folder::new("killed-writing");
+    let mut child = child("a_process_that_is_killed_while_it_writes", &folder.0);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap().take(1 << 16)).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line == "begins"));
+    while folder.files().is_empty() || fs::metadata(folder.file()).unwrap().len() < 1 << 16 {
+        thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+    assert_eq!(merge.findings().len(), 1);
+}
