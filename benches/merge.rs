@@ -15,7 +15,7 @@ fn body(edges: usize) -> String {
     for lock in 0..=edges / 2 {
         let _ = writeln!(
             text,
-            r#"{{"lock":{{"id":{lock},"name":"self.part_{lock}","type":"Mutex<Vec<Part>>","created_at":"src/parts.rs:{lock}:22"}}}}"#
+            r#"{{"lock":{{"id":{lock},"name":"self.part_{lock}","type":"Mutex<Vec<Part>>","created_at":"src/parts.rs:{lock}:22","class":"Mutex<Vec<Part>> made at src/parts.rs:{lock}:22"}}}}"#
         );
     }
     for edge in 0..edges {

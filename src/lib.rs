@@ -64,6 +64,7 @@
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
+//! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |

@@ -7,7 +7,7 @@
 //! testing::assert_no_findings(|| {
 //!     drop((accounts.lock().unwrap(), ledger.lock().unwrap()));
 //! });
-//! testing::expect(FindingKind::Inversion, &["accounts", "ledger"], || {
+//! testing::expect(FindingKind::SingleThreadInversion, &["accounts", "ledger"], || {
 //!     drop((ledger.lock().unwrap(), accounts.lock().unwrap()));
 //! });
 //! ```

@@ -40,6 +40,7 @@ fn lock(class: u8) -> Lock<'static> {
         name: format!("lock {class}").into(),
         type_name: "Mutex<()>".into(),
         created_at: Some(format!("src/lib.rs:{class}:1").into()),
+        class: Some(format!("Mutex<()> made at src/lib.rs:{class}:1").into()),
     }
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Barrier},
     thread,
 };
@@ -411,7 +412,10 @@ fn a_file_silences() {
     let child = |config: &str| {
         let path = std::env::temp_dir().join(format!("lockdep-{}.toml", std::process::id()));
         std::fs::write(&path, config).unwrap();
-        let output = support::child_command(test).env("LOCKDEP_CONFIG", &path).output().unwrap();
+        let output = support::child_command(test)
+            .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", Path::new("1"))])
+            .output()
+            .unwrap();
         std::fs::remove_file(path).unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
@@ -431,10 +435,13 @@ fn a_file_silences() {
         format!("kind = \"inversion\"\nsites = [\"tests/precision.rs:{line}\", \"precision.rs\"]"),
     ] {
         let (is_silenced, stderr) = child(&format!("[[allow]]\n{entry}\nreason = \"known\""));
-        assert!(is_silenced, "{entry}\n{stderr}");
+        assert!(is_silenced && !stderr.contains("needed"), "{entry}\n{stderr}");
     }
     for entry in ["locks = [\"right\", \"middle\"]", "sites = [\"precision.rs:1\"]"] {
-        assert!(!child(&format!("[[allow]]\n{entry}\nreason = \"known\"")).0, "{entry}");
+        let (is_silenced, stderr) = child(&format!("[[allow]]\n{entry}\nreason = \"known\""));
+        assert!(!is_silenced, "{entry}");
+        let unused = stderr.split_once("nothing in this process needed ").expect("it is named").1;
+        assert!(unused.starts_with('/') && unused.contains(".toml:1\n"), "{stderr}");
     }
     let (_, stderr) = child("[[allow]]\nlocks = [\"left\"]\n");
     assert_eq!(stderr.matches("lockdep: nothing is silenced: ").count(), 1, "{stderr}");

@@ -97,7 +97,10 @@ fn a_process_writes_its_locks_edges_and_findings() {
         }
         Line::Finding(finding) => {
             assert_eq!(finding.cycle[0].thread, test);
-            assert!(finding.report.starts_with("error[lockdep::inversion]: "), "{finding:?}");
+            assert!(
+                finding.report.starts_with("error[lockdep::single_thread_inversion]: "),
+                "{finding:?}"
+            );
             findings.push((
                 finding.kind.into_owned(),
                 finding.level.into_owned(),
@@ -109,7 +112,7 @@ fn a_process_writes_its_locks_edges_and_findings() {
     assert_eq!(problems.unwrap(), []);
     assert_eq!((headers, locks.len()), (1, 2));
     assert_eq!(edges, [["exclusive", "shared"], ["exclusive", "exclusive"]]);
-    assert_eq!(findings, [("inversion".into(), "deny".into(), false)]);
+    assert_eq!(findings, [("single_thread_inversion".into(), "deny".into(), false)]);
 }
 
 /// It dies when the finding has just been printed.
@@ -131,7 +134,7 @@ fn a_process_that_is_killed_loses_nothing() {
     assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
     let findings = merge.findings();
     assert_eq!(findings.len(), 1);
-    assert_eq!((&*findings[0].kind, findings[0].processes), ("inversion", 1));
+    assert_eq!((&*findings[0].kind, findings[0].processes), ("single_thread_inversion", 1));
     assert_eq!(
         findings[0].cycle[0].held_class.split(':').next(),
         Some("RwLock<&str> made at tests/records.rs")
@@ -269,7 +272,10 @@ fn a_finding_and_the_order_as_json() {
     });
     let json = findings[0].to_json();
     let finding: record::Finding<'_> = serde_json::from_str(&json).unwrap();
-    assert_eq!((&*finding.kind, finding.cycle.len(), finding.locks.len()), ("inversion", 2, 2));
+    assert_eq!(
+        (&*finding.kind, finding.cycle.len(), finding.locks.len()),
+        ("single_thread_inversion", 2, 2)
+    );
     assert_eq!(finding.report, findings[0].to_string());
 }
 

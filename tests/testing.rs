@@ -40,7 +40,7 @@ fn failure(assertion: impl FnOnce()) -> String {
 fn findings_go_to_their_scope_alone() {
     let locks = ordered(["own 1", "own 2"]);
     let findings = testing::collect(|| take(&locks, [1, 0]));
-    assert_eq!(kinds(&findings), [FindingKind::Inversion]);
+    assert_eq!(kinds(&findings), [FindingKind::SingleThreadInversion]);
     assert!(findings_about(&["own 1"]).is_empty());
     // Taken: found again, it is new, and the process's.
     assert!(denied(|| take(&locks, [1, 0])).is_some());
@@ -119,14 +119,17 @@ fn failures_say_what_was_found() {
 
     let locks = ordered(["failed 1", "failed 2"]);
     let other = failure(|| {
-        testing::expect(FindingKind::Inversion, &["failed 1", "other"], || take(&locks, [1, 0]));
+        testing::expect(FindingKind::SingleThreadInversion, &["failed 1", "other"], || {
+            take(&locks, [1, 0])
+        });
     });
-    let expected = "`inversion` about `failed 1`, `other` was expected, but there is one:\n\n\
-                    error[lockdep::inversion]: `failed 2` and `failed 1` are acquired in both";
+    let expected = "`single_thread_inversion` about `failed 1`, `other` was expected, but there is one:\n\n\
+                    error[lockdep::single_thread_inversion]: `failed 2` and `failed 1` are acquired in both";
     assert!(other.starts_with(expected), "{other}");
 
     let any = failure(|| testing::assert_no_findings(|| take(&locks, [1, 0])));
-    let expected = "no findings were expected, but there is one:\n\nerror[lockdep::inversion]: ";
+    let expected =
+        "no findings were expected, but there is one:\n\nerror[lockdep::single_thread_inversion]: ";
     assert!(any.starts_with(expected), "{any}");
 }
 
@@ -195,7 +198,9 @@ fn many_scopes_at_once() {
                 for _ in 0..20 {
                     let locks = ordered(names);
                     testing::assert_no_findings(|| take(&locks, [0, 1]));
-                    testing::expect(FindingKind::Inversion, &names, || take(&locks, [1, 0]));
+                    testing::expect(FindingKind::SingleThreadInversion, &names, || {
+                        take(&locks, [1, 0])
+                    });
                 }
             });
         }
@@ -208,7 +213,9 @@ fn what_was_expected_does_not_change_the_exit_status() {
     if is_child() {
         let locks = ordered(["expected 1", "expected 2"]);
         let names = ["expected 1", "expected 2"];
-        return testing::expect(FindingKind::Inversion, &names, || take(&locks, [1, 0]));
+        return testing::expect(FindingKind::SingleThreadInversion, &names, || {
+            take(&locks, [1, 0])
+        });
     }
     for threads in ["1", "16"] {
         let mut child = Command::new(child_command(test).get_program());

@@ -148,6 +148,8 @@ pub struct LockInfo {
     pub(crate) created_at: Option<Site>,
     pub(crate) seen_at: Site,
     pub(crate) name: Option<Arc<str>>,
+    /// As the program says.
+    pub(crate) class: Option<&'static str>,
 }
 
 impl LockInfo {
@@ -162,6 +164,12 @@ impl LockInfo {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The class given with [`lockdep::class`](crate::class), if any.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        self.class
     }
 
     /// The type without its paths: `Mutex<Vec<Entry>>`.

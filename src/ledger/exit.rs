@@ -41,7 +41,7 @@ extern "C" fn at_exit() {
     let has_failed = catch_unwind(|| {
         // A thread that was stopped with the list locked will not let go of it any more.
         let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) = summary(&findings)?;
+        let (text, has_failed) = summary(&findings, &super::silence::unused())?;
         // Not the stream of std: its lock may be held for ever.
         if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
             let _ = std::fs::File::from(stderr).write_all(text.as_bytes());
@@ -71,19 +71,21 @@ fn end_with(status: libc::c_int) -> ! {
     }
 }
 
-/// What to say of findings, and whether the process has failed. Nothing if nothing is to be said.
-fn summary(findings: &[Finding]) -> Option<(String, bool)> {
+/// What to say of findings and of entries that silenced none, and whether the process has
+/// failed. Nothing if nothing is to be said.
+fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
     let of = |level| move |finding: &&Finding| finding.level == level;
     let denied: Vec<_> = findings.iter().filter(of(Level::Deny)).collect();
     let warned = findings.iter().filter(of(Level::Warn));
     let told: Vec<_> = denied.iter().copied().chain(warned).collect();
-    if told.is_empty() {
+    if told.is_empty() && unused.is_empty() {
         return None;
     }
     let mut lines = Vec::new();
-    if denied.is_empty() {
+    if denied.is_empty() && !told.is_empty() {
         lines.push(format!("lockdep: {}, the exit status stays", count(&told, "warning")));
-    } else {
+    }
+    if !denied.is_empty() {
         let count = count(&denied, "finding");
         lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
         lines.push(match super::out::path() {
@@ -96,6 +98,9 @@ fn summary(findings: &[Finding]) -> Option<(String, bool)> {
     lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
     if told.len() > SHOWN {
         lines.push(format!("lockdep: and {} more", told.len() - SHOWN));
+    }
+    if !unused.is_empty() {
+        lines.push(format!("lockdep: nothing in this process needed {}", unused.join(", ")));
     }
     lines.push(String::new());
     Some((lines.join("\n"), !denied.is_empty()))

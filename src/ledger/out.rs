@@ -30,7 +30,12 @@ static OUT: Mutex<Option<Out>> = Mutex::new(None);
 /// Whether there is a record.
 static RECORDS: AtomicBool = AtomicBool::new(false);
 /// What the source calls a lock, by where it was first seen.
-static NAMES: Mutex<Option<FxHashMap<Site, Option<String>>>> = Mutex::new(None);
+static NAMES: Memory<Option<String>> = Mutex::new(None);
+/// Whether a place is the call of a constructor.
+static CALLS: Memory<bool> = Mutex::new(None);
+
+/// What was read in the source of some places, as it does not change.
+type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
 
 /// How long anybody waits for the record: after a fork, somebody who is not here may have it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -94,7 +99,7 @@ pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
 /// Writes a new finding. Before it is told: nothing that was told is lost. Its report, which
 /// stands there as well.
 pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
-    let json = render::json::finding(finding, in_scope);
+    let json = render::json::finding(finding, in_scope, is_a_call);
     let report = json.report.to_string();
     let line = Line::Finding(json);
     let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
@@ -116,7 +121,7 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     };
     locks.retain(|lock| !is_known(lock));
     let lock = |&lock: &&LockInfo| {
-        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock)))))
+        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock), is_a_call))))
     };
     let locks: Vec<_> = locks.iter().map(lock).collect();
 
@@ -139,21 +144,29 @@ fn name(lock: &LockInfo) -> String {
     if let Some(name) = &lock.name {
         return name.to_string();
     }
-    let known = NAMES
-        .try_lock_for(PATIENCE)
-        .and_then(|names| names.as_ref().and_then(|names| names.get(&lock.seen_at).cloned()));
-    let name = known.unwrap_or_else(|| {
-        let name = render::json::name_at(&lock.seen_at);
-        if let Some(mut names) = NAMES.try_lock_for(PATIENCE) {
-            let names = names.get_or_insert_default();
-            if names.len() == CAPACITY {
-                names.clear();
-            }
-            names.insert(lock.seen_at.clone(), name.clone());
-        }
-        name
-    });
+    let name = remembered(&NAMES, &lock.seen_at, render::json::name_at);
     name.unwrap_or_else(|| lock.type_name())
+}
+
+fn is_a_call(site: &Site) -> bool {
+    remembered(&CALLS, site, render::is_a_call)
+}
+
+/// What the source says at a place. Read without any lock.
+fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
+    let known = memory.try_lock_for(PATIENCE);
+    let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
+    known.unwrap_or_else(|| {
+        let said = read(site);
+        if let Some(mut known) = memory.try_lock_for(PATIENCE) {
+            let known = known.get_or_insert_default();
+            if known.len() == CAPACITY {
+                known.clear();
+            }
+            known.insert(site.clone(), said.clone());
+        }
+        said
+    })
 }
 
 impl Out {

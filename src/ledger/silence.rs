@@ -103,14 +103,18 @@ pub(crate) fn load(named: Option<&str>) {
         Err(error) => Err(format!("{shown}: {error}")),
     };
     match entries {
-        Ok(entries) => drop(FILE.set(Box::new(entries))),
+        Ok(entries) => {
+            if !entries.is_empty() {
+                super::exit::watch();
+            }
+            let _ = FILE.set(Box::new(entries));
+        }
         Err(error) => super::print(&format!("lockdep: nothing is silenced: {error}")),
     }
 }
 
 /// Those entries of the file that nothing has needed so far, by their places.
-#[allow(dead_code, reason = "told at the end of the process, once there is one")]
-pub(crate) fn unused() -> Vec<&'static str> {
+pub(super) fn unused() -> Vec<&'static str> {
     let unused = |entry: &&Entry| !entry.is_used.load(Relaxed);
     let entries = FILE.get().into_iter().flatten();
     entries.filter(unused).map(|entry| entry.place.as_str()).collect()

@@ -62,10 +62,13 @@ pub struct Lock<'a> {
     /// Its type, without paths.
     #[serde(borrow, rename = "type")]
     pub type_name: Cow<'a, str>,
-    /// Where it was made, if that is known and says anything: `file:line:column`. Type and place
-    /// together are its class: what one line makes in many processes is of one class.
+    /// Where it was made, if that is known and says anything: `file:line:column`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Cow<'a, str>>,
+    /// What it has in common with locks of other processes: its type and where it was made, if a
+    /// call of a constructor made it; or what the program [says](crate::class).
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Cow<'a, str>>,
 }
 
 /// A thread that held one lock acquired another, or was about to.

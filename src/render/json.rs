@@ -1,6 +1,9 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::{names::Names, source::Sources};
+use super::{
+    names::Names,
+    source::{Sources, is_a_call},
+};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
     record,
@@ -10,7 +13,7 @@ impl Finding {
     /// The finding as a JSON object: [`record::Finding`]. Feature `serde`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        json(&finding(self, false))
+        json(&finding(self, false, is_a_call))
     }
 }
 
@@ -20,7 +23,11 @@ impl OrderGraph {
     pub fn to_json(&self) -> String {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);
         json(&record::Graph {
-            locks: self.graph.node_weights().map(|it| lock(it, names.bare(it))).collect(),
+            locks: self
+                .graph
+                .node_weights()
+                .map(|it| lock(it, names.bare(it), is_a_call))
+                .collect(),
             edges: self.graph.edge_weights().map(|it| edge(it, &[])).collect(),
         })
     }
@@ -32,10 +39,14 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
 }
 
 /// A finding with its report, which takes milliseconds.
-pub(crate) fn finding(finding: &Finding, in_scope: bool) -> record::Finding<'static> {
+pub(crate) fn finding(
+    finding: &Finding,
+    in_scope: bool,
+    is_a_call: impl Fn(&Site) -> bool,
+) -> record::Finding<'static> {
     let locks = || finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
     let names = Names::new(&mut Sources::default(), locks(), []);
-    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it))).collect();
+    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it), &is_a_call)).collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
     record::Finding {
@@ -49,14 +60,24 @@ pub(crate) fn finding(finding: &Finding, in_scope: bool) -> record::Finding<'sta
     }
 }
 
-/// A lock, under a name.
-pub(crate) fn lock(lock: &LockInfo, name: String) -> record::Lock<'static> {
+/// A lock, under a name. `is_a_call`: whether a place is a constructor's, which reads the source.
+pub(crate) fn lock(
+    lock: &LockInfo,
+    name: String,
+    is_a_call: impl Fn(&Site) -> bool,
+) -> record::Lock<'static> {
     let says_something = |site: &&Site| !site.is_of_the_toolchain();
+    let made = || lock.created_at().filter(says_something).filter(|site| is_a_call(site));
+    let class = match lock.class {
+        Some(given) => Some(given.into()),
+        None => made().map(|site| format!("{} made at {site}", lock.type_name()).into()),
+    };
     record::Lock {
         id: lock.id,
         name: name.into(),
         type_name: lock.type_name().into(),
         created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
+        class,
     }
 }
 

@@ -491,6 +491,7 @@ impl Knowledge {
                 created_at: entry.created.map(Into::into),
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
+                class: self.classes.given(entry.tag.lock()),
             },
         }
     }
@@ -502,6 +503,7 @@ impl Knowledge {
             created_at: vertex.facts.created.map(Into::into),
             seen_at: vertex.facts.seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
+            class: self.classes.given(vertex.lock),
         }
     }
 

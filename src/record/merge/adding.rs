@@ -39,7 +39,7 @@ impl Record {
     }
 
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
-        let class = lock.created_at.is_some().then(|| merge.classes.number(&class(lock)));
+        let class = lock.class.as_ref().map(|class| merge.classes.number(class));
         self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
     }
 
@@ -147,12 +147,9 @@ impl Record {
     }
 }
 
-/// Type and place. The type alone if nobody knows the place.
+/// The type alone if it has no class.
 fn class(lock: &Lock<'_>) -> String {
-    match &lock.created_at {
-        Some(place) => format!("{} made at {place}", lock.type_name),
-        None => lock.type_name.to_string(),
-    }
+    lock.class.as_ref().unwrap_or(&lock.type_name).to_string()
 }
 
 /// The edges of a cycle from the smallest on: each process has begun with its own.

@@ -1,0 +1,147 @@
+//! A workspace of two members that uses lockdep (`tests/fixtures/workspace`), under `cargo test`
+//! and under nextest. In a copy, so that nothing is written where the sources are.
+#![cfg(all(debug_assertions, unix, feature = "serde"))]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use lockdep::record::Merge;
+
+static PROJECT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("in_a_project");
+    copy(&here.join("tests/fixtures/workspace"), &project);
+    let manifest = project.join("bank/Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(manifest, text.replace("../../../..", &here.display().to_string())).unwrap();
+    // The versions that are there already.
+    fs::copy(here.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    project
+});
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Runner {
+    CargoTest,
+    Nextest,
+}
+
+impl Runner {
+    /// Those that are installed.
+    fn all() -> Vec<Self> {
+        let has_nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output();
+        if has_nextest.is_ok_and(|output| output.status.success()) {
+            vec![Self::CargoTest, Self::Nextest]
+        } else {
+            eprintln!("nextest is not installed: cargo test alone is looked at");
+            vec![Self::CargoTest]
+        }
+    }
+
+    /// Runs tests of the project. The status, and all that was printed.
+    fn run(self, arguments: &[&str], out: Option<&Path>) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO"));
+        match self {
+            Self::CargoTest => command.arg("test"),
+            Self::Nextest => command.args(["nextest", "run"]),
+        };
+        command.args(["--offline", "--no-fail-fast"]).args(arguments).current_dir(&*PROJECT);
+        command.arg("--target-dir").arg(PROJECT.join("target"));
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if ["LOCKDEP", "NEXTEST", "RUST_"].iter().any(|prefix| name.starts_with(prefix)) {
+                command.env_remove(variable);
+            }
+        }
+        // Not that of our own .cargo/config.toml, which lies above.
+        command.env("LOCKDEP_EXIT", "1").env("CARGO_TERM_COLOR", "never");
+        command.env("NO_COLOR", "1");
+        out.map(|out| command.env("LOCKDEP_OUT", out));
+        let output = command.output().expect("cargo runs");
+        let text = [output.stderr, output.stdout].map(|it| String::from_utf8(it).unwrap());
+        (output.status.code().expect("it ends by itself"), text.concat())
+    }
+}
+
+#[test]
+fn a_detached_worker_fails_the_run() {
+    for runner in Runner::all() {
+        let (status, text) = runner.run(&["--test", "detached"], None);
+        assert_eq!(status, if runner == Runner::Nextest { 100 } else { 101 }, "{text}");
+        assert!(text.contains("test a_detached_worker ... ok"), "{text}");
+        assert!(
+            text.contains(
+                "lockdep: 1 finding (1 inversion) that nobody took: this process ends with status 101\n"
+            ),
+            "{runner:?}: {text}"
+        );
+        let line = "error[lockdep::inversion]: `self.ledger` and `self.accounts` are acquired in \
+                    both orders, at bank/src/lib.rs:22:51\n";
+        assert!(text.contains(line), "{runner:?}: {text}");
+    }
+}
+
+#[test]
+fn an_expected_finding_does_not() {
+    for runner in Runner::all() {
+        let (status, text) = runner.run(&["--test", "expected"], None);
+        assert_eq!(status, 0, "{text}");
+        assert!(!text.contains("lockdep: "), "{text}");
+    }
+}
+
+/// Nextest shows what a test that passes has printed only if it is asked to.
+#[test]
+fn a_warning_shows_up_at_the_end() {
+    for runner in Runner::all() {
+        let mut arguments = vec!["--test", "warned"];
+        arguments.extend((runner == Runner::Nextest).then_some("--success-output=final"));
+        let (status, text) = runner.run(&arguments, None);
+        assert_eq!(status, 0, "{text}");
+        assert!(text.contains("lockdep: 1 warning (1 wait_while_holding), "), "{runner:?}: {text}");
+        assert!(text.contains("`outer`, at bank/tests/warned.rs:10:18\n"), "{text}");
+    }
+}
+
+#[test]
+fn two_tests_in_two_processes_and_members_have_two_orders() {
+    for runner in Runner::all() {
+        let out = PROJECT.join(format!("records/{runner:?}"));
+        let _ = fs::remove_dir_all(&out);
+        let tests = ["--workspace", "--test", "one_way", "--test", "other_way"];
+        let (status, text) = runner.run(&tests, Some(&out));
+        assert_eq!(status, 0, "{text}");
+        let mut merge = Merge::default();
+        assert_eq!(merge.read_folder(&out).unwrap(), []);
+        assert_eq!(merge.records(), 2);
+        let findings = merge.findings();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let found = &findings[0];
+        assert!(found.across_runs && found.kind == "class_inversion", "{found:?}");
+        let mut threads: Vec<_> = found.cycle.iter().map(|edge| &*edge.thread).collect();
+        threads.sort_unstable();
+        assert_eq!(threads, ["one_way", "other_way"]);
+        assert!(
+            found.to_string().contains("`self.ledger` and `self.accounts` are acquired in both")
+        );
+        if runner == Runner::Nextest {
+            assert_eq!(found.tests, ["one_way", "other_way"]);
+        }
+    }
+}
