@@ -87,10 +87,8 @@ impl Tracked {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, mode);
-        if self.identity.note_writer()
-            && let Some(context) = acquiring.context()
-        {
-            validator::first_writer(context, &acquiring.wanted());
+        if !self.identity.has_writer() {
+            acquiring.note_first_writer();
         }
         acquiring
     }
@@ -196,6 +194,18 @@ impl<'a> Acquiring<'a> {
             if let Some(key) = validator::unjudged(context, place) {
                 self.judge(context, key);
             }
+        }
+    }
+
+    /// A write that is looked at; one that is not leaves it to the next to say so.
+    #[cold]
+    #[track_caller]
+    fn note_first_writer(self) {
+        if let Some(context) = self.context()
+            && !context.is(ThreadState::Allowing)
+            && self.tracked.identity.note_writer()
+        {
+            validator::first_writer(context, &self.wanted());
         }
     }
 
@@ -314,37 +324,41 @@ impl<'a> Acquiring<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// The lock is about to be given back for a wait on a condition variable,
-    /// which then takes it again.
+    /// The lock is about to be given back for a wait on a condition variable, which then takes
+    /// it again. If that is denied, it is held as before. What is left of this token is to be
+    /// [kept](Self::keep).
     #[track_caller]
-    pub(crate) fn about_to_wait(self, kind: &'static LockKind) -> Acquiring<'a> {
-        let context = validator::current_if_attached();
-        let held_since = context.and_then(|context| context.held.remove(self.tag.in_set()));
+    pub(crate) fn about_to_wait(&self, kind: &'static LockKind) -> Acquiring<'a> {
+        let aside = self.aside();
         let mut acquiring = self.tracked.about_to_try(kind, self.tag.mode());
         if let Some(context) = acquiring.context() {
-            let named_at = held_since.map_or(acquiring.site, |entry| entry.site);
+            let named_at = aside.entry.map_or(acquiring.site, |entry| entry.site);
             validator::about_to_wait(context, &acquiring.acquisition(named_at));
             acquiring.ordinary = acquiring.place_again();
         }
-        // If that panicked, the drop below has seen to the poison.
-        std::mem::forget(self);
+        aside.for_good();
         acquiring
     }
 
-    /// The lock is given back for a moment, to whoever waits for it, and taken again.
+    /// The lock is given back for a moment, to whoever waits for it, and taken again; the rest
+    /// as for a wait.
     #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[track_caller]
-    pub(crate) fn about_to_bump(self, kind: &'static LockKind) -> Acquiring<'a> {
-        if let Some(context) = validator::current_if_attached() {
-            context.held.remove(self.tag.in_set());
-        }
+    pub(crate) fn about_to_bump(&self, kind: &'static LockKind) -> Acquiring<'a> {
+        let aside = self.aside();
         let acquiring = self.tracked.about_to_block(kind, self.tag.mode());
-        std::mem::forget(self);
+        aside.for_good();
         acquiring
+    }
+
+    /// Takes the lock out of what the thread holds, for a while.
+    fn aside(&self) -> Aside {
+        let context = validator::current_if_attached();
+        let entry = context.and_then(|context| context.held.remove(self.tag.in_set()));
+        Aside { context, entry }
     }
 
     /// The lock stays held without its token, until [`Tracked::held`] makes one again.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     pub(crate) fn keep(self) {
         std::mem::forget(self);
     }
@@ -365,6 +379,27 @@ impl<'a> Held<'a> {
     }
 }
 
+/// A lock that is taken out of what a thread holds, to be put back by a panic.
+struct Aside {
+    context: Option<&'static Context>,
+    entry: Option<Entry>,
+}
+
+impl Aside {
+    fn for_good(mut self) {
+        self.entry = None;
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let (Some(context), Some(entry)) = (self.context, self.entry) {
+            context.held.push_anywhere(entry);
+            context.denied_with_one_more();
+        }
+    }
+}
+
 impl Drop for Held<'_> {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
@@ -381,14 +416,16 @@ impl Held<'_> {
     /// ending, or nothing is checked.
     #[cold]
     fn released_first(&self) {
-        if validator::current().is_some() {
-            validator::released_elsewhere(self.tag.in_set());
+        match validator::current() {
+            Some(_) => validator::released_elsewhere(self.tag.in_set()),
+            None => validator::released_at_last(self.tag.in_set()),
         }
     }
 
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
+        let is_forgiven = context.forgives(tag);
         let was_held = context.held.remove(tag).is_some();
         if context.is_blind() {
             // A lock that is taken by a hook, or by the global allocator for our own code,
@@ -404,7 +441,7 @@ impl Held<'_> {
         }
         context.end_denied();
         let poisons = tag.mode() == Mode::Exclusive && self.tag == tag;
-        if poisons && context.is(ThreadState::Denied) {
+        if poisons && is_forgiven && context.is(ThreadState::Denied) {
             self.tracked.identity.forgive();
         }
     }

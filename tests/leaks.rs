@@ -61,6 +61,23 @@ fn a_lock_that_is_gone_is_left_by_nobody() {
     assert!(!lockdep::held().contains("`gone`"));
 }
 
+/// A thread-local that is destroyed after what we keep of the thread gives its lock back late.
+#[test]
+fn a_guard_in_a_thread_local_comes_back() {
+    use std::cell::RefCell;
+
+    use lockdep::sync::MutexGuard;
+
+    static LOCK: Mutex<()> = Mutex::new(());
+    thread_local!(static GUARD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) });
+    lockdep::name(&LOCK, "in a thread-local");
+    thread::spawn(|| GUARD.with(|guard| *guard.borrow_mut() = Some(LOCK.lock().unwrap())))
+        .join()
+        .unwrap();
+    assert!(LOCK.try_lock().is_ok());
+    assert!(!lockdep::held().contains("`in a thread-local`"));
+}
+
 /// A guard that goes to another thread is not lost.
 #[test]
 #[cfg(feature = "send_guard")]

@@ -290,3 +290,28 @@ fn a_consistent_order_is_never_denied() {
     });
     assert_eq!(DENIED.load(Relaxed), 0);
 }
+
+/// A destructor that runs during a panic of ours takes a lock: the program's own panics poison
+/// that lock as ever.
+#[test]
+fn a_lock_that_is_taken_while_a_finding_unwinds_is_not_forgiven() {
+    struct Counts<'a>(&'a Mutex<u32>);
+    impl Drop for Counts<'_> {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+    let (a, b, counter) = (Mutex::new(()), Mutex::new(()), Mutex::new(0));
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    let report = denied(|| {
+        let _counts = Counts(&counter);
+        let _b = b.lock().unwrap();
+        drop(a.lock());
+    });
+    assert!(report.is_some() && !counter.is_poisoned() && !b.is_poisoned());
+    let panics = catch_unwind(AssertUnwindSafe(|| {
+        let _counter = counter.lock().unwrap();
+        panic!("the program's own");
+    }));
+    assert!(panics.is_err() && counter.is_poisoned());
+}

@@ -154,6 +154,36 @@ fn giving_a_lock_back_for_a_moment_keeps_the_held_set_true() {
     assert!(denied(|| drop(a.lock())).is_none());
 }
 
+/// `unlocked` takes the lock again, whatever comes: its guard would unlock another's otherwise.
+#[test]
+fn a_lock_that_is_taken_again_for_its_guard_is_not_denied() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "taken again");
+    let mut guard = a.lock();
+    let _b = b.lock();
+    assert!(denied(|| MutexGuard::unlocked(&mut guard, || assert!(!a.is_locked()))).is_none());
+    assert!(a.is_locked());
+    drop(guard);
+    assert!(!a.is_locked());
+    assert_eq!(support::findings_about(&["taken again"]).len(), 1, "it is printed, and recorded");
+}
+
+/// What a denied wait or bump did not give back is held, and by nobody else.
+#[test]
+fn what_is_denied_stays_held() {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "stays held");
+    let is_held = || lockdep::held().contains("`stays held`");
+    let mut guard = a.lock();
+    let _b = b.lock();
+    assert!(denied(|| MutexGuard::bump(&mut guard)).is_some());
+    assert!(is_held() && a.is_locked());
+    assert!(denied(|| Condvar::new().wait(&mut guard)).is_some());
+    assert!(is_held() && a.is_locked());
+    drop(guard);
+    assert!(!is_held() && !a.is_locked());
+}
+
 #[test]
 fn debug_leaves_no_trace() {
     let (a, b) = (Mutex::new(1), RwLock::new(2));

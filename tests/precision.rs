@@ -137,6 +137,22 @@ fn the_shortest_that_can_close() {
     assert!(report.starts_with(INVERSION) && report.contains("3 locks"), "{report}");
 }
 
+/// A write that is not looked at leaves it to the next one to say that readers may wait.
+#[test]
+fn a_write_that_is_allowed_is_not_the_first() {
+    let (a, b) = (RwLock::new(()), RwLock::new(()));
+    lockdep::name(&a, "first write");
+    let read = |first: &RwLock<()>, then: &RwLock<()>| {
+        on_a_thread(|| drop((first.read().unwrap(), then.read().unwrap())));
+    };
+    read(&a, &b);
+    read(&b, &a);
+    lockdep::allow(|| drop((a.write().unwrap(), b.write().unwrap())));
+    assert!(found("first write").is_empty());
+    drop(a.write().unwrap());
+    assert!(denied(|| drop(b.write())).is_some());
+}
+
 #[test]
 fn readers_close_a_cycle_through_writers_only() {
     let (a, b) = (Arc::new(RwLock::new(())), Arc::new(RwLock::new(())));
@@ -257,6 +273,21 @@ fn a_class_by_hand() {
     drop((a.lock().unwrap(), b.lock().unwrap()));
     drop((other_b.lock().unwrap(), other_a.lock().unwrap()));
     assert_eq!(found("by hand"), [FindingKind::ClassInversion]);
+}
+
+/// Behind two different gates the two orders are free to meet; each nesting is noted, whatever
+/// was found of others.
+#[test]
+fn every_nesting_of_classes_is_noted() {
+    let make = || (Mutex::new(1_i8), Mutex::new(2_i16), Mutex::new(3_i32), Mutex::new(4_i64));
+    let [(g, h, p, q), (_, other_h, other_p, other_q), (third_g, _, third_p, third_q)] =
+        [(); 3].map(|()| make());
+    lockdep::name(&third_p, "noted");
+    drop((g.lock().unwrap(), p.lock().unwrap(), q.lock().unwrap()));
+    drop((other_h.lock().unwrap(), other_p.lock().unwrap(), other_q.lock().unwrap()));
+    drop(h);
+    drop((third_g.lock().unwrap(), third_q.lock().unwrap(), third_p.lock().unwrap()));
+    assert_eq!(found("noted"), [FindingKind::ClassInversion]);
 }
 
 /// Each has a gate of its own, but they are of one class: on one instance it would guard.

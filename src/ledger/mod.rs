@@ -29,7 +29,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub(crate) use levels::{level, set_level};
 pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, settings};
-pub(crate) use silence::{allow_pair, load as load_config};
+pub(crate) use silence::{allow_pair, forget_pairs, load as load_config};
 
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId, Site},

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -25,7 +25,13 @@ use crate::{
     render,
 };
 
-static PAIRS: Mutex<Option<FxHashMap<[u64; 2], Arc<str>>>> = Mutex::new(None);
+/// From each lock of a pair to the other.
+static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
+/// How many locks are in it.
+static IN_PAIRS: AtomicUsize = AtomicUsize::new(0);
+/// The other locks of one lock's pairs, each with its reason.
+type Others = FxHashMap<u64, Arc<str>>;
+
 static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
 
 /// One `[[allow]]` of the file.
@@ -43,9 +49,31 @@ struct Entry {
 }
 
 /// See [`crate::allow_pair`].
-pub(crate) fn allow_pair(mut pair: [u64; 2], reason: &str) {
-    pair.sort_unstable();
-    PAIRS.lock().get_or_insert_default().insert(pair, Arc::from(reason));
+pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) {
+    let reason: Arc<str> = Arc::from(reason);
+    let mut pairs = PAIRS.lock();
+    let pairs = pairs.get_or_insert_default();
+    pairs.entry(a).or_default().insert(b, Arc::clone(&reason));
+    pairs.entry(b).or_default().insert(a, reason);
+    IN_PAIRS.store(pairs.len(), Relaxed);
+}
+
+/// A lock was destroyed, and its pairs with it.
+pub(crate) fn forget_pairs(lock: u64) {
+    if IN_PAIRS.load(Relaxed) == 0 {
+        return;
+    }
+    let mut pairs = PAIRS.lock();
+    let Some(pairs) = pairs.as_mut() else { return };
+    for other in pairs.remove(&lock).unwrap_or_default().into_keys() {
+        if let Some(others) = pairs.get_mut(&other) {
+            others.remove(&lock);
+            if others.is_empty() {
+                pairs.remove(&other);
+            }
+        }
+    }
+    IN_PAIRS.store(pairs.len(), Relaxed);
 }
 
 /// Why a finding is not to be told, if it is not.
@@ -58,8 +86,9 @@ pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     locks.sort_unstable();
     locks.dedup();
     if finding.kind != FindingKind::Deadlock
-        && let Ok(pair) = <[u64; 2]>::try_from(locks)
-        && let Some(reason) = PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&pair).cloned())
+        && let Ok([a, b]) = <[u64; 2]>::try_from(locks)
+        && let Some(reason) =
+            PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&a)?.get(&b).cloned())
     {
         return Some(reason);
     }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::{any::type_name, fmt};
+use std::{any::type_name, fmt, mem::ManuallyDrop};
 
 use ::lock_api::{RawMutexFair, RawMutexTimed};
 
@@ -116,7 +116,9 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
 
     #[track_caller]
     unsafe fn bump(&self) {
-        let acquiring = self.tracked.held(Mode::Exclusive).about_to_bump(Self::KIND);
+        // If it is denied, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
+        let acquiring = held.about_to_bump(Self::KIND);
         // SAFETY: as our caller promises.
         acquiring.blocked(|| unsafe { self.raw().bump() });
         acquiring.acquired().keep();

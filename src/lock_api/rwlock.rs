@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::{any::type_name, fmt};
+use std::{any::type_name, fmt, mem::ManuallyDrop};
 
 use ::lock_api::{
     RawRwLockDowngrade, RawRwLockFair, RawRwLockRecursive, RawRwLockRecursiveTimed, RawRwLockTimed,
@@ -81,7 +81,9 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     /// The lock is given back for a moment, and taken again in the same mode.
     #[track_caller]
     fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
-        let acquiring = self.tracked.held(mode).about_to_bump(Self::KIND);
+        // If it is denied, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked.held(mode));
+        let acquiring = held.about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
         acquiring.acquired().keep();
     }

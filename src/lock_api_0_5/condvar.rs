@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::fmt;
+use std::{fmt, mem::ManuallyDrop};
 
 use lock_api_0_5::{self as lock_api, RawCondvarTimed, RawMutexTimed};
 
@@ -18,7 +18,8 @@ pub struct RawCondvar<C> {
 impl<C: lock_api::RawCondvar> RawCondvar<C> {
     #[track_caller]
     fn waiting<R>(mutex: &RawMutex<C::RawMutex>, wait: impl FnOnce(&C::RawMutex) -> R) -> R {
-        let held = mutex.tracked.held(Mode::Exclusive);
+        // If it is denied, the caller's guard is still there.
+        let held = ManuallyDrop::new(mutex.tracked.held(Mode::Exclusive));
         let acquiring = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
         let result = acquiring.notified(|| wait(&mutex.inner));
         acquiring.acquired().keep();

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::{any::type_name, fmt};
+use std::{any::type_name, fmt, mem::ManuallyDrop};
 
 use lock_api_0_5::{self as lock_api, RawMutexFair, RawMutexTimed};
 
@@ -103,7 +103,9 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
 
     #[track_caller]
     unsafe fn bump(&self, guard: &mut R::Guard) {
-        let acquiring = self.tracked.held(Mode::Exclusive).about_to_bump(Self::KIND);
+        // If it is denied, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
+        let acquiring = held.about_to_bump(Self::KIND);
         // SAFETY: as our caller promises.
         acquiring.blocked(|| unsafe { self.inner.bump(guard) });
         acquiring.acquired().keep();

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::{any::type_name, fmt};
+use std::{any::type_name, fmt, mem::ManuallyDrop};
 
 use lock_api_0_5::{
     self as lock_api, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade,
@@ -88,7 +88,9 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     /// The lock is given back for a moment, and taken again in the same mode.
     #[track_caller]
     fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
-        let acquiring = self.tracked.held(mode.once_held()).about_to_bump(Self::KIND);
+        // If it is denied, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked.held(mode.once_held()));
+        let acquiring = held.about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
         acquiring.acquired().keep();
     }

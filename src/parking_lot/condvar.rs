@@ -130,7 +130,8 @@ fn waiting<T: ?Sized, R>(
     wait: impl FnOnce(&mut parking_lot::MutexGuard<'_, ()>) -> R,
 ) -> R {
     let lock = MutexGuard::mutex(guard);
-    let held = RawMutex::tracked_of(lock).held(Mode::Exclusive);
+    // If it is denied, `guard` is still there.
+    let held = ManuallyDrop::new(RawMutex::tracked_of(lock).held(Mode::Exclusive));
     let acquiring = held.about_to_wait(RawMutex::KIND);
     // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
     // that the lock is released once.

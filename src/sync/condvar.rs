@@ -34,8 +34,9 @@ impl Condvar {
     /// one condition variable is used with two mutexes (as std).
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
-        let (mutex, held, inner) = guard.into_parts();
+        let (mutex, inner, held) = guard.into_parts();
         let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        held.keep();
         mutex.guard(acquiring, acquiring.notified(|| self.inner.wait(inner)))
     }
 
@@ -100,8 +101,9 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         dur: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        let (mutex, held, inner) = guard.into_parts();
+        let (mutex, inner, held) = guard.into_parts();
         let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        held.keep();
         let (inner, result) = match acquiring.notified(|| self.inner.wait_timeout(inner, dur)) {
             Ok((inner, result)) => (Ok(inner), result),
             Err(poisoned) => {

@@ -184,9 +184,10 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// For a condition variable, which gives the lock back and takes it again.
-    pub(super) fn into_parts(self) -> (&'a Mutex<T>, Held<'a>, sync::MutexGuard<'a, T>) {
-        (self.lock, self.held, self.inner)
+    /// For a condition variable, which gives the lock back and takes it again. Dropped from the
+    /// last on, as a guard is.
+    pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
+        (self.lock, self.inner, self.held)
     }
 }
 

@@ -116,8 +116,11 @@ impl Classes {
             return None;
         }
         let known = self.nestings.entry((held, wanted)).or_default();
-        if known.len() < KEPT && !known.iter().any(|(it, _)| it.is_as_free_as(way)) {
-            known.push((way.clone(), edge()));
+        if !known.iter().any(|(it, _)| it.is_as_free_as(way)) {
+            known.retain(|(it, _)| !way.is_as_free_as(it));
+            if known.len() < KEPT {
+                known.push((way.clone(), edge()));
+            }
         }
         let others = self.nestings.get(&(wanted, held))?;
         let (_, other) = others.iter().find(|(it, _)| it.meets(way))?;
@@ -129,23 +132,27 @@ impl Classes {
     }
 }
 
+impl Gate {
+    /// Whether it would be the same lock, were the two nestings of the same locks.
+    fn is_same(&self, other: &Self) -> bool {
+        self.lock == other.lock || self.class.is_some() && self.class == other.class
+    }
+}
+
 impl Way {
     /// Whether each would wait for the other. Readers that wait for readers behind a writer
     /// are left out: whether there is one is a matter of instances.
     fn meets(&self, other: &Self) -> bool {
         let waits = |one: &Self, other: &Self| waits(one.wanted, other.held, false);
-        let is_same = |one: &Gate, other: &Gate| {
-            one.lock == other.lock || one.class.is_some() && one.class == other.class
-        };
         let is_gate = |(one, other): (&Gate, &Gate)| {
-            is_same(one, other) && [one.mode, other.mode].contains(&Mode::Exclusive)
+            one.is_same(other) && [one.mode, other.mode].contains(&Mode::Exclusive)
         };
         let pairs = self.gates.iter().flat_map(|one| other.gates.iter().map(move |it| (one, it)));
         waits(self, other) && waits(other, self) && !pairs.clone().any(is_gate)
     }
 
     fn is_as_free_as(&self, other: &Self) -> bool {
-        (self.held, self.wanted) == (other.held, other.wanted)
-            && self.gates.len() <= other.gates.len()
+        let is_there = |gate: &Gate| other.gates.iter().any(|it| gate.is_same(it));
+        (self.held, self.wanted) == (other.held, other.wanted) && self.gates.iter().all(is_there)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{any::Any, cmp::Ordering, fmt, panic::Location, sync::Arc};
 
-use petgraph::{algo::has_path_connecting, graphmap::DiGraphMap};
+use petgraph::{Direction::Incoming, algo::has_path_connecting, graphmap::DiGraphMap};
 use rustc_hash::FxHashMap;
 
 use super::identity::LockId;
@@ -85,16 +85,31 @@ impl Declared {
         sequence: &[Ordered],
         site: &'static Location<'static>,
     ) -> Result<(), &'static Location<'static>> {
-        let mut order = self.order.clone();
+        let mut new = Vec::new();
         for pair in sequence.windows(2) {
-            if let Some(before) = between(&order, pair[1], pair[0]) {
+            let contradicted = if pair[0] == pair[1] {
+                Some(site)
+            } else {
+                between(&self.order, pair[1], pair[0])
+            };
+            if let Some(before) = contradicted {
+                for (first, then) in new {
+                    self.order.remove_edge(first, then);
+                }
+                for &ordered in sequence {
+                    if self.order.neighbors_directed(ordered, Incoming).next().is_none()
+                        && self.order.neighbors(ordered).next().is_none()
+                    {
+                        self.order.remove_node(ordered);
+                    }
+                }
                 return Err(before);
             }
-            if !order.contains_edge(pair[0], pair[1]) {
-                order.add_edge(pair[0], pair[1], site);
+            if !self.order.contains_edge(pair[0], pair[1]) {
+                self.order.add_edge(pair[0], pair[1], site);
+                new.push((pair[0], pair[1]));
             }
         }
-        self.order = order;
         Ok(())
     }
 
@@ -125,7 +140,19 @@ impl Declared {
     /// our locks.
     pub(super) fn forget(&mut self, lock: LockId) -> (bool, Option<Arc<dyn Key>>) {
         let was_known = self.knows(lock);
-        self.order.remove_node(Ordered::Lock(lock));
+        let ordered = Ordered::Lock(lock);
+        // What it stood between stays in order.
+        let before: Vec<_> = self.order.neighbors_directed(ordered, Incoming).collect();
+        let after: Vec<_> =
+            self.order.edges(ordered).map(|(_, then, &site)| (then, site)).collect();
+        for (then, site) in after {
+            for &first in &before {
+                if !self.order.contains_edge(first, then) {
+                    self.order.add_edge(first, then, site);
+                }
+            }
+        }
+        self.order.remove_node(ordered);
         self.ranks.remove(&lock);
         (was_known, self.keys.remove(&lock))
     }
@@ -151,9 +178,9 @@ fn between(
     then: Ordered,
 ) -> Option<&'static Location<'static>> {
     if !order.contains_node(first) || !order.contains_node(then) {
-        return (first == then).then(Location::caller);
+        return None;
     }
-    let last = order.neighbors_directed(then, petgraph::Direction::Incoming);
+    let last = order.neighbors_directed(then, Incoming);
     let mut last = last.filter(|&last| has_path_connecting(order, first, last, None));
     order.edge_weight(last.next()?, then).copied()
 }
@@ -179,8 +206,11 @@ mod tests {
         assert!(declared.order(&[Ordered::Class("outer"), a], here).is_ok());
         assert!(declared.breach((2, None), (9, Some("outer"))).is_some());
         assert!(declared.breach((9, Some("outer")), (2, None)).is_none());
+        declared.forget(2);
+        assert!(declared.breach((3, None), (1, None)).is_some(), "by way of one that is gone");
         declared.forget(1);
         assert!(declared.breach((3, None), (1, None)).is_none());
+        assert!(declared.order(&[c, c], here).is_err());
     }
 
     #[test]

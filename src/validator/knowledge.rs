@@ -23,9 +23,12 @@ use super::{
     sightings::{self, Choice, Sighting, Sightings, Verdict},
     threads::Context,
 };
-use crate::finding::{
-    Declaration, Detail, Edge, FindingKind, LockInfo, LockKind, Mode, OrderGraph, Site, Stack,
-    ThreadInfo,
+use crate::{
+    finding::{
+        Declaration, Detail, Edge, FindingKind, Level, LockInfo, LockKind, Mode, OrderGraph, Site,
+        Stack, ThreadInfo,
+    },
+    ledger,
 };
 
 /// Chains judged harmless, by any thread. Read without the lock.
@@ -190,12 +193,16 @@ impl Knowledge {
                 }
             }
         }
+        // All are noted, one is told; again only if that is denied each time.
+        let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
+        let nested = edges.iter().zip(held).filter(|((_, is_new), _)| *is_new || again);
+        let nested: Vec<_> = nested.map(|(&(edge, _), entry)| (edge, *entry)).collect();
+        let mut of_classes = Vec::new();
+        for (edge, entry) in nested {
+            of_classes.extend(self.nest_classes(edge, &entry, wanted, held));
+        }
         if cycles.is_empty() {
-            let new = edges.iter().zip(held).filter(|((_, is_new), _)| *is_new);
-            let new: Vec<_> = new.map(|(&(edge, _), entry)| (edge, *entry)).collect();
-            cycles.extend(
-                new.iter().find_map(|(edge, entry)| self.nest_classes(*edge, entry, wanted, held)),
-            );
+            cycles.append(&mut of_classes);
         }
         // What is happening now is told as it is, even if it is known of others.
         for cycle in &mut cycles {

@@ -22,13 +22,24 @@ pub(super) struct Leak {
     pub(super) thread: ThreadInfo,
 }
 
+/// How many are remembered.
+const CAPACITY: usize = 256;
+
 static LEAKS: Mutex<Vec<Leak>> = Mutex::new(Vec::new());
 /// How many there are: as a rule none, which is all that anybody wants to know.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// A thread has ended while holding a lock.
+///
+/// Locks that were destroyed by others before their thread ended stay here, as nobody knows: so
+/// the oldest go when there are too many.
 pub(super) fn add(held: Entry, thread: ThreadInfo) {
-    change(|leaks| leaks.push(Leak { held, thread }));
+    change(|leaks| {
+        if leaks.len() == CAPACITY {
+            leaks.remove(0);
+        }
+        leaks.push(Leak { held, thread });
+    });
 }
 
 /// A lock was released that no living thread holds.

@@ -29,7 +29,7 @@ mod threads;
 mod waiting;
 mod watchdog;
 
-use std::{panic::Location, sync::Arc, time::Duration};
+use std::{ffi::OsStr, panic::Location, path::Path, sync::Arc, time::Duration};
 
 use self::{
     clock::Moment,
@@ -117,6 +117,9 @@ fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> 
     let wanted = &acquisition.wanted;
     let mut held: Vec<Entry> = context.held.iter().collect();
     if let Some(found) = reentry(context, &held, wanted) {
+        if ledger::level(found.kind) < Level::Deny {
+            knowledge::lock().settle(seen::by(key, context.number()));
+        }
         return vec![found];
     }
     let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
@@ -362,20 +365,30 @@ pub(crate) fn watch(limit: Duration) {
 
 /// A thread ends: what it still holds, nobody will release.
 fn thread_ends(context: &'static Context) {
-    if context.held.is_empty() || leaks::process_is_exiting() {
+    if context.held.is_empty() {
         return;
     }
     let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
+    let left: Vec<Entry> = context.held.iter().collect();
+    for entry in left {
+        context.held.remove(entry.tag);
+    }
+    if leaks::process_is_exiting() {
+        return;
+    }
+    // A guard that can be sent may live on elsewhere.
+    let leaked = || held.iter().filter(|entry| !entry.kind.guards_can_be_sent());
     let leak = |held: &Entry| {
         let edge = own_edge(context, held, held, held.site, Stack::default());
         Found::new(FindingKind::LeakedGuard, vec![edge])
     };
-    let found = held.iter().map(leak).collect();
-    for entry in held {
-        context.held.remove(entry.tag);
-        leaks::add(entry, context.info());
+    let found: Vec<Found> = leaked().map(leak).collect();
+    for entry in leaked() {
+        leaks::add(*entry, context.info());
     }
-    if let Verdict::Panic(message) = report(context, found) {
+    if !found.is_empty()
+        && let Verdict::Panic(message) = report(context, found)
+    {
         // A panic in a destructor of a thread's locals would abort the process.
         ledger::print(&message);
     }
@@ -418,10 +431,26 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
         Verdict::Proceed => false,
         Verdict::Silenced => true,
         Verdict::Panic(message) => {
-            context.set(ThreadState::Denied, true);
+            if is_retaken(Location::caller()) {
+                ledger::print(&message);
+                return false;
+            }
+            context.begin_denied();
             panic!("{message}");
         }
     }
+}
+
+/// Whether `unlocked` of lock_api takes a lock again, at this place of its own. The guard lives on
+/// and would unlock what it does not hold, were it not taken: nothing can be thrown.
+fn is_retaken(site: &Location<'_>) -> bool {
+    let path = Path::new(site.file());
+    let is_lock_api = |folder: &Path| {
+        let name = folder.file_name().and_then(OsStr::to_str);
+        name.is_some_and(|name| name == "lock_api" || name.starts_with("lock_api-"))
+    };
+    (path.ends_with("src/mutex.rs") || path.ends_with("src/rwlock.rs"))
+        && path.ancestors().nth(2).is_some_and(is_lock_api)
 }
 
 /// Hands findings to the ledger. What comes of all of them.
@@ -441,6 +470,12 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
         [] => Verdict::Proceed,
         _ => Verdict::Panic(messages.join("\n")),
     }
+}
+
+/// A lock was released by a thread whose locals are gone: by one of them, and nobody will tell
+/// whether it had been left behind.
+pub(crate) fn released_at_last(tag: Tag) {
+    leaks::released(tag);
 }
 
 /// A lock was released by a thread that did not take it.
@@ -464,6 +499,7 @@ pub(crate) fn destroyed(lock: LockId) {
         forget(lock);
     }
     leaks::destroyed(lock);
+    ledger::forget_pairs(lock);
 }
 
 /// Forgets a lock that may be known.

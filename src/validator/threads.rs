@@ -9,7 +9,7 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::LocalKey,
 };
@@ -40,6 +40,9 @@ pub(crate) struct Context {
     released_elsewhere: Mutex<Vec<Tag>>,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
+    /// How many of the held locks were so when a panic of ours began: what was taken since, by a
+    /// destructor, is none of its business.
+    denied_with: AtomicUsize,
     /// The next in the list of all contexts.
     next: OnceRef<'static, Context>,
 }
@@ -82,6 +85,7 @@ impl Context {
             released_elsewhere: Mutex::new(Vec::new()),
             thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
+            denied_with: AtomicUsize::new(0),
             next: OnceRef::new(),
         }
     }
@@ -117,6 +121,29 @@ impl Context {
         if self.is(State::Denied) && !std::thread::panicking() {
             self.set(State::Denied, false);
         }
+    }
+
+    /// A panic of ours is about to begin.
+    pub(super) fn begin_denied(&self) {
+        self.denied_with.store(self.held.iter().count(), Relaxed);
+        self.set(State::Denied, true);
+    }
+
+    /// One that was held is put back among them.
+    pub(crate) fn denied_with_one_more(&self) {
+        self.denied_with.fetch_add(1, Relaxed);
+    }
+
+    /// Whether the lock of this tag that is about to be released was held when a panic of ours
+    /// began.
+    pub(crate) fn forgives(&self, tag: Tag) -> bool {
+        let held_then = self.denied_with.load(Relaxed);
+        let last = self.held.iter().enumerate().filter(|(_, held)| held.tag == tag).last();
+        let was_held_then = last.is_some_and(|(at, _)| at < held_then);
+        if was_held_then {
+            self.denied_with.store(held_then - 1, Relaxed);
+        }
+        was_held_then
     }
 
     pub(crate) fn set(&self, state: State, on: bool) {
