@@ -12,7 +12,10 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Relaxed, SeqCst},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -62,7 +65,11 @@ pub(crate) fn open_record() {
         Ok(out) => {
             if let Some(mut place) = OUT.try_lock_for(PATIENCE) {
                 *place = Some(out);
-                RECORDS.store(true, Relaxed);
+                RECORDS.store(true, SeqCst);
+            }
+            // What another thread was faster to find, before it could know of the record.
+            for finding in super::findings() {
+                record_finding(&finding, false);
             }
         }
         Err(error) => print_past_capture(&format!(
