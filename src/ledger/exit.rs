@@ -5,6 +5,8 @@
 //! run by then: it waits for none of them longer than a moment, and what it prints goes past the
 //! test harness and past the lock around standard error.
 
+#![cfg_attr(not(unix), allow(dead_code, reason = "there is no handler of `exit`"))]
+
 use crate::finding::{Finding, FindingKind, Level};
 
 /// The status of a process that had a finding at [`Level::Deny`]: that of a panic.

@@ -10,7 +10,7 @@ use std::{
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process,
     sync::atomic::{
         AtomicBool,
@@ -163,6 +163,17 @@ fn name(lock: &LockInfo) -> String {
     name.unwrap_or_else(|| lock.type_name())
 }
 
+/// The name of the program's file, without what cargo adds to that of a test.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|it| it.is_ascii_hexdigit());
+    match name.rsplit_once('-') {
+        Some((name, end)) if is_hash(end) => name.to_owned(),
+        _ => name,
+    }
+}
+
 impl Out {
     /// Makes a record that is there for the first time, and begins it.
     fn create(folder: PathBuf) -> io::Result<Self> {
@@ -170,9 +181,7 @@ impl Out {
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
-        let program = std::env::current_exe().ok();
-        let program = program.as_deref().and_then(Path::file_stem);
-        let program = program.map_or_else(|| "unknown".into(), |program| program.to_string_lossy());
+        let program = program();
         let process = process::id();
 
         let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
@@ -184,7 +193,7 @@ impl Out {
             lockdep: env!("CARGO_PKG_VERSION").into(),
             id: id.into(),
             process,
-            program,
+            program: program.into(),
             test: std::env::var("NEXTEST_TEST_NAME").ok().map(Into::into),
             started: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         });
