@@ -120,7 +120,7 @@ fn failures_say_what_was_found() {
     let locks = ordered(["failed 1", "failed 2"]);
     let other = failure(|| {
         testing::expect(FindingKind::SingleThreadInversion, &["failed 1", "other"], || {
-            take(&locks, [1, 0])
+            take(&locks, [1, 0]);
         });
     });
     let expected = "`single_thread_inversion` about `failed 1`, `other` was expected, but there is one:\n\n\
@@ -199,7 +199,7 @@ fn many_scopes_at_once() {
                     let locks = ordered(names);
                     testing::assert_no_findings(|| take(&locks, [0, 1]));
                     testing::expect(FindingKind::SingleThreadInversion, &names, || {
-                        take(&locks, [1, 0])
+                        take(&locks, [1, 0]);
                     });
                 }
             });
@@ -214,7 +214,7 @@ fn what_was_expected_does_not_change_the_exit_status() {
         let locks = ordered(["expected 1", "expected 2"]);
         let names = ["expected 1", "expected 2"];
         return testing::expect(FindingKind::SingleThreadInversion, &names, || {
-            take(&locks, [1, 0])
+            take(&locks, [1, 0]);
         });
     }
     for threads in ["1", "16"] {
