@@ -144,6 +144,21 @@ fn what_is_allowed_is_not_told() {
     assert!(!text.contains("lockdep: "), "{text}");
 }
 
+#[test]
+#[cfg(not(feature = "serde"))]
+fn a_record_needs_a_feature() {
+    if is_child() {
+        return invert_on_a_worker();
+    }
+    let mut child = child("a_record_needs_a_feature");
+    child.env("LOCKDEP_OUT", "/nowhere").env("LOCKDEP_EXIT", "0");
+    let (status, text) = run(child);
+    assert_eq!(status, 0, "{text}");
+    let message =
+        "lockdep: LOCKDEP_OUT is ignored: this build lacks the feature `serde` of lockdep\n";
+    assert_eq!(text.matches(message).count(), 1, "{text}");
+}
+
 /// Handlers of `exit` that were there before ours run after it; all of them do.
 #[test]
 #[allow(unsafe_code, reason = "a handler of exit")]

@@ -94,6 +94,9 @@ fn a_detached_worker_fails_the_run() {
         let line = "error[lockdep::inversion]: `self.ledger` and `self.accounts` are acquired in \
                     both orders, at bank/src/lib.rs:22:51\n";
         assert!(text.contains(line), "{runner:?}: {text}");
+        // Nobody has thrown it away, and it is there once.
+        let report = "`self.ledger` and `self.accounts` are acquired in both orders\n";
+        assert_eq!(text.matches(report).count(), 1, "{runner:?}: {text}");
     }
 }
 

@@ -82,7 +82,7 @@ fn a_process_writes_its_locks_edges_and_findings() {
     let problems = record::read(&*text, |line| match line {
         Line::Header(header) => {
             assert_eq!((header.schema, header.id.len()), (record::SCHEMA, 32));
-            assert!(header.program.starts_with("records-"), "{header:?}");
+            assert_eq!(header.program, "records");
             headers += 1;
         }
         Line::Lock(lock) => {
@@ -147,7 +147,7 @@ fn parallel_processes_and_their_threads_never_clash() {
     if is_child() {
         return thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..8).for_each(|_| invert()));
+                scope.spawn(|| (0..2).for_each(|_| invert()));
             }
         });
     }
@@ -326,7 +326,7 @@ fn a_process_that_is_killed_while_it_writes() {
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap().take(1 << 16)).lines();
     assert!(lines.map_while(Result::ok).any(|line| line == "begins"));
-    while folder.files().is_empty() || fs::metadata(folder.file()).unwrap().len() < 1 << 16 {
+    while folder.files().is_empty() || fs::metadata(folder.file()).unwrap().len() < 1 << 14 {
         thread::yield_now();
     }
     child.kill().unwrap();

@@ -5,6 +5,8 @@
 //! run by then: it waits for none of them longer than a moment, and what it prints goes past the
 //! test harness and past the lock around standard error.
 
+#![cfg_attr(not(unix), allow(dead_code, reason = "there is no handler of `exit`"))]
+
 use crate::finding::{Finding, FindingKind, Level};
 
 /// The status of a process that had a finding at [`Level::Deny`]: that of a panic.
@@ -13,6 +15,8 @@ const STATUS: libc::c_int = 101;
 
 /// How many findings are listed; nobody reads more.
 const SHOWN: usize = 16;
+/// How many reports are shown.
+const REPORTED: usize = 3;
 
 /// There is something to tell at the end.
 #[cfg(unix)]
@@ -82,6 +86,7 @@ fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
         return None;
     }
     let mut lines = Vec::new();
+    let mut reports = Vec::new();
     if denied.is_empty() && !told.is_empty() {
         lines.push(format!("lockdep: {}, the exit status stays", count(&told, "warning")));
     }
@@ -90,9 +95,12 @@ fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
         lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
         lines.push(match super::out::path() {
             Some(path) => format!("lockdep: the reports are in {}", path.display()),
-            None => "lockdep: the reports are above; those of tests that passed are shown by \
-                     `cargo test -- --nocapture`"
-                .to_owned(),
+            None if harness_captures() => {
+                reports.extend(denied.iter().take(REPORTED).map(|finding| format!("\n{finding}")));
+                "lockdep: the reports follow, as nobody sees what tests that pass have printed"
+                    .to_owned()
+            }
+            None => "lockdep: the reports are above".to_owned(),
         });
     }
     lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
@@ -102,8 +110,21 @@ fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
     if !unused.is_empty() {
         lines.push(format!("lockdep: nothing in this process needed {}", unused.join(", ")));
     }
+    lines.extend(reports);
     lines.push(String::new());
     Some((lines.join("\n"), !denied.is_empty()))
+}
+
+/// Whether this looks like a test program whose harness keeps what tests print, and throws it
+/// away if they pass. If not, a report is shown once too often.
+fn harness_captures() -> bool {
+    let program = std::env::current_exe().unwrap_or_default();
+    let shows = |argument: std::ffi::OsString| {
+        ["--nocapture", "--no-capture", "--show-output"].iter().any(|&option| argument == option)
+    };
+    program.parent().is_some_and(|folder| folder.ends_with("deps"))
+        && std::env::var_os("RUST_TEST_NOCAPTURE").is_none_or(|value| value == "0")
+        && !std::env::args_os().any(shows)
 }
 
 /// `3 findings (2 inversion, 1 self_deadlock)`

@@ -285,6 +285,7 @@ pub(crate) fn close_scope(scope: ScopeId) {
 
 /// The findings of this process that nobody took, if they can be had within some time: other
 /// threads still run, and may be stopped anywhere.
+#[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 fn untaken(patience: Duration) -> Option<Vec<Finding>> {
     let book = BOOK.try_lock_for(patience)?;
     let records =

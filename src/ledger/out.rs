@@ -10,9 +10,12 @@ use std::{
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Relaxed, SeqCst},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -67,7 +70,11 @@ pub(crate) fn open_record() {
         Ok(out) => {
             if let Some(mut place) = OUT.try_lock_for(PATIENCE) {
                 *place = Some(out);
-                RECORDS.store(true, Relaxed);
+                RECORDS.store(true, SeqCst);
+            }
+            // What another thread was faster to find, before it could know of the record.
+            for finding in super::findings() {
+                record_finding(&finding, false);
             }
         }
         Err(error) => print_past_capture(&format!(
@@ -169,6 +176,17 @@ fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -
     })
 }
 
+/// The name of the program's file, without what cargo adds to that of a test.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|it| it.is_ascii_hexdigit());
+    match name.rsplit_once('-') {
+        Some((name, end)) if is_hash(end) => name.to_owned(),
+        _ => name,
+    }
+}
+
 impl Out {
     /// Makes a record that is there for the first time, and begins it.
     fn create(folder: PathBuf) -> io::Result<Self> {
@@ -176,9 +194,7 @@ impl Out {
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
-        let program = std::env::current_exe().ok();
-        let program = program.as_deref().and_then(Path::file_stem);
-        let program = program.map_or_else(|| "unknown".into(), |program| program.to_string_lossy());
+        let program = program();
         let process = process::id();
 
         let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
@@ -190,7 +206,7 @@ impl Out {
             lockdep: env!("CARGO_PKG_VERSION").into(),
             id: id.into(),
             process,
-            program,
+            program: program.into(),
             test: std::env::var("NEXTEST_TEST_NAME").ok().map(Into::into),
             started: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         });

@@ -5,7 +5,7 @@
 //! each as it comes and in one call. So a process that is killed loses nothing that it has
 //! told. `docs/record-format.md` in the repository describes the format.
 //!
-//! [`read`] reads one record. [`Merge`] reads many: what 40 processes found is one finding,
+//! [`read()`] reads one record. [`Merge`] reads many: what 40 processes found is one finding,
 //! and what no single process could see is found as well, an order of locks that two of them
 //! have the other way round.
 //!

@@ -41,7 +41,7 @@ pub struct Header<'a> {
     pub id: Cow<'a, str>,
     /// The process's number.
     pub process: u32,
-    /// The name of the program's file.
+    /// The name of the program's file, without what cargo adds to a test's.
     #[serde(borrow)]
     pub program: Cow<'a, str>,
     /// The test that the process was started for, as cargo-nextest says.

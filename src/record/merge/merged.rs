@@ -69,7 +69,8 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
         );
     }
     for (name, class) in [(&first.held, &first.held_class), (&first.wanted, &first.wanted_class)] {
-        let _ = writeln!(report, "note: `{name}` is a {class}");
+        let (of_type, place) = class.split_once(" made at ").unwrap_or((class, "an unknown place"));
+        let _ = writeln!(report, "note: `{name}` is a `{of_type}` made at {place}");
     }
     report += "help: no process has seen both, so these may be different locks of the same two \
                kinds.\n      If they can be the same two, two threads can wait for each other: \

@@ -13,7 +13,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufRead, BufReader},
-    path::Path,
+    num::NonZero,
+    panic::resume_unwind,
+    path::{Path, PathBuf},
+    thread,
 };
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -142,18 +145,41 @@ impl Merge {
         Ok(problems.into_iter().map(of_file).collect())
     }
 
-    /// Adds what all files of a folder say whose names end in `.jsonl`.
+    /// Adds what all files of a folder say whose names end in `.jsonl`. On as many threads as the
+    /// machine can run at once: it does not matter in which order.
     ///
     /// # Errors
     ///
     /// If the folder or one of the files cannot be read.
     pub fn read_folder(&mut self, folder: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
-        let mut problems = Vec::new();
+        let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "jsonl") {
-                problems.extend(self.read_file(path)?);
+                paths.push(path);
             }
+        }
+        paths.sort_unstable();
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let read_share = |share: &[PathBuf]| {
+            let (mut merge, mut problems) = (Self::default(), Vec::new());
+            for path in share {
+                problems.extend(merge.read_file(path)?);
+            }
+            Ok((merge, problems))
+        };
+        let shares = thread::scope(|scope| {
+            let shares = paths.chunks(paths.len().div_ceil(threads).max(1));
+            let readers: Vec<_> =
+                shares.map(|share| scope.spawn(move || read_share(share))).collect();
+            let shares = readers.into_iter().map(thread::ScopedJoinHandle::join);
+            shares.collect::<Result<Vec<io::Result<_>>, _>>()
+        });
+        let mut problems = Vec::new();
+        for share in shares.unwrap_or_else(|panic| resume_unwind(panic)) {
+            let (merge, of_share) = share?;
+            self.merge(&merge);
+            problems.extend(of_share);
         }
         Ok(problems)
     }

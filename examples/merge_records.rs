@@ -1,0 +1,33 @@
+//! What many processes found, from the records that `LOCKDEP_OUT` had them write.
+//!
+//! ```sh
+//! LOCKDEP_OUT=/tmp/lockdep cargo test
+//! cargo run --features serde --example merge_records -- /tmp/lockdep
+//! ```
+//!
+//! Ends with status 1 if there is anything that no test looks at.
+
+use std::{env, io, process::ExitCode};
+
+use lockdep::record::Merge;
+
+fn main() -> io::Result<ExitCode> {
+    let mut merge = Merge::default();
+    for folder in env::args_os().skip(1) {
+        for problem in merge.read_folder(folder)? {
+            eprintln!("{problem}");
+        }
+    }
+    let mut findings = merge.findings();
+    findings.retain(|finding| !finding.in_scope && finding.level != "allow");
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!(
+        "records: {}, edges between classes of locks: {}, findings: {}",
+        merge.records(),
+        merge.edges(),
+        findings.len()
+    );
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
