@@ -6,6 +6,7 @@
 //! lock's life; none of them holds a lock of ours when it calls the ledger.
 
 mod atomic;
+mod blocking;
 mod circle;
 mod classes;
 mod clock;
@@ -15,6 +16,7 @@ mod held;
 mod identity;
 mod interned;
 mod judge;
+mod judging;
 mod knowledge;
 mod leaks;
 #[cfg(unix)]
@@ -22,6 +24,7 @@ mod on_signal;
 mod order;
 mod presence;
 mod publish;
+mod said;
 mod seen;
 mod sightings;
 mod snapshot;
@@ -29,27 +32,24 @@ mod threads;
 mod waiting;
 mod watchdog;
 
-use std::{ffi::OsStr, panic::Location, path::Path, sync::Arc, time::Duration};
+use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
 
-use self::{
-    clock::Moment,
-    deadlock::Deadlock,
-    identity::LockId,
-    knowledge::{Cycle, SEEN},
-    leaks::Leak,
-    sightings::Sighting,
-};
 pub(crate) use self::{
-    declared::{Key, Ordered, Rank},
+    blocking::{Waited, begin_wait},
+    declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
     identity::Identity,
     knowledge::Acquisition,
+    said::{allow_pair, class, declare_order, name, order_by_key, set_rank},
     threads::{Context, State as ThreadState, current, current_if_attached},
+};
+use self::{
+    identity::LockId,
+    knowledge::{Cycle, SEEN},
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, Mode, OrderGraph, RawStack, ScopeId, Stack, Stats,
-        ThreadSnapshot, Until, Writer,
+        Detail, Edge, FindingKind, OrderGraph, ScopeId, Stack, Stats, ThreadSnapshot, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -82,7 +82,7 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
 pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
     if context.is(ThreadState::Allowing) {
@@ -99,7 +99,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
-            judge(context, acquisition, key)
+            judging::judge(context, acquisition, key)
         };
         if !found.is_empty() {
             if submit(context, found) {
@@ -110,98 +110,6 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
     }
     context.recent.insert(key);
-}
-
-/// Judges a chain that is not known to be harmless, and learns its edges.
-fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> Vec<Found> {
-    let wanted = &acquisition.wanted;
-    let mut held: Vec<Entry> = context.held.iter().collect();
-    if let Some(found) = reentry(context, &held, wanted) {
-        if ledger::level(found.kind) < Level::Deny {
-            knowledge::lock().settle(seen::by(key, context.number()));
-        }
-        return vec![found];
-    }
-    let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
-    held.retain(|held| held.tag.lock() != wanted.tag.lock());
-    let mut found = against_declared(context, &mut held, wanted);
-
-    // The stack is captured only if there is news, and outside the lock. Locks that are all
-    // ordered by key make none.
-    let is_known = knowledge::lock().knows(&held, wanted, &sighting);
-    let backtrace = if is_known { Stack::default() } else { capture() };
-
-    let mut knowledge = knowledge::lock();
-    let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
-    let mut cycles = match &held[..] {
-        [] => Vec::new(),
-        held => knowledge.learn(context, held, acquisition, &sighting, backtrace),
-    };
-    let new = knowledge.edges_for_record(&new, &held, wanted);
-    let denies = |kind| ledger::level(kind) >= Level::Deny;
-    let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
-    if !kinds.into_iter().any(denies) {
-        // Otherwise the chain is judged again each time, and denied each time.
-        let is_settled = knowledge.is_settled(&held, wanted, &sighting);
-        knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
-    }
-    drop(knowledge);
-    ledger::record_edges(&new);
-    if is_known && !cycles.is_empty() {
-        let backtrace = capture();
-        for cycle in &mut cycles {
-            cycle.edges[0].backtrace = backtrace.clone();
-        }
-    }
-    found.extend(cycles.into_iter().map(Found::from));
-    found
-}
-
-impl From<Cycle> for Found {
-    fn from(Cycle { kind, edges: cycle, detail }: Cycle) -> Self {
-        Self { kind, cycle, detail }
-    }
-}
-
-/// What breaks an order that was declared. Locks that are ordered by key need no edge, whether
-/// they agree or not, nor does what is denied, and so will not happen: they are taken out of
-/// those that are held.
-///
-/// Compares keys: runs code of the program, without any lock of ours.
-fn against_declared(context: &Context, held: &mut Vec<Entry>, wanted: &Entry) -> Vec<Found> {
-    let mut found = Vec::new();
-    held.retain(|held| {
-        let (breach, keys) = knowledge::lock().declared(held, wanted);
-        let by_key = keys.and_then(|(held, wanted)| declared::compare(&*held, &*wanted));
-        let denies = ledger::level(FindingKind::DeclaredOrder) >= Level::Deny;
-        let needs_edge = by_key.is_none() && !(breach.is_some() && denies);
-        for declaration in breach.into_iter().chain(by_key.and_then(Result::err)) {
-            let edge = own_edge(context, held, wanted, wanted.site, capture());
-            let detail = Detail::Declared(declaration);
-            found.push(Found { kind: FindingKind::DeclaredOrder, cycle: vec![edge], detail });
-        }
-        needs_edge
-    });
-    found
-}
-
-/// Whether the thread already holds the lock, in a mode that makes it wait for
-/// itself.
-fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
-    let mode = wanted.tag.mode();
-    if mode == Mode::Upgrade {
-        // It holds the lock, as it must.
-        return None;
-    }
-    let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
-    let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
-    let (kind, entry) = match (same.find(|held| judge::waits(mode, held.tag.mode(), false)), queues)
-    {
-        (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
-        (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
-        (None, None) => return None,
-    };
-    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, capture())]))
 }
 
 /// An edge that the calling thread makes right now, outside the graph.
@@ -252,7 +160,7 @@ pub(crate) fn prepare(context: &'static Context) {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
 pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition<'_>) {
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
@@ -269,64 +177,6 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         context.held.iter().map(edge).collect()
     };
     submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);
-}
-
-/// The thread's wait for a lock, until this is dropped.
-pub(crate) struct Waited(&'static Context);
-
-impl Drop for Waited {
-    fn drop(&mut self) {
-        self.0.end_wait();
-    }
-}
-
-/// A lock is contended, and the thread about to block. `is_writer`: of a lock with readers,
-/// who will wait behind it.
-///
-/// # Panics
-///
-/// For a finding at [`Level::Deny`].
-#[track_caller]
-pub(crate) fn begin_wait(
-    context: &'static Context,
-    wanted: &Entry,
-    until: Until,
-    is_writer: bool,
-) -> Waited {
-    let holds = !context.held.is_empty();
-    let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
-    let stack = if may_capture { RawStack::capture() } else { RawStack::EMPTY };
-    context.waiting.begin(wanted, until, Moment::now(), &stack);
-    let waited = Waited(context);
-    // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
-    let may_close = until == Until::Acquired && (holds || is_writer);
-    let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
-    if may_last && !context.is(ThreadState::Allowing) {
-        let found: Vec<Found> = {
-            let _inside = context.enter(ThreadState::Inside);
-            let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
-            let circle = may_close.then(|| deadlock::closed_by(context)).flatten();
-            leak.into_iter().chain(circle.map(Found::from)).collect()
-        };
-        if !found.is_empty() {
-            submit(context, found);
-        }
-    }
-    waited
-}
-
-impl From<Deadlock> for Found {
-    fn from(Deadlock { cycle, threads }: Deadlock) -> Self {
-        let kind = FindingKind::Deadlock;
-        Self { kind, cycle, detail: Detail::Threads(threads.into()) }
-    }
-}
-
-/// A lock that a thread is about to wait for was left behind by another.
-fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
-    let edge = own_edge(context, &leak.held, wanted, leak.held.site, capture());
-    let detail = Detail::LeftBy(leak.thread);
-    Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
 }
 
 /// The process has its first lock: starts what the environment asks for.
@@ -363,43 +213,12 @@ pub(crate) fn watch(limit: Duration) {
     }
 }
 
-/// A thread ends: what it still holds, nobody will release.
-fn thread_ends(context: &'static Context) {
-    if context.held.is_empty() {
-        return;
-    }
-    let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
-    let left: Vec<Entry> = context.held.iter().collect();
-    for entry in left {
-        context.held.remove(entry.tag);
-    }
-    if leaks::process_is_exiting() {
-        return;
-    }
-    // A guard that can be sent may live on elsewhere.
-    let leaked = || held.iter().filter(|entry| !entry.kind.guards_can_be_sent());
-    let leak = |held: &Entry| {
-        let edge = own_edge(context, held, held, held.site, Stack::default());
-        Found::new(FindingKind::LeakedGuard, vec![edge])
-    };
-    let found: Vec<Found> = leaked().map(leak).collect();
-    for entry in leaked() {
-        leaks::add(*entry, context.info());
-    }
-    if !found.is_empty()
-        && let Verdict::Panic(message) = report(context, found)
-    {
-        // A panic in a destructor of a thread's locals would abort the process.
-        ledger::print(&message);
-    }
-}
-
 /// A thread is about to write a lock that was never written before: from now on
 /// its readers may have to queue, and wait for readers.
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[cold]
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
@@ -514,56 +333,6 @@ fn forget(lock: LockId) {
 fn inside<R>(body: impl FnOnce() -> R) -> R {
     let _inside = current_if_attached().map(|context| context.enter(ThreadState::Inside));
     body()
-}
-
-/// See [`crate::name`].
-pub(crate) fn name(lock: LockId, name: &str) {
-    inside(|| knowledge::lock().name(lock, name));
-}
-
-/// See [`crate::class`].
-pub(crate) fn class(lock: LockId, class: &'static str) {
-    let is_nested = inside(|| {
-        let mut knowledge = knowledge::lock();
-        knowledge.class(lock, class);
-        knowledge.has_nested(lock)
-    });
-    if is_nested {
-        rejudge();
-    }
-}
-
-/// See [`crate::order_by_key`].
-pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
-    let (before, is_nested) = inside(|| {
-        let mut knowledge = knowledge::lock();
-        (knowledge.order_by_key(lock, key), knowledge.has_nested(lock))
-    });
-    // A million locks that get their keys when they are made have no chains yet.
-    if before.is_some() || is_nested {
-        rejudge();
-    }
-}
-
-/// See [`crate::declare_leaf`] and [`crate::declare_outermost`].
-pub(crate) fn set_rank(lock: LockId, rank: Rank) {
-    inside(|| knowledge::lock().set_rank(lock, rank));
-    rejudge();
-}
-
-/// See [`crate::declare_order`]. Fails with the place of what it contradicts.
-pub(crate) fn declare_order(
-    sequence: &[Ordered],
-    site: &'static Location<'static>,
-) -> Result<(), &'static Location<'static>> {
-    let result = inside(|| knowledge::lock().declare_order(sequence, site));
-    rejudge();
-    result
-}
-
-/// See [`crate::allow_pair`].
-pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
-    inside(|| ledger::allow_pair(pair, reason));
 }
 
 /// Puts the calling thread in a scope of [`testing`](crate::testing), or in none. The one it

@@ -337,7 +337,7 @@ struct Reaper;
 impl Drop for Reaper {
     fn drop(&mut self) {
         let Some(context) = CONTEXT.take() else { return };
-        super::thread_ends(context);
+        super::blocking::thread_ends(context);
         context.end_wait();
         context.released_elsewhere.lock().clear();
         context.recent.clear();

@@ -5,6 +5,9 @@
 //! when a lock with edges is destroyed, and for snapshots. No code of the program
 //! runs under it but its global allocator, whose locks are then not looked at.
 
+mod cycles;
+mod declaring;
+
 use std::{mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -13,23 +16,25 @@ use rustc_hash::FxHashMap;
 
 use super::{
     classes::{Classes, Gate, Way},
-    declared::{Declared, Key, Ordered, Rank},
+    declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
     interned::Interned,
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
-    sightings::{self, Choice, Sighting, Sightings, Verdict},
+    sightings::{Sighting, Sightings},
     threads::Context,
 };
 use crate::{
     finding::{
-        Declaration, Detail, Edge, FindingKind, Level, LockInfo, LockKind, Mode, OrderGraph, Site,
-        Stack, ThreadInfo,
+        Detail, Edge, FindingKind, Level, LockInfo, LockKind, Mode, OrderGraph, Site, Stack,
+        ThreadInfo,
     },
     ledger,
 };
+
+pub(super) use self::cycles::Cycle;
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -84,19 +89,6 @@ struct Shown {
     backtrace: Stack,
     thread: ThreadInfo,
 }
-
-/// A cycle in the order, and whether it can close.
-pub(super) struct Cycle {
-    pub(super) kind: FindingKind,
-    pub(super) edges: Vec<Edge>,
-    pub(super) detail: Detail,
-}
-
-/// The keys of a held and of a wanted lock.
-pub(super) type Keys = Option<(Arc<dyn Key>, Arc<dyn Key>)>;
-
-/// How long a cycle may be for a longer one to be searched for, if it cannot close.
-const SEARCHED: usize = 16;
 
 /// A blocking acquisition that is about to happen.
 pub(crate) struct Acquisition<'a> {
@@ -253,68 +245,6 @@ impl Knowledge {
         })
     }
 
-    /// Whether a sighting of a cycle's first edge changes what is to be said of it.
-    fn kind_changes(&self, cycle: &[EdgeIndex], now: &Sighting) -> bool {
-        let kind = |now| kind(&sightings::judge(&self.choices(cycle, now)));
-        kind(Some(now)) != kind(None)
-    }
-
-    /// The shortest cycle through an edge that can close, of which something else is true as
-    /// well. `now`: the edge is being seen.
-    fn feasible_cycle(
-        &self,
-        first: EdgeIndex,
-        now: Option<&Sighting>,
-        is_meant: impl Fn(&[EdgeIndex]) -> bool,
-    ) -> Option<Cycle> {
-        let is_feasible =
-            |path: &[EdgeIndex]| sightings::assign(&self.choices(path, now)).is_some();
-        let shortest = self.order.shortest_cycle(first)?;
-        if is_meant(&shortest) && is_feasible(&shortest) {
-            return Some(self.cycle(&shortest, now));
-        }
-        if shortest.len() > SEARCHED {
-            return None;
-        }
-        let cycle = self.order.shortest_cycle_where(first, |path, is_whole| {
-            (!is_whole || is_meant(path)) && is_feasible(path)
-        })?;
-        Some(self.cycle(&cycle, now))
-    }
-
-    /// The sightings that each edge of a path offers.
-    fn choices<'a>(
-        &'a self,
-        path: &[EdgeIndex],
-        now: Option<&'a Sighting>,
-    ) -> Vec<Vec<Choice<'a>>> {
-        let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.sightings.choices();
-        let mut choices: Vec<_> = path.iter().map(stored).collect();
-        if let Some(now) = now {
-            choices[0] = vec![Choice::now(now, 0)];
-        }
-        choices
-    }
-
-    /// A cycle with what there is to tell of it.
-    fn cycle(&self, edges: &[EdgeIndex], now: Option<&Sighting>) -> Cycle {
-        let choices = self.choices(edges, now);
-        let verdict = sightings::judge(&choices);
-        let shown: Vec<usize> = match sightings::assign(&choices) {
-            Some(chosen) => chosen.iter().map(|choice| choice.at).collect(),
-            None => vec![0; edges.len()],
-        };
-        let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
-        Cycle {
-            kind: kind(&verdict),
-            edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
-            detail: match &verdict {
-                Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
-                Verdict::Feasible | Verdict::OneThreadTwice => Detail::None,
-            },
-        }
-    }
-
     /// The held locks that have no edge to the wanted one yet.
     pub(super) fn without_edge(&self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
@@ -344,34 +274,6 @@ impl Knowledge {
         SEEN.insert(key, &mut self.filling);
     }
 
-    /// Notes that a lock is written, so that its readers may wait for each other.
-    /// The cycles in which they now do.
-    pub(super) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
-        if !self.order.note_writer(lock) {
-            return Vec::new();
-        }
-        // Only what this writer makes dangerous; the rest was told before.
-        let graph = self.order.graph();
-        let readers_meet = |(into, out): (&EdgeIndex, &EdgeIndex)| {
-            let (tail, _) = graph.edge_endpoints(*out).expect("an edge of the cycle");
-            graph[tail].lock == lock && graph[*into].wanted.queues_behind_writers(graph[*out].held)
-        };
-        let is_meant =
-            |cycle: &[EdgeIndex]| cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet);
-        let refused = || self.order.refused().iter();
-        let mut cycles: Vec<Cycle> =
-            refused().filter_map(|&edge| self.feasible_cycle(edge, None, is_meant)).collect();
-        if cycles.is_empty() {
-            let of_readers = |&edge: &EdgeIndex| {
-                let is_so = |path: &[EdgeIndex], is_whole: bool| !is_whole || is_meant(path);
-                self.order.shortest_cycle_where(edge, is_so)
-            };
-            let shortest = refused().filter_map(of_readers).min_by_key(Vec::len);
-            cycles.extend(shortest.map(|cycle| self.cycle(&cycle, None)));
-        }
-        cycles
-    }
-
     /// The node of a lock, made if it is new.
     fn node(&mut self, entry: &Entry, seen: &'static Location<'static>) -> NodeIndex {
         self.order.node_or_insert(entry.tag.lock(), || {
@@ -397,68 +299,6 @@ impl Knowledge {
             presence::left(lock);
         }
         key
-    }
-
-    /// Whether it was judged with another lock.
-    pub(super) fn has_nested(&self, lock: LockId) -> bool {
-        self.order.node(lock).is_some()
-    }
-
-    pub(super) fn class(&mut self, lock: LockId, class: &'static str) {
-        if self.classes.give(lock, class) {
-            presence::entered(lock);
-        }
-    }
-
-    /// Gives a lock a key by which it is ordered; the one that it had is for the caller to
-    /// drop, without our lock.
-    pub(super) fn order_by_key(&mut self, lock: LockId, key: Arc<dyn Key>) -> Option<Arc<dyn Key>> {
-        self.declare(lock, |declared| declared.set_key(lock, key))
-    }
-
-    pub(super) fn set_rank(&mut self, lock: LockId, rank: Rank) {
-        self.declare(lock, |declared| declared.set_rank(lock, rank));
-    }
-
-    /// See [`Declared::order`].
-    pub(super) fn declare_order(
-        &mut self,
-        sequence: &[Ordered],
-        site: &'static Location<'static>,
-    ) -> Result<(), &'static Location<'static>> {
-        let locks: Vec<_> = sequence
-            .iter()
-            .filter_map(|&ordered| match ordered {
-                Ordered::Lock(lock) => Some((lock, self.declared.knows(lock))),
-                Ordered::Class(_) => None,
-            })
-            .collect();
-        self.declared.order(sequence, site)?;
-        for (lock, was_known) in locks {
-            if !was_known && self.declared.knows(lock) {
-                presence::entered(lock);
-            }
-        }
-        Ok(())
-    }
-
-    fn declare<R>(&mut self, lock: LockId, how: impl FnOnce(&mut Declared) -> R) -> R {
-        if !self.declared.knows(lock) {
-            presence::entered(lock);
-        }
-        how(&mut self.declared)
-    }
-
-    /// What was declared of a held and a wanted lock, and does not agree; and their keys, if
-    /// both have one, to be compared without our lock.
-    pub(super) fn declared(&self, held: &Entry, wanted: &Entry) -> (Option<Declaration>, Keys) {
-        if self.declared.is_empty() {
-            return (None, None);
-        }
-        let with_class = |lock: LockId| (lock, self.classes.given(lock));
-        let (held, wanted) = (held.tag.lock(), wanted.tag.lock());
-        let breach = self.declared.breach(with_class(held), with_class(wanted));
-        (breach, self.declared.key(held).zip(self.declared.key(wanted)))
     }
 
     pub(super) fn name(&mut self, lock: LockId, name: &str) {
@@ -535,13 +375,5 @@ impl Knowledge {
             is_queued: false,
             waited: None,
         }
-    }
-}
-
-fn kind(verdict: &Verdict) -> FindingKind {
-    match verdict {
-        Verdict::Feasible => FindingKind::Inversion,
-        Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
-        Verdict::Guarded(_) => FindingKind::GuardedInversion,
     }
 }

@@ -1,0 +1,103 @@
+//! A lock is contended, and the thread about to block; and the threads that ended while others
+//! may wait for what they hold.
+
+use super::{
+    Context, Entry, Found, ThreadState, Verdict, capture,
+    clock::Moment,
+    deadlock::{self, Deadlock},
+    leaks::{self, Leak},
+    own_edge, report, submit,
+};
+use crate::{
+    finding::{Detail, FindingKind, RawStack, Stack, Until},
+    ledger::{self, Backtraces},
+};
+
+/// The thread's wait for a lock, until this is dropped.
+pub(crate) struct Waited(&'static Context);
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        self.0.end_wait();
+    }
+}
+
+/// A lock is contended, and the thread about to block. `is_writer`: of a lock with readers,
+/// who will wait behind it.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
+#[track_caller]
+pub(crate) fn begin_wait(
+    context: &'static Context,
+    wanted: &Entry,
+    until: Until,
+    is_writer: bool,
+) -> Waited {
+    let holds = !context.held.is_empty();
+    let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
+    let stack = if may_capture { RawStack::capture() } else { RawStack::EMPTY };
+    context.waiting.begin(wanted, until, Moment::now(), &stack);
+    let waited = Waited(context);
+    // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
+    let may_close = until == Until::Acquired && (holds || is_writer);
+    let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
+    if may_last && !context.is(ThreadState::Allowing) {
+        let found: Vec<Found> = {
+            let _inside = context.enter(ThreadState::Inside);
+            let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
+            let circle = may_close.then(|| deadlock::closed_by(context)).flatten();
+            leak.into_iter().chain(circle.map(Found::from)).collect()
+        };
+        if !found.is_empty() {
+            submit(context, found);
+        }
+    }
+    waited
+}
+
+impl From<Deadlock> for Found {
+    fn from(Deadlock { cycle, threads }: Deadlock) -> Self {
+        let kind = FindingKind::Deadlock;
+        Self { kind, cycle, detail: Detail::Threads(threads.into()) }
+    }
+}
+
+/// A lock that a thread is about to wait for was left behind by another.
+fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
+    let edge = own_edge(context, &leak.held, wanted, leak.held.site, capture());
+    let detail = Detail::LeftBy(leak.thread);
+    Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
+}
+
+/// A thread ends: what it still holds, nobody will release.
+pub(super) fn thread_ends(context: &'static Context) {
+    if context.held.is_empty() {
+        return;
+    }
+    let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
+    let left: Vec<Entry> = context.held.iter().collect();
+    for entry in left {
+        context.held.remove(entry.tag);
+    }
+    if leaks::process_is_exiting() {
+        return;
+    }
+    // A guard that can be sent may live on elsewhere.
+    let leaked = || held.iter().filter(|entry| !entry.kind.guards_can_be_sent());
+    let leak = |held: &Entry| {
+        let edge = own_edge(context, held, held, held.site, Stack::default());
+        Found::new(FindingKind::LeakedGuard, vec![edge])
+    };
+    let found: Vec<Found> = leaked().map(leak).collect();
+    for entry in leaked() {
+        leaks::add(*entry, context.info());
+    }
+    if !found.is_empty()
+        && let Verdict::Panic(message) = report(context, found)
+    {
+        // A panic in a destructor of a thread's locals would abort the process.
+        ledger::print(&message);
+    }
+}

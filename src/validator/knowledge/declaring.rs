@@ -1,0 +1,89 @@
+//! What the program says of locks: their classes, and orders between them.
+
+use std::{panic::Location, sync::Arc};
+
+use super::Knowledge;
+use crate::{
+    finding::Declaration,
+    validator::{
+        declared::{Declared, Key, Ordered, Rank},
+        held::Entry,
+        identity::LockId,
+        presence,
+    },
+};
+
+/// The keys of a held and of a wanted lock.
+pub(in crate::validator) type Keys = Option<(Arc<dyn Key>, Arc<dyn Key>)>;
+
+impl Knowledge {
+    /// Whether it was judged with another lock.
+    pub(in crate::validator) fn has_nested(&self, lock: LockId) -> bool {
+        self.order.node(lock).is_some()
+    }
+
+    pub(in crate::validator) fn class(&mut self, lock: LockId, class: &'static str) {
+        if self.classes.give(lock, class) {
+            presence::entered(lock);
+        }
+    }
+
+    /// Gives a lock a key by which it is ordered; the one that it had is for the caller to
+    /// drop, without our lock.
+    pub(in crate::validator) fn order_by_key(
+        &mut self,
+        lock: LockId,
+        key: Arc<dyn Key>,
+    ) -> Option<Arc<dyn Key>> {
+        self.declare(lock, |declared| declared.set_key(lock, key))
+    }
+
+    pub(in crate::validator) fn set_rank(&mut self, lock: LockId, rank: Rank) {
+        self.declare(lock, |declared| declared.set_rank(lock, rank));
+    }
+
+    /// See [`Declared::order`].
+    pub(in crate::validator) fn declare_order(
+        &mut self,
+        sequence: &[Ordered],
+        site: &'static Location<'static>,
+    ) -> Result<(), &'static Location<'static>> {
+        let locks: Vec<_> = sequence
+            .iter()
+            .filter_map(|&ordered| match ordered {
+                Ordered::Lock(lock) => Some((lock, self.declared.knows(lock))),
+                Ordered::Class(_) => None,
+            })
+            .collect();
+        self.declared.order(sequence, site)?;
+        for (lock, was_known) in locks {
+            if !was_known && self.declared.knows(lock) {
+                presence::entered(lock);
+            }
+        }
+        Ok(())
+    }
+
+    fn declare<R>(&mut self, lock: LockId, how: impl FnOnce(&mut Declared) -> R) -> R {
+        if !self.declared.knows(lock) {
+            presence::entered(lock);
+        }
+        how(&mut self.declared)
+    }
+
+    /// What was declared of a held and a wanted lock, and does not agree; and their keys, if
+    /// both have one, to be compared without our lock.
+    pub(in crate::validator) fn declared(
+        &self,
+        held: &Entry,
+        wanted: &Entry,
+    ) -> (Option<Declaration>, Keys) {
+        if self.declared.is_empty() {
+            return (None, None);
+        }
+        let with_class = |lock: LockId| (lock, self.classes.given(lock));
+        let (held, wanted) = (held.tag.lock(), wanted.tag.lock());
+        let breach = self.declared.breach(with_class(held), with_class(wanted));
+        (breach, self.declared.key(held).zip(self.declared.key(wanted)))
+    }
+}
