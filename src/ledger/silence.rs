@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -27,8 +27,6 @@ use crate::{
 
 /// From each lock of a pair to the other.
 static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
-/// How many locks are in it.
-static IN_PAIRS: AtomicUsize = AtomicUsize::new(0);
 /// The other locks of one lock's pairs, each with its reason.
 type Others = FxHashMap<u64, Arc<str>>;
 
@@ -48,32 +46,32 @@ struct Entry {
     is_used: AtomicBool,
 }
 
-/// See [`crate::allow_pair`].
-pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) {
+/// See [`crate::allow_pair`]. Whether the pair is new.
+pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
+    if a == b {
+        return false;
+    }
     let reason: Arc<str> = Arc::from(reason);
     let mut pairs = PAIRS.lock();
     let pairs = pairs.get_or_insert_default();
     pairs.entry(a).or_default().insert(b, Arc::clone(&reason));
-    pairs.entry(b).or_default().insert(a, reason);
-    IN_PAIRS.store(pairs.len(), Relaxed);
+    pairs.entry(b).or_default().insert(a, reason).is_none()
 }
 
-/// A lock was destroyed, and its pairs with it.
-pub(crate) fn forget_pairs(lock: u64) {
-    if IN_PAIRS.load(Relaxed) == 0 {
-        return;
-    }
+/// A lock was destroyed, and its pairs with it: the others of these.
+pub(crate) fn forget_pairs(lock: u64) -> Vec<u64> {
     let mut pairs = PAIRS.lock();
-    let Some(pairs) = pairs.as_mut() else { return };
-    for other in pairs.remove(&lock).unwrap_or_default().into_keys() {
-        if let Some(others) = pairs.get_mut(&other) {
-            others.remove(&lock);
-            if others.is_empty() {
-                pairs.remove(&other);
+    let Some(pairs) = pairs.as_mut() else { return Vec::new() };
+    let others: Vec<u64> = pairs.remove(&lock).unwrap_or_default().into_keys().collect();
+    for other in &others {
+        if let Some(theirs) = pairs.get_mut(other) {
+            theirs.remove(&lock);
+            if theirs.is_empty() {
+                pairs.remove(other);
             }
         }
     }
-    IN_PAIRS.store(pairs.len(), Relaxed);
+    others
 }
 
 /// Why a finding is not to be told, if it is not.

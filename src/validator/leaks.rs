@@ -11,7 +11,7 @@ use super::{
     clock::Moment,
     held::{Entry, Tag},
     identity::LockId,
-    judge, snapshot,
+    judge, presence, snapshot,
 };
 use crate::finding::{ThreadInfo, ThreadSnapshot};
 
@@ -34,9 +34,10 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Locks that were destroyed by others before their thread ended stay here, as nobody knows: so
 /// the oldest go when there are too many.
 pub(super) fn add(held: Entry, thread: ThreadInfo) {
+    presence::entered(held.tag.lock());
     change(|leaks| {
         if leaks.len() == CAPACITY {
-            leaks.remove(0);
+            presence::left(leaks.remove(0).held.tag.lock());
         }
         leaks.push(Leak { held, thread });
     });
@@ -47,7 +48,9 @@ pub(super) fn released(tag: Tag) {
     if are_any() {
         change(|leaks| {
             let at = leaks.iter().position(|leak| leak.held.tag == tag);
-            at.map(|at| leaks.remove(at));
+            if let Some(at) = at {
+                presence::left(leaks.remove(at).held.tag.lock());
+            }
         });
     }
 }
@@ -55,7 +58,15 @@ pub(super) fn released(tag: Tag) {
 /// A lock was destroyed.
 pub(super) fn destroyed(lock: LockId) {
     if are_any() {
-        change(|leaks| leaks.retain(|leak| leak.held.tag.lock() != lock));
+        change(|leaks| {
+            leaks.retain(|leak| {
+                let is_it = leak.held.tag.lock() == lock;
+                if is_it {
+                    presence::left(lock);
+                }
+                !is_it
+            });
+        });
     }
 }
 

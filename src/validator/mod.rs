@@ -317,15 +317,20 @@ pub(crate) fn destroyed(lock: LockId) {
     if presence::may_be_known(lock) {
         forget(lock);
     }
-    leaks::destroyed(lock);
-    ledger::forget_pairs(lock);
 }
 
 /// Forgets a lock that may be known.
 #[cold]
 fn forget(lock: LockId) {
     // Its key is the program's, and dropped without any lock of ours.
-    let key = inside(|| knowledge::lock().forget(lock));
+    let key = inside(|| {
+        leaks::destroyed(lock);
+        for other in ledger::forget_pairs(lock) {
+            presence::left(lock);
+            presence::left(other);
+        }
+        knowledge::lock().forget(lock)
+    });
     drop(key);
 }
 

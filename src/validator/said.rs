@@ -5,7 +5,7 @@ use std::{panic::Location, sync::Arc};
 use super::{
     declared::{Key, Ordered, Rank},
     identity::LockId,
-    inside, knowledge, rejudge,
+    inside, knowledge, presence, rejudge,
 };
 use crate::ledger;
 
@@ -56,5 +56,10 @@ pub(crate) fn declare_order(
 
 /// See [`crate::allow_pair`].
 pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
-    inside(|| ledger::allow_pair(pair, reason));
+    let is_new = inside(|| ledger::allow_pair(pair, reason));
+    if is_new {
+        for lock in pair {
+            presence::entered(lock);
+        }
+    }
 }
