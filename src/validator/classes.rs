@@ -7,7 +7,7 @@
 
 use std::panic::Location;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{identity::LockId, judge::waits};
 use crate::finding::{Edge, LockKind, LockOf, Mode, Site};
@@ -51,6 +51,8 @@ pub(super) struct Classes {
     by_address: FxHashMap<(usize, usize), ClassId>,
     given: FxHashMap<LockId, &'static str>,
     nestings: FxHashMap<(ClassId, ClassId), Vec<(Way, Edge)>>,
+    /// Pairs of which two locks were seen in both orders themselves: that says more.
+    told: FxHashSet<[ClassId; 2]>,
 }
 
 impl Classes {
@@ -122,14 +124,28 @@ impl Classes {
                 known.push((way.clone(), edge()));
             }
         }
+        if self.told.contains(&pair(held, wanted)) {
+            return None;
+        }
         let others = self.nestings.get(&(wanted, held))?;
         let (_, other) = others.iter().find(|(it, _)| it.meets(way))?;
         Some([edge(), other.clone()])
     }
 
+    /// Two locks of these classes were seen in both orders.
+    pub(super) fn tell(&mut self, (held, wanted): (ClassId, ClassId)) {
+        self.told.insert(pair(held, wanted));
+    }
+
     pub(super) fn reset(&mut self) {
         self.nestings.clear();
+        self.told.clear();
     }
+}
+
+/// Two classes, whichever is held.
+pub(super) fn pair(one: ClassId, other: ClassId) -> [ClassId; 2] {
+    [one.min(other), one.max(other)]
 }
 
 impl Gate {

@@ -15,7 +15,7 @@ use petgraph::stable_graph::{EdgeIndex, NodeIndex};
 use rustc_hash::FxHashMap;
 
 use super::{
-    classes::{Classes, Gate, Way},
+    classes::{self, Classes, Gate, Way},
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
@@ -191,7 +191,11 @@ impl Knowledge {
         let nested: Vec<_> = nested.map(|(&(edge, _), entry)| (edge, *entry)).collect();
         let mut of_classes = Vec::new();
         for (edge, entry) in nested {
-            of_classes.extend(self.nest_classes(edge, &entry, wanted, held));
+            let is_it = |cycle: &Cycle| {
+                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
+            };
+            let is_told = cycles.iter().any(is_it);
+            of_classes.extend(self.nest_classes(edge, &entry, wanted, held, is_told));
         }
         if cycles.is_empty() {
             cycles.append(&mut of_classes);
@@ -210,17 +214,24 @@ impl Knowledge {
         cycles
     }
 
-    /// Notes the order of two locks' classes. The inversion of these, if there is one.
+    /// Notes the order of two locks' classes. The inversion of these, if there is one that was
+    /// not told of locks of theirs.
     fn nest_classes(
         &mut self,
         edge: EdgeIndex,
         entry: &Entry,
         wanted: &Entry,
         held: &[Entry],
+        is_told: bool,
     ) -> Option<Cycle> {
         let mut class =
             |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
         let classes = (class(entry)?, class(wanted)?);
+        if is_told {
+            self.classes.tell(classes);
+        }
+        let mut class =
+            |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
         let others = held.iter().filter(|other| other.tag != entry.tag);
         let gate = |other: &Entry| Gate {
             lock: other.tag.lock(),
@@ -239,7 +250,7 @@ impl Knowledge {
             kind: FindingKind::ClassInversion,
             edges: edges?.into(),
             detail: Detail::Classes {
-                numbers: [classes.0.min(classes.1), classes.0.max(classes.1)],
+                numbers: classes::pair(classes.0, classes.1),
                 made_at: made_at.collect(),
             },
         })
