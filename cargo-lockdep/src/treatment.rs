@@ -108,14 +108,17 @@ impl Call {
             return Treatment::Leave;
         };
         match source(path) {
-            Some(text) if is_no_std(&text) => Treatment::FindRuntime,
+            Some(text) if is_no_std(&text) && !text.contains("extern crate std") => {
+                Treatment::FindRuntime
+            }
             _ => Treatment::Check,
         }
     }
 }
 
-/// Whether a crate's root has `#![no_std]`, without a condition. With one, it is taken for a
-/// crate with std: if that is wrong, our std does no harm, or the crate falls back.
+/// Whether a crate's root has `#![no_std]`, without a condition. With one, or with an
+/// `extern crate std`, it is taken for a crate with std: if that is wrong, our std does no harm, or
+/// the crate falls back.
 fn is_no_std(root: &str) -> bool {
     let mut depth = 0_usize;
     for line in root.lines().map(str::trim) {
@@ -182,7 +185,8 @@ mod tests {
     #[test]
     fn a_crate_without_std_only_finds_the_runtime() {
         for (source, expected) in [
-            ("//! Docs.\n#![no_std]\nextern crate std;", Treatment::FindRuntime),
+            ("//! Docs.\n#![no_std]\nextern crate alloc;", Treatment::FindRuntime),
+            ("#![no_std]\n#[cfg(feature = \"std\")]\nextern crate std;", Treatment::Check),
             ("/* a\n */\n#! [no_std] // so", Treatment::FindRuntime),
             ("#![cfg_attr(not(feature = \"std\"), no_std)]", Treatment::Check),
             ("// #![no_std]\n", Treatment::Check),
