@@ -113,7 +113,7 @@ mod orders;
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot_0_13;
-#[cfg(feature = "serde")]
+#[cfg(feature = "write_records")]
 pub mod record;
 mod render;
 #[cfg(any(debug_assertions, feature = "enforce"))]

@@ -7,7 +7,7 @@
 
 mod exit;
 mod levels;
-#[cfg_attr(not(feature = "serde"), path = "no_out.rs")]
+#[cfg_attr(not(feature = "write_records"), path = "no_out.rs")]
 mod out;
 mod settings;
 mod silence;

@@ -11,10 +11,14 @@
 //!
 //! Plain data and pure functions: nothing here knows of the locks of this process.
 
+#[cfg(feature = "serde")]
 mod merge;
+#[cfg(feature = "serde")]
 mod read;
 mod schema;
 
+#[cfg(feature = "serde")]
 pub use merge::{Merge, MergedEdge, MergedFinding};
+#[cfg(feature = "serde")]
 pub use read::{Problem, read};
 pub use schema::{Edge, Finding, Graph, Header, Line, Lock, SCHEMA};

@@ -35,7 +35,15 @@ impl OrderGraph {
 
 /// In one line.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("strings and numbers, all of which JSON has")
+    let mut text = vec![0; 4096];
+    // All that can go wrong is that the text is too long.
+    loop {
+        if let Ok(length) = serde_json_core::to_slice(value, &mut text) {
+            text.truncate(length);
+            return String::from_utf8(text).expect("made of strings");
+        }
+        text.resize(2 * text.len(), 0);
+    }
 }
 
 /// A finding with its report, which takes milliseconds.

@@ -6,7 +6,7 @@ mod backtrace;
 mod dot;
 mod held;
 mod help;
-#[cfg(feature = "serde")]
+#[cfg(feature = "write_records")]
 pub(crate) mod json;
 mod names;
 mod report;

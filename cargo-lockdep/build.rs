@@ -1,0 +1,68 @@
+//! Embeds the library's source, of which the runtime is built wherever this program runs.
+
+use std::{
+    env,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn main() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+
+    let mut files = Vec::new();
+    collect(&library.join("src"), Path::new("lockdep/src"), &mut files);
+    let manifest = out.join("Cargo.toml");
+    fs::write(&manifest, runtime_manifest(&library.join("Cargo.toml"))).expect("OUT_DIR is ours");
+    files.push((PathBuf::from("lockdep/Cargo.toml"), manifest));
+    // The runtime takes the versions that the library was tested with.
+    let lock = library.join("Cargo.lock");
+    if lock.exists() {
+        println!("cargo::rerun-if-changed={}", lock.display());
+        files.push((PathBuf::from("Cargo.lock"), lock));
+    }
+    files.sort();
+
+    let mut table = String::from("&[\n");
+    for (name, path) in files {
+        let path = path.canonicalize().expect("it was just listed");
+        let [name, path] = [&name, &path].map(|path| path.to_str().expect("paths are UTF-8"));
+        writeln!(table, "({name:?}, include_str!({path:?})),").expect("strings can be written to");
+    }
+    table.push(']');
+    fs::write(out.join("library.rs"), table).expect("OUT_DIR is ours");
+}
+
+/// All files below a folder, with the names that they get.
+fn collect(folder: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    for entry in fs::read_dir(folder).expect("the library's source stands beside this package") {
+        let entry = entry.expect("the library's source can be read");
+        let (path, name) = (entry.path(), name.join(entry.file_name()));
+        if path.is_dir() {
+            collect(&path, &name, files);
+        } else {
+            println!("cargo::rerun-if-changed={}", path.display());
+            files.push((name, path));
+        }
+    }
+}
+
+/// The library's manifest, without what names files that are not embedded.
+fn runtime_manifest(path: &Path) -> String {
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(path).expect("the library has a manifest");
+    let mut manifest: toml::Table = text.parse().expect("the library's manifest is valid");
+    for section in ["workspace", "lints", "bench", "test", "example", "dev-dependencies"] {
+        manifest.remove(section);
+    }
+    let targets = manifest.get_mut("target").and_then(toml::Value::as_table_mut);
+    for (_, target) in targets.into_iter().flatten() {
+        target.as_table_mut().and_then(|target| target.remove("dev-dependencies"));
+    }
+    if let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) {
+        package.remove("readme");
+    }
+    manifest.to_string()
+}

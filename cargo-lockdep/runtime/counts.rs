@@ -1,0 +1,37 @@
+//! Writes down how much a process has been looked at, when it exits. A process that is killed
+//! leaves no counts.
+
+use ::std::{
+    env, fs,
+    path::Path,
+    process,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+#[used]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+static AT_START: extern "C" fn() = at_start;
+
+/// A process that was forked off this one has the same handlers, but has not taken its locks;
+/// and a lock of ours may have been held by another thread at that moment.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn at_start() {
+    PROCESS.store(process::id(), Relaxed);
+    // SAFETY: it may be called at any time, and the handler does not unwind.
+    unsafe { libc::atexit(at_exit) };
+}
+
+extern "C" fn at_exit() {
+    let process = process::id();
+    if process != PROCESS.load(Relaxed) {
+        return;
+    }
+    if let Some(folder) = env::var_os("CARGO_LOCKDEP_COUNTS") {
+        let stats = lockdep::stats();
+        let counts = format!("{} {}\n", stats.locks(), stats.edges());
+        // If they cannot be written, the process has done its work all the same.
+        let _ = fs::write(Path::new(&folder).join(format!("{process}.counts")), counts);
+    }
+}

@@ -1,0 +1,132 @@
+//! Our arguments, and those that are cargo's.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::{Result, levels::Change};
+
+/// Checks the locks of a whole program, dependencies included, without touching its source
+#[derive(Debug, Parser)]
+#[command(name = "cargo lockdep", bin_name = "cargo lockdep", version, after_help = AFTER)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Action,
+}
+
+const AFTER: &str = "\
+Exit status: that of the tests or the program if it is not 0; else 0 if nothing was found that is
+denied, 100 if something was, and 101 for an error of cargo lockdep itself.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Runs `cargo test`, and reports what is wrong with the locks
+    Test(Options),
+    /// Runs `cargo run`, and reports what is wrong with the locks
+    Run(Options),
+}
+
+impl Action {
+    /// cargo's subcommand, and the options.
+    pub(crate) fn into_parts(self) -> (&'static str, Options) {
+        match self {
+            Self::Test(options) => ("test", options),
+            Self::Run(options) => ("run", options),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What a kind of finding does: `inversion=warn`, or a level for all kinds: `deny`
+    #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
+    pub(crate) levels: Vec<Change>,
+    /// The `lockdep.toml` that says what is known and not to be told
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// cargo's own arguments, after ours
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
+    pub(crate) cargo: Vec<OsString>,
+}
+
+/// Reads the command line. What stands after `--` goes to the tests or the program, with the
+/// `--`, which clap would swallow.
+pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let after = arguments.split_off(end);
+    let name = OsString::from("cargo lockdep");
+    (Arguments::parse_from(std::iter::once(name).chain(arguments)), after)
+}
+
+/// Takes an option of cargo's out of its arguments: `--name value` or `--name=value`.
+pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {
+    let assigned = format!("{name}=");
+    let mut taken = None;
+    let mut at = 0;
+    while at < arguments.len() {
+        let value = if arguments[at] == name {
+            arguments.remove(at);
+            if at == arguments.len() {
+                return Err(format!("`{name}` wants a value"));
+            }
+            arguments.remove(at)
+        } else if let Some(value) = arguments[at].to_str().and_then(|a| a.strip_prefix(&assigned)) {
+            let value = OsString::from(value);
+            arguments.remove(at);
+            value
+        } else {
+            at += 1;
+            continue;
+        };
+        if taken.replace(value).is_some() {
+            return Err(format!("`{name}` is given more than once: one at a time"));
+        }
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    fn parts(text: &str) -> (&'static str, Options, Vec<OsString>) {
+        let (arguments, after) = parse(words(text));
+        let (command, options) = arguments.command.into_parts();
+        (command, options, after)
+    }
+
+    #[test]
+    fn what_is_not_ours_is_cargos() {
+        let (command, options, after) =
+            parts("test --level inversion=warn --workspace -p x --config k=v -- --nocapture");
+        assert_eq!(command, "test");
+        assert_eq!(options.levels.len(), 1);
+        assert_eq!(options.cargo, words("--workspace -p x --config k=v"));
+        assert_eq!(after, words("-- --nocapture"));
+    }
+
+    #[test]
+    fn what_is_the_programs_stays_the_programs() {
+        let (command, options, after) = parts("run -- --level 3 -- x");
+        assert_eq!((command, options.levels.len(), options.cargo.len()), ("run", 0, 0));
+        assert_eq!(after, words("-- --level 3 -- x"));
+    }
+
+    #[test]
+    fn an_option_is_taken_in_either_form() {
+        for form in ["-p x --target y --release", "-p x --target=y --release"] {
+            let mut arguments = words(form);
+            assert_eq!(take_option(&mut arguments, "--target"), Ok(Some("y".into())));
+            assert_eq!(arguments, words("-p x --release"));
+        }
+        let mut arguments = words("--target-dir x");
+        assert_eq!(take_option(&mut arguments, "--target"), Ok(None));
+        assert_eq!(arguments.len(), 2);
+        assert!(take_option(&mut words("--target"), "--target").is_err());
+        assert!(take_option(&mut words("--target x --target=y"), "--target").is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo lockdep`: checks the locks of a whole program, its dependencies included, without
+//! touching its source.
+//!
+//! It builds a crate that goes by the name of `std` and has checked locks ([`runtime`]), has
+//! cargo build the program with it ([`wrapper`], which is this same program when cargo calls it
+//! in rustc's place), and reports what the processes wrote down ([`report`]).
+
+mod arguments;
+mod check;
+mod diagnostics;
+mod levels;
+mod notes;
+mod project;
+mod report;
+mod runtime;
+mod treatment;
+mod wrapper;
+
+use std::{
+    env,
+    fmt::Display,
+    io,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+/// A message for people, complete.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<_> = env::args_os().skip(1).collect();
+    // As cargo calls its subcommands.
+    let by_cargo = arguments.first().is_some_and(|first| first == "lockdep");
+    let result = match env::var_os(wrapper::FOLDER) {
+        Some(folder) if !by_cargo => wrapper::run(Path::new(&folder), &arguments),
+        _ => {
+            if by_cargo {
+                arguments.remove(0);
+            }
+            check::run(arguments)
+        }
+    };
+    result.unwrap_or_else(|message| {
+        if !message.is_empty() {
+            eprintln!("error: {message}");
+        }
+        ExitCode::from(check::OUR_ERROR)
+    })
+}
+
+/// A message of what we could not do, and why.
+fn cannot<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
+    move |error| format!("cannot {what}: {error}")
+}
+
+/// A message for a program that did not start.
+fn cannot_start(command: &Command) -> impl FnOnce(io::Error) -> String {
+    cannot(format!("start `{}`", command.get_program().display()))
+}

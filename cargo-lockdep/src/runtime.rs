@@ -1,0 +1,174 @@
+//! The crate that takes std's place: unpacked from this program, built for the toolchain and
+//! target at hand, and kept for the next time.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, cannot, cannot_start, project::Project};
+
+/// The library's source, and what makes a `std` of it: names and contents of files.
+const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
+const FACADE: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("../runtime/manifest.toml")),
+    ("counts.rs", include_str!("../runtime/counts.rs")),
+    ("facade.rs", include_str!("../runtime/facade.rs")),
+];
+
+/// The facade's name, as rustc has it.
+const NAME: &str = "lockdep_std";
+
+/// Below the runtime's folder: the program's own build, and the notes about its crates.
+pub(crate) const BUILD: &str = "build";
+pub(crate) const NOTES: &str = "crates";
+
+/// Says where the runtime is, when it is built.
+const BUILT: &str = "runtime.json";
+
+/// A runtime that is built.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Runtime {
+    std: PathBuf,
+    /// Where its dependencies are.
+    search: BTreeSet<PathBuf>,
+}
+
+impl Runtime {
+    /// Of the folder that [`prepare`] has given.
+    pub(crate) fn load(folder: &Path) -> Result<Self> {
+        let file = folder.join(BUILT);
+        let text = fs::read(&file).map_err(cannot(format!("read {}", file.display())))?;
+        serde_json::from_slice(&text).map_err(cannot(format!("read {}", file.display())))
+    }
+
+    pub(crate) fn add_std(&self, command: &mut Command) {
+        let mut std = "std=".to_owned();
+        std.push_str(&self.std.to_string_lossy());
+        command.arg("--extern").arg(std);
+    }
+
+    pub(crate) fn add_search(&self, command: &mut Command) {
+        for folder in &self.search {
+            let mut dependency = "dependency=".to_owned();
+            dependency.push_str(&folder.to_string_lossy());
+            command.arg("-L").arg(dependency);
+        }
+    }
+}
+
+/// Builds the runtime, unless it is there. Gives back its folder, one for each version of this
+/// program, toolchain and target, where all that is made with it belongs.
+pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
+    let mut hash = DefaultHasher::new();
+    (LIBRARY, FACADE, &project.rustc_version, &project.target).hash(&mut hash);
+    let folder = project.target_folder.join("lockdep").join(format!("{:016x}", hash.finish()));
+    let at_folder = || format!("write to {}", folder.display());
+    fs::create_dir_all(&folder).map_err(cannot(at_folder()))?;
+
+    // Another of us may be at it. Given back when this file is closed.
+    let lock = File::create(folder.join("lock")).map_err(cannot(at_folder()))?;
+    lock.lock().map_err(cannot(at_folder()))?;
+    if Runtime::load(&folder).is_ok_and(|runtime| runtime.std.exists()) {
+        return Ok(folder);
+    }
+    let source = folder.join("source");
+    unpack(&source).map_err(cannot(at_folder()))?;
+    eprintln!("lockdep: builds the checked std, once for this toolchain and target");
+    let runtime = build(project, &source, &folder.join("runtime"))?;
+    let text = serde_json::to_vec(&runtime).map_err(cannot(at_folder()))?;
+    fs::write(folder.join(BUILT), text).map_err(cannot(at_folder()))?;
+    Ok(folder)
+}
+
+fn unpack(folder: &Path) -> std::io::Result<()> {
+    for (name, text) in LIBRARY.iter().chain(FACADE) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// A crate that cargo has built.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    filenames: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
+    let mut cargo = Command::new(&project.cargo);
+    cargo
+        .args(["build", "--release", "--message-format=json-render-diagnostics", "--target"])
+        .arg(&project.target)
+        .arg("--manifest-path")
+        .arg(source.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_folder)
+        .args(project.offline.then_some("--offline"))
+        // Two `metadata` add up. Without this one, a program that depends on a crate that the
+        // runtime depends on, at the same version, would have two crates with one id, at which
+        // rustc crashes.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Cmetadata=lockdep-runtime\x1f--cap-lints=allow")
+        .stderr(Stdio::inherit());
+    let output = cargo.output().map_err(cannot_start(&cargo))?;
+    if !output.status.success() {
+        return Err(format!("the checked std could not be built for {}", project.target));
+    }
+    let lines = output.stdout.split(|&byte| byte == b'\n');
+    let artifacts = lines.filter_map(|line| serde_json::from_slice::<Artifact>(line).ok());
+    runtime_of(artifacts).ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+}
+
+fn runtime_of(artifacts: impl Iterator<Item = Artifact>) -> Option<Runtime> {
+    let (mut std, mut search) = (None, BTreeSet::new());
+    for Artifact { target, filenames } in artifacts {
+        for file in filenames {
+            search.extend(file.parent().map(Path::to_owned));
+            if target.name == NAME && file.extension().is_some_and(|kind| kind == "rlib") {
+                std = Some(file);
+            }
+        }
+    }
+    // The facade itself is copied to the folder above that of its dependencies.
+    Some(Runtime { std: std?, search })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_embedded_without_what_is_not() {
+        let text = |wanted: &str| LIBRARY.iter().find(|(name, _)| *name == wanted).unwrap().1;
+        assert!(text("lockdep/src/sync/mutex.rs").contains("struct Mutex"));
+        let manifest = text("lockdep/Cargo.toml");
+        assert!(manifest.contains("enforce"));
+        for section in ["[workspace", "bench]]", "dev-dependencies"] {
+            assert!(!manifest.contains(section), "{section}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_is_found_among_what_cargo_has_built() {
+        let artifact = |name: &str, file: &str| Artifact {
+            target: Target { name: name.to_owned() },
+            filenames: vec![file.into()],
+        };
+        let built = [artifact("libc", "t/deps/liblibc-1.rlib"), artifact(NAME, "t/libx.rlib")];
+        let runtime = runtime_of(built.into_iter()).unwrap();
+        assert_eq!(runtime.std, Path::new("t/libx.rlib"));
+        assert!(runtime.search.contains(Path::new("t/deps")));
+    }
+}

@@ -1,0 +1,211 @@
+//! The whole program on a small workspace, `tests/fixture`, whose dependency takes two locks in
+//! both orders: what is found, what is not touched, and how it ends.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// A copy of the fixture of one test's own, one at a time: the builds of all share a folder, as
+/// the runtime is to be built once.
+struct Fixture(PathBuf, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+impl Fixture {
+    fn new(test: &str) -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        // Another test that has failed is no reason to.
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = Path::new(TMP).join(test);
+        let _ = fs::remove_dir_all(&folder);
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture"), &folder);
+        Self(folder, one)
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-lockdep"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if ["LOCKDEP", "CARGO_", "RUST_", "RUSTC", "RUSTFLAGS", "RUSTDOC", "CLICOLOR"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix) && name != "CARGO_HOME")
+            {
+                command.env_remove(&*name);
+            }
+        }
+        command
+            .args(arguments.split_whitespace())
+            .env("CARGO_TARGET_DIR", Path::new(TMP).join("target"))
+            .env("CARGO_TERM_COLOR", "never")
+            .current_dir(&self.0);
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Ended {
+        Ended::new(self.command(arguments))
+    }
+
+    /// All files, with what they hold.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.0.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.clone(), fs::read(path).unwrap());
+                }
+            }
+        }
+        files
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+struct Ended {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn new(mut command: Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let [stdout, stderr] =
+            [stdout, stderr].map(|text| String::from_utf8(text).unwrap().replace('\\', "/"));
+        Self { status: status.code(), stdout, stderr }
+    }
+
+    #[track_caller]
+    fn has_status(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "no {text:?} in\n{}", self.stderr);
+        }
+        self
+    }
+}
+
+#[test]
+fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
+    let fixture = Fixture::new("found");
+    let before = fixture.files();
+    let ended = fixture.run("test --workspace").has_status(100).says(&[
+        "error[lockdep::inversion]: `self.bills` and `self.stock` are acquired in both orders",
+        "store/src/lib.rs:26:20",
+        "store/src/lib.rs:32:25",
+        "1 denied (1 `inversion`)",
+        "unseen: stubborn 0.1.0 (`stubborn`) has std's own locks, as it does not compile with \
+         checked ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
+        "unseen: these are without std: plain 0.1.0",
+    ]);
+    // The tests are as ever, the documentation's among them.
+    for test in ["tests::nothing_is_lost", "store/src/lib.rs - Store (line 5)", "it_is_taken"] {
+        let line = ended.stdout.lines().find(|line| line.contains(test)).unwrap();
+        assert!(line.ends_with(" ... ok"), "{line}");
+    }
+    assert_eq!(ended.stderr.matches("[lockdep::").count(), 1, "{}", ended.stderr);
+    assert!(fixture.files() == before, "a file has changed, or is new");
+
+    // Nothing is built again, and the same is told.
+    let again = fixture.run("test --workspace").has_status(100);
+    assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
+    again.says(&["1 denied (1 `inversion`)", "unseen: stubborn 0.1.0", "plain 0.1.0"]);
+}
+
+#[test]
+fn a_level_changes_the_verdict_and_not_the_run() {
+    let fixture = Fixture::new("level");
+    fixture
+        .run("test --level inversion=warn -p shop")
+        .has_status(0)
+        .says(&["warning[lockdep::inversion]: `self.bills`", "1 warned of (1 `inversion`)"]);
+    let allowed = fixture.run("test --level allow -p shop").has_status(0).says(&["1 allowed"]);
+    assert!(!allowed.stderr.contains("[lockdep::"));
+    fixture.run("test --level inversoin=warn").says(&["no kind of finding is called `inversoin`"]);
+}
+
+#[test]
+fn what_is_known_is_silenced() {
+    let fixture = Fixture::new("silenced");
+    let known = fixture.0.join("known.toml");
+    let locks = "[\"self.bills\", \"self.stock\"]";
+    fs::write(&known, format!("[[allow]]\nlocks = {locks}\nreason = \"it is joined\"\n")).unwrap();
+    fixture.run("test --config known.toml -p shop").has_status(0).says(&["1 silenced"]);
+    fixture.run("test --config unknown.toml").has_status(101).says(&["cannot read unknown.toml"]);
+}
+
+#[test]
+fn a_program_is_run_and_its_own_status_comes_first() {
+    let fixture = Fixture::new("run");
+    let ended = fixture.run("run -p shop").has_status(100);
+    assert_eq!(ended.stdout, "100 left\n");
+    fixture.run("run -p shop -- 3").has_status(3).says(&["1 denied (1 `inversion`)"]);
+    // Checked as well without debug assertions.
+    fixture.run("run -p shop --release").has_status(100).says(&["store/src/lib.rs:32:25"]);
+}
+
+#[test]
+fn what_is_wrong_is_said_once() {
+    let fixture = Fixture::new("wrong");
+    fs::write(fixture.0.join("store/src/lib.rs"), "pub fn broken() { 1 }\n").unwrap();
+    let ended = fixture.run("test -p store").has_status(101);
+    assert_eq!(ended.stderr.matches("error[E0308]").count(), 1, "{}", ended.stderr);
+
+    let mut command = fixture.command("test");
+    command.env("CARGO", "no-such-cargo");
+    Ended::new(command).has_status(101).says(&["cannot start `no-such-cargo`"]);
+
+    let mut nowhere = fixture.command("test");
+    nowhere.current_dir("/").env_remove("CARGO_TARGET_DIR");
+    Ended::new(nowhere).has_status(101).says(&["could not find `Cargo.toml`"]);
+}
+
+/// As sccache would be.
+#[cfg(unix)]
+#[test]
+fn a_wrapper_that_is_set_already_is_called() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let fixture = Fixture::new("wrapper");
+    let (wrapper, log) = (fixture.0.join("wrapper"), fixture.0.join("log"));
+    let script = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexec \"$@\"\n", log.display());
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = fixture.command("run -p shop");
+    command.env("RUSTC_WRAPPER", &wrapper);
+    Ended::new(command).has_status(100);
+
+    let log = fs::read_to_string(log).unwrap();
+    let call = |name: &str| {
+        let wanted = format!("--crate-name {name} ");
+        log.lines().find(|line| line.contains(&wanted)).unwrap()
+    };
+    assert!(call("store").contains("--extern std="));
+    assert!(call("shop").contains("--extern std="));
+    assert!(!call("plain").contains("--extern std=") && call("plain").contains("-L dependency="));
+    assert!(!call("derive").contains("--extern std="));
+}
