@@ -157,8 +157,12 @@ pub(crate) fn submit(
         }
         // A second panic during an unwinding would abort the process.
         Level::Deny if !std::thread::panicking() => return Verdict::Panic(report()),
-        // The thread is about to hang: no test harness will ever show what it captured.
-        Level::Warn | Level::Deny if kind == FindingKind::Deadlock => print_past_capture(&report()),
+        // The thread is about to hang: no test harness will ever show what it captured. Nor does
+        // it panic, if it does so already.
+        Level::Warn | Level::Deny if kind == FindingKind::Deadlock => {
+            let hangs = Finding { level: Level::Warn, ..finding.clone() };
+            print_past_capture(&hangs.render(render::stderr_wants_color()));
+        }
         Level::Warn | Level::Deny => {
             if is_news {
                 print(&report());

@@ -1,8 +1,9 @@
 //! Has it happened? The threads that wait for each other right now.
 //!
 //! Runs in a thread that is about to block: its wait is [published](super::waiting), it is
-//! not yet in the lock's queue. Takes no lock of the program and none of ours but the short one
-//! around what was reported already; allocates only if some other thread waits as well.
+//! not yet in the lock's queue. Takes no lock of the program, and of ours the short one around
+//! what was reported already, and what a description needs; allocates only if some other thread
+//! waits as well.
 //!
 //! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
 //! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that

@@ -243,7 +243,8 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     submit(context, found);
 }
 
-/// Hands findings to the ledger, and does what it says. Whether all of them are silenced.
+/// Hands findings to the ledger, and does what it says. Whether none of them is to be looked at
+/// again.
 #[track_caller]
 fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     match report(context, found) {
@@ -251,8 +252,11 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
         Verdict::Silenced => true,
         Verdict::Panic(message) => {
             if is_retaken(Location::caller()) {
-                ledger::print(&message);
-                return false;
+                ledger::print_past_capture(&format!(
+                    "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
+                     for a guard that lives on: this thread goes on, or hangs"
+                ));
+                return true;
             }
             context.begin_denied();
             panic!("{message}");

@@ -170,17 +170,17 @@ impl Knowledge {
             cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
         }
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
-            let shown = Shown {
-                held_at: entry.site,
-                held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
-                acquired_at: wanted.site,
-                backtrace: backtrace.clone(),
-                thread: context.info(),
-            };
             let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
             if let Some(facts) = self.order.facts_mut(edge) {
                 facts.closes |= closes;
                 if !facts.sightings.knows(sighting) {
+                    let shown = Shown {
+                        held_at: entry.site,
+                        held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
+                        acquired_at: wanted.site,
+                        backtrace: backtrace.clone(),
+                        thread: context.info(),
+                    };
                     facts.sightings.learn(sighting.clone(), shown);
                 }
             }
@@ -227,11 +227,6 @@ impl Knowledge {
         let mut class =
             |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
         let classes = (class(entry)?, class(wanted)?);
-        if is_told {
-            self.classes.tell(classes);
-        }
-        let mut class =
-            |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
         let others = held.iter().filter(|other| other.tag != entry.tag);
         let gate = |other: &Entry| Gate {
             lock: other.tag.lock(),
@@ -239,6 +234,9 @@ impl Knowledge {
             mode: other.tag.mode(),
         };
         let gates = others.map(gate).collect();
+        if is_told {
+            self.classes.tell(classes);
+        }
         let way = Way { held: entry.tag.mode(), wanted: wanted.tag.mode(), gates };
         let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
         let made: Vec<_> = [entry, wanted].into_iter().filter(is_made).collect();
