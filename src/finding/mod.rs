@@ -14,6 +14,7 @@ mod snapshot;
 mod stack;
 mod stats;
 mod thread;
+mod walk;
 
 use std::sync::Arc;
 

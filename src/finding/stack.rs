@@ -2,6 +2,8 @@
 
 use std::{ffi::c_void, sync::Arc};
 
+use super::walk;
+
 /// How many frames a stack keeps at most.
 pub(crate) const MAX_FRAMES: usize = 32;
 
@@ -32,12 +34,17 @@ impl RawStack {
     )]
     pub(crate) fn capture() -> Self {
         let mut stack = Self::EMPTY;
-        backtrace::trace(|frame| {
-            stack.frames[stack.depth] = frame.ip() as usize;
-            stack.depth += 1;
-            stack.depth < MAX_FRAMES
-        });
+        walk::walk(&mut stack);
         stack
+    }
+
+    /// Adds the next frame outwards. Whether there is room for another.
+    pub(super) fn push(&mut self, address: usize) -> bool {
+        if let Some(frame) = self.frames.get_mut(self.depth) {
+            *frame = address;
+            self.depth += 1;
+        }
+        self.depth < MAX_FRAMES
     }
 
     /// The return addresses, innermost first.
