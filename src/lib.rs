@@ -100,6 +100,7 @@
 use std::time::Duration;
 
 mod finding;
+pub mod interleave;
 mod ledger;
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
@@ -113,6 +114,7 @@ mod orders;
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot_0_13;
+mod points;
 #[cfg(feature = "write_records")]
 pub mod record;
 mod render;

@@ -21,6 +21,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, Mode, Until},
+    points::{self, Passage},
     validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState, Waited},
 };
 
@@ -63,9 +64,55 @@ impl Tracked {
         Self { identity: Identity::new(), created: None }
     }
 
-    /// An acquisition that waits for as long as it takes begins.
+    /// The whole of an acquisition, if nothing about it is out of the ordinary: the lock was
+    /// taken before, the thread is in no special state and holds few locks, this chain is known to it,
+    /// and the lock is free. Otherwise nothing has happened, and it
+    /// [begins](Self::about_to_block) in another function: so that this one calls none, and needs
+    /// no more than a few registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn at_once<G>(
+        &self,
+        kind: &'static LockKind,
+        mode: Mode,
+        try_lock: impl FnOnce() -> Option<G>,
+    ) -> Option<(Held<'_>, G)> {
+        let acquiring = self.ordinary(kind, mode)?;
+        let guard = try_lock()?;
+        Some((acquiring.acquired(), guard))
+    }
+
+    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken.
+    #[track_caller]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
+        let tag = Tag::new(self.identity.assigned()?, mode);
+        let context = validator::current_if_attached()?;
+        let place = context.held.place_for(tag)?;
+        if validator::unjudged(context, place).is_some() {
+            return None;
+        }
+        let (site, ordinary) = (Location::caller(), Some((context, place)));
+        Some(Acquiring { tracked: self, kind, tag, site, ordinary })
+    }
+
+    /// The same for a lock with readers, who may have to wait for each other once somebody
+    /// writes it.
+    #[track_caller]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn at_once_to_write<G>(
+        &self,
+        kind: &'static LockKind,
+        try_lock: impl FnOnce() -> Option<G>,
+    ) -> Option<(Held<'_>, G)> {
+        if !self.identity.has_writer() {
+            return None;
+        }
+        self.at_once(kind, Mode::Exclusive, try_lock)
+    }
+
+    /// An acquisition that waits for as long as it takes begins.
+    #[track_caller]
     pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let mut acquiring = self.about_to_try(kind, mode);
         match acquiring.ordinary {
@@ -84,7 +131,6 @@ impl Tracked {
     /// The same for a lock with readers, who from now on may have to wait for each other:
     /// to write it, or to upgrade it.
     #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
@@ -96,6 +142,7 @@ impl Tracked {
     /// The token of a lock that the calling thread holds, where a wrapper could not keep
     /// it.
     #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn held(&self, mode: Mode) -> Held<'_> {
         Held { tracked: self, tag: Tag::new(self.identity.id(), mode) }
     }
@@ -105,11 +152,42 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        let mut acquiring = self.once_more(kind, mode);
+        if acquiring.ordinary.is_none() {
+            acquiring.ordinary = self.prepare(kind, acquiring.tag, acquiring.site);
+        }
+        acquiring
+    }
+
+    /// Something is out of the ordinary. What has to be allocated is so now, before the
+    /// lock is taken: it may be a global allocator's.
+    #[cold]
+    fn prepare(
+        &self,
+        kind: &'static LockKind,
+        tag: Tag,
+        site: &'static Location<'static>,
+    ) -> Option<(&'static Context, Place)> {
+        let context = validator::current()?;
+        context.end_denied();
+        if context.is(ThreadState::Directed) && !context.is_blind() {
+            let acquiring = Acquiring { tracked: self, kind, tag, site, ordinary: None };
+            acquiring.arrive(context);
+        }
+        let place = context.held.place_for(tag);
+        if place.is_none() && !context.is_blind() {
+            validator::prepare(context);
+        }
+        Some((context, place?))
+    }
+
+    /// An acquisition that has begun already goes on.
+    #[track_caller]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(), mode);
-        let ordinary = validator::current().and_then(|context| {
-            let place = context.held.place_for(tag).or_else(|| prepare(context, tag))?;
-            Some((context, place))
-        });
+        let ordinary =
+            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
         Acquiring { tracked: self, kind, tag, site: Location::caller(), ordinary }
     }
 
@@ -155,18 +233,6 @@ pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
     }
 }
 
-/// Something is out of the ordinary. What has to be allocated is so now, before the
-/// lock is taken: it may be a global allocator's.
-#[cold]
-fn prepare(context: &'static Context, tag: Tag) -> Option<Place> {
-    context.end_denied();
-    let ordinary = context.held.place_for(tag);
-    if ordinary.is_none() && !context.is_blind() {
-        validator::prepare(context);
-    }
-    ordinary
-}
-
 impl Drop for Tracked {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
@@ -179,9 +245,32 @@ impl Drop for Tracked {
 // By value throughout: a reference to it would keep the fast path from having it in
 // registers.
 impl<'a> Acquiring<'a> {
+    /// Comes to a point, maybe for the first time.
+    fn arrive(&self, context: &Context) {
+        let is_directed = points::arrive(&Passage::Acquire(self.wanted()));
+        context.set(ThreadState::Directed, is_directed);
+    }
+
+    /// The attempt has failed.
+    #[cold]
+    pub(crate) fn gave_up(self) {
+        if self.is_directed() {
+            points::passed(&Passage::Acquire(self.wanted()));
+        }
+    }
+
+    /// Whether the thread may have something to do at points.
+    fn is_directed(&self) -> bool {
+        self.ordinary.is_none()
+            && self.context().is_some_and(|context| context.is(ThreadState::Directed))
+    }
+
     #[cold]
     #[track_caller]
     fn judge(self, context: &'static Context, key: u64) {
+        if points::are_active() && !context.is(ThreadState::Directed) {
+            self.arrive(context);
+        }
         validator::about_to_block(context, &self.acquisition(self.site), key);
     }
 
@@ -235,6 +324,7 @@ impl<'a> Acquiring<'a> {
     /// Somebody else has the lock: tries a few times more, and then waits for it. What most
     /// programs do under a lock is over before a wait is published.
     #[cold]
+    #[inline(never)]
     #[track_caller]
     pub(crate) fn contended<R>(
         self,
@@ -247,7 +337,20 @@ impl<'a> Acquiring<'a> {
                 return taken;
             }
         }
-        self.blocked(wait)
+        let _waited = self.begin_wait(Until::Acquired);
+        if self.is_directed() {
+            let mut taken = None;
+            let mut try_again = || {
+                taken = try_again();
+                taken.is_some()
+            };
+            if points::contended(&self.wanted(), &mut try_again)
+                && let Some(taken) = taken
+            {
+                return taken;
+            }
+        }
+        wait()
     }
 
     /// Waits for the lock, for all to see, unless that closes a circle of waiting threads.
@@ -255,7 +358,13 @@ impl<'a> Acquiring<'a> {
     #[track_caller]
     pub(crate) fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Acquired);
-        wait()
+        let result = wait();
+        if self.is_directed() {
+            // An initializer has run in here, or was waited for.
+            points::released();
+            points::passed(&Passage::Acquire(self.wanted()));
+        }
+        result
     }
 
     /// Waits for the lock, for some time at most.
@@ -276,6 +385,10 @@ impl<'a> Acquiring<'a> {
 
     #[track_caller]
     fn begin_wait(&self, until: Until) -> Option<Waited> {
+        // A wait for a notification has come to its point with the release before it.
+        if until != Until::Notified && self.is_directed() {
+            points::come_by(&Passage::Wait(self.wanted(), until));
+        }
         let is_writer = self.tracked.identity.has_writer() && self.tag.mode() == Mode::Exclusive;
         let context = self.context()?;
         Some(validator::begin_wait(context, &self.wanted(), until, is_writer))
@@ -301,6 +414,9 @@ impl<'a> Acquiring<'a> {
             context.held.push_anywhere(Entry { tag, ..self.wanted() });
             if context.is(ThreadState::Tracing) {
                 context.keep_trace(tag);
+            }
+            if context.is(ThreadState::Directed) {
+                points::passed(&Passage::Acquire(self.wanted()));
             }
         }
     }
@@ -329,8 +445,9 @@ impl<'a> Held<'a> {
     /// [kept](Self::keep).
     #[track_caller]
     pub(crate) fn about_to_wait(&self, kind: &'static LockKind) -> Acquiring<'a> {
+        self.come_by(&[Passage::Release, |entry| Passage::Wait(entry, Until::Notified)]);
         let aside = self.aside();
-        let mut acquiring = self.tracked.about_to_try(kind, self.tag.mode());
+        let mut acquiring = self.tracked.once_more(kind, self.tag.mode());
         if let Some(context) = acquiring.context() {
             let named_at = aside.entry.map_or(acquiring.site, |entry| entry.site);
             validator::about_to_wait(context, &acquiring.acquisition(named_at));
@@ -351,11 +468,32 @@ impl<'a> Held<'a> {
         acquiring
     }
 
+    /// Comes to points that are one step with what follows, and about this lock as it is held.
+    fn come_by(&self, points: &[fn(Entry) -> Passage<'static>]) {
+        if let Some(context) = validator::current_if_attached()
+            && context.is(ThreadState::Directed)
+            && let Some(entry) = context.held.last_of(self.tag.in_set())
+        {
+            for passage in points {
+                points::come_by(&passage(entry));
+            }
+        }
+    }
+
     /// Takes the lock out of what the thread holds, for a while.
     fn aside(&self) -> Aside {
         let context = validator::current_if_attached();
         let entry = context.and_then(|context| context.held.remove(self.tag.in_set()));
         Aside { context, entry }
+    }
+
+    /// The lock is about to be given back by the function that calls this, at whose end what is
+    /// given here is to be dropped.
+    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn release(self) -> points::Released {
+        drop(self);
+        points::Released
     }
 
     /// The lock stays held without its token, until [`Tracked::held`] makes one again.
@@ -425,6 +563,12 @@ impl Held<'_> {
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
+        if context.is(ThreadState::Directed)
+            && !context.is_blind()
+            && let Some(entry) = context.held.last_of(tag)
+        {
+            points::releasing(entry);
+        }
         let is_forgiven = context.forgives(tag);
         let was_held = context.held.remove(tag).is_some();
         if context.is_blind() {

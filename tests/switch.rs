@@ -114,3 +114,27 @@ fn the_functions_work_in_both() {
     assert!(lockdep::order_graph().to_dot().starts_with("digraph"));
     assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
 }
+
+/// What is inserted or ordered where nothing is passed is not missed there.
+#[test]
+fn interleavings_are_made_only_when_checked() {
+    use lockdep::interleave::{self, Schedule, acquire, at, inside, point};
+
+    let lock = lockdep::sync::Mutex::new(0);
+    let mut ran = 0;
+    interleave::before("switched", || ran += 1).within(|| point!("switched"));
+    interleave::after(acquire(&lock), || ran += 1).within(|| *lock.lock().unwrap() += 1);
+    assert_eq!(ran, if lockdep::ENABLED { 2 } else { 0 });
+
+    let schedule = Schedule::new().order([at("switched", "here"), at("switched", "nowhere")]);
+    let result = schedule.try_run(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(inside("switched", || point!("here")));
+        });
+    });
+    assert_eq!(result.is_err(), lockdep::ENABLED);
+
+    let mut runs = 0;
+    let explored = interleave::explore(0..3, || runs += 1);
+    assert_eq!((explored.orders().len(), runs), (3, if lockdep::ENABLED { 4 } else { 3 }));
+}

@@ -40,6 +40,16 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         &self.inner
     }
 
+    #[cold]
+    #[track_caller]
+    fn lock_slowly(&self) {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        if !self.raw().try_lock() {
+            acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
+        }
+        acquiring.acquired().keep();
+    }
+
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying(&self, try_lock: impl FnOnce(&R) -> bool) -> bool {
@@ -47,6 +57,8 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         let taken = try_lock(self.raw());
         if taken {
             acquiring.acquired().keep();
+        } else {
+            acquiring.gave_up();
         }
         taken
     }
@@ -58,6 +70,8 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         let taken = self.raw().try_lock() || acquiring.for_a_while(|| wait(self.raw()));
         if taken {
             acquiring.acquired().keep();
+        } else {
+            acquiring.gave_up();
         }
         taken
     }
@@ -79,11 +93,11 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        if !self.raw().try_lock() {
-            acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
+        let at_once = || self.raw().try_lock().then_some(());
+        match self.tracked.at_once(Self::KIND, Mode::Exclusive, at_once) {
+            Some((held, ())) => held.keep(),
+            None => self.lock_slowly(),
         }
-        acquiring.acquired().keep();
     }
 
     #[track_caller]
@@ -94,7 +108,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self) {
-        drop(self.tracked.held(Mode::Exclusive));
+        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
         unsafe { self.raw().unlock() }
     }
@@ -109,7 +123,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
-        drop(self.tracked.held(Mode::Exclusive));
+        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
         unsafe { self.raw().unlock_fair() }
     }

@@ -11,7 +11,8 @@ use ::lock_api::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Tracked},
+    points::Released,
+    tracked::Tracked,
 };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -32,14 +33,28 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         initializes: false,
     };
 
-    /// An acquisition that was judged, and waits if it must.
+    /// An acquisition that waits if it must.
     #[track_caller]
-    fn taking(
-        &self,
-        acquiring: Acquiring<'_>,
-        try_lock: impl Fn(&R) -> bool,
-        lock: impl FnOnce(&R),
-    ) {
+    #[cfg_attr(not(debug_assertions), inline)]
+    fn taking(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
+        let at_once = || try_lock(&self.inner).then_some(());
+        let taken = match mode {
+            Mode::Exclusive => self.tracked.at_once_to_write(Self::KIND, at_once),
+            mode => self.tracked.at_once(Self::KIND, mode, at_once),
+        };
+        match taken {
+            Some((held, ())) => held.keep(),
+            None => self.taking_slowly(mode, try_lock, lock),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn taking_slowly(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
+        let acquiring = match mode {
+            Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
+            mode => self.tracked.about_to_block(Self::KIND, mode),
+        };
         if !try_lock(&self.inner) {
             acquiring.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
         }
@@ -53,6 +68,8 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         let taken = try_lock(&self.inner);
         if taken {
             acquiring.acquired().keep();
+        } else {
+            acquiring.gave_up();
         }
         taken
     }
@@ -69,13 +86,15 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         let taken = try_lock(&self.inner) || acquiring.for_a_while(|| wait(&self.inner));
         if taken {
             acquiring.acquired().keep();
+        } else {
+            acquiring.gave_up();
         }
         taken
     }
 
-    /// A release, before the wrapped lock's.
-    fn release(&self, mode: Mode) {
-        drop(self.tracked.held(mode));
+    /// A release, to begin before the wrapped lock's, and to end after it.
+    fn release(&self, mode: Mode) -> Released {
+        self.tracked.held(mode).release()
     }
 
     /// The lock is given back for a moment, and taken again in the same mode.
@@ -115,8 +134,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_shared(&self) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
-        self.taking(acquiring, R::try_lock_shared, R::lock_shared);
+        self.taking(Mode::Shared, R::try_lock_shared, R::lock_shared);
     }
 
     #[track_caller]
@@ -127,7 +145,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        self.release(Mode::Shared);
+        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_shared() }
     }
@@ -135,8 +153,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) {
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
-        self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive);
+        self.taking(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive);
     }
 
     #[track_caller]
@@ -147,7 +164,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
-        self.release(Mode::Exclusive);
+        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_exclusive() }
     }
@@ -166,13 +183,13 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 // SAFETY: as above.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     unsafe fn unlock_shared_fair(&self) {
-        self.release(Mode::Shared);
+        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_shared_fair() }
     }
 
     unsafe fn unlock_exclusive_fair(&self) {
-        self.release(Mode::Exclusive);
+        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_exclusive_fair() }
     }
@@ -238,8 +255,7 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_shared_recursive(&self) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::RecursiveShared);
-        self.taking(acquiring, R::try_lock_shared_recursive, R::lock_shared_recursive);
+        self.taking(Mode::RecursiveShared, R::try_lock_shared_recursive, R::lock_shared_recursive);
     }
 
     #[track_caller]
@@ -271,8 +287,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_upgradable(&self) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Upgradable);
-        self.taking(acquiring, R::try_lock_upgradable, R::lock_upgradable);
+        self.taking(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable);
     }
 
     #[track_caller]
@@ -283,7 +298,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        self.release(Mode::Upgradable);
+        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_upgradable() }
     }
@@ -313,7 +328,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 // SAFETY: as above.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     unsafe fn unlock_upgradable_fair(&self) {
-        self.release(Mode::Upgradable);
+        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_upgradable_fair() }
     }

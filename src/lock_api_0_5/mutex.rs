@@ -24,11 +24,26 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         initializes: false,
     };
 
+    #[cold]
+    #[track_caller]
+    fn lock_slowly(&self) -> R::Guard {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let guard = match self.inner.try_lock() {
+            Some(guard) => guard,
+            None => acquiring.contended(|| self.inner.try_lock(), || self.inner.lock()),
+        };
+        acquiring.acquired().keep();
+        guard
+    }
+
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying<G>(&self, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let guard = try_lock(&self.inner)?;
+        let Some(guard) = try_lock(&self.inner) else {
+            acquiring.gave_up();
+            return None;
+        };
         acquiring.acquired().keep();
         Some(guard)
     }
@@ -38,7 +53,10 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
         let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let wait = || acquiring.for_a_while(|| wait(&self.inner));
-        let guard = self.inner.try_lock().or_else(wait)?;
+        let Some(guard) = self.inner.try_lock().or_else(wait) else {
+            acquiring.gave_up();
+            return None;
+        };
         acquiring.acquired().keep();
         Some(guard)
     }
@@ -64,13 +82,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) -> R::Guard {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        let guard = match self.inner.try_lock() {
-            Some(guard) => guard,
-            None => acquiring.contended(|| self.inner.try_lock(), || self.inner.lock()),
-        };
-        acquiring.acquired().keep();
-        guard
+        match self.tracked.at_once(Self::KIND, Mode::Exclusive, || self.inner.try_lock()) {
+            Some((held, guard)) => {
+                held.keep();
+                guard
+            }
+            None => self.lock_slowly(),
+        }
     }
 
     #[track_caller]
@@ -81,7 +99,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self, guard: R::Guard) {
-        drop(self.tracked.held(Mode::Exclusive));
+        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock(guard) }
     }
@@ -96,7 +114,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: R::Guard) {
-        drop(self.tracked.held(Mode::Exclusive));
+        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_fair(guard) }
     }

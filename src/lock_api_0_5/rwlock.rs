@@ -11,7 +11,8 @@ use lock_api_0_5::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Tracked},
+    points::Released,
+    tracked::Tracked,
 };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -40,14 +41,41 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     /// How its readers wait.
     const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
 
-    /// An acquisition that was judged, and waits if it must.
+    /// An acquisition that waits if it must.
     #[track_caller]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn taking<G>(
         &self,
-        acquiring: Acquiring<'_>,
+        mode: Mode,
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
+        let at_once = || try_lock(&self.inner);
+        let taken = match mode {
+            Mode::Exclusive => self.tracked.at_once_to_write(Self::KIND, at_once),
+            mode => self.tracked.at_once(Self::KIND, mode, at_once),
+        };
+        match taken {
+            Some((held, guard)) => {
+                held.keep();
+                guard
+            }
+            None => self.taking_slowly(mode, try_lock, lock),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn taking_slowly<G>(
+        &self,
+        mode: Mode,
+        try_lock: impl Fn(&R) -> Option<G>,
+        lock: impl FnOnce(&R) -> G,
+    ) -> G {
+        let acquiring = match mode {
+            Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
+            mode => self.tracked.about_to_block(Self::KIND, mode),
+        };
         let guard = match try_lock(&self.inner) {
             Some(guard) => guard,
             None => acquiring.contended(|| try_lock(&self.inner), || lock(&self.inner)),
@@ -60,7 +88,10 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     #[track_caller]
     fn trying<G>(&self, mode: Mode, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
         let acquiring = self.tracked.about_to_try(Self::KIND, mode);
-        let guard = try_lock(&self.inner)?;
+        let Some(guard) = try_lock(&self.inner) else {
+            acquiring.gave_up();
+            return None;
+        };
         acquiring.acquired().keep();
         Some(guard)
     }
@@ -75,14 +106,17 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     ) -> Option<G> {
         let acquiring = self.tracked.about_to_try(Self::KIND, mode);
         let wait = || acquiring.for_a_while(|| wait(&self.inner));
-        let guard = try_lock(&self.inner).or_else(wait)?;
+        let Some(guard) = try_lock(&self.inner).or_else(wait) else {
+            acquiring.gave_up();
+            return None;
+        };
         acquiring.acquired().keep();
         Some(guard)
     }
 
-    /// A release, before the wrapped lock's.
-    fn release(&self, mode: Mode) {
-        drop(self.tracked.held(mode));
+    /// A release, to begin before the wrapped lock's, and to end after it.
+    fn release(&self, mode: Mode) -> Released {
+        self.tracked.held(mode).release()
     }
 
     /// The lock is given back for a moment, and taken again in the same mode.
@@ -125,8 +159,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_shared(&self) -> R::SharedGuard {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Self::SHARED);
-        self.taking(acquiring, R::try_lock_shared, R::lock_shared)
+        self.taking(Self::SHARED, R::try_lock_shared, R::lock_shared)
     }
 
     #[track_caller]
@@ -137,7 +170,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
-        self.release(Mode::Shared);
+        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_shared(guard) }
     }
@@ -145,8 +178,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) -> R::ExclusiveGuard {
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
-        self.taking(acquiring, R::try_lock_exclusive, R::lock_exclusive)
+        self.taking(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive)
     }
 
     #[track_caller]
@@ -157,7 +189,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
-        self.release(Mode::Exclusive);
+        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_exclusive(guard) }
     }
@@ -176,13 +208,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 // SAFETY: as above.
 unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
     unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
-        self.release(Mode::Shared);
+        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_shared_fair(guard) }
     }
 
     unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
-        self.release(Mode::Exclusive);
+        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_exclusive_fair(guard) }
     }
@@ -271,8 +303,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     #[track_caller]
     #[inline]
     fn lock_upgradable(&self) -> R::UpgradableGuard {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Upgradable);
-        self.taking(acquiring, R::try_lock_upgradable, R::lock_upgradable)
+        self.taking(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable)
     }
 
     #[track_caller]
@@ -283,7 +314,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
-        self.release(Mode::Upgradable);
+        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_upgradable(guard) }
     }
@@ -325,7 +356,7 @@ unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
-        self.release(Mode::Upgradable);
+        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
         unsafe { self.inner.unlock_upgradable_fair(guard) }
     }

@@ -20,8 +20,9 @@ use std::{
 };
 
 pub(crate) use held::{held, long_wait};
+pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};
-pub(crate) use source::is_a_call;
+pub(crate) use source::{is_a_call, receiver};
 
 use crate::finding::Finding;
 

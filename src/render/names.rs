@@ -19,6 +19,11 @@ pub(super) struct Names {
     ambiguous: bool,
 }
 
+/// One lock in a sentence, as it is mentioned at a place: `` `bank.accounts` ``.
+pub(crate) fn lock_name(lock: &LockInfo, site: &Site) -> String {
+    Names::new(&mut Sources::default(), [lock], [(lock, site)]).at(lock, site)
+}
+
 impl Names {
     /// Names for locks, and for the places at which they are mentioned.
     pub(super) fn new<'a>(

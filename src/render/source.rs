@@ -27,8 +27,13 @@ impl Sources {
     pub(super) fn receiver(&mut self, site: &Site) -> Option<String> {
         let text = self.text(site)?;
         let offset = offset(text, site)?;
-        if text[offset..].starts_with("wait") { None } else { receiver(text, offset) }
+        if text[offset..].starts_with("wait") { None } else { receiver_at(text, offset) }
     }
+}
+
+/// What the source calls the lock that is acquired at a site. Reads the file.
+pub(crate) fn receiver(site: &Site) -> Option<String> {
+    Sources::default().receiver(site)
 }
 
 /// Reads a source file by the path that the compiler was given: as it stands,
@@ -84,7 +89,7 @@ fn is_identifier(character: char) -> bool {
 /// for a `Deref`, the place itself: `CONFIG` in `*CONFIG`.
 ///
 /// This reads tokens, not the grammar: where it is not sure, it says nothing.
-fn receiver(text: &str, offset: usize) -> Option<String> {
+fn receiver_at(text: &str, offset: usize) -> Option<String> {
     let before = text[..offset].trim_end();
     let expression = if let Some(before) = before.strip_suffix('.') {
         &before[start_of_postfix_expression(before)?..]
@@ -163,7 +168,7 @@ mod tests {
     /// What the lock is called whose method stands at the `^`.
     fn name(marked: &str) -> Option<String> {
         let offset = marked.find('^').expect("a mark");
-        receiver(&marked.replace('^', ""), offset)
+        receiver_at(&marked.replace('^', ""), offset)
     }
 
     #[test]

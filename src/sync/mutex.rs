@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
+    points::Released,
     tracked::{Acquiring, Held, Tracked, taken},
 };
 
@@ -24,9 +25,11 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    // Dropped in this order: no longer held, then unlocked.
+    // Dropped in this order: no longer held, then unlocked, then free for all.
     held: Held<'a>,
     inner: sync::MutexGuard<'a, T>,
+    #[expect(dead_code, reason = "only dropped")]
+    released: Released,
     lock: &'a Mutex<T>,
 }
 
@@ -61,27 +64,20 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        match self.inner.try_lock() {
-            Ok(inner) => Ok(MutexGuard { held: acquiring.acquired(), inner, lock: self }),
-            Err(error) => self.lock_uncommonly(error),
+        match self.tracked.at_once(Self::KIND, Mode::Exclusive, || self.inner.try_lock().ok()) {
+            Some((held, inner)) => Ok(MutexGuard { held, inner, released: Released, lock: self }),
+            None => self.lock_slowly(),
         }
     }
 
-    /// It is contended, or poisoned. The acquisition was judged; it is begun anew rather
-    /// than handed over, so that the other path has it in registers.
     #[cold]
     #[track_caller]
-    fn lock_uncommonly<'a>(
-        &'a self,
-        error: TryLockError<sync::MutexGuard<'a, T>>,
-    ) -> LockResult<MutexGuard<'a, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let result = match error {
-            TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => {
-                acquiring.contended(|| taken(self.inner.try_lock()), || self.inner.lock())
-            }
+    fn lock_slowly(&self) -> LockResult<MutexGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let try_lock = || taken(self.inner.try_lock());
+        let result = match try_lock() {
+            Some(result) => result,
+            None => acquiring.contended(try_lock, || self.inner.lock()),
         };
         self.guard(acquiring, result)
     }
@@ -98,7 +94,10 @@ impl<T: ?Sized> Mutex<T> {
         match self.inner.try_lock() {
             Ok(inner) => Ok(self.guard(acquiring, Ok(inner))?),
             Err(TryLockError::Poisoned(poisoned)) => Ok(self.guard(acquiring, Err(poisoned))?),
-            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            Err(TryLockError::WouldBlock) => {
+                acquiring.gave_up();
+                Err(TryLockError::WouldBlock)
+            }
         }
     }
 
@@ -150,10 +149,12 @@ impl<T: ?Sized> Mutex<T> {
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
         match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
-            Ok(inner) => Ok(MutexGuard { held: acquiring.acquired(), inner, lock: self }),
+            Ok(inner) => {
+                Ok(MutexGuard { held: acquiring.acquired(), inner, released: Released, lock: self })
+            }
             Err(poisoned) => {
                 let (held, inner) = (acquiring.acquired_poisoned(), poisoned.into_inner());
-                Err(PoisonError::new(MutexGuard { held, inner, lock: self }))
+                Err(PoisonError::new(MutexGuard { held, inner, released: Released, lock: self }))
             }
         }
     }
@@ -187,7 +188,8 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// For a condition variable, which gives the lock back and takes it again. Dropped from the
     /// last on, as a guard is.
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
-        (self.lock, self.inner, self.held)
+        let Self { held, inner, released: _, lock } = self;
+        (lock, inner, held)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
+    points::Released,
     tracked::{Acquiring, Held, Tracked, taken},
 };
 
@@ -25,19 +26,22 @@ pub struct RwLock<T: ?Sized> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
-    // Dropped in this order: no longer held, then unlocked.
+    // Dropped in this order: no longer held, then unlocked, then free for all.
     #[expect(dead_code, reason = "only dropped")]
     held: Held<'rwlock>,
     inner: sync::RwLockReadGuard<'rwlock, T>,
+    #[expect(dead_code, reason = "only dropped")]
+    released: Released,
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
-    // Dropped in this order: no longer held, then unlocked.
+    // Dropped in this order: no longer held, then unlocked, then free for all.
     held: Held<'rwlock>,
     inner: sync::RwLockWriteGuard<'rwlock, T>,
+    released: Released,
 }
 
 impl<T> RwLock<T> {
@@ -71,26 +75,20 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
-        match self.inner.try_read() {
-            Ok(inner) => Ok(RwLockReadGuard { held: acquiring.acquired(), inner }),
-            Err(error) => self.read_uncommonly(error),
+        match self.tracked.at_once(Self::KIND, Mode::Shared, || self.inner.try_read().ok()) {
+            Some((held, inner)) => Ok(RwLockReadGuard { held, inner, released: Released }),
+            None => self.read_slowly(),
         }
     }
 
-    /// It is contended, or poisoned: see [`Mutex`](super::Mutex), which has the same.
     #[cold]
     #[track_caller]
-    fn read_uncommonly<'a>(
-        &'a self,
-        error: TryLockError<sync::RwLockReadGuard<'a, T>>,
-    ) -> LockResult<RwLockReadGuard<'a, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Shared);
-        let result = match error {
-            TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => {
-                acquiring.contended(|| taken(self.inner.try_read()), || self.inner.read())
-            }
+    fn read_slowly(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
+        let try_read = || taken(self.inner.try_read());
+        let result = match try_read() {
+            Some(result) => result,
+            None => acquiring.contended(try_read, || self.inner.read()),
         };
         self.read_guard(acquiring, result)
     }
@@ -107,7 +105,10 @@ impl<T: ?Sized> RwLock<T> {
         match self.inner.try_read() {
             Ok(inner) => Ok(self.read_guard(acquiring, Ok(inner))?),
             Err(TryLockError::Poisoned(poisoned)) => Ok(self.read_guard(acquiring, Err(poisoned))?),
-            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            Err(TryLockError::WouldBlock) => {
+                acquiring.gave_up();
+                Err(TryLockError::WouldBlock)
+            }
         }
     }
 
@@ -125,26 +126,20 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
-        match self.inner.try_write() {
-            Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
-            Err(error) => self.write_uncommonly(error),
+        match self.tracked.at_once_to_write(Self::KIND, || self.inner.try_write().ok()) {
+            Some((held, inner)) => Ok(RwLockWriteGuard { held, inner, released: Released }),
+            None => self.write_slowly(),
         }
     }
 
-    /// It is contended, or poisoned: see [`Mutex`](super::Mutex), which has the same.
     #[cold]
     #[track_caller]
-    fn write_uncommonly<'a>(
-        &'a self,
-        error: TryLockError<sync::RwLockWriteGuard<'a, T>>,
-    ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let result = match error {
-            TryLockError::Poisoned(poisoned) => Err(poisoned),
-            TryLockError::WouldBlock => {
-                acquiring.contended(|| taken(self.inner.try_write()), || self.inner.write())
-            }
+    fn write_slowly(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
+        let try_write = || taken(self.inner.try_write());
+        let result = match try_write() {
+            Some(result) => result,
+            None => acquiring.contended(try_write, || self.inner.write()),
         };
         self.write_guard(acquiring, result)
     }
@@ -163,7 +158,10 @@ impl<T: ?Sized> RwLock<T> {
             Err(TryLockError::Poisoned(poisoned)) => {
                 Ok(self.write_guard(acquiring, Err(poisoned))?)
             }
-            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+            Err(TryLockError::WouldBlock) => {
+                acquiring.gave_up();
+                Err(TryLockError::WouldBlock)
+            }
         }
     }
 
@@ -214,10 +212,16 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
         match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
-            Ok(inner) => Ok(RwLockReadGuard { held: acquiring.acquired(), inner }),
+            Ok(inner) => {
+                Ok(RwLockReadGuard { held: acquiring.acquired(), inner, released: Released })
+            }
             Err(poisoned) => {
                 let held = acquiring.acquired_poisoned();
-                Err(PoisonError::new(RwLockReadGuard { held, inner: poisoned.into_inner() }))
+                Err(PoisonError::new(RwLockReadGuard {
+                    held,
+                    inner: poisoned.into_inner(),
+                    released: Released,
+                }))
             }
         }
     }
@@ -228,10 +232,16 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
         match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
-            Ok(inner) => Ok(RwLockWriteGuard { held: acquiring.acquired(), inner }),
+            Ok(inner) => {
+                Ok(RwLockWriteGuard { held: acquiring.acquired(), inner, released: Released })
+            }
             Err(poisoned) => {
                 let held = acquiring.acquired_poisoned();
-                Err(PoisonError::new(RwLockWriteGuard { held, inner: poisoned.into_inner() }))
+                Err(PoisonError::new(RwLockWriteGuard {
+                    held,
+                    inner: poisoned.into_inner(),
+                    released: Released,
+                }))
             }
         }
     }
@@ -264,10 +274,11 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
-        let Self { held, inner } = s;
+        let Self { held, inner, released } = s;
         RwLockReadGuard {
             held: held.turned(Mode::Shared),
             inner: sync::RwLockWriteGuard::downgrade(inner),
+            released,
         }
     }
 }

@@ -311,6 +311,12 @@ impl HeldSet {
         removed
     }
 
+    /// The lock of this tag that was acquired last.
+    #[cold]
+    pub(crate) fn last_of(&self, tag: Tag) -> Option<Entry> {
+        self.iter().filter(|entry| entry.tag == tag).last()
+    }
+
     /// Removes a lock in every mode: it was destroyed while held (its guard was
     /// forgotten).
     pub(crate) fn purge(&self, lock: LockId) {

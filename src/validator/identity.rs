@@ -47,6 +47,7 @@ impl Identity {
     }
 
     /// The number, if the lock was ever acquired.
+    #[inline]
     pub(crate) fn assigned(&self) -> Option<LockId> {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
@@ -77,6 +78,7 @@ impl Identity {
         self.word.fetch_or(WRITER, SeqCst) & WRITER == 0
     }
 
+    #[inline]
     pub(crate) fn has_writer(&self) -> bool {
         self.word.load(SeqCst) & WRITER != 0
     }

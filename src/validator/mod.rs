@@ -34,22 +34,22 @@ mod watchdog;
 
 use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
 
+use self::knowledge::{Cycle, SEEN};
 pub(crate) use self::{
     blocking::{Waited, begin_wait},
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
-    identity::Identity,
+    identity::{Identity, LockId},
     knowledge::Acquisition,
-    said::{allow_pair, class, declare_order, name, order_by_key, set_rank},
-    threads::{Context, State as ThreadState, current, current_if_attached},
-};
-use self::{
-    identity::LockId,
-    knowledge::{Cycle, SEEN},
+    said::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
+    threads::{
+        Context, State as ThreadState, current, current_if_attached, direct_new_threads,
+        ignore_this_thread,
+    },
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, OrderGraph, ScopeId, Stack, Stats, ThreadSnapshot, Writer,
+        Detail, Edge, FindingKind, Level, OrderGraph, ScopeId, Stack, Stats, ThreadSnapshot, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -85,7 +85,7 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
 /// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
 pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
-    if context.is(ThreadState::Allowing) {
+    if context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming) {
         return;
     }
     if context.settle_released_elsewhere() {
@@ -222,7 +222,8 @@ pub(crate) fn watch(limit: Duration) {
 #[cold]
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
-    if !presence::may_be_known(wanted.tag.lock()) || context.is(ThreadState::Allowing) {
+    let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
+    if is_quiet || !presence::may_be_known(wanted.tag.lock()) {
         return;
     }
     let found = {
@@ -282,7 +283,9 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let scope = context.info().scope;
     let (mut messages, mut all_silenced) = (Vec::new(), true);
     for Found { kind, cycle, detail } in found {
-        match ledger::submit(kind, cycle, detail, scope) {
+        // What is only waited for must not hang, whatever its level.
+        let at_least = if context.is(ThreadState::Confirming) { Level::Deny } else { Level::Allow };
+        match ledger::submit(kind, cycle, detail, scope, at_least) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}
             Verdict::Panic(message) => messages.push(message),
@@ -339,7 +342,7 @@ fn forget(lock: LockId) {
 }
 
 /// Runs our own code, in which the program's locks are not looked at.
-fn inside<R>(body: impl FnOnce() -> R) -> R {
+pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let _inside = current_if_attached().map(|context| context.enter(ThreadState::Inside));
     body()
 }

@@ -14,6 +14,11 @@ pub(crate) fn name(lock: LockId, name: &str) {
     inside(|| knowledge::lock().name(lock, name));
 }
 
+/// The name that a lock was given.
+pub(crate) fn name_of(lock: LockId) -> Option<Arc<str>> {
+    inside(|| knowledge::lock().name_of(lock))
+}
+
 /// See [`crate::class`].
 pub(crate) fn class(lock: LockId, class: &'static str) {
     let is_nested = inside(|| {

@@ -73,6 +73,11 @@ pub(crate) enum State {
     Denied = 8,
     /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
     Tracing = 16,
+    /// It may have something to do at [points](crate::points).
+    Directed = 32,
+    /// It is about to close a cycle that was predicted, to show that it closes: nothing is said
+    /// of it before it has.
+    Confirming = 64,
 }
 
 impl Context {
@@ -253,6 +258,14 @@ thread_local! {
 /// The list of all contexts, in use or not: read without a lock, as it only grows.
 static FIRST: OnceRef<'static, Context> = OnceRef::new();
 
+/// Whether threads start [`State::Directed`].
+static DIRECTS: AtomicBool = AtomicBool::new(false);
+
+/// Has threads that come to be known start [`State::Directed`], or no longer.
+pub(crate) fn direct_new_threads(on: bool) {
+    DIRECTS.store(on, Relaxed);
+}
+
 /// What is needed when a thread starts or ends.
 struct Pool {
     unused: Vec<&'static Context>,
@@ -294,6 +307,7 @@ fn attach() -> Option<&'static Context> {
     let context = unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))));
     *context.thread.lock() = info;
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
+    context.set(State::Directed, DIRECTS.load(Relaxed));
     CONTEXT.set(Some(context));
     if !BEGUN.swap(true, Relaxed) {
         super::process_begins();
@@ -311,7 +325,7 @@ fn enlist(context: &'static Context) -> &'static Context {
 }
 
 /// Keeps the calling thread from ever being looked at: it is one of ours.
-pub(super) fn ignore_this_thread() {
+pub(crate) fn ignore_this_thread() {
     ATTACHING.set(true);
 }
 

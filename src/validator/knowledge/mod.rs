@@ -316,6 +316,10 @@ impl Knowledge {
         }
     }
 
+    pub(super) fn name_of(&self, lock: LockId) -> Option<Arc<str>> {
+        self.names.get(&lock).cloned()
+    }
+
     /// Forgets the order; names stay.
     pub(super) fn reset(&mut self) {
         for vertex in self.order.graph().node_weights() {

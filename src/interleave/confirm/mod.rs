@@ -1,0 +1,166 @@
+//! Makes a predicted deadlock happen.
+
+mod gathering;
+mod outcome;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use self::outcome::{Confirmation, Confirmed, NotReached, Replay, Why};
+use self::{gathering::Gathering, outcome::Part};
+use super::alone;
+use crate::{
+    finding::{Finding, FindingKind},
+    ledger, points, validator,
+};
+
+/// Runs a program again, and makes the deadlock happen that a finding has predicted: with
+/// [`Confirm`]'s attempts, limit and seed.
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use lockdep::{interleave, sync::Mutex, testing};
+///
+/// fn program() {
+///     let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+///     let other = Arc::clone(&locks);
+///     let thread = thread::spawn(move || drop((other.0.lock(), other.1.lock())));
+///     drop((locks.1.lock(), locks.0.lock()));
+///     let _ = thread.join();
+/// }
+///
+/// let findings = testing::collect(program);
+/// if let Some(inversion) = findings.first() {
+///     let confirmation = interleave::confirm(inversion, program);
+///     assert!(confirmation.is_confirmed(), "{confirmation}");
+/// }
+/// ```
+pub fn confirm<R>(finding: &Finding, program: impl FnMut() -> R) -> Confirmation {
+    Confirm::new(finding).run(program)
+}
+
+/// How a finding is to be confirmed.
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `run`"]
+pub struct Confirm {
+    /// Why there is nothing to confirm, or the parts that threads have in the deadlock.
+    parts: Result<Arc<[Part]>, Why>,
+    attempts: u32,
+    limit: Duration,
+    seed: u64,
+}
+
+impl Confirm {
+    /// With 3 attempts, a limit of one second and seed 0.
+    pub fn new(finding: &Finding) -> Self {
+        let parts = match finding.kind() {
+            FindingKind::Inversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion
+            | FindingKind::ClassInversion
+            | FindingKind::Deadlock => Ok(finding.cycle().iter().map(Part::from).collect()),
+            kind => Err(Why::NoCycle(kind)),
+        };
+        Self { parts, attempts: 3, limit: Duration::from_secs(1), seed: 0 }
+    }
+
+    /// How often the program is run at most. The first time, each thread is stopped wherever it
+    /// can take its part; from then on, at random places among these.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// How long a stopped thread waits for the others.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// What the random choices are made by.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Runs the program until the deadlock has happened.
+    ///
+    /// A thread that holds the first lock of an edge of the predicted cycle, taken at the place that
+    /// the finding names, is stopped when it comes to the place where it takes the other. When
+    /// all the threads of the cycle are stopped, each holding what the next one wants, they are let
+    /// go, and each blocks. The one that closes the circle reports the
+    /// [`Deadlock`](FindingKind::Deadlock) and panics, whatever its level is, so that all others go
+    /// on. That panic is expected, and ends here if it comes out of the program. The report
+    /// is in [`Confirmed`], and not among [`lockdep::findings`](crate::findings).
+    ///
+    /// The stopped threads are not denied what they do then; findings of all others are made as ever.
+    /// Any thread that comes to these places meanwhile is taken for one of the program: no test
+    /// that does should run beside this. Calls from several threads run one after the other.
+    ///
+    /// # Panics
+    ///
+    /// With a panic of the program in an attempt that did not succeed.
+    #[track_caller]
+    pub fn run<R>(self, mut program: impl FnMut() -> R) -> Confirmation {
+        let parts = match &self.parts {
+            Ok(_) if !validator::is_on() => return NotReached::because(Why::NotChecked).into(),
+            Ok(parts) => parts,
+            Err(why) => return NotReached::because(why.clone()).into(),
+        };
+        let mut last = NotReached::because(Why::NoAttempt);
+        for attempt in 0..self.attempts {
+            let replay = Replay { parts: Arc::clone(parts), attempt, seed: self.seed };
+            match attempt_once(replay, self.limit, &mut program) {
+                Ok(confirmed) => return confirmed.into(),
+                Err(not_reached) => last = not_reached,
+            }
+        }
+        last.into()
+    }
+}
+
+impl Replay {
+    /// Runs the program once more, as it was when the deadlock happened.
+    ///
+    /// # Panics
+    ///
+    /// As [`Confirm::run`].
+    #[track_caller]
+    pub fn run<R>(&self, mut program: impl FnMut() -> R) -> Confirmation {
+        if !validator::is_on() {
+            return NotReached::because(Why::NotChecked).into();
+        }
+        match attempt_once(self.clone(), Duration::from_secs(1), &mut program) {
+            Ok(confirmed) => confirmed.into(),
+            Err(not_reached) => not_reached.into(),
+        }
+    }
+}
+
+#[track_caller]
+fn attempt_once<R>(
+    replay: Replay,
+    limit: Duration,
+    program: &mut impl FnMut() -> R,
+) -> Result<Confirmed, NotReached> {
+    let _alone = alone::wait();
+    let scope = ledger::open_scope();
+    let gathering = Arc::new(Gathering::new(&replay, limit, scope));
+    let result = {
+        let _open = points::open(Arc::clone(&gathering) as _);
+        let _playing = points::play(points::Script::role(Arc::clone(&gathering) as _, ""));
+        catch_unwind(AssertUnwindSafe(program))
+    };
+    let not_reached = gathering.close();
+    let is_deadlock = |finding: &Finding| finding.kind() == FindingKind::Deadlock;
+    let deadlock = ledger::take_findings_in(scope, is_deadlock).pop();
+    ledger::close_scope(scope);
+    match (deadlock, result) {
+        (Some(deadlock), _) => Ok(Confirmed { deadlock, replay }),
+        (None, Ok(_)) => Err(not_reached),
+        (None, Err(panic)) => resume_unwind(panic),
+    }
+}

@@ -1,0 +1,342 @@
+//! One run: the threads stop at each point, and a thread of ours lets one of them go on at a time.
+//!
+//! It does so when nothing else can come any more: whoever is not stopped sleeps, waiting for
+//! something that is not ours to know. So the choice does not depend on who was faster.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Order, Step, os_threads, priorities::Priorities};
+use crate::{
+    interleave::point::describe,
+    points::{Part, Passage, Script},
+    testing::{Entered, Handle},
+    validator::{self, Entry, LockId},
+};
+
+/// How long a thread of which nothing is known has to be silent before it counts as blocked.
+const SILENCE: Duration = Duration::from_millis(20);
+/// Between two looks at a thread that seems to sleep: it may only wait for a short lock.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
+/// Between two looks when all threads sleep or are blocked.
+const IDLE: Duration = Duration::from_millis(1);
+
+pub(super) struct Conductor {
+    state: Mutex<State>,
+    /// Something has happened, for the thread that conducts.
+    happened: Condvar,
+    /// Somebody may go on.
+    go: Condvar,
+    findings: Handle,
+}
+
+struct State {
+    priorities: Priorities,
+    /// In the order of their numbers, which priorities know them by.
+    threads: Vec<Thread>,
+    /// Those that have no number yet: it must not depend on who came first.
+    newcomers: Vec<Thread>,
+    order: Vec<Step>,
+    /// Counts what happens.
+    version: u64,
+    is_over: bool,
+    /// The test has ended.
+    is_closed: bool,
+}
+
+struct Thread {
+    key: u64,
+    name: Box<str>,
+    os: Option<u64>,
+    at: Standing,
+}
+
+enum Standing {
+    /// It runs, as far as is known.
+    Running,
+    /// It was seen to sleep.
+    Away,
+    /// It is stopped at a point.
+    Stopped(String),
+    /// It is stopped because somebody else has a lock, until that is released.
+    Blocked(LockId, String),
+    Ended,
+}
+
+impl Conductor {
+    /// Starts to conduct, for some time at most.
+    pub(super) fn start(
+        priorities: Priorities,
+        limit: Duration,
+        findings: Handle,
+    ) -> (Arc<Self>, JoinHandle<()>) {
+        let conductor = Arc::new(Self {
+            state: Mutex::new(State {
+                priorities,
+                threads: Vec::new(),
+                newcomers: Vec::new(),
+                order: Vec::new(),
+                version: 0,
+                is_over: false,
+                is_closed: false,
+            }),
+            happened: Condvar::new(),
+            go: Condvar::new(),
+            findings,
+        });
+        let mut strangers = os_threads::all();
+        strangers.retain(|&thread| Some(thread) != os_threads::own());
+        let conducting = thread::Builder::new().name("lockdep-conductor".into()).spawn({
+            let conductor = Arc::clone(&conductor);
+            move || {
+                validator::ignore_this_thread();
+                strangers.extend(os_threads::own());
+                conductor.conduct(&strangers, Instant::now() + limit);
+            }
+        });
+        (conductor, conducting.expect("a thread can be started"))
+    }
+
+    /// Lets all go, and says in which order they went.
+    pub(super) fn close(&self, conducting: JoinHandle<()>) -> Order {
+        {
+            let mut state = self.state.lock();
+            state.is_over = true;
+            state.is_closed = true;
+            state.version += 1;
+        }
+        self.happened.notify_all();
+        self.go.notify_all();
+        // It has no code of the program to run that could panic.
+        let _ = conducting.join();
+        Order(std::mem::take(&mut self.state.lock().order))
+    }
+
+    fn conduct(&self, strangers: &[u64], deadline: Instant) {
+        loop {
+            let version = {
+                let mut state = self.state.lock();
+                state.is_over |= Instant::now() >= deadline;
+                if state.is_over {
+                    self.go.notify_all();
+                    return;
+                }
+                state.version
+            };
+            // Without the lock: a thread that waits for it would seem to sleep.
+            let rests = self.all_rest(strangers, version);
+            let mut state = self.state.lock();
+            if state.version != version {
+                continue;
+            }
+            if !rests {
+                self.happened.wait_for(&mut state, LOOK_AGAIN);
+            } else if state.let_one_go() {
+                self.go.notify_all();
+            } else {
+                self.happened.wait_for(&mut state, IDLE);
+                state.free_all_that_are_blocked(version);
+            }
+        }
+    }
+
+    /// Whether nobody can come to a point but those who are there already.
+    fn all_rest(&self, strangers: &[u64], version: u64) -> bool {
+        let (moving, known) = {
+            let state = self.state.lock();
+            let all = || state.threads.iter().chain(&state.newcomers);
+            let moving: Vec<_> = all()
+                .filter(|thread| {
+                    matches!(thread.at, Standing::Running | Standing::Away | Standing::Ended)
+                })
+                .map(|thread| (thread.key, thread.os, matches!(thread.at, Standing::Running)))
+                .collect();
+            (moving, all().filter_map(|thread| thread.os).collect::<Vec<_>>())
+        };
+        let is_unknown = |thread: &u64| !known.contains(thread) && !strangers.contains(thread);
+        let newborn =
+            os_threads::all().into_iter().filter(is_unknown).map(|thread| (0, Some(thread), false));
+        let all: Vec<_> = moving.into_iter().chain(newborn).collect();
+        if !all.iter().all(|&(_, os, _)| os.is_none_or(rests)) {
+            return false;
+        }
+        // Those of which nothing is known yet, or that were not seen to sleep before.
+        let new: Vec<_> = all.iter().filter(|(_, _, is_new)| *is_new).collect();
+        if new.is_empty() {
+            return true;
+        }
+        let is_known = new.iter().all(|(_, os, _)| os.is_some());
+        thread::sleep(if is_known { LOOK_AGAIN } else { SILENCE });
+        let mut state = self.state.lock();
+        let still_rest =
+            state.version == version && new.iter().all(|(_, os, _)| os.is_none_or(rests));
+        if still_rest {
+            for thread in
+                state.threads.iter_mut().filter(|it| new.iter().any(|new| new.0 == it.key))
+            {
+                thread.at = Standing::Away;
+            }
+        }
+        still_rest
+    }
+}
+
+/// Whether a thread sleeps, or is gone.
+fn rests(thread: u64) -> bool {
+    os_threads::sleeps(thread) || !os_threads::is_there(thread)
+}
+
+impl State {
+    /// Chooses a thread that is stopped, and lets it make its step.
+    fn let_one_go(&mut self) -> bool {
+        // Threads are started one after the other, whenever each of them came.
+        self.newcomers.sort_by_key(|thread| thread.os);
+        for thread in self.newcomers.drain(..) {
+            self.priorities.add();
+            self.threads.push(thread);
+        }
+        let is_stopped = |thread: &Thread| matches!(thread.at, Standing::Stopped(_));
+        let each = self.threads.iter().enumerate();
+        let ready: Vec<_> = each.filter(|(_, it)| is_stopped(it)).map(|(at, _)| at).collect();
+        let Some(chosen) = self.priorities.choose(&ready) else { return false };
+        let thread = &mut self.threads[chosen];
+        if let Standing::Stopped(point) = std::mem::replace(&mut thread.at, Standing::Running) {
+            self.order.push(Step { thread: thread.name.clone(), point: point.into() });
+        }
+        self.version += 1;
+        true
+    }
+
+    /// A lock is released: whoever waits for it may try again.
+    fn free(&mut self, is_free: impl Fn(LockId) -> bool) {
+        for thread in &mut self.threads {
+            if let Standing::Blocked(lock, point) = &mut thread.at
+                && is_free(*lock)
+            {
+                thread.at = Standing::Stopped(std::mem::take(point));
+            }
+        }
+    }
+
+    /// Nobody can go on: a lock may have been released by a thread that has no part.
+    fn free_all_that_are_blocked(&mut self, version: u64) {
+        if self.version == version {
+            self.free(|_| true);
+        }
+    }
+
+    fn thread(&mut self, key: u64) -> Option<&mut Thread> {
+        self.threads.iter_mut().chain(&mut self.newcomers).find(|thread| thread.key == key)
+    }
+}
+
+/// A thread of the run.
+struct Player {
+    conductor: Arc<Conductor>,
+    key: u64,
+    _entered: Entered,
+}
+
+impl Player {
+    /// Stops until it is this thread's turn. Whether it was conducted.
+    fn stop(&self, at: Standing) -> bool {
+        let Conductor { state, happened, go, .. } = &*self.conductor;
+        let mut state = state.lock();
+        if state.is_over {
+            return false;
+        }
+        state.version += 1;
+        if let Some(thread) = state.thread(self.key) {
+            thread.at = at;
+        }
+        happened.notify_all();
+        let is_stopped = |state: &mut State| {
+            !state.is_over
+                && state.thread(self.key).is_some_and(|it| !matches!(it.at, Standing::Running))
+        };
+        while is_stopped(&mut state) {
+            go.wait(&mut state);
+        }
+        !state.is_over
+    }
+}
+
+impl Script for Conductor {
+    fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>> {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("a thread without a name").to_owned();
+        Some(self.role(&name))
+    }
+
+    fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {
+        let entered = self.findings.enter();
+        let key = {
+            let state = &mut self.state.lock();
+            let key = (state.threads.len() + state.newcomers.len()) as u64;
+            let os = os_threads::own();
+            let name = name.into();
+            state.newcomers.push(Thread { key, name, os, at: Standing::Running });
+            state.version += 1;
+            key
+        };
+        Rc::new(Player { conductor: self, key, _entered: entered })
+    }
+
+    fn is_for_all(&self) -> bool {
+        true
+    }
+}
+
+impl Part for Player {
+    fn script(&self) -> Arc<dyn Script> {
+        Arc::clone(&self.conductor) as _
+    }
+
+    fn is_over(&self) -> bool {
+        self.conductor.state.lock().is_closed
+    }
+
+    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
+        if may_block && matches!(passage, Passage::Point(_) | Passage::Acquire(_)) {
+            self.stop(Standing::Stopped(describe(passage)));
+        }
+    }
+
+    fn passed(&self, passage: &Passage<'_>) {
+        if let Passage::Release(entry) = passage {
+            let lock = entry.tag.lock();
+            self.conductor.state.lock().free(|it| it == lock);
+            if !thread::panicking() {
+                self.stop(Standing::Stopped(describe(passage)));
+            }
+        }
+    }
+
+    fn contended(&self, wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
+        let point = describe(&Passage::Acquire(*wanted));
+        while self.stop(Standing::Blocked(wanted.tag.lock(), point.clone())) {
+            if try_again() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let mut state = self.conductor.state.lock();
+        state.version += 1;
+        if let Some(thread) = state.thread(self.key) {
+            thread.at = Standing::Ended;
+        }
+        drop(state);
+        self.conductor.happened.notify_all();
+    }
+}

@@ -1,0 +1,237 @@
+//! Many interleavings, each given by a seed.
+
+mod conductor;
+mod os_threads;
+mod priorities;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{conductor::Conductor, priorities::Priorities};
+use super::alone;
+use crate::{ledger, points, testing::Scope, validator};
+
+/// Runs a test once for each seed, in another interleaving each time: with [`Explore`]'s depth and
+/// limit.
+///
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}}, thread};
+/// use lockdep::interleave::{self, inside, point};
+///
+/// let explored = interleave::explore(0..20, || {
+///     let visits = Arc::new(AtomicU64::new(0));
+///     let visit = |visits: Arc<AtomicU64>| {
+///         point!("about to count");
+///         visits.fetch_add(1, Relaxed); // load and store instead would fail here
+///         point!("counted");
+///     };
+///     let threads = ["one", "other"].map(|name| {
+///         let visits = Arc::clone(&visits);
+///         thread::spawn(inside(name, move || visit(visits)))
+///     });
+///     for thread in threads {
+///         thread.join().unwrap();
+///     }
+///     assert_eq!(visits.load(Relaxed), 2);
+/// });
+/// println!("{explored}");
+/// ```
+///
+/// # Panics
+///
+/// With the panic of the first run that fails, after its seed is printed.
+#[track_caller]
+pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R) -> Explored {
+    Explore::new().run(seeds, test)
+}
+
+/// How interleavings are searched: one thread runs at a time, from one [point](super#points) to
+/// the next, and random priorities say which.
+///
+/// This is PCT (Burckhardt, Kothari, Musuvathi, Nagarakatti: A Randomized Scheduler with
+/// Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Each thread has a random priority;
+/// of those that can run, the one with the highest does. At `depth - 1` random steps, the one
+/// that runs gets the lowest. A bug that needs `depth` constraints on the order of steps (two
+/// threads, one before the other: 1; a lost update: 2) is found by each seed with a probability of
+/// at least `1 / (n * k^(depth - 1))`, for `n` threads and `k` steps.
+///
+/// # Threads
+///
+/// The calling thread, those that are brought in by [`inside`](super::inside), and any other that
+/// comes to a point or takes its first lock meanwhile, unless a [`Schedule`](super::Schedule) knows it by
+/// name: no test with threads of its own should run beside this, or it is drawn in. A thread that blocks
+/// on anything else than a checked lock, to join another or to receive a message, is left alone
+/// until it comes to a point again.
+///
+/// # The same seed
+///
+/// gives the same order of points, if the test does nothing else that is left to chance: on Linux,
+/// where it can be seen which threads sleep. Elsewhere a thread counts as blocked when nothing has come of
+/// it for 20 ms.
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `run`"]
+pub struct Explore {
+    depth: u32,
+    limit: Duration,
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Explore {
+    /// With depth 3, and a limit of 10 seconds.
+    pub fn new() -> Self {
+        Self { depth: 3, limit: Duration::from_secs(10) }
+    }
+
+    /// How many constraints on the order of steps a bug may need: one more than there are changes
+    /// of priority.
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// How long one run may be conducted. After it all threads go on as they like, and the run
+    /// counts as it ends.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs a test once for each seed, and once before, without a change of priority, to count its
+    /// steps. A run fails by a panic of the test, or by a finding at [`Level::Deny`](crate::Level::Deny) in
+    /// one of its threads.
+    ///
+    /// In a build that is not checked, it runs once for each seed as it is.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the first run that fails, or with its findings; its seed and the order of its points are
+    /// printed before.
+    #[track_caller]
+    pub fn run<R>(
+        self,
+        seeds: impl IntoIterator<Item = u64>,
+        mut test: impl FnMut() -> R,
+    ) -> Explored {
+        let mut seeds = seeds.into_iter();
+        if !validator::is_on() {
+            return Explored {
+                orders: seeds.map(|_| drop(test())).map(|()| Order::default()).collect(),
+            };
+        }
+        let _alone = alone::wait();
+        let count = self.once(None, Priorities::new(0, 0, 0), &mut test);
+        let steps = count.0.len() as u64;
+        let changes = self.depth.saturating_sub(1);
+        let orders = seeds
+            .by_ref()
+            .map(|seed| self.once(Some(seed), Priorities::new(seed, steps, changes), &mut test))
+            .collect();
+        Explored { orders }
+    }
+
+    #[track_caller]
+    fn once<R>(
+        &self,
+        seed: Option<u64>,
+        priorities: Priorities,
+        test: &mut impl FnMut() -> R,
+    ) -> Order {
+        let scope = Scope::new();
+        let (conductor, conducting) = Conductor::start(priorities, self.limit, scope.handle());
+        let result = {
+            let _open = points::open(Arc::clone(&conductor) as _);
+            let _playing =
+                points::play(points::Script::role(Arc::clone(&conductor) as _, "the test"));
+            catch_unwind(AssertUnwindSafe(test))
+        };
+        let order = conductor.close(conducting);
+        let say = |why: &str| {
+            let seed = match seed {
+                Some(seed) => format!("seed {seed} fails: `explore([{seed}], ..)` runs it again"),
+                None => "the first run fails, which has no seed and always comes first".to_owned(),
+            };
+            ledger::print(&format!("lockdep: {seed}{why}. The order of its points:\n{order}"));
+        };
+        if let Err(panic) = result {
+            say("");
+            drop(scope.take_findings());
+            resume_unwind(panic);
+        }
+        let mut findings = scope.take_findings();
+        findings.retain(|finding| finding.level() >= crate::Level::Deny);
+        if let Some(finding) = findings.first() {
+            say(", by a finding");
+            panic!("{finding}");
+        }
+        order
+    }
+}
+
+/// What was explored without a failure.
+#[derive(Clone, Debug)]
+pub struct Explored {
+    orders: Vec<Order>,
+}
+
+impl Explored {
+    /// The order of points of each run, by seed.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
+    /// How many of the orders are different.
+    #[must_use]
+    pub fn different(&self) -> usize {
+        self.orders.iter().collect::<std::collections::HashSet<_>>().len()
+    }
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} runs, {} different orders of points", self.orders.len(), self.different())
+    }
+}
+
+/// In which order threads have passed points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Order(Vec<Step>);
+
+/// One step: a thread goes on from a point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Step {
+    thread: Box<str>,
+    point: Box<str>,
+}
+
+impl Order {
+    /// Each step, as a text: ``one: acquire of `lock` ``.
+    pub fn steps(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(ToString::to_string)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.thread, self.point)
+    }
+}
+
+impl fmt::Display for Order {
+    /// A line for each step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.0 {
+            writeln!(f, "    {step}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! Code that runs in the calling thread before or after a point.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
+
+use super::point::{self, Point};
+use crate::{
+    points::{self, Inserted, Passage},
+    validator,
+};
+
+/// Code for a point: made by [`before`] and [`after`], and run by [`within`](Self::within).
+#[must_use = "it is inserted by `within`"]
+pub struct Insertion<F> {
+    place: Place,
+    point: Point,
+    nth: u64,
+    code: F,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Before,
+    After,
+}
+
+/// Has the calling thread run a closure when it comes to a point, before what it came for: once,
+/// unless [`every_time`](Insertion::every_time) is asked for.
+///
+/// A read-modify-write that loses an update, in one thread:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+/// use lockdep::interleave::{self, point};
+///
+/// let visits = AtomicU64::new(0);
+/// let visit = || {
+///     let seen = visits.load(Relaxed);
+///     point!("seen");
+///     visits.store(seen + 1, Relaxed);
+/// };
+/// interleave::before("seen", visit).within(visit);
+/// assert_eq!(visits.into_inner(), 1); // of two, one is lost
+/// ```
+pub fn before<F>(point: impl Into<Point>, code: F) -> Insertion<F> {
+    Insertion { place: Place::Before, point: point.into(), nth: 1, code }
+}
+
+/// The same, after what the thread came for: the lock is acquired then, or released.
+///
+/// ```
+/// use std::cell::Cell;
+/// use lockdep::{interleave::{self, release}, sync::Mutex};
+///
+/// let balance = Mutex::new(700);
+/// let after_it = Cell::new(0);
+/// interleave::after(release(&balance), || after_it.set(*balance.lock().unwrap()))
+///     .within(|| *balance.lock().unwrap() -= 500);
+/// assert!(!lockdep::ENABLED || after_it.get() == 200);
+/// ```
+pub fn after<F>(point: impl Into<Point>, code: F) -> Insertion<F> {
+    Insertion { place: Place::After, point: point.into(), nth: 1, code }
+}
+
+impl<F: FnOnce()> Insertion<F> {
+    /// At the n-th time that the thread passes the point, from 1, instead of the first.
+    pub fn nth(mut self, nth: u64) -> Self {
+        self.nth = nth;
+        self
+    }
+
+    /// Runs a closure, in which the code is inserted.
+    ///
+    /// The inserted code may come to the same point. Insertions nest: what was inserted further
+    /// out runs first. Other threads are not concerned. In a build that is not
+    /// [checked](crate#the-switch) the closure runs alone.
+    ///
+    /// # Panics
+    ///
+    /// If the closure has ended and the code never ran: a test that inserts it means it.
+    #[track_caller]
+    pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
+        let Self { place, point, nth, code } = self;
+        let code = RefCell::new(Some(code));
+        let layer = Layer {
+            place,
+            point,
+            passed: Cell::new(0),
+            seen: RefCell::default(),
+            run: &|passed| {
+                let code = if passed == nth { code.take() } else { None };
+                if let Some(code) = code {
+                    code();
+                }
+            },
+        };
+        let result = layer.within(body);
+        if code.take().is_some() {
+            layer.never_ran(nth);
+        }
+        result
+    }
+}
+
+impl<F: FnMut()> Insertion<F> {
+    /// Every time that the thread passes the point, but not within the code itself.
+    pub fn every_time(self) -> EveryTime<F> {
+        EveryTime(self)
+    }
+}
+
+/// Code that runs every time: see [`Insertion::every_time`].
+#[must_use = "it is inserted by `within`"]
+pub struct EveryTime<F>(Insertion<F>);
+
+impl<F: FnMut()> EveryTime<F> {
+    /// As [`Insertion::within`].
+    ///
+    /// # Panics
+    ///
+    /// If the closure has ended and the code never ran.
+    #[track_caller]
+    pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
+        let Insertion { place, point, code, .. } = self.0;
+        let code = RefCell::new(code);
+        let layer = Layer {
+            place,
+            point,
+            passed: Cell::new(0),
+            seen: RefCell::default(),
+            run: &|_| {
+                // It is running: this is the point within itself.
+                if let Ok(mut code) = code.try_borrow_mut() {
+                    code();
+                }
+            },
+        };
+        let result = layer.within(body);
+        if layer.passed.get() == 0 {
+            layer.never_ran(1);
+        }
+        result
+    }
+}
+
+impl<F> fmt::Debug for Insertion<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, point, nth, .. } = self;
+        f.debug_struct("Insertion")
+            .field("place", place)
+            .field("point", point)
+            .field("nth", nth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for EveryTime<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EveryTime").field(&self.0).finish()
+    }
+}
+
+/// What is inserted by one call.
+struct Layer<'a> {
+    place: Place,
+    point: Point,
+    /// How often the point was passed.
+    passed: Cell<u64>,
+    /// The points that were passed, each once, for whoever misses one.
+    seen: RefCell<Vec<String>>,
+    /// Runs the code, at the passage of this number.
+    run: &'a dyn Fn(u64),
+}
+
+/// How many points are listed for whoever misses one.
+const LISTED: usize = 12;
+
+impl Layer<'_> {
+    fn within<R>(&self, body: impl FnOnce() -> R) -> R {
+        points::with_inserted(|outer| {
+            let layer = Layered { layer: self, outer };
+            points::insert(&layer, body)
+        })
+    }
+
+    fn passes(&self, place: Place, passage: &Passage<'_>) {
+        if place != self.place {
+            return;
+        }
+        let is_it = validator::inside(|| {
+            if self.point.is(passage) {
+                return true;
+            }
+            let mut seen = self.seen.borrow_mut();
+            if seen.len() < LISTED {
+                let description = point::describe(passage);
+                if !seen.contains(&description) {
+                    seen.push(description);
+                }
+            }
+            false
+        });
+        if is_it {
+            self.passed.set(self.passed.get() + 1);
+            (self.run)(self.passed.get());
+        }
+    }
+
+    #[track_caller]
+    fn never_ran(&self, nth: u64) {
+        if !validator::is_on() || std::thread::panicking() {
+            return;
+        }
+        let place = match self.place {
+            Place::Before => "before",
+            Place::After => "after",
+        };
+        let often = match (self.passed.get(), nth) {
+            (0, _) => "this thread did not pass it".to_owned(),
+            (passed, nth) => format!("this thread passed it {passed} times, and not {nth}"),
+        };
+        let seen = self.seen.take();
+        let seen = match &seen[..] {
+            [] => "no point at all".to_owned(),
+            seen => seen.join(", "),
+        };
+        panic!("the code inserted {place} {} never ran: {often}, but {seen}", self.point);
+    }
+}
+
+/// A layer on those further out.
+struct Layered<'a> {
+    layer: &'a Layer<'a>,
+    outer: Option<&'a dyn Inserted>,
+}
+
+impl Inserted for Layered<'_> {
+    fn before(&self, passage: &Passage<'_>) {
+        if let Some(outer) = self.outer {
+            outer.before(passage);
+        }
+        self.layer.passes(Place::Before, passage);
+    }
+
+    fn after(&self, passage: &Passage<'_>) {
+        if let Some(outer) = self.outer {
+            outer.after(passage);
+        }
+        self.layer.passes(Place::After, passage);
+    }
+}

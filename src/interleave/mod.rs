@@ -1,0 +1,110 @@
+//! Races made on purpose: the interleaving that needs the stars to align, every time.
+//!
+//! Three ways, from the simplest on:
+//!
+//! - [`before`] and [`after`] a point, the calling thread runs other code. One thread is enough to
+//!   show an update that is lost between a read and a write.
+//! - A [`Schedule`] says which thread passes which point before which other.
+//! - [`confirm`] takes a [`Finding`](crate::Finding), runs the program again and drives its threads
+//!   into the deadlock that was predicted.
+//! - [`explore`] tries many interleavings, each given by a seed.
+//!
+//! # Points
+//!
+//! Places where a thread can be stopped, or made to run other code: a [`point!`] in any code, and
+//! each [`acquire`], [`wait`] and [`release`] of a checked lock. In a build that is not
+//! [checked](crate#the-switch) they are nothing at all, and closures run as they are.
+//!
+//! ```
+//! use lockdep::interleave::point;
+//!
+//! # struct Account { balance: std::sync::atomic::AtomicU64 }
+//! # impl Account {
+//! fn deposit(&self, amount: u64) {
+//! #   use std::sync::atomic::Ordering::Relaxed;
+//!     let balance = self.balance.load(Relaxed);
+//!     point!("balance read");
+//!     self.balance.store(balance + amount, Relaxed);
+//! }
+//! # }
+//! ```
+//!
+//! A point costs one relaxed load while nothing is active in the process; points of locks cost
+//! nothing then.
+
+mod alone;
+mod confirm;
+mod explore;
+mod insert;
+mod point;
+mod rng;
+mod schedule;
+
+use std::sync::Arc;
+
+pub use self::{
+    confirm::{Confirm, Confirmation, Confirmed, NotReached, Replay, Why, confirm},
+    explore::{Explore, Explored, Order, explore},
+    insert::{EveryTime, Insertion, after, before},
+    point::{Point, WhichLock, acquire, release, wait},
+    schedule::{Event, Schedule, Unfollowed, at},
+};
+pub use crate::__interleave_point as point;
+use crate::points::{self, Script};
+
+/// A place where a thread can be stopped, or made to run other code, by its name:
+/// `point!("balance read")`.
+///
+/// Nothing in a build that is not checked; else one relaxed load, while nothing is active.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __interleave_point {
+    ($name:expr $(,)?) => {
+        if $crate::ENABLED {
+            $crate::interleave::pass($name);
+        }
+    };
+}
+
+/// What [`point!`] calls.
+#[doc(hidden)]
+#[inline]
+pub fn pass(name: &str) {
+    if points::are_active() {
+        points::point(name);
+    }
+}
+
+/// A closure that brings the thread which runs it into the schedule or the exploration of the
+/// calling thread, in a role: `thread::spawn(inside("worker", || ..))`. If there is none, it is the
+/// closure alone.
+///
+/// From now on the thread is expected; by its own name it could come too late to be waited for.
+pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + use<R, F> {
+    let expected = points::script().map(|script| {
+        script.expect(role);
+        Expected { script, role: role.into() }
+    });
+    move || {
+        let _playing = expected.as_ref().map(Expected::play);
+        body()
+    }
+}
+
+/// A thread that is to come, or is there.
+struct Expected {
+    script: Arc<dyn Script>,
+    role: Box<str>,
+}
+
+impl Expected {
+    fn play(&self) -> points::Playing {
+        points::play(Arc::clone(&self.script).role(&self.role))
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.script.expect_no_longer(&self.role);
+    }
+}

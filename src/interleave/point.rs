@@ -1,0 +1,167 @@
+//! Which points are meant: by name, or by what is done with which lock.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::Location,
+    sync::{Arc, LazyLock},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    Lock, named,
+    points::Passage,
+    render,
+    validator::{self, Entry},
+};
+
+/// Points at which a thread can be stopped, or made to run other code.
+///
+/// A `&str` stands for the [`point!`](super::point!) of that name; what is done with a lock, for
+/// [`acquire`], [`wait`] and [`release`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    step: Step,
+    which: Which,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Point,
+    Acquire,
+    Wait,
+    Release,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    Named(Box<str>),
+    Lock(u64),
+}
+
+/// One lock, or all of a name: made from a `&str` or from a reference to a lock.
+///
+/// A name is one that [`lockdep::name`](crate::name) gave, or what the source calls the lock where
+/// it is acquired: `bank.accounts` in `bank.accounts.lock()`, which the last part stands for as
+/// well, `accounts`.
+#[derive(Clone, Debug)]
+pub struct WhichLock(Which);
+
+impl From<&str> for WhichLock {
+    fn from(name: &str) -> Self {
+        Self(Which::Named(name.into()))
+    }
+}
+
+impl<L: Lock + ?Sized> From<&L> for WhichLock {
+    fn from(lock: &L) -> Self {
+        // In a build that is not checked, nothing is passed.
+        Self(Which::Lock(named::number(lock).unwrap_or(0)))
+    }
+}
+
+impl From<&str> for Point {
+    fn from(name: &str) -> Self {
+        Self { step: Step::Point, which: Which::Named(name.into()) }
+    }
+}
+
+/// An acquisition, in whatever mode: from before the thread asks for the lock until it has it. One
+/// that does not get it, a `try_lock`, is passed as well.
+#[must_use]
+pub fn acquire(lock: impl Into<WhichLock>) -> Point {
+    Point { step: Step::Acquire, which: lock.into().0 }
+}
+
+/// The moment at which a thread is about to block, since somebody else has the lock; or to wait
+/// on a condition variable, whose mutex this is.
+#[must_use]
+pub fn wait(lock: impl Into<WhichLock>) -> Point {
+    Point { step: Step::Wait, which: lock.into().0 }
+}
+
+/// A release: from while the thread still has the lock until others can have it. A wait on a
+/// condition variable releases its mutex as well.
+#[must_use]
+pub fn release(lock: impl Into<WhichLock>) -> Point {
+    Point { step: Step::Release, which: lock.into().0 }
+}
+
+impl Point {
+    /// Whether it says by which name the program knows it.
+    pub(super) fn is_named(&self) -> bool {
+        matches!(self.which, Which::Named(_))
+    }
+
+    /// Whether it is this one.
+    pub(super) fn is(&self, passage: &Passage<'_>) -> bool {
+        let is_lock = |entry: &Entry| match &self.which {
+            Which::Lock(number) => entry.tag.lock() == *number,
+            Which::Named(wanted) => is_called(entry, wanted),
+        };
+        match (passage, self.step) {
+            (Passage::Point(name), Step::Point) => self.which == Which::Named((*name).into()),
+            (Passage::Acquire(entry), Step::Acquire)
+            | (Passage::Wait(entry, _), Step::Wait)
+            | (Passage::Release(entry), Step::Release) => is_lock(entry),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    /// As a report calls it: ``acquire of `accounts` ``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self.step {
+            Step::Point => "point",
+            Step::Acquire => "acquire of",
+            Step::Wait => "wait for",
+            Step::Release => "release of",
+        };
+        match &self.which {
+            Which::Named(name) => write!(f, "{step} `{name}`"),
+            Which::Lock(number) => write!(f, "{step} lock #{number}"),
+        }
+    }
+}
+
+/// A passage as a report calls it, in the same words.
+pub(super) fn describe(passage: &Passage<'_>) -> String {
+    let lock = |entry| match name(entry) {
+        Some(name) => format!("`{name}`"),
+        None => format!("{} #{}", entry.kind.type_name(), entry.tag.lock()),
+    };
+    match passage {
+        Passage::Point(name) => format!("point `{name}`"),
+        Passage::Acquire(entry) => format!("acquire of {} ({})", lock(entry), entry.site),
+        Passage::Wait(entry, _) => format!("wait for {} ({})", lock(entry), entry.site),
+        Passage::Release(entry) => format!("release of {}", lock(entry)),
+    }
+}
+
+/// The lock's name: given, or as the source has it.
+fn name(entry: &Entry) -> Option<Arc<str>> {
+    validator::name_of(entry.tag.lock()).or_else(|| name_in_source(entry.site))
+}
+
+fn is_called(entry: &Entry, wanted: &str) -> bool {
+    let is_it = |name: Arc<str>| {
+        let last = name.rsplit(['.', ':']).next();
+        *name == *wanted || last == Some(wanted)
+    };
+    validator::name_of(entry.tag.lock()).is_some_and(is_it)
+        || name_in_source(entry.site).is_some_and(is_it)
+}
+
+/// What the source calls the lock that is acquired at a place. A file is read once for each.
+fn name_in_source(site: &'static Location<'static>) -> Option<Arc<str>> {
+    type Names = HashMap<&'static Location<'static>, Option<Arc<str>>>;
+    static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
+    let known = NAMES.lock().get(site).cloned();
+    known.unwrap_or_else(|| {
+        let name = render::receiver(&site.into()).map(Arc::from);
+        NAMES.lock().insert(site, name.clone());
+        name
+    })
+}

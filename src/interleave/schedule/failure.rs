@@ -1,0 +1,157 @@
+//! What is said of a schedule that cannot be followed.
+
+use std::{error::Error, fmt};
+
+use super::{
+    plan::{At, Plan, Progress},
+    stage::Role,
+};
+use crate::{
+    finding::{ThreadInfo, ThreadSnapshot},
+    render, validator,
+};
+
+/// Why a schedule could not be followed.
+///
+/// [`Display`](fmt::Display) is the whole story: the event that was waited for, how far the order
+/// was followed, and for each thread the last point that it passed, and what it holds and waits
+/// for.
+#[derive(Debug)]
+pub struct Unfollowed {
+    reason: String,
+    /// Each event, and how far it has come.
+    events: Vec<(&'static str, String)>,
+    threads: Vec<String>,
+    held: Vec<ThreadSnapshot>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Reason {
+    /// An event waits for one that cannot come any more.
+    DeadEnd { waiting: At, lost: At },
+    /// All threads that could pass it have ended.
+    NeverPassed(At),
+    /// The time is over.
+    TooLate(At),
+}
+
+impl Unfollowed {
+    pub(super) fn new(reason: Reason, plan: &Plan, roles: &[Role]) -> Self {
+        let role_of = |at: At| roles.iter().find(|role| role.name == plan.event(at).role);
+        let was_there = |at| {
+            let name = &plan.event(at).role;
+            match role_of(at).map(Doing::of) {
+                None | Some(Doing::NotThere) => format!("no thread `{name}` has come"),
+                Some(Doing::Runs) => format!("`{name}` has not come there"),
+                Some(doing) => format!("`{name}` {doing}"),
+            }
+        };
+        let reason = match reason {
+            Reason::DeadEnd { waiting, lost } => format!(
+                "{} waits for {}, but {}",
+                plan.describe(waiting),
+                plan.describe(lost),
+                was_there(lost)
+            ),
+            Reason::NeverPassed(at) => {
+                format!("{} never happened: {}", plan.describe(at), was_there(at))
+            }
+            Reason::TooLate(at) => {
+                format!("{} did not happen in time: {}", plan.describe(at), was_there(at))
+            }
+        };
+        let mut events = plan.events();
+        events.sort_by_key(|&at| plan.progress(at));
+        let events = events.into_iter().map(|at| {
+            let waits = roles.iter().any(|role| role.waits.contains(&at));
+            let progress = match plan.progress(at) {
+                Progress::Passed => "passed",
+                Progress::Begun if waits => "waits",
+                Progress::Begun => "begun",
+                Progress::Ahead => "missing",
+            };
+            (progress, plan.describe(at))
+        });
+        Self {
+            reason,
+            events: events.collect(),
+            threads: roles.iter().map(describe).collect(),
+            held: held_by(roles),
+        }
+    }
+}
+
+/// What the threads of the schedule hold and wait for, and who holds that.
+fn held_by(roles: &[Role]) -> Vec<ThreadSnapshot> {
+    let mut threads = validator::snapshot();
+    let role_of = |thread: &ThreadInfo| roles.iter().find(|role| role.has(thread));
+    let ours = threads.iter().filter(|it| role_of(&it.thread).is_some());
+    let wanted: Vec<_> =
+        ours.flat_map(|it| &it.waiting).map(|(wanted, _)| wanted.lock.id).collect();
+    threads.retain(|it| {
+        let holds_what_is_wanted = || it.held.iter().any(|held| wanted.contains(&held.lock.id));
+        role_of(&it.thread).is_some() || holds_what_is_wanted()
+    });
+    for thread in &mut threads {
+        if let Some(role) = role_of(&thread.thread) {
+            thread.thread.name = Some((&*role.name).into());
+        }
+    }
+    threads
+}
+
+/// What a thread of the schedule was doing.
+enum Doing<'a> {
+    NotThere,
+    Ended,
+    Waits,
+    Blocked(&'a str),
+    Runs,
+}
+
+impl<'a> Doing<'a> {
+    fn of(role: &'a Role) -> Self {
+        match role.blocked() {
+            _ if !role.has_begun() => Self::NotThere,
+            _ if role.is_over() => Self::Ended,
+            _ if !role.waits.is_empty() => Self::Waits,
+            Some(wait) => Self::Blocked(wait),
+            None => Self::Runs,
+        }
+    }
+}
+
+impl fmt::Display for Doing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotThere => f.write_str("has not come"),
+            Self::Ended => f.write_str("has ended"),
+            Self::Waits => f.write_str("waits for its turn"),
+            Self::Blocked(wait) => write!(f, "is blocked in its {wait}"),
+            Self::Runs => f.write_str("runs"),
+        }
+    }
+}
+
+fn describe(role: &Role) -> String {
+    let (name, doing) = (&role.name, Doing::of(role));
+    match &role.last {
+        Some(last) => format!("`{name}` {doing}, after {last}"),
+        None => format!("`{name}` {doing}"),
+    }
+}
+
+impl fmt::Display for Unfollowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the schedule cannot be followed: {}", self.reason)?;
+        for (progress, event) in &self.events {
+            writeln!(f, "    {progress:<8} {event}")?;
+        }
+        for thread in &self.threads {
+            writeln!(f, "thread {thread}")?;
+        }
+        f.write_str(render::held(&self.held).trim_end())
+    }
+}
+
+impl Error for Unfollowed {}

@@ -1,0 +1,164 @@
+//! Schedules: which thread passes which point before which other.
+
+mod failure;
+mod plan;
+mod stage;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use self::{
+    failure::Unfollowed,
+    plan::{Event, at},
+};
+use self::{plan::Plan, stage::Stage};
+use crate::{points, validator};
+
+/// How long a schedule may take, unless it is said.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Says which thread passes which point before which other.
+///
+/// Whoever comes to a point too early waits there; all others run freely. What is not ordered
+/// happens in any order.
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
+/// use std::thread;
+/// use lockdep::interleave::{Schedule, at, inside, point};
+///
+/// let visits = Arc::new(AtomicU64::new(0));
+/// let visit = |visits: Arc<AtomicU64>| {
+///     let seen = visits.load(Relaxed);
+///     point!("seen");
+///     visits.store(seen + 1, Relaxed);
+///     point!("stored");
+/// };
+///
+/// Schedule::new()
+///     .order([at("first", "seen"), at("second", "seen")])
+///     .order([at("second", "stored"), at("first", "stored")])
+///     .run(|| {
+///         let threads = ["first", "second"].map(|name| {
+///             let visits = Arc::clone(&visits);
+///             thread::spawn(inside(name, move || visit(visits)))
+///         });
+///         threads.map(|thread| thread.join().unwrap());
+///     });
+/// ```
+///
+/// # Threads
+///
+/// A thread is known by the role in which it was [brought in](super::inside), or else by its name. By name
+/// it comes in when it passes a [`point!`](super::point!), takes its first lock, or takes a lock in another; so
+/// one that is there before the schedule runs may be overlooked at first. The thread that calls
+/// [`run`](Self::run) is in by its own name: `main`, or that of the test.
+///
+/// Schedules with a thread of the same name run one after the other, so that tests side by side do
+/// not take each other's threads.
+///
+/// # In a build that is not checked
+///
+/// Nothing is ordered, and nothing is missed.
+#[derive(Debug)]
+#[must_use = "it is followed by what `run` runs"]
+pub struct Schedule {
+    plan: Plan,
+    limit: Duration,
+    yields_to_locks: bool,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Schedule {
+    /// A schedule that orders nothing.
+    pub fn new() -> Self {
+        Self { plan: Plan::default(), limit: LIMIT, yields_to_locks: false }
+    }
+
+    /// Each of these events is to be passed before the next begins. Several orders make a partial
+    /// one: equal events are the same.
+    pub fn order(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        self.plan.order(events);
+        self
+    }
+
+    /// How long it may take until all events are passed; 5 seconds, unless it is said.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Where a thread that is waited for is blocked by a lock that a waiting one holds, the schedule
+    /// is over, and all go on as they like, without a failure. So a test that shows a race stays
+    /// as it is when a lock has been put around it, and passes.
+    pub fn yield_to_locks(mut self) -> Self {
+        self.yields_to_locks = true;
+        self
+    }
+
+    /// Runs a closure by this schedule.
+    ///
+    /// # Panics
+    ///
+    /// If the schedule cannot be followed: an event never happens, or not in the order that is
+    /// wanted, or not in time. The message has what each thread was doing. The threads go on
+    /// as they like; what the closure waits for is waited for. And with a panic of the closure.
+    #[track_caller]
+    pub fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        match self.try_run(body) {
+            Ok(result) => result,
+            Err(unfollowed) => panic!("{unfollowed}"),
+        }
+    }
+
+    /// The same, without a panic for the schedule.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be followed. What the closure returned, or its panic, is lost then.
+    ///
+    /// # Panics
+    ///
+    /// With a panic of the closure; and if the schedule contradicts itself, or the calling
+    /// thread is in one with the same threads already.
+    #[track_caller]
+    pub fn try_run<R>(self, body: impl FnOnce() -> R) -> Result<R, Unfollowed> {
+        if let Some(events) = self.plan.contradiction() {
+            let events: Vec<_> = events.iter().map(ToString::to_string).collect();
+            panic!("the schedule contradicts itself: each before the next, in a circle: {}", {
+                events.join(", ")
+            });
+        }
+        if !validator::is_on() {
+            return Ok(body());
+        }
+        let _reserved = stage::reserve(&self.plan);
+        let stage = Arc::new(Stage::new(self.plan, self.limit, self.yields_to_locks));
+        let open = points::open(Arc::clone(&stage) as _);
+        let own = std::thread::current();
+        let playing = points::play(points::Script::role(
+            Arc::clone(&stage) as _,
+            own.name().unwrap_or("the thread that runs the schedule"),
+        ));
+        let result = catch_unwind(AssertUnwindSafe(body));
+        drop(playing);
+        // What a panic has kept from happening is not missed.
+        if result.is_ok() {
+            validator::inside(|| stage.wait_for_the_end());
+        }
+        drop(open);
+        match (stage.close(), result) {
+            (Some(unfollowed), _) => Err(unfollowed),
+            (None, Ok(result)) => Ok(result),
+            (None, Err(panic)) => resume_unwind(panic),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A partial order of events, and how far it was followed. Pure.
+
+use std::fmt;
+
+use petgraph::{
+    algo::{tarjan_scc, toposort},
+    graph::{DiGraph, NodeIndex},
+};
+
+use super::super::point::{Point, describe};
+use crate::points::Passage;
+
+/// That a thread passes a point: made by [`at`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub(super) role: Box<str>,
+    point: Point,
+    nth: u64,
+}
+
+/// The event that a thread passes a point, for the first time unless [`nth`](Event::nth) says
+/// otherwise.
+///
+/// The thread is one that has this [role](super::super::inside), or this name.
+#[must_use]
+pub fn at(thread: &str, point: impl Into<Point>) -> Event {
+    Event { role: thread.into(), point: point.into(), nth: 1 }
+}
+
+impl Event {
+    /// The n-th time that this thread passes the point, from 1.
+    #[must_use]
+    pub fn nth(self, nth: u64) -> Self {
+        Self { nth, ..self }
+    }
+}
+
+impl fmt::Display for Event {
+    /// As a report calls it: ``acquire of `accounts` by `worker` ``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by `{}`", self.point, self.role)?;
+        if self.nth > 1 { write!(f, " (time {})", self.nth) } else { Ok(()) }
+    }
+}
+
+/// How far an event has come, the furthest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Progress {
+    Passed,
+    /// The thread is there: waits, or does what it came for.
+    Begun,
+    /// The thread has not come there, or not often enough.
+    Ahead,
+}
+
+/// Events, what has to be passed before each, and how far each has come.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    order: DiGraph<Event, ()>,
+    /// By event: how often its point was passed by its thread.
+    counts: Vec<u64>,
+    progress: Vec<Progress>,
+    /// By event: what was done there, where its point has no name of its own.
+    deeds: Vec<Option<String>>,
+}
+
+/// The number of an event.
+pub(super) type At = NodeIndex;
+
+impl Plan {
+    /// Adds events, each to be passed before the next.
+    pub(super) fn order(&mut self, events: impl IntoIterator<Item = Event>) {
+        let mut before = None;
+        for event in events {
+            let known = self.order.node_indices().find(|&at| self.order[at] == event);
+            let at = known.unwrap_or_else(|| {
+                self.counts.push(0);
+                self.progress.push(Progress::Ahead);
+                self.deeds.push(None);
+                self.order.add_node(event)
+            });
+            if let Some(before) = before {
+                self.order.update_edge(before, at, ());
+            }
+            before = Some(at);
+        }
+    }
+
+    /// Events that are to be passed each before the other, if there are any.
+    pub(super) fn contradiction(&self) -> Option<Vec<&Event>> {
+        let on_cycle = toposort(&self.order, None).err()?.node_id();
+        let of_cycle = tarjan_scc(&self.order).into_iter().find(|group| group.contains(&on_cycle));
+        Some(of_cycle?.into_iter().rev().map(|at| &self.order[at]).collect())
+    }
+
+    /// A thread comes to a point: the events that begin by that.
+    pub(super) fn arrive(&mut self, role: &str, passage: &Passage<'_>) -> Vec<At> {
+        let mut begun = Vec::new();
+        for at in self.order.node_indices() {
+            let event = &self.order[at];
+            if *event.role == *role && event.point.is(passage) {
+                self.counts[at.index()] += 1;
+                if !event.point.is_named() {
+                    self.deeds[at.index()].get_or_insert_with(|| describe(passage));
+                }
+                if self.counts[at.index()] == event.nth {
+                    self.progress[at.index()] = Progress::Begun;
+                    begun.push(at);
+                }
+            }
+        }
+        begun
+    }
+
+    pub(super) fn pass(&mut self, at: At) {
+        self.progress[at.index()] = Progress::Passed;
+    }
+
+    /// What has to be passed before an event, and is not.
+    pub(super) fn missing(&self, at: At) -> impl Iterator<Item = At> {
+        let before = self.order.neighbors_directed(at, petgraph::Incoming);
+        before.filter(|&before| self.progress(before) != Progress::Passed)
+    }
+
+    pub(super) fn progress(&self, at: At) -> Progress {
+        self.progress[at.index()]
+    }
+
+    pub(super) fn event(&self, at: At) -> &Event {
+        &self.order[at]
+    }
+
+    /// An event in words, with the lock's name if it was seen.
+    pub(super) fn describe(&self, at: At) -> String {
+        let Event { role, nth, .. } = self.event(at);
+        match &self.deeds[at.index()] {
+            Some(deed) if *nth > 1 => format!("{deed} by `{role}` (time {nth})"),
+            Some(deed) => format!("{deed} by `{role}`"),
+            None => self.event(at).to_string(),
+        }
+    }
+
+    /// All events, those that come first, first; as they were given, if there is no order.
+    pub(super) fn events(&self) -> Vec<At> {
+        toposort(&self.order, None).unwrap_or_else(|_| self.order.node_indices().collect())
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.progress.iter().all(|&progress| progress == Progress::Passed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn plan(orders: &[&[(&str, &str)]]) -> Plan {
+        let mut plan = Plan::default();
+        for order in orders {
+            plan.order(order.iter().map(|&(role, point)| at(role, point)));
+        }
+        plan
+    }
+
+    #[test]
+    fn an_event_waits_for_all_before_it() {
+        let mut plan = plan(&[&[("a", "x"), ("c", "z")], &[("b", "y"), ("c", "z")]]);
+        let z = plan.arrive("c", &Passage::Point("z"))[0];
+        assert_eq!(plan.missing(z).count(), 2);
+        for (role, point) in [("a", "x"), ("b", "y")] {
+            let begun = plan.arrive(role, &Passage::Point(point));
+            assert_eq!(plan.missing(begun[0]).count(), 0);
+            plan.pass(begun[0]);
+        }
+        assert_eq!(plan.missing(z).count(), 0);
+        assert!(!plan.is_followed());
+        plan.pass(z);
+        assert!(plan.is_followed());
+    }
+
+    #[test]
+    fn the_time_that_is_meant_is_counted() {
+        let mut plan = Plan::default();
+        plan.order([at("a", "x").nth(2)]);
+        assert!(plan.arrive("a", &Passage::Point("x")).is_empty());
+        assert!(plan.arrive("b", &Passage::Point("x")).is_empty());
+        assert_eq!(plan.arrive("a", &Passage::Point("x")).len(), 1);
+        assert!(plan.arrive("a", &Passage::Point("x")).is_empty());
+    }
+
+    #[test]
+    fn a_contradiction_is_all_of_it() {
+        let plan = plan(&[&[("a", "x"), ("b", "y"), ("a", "x")], &[("a", "x"), ("c", "z")]]);
+        let mut of_it: Vec<_> =
+            plan.contradiction().unwrap().into_iter().map(ToString::to_string).collect();
+        of_it.sort_unstable();
+        assert_eq!(of_it, ["point `x` by `a`", "point `y` by `b`"]);
+    }
+}

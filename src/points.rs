@@ -1,0 +1,302 @@
+//! The places at which a thread can be stopped, or made to run other code: `point!`s, and whatever
+//! is done with a checked lock.
+//!
+//! Owns what the calling thread has to do there: its [part](Part) in a script, and code that was
+//! inserted. Does not know what a script is. [`interleave`](crate::interleave) makes them; the
+//! wrappers say, through [`tracked`](crate::tracked), where a thread is.
+//!
+//! Nothing of this is on the way of a thread that has no part: one that has is in a special
+//! [state](ThreadState::Directed), in which it leaves the fast path anyway.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use parking_lot::Mutex;
+use scoped_tls_hkt::scoped_thread_local;
+
+use crate::{
+    finding::Until,
+    validator::{self, Entry, ThreadState},
+};
+
+/// What a thread is about to do, or has just done.
+#[derive(Clone, Copy)]
+pub(crate) enum Passage<'a> {
+    /// It comes to a `point!`.
+    Point(&'a str),
+    /// It takes a lock: from before it asks until it has it, or gives up.
+    Acquire(Entry),
+    /// It is about to block, since somebody else has the lock; or to wait for a notification.
+    Wait(Entry, Until),
+    /// It gives a lock back: from while it still has it until others can.
+    Release(Entry),
+}
+
+/// What a thread has to do in a script. Called with no lock of ours held, and as our own code, whose
+/// locks are not looked at.
+pub(crate) trait Part {
+    /// What it is a part of.
+    fn script(&self) -> Arc<dyn Script>;
+
+    /// Whether nothing is left to do: the thread may take another part.
+    fn is_over(&self) -> bool;
+
+    /// The thread has come here, and goes on when this returns; at once if it may not block,
+    /// as it is unwinding.
+    fn arrives(&self, passage: &Passage<'_>, may_block: bool);
+
+    /// What it came for is done, or was given up.
+    fn passed(&self, passage: &Passage<'_>);
+
+    /// Somebody else has the lock. Whether this has taken it, by trying again whenever it may be
+    /// free; or else the thread blocks.
+    fn contended(&self, wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
+        let _ = (wanted, try_again);
+        false
+    }
+}
+
+/// What threads have parts in.
+pub(crate) trait Script: Send + Sync {
+    /// The part of the calling thread, which has none and comes here by itself.
+    fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>>;
+
+    /// A part for a thread that is brought here.
+    fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part>;
+
+    /// A thread will be brought here, or is there, until [no longer](Self::expect_no_longer).
+    fn expect(&self, _name: &str) {}
+
+    fn expect_no_longer(&self, _name: &str) {}
+
+    /// Whether it knows a thread of this name.
+    fn has_role(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Whether any thread that comes is in it, but for those that another knows by name.
+    fn is_for_all(&self) -> bool {
+        false
+    }
+}
+
+/// Code that was inserted into the calling thread.
+pub(crate) trait Inserted {
+    fn before(&self, passage: &Passage<'_>);
+    fn after(&self, passage: &Passage<'_>);
+}
+
+scoped_thread_local!(static INSERTED: for<'a> &'a (dyn Inserted + 'a));
+
+thread_local! {
+    static PART: RefCell<Option<Rc<dyn Part>>> = const { RefCell::new(None) };
+    /// The locks that are just given back.
+    static RELEASING: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many scripts, parts and insertions there are in the process: without any, a point is one
+/// look at this.
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The scripts that look for threads.
+static OPEN: Mutex<Vec<Arc<dyn Script>>> = Mutex::new(Vec::new());
+
+/// Whether any thread may have something to do at a point.
+#[inline]
+pub(crate) fn are_active() -> bool {
+    ACTIVE.load(Relaxed) != 0
+}
+
+/// Counts in [`ACTIVE`], until this is dropped.
+struct Active;
+
+impl Active {
+    fn new() -> Self {
+        ACTIVE.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        ACTIVE.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A script looks for threads, until this is dropped.
+pub(crate) struct Open {
+    script: Arc<dyn Script>,
+    _active: Active,
+}
+
+/// Opens a script to threads that come to a point, take their first lock, or nest locks. Of several,
+/// those go first that know a thread by name.
+pub(crate) fn open(script: Arc<dyn Script>) -> Open {
+    let mut scripts = OPEN.lock();
+    scripts.push(Arc::clone(&script));
+    scripts.sort_by_key(|script| script.is_for_all());
+    validator::direct_new_threads(true);
+    drop(scripts);
+    // Threads that are there already look again at the next lock that they take in another.
+    validator::rejudge();
+    Open { script, _active: Active::new() }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut scripts = OPEN.lock();
+        scripts.retain(|script| !Arc::ptr_eq(script, &self.script));
+        validator::direct_new_threads(!scripts.is_empty());
+    }
+}
+
+/// The calling thread has a part, until this is dropped; then that which it had before.
+pub(crate) struct Playing {
+    before: Option<Rc<dyn Part>>,
+    _active: Active,
+}
+
+/// Gives the calling thread a part.
+pub(crate) fn play(part: Rc<dyn Part>) -> Playing {
+    let before = PART.replace(Some(part));
+    direct(true);
+    Playing { before, _active: Active::new() }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        let is_directed = before.is_some() || INSERTED.is_set();
+        let ended = PART.replace(before);
+        direct(is_directed);
+        // Its end may be heard of by others.
+        drop(ended);
+    }
+}
+
+/// Gives what was inserted into the calling thread so far.
+pub(crate) fn with_inserted<R>(body: impl FnOnce(Option<&dyn Inserted>) -> R) -> R {
+    if INSERTED.is_set() { INSERTED.with(|inserted| body(Some(inserted))) } else { body(None) }
+}
+
+/// Runs a closure in which code is inserted, in place of what was before.
+pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R {
+    /// When code is no longer inserted, the thread may have nothing to do at points.
+    struct Inside(Active);
+
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            direct(INSERTED.is_set() || PART.with_borrow(Option::is_some));
+        }
+    }
+
+    let _inside = Inside(Active::new());
+    direct(true);
+    INSERTED.set(inserted, body)
+}
+
+/// The script in which the calling thread has a part.
+pub(crate) fn script() -> Option<Arc<dyn Script>> {
+    PART.with_borrow(|part| part.as_ref().map(|part| part.script()))
+}
+
+fn direct(on: bool) {
+    if let Some(context) = validator::current() {
+        context.set(ThreadState::Directed, on);
+    }
+}
+
+/// What the thread has to do in a script, if anything. Joins one that is open.
+fn part() -> Option<Rc<dyn Part>> {
+    // The thread may be ending.
+    let part = PART.try_with(|part| part.borrow().clone()).ok()?;
+    part.filter(|part| !part.is_over()).or_else(join)
+}
+
+#[cold]
+fn join() -> Option<Rc<dyn Part>> {
+    let scripts = OPEN.lock().clone();
+    let part = validator::inside(|| scripts.into_iter().find_map(Script::cast));
+    // One that is over is given up, by which others may hear of it.
+    drop(PART.replace(part.clone()));
+    let part = part?;
+    direct(true);
+    Some(part)
+}
+
+/// The thread comes to a `point!`.
+#[cold]
+pub(crate) fn point(name: &str) {
+    come_by(&Passage::Point(name));
+}
+
+/// The thread is at a point that takes no time.
+pub(crate) fn come_by(passage: &Passage<'_>) {
+    arrive(passage);
+    passed(passage);
+}
+
+/// The thread is about to do something. Whether it has anything to do at points.
+pub(crate) fn arrive(passage: &Passage<'_>) -> bool {
+    let may_block = !thread::panicking();
+    let is_inserted = INSERTED.is_set();
+    if is_inserted && may_block {
+        INSERTED.with(|inserted| inserted.before(passage));
+    }
+    let part = part();
+    if let Some(part) = &part {
+        validator::inside(|| part.arrives(passage, may_block));
+    }
+    is_inserted || part.is_some()
+}
+
+/// It is done, or was given up.
+pub(crate) fn passed(passage: &Passage<'_>) {
+    if let Some(part) = part() {
+        validator::inside(|| part.passed(passage));
+    }
+    if INSERTED.is_set() && !thread::panicking() {
+        INSERTED.with(|inserted| inserted.after(passage));
+    }
+}
+
+/// Somebody else has the lock: see [`Part::contended`].
+pub(crate) fn contended(wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
+    part().is_some_and(|part| validator::inside(|| part.contended(wanted, try_again)))
+}
+
+/// A lock is about to be given back.
+pub(crate) fn releasing(held: Entry) {
+    arrive(&Passage::Release(held));
+    let _ = RELEASING.try_with(|releasing| releasing.borrow_mut().push(held));
+}
+
+/// The end of a release, once the wrapped lock is free: the last part of a guard, or of a
+/// function that unlocks.
+#[must_use]
+pub(crate) struct Released;
+
+impl Drop for Released {
+    #[cfg_attr(not(debug_assertions), inline)]
+    fn drop(&mut self) {
+        if are_active() {
+            released();
+        }
+    }
+}
+
+/// What was given back is free.
+#[cold]
+pub(crate) fn released() {
+    let last = || RELEASING.try_with(|releasing| releasing.borrow_mut().pop()).ok().flatten();
+    while let Some(held) = last() {
+        passed(&Passage::Release(held));
+    }
+}

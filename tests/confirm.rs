@@ -1,0 +1,232 @@
+//! Predicted deadlocks that are made to happen, and those that cannot.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+use std::{
+    sync::{self, MutexGuard},
+    thread,
+    time::Duration,
+};
+
+use lockdep::{
+    Finding, FindingKind,
+    interleave::{self, Confirm, Confirmation, Replay, Why},
+    sync::{Arc, Mutex},
+    testing,
+};
+
+const TIMES: usize = 100;
+
+/// One test at a time: what the threads of a program find belongs to the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: sync::Mutex<()> = sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(sync::PoisonError::into_inner)
+}
+
+/// Runs a program, and gives what it finds.
+fn found(program: impl FnOnce()) -> Finding {
+    program();
+    let findings = lockdep::take_findings();
+    findings.into_iter().max_by_key(|finding| finding.cycle().len()).expect("something is found")
+}
+
+fn confirmed(finding: &Finding, program: impl FnMut()) -> Finding {
+    let confirmation = interleave::confirm(finding, program);
+    let confirmed = confirmation.confirmed().unwrap_or_else(|| panic!("{confirmation}"));
+    let others = lockdep::take_findings();
+    let is_deadlock = |finding: &Finding| finding.kind() == FindingKind::Deadlock;
+    assert!(!others.iter().any(is_deadlock), "the deadlock is not among the others");
+    assert_eq!(confirmed.deadlock().kind(), FindingKind::Deadlock);
+    confirmed.deadlock().clone()
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+    thread::Builder::new().name(name.into()).spawn(body).unwrap()
+}
+
+fn ab_ba() {
+    let (a, b) = (Arc::new(Mutex::new(1)), Arc::new(Mutex::new(2)));
+    let other = {
+        let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+        spawn("ab", move || {
+            let a = a.lock().unwrap();
+            let b = b.lock().unwrap();
+            assert_eq!((*a, *b), (1, 2));
+        })
+    };
+    let ba = spawn("ba", move || {
+        let b = b.lock().unwrap();
+        let a = a.lock().unwrap();
+        assert_eq!((*a, *b), (1, 2));
+    });
+    let _ = (other.join(), ba.join());
+}
+
+#[test]
+fn two_locks() {
+    let _alone = alone();
+    let finding = found(ab_ba);
+    assert_eq!(finding.kind(), FindingKind::Inversion);
+    for _ in 0..TIMES {
+        assert_eq!(confirmed(&finding, ab_ba).cycle().len(), 2);
+    }
+}
+
+/// Each thread takes its lock and the next; the last one closes the ring.
+fn ring(size: usize) -> impl Fn() {
+    move || {
+        let locks: Arc<[_]> = (0..size).map(Mutex::new).collect();
+        let threads: Vec<_> = (0..size)
+            .map(|number| {
+                let locks = Arc::clone(&locks);
+                spawn(&format!("ring {number}"), move || {
+                    let own = locks[number].lock().unwrap();
+                    let next = locks[(number + 1) % locks.len()].lock().unwrap();
+                    assert_eq!(*next, (*own + 1) % locks.len());
+                })
+            })
+            .collect();
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn rings_and_philosophers() {
+    let _alone = alone();
+    for size in 3..=5 {
+        let finding = found(ring(size));
+        for _ in 0..TIMES {
+            assert_eq!(confirmed(&finding, ring(size)).cycle().len(), size);
+        }
+    }
+}
+
+/// Philosophers who sit down again and again.
+fn philosophers() {
+    const SEATS: usize = 5;
+    let forks: Arc<[_]> = (0..SEATS).map(|_| Mutex::new(())).collect();
+    let threads: Vec<_> = (0..SEATS)
+        .map(|seat| {
+            let forks = Arc::clone(&forks);
+            spawn(&format!("philosopher {seat}"), move || {
+                for _ in 0..3 {
+                    let _left = forks[seat].lock().unwrap();
+                    let _right = forks[(seat + 1) % SEATS].lock().unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+#[test]
+fn dining_philosophers() {
+    let _alone = alone();
+    let finding = found(philosophers);
+    for _ in 0..TIMES {
+        confirmed(&finding, philosophers);
+    }
+}
+
+/// Both orders, under one lock around them.
+fn gated() {
+    let gate = Arc::new(Mutex::new(()));
+    let (a, b) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let turn = |name: &str, first: &Arc<Mutex<()>>, second: &Arc<Mutex<()>>| {
+        let (gate, first, second) = (Arc::clone(&gate), Arc::clone(first), Arc::clone(second));
+        spawn(name, move || {
+            let _gate = gate.lock().unwrap();
+            let _first = first.lock().unwrap();
+            drop(second.lock().unwrap());
+        })
+    };
+    let threads = [turn("one way", &a, &b), turn("other way", &b, &a)];
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_gate_is_named() {
+    let _alone = alone();
+    let finding = found(gated);
+    assert_eq!(finding.kind(), FindingKind::GuardedInversion);
+    for _ in 0..TIMES {
+        let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(20));
+        let confirmation = confirm.run(gated);
+        let why = confirmation.not_reached().expect("the gate keeps them apart").why();
+        assert!(matches!(why, Why::Gate { lock, .. } if lock == "`gate`"), "{why}");
+    }
+}
+
+/// Both orders, one thread joined before the other starts.
+fn joined() {
+    let (a, b) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let (first, second) = (Arc::clone(&a), Arc::clone(&b));
+    let ab = spawn("before", move || {
+        let _first = first.lock().unwrap();
+        drop(second.lock().unwrap());
+    });
+    ab.join().unwrap();
+    let ba = spawn("behind", move || {
+        let _second = b.lock().unwrap();
+        drop(a.lock().unwrap());
+    });
+    let _ = ba.join();
+}
+
+#[test]
+fn a_thread_that_has_ended_is_named() {
+    let _alone = alone();
+    let finding = found(joined);
+    for _ in 0..TIMES {
+        let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(5));
+        // What nobody came to close is denied as ever: that is another thread's panic.
+        let confirmation = confirm.run(joined);
+        let why = confirmation.not_reached().expect("they never meet").why();
+        assert!(matches!(why, Why::Ended { thread, .. } if thread == "before"), "{why}");
+    }
+}
+
+#[test]
+fn a_schedule_can_be_kept_as_text() {
+    let _alone = alone();
+    let finding = found(ab_ba);
+    let Confirmation::Confirmed(confirmed) = interleave::confirm(&finding, ab_ba) else {
+        panic!("it happens");
+    };
+    let text = confirmed.schedule().to_string();
+    let replay: Replay = text.parse().unwrap();
+    assert_eq!(replay, *confirmed.schedule());
+    assert!(replay.run(ab_ba).is_confirmed());
+    for (bad, named) in [("x", "`x`"), ("0/0 a.rs:1:2>b.rs:3", "a.rs:1:2>b.rs:3"), ("z a", "`z`")] {
+        let error = bad.parse::<Replay>().unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn places_that_nobody_passes_are_named() {
+    let _alone = alone();
+    let finding = found(ab_ba);
+    let confirmation = interleave::confirm(&finding, || {});
+    let why = confirmation.not_reached().unwrap().why();
+    assert!(matches!(why, Why::NotPassed { place } if place.contains("confirm.rs")), "{why}");
+}
+
+#[test]
+fn what_is_certain_needs_no_confirmation() {
+    let _alone = alone();
+    let lock = Mutex::new(());
+    let nested = || {
+        let _guard = lock.lock().unwrap();
+        drop(lock.lock().unwrap());
+    };
+    let finding = testing::collect(nested).pop().unwrap();
+    let confirmation = interleave::confirm(&finding, || {});
+    let why = confirmation.not_reached().unwrap().why();
+    assert_eq!(*why, Why::NoCycle(FindingKind::SelfDeadlock));
+}

@@ -1,0 +1,109 @@
+//! Interleavings that are searched for.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+};
+
+use lockdep::{
+    interleave::{self, Explore, Explored, inside, point},
+    sync::{Arc, Mutex, mpsc},
+};
+
+/// Two increments, each of a read and a write.
+fn lost_update() {
+    let count = Arc::new(AtomicU64::new(0));
+    let increment = |count: Arc<AtomicU64>| {
+        point!("before");
+        let seen = count.load(Relaxed);
+        point!("read");
+        count.store(seen + 1, Relaxed);
+    };
+    let threads = ["one", "other"].map(|name| {
+        let count = Arc::clone(&count);
+        thread::spawn(inside(name, move || increment(count)))
+    });
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(count.load(Relaxed), 2);
+}
+
+fn fails(seed: u64, test: impl FnMut()) -> bool {
+    catch_unwind(AssertUnwindSafe(|| interleave::explore([seed], test))).is_err()
+}
+
+#[test]
+fn a_lost_update_is_found_and_found_again() {
+    let failing: Vec<_> = (0..30).filter(|&seed| fails(seed, lost_update)).collect();
+    assert!(failing.len() >= 3, "{failing:?}");
+    let again: Vec<_> = (0..30).filter(|&seed| fails(seed, lost_update)).collect();
+    assert_eq!(failing, again);
+}
+
+/// Threads without a name or a role, locks, a channel, a scope.
+fn busy() {
+    let sum = Mutex::new(0);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for number in 0..3 {
+            let (sum, sender) = (&sum, sender.clone());
+            scope.spawn(move || {
+                *sum.lock().unwrap() += number;
+                *sum.lock().unwrap() += number;
+                sender.send(number).unwrap();
+            });
+        }
+        drop(sender);
+        assert_eq!(receiver.iter().sum::<i32>(), 3);
+    });
+    assert_eq!(sum.into_inner().unwrap(), 6);
+}
+
+#[test]
+fn a_seed_gives_the_same_order() {
+    let orders = |explored: Explored| -> Vec<Vec<_>> {
+        explored.orders().iter().map(|order| order.steps().collect()).collect()
+    };
+    let first = orders(interleave::explore(0..40, busy));
+    let again = orders(interleave::explore(0..40, busy));
+    for (seed, (first, again)) in first.iter().zip(&again).enumerate() {
+        assert_eq!(first, again, "seed {seed}");
+    }
+    let explored = interleave::explore(0..40, busy);
+    assert!(explored.different() > 5, "{explored}");
+}
+
+/// The deadlock happens in some interleavings, and is predicted in the others.
+#[test]
+fn a_deadlock_is_a_failure() {
+    let deadlock = || {
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        thread::scope(|scope| {
+            scope.spawn(inside("ab", || drop((a.lock().unwrap(), b.lock().unwrap()))));
+            scope.spawn(inside("ba", || drop((b.lock().unwrap(), a.lock().unwrap()))));
+        });
+    };
+    assert!((0..5).all(|seed| fails(seed, deadlock)));
+}
+
+#[test]
+fn a_lock_that_is_waited_for_is_no_hang() {
+    let explored = Explore::new().depth(4).run(0..30, || {
+        let lock = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for name in ["x", "y", "z"] {
+                let lock = &lock;
+                scope.spawn(inside(name, move || {
+                    let mut log = lock.lock().unwrap();
+                    point!("inside");
+                    log.push(name);
+                }));
+            }
+        });
+        assert_eq!(lock.into_inner().unwrap().len(), 3);
+    });
+    assert!(explored.different() >= 6, "{explored}");
+}
