@@ -5,13 +5,19 @@
 //!
 //! ```sh
 //! cargo run --example two_lock_deadlock
+//! cargo run --example two_lock_deadlock -- --confirm
 //! ```
+//!
+//! With `--confirm` nobody meets at a barrier. The inversion is found in a run in which one thread
+//! is done before the other begins; then the program runs again, and its threads are driven into
+//! the deadlock, to prove that it can happen.
 //!
 //! `two_lock_ordered` is the same program with the fix.
 
 use std::process::ExitCode;
 use std::thread;
 
+use lockdep::interleave::{self, Schedule, acquire, at, release};
 use lockdep::sync::{Arc, Barrier, Mutex}; // was: use std::sync::{Arc, Barrier, Mutex};
 
 struct Bank {
@@ -36,9 +42,26 @@ fn settle(bank: &Bank, meanwhile: impl FnOnce()) {
     ledger.push(format!("settled at {accounts:?}"));
 }
 
+impl Bank {
+    fn open() -> Arc<Self> {
+        Arc::new(Self { accounts: Mutex::new(vec![100, 0]), ledger: Mutex::new(Vec::new()) })
+    }
+}
+
 fn main() -> ExitCode {
-    let bank =
-        Arc::new(Bank { accounts: Mutex::new(vec![100, 0]), ledger: Mutex::new(Vec::new()) });
+    match std::env::args().nth(1).as_deref() {
+        None => meet_and_hang(),
+        Some("--confirm") => predict_and_confirm(),
+        Some(other) => {
+            eprintln!("`{other}` is not `--confirm`");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Both hold their first lock when they ask for their second.
+fn meet_and_hang() -> ExitCode {
+    let bank = Bank::open();
     let meet = Arc::new(Barrier::new(2));
 
     let worker = thread::Builder::new().name("worker-2".into()).spawn({
@@ -66,4 +89,34 @@ fn main() -> ExitCode {
 
 fn ended(result: &thread::Result<()>) -> &'static str {
     if result.is_ok() { "finished" } else { "panicked" }
+}
+
+/// The same two threads, as they come.
+fn transfer_and_settle() {
+    let bank = Bank::open();
+    let worker = thread::Builder::new().name("worker-2".into()).spawn({
+        let bank = Arc::clone(&bank);
+        move || transfer(&bank, 20, || {})
+    });
+    let settler = thread::Builder::new().name("settler".into()).spawn(move || settle(&bank, || {}));
+    for thread in [worker, settler] {
+        let _ = thread.unwrap().join();
+    }
+}
+
+fn predict_and_confirm() -> ExitCode {
+    println!("== one after the other: predicted ==");
+    let one_after_the_other =
+        [at("worker-2", release("accounts")), at("settler", acquire("ledger"))];
+    Schedule::new().order(one_after_the_other).run(transfer_and_settle);
+    let findings = lockdep::take_findings();
+    let Some(inversion) = findings.first() else {
+        println!("nothing was predicted");
+        return ExitCode::FAILURE;
+    };
+
+    println!("== once more, and on purpose: it happens ==");
+    let confirmation = interleave::confirm(inversion, transfer_and_settle);
+    println!("{confirmation}");
+    if confirmation.is_confirmed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

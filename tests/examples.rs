@@ -77,8 +77,27 @@ golden! {
     bank_transfer_ordered: "bank_transfer" ["--ordered"];
     bank_transfer_declared: "bank_transfer" ["--declared"];
     diagnostics: "diagnostics" [];
+    double_spend: "double_spend" [];
+    double_spend_fixed: "double_spend" ["--fixed"];
+    double_spend_strict: "double_spend" ["--strict"];
+    lost_update: "lost_update" [];
+    lost_update_locked: "lost_update" ["--locked"];
+    lost_update_retried: "lost_update" ["--retried"];
     stuck: "stuck" [];
     stuck_watchdog: "stuck" ["--watchdog"];
+}
+
+/// Which of the two threads closes the circle is left to them.
+#[test]
+fn a_prediction_is_confirmed() {
+    for _ in 0..10 {
+        let text = transcript(&run("two_lock_deadlock", &["--confirm"], &[]));
+        assert!(text.contains("error[lockdep::inversion]: `bank.ledger` and"), "{text}");
+        let deadlock = text.split_once("error[lockdep::deadlock]: threads `").expect(&text).1;
+        assert!(deadlock.contains("` wait for each other"), "{text}");
+        assert!(text.contains("confirmed: the deadlock has happened, by this schedule:"), "{text}");
+        assert!(text.ends_with("    then all went on\n[status 0]\n"), "{text}");
+    }
 }
 
 /// The report in the README is the one that the program prints.
@@ -90,6 +109,10 @@ fn the_readme_shows_the_report() {
     let stuck = include_str!("golden/stuck.txt");
     let (stuck, _) = stuck.split_once("\nnote: `shop").expect("the end");
     assert!(include_str!("../README.md").contains(stuck.trim()), "copy it from the golden file");
+    let strict = include_str!("golden/double_spend_strict.txt");
+    let (_, strict) = strict.split_once("double_spend.rs:65:33:\n").expect("the beginning");
+    let (strict, _) = strict.split_once("\nnote: run with").expect("the end");
+    assert!(include_str!("../README.md").contains(strict), "copy it from the golden file");
     let held = include_str!("golden/diagnostics.txt");
     let (_, held) = held.split_once("who waits ==\n\n").expect("the beginning");
     let (held, _) = held.split_once("\n\n").expect("the end");
