@@ -34,7 +34,7 @@ struct State {
     /// What was first seen to keep threads apart.
     apart: Option<Why>,
     /// All were there: nobody stops any more.
-    is_over: bool,
+    lets_all_go: bool,
     /// The program has ended.
     is_closed: bool,
 }
@@ -71,7 +71,7 @@ impl Gathering {
                 rng,
                 stops: Vec::new(),
                 apart: None,
-                is_over: false,
+                lets_all_go: false,
                 is_closed: false,
             }),
             changed: Condvar::new(),
@@ -81,7 +81,7 @@ impl Gathering {
     /// Lets all go on, and says what kept them apart, if anything did.
     pub(super) fn close(&self) -> NotReached {
         let mut state = self.state.lock();
-        state.is_over = true;
+        state.lets_all_go = true;
         state.is_closed = true;
         self.changed.notify_all();
         let stop_at = |part: usize| state.stops.iter().find(|stop| !stop.holds[part].is_empty());
@@ -113,7 +113,7 @@ impl Gathering {
     fn stop(&self, thread: ThreadInfo, holds: Vec<Vec<LockId>>, wants: LockId) -> bool {
         let mut state = self.state.lock();
         let is_skipped = state.rng.as_mut().is_some_and(|rng| rng.below(2) == 0);
-        if state.is_over || is_skipped {
+        if state.lets_all_go || is_skipped {
             return false;
         }
         state.note_who_is_late(&holds, &thread);
@@ -123,11 +123,11 @@ impl Gathering {
             for stop in all {
                 state.stops[stop].at = Standing::LetGo;
             }
-            state.is_over = true;
+            state.lets_all_go = true;
             self.changed.notify_all();
         }
         let deadline = Instant::now() + self.limit;
-        while state.stops[own].at == Standing::Stopped && !state.is_over {
+        while state.stops[own].at == Standing::Stopped && !state.lets_all_go {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 state.note_gate(own);
                 state.stops[own].at = Standing::GoneOn;

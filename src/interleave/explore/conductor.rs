@@ -45,7 +45,7 @@ struct State {
     order: Vec<Step>,
     /// Counts what happens.
     version: u64,
-    is_over: bool,
+    lets_all_go: bool,
     /// The test has ended.
     is_closed: bool,
 }
@@ -83,7 +83,7 @@ impl Conductor {
                 newcomers: Vec::new(),
                 order: Vec::new(),
                 version: 0,
-                is_over: false,
+                lets_all_go: false,
                 is_closed: false,
             }),
             happened: Condvar::new(),
@@ -107,7 +107,7 @@ impl Conductor {
     pub(super) fn close(&self, conducting: JoinHandle<()>) -> Order {
         {
             let mut state = self.state.lock();
-            state.is_over = true;
+            state.lets_all_go = true;
             state.is_closed = true;
             state.version += 1;
         }
@@ -122,8 +122,8 @@ impl Conductor {
         loop {
             let version = {
                 let mut state = self.state.lock();
-                state.is_over |= Instant::now() >= deadline;
-                if state.is_over {
+                state.lets_all_go |= Instant::now() >= deadline;
+                if state.lets_all_go {
                     self.go.notify_all();
                     return;
                 }
@@ -248,7 +248,7 @@ impl Player {
     fn stop(&self, at: Standing) -> bool {
         let Conductor { state, happened, go, .. } = &*self.conductor;
         let mut state = state.lock();
-        if state.is_over {
+        if state.lets_all_go {
             return false;
         }
         state.version += 1;
@@ -257,13 +257,13 @@ impl Player {
         }
         happened.notify_all();
         let is_stopped = |state: &mut State| {
-            !state.is_over
+            !state.lets_all_go
                 && state.thread(self.key).is_some_and(|it| !matches!(it.at, Standing::Running))
         };
         while is_stopped(&mut state) {
             go.wait(&mut state);
         }
-        !state.is_over
+        !state.lets_all_go
     }
 }
 
