@@ -10,7 +10,9 @@ use std::{
 };
 
 use crate::{
-    Result, arguments, cannot, cannot_start,
+    Result,
+    arguments::Action,
+    cannot, cannot_start,
     levels::{self, Levels},
     notes,
     project::Project,
@@ -24,9 +26,8 @@ const DENIED: u8 = 100;
 /// The exit status if we could not do our work.
 pub(crate) const OUR_ERROR: u8 = 101;
 
-pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let (ours, after) = arguments::parse(arguments);
-    let (subcommand, mut options) = ours.command.into_parts();
+pub(crate) fn run(action: Action, after: Vec<OsString>) -> Result<ExitCode> {
+    let (subcommand, mut options) = action.into_parts();
     if let Some(config) = &mut options.config {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
