@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Result, explain::Explanation, levels::Change};
+use crate::{Result, collect, explain::Explanation, formats::Wanted, levels::Change};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ denied, 100 if something was, and 101 for an error of cargo lockdep itself.";
 pub(crate) enum Command {
     #[command(flatten)]
     Check(Action),
+    /// Reports what is wrong with the locks by records on disk
+    Report(collect::Options),
     /// Tells what a kind of finding means, with an example, and what to do about it
     Explain {
         /// The kind; without it, all are listed
@@ -56,6 +58,11 @@ pub(crate) struct Options {
     /// The `lockdep.toml` that says what is known and not to be told
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    /// Keeps the records, in a folder of their own below this one, for `cargo lockdep report`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) records: Option<PathBuf>,
     /// cargo's own arguments, after ours
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,

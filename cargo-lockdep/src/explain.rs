@@ -41,6 +41,12 @@ impl Explanation {
         let first = self.text.lines().next().unwrap_or_default();
         first.trim_start_matches("# ")
     }
+
+    /// The first paragraph, in one line.
+    pub(crate) fn summary(&self) -> String {
+        let lines = self.text.lines().skip(2).take_while(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// One kind's text, or the list of all.
@@ -79,6 +85,7 @@ mod tests {
         for it in &ALL {
             let name = it.kind.name();
             assert!(it.text.starts_with("# "), "{name}");
+            assert!(it.summary().len() > 80, "{name}: {}", it.summary());
             for part in ["\n## Example\n\n```rust\n", "\n## What to do\n"] {
                 assert_eq!(it.text.matches(part).count(), 1, "{name}: {part}");
             }

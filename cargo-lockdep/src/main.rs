@@ -3,18 +3,21 @@
 //!
 //! It builds a crate that goes by the name of `std` and has checked locks ([`runtime`]), has
 //! cargo build the program with it ([`wrapper`], which is this same program when cargo calls it
-//! in rustc's place), and reports what the processes wrote down ([`report`]). Each kind of finding is
-//! [explained](explain).
+//! in rustc's place), and reports what the processes wrote down ([`report`], [`formats`]). Records that are on disk already
+//! are [collected](collect), and each kind of finding is [explained](explain).
 
 mod arguments;
 mod check;
+mod collect;
 mod diagnostics;
 mod explain;
+mod formats;
 mod levels;
 mod notes;
 mod project;
 mod report;
 mod runtime;
+mod sources;
 mod treatment;
 mod wrapper;
 
@@ -22,7 +25,7 @@ use std::{
     env,
     ffi::OsString,
     fmt::Display,
-    io::{self, Write},
+    io,
     path::Path,
     process::{self, ExitCode},
 };
@@ -57,19 +60,11 @@ fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
     let (ours, after) = arguments::parse(arguments);
     match ours.command {
         Command::Check(action) => check::run(action, after),
+        Command::Report(options) => collect::run(options),
         Command::Explain { kind } => {
-            print(&explain::text(kind.as_ref()))?;
+            formats::print(&explain::text(kind.as_ref()))?;
             Ok(ExitCode::SUCCESS)
         }
-    }
-}
-
-/// Writes to standard output.
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(cannot("write to standard output")),
     }
 }
 
