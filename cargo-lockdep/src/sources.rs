@@ -1,8 +1,11 @@
 //! The program's own source, if it is here.
 
 use std::{
-    env,
+    cell::RefCell,
+    collections::HashMap,
+    env, fs,
     path::{Component, Path, PathBuf},
+    rc::Rc,
 };
 
 /// A place in the source, as records write it: `file:line:column`.
@@ -22,13 +25,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The folders that a program's source may be in.
+/// The folders that a program's source may be in, and what was read there.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     /// Where a path that the compiler was given may begin: some folder and all above it.
     folders: Vec<PathBuf>,
     /// The folder that is under version control.
     repository: Option<PathBuf>,
+    files: RefCell<HashMap<String, Option<Rc<str>>>>,
 }
 
 impl Sources {
@@ -37,12 +41,24 @@ impl Sources {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let folders: Vec<_> = folder.ancestors().map(Path::to_owned).collect();
         let repository = folders.iter().find(|it| it.join(".git").exists()).cloned();
-        Self { folders, repository }
+        Self { repository, folders, files: RefCell::default() }
     }
 
     /// Those of the project that we were called in.
     pub(crate) fn here() -> Self {
         Self::of(&env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, file: &str) -> Option<Rc<str>> {
+        let read = || Some(fs::read_to_string(self.find(file)?).ok()?.into());
+        self.files.borrow_mut().entry(file.to_owned()).or_insert_with(read).clone()
+    }
+
+    /// One of its lines, from 1.
+    pub(crate) fn line(&self, place: Place<'_>) -> Option<String> {
+        let text = self.text(place.file)?;
+        text.lines().nth((place.line as usize).checked_sub(1)?).map(str::to_owned)
     }
 
     /// Its path from the repository's root on, with slashes. Nothing for a file that is known to
@@ -94,5 +110,7 @@ mod tests {
         assert_eq!(path("./src/of_another_machine.rs").unwrap(), "src/of_another_machine.rs");
         assert_eq!(path("/rustc/1234/library/std/src/lib.rs"), None);
         assert_eq!(path("../elsewhere.rs"), None);
+        assert!(sources.line(Place { file: "src/main.rs", line: 1, column: 1 }).is_some());
+        assert_eq!(sources.line(Place { file: "src/main.rs", line: 0, column: 1 }), None);
     }
 }

@@ -59,16 +59,17 @@ fn each_format_is_as_it_was() {
 #[test]
 fn several_reports_go_to_a_folder() {
     let project = Project::new("several");
-    let ended = report(&project, "--format json,sarif,junit,dot,human --output out/");
+    let ended = report(&project, "--format html,json,sarif,junit,dot,human --output out/");
     assert_eq!(ended.has_status(100).stdout, "");
     let mut names: Vec<_> = fs::read_dir(project.path("out"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let expected = ["dot", "json", "junit.xml", "sarif", "txt"].map(|it| format!("report.{it}"));
+    let expected =
+        ["dot", "html", "json", "junit.xml", "sarif", "txt"].map(|it| format!("report.{it}"));
     assert_eq!(names, expected);
-    let ended = report(&project, "--format dot,json").has_status(101);
+    let ended = report(&project, "--format html,json").has_status(101);
     assert_eq!(ended.stderr, "error: several formats want `--output FOLDER`\n");
     let ended = report(&project, "--output /proc/nowhere/x.json").has_status(101);
     assert!(ended.stderr.contains("/proc/nowhere"), "{}", ended.stderr);
@@ -200,6 +201,8 @@ fn what_is_no_record_is_said_once_and_nothing_else_is_lost() {
 fn sources_that_are_not_here_are_not_missed() {
     let project = Project::new("elsewhere");
     fs::remove_dir_all(project.path("src")).unwrap();
+    let page = report(&project, "--format html").has_status(100).stdout;
+    assert!(page.contains("line 33, column 46: acquires self.accounts here"));
     let sarif = json(&report(&project, "--format sarif").stdout);
     let location = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
     assert_eq!(location["artifactLocation"]["uri"], "src/bank.rs");

@@ -2,6 +2,7 @@
 
 mod dot;
 mod drawn;
+mod html;
 pub(crate) mod human;
 mod json;
 mod junit;
@@ -29,12 +30,14 @@ pub(crate) enum Format {
     Junit,
     /// The lock order, for Graphviz
     Dot,
+    /// A page for a browser
+    Html,
 }
 
 /// Which reports are wanted, and where.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Wanted {
-    /// The report's form, or several: `json,sarif`
+    /// The report's form, or several: `html,sarif`
     #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',')]
     formats: Vec<Format>,
     /// Where to write it: a file, a folder for several, or `-` for standard output
@@ -50,6 +53,7 @@ impl Format {
             Self::Sarif => sarif::text(report),
             Self::Junit => junit::text(report),
             Self::Dot => Ok(dot::text(report)),
+            Self::Html => Ok(html::text(report)),
         }
     }
 
@@ -61,6 +65,7 @@ impl Format {
             Self::Sarif => "report.sarif",
             Self::Junit => "report.junit.xml",
             Self::Dot => "report.dot",
+            Self::Html => "report.html",
         }
     }
 
@@ -73,6 +78,7 @@ impl Format {
             "sarif" => Self::Sarif,
             "xml" => Self::Junit,
             "dot" | "gv" => Self::Dot,
+            "html" | "htm" => Self::Html,
             _ => return None,
         })
     }
@@ -209,17 +215,17 @@ mod tests {
         for (arguments, expected) in [
             ("", ""),
             ("--format human", ""),
-            ("--format dot", "Dot to t/report.dot"),
+            ("--format html", "Html to t/report.html"),
             ("--format sarif,json,sarif", "Json to t/report.json, Sarif to t/report.sarif"),
             ("--format json --output x", "Json to x"),
             ("--format human --output x", "Human to x"),
-            ("--output a/b.xml", "Junit to a/b.xml"),
+            ("--output a/b.html", "Html to a/b.html"),
             ("--output b.sarif.json", "Sarif to b.sarif.json"),
             ("--output b/ --format dot", "Dot to b/report.dot"),
             ("--output src --format dot", "Dot to src/report.dot"),
             ("--output - --format dot", "Dot to -"),
             ("--output x", "`x` does not tell its format: say `--format`"),
-            ("--output x --format dot,json", "several formats want a folder, and `x` is none"),
+            ("--output x --format dot,html", "several formats want a folder, and `x` is none"),
         ] {
             assert_eq!(words(wanted(arguments).beside_a_run(Path::new("t"))), expected);
         }
