@@ -82,6 +82,8 @@ impl Sources {
     }
 
     fn find(&self, file: &str) -> Option<PathBuf> {
+        // A record may come from anybody: it is not to put other files into a report.
+        Path::new(file).extension().filter(|extension| *extension == "rs")?;
         self.folders.iter().map(|folder| folder.join(file)).find(|path| path.is_file())
     }
 }
@@ -112,5 +114,6 @@ mod tests {
         assert_eq!(path("../elsewhere.rs"), None);
         assert!(sources.line(Place { file: "src/main.rs", line: 1, column: 1 }).is_some());
         assert_eq!(sources.line(Place { file: "src/main.rs", line: 0, column: 1 }), None);
+        assert_eq!(sources.line(Place { file: "Cargo.toml", line: 1, column: 1 }), None);
     }
 }
