@@ -11,7 +11,7 @@ mod sarif;
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, is_separator},
 };
 
 use clap::{Args, ValueEnum};
@@ -131,7 +131,8 @@ impl Wanted {
             })?);
         }
         let name = output.as_os_str();
-        let is_folder = output.is_dir() || name.as_encoded_bytes().ends_with(b"/");
+        let end = name.as_encoded_bytes().last();
+        let is_folder = output.is_dir() || end.is_some_and(|&end| is_separator(end.into()));
         let target = |format: Format| match formats.len() {
             _ if is_folder => Ok(Target::File(output.join(format.file_name()))),
             1 if name == "-" => Ok(Target::StandardOutput),
