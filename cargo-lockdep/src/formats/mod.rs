@@ -162,7 +162,7 @@ impl Plan {
                         fs::create_dir_all(folder).map_err(cannot(format!("make {name}")))?;
                     }
                     fs::write(path, text).map_err(cannot(format!("write {}", path.display())))?;
-                    eprintln!("lockdep: {}", path.display());
+                    eprintln!("lockdep: the report is in {}", path.display());
                 }
             }
         }

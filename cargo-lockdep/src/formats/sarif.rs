@@ -93,11 +93,7 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         "locations": first.and_then(|(message, place)| location(&message, place, sources))
             .into_iter().collect::<Vec<_>>(),
         "relatedLocations": sites().enumerate().filter_map(numbered).collect::<Vec<_>>(),
-        "codeFlows": [{
-            "message": {"text": "what each thread did"},
-            "threadFlows": finding.cycle.iter().enumerate()
-                .map(|(number, edge)| thread_flow(number, edge, sources)).collect::<Vec<_>>(),
-        }],
+        "codeFlows": code_flows(finding, sources),
         // Of several that are alike, the first, the second, ...
         "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
         "properties": {"processes": finding.processes, "tests": finding.tests},
@@ -112,13 +108,27 @@ fn acquired(edge: &MergedEdge) -> (String, &str) {
     (format!("thread `{}` acquired `{}` here", edge.thread, edge.wanted), &edge.acquired_at)
 }
 
-fn thread_flow(number: usize, edge: &MergedEdge, sources: &Sources) -> Value {
+/// One, of all threads; none, where no place is known: it may not be empty.
+fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
+    let edges = finding.cycle.iter().enumerate();
+    let threads: Vec<_> =
+        edges.filter_map(|(number, edge)| thread_flow(number, edge, sources)).collect();
+    if threads.is_empty() {
+        return Vec::new();
+    }
+    vec![json!({"message": {"text": "what each thread did"}, "threadFlows": threads})]
+}
+
+fn thread_flow(number: usize, edge: &MergedEdge, sources: &Sources) -> Option<Value> {
     let steps = [held(edge), acquired(edge)].into_iter();
     let steps = steps.filter_map(|(message, place)| location(&message, place, sources));
-    json!({
-        "id": format!("{number}: {}", edge.thread),
-        "message": {"text": format!("thread `{}` of `{}`", edge.thread, edge.test)},
-        "locations": steps.map(|step| json!({"location": step})).collect::<Vec<_>>(),
+    let steps: Vec<_> = steps.map(|step| json!({"location": step})).collect();
+    (!steps.is_empty()).then(|| {
+        json!({
+            "id": format!("{number}: {}", edge.thread),
+            "message": {"text": format!("thread `{}` of `{}`", edge.thread, edge.test)},
+            "locations": steps,
+        })
     })
 }
 
