@@ -240,6 +240,22 @@ fn sources_that_are_not_here_are_not_missed() {
 }
 
 #[test]
+fn a_finding_is_shown_in_the_repository_if_a_part_of_it_is_there() {
+    let project = Project::new("dependency");
+    for shard in ["shard-1/bank-1.jsonl", "shard-2/bank-2.jsonl"] {
+        let path = project.path("records").join(shard);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace("src/bank.rs:33:46", "/other/src/lib.rs:3:4")).unwrap();
+    }
+    let sarif = json(&report(&project, "--format sarif").stdout);
+    let result = &sarif["runs"][0]["results"][0];
+    let region = |location: &Value| location["physicalLocation"].clone();
+    assert_eq!(region(&result["locations"][0])["region"]["startLine"], 27);
+    let other = region(&result["relatedLocations"][1]);
+    assert_eq!(other["artifactLocation"], serde_json::json!({ "uri": "file:///other/src/lib.rs" }));
+}
+
+#[test]
 fn kinds_are_explained() {
     let project = Project::new("explain");
     let list = project.run("explain").has_status(0).stdout;

@@ -73,7 +73,7 @@ fn rule_id(kind: &str) -> String {
 fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>) -> Value {
     let finding = &judged.finding;
     let sites = || finding.cycle.iter().flat_map(|edge| [held(edge), acquired(edge)]);
-    let first = finding.cycle.first().map(acquired);
+    let shown = shown(finding, sources);
     let numbered = |(number, (message, place)): (usize, (String, &str))| {
         let mut location = location(&message, place, sources)?;
         location["id"] = number.into();
@@ -90,7 +90,7 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         "ruleId": rule_id(&finding.kind),
         "level": if judged.verdict == Verdict::Denied { "error" } else { "warning" },
         "message": {"text": message},
-        "locations": first.and_then(|(message, place)| location(&message, place, sources))
+        "locations": shown.and_then(|(message, place)| location(&message, place, sources))
             .into_iter().collect::<Vec<_>>(),
         "relatedLocations": sites().enumerate().filter_map(numbered).collect::<Vec<_>>(),
         "codeFlows": code_flows(finding, sources),
@@ -98,6 +98,17 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
         "properties": {"processes": finding.processes, "tests": finding.tests},
     })
+}
+
+/// Where a code host shows a finding: where it was about to happen, or the first place in the
+/// repository, as those of other crates are not shown.
+fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
+    let edges = || finding.cycle.iter();
+    let is_here = |(_, place): &(String, &str)| {
+        Place::parse(place).is_some_and(|place| sources.in_repository(place.file).is_some())
+    };
+    let here = edges().map(acquired).chain(edges().map(held)).find(is_here);
+    here.or_else(|| edges().next().map(acquired))
 }
 
 fn held(edge: &MergedEdge) -> (String, &str) {

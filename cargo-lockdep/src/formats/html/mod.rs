@@ -124,7 +124,9 @@ fn heading(report: &Report) -> Markup {
 fn findings(report: &Report) -> Markup {
     html! {
         section #findings aria-label="Findings" {
-            @if report.told().next().is_none() {
+            @if report.counts.processes == 0 {
+                p.nothing { "No process was checked." }
+            } @else if report.told().next().is_none() {
                 p.nothing { "No order of locks was seen that threads could hang in." }
             }
             @for (number, judged) in report.findings.iter().enumerate() {
