@@ -1,4 +1,5 @@
-//! Embeds the library's source, of which the runtime is built wherever this program runs.
+//! Embeds the library's source, of which the runtime is built wherever this program runs; and hands
+//! the examples of the explanations to the test that runs them.
 
 use std::{
     env,
@@ -32,6 +33,32 @@ fn main() {
     }
     table.push(']');
     fs::write(out.join("library.rs"), table).expect("OUT_DIR is ours");
+    fs::write(out.join("examples.rs"), examples()).expect("OUT_DIR is ours");
+}
+
+/// Each explanation's example as a module, and a list of their names and `main`s.
+fn examples() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("explain");
+    let mut files = Vec::new();
+    collect(&folder, Path::new(""), &mut files);
+    files.sort();
+    let (mut modules, mut list) = (String::new(), String::new());
+    for (name, path) in files {
+        let kind = name.with_extension("");
+        let kind = kind.to_str().expect("kinds are ASCII");
+        let text = fs::read_to_string(path).expect("it was just listed");
+        let (_, code) = text.split_once("```rust\n").expect("each has an example");
+        let (code, _) = code.split_once("```\n").expect("it ends");
+        let code = code.replace("\nfn main()", "\npub(super) fn main()");
+        writeln!(
+            modules,
+            "#[allow(clippy::all, clippy::pedantic)]\n\
+             mod {kind} {{\n#[allow(unused_imports)]\nuse super::checked as std;\n{code}}}\n"
+        )
+        .expect("strings can be written to");
+        write!(list, "({kind:?}, {kind}::main), ").expect("strings can be written to");
+    }
+    format!("{modules}const EXAMPLES: &[(&str, fn())] = &[{list}];\n")
 }
 
 /// All files below a folder, with the names that they get.

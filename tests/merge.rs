@@ -144,6 +144,7 @@ proptest! {
         let again = merged(shuffled.into_iter().chain(records.iter().rev()));
         prop_assert_eq!(&all, &again);
         prop_assert_eq!(all.findings(), again.findings());
+        prop_assert_eq!(all.graph(), again.graph());
         prop_assert_eq!(all.records(), processes.len());
     }
 
@@ -166,6 +167,7 @@ proptest! {
         let all = merged(&records);
         prop_assert_eq!(&join(&join(&a, &b), &c), &all);
         prop_assert_eq!(join(&join(&a, &b), &c).findings(), all.findings());
+        prop_assert_eq!(join(&join(&a, &b), &c).graph(), all.graph());
     }
 
     #[test]
@@ -231,4 +233,51 @@ fn two_orders_in_two_processes() {
     let gated = |held, wanted, gate| SeenEdge { gates: vec![gate], ..exclusive(held, wanted) };
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 2)]), []);
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 3)]).len(), 1);
+}
+
+/// Every edge of every process, by the places of its locks in the graph, with how many
+/// processes have it.
+#[test]
+fn the_graph_has_what_all_processes_did() {
+    let process = |edges| Process { edges, findings: vec![] };
+    let processes: Vec<_> = (0..20)
+        .map(|line| process(vec![SeenEdge { line, ..exclusive(0, 1) }, exclusive(1, 1)]))
+        .chain([process(vec![SeenEdge { is_shared: true, ..exclusive(2, 0) }])])
+        .collect();
+    let graph = merged(&records(&processes)).graph();
+    assert_eq!(graph.locks.len(), usize::from(CLASSES));
+    assert_eq!(graph.locks[1].names, ["lock 1"]);
+    assert_eq!(graph.locks[1].created_at.as_deref(), Some("src/lib.rs:1:1"));
+    assert_eq!(graph.locks[1].class.as_deref(), Some("Mutex<()> made at src/lib.rs:1:1"));
+    let edges: Vec<_> =
+        graph.edges.iter().map(|it| (it.held, it.wanted, &*it.held_mode, it.processes)).collect();
+    assert_eq!(edges, [(0, 1, "exclusive", 20), (1, 1, "exclusive", 20), (2, 0, "shared", 1)]);
+    let edge = &graph.edges[0];
+    assert_eq!((edge.places.len(), edge.threads.len(), edge.tests.len()), (16, 16, 16));
+    assert_eq!(edge.places[0].held_at, "src/a.rs:0:1");
+    assert_eq!(edge.places[0].acquired_at, "src/a.rs:0:9");
+    assert!(!edge.are_more);
+
+    let many = vec![process(vec![exclusive(0, 1)]); 120];
+    let edge = &merged(&records(&many)).graph().edges[0];
+    assert_eq!((edge.processes, edge.are_more), (100, true));
+}
+
+#[test]
+fn locks_without_a_class_are_in_the_graph_alone() {
+    let text = |id: u8, edges: &str| {
+        let header = record(usize::from(id), &Process { edges: vec![], findings: vec![] });
+        let header = header.lines().next().unwrap().to_owned();
+        let lock = |id: u8| line(&Line::Lock(Lock { created_at: None, class: None, ..lock(id) }));
+        format!("{header}\n{}{}{edges}", lock(0), lock(1))
+    };
+    let order = |a, b| line(&Line::Edge(edge(&exclusive(a, b), 1)));
+    let merge = merged(&[text(0, &order(0, 1)), text(1, &order(1, 0))]);
+    assert_eq!((merge.edges(), merge.findings().len()), (0, 0));
+    let graph = merge.graph();
+    assert_eq!((graph.locks.len(), graph.edges.len()), (2, 2));
+    assert_eq!(
+        (&*graph.locks[0].names, &graph.locks[0].class),
+        (&["lock 0".to_owned()][..], &None)
+    );
 }

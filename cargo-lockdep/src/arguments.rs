@@ -4,19 +4,33 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Result, levels::Change};
+use crate::{Result, collect, explain::Explanation, formats::Wanted, levels::Change};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
 #[command(name = "cargo lockdep", bin_name = "cargo lockdep", version, after_help = AFTER)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) command: Action,
+    pub(crate) command: Command,
 }
 
 const AFTER: &str = "\
 Exit status: that of the tests or the program if it is not 0; else 0 if nothing was found that is
 denied, 100 if something was, and 101 for an error of cargo lockdep itself.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Check(Action),
+    /// Reports what is wrong with the locks by records on disk
+    Report(collect::Options),
+    /// Tells what a kind of finding means, with an example, and what to do about it
+    Explain {
+        /// The kind; without it, all are listed
+        #[arg(value_enum)]
+        kind: Option<Explanation>,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -44,6 +58,11 @@ pub(crate) struct Options {
     /// The `lockdep.toml` that says what is known and not to be told
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    /// Keeps the records, in a folder of their own below this one, for `cargo lockdep report`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) records: Option<PathBuf>,
     /// cargo's own arguments, after ours
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,
@@ -95,7 +114,8 @@ mod tests {
 
     fn parts(text: &str) -> (&'static str, Options, Vec<OsString>) {
         let (arguments, after) = parse(words(text));
-        let (command, options) = arguments.command.into_parts();
+        let Command::Check(action) = arguments.command else { panic!("{text}") };
+        let (command, options) = action.into_parts();
         (command, options, after)
     }
 

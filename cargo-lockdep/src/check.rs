@@ -10,12 +10,16 @@ use std::{
 };
 
 use crate::{
-    Result, arguments, cannot, cannot_start,
+    Result,
+    arguments::{Action, take_option},
+    cannot, cannot_start,
+    formats::human,
     levels::{self, Levels},
     notes,
     project::Project,
     report::Report,
     runtime::{self, BUILD, NOTES},
+    sources::Sources,
     wrapper,
 };
 
@@ -24,16 +28,20 @@ const DENIED: u8 = 100;
 /// The exit status if we could not do our work.
 pub(crate) const OUR_ERROR: u8 = 101;
 
-pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let (ours, after) = arguments::parse(arguments);
-    let (subcommand, mut options) = ours.command.into_parts();
+pub(crate) fn run(action: Action, after: Vec<OsString>) -> Result<ExitCode> {
+    let (subcommand, mut options) = action.into_parts();
     if let Some(config) = &mut options.config {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
     }
+    let sources = match take_option(&mut options.cargo.clone(), "--manifest-path")? {
+        Some(manifest) => Sources::of(Path::new(&manifest).parent().unwrap_or(Path::new("."))),
+        None => Sources::here(),
+    };
     let project = Project::find(&mut options.cargo)?;
+    let plan = options.wanted.beside_a_run(&project.target_folder.join("lockdep"))?;
     let folder = runtime::prepare(&project)?;
-    let records = new_folder(&folder.join("records"))?;
+    let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
 
     let mut cargo = Command::new(&project.cargo);
     cargo
@@ -57,17 +65,27 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     let status = cargo.status().map_err(cannot_start(&cargo))?;
 
-    let report = Report::read(&records, &Levels::new(options.levels))?;
-    eprint!("{}", report.text(&notes::read(&folder.join(NOTES))));
-    // What it says is told.
-    let _ = fs::remove_dir_all(&records);
-    Ok(if !status.success() {
-        wrapper::code(status)
-    } else if report.is_denied() {
+    let notes = notes::read(&folder.join(NOTES));
+    let levels = Levels::new(options.levels);
+    let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
+    eprint!("{}", human::text(&report));
+    plan.write(&report)?;
+    if options.records.is_none() {
+        // What it says is told.
+        let _ = fs::remove_dir_all(&records);
+    }
+    Ok(if status.success() { verdict(&report) } else { wrapper::code(status) })
+}
+
+/// Our exit status. Who has not read all cannot say that nothing is wrong.
+pub(crate) fn verdict(report: &Report) -> ExitCode {
+    if report.is_denied() {
         ExitCode::from(DENIED)
+    } else if report.unread > 0 {
+        ExitCode::from(OUR_ERROR)
     } else {
         ExitCode::SUCCESS
-    })
+    }
 }
 
 /// Puts this program in rustc's and rustdoc's place, before those that are there already.
@@ -87,6 +105,8 @@ fn set_wrapper(cargo: &mut Command, folder: &Path) -> Result<()> {
 fn new_folder(parent: &Path) -> Result<std::path::PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let folder = parent.join(format!("{now}-{}", process::id()));
-    fs::create_dir_all(&folder).map_err(cannot(format!("write to {}", folder.display())))?;
-    Ok(folder)
+    let cannot_write = || cannot(format!("write to {}", folder.display()));
+    fs::create_dir_all(&folder).map_err(cannot_write())?;
+    // The processes look for it from where they start.
+    std::path::absolute(&folder).map_err(cannot_write())
 }

@@ -3,26 +3,34 @@
 //!
 //! It builds a crate that goes by the name of `std` and has checked locks ([`runtime`]), has
 //! cargo build the program with it ([`wrapper`], which is this same program when cargo calls it
-//! in rustc's place), and reports what the processes wrote down ([`report`]).
+//! in rustc's place), and reports what the processes wrote down ([`report`], [`formats`]). Records that are on disk already
+//! are [collected](collect), and each kind of finding is [explained](explain).
 
 mod arguments;
 mod check;
+mod collect;
 mod diagnostics;
+mod explain;
+mod formats;
 mod levels;
 mod notes;
 mod project;
 mod report;
 mod runtime;
+mod sources;
 mod treatment;
 mod wrapper;
 
 use std::{
     env,
+    ffi::OsString,
     fmt::Display,
     io,
     path::Path,
-    process::{Command, ExitCode},
+    process::{self, ExitCode},
 };
+
+use arguments::Command;
 
 /// A message for people, complete.
 type Result<T> = std::result::Result<T, String>;
@@ -37,7 +45,7 @@ fn main() -> ExitCode {
             if by_cargo {
                 arguments.remove(0);
             }
-            check::run(arguments)
+            ours(arguments)
         }
     };
     result.unwrap_or_else(|message| {
@@ -48,12 +56,24 @@ fn main() -> ExitCode {
     })
 }
 
+fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let (ours, after) = arguments::parse(arguments);
+    match ours.command {
+        Command::Check(action) => check::run(action, after),
+        Command::Report(options) => collect::run(options),
+        Command::Explain { kind } => {
+            formats::print(&explain::text(kind.as_ref()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
 /// A message of what we could not do, and why.
 fn cannot<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
 /// A message for a program that did not start.
-fn cannot_start(command: &Command) -> impl FnOnce(io::Error) -> String {
+fn cannot_start(command: &process::Command) -> impl FnOnce(io::Error) -> String {
     cannot(format!("start `{}`", command.get_program().display()))
 }

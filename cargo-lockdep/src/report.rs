@@ -1,221 +1,216 @@
-//! What the processes wrote down, and our verdict.
+//! What the processes wrote down, and our verdict: data, which the [formats](crate::formats) write.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
+    collections::BTreeSet,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use lockdep::{
     Level,
-    record::{Merge, MergedFinding},
+    record::{Merge, MergedFinding, MergedGraph, Problem},
 };
+use serde::Serialize;
 
-use crate::{
-    Result, cannot,
-    levels::Levels,
-    notes::{Fate, Note},
-};
+use crate::{Result, cannot, levels::Levels, notes::Note, sources::Sources};
 
 /// What a report ends with if a `lockdep.toml`, or the program, knows better.
 const SILENCED: &str = "it is silenced: ";
 
 #[derive(Debug)]
 pub(crate) struct Report {
-    counts: Counts,
-    denied: Vec<MergedFinding>,
-    warned: Vec<MergedFinding>,
-    allowed: usize,
-    silenced: usize,
-    /// Those that a test of the program looks at.
-    expected: usize,
+    pub(crate) counts: Counts,
+    /// The worst first.
+    pub(crate) findings: Vec<Judged>,
+    pub(crate) graph: MergedGraph,
+    /// What was done with each crate, if we have built them.
+    pub(crate) notes: BTreeSet<Note>,
+    /// The program's own source, as far as it is here.
+    pub(crate) sources: Sources,
+    /// How many records could not be read, or not wholly. What they say is missing here.
+    pub(crate) unread: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) finding: MergedFinding,
+}
+
+/// What a finding means here, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Denied,
+    Warned,
+    Allowed,
+    /// By a `lockdep.toml`, or by the program.
+    Silenced,
+    /// A test of the program looks at it.
+    Expected,
 }
 
 /// How much the processes have looked at.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
-    processes: u64,
-    locks: u64,
-    edges: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) processes: u64,
+    pub(crate) locks: u64,
+    pub(crate) edges: u64,
 }
 
 impl Report {
-    /// Of all records in a folder. What cannot be read of them is told at once.
-    pub(crate) fn read(folder: &Path, levels: &Levels) -> Result<Self> {
+    /// Of all records in some folders. What cannot be read of them is told at once.
+    pub(crate) fn read(
+        folders: &[PathBuf],
+        levels: &Levels,
+        notes: BTreeSet<Note>,
+        sources: Sources,
+    ) -> Result<Self> {
         let mut merge = Merge::default();
-        for problem in merge.read_folder(folder).map_err(cannot("read the records"))? {
-            eprintln!("lockdep: {problem}");
-        }
-        let counts = counts(folder).map_err(cannot("read the records"))?;
-        Ok(Self::new(counts, merge.findings(), levels))
-    }
-
-    fn new(counts: Counts, findings: Vec<MergedFinding>, levels: &Levels) -> Self {
-        let (mut denied, mut warned) = (Vec::new(), Vec::new());
-        let (mut allowed, mut silenced, mut expected) = (0, 0, 0);
-        for finding in findings {
-            match levels.of(&finding.kind) {
-                _ if finding.in_scope => expected += 1,
-                _ if finding.report.contains(SILENCED) => silenced += 1,
-                Level::Allow => allowed += 1,
-                Level::Warn => warned.push(titled(finding, "warning")),
-                _ => denied.push(titled(finding, "error")),
+        let mut counts = Counts::default();
+        let mut unread = 0;
+        for folder in folders {
+            let problems = read_folder(&mut merge, folder)
+                .and_then(|problems| counts.add(folder).map(|()| problems));
+            let name = folder.display();
+            for problem in problems.map_err(cannot(format!("read the records in {name}")))? {
+                eprintln!("lockdep: {problem}");
+                unread += 1;
             }
         }
-        Self { counts, denied, warned, allowed, silenced, expected }
+        let graph = merge.graph();
+        if counts == Counts::default() {
+            // Programs that check their own locks write none.
+            counts = Counts {
+                processes: merge.records() as u64,
+                locks: graph.locks.len() as u64,
+                edges: graph.edges.len() as u64,
+            };
+        }
+        let report = Self::new(counts, merge.findings(), graph, levels, notes, sources);
+        Ok(Self { unread, ..report })
+    }
+
+    pub(crate) fn new(
+        counts: Counts,
+        findings: Vec<MergedFinding>,
+        graph: MergedGraph,
+        levels: &Levels,
+        notes: BTreeSet<Note>,
+        sources: Sources,
+    ) -> Self {
+        let judged = |mut finding: MergedFinding| {
+            let verdict = match levels.of(&finding.kind) {
+                _ if finding.in_scope => Verdict::Expected,
+                _ if finding.report.contains(SILENCED) => Verdict::Silenced,
+                Level::Allow => Verdict::Allowed,
+                Level::Warn => Verdict::Warned,
+                _ => Verdict::Denied,
+            };
+            retitle(&mut finding.report, verdict);
+            Judged { verdict, finding }
+        };
+        let mut findings: Vec<_> = findings.into_iter().map(judged).collect();
+        findings.sort_by_key(|judged| judged.verdict);
+        Self { counts, findings, graph, notes, sources, unread: 0 }
     }
 
     pub(crate) fn is_denied(&self) -> bool {
-        !self.denied.is_empty()
+        self.with(Verdict::Denied).next().is_some()
     }
 
-    /// All findings, the worst last, where people look first, and what they are found in.
-    pub(crate) fn text(&self, notes: &BTreeSet<Note>) -> String {
-        let mut text = String::new();
-        for finding in self.warned.iter().chain(&self.denied) {
-            let _ = writeln!(text, "\n{}", finding.to_string().trim_end());
-        }
-        text + "\n" + &self.summary() + &unseen(notes)
+    pub(crate) fn with(&self, verdict: Verdict) -> impl Iterator<Item = &MergedFinding> {
+        let has_it = move |judged: &&Judged| judged.verdict == verdict;
+        self.findings.iter().filter(has_it).map(|judged| &judged.finding)
     }
 
-    fn summary(&self) -> String {
-        let Counts { processes, locks, edges } = self.counts;
-        let mut text = format!(
-            "lockdep: {}, {}, {}: ",
-            count(locks, "lock", "locks"),
-            count(edges, "edge", "edges"),
-            count(processes, "process", "processes"),
-        );
-        let mut parts = Vec::new();
-        for (findings, verdict) in [(&self.denied, "denied"), (&self.warned, "warned of")] {
-            if !findings.is_empty() {
-                parts.push(format!("{} {verdict} ({})", findings.len(), by_kind(findings)));
-            }
-        }
-        let quiet = [
-            (self.allowed, "allowed"),
-            (self.silenced, "silenced"),
-            (self.expected, "left to tests that look for them"),
-        ];
-        parts.extend(quiet.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-        if parts.is_empty() {
-            parts.push("nothing found".to_owned());
-        }
-        text += &parts.join(", ");
-        text + "\n"
+    /// Those that somebody should look at, the worst first.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &Judged> {
+        self.findings.iter().filter(|judged| judged.verdict <= Verdict::Warned)
     }
 }
 
-/// The same finding, whose report says how bad it is here: in the process it was only recorded.
-fn titled(mut finding: MergedFinding, severity: &str) -> MergedFinding {
-    if let Some(at) = finding.report.find("[lockdep::") {
-        finding.report.replace_range(..at, severity);
+/// Adds all records of a folder. Of each that cannot be read, or not wholly, one message is given
+/// back.
+fn read_folder(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
+    let Ok(problems) = merge.read_folder(folder) else {
+        // One of the files is to blame. What was added already may be added again.
+        return read_each(merge, folder);
+    };
+    let mut messages = Vec::new();
+    for of_file in problems.chunk_by(|a, b| a.file == b.file) {
+        messages.push(message(of_file));
     }
-    finding
+    Ok(messages)
 }
 
-/// ``2 `inversion`, 1 `recursive_read` ``
-fn by_kind(findings: &[MergedFinding]) -> String {
-    let mut kinds = BTreeMap::<_, usize>::new();
-    for finding in findings {
-        *kinds.entry(&finding.kind).or_default() += 1;
-    }
-    let kinds = kinds.into_iter().map(|(kind, count)| format!("{count} `{kind}`"));
-    kinds.collect::<Vec<_>>().join(", ")
-}
-
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// The sums of what the processes have counted.
-fn counts(folder: &Path) -> io::Result<Counts> {
-    let mut counts = Counts::default();
+fn read_each(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
+    let mut messages = Vec::new();
     for file in fs::read_dir(folder)? {
         let path = file?.path();
-        if path.extension().is_none_or(|extension| extension != "counts") {
-            continue;
-        }
-        let text = fs::read_to_string(path)?;
-        if let Some((locks, edges)) = text.trim().split_once(' ') {
-            counts.processes += 1;
-            counts.locks += locks.parse().unwrap_or(0);
-            counts.edges += edges.parse().unwrap_or(0);
-        }
-    }
-    Ok(counts)
-}
-
-/// Crates that bring locks of their own, which are not std's.
-const OTHER_LOCKS: [&str; 6] =
-    ["parking_lot_core", "lock_api", "spin", "tokio", "crossbeam_utils", "once_cell"];
-
-/// Whose locks nobody has seen, and why.
-fn unseen(notes: &BTreeSet<Note>) -> String {
-    let mut text = String::new();
-    let (mut no_std, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for Note { package, crate_name, fate } in notes {
-        match fate {
-            Fate::FellBack(error) => {
-                let _ = writeln!(
-                    text,
-                    "lockdep: unseen: {package} (`{crate_name}`) has std's own locks, as it does \
-                     not compile with checked ones: {error}"
-                );
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            match merge.read_file(&path) {
+                Ok(problems) if problems.is_empty() => {}
+                Ok(problems) => messages.push(message(&problems)),
+                Err(error) => messages.push(format!("{}: {error}", path.display())),
             }
-            Fate::NoStd => _ = no_std.insert(&**package),
-            Fate::Checked => {}
-        }
-        if OTHER_LOCKS.contains(&&**crate_name) {
-            others.insert(&**package);
         }
     }
-    for (packages, what) in [(no_std, "are without std"), (others, "have locks that are not std's")]
-    {
-        if !packages.is_empty() {
-            let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "lockdep: unseen: these {what}: {packages}");
-        }
-    }
-    text
+    Ok(messages)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The first problem of a file, and how many more there are.
+fn message(problems: &[Problem]) -> String {
+    match problems {
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        [] => String::new(),
+    }
+}
 
-    fn note(package: &str, fate: Fate) -> Note {
-        let crate_name = package.split(' ').next().unwrap().to_owned();
-        Note { package: package.to_owned(), crate_name, fate }
+/// Makes a report say how bad it is here: in the process it was only recorded.
+fn retitle(report: &mut String, verdict: Verdict) {
+    let severity = match verdict {
+        Verdict::Denied => "error",
+        Verdict::Warned => "warning",
+        _ => "note",
+    };
+    if let Some(at) = report.find("[lockdep::") {
+        report.replace_range(..at, severity);
+    }
+}
+
+impl Judged {
+    /// What it says in one line, without its kind.
+    pub(crate) fn title(&self) -> &str {
+        let first = self.finding.report.lines().next().unwrap_or_default();
+        first.split_once("]: ").map_or(first, |(_, title)| title)
     }
 
-    #[test]
-    fn what_is_unseen_is_named_with_its_reason() {
-        let notes = BTreeSet::from([
-            note("a 1.0.0", Fate::Checked),
-            note("b 2.0.0", Fate::FellBack("src/lib.rs:1:2: no".to_owned())),
-            note("c 3.0.0", Fate::NoStd),
-            note("lock_api 0.4.0", Fate::NoStd),
-            note("tokio 1.0.0", Fate::Checked),
-        ]);
-        assert_eq!(
-            unseen(&notes),
-            "lockdep: unseen: b 2.0.0 (`b`) has std's own locks, as it does not compile with \
-             checked ones: src/lib.rs:1:2: no\n\
-             lockdep: unseen: these are without std: c 3.0.0, lock_api 0.4.0\n\
-             lockdep: unseen: these have locks that are not std's: lock_api 0.4.0, tokio 1.0.0\n"
-        );
+    /// What to do about it, in one line.
+    pub(crate) fn help(&self) -> Option<String> {
+        let mut lines = self.finding.report.lines();
+        let first = lines.find_map(|line| line.strip_prefix("help: "))?;
+        let rest = lines.map_while(|line| line.strip_prefix("      ")).map(str::trim);
+        Some(std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" "))
     }
+}
 
-    #[test]
-    fn nothing_found_is_said() {
-        let counts = Counts { processes: 1, locks: 2, edges: 0 };
-        let report = Report::new(counts, Vec::new(), &Levels::new(Vec::new()));
-        assert!(!report.is_denied());
-        assert_eq!(
-            report.text(&BTreeSet::new()),
-            "\nlockdep: 2 locks, 0 edges, 1 process: nothing found\n"
-        );
+impl Counts {
+    /// Adds what the processes of a folder have counted.
+    fn add(&mut self, folder: &Path) -> io::Result<()> {
+        for file in fs::read_dir(folder)? {
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != "counts") {
+                continue;
+            }
+            let text = fs::read_to_string(path)?;
+            if let Some((locks, edges)) = text.trim().split_once(' ') {
+                self.processes += 1;
+                self.locks += locks.parse().unwrap_or(0);
+                self.edges += edges.parse().unwrap_or(0);
+            }
+        }
+        Ok(())
     }
 }

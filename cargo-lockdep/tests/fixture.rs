@@ -209,3 +209,24 @@ fn a_wrapper_that_is_set_already_is_called() {
     assert!(!call("plain").contains("--extern std=") && call("plain").contains("-L dependency="));
     assert!(!call("derive").contains("--extern std="));
 }
+
+#[test]
+fn reports_are_written_beside_the_run_and_records_kept() {
+    let fixture = Fixture::new("reports");
+    let ended = fixture.run("test --format sarif,html --records kept -p shop").has_status(100);
+    assert!(!ended.stdout.contains("<html"), "{}", ended.stdout);
+    ended.says(&["target/lockdep/report.sarif\n", "target/lockdep/report.html\n"]);
+    let written =
+        |name: &str| fs::read_to_string(Path::new(TMP).join("target/lockdep").join(name)).unwrap();
+    assert!(written("report.sarif").contains("store/src/lib.rs\""));
+    assert!(written("report.html").contains(r#"<mark class="held">lock</mark>"#));
+
+    // A shard of another machine, to which they were copied.
+    let first = fs::read_dir(fixture.0.join("kept")).unwrap().next().unwrap().unwrap().path();
+    fs::rename(first, fixture.0.join("kept/of another")).unwrap();
+    fixture.run("run --records kept --level allow -p shop").has_status(0);
+    let both = fixture.run("report kept").has_status(100);
+    assert!(both.stdout.contains("1 denied (1 `inversion`)"), "{}", both.stdout);
+    assert!(both.stdout.contains("`shop`"), "{}", both.stdout);
+    fixture.run("report kept --level allow").has_status(0);
+}

@@ -18,7 +18,7 @@ mod read;
 mod schema;
 
 #[cfg(feature = "serde")]
-pub use merge::{Merge, MergedEdge, MergedFinding};
+pub use merge::{Merge, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place};
 #[cfg(feature = "serde")]
 pub use read::{Problem, read};
 pub use schema::{Edge, Finding, Graph, Header, Line, Lock, SCHEMA};

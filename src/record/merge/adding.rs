@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     ClassEdge, ClassId, KeyEdge, MODES, Merge, MergedEdge, MergedFinding, RecordId, Seen,
-    Sightings, all_modes, mode, pair,
+    Sightings, Smallest, all_modes, mode, pair,
 };
 use crate::record::schema::{Edge, Finding, Header, Lock};
 
@@ -22,8 +22,8 @@ pub(super) struct Record {
 /// A lock of the record that is being added.
 struct Known {
     name: Box<str>,
-    /// Unless nobody knows where it was made.
-    class: Option<ClassId>,
+    /// Of a lock that nobody knows the maker of, only its type and its name.
+    class: ClassId,
 }
 
 impl Record {
@@ -39,41 +39,37 @@ impl Record {
     }
 
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
-        let class = lock.class.as_ref().map(|class| merge.classes.number(class));
+        let class = merge.classes.see(lock);
         self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
     }
 
     pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Option<()> {
         let (held, wanted) = (self.locks.get(&edge.held)?, self.locks.get(&edge.wanted)?);
         let (held_mode, wanted_mode) = (mode(&edge.held_mode)?, mode(&edge.wanted_mode)?);
-        let (Some(held_class), Some(wanted_class)) = (held.class, wanted.class) else {
-            return Some(());
-        };
-        if held_class == wanted_class {
-            return Some(());
-        }
         let of_classes =
-            ClassEdge { held: held_class, wanted: wanted_class, held_mode, wanted_mode };
-        let gates = edge.gates.iter().filter_map(|gate| self.locks.get(gate)?.class);
-        let mut gates: Vec<_> = gates.collect();
+            ClassEdge { held: held.class, wanted: wanted.class, held_mode, wanted_mode };
+        let gates = edge.gates.iter().filter_map(|gate| Some(self.locks.get(gate)?.class));
+        let mut gates: Vec<_> = gates.filter(|&gate| merge.classes.is_class(gate)).collect();
         gates.sort_unstable();
         gates.dedup();
         // Most edges are known, from many records, and need no strings.
         let known = merge.edges.get_mut(&of_classes);
-        let is_known = known.is_some_and(|known| known.see_again(self.id, &gates));
+        let is_known =
+            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates));
         if !is_known {
             let merged = MergedEdge {
                 test: self.test.clone(),
                 thread: edge.thread.to_string(),
                 held: held.name.to_string(),
-                held_class: merge.classes.texts[held_class as usize].to_string(),
+                held_class: merge.classes.text(held.class).to_owned(),
+                held_mode: edge.held_mode.to_string(),
                 held_at: edge.held_at.to_string(),
                 wanted: wanted.name.to_string(),
-                wanted_class: merge.classes.texts[wanted_class as usize].to_string(),
+                wanted_class: merge.classes.text(wanted.class).to_owned(),
+                wanted_mode: edge.wanted_mode.to_string(),
                 acquired_at: edge.acquired_at.to_string(),
             };
-            let id = self.id;
-            merge.see(of_classes, Seen { records: (id, None), gates, witness: (id, merged) });
+            merge.see(of_classes, Seen::new(self.id, merged, gates));
         }
         self.note(merge, of_classes);
         Some(())
@@ -112,9 +108,11 @@ impl Record {
                 thread: edge.thread.to_string(),
                 held,
                 held_class,
+                held_mode: edge.held_mode.to_string(),
                 held_at: edge.held_at.to_string(),
                 wanted,
                 wanted_class,
+                wanted_mode: edge.wanted_mode.to_string(),
                 acquired_at: edge.acquired_at.to_string(),
             }
         };
@@ -127,7 +125,7 @@ impl Record {
             merge.judged.insert(pair(a, b));
         }
         let key = (finding.kind.as_ref().into(), finding.in_scope, key(&cycle));
-        let tests = BTreeSet::from([self.test.as_str().into()]);
+        let tests = Smallest::of(self.test.as_str().into());
         let merged = MergedFinding {
             kind: finding.kind.to_string(),
             level: finding.level.to_string(),

@@ -43,12 +43,16 @@ pub struct MergedEdge {
     pub held: String,
     /// Its type, and where it is made.
     pub held_class: String,
+    /// How it was held: see [`Edge::held_mode`](super::super::Edge::held_mode).
+    pub held_mode: String,
     /// Where it was acquired.
     pub held_at: String,
     /// The name of the lock that was acquired.
     pub wanted: String,
     /// Its type, and where it is made.
     pub wanted_class: String,
+    /// How it was acquired.
+    pub wanted_mode: String,
     /// Where it was acquired.
     pub acquired_at: String,
 }

@@ -6,10 +6,13 @@
 //! what it has found; classes and edges are kept once, however many records have them.
 
 mod adding;
+mod classes;
+mod graph;
 mod merged;
+mod seen;
+mod smallest;
 
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufRead, BufReader},
@@ -21,15 +24,24 @@ use std::{
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use self::merged::{MergedEdge, MergedFinding};
-use self::{adding::Record, merged::across_runs};
+use self::{
+    adding::Record,
+    classes::{ClassId, Classes},
+    merged::across_runs,
+    seen::Seen,
+    smallest::Smallest,
+};
+pub use self::{
+    graph::{MergedGraph, MergedLock, MergedOrder, Place},
+    merged::{MergedEdge, MergedFinding},
+};
 use super::{
     read::{Problem, read_numbered},
     schema::Line,
 };
 use crate::finding::Mode;
 
-/// How many tests a finding names at most: the first, by name.
+/// How many tests, threads, names and places are told of anything at most: the first ones.
 const NAMED: usize = 16;
 
 /// Records, merged.
@@ -59,14 +71,6 @@ pub struct Merge {
 }
 
 type RecordId = u128;
-type ClassId = u32;
-
-/// Classes of locks: a type, and where it is made.
-#[derive(Clone, Debug, Default)]
-struct Classes {
-    numbers: FxHashMap<Box<str>, ClassId>,
-    texts: Vec<Box<str>>,
-}
 
 /// Which finding it is, in whichever process: its kind, whether a test looks at it, and the edges
 /// of its cycle by classes and places, from the smallest on.
@@ -78,8 +82,7 @@ type KeyEdge = [Box<str>; 4];
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sightings {
     records: BTreeSet<RecordId>,
-    /// The first few, by name.
-    tests: BTreeSet<Box<str>>,
+    tests: Smallest<Box<str>, NAMED>,
     /// From the record with the smallest number.
     witness: (RecordId, MergedFinding),
 }
@@ -91,18 +94,6 @@ struct ClassEdge {
     wanted: ClassId,
     held_mode: u8,
     wanted_mode: u8,
-}
-
-/// Who has seen an edge between classes.
-#[derive(Clone, Debug)]
-struct Seen {
-    /// The two smallest of the records that have it: enough to tell whether some other record has
-    /// another edge.
-    records: (RecordId, Option<RecordId>),
-    /// Classes that were held exclusively whenever it was seen.
-    gates: Vec<ClassId>,
-    /// From the record with the smallest number.
-    witness: (RecordId, MergedEdge),
 }
 
 impl Merge {
@@ -187,8 +178,7 @@ impl Merge {
     /// Adds what other records say, which were merged before.
     pub fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
-        let classes: Vec<_> =
-            other.classes.texts.iter().map(|text| self.classes.number(text)).collect();
+        let classes = self.classes.merge(&other.classes);
         let class = |of_other: ClassId| classes[of_other as usize];
         for (key, theirs) in &other.findings {
             match self.findings.get_mut(key) {
@@ -199,8 +189,7 @@ impl Merge {
         for (edge, theirs) in &other.edges {
             let edge = ClassEdge { held: class(edge.held), wanted: class(edge.wanted), ..*edge };
             let mut theirs = theirs.clone();
-            theirs.gates = theirs.gates.into_iter().map(class).collect();
-            theirs.gates.sort_unstable();
+            theirs.renumber_gates(class);
             self.see(edge, theirs);
         }
         self.judged.extend(other.judged.iter().map(|&(a, b)| pair(class(a), class(b))));
@@ -212,10 +201,17 @@ impl Merge {
         self.records.len()
     }
 
-    /// How many edges between classes of locks there are.
+    /// How many edges there are between locks that were not made alike, and known by their
+    /// classes.
     #[must_use]
     pub fn edges(&self) -> usize {
-        self.edges.len()
+        self.edges.keys().filter(|edge| self.is_between_classes(edge)).count()
+    }
+
+    /// The lock order of all processes. Not in it is what a process did that wrote no record.
+    #[must_use]
+    pub fn graph(&self) -> MergedGraph {
+        MergedGraph::new(&self.classes, &self.edges)
     }
 
     /// All findings: those of the processes, and the orders of two classes that two processes
@@ -229,12 +225,14 @@ impl Merge {
     fn across_runs(&self) -> Vec<MergedFinding> {
         let mut found = BTreeMap::new();
         let is_open = |edge: &ClassEdge| {
-            edge.held < edge.wanted && !self.judged.contains(&(edge.held, edge.wanted))
+            edge.held < edge.wanted
+                && self.is_between_classes(edge)
+                && !self.judged.contains(&(edge.held, edge.wanted))
         };
         for (edge, seen) in self.edges.iter().filter(|(edge, _)| is_open(edge)) {
             for (opposite, also_seen) in self.opposites(*edge) {
                 if seen.closes_across_runs(also_seen) && edge.may_wait(opposite) {
-                    let mut cycle = vec![seen.witness.1.clone(), also_seen.witness.1.clone()];
+                    let mut cycle = vec![seen.witness().clone(), also_seen.witness().clone()];
                     cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
                     let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
                     // Of the same two classes in several modes, the first.
@@ -246,6 +244,13 @@ impl Merge {
             }
         }
         found.into_values().map(across_runs).collect()
+    }
+
+    /// Whether it is of two classes: of locks made alike, records do not say which is which.
+    fn is_between_classes(&self, edge: &ClassEdge) -> bool {
+        edge.held != edge.wanted
+            && self.classes.is_class(edge.held)
+            && self.classes.is_class(edge.wanted)
     }
 
     fn opposites(&self, edge: ClassEdge) -> impl Iterator<Item = (ClassEdge, &Seen)> {
@@ -266,18 +271,6 @@ impl Merge {
 
 fn problem(line: usize, reason: &str) -> Problem {
     Problem { file: None, line, reason: reason.to_owned() }
-}
-
-impl Classes {
-    fn number(&mut self, text: &str) -> ClassId {
-        if let Some(&number) = self.numbers.get(text) {
-            return number;
-        }
-        let number = ClassId::try_from(self.texts.len()).expect("a program has fewer classes");
-        self.numbers.insert(text.into(), number);
-        self.texts.push(text.into());
-        number
-    }
 }
 
 impl ClassEdge {
@@ -318,10 +311,7 @@ fn pair(a: ClassId, b: ClassId) -> (ClassId, ClassId) {
 impl Sightings {
     fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
-        self.tests.extend(other.tests.iter().cloned());
-        while self.tests.len() > NAMED {
-            self.tests.pop_last();
-        }
+        self.tests.merge(&other.tests);
         let rank = |(id, finding): &(RecordId, MergedFinding)| {
             (*id, finding.cycle.clone(), finding.level.clone(), finding.report.clone())
         };
@@ -334,48 +324,9 @@ impl Sightings {
     fn finding(&self) -> MergedFinding {
         MergedFinding {
             processes: self.records.len(),
-            tests: self.tests.iter().map(ToString::to_string).collect(),
+            tests: self.tests.texts(),
             ..self.witness.1.clone()
         }
-    }
-}
-
-impl Seen {
-    /// Whether nothing but numbers had to be noted: the witness stays.
-    fn see_again(&mut self, record: RecordId, gates: &[ClassId]) -> bool {
-        if record <= self.witness.0 {
-            return false;
-        }
-        self.note((record, None), gates);
-        true
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.note(other.records, &other.gates);
-        if other.witness < self.witness {
-            self.witness = other.witness;
-        }
-    }
-
-    fn note(&mut self, (first, second): (RecordId, Option<RecordId>), gates: &[ClassId]) {
-        for record in [Some(first), second].into_iter().flatten() {
-            let (first, second) = self.records;
-            self.records = match record.cmp(&first) {
-                Ordering::Less => (record, Some(first)),
-                Ordering::Equal => (first, second),
-                Ordering::Greater => {
-                    (first, Some(second.map_or(record, |known| known.min(record))))
-                }
-            };
-        }
-        self.gates.retain(|gate| gates.contains(gate));
-    }
-
-    /// Whether some process has this edge, and another one the opposite edge, without a lock that
-    /// both hold alone.
-    fn closes_across_runs(&self, opposite: &Self) -> bool {
-        let is_of_two = self.records.1.is_some() || self.records != opposite.records;
-        is_of_two && !self.gates.iter().any(|gate| opposite.gates.contains(gate))
     }
 }
 
@@ -383,6 +334,7 @@ impl PartialEq for Merge {
     /// Whether they say the same, in whatever order they came to it.
     fn eq(&self, other: &Self) -> bool {
         self.records == other.records
+            && self.classes == other.classes
             && self.findings == other.findings
             && self.edges_by_name() == other.edges_by_name()
             && self.judged_by_name() == other.judged_by_name()
@@ -391,17 +343,16 @@ impl PartialEq for Merge {
 
 impl Merge {
     fn edges_by_name(&self) -> BTreeMap<(&str, &str, u8, u8), impl PartialEq> {
-        let name = |class: ClassId| &*self.classes.texts[class as usize];
+        let name = |class: ClassId| self.classes.text(class);
         let named = |(edge, seen): (&ClassEdge, &Seen)| {
             let key = (name(edge.held), name(edge.wanted), edge.held_mode, edge.wanted_mode);
-            let gates: BTreeSet<_> = seen.gates.iter().map(|&gate| name(gate).to_owned()).collect();
-            (key, (seen.records, gates, seen.witness.clone()))
+            (key, seen.by_name(&self.classes))
         };
         self.edges.iter().map(named).collect()
     }
 
     fn judged_by_name(&self) -> BTreeSet<[&str; 2]> {
-        let name = |class: ClassId| &*self.classes.texts[class as usize];
+        let name = |class: ClassId| self.classes.text(class);
         let named = |&(a, b): &(ClassId, ClassId)| {
             let mut named = [name(a), name(b)];
             named.sort_unstable();

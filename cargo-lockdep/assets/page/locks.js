@@ -1,0 +1,98 @@
+// The lock order as a picture: its locks and arrows, and what all files of this folder use.
+//
+// These files are scripts of one page and share their names, in the order in which the page has them. An
+// arrow leads from a lock to one that was acquired while it was held.
+
+"use strict";
+
+const viewer = document.getElementById("viewer");
+const { locks, arrows, findings, lines } = JSON.parse(document.getElementById("data").textContent);
+const picture = document.getElementById("picture");
+const details = document.getElementById("details");
+const search = document.getElementById("search");
+const scopes = document.getElementById("scopes");
+const shown = document.getElementById("shown");
+
+// More than these are not drawn unless they are asked for.
+const FEW = 60;
+// More groups than these say less than fewer.
+const GROUPS = 16;
+// More than these take longer than anyone waits.
+const TOO_MANY = 3000;
+/** Around a drawing. */
+const MARGIN = 20;
+const SVG = "http://www.w3.org/2000/svg";
+const WORDS = {
+  denied: "denied",
+  warned: "warned of",
+  allowed: "allowed",
+  silenced: "silenced",
+  expected: "looked at by a test",
+};
+
+const alarm = (verdict) => (verdict === "denied" || verdict === "warned" ? verdict : null);
+
+const out = locks.map(() => []);
+const into = locks.map(() => []);
+const verdicts = locks.map(() => null);
+arrows.forEach((arrow, id) => {
+  arrow.id = id;
+  out[arrow.held].push(arrow);
+  into[arrow.wanted].push(arrow);
+  if (alarm(arrow.verdict)) {
+    for (const end of [arrow.held, arrow.wanted]) {
+      if (verdicts[end] !== "denied") verdicts[end] = arrow.verdict;
+    }
+  }
+});
+const arrowOf = (held, wanted) => out[held].find((arrow) => arrow.wanted === wanted);
+const arrowsOf = (finding) =>
+  finding.cycle.filter((step) => step.ends).map((step) => arrowOf(...step.ends));
+const told = findings.filter((finding) => alarm(finding.verdict));
+
+// Locks are grouped by the folder or file that makes them, as deep as there are few groups.
+const parts = locks.map(({ file }) =>
+  (file ?? "elsewhere")
+    .replaceAll("\\", "/")
+    .replace(/^.*\/registry\/src\/[^/]+\//, "")
+    .replace(/^\/rustc\/.*/, "std")
+    .split("/"),
+);
+const groupsAt = (depth) =>
+  parts.map((part) =>
+    part
+      .slice(0, depth)
+      .join("/")
+      .replace(/\/src$/, ""),
+  );
+let depth = 1;
+while (depth < 9 && new Set(groupsAt(depth + 1)).size <= GROUPS) depth += 1;
+const groupOf = groupsAt(depth);
+const groups = [...new Set(groupOf)].sort();
+
+// Of locks that are called alike, the place says more than the type.
+const called = new Map();
+for (const { name } of locks) called.set(name, 1 + (called.get(name) ?? 0));
+const kindOf = (at) => (called.get(locks[at].name) > 1 && locks[at].made) || locks[at].type;
+
+// Elements
+
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (name === "click") element.addEventListener("click", value);
+    else if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+function draw(parent, tag, attributes, text) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;

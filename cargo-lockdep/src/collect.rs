@@ -1,0 +1,65 @@
+//! A report of records on disk: of programs that check their own locks, of other machines, of CI's
+//! shards.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use crate::{
+    Result, cannot, check,
+    formats::{Wanted, human},
+    levels::{Change, Levels},
+    report::Report,
+    sources::Sources,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The folders of the records; those below them are looked into as well
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// What a kind of finding does: `inversion=warn`, or a level for all kinds: `deny`
+    #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
+    levels: Vec<Change>,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+pub(crate) fn run(options: Options) -> Result<ExitCode> {
+    let plan = options.wanted.alone()?;
+    let mut folders = BTreeSet::new();
+    for folder in &options.folders {
+        let name = folder.display();
+        let before = folders.len();
+        let folder = folder.canonicalize().map_err(cannot(format!("read {name}")))?;
+        find(&folder, &mut folders).map_err(cannot(format!("read {name}")))?;
+        if folders.len() == before && !folders.iter().any(|it| it.starts_with(&folder)) {
+            return Err(format!("there is no record in {name}: no file ends in `.jsonl`"));
+        }
+    }
+    let folders: Vec<_> = folders.into_iter().collect();
+    let levels = Levels::new(options.levels);
+    let report = Report::read(&folders, &levels, BTreeSet::new(), Sources::here())?;
+    plan.write(&report)?;
+    if !plan.tells_people() {
+        eprint!("{}", human::summary(&report));
+    }
+    Ok(check::verdict(&report))
+}
+
+/// The folders with records, from one on downwards.
+fn find(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Links are not followed: they may lead in a circle.
+        if entry.file_type()?.is_dir() {
+            find(&entry.path(), found)?;
+        } else if entry.path().extension().is_some_and(|extension| extension == "jsonl") {
+            found.insert(folder.to_owned());
+        }
+    }
+    Ok(())
+}

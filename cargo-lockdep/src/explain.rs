@@ -1,0 +1,106 @@
+//! What each kind of finding means, with an example: `cargo lockdep explain`.
+//!
+//! The texts are files of their own, whose examples a test compiles, runs and finds to be of that kind.
+
+use std::fmt::Write;
+
+use clap::{ValueEnum, builder::PossibleValue};
+use lockdep::FindingKind;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Explanation {
+    pub(crate) kind: FindingKind,
+    /// Markdown: a title, a paragraph that says it all, an example, what to do.
+    pub(crate) text: &'static str,
+}
+
+macro_rules! explanations {
+    ($($kind:ident $file:literal)*) => {
+        [$(Explanation {
+            kind: FindingKind::$kind,
+            text: include_str!(concat!("../explain/", $file, ".md")),
+        }),*]
+    };
+}
+
+pub(crate) static ALL: [Explanation; 10] = explanations! {
+    Inversion "inversion"
+    SingleThreadInversion "single_thread_inversion"
+    GuardedInversion "guarded_inversion"
+    SelfDeadlock "self_deadlock"
+    RecursiveRead "recursive_read"
+    Deadlock "deadlock"
+    DeclaredOrder "declared_order"
+    ClassInversion "class_inversion"
+    WaitWhileHolding "wait_while_holding"
+    LeakedGuard "leaked_guard"
+};
+
+impl Explanation {
+    pub(crate) fn title(&self) -> &'static str {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_start_matches("# ")
+    }
+
+    /// The first paragraph, in one line.
+    pub(crate) fn summary(&self) -> String {
+        let lines = self.text.lines().skip(2).take_while(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// One kind's text, or the list of all.
+pub(crate) fn text(explanation: Option<&Explanation>) -> String {
+    if let Some(explanation) = explanation {
+        return explanation.text.to_owned();
+    }
+    let mut text =
+        "The kinds of finding, and what each does if nobody says otherwise:\n\n".to_owned();
+    let width = ALL.iter().map(|it| it.kind.name().len()).max().unwrap_or_default();
+    for it in &ALL {
+        let (name, level) = (it.kind.name(), it.kind.default_level().name());
+        let _ = writeln!(text, "  {name:width$}  {level:5}  {}", it.title());
+    }
+    text + "\n`cargo lockdep explain KIND` tells more of one.\n"
+}
+
+/// As an argument: by its name, or as reports write it.
+impl ValueEnum for Explanation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let name = self.kind.name();
+        Some(PossibleValue::new(name).help(self.title()).alias(format!("lockdep::{name}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_has_its_parts() {
+        for it in &ALL {
+            let name = it.kind.name();
+            assert!(it.text.starts_with("# "), "{name}");
+            assert!(it.summary().len() > 80, "{name}: {}", it.summary());
+            for part in ["\n## Example\n\n```rust\n", "\n## What to do\n"] {
+                assert_eq!(it.text.matches(part).count(), 1, "{name}: {part}");
+            }
+            assert!(it.text.lines().all(|line| line.len() <= 110), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_named_as_reports_name_it() {
+        for name in ["leaked_guard", "lockdep::leaked_guard"] {
+            assert_eq!(Explanation::from_str(name, false).unwrap().kind, FindingKind::LeakedGuard);
+        }
+        assert!(Explanation::from_str("leaked", false).is_err());
+        assert!(
+            text(None).contains("  leaked_guard             warn   A thread ended with a lock\n")
+        );
+    }
+}

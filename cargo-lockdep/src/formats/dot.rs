@@ -1,0 +1,48 @@
+//! The lock order in Graphviz's language.
+
+use std::fmt::Write;
+
+use super::drawn::{arrows, name};
+use crate::report::{Report, Verdict};
+
+/// More arrows than these have no room for words.
+const LABELLED: usize = 60;
+
+/// A box is a lock, with its type and where it is made; an arrow leads to the lock that is
+/// acquired second. Those of a finding are coloured.
+pub(super) fn text(report: &Report) -> String {
+    let mut text = "digraph lock_order {\n    rankdir = LR;\n    node [shape = box, style = rounded, \
+                    fontname = \"sans-serif\", fontsize = 11];\n    edge [fontname = \"sans-serif\", \
+                    fontsize = 9, color = \"#6b7280\"];\n"
+        .to_owned();
+    for (number, lock) in report.graph.locks.iter().enumerate() {
+        let made = lock.created_at.iter().map(String::as_str);
+        let lines = [name(&report.graph, number), &lock.type_name].into_iter().chain(made);
+        let _ = writeln!(text, "    {number} [label = {}];", quoted(lines));
+    }
+    let arrows = arrows(report);
+    for ((held, wanted), arrow) in &arrows {
+        let places = arrow.orders.iter().flat_map(|order| &order.places);
+        let places: Vec<_> =
+            places.map(|place| format!("{} then {}", place.held_at, place.acquired_at)).collect();
+        let mut attributes = format!("tooltip = {}", quoted(places.iter().map(String::as_str)));
+        if let (Some(order), true) = (arrow.orders.first(), arrows.len() <= LABELLED) {
+            let lines = order.threads.iter().take(1).map(String::as_str);
+            let lines = lines.chain(order.places.iter().take(1).map(|place| &*place.acquired_at));
+            let _ = write!(attributes, ", label = {}", quoted(lines));
+        }
+        attributes += match arrow.verdict {
+            Some(Verdict::Denied) => ", color = \"#c81e1e\", fontcolor = \"#c81e1e\", penwidth = 2",
+            Some(Verdict::Warned) => ", color = \"#b45309\", fontcolor = \"#b45309\", penwidth = 2",
+            _ => "",
+        };
+        let _ = writeln!(text, "    {held} -> {wanted} [{attributes}];");
+    }
+    text + "}\n"
+}
+
+/// Lines as one string of Graphviz's.
+fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let lines: Vec<_> = lines.map(|line| line.replace('\\', "\\\\").replace('"', "\\\"")).collect();
+    format!("\"{}\"", lines.join("\\n"))
+}

@@ -1,0 +1,149 @@
+//! What the page's script is told of the lock order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::{
+    formats::drawn::{Arrow, arrows, ends, name},
+    report::{Report, Verdict},
+    sources::{Place, Sources},
+};
+
+/// Of each arrow, so many pairs of places are shown with their lines.
+const WITH_LINES: usize = 2;
+
+#[derive(Serialize)]
+struct Data<'a> {
+    locks: Vec<Lock<'a>>,
+    arrows: Vec<DrawnArrow<'a>>,
+    findings: Vec<Finding<'a>>,
+    /// The text of some lines: `src/a.rs:3`.
+    lines: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Lock<'a> {
+    name: &'a str,
+    names: &'a [String],
+    #[serde(rename = "type")]
+    type_name: &'a str,
+    made: Option<&'a str>,
+    /// In which file, without line and column: locks are grouped by it.
+    file: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DrawnArrow<'a> {
+    held: usize,
+    wanted: usize,
+    verdict: Option<Verdict>,
+    findings: &'a [usize],
+    orders: Vec<Order<'a>>,
+}
+
+/// An arrow in two modes.
+#[derive(Serialize)]
+struct Order<'a> {
+    modes: [&'a str; 2],
+    processes: String,
+    tests: &'a [String],
+    threads: &'a [String],
+    /// Since where the one was held, and where the other was acquired.
+    places: Vec<[&'a str; 2]>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    title: &'a str,
+    kind: &'a str,
+    verdict: Verdict,
+    cycle: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    ends: Option<(usize, usize)>,
+    thread: &'a str,
+    modes: [&'a str; 2],
+    places: [&'a str; 2],
+}
+
+/// As JSON that can stand in a page.
+pub(super) fn data(report: &Report) -> String {
+    let graph = &report.graph;
+    let arrows = arrows(report);
+    let locks = graph.locks.iter().enumerate().map(|(number, lock)| Lock {
+        name: name(graph, number),
+        names: &lock.names,
+        type_name: &lock.type_name,
+        made: lock.created_at.as_deref(),
+        file: lock.created_at.as_deref().and_then(Place::parse).map(|place| place.file),
+    });
+    let findings = report.findings.iter().map(|judged| Finding {
+        title: judged.title(),
+        kind: &judged.finding.kind,
+        verdict: judged.verdict,
+        cycle: judged
+            .finding
+            .cycle
+            .iter()
+            .map(|edge| Step {
+                ends: ends(graph, edge),
+                thread: &edge.thread,
+                modes: [&edge.held_mode, &edge.wanted_mode],
+                places: [&edge.held_at, &edge.acquired_at],
+            })
+            .collect(),
+    });
+    let data = Data {
+        lines: lines(report, arrows.values()),
+        locks: locks.collect(),
+        arrows: arrows.iter().map(|(ends, arrow)| drawn(*ends, arrow)).collect(),
+        findings: findings.collect(),
+    };
+    let text = serde_json::to_string(&data).expect("strings and numbers can be written");
+    // Nothing in a string may end the element, or begin a comment.
+    text.replace('<', "\\u003c")
+}
+
+fn drawn<'a>((held, wanted): (usize, usize), arrow: &'a Arrow<'_>) -> DrawnArrow<'a> {
+    let orders = arrow.orders.iter().map(|order| Order {
+        modes: [&order.held_mode, &order.wanted_mode],
+        processes: if order.are_more {
+            format!("{} or more", order.processes)
+        } else {
+            order.processes.to_string()
+        },
+        tests: &order.tests,
+        threads: &order.threads,
+        places: order.places.iter().map(|it| [&*it.held_at, &*it.acquired_at]).collect(),
+    });
+    DrawnArrow {
+        held,
+        wanted,
+        verdict: arrow.verdict,
+        findings: &arrow.findings,
+        orders: orders.collect(),
+    }
+}
+
+fn lines<'a>(
+    report: &'a Report,
+    arrows: impl Iterator<Item = &'a Arrow<'a>>,
+) -> BTreeMap<String, String> {
+    let made = report.graph.locks.iter().filter_map(|lock| lock.created_at.as_deref());
+    let shown = |arrow: &'a Arrow<'a>| {
+        let places = arrow.orders.iter().flat_map(|order| order.places.iter().take(WITH_LINES));
+        places.flat_map(|place| [&*place.held_at, &*place.acquired_at])
+    };
+    let steps = report.findings.iter().flat_map(|judged| &judged.finding.cycle);
+    let found = steps.flat_map(|edge| [&*edge.held_at, &*edge.acquired_at]);
+    let all: BTreeSet<_> = made.chain(arrows.flat_map(shown)).chain(found).collect();
+    all.into_iter().filter_map(|place| line(&report.sources, place)).collect()
+}
+
+fn line(sources: &Sources, place: &str) -> Option<(String, String)> {
+    let place = Place::parse(place)?;
+    Some((format!("{}:{}", place.file, place.line), sources.line(place)?.trim().to_owned()))
+}

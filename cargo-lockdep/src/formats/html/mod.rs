@@ -1,0 +1,220 @@
+//! One page for a browser, which needs nothing else: the findings with their sources, and the lock
+//! order as a picture.
+//!
+//! The findings are there without a script. The picture is drawn by the scripts of `assets/page`, laid
+//! out by dagre and moved by d3-zoom.
+
+mod data;
+mod excerpt;
+mod explained;
+mod finding;
+mod highlight;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::human::{count, summary};
+use crate::{
+    notes::Fate,
+    report::{Report, Verdict},
+};
+
+const STYLE: &str = include_str!("../../../assets/page/page.css");
+const LICENSES: &str = include_str!("../../../assets/vendor/LICENSES.txt");
+
+/// In an order in which each has what it needs.
+const VENDOR: [&str; 10] = [
+    include_str!("../../../assets/vendor/dagre.min.js"),
+    include_str!("../../../assets/vendor/d3-color.min.js"),
+    include_str!("../../../assets/vendor/d3-dispatch.min.js"),
+    include_str!("../../../assets/vendor/d3-ease.min.js"),
+    include_str!("../../../assets/vendor/d3-timer.min.js"),
+    include_str!("../../../assets/vendor/d3-selection.min.js"),
+    include_str!("../../../assets/vendor/d3-interpolate.min.js"),
+    include_str!("../../../assets/vendor/d3-drag.min.js"),
+    include_str!("../../../assets/vendor/d3-transition.min.js"),
+    include_str!("../../../assets/vendor/d3-zoom.min.js"),
+];
+
+/// In an order in which each has what it needs.
+const SCRIPTS: [&str; 7] = [
+    include_str!("../../../assets/page/locks.js"),
+    include_str!("../../../assets/page/scopes.js"),
+    include_str!("../../../assets/page/layout.js"),
+    include_str!("../../../assets/page/picture.js"),
+    include_str!("../../../assets/page/choice.js"),
+    include_str!("../../../assets/page/details.js"),
+    include_str!("../../../assets/page/keys.js"),
+];
+
+/// Nothing is loaded from anywhere.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+pub(super) fn text(report: &Report) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { "lockdep: " (verdict(report)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#graph" { "Skip to the lock order" }
+                (heading(report))
+                main {
+                    (findings(report))
+                    (graph(report))
+                    (quiet(report))
+                    (explained::kinds(report))
+                    (unseen(report))
+                }
+                footer { (summary(report)) }
+                @if !report.graph.locks.is_empty() { (scripts(report)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn scripts(report: &Report) -> Markup {
+    // Their maps are not here.
+    let without_map = |script: &'static str| script.split("//# sourceMappingURL").next();
+    html! {
+        (PreEscaped("<!--\n")) (PreEscaped(LICENSES)) (PreEscaped("-->\n"))
+        script #data type="application/json" { (PreEscaped(data::data(report))) }
+        @for script in VENDOR.into_iter().filter_map(without_map).chain(SCRIPTS) {
+            script { (PreEscaped(script)) }
+        }
+    }
+}
+
+fn verdict(report: &Report) -> String {
+    match report.told().count() as u64 {
+        0 => "nothing found".to_owned(),
+        number => count(number, "finding", "findings"),
+    }
+}
+
+fn heading(report: &Report) -> Markup {
+    let (denied, warned) =
+        (report.with(Verdict::Denied).count(), report.with(Verdict::Warned).count());
+    let counts = report.counts;
+    html! {
+        header {
+            p.product { "lockdep" }
+            h1 { (verdict(report)) }
+            ul.counts {
+                @if denied > 0 { li.denied { b { (denied) } " denied" } }
+                @if warned > 0 { li.warned { b { (warned) } " warned of" } }
+                @for (number, one, many) in [
+                    (counts.locks, "lock", "locks"),
+                    (counts.edges, "edge", "edges"),
+                    (counts.processes, "process", "processes"),
+                ] {
+                    li { b { (number) } " " (if number == 1 { one } else { many }) }
+                }
+            }
+        }
+    }
+}
+
+fn findings(report: &Report) -> Markup {
+    html! {
+        section #findings aria-label="Findings" {
+            @if report.counts.processes == 0 {
+                p.nothing { "No process was checked." }
+            } @else if report.told().next().is_none() {
+                p.nothing { "No order of locks was seen that threads could hang in." }
+            }
+            @for (number, judged) in report.findings.iter().enumerate() {
+                @if judged.verdict <= Verdict::Warned {
+                    (finding::finding(number, judged, &report.sources))
+                }
+            }
+        }
+    }
+}
+
+/// What is known and not to be told, but may be looked up.
+fn quiet(report: &Report) -> Markup {
+    let told = report.told().count();
+    let quiet = &report.findings[told..];
+    html! {
+        @if !quiet.is_empty() {
+            details.quiet {
+                summary { (count(quiet.len() as u64, "finding", "findings")) " not to be told" }
+                @for (number, judged) in report.findings.iter().enumerate().skip(told) {
+                    (finding::finding(number, judged, &report.sources))
+                }
+            }
+        }
+    }
+}
+
+fn graph(report: &Report) -> Markup {
+    let graph = &report.graph;
+    html! {
+        section #graph aria-labelledby="order" {
+            h2 #order { "Lock order" }
+            @if graph.locks.is_empty() {
+                p.nothing { "No thread held one lock while it acquired another." }
+            } @else {
+                p.hint {
+                    "An arrow leads from a lock to one that was acquired while it was held. "
+                    "Locks that were made at the same place are one."
+                }
+                noscript { p { "The picture is drawn by a script." } }
+                div #viewer hidden {
+                    div.bar role="toolbar" aria-label="What is shown" {
+                        div.choice #scopes {}
+                        div.choice {
+                            button type="button" #closer aria-label="Zoom in" title="Zoom in (+)" { "+" }
+                            button type="button" #farther aria-label="Zoom out" title="Zoom out (-)" { "−" }
+                            button type="button" #fit title="Show all (0)" { "Fit" }
+                        }
+                    }
+                    div.stage {
+                        svg #picture role="application" aria-roledescription="lock order"
+                            aria-label="Lock order: arrow keys go from lock to lock, Enter selects, Escape goes back" {}
+                        p #shown aria-live="polite" {}
+                    }
+                    aside #panel aria-label="Details" {
+                        input #search type="search" placeholder="Search locks" autocomplete="off"
+                            spellcheck="false" aria-label="Search locks" aria-controls="details"
+                            aria-keyshortcuts="/";
+                        div #details {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The crates whose locks nobody has seen.
+fn unseen(report: &Report) -> Markup {
+    let notes: Vec<_> = report.notes.iter().filter(|note| note.fate != Fate::Checked).collect();
+    html! {
+        @if !notes.is_empty() {
+            section.unseen {
+                h2 { "Not seen" }
+                ul {
+                    @for note in notes {
+                        li {
+                            code { (note.package) } " "
+                            @match &note.fate {
+                                Fate::FellBack(error) => {
+                                    "has std’s own locks, as it does not compile with checked ones: "
+                                    (error)
+                                },
+                                _ => "is without std",
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! All there is, for programs. `docs/reports.md` has the schema in words.
+
+use lockdep::record::{MergedEdge, MergedGraph};
+use serde::Serialize;
+
+use super::drawn::ends;
+use crate::{
+    Result, cannot,
+    notes::Fate,
+    report::{Counts, Judged, Report, Verdict},
+};
+
+/// It changes when a reader of the old one would misunderstand.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    tool: Tool,
+    counts: Counts,
+    findings: Vec<Finding<'a>>,
+    graph: &'a MergedGraph,
+    unseen: Vec<Unseen<'a>>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    verdict: Verdict,
+    kind: &'a str,
+    title: &'a str,
+    help: Option<String>,
+    across_runs: bool,
+    processes: usize,
+    tests: &'a [String],
+    cycle: Vec<InGraph<'a>>,
+    report: &'a str,
+}
+
+#[derive(Serialize)]
+struct InGraph<'a> {
+    #[serde(flatten)]
+    edge: &'a MergedEdge,
+    /// Its locks' places in the graph.
+    held_lock: Option<usize>,
+    wanted_lock: Option<usize>,
+}
+
+/// A crate whose locks nobody has seen.
+#[derive(Serialize)]
+struct Unseen<'a> {
+    package: &'a str,
+    #[serde(rename = "crate")]
+    crate_name: &'a str,
+    /// rustc's error; nothing for a crate without std.
+    error: Option<&'a str>,
+}
+
+pub(super) fn text(report: &Report) -> Result<String> {
+    let unseen = report.notes.iter().filter_map(|note| {
+        let error = match &note.fate {
+            Fate::Checked => return None,
+            Fate::NoStd => None,
+            Fate::FellBack(error) => Some(&**error),
+        };
+        Some(Unseen { package: &note.package, crate_name: &note.crate_name, error })
+    });
+    let document = Document {
+        schema: SCHEMA,
+        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        counts: report.counts,
+        findings: report.findings.iter().map(|judged| finding(judged, &report.graph)).collect(),
+        graph: &report.graph,
+        unseen: unseen.collect(),
+    };
+    let text = serde_json::to_string_pretty(&document).map_err(cannot("write JSON"))?;
+    Ok(text + "\n")
+}
+
+fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
+    let finding = &judged.finding;
+    let edge = |edge| {
+        let ends = ends(graph, edge);
+        InGraph { edge, held_lock: ends.map(|it| it.0), wanted_lock: ends.map(|it| it.1) }
+    };
+    Finding {
+        verdict: judged.verdict,
+        kind: &finding.kind,
+        title: judged.title(),
+        help: judged.help(),
+        across_runs: finding.across_runs,
+        processes: finding.processes,
+        tests: &finding.tests,
+        cycle: finding.cycle.iter().map(edge).collect(),
+        report: &finding.report,
+    }
+}

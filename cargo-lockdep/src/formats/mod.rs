@@ -1,0 +1,246 @@
+//! The forms in which a report is written.
+
+mod dot;
+mod drawn;
+mod html;
+pub(crate) mod human;
+mod json;
+mod junit;
+mod sarif;
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf, is_separator},
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::{Result, cannot, report::Report};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Format {
+    /// Text, as on a terminal
+    Human,
+    /// All there is, for programs
+    Json,
+    /// For code hosts, which show findings at their lines
+    Sarif,
+    /// For CI servers, which list tests
+    Junit,
+    /// The lock order, for Graphviz
+    Dot,
+    /// A page for a browser
+    Html,
+}
+
+/// Which reports are wanted, and where.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Wanted {
+    /// The report's form, or several: `html,sarif`
+    #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',')]
+    formats: Vec<Format>,
+    /// Where to write it: a file, a folder for several, or `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Format {
+    fn text(self, report: &Report) -> Result<String> {
+        match self {
+            Self::Human => Ok(human::text(report)),
+            Self::Json => json::text(report),
+            Self::Sarif => sarif::text(report),
+            Self::Junit => junit::text(report),
+            Self::Dot => Ok(dot::text(report)),
+            Self::Html => Ok(html::text(report)),
+        }
+    }
+
+    /// What the file is called if nobody says.
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Human => "report.txt",
+            Self::Json => "report.json",
+            Self::Sarif => "report.sarif",
+            Self::Junit => "report.junit.xml",
+            Self::Dot => "report.dot",
+            Self::Html => "report.html",
+        }
+    }
+
+    fn of_file(path: &Path) -> Option<Self> {
+        let before = path.file_stem().and_then(|stem| Path::new(stem).extension());
+        Some(match path.extension()?.to_str()? {
+            "txt" => Self::Human,
+            "json" if before.is_some_and(|it| it == "sarif") => Self::Sarif,
+            "json" => Self::Json,
+            "sarif" => Self::Sarif,
+            "xml" => Self::Junit,
+            "dot" | "gv" => Self::Dot,
+            "html" | "htm" => Self::Html,
+            _ => return None,
+        })
+    }
+}
+
+/// Where each report goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan(Vec<(Format, Target)>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    StandardOutput,
+    File(PathBuf),
+}
+
+impl Wanted {
+    /// For a program that was run, whose own standard output is left alone: files in a folder, if
+    /// nothing else is said. The text for people is told anyway.
+    pub(crate) fn beside_a_run(&self, folder: &Path) -> Result<Plan> {
+        let mut plan =
+            self.plan(Vec::new(), |format| Target::File(folder.join(format.file_name())))?;
+        if self.output.is_none() {
+            plan.0.retain(|(format, _)| *format != Format::Human);
+        }
+        Ok(plan)
+    }
+
+    /// For records on disk: standard output, if nothing else is said.
+    pub(crate) fn alone(&self) -> Result<Plan> {
+        let plan = self.plan(vec![Format::Human], |_| Target::StandardOutput)?;
+        match plan.0.len() {
+            2.. if self.output.is_none() => {
+                Err("several formats want `--output FOLDER`".to_owned())
+            }
+            _ => Ok(plan),
+        }
+    }
+
+    fn plan(&self, default: Vec<Format>, unsaid: impl Fn(Format) -> Target) -> Result<Plan> {
+        let mut formats = self.formats.clone();
+        formats.sort_unstable();
+        formats.dedup();
+        let Some(output) = &self.output else {
+            let formats = if formats.is_empty() { default } else { formats };
+            return Ok(Plan(formats.into_iter().map(|it| (it, unsaid(it))).collect()));
+        };
+        if formats.is_empty() {
+            formats.push(Format::of_file(output).ok_or_else(|| {
+                format!("`{}` does not tell its format: say `--format`", output.display())
+            })?);
+        }
+        let name = output.as_os_str();
+        let end = name.as_encoded_bytes().last();
+        let is_folder = output.is_dir() || end.is_some_and(|&end| is_separator(end.into()));
+        let target = |format: Format| match formats.len() {
+            _ if is_folder => Ok(Target::File(output.join(format.file_name()))),
+            1 if name == "-" => Ok(Target::StandardOutput),
+            1 => Ok(Target::File(output.clone())),
+            _ => Err(format!("several formats want a folder, and `{}` is none", output.display())),
+        };
+        let planned = formats.iter().map(|&format| Ok((format, target(format)?)));
+        Ok(Plan(planned.collect::<Result<_>>()?))
+    }
+}
+
+impl Plan {
+    /// Whether standard output gets the text for people.
+    pub(crate) fn tells_people(&self) -> bool {
+        self.0.contains(&(Format::Human, Target::StandardOutput))
+    }
+
+    /// Writes all reports, and says where.
+    pub(crate) fn write(&self, report: &Report) -> Result<()> {
+        for (format, target) in &self.0 {
+            let text = format.text(report)?;
+            match target {
+                Target::StandardOutput => print(&text)?,
+                Target::File(path) => {
+                    if let Some(folder) = path.parent() {
+                        let name = folder.display();
+                        fs::create_dir_all(folder).map_err(cannot(format!("make {name}")))?;
+                    }
+                    fs::write(path, text).map_err(cannot(format!("write {}", path.display())))?;
+                    eprintln!("lockdep: the report is in {}", path.display());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(cannot("write to standard output")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Ours {
+        #[command(flatten)]
+        wanted: Wanted,
+    }
+
+    fn wanted(arguments: &str) -> Wanted {
+        Ours::parse_from(["x"].into_iter().chain(arguments.split_whitespace())).wanted
+    }
+
+    /// `html to a/report.html, ...`
+    fn words(plan: Result<Plan>) -> String {
+        let target = |target| match target {
+            Target::File(path) => path.display().to_string().replace('\\', "/"),
+            Target::StandardOutput => "-".to_owned(),
+        };
+        match plan {
+            Ok(Plan(parts)) => {
+                let words =
+                    parts.into_iter().map(|(format, to)| format!("{format:?} to {}", target(to)));
+                words.collect::<Vec<_>>().join(", ")
+            }
+            Err(message) => message,
+        }
+    }
+
+    #[test]
+    fn a_run_leaves_standard_output_alone() {
+        for (arguments, expected) in [
+            ("", ""),
+            ("--format human", ""),
+            ("--format html", "Html to t/report.html"),
+            ("--format sarif,json,sarif", "Json to t/report.json, Sarif to t/report.sarif"),
+            ("--format json --output x", "Json to x"),
+            ("--format human --output x", "Human to x"),
+            ("--output a/b.html", "Html to a/b.html"),
+            ("--output b.sarif.json", "Sarif to b.sarif.json"),
+            ("--output b/ --format dot", "Dot to b/report.dot"),
+            ("--output src --format dot", "Dot to src/report.dot"),
+            ("--output - --format dot", "Dot to -"),
+            ("--output x", "`x` does not tell its format: say `--format`"),
+            ("--output x --format dot,html", "several formats want a folder, and `x` is none"),
+        ] {
+            assert_eq!(words(wanted(arguments).beside_a_run(Path::new("t"))), expected);
+        }
+    }
+
+    #[test]
+    fn records_alone_go_to_standard_output() {
+        for (arguments, expected) in [
+            ("", "Human to -"),
+            ("--format json", "Json to -"),
+            ("--format json,dot", "several formats want `--output FOLDER`"),
+            ("--format json,dot --output x/", "Json to x/report.json, Dot to x/report.dot"),
+        ] {
+            assert_eq!(words(wanted(arguments).alone()), expected);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! SARIF 2.1.0, by which code hosts show findings at their lines.
+//!
+//! A finding is a result of the rule of its kind, at the acquisition that was about to happen. Each
+//! thread of its cycle is a thread flow: since where it held the one lock, and where it acquired the
+//! other.
+
+use std::{collections::HashMap, hash::Hasher, path::Path};
+
+use fnv::FnvHasher;
+use lockdep::record::{MergedEdge, MergedFinding};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::{
+    Result, cannot,
+    explain::{self, Explanation},
+    notes::Fate,
+    report::{Judged, Report, Verdict},
+    sources::{Place, Sources},
+};
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// What paths are relative to.
+const ROOT: &str = "%SRCROOT%";
+
+/// What a path's part keeps in a URI.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+pub(super) fn text(report: &Report) -> Result<String> {
+    let mut known = HashMap::new();
+    let results: Vec<_> =
+        report.told().map(|judged| result(judged, &report.sources, &mut known)).collect();
+    let mut run = json!({
+        "tool": {"driver": {
+            "name": "cargo-lockdep",
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": explain::ALL.iter().map(rule).collect::<Vec<_>>(),
+        }},
+        "automationDetails": {"id": "lockdep/"},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [{"executionSuccessful": true, "toolExecutionNotifications": unseen(report)}],
+        "results": results,
+    });
+    if let Some(root) = report.sources.repository() {
+        run["originalUriBaseIds"] = json!({ROOT: {"uri": format!("{}/", file_uri(root))}});
+    }
+    let document = json!({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]});
+    let text = serde_json::to_string_pretty(&document).map_err(cannot("write SARIF"))?;
+    Ok(text + "\n")
+}
+
+fn rule(explanation: &Explanation) -> Value {
+    json!({
+        "id": rule_id(explanation.kind.name()),
+        "name": explanation.kind.name(),
+        "shortDescription": {"text": explanation.title()},
+        "fullDescription": {"text": explanation.summary()},
+        "help": {"text": explanation.text, "markdown": explanation.text},
+        "defaultConfiguration": {"level": match explanation.kind.default_level() {
+            lockdep::Level::Allow => "none",
+            lockdep::Level::Warn => "warning",
+            _ => "error",
+        }},
+        "properties": {"tags": ["concurrency", "deadlock"]},
+    })
+}
+
+fn rule_id(kind: &str) -> String {
+    format!("lockdep::{kind}")
+}
+
+fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>) -> Value {
+    let finding = &judged.finding;
+    let sites = || finding.cycle.iter().flat_map(|edge| [held(edge), acquired(edge)]);
+    let shown = shown(finding, sources);
+    let numbered = |(number, (message, place)): (usize, (String, &str))| {
+        let mut location = location(&message, place, sources)?;
+        location["id"] = number.into();
+        Some(location)
+    };
+    let message = match judged.help() {
+        Some(help) => format!("{}\n\n{help}", judged.title()),
+        None => judged.title().to_owned(),
+    };
+    let id = fingerprint(finding);
+    let count = known.entry(id.clone()).or_default();
+    *count += 1;
+    json!({
+        "ruleId": rule_id(&finding.kind),
+        "level": if judged.verdict == Verdict::Denied { "error" } else { "warning" },
+        "message": {"text": message},
+        "locations": shown.and_then(|(message, place)| location(&message, place, sources))
+            .into_iter().collect::<Vec<_>>(),
+        "relatedLocations": sites().enumerate().filter_map(numbered).collect::<Vec<_>>(),
+        "codeFlows": code_flows(finding, sources),
+        // Of several that are alike, the first, the second, ...
+        "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
+        "properties": {"processes": finding.processes, "tests": finding.tests},
+    })
+}
+
+/// Where a code host shows a finding: where it was about to happen, or the first place in the
+/// repository, as those of other crates are not shown.
+fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
+    let edges = || finding.cycle.iter();
+    let is_here = |(_, place): &(String, &str)| {
+        Place::parse(place).is_some_and(|place| sources.in_repository(place.file).is_some())
+    };
+    let here = edges().map(acquired).chain(edges().map(held)).find(is_here);
+    here.or_else(|| edges().next().map(acquired))
+}
+
+fn held(edge: &MergedEdge) -> (String, &str) {
+    (format!("thread `{}` held `{}` since here", edge.thread, edge.held), &edge.held_at)
+}
+
+fn acquired(edge: &MergedEdge) -> (String, &str) {
+    (format!("thread `{}` acquired `{}` here", edge.thread, edge.wanted), &edge.acquired_at)
+}
+
+/// One, of all threads; none, where no place is known: it may not be empty.
+fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
+    let edges = finding.cycle.iter().enumerate();
+    let threads: Vec<_> =
+        edges.filter_map(|(number, edge)| thread_flow(number, edge, sources)).collect();
+    if threads.is_empty() {
+        return Vec::new();
+    }
+    vec![json!({"message": {"text": "what each thread did"}, "threadFlows": threads})]
+}
+
+fn thread_flow(number: usize, edge: &MergedEdge, sources: &Sources) -> Option<Value> {
+    let steps = [held(edge), acquired(edge)].into_iter();
+    let steps = steps.filter_map(|(message, place)| location(&message, place, sources));
+    let steps: Vec<_> = steps.map(|step| json!({"location": step})).collect();
+    (!steps.is_empty()).then(|| {
+        json!({
+            "id": format!("{number}: {}", edge.thread),
+            "message": {"text": format!("thread `{}` of `{}`", edge.thread, edge.test)},
+            "locations": steps,
+        })
+    })
+}
+
+fn location(message: &str, place: &str, sources: &Sources) -> Option<Value> {
+    let place = Place::parse(place)?;
+    let artifact = match sources.in_repository(place.file) {
+        Some(path) => json!({"uri": encoded(&path), "uriBaseId": ROOT}),
+        None => json!({"uri": file_uri(Path::new(place.file))}),
+    };
+    let region = json!({"startLine": place.line.max(1), "startColumn": place.column.max(1)});
+    Some(json!({
+        "message": {"text": message},
+        "physicalLocation": {"artifactLocation": artifact, "region": region},
+    }))
+}
+
+fn encoded(path: &str) -> String {
+    let part = |part| utf8_percent_encode(part, PART).to_string();
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+fn file_uri(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('\\', "/");
+    format!("file:///{}", encoded(path.trim_start_matches('/')))
+}
+
+/// What tells a finding from others, in every run: its kind and its cycle by files and names, not by
+/// lines, which move.
+fn fingerprint(finding: &MergedFinding) -> String {
+    fn file(place: &str) -> &str {
+        Place::parse(place).map_or("", |place| place.file)
+    }
+    let edge = |edge: &MergedEdge| {
+        [file(&edge.held_at), &*edge.held, file(&edge.acquired_at), &*edge.wanted].join("\0")
+    };
+    // Each process has begun with its own edge.
+    let mut edges: Vec<_> = finding.cycle.iter().map(edge).collect();
+    edges.sort_unstable();
+    let mut hasher = FnvHasher::default();
+    for part in std::iter::once(&finding.kind).chain(&edges) {
+        hasher.write(part.as_bytes());
+        hasher.write_u8(0);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// The crates whose locks nobody has seen.
+fn unseen(report: &Report) -> Vec<Value> {
+    let notes = report.notes.iter().filter_map(|note| match &note.fate {
+        Fate::FellBack(error) => Some(format!(
+            "unseen: {} has std's own locks, as it does not compile with checked ones: {error}",
+            note.package
+        )),
+        Fate::Checked | Fate::NoStd => None,
+    });
+    notes.map(|text| json!({"level": "note", "message": {"text": text}})).collect()
+}

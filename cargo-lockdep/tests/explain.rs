@@ -1,0 +1,59 @@
+//! The example of each explanation compiles, runs, and is found to be of its kind.
+
+use std::{env, fs, path::Path, process::Command};
+
+use lockdep::record::Merge;
+
+include!(concat!(env!("OUT_DIR"), "/examples.rs"));
+
+/// What `cargo lockdep` makes of the name `std`.
+mod checked {
+    pub(super) use ::std::*;
+
+    pub(super) mod sync {
+        pub(crate) use lockdep::sync::*;
+    }
+}
+
+/// Which example a process is to run.
+const EXAMPLE: &str = "LOCKDEP_EXAMPLE";
+
+#[test]
+fn every_example_is_of_its_kind() {
+    if let Ok(wanted) = env::var(EXAMPLE) {
+        let (_, main) = EXAMPLES.iter().find(|(kind, _)| *kind == wanted).unwrap();
+        return main();
+    }
+    if !lockdep::ENABLED {
+        eprintln!("skipped: locks are not checked in this build");
+        return;
+    }
+    for (kind, _) in EXAMPLES {
+        let with_it: &[&str] = match *kind {
+            // That of which it is made.
+            "deadlock" => &["deadlock", "inversion"],
+            kind => &[kind],
+        };
+        assert_eq!(found(kind), with_it);
+    }
+}
+
+/// The kinds of what is found in an example, in a process of its own.
+fn found(example: &str) -> Vec<String> {
+    let records = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain").join(example);
+    let _ = fs::remove_dir_all(&records);
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "every_example_is_of_its_kind", "--nocapture"])
+        .env(EXAMPLE, example)
+        .env("LOCKDEP", "allow,self_deadlock=deny,deadlock=deny")
+        .env("LOCKDEP_OUT", &records)
+        .env("LOCKDEP_EXIT", "0")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut merge = Merge::default();
+    assert_eq!(merge.read_folder(&records).unwrap(), []);
+    let mut kinds: Vec<_> = merge.findings().into_iter().map(|finding| finding.kind).collect();
+    kinds.sort();
+    kinds
+}

@@ -1,0 +1,137 @@
+//! Classes of locks, which many processes have in common.
+
+use std::borrow::Cow;
+
+use rustc_hash::FxHashMap;
+
+use super::{NAMED, Smallest};
+use crate::record::schema::Lock;
+
+pub(super) type ClassId = u32;
+
+/// Classes of locks: a type, and where it is made. A lock without one goes by its type and its
+/// name, which is enough to draw it, but not to say that two processes mean the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Classes {
+    numbers: FxHashMap<Box<str>, ClassId>,
+    classes: Vec<Class>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    pub(super) text: Box<str>,
+    /// What is known of its locks; nothing of one that only a finding has mentioned.
+    pub(super) locks: Option<Locks>,
+}
+
+/// What is known of a class's locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Locks {
+    pub(super) is_class: bool,
+    pub(super) names: Smallest<Box<str>, NAMED>,
+    /// Of the locks of a class that the program gave, the smallest.
+    pub(super) type_name: Box<str>,
+    pub(super) created_at: Option<Box<str>>,
+}
+
+impl Classes {
+    pub(super) fn number(&mut self, text: &str) -> ClassId {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        let number = ClassId::try_from(self.classes.len()).expect("a program has fewer classes");
+        self.numbers.insert(text.into(), number);
+        self.classes.push(Class { text: text.into(), locks: None });
+        number
+    }
+
+    /// The class of a lock.
+    pub(super) fn see(&mut self, lock: &Lock<'_>) -> ClassId {
+        let text = match &lock.class {
+            Some(class) => Cow::Borrowed(&**class),
+            None => format!("{} called {}", lock.type_name, lock.name).into(),
+        };
+        let number = self.number(&text);
+        let known = &mut self.classes[number as usize].locks;
+        let created_at = lock.created_at.as_deref();
+        match known {
+            Some(known) => {
+                known.is_class |= lock.class.is_some();
+                known.names.add_text(&lock.name);
+                if *lock.type_name < *known.type_name {
+                    known.type_name = lock.type_name.as_ref().into();
+                }
+                if is_before(created_at, known.created_at.as_deref()) {
+                    known.created_at = created_at.map(Into::into);
+                }
+            }
+            None => {
+                *known = Some(Locks {
+                    is_class: lock.class.is_some(),
+                    names: Smallest::of(lock.name.as_ref().into()),
+                    type_name: lock.type_name.as_ref().into(),
+                    created_at: created_at.map(Into::into),
+                });
+            }
+        }
+        number
+    }
+
+    pub(super) fn text(&self, class: ClassId) -> &str {
+        &self.classes[class as usize].text
+    }
+
+    /// Whether it is one that other processes can have as well.
+    pub(super) fn is_class(&self, class: ClassId) -> bool {
+        self.classes[class as usize].locks.as_ref().is_some_and(|locks| locks.is_class)
+    }
+
+    /// All classes, each at the place of its number.
+    pub(super) fn all(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// Adds those of another merge, and says which number each of theirs has here.
+    pub(super) fn merge(&mut self, other: &Self) -> Vec<ClassId> {
+        let merge = |theirs: &Class| {
+            let number = self.number(&theirs.text);
+            let ours = &mut self.classes[number as usize].locks;
+            match (ours, &theirs.locks) {
+                (Some(ours), Some(theirs)) => ours.merge(theirs),
+                (ours @ None, theirs) => ours.clone_from(theirs),
+                (Some(_), None) => {}
+            }
+            number
+        };
+        other.classes.iter().map(merge).collect()
+    }
+}
+
+impl Locks {
+    fn merge(&mut self, other: &Self) {
+        self.is_class |= other.is_class;
+        self.names.merge(&other.names);
+        if other.type_name < self.type_name {
+            self.type_name.clone_from(&other.type_name);
+        }
+        if is_before(other.created_at.as_deref(), self.created_at.as_deref()) {
+            self.created_at.clone_from(&other.created_at);
+        }
+    }
+}
+
+/// Whether a place is smaller, or the only one.
+fn is_before(a: Option<&str>, b: Option<&str>) -> bool {
+    a.is_some_and(|a| b.is_none_or(|b| a < b))
+}
+
+impl PartialEq for Classes {
+    /// Whether they know the same of the same classes, whatever their numbers.
+    fn eq(&self, other: &Self) -> bool {
+        self.classes.len() == other.classes.len()
+            && self.classes.iter().all(|class| {
+                let theirs = other.numbers.get(&class.text);
+                theirs.is_some_and(|&number| other.classes[number as usize] == *class)
+            })
+    }
+}

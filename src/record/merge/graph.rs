@@ -1,0 +1,100 @@
+//! The lock order of many processes, as data.
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::{
+    ClassEdge, Seen,
+    classes::{Class, ClassId, Classes, Locks},
+};
+
+/// The lock order of many processes.
+///
+/// Locks that were made alike are one here, as no process knows another one's locks. Lists name
+/// the first 16 of what they tell, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MergedGraph {
+    /// Its nodes.
+    pub locks: Vec<MergedLock>,
+    /// Its edges, each in two modes.
+    pub edges: Vec<MergedOrder>,
+}
+
+/// Locks that were made alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MergedLock {
+    /// What reports call them: the names that the source has for them, or the program gave.
+    pub names: Vec<String>,
+    /// Their type, without paths.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Where they are made, if that is known: `file:line:column`.
+    pub created_at: Option<String>,
+    /// See [`Lock::class`](crate::record::Lock::class). Without one, these are the locks of one
+    /// type and one name.
+    pub class: Option<String>,
+}
+
+/// Threads that held one lock acquired another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MergedOrder {
+    /// The lock that was held: its place in [`MergedGraph::locks`].
+    pub held: usize,
+    /// How: see [`Edge::held_mode`](crate::record::Edge::held_mode).
+    pub held_mode: String,
+    /// The lock that was acquired. The same one, if these are two that were made alike.
+    pub wanted: usize,
+    /// How.
+    pub wanted_mode: String,
+    /// How many processes have done so: 100 at most.
+    pub processes: usize,
+    /// There may be more of them.
+    pub are_more: bool,
+    /// In which tests, as far as they are known, else in which programs.
+    pub tests: Vec<String>,
+    /// Which threads.
+    pub threads: Vec<String>,
+    /// Where in the source.
+    pub places: Vec<Place>,
+}
+
+/// Where a thread acquired a lock while it held another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Place {
+    /// Since where the one was held: `file:line:column`.
+    pub held_at: String,
+    /// Where the other one was acquired.
+    pub acquired_at: String,
+}
+
+impl MergedGraph {
+    pub(super) fn new(classes: &Classes, edges: &FxHashMap<ClassEdge, Seen>) -> Self {
+        let known = |(number, class): (usize, _)| -> Option<(ClassId, &Class, &Locks)> {
+            let class: &Class = class;
+            Some((u32::try_from(number).ok()?, class, class.locks.as_ref()?))
+        };
+        let mut known: Vec<_> = classes.all().iter().enumerate().filter_map(known).collect();
+        known.sort_unstable_by_key(|(_, class, _)| &class.text);
+        let places: FxHashMap<_, _> =
+            known.iter().enumerate().map(|(place, &(number, ..))| (number, place)).collect();
+        let locks = known.into_iter().map(|(_, class, locks)| MergedLock {
+            names: locks.names.texts(),
+            type_name: locks.type_name.to_string(),
+            created_at: locks.created_at.as_deref().map(Into::into),
+            class: locks.is_class.then(|| class.text.to_string()),
+        });
+        let order = |(edge, seen): (&ClassEdge, &Seen)| {
+            seen.order(*edge, places[&edge.held], places[&edge.wanted])
+        };
+        let mut edges: Vec<_> = edges.iter().map(order).collect();
+        edges.sort_unstable_by(|a, b| {
+            let key = |it: &MergedOrder| (it.held, it.wanted);
+            (key(a), &a.held_mode, &a.wanted_mode).cmp(&(key(b), &b.held_mode, &b.wanted_mode))
+        });
+        Self { locks: locks.collect(), edges }
+    }
+}

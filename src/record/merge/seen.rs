@@ -1,0 +1,122 @@
+//! Who has seen an edge between classes, and where.
+
+use std::collections::BTreeSet;
+
+use super::{
+    ClassEdge, ClassId, NAMED, RecordId, Smallest,
+    classes::Classes,
+    graph::{MergedOrder, Place},
+    merged::MergedEdge,
+};
+use crate::{finding::Mode, record::schema::Edge};
+
+/// How many processes are counted at most.
+const COUNTED: usize = 100;
+
+/// Who has seen an edge between classes, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// Two would be enough to tell whether some other record has another edge; the others are
+    /// for a count.
+    records: Smallest<RecordId, COUNTED>,
+    threads: Smallest<Box<str>, NAMED>,
+    tests: Smallest<Box<str>, NAMED>,
+    /// Since where the one lock was held, and where the other one was acquired.
+    places: Smallest<(Box<str>, Box<str>), NAMED>,
+    /// Classes that were held exclusively whenever it was seen.
+    gates: Vec<ClassId>,
+    /// From the record with the smallest number.
+    witness: (RecordId, MergedEdge),
+}
+
+impl Seen {
+    pub(super) fn new(record: RecordId, edge: MergedEdge, gates: Vec<ClassId>) -> Self {
+        Self {
+            records: Smallest::of(record),
+            threads: Smallest::of(edge.thread.as_str().into()),
+            tests: Smallest::of(edge.test.as_str().into()),
+            places: Smallest::of((edge.held_at.as_str().into(), edge.acquired_at.as_str().into())),
+            gates,
+            witness: (record, edge),
+        }
+    }
+
+    /// Whether it could be noted without all of the edge's texts: the witness stays.
+    pub(super) fn see_again(
+        &mut self,
+        record: RecordId,
+        test: &str,
+        edge: &Edge<'_>,
+        gates: &[ClassId],
+    ) -> bool {
+        if record <= self.witness.0 {
+            return false;
+        }
+        self.records.add(|known| known.cmp(&record), || record);
+        self.threads.add_text(&edge.thread);
+        self.tests.add_text(test);
+        let place = (&*edge.held_at, &*edge.acquired_at);
+        self.places.add(
+            |(held, acquired)| (&**held, &**acquired).cmp(&place),
+            || (place.0.into(), place.1.into()),
+        );
+        self.gates.retain(|gate| gates.contains(gate));
+        true
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.records.merge(&other.records);
+        self.threads.merge(&other.threads);
+        self.tests.merge(&other.tests);
+        self.places.merge(&other.places);
+        self.gates.retain(|gate| other.gates.contains(gate));
+        if other.witness < self.witness {
+            self.witness = other.witness;
+        }
+    }
+
+    pub(super) fn witness(&self) -> &MergedEdge {
+        &self.witness.1
+    }
+
+    /// Gives its classes the numbers that they have in another merge.
+    pub(super) fn renumber_gates(&mut self, number: impl Fn(ClassId) -> ClassId) {
+        self.gates.iter_mut().for_each(|gate| *gate = number(*gate));
+    }
+
+    /// Whether some process has this edge, and another one the opposite edge, without a lock that
+    /// both hold alone.
+    pub(super) fn closes_across_runs(&self, opposite: &Self) -> bool {
+        let is_of_two = self.records.as_slice().len() > 1 || self.records != opposite.records;
+        is_of_two && !self.gates.iter().any(|gate| opposite.gates.contains(gate))
+    }
+
+    /// As part of the graph, where its locks have these places.
+    pub(super) fn order(&self, edge: ClassEdge, held: usize, wanted: usize) -> MergedOrder {
+        let mode = |mode: u8| Mode::ALL[usize::from(mode)].name().to_owned();
+        let place = |(held_at, acquired_at): &(Box<str>, Box<str>)| Place {
+            held_at: held_at.to_string(),
+            acquired_at: acquired_at.to_string(),
+        };
+        let processes = self.records.as_slice().len();
+        MergedOrder {
+            held,
+            held_mode: mode(edge.held_mode),
+            wanted,
+            wanted_mode: mode(edge.wanted_mode),
+            processes,
+            are_more: processes == COUNTED,
+            tests: self.tests.texts(),
+            threads: self.threads.texts(),
+            places: self.places.as_slice().iter().map(place).collect(),
+        }
+    }
+
+    /// To compare it with that of another merge, where classes have other numbers.
+    pub(super) fn by_name(&self, classes: &Classes) -> impl PartialEq + use<> {
+        let gates: BTreeSet<_> =
+            self.gates.iter().map(|&gate| classes.text(gate).to_owned()).collect();
+        let Self { records, threads, tests, places, gates: _, witness } = self.clone();
+        (records, threads, tests, places, gates, witness)
+    }
+}

@@ -1,0 +1,45 @@
+//! The smallest elements of a set: as many as there is room for.
+
+use std::cmp::Ordering;
+
+/// The smallest `N` of all elements that were added, in order. The smallest of a union are the
+/// smallest of what is smallest on both sides: adding and merging know no order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Smallest<T, const N: usize>(Vec<T>);
+
+impl<T: Ord + Clone, const N: usize> Smallest<T, N> {
+    pub(super) fn of(one: T) -> Self {
+        Self(vec![one])
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for element in &other.0 {
+            self.add(|known| known.cmp(element), || element.clone());
+        }
+    }
+
+    /// Adds an element, which is made only if it is new and small enough. `compare` is how a known
+    /// one compares with it.
+    pub(super) fn add(&mut self, compare: impl FnMut(&T) -> Ordering, element: impl FnOnce() -> T) {
+        if let Err(place) = self.0.binary_search_by(compare)
+            && place < N
+        {
+            self.0.truncate(N - 1);
+            self.0.insert(place, element());
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Smallest<Box<str>, N> {
+    pub(super) fn add_text(&mut self, text: &str) {
+        self.add(|known| (**known).cmp(text), || text.into());
+    }
+
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+}
