@@ -107,3 +107,36 @@ fn a_lock_that_is_waited_for_is_no_hang() {
     });
     assert!(explored.different() >= 6, "{explored}");
 }
+
+/// A test beside this one starts threads that take locks, and others that never sleep.
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_of_others_are_left_alone() {
+    use std::{
+        sync::atomic::AtomicBool,
+        time::{Duration, Instant},
+    };
+
+    static ENDS: AtomicBool = AtomicBool::new(false);
+    let beside = thread::spawn(|| {
+        while !ENDS.load(Relaxed) {
+            let spins = thread::spawn(|| {
+                let lock = Mutex::new(());
+                let until = Instant::now() + Duration::from_millis(30);
+                while Instant::now() < until {
+                    drop(lock.lock().unwrap());
+                    point!("of another");
+                }
+            });
+            spins.join().unwrap();
+        }
+    });
+    let began = Instant::now();
+    let explored = interleave::explore(0..20, busy);
+    ENDS.store(true, Relaxed);
+    beside.join().unwrap();
+    for order in explored.orders() {
+        assert!(!order.steps().any(|step| step.contains("of another")), "{order}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}

@@ -29,13 +29,25 @@
 //! # }
 //! ```
 //!
+//! # Whose threads
+//!
+//! Std tells nobody who has started a thread. On Linux, a thread started by one that belongs to a
+//! schedule, a confirmation or an exploration belongs there as well: it inherits a mark, a timer
+//! slack of 50 to 90 µs (`PR_SET_TIMERSLACK`). So tests that run side by side do not draw in each
+//! other's threads. Elsewhere any thread that comes meanwhile is taken for one of them, unless
+//! all are brought in by [`inside`]: there such tests should run alone (`--test-threads=1`).
+//!
+//! # Cost
+//!
 //! A point costs one relaxed load while nothing is active in the process; points of locks cost
 //! nothing then.
 
 mod alone;
 mod confirm;
 mod explore;
+mod family;
 mod insert;
+mod os_threads;
 mod point;
 mod rng;
 mod schedule;

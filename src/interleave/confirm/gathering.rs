@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::outcome::{NotReached, Part, Replay, Why};
 use crate::{
     finding::{ScopeId, ThreadInfo, ThreadSnapshot},
-    interleave::rng::Rng,
+    interleave::{family::Family, rng::Rng},
     points::{self, Passage, Script},
     render,
     validator::{self, Context, Entry, LockId, ThreadState},
@@ -22,6 +22,8 @@ pub(super) struct Gathering {
     parts: Arc<[Part]>,
     limit: Duration,
     scope: ScopeId,
+    /// Whose threads are looked at.
+    family: Family,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -60,13 +62,14 @@ enum Standing {
 }
 
 impl Gathering {
-    pub(super) fn new(replay: &Replay, limit: Duration, scope: ScopeId) -> Self {
+    pub(super) fn new(replay: &Replay, limit: Duration, scope: ScopeId, family: Family) -> Self {
         let Replay { parts, attempt, seed } = replay;
         let rng = (*attempt > 0).then(|| Rng::new(seed.wrapping_add((*attempt).into())));
         Self {
             parts: Arc::clone(parts),
             limit,
             scope,
+            family,
             state: Mutex::new(State {
                 rng,
                 stops: Vec::new(),
@@ -235,7 +238,7 @@ impl Player {
 
 impl Script for Gathering {
     fn cast(self: Arc<Self>) -> Option<Rc<dyn points::Part>> {
-        Some(self.role(""))
+        self.family.may_employ_this_thread().then(|| self.role(""))
     }
 
     fn role(self: Arc<Self>, _: &str) -> Rc<dyn points::Part> {

@@ -11,7 +11,7 @@ use std::{
 
 pub use self::outcome::{Confirmation, Confirmed, NotReached, Replay, Why};
 use self::{gathering::Gathering, outcome::Part};
-use super::alone;
+use super::{alone, family::Family};
 use crate::{
     finding::{Finding, FindingKind},
     ledger, points, validator,
@@ -97,8 +97,9 @@ impl Confirm {
     /// is in [`Confirmed`], and not among [`lockdep::findings`](crate::findings).
     ///
     /// The stopped threads are not denied what they do then; findings of all others are made as ever.
-    /// Any thread that comes to these places meanwhile is taken for one of the program: no test
-    /// that does should run beside this. Calls from several threads run one after the other.
+    /// Any thread that comes to these places is taken for one of the program's, if it is its
+    /// [own](super#whose-threads) or was there before, as those of a pool. Calls from several threads run one after
+    /// the other.
     ///
     /// # Panics
     ///
@@ -147,8 +148,9 @@ fn attempt_once<R>(
     program: &mut impl FnMut() -> R,
 ) -> Result<Confirmed, NotReached> {
     let _alone = alone::wait();
+    let (family, _member) = Family::found();
     let scope = ledger::open_scope();
-    let gathering = Arc::new(Gathering::new(&replay, limit, scope));
+    let gathering = Arc::new(Gathering::new(&replay, limit, scope, family));
     let result = {
         let _open = points::open(Arc::clone(&gathering) as _);
         let _playing = points::play(points::Script::role(Arc::clone(&gathering) as _, ""));

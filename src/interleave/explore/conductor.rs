@@ -12,16 +12,14 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Order, Step, os_threads, priorities::Priorities};
+use super::{Order, SILENCE, Step, others::Others, priorities::Priorities};
 use crate::{
-    interleave::point::describe,
+    interleave::{family::Family, os_threads, point::describe},
     points::{Part, Passage, Script},
     testing::{Entered, Handle},
     validator::{self, Entry, LockId},
 };
 
-/// How long a thread of which nothing is known has to be silent before it counts as blocked.
-const SILENCE: Duration = Duration::from_millis(20);
 /// Between two looks at a thread that seems to sleep: it may only wait for a short lock.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 /// Between two looks when all threads sleep or are blocked.
@@ -34,6 +32,7 @@ pub(super) struct Conductor {
     /// Somebody may go on.
     go: Condvar,
     findings: Handle,
+    family: Family,
 }
 
 struct State {
@@ -75,6 +74,7 @@ impl Conductor {
         priorities: Priorities,
         limit: Duration,
         findings: Handle,
+        family: Family,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let conductor = Arc::new(Self {
             state: Mutex::new(State {
@@ -89,15 +89,15 @@ impl Conductor {
             happened: Condvar::new(),
             go: Condvar::new(),
             findings,
+            family: family.clone(),
         });
-        let mut strangers = os_threads::all();
-        strangers.retain(|&thread| Some(thread) != os_threads::own());
+        let mut others = Others::new(family);
         let conducting = thread::Builder::new().name("lockdep-conductor".into()).spawn({
             let conductor = Arc::clone(&conductor);
             move || {
                 validator::ignore_this_thread();
-                strangers.extend(os_threads::own());
-                conductor.conduct(&strangers, Instant::now() + limit);
+                others.add_this_thread();
+                conductor.conduct(&mut others, Instant::now() + limit);
             }
         });
         (conductor, conducting.expect("a thread can be started"))
@@ -118,7 +118,7 @@ impl Conductor {
         Order(std::mem::take(&mut self.state.lock().order))
     }
 
-    fn conduct(&self, strangers: &[u64], deadline: Instant) {
+    fn conduct(&self, others: &mut Others, deadline: Instant) {
         loop {
             let version = {
                 let mut state = self.state.lock();
@@ -130,7 +130,7 @@ impl Conductor {
                 state.version
             };
             // Without the lock: a thread that waits for it would seem to sleep.
-            let rests = self.all_rest(strangers, version);
+            let rests = self.all_rest(others, version);
             let mut state = self.state.lock();
             if state.version != version {
                 continue;
@@ -147,7 +147,7 @@ impl Conductor {
     }
 
     /// Whether nobody can come to a point but those who are there already.
-    fn all_rest(&self, strangers: &[u64], version: u64) -> bool {
+    fn all_rest(&self, others: &mut Others, version: u64) -> bool {
         let (moving, known) = {
             let state = self.state.lock();
             let all = || state.threads.iter().chain(&state.newcomers);
@@ -159,9 +159,7 @@ impl Conductor {
                 .collect();
             (moving, all().filter_map(|thread| thread.os).collect::<Vec<_>>())
         };
-        let is_unknown = |thread: &u64| !known.contains(thread) && !strangers.contains(thread);
-        let newborn =
-            os_threads::all().into_iter().filter(is_unknown).map(|thread| (0, Some(thread), false));
+        let newborn = others.newborn(&known).into_iter().map(|thread| (0, Some(thread), false));
         let all: Vec<_> = moving.into_iter().chain(newborn).collect();
         if !all.iter().all(|&(_, os, _)| os.is_none_or(rests)) {
             return false;
@@ -197,7 +195,10 @@ impl State {
     fn let_one_go(&mut self) -> bool {
         // Threads are started one after the other, whenever each of them came.
         self.newcomers.sort_by_key(|thread| thread.os);
-        for thread in self.newcomers.drain(..) {
+        for mut thread in self.newcomers.drain(..) {
+            if thread.name.is_empty() {
+                thread.name = format!("thread {}", self.threads.len()).into();
+            }
             self.priorities.add();
             self.threads.push(thread);
         }
@@ -269,9 +270,11 @@ impl Player {
 
 impl Script for Conductor {
     fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>> {
+        if !self.family.has_this_thread() {
+            return None;
+        }
         let thread = thread::current();
-        let name = thread.name().unwrap_or("a thread without a name").to_owned();
-        Some(self.role(&name))
+        Some(self.role(thread.name().unwrap_or_default()))
     }
 
     fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {

@@ -1,7 +1,7 @@
 //! Many interleavings, each given by a seed.
 
 mod conductor;
-mod os_threads;
+mod others;
 mod priorities;
 
 use std::{
@@ -12,8 +12,11 @@ use std::{
 };
 
 use self::{conductor::Conductor, priorities::Priorities};
-use super::alone;
+use super::{alone, family::Family};
 use crate::{ledger, points, testing::Scope, validator};
+
+/// How long a thread of which nothing is known has to be silent before it counts as blocked.
+const SILENCE: Duration = Duration::from_millis(20);
 
 /// Runs a test once for each seed, in another interleaving each time: with [`Explore`]'s depth and
 /// limit.
@@ -61,9 +64,9 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 ///
 /// # Threads
 ///
-/// The calling thread, those that are brought in by [`inside`](super::inside), and any other that
-/// comes to a point or takes its first lock meanwhile, unless a [`Schedule`](super::Schedule) knows it by
-/// name: no test with threads of its own should run beside this, or it is drawn in. A thread that blocks
+/// The calling thread, those that are brought in by [`inside`](super::inside), and its
+/// [own](super#whose-threads) when they come to a point or take their first lock, unless a
+/// [`Schedule`](super::Schedule) knows them by name. A thread that blocks
 /// on anything else than a checked lock, to join another or to receive a message, is left alone
 /// until it comes to a point again.
 ///
@@ -146,7 +149,9 @@ impl Explore {
         test: &mut impl FnMut() -> R,
     ) -> Order {
         let scope = Scope::new();
-        let (conductor, conducting) = Conductor::start(priorities, self.limit, scope.handle());
+        let (family, _member) = Family::found();
+        let (conductor, conducting) =
+            Conductor::start(priorities, self.limit, scope.handle(), family);
         let result = {
             let _open = points::open(Arc::clone(&conductor) as _);
             let _playing =

@@ -15,6 +15,7 @@ pub use self::{
     plan::{Event, at},
 };
 use self::{plan::Plan, stage::Stage};
+use super::family::Family;
 use crate::{points, validator};
 
 /// How long a schedule may take, unless it is said.
@@ -57,8 +58,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// one that is there before the schedule runs may be overlooked at first. The thread that calls
 /// [`run`](Self::run) is in by its own name: `main`, or that of the test.
 ///
-/// Schedules with a thread of the same name run one after the other, so that tests side by side do
-/// not take each other's threads.
+/// Tests side by side do not take each other's threads: schedules with a thread of the same name run one
+/// after the other, and on Linux no thread comes in by name that somebody else has
+/// [started](super#whose-threads).
 ///
 /// # In a build that is not checked
 ///
@@ -141,7 +143,8 @@ impl Schedule {
             return Ok(body());
         }
         let _reserved = stage::reserve(&self.plan);
-        let stage = Arc::new(Stage::new(self.plan, self.limit, self.yields_to_locks));
+        let (family, _member) = Family::found();
+        let stage = Arc::new(Stage::new(self.plan, self.limit, self.yields_to_locks, family));
         let open = points::open(Arc::clone(&stage) as _);
         let own = std::thread::current();
         let playing = points::play(points::Script::role(

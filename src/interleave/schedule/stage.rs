@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     finding::{ThreadInfo, Until},
-    interleave::point::describe,
+    interleave::{family::Family, point::describe},
     points::{self, Part, Passage, Script},
     validator::{self, LockId},
 };
@@ -25,6 +25,8 @@ pub(super) struct Stage {
     state: Mutex<State>,
     changed: Condvar,
     deadline: Instant,
+    /// Whose threads may come by their names.
+    family: Family,
 }
 
 struct State {
@@ -76,7 +78,7 @@ impl From<&Passage<'_>> for Deed {
 }
 
 impl Stage {
-    pub(super) fn new(plan: Plan, limit: Duration, yields_to_locks: bool) -> Self {
+    pub(super) fn new(plan: Plan, limit: Duration, yields_to_locks: bool, family: Family) -> Self {
         let mut state =
             State { plan, roles: Vec::new(), failed: None, closed: false, yields_to_locks };
         for at in state.plan.events() {
@@ -90,6 +92,7 @@ impl Stage {
             state: Mutex::new(state),
             changed: Condvar::new(),
             deadline: deadline.unwrap_or_else(never),
+            family,
         }
     }
 
@@ -276,7 +279,7 @@ impl Script for Stage {
         let mut state = self.state.lock();
         let role = state.roles.iter().position(|role| *role.name == *name)?;
         let is_free = state.roles[role].players + state.roles[role].expected == 0;
-        if state.closed || !is_free {
+        if state.closed || !is_free || !self.family.may_employ_this_thread() {
             return None;
         }
         state.roles[role].begin();
@@ -321,7 +324,7 @@ impl Part for Player {
     }
 
     fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
-        let Stage { state, changed, deadline } = &*self.stage;
+        let Stage { state, changed, deadline, .. } = &*self.stage;
         let state = &mut state.lock();
         if state.closed {
             return;

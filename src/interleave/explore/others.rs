@@ -1,0 +1,52 @@
+//! The threads of the process that have no part in a run, and those that may come to have one.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use super::SILENCE;
+use crate::interleave::{family::Family, os_threads};
+
+/// What is known of threads that have not come to a point.
+pub(super) struct Others {
+    family: Family,
+    /// They will not come.
+    strangers: HashSet<u64>,
+    /// They may, and were first seen then.
+    newborn: HashMap<u64, Instant>,
+}
+
+impl Others {
+    /// All threads but the calling one are strangers.
+    pub(super) fn new(family: Family) -> Self {
+        let mut strangers: HashSet<_> = os_threads::all().into_iter().collect();
+        os_threads::own().map(|own| strangers.remove(&own));
+        Self { family, strangers, newborn: HashMap::new() }
+    }
+
+    /// The calling thread is one as well.
+    pub(super) fn add_this_thread(&mut self) {
+        self.strangers.extend(os_threads::own());
+    }
+
+    /// The threads beside those that are known that were started meanwhile, and may be on their way to
+    /// a point.
+    pub(super) fn newborn(&mut self, known: &[u64]) -> Vec<u64> {
+        let mut newborn = Vec::new();
+        for thread in os_threads::all() {
+            if known.contains(&thread) || self.strangers.contains(&thread) {
+                continue;
+            }
+            let since = *self.newborn.entry(thread).or_insert_with(Instant::now);
+            // Whose it is may not be known. Then it has some time to come.
+            let may_come = self.family.has(thread).unwrap_or_else(|| since.elapsed() < SILENCE);
+            if may_come {
+                newborn.push(thread);
+            } else {
+                self.strangers.insert(thread);
+            }
+        }
+        newborn
+    }
+}
