@@ -64,28 +64,14 @@ impl Tracked {
         Self { identity: Identity::new(), created: None }
     }
 
-    /// The whole of an acquisition, if nothing about it is out of the ordinary: the lock was
-    /// taken before, the thread is in no special state and holds few locks, this chain is known to it,
-    /// and the lock is free. Otherwise nothing has happened, and it
-    /// [begins](Self::about_to_block) in another function: so that this one calls none, and needs
+    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken: it
+    /// was before, the thread is in no special state and holds few locks, and this chain is known to
+    /// it. Nothing has happened yet: if there is no such acquisition, or the lock is not free, it
+    /// [begins](Self::about_to_block) in another function, so that this one calls none, and needs
     /// no more than a few registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn at_once<G>(
-        &self,
-        kind: &'static LockKind,
-        mode: Mode,
-        try_lock: impl FnOnce() -> Option<G>,
-    ) -> Option<(Held<'_>, G)> {
-        let acquiring = self.ordinary(kind, mode)?;
-        let guard = try_lock()?;
-        Some((acquiring.acquired(), guard))
-    }
-
-    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken.
-    #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
+    pub(crate) fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
         let tag = Tag::new(self.identity.assigned()?, mode);
         let context = validator::current_if_attached()?;
         let place = context.held.place_for(tag)?;
@@ -97,18 +83,14 @@ impl Tracked {
     }
 
     /// The same for a lock with readers, who may have to wait for each other once somebody
-    /// writes it.
+    /// writes it: not the first time.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn at_once_to_write<G>(
-        &self,
-        kind: &'static LockKind,
-        try_lock: impl FnOnce() -> Option<G>,
-    ) -> Option<(Held<'_>, G)> {
+    pub(crate) fn ordinary_write(&self, kind: &'static LockKind) -> Option<Acquiring<'_>> {
         if !self.identity.has_writer() {
             return None;
         }
-        self.at_once(kind, Mode::Exclusive, try_lock)
+        self.ordinary(kind, Mode::Exclusive)
     }
 
     /// An acquisition that waits for as long as it takes begins.

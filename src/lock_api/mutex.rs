@@ -93,10 +93,9 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) {
-        let at_once = || self.raw().try_lock().then_some(());
-        match self.tracked.at_once(Self::KIND, Mode::Exclusive, at_once) {
-            Some((held, ())) => held.keep(),
-            None => self.lock_slowly(),
+        match self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
+            Some(acquiring) if self.raw().try_lock() => acquiring.acquired().keep(),
+            _ => self.lock_slowly(),
         }
     }
 

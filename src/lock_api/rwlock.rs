@@ -37,14 +37,13 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline)]
     fn taking(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let at_once = || try_lock(&self.inner).then_some(());
-        let taken = match mode {
-            Mode::Exclusive => self.tracked.at_once_to_write(Self::KIND, at_once),
-            mode => self.tracked.at_once(Self::KIND, mode, at_once),
+        let ordinary = match mode {
+            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
+            mode => self.tracked.ordinary(Self::KIND, mode),
         };
-        match taken {
-            Some((held, ())) => held.keep(),
-            None => self.taking_slowly(mode, try_lock, lock),
+        match ordinary {
+            Some(acquiring) if try_lock(&self.inner) => acquiring.acquired().keep(),
+            _ => self.taking_slowly(mode, try_lock, lock),
         }
     }
 

@@ -82,13 +82,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) -> R::Guard {
-        match self.tracked.at_once(Self::KIND, Mode::Exclusive, || self.inner.try_lock()) {
-            Some((held, guard)) => {
-                held.keep();
-                guard
-            }
-            None => self.lock_slowly(),
+        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive)
+            && let Some(guard) = self.inner.try_lock()
+        {
+            acquiring.acquired().keep();
+            return guard;
         }
+        self.lock_slowly()
     }
 
     #[track_caller]

@@ -50,18 +50,17 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
-        let at_once = || try_lock(&self.inner);
-        let taken = match mode {
-            Mode::Exclusive => self.tracked.at_once_to_write(Self::KIND, at_once),
-            mode => self.tracked.at_once(Self::KIND, mode, at_once),
+        let ordinary = match mode {
+            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
+            mode => self.tracked.ordinary(Self::KIND, mode),
         };
-        match taken {
-            Some((held, guard)) => {
-                held.keep();
-                guard
-            }
-            None => self.taking_slowly(mode, try_lock, lock),
+        if let Some(acquiring) = ordinary
+            && let Some(guard) = try_lock(&self.inner)
+        {
+            acquiring.acquired().keep();
+            return guard;
         }
+        self.taking_slowly(mode, try_lock, lock)
     }
 
     #[cold]

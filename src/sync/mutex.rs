@@ -64,10 +64,13 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        match self.tracked.at_once(Self::KIND, Mode::Exclusive, || self.inner.try_lock().ok()) {
-            Some((held, inner)) => Ok(MutexGuard { held, inner, released: Released, lock: self }),
-            None => self.lock_slowly(),
+        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive)
+            && let Ok(inner) = self.inner.try_lock()
+        {
+            let held = acquiring.acquired();
+            return Ok(MutexGuard { held, inner, released: Released, lock: self });
         }
+        self.lock_slowly()
     }
 
     #[cold]

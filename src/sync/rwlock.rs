@@ -75,10 +75,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        match self.tracked.at_once(Self::KIND, Mode::Shared, || self.inner.try_read().ok()) {
-            Some((held, inner)) => Ok(RwLockReadGuard { held, inner, released: Released }),
-            None => self.read_slowly(),
+        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared)
+            && let Ok(inner) = self.inner.try_read()
+        {
+            return Ok(RwLockReadGuard { held: acquiring.acquired(), inner, released: Released });
         }
+        self.read_slowly()
     }
 
     #[cold]
@@ -126,10 +128,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        match self.tracked.at_once_to_write(Self::KIND, || self.inner.try_write().ok()) {
-            Some((held, inner)) => Ok(RwLockWriteGuard { held, inner, released: Released }),
-            None => self.write_slowly(),
+        if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND)
+            && let Ok(inner) = self.inner.try_write()
+        {
+            return Ok(RwLockWriteGuard { held: acquiring.acquired(), inner, released: Released });
         }
+        self.write_slowly()
     }
 
     #[cold]
