@@ -64,15 +64,15 @@ impl Tracked {
         Self { identity: Identity::new(), created: None }
     }
 
-    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken: it
-    /// was before, the thread is in no special state and holds few locks, and this chain is known to
-    /// it. Nothing has happened yet: if there is no such acquisition, or the lock is not free, it
-    /// [begins](Self::about_to_block) in another function, so that this one calls none, and needs
-    /// no more than a few registers.
+    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken: the
+    /// thread is in no special state and holds few locks, and this chain is known to it. Nothing has
+    /// happened yet: if there is no such acquisition, or the lock is not free, it
+    /// [begins](Self::about_to_block) in another function, so that this one needs no more than a
+    /// few registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
-        let tag = Tag::new(self.identity.assigned()?, mode);
+        let tag = Tag::new(self.identity.id(), mode);
         let context = validator::current_if_attached()?;
         let place = context.held.place_for(tag)?;
         if validator::unjudged(context, place).is_some() {

@@ -47,7 +47,6 @@ impl Identity {
     }
 
     /// The number, if the lock was ever acquired.
-    #[inline]
     pub(crate) fn assigned(&self) -> Option<LockId> {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
