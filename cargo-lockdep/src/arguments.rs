@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Result, levels::Change};
+use crate::{Result, choice::Locks, levels::Change};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
@@ -44,6 +44,12 @@ pub(crate) struct Options {
     /// The `lockdep.toml` that says what is known and not to be told
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Whose locks are checked, if not all
+    #[arg(long, value_name = "LOCKS", value_delimiter = ',')]
+    pub(crate) only: Vec<Locks>,
+    /// The packages whose locks are checked, if not those of all
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub(crate) crates: Option<Vec<String>>,
     /// cargo's own arguments, after ours
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,

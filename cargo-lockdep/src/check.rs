@@ -11,13 +11,16 @@ use std::{
 
 use crate::{
     Result, arguments, cannot, cannot_start,
+    choice::Choice,
     levels::{self, Levels},
     notes,
     project::Project,
     report::Report,
-    runtime::{self, BUILD, NOTES},
-    wrapper,
+    runtime, wrapper,
 };
+
+/// In the environment, the folder of records: where processes write how much they have seen.
+pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";
 
 /// The exit status if something was found that is denied.
 const DENIED: u8 = 100;
@@ -31,6 +34,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
     }
+    let choice = Choice::new(&options.only, options.crates);
     let project = Project::find(&mut options.cargo)?;
     let folder = runtime::prepare(&project)?;
     let records = new_folder(&folder.join("records"))?;
@@ -42,14 +46,14 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         .arg(&project.target)
         // The user's own build stays as it is.
         .arg("--target-dir")
-        .arg(folder.join(BUILD))
+        .arg(runtime::build_folder(&folder, &choice))
         .args(&options.cargo)
         .args(after);
-    set_wrapper(&mut cargo, &folder)?;
+    set_wrapper(&mut cargo, &folder, &choice)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
         .env("LOCKDEP_OUT", &records)
-        .env("CARGO_LOCKDEP_COUNTS", &records)
+        .env(COUNTS, &records)
         // The verdict is ours.
         .env("LOCKDEP_EXIT", "0");
     if let Some(config) = options.config {
@@ -58,7 +62,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let status = cargo.status().map_err(cannot_start(&cargo))?;
 
     let report = Report::read(&records, &Levels::new(options.levels))?;
-    eprint!("{}", report.text(&notes::read(&folder.join(NOTES))));
+    eprint!("{}", report.text(&notes::of_run(&runtime::notes(&folder, &choice), &records)));
     // What it says is told.
     let _ = fs::remove_dir_all(&records);
     Ok(if !status.success() {
@@ -71,9 +75,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 }
 
 /// Puts this program in rustc's and rustdoc's place, before those that are there already.
-fn set_wrapper(cargo: &mut Command, folder: &Path) -> Result<()> {
+fn set_wrapper(cargo: &mut Command, folder: &Path, choice: &Choice) -> Result<()> {
     let this = env::current_exe().map_err(cannot("find this program's own file"))?;
     cargo.env(wrapper::FOLDER, folder);
+    cargo.env(wrapper::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
     for (variable, ours) in [("RUSTC_WRAPPER", wrapper::INNER), ("RUSTDOC", wrapper::RUSTDOC)] {
         if let Some(theirs) = env::var_os(variable).filter(|theirs| !theirs.is_empty()) {
             cargo.env(ours, theirs);

@@ -6,14 +6,19 @@
 //! in rustc's place), and reports what the processes wrote down ([`report`]).
 
 mod arguments;
+mod attempt;
 mod check;
+mod choice;
 mod diagnostics;
 mod levels;
 mod notes;
 mod project;
 mod report;
 mod runtime;
+mod stand_in;
 mod treatment;
+mod unit;
+mod unseen;
 mod wrapper;
 
 use std::{

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, cannot, cannot_start, project::Project};
+use crate::{Result, cannot, cannot_start, choice::Choice, project::Project};
 
 /// The library's source, and what makes a `std` of it: names and contents of files.
 const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
@@ -19,14 +19,23 @@ const FACADE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../runtime/manifest.toml")),
     ("counts.rs", include_str!("../runtime/counts.rs")),
     ("facade.rs", include_str!("../runtime/facade.rs")),
+    ("once_cell.rs", include_str!("../runtime/once_cell.rs")),
+    ("parking_lot.rs", include_str!("../runtime/parking_lot.rs")),
+    ("parking_lot_0_13.rs", include_str!("../runtime/parking_lot_0_13.rs")),
 ];
 
 /// The facade's name, as rustc has it.
 const NAME: &str = "lockdep_std";
 
-/// Below the runtime's folder: the program's own build, and the notes about its crates.
-pub(crate) const BUILD: &str = "build";
-pub(crate) const NOTES: &str = "crates";
+/// Where the program is built, below the runtime's folder.
+pub(crate) fn build_folder(folder: &Path, choice: &Choice) -> PathBuf {
+    folder.join("build").join(choice.folder_name())
+}
+
+/// Where the notes about its crates are.
+pub(crate) fn notes(folder: &Path, choice: &Choice) -> PathBuf {
+    folder.join("crates").join(choice.folder_name())
+}
 
 /// Says where the runtime is, when it is built.
 const BUILT: &str = "runtime.json";
@@ -34,9 +43,14 @@ const BUILT: &str = "runtime.json";
 /// A runtime that is built.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Runtime {
-    std: PathBuf,
+    /// The facade.
+    pub(crate) std: PathBuf,
+    /// The library.
+    pub(crate) lockdep: PathBuf,
+    /// The sources.
+    pub(crate) source: PathBuf,
     /// Where its dependencies are.
-    search: BTreeSet<PathBuf>,
+    pub(crate) search: BTreeSet<PathBuf>,
 }
 
 impl Runtime {
@@ -128,21 +142,26 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
     }
     let lines = output.stdout.split(|&byte| byte == b'\n');
     let artifacts = lines.filter_map(|line| serde_json::from_slice::<Artifact>(line).ok());
-    runtime_of(artifacts).ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+    runtime_of(artifacts, source)
+        .ok_or_else(|| "cargo does not say where the checked std is".to_owned())
 }
 
-fn runtime_of(artifacts: impl Iterator<Item = Artifact>) -> Option<Runtime> {
-    let (mut std, mut search) = (None, BTreeSet::new());
+fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Option<Runtime> {
+    let (mut std, mut lockdep, mut search) = (None, None, BTreeSet::new());
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
+            // The facade itself is copied to the folder above that of its dependencies.
             search.extend(file.parent().map(Path::to_owned));
-            if target.name == NAME && file.extension().is_some_and(|kind| kind == "rlib") {
-                std = Some(file);
+            if file.extension().is_some_and(|kind| kind == "rlib") {
+                match &*target.name {
+                    NAME => std = Some(file),
+                    "lockdep" => lockdep = Some(file),
+                    _ => {}
+                }
             }
         }
     }
-    // The facade itself is copied to the folder above that of its dependencies.
-    Some(Runtime { std: std?, search })
+    Some(Runtime { std: std?, lockdep: lockdep?, source: source.to_owned(), search })
 }
 
 #[cfg(test)]
@@ -166,8 +185,9 @@ mod tests {
             target: Target { name: name.to_owned() },
             filenames: vec![file.into()],
         };
-        let built = [artifact("libc", "t/deps/liblibc-1.rlib"), artifact(NAME, "t/libx.rlib")];
-        let runtime = runtime_of(built.into_iter()).unwrap();
+        let built = [artifact("lockdep", "t/deps/liby-1.rlib"), artifact(NAME, "t/libx.rlib")];
+        let runtime = runtime_of(built.into_iter(), Path::new("s")).unwrap();
+        assert_eq!(runtime.lockdep, Path::new("t/deps/liby-1.rlib"));
         assert_eq!(runtime.std, Path::new("t/libx.rlib"));
         assert!(runtime.search.contains(Path::new("t/deps")));
     }

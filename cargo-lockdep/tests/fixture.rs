@@ -1,5 +1,5 @@
-//! The whole program on a small workspace, `tests/fixture`, whose dependency takes two locks in
-//! both orders: what is found, what is not touched, and how it ends.
+//! The whole program on a small workspace, `tests/fixture`, whose crates take two locks in both
+//! orders: what is found, what is not touched, and how it ends.
 
 use std::{
     collections::BTreeMap,
@@ -113,13 +113,13 @@ impl Ended {
 fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     let fixture = Fixture::new("found");
     let before = fixture.files();
-    let ended = fixture.run("test --workspace").has_status(100).says(&[
+    let ended = fixture.run("test -p shop -p store -p stubborn").has_status(100).says(&[
         "error[lockdep::inversion]: `self.bills` and `self.stock` are acquired in both orders",
         "store/src/lib.rs:26:20",
         "store/src/lib.rs:32:25",
         "1 denied (1 `inversion`)",
-        "unseen: stubborn 0.1.0 (`stubborn`) has std's own locks, as it does not compile with \
-         checked ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
+        "unseen: stubborn 0.1.0 (`stubborn`) has the real locks, as it does not compile with checked \
+         ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
         "unseen: these are without std: plain 0.1.0",
     ]);
     // The tests are as ever, the documentation's among them.
@@ -131,9 +131,45 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     assert!(fixture.files() == before, "a file has changed, or is new");
 
     // Nothing is built again, and the same is told.
-    let again = fixture.run("test --workspace").has_status(100);
+    let again = fixture.run("test -p shop -p store -p stubborn").has_status(100);
     assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
     again.says(&["1 denied (1 `inversion`)", "unseen: stubborn 0.1.0", "plain 0.1.0"]);
+}
+
+#[test]
+fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
+    let fixture = Fixture::new("parking_lot");
+    let ended = fixture.run("test -p till").has_status(100).says(&[
+        "error[lockdep::inversion]: `self.entries` and `TOTAL` are acquired in both orders",
+        "ledger/src/lib.rs:13:22",
+        "ledger/src/lib.rs:17:36",
+        "till/src/main.rs:17:24",
+        "till/src/main.rs:22:33",
+        "`self.entries` is a `parking_lot::Mutex`",
+        // Two of parking_lot 0.12, one of 0.13, one of once_cell, one of std.
+        "5 locks,",
+    ]);
+    assert!(ended.stdout.contains("test all_is_there ... ok"), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("shop"), "what has not run is not told: {}", ended.stderr);
+
+    for (only, summary) in [("std", "1 lock, "), ("parking_lot,once_cell", "4 locks, ")] {
+        let ended = fixture.run(&format!("run --only {only} -p till")).has_status(0);
+        assert_eq!(ended.stdout, "7 in the till\n");
+        ended.says(&[summary, "nothing found"]);
+    }
+    fixture.run("run --release -p till").has_status(100).says(&["5 locks, "]);
+}
+
+#[test]
+fn what_does_not_compile_with_our_parking_lot_has_the_real_one() {
+    let fixture = Fixture::new("real");
+    fixture.run("run -p till --features counter,impostor").has_status(100).says(&[
+        "unseen: counter 0.1.0 (`counter`) has the real locks, as it does not compile with \
+         checked ones: counter/src/lib.rs:7:15: evaluation panicked: a lock is small",
+        "unseen: parking_lot 0.12.0 (`parking_lot`) has the real locks",
+        "1 denied (1 `inversion`)",
+    ]);
+    fixture.run("test -p counter").has_status(0).says(&["unseen: counter 0.1.0"]);
 }
 
 #[test]

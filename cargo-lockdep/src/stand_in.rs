@@ -1,0 +1,215 @@
+//! Crates with locks of their own, in whose place the program gets others. Pure.
+//!
+//! The real crate is compiled first, as another crate of the same name; then ours, which is made
+//! of it, with the name, the files and the libraries that cargo has for the real one. So both
+//! have the same `lock_api`, and whoever knows its types finds them.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use crate::{choice::Locks, runtime::Runtime};
+
+/// What tells the real crate's files from those of the one in its place.
+const REAL: &str = "-real";
+
+/// A crate in whose place another is put.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StandIn {
+    /// The package, and what its versions begin with.
+    package: &'static str,
+    line: &'static str,
+    /// The feature without which it has no locks.
+    feature: Option<&'static str>,
+    /// Our source, among those of the runtime.
+    root: &'static str,
+    pub(crate) locks: Locks,
+    /// What our source calls the real crate.
+    real: &'static str,
+    /// What our source calls a library that the real crate has by another name.
+    renamed: Option<(&'static str, &'static str)>,
+    /// The library's features that our source looks at.
+    cfgs: &'static [&'static str],
+}
+
+const STAND_INS: [StandIn; 3] = [
+    StandIn {
+        package: "parking_lot",
+        line: "0.12.",
+        feature: None,
+        root: "parking_lot.rs",
+        locks: Locks::ParkingLot,
+        real: "parking_lot",
+        renamed: None,
+        cfgs: &["enforce", "parking_lot"],
+    },
+    StandIn {
+        package: "parking_lot",
+        line: "0.13.",
+        feature: None,
+        root: "parking_lot_0_13.rs",
+        locks: Locks::ParkingLot,
+        real: "parking_lot_0_13",
+        renamed: Some(("lock_api", "lock_api_0_5")),
+        cfgs: &["enforce", "lock_api_0_5"],
+    },
+    StandIn {
+        package: "once_cell",
+        line: "1.",
+        feature: Some("std"),
+        root: "once_cell.rs",
+        locks: Locks::OnceCell,
+        real: "once_cell",
+        renamed: None,
+        cfgs: &["enforce"],
+    },
+];
+
+/// The calls of rustc for a crate that is replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) real: Vec<OsString>,
+    pub(crate) stand_in: Vec<OsString>,
+    /// The real crate's files.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl StandIn {
+    /// What is put in the place of a package's library with these features.
+    pub(crate) fn of(package: &str, version: &str, features: &[String]) -> Option<&'static Self> {
+        STAND_INS.iter().find(|stand_in| {
+            stand_in.package == package
+                && version.starts_with(stand_in.line)
+                && stand_in.feature.is_none_or(|wanted| features.iter().any(|name| name == wanted))
+        })
+    }
+
+    /// Both calls, of cargo's arguments for the real crate. None if these are not arguments as
+    /// cargo has them.
+    pub(crate) fn calls(&self, arguments: &[OsString], runtime: &Runtime) -> Option<Calls> {
+        let mut calls = Calls { real: Vec::new(), stand_in: Vec::new(), files: Vec::new() };
+        let (mut suffix, mut folder, mut externs) = (None, None, Vec::new());
+        let mut at = arguments.iter();
+        while let Some(argument) = at.next() {
+            let text = argument.to_str()?;
+            if text == "--cap-lints" {
+                at.next();
+            } else if text.starts_with("--cap-lints=") || text.starts_with("--edition=") {
+                calls.real.extend(text.starts_with("--edition=").then(|| argument.clone()));
+            } else if let Some(given) = text.strip_prefix("extra-filename=") {
+                suffix = Some(given);
+                calls.real.push(format!("{text}{REAL}").into());
+                calls.stand_in.push(argument.clone());
+            } else if Path::new(text).extension() == Some(OsStr::new("rs"))
+                && !text.starts_with('-')
+            {
+                calls.real.push(argument.clone());
+                calls.stand_in.push(runtime.source.join(self.root).into());
+            } else {
+                calls.real.push(argument.clone());
+                calls.stand_in.push(argument.clone());
+                if text == "--out-dir" || text == "--extern" {
+                    let value = at.next()?;
+                    calls.real.push(value.clone());
+                    calls.stand_in.push(value.clone());
+                    if text == "--out-dir" {
+                        folder = Some(Path::new(value));
+                    } else if let Some((theirs, ours)) = self.renamed
+                        && let Some(path) = value.to_str()?.strip_prefix(theirs)
+                        && path.starts_with('=')
+                    {
+                        externs.push(format!("{ours}{path}"));
+                    }
+                }
+            }
+        }
+        let name = self.package;
+        let file = |kind| Some(folder?.join(format!("lib{name}{}{REAL}.{kind}", suffix?)));
+        calls.files = vec![file("rlib")?, file("rmeta")?];
+
+        externs.push(format!("{}={}", self.real, calls.files[0].to_str()?));
+        externs.push(format!("lockdep={}", runtime.lockdep.to_str()?));
+        externs.push(format!("lockdep_std={}", runtime.std.to_str()?));
+        // Two `metadata` add up.
+        calls.real.extend(["-C", "metadata=real", "--cap-lints=allow"].map(OsString::from));
+        calls.stand_in.extend(["--edition=2024", "--cap-lints=allow"].map(OsString::from));
+        for library in externs {
+            calls.stand_in.extend(["--extern".into(), library.into()]);
+        }
+        for feature in self.cfgs {
+            calls.stand_in.extend(["--cfg".into(), format!("feature=\"{feature}\"").into()]);
+        }
+        Some(calls)
+    }
+}
+
+/// The arguments with the real crates in the place of ours. `is_there` looks for a file.
+pub(crate) fn with_real(arguments: &[OsString], is_there: impl Fn(&Path) -> bool) -> Vec<OsString> {
+    let real = |argument: &OsString| {
+        let (name, path) = argument.to_str()?.split_once('=')?;
+        let path = Path::new(path);
+        let kind = path.extension().and_then(OsStr::to_str)?;
+        let real = path.with_file_name(format!("{}{REAL}.{kind}", path.file_stem()?.to_str()?));
+        is_there(&real).then(|| format!("{name}={}", real.display()).into())
+    };
+    arguments.iter().map(|argument| real(argument).unwrap_or_else(|| argument.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// As cargo calls rustc, shortened.
+    const CALL: &str = "--crate-name parking_lot --edition=2021 /r/parking_lot-0.13.0/src/lib.rs \
+        --crate-type lib --emit=dep-info,metadata,link -C metadata=0a -C extra-filename=-0a1b \
+        --out-dir /t/deps --target x --extern lock_api=/t/deps/liblock_api-1.rmeta \
+        --cfg feature=\"send_guard\" --cap-lints allow";
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn each_line_has_its_own() {
+        let root = |version: &str| StandIn::of("parking_lot", version, &[]).map(|it| it.root);
+        assert_eq!(root("0.12.5"), Some("parking_lot.rs"));
+        assert_eq!(root("0.13.0"), Some("parking_lot_0_13.rs"));
+        assert_eq!(root("0.11.2"), None);
+        assert_eq!(StandIn::of("once_cell", "1.21.4", &["alloc".to_owned()]), None);
+        assert!(StandIn::of("once_cell", "1.21.4", &["std".to_owned()]).is_some());
+    }
+
+    #[test]
+    fn the_real_crate_steps_aside_for_ours() {
+        let stand_in = StandIn::of("parking_lot", "0.13.0", &[]).unwrap();
+        let runtime = Runtime {
+            std: "/std.rlib".into(),
+            lockdep: "/l.rlib".into(),
+            source: "/s".into(),
+            search: BTreeSet::new(),
+        };
+        let calls = stand_in.calls(&words(CALL), &runtime).unwrap();
+        let real = CALL.replace("-0a1b", "-0a1b-real").replace("--cap-lints allow", "");
+        assert_eq!(calls.real, words(&(real + "-C metadata=real --cap-lints=allow")));
+
+        let ours = CALL.replace("--edition=2021 ", "").replace("--cap-lints allow", "");
+        let ours = ours.replace("/r/parking_lot-0.13.0/src/lib.rs", "/s/parking_lot_0_13.rs");
+        let added = "--edition=2024 --cap-lints=allow \
+            --extern lock_api_0_5=/t/deps/liblock_api-1.rmeta \
+            --extern parking_lot_0_13=/t/deps/libparking_lot-0a1b-real.rlib \
+            --extern lockdep=/l.rlib --extern lockdep_std=/std.rlib \
+            --cfg feature=\"enforce\" --cfg feature=\"lock_api_0_5\"";
+        assert_eq!(calls.stand_in, words(&(ours + added)));
+    }
+
+    #[test]
+    fn what_falls_back_gets_the_real_crate() {
+        let arguments = words("--extern a=/t/liba-1.rmeta --extern noprelude:b=/t/libb-2.rlib x=y");
+        let real = with_real(&arguments, |path| path == Path::new("/t/libb-2-real.rlib"));
+        let expected = "--extern a=/t/liba-1.rmeta --extern noprelude:b=/t/libb-2-real.rlib x=y";
+        assert_eq!(real, words(expected));
+    }
+}
