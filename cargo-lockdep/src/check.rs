@@ -1,16 +1,18 @@
-//! One run: cargo builds and runs the program with the checked std, and we say what was found.
+//! One run: cargo builds and runs the program with checked locks, and we say what was found.
 
 use std::{
     env,
     ffi::OsString,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{self, Command, ExitCode},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
-    Result, arguments, cannot, cannot_start,
+    Result,
+    arguments::{self, NEXTEST, Options},
+    cannot, cannot_start,
     choice::Choice,
     levels::{self, Levels},
     notes,
@@ -34,14 +36,17 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
     }
-    let choice = Choice::new(&options.only, options.crates);
     let project = Project::find(&mut options.cargo)?;
+    if subcommand == NEXTEST {
+        look_for_nextest(&project)?;
+    }
+    let choice = choice(&project, &options)?;
     let folder = runtime::prepare(&project)?;
     let records = new_folder(&folder.join("records"))?;
 
     let mut cargo = Command::new(&project.cargo);
     cargo
-        .arg(subcommand)
+        .args(subcommand)
         .arg("--target")
         .arg(&project.target)
         // The user's own build stays as it is.
@@ -49,7 +54,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         .arg(runtime::build_folder(&folder, &choice))
         .args(&options.cargo)
         .args(after);
-    set_wrapper(&mut cargo, &folder, &choice)?;
+    set_wrapper(&mut cargo, &project, &folder, &choice)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
         .env("LOCKDEP_OUT", &records)
@@ -62,7 +67,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let status = cargo.status().map_err(cannot_start(&cargo))?;
 
     let report = Report::read(&records, &Levels::new(options.levels))?;
-    eprint!("{}", report.text(&notes::of_run(&runtime::notes(&folder, &choice), &records)));
+    // If nothing was built, cargo has said why, and there is nothing to add.
+    if status.success() || !is_empty(&records) {
+        eprint!("{}", report.text(&notes::of_run(&runtime::notes(&folder, &choice), &records)));
+    }
     // What it says is told.
     let _ = fs::remove_dir_all(&records);
     Ok(if !status.success() {
@@ -74,13 +82,44 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     })
 }
 
+/// What is checked. A package that is not there is a mistake of whoever named it.
+fn choice(project: &Project, options: &Options) -> Result<Choice> {
+    if let Some(wanted) = &options.crates {
+        let packages = project.packages(&options.cargo)?;
+        if let Some(unknown) = wanted.iter().find(|name| !packages.contains(*name)) {
+            return Err(format!("no package of this program is called `{unknown}`"));
+        }
+    }
+    let members = || project.members.iter().cloned().collect();
+    let packages = options.crates.clone().or_else(|| options.no_deps.then(members));
+    Ok(Choice::new(&options.only, packages))
+}
+
+fn look_for_nextest(project: &Project) -> Result<()> {
+    let mut cargo = Command::new(&project.cargo);
+    let nextest = cargo.args(["nextest", "--version"]).output().map_err(cannot_start(&cargo))?;
+    if nextest.status.success() {
+        Ok(())
+    } else {
+        Err("cargo-nextest is not installed: https://nexte.st says how it is".to_owned())
+    }
+}
+
 /// Puts this program in rustc's and rustdoc's place, before those that are there already.
-fn set_wrapper(cargo: &mut Command, folder: &Path, choice: &Choice) -> Result<()> {
+fn set_wrapper(
+    cargo: &mut Command,
+    project: &Project,
+    folder: &Path,
+    choice: &Choice,
+) -> Result<()> {
     let this = env::current_exe().map_err(cannot("find this program's own file"))?;
     cargo.env(wrapper::FOLDER, folder);
     cargo.env(wrapper::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
-    for (variable, ours) in [("RUSTC_WRAPPER", wrapper::INNER), ("RUSTDOC", wrapper::RUSTDOC)] {
-        if let Some(theirs) = env::var_os(variable).filter(|theirs| !theirs.is_empty()) {
+    for (variable, ours, theirs) in [
+        ("RUSTC_WRAPPER", wrapper::INNER, &project.rustc_wrapper),
+        ("RUSTDOC", wrapper::RUSTDOC, &project.rustdoc),
+    ] {
+        if let Some(theirs) = theirs {
             cargo.env(ours, theirs);
         }
         cargo.env(variable, &this);
@@ -89,9 +128,13 @@ fn set_wrapper(cargo: &mut Command, folder: &Path, choice: &Choice) -> Result<()
 }
 
 /// A folder for the records of this run alone.
-fn new_folder(parent: &Path) -> Result<std::path::PathBuf> {
+fn new_folder(parent: &Path) -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let folder = parent.join(format!("{now}-{}", process::id()));
     fs::create_dir_all(&folder).map_err(cannot(format!("write to {}", folder.display())))?;
     Ok(folder)
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
 }

@@ -91,6 +91,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     if Runtime::load(&folder).is_ok_and(|runtime| runtime.std.exists()) {
         return Ok(folder);
     }
+    look_at_toolchain(project)?;
     let source = folder.join("source");
     unpack(&source).map_err(cannot(at_folder()))?;
     eprintln!("lockdep: builds the checked std, once for this toolchain and target");
@@ -119,6 +120,39 @@ struct Artifact {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+}
+
+/// The oldest rustc that the library can be built with.
+const OLDEST_RUSTC: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// What would otherwise be said many times over, or by a rustc that is given up on.
+fn look_at_toolchain(project: &Project) -> Result<()> {
+    if let Some(release) = project.rustc_release().filter(|release| is_too_old(release)) {
+        return Err(format!("rustc {release} is too old: checked locks need {OLDEST_RUSTC}"));
+    }
+    let target = &project.target;
+    let mut rustc = Command::new(&project.rustc);
+    let output = rustc
+        .args(["--print", "target-libdir", "--target", target])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(cannot_start(&rustc))?;
+    if !output.status.success() {
+        return Err(format!("rustc knows no target `{target}`"));
+    }
+    if Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists() {
+        Ok(())
+    } else {
+        Err(format!("the target `{target}` is not installed: `rustup target add {target}`"))
+    }
+}
+
+fn is_too_old(release: &str) -> bool {
+    let version = |text: &str| {
+        let mut numbers = text.split(['.', '-']).map(str::parse::<u32>);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    version(release).is_some_and(|release| Some(release) < version(OLDEST_RUSTC))
 }
 
 fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
@@ -177,6 +211,14 @@ mod tests {
         for section in ["[workspace", "bench]]", "dev-dependencies"] {
             assert!(!manifest.contains(section), "{section}");
         }
+    }
+
+    #[test]
+    fn an_old_rustc_is_known() {
+        assert!(is_too_old("1.94.1"));
+        assert!(!is_too_old(OLDEST_RUSTC));
+        assert!(!is_too_old("1.95.0-beta.2") && !is_too_old("1.103.0-nightly"));
+        assert!(!is_too_old("2.0.0"));
     }
 
     #[test]

@@ -185,6 +185,34 @@ fn a_level_changes_the_verdict_and_not_the_run() {
 }
 
 #[test]
+fn only_the_packages_that_were_chosen_are_checked() {
+    let fixture = Fixture::new("chosen");
+    fixture.run("run --crates till -p till").has_status(0).says(&[
+        "3 locks, ",
+        "nothing found",
+        "unseen: these were not chosen: cfg-if 1.0.5, ",
+    ]);
+    fixture.run("run --no-deps -p till").has_status(100).says(&["5 locks, "]);
+    fixture
+        .run("run --crates till,leger -p till")
+        .has_status(101)
+        .says(&["error: no package of this program is called `leger`"]);
+}
+
+#[test]
+fn nextest_and_benchmarks_are_run() {
+    let fixture = Fixture::new("nextest");
+    if Command::new("cargo").args(["nextest", "--version"]).output().unwrap().status.success() {
+        let ended = fixture.run("nextest -p shop -p store --no-fail-fast").has_status(100);
+        ended.says(&["1 test run: 1 passed", "1 denied (1 `inversion`)"]);
+    } else {
+        let ended = fixture.run("nextest -p shop").has_status(101);
+        ended.says(&["error: cargo-nextest is not installed"]);
+    }
+    fixture.run("bench -p store -p shop").has_status(0).says(&["0 edges, "]);
+}
+
+#[test]
 fn what_is_known_is_silenced() {
     let fixture = Fixture::new("silenced");
     let known = fixture.0.join("known.toml");
@@ -211,6 +239,10 @@ fn what_is_wrong_is_said_once() {
     let ended = fixture.run("test -p store").has_status(101);
     assert_eq!(ended.stderr.matches("error[E0308]").count(), 1, "{}", ended.stderr);
 
+    assert!(!ended.stderr.contains("lockdep: "), "{}", ended.stderr);
+    let no_test = fixture.run("test -p shop --test no_such").has_status(101);
+    assert_eq!(no_test.stderr.matches("error").count(), 1, "{}", no_test.stderr);
+
     let mut command = fixture.command("test");
     command.env("CARGO", "no-such-cargo");
     Ended::new(command).has_status(101).says(&["cannot start `no-such-cargo`"]);
@@ -220,20 +252,55 @@ fn what_is_wrong_is_said_once() {
     Ended::new(nowhere).has_status(101).says(&["could not find `Cargo.toml`"]);
 }
 
+#[test]
+fn a_toolchain_that_will_not_do_is_said() {
+    let fixture = Fixture::new("toolchain");
+    fixture
+        .run("test --target wasm32-wasip1")
+        .has_status(101)
+        .says(&["error: the target `wasm32-wasip1` is not installed: `rustup target add wasm32"]);
+    fixture.run("test --target x86_65").has_status(101).says(&["rustc knows no target `x86_65`"]);
+    fixture
+        .run("test --target-dir Cargo.toml/target")
+        .has_status(101)
+        .says(&["error: cannot write to", "Cargo.toml/target"]);
+}
+
+/// The name of a script.
+#[cfg(unix)]
+fn script(fixture: &Fixture, name: &str, text: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = fixture.0.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn an_old_rustc_is_said() {
+    let fixture = Fixture::new("old");
+    let mut command = fixture.command("test");
+    let old = "rustc \"$@\" | sed s/1\\.[0-9]*/1.60/";
+    command.env("RUSTC", script(&fixture, "old", old));
+    let ended = Ended::new(command).has_status(101);
+    assert_eq!(ended.stderr.matches("error").count(), 1, "{}", ended.stderr);
+    ended.says(&["error: rustc 1.60.", " is too old: checked locks need 1.95"]);
+}
+
 /// As sccache would be.
 #[cfg(unix)]
 #[test]
 fn a_wrapper_that_is_set_already_is_called() {
-    use std::os::unix::fs::PermissionsExt;
-
     let fixture = Fixture::new("wrapper");
-    let (wrapper, log) = (fixture.0.join("wrapper"), fixture.0.join("log"));
-    let script = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexec \"$@\"\n", log.display());
-    fs::write(&wrapper, script).unwrap();
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = fixture.command("run -p shop");
-    command.env("RUSTC_WRAPPER", &wrapper);
-    Ended::new(command).has_status(100);
+    let log = fixture.0.join("log");
+    let logging = format!("echo \"$@\" >>'{}'\nexec \"$@\"", log.display());
+    let wrapper = script(&fixture, "wrapper", &logging);
+    fs::create_dir(fixture.0.join(".cargo")).unwrap();
+    let config = format!("[build]\nrustc-wrapper = \"{}\"\n", wrapper.display());
+    fs::write(fixture.0.join(".cargo/config.toml"), config).unwrap();
+    fixture.run("run -p shop").has_status(100);
 
     let log = fs::read_to_string(log).unwrap();
     let call = |name: &str| {
@@ -244,4 +311,25 @@ fn a_wrapper_that_is_set_already_is_called() {
     assert!(call("shop").contains("--extern std="));
     assert!(!call("plain").contains("--extern std=") && call("plain").contains("-L dependency="));
     assert!(!call("derive").contains("--extern std="));
+
+    // The environment wins over the file.
+    fs::write(fixture.0.join("shop/src/main.rs"), "fn main() {}").unwrap();
+    let mut failing = fixture.command("run -p shop");
+    failing.env("RUSTC_WRAPPER", script(&fixture, "failing", "echo no such compiler >&2; exit 3"));
+    let ended = Ended::new(failing).has_status(101).says(&["no such compiler"]);
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_target_of_a_configuration_file_is_that_of_the_program() {
+    let fixture = Fixture::new("config");
+    let folder = fixture.0.join(".cargo");
+    fs::create_dir(&folder).unwrap();
+    let write = |target| fs::write(folder.join("config.toml"), format!("build.target = {target}"));
+    write("\"wasm32-wasip1\"").unwrap();
+    fixture.run("test").has_status(101).says(&["the target `wasm32-wasip1` is not installed"]);
+    write("[\"wasm32-wasip1\", \"x86_64-unknown-linux-gnu\"]").unwrap();
+    fixture.run("test").has_status(101).says(&["more than one target"]);
+    write("1").unwrap();
+    fixture.run("test").has_status(101).says(&["error: "]);
 }
