@@ -20,6 +20,23 @@ denied, 100 if something was, and 101 for an error of cargo lockdep itself.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    #[command(flatten)]
+    Check(Check),
+    /// Says which packages hold which locks, and which of them will be seen
+    Doctor {
+        /// As for `cargo metadata`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "CARGO'S ARGUMENTS"
+        )]
+        cargo: Vec<OsString>,
+    },
+}
+
+/// What a program is built and run for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Check {
     /// Runs `cargo test`, and reports what is wrong with the locks
     Test(Options),
     /// Runs `cargo run`, and reports what is wrong with the locks
@@ -30,7 +47,7 @@ pub(crate) enum Action {
     Nextest(Options),
 }
 
-impl Action {
+impl Check {
     /// cargo's subcommand, and the options.
     pub(crate) fn into_parts(self) -> (&'static [&'static str], Options) {
         match self {
@@ -118,7 +135,8 @@ mod tests {
 
     fn parts(text: &str) -> (&'static [&'static str], Options, Vec<OsString>) {
         let (arguments, after) = parse(words(text));
-        let (command, options) = arguments.command.into_parts();
+        let Action::Check(check) = arguments.command else { panic!("{text} checks nothing") };
+        let (command, options) = check.into_parts();
         (command, options, after)
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Result,
-    arguments::{self, NEXTEST, Options},
+    arguments::{Check, NEXTEST, Options},
     cannot, cannot_start,
     choice::Choice,
     levels::{self, Levels},
@@ -29,9 +29,9 @@ const DENIED: u8 = 100;
 /// The exit status if we could not do our work.
 pub(crate) const OUR_ERROR: u8 = 101;
 
-pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let (ours, after) = arguments::parse(arguments);
-    let (subcommand, mut options) = ours.command.into_parts();
+/// `after` is what goes to the tests or the program.
+pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
+    let (subcommand, mut options) = check.into_parts();
     if let Some(config) = &mut options.config {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;

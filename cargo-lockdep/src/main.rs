@@ -10,7 +10,9 @@ mod attempt;
 mod check;
 mod choice;
 mod diagnostics;
+mod doctor;
 mod levels;
+mod lock_types;
 mod notes;
 mod project;
 mod report;
@@ -29,6 +31,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use arguments::Action;
+
 /// A message for people, complete.
 type Result<T> = std::result::Result<T, String>;
 
@@ -42,7 +46,11 @@ fn main() -> ExitCode {
             if by_cargo {
                 arguments.remove(0);
             }
-            check::run(arguments)
+            let (ours, after) = arguments::parse(arguments);
+            match ours.command {
+                Action::Check(check) => check::run(check, after),
+                Action::Doctor { cargo } => doctor::run(cargo),
+            }
         }
     };
     result.unwrap_or_else(|message| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use crate::notes::{Fate, Note};
 
 /// Crates that bring locks of their own, which nothing here replaces.
-const OTHER_LOCKS: [&str; 3] = ["async_lock", "spin", "tokio"];
+pub(crate) const OTHER_LOCKS: [&str; 3] = ["async_lock", "spin", "tokio"];
 
 /// Those who make locks of these crates' parts.
 const PARTS: [&str; 2] = ["lock_api", "parking_lot_core"];

@@ -213,6 +213,27 @@ fn nextest_and_benchmarks_are_run() {
 }
 
 #[test]
+fn the_doctor_says_who_holds_locks() {
+    let fixture = Fixture::new("doctor");
+    let ended = fixture.run("doctor --offline").has_status(0);
+    let table: Vec<Vec<_>> = ended
+        .stdout
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|part| !part.is_empty()).collect())
+        .collect();
+    for row in [
+        ["store 0.1.0", "std: Mutex", "yes"],
+        ["ledger 0.1.0", "lock_api 0.4.14: RwLock", "no"],
+        ["counter 0.1.0", "once_cell 1.21.4: Lazy", "yes"],
+    ] {
+        assert!(table.contains(&row.to_vec()), "no {row:?} in\n{}", ended.stdout);
+    }
+    assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
+    // It runs at build time.
+    assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
+}
+
+#[test]
 fn what_is_known_is_silenced() {
     let fixture = Fixture::new("silenced");
     let known = fixture.0.join("known.toml");
