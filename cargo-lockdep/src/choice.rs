@@ -17,6 +17,7 @@ pub(crate) enum Locks {
     Std,
     ParkingLot,
     OnceCell,
+    LockApi,
 }
 
 /// All, if nothing is said.

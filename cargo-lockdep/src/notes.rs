@@ -28,6 +28,8 @@ pub(crate) struct Note {
 pub(crate) enum Fate {
     /// Its locks are checked.
     Checked,
+    /// The same, and those that it makes of `lock_api`'s parts.
+    CheckedParts,
     /// Another crate is in its place, whose locks are checked.
     Replaced,
     /// It has no std.

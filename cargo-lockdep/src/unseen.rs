@@ -27,9 +27,9 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             }
             Fate::NoStd => _ = no_std.insert(&**package),
             Fate::Unchosen => _ = unchosen.insert(&**package),
-            Fate::Checked | Fate::Replaced => {}
+            Fate::Checked | Fate::CheckedParts | Fate::Replaced => {}
         }
-        if !matches!(fate, Fate::FellBack(_) | Fate::Replaced) && has_own_locks(note) {
+        if has_own_locks(note) {
             own_locks.insert(&**package);
         }
     }
@@ -46,7 +46,11 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     text
 }
 
+/// Whether it may make locks that are not checked.
 fn has_own_locks(note: &Note) -> bool {
+    if matches!(note.fate, Fate::FellBack(_) | Fate::Replaced | Fate::CheckedParts) {
+        return false;
+    }
     OTHER_LOCKS.contains(&&*note.crate_name)
         || note.needs.iter().any(|unit| {
             let (crate_name, _) = unit.rsplit_once('-').unwrap_or((unit, ""));
@@ -74,6 +78,7 @@ mod tests {
             note("b 2.0.0", Fate::FellBack("src/lib.rs:1:2: no".to_owned()), &[]),
             note("c 3.0.0", Fate::NoStd, &[]),
             note("d 4.0.0", Fate::Unchosen, &[]),
+            note("checked_dashmap 6.0.0", Fate::CheckedParts, &["lock_api-1"]),
             note("dashmap 6.0.0", Fate::Checked, &["parking_lot_core-1", "libc-1"]),
             note("parking_lot 0.12.5", Fate::Replaced, &["lock_api-1", "parking_lot_core-1"]),
             note("tokio 1.0.0", Fate::Checked, &[]),

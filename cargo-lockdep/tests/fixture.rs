@@ -185,6 +185,22 @@ fn a_level_changes_the_verdict_and_not_the_run() {
 }
 
 #[test]
+fn a_lock_that_is_made_of_lock_api_is_checked() {
+    let fixture = Fixture::new("lock_api");
+    let ended = fixture.run("test -p spinner").has_status(100).says(&[
+        "each of them is a `spinner::Mutex`",
+        "spinner/src/lib.rs:34:20",
+        "spinner/src/lib.rs:39:20",
+        "2 locks, 2 edges, 1 process: 1 denied (1 `inversion`)",
+    ]);
+    assert!(!ended.stderr.contains("spinner 0.1.0\n"), "it is seen: {}", ended.stderr);
+    fixture
+        .run("test --only std -p spinner")
+        .has_status(0)
+        .says(&["unseen: these may have locks of their own: spinner 0.1.0"]);
+}
+
+#[test]
 fn only_the_packages_that_were_chosen_are_checked() {
     let fixture = Fixture::new("chosen");
     fixture.run("run --crates till -p till").has_status(0).says(&[
@@ -223,7 +239,7 @@ fn the_doctor_says_who_holds_locks() {
         .collect();
     for row in [
         ["store 0.1.0", "std: Mutex", "yes"],
-        ["ledger 0.1.0", "lock_api 0.4.14: RwLock", "no"],
+        ["ledger 0.1.0", "lock_api 0.4.14: RwLock", "yes"],
         ["counter 0.1.0", "once_cell 1.21.4: Lazy", "yes"],
     ] {
         assert!(table.contains(&row.to_vec()), "no {row:?} in\n{}", ended.stdout);
