@@ -61,3 +61,21 @@ impl Choice {
         format!("{:016x}", hash.finish())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_choice_has_a_folder_and_a_text() {
+        let all = Choice::default();
+        let std = Choice::new(&[Locks::Std], None);
+        let shop = Choice::new(&[], Some(vec!["shop".to_owned()]));
+        assert_eq!(all, Choice::new(&[], None));
+        assert_eq!(all.folder_name(), "all");
+        assert_ne!(std.folder_name(), shop.folder_name());
+        for choice in [all, std, shop] {
+            assert_eq!(Choice::from_text(&choice.to_text().unwrap()).unwrap(), choice);
+        }
+    }
+}

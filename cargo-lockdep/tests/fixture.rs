@@ -158,6 +158,10 @@ fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
         ended.says(&[summary, "nothing found"]);
     }
     fixture.run("run --release -p till").has_status(100).says(&["5 locks, "]);
+
+    // Examples share their crate's types.
+    let examples = fixture.run("test -p ledger --doc").has_status(0).says(&["1 edge, "]);
+    assert!(examples.stdout.contains("taken (line "), "{}", examples.stdout);
 }
 
 #[test]
