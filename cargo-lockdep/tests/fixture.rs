@@ -296,10 +296,9 @@ fn what_is_wrong_is_said_once() {
 #[test]
 fn a_toolchain_that_will_not_do_is_said() {
     let fixture = Fixture::new("toolchain");
-    fixture
-        .run("test --target wasm32-wasip1")
-        .has_status(101)
-        .says(&["error: the target `wasm32-wasip1` is not installed: `rustup target add wasm32"]);
+    fixture.run("test --target s390x-unknown-linux-gnu").has_status(101).says(&[
+        "error: the target `s390x-unknown-linux-gnu` is not installed: `rustup target add s390x",
+    ]);
     fixture.run("test --target x86_65").has_status(101).says(&["rustc knows no target `x86_65`"]);
     fixture
         .run("test --target-dir Cargo.toml/target")
@@ -367,9 +366,12 @@ fn the_target_of_a_configuration_file_is_that_of_the_program() {
     let folder = fixture.0.join(".cargo");
     fs::create_dir(&folder).unwrap();
     let write = |target| fs::write(folder.join("config.toml"), format!("build.target = {target}"));
-    write("\"wasm32-wasip1\"").unwrap();
-    fixture.run("test").has_status(101).says(&["the target `wasm32-wasip1` is not installed"]);
-    write("[\"wasm32-wasip1\", \"x86_64-unknown-linux-gnu\"]").unwrap();
+    write("\"s390x-unknown-linux-gnu\"").unwrap();
+    fixture
+        .run("test")
+        .has_status(101)
+        .says(&["the target `s390x-unknown-linux-gnu` is not installed"]);
+    write("[\"s390x-unknown-linux-gnu\", \"x86_64-unknown-linux-gnu\"]").unwrap();
     fixture.run("test").has_status(101).says(&["more than one target"]);
     write("1").unwrap();
     fixture.run("test").has_status(101).says(&["error: "]);
