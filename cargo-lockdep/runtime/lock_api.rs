@@ -7,9 +7,9 @@ extern crate lockdep_std as _;
 
 use lockdep::bridge::{finding, tracked};
 
-#[path = "."]
+#[path = "lockdep/src"]
 mod flavours {
-    #[path = "lockdep/src/lock_api/mod.rs"]
+    #[path = "lock_api/mod.rs"]
     pub mod lock_api;
 }
 

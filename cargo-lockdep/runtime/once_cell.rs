@@ -6,9 +6,9 @@ extern crate lockdep_std as _;
 
 use lockdep::bridge::{finding, tracked};
 
-#[path = "."]
+#[path = "lockdep/src"]
 mod flavours {
-    #[path = "lockdep/src/once_cell/mod.rs"]
+    #[path = "once_cell/mod.rs"]
     pub mod once_cell;
 }
 

@@ -6,11 +6,11 @@ extern crate lockdep_std as _;
 
 use lockdep::bridge::{finding, tracked};
 
-#[path = "."]
+#[path = "lockdep/src"]
 mod flavours {
-    #[path = "lockdep/src/lock_api_0_5/mod.rs"]
+    #[path = "lock_api_0_5/mod.rs"]
     pub mod lock_api_0_5;
-    #[path = "lockdep/src/parking_lot_0_13/mod.rs"]
+    #[path = "parking_lot_0_13/mod.rs"]
     pub mod parking_lot_0_13;
 }
 
