@@ -4,8 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt::Write,
-    fs,
-    path::Path,
     process::ExitCode,
 };
 
@@ -13,7 +11,7 @@ use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, Target}
 
 use crate::{
     Result,
-    lock_types::{self, Home},
+    lock_types::{self, Home, sources},
     project::{self, Project},
     stand_in::StandIn,
     unseen::OTHER_LOCKS,
@@ -123,12 +121,6 @@ fn named_in(package: &Package) -> BTreeMap<&'static Home, BTreeSet<&'static str>
         }
     }
     named
-}
-
-fn sources(folder: &Path) -> Vec<String> {
-    let files = walkdir::WalkDir::new(folder).into_iter().flatten();
-    let sources = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "rs"));
-    sources.filter_map(|file| fs::read_to_string(file.path()).ok()).collect()
 }
 
 /// In columns, each package named once.

@@ -1,7 +1,7 @@
 //! Which types of locks a source names. A search of its text, which knows nothing of macros,
 //! of other names for a crate, or of code that is not compiled.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// Where locks come from: a path, and the types that it leads to.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,14 @@ impl Home {
     pub(crate) fn crate_name(&self) -> &'static str {
         self.path[0]
     }
+}
+
+/// All sources below a folder.
+pub(crate) fn sources(folder: &Path) -> impl Iterator<Item = String> {
+    let files = walkdir::WalkDir::new(folder).into_iter().flatten();
+    files
+        .filter(|file| file.path().extension().is_some_and(|kind| kind == "rs"))
+        .filter_map(|file| fs::read_to_string(file.path()).ok())
 }
 
 /// Each home of locks that the source names, and the types.

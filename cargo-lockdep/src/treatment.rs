@@ -117,13 +117,15 @@ impl Call {
     /// What is done with the call.
     ///
     /// `compiling` is the crate that cargo says it compiles: build scripts and cargo itself call
-    /// rustc for other things, too, to see what it can do. `source` reads a file.
+    /// rustc for other things, too, to see what it can do. `source` reads a file, `takes_std` looks
+    /// whether a file in a folder has an `extern crate std`.
     pub(crate) fn treatment(
         &self,
         tool: Tool,
         compiling: &Compiling,
         choice: &Choice,
         source: impl FnOnce(&Path) -> Option<String>,
+        takes_std: impl FnOnce(&Path) -> bool,
     ) -> Treatment {
         let is_cargos = match tool {
             Tool::Rustc => self.crate_name.is_some() && compiling.crate_name == self.crate_name,
@@ -143,7 +145,7 @@ impl Call {
             return Treatment::Unchosen;
         }
         match source(path) {
-            Some(text) if is_no_std(&text) && !text.contains("extern crate std") => {
+            Some(text) if is_no_std(&text) && !path.parent().is_some_and(takes_std) => {
                 Treatment::FindRuntime
             }
             _ => Treatment::Check { std: choice.has(Locks::Std) },
@@ -172,8 +174,8 @@ fn unit_of(path: &str) -> Option<&str> {
 }
 
 /// Whether a crate's root has `#![no_std]`, without a condition. With one, or with an
-/// `extern crate std`, it is taken for a crate with std: if that is wrong, our std does no harm, or
-/// the crate falls back.
+/// `extern crate std` in any file, as lazy_static has it, it is taken for a crate with std: if that
+/// is wrong, our std does no harm, or the crate falls back.
 fn is_no_std(root: &str) -> bool {
     let mut depth = 0_usize;
     for line in root.lines().map(str::trim) {
@@ -208,8 +210,10 @@ mod tests {
     fn treatment_with(arguments: &str, compiling: Option<&str>, source: &str) -> Treatment {
         let compiling =
             Compiling { crate_name: compiling.map(str::to_owned), ..Compiling::default() };
+        let takes_std = source.contains("extern crate std");
         let source = |_: &Path| Some(source.to_owned());
-        call(arguments).treatment(Tool::Rustc, &compiling, &Choice::default(), source)
+        let (call, all) = (call(arguments), Choice::default());
+        call.treatment(Tool::Rustc, &compiling, &all, source, |_| takes_std)
     }
 
     fn treatment(arguments: &str) -> Treatment {
@@ -223,7 +227,7 @@ mod tests {
             package: package.to_owned(),
             version: version.to_owned(),
         };
-        call(&arguments).treatment(Tool::Rustc, &compiling, choice, |_| None)
+        call(&arguments).treatment(Tool::Rustc, &compiling, choice, |_| None, |_| false)
     }
 
     #[test]
@@ -305,7 +309,7 @@ mod tests {
             --target x --extern rand=x/librand-1.rlib --extern store=x/libstore-0a1b.rlib";
         let rustdoc = |text: &str| {
             let (compiling, choice) = (Compiling::default(), Choice::default());
-            call(text).treatment(Tool::Rustdoc, &compiling, &choice, |_| None)
+            call(text).treatment(Tool::Rustdoc, &compiling, &choice, |_| None, |_| false)
         };
         assert_eq!(rustdoc(test), CHECKED);
         assert_eq!(rustdoc(&test.replace("--test", "")), Treatment::Leave);

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Result, cannot, cannot_start,
     choice::Choice,
+    lock_types::sources,
     notes::{Fate, Note},
     runtime::{self, Runtime},
     treatment::{Call, Compiling, Tool, Treatment},
@@ -44,7 +45,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let choice = env::var(CHOICE).unwrap_or_default();
     let choice = Choice::from_text(&choice).map_err(cannot("read what is to be checked"))?;
     let source = |path: &Path| fs::read_to_string(path).ok();
-    let treatment = call.treatment(tool, &compiling, &choice, source);
+    let treatment = call.treatment(tool, &compiling, &choice, source, takes_std);
     if treatment == Treatment::Leave {
         return through(real.command(arguments));
     }
@@ -75,6 +76,10 @@ fn compiling() -> Compiling {
         package: variable("CARGO_PKG_NAME"),
         version: variable("CARGO_PKG_VERSION"),
     }
+}
+
+fn takes_std(folder: &Path) -> bool {
+    sources(folder).any(|source| source.contains("extern crate std"))
 }
 
 /// What would be called without us.

@@ -195,13 +195,13 @@ fn a_lock_that_is_made_of_lock_api_is_checked() {
         "each of them is a `spinner::Mutex`",
         "spinner/src/lib.rs:34:20",
         "spinner/src/lib.rs:39:20",
-        "2 locks, 2 edges, 1 process: 1 denied (1 `inversion`)",
+        "3 locks, 2 edges, 1 process: 1 denied (1 `inversion`)",
     ]);
     assert!(!ended.stderr.contains("spinner 0.1.0\n"), "it is seen: {}", ended.stderr);
     fixture
         .run("test --only std -p spinner")
         .has_status(0)
-        .says(&["unseen: these may have locks of their own: spinner 0.1.0"]);
+        .says(&["1 lock, ", "unseen: these may have locks of their own: spinner 0.1.0"]);
 }
 
 #[test]
