@@ -25,6 +25,11 @@ const FACADE: &[(&str, &str)] = &[
     ("parking_lot_0_13.rs", include_str!("../runtime/parking_lot_0_13.rs")),
 ];
 
+/// What decides how crates are compiled: cargo does not know of it, and would leave them as they
+/// were when it has changed.
+const RULES: [&str; 3] =
+    [include_str!("stand_in.rs"), include_str!("treatment.rs"), include_str!("unit.rs")];
+
 /// The facade's name, as rustc has it.
 const NAME: &str = "lockdep_std";
 
@@ -81,7 +86,7 @@ impl Runtime {
 /// program, toolchain and target, where all that is made with it belongs.
 pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
-    (LIBRARY, FACADE, &project.rustc_version, &project.target).hash(&mut hash);
+    (LIBRARY, FACADE, RULES, &project.rustc_version, &project.target).hash(&mut hash);
     let folder = project.target_folder.join("lockdep").join(format!("{:016x}", hash.finish()));
     let at_folder = || format!("write to {}", folder.display());
     fs::create_dir_all(&folder).map_err(cannot(at_folder()))?;
