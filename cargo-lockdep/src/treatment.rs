@@ -174,7 +174,7 @@ fn unit_of(path: &str) -> Option<&str> {
 }
 
 /// Whether a crate's root has `#![no_std]`, without a condition. With one, or with an
-/// `extern crate std` in any file, as lazy_static has it, it is taken for a crate with std: if that
+/// `extern crate std` in any file, as `lazy_static` has it, it is taken for a crate with std: if that
 /// is wrong, our std does no harm, or the crate falls back.
 fn is_no_std(root: &str) -> bool {
     let mut depth = 0_usize;
