@@ -99,6 +99,8 @@
 
 use std::time::Duration;
 
+#[doc(hidden)]
+pub mod bridge;
 mod finding;
 pub mod interleave;
 mod ledger;

@@ -280,8 +280,9 @@ pub(crate) fn releasing(held: Entry) {
 
 /// The end of a release, once the wrapped lock is free: the last part of a guard, or of a
 /// function that unlocks.
+#[derive(Debug)]
 #[must_use]
-pub(crate) struct Released;
+pub struct Released;
 
 impl Drop for Released {
     #[cfg_attr(not(debug_assertions), inline)]

@@ -12,6 +12,8 @@
 //! `opt-level` a profile can raise: that is worth a factor of 2.5.
 
 #![allow(clippy::inline_always, reason = "see above")]
+#![allow(missing_debug_implementations, reason = "wrappers print the wrapped lock")]
+#![allow(clippy::new_without_default, reason = "a default would not know who its caller is")]
 
 use std::{
     hint,
@@ -26,7 +28,7 @@ use crate::{
 };
 
 /// What a wrapper has for each lock.
-pub(crate) struct Tracked {
+pub struct Tracked {
     identity: Identity,
     created: Option<&'static Location<'static>>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Tracked {
 /// An acquisition that has begun.
 #[derive(Clone, Copy)]
 #[must_use]
-pub(crate) struct Acquiring<'a> {
+pub struct Acquiring<'a> {
     tracked: &'a Tracked,
     kind: &'static LockKind,
     tag: Tag,
@@ -45,22 +47,24 @@ pub(crate) struct Acquiring<'a> {
 
 /// A lock that is held, until this is dropped.
 #[must_use]
-pub(crate) struct Held<'a> {
+pub struct Held<'a> {
     tracked: &'a Tracked,
     /// As in the thread's held set, or marked as poisoned when it was acquired.
     tag: Tag,
 }
 
 impl Tracked {
+    /// For a lock that is made where this is called.
     #[track_caller]
+    #[must_use]
     #[cfg_attr(not(debug_assertions), inline)]
-    pub(crate) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { identity: Identity::new(), created: Some(Location::caller()) }
     }
 
     /// For a lock whose constructor does not say where it was called.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
-    pub(crate) const fn somewhere() -> Self {
+    #[must_use]
+    pub const fn somewhere() -> Self {
         Self { identity: Identity::new(), created: None }
     }
 
@@ -71,7 +75,7 @@ impl Tracked {
     /// few registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
+    pub fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
         let tag = Tag::new(self.identity.id(), mode);
         let context = validator::current_if_attached()?;
         let place = context.held.place_for(tag)?;
@@ -86,7 +90,7 @@ impl Tracked {
     /// writes it: not the first time.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn ordinary_write(&self, kind: &'static LockKind) -> Option<Acquiring<'_>> {
+    pub fn ordinary_write(&self, kind: &'static LockKind) -> Option<Acquiring<'_>> {
         if !self.identity.has_writer() {
             return None;
         }
@@ -95,7 +99,7 @@ impl Tracked {
 
     /// An acquisition that waits for as long as it takes begins.
     #[track_caller]
-    pub(crate) fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let mut acquiring = self.about_to_try(kind, mode);
         match acquiring.ordinary {
             Some((context, place)) => {
@@ -113,7 +117,7 @@ impl Tracked {
     /// The same for a lock with readers, who from now on may have to wait for each other:
     /// to write it, or to upgrade it.
     #[track_caller]
-    pub(crate) fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let acquiring = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
             acquiring.note_first_writer();
@@ -123,9 +127,8 @@ impl Tracked {
 
     /// The token of a lock that the calling thread holds, where a wrapper could not keep
     /// it.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn held(&self, mode: Mode) -> Held<'_> {
+    pub fn held(&self, mode: Mode) -> Held<'_> {
         Held { tracked: self, tag: Tag::new(self.identity.id(), mode) }
     }
 
@@ -133,7 +136,7 @@ impl Tracked {
     /// until it has succeeded.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let mut acquiring = self.once_more(kind, mode);
         if acquiring.ordinary.is_none() {
             acquiring.ordinary = self.prepare(kind, acquiring.tag, acquiring.site);
@@ -166,7 +169,7 @@ impl Tracked {
     /// An acquisition that has begun already goes on.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(), mode);
         let ordinary =
             validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
@@ -175,12 +178,12 @@ impl Tracked {
 
     /// Whether the poison in the wrapped lock was left by a panic of ours, and
     /// does not count.
-    pub(crate) fn is_forgiven(&self) -> bool {
+    pub fn is_forgiven(&self) -> bool {
         self.identity.is_forgiven()
     }
 
     /// What the wrapped lock gave, cleared of poison that does not count.
-    pub(crate) fn without_forgiven_poison<G>(
+    pub fn without_forgiven_poison<G>(
         &self,
         result: LockResult<G>,
         clear_poison: impl FnOnce(),
@@ -196,12 +199,12 @@ impl Tracked {
     }
 
     /// To be called when the wrapped lock's poison is cleared.
-    pub(crate) fn clear_forgiven(&self) {
+    pub fn clear_forgiven(&self) {
         self.identity.clear_forgiven();
     }
 
     /// The lock's number, given now if it has none yet.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.identity.id()
     }
 }
@@ -235,7 +238,7 @@ impl<'a> Acquiring<'a> {
 
     /// The attempt has failed.
     #[cold]
-    pub(crate) fn gave_up(self) {
+    pub fn gave_up(self) {
         if self.is_directed() {
             points::passed(&Passage::Acquire(self.wanted()));
         }
@@ -308,7 +311,7 @@ impl<'a> Acquiring<'a> {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    pub(crate) fn contended<R>(
+    pub fn contended<R>(
         self,
         mut try_again: impl FnMut() -> Option<R>,
         wait: impl FnOnce() -> R,
@@ -338,7 +341,7 @@ impl<'a> Acquiring<'a> {
     /// Waits for the lock, for all to see, unless that closes a circle of waiting threads.
     #[cold]
     #[track_caller]
-    pub(crate) fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Acquired);
         let result = wait();
         if self.is_directed() {
@@ -352,15 +355,14 @@ impl<'a> Acquiring<'a> {
     /// Waits for the lock, for some time at most.
     #[cold]
     #[track_caller]
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
-    pub(crate) fn for_a_while<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn for_a_while<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::TimedOut);
         wait()
     }
 
     /// Waits for a notification, and then for the lock.
     #[track_caller]
-    pub(crate) fn notified<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn notified<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Notified);
         wait()
     }
@@ -378,7 +380,7 @@ impl<'a> Acquiring<'a> {
 
     /// The lock is taken.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn acquired(self) -> Held<'a> {
+    pub fn acquired(self) -> Held<'a> {
         let tag = self.tag.once_held();
         match self.ordinary {
             Some((context, place)) if tag == self.tag => {
@@ -405,14 +407,14 @@ impl<'a> Acquiring<'a> {
 
     /// The lock is taken, and somebody had panicked while holding it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn acquired_poisoned(self) -> Held<'a> {
+    pub fn acquired_poisoned(self) -> Held<'a> {
         let mut held = self.acquired();
         held.tag = held.tag.poisoned();
         held
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.
-    pub(crate) fn running(self) -> Held<'a> {
+    pub fn running(self) -> Held<'a> {
         if let Some(context) = self.context() {
             context.end_wait();
         }
@@ -426,7 +428,7 @@ impl<'a> Held<'a> {
     /// it again. If that is denied, it is held as before. What is left of this token is to be
     /// [kept](Self::keep).
     #[track_caller]
-    pub(crate) fn about_to_wait(&self, kind: &'static LockKind) -> Acquiring<'a> {
+    pub fn about_to_wait(&self, kind: &'static LockKind) -> Acquiring<'a> {
         self.come_by(&[Passage::Release, |entry| Passage::Wait(entry, Until::Notified)]);
         let aside = self.aside();
         let mut acquiring = self.tracked.once_more(kind, self.tag.mode());
@@ -441,9 +443,8 @@ impl<'a> Held<'a> {
 
     /// The lock is given back for a moment, to whoever waits for it, and taken again; the rest
     /// as for a wait.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[track_caller]
-    pub(crate) fn about_to_bump(&self, kind: &'static LockKind) -> Acquiring<'a> {
+    pub fn about_to_bump(&self, kind: &'static LockKind) -> Acquiring<'a> {
         let aside = self.aside();
         let acquiring = self.tracked.about_to_block(kind, self.tag.mode());
         aside.for_good();
@@ -471,20 +472,19 @@ impl<'a> Held<'a> {
 
     /// The lock is about to be given back by the function that calls this, at whose end what is
     /// given here is to be dropped.
-    #[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn release(self) -> points::Released {
+    pub fn release(self) -> points::Released {
         drop(self);
         points::Released
     }
 
     /// The lock stays held without its token, until [`Tracked::held`] makes one again.
-    pub(crate) fn keep(self) {
+    pub fn keep(self) {
         std::mem::forget(self);
     }
 
     /// The lock is from now on held in another mode.
-    pub(crate) fn turned(self, mode: Mode) -> Self {
+    pub fn turned(self, mode: Mode) -> Self {
         let tag = Tag::new(self.tag.lock(), mode);
         if let Some(context) = validator::current_if_attached()
             && let Some(entry) = context.held.remove(self.tag.in_set())

@@ -1,4 +1,4 @@
-//! Writes down how much a process has been looked at, when it exits. A process that is killed
+//! Writes down how much a process has been looked at, and which program it was, when it exits. A process that is killed
 //! leaves no counts.
 
 use ::std::{
@@ -31,7 +31,10 @@ extern "C" fn at_exit() {
     if let Some(folder) = env::var_os("CARGO_LOCKDEP_COUNTS") {
         let stats = lockdep::stats();
         let counts = format!("{} {}\n", stats.locks(), stats.edges());
-        // If they cannot be written, the process has done its work all the same.
-        let _ = fs::write(Path::new(&folder).join(format!("{process}.counts")), counts);
+        let program = env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
+        for (text, kind) in [(counts, "counts"), (program, "program")] {
+            // If it cannot be written, the process has done its work all the same.
+            let _ = fs::write(Path::new(&folder).join(format!("{process}.{kind}")), text);
+        }
     }
 }

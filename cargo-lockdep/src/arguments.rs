@@ -4,7 +4,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Result, collect, explain::Explanation, formats::Wanted, levels::Change};
+use crate::{
+    Result, choice::Locks, collect, explain::Explanation, formats::Wanted, levels::Change,
+};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
@@ -34,21 +36,52 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    #[command(flatten)]
+    Check(Check),
+    /// Says which packages hold which locks, and which of them will be seen
+    Doctor {
+        /// As for `cargo metadata`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "CARGO'S ARGUMENTS"
+        )]
+        cargo: Vec<OsString>,
+    },
+}
+
+/// What a program is built and run for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Check {
     /// Runs `cargo test`, and reports what is wrong with the locks
     Test(Options),
     /// Runs `cargo run`, and reports what is wrong with the locks
     Run(Options),
+    /// Runs `cargo bench`, and reports what is wrong with the locks
+    Bench(Options),
+    /// Runs `cargo nextest run`, and reports what is wrong with the locks
+    Nextest(Options),
 }
 
-impl Action {
+impl Check {
     /// cargo's subcommand, and the options.
-    pub(crate) fn into_parts(self) -> (&'static str, Options) {
+    pub(crate) fn into_parts(self) -> (&'static [&'static str], Options) {
         match self {
-            Self::Test(options) => ("test", options),
-            Self::Run(options) => ("run", options),
+            Self::Test(options) => (&["test"], options),
+            Self::Run(options) => (&["run"], options),
+            Self::Bench(options) => (&["bench"], options),
+            Self::Nextest(mut options) => {
+                // Whoever says all of it means the same.
+                if options.cargo.first().is_some_and(|first| first == "run") {
+                    options.cargo.remove(0);
+                }
+                (&NEXTEST, options)
+            }
         }
     }
 }
+
+pub(crate) const NEXTEST: [&str; 2] = ["nextest", "run"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -63,6 +96,15 @@ pub(crate) struct Options {
     /// Keeps the records, in a folder of their own below this one, for `cargo lockdep report`
     #[arg(long, value_name = "DIR")]
     pub(crate) records: Option<PathBuf>,
+    /// Whose locks are checked, if not all
+    #[arg(long, value_name = "LOCKS", value_delimiter = ',')]
+    pub(crate) only: Vec<Locks>,
+    /// The packages whose locks are checked, if not those of all
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub(crate) crates: Option<Vec<String>>,
+    /// Only the locks of the workspace's own packages are checked
+    #[arg(long, conflicts_with = "crates")]
+    pub(crate) no_deps: bool,
     /// cargo's own arguments, after ours
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,
@@ -112,10 +154,12 @@ mod tests {
         text.split_whitespace().map(OsString::from).collect()
     }
 
-    fn parts(text: &str) -> (&'static str, Options, Vec<OsString>) {
+    fn parts(text: &str) -> (&'static [&'static str], Options, Vec<OsString>) {
         let (arguments, after) = parse(words(text));
-        let Command::Check(action) = arguments.command else { panic!("{text}") };
-        let (command, options) = action.into_parts();
+        let Command::Check(Action::Check(check)) = arguments.command else {
+            panic!("{text} checks nothing")
+        };
+        let (command, options) = check.into_parts();
         (command, options, after)
     }
 
@@ -123,7 +167,7 @@ mod tests {
     fn what_is_not_ours_is_cargos() {
         let (command, options, after) =
             parts("test --level inversion=warn --workspace -p x --config k=v -- --nocapture");
-        assert_eq!(command, "test");
+        assert_eq!(command, ["test"]);
         assert_eq!(options.levels.len(), 1);
         assert_eq!(options.cargo, words("--workspace -p x --config k=v"));
         assert_eq!(after, words("-- --nocapture"));
@@ -132,8 +176,24 @@ mod tests {
     #[test]
     fn what_is_the_programs_stays_the_programs() {
         let (command, options, after) = parts("run -- --level 3 -- x");
-        assert_eq!((command, options.levels.len(), options.cargo.len()), ("run", 0, 0));
+        assert_eq!((command[0], options.levels.len(), options.cargo.len()), ("run", 0, 0));
         assert_eq!(after, words("-- --level 3 -- x"));
+    }
+
+    #[test]
+    fn nextest_may_be_called_by_its_full_name() {
+        for text in ["nextest -p x", "nextest run -p x"] {
+            let (command, options, _) = parts(text);
+            assert_eq!((command, options.cargo), (&NEXTEST[..], words("-p x")));
+        }
+    }
+
+    #[test]
+    fn what_is_checked_is_chosen() {
+        let (_, options, _) = parts("test --only std,parking_lot --crates a,b --release");
+        assert_eq!(options.only, [Locks::Std, Locks::ParkingLot]);
+        assert_eq!(options.crates.unwrap(), ["a", "b"]);
+        assert_eq!(options.cargo, words("--release"));
     }
 
     #[test]

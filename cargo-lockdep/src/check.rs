@@ -1,35 +1,40 @@
-//! One run: cargo builds and runs the program with the checked std, and we say what was found.
+//! One run: cargo builds and runs the program with checked locks, and we say what was found.
 
 use std::{
     env,
     ffi::OsString,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{self, Command, ExitCode},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
     Result,
-    arguments::{Action, take_option},
+    arguments::{Check, NEXTEST, Options, take_option},
     cannot, cannot_start,
+    choice::Choice,
     formats::human,
     levels::{self, Levels},
     notes,
     project::Project,
     report::Report,
-    runtime::{self, BUILD, NOTES},
+    runtime,
     sources::Sources,
     wrapper,
 };
+
+/// In the environment, the folder of records: where processes write how much they have seen.
+pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";
 
 /// The exit status if something was found that is denied.
 const DENIED: u8 = 100;
 /// The exit status if we could not do our work.
 pub(crate) const OUR_ERROR: u8 = 101;
 
-pub(crate) fn run(action: Action, after: Vec<OsString>) -> Result<ExitCode> {
-    let (subcommand, mut options) = action.into_parts();
+/// `after` is what goes to the tests or the program.
+pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
+    let (subcommand, mut options) = check.into_parts();
     if let Some(config) = &mut options.config {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
@@ -39,25 +44,29 @@ pub(crate) fn run(action: Action, after: Vec<OsString>) -> Result<ExitCode> {
         None => Sources::here(),
     };
     let project = Project::find(&mut options.cargo)?;
+    if subcommand == NEXTEST {
+        look_for_nextest(&project)?;
+    }
+    let choice = choice(&project, &options)?;
     let plan = options.wanted.beside_a_run(&project.target_folder.join("lockdep"))?;
     let folder = runtime::prepare(&project)?;
     let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
 
     let mut cargo = Command::new(&project.cargo);
     cargo
-        .arg(subcommand)
+        .args(subcommand)
         .arg("--target")
         .arg(&project.target)
         // The user's own build stays as it is.
         .arg("--target-dir")
-        .arg(folder.join(BUILD))
+        .arg(runtime::build_folder(&folder, &choice))
         .args(&options.cargo)
         .args(after);
-    set_wrapper(&mut cargo, &folder)?;
+    set_wrapper(&mut cargo, &project, &folder, &choice)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
         .env("LOCKDEP_OUT", &records)
-        .env("CARGO_LOCKDEP_COUNTS", &records)
+        .env(COUNTS, &records)
         // The verdict is ours.
         .env("LOCKDEP_EXIT", "0");
     if let Some(config) = options.config {
@@ -65,11 +74,14 @@ pub(crate) fn run(action: Action, after: Vec<OsString>) -> Result<ExitCode> {
     }
     let status = cargo.status().map_err(cannot_start(&cargo))?;
 
-    let notes = notes::read(&folder.join(NOTES));
+    let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
     let levels = Levels::new(options.levels);
     let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
-    eprint!("{}", human::text(&report));
-    plan.write(&report)?;
+    // If nothing was built, cargo has said why, and there is nothing to add.
+    if status.success() || !is_empty(&records) {
+        eprint!("{}", human::text(&report));
+        plan.write(&report)?;
+    }
     if options.records.is_none() {
         // What it says is told.
         let _ = fs::remove_dir_all(&records);
@@ -88,12 +100,44 @@ pub(crate) fn verdict(report: &Report) -> ExitCode {
     }
 }
 
+/// What is checked. A package that is not there is a mistake of whoever named it.
+fn choice(project: &Project, options: &Options) -> Result<Choice> {
+    if let Some(wanted) = &options.crates {
+        let packages = project.packages(&options.cargo)?;
+        if let Some(unknown) = wanted.iter().find(|name| !packages.contains(*name)) {
+            return Err(format!("no package of this program is called `{unknown}`"));
+        }
+    }
+    let members = || project.members.iter().cloned().collect();
+    let packages = options.crates.clone().or_else(|| options.no_deps.then(members));
+    Ok(Choice::new(&options.only, packages))
+}
+
+fn look_for_nextest(project: &Project) -> Result<()> {
+    let mut cargo = Command::new(&project.cargo);
+    let nextest = cargo.args(["nextest", "--version"]).output().map_err(cannot_start(&cargo))?;
+    if nextest.status.success() {
+        Ok(())
+    } else {
+        Err("cargo-nextest is not installed: https://nexte.st says how it is".to_owned())
+    }
+}
+
 /// Puts this program in rustc's and rustdoc's place, before those that are there already.
-fn set_wrapper(cargo: &mut Command, folder: &Path) -> Result<()> {
+fn set_wrapper(
+    cargo: &mut Command,
+    project: &Project,
+    folder: &Path,
+    choice: &Choice,
+) -> Result<()> {
     let this = env::current_exe().map_err(cannot("find this program's own file"))?;
     cargo.env(wrapper::FOLDER, folder);
-    for (variable, ours) in [("RUSTC_WRAPPER", wrapper::INNER), ("RUSTDOC", wrapper::RUSTDOC)] {
-        if let Some(theirs) = env::var_os(variable).filter(|theirs| !theirs.is_empty()) {
+    cargo.env(wrapper::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
+    for (variable, ours, theirs) in [
+        ("RUSTC_WRAPPER", wrapper::INNER, &project.rustc_wrapper),
+        ("RUSTDOC", wrapper::RUSTDOC, &project.rustdoc),
+    ] {
+        if let Some(theirs) = theirs {
             cargo.env(ours, theirs);
         }
         cargo.env(variable, &this);
@@ -102,11 +146,15 @@ fn set_wrapper(cargo: &mut Command, folder: &Path) -> Result<()> {
 }
 
 /// A folder for the records of this run alone.
-fn new_folder(parent: &Path) -> Result<std::path::PathBuf> {
+fn new_folder(parent: &Path) -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let folder = parent.join(format!("{now}-{}", process::id()));
     let cannot_write = || cannot(format!("write to {}", folder.display()));
     fs::create_dir_all(&folder).map_err(cannot_write())?;
     // The processes look for it from where they start.
     std::path::absolute(&folder).map_err(cannot_write())
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
 }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Message {
-    /// `metadata`, in the notice that cargo waits for to start who depends on this crate.
+    /// In the notice of a file that is there. At `metadata`, cargo starts who depends on this
+    /// crate.
     emit: Option<String>,
     level: Option<String>,
     #[serde(rename = "message")]
@@ -40,6 +41,11 @@ impl Span {
 pub(crate) fn is_metadata_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Message>(line)
         .is_ok_and(|message| message.emit.as_deref() == Some("metadata"))
+}
+
+/// Whether a line says that a file is there.
+pub(crate) fn is_notice(line: &[u8]) -> bool {
+    serde_json::from_slice::<Message>(line).is_ok_and(|message| message.emit.is_some())
 }
 
 /// The first error, in one line.
@@ -82,7 +88,8 @@ mod tests {
     fn the_notice_is_known() {
         let notice = br#"{"$message_type":"artifact","artifact":"x/libx.rmeta","emit":"metadata"}"#;
         assert!(is_metadata_notice(notice));
-        assert!(!is_metadata_notice(br#"{"artifact":"x/x.d","emit":"dep-info"}"#));
+        let other = br#"{"artifact":"x/x.d","emit":"dep-info"}"#;
+        assert!(is_notice(other) && !is_metadata_notice(other));
         assert!(!is_metadata_notice(b"error: no"));
     }
 }

@@ -7,18 +7,25 @@
 //! are [collected](collect), and each kind of finding is [explained](explain).
 
 mod arguments;
+mod attempt;
 mod check;
+mod choice;
 mod collect;
 mod diagnostics;
+mod doctor;
 mod explain;
 mod formats;
 mod levels;
+mod lock_types;
 mod notes;
 mod project;
 mod report;
 mod runtime;
 mod sources;
+mod stand_in;
 mod treatment;
+mod unit;
+mod unseen;
 mod wrapper;
 
 use std::{
@@ -30,7 +37,7 @@ use std::{
     process::{self, ExitCode},
 };
 
-use arguments::Command;
+use arguments::{Action, Command};
 
 /// A message for people, complete.
 type Result<T> = std::result::Result<T, String>;
@@ -59,7 +66,8 @@ fn main() -> ExitCode {
 fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
     let (ours, after) = arguments::parse(arguments);
     match ours.command {
-        Command::Check(action) => check::run(action, after),
+        Command::Check(Action::Check(check)) => check::run(check, after),
+        Command::Check(Action::Doctor { cargo }) => doctor::run(cargo),
         Command::Report(options) => collect::run(options),
         Command::Explain { kind } => {
             formats::print(&explain::text(kind.as_ref()))?;

@@ -1,9 +1,18 @@
 //! What was done with each crate. A note is a file, as a crate that is up to date is not
 //! compiled again, and its note is to be told all the same.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    fs, io,
+    path::Path,
+    time::SystemTime,
+};
 
 use serde::{Deserialize, Serialize};
+
+/// In the folder of records: files of this kind hold the path of a program that has run.
+const PROGRAM: &str = "program";
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Note {
@@ -11,15 +20,23 @@ pub(crate) struct Note {
     pub(crate) package: String,
     pub(crate) crate_name: String,
     pub(crate) fate: Fate,
+    /// The files, without what all have in common, of the crates that it depends on.
+    pub(crate) needs: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// Its locks are checked.
     Checked,
+    /// The same, and those that it makes of `lock_api`'s parts.
+    CheckedParts,
+    /// Another crate is in its place, whose locks are checked.
+    Replaced,
     /// It has no std.
     NoStd,
-    /// It was built with the real std, as it could not be with ours: rustc's first error.
+    /// It was not to be checked.
+    Unchosen,
+    /// It was built with the real locks, as it could not be with ours: rustc's first error.
     FellBack(String),
 }
 
@@ -28,16 +45,108 @@ pub(crate) fn write(folder: &Path, unit: &str, note: &Note) -> io::Result<()> {
     fs::write(folder.join(unit), serde_json::to_vec(note)?)
 }
 
-pub(crate) fn fell_back(folder: &Path, unit: &str) -> bool {
-    read_one(&folder.join(unit)).is_some_and(|note| matches!(note.fate, Fate::FellBack(_)))
-}
-
-/// All notes, each once.
-pub(crate) fn read(folder: &Path) -> BTreeSet<Note> {
-    let files = fs::read_dir(folder).into_iter().flatten();
-    files.filter_map(|file| read_one(&file.ok()?.path())).collect()
-}
-
-fn read_one(path: &Path) -> Option<Note> {
+pub(crate) fn read_one(path: &Path) -> Option<Note> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Writes down that examples of a crate have run.
+pub(crate) fn has_run(records: &Path, unit: &str) -> io::Result<()> {
+    fs::write(records.join(unit).with_extension(PROGRAM), unit)
+}
+
+/// The notes about what has run is made of: `records` is the folder of what has run. About all
+/// there is, if nothing is known of that.
+pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
+    let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut notes = Vec::new();
+    for file in files(folder) {
+        let written = file.metadata().and_then(|file| file.modified());
+        let name = file.file_name().to_string_lossy().into_owned();
+        notes.extend(read_one(&file.path()).map(|note| Unit {
+            name,
+            note,
+            written: written.unwrap_or(SystemTime::UNIX_EPOCH),
+        }));
+    }
+    let programs = files(records)
+        .map(|file| file.path())
+        .filter(|path| path.extension() == Some(OsStr::new(PROGRAM)))
+        .filter_map(|path| fs::read_to_string(path).ok());
+    made_of(&notes, programs)
+}
+
+/// A crate as it was once compiled.
+struct Unit {
+    name: String,
+    note: Note,
+    written: SystemTime,
+}
+
+fn made_of(units: &[Unit], programs: impl Iterator<Item = String>) -> BTreeSet<Note> {
+    let by_name: BTreeMap<_, _> = units.iter().map(|unit| (&*unit.name, unit)).collect();
+    // cargo copies a program to where it has its plain name: the newest is the one.
+    let newest = |name: &str| {
+        let name = name.replace('-', "_");
+        let named = units.iter().filter(|unit| unit.note.crate_name == name);
+        named.max_by_key(|unit| unit.written)
+    };
+    let mut waiting: Vec<&Unit> = programs
+        .filter_map(|path| {
+            let name = Path::new(&path).file_stem()?.to_str()?;
+            by_name.get(name).copied().or_else(|| newest(name))
+        })
+        .collect();
+    if waiting.is_empty() {
+        return units.iter().map(|unit| unit.note.clone()).collect();
+    }
+    let mut seen = BTreeSet::new();
+    let mut notes = BTreeSet::new();
+    while let Some(unit) = waiting.pop() {
+        if seen.insert(&unit.name) {
+            notes.insert(unit.note.clone());
+            waiting.extend(unit.note.needs.iter().filter_map(|name| by_name.get(&**name).copied()));
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn unit(name: &str, age: u64, needs: &[&str]) -> Unit {
+        let (crate_name, _) = name.split_once('-').unwrap();
+        let note = Note {
+            package: format!("{name} 1.0.0"),
+            crate_name: crate_name.to_owned(),
+            fate: Fate::Checked,
+            needs: needs.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let written = SystemTime::now() - Duration::from_secs(age);
+        Unit { name: name.to_owned(), note, written }
+    }
+
+    #[test]
+    fn what_has_run_is_told_from_what_was_built_once() {
+        let units = [
+            unit("shop-1", 2, &["old-1"]),
+            unit("shop-2", 1, &["store-1"]),
+            unit("store-1", 3, &["plain-1", "not_ours-1"]),
+            unit("plain-1", 3, &[]),
+            unit("old-1", 3, &[]),
+            unit("the_test-1", 3, &["old-1"]),
+        ];
+        let of = |programs: &[&str]| {
+            let notes = made_of(&units, programs.iter().map(|&path| path.to_owned()));
+            notes.into_iter().map(|note| note.package.replace(" 1.0.0", "")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["/t/debug/shop"]), ["plain-1", "shop-2", "store-1"]);
+        assert_eq!(
+            of(&["/t/debug/deps/the_test-1", "plain-1"]),
+            ["old-1", "plain-1", "the_test-1"]
+        );
+        assert_eq!(of(&[]).len(), units.len());
+    }
 }

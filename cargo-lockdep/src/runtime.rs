@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, cannot, cannot_start, project::Project};
+use crate::{Result, cannot, cannot_start, choice::Choice, project::Project};
 
 /// The library's source, and what makes a `std` of it: names and contents of files.
 const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
@@ -19,14 +19,29 @@ const FACADE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../runtime/manifest.toml")),
     ("counts.rs", include_str!("../runtime/counts.rs")),
     ("facade.rs", include_str!("../runtime/facade.rs")),
+    ("lock_api.rs", include_str!("../runtime/lock_api.rs")),
+    ("once_cell.rs", include_str!("../runtime/once_cell.rs")),
+    ("parking_lot.rs", include_str!("../runtime/parking_lot.rs")),
+    ("parking_lot_0_13.rs", include_str!("../runtime/parking_lot_0_13.rs")),
 ];
+
+/// What decides how crates are compiled: cargo does not know of it, and would leave them as they
+/// were when it has changed.
+const RULES: [&str; 3] =
+    [include_str!("stand_in.rs"), include_str!("treatment.rs"), include_str!("unit.rs")];
 
 /// The facade's name, as rustc has it.
 const NAME: &str = "lockdep_std";
 
-/// Below the runtime's folder: the program's own build, and the notes about its crates.
-pub(crate) const BUILD: &str = "build";
-pub(crate) const NOTES: &str = "crates";
+/// Where the program is built, below the runtime's folder.
+pub(crate) fn build_folder(folder: &Path, choice: &Choice) -> PathBuf {
+    folder.join("build").join(choice.folder_name())
+}
+
+/// Where the notes about its crates are.
+pub(crate) fn notes(folder: &Path, choice: &Choice) -> PathBuf {
+    folder.join("crates").join(choice.folder_name())
+}
 
 /// Says where the runtime is, when it is built.
 const BUILT: &str = "runtime.json";
@@ -34,9 +49,14 @@ const BUILT: &str = "runtime.json";
 /// A runtime that is built.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Runtime {
-    std: PathBuf,
+    /// The facade.
+    pub(crate) std: PathBuf,
+    /// The library.
+    pub(crate) lockdep: PathBuf,
+    /// The sources.
+    pub(crate) source: PathBuf,
     /// Where its dependencies are.
-    search: BTreeSet<PathBuf>,
+    pub(crate) search: BTreeSet<PathBuf>,
 }
 
 impl Runtime {
@@ -66,7 +86,7 @@ impl Runtime {
 /// program, toolchain and target, where all that is made with it belongs.
 pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
-    (LIBRARY, FACADE, &project.rustc_version, &project.target).hash(&mut hash);
+    (LIBRARY, FACADE, RULES, &project.rustc_version, &project.target).hash(&mut hash);
     let folder = project.target_folder.join("lockdep").join(format!("{:016x}", hash.finish()));
     let at_folder = || format!("write to {}", folder.display());
     fs::create_dir_all(&folder).map_err(cannot(at_folder()))?;
@@ -77,6 +97,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     if Runtime::load(&folder).is_ok_and(|runtime| runtime.std.exists()) {
         return Ok(folder);
     }
+    look_at_toolchain(project)?;
     let source = folder.join("source");
     unpack(&source).map_err(cannot(at_folder()))?;
     eprintln!("lockdep: builds the checked std, once for this toolchain and target");
@@ -107,6 +128,39 @@ struct Target {
     name: String,
 }
 
+/// The oldest rustc that the library can be built with.
+const OLDEST_RUSTC: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// What would otherwise be said many times over, or by a rustc that is given up on.
+fn look_at_toolchain(project: &Project) -> Result<()> {
+    if let Some(release) = project.rustc_release().filter(|release| is_too_old(release)) {
+        return Err(format!("rustc {release} is too old: checked locks need {OLDEST_RUSTC}"));
+    }
+    let target = &project.target;
+    let mut rustc = Command::new(&project.rustc);
+    let output = rustc
+        .args(["--print", "target-libdir", "--target", target])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(cannot_start(&rustc))?;
+    if !output.status.success() {
+        return Err(format!("rustc knows no target `{target}`"));
+    }
+    if Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists() {
+        Ok(())
+    } else {
+        Err(format!("the target `{target}` is not installed: `rustup target add {target}`"))
+    }
+}
+
+fn is_too_old(release: &str) -> bool {
+    let version = |text: &str| {
+        let mut numbers = text.split(['.', '-']).map(str::parse::<u32>);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    version(release).is_some_and(|release| Some(release) < version(OLDEST_RUSTC))
+}
+
 fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
     let mut cargo = Command::new(&project.cargo);
     cargo
@@ -128,21 +182,26 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
     }
     let lines = output.stdout.split(|&byte| byte == b'\n');
     let artifacts = lines.filter_map(|line| serde_json::from_slice::<Artifact>(line).ok());
-    runtime_of(artifacts).ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+    runtime_of(artifacts, source)
+        .ok_or_else(|| "cargo does not say where the checked std is".to_owned())
 }
 
-fn runtime_of(artifacts: impl Iterator<Item = Artifact>) -> Option<Runtime> {
-    let (mut std, mut search) = (None, BTreeSet::new());
+fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Option<Runtime> {
+    let (mut std, mut lockdep, mut search) = (None, None, BTreeSet::new());
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
+            // The facade itself is copied to the folder above that of its dependencies.
             search.extend(file.parent().map(Path::to_owned));
-            if target.name == NAME && file.extension().is_some_and(|kind| kind == "rlib") {
-                std = Some(file);
+            if file.extension().is_some_and(|kind| kind == "rlib") {
+                match &*target.name {
+                    NAME => std = Some(file),
+                    "lockdep" => lockdep = Some(file),
+                    _ => {}
+                }
             }
         }
     }
-    // The facade itself is copied to the folder above that of its dependencies.
-    Some(Runtime { std: std?, search })
+    Some(Runtime { std: std?, lockdep: lockdep?, source: source.to_owned(), search })
 }
 
 #[cfg(test)]
@@ -161,13 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn an_old_rustc_is_known() {
+        assert!(is_too_old("1.94.1"));
+        assert!(!is_too_old(OLDEST_RUSTC));
+        assert!(!is_too_old("1.95.0-beta.2") && !is_too_old("1.103.0-nightly"));
+        assert!(!is_too_old("2.0.0"));
+    }
+
+    #[test]
     fn the_runtime_is_found_among_what_cargo_has_built() {
         let artifact = |name: &str, file: &str| Artifact {
             target: Target { name: name.to_owned() },
             filenames: vec![file.into()],
         };
-        let built = [artifact("libc", "t/deps/liblibc-1.rlib"), artifact(NAME, "t/libx.rlib")];
-        let runtime = runtime_of(built.into_iter()).unwrap();
+        let built = [artifact("lockdep", "t/deps/liby-1.rlib"), artifact(NAME, "t/libx.rlib")];
+        let runtime = runtime_of(built.into_iter(), Path::new("s")).unwrap();
+        assert_eq!(runtime.lockdep, Path::new("t/deps/liby-1.rlib"));
         assert_eq!(runtime.std, Path::new("t/libx.rlib"));
         assert!(runtime.search.contains(Path::new("t/deps")));
     }

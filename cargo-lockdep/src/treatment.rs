@@ -5,6 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::{
+    choice::{Choice, Locks},
+    stand_in::StandIn,
+};
+
 /// Who is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -12,15 +17,27 @@ pub(crate) enum Tool {
     Rustdoc,
 }
 
-/// What is added to a call.
+/// What is done with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Treatment {
     /// Nothing: it is not a part of the program.
     Leave,
-    /// Where the runtime is, as a crate that this one depends on may need it.
+    /// It is told where the runtime is, as a crate that this one depends on may need it.
     FindRuntime,
-    /// The same, and our `std` in place of the real one.
-    Check,
+    /// The same, and it has the real locks of the crates that it depends on.
+    Unchosen,
+    /// It has checked locks; our `std` in place of the real one, if it is to.
+    Check { std: bool },
+    /// Another crate is put in its place.
+    Replace(&'static StandIn),
+}
+
+/// What cargo says in the environment of the crate that it compiles.
+#[derive(Debug, Default)]
+pub(crate) struct Compiling {
+    pub(crate) crate_name: Option<String>,
+    pub(crate) package: String,
+    pub(crate) version: String,
 }
 
 /// The arguments of a call, as far as they matter.
@@ -34,6 +51,7 @@ pub(crate) struct Call {
     has_target: bool,
     is_test: bool,
     externs: Vec<String>,
+    features: Vec<String>,
 }
 
 impl Call {
@@ -55,6 +73,12 @@ impl Call {
                 "--target" => call.has_target = value().is_some(),
                 "--test" => call.is_test = true,
                 "--extern" => call.externs.extend(value()),
+                "--cfg" => {
+                    let feature = value().and_then(|cfg| {
+                        Some(cfg.strip_prefix("feature=\"")?.strip_suffix('"')?.to_owned())
+                    });
+                    call.features.extend(feature);
+                }
                 "-C" | "--codegen" => {
                     if let Some(suffix) =
                         value().as_deref().and_then(|v| v.strip_prefix("extra-filename="))
@@ -79,25 +103,32 @@ impl Call {
             // The library that it documents is one of those that the examples get.
             Tool::Rustdoc => self.externs.iter().find_map(|library| {
                 let (library, path) = library.split_once('=')?;
-                let stem = Path::new(path).file_stem()?.to_str()?;
-                (library.rsplit(':').next() == Some(name))
-                    .then(|| stem.strip_prefix("lib").unwrap_or(stem).to_owned())
+                let is_it = library.rsplit(':').next() == Some(name);
+                Some(unit_of(path)?.to_owned()).filter(|_| is_it)
             }),
         }
     }
 
-    /// What the call gets.
+    /// The same of the crates that it depends on.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
+        self.externs.iter().filter_map(|library| unit_of(library.split_once('=')?.1))
+    }
+
+    /// What is done with the call.
     ///
     /// `compiling` is the crate that cargo says it compiles: build scripts and cargo itself call
-    /// rustc for other things, too, to see what it can do. `source` reads a file.
+    /// rustc for other things, too, to see what it can do. `source` reads a file, `takes_std` looks
+    /// whether a file in a folder has an `extern crate std`.
     pub(crate) fn treatment(
         &self,
         tool: Tool,
-        compiling: Option<&str>,
+        compiling: &Compiling,
+        choice: &Choice,
         source: impl FnOnce(&Path) -> Option<String>,
+        takes_std: impl FnOnce(&Path) -> bool,
     ) -> Treatment {
         let is_cargos = match tool {
-            Tool::Rustc => self.crate_name.is_some() && compiling == self.crate_name.as_deref(),
+            Tool::Rustc => self.crate_name.is_some() && compiling.crate_name == self.crate_name,
             Tool::Rustdoc => self.is_test,
         };
         // cargo names the target for the program's own crates only. What runs at build time,
@@ -107,18 +138,44 @@ impl Call {
         let Some(path) = self.source.as_deref().filter(|_| is_cargos && is_of_program) else {
             return Treatment::Leave;
         };
+        if let Some(stand_in) = self.stand_in(tool, compiling, choice) {
+            return Treatment::Replace(stand_in);
+        }
+        if !choice.has_package(&compiling.package) {
+            return Treatment::Unchosen;
+        }
         match source(path) {
-            Some(text) if is_no_std(&text) && !text.contains("extern crate std") => {
+            Some(text) if is_no_std(&text) && !path.parent().is_some_and(takes_std) => {
                 Treatment::FindRuntime
             }
-            _ => Treatment::Check,
+            _ => Treatment::Check { std: choice.has(Locks::Std) },
         }
+    }
+
+    /// What is put in this crate's place. Its own tests are about itself.
+    fn stand_in(
+        &self,
+        tool: Tool,
+        compiling: &Compiling,
+        choice: &Choice,
+    ) -> Option<&'static StandIn> {
+        let is_library = tool == Tool::Rustc
+            && self.crate_types == ["lib"]
+            && self.crate_name.as_ref() == Some(&compiling.package);
+        StandIn::of(&compiling.package, &compiling.version, &self.features)
+            .filter(|stand_in| is_library && choice.has(stand_in.locks))
     }
 }
 
+/// What the file of a library is called without what they all have.
+fn unit_of(path: &str) -> Option<&str> {
+    let stem = Path::new(path).file_stem()?.to_str()?;
+    Some(stem.strip_prefix("lib").unwrap_or(stem))
+}
+
 /// Whether a crate's root has `#![no_std]`, without a condition. With one, or with an
-/// `extern crate std`, it is taken for a crate with std: if that is wrong, our std does no harm, or
-/// the crate falls back.
+/// `extern crate std` in any file, as `lazy_static` has it, it is taken for a crate with std: if that
+/// is wrong, our std does no harm, or the crate falls back.
 fn is_no_std(root: &str) -> bool {
     let mut depth = 0_usize;
     for line in root.lines().map(str::trim) {
@@ -144,24 +201,40 @@ mod tests {
         --crate-type lib --emit=dep-info,metadata,link -C embed-bitcode=no -C metadata=0a \
         -C extra-filename=-0a1b --out-dir x --target x86_64-unknown-linux-gnu -L dependency=x";
 
+    const CHECKED: Treatment = Treatment::Check { std: true };
+
     fn call(arguments: &str) -> Call {
         Call::parse(&arguments.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
 
     fn treatment_with(arguments: &str, compiling: Option<&str>, source: &str) -> Treatment {
-        call(arguments).treatment(Tool::Rustc, compiling, |_| Some(source.to_owned()))
+        let compiling =
+            Compiling { crate_name: compiling.map(str::to_owned), ..Compiling::default() };
+        let takes_std = source.contains("extern crate std");
+        let source = |_: &Path| Some(source.to_owned());
+        let (call, all) = (call(arguments), Choice::default());
+        call.treatment(Tool::Rustc, &compiling, &all, source, |_| takes_std)
     }
 
     fn treatment(arguments: &str) -> Treatment {
-        let call = call(arguments);
-        call.treatment(Tool::Rustc, call.crate_name.as_deref(), |_| None)
+        treatment_with(arguments, call(arguments).crate_name.as_deref(), "")
+    }
+
+    fn treatment_of(package: &str, version: &str, arguments: &str, choice: &Choice) -> Treatment {
+        let arguments = arguments.replace("--crate-name store", &format!("--crate-name {package}"));
+        let compiling = Compiling {
+            crate_name: Some(package.to_owned()),
+            package: package.to_owned(),
+            version: version.to_owned(),
+        };
+        call(&arguments).treatment(Tool::Rustc, &compiling, choice, |_| None, |_| false)
     }
 
     #[test]
     fn what_the_program_is_made_of_is_checked() {
-        assert_eq!(treatment(LIBRARY), Treatment::Check);
-        assert_eq!(treatment(&LIBRARY.replace("--crate-type lib", "--test")), Treatment::Check);
-        assert_eq!(treatment(&LIBRARY.replace("type lib", "type bin")), Treatment::Check);
+        assert_eq!(treatment(LIBRARY), CHECKED);
+        assert_eq!(treatment(&LIBRARY.replace("--crate-type lib", "--test")), CHECKED);
+        assert_eq!(treatment(&LIBRARY.replace("type lib", "type bin")), CHECKED);
     }
 
     #[test]
@@ -186,11 +259,11 @@ mod tests {
     fn a_crate_without_std_only_finds_the_runtime() {
         for (source, expected) in [
             ("//! Docs.\n#![no_std]\nextern crate alloc;", Treatment::FindRuntime),
-            ("#![no_std]\n#[cfg(feature = \"std\")]\nextern crate std;", Treatment::Check),
+            ("#![no_std]\n#[cfg(feature = \"std\")]\nextern crate std;", CHECKED),
             ("/* a\n */\n#! [no_std] // so", Treatment::FindRuntime),
-            ("#![cfg_attr(not(feature = \"std\"), no_std)]", Treatment::Check),
-            ("// #![no_std]\n", Treatment::Check),
-            ("/*\n#![no_std]\n*/\n", Treatment::Check),
+            ("#![cfg_attr(not(feature = \"std\"), no_std)]", CHECKED),
+            ("// #![no_std]\n", CHECKED),
+            ("/*\n#![no_std]\n*/\n", CHECKED),
             ("//! A line of docs with /* in it\n#![no_std]", Treatment::FindRuntime),
         ] {
             assert_eq!(treatment_with(LIBRARY, Some("store"), source), expected, "{source}");
@@ -198,13 +271,50 @@ mod tests {
     }
 
     #[test]
+    fn parking_lot_is_replaced_for_whoever_depends_on_it() {
+        let all = Choice::default();
+        let of =
+            |version: &str, arguments: &str| treatment_of("parking_lot", version, arguments, &all);
+        assert!(matches!(of("0.12.5", LIBRARY), Treatment::Replace(_)));
+        assert_eq!(of("0.11.2", LIBRARY), CHECKED);
+        assert_eq!(of("0.12.5", &LIBRARY.replace("--crate-type lib", "--test")), CHECKED);
+        let build = LIBRARY.replace("--target x86_64-unknown-linux-gnu", "");
+        assert_eq!(of("0.12.5", &build), Treatment::Leave);
+
+        let without = treatment_of("once_cell", "1.21.4", LIBRARY, &all);
+        assert_eq!(without, CHECKED, "it has no feature `std`");
+        let with = format!("{LIBRARY} --cfg feature=\"std\"");
+        let with = treatment_of("once_cell", "1.21.4", &with, &all);
+        assert!(matches!(with, Treatment::Replace(_)));
+    }
+
+    #[test]
+    fn only_what_was_chosen_is_checked() {
+        let std = Choice::new(&[Locks::Std], None);
+        assert_eq!(treatment_of("parking_lot", "0.12.5", LIBRARY, &std), CHECKED);
+        let parking_lot = Choice::new(&[Locks::ParkingLot], None);
+        let replaced = treatment_of("parking_lot", "0.12.5", LIBRARY, &parking_lot);
+        assert!(matches!(replaced, Treatment::Replace(_)));
+        let store = treatment_of("store", "0.1.0", LIBRARY, &parking_lot);
+        assert_eq!(store, Treatment::Check { std: false });
+
+        let shop = Choice::new(&[], Some(vec!["shop".to_owned()]));
+        assert_eq!(treatment_of("shop", "0.1.0", LIBRARY, &shop), CHECKED);
+        assert_eq!(treatment_of("store", "0.1.0", LIBRARY, &shop), Treatment::Unchosen);
+    }
+
+    #[test]
     fn doctests_are_checked_and_docs_are_not() {
         let test = "--edition=2024 --crate-type lib --crate-name store --test src/lib.rs \
             --target x --extern rand=x/librand-1.rlib --extern store=x/libstore-0a1b.rlib";
-        let rustdoc = |text: &str| call(text).treatment(Tool::Rustdoc, None, |_| None);
-        assert_eq!(rustdoc(test), Treatment::Check);
+        let rustdoc = |text: &str| {
+            let (compiling, choice) = (Compiling::default(), Choice::default());
+            call(text).treatment(Tool::Rustdoc, &compiling, &choice, |_| None, |_| false)
+        };
+        assert_eq!(rustdoc(test), CHECKED);
         assert_eq!(rustdoc(&test.replace("--test", "")), Treatment::Leave);
         assert_eq!(call(test).unit(Tool::Rustdoc).as_deref(), Some("store-0a1b"));
+        assert_eq!(call(test).needs().collect::<Vec<_>>(), ["rand-1", "store-0a1b"]);
         assert_eq!(call(LIBRARY).unit(Tool::Rustc).as_deref(), Some("store-0a1b"));
     }
 }

@@ -1,25 +1,28 @@
 //! This program in rustc's or rustdoc's place: cargo calls it, and it calls the real one, with
-//! our `std` where that is wanted. A crate that does not compile with it is compiled without.
+//! our locks where they are wanted.
 
 use std::{
     env,
     ffi::OsString,
     fs,
-    io::{self, BufRead, BufReader, Write},
     path::Path,
-    process::{Command, ExitCode, ExitStatus, Stdio},
+    process::{Command, ExitCode, ExitStatus},
 };
 
 use crate::{
     Result, cannot, cannot_start,
-    diagnostics::{first_error, is_metadata_notice},
-    notes::{self, Fate, Note},
-    runtime::{NOTES, Runtime},
-    treatment::{Call, Tool, Treatment},
+    choice::Choice,
+    lock_types::sources,
+    notes::{Fate, Note},
+    runtime::{self, Runtime},
+    treatment::{Call, Compiling, Tool, Treatment},
+    unit::Unit,
 };
 
 /// In the environment, the folder of the runtime: this program is a wrapper then.
 pub(crate) const FOLDER: &str = "CARGO_LOCKDEP_WRAP";
+/// What is to be checked.
+pub(crate) const CHOICE: &str = "CARGO_LOCKDEP_CHOICE";
 /// The wrapper that was set before us.
 pub(crate) const INNER: &str = "CARGO_LOCKDEP_RUSTC_WRAPPER";
 /// The rustdoc that was set before us.
@@ -29,125 +32,71 @@ pub(crate) const RUSTDOC: &str = "CARGO_LOCKDEP_RUSTDOC";
 /// rustdoc's place it is an option.
 pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let is_rustc = arguments.first().is_some_and(|first| !first.to_string_lossy().starts_with('-'));
-    let (tool, program, arguments) = if is_rustc {
-        (Tool::Rustc, arguments[0].clone(), &arguments[1..])
+    let (tool, real, arguments) = if is_rustc {
+        let real = Real { inner: env::var_os(INNER), program: arguments[0].clone() };
+        (Tool::Rustc, real, &arguments[1..])
     } else {
-        let rustdoc = env::var_os(RUSTDOC).unwrap_or_else(|| "rustdoc".into());
-        (Tool::Rustdoc, rustdoc, arguments)
-    };
-    let plain = || {
-        let inner = env::var_os(INNER).filter(|_| is_rustc);
-        let mut command = Command::new(inner.as_ref().unwrap_or(&program));
-        command.args(inner.is_some().then_some(&program)).args(arguments);
-        command
+        let program = env::var_os(RUSTDOC).unwrap_or_else(|| "rustdoc".into());
+        (Tool::Rustdoc, Real { inner: None, program }, arguments)
     };
 
     let call = Call::parse(arguments);
-    let compiling = env::var("CARGO_CRATE_NAME").ok();
-    let treatment =
-        call.treatment(tool, compiling.as_deref(), |path| fs::read_to_string(path).ok());
+    let compiling = compiling();
+    let choice = env::var(CHOICE).unwrap_or_default();
+    let choice = Choice::from_text(&choice).map_err(cannot("read what is to be checked"))?;
+    let source = |path: &Path| fs::read_to_string(path).ok();
+    let treatment = call.treatment(tool, &compiling, &choice, source, takes_std);
     if treatment == Treatment::Leave {
-        return through(plain());
+        return through(real.command(arguments));
     }
+    let unit = Unit {
+        real,
+        arguments,
+        runtime: Runtime::load(folder)?,
+        notes: runtime::notes(folder, &choice),
+        name: call.unit(tool).unwrap_or_default(),
+        note: Note {
+            package: format!("{} {}", compiling.package, compiling.version),
+            needs: call.needs().map(str::to_owned).collect(),
+            crate_name: call.crate_name.unwrap_or_default(),
+            fate: Fate::Checked,
+        },
+    };
+    match tool {
+        Tool::Rustc => unit.compile(treatment),
+        Tool::Rustdoc => unit.test_examples(treatment),
+    }
+}
 
-    let runtime = Runtime::load(folder)?;
-    let (notes, unit) = (folder.join(NOTES), call.unit(tool).unwrap_or_default());
-    let with_search = || {
-        let mut command = plain();
-        runtime.add_search(&mut command);
+/// What cargo says in the environment.
+fn compiling() -> Compiling {
+    let variable = |name| env::var(name).unwrap_or_default();
+    Compiling {
+        crate_name: env::var("CARGO_CRATE_NAME").ok(),
+        package: variable("CARGO_PKG_NAME"),
+        version: variable("CARGO_PKG_VERSION"),
+    }
+}
+
+fn takes_std(folder: &Path) -> bool {
+    sources(folder).any(|source| source.contains("extern crate std"))
+}
+
+/// What would be called without us.
+pub(crate) struct Real {
+    program: OsString,
+    inner: Option<OsString>,
+}
+
+impl Real {
+    pub(crate) fn command(&self, arguments: &[OsString]) -> Command {
+        let mut command = Command::new(self.inner.as_ref().unwrap_or(&self.program));
+        command.args(self.inner.is_some().then_some(&self.program)).args(arguments);
         command
-    };
-    let with_std = || {
-        let mut command = with_search();
-        runtime.add_std(&mut command);
-        command
-    };
-    let note = |fate| {
-        let variable = |name| env::var(name).unwrap_or_default();
-        let package = format!("{} {}", variable("CARGO_PKG_NAME"), variable("CARGO_PKG_VERSION"));
-        let note = Note { package, crate_name: call.crate_name.clone().unwrap_or_default(), fate };
-        notes::write(&notes, &unit, &note).map_err(cannot("write down what was done"))
-    };
-    match (tool, treatment) {
-        // Its examples use it as it was built.
-        (Tool::Rustdoc, Treatment::Check) if !notes::fell_back(&notes, &unit) => {
-            through(with_std())
-        }
-        (Tool::Rustdoc, _) => through(with_search()),
-        (Tool::Rustc, Treatment::Check) => {
-            let error = match attempt(with_std())? {
-                Attempt::Ended(status) => {
-                    note(Fate::Checked)?;
-                    return Ok(code(status));
-                }
-                Attempt::Failed(_, output) => first_error(&output),
-            };
-            match attempt(with_search())? {
-                Attempt::Ended(status) => {
-                    note(Fate::FellBack(error))?;
-                    Ok(code(status))
-                }
-                Attempt::Failed(status, output) => {
-                    pass_on(&output)?;
-                    if first_error(&output) != error {
-                        eprintln!("lockdep: with checked locks, the first error is: {error}");
-                    }
-                    Ok(code(status))
-                }
-            }
-        }
-        (Tool::Rustc, _) => {
-            note(Fate::NoStd)?;
-            through(with_search())
-        }
     }
 }
 
-/// How a compilation went that may be done again.
-enum Attempt {
-    /// It has succeeded, or was too far to be taken back.
-    Ended(ExitStatus),
-    /// It has failed, and nobody has seen these messages.
-    Failed(ExitStatus, Vec<u8>),
-}
-
-/// Compiles, and keeps rustc's messages until it is clear that it goes well: with the notice that
-/// lets cargo go on, or at the end.
-fn attempt(mut command: Command) -> Result<Attempt> {
-    let mut rustc = command.stderr(Stdio::piped()).spawn().map_err(cannot_start(&command))?;
-    let output = rustc.stderr.take().expect("it is piped");
-    let (kept, ended) = forward(BufReader::new(output), io::stderr().lock())
-        .map_err(cannot("pass rustc's messages on"))?;
-    let status = rustc.wait().map_err(cannot("wait for rustc"))?;
-    if ended || status.success() {
-        pass_on(&kept)?;
-        return Ok(Attempt::Ended(status));
-    }
-    Ok(Attempt::Failed(status, kept))
-}
-
-fn pass_on(output: &[u8]) -> Result<()> {
-    io::stderr().write_all(output).map_err(cannot("pass rustc's messages on"))
-}
-
-/// Passes lines on from the notice on; what stands before goes with it. Gives back what was not
-/// passed on, and whether the notice came.
-fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u8>, bool)> {
-    let (mut kept, mut noticed) = (Vec::new(), false);
-    loop {
-        let start = kept.len();
-        if input.read_until(b'\n', &mut kept)? == 0 {
-            return Ok((kept, noticed));
-        }
-        noticed |= is_metadata_notice(&kept[start..]);
-        if noticed {
-            output.write_all(&kept)?;
-            kept.clear();
-        }
-    }
-}
-
-fn through(mut command: Command) -> Result<ExitCode> {
+pub(crate) fn through(mut command: Command) -> Result<ExitCode> {
     command.status().map(code).map_err(cannot_start(&command))
 }
 
@@ -155,22 +104,4 @@ fn through(mut command: Command) -> Result<ExitCode> {
 pub(crate) fn code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_kept_until_it_goes_well() {
-        let error = b"{\"message\":\"no\",\"level\":\"error\"}\n";
-        let notice = b"{\"emit\":\"metadata\"}\n";
-        let mut passed = Vec::new();
-        let (kept, noticed) = forward(&error[..], &mut passed).unwrap();
-        assert_eq!((kept.as_slice(), noticed, passed.len()), (&error[..], false, 0));
-
-        let all = [&error[..], notice, error].concat();
-        let (kept, noticed) = forward(&all[..], &mut passed).unwrap();
-        assert_eq!((kept.len(), noticed, passed), (0, true, all));
-    }
 }

@@ -1,5 +1,5 @@
-//! The whole program on a small workspace, `tests/fixture`, whose dependency takes two locks in
-//! both orders: what is found, what is not touched, and how it ends.
+//! The whole program on a small workspace, `tests/fixture`, whose crates take two locks in both
+//! orders: what is found, what is not touched, and how it ends.
 
 use std::{
     collections::BTreeMap,
@@ -113,13 +113,13 @@ impl Ended {
 fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     let fixture = Fixture::new("found");
     let before = fixture.files();
-    let ended = fixture.run("test --workspace").has_status(100).says(&[
+    let ended = fixture.run("test -p shop -p store -p stubborn").has_status(100).says(&[
         "error[lockdep::inversion]: `self.bills` and `self.stock` are acquired in both orders",
         "store/src/lib.rs:26:20",
         "store/src/lib.rs:32:25",
         "1 denied (1 `inversion`)",
-        "unseen: stubborn 0.1.0 (`stubborn`) has std's own locks, as it does not compile with \
-         checked ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
+        "unseen: stubborn 0.1.0 (`stubborn`) has the real locks, as it does not compile with checked \
+         ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
         "unseen: these are without std: plain 0.1.0",
     ]);
     // The tests are as ever, the documentation's among them.
@@ -131,9 +131,49 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     assert!(fixture.files() == before, "a file has changed, or is new");
 
     // Nothing is built again, and the same is told.
-    let again = fixture.run("test --workspace").has_status(100);
+    let again = fixture.run("test -p shop -p store -p stubborn").has_status(100);
     assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
     again.says(&["1 denied (1 `inversion`)", "unseen: stubborn 0.1.0", "plain 0.1.0"]);
+}
+
+#[test]
+fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
+    let fixture = Fixture::new("parking_lot");
+    let ended = fixture.run("test -p till").has_status(100).says(&[
+        "error[lockdep::inversion]: `self.entries` and `TOTAL` are acquired in both orders",
+        "ledger/src/lib.rs:13:22",
+        "ledger/src/lib.rs:17:36",
+        "till/src/main.rs:17:24",
+        "till/src/main.rs:22:33",
+        "`self.entries` is a `parking_lot::Mutex`",
+        // Two of parking_lot 0.12, one of 0.13, one of once_cell, one of std.
+        "5 locks,",
+    ]);
+    assert!(ended.stdout.contains("test all_is_there ... ok"), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("shop"), "what has not run is not told: {}", ended.stderr);
+
+    for (only, summary) in [("std", "1 lock, "), ("parking_lot,once_cell", "4 locks, ")] {
+        let ended = fixture.run(&format!("run --only {only} -p till")).has_status(0);
+        assert_eq!(ended.stdout, "7 in the till\n");
+        ended.says(&[summary, "nothing found"]);
+    }
+    fixture.run("run --release -p till").has_status(100).says(&["5 locks, "]);
+
+    // Examples share their crate's types.
+    let examples = fixture.run("test -p ledger --doc").has_status(0).says(&["1 edge, "]);
+    assert!(examples.stdout.contains("taken (line "), "{}", examples.stdout);
+}
+
+#[test]
+fn what_does_not_compile_with_our_parking_lot_has_the_real_one() {
+    let fixture = Fixture::new("real");
+    fixture.run("run -p till --features counter,impostor").has_status(100).says(&[
+        "unseen: counter 0.1.0 (`counter`) has the real locks, as it does not compile with \
+         checked ones: counter/src/lib.rs:7:15: evaluation panicked: a lock is small",
+        "unseen: parking_lot 0.12.0 (`parking_lot`) has the real locks",
+        "1 denied (1 `inversion`)",
+    ]);
+    fixture.run("test -p counter").has_status(0).says(&["unseen: counter 0.1.0"]);
 }
 
 #[test]
@@ -146,6 +186,71 @@ fn a_level_changes_the_verdict_and_not_the_run() {
     let allowed = fixture.run("test --level allow -p shop").has_status(0).says(&["1 allowed"]);
     assert!(!allowed.stderr.contains("[lockdep::"));
     fixture.run("test --level inversoin=warn").says(&["no kind of finding is called `inversoin`"]);
+}
+
+#[test]
+fn a_lock_that_is_made_of_lock_api_is_checked() {
+    let fixture = Fixture::new("lock_api");
+    let ended = fixture.run("test -p spinner").has_status(100).says(&[
+        "each of them is a `spinner::Mutex`",
+        "spinner/src/lib.rs:34:20",
+        "spinner/src/lib.rs:39:20",
+        "3 locks, 2 edges, 1 process: 1 denied (1 `inversion`)",
+    ]);
+    assert!(!ended.stderr.contains("spinner 0.1.0\n"), "it is seen: {}", ended.stderr);
+    fixture
+        .run("test --only std -p spinner")
+        .has_status(0)
+        .says(&["1 lock, ", "unseen: these may have locks of their own: spinner 0.1.0"]);
+}
+
+#[test]
+fn only_the_packages_that_were_chosen_are_checked() {
+    let fixture = Fixture::new("chosen");
+    fixture.run("run --crates till -p till").has_status(0).says(&[
+        "3 locks, ",
+        "nothing found",
+        "unseen: these were not chosen: cfg-if 1.0.5, ",
+    ]);
+    fixture.run("run --no-deps -p till").has_status(100).says(&["5 locks, "]);
+    fixture
+        .run("run --crates till,leger -p till")
+        .has_status(101)
+        .says(&["error: no package of this program is called `leger`"]);
+}
+
+#[test]
+fn nextest_and_benchmarks_are_run() {
+    let fixture = Fixture::new("nextest");
+    if Command::new("cargo").args(["nextest", "--version"]).output().unwrap().status.success() {
+        let ended = fixture.run("nextest -p shop -p store --no-fail-fast").has_status(100);
+        ended.says(&["1 test run: 1 passed", "1 denied (1 `inversion`)"]);
+    } else {
+        let ended = fixture.run("nextest -p shop").has_status(101);
+        ended.says(&["error: cargo-nextest is not installed"]);
+    }
+    fixture.run("bench -p store -p shop").has_status(0).says(&["0 edges, "]);
+}
+
+#[test]
+fn the_doctor_says_who_holds_locks() {
+    let fixture = Fixture::new("doctor");
+    let ended = fixture.run("doctor --offline").has_status(0);
+    let table: Vec<Vec<_>> = ended
+        .stdout
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|part| !part.is_empty()).collect())
+        .collect();
+    for row in [
+        ["store 0.1.0", "std: Mutex", "yes"],
+        ["ledger 0.1.0", "lock_api 0.4.14: RwLock", "yes"],
+        ["counter 0.1.0", "once_cell 1.21.4: Lazy", "yes"],
+    ] {
+        assert!(table.contains(&row.to_vec()), "no {row:?} in\n{}", ended.stdout);
+    }
+    assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
+    // It runs at build time.
+    assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
 }
 
 #[test]
@@ -175,6 +280,10 @@ fn what_is_wrong_is_said_once() {
     let ended = fixture.run("test -p store").has_status(101);
     assert_eq!(ended.stderr.matches("error[E0308]").count(), 1, "{}", ended.stderr);
 
+    assert!(!ended.stderr.contains("lockdep: "), "{}", ended.stderr);
+    let no_test = fixture.run("test -p shop --test no_such").has_status(101);
+    assert_eq!(no_test.stderr.matches("error").count(), 1, "{}", no_test.stderr);
+
     let mut command = fixture.command("test");
     command.env("CARGO", "no-such-cargo");
     Ended::new(command).has_status(101).says(&["cannot start `no-such-cargo`"]);
@@ -184,20 +293,54 @@ fn what_is_wrong_is_said_once() {
     Ended::new(nowhere).has_status(101).says(&["could not find `Cargo.toml`"]);
 }
 
+#[test]
+fn a_toolchain_that_will_not_do_is_said() {
+    let fixture = Fixture::new("toolchain");
+    fixture.run("test --target s390x-unknown-linux-gnu").has_status(101).says(&[
+        "error: the target `s390x-unknown-linux-gnu` is not installed: `rustup target add s390x",
+    ]);
+    fixture.run("test --target x86_65").has_status(101).says(&["rustc knows no target `x86_65`"]);
+    fixture
+        .run("test --target-dir Cargo.toml/target")
+        .has_status(101)
+        .says(&["error: cannot write to", "Cargo.toml/target"]);
+}
+
+/// The name of a script.
+#[cfg(unix)]
+fn script(fixture: &Fixture, name: &str, text: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = fixture.0.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn an_old_rustc_is_said() {
+    let fixture = Fixture::new("old");
+    let mut command = fixture.command("test");
+    let old = "rustc \"$@\" | sed s/1\\.[0-9]*/1.60/";
+    command.env("RUSTC", script(&fixture, "old", old));
+    let ended = Ended::new(command).has_status(101);
+    assert_eq!(ended.stderr.matches("error").count(), 1, "{}", ended.stderr);
+    ended.says(&["error: rustc 1.60.", " is too old: checked locks need 1.95"]);
+}
+
 /// As sccache would be.
 #[cfg(unix)]
 #[test]
 fn a_wrapper_that_is_set_already_is_called() {
-    use std::os::unix::fs::PermissionsExt;
-
     let fixture = Fixture::new("wrapper");
-    let (wrapper, log) = (fixture.0.join("wrapper"), fixture.0.join("log"));
-    let script = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexec \"$@\"\n", log.display());
-    fs::write(&wrapper, script).unwrap();
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = fixture.command("run -p shop");
-    command.env("RUSTC_WRAPPER", &wrapper);
-    Ended::new(command).has_status(100);
+    let log = fixture.0.join("log");
+    let logging = format!("echo \"$@\" >>'{}'\nexec \"$@\"", log.display());
+    let wrapper = script(&fixture, "wrapper", &logging);
+    fs::create_dir(fixture.0.join(".cargo")).unwrap();
+    let config = format!("[build]\nrustc-wrapper = \"{}\"\n", wrapper.display());
+    fs::write(fixture.0.join(".cargo/config.toml"), config).unwrap();
+    fixture.run("run -p shop").has_status(100);
 
     let log = fs::read_to_string(log).unwrap();
     let call = |name: &str| {
@@ -208,6 +351,30 @@ fn a_wrapper_that_is_set_already_is_called() {
     assert!(call("shop").contains("--extern std="));
     assert!(!call("plain").contains("--extern std=") && call("plain").contains("-L dependency="));
     assert!(!call("derive").contains("--extern std="));
+
+    // The environment wins over the file.
+    fs::write(fixture.0.join("shop/src/main.rs"), "fn main() {}").unwrap();
+    let mut failing = fixture.command("run -p shop");
+    failing.env("RUSTC_WRAPPER", script(&fixture, "failing", "echo no such compiler >&2; exit 3"));
+    let ended = Ended::new(failing).has_status(101).says(&["no such compiler"]);
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_target_of_a_configuration_file_is_that_of_the_program() {
+    let fixture = Fixture::new("config");
+    let folder = fixture.0.join(".cargo");
+    fs::create_dir(&folder).unwrap();
+    let write = |target| fs::write(folder.join("config.toml"), format!("build.target = {target}"));
+    write("\"s390x-unknown-linux-gnu\"").unwrap();
+    fixture
+        .run("test")
+        .has_status(101)
+        .says(&["the target `s390x-unknown-linux-gnu` is not installed"]);
+    write("[\"s390x-unknown-linux-gnu\", \"x86_64-unknown-linux-gnu\"]").unwrap();
+    fixture.run("test").has_status(101).says(&["more than one target"]);
+    write("1").unwrap();
+    fixture.run("test").has_status(101).says(&["error: "]);
 }
 
 #[test]

@@ -38,7 +38,9 @@ impl Mode {
 
     /// How the lock is held after an acquisition in this mode: a recursive
     /// reader holds it as any reader does.
-    pub(crate) const fn once_held(self) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn once_held(self) -> Self {
         match self {
             Self::RecursiveShared => Self::Shared,
             Self::Upgrade => Self::Exclusive,
@@ -61,27 +63,28 @@ impl fmt::Display for Mode {
 
 /// What a lock is made of: `Mutex` and the type it guards. One static per
 /// wrapper type, so that an acquisition carries a single pointer.
-pub(crate) struct LockKind {
-    pub(crate) wrapper: &'static str,
-    pub(crate) of: LockOf,
+pub struct LockKind {
+    /// `Mutex`.
+    pub wrapper: &'static str,
+    /// The rest of its type.
+    pub of: LockOf,
     /// Whether to hold it means to run its initializer.
-    pub(crate) initializes: bool,
+    pub initializes: bool,
 }
 
 /// What tells a lock's type from others with the same wrapper; each by its
 /// [`std::any::type_name`].
-pub(crate) enum LockOf {
+#[derive(Debug)]
+pub enum LockOf {
+    /// There are no others.
     Nothing,
     /// The guarded type.
     Value(fn() -> &'static str),
-    /// The raw lock, whose crate gives the wrapper its first name, and the marker of its
-    /// guards.
-    #[cfg_attr(
-        not(any(feature = "lock_api", feature = "lock_api_0_5")),
-        expect(dead_code, reason = "for lock_api's locks")
-    )]
+    /// A lock of `lock_api`.
     Raw {
+        /// The raw lock, whose crate gives the wrapper its first name.
         raw: fn() -> &'static str,
+        /// The marker of its guards.
         guard: fn() -> &'static str,
     },
 }

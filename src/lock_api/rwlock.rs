@@ -15,6 +15,10 @@ use crate::{
     tracked::Tracked,
 };
 
+/// How `lock_shared` acquires. Where nobody knows what the raw lock does, as with those that `cargo
+/// lockdep` finds, its readers are taken to pass waiting writers: what is reported then can hang.
+const READING: Mode = if cfg!(readers_pass) { Mode::RecursiveShared } else { Mode::Shared };
+
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
 pub struct RawRwLock<R> {
     tracked: Tracked,
@@ -133,7 +137,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_shared(&self) {
-        self.taking(Mode::Shared, R::try_lock_shared, R::lock_shared);
+        self.taking(READING, R::try_lock_shared, R::lock_shared);
     }
 
     #[track_caller]

@@ -53,11 +53,11 @@ use lock_api::RawMutex as _;
 pub use self::{condvar::Condvar, once::Once};
 
 /// [`parking_lot::RawMutex`], checked.
-pub type RawMutex = crate::lock_api::RawMutex<::parking_lot::RawMutex>;
+pub type RawMutex = super::lock_api::RawMutex<::parking_lot::RawMutex>;
 /// [`parking_lot::RawFairMutex`], checked.
-pub type RawFairMutex = crate::lock_api::RawMutex<::parking_lot::RawFairMutex>;
+pub type RawFairMutex = super::lock_api::RawMutex<::parking_lot::RawFairMutex>;
 /// [`parking_lot::RawRwLock`], checked.
-pub type RawRwLock = crate::lock_api::RawRwLock<::parking_lot::RawRwLock>;
+pub type RawRwLock = super::lock_api::RawRwLock<::parking_lot::RawRwLock>;
 
 /// [`parking_lot::Mutex`], checked.
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;

@@ -13,16 +13,16 @@ pub use parking_lot_0_13::{OnceState, RawThreadId, WaitTimeoutResult};
 pub use self::once::Once;
 
 /// [`parking_lot_0_13::RawMutex`], checked.
-pub type RawMutex = crate::lock_api_0_5::RawMutex<parking_lot_0_13::RawMutex>;
+pub type RawMutex = super::lock_api_0_5::RawMutex<parking_lot_0_13::RawMutex>;
 /// [`parking_lot_0_13::RawFairMutex`], checked.
-pub type RawFairMutex = crate::lock_api_0_5::RawMutex<parking_lot_0_13::RawFairMutex>;
+pub type RawFairMutex = super::lock_api_0_5::RawMutex<parking_lot_0_13::RawFairMutex>;
 /// [`parking_lot_0_13::RawRwLock`], checked.
-pub type RawRwLock = crate::lock_api_0_5::RawRwLock<parking_lot_0_13::RawRwLock>;
+pub type RawRwLock = super::lock_api_0_5::RawRwLock<parking_lot_0_13::RawRwLock>;
 /// [`parking_lot_0_13::RawRwLockRecursive`], checked.
 pub type RawRwLockRecursive =
-    crate::lock_api_0_5::RawRwLockRecursive<parking_lot_0_13::RawRwLockRecursive>;
+    super::lock_api_0_5::RawRwLockRecursive<parking_lot_0_13::RawRwLockRecursive>;
 /// [`parking_lot_0_13::RawCondvar`], checked.
-pub type RawCondvar = crate::lock_api_0_5::RawCondvar<parking_lot_0_13::RawCondvar>;
+pub type RawCondvar = super::lock_api_0_5::RawCondvar<parking_lot_0_13::RawCondvar>;
 
 /// [`parking_lot_0_13::Mutex`], checked.
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;

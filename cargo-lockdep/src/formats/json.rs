@@ -8,6 +8,7 @@ use crate::{
     Result, cannot,
     notes::Fate,
     report::{Counts, Judged, Report, Verdict},
+    unseen,
 };
 
 /// It changes when a reader of the old one would misunderstand.
@@ -57,18 +58,19 @@ struct Unseen<'a> {
     package: &'a str,
     #[serde(rename = "crate")]
     crate_name: &'a str,
-    /// rustc's error; nothing for a crate without std.
+    why: String,
+    /// rustc's error, if it is that.
     error: Option<&'a str>,
 }
 
 pub(super) fn text(report: &Report) -> Result<String> {
     let unseen = report.notes.iter().filter_map(|note| {
         let error = match &note.fate {
-            Fate::Checked => return None,
-            Fate::NoStd => None,
             Fate::FellBack(error) => Some(&**error),
+            _ => None,
         };
-        Some(Unseen { package: &note.package, crate_name: &note.crate_name, error })
+        let why = unseen::why(note)?;
+        Some(Unseen { package: &note.package, crate_name: &note.crate_name, why, error })
     });
     let document = Document {
         schema: SCHEMA,

@@ -17,6 +17,7 @@ use crate::{
     notes::Fate,
     report::{Judged, Report, Verdict},
     sources::{Place, Sources},
+    unseen,
 };
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -188,12 +189,8 @@ fn fingerprint(finding: &MergedFinding) -> String {
 
 /// The crates whose locks nobody has seen.
 fn unseen(report: &Report) -> Vec<Value> {
-    let notes = report.notes.iter().filter_map(|note| match &note.fate {
-        Fate::FellBack(error) => Some(format!(
-            "unseen: {} has std's own locks, as it does not compile with checked ones: {error}",
-            note.package
-        )),
-        Fate::Checked | Fate::NoStd => None,
-    });
+    let fell_back = report.notes.iter().filter(|note| matches!(note.fate, Fate::FellBack(_)));
+    let notes = fell_back
+        .filter_map(|note| Some(format!("unseen: {} {}", note.package, unseen::why(note)?)));
     notes.map(|text| json!({"level": "note", "message": {"text": text}})).collect()
 }

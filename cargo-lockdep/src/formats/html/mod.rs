@@ -14,8 +14,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::human::{count, summary};
 use crate::{
-    notes::Fate,
     report::{Report, Verdict},
+    unseen,
 };
 
 const STYLE: &str = include_str!("../../../assets/page/page.css");
@@ -195,23 +195,15 @@ fn graph(report: &Report) -> Markup {
 
 /// The crates whose locks nobody has seen.
 fn unseen(report: &Report) -> Markup {
-    let notes: Vec<_> = report.notes.iter().filter(|note| note.fate != Fate::Checked).collect();
+    let unseen = report.notes.iter().filter_map(|note| Some((note, unseen::why(note)?)));
+    let unseen: Vec<_> = unseen.collect();
     html! {
-        @if !notes.is_empty() {
+        @if !unseen.is_empty() {
             section.unseen {
                 h2 { "Not seen" }
                 ul {
-                    @for note in notes {
-                        li {
-                            code { (note.package) } " "
-                            @match &note.fate {
-                                Fate::FellBack(error) => {
-                                    "has std’s own locks, as it does not compile with checked ones: "
-                                    (error)
-                                },
-                                _ => "is without std",
-                            }
-                        }
+                    @for (note, why) in unseen {
+                        li { code { (note.package) } " " (why) }
                     }
                 }
             }

@@ -1,0 +1,81 @@
+//! Which locks are checked, and those of which crates.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Whose type a lock is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Locks {
+    Std,
+    ParkingLot,
+    OnceCell,
+    LockApi,
+}
+
+/// All, if nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Choice {
+    only: BTreeSet<Locks>,
+    packages: Option<BTreeSet<String>>,
+}
+
+impl Choice {
+    pub(crate) fn new(only: &[Locks], packages: Option<Vec<String>>) -> Self {
+        let packages = packages.map(BTreeSet::from_iter);
+        Self { only: only.iter().copied().collect(), packages }
+    }
+
+    /// What a wrapper is told.
+    pub(crate) fn to_text(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
+    pub(crate) fn from_text(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    pub(crate) fn has(&self, locks: Locks) -> bool {
+        self.only.is_empty() || self.only.contains(&locks)
+    }
+
+    pub(crate) fn has_package(&self, name: &str) -> bool {
+        self.packages.as_ref().is_none_or(|packages| packages.contains(name))
+    }
+
+    /// A name for what is built with this choice. cargo does not know of it, so that another
+    /// choice must be built in another folder.
+    pub(crate) fn folder_name(&self) -> String {
+        if *self == Self::default() {
+            return "all".to_owned();
+        }
+        let mut hash = DefaultHasher::new();
+        self.hash(&mut hash);
+        format!("{:016x}", hash.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_choice_has_a_folder_and_a_text() {
+        let all = Choice::default();
+        let std = Choice::new(&[Locks::Std], None);
+        let shop = Choice::new(&[], Some(vec!["shop".to_owned()]));
+        assert_eq!(all, Choice::new(&[], None));
+        assert_eq!(all.folder_name(), "all");
+        assert_ne!(std.folder_name(), shop.folder_name());
+        for choice in [all, std, shop] {
+            assert_eq!(Choice::from_text(&choice.to_text().unwrap()).unwrap(), choice);
+        }
+    }
+}

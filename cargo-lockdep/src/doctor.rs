@@ -1,0 +1,178 @@
+//! Which packages of a workspace hold locks, and which of them will be seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fmt::Write,
+    process::ExitCode,
+};
+
+use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, Target};
+
+use crate::{
+    Result,
+    lock_types::{self, Home, sources},
+    project::{self, Project},
+    stand_in::StandIn,
+    unseen::OTHER_LOCKS,
+};
+
+/// Prints a table on standard output.
+pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
+    let project = Project::find(&mut arguments)?;
+    let platform = ["--filter-platform", &project.target];
+    let metadata = project::metadata(&project.cargo, &arguments, &platform)?;
+    let of_program = of_program(&metadata);
+    let rows: Vec<_> =
+        of_program.iter().flat_map(|(package, node)| rows(package, node, &metadata)).collect();
+    let with_locks: BTreeSet<_> = rows.iter().map(|row| &row.package).collect();
+    print!("{}", table(&rows));
+    println!(
+        "\n{} of {} packages name locks. This is a search of their sources, and approximate; what a run \
+         has not seen, it says at its end.",
+        with_locks.len(),
+        of_program.len(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The packages that the program and its tests are made of.
+fn of_program(metadata: &Metadata) -> Vec<(&Package, &Node)> {
+    let packages: BTreeMap<_, _> = metadata.packages.iter().map(|it| (&it.id, it)).collect();
+    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
+    let nodes: BTreeMap<_, _> = nodes.map(|node| (&node.id, node)).collect();
+    let mut waiting: Vec<&PackageId> = metadata.workspace_members.iter().collect();
+    let mut found = BTreeMap::new();
+    while let Some(id) = waiting.pop() {
+        let (Some(&package), Some(&node)) = (packages.get(id), nodes.get(id)) else { continue };
+        let runs_at_build_time = package.targets.iter().any(Target::is_proc_macro);
+        if runs_at_build_time || found.insert((&package.name, &package.version, id), node).is_some()
+        {
+            continue;
+        }
+        let is_member = metadata.workspace_members.contains(id);
+        waiting.extend(node.deps.iter().filter_map(|dependency| {
+            let is_used = dependency.dep_kinds.iter().any(|kind| match kind.kind {
+                DependencyKind::Normal => true,
+                DependencyKind::Development => is_member,
+                _ => false,
+            });
+            is_used.then_some(&dependency.pkg)
+        }));
+    }
+    found.into_iter().map(|((_, _, id), node)| (packages[id], node)).collect()
+}
+
+/// A line of the table.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    package: String,
+    locks: String,
+    seen: &'static str,
+}
+
+fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
+    let row =
+        |locks, seen| Row { package: format!("{} {}", package.name, package.version), locks, seen };
+    if OTHER_LOCKS.contains(&package.name.replace('-', "_").as_str()) {
+        return vec![row("its own".to_owned(), "no")];
+    }
+    // What is made of these is told of those who use them.
+    if ["lazy_static", "lock_api", "once_cell", "parking_lot"].contains(&package.name.as_str()) {
+        return Vec::new();
+    }
+    let named = named_in(package).into_iter().filter_map(|(home, types)| {
+        let types = types.into_iter().collect::<Vec<_>>().join(", ");
+        if home.crate_name() == "std" {
+            return Some(row(format!("std: {types}"), "yes"));
+        }
+        let used = node.deps.iter().find(|used| used.name == home.crate_name())?;
+        let used = metadata.packages.iter().find(|package| package.id == used.pkg)?;
+        let features = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
+        let features = features.filter(|node| node.id == used.id).flat_map(|node| &node.features);
+        let features: Vec<_> = features.map(ToString::to_string).collect();
+        let seen = is_seen(&used.name, &used.version.to_string(), &features);
+        Some(row(format!("{} {}: {types}", used.name, used.version), seen))
+    });
+    named.collect()
+}
+
+fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
+    match package {
+        "lazy_static" if features.iter().any(|name| name == "spin_no_std") => "no",
+        "lazy_static" | "crossbeam-utils" => "yes, as std's",
+        _ if StandIn::of(package, version, features).is_some() => "yes",
+        _ => "no",
+    }
+}
+
+/// Of all its sources but those of tests, if it is not a member of the workspace.
+fn named_in(package: &Package) -> BTreeMap<&'static Home, BTreeSet<&'static str>> {
+    let mut named = BTreeMap::<_, BTreeSet<_>>::new();
+    let is_member = package.source.is_none();
+    let targets = package.targets.iter().filter(|it| it.is_lib() || it.is_bin() || is_member);
+    let folders: BTreeSet<_> =
+        targets.filter(|it| !it.is_custom_build()).filter_map(|it| it.src_path.parent()).collect();
+    for folder in folders {
+        for text in sources(folder.as_std_path()) {
+            for (home, types) in lock_types::of_source(&text) {
+                named.entry(home).or_default().extend(types);
+            }
+        }
+    }
+    named
+}
+
+/// In columns, each package named once.
+fn table(rows: &[Row]) -> String {
+    let head = Row { package: "package".into(), locks: "locks".into(), seen: "seen" };
+    let all = || std::iter::once(&head).chain(rows);
+    let width = |of: fn(&Row) -> &str| all().map(|row| of(row).chars().count()).max().unwrap_or(0);
+    let (package, locks) = (width(|row| &row.package), width(|row| &row.locks));
+    let mut text = String::new();
+    let mut last = "";
+    for row in all() {
+        let name = if row.package == last { "" } else { &row.package };
+        let _ = writeln!(text, "{name:package$}  {:locks$}  {}", row.locks, row.seen);
+        last = &row.package;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_columns() {
+        let row = |package: &str, locks: &str, seen| Row {
+            package: package.to_owned(),
+            locks: locks.to_owned(),
+            seen,
+        };
+        let rows = [
+            row("shop 0.1.0", "std: Mutex", "yes"),
+            row("shop 0.1.0", "parking_lot 0.11.2: Mutex", "no"),
+            row("tokio 1.54.1", "its own", "no"),
+        ];
+        assert_eq!(
+            table(&rows),
+            "package       locks                      seen\n\
+             shop 0.1.0    std: Mutex                 yes\n\
+             \x20             parking_lot 0.11.2: Mutex  no\n\
+             tokio 1.54.1  its own                    no\n"
+        );
+    }
+
+    #[test]
+    fn what_is_replaced_is_seen() {
+        let features = |name: &str| [name.to_owned()];
+        assert_eq!(is_seen("parking_lot", "0.12.5", &[]), "yes");
+        assert_eq!(is_seen("parking_lot", "0.11.2", &[]), "no");
+        assert_eq!(is_seen("once_cell", "1.21.4", &features("std")), "yes");
+        assert_eq!(is_seen("once_cell", "1.21.4", &features("race")), "no");
+        assert_eq!(is_seen("lazy_static", "1.5.1", &[]), "yes, as std's");
+        assert_eq!(is_seen("lazy_static", "1.5.1", &features("spin_no_std")), "no");
+        assert_eq!(is_seen("spin", "0.9.8", &[]), "no");
+    }
+}

@@ -1,0 +1,161 @@
+//! A crate of the program, compiled with checked locks. One that does not compile with them is
+//! compiled without.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use crate::{
+    Result,
+    attempt::{Attempt, attempt, pass_on, quietly},
+    cannot, cannot_start,
+    check::COUNTS,
+    diagnostics::first_error,
+    notes::{self, Fate, Note},
+    runtime::Runtime,
+    stand_in::{CHECKED, Calls, REAL, with_aside},
+    treatment::Treatment,
+    wrapper::{Real, code, through},
+};
+
+pub(crate) struct Unit<'a> {
+    pub(crate) real: Real,
+    /// cargo's, for rustc or rustdoc.
+    pub(crate) arguments: &'a [OsString],
+    pub(crate) runtime: Runtime,
+    /// The folder of all notes.
+    pub(crate) notes: PathBuf,
+    /// Under this name.
+    pub(crate) name: String,
+    pub(crate) note: Note,
+}
+
+impl Unit<'_> {
+    pub(crate) fn compile(&self, treatment: Treatment) -> Result<ExitCode> {
+        match treatment {
+            Treatment::Check { std } => self.check(std),
+            Treatment::Replace(stand_in) => match stand_in.calls(self.arguments, &self.runtime) {
+                Some(calls) if stand_in.is_aside => self.accompany(&calls),
+                Some(calls) => self.replace(&calls),
+                None => self.check(true),
+            },
+            Treatment::Unchosen => {
+                self.note(Fate::Unchosen)?;
+                through(self.unchecked())
+            }
+            Treatment::FindRuntime | Treatment::Leave => {
+                self.note(Fate::NoStd)?;
+                through(self.checked(self.arguments, false))
+            }
+        }
+    }
+
+    /// They use their crate as it was built.
+    pub(crate) fn test_examples(&self, treatment: Treatment) -> Result<ExitCode> {
+        if let Some(records) = env::var_os(COUNTS) {
+            notes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
+        }
+        let is_unchecked = notes::read_one(&self.notes.join(&self.name))
+            .is_some_and(|note| matches!(note.fate, Fate::FellBack(_) | Fate::Unchosen));
+        let std = treatment == Treatment::Check { std: true };
+        through(if is_unchecked { self.unchecked() } else { self.checked(self.arguments, std) })
+    }
+
+    /// With checked locks, or else without.
+    fn check(&self, std: bool) -> Result<ExitCode> {
+        let with_parts = with_aside(self.arguments, CHECKED, Path::exists);
+        if with_parts != self.arguments
+            && let Attempt::Ended(status) = attempt(self.checked(&with_parts, std))?
+        {
+            self.note(Fate::CheckedParts)?;
+            return Ok(code(status));
+        }
+        let error = match attempt(self.checked(self.arguments, std))? {
+            Attempt::Ended(status) => {
+                self.note(Fate::Checked)?;
+                return Ok(code(status));
+            }
+            Attempt::Failed(_, output) => first_error(&output),
+        };
+        match attempt(self.unchecked())? {
+            Attempt::Ended(status) => {
+                self.note(Fate::FellBack(error))?;
+                Ok(code(status))
+            }
+            Attempt::Failed(status, output) => {
+                pass_on(&output)?;
+                if first_error(&output) != error {
+                    eprintln!("lockdep: with checked locks, the first error is: {error}");
+                }
+                Ok(code(status))
+            }
+        }
+    }
+
+    /// The real crate, and one beside it, which nobody misses if it does not compile. cargo is told
+    /// when both are there.
+    fn accompany(&self, Calls { real, stand_in, files }: &Calls) -> Result<ExitCode> {
+        let output = |mut command: Command| command.output().map_err(cannot_start(&command));
+        let real = output(self.command(real))?;
+        if real.status.success() && !output(self.command(stand_in))?.status.success() {
+            remove(files)?;
+        }
+        pass_on(&real.stderr)?;
+        self.note(Fate::NoStd)?;
+        Ok(code(real.status))
+    }
+
+    /// The real crate, and then the one that is put in its place.
+    fn replace(&self, Calls { real, stand_in, files }: &Calls) -> Result<ExitCode> {
+        let status = quietly(self.command(real))?;
+        if !status.success() {
+            return Ok(code(status));
+        }
+        match attempt(self.command(stand_in))? {
+            Attempt::Ended(status) => {
+                self.note(Fate::Replaced)?;
+                Ok(code(status))
+            }
+            Attempt::Failed(_, output) => {
+                // All are to have the same one now, also those that fall back.
+                remove(files)?;
+                self.note(Fate::FellBack(first_error(&output)))?;
+                through(self.command(self.arguments))
+            }
+        }
+    }
+
+    fn checked(&self, arguments: &[OsString], std: bool) -> Command {
+        let mut command = self.command(arguments);
+        if std {
+            self.runtime.add_std(&mut command);
+        }
+        command
+    }
+
+    fn unchecked(&self) -> Command {
+        self.command(&with_aside(self.arguments, REAL, Path::exists))
+    }
+
+    fn command(&self, arguments: &[OsString]) -> Command {
+        let mut command = self.real.command(arguments);
+        self.runtime.add_search(&mut command);
+        command
+    }
+
+    fn note(&self, fate: Fate) -> Result<()> {
+        let note = Note { fate, ..self.note.clone() };
+        notes::write(&self.notes, &self.name, &note).map_err(cannot("write down what was done"))
+    }
+}
+
+fn remove(files: &[PathBuf]) -> Result<()> {
+    for file in files.iter().filter(|file| file.exists()) {
+        fs::remove_file(file).map_err(cannot("fall back"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! What flavours are made of, for those that are compiled into another crate: the crates that
+//! `cargo lockdep` puts in the place of parking_lot and others. No part of the public interface.
+
+/// As `crate::finding` is to a flavour.
+pub mod finding {
+    pub use crate::finding::{LockKind, LockOf, Mode};
+}
+
+/// As `crate::points` is to a flavour.
+pub mod points {
+    pub use crate::points::Released;
+}
+
+/// As `crate::tracked` is to a flavour.
+pub mod tracked {
+    pub use crate::tracked::{Acquiring, Held, Tracked};
+}
