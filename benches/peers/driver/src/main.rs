@@ -88,10 +88,11 @@ fn print(results: &Results) -> Result<()> {
     Ok(io::stdout().write_all(table::render(results).as_bytes())?)
 }
 
-/// Builds and clean programs take long, and vary less.
+/// Builds and whole programs take long, and vary less: they are done no more often than this.
 const FEW_ROUNDS: usize = 3;
 
 fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
+    let few = rounds.min(FEW_ROUNDS);
     let wanted = |part| parts.is_empty() || parts.contains(&part);
     let mut results = if path.exists() { Results::read(path)? } else { Results::default() };
     results.machine = machine();
@@ -142,9 +143,9 @@ fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
     }
     if wanted(Part::Builds) {
         results.builds.clear();
-        for round in 1..=FEW_ROUNDS {
+        for round in 1..=few {
             for peer in &PEERS {
-                next(&format!("a clean build of {}, {round} of {FEW_ROUNDS}", peer.package));
+                next(&format!("a clean build of {}, {round} of {few}", peer.package));
                 let seconds = builds::clean(peer.package)?;
                 results.builds.entry(peer.package.to_owned()).or_default().push(seconds);
             }
@@ -152,7 +153,7 @@ fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
         results.write(path)?;
     }
     if wanted(Part::Programs) {
-        results.programs = programs::run(FEW_ROUNDS, next)?;
+        results.programs = programs::run(few, next)?;
         results.write(path)?;
     }
     progress.finish_and_clear();

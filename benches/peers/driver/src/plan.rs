@@ -122,7 +122,7 @@ pub(crate) const WITH_BACKTRACES: &str = "new_edges_traced";
 pub(crate) const WITHOUT_BACKTRACES: &str = "new_edges";
 
 /// All of them.
-pub(crate) const ROWS: [Row; 19] = [
+pub(crate) const ROWS: [Row; 20] = [
     row("one lock, nothing held", OneThread("one"), &[Ratio(1.10), Instructions(90)]),
     row("A then B, known", OneThread("pair"), &[Ratio(1.15), Instructions(200)]),
     row("depth 8, known", OneThread("depth_8"), &[Ratio(1.25), Instructions(850)]),
@@ -154,6 +154,7 @@ pub(crate) const ROWS: [Row; 19] = [
     row("memory per live lock, with its edge", Median(Bytes, "memory"), &[AtMost(160.0)]),
     row("size of Mutex<u64>", Median(Bytes, "size"), &[AtMost(32.0)]),
     row("8 threads serve requests", Fastest("requests"), &[Ratio(1.10)]),
+    row("the same, time of all cores", AgainstRaw("requests_cpu"), &[Ratio(1.10)]),
     row("first use: start of main to first lock", Median(Nanoseconds, "first"), &[AtMost(50e3)]),
 ];
 

@@ -14,14 +14,22 @@ pub(crate) struct ThreadTime(Duration);
 impl ThreadTime {
     /// Of the calling thread.
     pub(crate) fn now() -> Self {
-        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
-        Self(time.expect("each thread has a clock").into())
+        Self(read(ClockId::CLOCK_THREAD_CPUTIME_ID))
     }
 
     /// Since then.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
+}
+
+/// What all threads of this process have computed.
+pub(crate) fn process() -> Duration {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).expect("each thread and process has a clock").into()
 }
 
 /// How often `operation` has to be done to take some 8 ms of this thread's time. It has been done

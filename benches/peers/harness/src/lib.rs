@@ -108,7 +108,8 @@ pub fn main<L: Locks>() {
         "chain_growth" => graph::chain_growth::<L>(),
         "memory" => graph::memory::<L>(),
         "size" => size_of::<L::Mutex>() as f64,
-        "requests" => requests::serve::<L>(),
+        "requests" => requests::wall::<L>(),
+        "requests_cpu" => requests::cpu::<L>(),
         unknown => panic!("no measurement `{unknown}`"),
     };
     println!("\n{result}");
