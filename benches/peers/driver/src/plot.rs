@@ -39,7 +39,8 @@ fn draw_points(results: &Results, path: &Path) -> Result<(), Box<dyn std::error:
     let height = |at: usize| (rows.len() - at) as f64;
     let ratios =
         || rows.iter().flat_map(|row| PEERS.iter().filter_map(|peer| ratio(results, row, peer)));
-    let most = ratios().fold(10.0, f64::max) * 1.5;
+    // With room for the names on the right.
+    let most = ratios().fold(10.0, f64::max) * 20.0;
     let least = ratios().fold(0.8, f64::min) * 0.9;
 
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
