@@ -1,0 +1,15 @@
+//! What a peer adds to a clean debug build.
+
+use anyhow::Result;
+
+use crate::{build::cargo, children};
+
+/// Seconds of all cores that a clean debug build of a peer's package takes, with all that it
+/// depends on.
+pub(crate) fn clean(package: &str) -> Result<f64> {
+    let target = tempfile::tempdir()?;
+    let mut build = cargo();
+    build.args(["build", "--locked", "--package", package]);
+    build.arg("--target-dir").arg(target.path());
+    Ok(children::time(&mut build)?.1)
+}

@@ -1,0 +1,32 @@
+//! Instructions of one operation, which are the same on a busy machine: a peer is run under
+//! callgrind, with few repetitions and with more, and the difference divided.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::rounds::in_environment;
+
+/// Instructions of one operation, if valgrind is there and the peer ends.
+pub(crate) fn count(program: &Path, measurement: &str) -> Option<u64> {
+    let (few, more) = (1_000, 6_000);
+    let difference = callgrind(program, measurement, more)?.checked_sub(callgrind(
+        program,
+        measurement,
+        few,
+    )?)?;
+    Some(difference / (more - few))
+}
+
+fn callgrind(program: &Path, measurement: &str, times: u64) -> Option<u64> {
+    let output = in_environment(Command::new("valgrind"), measurement)
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args([measurement, &times.to_string()])
+        .stdout(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+}

@@ -1,0 +1,3 @@
+//! std's locks, checked by lockdep.
+
+harness::peer!(lockdep::sync, unwrap());

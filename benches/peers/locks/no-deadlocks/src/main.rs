@@ -1,0 +1,3 @@
+//! The locks of `no_deadlocks`.
+
+harness::peer!(no_deadlocks, unwrap());

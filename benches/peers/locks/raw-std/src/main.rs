@@ -1,0 +1,3 @@
+//! std's locks.
+
+harness::peer!(std::sync, unwrap());

@@ -1,0 +1,3 @@
+//! parking_lot 0.12's locks, checked by tracing-mutex.
+
+harness::peer!(tracing_mutex::parkinglot::tracing);
