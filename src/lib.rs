@@ -120,6 +120,8 @@ mod points;
 #[cfg(feature = "write_records")]
 pub mod record;
 mod render;
+#[cfg(all(unix, not(loom)))]
+mod renewable;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
 pub mod testing;

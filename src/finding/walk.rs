@@ -50,8 +50,20 @@ pub(super) fn walk(stack: &mut RawStack) {
     });
     // The thread is ending, or unwinding has led here.
     if !matches!(is_known, Ok(Some(()))) {
-        backtrace::trace(|frame| stack.push(frame.ip().addr()));
+        trace(|frame| stack.push(frame.ip().addr()));
     }
+}
+
+/// Walks the stack, without the `backtrace` crate's lock where it is not needed: that of libdbghelp
+/// is, but a fork would find it taken by a thread that is not there.
+fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
+    #[cfg(unix)]
+    // SAFETY: the unwinder of a Unix may be used by many threads at once, as panics do.
+    unsafe {
+        backtrace::trace_unsynchronized(each);
+    }
+    #[cfg(not(unix))]
+    backtrace::trace(each);
 }
 
 impl Walk {
@@ -69,7 +81,7 @@ impl Walk {
     fn make(&mut self, from: usize) {
         self.from = from;
         self.depth = 0;
-        backtrace::trace(|frame| {
+        trace(|frame| {
             let (address, slot) = (frame.ip().addr(), frame.sp().addr().wrapping_sub(8));
             // The last one may have no address: the thread's first function returns to nobody.
             let is_live = slot > from && address != 0;

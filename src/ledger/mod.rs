@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use levels::{level, set_level};
@@ -43,7 +43,7 @@ const CAPACITY: usize = 4096;
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
 static BOOK: Mutex<Option<Book>> = Mutex::new(None);
-static HOOKS: RwLock<Vec<Hook>> = RwLock::new(Vec::new());
+static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 
 /// All findings: those of the open scopes of [`testing`](crate::testing), and the others. Each
 /// is in one of them.
@@ -139,7 +139,7 @@ pub(crate) fn submit(
         exit::watch();
     }
     if is_new {
-        let hooks = HOOKS.read().clone();
+        let hooks = HOOKS.lock().clone();
         for hook in hooks {
             // A hook that panics must not take the program's lock down with it.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&finding)));
@@ -217,7 +217,11 @@ impl Record {
 
 /// Prints a message where the test harness can capture it.
 pub(crate) fn print(message: &str) {
-    // `eprintln!` panics if standard error is gone; then nobody is to be told.
+    // `eprintln!` panics if standard error is gone; then nobody is to be told. Where that cannot be
+    // caught, nor does a test harness capture anything.
+    if cfg!(panic = "abort") {
+        return print_past_capture(message);
+    }
     let _ = catch_unwind(|| eprintln!("{}", message.trim_end()));
     let _ = std::io::stderr().flush();
 }
@@ -302,7 +306,13 @@ fn untaken(patience: Duration) -> Option<Vec<Finding>> {
 
 /// See [`crate::on_finding`].
 pub(crate) fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
-    HOOKS.write().push(Arc::new(hook));
+    HOOKS.lock().push(Arc::new(hook));
+}
+
+/// The locks of the ledger.
+#[cfg(all(unix, not(loom)))]
+pub(crate) fn locks() -> [&'static dyn crate::renewable::Renewable; 3] {
+    [&BOOK, &HOOKS, silence::lock()]
 }
 
 /// Forgets all findings. Levels and hooks stay.

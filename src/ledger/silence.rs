@@ -46,6 +46,12 @@ struct Entry {
     is_used: AtomicBool,
 }
 
+/// The lock around the pairs.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &PAIRS
+}
+
 /// See [`crate::allow_pair`]. Whether the pair is new.
 pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
     if a == b {

@@ -3,6 +3,8 @@
 
 use std::{fmt::Write, path::Path};
 
+use parking_lot::Mutex;
+
 use crate::finding::{Stack, is_of_the_toolchain};
 
 /// One line of a call stack. Several belong to one address where the compiler
@@ -24,7 +26,18 @@ pub(super) fn backtrace(stack: &Stack) -> String {
     text
 }
 
+/// One thread at a time looks up symbols. The `backtrace` crate has a lock for that as well, but
+/// nobody can take it before a fork.
+static SYMBOLS: Mutex<()> = Mutex::new(());
+
+/// The lock around the look-up of symbols.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &SYMBOLS
+}
+
 fn symbolize(stack: &Stack) -> Vec<Frame> {
+    let _symbols = SYMBOLS.lock();
     let here = std::env::current_dir().ok();
     let mut frames = Vec::new();
     for address in stack.addresses() {

@@ -1,6 +1,6 @@
 //! Turns what was found into text. Data in, text out: nothing here takes a lock
-//! of ours, and all of it runs while none is held, since it reads files and
-//! looks up symbols.
+//! of ours but one to look up symbols, and all of it runs while no other is held,
+//! since it reads files.
 
 mod backtrace;
 mod dot;
@@ -43,6 +43,12 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
+}
+
+/// The locks of what is drawn here.
+#[cfg(all(unix, not(loom)))]
+pub(crate) fn locks() -> [&'static dyn crate::renewable::Renewable; 1] {
+    [backtrace::lock()]
 }
 
 /// How wide running text is.

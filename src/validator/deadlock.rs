@@ -49,6 +49,12 @@ type Members = Box<[(&'static Context, u64)]>;
 /// same time report it once.
 static REPORTED: Mutex<Vec<Members>> = Mutex::new(Vec::new());
 
+/// The lock around circles that were reported.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &REPORTED
+}
+
 /// How long a circle has to stand before it is believed, if a reader in it waits behind a
 /// writer. Published waits do not say who was first in the lock's queue: a reader that was
 /// woken just before the writer came is about to go on.

@@ -325,6 +325,13 @@ impl HeldSet {
         }
     }
 
+    /// Nothing is held any more, whatever was: the thread is not there.
+    #[cfg(all(unix, not(loom)))]
+    pub(super) fn clear(&self) {
+        self.parked.store(0, Release);
+        self.depth.store(0, Release);
+    }
+
     /// Everything held. Read by another thread it is a glance: each entry is true, but they
     /// may not all have been held at one moment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {

@@ -29,6 +29,12 @@ static LEAKS: Mutex<Vec<Leak>> = Mutex::new(Vec::new());
 /// How many there are: as a rule none, which is all that anybody wants to know.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// The lock around the list.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &LEAKS
+}
+
 /// A thread has ended while holding a lock.
 ///
 /// Locks that were destroyed by others before their thread ended stay here, as nobody knows: so
@@ -100,6 +106,20 @@ pub(super) fn threads() -> Vec<ThreadSnapshot> {
         waiting: None,
     };
     leaks.into_iter().map(thread).collect()
+}
+
+/// Whether a destructor of the calling thread's locals runs: a panic in it would abort the
+/// process. By the name of std's function that sees to that, as nothing else tells.
+pub(super) fn thread_is_ending() -> bool {
+    let mut is_ending = false;
+    backtrace::trace(|frame| {
+        backtrace::resolve_frame(frame, |symbol| {
+            let name = symbol.name().map(|name| name.to_string()).unwrap_or_default();
+            is_ending |= name.contains("thread_local::abort_on_dtor_unwind");
+        });
+        !is_ending
+    });
+    is_ending
 }
 
 /// Whether the whole process ends: `exit` destroys the calling thread's locals while its

@@ -12,6 +12,8 @@ mod classes;
 mod clock;
 mod deadlock;
 mod declared;
+#[cfg(all(unix, not(loom)))]
+mod forks;
 mod held;
 mod identity;
 mod interned;
@@ -181,6 +183,8 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
 
 /// The process has its first lock: starts what the environment asks for.
 fn process_begins() {
+    #[cfg(all(unix, not(loom)))]
+    forks::watch();
     inside(open_record);
     let settings = ledger::settings();
     ledger::load_config(settings.config.as_deref());
@@ -256,6 +260,13 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
                 ledger::print_past_capture(&format!(
                     "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
                      for a guard that lives on: this thread goes on, or hangs"
+                ));
+                return true;
+            }
+            if leaks::thread_is_ending() {
+                ledger::print(&format!(
+                    "{message}\nlockdep: nothing is thrown here, in a destructor of a thread-local, \
+                     where a panic would abort the process: this thread goes on, or hangs"
                 ));
                 return true;
             }

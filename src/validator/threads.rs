@@ -361,6 +361,28 @@ impl Drop for Reaper {
     }
 }
 
+/// This is a fork, and has one thread: the others hold nothing and wait for nothing. Their
+/// contexts are used no more.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn forget_others() {
+    let own = CONTEXT.get();
+    for context in all().filter(|&it| own.is_none_or(|own| !std::ptr::eq(it, own))) {
+        context.end_wait();
+        context.flags.store(0, Relaxed);
+        context.held.clear();
+    }
+}
+
+/// The lock around the pool, and those of each context.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
+    let of = |context: &'static Context| -> [&'static dyn crate::renewable::Renewable; 3] {
+        [&context.released_elsewhere, &context.thread, &context.traces]
+    };
+    let pool: &dyn crate::renewable::Renewable = &POOL;
+    std::iter::once(pool).chain(all().flat_map(of))
+}
+
 /// A lock is released by a thread that did not take it: finds the one that did.
 pub(super) fn released_elsewhere(tag: Tag) {
     let holds = |context: &&Context| context.held.iter().any(|entry| entry.tag == tag);

@@ -49,6 +49,12 @@ pub(super) fn lock() -> MappedMutexGuard<'static, Knowledge> {
     MutexGuard::map(KNOWLEDGE.lock(), Option::get_or_insert_default)
 }
 
+/// The lock itself.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
+    &KNOWLEDGE
+}
+
 #[derive(Default)]
 pub(super) struct Knowledge {
     order: Order<LockFacts, EdgeFacts>,

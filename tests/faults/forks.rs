@@ -1,0 +1,110 @@
+//! Forks without `exec`: the child has one thread, and whatever the others were in the middle of.
+
+use std::{
+    panic::catch_unwind,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    sync::{Mutex, RwLock},
+};
+
+use crate::{
+    alone,
+    support::{denied, findings_about},
+};
+
+/// Forks, and runs something in the child, which has to end within ten seconds. Whether it
+/// ended well.
+fn in_a_fork(body: impl FnOnce()) -> bool {
+    // SAFETY: what runs in the child is what is being tested; `alarm` ends it if it hangs.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                libc::alarm(10);
+                let ends_well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+                libc::_exit(i32::from(ends_well.is_err()))
+            }
+            pid => {
+                let mut status = 0;
+                assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+}
+
+/// The other threads are in the middle of judging, each time.
+#[test]
+fn a_fork_while_others_make_edges_does_not_hang() {
+    alone("forks::a_fork_while_others_make_edges_does_not_hang", || {
+        let kind = FindingKind::SingleThreadInversion;
+        lockdep::set_level(kind, Level::Allow);
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || {
+                    while !stop.load(Relaxed) {
+                        let (a, b) = (Mutex::new(()), RwLock::new(()));
+                        drop((a.lock(), b.write()));
+                        drop((b.read(), a.lock()));
+                        drop(lockdep::take_findings());
+                    }
+                })
+            })
+            .collect();
+        let good = (0..200).filter(|number| {
+            in_a_fork(|| {
+                let (a, b) = (Mutex::new(()), Mutex::new(()));
+                lockdep::name(&a, "in a fork");
+                drop((a.lock(), b.lock()));
+                // To look up symbols takes a while.
+                if number % 50 == 0 {
+                    lockdep::set_level(kind, Level::Deny);
+                    assert!(denied(|| drop((b.lock(), a.lock()))).is_some());
+                }
+                drop((b.lock(), catch_unwind(|| drop(a.lock()))));
+                assert_eq!(findings_about(&["in a fork"]).len(), 1);
+            })
+        });
+        assert_eq!(good.count(), 200);
+        stop.store(true, Relaxed);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// Threads that are not there hold nothing and wait for nobody.
+#[test]
+fn a_fork_does_not_see_its_parents_threads() {
+    alone("forks::a_fork_does_not_see_its_parents_threads", || {
+        let locks = Arc::new([Mutex::new(()), Mutex::new(())]);
+        lockdep::name(&locks[0], "elsewhere");
+        let (holds, ends) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let thread = thread::spawn({
+            let (locks, holds, ends) = (Arc::clone(&locks), Arc::clone(&holds), Arc::clone(&ends));
+            move || {
+                let _elsewhere = locks[0].lock();
+                holds.wait();
+                ends.wait();
+            }
+        });
+        holds.wait();
+        let _own = locks[1].lock();
+        assert!(lockdep::held().contains("elsewhere"));
+        assert!(in_a_fork(|| {
+            let held = lockdep::held();
+            // What it holds itself, it still holds.
+            assert!(!held.contains("elsewhere") && held.contains("holds"), "{held}");
+            assert!(lockdep::findings().is_empty());
+            assert!(denied(|| locks[1].lock()).is_some());
+        }));
+        ends.wait();
+        thread.join().unwrap();
+    });
+}

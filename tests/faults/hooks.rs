@@ -1,0 +1,79 @@
+//! Hooks that misbehave.
+
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use lockdep::sync::Mutex;
+
+use crate::{alone, invert, support::on_a_thread};
+
+#[test]
+fn a_hook_that_panics_is_caught() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    alone("hooks::a_hook_that_panics_is_caught", || {
+        lockdep::on_finding(|_| {
+            CALLS.fetch_add(1, SeqCst);
+            panic!("on purpose");
+        });
+        lockdep::on_finding(|_| _ = CALLS.fetch_add(100, SeqCst));
+        // What is thrown is the report, and the other hook was called.
+        assert!(invert().starts_with("error[lockdep::"));
+        assert!(on_a_thread(invert).starts_with("error[lockdep::"));
+        assert_eq!(CALLS.load(SeqCst), 202);
+    });
+}
+
+#[test]
+fn a_hook_that_takes_locks_and_asks_for_everything() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    static OUTER: Mutex<u32> = Mutex::new(0);
+    alone("hooks::a_hook_that_takes_locks_and_asks_for_everything", || {
+        lockdep::on_finding(|finding| {
+            CALLS.fetch_add(1, SeqCst);
+            // The locks of another order, and one that is new.
+            let own = Mutex::new(());
+            drop((own.lock(), OUTER.try_lock()));
+            let text = [lockdep::held(), lockdep::order_graph().to_dot(), finding.render(true)];
+            assert!(text.iter().all(|text| !text.is_empty()));
+            lockdep::on_finding(|_| _ = CALLS.fetch_add(100, SeqCst));
+            lockdep::set_level(finding.kind(), finding.level());
+            assert!(!lockdep::findings().is_empty() && lockdep::stats().locks() > 0);
+            // Another finding, from within: neither told nor thrown.
+            drop((OUTER.try_lock(), own.lock()));
+        });
+        invert();
+        assert_eq!(CALLS.load(SeqCst), 1);
+        invert();
+        assert_eq!(CALLS.load(SeqCst), 102);
+    });
+}
+
+#[test]
+fn a_hook_that_never_returns_stops_nobody_else() {
+    static BLOCKS: AtomicBool = AtomicBool::new(true);
+    alone("hooks::a_hook_that_never_returns_stops_nobody_else", || {
+        static IN_HOOK: Barrier = Barrier::new(2);
+        lockdep::on_finding(|_| {
+            if BLOCKS.swap(false, SeqCst) {
+                IN_HOOK.wait();
+                loop {
+                    thread::sleep(Duration::from_secs(3600));
+                }
+            }
+        });
+        thread::spawn(invert);
+        IN_HOOK.wait();
+        // Others take locks, make edges and findings, and hear of them.
+        invert();
+        on_a_thread(invert);
+        assert_eq!(lockdep::take_findings().len(), 3);
+        lockdep::on_finding(|_| ());
+        assert!(lockdep::held().is_empty() || !lockdep::held().contains("deadlock"));
+    });
+}

@@ -1,0 +1,95 @@
+//! What the world does to a program and its validator: memory that is refused, stacks that are
+//! small, threads by the thousand, forks, streams that are closed, hooks that misbehave. Each
+//! in a process of its own, which must neither hang nor end otherwise than it would have.
+#![cfg(all(any(debug_assertions, feature = "enforce"), unix))]
+#![allow(unsafe_code, reason = "a global allocator, forks and handlers of exit are unsafe")]
+
+mod allocator;
+mod end;
+mod forks;
+mod growth;
+mod hooks;
+mod memory;
+mod output;
+mod stacks;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lockdep::sync::Mutex;
+use support::{child_command, denied};
+
+/// How long a child may take. It hangs if it needs longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Takes two locks in both orders. The report.
+fn invert() -> String {
+    let (a, b) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&a, "accounts");
+    drop((a.lock(), b.lock()));
+    denied(|| drop((b.lock(), a.lock()))).expect("it is an inversion")
+}
+
+/// What a child did: its output, all of it as text. Kills one that hangs.
+struct Ended {
+    output: Output,
+    text: String,
+}
+
+impl Ended {
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).spawn().expect("it runs");
+        let pid = child.id();
+        let begun = Instant::now();
+        // The pipes are read by `wait_with_output`: a watcher kills what hangs.
+        let (ended, watch) = std::sync::mpsc::channel::<()>();
+        let watcher = thread::spawn(move || {
+            if watch.recv_timeout(PATIENCE).is_err() {
+                let pid = libc::pid_t::try_from(pid).expect("a process");
+                // SAFETY: a child that nobody has waited for: the number is still its own.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        });
+        drop(child.stdin.take());
+        let output = child.wait_with_output().expect("it ends");
+        let _ = ended.send(());
+        watcher.join().expect("it only waits");
+        assert!(begun.elapsed() < PATIENCE, "it hangs");
+        let text = [&output.stderr, &output.stdout].map(|it| String::from_utf8_lossy(it)).concat();
+        Self { output, text }
+    }
+
+    fn signal(&self) -> Option<i32> {
+        self.output.status.signal()
+    }
+
+    #[track_caller]
+    fn assert_success(&self) {
+        assert!(self.output.status.success(), "{}: {}", self.output.status, self.text);
+    }
+}
+
+/// A test of this crate, again, in a process of its own.
+fn child(test: &str) -> Command {
+    let mut child = child_command(test);
+    child
+        .env("LOCKDEP_EXIT", "0")
+        .env_remove("RUST_BACKTRACE")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    child
+}
+
+/// Runs the body of a test in a process of its own, which has to end well.
+fn alone(test: &str, body: impl FnOnce()) {
+    if support::is_child() {
+        return body();
+    }
+    Ended::of(&mut child(test)).assert_success();
+}

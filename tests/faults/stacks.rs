@@ -1,0 +1,44 @@
+//! Small stacks.
+
+use std::thread;
+
+use lockdep::sync::{Mutex, RwLock};
+
+use crate::{alone, support::denied};
+
+/// What is enough to take locks, known and new ones.
+const FOR_LOCKS: usize = 32 * 1024;
+/// What is enough to be told of a finding.
+const FOR_REPORTS: usize = 128 * 1024;
+
+fn on_a_stack(size: usize, body: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        thread::Builder::new().stack_size(size).spawn_scoped(scope, body).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn locks_and_new_edges_on_the_smallest_stack() {
+    let size = size("LOCKDEP_TEST_STACK", FOR_LOCKS);
+    alone("stacks::locks_and_new_edges_on_the_smallest_stack", || {
+        let (a, b, c) = (Mutex::new(()), RwLock::new(()), Mutex::new(()));
+        on_a_stack(size, || {
+            drop((a.lock(), b.read(), c.lock()));
+            drop((a.lock(), b.write(), c.try_lock()));
+            lockdep::allow(|| drop((c.lock(), a.lock())));
+        });
+        // It was looked at.
+        assert!(denied(|| drop((c.lock(), a.lock()))).is_some());
+    });
+}
+
+#[test]
+fn a_report_on_a_small_stack() {
+    let size = size("LOCKDEP_TEST_REPORT_STACK", FOR_REPORTS);
+    alone("stacks::a_report_on_a_small_stack", || on_a_stack(size, || drop(crate::invert())));
+}
+
+/// Another size, to look for the least.
+fn size(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |size| size.parse().expect("bytes"))
+}
