@@ -265,6 +265,11 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     }
 }
 
+/// Whether a lock that is held keeps it from being taken.
+pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
+    held.lock() == wanted.lock() && judge::waits(wanted.mode(), held.mode(), false)
+}
+
 /// Whether `unlocked` of lock_api takes a lock again, in this file of its own. The guard lives on
 /// and would unlock what it does not hold, were it not taken: nothing can be thrown.
 pub(crate) fn is_retaken(file: &str) -> bool {
