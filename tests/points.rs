@@ -55,13 +55,15 @@ impl Locks {
     }
 }
 
+/// Whether code is to run before a point of a lock, and which.
+type Place = fn(&str) -> (bool, Point);
+
 /// An assertion in inserted code that fails makes a test red; it must not leave a lock behind for
 /// which other threads wait.
 #[test]
 fn what_panics_at_a_point_leaves_no_lock_behind() {
     let locks = Locks::default();
     let mut thrown = 0;
-    type Place = fn(&str) -> (bool, Point);
     let places: [Place; 4] = [
         |lock| (true, acquire(lock)),
         |lock| (false, acquire(lock)),

@@ -5,6 +5,10 @@
 //! stands where it was found. They are looked at from the innermost on, up to the first that is
 //! another: those below it are the same, so that an unwinder would look there too.
 //!
+//! That holds for frames of a fixed size. Above one that aligns itself, an address may stand elsewhere
+//! by the next time: what is in its old place is compared, whatever it is, and the walk made anew;
+//! or, if an old return address was left there, that frame is the one of the last time.
+//!
 //! Where return addresses are found is not assumed: a walk is remembered only if they stood eight
 //! bytes below the frames' addresses, as on x86-64. Elsewhere each walk is made; and where the stack is
 //! not the thread's own, but a coroutine's: that may be gone by the next time, and what it
