@@ -9,7 +9,10 @@
 //! [state](ThreadState::Directed), in which it leaves the fast path anyway.
 
 use std::{
+    any::Any,
     cell::RefCell,
+    hint::black_box,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
     sync::{
         Arc,
@@ -99,7 +102,12 @@ thread_local! {
     static PART: RefCell<Option<Rc<dyn Part>>> = const { RefCell::new(None) };
     /// The locks that are just given back.
     static RELEASING: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+    /// What inserted code has thrown where a panic would leave a lock behind that nobody gives back:
+    /// to be thrown again.
+    static THROWN: RefCell<Option<Thrown>> = const { RefCell::new(None) };
 }
+
+type Thrown = Box<dyn Any + Send>;
 
 /// How many scripts, parts and insertions there are in the process: without any, a point is one
 /// look at this.
@@ -139,11 +147,13 @@ pub(crate) struct Open {
 /// Opens a script to threads that come to a point, take their first lock, or nest locks. Of several,
 /// those go first that know a thread by name.
 pub(crate) fn open(script: Arc<dyn Script>) -> Open {
-    let mut scripts = OPEN.lock();
-    scripts.push(Arc::clone(&script));
-    scripts.sort_by_key(|script| script.is_for_all());
-    validator::direct_new_threads(true);
-    drop(scripts);
+    meet_the_allocator();
+    validator::inside(|| {
+        let mut scripts = OPEN.lock();
+        scripts.push(Arc::clone(&script));
+        scripts.sort_by_key(|script| script.is_for_all());
+        validator::direct_new_threads(true);
+    });
     // Threads that are there already look again at the next lock that they take in another.
     validator::rejudge();
     Open { script, _active: Active::new() }
@@ -151,9 +161,11 @@ pub(crate) fn open(script: Arc<dyn Script>) -> Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut scripts = OPEN.lock();
-        scripts.retain(|script| !Arc::ptr_eq(script, &self.script));
-        validator::direct_new_threads(!scripts.is_empty());
+        validator::inside(|| {
+            let mut scripts = OPEN.lock();
+            scripts.retain(|script| !Arc::ptr_eq(script, &self.script));
+            validator::direct_new_threads(!scripts.is_empty());
+        });
     }
 }
 
@@ -165,7 +177,10 @@ pub(crate) struct Playing {
 
 /// Gives the calling thread a part.
 pub(crate) fn play(part: Rc<dyn Part>) -> Playing {
-    let before = PART.replace(Some(part));
+    meet_the_allocator();
+    // Without a place to keep it, the thread is ending: it has no part.
+    let mut part = Some(part);
+    let before = PART.try_with(|own| own.replace(part.take())).ok().flatten();
     direct(true);
     Playing { before, _active: Active::new() }
 }
@@ -174,7 +189,7 @@ impl Drop for Playing {
     fn drop(&mut self) {
         let before = self.before.take();
         let is_directed = before.is_some() || INSERTED.is_set();
-        let ended = PART.replace(before);
+        let ended = PART.try_with(|part| part.replace(before));
         direct(is_directed);
         // Its end may be heard of by others.
         drop(ended);
@@ -193,18 +208,30 @@ pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R 
 
     impl Drop for Inside {
         fn drop(&mut self) {
-            direct(INSERTED.is_set() || PART.with_borrow(Option::is_some));
+            direct(INSERTED.is_set() || script().is_some());
         }
     }
 
-    let _inside = Inside(Active::new());
-    direct(true);
-    INSERTED.set(inserted, body)
+    meet_the_allocator();
+    let result = {
+        let _inside = Inside(Active::new());
+        direct(true);
+        INSERTED.set(inserted, body)
+    };
+    throw_again();
+    result
 }
 
 /// The script in which the calling thread has a part.
 pub(crate) fn script() -> Option<Arc<dyn Script>> {
-    PART.with_borrow(|part| part.as_ref().map(|part| part.script()))
+    PART.try_with(|part| part.borrow().as_ref().map(|part| part.script())).ok().flatten()
+}
+
+/// Allocates, as our own code: by that a global allocator's lock is told from the program's, before
+/// a thread comes to it.
+fn meet_the_allocator() {
+    let _ = validator::current();
+    validator::inside(|| drop(black_box(Box::new(black_box(0_u8)))));
 }
 
 fn direct(on: bool) {
@@ -222,8 +249,11 @@ fn part() -> Option<Rc<dyn Part>> {
 
 #[cold]
 fn join() -> Option<Rc<dyn Part>> {
-    let scripts = OPEN.lock().clone();
-    let part = validator::inside(|| scripts.into_iter().find_map(Script::cast));
+    meet_the_allocator();
+    let part = validator::inside(|| {
+        let scripts = OPEN.lock().clone();
+        scripts.into_iter().find_map(Script::cast)
+    });
     // One that is over is given up, by which others may hear of it.
     drop(PART.replace(part.clone()));
     let part = part?;
@@ -272,10 +302,37 @@ pub(crate) fn contended(wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> 
     part().is_some_and(|part| validator::inside(|| part.contended(wanted, try_again)))
 }
 
-/// A lock is about to be given back.
+/// A lock is acquired, but its guard not made yet: what inserted code throws is thrown later.
+pub(crate) fn acquired(wanted: Entry) {
+    catch(|| passed(&Passage::Acquire(wanted)));
+}
+
+/// A lock is about to be given back, in any case: what inserted code throws is thrown later.
 pub(crate) fn releasing(held: Entry) {
-    arrive(&Passage::Release(held));
-    let _ = RELEASING.try_with(|releasing| releasing.borrow_mut().push(held));
+    catch(|| {
+        arrive(&Passage::Release(held));
+    });
+    let keep = || RELEASING.try_with(|releasing| releasing.borrow_mut().push(held));
+    let _ = validator::inside(keep);
+}
+
+fn catch(body: impl FnOnce()) {
+    if let Err(thrown) = catch_unwind(AssertUnwindSafe(body)) {
+        // Of two, the first says more.
+        let _ = THROWN.try_with(|first| {
+            first.borrow_mut().get_or_insert(thrown);
+        });
+    }
+}
+
+/// Throws what was caught, now that guards are there that give back what is held.
+fn throw_again() {
+    let thrown = THROWN.try_with(RefCell::take).ok().flatten();
+    if let Some(thrown) = thrown
+        && !thread::panicking()
+    {
+        resume_unwind(thrown);
+    }
 }
 
 /// The end of a release, once the wrapped lock is free: the last part of a guard, or of a
@@ -296,8 +353,13 @@ impl Drop for Released {
 /// What was given back is free.
 #[cold]
 pub(crate) fn released() {
-    let last = || RELEASING.try_with(|releasing| releasing.borrow_mut().pop()).ok().flatten();
+    // It is borrowed if room for it is allocated: by an allocator with a lock.
+    let last = |releasing: &RefCell<Vec<Entry>>| releasing.try_borrow_mut().ok()?.pop();
+    let last = || RELEASING.try_with(last).ok().flatten();
+    let Some(held) = last() else { return };
+    passed(&Passage::Release(held));
     while let Some(held) = last() {
         passed(&Passage::Release(held));
     }
+    throw_again();
 }

@@ -155,8 +155,11 @@ impl Tracked {
     ) -> Option<(&'static Context, Place)> {
         let context = validator::current()?;
         context.end_denied();
-        if context.is(ThreadState::Directed) && !context.is_blind() {
-            let acquiring = Acquiring { tracked: self, kind, tag, site, ordinary: None };
+        if context.is(ThreadState::Inside) {
+            self.identity.note_allocator();
+        }
+        let acquiring = Acquiring { tracked: self, kind, tag, site, ordinary: None };
+        if acquiring.is_directed() {
             acquiring.arrive(context);
         }
         let place = context.held.place_for(tag);
@@ -240,20 +243,34 @@ impl<'a> Acquiring<'a> {
     #[cold]
     pub fn gave_up(self) {
         if self.is_directed() {
-            points::passed(&Passage::Acquire(self.wanted()));
+            match self.tag.mode() {
+                // Of lock_api 0.5, whose guards give nothing back by themselves.
+                Mode::Upgrade => points::acquired(self.wanted()),
+                _ => points::passed(&Passage::Acquire(self.wanted())),
+            }
         }
     }
 
-    /// Whether the thread may have something to do at points.
+    /// An upgrade has succeeded.
+    pub fn upgraded(self) {
+        if self.is_directed() {
+            points::acquired(self.wanted());
+        }
+    }
+
+    /// Whether the thread may have something to do at points. Not at those of the global
+    /// allocator's lock: what is to be done there may allocate.
     fn is_directed(&self) -> bool {
         self.ordinary.is_none()
             && self.context().is_some_and(|context| context.is(ThreadState::Directed))
+            && !self.tracked.identity.is_allocators()
     }
 
     #[cold]
     #[track_caller]
     fn judge(self, context: &'static Context, key: u64) {
-        if points::are_active() && !context.is(ThreadState::Directed) {
+        let is_new = points::are_active() && !context.is(ThreadState::Directed);
+        if is_new && !self.tracked.identity.is_allocators() {
             self.arrive(context);
         }
         validator::about_to_block(context, &self.acquisition(self.site), key);
@@ -347,7 +364,7 @@ impl<'a> Acquiring<'a> {
         if self.is_directed() {
             // An initializer has run in here, or was waited for.
             points::released();
-            points::passed(&Passage::Acquire(self.wanted()));
+            points::acquired(self.wanted());
         }
         result
     }
@@ -399,8 +416,8 @@ impl<'a> Acquiring<'a> {
             if context.is(ThreadState::Tracing) {
                 context.keep_trace(tag);
             }
-            if context.is(ThreadState::Directed) {
-                points::passed(&Passage::Acquire(self.wanted()));
+            if self.is_directed() {
+                points::acquired(self.wanted());
             }
         }
     }
@@ -445,6 +462,7 @@ impl<'a> Held<'a> {
     /// as for a wait.
     #[track_caller]
     pub fn about_to_bump(&self, kind: &'static LockKind) -> Acquiring<'a> {
+        self.come_by(&[Passage::Release]);
         let aside = self.aside();
         let acquiring = self.tracked.about_to_block(kind, self.tag.mode());
         aside.for_good();
@@ -454,13 +472,19 @@ impl<'a> Held<'a> {
     /// Comes to points that are one step with what follows, and about this lock as it is held.
     fn come_by(&self, points: &[fn(Entry) -> Passage<'static>]) {
         if let Some(context) = validator::current_if_attached()
-            && context.is(ThreadState::Directed)
+            && self.is_directed(context)
             && let Some(entry) = context.held.last_of(self.tag.in_set())
         {
             for passage in points {
                 points::come_by(&passage(entry));
             }
         }
+    }
+
+    /// Whether the thread may have something to do at points of this lock.
+    fn is_directed(&self, context: &Context) -> bool {
+        let may_be = context.is(ThreadState::Directed) && !context.is_blind();
+        may_be && !self.tracked.identity.is_allocators()
     }
 
     /// Takes the lock out of what the thread holds, for a while.
@@ -545,8 +569,7 @@ impl Held<'_> {
     #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
-        if context.is(ThreadState::Directed)
-            && !context.is_blind()
+        if self.is_directed(context)
             && let Some(entry) = context.held.last_of(tag)
         {
             points::releasing(entry);

@@ -4,13 +4,13 @@
 use std::{
     sync::{self, MutexGuard},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lockdep::{
-    Finding, FindingKind,
+    Finding, FindingKind, Level,
     interleave::{self, Confirm, Confirmation, Replay, Why},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     testing,
 };
 
@@ -229,4 +229,123 @@ fn what_is_certain_needs_no_confirmation() {
     let confirmation = interleave::confirm(&finding, || {});
     let why = confirmation.not_reached().unwrap().why();
     assert_eq!(*why, Why::NoCycle(FindingKind::SelfDeadlock));
+}
+
+/// Both orders at the same two places, maybe where findings are allowed.
+fn both_orders(is_allowed: bool) {
+    let both = |first: &Mutex<()>, second: &Mutex<()>| {
+        let _first = first.lock().unwrap();
+        drop(second.lock().unwrap());
+    };
+    let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+    let turn = |is_swapped: bool| {
+        let locks = Arc::clone(&locks);
+        spawn("both", move || {
+            let (a, b) = if is_swapped { (&locks.1, &locks.0) } else { (&locks.0, &locks.1) };
+            if is_allowed { lockdep::allow(|| both(a, b)) } else { both(a, b) }
+        })
+    };
+    for thread in [turn(false), turn(true)] {
+        let _ = thread.join();
+    }
+}
+
+/// Whatever is allowed, a deadlock that was made is broken.
+#[test]
+fn what_is_allowed_does_not_hang() {
+    let _alone = alone();
+    let finding = found(|| both_orders(false));
+    confirmed(&finding, || both_orders(true));
+    for level in [Level::Abort, Level::Warn, Level::Allow] {
+        lockdep::set_level(FindingKind::Deadlock, level);
+        confirmed(&finding, || both_orders(false));
+    }
+    lockdep::set_level(FindingKind::Deadlock, Level::Deny);
+}
+
+/// A place in a loop, to which nobody else comes.
+#[test]
+fn a_loop_is_not_stopped_for_long() {
+    let _alone = alone();
+    let program = |times: u32| {
+        let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+        let other = Arc::clone(&locks);
+        let looping = spawn("looping", move || {
+            for _ in 0..times {
+                let _first = locks.0.lock().unwrap();
+                drop(locks.1.lock().unwrap());
+            }
+        });
+        looping.join().unwrap();
+        let inverting = spawn("inverting", move || {
+            let _second = other.1.lock().unwrap();
+            drop(other.0.lock().unwrap());
+        });
+        let _ = inverting.join();
+    };
+    let finding = found(|| program(1));
+    let began = Instant::now();
+    let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(50));
+    assert!(!confirm.run(|| program(500)).is_confirmed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    drop(lockdep::take_findings());
+}
+
+/// Readers wait for each other only behind a writer.
+#[test]
+fn readers_that_go_on_are_said_to() {
+    let _alone = alone();
+    let program = || {
+        let locks = Arc::new((RwLock::new(()), RwLock::new(())));
+        let turn = |is_swapped: bool| {
+            let locks = Arc::clone(&locks);
+            spawn("reads", move || {
+                let (a, b) = if is_swapped { (&locks.1, &locks.0) } else { (&locks.0, &locks.1) };
+                let _first = a.read().unwrap();
+                drop(b.read().unwrap());
+            })
+        };
+        for thread in [turn(false), turn(true)] {
+            thread.join().unwrap();
+        }
+        let writing = spawn("writes", move || {
+            drop(locks.0.write().unwrap());
+            drop(locks.1.write());
+        });
+        let _ = writing.join();
+    };
+    let finding = found(program);
+    let confirmation = Confirm::new(&finding).attempts(1).run(program);
+    let why = confirmation.not_reached().expect("no writer waits").why();
+    assert_eq!(*why, Why::WentOn);
+    drop(lockdep::take_findings());
+}
+
+/// Where `unlocked` takes its lock again, nothing can be thrown.
+#[cfg(feature = "parking_lot")]
+#[test]
+fn what_cannot_be_broken_is_not_made() {
+    use lockdep::parking_lot::{Mutex, MutexGuard};
+
+    let _alone = alone();
+    let program = || {
+        let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+        let other = Arc::clone(&locks);
+        let unlocking = spawn("unlocks", move || {
+            let mut second = locks.1.lock();
+            let mut first = None;
+            MutexGuard::unlocked(&mut second, || first = Some(locks.0.lock()));
+        });
+        unlocking.join().unwrap();
+        let inverting = spawn("inverts", move || {
+            let _second = other.1.lock();
+            drop(other.0.lock());
+        });
+        let _ = inverting.join();
+    };
+    let finding = found(program);
+    let confirmation = interleave::confirm(&finding, program);
+    let why = confirmation.not_reached().expect("it is not tried").why();
+    assert!(matches!(why, Why::Unbreakable { .. }), "{why}");
+    drop(lockdep::take_findings());
 }

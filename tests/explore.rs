@@ -3,13 +3,14 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
+    time::{Duration, Instant},
 };
 
 use lockdep::{
     interleave::{self, Explore, Explored, inside, point},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Condvar, Mutex, mpsc},
 };
 
 /// Two increments, each of a read and a write.
@@ -139,4 +140,47 @@ fn threads_of_others_are_left_alone() {
         assert!(!order.steps().any(|step| step.contains("of another")), "{order}");
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Whoever tries until it has a lock lets its holder go on.
+#[test]
+fn who_spins_lets_others_go_on() {
+    let began = Instant::now();
+    interleave::explore(0..10, || {
+        let (lock, is_set) = (Mutex::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for name in ["tries", "tries as well"] {
+                let lock = &lock;
+                scope.spawn(inside(name, move || {
+                    let mut guard = loop {
+                        if let Ok(guard) = lock.try_lock() {
+                            break guard;
+                        }
+                    };
+                    point!("has it");
+                    *guard += 1;
+                }));
+            }
+            scope.spawn(inside("looks", || {
+                while !is_set.load(Relaxed) {
+                    point!("looked");
+                }
+            }));
+            scope.spawn(inside("sets", || {
+                point!("sets");
+                is_set.store(true, Relaxed);
+            }));
+        });
+    });
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+}
+
+/// A lock without a name is called the same in each run, whatever its number.
+#[test]
+fn locks_without_a_name_have_the_same_number() {
+    let waits = || {
+        let pair = (Mutex::new(()), Condvar::new());
+        drop(pair.1.wait_timeout(pair.0.lock().unwrap(), Duration::from_millis(1)).unwrap());
+    };
+    assert_eq!(interleave::explore(0..5, waits).different(), 1);
 }

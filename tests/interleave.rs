@@ -377,3 +377,52 @@ fn a_thread_plays_again() {
     let order = lock.into_inner().unwrap();
     assert!(order.chunks(2).all(|pair| pair == ["short", "pooled"]), "{order:?}");
 }
+
+/// One of two that came in a role is blocked; the other can still come.
+#[test]
+fn two_may_have_one_role() {
+    let lock = Mutex::new(());
+    Schedule::new().order([at("twin", "goes"), at("holder of it", "late")]).run(|| {
+        thread::scope(|scope| {
+            let (is_held, when_held) = std::sync::mpsc::channel();
+            let lock = &lock;
+            scope.spawn(inside("holder of it", move || {
+                let _guard = lock.lock().unwrap();
+                is_held.send(()).unwrap();
+                point!("late");
+            }));
+            when_held.recv().unwrap();
+            let blocked = inside("twin", || drop(lock.lock()));
+            let other = inside("twin", || {
+                thread::sleep(Duration::from_millis(50));
+                point!("goes");
+            });
+            scope.spawn(blocked);
+            scope.spawn(other);
+        });
+    });
+}
+
+/// A thread that another schedule brought in, but does not order, leaves its name to others.
+#[test]
+fn a_role_without_an_event_takes_no_thread() {
+    let (is_free, has_run) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    let result = thread::scope(|scope| {
+        scope.spawn(|| {
+            Schedule::new().order([at("ordered", "x")]).run(|| {
+                thread::spawn(inside("helper", || point!("y"))).join().unwrap();
+                is_free.wait();
+                has_run.wait();
+                thread::spawn(inside("ordered", || point!("x"))).join().unwrap();
+            });
+        });
+        is_free.wait();
+        let result = Schedule::new().order([at("helper", "z")]).try_run(|| {
+            let thread = thread::Builder::new().name("helper".into());
+            thread.spawn(|| point!("z")).unwrap().join().unwrap();
+        });
+        has_run.wait();
+        result
+    });
+    assert!(result.is_ok(), "{}", result.unwrap_err());
+}

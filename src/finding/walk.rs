@@ -5,12 +5,18 @@
 //! stands where it was found. They are looked at from the innermost on, up to the first that is
 //! another: those below it are the same, so that an unwinder would look there too.
 //!
+//! That holds for frames of a fixed size. Above one that aligns itself, an address may stand elsewhere
+//! by the next time: what is in its old place is compared, whatever it is, and the walk made anew;
+//! or, if an old return address was left there, that frame is the one of the last time.
+//!
 //! Where return addresses are found is not assumed: a walk is remembered only if they stood eight
-//! bytes below the frames' addresses, as on x86-64. Elsewhere each walk is made.
+//! bytes below the frames' addresses, as on x86-64. Elsewhere each walk is made; and where the stack is
+//! not the thread's own, but a coroutine's: that may be gone by the next time, and what it
+//! led to as well.
 
 #![allow(unsafe_code, reason = "a measurement asks for it: 5,000 instructions an edge, not 35,000")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::stack::{MAX_FRAMES, RawStack};
 
@@ -27,6 +33,8 @@ struct Walk {
 }
 
 thread_local! {
+    /// Where the thread's own stack begins and ends, once it was asked for.
+    static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
     static WALKS: RefCell<[Walk; REMEMBERED]> = const {
         RefCell::new(
             [const { Walk { from: 0, depth: 0, frames: [(0, 0); MAX_FRAMES] } }; REMEMBERED],
@@ -39,16 +47,20 @@ pub(super) fn walk(stack: &mut RawStack) {
     let from = std::ptr::from_ref(stack).addr();
     let is_known = WALKS.try_with(|walks| {
         let mut walks = walks.try_borrow_mut().ok()?;
+        let (begin, end) = own_stack();
+        if !(begin..end).contains(&from) {
+            return None;
+        }
         let known = &mut walks[from / 16 % REMEMBERED];
         if !known.is_still(from) {
-            known.make(from);
+            known.make(from, end);
         }
         for (address, _) in &known.frames[..known.depth] {
             stack.push(*address);
         }
         Some(())
     });
-    // The thread is ending, or unwinding has led here.
+    // The stack is another, the thread is ending, or unwinding has led here.
     if !matches!(is_known, Ok(Some(()))) {
         trace(|frame| stack.push(frame.ip().addr()));
     }
@@ -71,22 +83,22 @@ impl Walk {
     fn is_still(&self, from: usize) -> bool {
         self.from == from
             && self.frames[..self.depth].iter().all(|&(address, slot)| {
-                // SAFETY: the slot is in this thread's stack, above the frame that we stand in
-                // and within one that lives: the return addresses below it are those that led
-                // there before.
+                // SAFETY: the slot is in this thread's own stack, above the frame that we stand
+                // in, as it was when it was remembered.
                 slot == 0 || unsafe { return_address(slot) } == address
             })
     }
 
-    fn make(&mut self, from: usize) {
+    fn make(&mut self, from: usize, end: usize) {
         self.from = from;
         self.depth = 0;
         trace(|frame| {
             let (address, slot) = (frame.ip().addr(), frame.sp().addr().wrapping_sub(8));
             // The last one may have no address: the thread's first function returns to nobody.
             let is_live = slot > from && address != 0;
-            // SAFETY: the unwinder has just been there, or a little below it, in this stack.
-            if is_live && !(slot % 8 == 0 && unsafe { return_address(slot) } == address) {
+            let is_in_stack = slot % 8 == 0 && slot < end;
+            // SAFETY: it is above the frame that we stand in, and below the end of the stack.
+            if is_live && !(is_in_stack && unsafe { return_address(slot) } == address) {
                 self.from = 0;
             }
             self.frames[self.depth] = (address, if is_live { slot } else { 0 });
@@ -94,6 +106,37 @@ impl Walk {
             self.depth < MAX_FRAMES
         });
     }
+}
+
+/// Where the calling thread's own stack begins and ends; nowhere if that is not known.
+fn own_stack() -> (usize, usize) {
+    STACK.get().unwrap_or_else(|| {
+        let stack = find_own_stack().unwrap_or((0, 0));
+        STACK.set(Some(stack));
+        stack
+    })
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+fn find_own_stack() -> Option<(usize, usize)> {
+    let mut attributes = std::mem::MaybeUninit::uninit();
+    let (mut begin, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: the attributes are initialized by the first call, read by the second if it succeeded,
+    // and destroyed once.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let is_known =
+            libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut begin, &raw mut size);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        (is_known == 0).then(|| (begin.addr(), begin.addr() + size))
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(miri))))]
+fn find_own_stack() -> Option<(usize, usize)> {
+    None
 }
 
 /// What stands in a place in the stack.
@@ -141,6 +184,96 @@ mod tests {
         });
         let common = |address: &&usize| stack.frames().contains(address);
         addresses.iter().filter(common).copied().collect()
+    }
+
+    /// Calls itself and others at random, from different places and with frames of all sizes, some
+    /// aligned to more than a call is.
+    struct Calls {
+        state: u64,
+        walks: u32,
+    }
+
+    #[repr(align(128))]
+    struct Aligned([u8; 128]);
+
+    impl Calls {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.state = self.state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (self.state >> 33) % bound
+        }
+
+        fn next(&mut self, depth: u64) {
+            if depth == 0 {
+                return self.compare();
+            }
+            for _ in 0..=self.below(2) {
+                match self.below(4) {
+                    0 => self.small(depth - 1),
+                    1 => self.large(depth - 1),
+                    2 => self.aligned(depth - 1),
+                    _ => self.twice(depth - 1),
+                }
+            }
+        }
+
+        #[inline(never)]
+        fn small(&mut self, depth: u64) {
+            self.next(depth);
+            std::hint::black_box(());
+        }
+
+        #[inline(never)]
+        fn large(&mut self, depth: u64) {
+            let room = std::hint::black_box([0_u8; 200]);
+            self.next(depth);
+            std::hint::black_box(&room);
+        }
+
+        #[inline(never)]
+        fn aligned(&mut self, depth: u64) {
+            let room = std::hint::black_box(Aligned([0; 128]));
+            self.next(depth);
+            std::hint::black_box(&room.0);
+        }
+
+        #[inline(never)]
+        fn twice(&mut self, depth: u64) {
+            self.next(depth);
+            std::hint::black_box(());
+            self.next(depth);
+            std::hint::black_box(());
+        }
+
+        #[inline(never)]
+        fn compare(&mut self) {
+            let stack = here();
+            let mut fresh = Vec::new();
+            backtrace::trace(|frame| {
+                fresh.push(frame.ip().addr());
+                true
+            });
+            // From where this function was called on, both are the same; before, there are those
+            // that walk.
+            let walked = stack.frames();
+            let first = walked.iter().position(|it| fresh.contains(it)).expect("it is called");
+            let at = fresh.iter().position(|it| *it == walked[first]).expect("it is there");
+            assert!(first < 12, "{first}");
+            let both = walked.len() - first;
+            assert_eq!(walked[first..], fresh[at..at + both]);
+            self.walks += 1;
+        }
+    }
+
+    /// What is remembered is what an unwinder finds, whatever was called before.
+    #[test]
+    fn random_calls_are_walked_as_they_are() {
+        for seed in 0..200 {
+            let mut calls = Calls { state: seed, walks: 0 };
+            while calls.walks < 50 {
+                let depth = calls.below(9);
+                calls.next(depth);
+            }
+        }
     }
 
     /// Different paths to one place in the source are never taken for each other.

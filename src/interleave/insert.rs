@@ -79,7 +79,9 @@ impl<F: FnOnce()> Insertion<F> {
     ///
     /// # Panics
     ///
-    /// If the closure has ended and the code never ran: a test that inserts it means it.
+    /// If the closure has ended and the code never ran: a test that inserts it means it. With a
+    /// panic of the code: at once, but where a lock would be left behind that nobody gives back,
+    /// after an acquisition or before a release, at the thread's next release, when that lock is free.
     #[track_caller]
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Self { place, point, nth, code } = self;
@@ -88,6 +90,7 @@ impl<F: FnOnce()> Insertion<F> {
             place,
             point,
             passed: Cell::new(0),
+            begun: Cell::new(0),
             seen: RefCell::default(),
             run: &|passed| {
                 let code = if passed == nth { code.take() } else { None };
@@ -129,6 +132,7 @@ impl<F: FnMut()> EveryTime<F> {
             place,
             point,
             passed: Cell::new(0),
+            begun: Cell::new(0),
             seen: RefCell::default(),
             run: &|_| {
                 // It is running: this is the point within itself.
@@ -168,6 +172,9 @@ struct Layer<'a> {
     point: Point,
     /// How often the point was passed.
     passed: Cell<u64>,
+    /// How many passages have begun and not ended: what ends without, as a lock that is taken again
+    /// for a condition variable, is none.
+    begun: Cell<u64>,
     /// The points that were passed, each once, for whoever misses one.
     seen: RefCell<Vec<String>>,
     /// Runs the code, at the passage of this number.
@@ -186,9 +193,6 @@ impl Layer<'_> {
     }
 
     fn passes(&self, place: Place, passage: &Passage<'_>) {
-        if place != self.place {
-            return;
-        }
         let is_it = validator::inside(|| {
             if self.point.is(passage) {
                 return true;
@@ -202,7 +206,14 @@ impl Layer<'_> {
             }
             false
         });
-        if is_it {
+        let begun = self.begun.get();
+        match place {
+            _ if !is_it => return,
+            Place::Before => self.begun.set(begun + 1),
+            Place::After if begun == 0 => return,
+            Place::After => self.begun.set(begun - 1),
+        }
+        if place == self.place {
             self.passed.set(self.passed.get() + 1);
             (self.run)(self.passed.get());
         }

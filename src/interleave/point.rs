@@ -44,7 +44,9 @@ enum Which {
 ///
 /// A name is one that [`lockdep::name`](crate::name) gave, or what the source calls the lock where
 /// it is acquired: `bank.accounts` in `bank.accounts.lock()`, which the last part stands for as
-/// well, `accounts`.
+/// well, `accounts`. One that a condition variable has taken again is called as that is; and those of
+/// `lock_api` that are taken in its own source (`bump`, `ReentrantMutex`) are known by a given name or
+/// a reference.
 #[derive(Clone, Debug)]
 pub struct WhichLock(Which);
 
@@ -68,7 +70,8 @@ impl From<&str> for Point {
 }
 
 /// An acquisition, in whatever mode: from before the thread asks for the lock until it has it. One
-/// that does not get it, a `try_lock`, is passed as well.
+/// that does not get it, a `try_lock`, is passed as well. Not one for a condition variable, which
+/// takes its mutex again where no thread can be stopped.
 #[must_use]
 pub fn acquire(lock: impl Into<WhichLock>) -> Point {
     Point { step: Step::Acquire, which: lock.into().0 }
@@ -82,7 +85,8 @@ pub fn wait(lock: impl Into<WhichLock>) -> Point {
 }
 
 /// A release: from while the thread still has the lock until others can have it. A wait on a
-/// condition variable releases its mutex as well.
+/// condition variable releases its mutex as well. A guard that was sent to another thread is
+/// given back there without a point; and a thread that unwinds passes, but does not wait.
 #[must_use]
 pub fn release(lock: impl Into<WhichLock>) -> Point {
     Point { step: Step::Release, which: lock.into().0 }

@@ -106,15 +106,15 @@ pub(crate) enum Verdict {
 /// its kind on its locks, prints it or hands back the message to panic with.
 ///
 /// Runs code of the program (the hooks): the caller holds no lock of ours. `scope`: the one
-/// that the thread is in. `at_least`: whatever is set, or silenced.
+/// that the thread is in. `certainly`: at this level, whatever is set or silenced.
 pub(crate) fn submit(
     kind: FindingKind,
     cycle: Vec<Edge>,
     detail: Detail,
     scope: Option<ScopeId>,
-    at_least: Level,
+    certainly: Option<Level>,
 ) -> Verdict {
-    let level = level(kind).max(at_least);
+    let level = certainly.unwrap_or_else(|| level(kind));
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(render::is_a_call)
     {
@@ -122,7 +122,7 @@ pub(crate) fn submit(
         return Verdict::Proceed;
     }
     let mut finding = Finding::new(kind, level, cycle, detail);
-    finding.silenced = silence::reason(&finding).filter(|_| at_least == Level::Allow);
+    finding.silenced = silence::reason(&finding).filter(|_| certainly.is_none());
     if finding.silenced.is_some() {
         finding.level = Level::Allow;
     }

@@ -12,7 +12,7 @@ use ::lock_api::{
 use crate::{
     finding::{LockKind, LockOf, Mode},
     points::Released,
-    tracked::Tracked,
+    tracked::{Acquiring, Tracked},
 };
 
 /// How `lock_shared` acquires. Where nobody knows what the raw lock does, as with those that `cargo
@@ -110,10 +110,18 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         acquiring.acquired().keep();
     }
 
-    /// An upgrade that waits for some time at most.
+    /// An upgrade that waits for some time at most, or not at all.
     #[track_caller]
-    fn upgrading(&self, wait: impl FnOnce() -> bool) -> bool {
-        self.tracked.about_to_try(Self::KIND, Mode::Upgrade).for_a_while(wait)
+    fn upgrading(&self, upgrade: impl FnOnce(Acquiring<'_>) -> bool) -> bool {
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
+        let upgraded = upgrade(acquiring);
+        if upgraded {
+            acquiring.upgraded();
+            self.turn(Mode::Upgradable, Mode::Exclusive);
+        } else {
+            acquiring.gave_up();
+        }
+        upgraded
     }
 
     /// The lock stays held, in another mode.
@@ -311,20 +319,19 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     unsafe fn upgrade(&self) {
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         // SAFETY: as our caller promises.
-        if unsafe { !self.inner.try_upgrade() } {
+        if unsafe { self.inner.try_upgrade() } {
+            acquiring.upgraded();
+        } else {
             // SAFETY: still upgradable, as our caller promises.
             acquiring.blocked(|| unsafe { self.inner.upgrade() });
         }
         self.turn(Mode::Upgradable, Mode::Exclusive);
     }
 
+    #[track_caller]
     unsafe fn try_upgrade(&self) -> bool {
         // SAFETY: as our caller promises.
-        let upgraded = unsafe { self.inner.try_upgrade() };
-        if upgraded {
-            self.turn(Mode::Upgradable, Mode::Exclusive);
-        }
-        upgraded
+        self.upgrading(|_| unsafe { self.inner.try_upgrade() })
     }
 }
 
@@ -377,20 +384,14 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         // SAFETY: as our caller promises.
-        let upgraded = self.upgrading(|| unsafe { self.inner.try_upgrade_for(timeout) });
-        if upgraded {
-            self.turn(Mode::Upgradable, Mode::Exclusive);
-        }
-        upgraded
+        let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
+        self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         // SAFETY: as our caller promises.
-        let upgraded = self.upgrading(|| unsafe { self.inner.try_upgrade_until(timeout) });
-        if upgraded {
-            self.turn(Mode::Upgradable, Mode::Exclusive);
-        }
-        upgraded
+        let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
+        self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }
 }

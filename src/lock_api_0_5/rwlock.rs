@@ -12,7 +12,7 @@ use lock_api_0_5::{
 use crate::{
     finding::{LockKind, LockOf, Mode},
     points::Released,
-    tracked::Tracked,
+    tracked::{Acquiring, Tracked},
 };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -126,12 +126,6 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         let acquiring = held.about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
         acquiring.acquired().keep();
-    }
-
-    /// An upgrade that waits for some time at most.
-    #[track_caller]
-    fn upgrading<G>(&self, wait: impl FnOnce() -> G) -> G {
-        self.tracked.about_to_try(Self::KIND, Mode::Upgrade).for_a_while(wait)
     }
 
     /// The lock stays held, in another mode.
@@ -277,6 +271,31 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
     }
 }
 
+impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
+    /// An upgrade that waits for some time at most, or not at all.
+    #[track_caller]
+    fn upgrading(
+        &self,
+        guard: R::UpgradableGuard,
+        upgrade: impl FnOnce(
+            R::UpgradableGuard,
+            Acquiring<'_>,
+        ) -> Result<R::ExclusiveGuard, R::UpgradableGuard>,
+    ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
+        let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
+        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
+        let guard = on_unwind.guard.take().expect("it was not dropped");
+        let result = upgrade(guard, acquiring);
+        if result.is_ok() {
+            acquiring.upgraded();
+            self.turn(Mode::Upgradable, Mode::Exclusive);
+        } else {
+            acquiring.gave_up();
+        }
+        result
+    }
+}
+
 /// Releases an upgradable lock if a finding keeps it from being upgraded: whoever upgrades
 /// has given its guard's state away.
 struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
@@ -325,7 +344,10 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         let guard = on_unwind.guard.take().expect("it was not dropped");
         // SAFETY: as our caller promises.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {
-            Ok(guard) => guard,
+            Ok(guard) => {
+                acquiring.upgraded();
+                guard
+            }
             Err(guard) => {
                 on_unwind.guard = Some(guard);
                 acquiring.blocked(|| {
@@ -339,14 +361,13 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         guard
     }
 
+    #[track_caller]
     unsafe fn try_upgrade(
         &self,
         guard: R::UpgradableGuard,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: as our caller promises.
-        let guard = unsafe { self.inner.try_upgrade(guard) }?;
-        self.turn(Mode::Upgradable, Mode::Exclusive);
-        Ok(guard)
+        self.upgrading(guard, |guard, _| unsafe { self.inner.try_upgrade(guard) })
     }
 }
 
@@ -410,10 +431,10 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        // SAFETY: as our caller promises.
-        let guard = self.upgrading(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })?;
-        self.turn(Mode::Upgradable, Mode::Exclusive);
-        Ok(guard)
+        self.upgrading(guard, |guard, acquiring| {
+            // SAFETY: as our caller promises.
+            acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
+        })
     }
 
     #[track_caller]
@@ -422,9 +443,9 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        // SAFETY: as our caller promises.
-        let guard = self.upgrading(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })?;
-        self.turn(Mode::Upgradable, Mode::Exclusive);
-        Ok(guard)
+        self.upgrading(guard, |guard, acquiring| {
+            // SAFETY: as our caller promises.
+            acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
+        })
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn begin_wait(
     // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
     let may_close = until == Until::Acquired && (holds || is_writer);
     let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
-    if may_last && !context.is(ThreadState::Allowing) {
+    // Who confirms waits only for what is found here.
+    let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
+    if may_last && is_looked_at {
         let found: Vec<Found> = {
             let _inside = context.enter(ThreadState::Inside);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));

@@ -15,6 +15,7 @@ pub(crate) type LockId = u64;
 /// |------|---------|
 /// | 0    | `WRITER`: a blocking write was seen; readers may have to queue |
 /// | 1    | `FORGIVEN`: the poison in the wrapped lock is from a panic of ours |
+/// | 2    | `ALLOCATES`: our own code has taken it, so that it is the global allocator's |
 /// | 3..  | the lock's number, 0 until its first acquisition |
 pub(crate) struct Identity {
     word: AtomicU64,
@@ -22,6 +23,7 @@ pub(crate) struct Identity {
 
 const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
+const ALLOCATES: u64 = 4;
 /// How many bits stand below the number.
 pub(super) const SHIFT: u32 = 3;
 
@@ -80,6 +82,20 @@ impl Identity {
     #[inline]
     pub(crate) fn has_writer(&self) -> bool {
         self.word.load(SeqCst) & WRITER != 0
+    }
+
+    /// Notes that our own code takes it: by what it allocates, as it takes no other lock of the
+    /// program's.
+    pub(crate) fn note_allocator(&self) {
+        if !self.is_allocators() {
+            self.id();
+            self.word.fetch_or(ALLOCATES, Relaxed);
+        }
+    }
+
+    /// Whether it is known to be the global allocator's.
+    pub(crate) fn is_allocators(&self) -> bool {
+        self.word.load(Relaxed) & ALLOCATES != 0
     }
 
     /// Says that the poison which the unwinding thread is about to leave in the

@@ -256,7 +256,7 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
         Verdict::Proceed => false,
         Verdict::Silenced => true,
         Verdict::Panic(message) => {
-            if is_retaken(Location::caller()) {
+            if is_retaken(Location::caller().file()) {
                 ledger::print_past_capture(&format!(
                     "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
                      for a guard that lives on: this thread goes on, or hangs"
@@ -276,10 +276,15 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     }
 }
 
-/// Whether `unlocked` of lock_api takes a lock again, at this place of its own. The guard lives on
+/// Whether a lock that is held keeps it from being taken.
+pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
+    held.lock() == wanted.lock() && judge::waits(wanted.mode(), held.mode(), false)
+}
+
+/// Whether `unlocked` of lock_api takes a lock again, in this file of its own. The guard lives on
 /// and would unlock what it does not hold, were it not taken: nothing can be thrown.
-fn is_retaken(site: &Location<'_>) -> bool {
-    let path = Path::new(site.file());
+pub(crate) fn is_retaken(file: &str) -> bool {
+    let path = Path::new(file);
     let is_lock_api = |folder: &Path| {
         let name = folder.file_name().and_then(OsStr::to_str);
         name.is_some_and(|name| name == "lock_api" || name.starts_with("lock_api-"))
@@ -294,9 +299,9 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let scope = context.info().scope;
     let (mut messages, mut all_silenced) = (Vec::new(), true);
     for Found { kind, cycle, detail } in found {
-        // What is only waited for must not hang, whatever its level.
-        let at_least = if context.is(ThreadState::Confirming) { Level::Deny } else { Level::Allow };
-        match ledger::submit(kind, cycle, detail, scope, at_least) {
+        // What is only waited for must neither hang nor abort, whatever its level.
+        let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
+        match ledger::submit(kind, cycle, detail, scope, certainly) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}
             Verdict::Panic(message) => messages.push(message),

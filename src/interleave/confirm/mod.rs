@@ -13,7 +13,7 @@ pub use self::outcome::{Confirmation, Confirmed, NotReached, Replay, Why};
 use self::{gathering::Gathering, outcome::Part};
 use super::{alone, family::Family};
 use crate::{
-    finding::{Finding, FindingKind},
+    finding::{Edge, Finding, FindingKind},
     ledger, points, validator,
 };
 
@@ -61,7 +61,13 @@ impl Confirm {
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
-            | FindingKind::Deadlock => Ok(finding.cycle().iter().map(Part::from).collect()),
+            | FindingKind::Deadlock => {
+                let mut places = finding.cycle().iter().map(Edge::acquired_at);
+                match places.find(|place| validator::is_retaken(place.file())) {
+                    Some(place) => Err(Why::Unbreakable { place: place.to_string() }),
+                    None => Ok(finding.cycle().iter().map(Part::from).collect()),
+                }
+            }
             kind => Err(Why::NoCycle(kind)),
         };
         Self { parts, attempts: 3, limit: Duration::from_secs(1), seed: 0 }
@@ -74,7 +80,8 @@ impl Confirm {
         self
     }
 
-    /// How long a stopped thread waits for the others.
+    /// How long a stopped thread waits for the others; the n-th at one place, the n-th part of it, so
+    /// that a loop does not take it each time.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self

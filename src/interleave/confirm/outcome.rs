@@ -236,6 +236,15 @@ pub enum Why {
     },
     /// Each place was passed, but not at the same time, or not with these locks.
     NotTogether,
+    /// All came together and were let go, but one got its lock: readers wait for each other only
+    /// behind a writer.
+    WentOn,
+    /// One takes its second lock again for a guard that lives on (`MutexGuard::unlocked` of
+    /// `lock_api`): nothing can be thrown there, and so the deadlock not be broken.
+    Unbreakable {
+        /// Where it takes it.
+        place: String,
+    },
     /// It is no cycle of several threads.
     NoCycle(FindingKind),
     /// Locks are not checked in this build, or by `LOCKDEP=off`.
@@ -287,6 +296,17 @@ impl fmt::Display for Why {
             Self::NotTogether => f.write_str(
                 "the threads were not at their places at the same time, or with other locks",
             ),
+            Self::WentOn => f.write_str(
+                "all threads were at their places together, and one got its lock: readers wait for \
+                 each other only behind a writer",
+            ),
+            Self::Unbreakable { place } => {
+                write!(
+                    f,
+                    "at {place} a lock is taken for a guard that lives on: a deadlock there \
+                     could not be broken"
+                )
+            }
             Self::NoCycle(kind) => {
                 write!(f, "`{}` is no cycle of several threads", kind.name())
             }

@@ -22,6 +22,9 @@ use crate::{
 
 /// Between two looks at a thread that seems to sleep: it may only wait for a short lock.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
+/// After how many steps in a row at one point a thread spins, if others could make one: a
+/// `try_lock` that is tried until it succeeds would keep whoever has the lock from giving it back.
+const SPINS: u32 = 32;
 /// Between two looks when all threads sleep or are blocked.
 const IDLE: Duration = Duration::from_millis(1);
 
@@ -29,10 +32,9 @@ pub(super) struct Conductor {
     state: Mutex<State>,
     /// Something has happened, for the thread that conducts.
     happened: Condvar,
-    /// Somebody may go on.
-    go: Condvar,
     findings: Handle,
     family: Family,
+    deadline: Instant,
 }
 
 struct State {
@@ -42,6 +44,11 @@ struct State {
     /// Those that have no number yet: it must not depend on who came first.
     newcomers: Vec<Thread>,
     order: Vec<Step>,
+    /// The locks of the order, in which those without a name are numbered: the numbers that the
+    /// validator gives are others in each run.
+    locks: Vec<LockId>,
+    /// How often the last step was made in a row.
+    repeats: u32,
     /// Counts what happens.
     version: u64,
     lets_all_go: bool,
@@ -54,18 +61,42 @@ struct Thread {
     name: Box<str>,
     os: Option<u64>,
     at: Standing,
+    /// It may go on. One for each: whoever were woken in vain would keep the others from our lock,
+    /// and those would seem to sleep.
+    go: Arc<Condvar>,
 }
 
 enum Standing {
+    /// It may go on, but has not woken up.
+    Going,
     /// It runs, as far as is known.
     Running,
     /// It was seen to sleep.
     Away,
     /// It is stopped at a point.
-    Stopped(String),
+    Stopped(Stop),
     /// It is stopped because somebody else has a lock, until that is released.
-    Blocked(LockId, String),
+    Blocked(LockId, Stop),
     Ended,
+}
+
+/// Where a thread is stopped.
+#[derive(Clone, Default)]
+struct Stop {
+    point: String,
+    lock: Option<LockId>,
+}
+
+impl Stop {
+    fn at(passage: &Passage<'_>) -> Self {
+        let lock = match passage {
+            Passage::Acquire(entry) | Passage::Wait(entry, _) | Passage::Release(entry) => {
+                Some(entry.tag.lock())
+            }
+            Passage::Point(_) => None,
+        };
+        Self { point: describe(passage), lock }
+    }
 }
 
 impl Conductor {
@@ -76,20 +107,24 @@ impl Conductor {
         findings: Handle,
         family: Family,
     ) -> (Arc<Self>, JoinHandle<()>) {
+        let now = Instant::now();
         let conductor = Arc::new(Self {
             state: Mutex::new(State {
                 priorities,
                 threads: Vec::new(),
                 newcomers: Vec::new(),
                 order: Vec::new(),
+                locks: Vec::new(),
+                repeats: 0,
                 version: 0,
                 lets_all_go: false,
                 is_closed: false,
             }),
             happened: Condvar::new(),
-            go: Condvar::new(),
             findings,
             family: family.clone(),
+            // A limit too long for a clock is none.
+            deadline: now.checked_add(limit).unwrap_or(now + Duration::from_hours(24 * 365)),
         });
         let mut others = Others::new(family);
         let conducting = thread::Builder::new().name("lockdep-conductor".into()).spawn({
@@ -97,7 +132,7 @@ impl Conductor {
             move || {
                 validator::ignore_this_thread();
                 others.add_this_thread();
-                conductor.conduct(&mut others, Instant::now() + limit);
+                conductor.conduct(&mut others);
             }
         });
         (conductor, conducting.expect("a thread can be started"))
@@ -107,24 +142,22 @@ impl Conductor {
     pub(super) fn close(&self, conducting: JoinHandle<()>) -> Order {
         {
             let mut state = self.state.lock();
-            state.lets_all_go = true;
+            state.let_all_go();
             state.is_closed = true;
             state.version += 1;
         }
         self.happened.notify_all();
-        self.go.notify_all();
         // It has no code of the program to run that could panic.
         let _ = conducting.join();
         Order(std::mem::take(&mut self.state.lock().order))
     }
 
-    fn conduct(&self, others: &mut Others, deadline: Instant) {
+    fn conduct(&self, others: &mut Others) {
         loop {
             let version = {
                 let mut state = self.state.lock();
-                state.lets_all_go |= Instant::now() >= deadline;
-                if state.lets_all_go {
-                    self.go.notify_all();
+                if state.lets_all_go || Instant::now() >= self.deadline {
+                    state.let_all_go();
                     return;
                 }
                 state.version
@@ -137,9 +170,7 @@ impl Conductor {
             }
             if !rests {
                 self.happened.wait_for(&mut state, LOOK_AGAIN);
-            } else if state.let_one_go() {
-                self.go.notify_all();
-            } else {
+            } else if !state.let_one_go(others) {
                 self.happened.wait_for(&mut state, IDLE);
                 state.free_all_that_are_blocked(version);
             }
@@ -150,6 +181,9 @@ impl Conductor {
     fn all_rest(&self, others: &mut Others, version: u64) -> bool {
         let (moving, known) = {
             let state = self.state.lock();
+            if state.threads.iter().any(|thread| matches!(thread.at, Standing::Going)) {
+                return false;
+            }
             let all = || state.threads.iter().chain(&state.newcomers);
             let moving: Vec<_> = all()
                 .filter(|thread| {
@@ -192,9 +226,9 @@ fn rests(thread: u64) -> bool {
 
 impl State {
     /// Chooses a thread that is stopped, and lets it make its step.
-    fn let_one_go(&mut self) -> bool {
+    fn let_one_go(&mut self, others: &Others) -> bool {
         // Threads are started one after the other, whenever each of them came.
-        self.newcomers.sort_by_key(|thread| thread.os);
+        self.newcomers.sort_by_key(|thread| others.age(thread.os));
         for mut thread in self.newcomers.drain(..) {
             if thread.name.is_empty() {
                 thread.name = format!("thread {}", self.threads.len()).into();
@@ -207,20 +241,48 @@ impl State {
         let ready: Vec<_> = each.filter(|(_, it)| is_stopped(it)).map(|(at, _)| at).collect();
         let Some(chosen) = self.priorities.choose(&ready) else { return false };
         let thread = &mut self.threads[chosen];
-        if let Standing::Stopped(point) = std::mem::replace(&mut thread.at, Standing::Running) {
-            self.order.push(Step { thread: thread.name.clone(), point: point.into() });
+        thread.go.notify_one();
+        if let Standing::Stopped(stop) = std::mem::replace(&mut thread.at, Standing::Going) {
+            let thread = thread.name.clone();
+            let step = Step { thread, point: self.describe(&stop).into() };
+            let is_repeated = self.order.last() == Some(&step);
+            self.repeats = if is_repeated { self.repeats + 1 } else { 0 };
+            self.order.push(step);
+            if self.repeats >= SPINS {
+                self.priorities.spins(chosen);
+                self.repeats = 0;
+            }
         }
         self.version += 1;
         true
     }
 
+    /// Where a thread was stopped, in words that are the same in each run.
+    fn describe(&mut self, Stop { point, lock }: &Stop) -> String {
+        let Some(lock) = lock else { return point.clone() };
+        let known = self.locks.iter().position(|it| it == lock);
+        let number = known.unwrap_or(self.locks.len());
+        if known.is_none() {
+            self.locks.push(*lock);
+        }
+        point.replace(&format!(" #{lock}"), &format!(" #{}", number + 1))
+    }
+
+    /// Nobody stops any more.
+    fn let_all_go(&mut self) {
+        self.lets_all_go = true;
+        for thread in self.threads.iter().chain(&self.newcomers) {
+            thread.go.notify_one();
+        }
+    }
+
     /// A lock is released: whoever waits for it may try again.
     fn free(&mut self, is_free: impl Fn(LockId) -> bool) {
         for thread in &mut self.threads {
-            if let Standing::Blocked(lock, point) = &mut thread.at
+            if let Standing::Blocked(lock, stop) = &mut thread.at
                 && is_free(*lock)
             {
-                thread.at = Standing::Stopped(std::mem::take(point));
+                thread.at = Standing::Stopped(std::mem::take(stop));
             }
         }
     }
@@ -241,13 +303,14 @@ impl State {
 struct Player {
     conductor: Arc<Conductor>,
     key: u64,
+    go: Arc<Condvar>,
     _entered: Entered,
 }
 
 impl Player {
     /// Stops until it is this thread's turn. Whether it was conducted.
     fn stop(&self, at: Standing) -> bool {
-        let Conductor { state, happened, go, .. } = &*self.conductor;
+        let Conductor { state, happened, deadline, .. } = &*self.conductor;
         let mut state = state.lock();
         if state.lets_all_go {
             return false;
@@ -259,11 +322,19 @@ impl Player {
         happened.notify_all();
         let is_stopped = |state: &mut State| {
             !state.lets_all_go
-                && state.thread(self.key).is_some_and(|it| !matches!(it.at, Standing::Running))
+                && state.thread(self.key).is_some_and(|it| !matches!(it.at, Standing::Going))
         };
         while is_stopped(&mut state) {
-            go.wait(&mut state);
+            // Of a process that was forked, nobody conducts the threads.
+            if self.go.wait_until(&mut state, *deadline).timed_out() {
+                state.let_all_go();
+            }
         }
+        if let Some(thread) = state.thread(self.key) {
+            thread.at = Standing::Running;
+        }
+        state.version += 1;
+        happened.notify_all();
         !state.lets_all_go
     }
 }
@@ -279,16 +350,18 @@ impl Script for Conductor {
 
     fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {
         let entered = self.findings.enter();
+        let go = Arc::new(Condvar::new());
         let key = {
             let state = &mut self.state.lock();
             let key = (state.threads.len() + state.newcomers.len()) as u64;
             let os = os_threads::own();
             let name = name.into();
-            state.newcomers.push(Thread { key, name, os, at: Standing::Running });
+            let at = Standing::Running;
+            state.newcomers.push(Thread { key, name, os, at, go: Arc::clone(&go) });
             state.version += 1;
             key
         };
-        Rc::new(Player { conductor: self, key, _entered: entered })
+        Rc::new(Player { conductor: self, key, go, _entered: entered })
     }
 
     fn is_for_all(&self) -> bool {
@@ -307,23 +380,27 @@ impl Part for Player {
 
     fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
         if may_block && matches!(passage, Passage::Point(_) | Passage::Acquire(_)) {
-            self.stop(Standing::Stopped(describe(passage)));
+            self.stop(Standing::Stopped(Stop::at(passage)));
         }
     }
 
     fn passed(&self, passage: &Passage<'_>) {
         if let Passage::Release(entry) = passage {
             let lock = entry.tag.lock();
-            self.conductor.state.lock().free(|it| it == lock);
+            {
+                let mut state = self.conductor.state.lock();
+                state.free(|it| it == lock);
+                state.version += 1;
+            }
             if !thread::panicking() {
-                self.stop(Standing::Stopped(describe(passage)));
+                self.stop(Standing::Stopped(Stop::at(passage)));
             }
         }
     }
 
     fn contended(&self, wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
-        let point = describe(&Passage::Acquire(*wanted));
-        while self.stop(Standing::Blocked(wanted.tag.lock(), point.clone())) {
+        let stop = Stop::at(&Passage::Acquire(*wanted));
+        while self.stop(Standing::Blocked(wanted.tag.lock(), stop.clone())) {
             if try_again() {
                 return true;
             }

@@ -68,13 +68,16 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 /// [own](super#whose-threads) when they come to a point or take their first lock, unless a
 /// [`Schedule`](super::Schedule) knows them by name. A thread that blocks
 /// on anything else than a checked lock, to join another or to receive a message, is left alone
-/// until it comes to a point again.
+/// until it comes to a point again. One that comes to the same point again and again, since it tries a
+/// lock until it has it, lets all others go first after some time. One that spins without a point keeps
+/// all others waiting, up to the [limit](Self::limit).
 ///
 /// # The same seed
 ///
 /// gives the same order of points, if the test does nothing else that is left to chance: on Linux,
 /// where it can be seen which threads sleep. Elsewhere a thread counts as blocked when nothing has come of
-/// it for 20 ms.
+/// it for 20 ms. Time is left to chance, and so is a thread that was there before the test, as those
+/// of a pool: until it comes to a point, nobody knows that it is on its way.
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct Explore {

@@ -11,6 +11,10 @@ use crate::interleave::{family::Family, os_threads};
 /// What is known of threads that have not come to a point.
 pub(super) struct Others {
     family: Family,
+    /// The one that runs the test.
+    test: Option<u64>,
+    /// The one that conducts.
+    conducting: Option<u64>,
     /// They will not come.
     strangers: HashSet<u64>,
     /// They may, and were first seen then.
@@ -20,14 +24,23 @@ pub(super) struct Others {
 impl Others {
     /// All threads but the calling one are strangers.
     pub(super) fn new(family: Family) -> Self {
+        let test = os_threads::own();
         let mut strangers: HashSet<_> = os_threads::all().into_iter().collect();
-        os_threads::own().map(|own| strangers.remove(&own));
-        Self { family, strangers, newborn: HashMap::new() }
+        test.map(|own| strangers.remove(&own));
+        Self { family, test, conducting: None, strangers, newborn: HashMap::new() }
     }
 
-    /// The calling thread is one as well.
+    /// The calling thread conducts.
     pub(super) fn add_this_thread(&mut self) {
-        self.strangers.extend(os_threads::own());
+        self.conducting = os_threads::own();
+        self.strangers.extend(self.conducting);
+    }
+
+    /// Orders threads as they were started: those that were there before, and then those after the
+    /// one that conducts; when the numbers are used up, they begin again.
+    pub(super) fn age(&self, thread: Option<u64>) -> impl Ord + use<> {
+        let is_new = thread != self.test && thread.is_none_or(|it| !self.strangers.contains(&it));
+        (is_new, is_new && thread < self.conducting, thread)
     }
 
     /// The threads beside those that are known that were started meanwhile, and may be on their way to

@@ -1,7 +1,8 @@
 //! Who runs next: random priorities, with changes at random steps. Pure.
 //!
-//! PCT's, as [`Explore`](super::Explore) says. Initial priorities are above `changes`, so that a
-//! thread which is changed, to one of `1..=changes`, is below all that were not.
+//! PCT's, as [`Explore`](super::Explore) says. Initial priorities are above those that are given at
+//! changes, so that a thread which is changed is below all that were not. A thread that spins is
+//! below them all.
 
 use crate::interleave::rng::Rng;
 
@@ -13,19 +14,24 @@ pub(super) struct Priorities {
     /// The steps at which the priority of the running thread changes: the last one to the lowest.
     changes: Vec<u64>,
     step: u64,
+    /// The priority of the next thread that spins: below all others.
+    next_lowest: u64,
 }
+
+/// All others are above it: there is room below for threads that spin.
+const CHANGED: u64 = 1 << 32;
 
 impl Priorities {
     /// For a run of about so many steps.
     pub(super) fn new(seed: u64, steps: u64, changes: u32) -> Self {
         let mut rng = Rng::new(seed);
         let changes = (0..changes).map(|_| rng.below(steps)).collect();
-        Self { rng, of: Vec::new(), changes, step: 0 }
+        Self { rng, of: Vec::new(), changes, step: 0, next_lowest: CHANGED }
     }
 
     /// One more thread.
     pub(super) fn add(&mut self) {
-        let lowest = self.changes.len() as u64 + 1;
+        let lowest = CHANGED + self.changes.len() as u64 + 1;
         self.of.push(lowest + self.rng.below(u64::MAX - lowest));
     }
 
@@ -35,12 +41,18 @@ impl Priorities {
         let mut chosen = highest(&self.of)?;
         for change in 0..self.changes.len() {
             if self.changes[change] == self.step {
-                self.of[chosen] = change as u64 + 1;
+                self.of[chosen] = CHANGED + change as u64 + 1;
                 chosen = highest(&self.of)?;
             }
         }
         self.step += 1;
         Some(chosen)
+    }
+
+    /// A thread waits by trying again and again: all others go first.
+    pub(super) fn spins(&mut self, thread: usize) {
+        self.next_lowest = self.next_lowest.saturating_sub(1);
+        self.of[thread] = self.next_lowest;
     }
 }
 
@@ -67,6 +79,48 @@ mod tests {
         for seed in 0..50 {
             let order = run(seed, 4, 10, 0);
             assert!(order.iter().all(|&thread| thread == order[0]));
+        }
+    }
+
+    #[test]
+    fn who_spins_lets_all_others_go_first() {
+        let mut priorities = Priorities::new(3, 100, 2);
+        (0..3).for_each(|_| priorities.add());
+        let all = [0, 1, 2];
+        let first = priorities.choose(&all).unwrap();
+        priorities.spins(first);
+        let second = priorities.choose(&all).unwrap();
+        priorities.spins(second);
+        let third = 3 - first - second;
+        assert!((0..20).all(|_| priorities.choose(&all) == Some(third)));
+    }
+
+    /// PCT's promise: a depth that a bug has is found by each seed with at least `1 / (n * k)`.
+    #[test]
+    fn a_bug_of_two_constraints_is_found_as_often_as_promised() {
+        const SEEDS: u64 = 4_000;
+        for (threads, steps) in [(2, 4), (3, 6), (4, 12), (4, 40)] {
+            let each = steps / threads as u64;
+            // The last thread comes between the last two steps of the first.
+            let is_found = |&seed: &u64| {
+                let mut priorities = Priorities::new(seed, steps, 1);
+                (0..threads).for_each(|_| priorities.add());
+                let mut left = vec![each; threads];
+                let mut order = Vec::new();
+                while let Some(next) = {
+                    let ready: Vec<_> = (0..threads).filter(|&it| left[it] > 0).collect();
+                    priorities.choose(&ready)
+                } {
+                    left[next] -= 1;
+                    order.push((next, left[next]));
+                }
+                let at = |step| order.iter().position(|&it| it == step).unwrap();
+                let last = threads - 1;
+                at((0, 1)) < at((last, 0)) && at((last, 0)) < at((0, 0))
+            };
+            let found = (0..SEEDS).filter(is_found).count() as u64;
+            let promised = SEEDS / (threads as u64 * steps);
+            assert!(found * 10 >= promised * 8, "{found} of {promised}: {threads}, {steps}");
         }
     }
 

@@ -63,7 +63,7 @@ impl Unfollowed {
         let mut events = plan.events();
         events.sort_by_key(|&at| plan.progress(at));
         let events = events.into_iter().map(|at| {
-            let waits = roles.iter().any(|role| role.waits.contains(&at));
+            let waits = roles.iter().any(|role| role.waits().any(|it| it == at));
             let progress = match plan.progress(at) {
                 Progress::Passed => "passed",
                 Progress::Begun if waits => "waits",
@@ -114,7 +114,7 @@ impl<'a> Doing<'a> {
         match role.blocked() {
             _ if !role.has_begun() => Self::NotThere,
             _ if role.is_over() => Self::Ended,
-            _ if !role.waits.is_empty() => Self::Waits,
+            _ if role.waits().next().is_some() => Self::Waits,
             Some(wait) => Self::Blocked(wait),
             None => Self::Runs,
         }
@@ -147,10 +147,13 @@ impl fmt::Display for Unfollowed {
         for (progress, event) in &self.events {
             writeln!(f, "    {progress:<8} {event}")?;
         }
-        for thread in &self.threads {
-            writeln!(f, "thread {thread}")?;
+        let threads: Vec<_> =
+            self.threads.iter().map(|thread| format!("thread {thread}")).collect();
+        f.write_str(&threads.join("\n"))?;
+        if self.held.is_empty() {
+            return Ok(());
         }
-        f.write_str(render::held(&self.held).trim_end())
+        write!(f, "\n{}", render::held(&self.held).trim_end())
     }
 }
 

@@ -152,6 +152,10 @@ impl Plan {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn plan(orders: &[&[(&str, &str)]]) -> Plan {
@@ -186,6 +190,66 @@ mod tests {
         assert!(plan.arrive("b", &Passage::Point("x")).is_empty());
         assert_eq!(plan.arrive("a", &Passage::Point("x")).len(), 1);
         assert!(plan.arrive("a", &Passage::Point("x")).is_empty());
+    }
+
+    /// A role, a point, and the time that is meant.
+    type Naive = (u8, u8, u64);
+
+    fn event((role, point, nth): Naive) -> Event {
+        at(&format!("r{role}"), &*format!("p{point}")).nth(nth)
+    }
+
+    proptest! {
+        /// Against sets of events and of pairs of them.
+        #[test]
+        fn agrees_with_sets(
+            orders in prop::collection::vec(
+                prop::collection::vec((0..3_u8, 0..2_u8, 1..3_u64), 1..4), 0..4),
+            arrivals in prop::collection::vec((0..3_u8, 0..3_u8, any::<bool>()), 0..30),
+        ) {
+            let mut plan = Plan::default();
+            let events: BTreeSet<Naive> = orders.iter().flatten().copied().collect();
+            let mut before: BTreeSet<(Naive, Naive)> = BTreeSet::new();
+            for order in &orders {
+                plan.order(order.iter().copied().map(event));
+                before.extend(order.windows(2).map(|pair| (pair[0], pair[1])));
+            }
+            let direct = before.clone();
+            while let Some(new) = {
+                let pairs = before.iter().flat_map(|a| before.iter().map(move |b| (a, b)));
+                let joined = pairs.filter(|(a, b)| a.1 == b.0).map(|(a, b)| (a.0, b.1));
+                joined.into_iter().find(|pair| !before.contains(pair))
+            } {
+                before.insert(new);
+            }
+            let is_circular = before.iter().any(|(a, b)| a == b);
+            prop_assert_eq!(plan.contradiction().is_some(), is_circular);
+            prop_assert_eq!(plan.events().len(), events.len());
+
+            let (mut came, mut passed) = (Vec::new(), BTreeSet::new());
+            for (role, point, passes) in arrivals {
+                let (name, place) = (format!("r{role}"), format!("p{point}"));
+                let begun = plan.arrive(&name, &Passage::Point(&place));
+                came.push((role, point));
+                let nth = came.iter().filter(|it| **it == (role, point)).count() as u64;
+                let expected = events.get(&(role, point, nth));
+                prop_assert_eq!(begun.len(), expected.iter().count());
+                if let (&[begun], Some(&expected)) = (&begun[..], expected) {
+                    let missing: BTreeSet<_> =
+                        plan.missing(begun).map(|at| plan.event(at).to_string()).collect();
+                    let wanted = direct.iter().filter(|(_, to)| *to == expected);
+                    let wanted = wanted.filter(|(from, _)| !passed.contains(from));
+                    let wanted: BTreeSet<_> =
+                        wanted.map(|(from, _)| event(*from).to_string()).collect();
+                    prop_assert_eq!(missing, wanted);
+                    if passes {
+                        plan.pass(begun);
+                        passed.insert(expected);
+                    }
+                }
+                prop_assert_eq!(plan.is_followed(), passed == events);
+            }
+        }
     }
 
     #[test]

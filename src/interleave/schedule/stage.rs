@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashSet,
     rc::Rc,
     sync::Arc,
     thread,
@@ -18,7 +19,7 @@ use crate::{
     finding::{ThreadInfo, Until},
     interleave::{family::Family, point::describe},
     points::{self, Part, Passage, Script},
-    validator::{self, LockId},
+    validator::{self, LockId, Tag},
 };
 
 pub(super) struct Stage {
@@ -37,24 +38,31 @@ struct State {
     closed: bool,
     /// Whether it is over where a lock of the program does not let it be followed.
     yields_to_locks: bool,
+    /// How many threads have come.
+    came: u64,
 }
 
 /// A thread of the schedule, or several that came in one role.
 pub(super) struct Role {
     pub(super) name: Box<str>,
-    /// How many threads there are in it.
-    players: usize,
-    /// How many more were announced.
+    /// The threads that are there.
+    actors: Vec<Actor>,
+    /// How many were announced and have not ended.
     expected: usize,
     has_begun: bool,
-    /// The events before which it waits.
-    pub(super) waits: Vec<At>,
-    /// The numbers of its threads, as the validator has them.
+    /// The numbers of all its threads, as the validator has them.
     numbers: Vec<u64>,
-    /// The lock that it waits for, and the wait in words.
-    blocked: Option<(LockId, String)>,
-    holds: Vec<LockId>,
     pub(super) last: Option<String>,
+}
+
+/// What a thread is doing.
+struct Actor {
+    key: u64,
+    /// The events before which it waits.
+    waits: Vec<At>,
+    /// The lock that it waits for, and the wait in words.
+    blocked: Option<(Tag, String)>,
+    holds: Vec<Tag>,
 }
 
 /// What tells a passage from others of one thread, from its arrival to its end.
@@ -79,8 +87,14 @@ impl From<&Passage<'_>> for Deed {
 
 impl Stage {
     pub(super) fn new(plan: Plan, limit: Duration, yields_to_locks: bool, family: Family) -> Self {
-        let mut state =
-            State { plan, roles: Vec::new(), failed: None, closed: false, yields_to_locks };
+        let mut state = State {
+            plan,
+            roles: Vec::new(),
+            failed: None,
+            closed: false,
+            yields_to_locks,
+            came: 0,
+        };
         for at in state.plan.events() {
             let name = state.plan.event(at).role.clone();
             state.role(&name);
@@ -101,7 +115,7 @@ impl Stage {
         let state = &mut self.state.lock();
         while state.failed.is_none() && !state.closed && !state.plan.is_followed() {
             let missing = state.first_missing();
-            let may_come = |role: &Role| !role.is_over() && role.players + role.expected > 0;
+            let may_come = |role: &Role| !role.actors.is_empty() || role.expected > 0;
             if !state.roles.iter().any(|role| state.is_wanted(role) && may_come(role)) {
                 state.fail(Reason::NeverPassed(missing));
             } else if self.changed.wait_until(state, self.deadline).timed_out() {
@@ -127,13 +141,10 @@ impl State {
         known.unwrap_or_else(|| {
             self.roles.push(Role {
                 name: name.into(),
-                players: 0,
+                actors: Vec::new(),
                 expected: 0,
                 has_begun: false,
-                waits: Vec::new(),
                 numbers: Vec::new(),
-                blocked: None,
-                holds: Vec::new(),
                 last: None,
             });
             self.roles.len() - 1
@@ -164,36 +175,21 @@ impl State {
         }
     }
 
-    /// Fails if some role waits for what can no longer come.
+    /// A thread comes in a role, and has this key from now on.
+    fn begin(&mut self, role: usize) -> u64 {
+        self.came += 1;
+        let key = self.came;
+        let role = &mut self.roles[role];
+        role.has_begun = true;
+        role.numbers.extend(validator::current().map(|context| context.info().number()));
+        role.actors.push(Actor { key, waits: Vec::new(), blocked: None, holds: Vec::new() });
+        key
+    }
+
+    /// Fails if some thread waits for what can no longer come.
     fn look_for_a_dead_end(&mut self) {
-        // Who may go on: those that do not wait, and those that wait only for such.
-        let mut may_go_on = vec![false; self.roles.len()];
-        loop {
-            let mut is_new = false;
-            for number in 0..self.roles.len() {
-                if !may_go_on[number] && self.could_go_on(&self.roles[number], &may_go_on) {
-                    may_go_on[number] = true;
-                    is_new = true;
-                }
-            }
-            if !is_new {
-                break;
-            }
-        }
-        let stuck = |(number, role): &(usize, &Role)| !role.waits.is_empty() && !may_go_on[*number];
-        let Some((_, role)) = self.roles.iter().enumerate().find(stuck) else { return };
-        let wanted = role.waits.iter().copied();
-        let missing = wanted.flat_map(|at| self.plan.missing(at).map(move |before| (at, before)));
-        let is_lost = |&(_, before): &(At, At)| {
-            let of = self.roles.iter().position(|role| role.name == self.plan.event(before).role);
-            of.is_none_or(|of| !may_go_on[of])
-        };
-        let dead_end = missing.into_iter().find(is_lost);
-        let Some((waiting, lost)) = dead_end else { return };
-        let is_locked_out = self
-            .roles
-            .iter()
-            .any(|role| role.name == self.plan.event(lost).role && role.blocked().is_some());
+        let Some((waiting, lost)) = self.dead_end() else { return };
+        let is_locked_out = self.role_of(lost).is_some_and(|role| role.blocked().is_some());
         if is_locked_out && self.yields_to_locks {
             self.closed = true;
         } else {
@@ -201,35 +197,62 @@ impl State {
         }
     }
 
-    fn could_go_on(&self, role: &Role, may_go_on: &[bool]) -> bool {
-        let may = |name: &str| {
-            let of = self.roles.iter().position(|role| *role.name == *name);
-            of.is_some_and(|of| may_go_on[of])
-        };
-        if role.has_begun && role.players + role.expected == 0 {
-            return false;
+    /// An event before which a thread waits, and the one for which it waits in vain.
+    fn dead_end(&self) -> Option<(At, At)> {
+        let may_go_on = self.who_may_go_on();
+        let actors = self.roles.iter().flat_map(|role| &role.actors);
+        let stuck = actors.filter(|actor| !may_go_on.contains(&actor.key));
+        let waits = stuck.flat_map(|actor| &actor.waits);
+        let mut missing =
+            waits.flat_map(|&at| self.plan.missing(at).map(move |before| (at, before)));
+        missing.find(|&(_, before)| !self.may_come(before, &may_go_on))
+    }
+
+    /// The keys of the threads that do not wait, or only for such.
+    fn who_may_go_on(&self) -> HashSet<u64> {
+        let mut may_go_on = HashSet::new();
+        loop {
+            let actors = self.roles.iter().flat_map(|role| &role.actors);
+            let new = actors
+                .filter(|actor| !may_go_on.contains(&actor.key))
+                .find(|actor| self.could_go_on(actor, &may_go_on));
+            match new {
+                Some(actor) => may_go_on.insert(actor.key),
+                None => return may_go_on,
+            };
         }
-        if let Some((lock, _)) = &role.blocked {
-            let holder = self.roles.iter().find(|other| other.holds.contains(lock));
-            if let Some(holder) = holder {
-                return may(&holder.name);
-            }
+    }
+
+    fn could_go_on(&self, actor: &Actor, may_go_on: &HashSet<u64>) -> bool {
+        if let Some((wanted, _)) = &actor.blocked {
+            let blocks = |other: &&Actor| {
+                other.key != actor.key
+                    && other.holds.iter().any(|&held| validator::blocks(held, *wanted))
+            };
+            let mut blocking = self.roles.iter().flat_map(|role| &role.actors).filter(blocks);
+            return blocking.all(|other| may_go_on.contains(&other.key));
         }
-        let mut missing = role.waits.iter().flat_map(|&at| self.plan.missing(at));
-        missing.all(|before| may(&self.plan.event(before).role))
+        let mut missing = actor.waits.iter().flat_map(|&at| self.plan.missing(at));
+        missing.all(|before| self.may_come(before, may_go_on))
+    }
+
+    /// Whether some thread may still come to an event: one that is there, or one to come.
+    fn may_come(&self, at: At, may_go_on: &HashSet<u64>) -> bool {
+        self.role_of(at).is_some_and(|role| {
+            let is_to_come = !role.has_begun || role.expected > role.actors.len();
+            is_to_come || role.actors.iter().any(|actor| may_go_on.contains(&actor.key))
+        })
+    }
+
+    fn role_of(&self, at: At) -> Option<&Role> {
+        self.roles.iter().find(|role| role.name == self.plan.event(at).role)
     }
 }
 
 impl Role {
-    fn begin(&mut self) {
-        self.players += 1;
-        self.has_begun = true;
-        self.numbers.extend(validator::current().map(|context| context.info().number()));
-    }
-
     /// Whether there were threads in it, and no longer are.
     pub(super) fn is_over(&self) -> bool {
-        self.has_begun && self.players + self.expected == 0
+        self.has_begun && self.actors.is_empty() && self.expected == 0
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -240,9 +263,14 @@ impl Role {
         self.numbers.contains(&thread.number())
     }
 
-    /// The wait for a lock that keeps it, in words.
+    /// The events before which its threads wait.
+    pub(super) fn waits(&self) -> impl Iterator<Item = At> {
+        self.actors.iter().flat_map(|actor| &actor.waits).copied()
+    }
+
+    /// The wait for a lock that keeps one of its threads, in words.
     pub(super) fn blocked(&self) -> Option<&str> {
-        self.blocked.as_ref().map(|(_, wait)| &**wait)
+        self.actors.iter().find_map(|actor| Some(&*actor.blocked.as_ref()?.1))
     }
 }
 
@@ -250,13 +278,24 @@ impl Role {
 struct Player {
     stage: Arc<Stage>,
     role: usize,
+    key: u64,
     /// The events that it has begun, and by which passage.
     begun: RefCell<Vec<(At, Deed)>>,
 }
 
 impl Player {
-    fn part(stage: Arc<Stage>, role: usize) -> Rc<dyn Part> {
-        Rc::new(Self { stage, role, begun: RefCell::default() })
+    fn part(stage: Arc<Stage>, role: usize, key: u64) -> Rc<dyn Part> {
+        Rc::new(Self { stage, role, key, begun: RefCell::default() })
+    }
+
+    /// The thread as the schedule knows it, with what it holds now.
+    fn actor<'a>(&self, state: &'a mut State) -> Option<&'a mut Actor> {
+        let actor = state.roles[self.role].actors.iter_mut().find(|it| it.key == self.key)?;
+        if let Some(context) = validator::current_if_attached() {
+            actor.holds.clear();
+            actor.holds.extend(context.held.iter().map(|held| held.tag));
+        }
+        Some(actor)
     }
 
     /// The events that this has begun are passed.
@@ -277,22 +316,26 @@ impl Script for Stage {
         let thread = thread::current();
         let name = thread.name()?;
         let mut state = self.state.lock();
-        let role = state.roles.iter().position(|role| *role.name == *name)?;
-        let is_free = state.roles[role].players + state.roles[role].expected == 0;
-        if state.closed || !is_free || !self.family.may_employ_this_thread() {
+        let at = state.roles.iter().position(|role| *role.name == *name)?;
+        let role = &state.roles[at];
+        let is_free = role.actors.is_empty() && role.expected == 0;
+        // One that it does not order may be another schedule's.
+        let is_ordered =
+            || state.plan.events().iter().any(|&at| *state.plan.event(at).role == *name);
+        if state.closed || !is_free || !is_ordered() || !self.family.may_employ_this_thread() {
             return None;
         }
-        state.roles[role].begin();
+        let key = state.begin(at);
         drop(state);
-        Some(Player::part(self, role))
+        Some(Player::part(self, at, key))
     }
 
     fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {
         let mut state = self.state.lock();
         let role = state.role(name);
-        state.roles[role].begin();
+        let key = state.begin(role);
         drop(state);
-        Player::part(self, role)
+        Player::part(self, role, key)
     }
 
     fn expect(&self, name: &str) {
@@ -338,7 +381,9 @@ impl Part for Player {
         let events = state.plan.arrive(&name, passage);
         self.begun.borrow_mut().extend(events.iter().map(|&at| (at, passage.into())));
         if events.iter().any(|&at| state.plan.missing(at).next().is_some()) && may_block {
-            state.roles[self.role].waits.extend(&events);
+            if let Some(actor) = self.actor(state) {
+                actor.waits.extend(&events);
+            }
             state.look_for_a_dead_end();
             let is_early = |state: &State| {
                 let missing = |&at: &At| state.plan.missing(at).next();
@@ -351,12 +396,19 @@ impl Part for Player {
                 }
             }
             changed.notify_all();
-            state.roles[self.role].waits.retain(|at| !events.contains(at));
+            if let Some(actor) = self.actor(state) {
+                actor.waits.clear();
+            }
         }
-        if let Passage::Wait(entry, Until::Acquired) = passage {
-            state.roles[self.role].blocked = Some((entry.tag.lock(), describe(passage)));
-            state.look_for_a_dead_end();
-            changed.notify_all();
+        if let Some(actor) = self.actor(state) {
+            actor.blocked = match passage {
+                Passage::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
+                _ => None,
+            };
+            if actor.blocked.is_some() {
+                state.look_for_a_dead_end();
+                changed.notify_all();
+            }
         }
     }
 
@@ -367,25 +419,11 @@ impl Part for Player {
         }
         let deed = Deed::from(passage);
         self.pass(state, |begun| begun == deed);
-        let role = &mut state.roles[self.role];
-        role.last = Some(describe(passage));
-        match passage {
-            Passage::Acquire(entry) => {
-                role.blocked = None;
-                let lock = entry.tag.lock();
-                let context = validator::current_if_attached();
-                if context
-                    .is_some_and(|context| context.held.iter().any(|it| it.tag.lock() == lock))
-                {
-                    role.holds.push(lock);
-                }
-            }
-            Passage::Release(entry) => {
-                let lock = entry.tag.lock();
-                let at = role.holds.iter().rposition(|&held| held == lock);
-                at.map(|at| role.holds.remove(at));
-            }
-            Passage::Point(_) | Passage::Wait(..) => {}
+        state.roles[self.role].last = Some(describe(passage));
+        if let Some(actor) = self.actor(state)
+            && !matches!(passage, Passage::Wait(..))
+        {
+            actor.blocked = None;
         }
     }
 }
@@ -395,7 +433,7 @@ impl Drop for Player {
         validator::inside(|| {
             let state = &mut self.stage.state.lock();
             self.pass(state, |_| true);
-            state.roles[self.role].players -= 1;
+            state.roles[self.role].actors.retain(|actor| actor.key != self.key);
             state.look_for_a_dead_end();
         });
     }
