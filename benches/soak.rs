@@ -158,7 +158,7 @@ fn main() {
     if !lockdep::ENABLED {
         return println!("nothing is checked in this build: it takes the feature `enforce`");
     }
-    let seconds = std::env::args().filter_map(|argument| argument.parse().ok()).next();
+    let seconds = std::env::args().find_map(|argument| argument.parse().ok());
     let half = Duration::from_secs(seconds.unwrap_or(10)) / 2;
     let locks = Arc::new(Locks::new());
     let (rounds, growth) = soak(&locks, half, || ());
