@@ -100,6 +100,9 @@
 use std::time::Duration;
 
 mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod interleave;
 mod ledger;
 #[cfg(feature = "lock_api")]
