@@ -102,6 +102,9 @@ use std::time::Duration;
 #[doc(hidden)]
 pub mod bridge;
 mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod interleave;
 mod ledger;
 #[cfg(feature = "lock_api")]

@@ -12,6 +12,9 @@ mod out;
 mod settings;
 mod silence;
 
+#[cfg(fuzzing)]
+pub(crate) use self::{settings::complaints, silence::check as check_config};
+
 use std::{
     io::Write,
     mem,

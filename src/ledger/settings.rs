@@ -67,6 +67,13 @@ pub(crate) fn settings() -> &'static Settings {
     })
 }
 
+/// What is to be complained about in an environment.
+#[cfg(fuzzing)]
+pub(crate) fn complaints(variable: impl FnMut(&str) -> Option<String>) -> Vec<String> {
+    let variable = std::cell::RefCell::new(variable);
+    parse(|name| (variable.borrow_mut())(name)).1
+}
+
 /// What the variables say, and a message for each part that says nothing.
 fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
     let variable = |name| variable(name).map(|value| value.trim().to_owned());

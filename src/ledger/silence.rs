@@ -153,6 +153,12 @@ pub(super) fn unused() -> Vec<&'static str> {
     entries.filter(unused).map(|entry| entry.place.as_str()).collect()
 }
 
+/// What is wrong with the text of a file, if anything is.
+#[cfg(fuzzing)]
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    parse(text, "lockdep.toml").map(|_| ())
+}
+
 /// A value with its place, and the key that it stands under.
 struct Item<'a> {
     key: &'a str,

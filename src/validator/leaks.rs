@@ -109,13 +109,15 @@ pub(super) fn threads() -> Vec<ThreadSnapshot> {
 }
 
 /// Whether a destructor of the calling thread's locals runs: a panic in it would abort the
-/// process. By the name of std's function that sees to that, as nothing else tells.
+/// process. By the names of std's functions that run it and see to that, either of which may be
+/// inlined, as nothing else tells.
 pub(super) fn thread_is_ending() -> bool {
     let mut is_ending = false;
     backtrace::trace(|frame| {
         backtrace::resolve_frame(frame, |symbol| {
             let name = symbol.name().map(|name| name.to_string()).unwrap_or_default();
-            is_ending |= name.contains("thread_local::abort_on_dtor_unwind");
+            let is_of = |function| name.contains("thread_local::") && name.contains(function);
+            is_ending |= is_of("::destroy") || is_of("::abort_on_dtor_unwind");
         });
         !is_ending
     });

@@ -52,7 +52,9 @@ fn destructors_of_thread_locals_take_locks() {
         ];
         for _ in 0..25 {
             let threads = orders.map(thread::spawn);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         }
         assert_eq!(*LOCKS[0].lock().unwrap(), 125);
         assert_eq!(lockdep::findings().len(), 0);

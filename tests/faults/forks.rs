@@ -75,7 +75,9 @@ fn a_fork_while_others_make_edges_does_not_hang() {
         });
         assert_eq!(good.count(), 200);
         stop.store(true, Relaxed);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 

@@ -75,7 +75,9 @@ fn a_million_locks() {
         let single = left_by(|| locks.iter().for_each(|lock| drop(lock.lock())));
         let nested = left_by(|| {
             let _outer = outer.lock();
-            locks.iter().for_each(|lock| drop(lock.lock()));
+            for lock in &locks {
+                drop(lock.lock());
+            }
         });
         let before = in_use();
         // The other way round each would look for its edge among all of the outer lock's.
@@ -94,7 +96,9 @@ fn a_million_locks() {
         let more = left_by(|| {
             on_a_thread(|| {
                 let _outer = outer.lock();
-                again.iter().for_each(|lock| drop(lock.lock()));
+                for lock in &again {
+                    drop(lock.lock());
+                }
             });
         });
         assert!(per_lock(more) <= nested, "{} bytes", per_lock(more));

@@ -63,7 +63,7 @@ fn a_hook_that_never_returns_stops_nobody_else() {
             if BLOCKS.swap(false, SeqCst) {
                 IN_HOOK.wait();
                 loop {
-                    thread::sleep(Duration::from_secs(3600));
+                    thread::sleep(Duration::from_hours(1));
                 }
             }
         });

@@ -7,6 +7,7 @@
 //! make of the first that is wrong.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
+mod case;
 mod locks;
 mod paths;
 mod program;
@@ -14,9 +15,8 @@ mod random;
 mod reasons;
 mod scheduler;
 
-use std::{fmt, sync::LazyLock};
+use std::sync::LazyLock;
 
-use lockdep::{FindingKind, Level};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -24,21 +24,15 @@ use proptest::{
 };
 
 use self::{
-    locks::Found,
-    paths::{Paths, paths},
+    case::{Case, Verdict},
     program::Program,
-    reasons::{Reason, reason},
-    scheduler::{Exploration, explore, from_the_smallest},
+    reasons::Reason,
 };
 
 const CASES: u32 = 4_000;
 
 /// How many runs of a thousand may find an inversion in a program that cannot deadlock.
 const FALSE_ALARMS: usize = 25;
-
-/// Why an inversion may be reported that cannot close: the library does not ask who is left
-/// to write, nor what was held before.
-const DOCUMENTED: [Reason; 2] = [Reason::NoWriter, Reason::Unreachable];
 
 /// Programs that were wrong once, or could easily be.
 const KNOWN: &[&str] = &[
@@ -71,101 +65,6 @@ const KNOWN_OF_PARKING_LOT: &[&str] = &[
     "upgradable_read A, lock B, upgrade A // write A, lock B",
 ];
 
-/// How grave the gravest of a run's findings is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
-    Nothing,
-    Weaker,
-    Inversion,
-}
-
-/// What came of one run.
-struct Run {
-    /// With the reason, for an inversion that is no deadlock.
-    found: Vec<(Found, Option<Reason>)>,
-    verdict: Verdict,
-}
-
-impl Run {
-    fn new(paths: &[Paths], exploration: &Exploration, found: Vec<Found>) -> Self {
-        let is_inversion = |found: &Found| found.kind == "inversion";
-        let verdict = match found.iter().any(is_inversion) {
-            true => Verdict::Inversion,
-            false if found.is_empty() => Verdict::Nothing,
-            false => Verdict::Weaker,
-        };
-        let with_reason = |found: Found| {
-            let can_close = exploration.circles.contains(&from_the_smallest(found.cycle.clone()));
-            let is_impossible = is_inversion(&found) && !can_close;
-            let reason = is_impossible.then(|| reason(paths, &found.cycle));
-            (found, reason)
-        };
-        Self { verdict, found: found.into_iter().map(with_reason).collect() }
-    }
-
-    fn impossible(&self) -> impl Iterator<Item = Reason> {
-        self.found.iter().filter_map(|&(_, reason)| reason)
-    }
-}
-
-/// A program, what can happen to it, and what is found.
-struct Case {
-    program: Program,
-    exploration: Exploration,
-    /// The threads in their order, and the other way round.
-    runs: [Run; 2],
-}
-
-impl Case {
-    fn new(program: Program) -> Self {
-        let exploration = explore(&program);
-        let threads = 0..program.threads.len();
-        let paths: Vec<_> =
-            threads.clone().map(|t| paths(&program, t, &exploration.failing_tries)).collect();
-        let run = |found| Run::new(&paths, &exploration, found);
-        let runs = [
-            run(locks::run(&program, &paths, threads.clone())),
-            run(locks::run(&program, &paths, threads.rev())),
-        ];
-        Self { program, exploration, runs }
-    }
-
-    fn can_deadlock(&self) -> bool {
-        self.exploration.deadlock.is_some()
-    }
-
-    fn is_missed(&self) -> bool {
-        self.can_deadlock() && self.runs.iter().any(|run| run.verdict != Verdict::Inversion)
-    }
-
-    fn has_invented(&self) -> bool {
-        self.runs.iter().flat_map(Run::impossible).any(|reason| !DOCUMENTED.contains(&reason))
-    }
-
-    fn depends_on_order(&self) -> bool {
-        self.runs[0].verdict != self.runs[1].verdict
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.program)?;
-        match &self.exploration.deadlock {
-            Some(deadlock) => write!(f, "can deadlock:\n{deadlock}")?,
-            None => writeln!(f, "cannot deadlock")?,
-        }
-        for (order, run) in ["forwards", "backwards"].into_iter().zip(&self.runs) {
-            writeln!(f, "{order}, it is found:")?;
-            for (Found { kind, cycle }, reason) in &run.found {
-                let cycle: String = cycle.iter().map(|&lock| program::name(lock)).collect();
-                let reason = reason.map(|reason| format!(", which cannot close: {reason:?}"));
-                writeln!(f, "    {kind} {cycle}{}", reason.unwrap_or_default())?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What came of all cases.
 #[derive(Default)]
 struct Census {
@@ -182,17 +81,7 @@ struct Census {
 }
 
 static CENSUS: LazyLock<Census> = LazyLock::new(|| {
-    // Nothing is to be thrown: each thread goes on to its end.
-    for kind in [
-        FindingKind::Inversion,
-        FindingKind::SingleThreadInversion,
-        FindingKind::GuardedInversion,
-        FindingKind::SelfDeadlock,
-        FindingKind::RecursiveRead,
-        FindingKind::WaitWhileHolding,
-    ] {
-        lockdep::set_level(kind, Level::Allow);
-    }
+    case::throw_nothing();
     let cases = std::env::var("LOCKDEP_ORACLE_CASES")
         .map_or(CASES, |cases| cases.parse().expect("a number of programs"));
     let mut census = Census { cases, ..Census::default() };

@@ -1,0 +1,190 @@
+//! Threads over thousands of locks, always in ascending order, for as long as one likes: without a
+//! word, and without growth. Then the same with one inversion, which has to be found.
+//!
+//! `cargo bench --features enforce --bench soak -- 60`: for 60 seconds, half of them for either part.
+#![allow(missing_docs, reason = "a program")]
+
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use lockdep::{
+    FindingKind,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+const THREADS: u64 = 8;
+/// How many locks are alive at once.
+const LOCKS: usize = 4096;
+/// How many are held at once, at most.
+const HELD: usize = 6;
+/// One round in so many replaces a lock by a new one.
+const REPLACES: u64 = 2;
+/// After so many rounds, as many orders go with their locks as come.
+const WARM: u64 = 60_000;
+
+/// Growth that is allowed from then on, in KiB: the allocator's own doings.
+const GROWTH: u64 = 24 * 1024;
+
+struct Locks(Vec<std::sync::Mutex<Arc<RwLock<u64>>>>);
+
+/// Knuth's MMIX generator: any will do.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn place(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(limit as u64)).expect("it was one")
+    }
+}
+
+/// All locks are made here: two lines would be two classes of locks, without an order between them.
+fn fresh() -> Arc<RwLock<u64>> {
+    Arc::new(RwLock::new(0))
+}
+
+/// Any guard: all that is done is to drop it.
+enum Guard<'a> {
+    Read(#[allow(dead_code, reason = "held")] RwLockReadGuard<'a, u64>),
+    Write(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'a, u64>),
+}
+
+impl Locks {
+    fn new() -> Self {
+        Self((0..LOCKS).map(|_| std::sync::Mutex::new(fresh())).collect())
+    }
+
+    fn get(&self, at: usize) -> Arc<RwLock<u64>> {
+        Arc::clone(&self.0[at].lock().expect("nobody panics"))
+    }
+
+    /// Takes some in ascending order, by chance in this or that mode, and releases them in any.
+    fn round(&self, random: &mut Random) {
+        let mut places: Vec<_> = (0..=random.place(HELD)).map(|_| random.place(LOCKS)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let locks: Vec<_> = places.into_iter().map(|at| self.get(at)).collect();
+        let mut guards = Vec::new();
+        for lock in &locks {
+            match random.below(5) {
+                0 => guards.extend(lock.try_write().ok().map(Guard::Write)),
+                1 => guards.extend(lock.try_read().ok().map(Guard::Read)),
+                2 => guards.push(Guard::Write(lock.write().expect("nobody panics"))),
+                _ => guards.push(Guard::Read(lock.read().expect("nobody panics"))),
+            }
+        }
+        while !guards.is_empty() {
+            drop(guards.swap_remove(random.place(guards.len())));
+        }
+        if random.below(REPLACES) == 0 {
+            self.renew(random.place(LOCKS));
+        }
+    }
+
+    /// Puts a new lock in the place of one that some may still have.
+    fn renew(&self, at: usize) {
+        *self.0[at].lock().expect("nobody panics") = fresh();
+    }
+}
+
+/// The memory of this process, in KiB, where the system says so.
+fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Runs all threads for some time, with something else done in between. Rounds, and growth
+/// once it is warm.
+fn soak(locks: &Arc<Locks>, time: Duration, meanwhile: impl FnOnce()) -> (u64, u64) {
+    let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut growth = 0;
+    thread::scope(|scope| {
+        for seed in 1..=THREADS {
+            let (stop, rounds) = (&stop, &rounds);
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                while !stop.load(Relaxed) {
+                    // Only an inversion that was planted is denied, to whomever.
+                    let round = AssertUnwindSafe(|| locks.round(&mut random));
+                    drop(panic::catch_unwind(round));
+                    rounds.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        let begun = Instant::now();
+        thread::sleep(time / 4);
+        meanwhile();
+        let mut before = None;
+        while begun.elapsed() < time {
+            thread::sleep(time / 40);
+            if before.is_none() && rounds.load(Relaxed) > WARM {
+                before = resident();
+            }
+            let more = resident().zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            growth = growth.max(more);
+        }
+        stop.store(true, Relaxed);
+    });
+    (rounds.into_inner(), growth)
+}
+
+/// Takes two of the locks the other way round, which is denied. New ones stand in their places then.
+fn invert(locks: &Locks, random: &mut Random) {
+    let at = random.place(LOCKS - 1);
+    let (first, second) = (locks.get(at), locks.get(at + 1));
+    drop((first.write(), second.write()));
+    thread::scope(|scope| {
+        let inverts = scope.spawn(|| drop((second.write(), first.write())));
+        drop(inverts.join());
+    });
+    locks.renew(at);
+    locks.renew(at + 1);
+}
+
+fn main() {
+    if !lockdep::ENABLED {
+        return println!("nothing is checked in this build: it takes the feature `enforce`");
+    }
+    let seconds = std::env::args().find_map(|argument| argument.parse().ok());
+    let half = Duration::from_secs(seconds.unwrap_or(10)) / 2;
+    let locks = Arc::new(Locks::new());
+    let (rounds, growth) = soak(&locks, half, || ());
+    let findings = lockdep::take_findings();
+    println!(
+        "in one order: {rounds} rounds, {} edges, {} findings, {growth} KiB more once it was warm",
+        lockdep::stats().edges(),
+        findings.len()
+    );
+    assert!(findings.is_empty(), "{}", findings[0]);
+    assert!(growth < GROWTH, "it grows");
+    drop(locks);
+    lockdep::reset();
+    let locks = Arc::new(Locks::new());
+
+    // The reports are known.
+    panic::set_hook(Box::new(|_| ()));
+    let mut planted = 0;
+    let mut random = Random(0);
+    let (rounds, _) = soak(&locks, half, || {
+        for _ in 0..20 {
+            invert(&locks, &mut random);
+            let findings = lockdep::take_findings();
+            planted += usize::from(findings.iter().any(|it| it.kind() == FindingKind::Inversion));
+        }
+    });
+    println!("with inversions: {rounds} rounds, {planted} of 20 found");
+    assert_eq!(planted, 20, "every one is found");
+}
