@@ -1,6 +1,9 @@
 //! The whole program on a small workspace, `tests/fixture`, whose crates take two locks in both
 //! orders: what is found, what is not touched, and how it ends.
 
+#[path = "support/copied.rs"]
+mod copied;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -8,6 +11,8 @@ use std::{
     process::{Command, Output},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use copied::copy;
 
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -64,19 +69,6 @@ impl Fixture {
             }
         }
         files
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 

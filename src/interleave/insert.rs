@@ -86,19 +86,13 @@ impl<F: FnOnce()> Insertion<F> {
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Self { place, point, nth, code } = self;
         let code = RefCell::new(Some(code));
-        let layer = Layer {
-            place,
-            point,
-            passed: Cell::new(0),
-            begun: Cell::new(0),
-            seen: RefCell::default(),
-            run: &|passed| {
-                let code = if passed == nth { code.take() } else { None };
-                if let Some(code) = code {
-                    code();
-                }
-            },
+        let run = |passed| {
+            let code = if passed == nth { code.take() } else { None };
+            if let Some(code) = code {
+                code();
+            }
         };
+        let layer = Layer::new(place, point, &run);
         let result = layer.within(body);
         if code.take().is_some() {
             layer.never_ran(nth);
@@ -128,19 +122,13 @@ impl<F: FnMut()> EveryTime<F> {
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Insertion { place, point, code, .. } = self.0;
         let code = RefCell::new(code);
-        let layer = Layer {
-            place,
-            point,
-            passed: Cell::new(0),
-            begun: Cell::new(0),
-            seen: RefCell::default(),
-            run: &|_| {
-                // It is running: this is the point within itself.
-                if let Ok(mut code) = code.try_borrow_mut() {
-                    code();
-                }
-            },
+        let run = |_| {
+            // It is running: this is the point within itself.
+            if let Ok(mut code) = code.try_borrow_mut() {
+                code();
+            }
         };
+        let layer = Layer::new(place, point, &run);
         let result = layer.within(body);
         if layer.passed.get() == 0 {
             layer.never_ran(1);
@@ -184,7 +172,18 @@ struct Layer<'a> {
 /// How many points are listed for whoever misses one.
 const LISTED: usize = 12;
 
-impl Layer<'_> {
+impl<'a> Layer<'a> {
+    fn new(place: Place, point: Point, run: &'a dyn Fn(u64)) -> Self {
+        Self {
+            place,
+            point,
+            passed: Cell::new(0),
+            begun: Cell::new(0),
+            seen: RefCell::default(),
+            run,
+        }
+    }
+
     fn within<R>(&self, body: impl FnOnce() -> R) -> R {
         points::with_inserted(|outer| {
             let layer = Layered { layer: self, outer };

@@ -1,10 +1,14 @@
 //! A small project with two records, `tests/reports`, for the tests that report them.
 
+mod copied;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use copied::copy;
 
 /// A copy of the project, of one test's own.
 pub(crate) struct Project(pub(crate) PathBuf);
@@ -49,18 +53,5 @@ impl Ended {
     pub(crate) fn has_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{}\n{}", self.stdout, self.stderr);
         self
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
