@@ -11,34 +11,46 @@ mod locks;
 mod paths;
 #[path = "../../tests/oracle/program.rs"]
 mod program;
-#[path = "../../tests/oracle/random.rs"]
-mod random;
 #[path = "../../tests/oracle/reasons.rs"]
 mod reasons;
 #[path = "../../tests/oracle/scheduler.rs"]
 mod scheduler;
 
-use proptest::{
-    strategy::{Strategy, ValueTree},
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program};
 
-/// More than a program needs.
-const ANY: usize = 1 << 16;
+/// How many steps a thread takes: all interleavings of all threads are tried.
+const STEPS: usize = 10;
+
+const MODES: [Mode; 4] = [Mode::Exclusive, Mode::Shared, Mode::RecursiveShared, Mode::Upgradable];
+
+/// The first byte says what the locks are, each other one a step, or that the next thread begins.
+fn program(bytes: &[u8]) -> Option<Program> {
+    let (&shape, steps) = bytes.split_first()?;
+    let kind = |lock: usize| if shape >> lock & 1 == 0 { Kind::Mutex } else { Kind::RwLock };
+    let locks: Vec<_> = (0..MAX_LOCKS).map(kind).collect();
+    let thread = |steps: &[u8]| {
+        let mut builder = Builder::default();
+        for &step in steps.iter().take(STEPS) {
+            let lock = usize::from(step & 7) % MAX_LOCKS;
+            match step >> 3 & 7 {
+                0 | 1 => builder.release(lock),
+                2 => builder.acquire(lock, Mode::Upgrade, false),
+                mode => {
+                    let mode = MODES[usize::from(mode) % MODES.len()];
+                    let mode = if locks[lock] == Kind::Mutex { Mode::Exclusive } else { mode };
+                    builder.acquire(lock, mode, step >> 6 == 3);
+                }
+            }
+        }
+        builder.finish()
+    };
+    let threads = steps.split(|&step| step == u8::MAX).take(MAX_THREADS).map(thread).collect();
+    Some(Program { threads, locks })
+}
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     case::throw_nothing();
-    // Proptest's random numbers are the bytes, and then any: of zeros, which it would take after their
-    // end, its distributions reject all, for ever.
-    let mut bytes = bytes.to_vec();
-    let mut state = bytes.len() as u64 + 1;
-    bytes.resize_with(bytes.len() + ANY, || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as u8
-    });
-    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let Ok(program) = random::programs().new_tree(&mut runner) else { return };
-    let case = case::Case::new(program.current());
+    let Some(program) = program(bytes) else { return };
+    let case = case::Case::new(program);
     assert!(!case.is_missed() && !case.has_invented() && !case.depends_on_order(), "{case}");
 });
