@@ -5,9 +5,9 @@
 //! - [`before`] and [`after`] a point, the calling thread runs other code. One thread is enough to
 //!   show an update that is lost between a read and a write.
 //! - A [`Schedule`] says which thread passes which point before which other.
-//! - [`confirm`] takes a [`Finding`](crate::Finding), runs the program again and drives its threads
+//! - [`confirm()`] takes a [`Finding`](crate::Finding), runs the program again and drives its threads
 //!   into the deadlock that was predicted.
-//! - [`explore`] tries many interleavings, each given by a seed.
+//! - [`explore()`] tries many interleavings, each given by a seed.
 //!
 //! # Points
 //!

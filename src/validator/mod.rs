@@ -84,7 +84,7 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`](crate::Level::Deny).
+/// For a finding at [`Level::Deny`].
 #[track_caller]
 pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
     if context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming) {
@@ -162,7 +162,7 @@ pub(crate) fn prepare(context: &'static Context) {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`](crate::Level::Deny).
+/// For a finding at [`Level::Deny`].
 #[track_caller]
 pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition<'_>) {
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
@@ -222,7 +222,7 @@ pub(crate) fn watch(limit: Duration) {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`](crate::Level::Deny).
+/// For a finding at [`Level::Deny`].
 #[cold]
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
