@@ -61,6 +61,7 @@ pub use self::{
     point::{Point, WhichLock, acquire, release, wait},
     schedule::{Event, Schedule, Unfollowed, at},
 };
+#[doc(inline)]
 pub use crate::__interleave_point as point;
 use crate::points::{self, Script};
 
