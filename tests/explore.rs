@@ -184,3 +184,25 @@ fn locks_without_a_name_have_the_same_number() {
     };
     assert_eq!(interleave::explore(0..5, waits).different(), 1);
 }
+
+/// A run that is cut short still counts, and ends.
+#[test]
+fn a_run_that_takes_too_long_goes_on_freely() {
+    let began = std::time::Instant::now();
+    let explored = Explore::new().limit(std::time::Duration::from_millis(20)).run(0..2, || {
+        let ends = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(inside("spins", || {
+                while !ends.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }));
+            scope.spawn(inside("ends", || {
+                point!("about to");
+                ends.store(true, Relaxed);
+            }));
+        });
+    });
+    assert_eq!(explored.orders().len(), 2);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+}

@@ -99,6 +99,13 @@ impl Stop {
     }
 }
 
+/// What came of a run.
+pub(super) struct Conducted {
+    pub(super) order: Order,
+    /// Or only until its limit.
+    pub(super) to_the_end: bool,
+}
+
 impl Conductor {
     /// Starts to conduct, for some time at most.
     pub(super) fn start(
@@ -139,9 +146,11 @@ impl Conductor {
     }
 
     /// Lets all go, and says in which order they went.
-    pub(super) fn close(&self, conducting: JoinHandle<()>) -> Order {
+    pub(super) fn close(&self, conducting: JoinHandle<()>) -> Conducted {
+        let to_the_end;
         {
             let mut state = self.state.lock();
+            to_the_end = !state.lets_all_go;
             state.let_all_go();
             state.is_closed = true;
             state.version += 1;
@@ -149,7 +158,8 @@ impl Conductor {
         self.happened.notify_all();
         // It has no code of the program to run that could panic.
         let _ = conducting.join();
-        Order(std::mem::take(&mut self.state.lock().order))
+        let order = Order(std::mem::take(&mut self.state.lock().order));
+        Conducted { order, to_the_end }
     }
 
     fn conduct(&self, others: &mut Others) {

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use self::{conductor::Conductor, priorities::Priorities};
+use self::{
+    conductor::{Conducted, Conductor},
+    priorities::Priorities,
+};
 use super::{alone, family::Family};
 use crate::{ledger, points, testing::Scope, validator};
 
@@ -105,7 +108,7 @@ impl Explore {
     }
 
     /// How long one run may be conducted. After it all threads go on as they like, and the run
-    /// counts as it ends.
+    /// counts as it ends; standard error says so.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -127,7 +130,7 @@ impl Explore {
         seeds: impl IntoIterator<Item = u64>,
         mut test: impl FnMut() -> R,
     ) -> Explored {
-        let mut seeds = seeds.into_iter();
+        let seeds = seeds.into_iter();
         if !validator::is_on() {
             return Explored {
                 orders: seeds.map(|_| drop(test())).map(|()| Order::default()).collect(),
@@ -138,7 +141,6 @@ impl Explore {
         let steps = count.0.len() as u64;
         let changes = self.depth.saturating_sub(1);
         let orders = seeds
-            .by_ref()
             .map(|seed| self.once(Some(seed), Priorities::new(seed, steps, changes), &mut test))
             .collect();
         Explored { orders }
@@ -161,7 +163,16 @@ impl Explore {
                 points::play(points::Script::role(Arc::clone(&conductor) as _, "the test"));
             catch_unwind(AssertUnwindSafe(test))
         };
-        let order = conductor.close(conducting);
+        let Conducted { order, to_the_end } = conductor.close(conducting);
+        if !to_the_end {
+            let run =
+                seed.map_or_else(|| "the first run".to_owned(), |seed| format!("seed {seed}"));
+            let limit = humantime::format_duration(self.limit);
+            ledger::print(&format!(
+                "lockdep: `explore`: {run} took longer than its limit of {limit}, from which on its \
+                 threads went as they liked: what it does may not be the same again"
+            ));
+        }
         let say = |why: &str| {
             let seed = match seed {
                 Some(seed) => format!("seed {seed} fails: `explore([{seed}], ..)` runs it again"),

@@ -2,6 +2,7 @@
 
 mod failure;
 mod plan;
+mod reserved;
 mod stage;
 
 use std::{
@@ -142,7 +143,7 @@ impl Schedule {
         if !validator::is_on() {
             return Ok(body());
         }
-        let _reserved = stage::reserve(&self.plan);
+        let _reserved = reserved::reserve(&self.plan);
         let (family, _member) = Family::found();
         let stage = Arc::new(Stage::new(self.plan, self.limit, self.yields_to_locks, family));
         let open = points::open(Arc::clone(&stage) as _);

@@ -38,7 +38,7 @@ macro_rules! peer {
         struct Peer;
 
         // A caller would not have this layer between: it must not be seen in what is measured.
-        #[allow(clippy::inline_always)]
+        #[allow(clippy::inline_always, reason = "as a direct call is, which users make")]
         impl $crate::Locks for Peer {
             type Mutex = $($module)::+::Mutex<u64>;
             type RwLock = $($module)::+::RwLock<u64>;
