@@ -18,7 +18,7 @@
 use std::{
     hint,
     panic::Location,
-    sync::{LockResult, TryLockError, TryLockResult},
+    sync::{LockResult, PoisonError, TryLockError, TryLockResult},
 };
 
 use crate::{
@@ -218,6 +218,15 @@ pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
         Ok(guard) => Some(Ok(guard)),
         Err(TryLockError::Poisoned(poisoned)) => Some(Err(poisoned)),
         Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// A guard of ours around the wrapped lock's, poisoned or not.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn map_guard<G, R>(result: LockResult<G>, guard: impl FnOnce(G) -> R) -> LockResult<R> {
+    match result {
+        Ok(inner) => Ok(guard(inner)),
+        Err(poisoned) => Err(PoisonError::new(guard(poisoned.into_inner()))),
     }
 }
 
@@ -422,12 +431,18 @@ impl<'a> Acquiring<'a> {
         }
     }
 
-    /// The lock is taken, and somebody had panicked while holding it.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn acquired_poisoned(self) -> Held<'a> {
+    /// The lock is taken. What the wrapped lock gave, cleared of poison that does not count.
+    pub fn given<G>(
+        self,
+        result: LockResult<G>,
+        clear_poison: impl FnOnce(),
+    ) -> (Held<'a>, LockResult<G>) {
+        let result = self.tracked.without_forgiven_poison(result, clear_poison);
         let mut held = self.acquired();
-        held.tag = held.tag.poisoned();
-        held
+        if result.is_err() {
+            held.tag = held.tag.poisoned();
+        }
+        (held, result)
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.

@@ -3,13 +3,13 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{self, LockResult, PoisonError, TryLockError, TryLockResult},
+    sync::{self, LockResult, TryLockError, TryLockResult},
 };
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
     points::Released,
-    tracked::{Acquiring, Held, Tracked, taken},
+    tracked::{Acquiring, Held, Tracked, map_guard, taken},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -80,19 +80,21 @@ impl<T: ?Sized> RwLock<T> {
         {
             return Ok(RwLockReadGuard { held: acquiring.acquired(), inner, released: Released });
         }
-        self.read_slowly()
+        let (held, result) = self.read_slowly();
+        map_guard(result, |inner| RwLockReadGuard { held, inner, released: Released })
     }
 
+    /// The parts of the guard: see the mutex's.
     #[cold]
     #[track_caller]
-    fn read_slowly(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+    fn read_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockReadGuard<'_, T>>) {
         let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
         let try_read = || taken(self.inner.try_read());
         let result = match try_read() {
             Some(result) => result,
             None => acquiring.contended(try_read, || self.inner.read()),
         };
-        self.read_guard(acquiring, result)
+        acquiring.given(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_read`]. Never a finding: it cannot block.
@@ -133,19 +135,21 @@ impl<T: ?Sized> RwLock<T> {
         {
             return Ok(RwLockWriteGuard { held: acquiring.acquired(), inner, released: Released });
         }
-        self.write_slowly()
+        let (held, result) = self.write_slowly();
+        map_guard(result, |inner| RwLockWriteGuard { held, inner, released: Released })
     }
 
+    /// The parts of the guard: see the mutex's.
     #[cold]
     #[track_caller]
-    fn write_slowly(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+    fn write_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockWriteGuard<'_, T>>) {
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         let try_write = || taken(self.inner.try_write());
         let result = match try_write() {
             Some(result) => result,
             None => acquiring.contended(try_write, || self.inner.write()),
         };
-        self.write_guard(acquiring, result)
+        acquiring.given(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_write`]. Never a finding: it cannot block.
@@ -215,19 +219,8 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
-            Ok(inner) => {
-                Ok(RwLockReadGuard { held: acquiring.acquired(), inner, released: Released })
-            }
-            Err(poisoned) => {
-                let held = acquiring.acquired_poisoned();
-                Err(PoisonError::new(RwLockReadGuard {
-                    held,
-                    inner: poisoned.into_inner(),
-                    released: Released,
-                }))
-            }
-        }
+        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockReadGuard { held, inner, released: Released })
     }
 
     fn write_guard<'a>(
@@ -235,19 +228,8 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        match self.tracked.without_forgiven_poison(result, || self.inner.clear_poison()) {
-            Ok(inner) => {
-                Ok(RwLockWriteGuard { held: acquiring.acquired(), inner, released: Released })
-            }
-            Err(poisoned) => {
-                let held = acquiring.acquired_poisoned();
-                Err(PoisonError::new(RwLockWriteGuard {
-                    held,
-                    inner: poisoned.into_inner(),
-                    released: Released,
-                }))
-            }
-        }
+        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockWriteGuard { held, inner, released: Released })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
