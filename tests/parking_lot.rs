@@ -255,6 +255,20 @@ fn arc_guards_are_held_too() {
     assert!(denied(|| drop(a.lock_arc())).is_some());
 }
 
+/// Who reads a lock again holds it twice, and its edges once.
+#[test]
+fn a_reader_who_reads_again_makes_one_edge() {
+    let (a, b) = (RwLock::new(()), RwLock::new(()));
+    lockdep::name(&a, "read again");
+    let guards = (a.read_recursive(), a.read_recursive(), a.read_recursive(), b.read());
+    let graph = lockdep::order_graph();
+    let edges = graph.as_petgraph().edge_weights();
+    assert_eq!(edges.filter(|edge| edge.held().name() == Some("read again")).count(), 1);
+    drop(guards);
+    let _b = b.write();
+    assert!(denied(|| drop(a.write())).is_some());
+}
+
 /// Many threads in a consistent order, in every mode: not a word.
 #[test]
 fn a_consistent_order_is_never_denied() {

@@ -11,8 +11,7 @@ pub(crate) const MAX_FRAMES: usize = 32;
 /// up when a report is drawn. Empty if none was captured (`LOCKDEP_BACKTRACE=0`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stack {
-    /// Thin, as every edge has one.
-    frames: Option<Arc<Box<[usize]>>>,
+    frames: Option<Arc<[usize]>>,
 }
 
 /// A stack that was just walked, where it was walked: nothing is allocated.
@@ -53,36 +52,29 @@ impl RawStack {
     }
 }
 
-impl Stack {
-    pub(crate) fn new(frames: Box<[usize]>) -> Self {
-        Self { frames: Some(Arc::new(frames)) }
+impl From<&RawStack> for Stack {
+    fn from(raw: &RawStack) -> Self {
+        Self::new(raw.frames().into())
     }
+}
 
-    /// Walks the stack of the calling thread, without looking up any symbol.
-    ///
-    /// Inlined into its caller so as not to waste a frame.
-    #[inline(always)]
-    #[allow(
-        clippy::inline_always,
-        reason = "the frame of a capture helper is noise in every report"
-    )]
-    pub(crate) fn capture() -> Self {
-        Self::new(RawStack::capture().frames().into())
+impl Stack {
+    pub(crate) fn new(frames: Arc<[usize]>) -> Self {
+        Self { frames: (!frames.is_empty()).then_some(frames) }
     }
 
     /// The return addresses, innermost first.
     pub fn addresses(&self) -> impl Iterator<Item = *mut c_void> + '_ {
-        self.frames.iter().flat_map(|frames| frames.iter()).map(|&ip| ip as *mut c_void)
+        self.frames().iter().map(|&ip| ip as *mut c_void)
+    }
+
+    pub(crate) fn frames(&self) -> &[usize] {
+        self.frames.as_deref().unwrap_or_default()
     }
 
     /// Whether no stack was captured.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.as_ref().is_none_or(|frames| frames.is_empty())
-    }
-
-    /// Whether somebody else shares this stack.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.frames.as_ref().is_some_and(|frames| Arc::strong_count(frames) > 1)
+        self.frames().is_empty()
     }
 }

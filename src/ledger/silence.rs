@@ -27,6 +27,8 @@ use crate::{
 
 /// From each lock of a pair to the other.
 static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
+/// Whether there were ever any: a glance, without the lock.
+static ARE_ANY: AtomicBool = AtomicBool::new(false);
 /// The other locks of one lock's pairs, each with its reason.
 type Others = FxHashMap<u64, Arc<str>>;
 
@@ -59,6 +61,7 @@ pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
     }
     let reason: Arc<str> = Arc::from(reason);
     let mut pairs = PAIRS.lock();
+    ARE_ANY.store(true, Relaxed);
     let pairs = pairs.get_or_insert_default();
     pairs.entry(a).or_default().insert(b, Arc::clone(&reason));
     pairs.entry(b).or_default().insert(a, reason).is_none()
@@ -66,6 +69,9 @@ pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
 
 /// A lock was destroyed, and its pairs with it: the others of these.
 pub(crate) fn forget_pairs(lock: u64) -> Vec<u64> {
+    if !ARE_ANY.load(Relaxed) {
+        return Vec::new();
+    }
     let mut pairs = PAIRS.lock();
     let Some(pairs) = pairs.as_mut() else { return Vec::new() };
     let others: Vec<u64> = pairs.remove(&lock).unwrap_or_default().into_keys().collect();

@@ -9,7 +9,7 @@ use super::{
     own_edge, report, submit,
 };
 use crate::{
-    finding::{Detail, FindingKind, RawStack, Stack, Until},
+    finding::{Detail, FindingKind, RawStack, Until},
     ledger::{self, Backtraces},
 };
 
@@ -68,7 +68,7 @@ impl From<Deadlock> for Found {
 
 /// A lock that a thread is about to wait for was left behind by another.
 fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
-    let edge = own_edge(context, &leak.held, wanted, leak.held.site, capture());
+    let edge = own_edge(context, &leak.held, wanted, leak.held.site, &capture());
     let detail = Detail::LeftBy(leak.thread);
     Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
 }
@@ -89,7 +89,7 @@ pub(super) fn thread_ends(context: &'static Context) {
     // A guard that can be sent may live on elsewhere.
     let leaked = || held.iter().filter(|entry| !entry.kind.guards_can_be_sent());
     let leak = |held: &Entry| {
-        let edge = own_edge(context, held, held, held.site, Stack::default());
+        let edge = own_edge(context, held, held, held.site, &RawStack::EMPTY);
         Found::new(FindingKind::LeakedGuard, vec![edge])
     };
     let found: Vec<Found> = leaked().map(leak).collect();

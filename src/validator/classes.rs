@@ -105,31 +105,31 @@ impl Classes {
         self.given.remove(&lock).is_some()
     }
 
-    /// Notes that a lock of one class was acquired while one of another was held. The edge, and
-    /// one that was seen before the other way round, if the two would wait for each other were
-    /// they of the same locks.
-    pub(super) fn nest(
-        &mut self,
-        (held, wanted): (ClassId, ClassId),
-        way: &Way,
-        edge: impl Fn() -> Edge,
-    ) -> Option<[Edge; 2]> {
-        if held == wanted {
-            return None;
+    /// Whether it is news that a lock of one class was acquired while one of another was held in
+    /// this way.
+    pub(super) fn is_new(&self, classes: (ClassId, ClassId), way: &Way) -> bool {
+        let known = self.nestings.get(&classes);
+        classes.0 != classes.1
+            && !known.is_some_and(|known| known.iter().any(|(it, _)| it.is_as_free_as(way)))
+    }
+
+    /// Notes [news](Self::is_new), with an edge to be told of it.
+    pub(super) fn nest(&mut self, classes: (ClassId, ClassId), way: Way, edge: Edge) {
+        let known = self.nestings.entry(classes).or_default();
+        known.retain(|(it, _)| !way.is_as_free_as(it));
+        if known.len() < KEPT {
+            known.push((way, edge));
         }
-        let known = self.nestings.entry((held, wanted)).or_default();
-        if !known.iter().any(|(it, _)| it.is_as_free_as(way)) {
-            known.retain(|(it, _)| !way.is_as_free_as(it));
-            if known.len() < KEPT {
-                known.push((way.clone(), edge()));
-            }
-        }
-        if self.told.contains(&pair(held, wanted)) {
+    }
+
+    /// An edge that was seen before the other way round, if the two would wait for each other
+    /// were they of the same locks; unless two locks of these classes were seen so themselves.
+    pub(super) fn inversion(&self, (held, wanted): (ClassId, ClassId), way: &Way) -> Option<&Edge> {
+        if held == wanted || self.told.contains(&pair(held, wanted)) {
             return None;
         }
         let others = self.nestings.get(&(wanted, held))?;
-        let (_, other) = others.iter().find(|(it, _)| it.meets(way))?;
-        Some([edge(), other.clone()])
+        others.iter().find(|(it, _)| it.meets(way)).map(|(_, edge)| edge)
     }
 
     /// Two locks of these classes were seen in both orders.

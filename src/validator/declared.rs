@@ -54,10 +54,6 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.ranks.is_empty() && self.order.edge_count() == 0
-    }
-
     /// Whether anything was declared of a lock.
     pub(super) fn knows(&self, lock: LockId) -> bool {
         self.keys.contains_key(&lock)
@@ -140,6 +136,9 @@ impl Declared {
     /// our locks.
     pub(super) fn forget(&mut self, lock: LockId) -> (bool, Option<Arc<dyn Key>>) {
         let was_known = self.knows(lock);
+        if !was_known {
+            return (false, None);
+        }
         let ordered = Ordered::Lock(lock);
         // What it stood between stays in order.
         let before: Vec<_> = self.order.neighbors_directed(ordered, Incoming).collect();

@@ -28,7 +28,7 @@ const INLINE: usize = if cfg!(loom) { 2 } else { 16 };
 const BUCKETS: usize = 28;
 
 /// A lock and the mode in one word: what the chain of held locks is made of.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Tag(u64);
 
 impl Tag {

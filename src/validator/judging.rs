@@ -3,16 +3,23 @@
 //! Runs [`Inside`](super::ThreadState::Inside); the lock around [`knowledge`] is taken several
 //! times and never held while the program's code runs, which compares keys.
 
+use std::mem;
+
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+
 use super::{
     Acquisition, Context, Entry, Found, capture, declared, judge,
-    knowledge::{self, Cycle},
-    own_edge, seen,
+    knowledge::{self, Cycle, Learned},
+    own_edge, presence, seen,
     sightings::Sighting,
 };
 use crate::{
-    finding::{Detail, FindingKind, Level, Mode, Stack},
+    finding::{Detail, FindingKind, Level, Mode, RawStack, Stack},
     ledger,
 };
+
+type Held = SmallVec<[Entry; 8]>;
 
 /// Judges a chain that is not known to be harmless, and learns its edges.
 pub(super) fn judge(
@@ -21,7 +28,7 @@ pub(super) fn judge(
     key: u64,
 ) -> Vec<Found> {
     let wanted = &acquisition.wanted;
-    let mut held: Vec<Entry> = context.held.iter().collect();
+    let mut held: Held = context.held.iter().collect();
     if let Some(found) = reentry(context, &held, wanted) {
         if ledger::level(found.kind) < Level::Deny {
             knowledge::lock().settle(seen::by(key, context.number()));
@@ -30,37 +37,46 @@ pub(super) fn judge(
     }
     let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
+    if sighting.has_repeats() {
+        // A reader may hold one lock several times, which makes one edge.
+        let mut tags = FxHashSet::default();
+        held.retain(|held| tags.insert(held.tag));
+    }
     let mut found = against_declared(context, &mut held, wanted);
 
     // The stack is captured only if there is news, and outside the lock. Locks that are all
     // ordered by key make none.
-    let is_known = knowledge::lock().knows(&held, wanted, &sighting);
-    let backtrace = if is_known { Stack::default() } else { capture() };
+    let is_known = are_known(&held, wanted) && knowledge::lock().knows(&held, wanted, &sighting);
+    let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
     let mut knowledge = knowledge::lock();
     let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
-    let mut cycles = match &held[..] {
-        [] => Vec::new(),
-        held => knowledge.learn(context, held, acquisition, &sighting, backtrace),
+    let Learned { mut cycles, is_settled } = match &held[..] {
+        [] => Learned { cycles: Vec::new(), is_settled: true },
+        held => knowledge.learn(context, held, acquisition, &sighting, &backtrace),
     };
     let new = knowledge.edges_for_record(&new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     if !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
-        let is_settled = knowledge.is_settled(&held, wanted, &sighting);
         knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
     }
     drop(knowledge);
     ledger::record_edges(&new);
     if is_known && !cycles.is_empty() {
-        let backtrace = capture();
+        let backtrace = Stack::from(&capture());
         for cycle in &mut cycles {
             cycle.edges[0].backtrace = backtrace.clone();
         }
     }
     found.extend(cycles.into_iter().map(Found::from));
     found
+}
+
+/// Whether the graph may know all of these locks. If not, there is an edge that it does not know.
+fn are_known(held: &[Entry], wanted: &Entry) -> bool {
+    held.iter().chain([wanted]).all(|entry| presence::may_be_known(entry.tag.lock()))
 }
 
 impl From<Cycle> for Found {
@@ -74,20 +90,25 @@ impl From<Cycle> for Found {
 /// those that are held.
 ///
 /// Compares keys: runs code of the program, without any lock of ours.
-fn against_declared(context: &Context, held: &mut Vec<Entry>, wanted: &Entry) -> Vec<Found> {
+fn against_declared(context: &Context, held: &mut Held, wanted: &Entry) -> Vec<Found> {
     let mut found = Vec::new();
-    held.retain(|held| {
-        let (breach, keys) = knowledge::lock().declared(held, wanted);
+    if !knowledge::is_any_declared() {
+        return found;
+    }
+    // Not by `retain`: a frame of another crate's is not left out of backtraces.
+    for entry in mem::take(held) {
+        let (breach, keys) = knowledge::lock().declared(&entry, wanted);
         let by_key = keys.and_then(|(held, wanted)| declared::compare(&*held, &*wanted));
         let denies = ledger::level(FindingKind::DeclaredOrder) >= Level::Deny;
-        let needs_edge = by_key.is_none() && !(breach.is_some() && denies);
+        if by_key.is_none() && !(breach.is_some() && denies) {
+            held.push(entry);
+        }
         for declaration in breach.into_iter().chain(by_key.and_then(Result::err)) {
-            let edge = own_edge(context, held, wanted, wanted.site, capture());
+            let edge = own_edge(context, &entry, wanted, wanted.site, &capture());
             let detail = Detail::Declared(declaration);
             found.push(Found { kind: FindingKind::DeclaredOrder, cycle: vec![edge], detail });
         }
-        needs_edge
-    });
+    }
     found
 }
 
@@ -107,5 +128,5 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };
-    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, capture())]))
+    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, &capture())]))
 }

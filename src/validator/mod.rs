@@ -51,7 +51,8 @@ pub(crate) use self::{
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, OrderGraph, ScopeId, Stack, Stats, ThreadSnapshot, Writer,
+        Detail, Edge, FindingKind, Level, OrderGraph, RawStack, ScopeId, Stack, Stats,
+        ThreadSnapshot, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -120,7 +121,7 @@ fn own_edge(
     held: &Entry,
     wanted: &Entry,
     named_at: &'static Location<'static>,
-    backtrace: Stack,
+    backtrace: &RawStack,
 ) -> Edge {
     let knowledge = knowledge::lock();
     Edge {
@@ -131,7 +132,7 @@ fn own_edge(
         wanted: knowledge.lock_of(wanted, named_at),
         wanted_mode: wanted.tag.mode(),
         acquired_at: wanted.site.into(),
-        backtrace,
+        backtrace: backtrace.into(),
         thread: context.info(),
         is_queued: false,
         waited: None,
@@ -140,10 +141,10 @@ fn own_edge(
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "not to waste one of the stack's frames")]
-fn capture() -> Stack {
+fn capture() -> RawStack {
     match ledger::settings().backtraces {
-        Backtraces::Off => Stack::default(),
-        Backtraces::NewEdges | Backtraces::Full => Stack::capture(),
+        Backtraces::Off => RawStack::EMPTY,
+        Backtraces::NewEdges | Backtraces::Full => RawStack::capture(),
     }
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn prepare(context: &'static Context) {
     let _inside = context.enter(ThreadState::Inside);
     context.held.make_room();
     if context.is(ThreadState::Tracing) {
-        context.prepare_trace(Stack::capture());
+        context.prepare_trace(Stack::from(&RawStack::capture()));
     }
 }
 
@@ -175,7 +176,7 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         let _inside = context.enter(ThreadState::Inside);
         let Acquisition { wanted, named_at, .. } = acquisition;
         let backtrace = capture();
-        let edge = |held| own_edge(context, &held, wanted, named_at, backtrace.clone());
+        let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
         context.held.iter().map(edge).collect()
     };
     submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);

@@ -6,7 +6,9 @@
 //! exclude each other: such a lock, held around the cycle or in it, is a gate that lets one of
 //! them through at a time.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
+
+use smallvec::SmallVec;
 
 use super::{held::Tag, identity::LockId};
 use crate::finding::Mode;
@@ -15,8 +17,14 @@ use crate::finding::Mode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sighting {
     thread: u64,
-    /// Sorted.
-    held: Arc<[Tag]>,
+    held: Locks,
+}
+
+/// Sorted. Most threads hold one lock when they take another, which needs no allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Locks {
+    One(Tag),
+    Many(Arc<[Tag]>),
 }
 
 /// How many sightings of one edge are kept.
@@ -29,15 +37,31 @@ const ENOUGH: usize = 3;
 
 impl Sighting {
     pub(super) fn new(thread: u64, held: impl IntoIterator<Item = Tag>) -> Self {
-        let mut held: Vec<Tag> = held.into_iter().collect();
+        let mut held: SmallVec<[Tag; 16]> = held.into_iter().collect();
         held.sort_unstable();
-        Self { thread, held: held.into() }
+        let held = match held[..] {
+            [one] => Locks::One(one),
+            _ => Locks::Many(Arc::from(&held[..])),
+        };
+        Self { thread, held }
+    }
+
+    fn held(&self) -> &[Tag] {
+        match &self.held {
+            Locks::One(tag) => slice::from_ref(tag),
+            Locks::Many(tags) => tags,
+        }
+    }
+
+    /// Whether a lock is held several times in one mode.
+    pub(super) fn has_repeats(&self) -> bool {
+        self.held().windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// A lock that keeps two threads from being where they were seen at the same time.
     fn gate_with(&self, other: &Self) -> Option<LockId> {
-        let mut theirs = &*other.held;
-        for own in &*self.held {
+        let mut theirs = other.held();
+        for own in self.held() {
             let skipped = theirs.partition_point(|their| their.lock() < own.lock());
             theirs = &theirs[skipped..];
             let same = theirs.iter().take_while(|their| their.lock() == own.lock());
@@ -51,11 +75,11 @@ impl Sighting {
     /// Whether every gate of this one is a gate of the other as well.
     fn is_as_free_as(&self, other: &Self) -> bool {
         let has = |tag: &Tag| {
-            let from = other.held.partition_point(|their| their.lock() < tag.lock());
-            let same = other.held[from..].iter().take_while(|their| their.lock() == tag.lock());
+            let from = other.held().partition_point(|their| their.lock() < tag.lock());
+            let same = other.held()[from..].iter().take_while(|their| their.lock() == tag.lock());
             same.map(|their| strength(their.mode())).max() >= Some(strength(tag.mode()))
         };
-        self.held.iter().all(has)
+        self.held().iter().all(has)
     }
 }
 
@@ -76,13 +100,14 @@ fn strength(held: Mode) -> u8 {
     }
 }
 
-/// The sightings of one edge, those that matter, each with what is to be told of it.
+/// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
+/// have one.
 #[derive(Debug)]
-pub(super) struct Sightings<T>(Vec<(Sighting, T)>);
+pub(super) struct Sightings<T>(SmallVec<[(Sighting, T); 1]>);
 
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 
@@ -105,7 +130,10 @@ impl<T> Sightings<T> {
 
     /// Whether one more would change nothing, whichever thread it is of.
     pub(super) fn is_settled_for(&self, new: &Sighting) -> bool {
-        let mut threads: Vec<u64> = Vec::new();
+        if self.0.len() < ENOUGH {
+            return false;
+        }
+        let mut threads: SmallVec<[u64; ENOUGH]> = SmallVec::new();
         self.iter().filter(|known| known.is_as_free_as(new)).any(|known| {
             if !threads.contains(&known.thread) {
                 threads.push(known.thread);

@@ -38,6 +38,11 @@ pub(crate) struct Context {
     /// Locks of this thread whose guards were sent away and released there. Taken out of
     /// `held` by the thread itself, before a chain with them is judged.
     released_elsewhere: Mutex<Vec<Tag>>,
+    /// Whether there are any.
+    has_released_elsewhere: AtomicBool,
+    /// For the thread itself, what it would find in `thread`.
+    number: AtomicU64,
+    scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
     /// How many of the held locks were so when a panic of ours began: what was taken since, by a
@@ -88,6 +93,9 @@ impl Context {
             recent: Recent::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
+            has_released_elsewhere: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            scope: AtomicU64::new(0),
             thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
             denied_with: AtomicUsize::new(0),
@@ -99,15 +107,28 @@ impl Context {
         self.thread.lock().clone()
     }
 
-    /// The number of the thread.
+    /// The number of the thread. By the thread itself.
     pub(super) fn number(&self) -> u64 {
-        self.thread.lock().number
+        self.number.load(Relaxed)
+    }
+
+    /// The innermost scope that it is in. By the thread itself.
+    pub(super) fn scope(&self) -> Option<ScopeId> {
+        ScopeId::new(self.scope.load(Relaxed))
     }
 
     /// Puts the thread in a scope of [`testing`](crate::testing), or in none. The one it was
-    /// in before.
+    /// in before. By the thread itself.
     pub(super) fn set_scope(&self, scope: Option<ScopeId>) -> Option<ScopeId> {
+        self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
         mem::replace(&mut self.thread.lock().scope, scope)
+    }
+
+    /// The thread begins to take locks.
+    fn begin(&self, info: ThreadInfo) {
+        self.number.store(info.number, Relaxed);
+        self.scope.store(0, Relaxed);
+        *self.thread.lock() = info;
     }
 
     #[inline]
@@ -172,6 +193,10 @@ impl Context {
 
     /// Takes out what was released elsewhere. By the thread itself.
     pub(super) fn settle_released_elsewhere(&self) -> bool {
+        if !self.has_released_elsewhere.load(Relaxed) {
+            return false;
+        }
+        self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());
         for &tag in &released {
             self.held.remove(tag);
@@ -230,6 +255,9 @@ impl Context {
 
     /// Where a held lock was acquired; empty unless that is recorded.
     pub(super) fn trace_of(&self, tag: Tag) -> Stack {
+        if !self.is(State::Tracing) {
+            return Stack::default();
+        }
         let held = &self.traces.lock().held;
         held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
     }
@@ -305,7 +333,7 @@ fn attach() -> Option<&'static Context> {
     };
     let unused = POOL.lock().unused.pop();
     let context = unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))));
-    *context.thread.lock() = info;
+    context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
     CONTEXT.set(Some(context));
@@ -387,7 +415,10 @@ pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Ren
 pub(super) fn released_elsewhere(tag: Tag) {
     let holds = |context: &&Context| context.held.iter().any(|entry| entry.tag == tag);
     match all().find(holds) {
-        Some(context) => context.released_elsewhere.lock().push(tag),
+        Some(context) => {
+            context.released_elsewhere.lock().push(tag);
+            context.has_released_elsewhere.store(true, Relaxed);
+        }
         None => leaks::released(tag),
     }
 }

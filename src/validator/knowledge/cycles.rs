@@ -1,6 +1,6 @@
 //! The cycles that edges are on, and what there is to say of each.
 
-use petgraph::stable_graph::EdgeIndex;
+use petgraph::graph::EdgeIndex;
 
 use super::Knowledge;
 use crate::{

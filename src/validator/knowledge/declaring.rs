@@ -1,6 +1,12 @@
 //! What the program says of locks: their classes, and orders between them.
 
-use std::{panic::Location, sync::Arc};
+use std::{
+    panic::Location,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use super::Knowledge;
 use crate::{
@@ -15,6 +21,14 @@ use crate::{
 
 /// The keys of a held and of a wanted lock.
 pub(in crate::validator) type Keys = Option<(Arc<dyn Key>, Arc<dyn Key>)>;
+
+/// Whether anything was ever declared.
+static IS_ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether the program has declared any order: a glance, without the lock.
+pub(in crate::validator) fn is_any_declared() -> bool {
+    IS_ANY.load(Relaxed)
+}
 
 impl Knowledge {
     /// Whether it was judged with another lock.
@@ -56,6 +70,7 @@ impl Knowledge {
             })
             .collect();
         self.declared.order(sequence, site)?;
+        IS_ANY.store(true, Relaxed);
         for (lock, was_known) in locks {
             if !was_known && self.declared.knows(lock) {
                 presence::entered(lock);
@@ -68,6 +83,7 @@ impl Knowledge {
         if !self.declared.knows(lock) {
             presence::entered(lock);
         }
+        IS_ANY.store(true, Relaxed);
         how(&mut self.declared)
     }
 
@@ -78,9 +94,6 @@ impl Knowledge {
         held: &Entry,
         wanted: &Entry,
     ) -> (Option<Declaration>, Keys) {
-        if self.declared.is_empty() {
-            return (None, None);
-        }
         let with_class = |lock: LockId| (lock, self.classes.given(lock));
         let (held, wanted) = (held.tag.lock(), wanted.tag.lock());
         let breach = self.declared.breach(with_class(held), with_class(wanted));

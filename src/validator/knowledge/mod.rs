@@ -7,19 +7,26 @@
 
 mod cycles;
 mod declaring;
+mod origins;
+mod shown;
 
-use std::{mem, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use petgraph::stable_graph::{EdgeIndex, NodeIndex};
+use petgraph::graph::{EdgeIndex, NodeIndex};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use self::{
+    origins::{Origin, OriginId, Origins},
+    shown::{AllShown, Shown},
+};
 
 use super::{
     classes::{self, Classes, Gate, Way},
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
-    interned::Interned,
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
@@ -27,14 +34,11 @@ use super::{
     threads::Context,
 };
 use crate::{
-    finding::{
-        Detail, Edge, FindingKind, Level, LockInfo, LockKind, Mode, OrderGraph, Site, Stack,
-        ThreadInfo,
-    },
+    finding::{Detail, Edge, FindingKind, Level, LockInfo, Mode, OrderGraph, RawStack, Site},
     ledger,
 };
 
-pub(super) use self::cycles::Cycle;
+pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
@@ -57,43 +61,25 @@ pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
 
 #[derive(Default)]
 pub(super) struct Knowledge {
-    order: Order<LockFacts, EdgeFacts>,
+    order: Order<OriginId, EdgeFacts>,
+    origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
     classes: Classes,
     declared: Declared,
-    stacks: Interned,
+    shown: AllShown,
     filling: Filling,
     /// How many edges there have ever been.
     edges: u64,
-}
-
-/// What the order graph keeps of a lock.
-#[derive(Debug)]
-struct LockFacts {
-    kind: &'static LockKind,
-    created: Option<&'static Location<'static>>,
-    /// Its first acquisition that had to be judged: where its name is read.
-    seen: &'static Location<'static>,
 }
 
 /// What the order graph keeps of an edge.
 #[derive(Debug, Default)]
 struct EdgeFacts {
     /// By whom it was seen, and what is told of each.
-    sightings: Sightings<Shown>,
+    sightings: Sightings<Arc<Shown>>,
     /// It closed a cycle when it was new. Whoever takes it is told each time; those who take
     /// the cycle's other edges only when they change what is to be said of it.
     closes: bool,
-}
-
-/// What a report tells of one sighting of an edge.
-#[derive(Debug)]
-struct Shown {
-    held_at: &'static Location<'static>,
-    held_backtrace: Stack,
-    acquired_at: &'static Location<'static>,
-    backtrace: Stack,
-    thread: ThreadInfo,
 }
 
 /// A blocking acquisition that is about to happen.
@@ -105,6 +91,16 @@ pub(crate) struct Acquisition<'a> {
     pub(crate) named_at: &'static Location<'static>,
 }
 
+/// What was found when edges were added.
+pub(super) struct Learned {
+    pub(super) cycles: Vec<Cycle>,
+    /// The chain is known of so many threads that further ones are no news.
+    pub(super) is_settled: bool,
+}
+
+/// The edges of one acquisition, and which are new.
+type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
+
 impl Knowledge {
     /// Whether every held lock has its edge to the wanted one, and this way of taking them
     /// is known.
@@ -115,50 +111,96 @@ impl Knowledge {
         })
     }
 
-    /// Whether it is known of so many threads that further ones are no news.
-    pub(super) fn is_settled(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
-        held.iter().all(|held| {
-            let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| {
-                self.order.graph()[edge].facts.sightings.is_settled_for(sighting)
-            })
-        })
-    }
-
     fn edge_between(&self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
-        let modes = (held.tag.mode(), wanted.tag.mode());
-        self.order.find(held.tag.lock(), wanted.tag.lock(), modes)
+        let node = |entry: &Entry| self.order.node(entry.tag.lock());
+        self.order.find(node(held)?, node(wanted)?, (held.tag.mode(), wanted.tag.mode()))
     }
 
-    /// Adds an edge from every held lock to the wanted one, as it is seen now. The cycles that
-    /// these edges are on: the shortest through each that can close; or, if none can, the
-    /// shortest of all.
+    /// Adds an edge from every held lock to the wanted one, as it is seen now.
     pub(super) fn learn(
         &mut self,
         context: &Context,
         held: &[Entry],
         acquisition: &Acquisition<'_>,
         sighting: &Sighting,
-        backtrace: Stack,
-    ) -> Vec<Cycle> {
+        backtrace: &RawStack,
+    ) -> Learned {
         let Acquisition { identity, wanted, named_at } = acquisition;
-        let backtrace = self.stacks.intern(backtrace);
+        let backtrace = self.shown.stack(backtrace.frames());
         let head = self.node(wanted, named_at);
         if identity.has_writer() {
             self.order.note_writer(wanted.tag.lock());
         }
-        let mut edges = Vec::with_capacity(held.len());
-        for entry in held {
-            let known = self.edge_between(entry, wanted);
+        let edges = self.edges_to(head, held, wanted);
+        // Judged before this sighting is one of those that are known. No edge is on a cycle while
+        // none was ever refused.
+        let mut cycles = match self.order.refused() {
+            [] => Vec::new(),
+            _ => self.cycles_through(&edges, sighting),
+        };
+        let mut is_settled = true;
+        for (&(edge, is_new), entry) in edges.iter().zip(held) {
+            let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
+            let Some(facts) = self.order.facts_mut(edge) else { continue };
+            facts.closes |= closes;
+            if !facts.sightings.knows(sighting) {
+                let shown = self.shown.now(context, entry, wanted, &backtrace);
+                facts.sightings.learn(sighting.clone(), shown);
+            }
+            is_settled &= facts.sightings.is_settled_for(sighting);
+        }
+        // All are noted, one is told; again only if that is denied each time.
+        let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
+        let mut of_classes = Vec::new();
+        for (&(edge, _), entry) in
+            edges.iter().zip(held).filter(|((_, is_new), _)| *is_new || again)
+        {
+            let is_it = |cycle: &Cycle| {
+                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
+            };
+            let is_told = cycles.iter().any(is_it);
+            of_classes.extend(self.nest_classes(edge, entry, wanted, held, is_told));
+        }
+        if cycles.is_empty() {
+            cycles.append(&mut of_classes);
+        }
+        // What is happening now is told as it is, even if it is known of others.
+        for cycle in &mut cycles {
+            let first = &mut cycle.edges[0];
+            if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
+                first.held_at = entry.site.into();
+                first.held_backtrace = context.trace_of(entry.tag);
+                first.acquired_at = wanted.site.into();
+                first.backtrace = backtrace.clone();
+                first.thread = context.info();
+            }
+        }
+        Learned { cycles, is_settled }
+    }
+
+    /// The edges from held locks to the wanted one, and whether each is new.
+    fn edges_to(&mut self, head: NodeIndex, held: &[Entry], wanted: &Entry) -> Edges {
+        // All are looked for before any is added: new ones would be in the way.
+        let mut known: SmallVec<[_; 8]> = SmallVec::new();
+        for held in held {
+            let tail = self.node(held, held.site);
+            let modes = (held.tag.mode(), wanted.tag.mode());
+            known.push((tail, modes, self.order.find(tail, head, modes)));
+        }
+        let mut edges = Edges::new();
+        for (tail, modes, known) in known {
             let edge = known.unwrap_or_else(|| {
-                let tail = self.node(entry, entry.site);
                 self.edges += 1;
-                let modes = (entry.tag.mode(), wanted.tag.mode());
                 self.order.insert(tail, head, modes, EdgeFacts::default())
             });
             edges.push((edge, known.is_none()));
         }
-        // Judged before this sighting is one of those that are known.
+        edges
+    }
+
+    /// The cycles that these edges are on: the shortest through each that can close; or, if none
+    /// can, the shortest of all.
+    fn cycles_through(&self, edges: &[(EdgeIndex, bool)], sighting: &Sighting) -> Vec<Cycle> {
         let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].facts.closes;
         let through = |&(edge, is_new): &(EdgeIndex, bool)| {
             self.feasible_cycle(edge, Some(sighting), |cycle| {
@@ -174,48 +216,6 @@ impl Knowledge {
             };
             let shortest = edges.iter().filter_map(shortest).min_by_key(Vec::len);
             cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
-        }
-        for (&(edge, is_new), entry) in edges.iter().zip(held) {
-            let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
-            if let Some(facts) = self.order.facts_mut(edge) {
-                facts.closes |= closes;
-                if !facts.sightings.knows(sighting) {
-                    let shown = Shown {
-                        held_at: entry.site,
-                        held_backtrace: self.stacks.intern(context.trace_of(entry.tag)),
-                        acquired_at: wanted.site,
-                        backtrace: backtrace.clone(),
-                        thread: context.info(),
-                    };
-                    facts.sightings.learn(sighting.clone(), shown);
-                }
-            }
-        }
-        // All are noted, one is told; again only if that is denied each time.
-        let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
-        let nested = edges.iter().zip(held).filter(|((_, is_new), _)| *is_new || again);
-        let nested: Vec<_> = nested.map(|(&(edge, _), entry)| (edge, *entry)).collect();
-        let mut of_classes = Vec::new();
-        for (edge, entry) in nested {
-            let is_it = |cycle: &Cycle| {
-                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
-            };
-            let is_told = cycles.iter().any(is_it);
-            of_classes.extend(self.nest_classes(edge, &entry, wanted, held, is_told));
-        }
-        if cycles.is_empty() {
-            cycles.append(&mut of_classes);
-        }
-        // What is happening now is told as it is, even if it is known of others.
-        for cycle in &mut cycles {
-            let first = &mut cycle.edges[0];
-            if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
-                first.held_at = entry.site.into();
-                first.held_backtrace = context.trace_of(entry.tag);
-                first.acquired_at = wanted.site.into();
-                first.backtrace = backtrace.clone();
-                first.thread = context.info();
-            }
         }
         cycles
     }
@@ -239,23 +239,26 @@ impl Knowledge {
             class: class(other),
             mode: other.tag.mode(),
         };
-        let gates = others.map(gate).collect();
+        let way = Way {
+            held: entry.tag.mode(),
+            wanted: wanted.tag.mode(),
+            gates: others.map(gate).collect(),
+        };
         if is_told {
             self.classes.tell(classes);
         }
-        let way = Way { held: entry.tag.mode(), wanted: wanted.tag.mode(), gates };
+        if self.classes.is_new(classes, &way) {
+            self.classes.nest(classes, way.clone(), self.edge(edge, 0));
+        }
+        let other = self.classes.inversion(classes, &way)?;
         let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
-        let made: Vec<_> = [entry, wanted].into_iter().filter(is_made).collect();
-        let made_at = made.iter().filter_map(|entry| entry.created).map(Site::from);
-        let mut all = mem::take(&mut self.classes);
-        let edges = all.nest(classes, &way, || self.edge(edge, 0));
-        self.classes = all;
+        let made = [entry, wanted].into_iter().filter(is_made);
         Some(Cycle {
             kind: FindingKind::ClassInversion,
-            edges: edges?.into(),
+            edges: vec![self.edge(edge, 0), other.clone()],
             detail: Detail::Classes {
                 numbers: classes::pair(classes.0, classes.1),
-                made_at: made_at.collect(),
+                made_at: made.filter_map(|entry| entry.created).map(Site::from).collect(),
             },
         })
     }
@@ -293,7 +296,7 @@ impl Knowledge {
     fn node(&mut self, entry: &Entry, seen: &'static Location<'static>) -> NodeIndex {
         self.order.node_or_insert(entry.tag.lock(), || {
             presence::entered(entry.tag.lock());
-            LockFacts { kind: entry.kind, created: entry.created, seen }
+            self.origins.of(entry, seen)
         })
     }
 
@@ -328,12 +331,10 @@ impl Knowledge {
 
     /// Forgets the order; names stay.
     pub(super) fn reset(&mut self) {
-        for vertex in self.order.graph().node_weights() {
-            presence::left(vertex.lock);
-        }
+        self.order.locks().for_each(presence::left);
         self.order = Order::default();
         self.classes.reset();
-        self.stacks = Interned::default();
+        self.shown = AllShown::default();
     }
 
     /// How many edges there have ever been.
@@ -342,8 +343,8 @@ impl Knowledge {
     }
 
     pub(super) fn snapshot(&self) -> OrderGraph {
-        let lock = |_, vertex: &Vertex<LockFacts>| self.lock(vertex);
-        OrderGraph { graph: self.order.graph().map(lock, |edge, _| self.edge(edge, 0)) }
+        let graph = self.order.map(|lock| self.lock(lock), |edge| self.edge(edge, 0));
+        OrderGraph { graph: graph.into() }
     }
 
     /// What is known of a lock that a thread holds or wants. `seen`: where its name
@@ -362,12 +363,13 @@ impl Knowledge {
         }
     }
 
-    fn lock(&self, vertex: &Vertex<LockFacts>) -> LockInfo {
+    fn lock(&self, vertex: &Vertex<OriginId>) -> LockInfo {
+        let &Origin { kind, created, seen } = self.origins.get(vertex.facts);
         LockInfo {
             id: vertex.lock,
-            kind: vertex.facts.kind,
-            created_at: vertex.facts.created.map(Into::into),
-            seen_at: vertex.facts.seen.into(),
+            kind,
+            created_at: created.map(Into::into),
+            seen_at: seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
             class: self.classes.given(vertex.lock),
         }
@@ -380,15 +382,18 @@ impl Knowledge {
         let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
         let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
         let shown = arc.facts.sightings.get(at);
-        let site = |of: fn(&Shown) -> &'static Location<'static>, or| shown.map_or(or, of).into();
+        let seen = |lock: &Vertex<OriginId>| self.origins.get(lock.facts).seen;
+        let site = |of: fn(&Shown) -> &'static Location<'static>, or| {
+            shown.map_or(or, |shown| of(shown)).into()
+        };
         Edge {
             held: self.lock(tail),
             held_mode: arc.held,
-            held_at: site(|shown| shown.held_at, tail.facts.seen),
+            held_at: site(|shown| shown.held_at, seen(tail)),
             held_backtrace: shown.map(|shown| shown.held_backtrace.clone()).unwrap_or_default(),
             wanted: self.lock(head),
             wanted_mode: arc.wanted,
-            acquired_at: site(|shown| shown.acquired_at, head.facts.seen),
+            acquired_at: site(|shown| shown.acquired_at, seen(head)),
             backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
             thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),
             is_queued: false,

@@ -9,7 +9,14 @@
 //!
 //! Entries are small integers, chosen by the caller (a graph's node indices).
 
+use std::iter;
+
+use super::room_for_more;
+
 const NONE: u32 = u32::MAX;
+
+/// The label of an entry that was removed: behind all others.
+const GONE: u64 = u64::MAX;
 
 /// New labels at an end of the list are this far from their neighbour.
 const STRIDE: u64 = 1 << 32;
@@ -34,9 +41,20 @@ pub(super) struct OrderList {
 
 impl OrderList {
     /// The label of an entry: grows along the list, and changes when others are
-    /// inserted.
+    /// inserted. That of an entry that was removed is larger than all.
     pub(super) fn label(&self, entry: u32) -> u64 {
         self.entries[entry as usize].label
+    }
+
+    /// Whether an entry, which was once, is in the list.
+    pub(super) fn contains(&self, entry: u32) -> bool {
+        self.label(entry) != GONE
+    }
+
+    /// From the first on.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        let next = |&at: &u32| Some(self.entries[at as usize].next).filter(|&next| next != NONE);
+        iter::successors(self.ends.map(|(first, _)| first), next)
     }
 
     pub(super) fn push_back(&mut self, entry: u32) {
@@ -61,6 +79,7 @@ impl OrderList {
             (false, true) => Some((first, previous)),
             (false, false) => self.ends,
         };
+        self.entries[entry as usize].label = GONE;
     }
 
     pub(super) fn move_after(&mut self, anchor: u32, entry: u32) {
@@ -80,6 +99,9 @@ impl OrderList {
         });
         let at = entry as usize;
         if at >= self.entries.len() {
+            if at >= self.entries.capacity() {
+                self.entries.reserve_exact(at + room_for_more(at) - self.entries.len());
+            }
             self.entries.resize(at + 1, Entry { label: 0, previous: NONE, next: NONE });
         }
         self.entries[at] = Entry { label, previous, next };
@@ -105,7 +127,7 @@ impl OrderList {
             }
             (_, NONE) => {
                 let below = self.label(previous);
-                (below < u64::MAX).then(|| below + ((u64::MAX - below) / 2).clamp(1, STRIDE))
+                (below < GONE - 1).then(|| below + ((GONE - below) / 2).clamp(1, STRIDE))
             }
             _ => {
                 let (below, above) = (self.label(previous), self.label(next));
@@ -231,6 +253,8 @@ mod tests {
                     _ => {}
                 }
                 list.check(model.clone());
+                let mut known = 0..u32::try_from(list.entries.len()).unwrap();
+                prop_assert!(known.all(|it| list.contains(it) == model.contains(&it)));
                 prop_assert!(model.is_sorted_by_key(|&entry| list.label(entry)));
             }
         }

@@ -14,15 +14,20 @@
 //!
 //! An edge that would close a cycle stays out of the order, marked as refused. It
 //! still counts in searches, so that one report does not hide the next.
+//!
+//! A lock that is taken out stays in petgraph's graph for a while, behind all others in the list,
+//! where no search goes: to take an edge out, petgraph looks for it among all those of its two
+//! locks, which would make the end of many locks nested in one quadratic. Once half of the graph is
+//! of no use, it is made anew without that.
 
 mod list;
 mod search;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use petgraph::{
     Direction::{Incoming, Outgoing},
-    stable_graph::{EdgeIndex, NodeIndex, StableDiGraph},
+    graph::{DiGraph, EdgeIndex, NodeIndex},
     visit::EdgeRef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -33,6 +38,9 @@ use self::{
 };
 use super::{identity::LockId, judge::waits};
 use crate::finding::Mode;
+
+/// How much of the graph is of no use, at least, before it is made anew.
+const WORTHWHILE: usize = if cfg!(test) { 4 } else { 64 };
 
 /// How much longer than the shortest a cycle may be that is searched for.
 const LONGER: usize = 4;
@@ -56,29 +64,52 @@ pub(crate) struct Arc<E> {
 }
 
 pub(crate) struct Order<N, E> {
-    graph: StableDiGraph<Vertex<N>, Arc<E>>,
+    graph: DiGraph<Vertex<N>, Arc<E>>,
     nodes: FxHashMap<LockId, NodeIndex>,
     list: OrderList,
     /// The edges that are no part of the topological order.
     refused: Vec<EdgeIndex>,
+    /// How many nodes and edges are of no use.
+    gone: usize,
     searches: [Search; 2],
 }
 
 impl<N, E> Default for Order<N, E> {
     fn default() -> Self {
         Self {
-            graph: StableDiGraph::default(),
+            graph: DiGraph::default(),
             nodes: FxHashMap::default(),
             list: OrderList::default(),
             refused: Vec::new(),
+            gone: 0,
             searches: [Search::new(Outgoing), Search::new(Incoming)],
         }
     }
 }
 
 impl<N, E> Order<N, E> {
-    pub(crate) fn graph(&self) -> &StableDiGraph<Vertex<N>, Arc<E>> {
+    /// To look at nodes and edges that are known.
+    pub(crate) fn graph(&self) -> &DiGraph<Vertex<N>, Arc<E>> {
         &self.graph
+    }
+
+    /// The locks that are in the graph.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = LockId> {
+        self.nodes.keys().copied()
+    }
+
+    /// A graph of the same locks and edges, without what is gone.
+    pub(crate) fn map<N2, E2>(
+        &self,
+        lock: impl Fn(&Vertex<N>) -> N2,
+        edge: impl Fn(EdgeIndex) -> E2,
+    ) -> DiGraph<N2, E2> {
+        let lock = |node, vertex: &Vertex<N>| self.is_here(node).then(|| lock(vertex));
+        self.graph.filter_map(lock, |it, _| Some(edge(it)))
+    }
+
+    fn is_here(&self, node: NodeIndex) -> bool {
+        self.list.contains(label_of(node))
     }
 
     pub(crate) fn node(&self, lock: LockId) -> Option<NodeIndex> {
@@ -88,6 +119,9 @@ impl<N, E> Order<N, E> {
     /// The node of a lock, made if it is new.
     pub(crate) fn node_or_insert(&mut self, lock: LockId, facts: impl FnOnce() -> N) -> NodeIndex {
         *self.nodes.entry(lock).or_insert_with(|| {
+            if self.graph.node_count() == self.graph.capacity().0 {
+                self.graph.reserve_exact_nodes(room_for_more(self.graph.node_count()));
+            }
             let node = self.graph.add_node(Vertex { lock, has_writer: false, facts: facts() });
             self.list.push_back(label_of(node));
             node
@@ -103,11 +137,10 @@ impl<N, E> Order<N, E> {
     /// many edges as the node with fewer of them has.
     pub(crate) fn find(
         &self,
-        tail: LockId,
-        head: LockId,
+        tail: NodeIndex,
+        head: NodeIndex,
         modes: (Mode, Mode),
     ) -> Option<EdgeIndex> {
-        let (tail, head) = (self.node(tail)?, self.node(head)?);
         let mut outgoing = self.graph.edges_directed(tail, Outgoing);
         let mut incoming = self.graph.edges_directed(head, Incoming);
         loop {
@@ -131,6 +164,9 @@ impl<N, E> Order<N, E> {
         facts: E,
     ) -> EdgeIndex {
         let refused = !self.make_precede(tail, head);
+        if self.graph.edge_count() == self.graph.capacity().1 {
+            self.graph.reserve_exact_edges(room_for_more(self.graph.edge_count()));
+        }
         let edge = self.graph.add_edge(tail, head, Arc { held, wanted, refused, facts });
         if refused {
             self.refused.push(edge);
@@ -141,19 +177,52 @@ impl<N, E> Order<N, E> {
     /// Notes that a lock is written by somebody. Whether that was news.
     pub(crate) fn note_writer(&mut self, lock: LockId) -> bool {
         let vertex = self.node(lock).and_then(|node| self.graph.node_weight_mut(node));
-        vertex.is_some_and(|vertex| !std::mem::replace(&mut vertex.has_writer, true))
+        vertex.is_some_and(|vertex| !mem::replace(&mut vertex.has_writer, true))
     }
 
     /// Takes a lock and all its edges out. Whether it was there.
+    ///
+    /// Costs as much as the lock has edges; amortized, as they are copied once.
     pub(crate) fn remove(&mut self, lock: LockId) -> bool {
         let Some(node) = self.nodes.remove(&lock) else { return false };
-        let graph = &self.graph;
-        self.refused.retain(|&edge| {
-            graph.edge_endpoints(edge).is_some_and(|(tail, head)| tail != node && head != node)
-        });
-        self.graph.remove_node(node);
         self.list.remove(label_of(node));
+        // An edge goes with the first of its two locks.
+        let edges = |direction| self.graph.neighbors_directed(node, direction);
+        let others = edges(Outgoing).chain(edges(Incoming));
+        self.gone += 1 + others.filter(|&other| self.is_here(other)).count();
+        let mut refused = mem::take(&mut self.refused);
+        refused.retain(|&edge| {
+            let ends = self.graph.edge_endpoints(edge);
+            ends.is_some_and(|(tail, head)| self.is_here(tail) && self.is_here(head))
+        });
+        self.refused = refused;
+        let all = self.graph.node_count() + self.graph.edge_count();
+        if self.gone >= WORTHWHILE.max(all / 2) {
+            self.make_anew();
+        }
         true
+    }
+
+    /// Leaves what is gone behind: nodes and edges get other indices.
+    fn make_anew(&mut self) {
+        let old = mem::take(&mut self.list);
+        // As petgraph numbers them: those that stay, in their old sequence.
+        let mut next = 0;
+        let number = |node| {
+            let number = next;
+            next += u32::from(old.contains(label_of(node)));
+            number
+        };
+        let numbers: Vec<u32> = self.graph.node_indices().map(number).collect();
+        for entry in old.iter() {
+            self.list.push_back(numbers[entry as usize]);
+        }
+        let stays = |node, vertex| old.contains(label_of(node)).then_some(vertex);
+        self.graph = mem::take(&mut self.graph).filter_map_owned(stays, |_, arc| Some(arc));
+        let graph = &self.graph;
+        self.nodes = graph.node_indices().map(|node| (graph[node].lock, node)).collect();
+        self.refused = graph.edge_indices().filter(|&edge| graph[edge].refused).collect();
+        self.gone = 0;
     }
 
     /// The edges that some cycle of the graph, whatever its modes, goes through:
@@ -184,6 +253,8 @@ impl<N, E> Order<N, E> {
         let (tail, head) = self.graph.edge_endpoints(edge)?;
         let arc = &self.graph[edge];
         let ceiling = self.ceiling(tail)?;
+        // Most new edges begin or end at a lock that has no others.
+        self.graph.edges_directed(tail, Incoming).next()?;
 
         let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
             FxHashMap::default();
@@ -349,15 +420,29 @@ impl<N, E> Order<N, E> {
     /// Panics if an edge of the order runs against it.
     #[cfg(test)]
     pub(crate) fn check(&self) {
-        self.list.check(self.graph.node_indices().map(label_of).collect());
-        assert_eq!(self.nodes.len(), self.graph.node_count());
+        let here: Vec<_> = self.nodes.values().copied().collect();
+        self.list.check(here.iter().copied().map(label_of).collect());
+        let mut gone = self.graph.node_count() - here.len();
         for edge in self.graph.edge_indices() {
             let (tail, head) = self.graph.edge_endpoints(edge).unwrap();
+            if !here.contains(&tail) || !here.contains(&head) {
+                gone += 1;
+                assert!(!self.refused.contains(&edge));
+                continue;
+            }
             let refused = self.graph[edge].refused;
             assert!(refused || self.label(tail) < self.label(head));
             assert_eq!(refused, self.refused.contains(&edge));
         }
+        assert_eq!(gone, self.gone);
+        assert!(self.nodes.iter().all(|(&lock, &node)| self.graph[node].lock == lock));
     }
+}
+
+/// For how many more there is to be room: a quarter, where a vector would double. What is large is
+/// moved by the operating system, without a copy.
+fn room_for_more(count: usize) -> usize {
+    (count / 4).max(16)
 }
 
 /// A node's place in the list, which shares petgraph's numbering.

@@ -2,7 +2,7 @@
 
 use petgraph::{
     Direction,
-    stable_graph::{NodeIndex, StableDiGraph, WalkNeighbors},
+    graph::{DiGraph, NodeIndex, WalkNeighbors},
 };
 use rustc_hash::FxHashSet;
 
@@ -28,17 +28,13 @@ impl Search {
         Self { direction, reached: FxHashSet::default(), stack: Vec::new() }
     }
 
-    pub(super) fn start<N, E>(
-        &mut self,
-        graph: &StableDiGraph<Vertex<N>, Arc<E>>,
-        from: NodeIndex,
-    ) {
+    pub(super) fn start<N, E>(&mut self, graph: &DiGraph<Vertex<N>, Arc<E>>, from: NodeIndex) {
         self.reached.clear();
         self.stack.clear();
         self.visit(graph, from);
     }
 
-    fn visit<N, E>(&mut self, graph: &StableDiGraph<Vertex<N>, Arc<E>>, node: NodeIndex) {
+    fn visit<N, E>(&mut self, graph: &DiGraph<Vertex<N>, Arc<E>>, node: NodeIndex) {
         self.reached.insert(node);
         self.stack.push(graph.neighbors_directed(node, self.direction).detach());
     }
@@ -46,7 +42,7 @@ impl Search {
     /// Follows one edge.
     pub(super) fn step<N, E>(
         &mut self,
-        graph: &StableDiGraph<Vertex<N>, Arc<E>>,
+        graph: &DiGraph<Vertex<N>, Arc<E>>,
         may_enter: impl Fn(NodeIndex) -> bool,
         others: &FxHashSet<NodeIndex>,
     ) -> Step {

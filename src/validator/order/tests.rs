@@ -71,7 +71,8 @@ fn run(ops: Vec<Op>, exact: bool) {
             Op::Edge(a, b, ..) if a == b => {}
             Op::Edge(a, b, held, wanted) => {
                 let known = oracle.edges.iter().position(|&edge| edge == (a, b, held, wanted));
-                let found = order.find(a, b, (held, wanted));
+                let nodes = order.node(a).zip(order.node(b));
+                let found = nodes.and_then(|(a, b)| order.find(a, b, (held, wanted)));
                 assert_eq!(known.is_some(), found.is_some());
                 let edge = found.unwrap_or_else(|| {
                     let (tail, head) =
@@ -169,6 +170,50 @@ fn chains_against_a_set_order_are_flat() {
         assert!(!edge(&mut order, start, start + 1));
     }
     order.check();
+}
+
+/// Locks that were all nested in one are destroyed in no time, in whatever order: a quadratic
+/// algorithm would take minutes here. And nothing is left of them.
+#[test]
+fn the_end_of_many_nested_locks_is_flat() {
+    const LOCKS: u64 = 100_000;
+    let oldest_first: Vec<u64> = (2..LOCKS).collect();
+    let newest_first: Vec<u64> = (2..LOCKS).rev().collect();
+    let shuffled: Vec<u64> = (2..LOCKS).map(|i| i * 48_271 % (LOCKS - 1) + 2).collect();
+    for locks in [oldest_first, newest_first, shuffled] {
+        let mut order = Order::default();
+        for &lock in &locks {
+            assert!(!edge(&mut order, 1, lock));
+        }
+        assert!(!edge(&mut order, 1, LOCKS + 2));
+        for &lock in &locks {
+            order.remove(lock);
+        }
+        let left = order.graph.node_count() + order.graph.edge_count();
+        assert!(u64::try_from(left).unwrap() < LOCKS, "{left} of twice as many");
+        assert_eq!(order.locks().count(), 2);
+        // It is as it was.
+        assert!(edge(&mut order, LOCKS + 2, 1));
+        order.check();
+    }
+}
+
+/// Where one lock lives on behind many that are gone, those that come and go cost what they do
+/// elsewhere.
+#[test]
+fn locks_that_come_and_go_behind_a_large_graph_are_flat() {
+    let mut order = Order::default();
+    for lock in 2..50_000 {
+        edge(&mut order, 1, lock);
+    }
+    for lock in 2..49_999 {
+        order.remove(lock);
+    }
+    for lock in 50_000..500_000 {
+        edge(&mut order, 1, lock);
+        order.remove(lock);
+    }
+    assert_eq!(order.locks().count(), 2);
 }
 
 #[test]

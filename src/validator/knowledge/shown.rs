@@ -1,0 +1,106 @@
+//! What a report tells of each sighting of an edge.
+
+use std::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+    panic::Location,
+    ptr,
+    sync::Arc,
+};
+
+use crate::{
+    finding::{ScopeId, Stack, ThreadInfo},
+    validator::{held::Entry, interned::Interned, threads::Context},
+};
+
+/// Where and by whom an edge was made. Whatever a thread does again in the same two places, come
+/// there in the same way, is one of these, however many locks it takes there.
+#[derive(Debug)]
+pub(super) struct Shown {
+    key: Key,
+    pub(super) held_at: &'static Location<'static>,
+    pub(super) held_backtrace: Stack,
+    pub(super) acquired_at: &'static Location<'static>,
+    pub(super) backtrace: Stack,
+    pub(super) thread: ThreadInfo,
+}
+
+/// Which one it is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// Of the two places and the two stacks, of which there is one each.
+    addresses: [usize; 4],
+    thread: u64,
+    scope: Option<ScopeId>,
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Shown {}
+
+impl Hash for Shown {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Borrow<Key> for Arc<Shown> {
+    fn borrow(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// All that is shown of any edge.
+#[derive(Default)]
+pub(super) struct AllShown {
+    stacks: Interned<[usize]>,
+    shown: Interned<Shown>,
+}
+
+impl AllShown {
+    /// The stack with these frames.
+    pub(super) fn stack(&mut self, frames: &[usize]) -> Stack {
+        match frames {
+            [] => Stack::default(),
+            _ => Stack::new(self.stacks.get(frames).unwrap_or_else(|| self.stacks.insert(frames))),
+        }
+    }
+
+    /// Of an edge that a thread makes now.
+    pub(super) fn now(
+        &mut self,
+        context: &Context,
+        held: &Entry,
+        wanted: &Entry,
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
+        let held_backtrace = self.stack(context.trace_of(held.tag).frames());
+        let place = |of: &'static Location<'static>| ptr::from_ref(of).addr();
+        let stack = |of: &Stack| of.frames().as_ptr().addr();
+        let key = Key {
+            addresses: [
+                place(held.site),
+                place(wanted.site),
+                stack(&held_backtrace),
+                stack(backtrace),
+            ],
+            thread: context.number(),
+            scope: context.scope(),
+        };
+        if let Some(known) = self.shown.get(&key) {
+            return known;
+        }
+        self.shown.insert(Shown {
+            key,
+            held_at: held.site,
+            held_backtrace,
+            acquired_at: wanted.site,
+            backtrace: backtrace.clone(),
+            thread: context.info(),
+        })
+    }
+}
