@@ -2,7 +2,10 @@
 //! relation "this edge's wanted lock waits for that edge's held lock", closed by
 //! brute force.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use proptest::prelude::*;
 
@@ -131,6 +134,75 @@ proptest! {
         }
         run(ops, true);
     }
+}
+
+/// Locks that come, are nested and go, against a naive search: as many operations as
+/// `LOCKDEP_ORACLE_OPERATIONS` says.
+#[test]
+fn agrees_with_naive_reachability() {
+    const LOCKS: u64 = 300;
+    let operations = std::env::var("LOCKDEP_ORACLE_OPERATIONS");
+    let operations = operations.map_or(10_000, |number| number.parse().expect("a number"));
+    let mut state = 1_u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (state >> 33) % bound
+    };
+    // A lock that comes back is another one.
+    let mut locks: Vec<LockId> = (0..LOCKS).collect();
+    let mut next = LOCKS;
+    let mut order: Order<(), ()> = Order::default();
+    let mut edges: BTreeMap<LockId, BTreeSet<LockId>> = BTreeMap::new();
+    let mut cycles = 0;
+    for operation in 0..operations {
+        let (a, b) = (below(LOCKS), below(LOCKS));
+        if below(10) == 0 {
+            let gone = mem::replace(&mut locks[usize::try_from(a).unwrap()], next);
+            next += 1;
+            order.remove(gone);
+            edges.remove(&gone);
+            for heads in edges.values_mut() {
+                heads.remove(&gone);
+            }
+        } else if a != b {
+            // Mostly in one order, and near each other.
+            let inverted = below(200) == 0;
+            let (low, high) = (a.min(b), a.min(b) + 1 + (a.abs_diff(b) - 1) % 8);
+            let ends = if inverted { (high, low) } else { (low, high) };
+            let lock = |at: u64| locks[usize::try_from(at).unwrap()];
+            let (tail, head) = (lock(ends.0), lock(ends.1));
+            let is_new = edges.entry(tail).or_default().insert(head);
+            let nodes = (order.node_or_insert(tail, || ()), order.node_or_insert(head, || ()));
+            let modes = (Mode::Exclusive, Mode::Exclusive);
+            let known = order.find(nodes.0, nodes.1, modes);
+            assert_eq!(known.is_none(), is_new);
+            let edge = known.unwrap_or_else(|| order.insert(nodes.0, nodes.1, modes, ()));
+            let found = order.shortest_cycle(edge).map(|cycle| cycle.len());
+            assert_eq!(found, distance(&edges, head, tail).map(|steps| steps + 1));
+            cycles += u64::from(found.is_some());
+        }
+        if operation % 1_000 == 0 {
+            order.check();
+        }
+    }
+    assert!(operations < 10_000 || cycles > operations / 1_000, "{cycles} cycles");
+}
+
+/// How many steps lead from one lock to another.
+fn distance(edges: &BTreeMap<LockId, BTreeSet<LockId>>, from: LockId, to: LockId) -> Option<usize> {
+    let mut reached = BTreeSet::from([from]);
+    let mut frontier = vec![from];
+    for steps in 0.. {
+        if frontier.contains(&to) {
+            return Some(steps);
+        }
+        let next = frontier.iter().filter_map(|lock| edges.get(lock)).flatten().copied();
+        frontier = next.filter(|&lock| reached.insert(lock)).collect();
+        if frontier.is_empty() {
+            return None;
+        }
+    }
+    None
 }
 
 /// Adds an exclusive edge and says whether it closes a cycle.
