@@ -12,7 +12,7 @@ use std::{
 };
 
 use lockdep::{
-    FindingKind, Level,
+    Finding, FindingKind, Level,
     sync::{Mutex, MutexGuard, RwLock},
 };
 use support::{denied, findings_about, in_a_child, kinds, on_a_thread};
@@ -65,9 +65,30 @@ fn whoever_keeps_the_order_is_not_denied() {
     assert!(nests(&b, &a).is_some());
     for _ in 0..5 {
         assert!(nests(&a, &b).is_none(), "the order was known, and the inversion too");
-        assert!(nests(&b, &a).is_some(), "each time");
+        let report = nests(&b, &a).expect("each time");
+        assert_eq!(report.matches("\nstack of thread").count(), 2, "{report}");
     }
     assert_eq!(found("kept"), [FindingKind::Inversion]);
+}
+
+/// What is denied is denied each time; what is not is looked at once.
+#[test]
+fn a_lock_that_is_taken_twice() {
+    let child = in_a_child("a_lock_that_is_taken_twice", || {
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Warn);
+        let (mutex, shared) = (named("twice"), RwLock::new(()));
+        lockdep::name(&shared, "read twice");
+        for _ in 0..3 {
+            let _held = take(&mutex);
+            assert!(denied(|| drop(take(&mutex))).is_some());
+            drop((shared.read().unwrap(), shared.read().unwrap()));
+        }
+        let count = |name| findings_about(&[name]).iter().map(Finding::count).collect::<Vec<_>>();
+        assert_eq!((count("twice"), count("read twice")), (vec![3], vec![1]));
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 /// T1: A→B, later B→C; T2: C→A. The first thread cannot be in two places.
