@@ -52,6 +52,22 @@ fn whoever_waits_for_it_is_told() {
 }
 
 #[test]
+fn whoever_waits_for_another_lock_is_not_told() {
+    let (left, other) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&other, "not left");
+    on_a_thread(|| mem::forget(left.lock()));
+    let guard = other.lock();
+    thread::scope(|scope| {
+        scope.spawn(|| drop(other.lock()));
+        while !lockdep::held().contains("waits for  `not left`") {
+            thread::yield_now();
+        }
+        drop(guard);
+    });
+    assert!(leaks("not left").is_empty());
+}
+
+#[test]
 fn a_lock_that_is_gone_is_left_by_nobody() {
     let locks = ["gone", "still there"].map(|name| {
         let lock = Mutex::new(());
