@@ -91,6 +91,19 @@ fn a_lock_that_is_taken_twice() {
     }
 }
 
+/// That a thread ends, where nothing can be thrown, is told by the names of std's functions: the
+/// program may have such names as well.
+#[test]
+fn a_function_that_is_called_destroy_is_denied() {
+    #[inline(never)]
+    fn destroy<R>(body: impl FnOnce() -> R) -> R {
+        body()
+    }
+    let lock = named("destroyed");
+    let _held = take(&lock);
+    assert!(denied(|| destroy(|| drop(take(&lock)))).is_some());
+}
+
 /// T1: A→B, later B→C; T2: C→A. The first thread cannot be in two places.
 #[test]
 fn three_edges_on_two_threads() {

@@ -28,3 +28,36 @@ impl Interned {
         stack
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn stack(number: usize) -> Stack {
+        Stack::new([number].into())
+    }
+
+    #[test]
+    fn one_stack_for_all_that_are_the_same() {
+        let mut interned = Interned::default();
+        let first = interned.intern(stack(1));
+        drop(interned.intern(stack(2)));
+        let addresses = |stack: &Stack| stack.addresses().collect::<Vec<_>>();
+        assert_eq!(addresses(&interned.intern(stack(1))), addresses(&first));
+        assert_eq!(interned.stacks.len(), 2);
+        // Settings may have none captured: that is no stack.
+        assert!(interned.intern(Stack::default()).is_empty());
+        assert_eq!(interned.stacks.len(), 2);
+    }
+
+    /// Looking for them costs as much as there are stacks: so that is done when their number has doubled.
+    #[test]
+    fn stacks_that_nobody_has_any_more_go() {
+        let mut interned = Interned::default();
+        let kept: Vec<_> = (0..1_000).map(|number| interned.intern(stack(number))).collect();
+        assert_eq!(interned.sweep_at, 1_024);
+        (1_000..100_000).for_each(|number| drop(interned.intern(stack(number))));
+        assert!(interned.stacks.len() <= 2_048);
+        assert!(kept.iter().all(Stack::is_shared));
+    }
+}
