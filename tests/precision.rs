@@ -99,9 +99,10 @@ fn a_function_that_is_called_destroy_is_denied() {
     fn destroy<R>(body: impl FnOnce() -> R) -> R {
         body()
     }
-    let lock = named("destroyed");
-    let _held = take(&lock);
-    assert!(denied(|| destroy(|| drop(take(&lock)))).is_some());
+    let (a, b) = (named("destroyed"), named("destroyed too"));
+    drop((take(&a), take(&b)));
+    let _held = take(&b);
+    assert!(denied(|| destroy(|| drop(take(&a)))).is_some());
 }
 
 /// T1: A→B, later B→C; T2: C→A. The first thread cannot be in two places.
