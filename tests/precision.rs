@@ -91,6 +91,72 @@ fn a_lock_that_is_taken_twice() {
     }
 }
 
+/// All that a program can ask a finding for.
+#[test]
+fn a_finding_tells_who_held_what_and_where() {
+    let (a, b) = (named("asked"), named("asked too"));
+    lockdep::class(&b, "asked class");
+    let other = thread::Builder::new().name("other".into());
+    thread::scope(|scope| {
+        other.spawn_scoped(scope, || drop((take(&a), take(&b)))).unwrap().join().unwrap();
+    });
+    let line = line!() + 1;
+    let _b = b.lock().unwrap();
+    assert!(denied(|| drop(a.lock())).is_some());
+    let [finding] = &findings_about(&["asked"])[..] else { panic!("one") };
+    let [now, before] = finding.cycle() else { panic!("two edges") };
+
+    assert_eq!((now.held(), now.wanted()), (before.wanted(), before.held()));
+    assert_ne!(now.held(), now.wanted());
+    assert_ne!(now.held().id(), now.wanted().id());
+    assert_eq!((now.held().name(), now.wanted().name()), (Some("asked too"), Some("asked")));
+    assert_eq!((now.held().class(), now.wanted().class()), (Some("asked class"), None));
+    assert_eq!(now.held().type_name(), "Mutex<()>");
+    let made_at = now.held().created_at().expect("a constructor");
+    assert!(made_at.file() == file!() && made_at.line() < line, "{made_at}");
+
+    assert_eq!(
+        (before.thread().name(), before.thread().to_string()),
+        (Some("other"), "other".into())
+    );
+    assert_eq!(now.thread().name(), Some("a_finding_tells_who_held_what_and_where"));
+    assert_ne!(now.thread(), before.thread());
+    assert_ne!(now.thread().number(), before.thread().number());
+
+    let (held_at, acquired_at) = (now.held_at(), now.acquired_at());
+    assert_eq!((held_at.line(), held_at.column()), (line, 16));
+    assert_eq!(acquired_at.to_string(), format!("{}:{}:30", file!(), line + 1));
+    assert!(held_at < acquired_at && !now.backtrace().is_empty());
+    assert!(now.backtrace().addresses().next().is_some_and(|innermost| !innermost.is_null()));
+    // Only of a deadlock, and with `LOCKDEP_BACKTRACE=full`.
+    assert!(!now.is_queued() && now.waited().is_none() && now.held_backtrace().is_empty());
+}
+
+#[test]
+fn full_backtraces_have_the_held_end_as_well() {
+    let test = "full_backtraces_have_the_held_end_as_well";
+    if support::is_child() {
+        let (a, b) = (named("full"), named("full too"));
+        drop((take(&a), take(&b)));
+        let _b = take(&b);
+        assert!(denied(|| drop(take(&a))).is_some());
+        let findings = lockdep::findings();
+        return assert!(findings[0].cycle().iter().all(|edge| !edge.held_backtrace().is_empty()));
+    }
+    let output = support::child_command(test).env("LOCKDEP_BACKTRACE", "full").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn what_was_looked_at_is_counted() {
+    let before = lockdep::stats();
+    drop((take(&named("counted")), take(&named("counted too"))));
+    let after = lockdep::stats();
+    assert!(after.locks() >= before.locks() + 2 && after.edges() > before.edges());
+    let graph = format!("{:?}", lockdep::order_graph());
+    assert!(graph.starts_with("OrderGraph { locks: "), "{graph}");
+}
+
 /// That a thread ends, where nothing can be thrown, is told by the names of std's functions: the
 /// program may have such names as well.
 #[test]
