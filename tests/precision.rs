@@ -489,6 +489,27 @@ fn keys_run_without_a_lock_of_ours() {
     drop((a, b));
 }
 
+/// What is said of locks holds for orders that the thread has shown before.
+#[test]
+fn what_is_said_late_holds_as_well() {
+    let inner = |first: &Mutex<()>, then: &Mutex<()>| {
+        let _first = take(first);
+        denied(|| drop(take(then)))
+    };
+    let (a, b) = (named("late"), named("late too"));
+    assert!(inner(&a, &b).is_none());
+    lockdep::order_by_key(&a, ("late", 2));
+    lockdep::order_by_key(&b, ("late", 1));
+    assert!(inner(&a, &b).is_some());
+
+    let (c, d) = (named("late class"), named("late class too"));
+    lockdep::declare_class_order(&["first of late", "second of late"]);
+    assert!(inner(&c, &d).is_none());
+    lockdep::class(&c, "second of late");
+    lockdep::class(&d, "first of late");
+    assert!(inner(&c, &d).is_some());
+}
+
 #[test]
 fn declared_orders_add_up() {
     let [a, b, c, d] = ["first", "second", "third", "fourth"].map(named);
