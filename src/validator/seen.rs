@@ -302,6 +302,13 @@ mod tests {
         assert!(!keys().any(|key| recent.contains(key)));
     }
 
+    /// Places are told by the low bits: locks whose numbers differ in high ones alone have their own.
+    #[test]
+    fn keys_are_spread() {
+        let places: HashSet<_> = (0..256).map(|number| step(8, number << 20) >> 1 & 255).collect();
+        assert!(places.len() > 100, "{}", places.len());
+    }
+
     /// Chains of few locks with numbers in sequence, as programs have them, have keys of
     /// their own.
     #[test]
