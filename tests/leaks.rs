@@ -52,13 +52,42 @@ fn whoever_waits_for_it_is_told() {
 }
 
 #[test]
+fn whoever_waits_for_another_lock_is_not_told() {
+    let (left, other) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&other, "not left");
+    on_a_thread(|| mem::forget(left.lock()));
+    let guard = other.lock();
+    thread::scope(|scope| {
+        scope.spawn(|| drop(other.lock()));
+        while !lockdep::held().contains("waits for  `not left`") {
+            thread::yield_now();
+        }
+        drop(guard);
+    });
+    assert!(leaks("not left").is_empty());
+}
+
+#[test]
 fn a_lock_that_is_gone_is_left_by_nobody() {
-    let lock = Mutex::new(());
-    lockdep::name(&lock, "gone");
-    on_a_thread(|| mem::forget(lock.lock()));
-    assert!(lockdep::held().contains("`gone`"));
-    drop(lock);
-    assert!(!lockdep::held().contains("`gone`"));
+    let locks = ["gone", "still there"].map(|name| {
+        let lock = Mutex::new(());
+        lockdep::name(&lock, name);
+        lock
+    });
+    thread::scope(|scope| {
+        let leave = || locks.iter().for_each(|lock| mem::forget(lock.lock()));
+        let leaver = thread::Builder::new().name("leaver".into());
+        leaver.spawn_scoped(scope, leave).unwrap().join().unwrap();
+    });
+    // A name goes with its lock: so it is the thread that is looked for.
+    let left = || lockdep::held().matches("thread `leaver`").count();
+    assert_eq!(left(), 2, "{}", lockdep::held());
+    let [gone, still_there] = locks;
+    drop(gone);
+    assert_eq!(left(), 1);
+    assert!(lockdep::held().contains("`still there`"));
+    drop(still_there);
+    assert_eq!(left(), 0);
 }
 
 /// A thread-local that is destroyed after what we keep of the thread gives its lock back late.

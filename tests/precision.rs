@@ -12,7 +12,7 @@ use std::{
 };
 
 use lockdep::{
-    FindingKind, Level,
+    Finding, FindingKind, Level,
     sync::{Mutex, MutexGuard, RwLock},
 };
 use support::{denied, findings_about, in_a_child, kinds, on_a_thread};
@@ -65,9 +65,114 @@ fn whoever_keeps_the_order_is_not_denied() {
     assert!(nests(&b, &a).is_some());
     for _ in 0..5 {
         assert!(nests(&a, &b).is_none(), "the order was known, and the inversion too");
-        assert!(nests(&b, &a).is_some(), "each time");
+        let report = nests(&b, &a).expect("each time");
+        assert_eq!(report.matches("\nstack of thread").count(), 2, "{report}");
     }
     assert_eq!(found("kept"), [FindingKind::Inversion]);
+}
+
+/// What is denied is denied each time; what is not is looked at once.
+#[test]
+fn a_lock_that_is_taken_twice() {
+    let child = in_a_child("a_lock_that_is_taken_twice", || {
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Warn);
+        let (mutex, shared) = (named("twice"), RwLock::new(()));
+        lockdep::name(&shared, "read twice");
+        for _ in 0..3 {
+            let _held = take(&mutex);
+            assert!(denied(|| drop(take(&mutex))).is_some());
+            drop((shared.read().unwrap(), shared.read().unwrap()));
+        }
+        let count = |name| findings_about(&[name]).iter().map(Finding::count).collect::<Vec<_>>();
+        assert_eq!((count("twice"), count("read twice")), (vec![3], vec![1]));
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// All that a program can ask a finding for.
+#[test]
+fn a_finding_tells_who_held_what_and_where() {
+    let (a, b) = (named("asked"), named("asked too"));
+    lockdep::class(&b, "asked class");
+    let other = thread::Builder::new().name("other".into());
+    thread::scope(|scope| {
+        other.spawn_scoped(scope, || drop((take(&a), take(&b)))).unwrap().join().unwrap();
+    });
+    let line = line!() + 1;
+    let _b = b.lock().unwrap();
+    assert!(denied(|| drop(a.lock())).is_some());
+    let [finding] = &findings_about(&["asked"])[..] else { panic!("one") };
+    let [now, before] = finding.cycle() else { panic!("two edges") };
+
+    assert_eq!((now.held(), now.wanted()), (before.wanted(), before.held()));
+    assert_ne!(now.held(), now.wanted());
+    assert_ne!(now.held().id(), now.wanted().id());
+    assert_eq!((now.held().name(), now.wanted().name()), (Some("asked too"), Some("asked")));
+    assert_eq!((now.held().class(), now.wanted().class()), (Some("asked class"), None));
+    assert_eq!(now.held().type_name(), "Mutex<()>");
+    let made_at = now.held().created_at().expect("a constructor");
+    assert!(made_at.file() == file!() && made_at.line() < line, "{made_at}");
+
+    assert_eq!(
+        (before.thread().name(), before.thread().to_string()),
+        (Some("other"), "other".into())
+    );
+    assert_eq!(now.thread().name(), Some("a_finding_tells_who_held_what_and_where"));
+    assert_ne!(now.thread(), before.thread());
+    assert_ne!(now.thread().number(), before.thread().number());
+
+    let (held_at, acquired_at) = (now.held_at(), now.acquired_at());
+    assert_eq!((held_at.line(), held_at.column()), (line, 16));
+    assert_eq!(acquired_at.to_string(), format!("{}:{}:30", file!(), line + 1));
+    assert!(held_at < acquired_at && !now.backtrace().is_empty());
+    assert!(now.backtrace().addresses().next().is_some_and(|innermost| !innermost.is_null()));
+    // Only of a deadlock, and with `LOCKDEP_BACKTRACE=full`.
+    assert!(!now.is_queued() && now.waited().is_none() && now.held_backtrace().is_empty());
+}
+
+#[test]
+fn full_backtraces_have_the_held_end_as_well() {
+    let test = "full_backtraces_have_the_held_end_as_well";
+    if support::is_child() {
+        let (a, b) = (named("full"), named("full too"));
+        drop((take(&a), take(&b)));
+        let _b = take(&b);
+        assert!(denied(|| drop(take(&a))).is_some());
+        let findings = lockdep::findings();
+        return assert!(findings[0].cycle().iter().all(|edge| !edge.held_backtrace().is_empty()));
+    }
+    let output = support::child_command(test).env("LOCKDEP_BACKTRACE", "full").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn what_was_looked_at_is_counted() {
+    let child = in_a_child("what_was_looked_at_is_counted", || {
+        let stats = || (lockdep::stats().locks(), lockdep::stats().edges());
+        assert_eq!(stats(), (0, 0));
+        drop((take(&named("counted")), take(&named("counted too"))));
+        assert_eq!(stats(), (2, 1), "whether they live or not");
+        assert_eq!(format!("{:?}", lockdep::order_graph()), "OrderGraph { locks: 0, edges: 0 }");
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// That a thread ends, where nothing can be thrown, is told by the names of std's functions: the
+/// program may have such names as well.
+#[test]
+fn a_function_that_is_called_destroy_is_denied() {
+    #[inline(never)]
+    fn destroy<R>(body: impl FnOnce() -> R) -> R {
+        body()
+    }
+    let (a, b) = (named("destroyed"), named("destroyed too"));
+    drop((take(&a), take(&b)));
+    let _held = take(&b);
+    assert!(denied(|| destroy(|| drop(take(&a)))).is_some());
 }
 
 /// T1: A→B, later B→C; T2: C→A. The first thread cannot be in two places.
@@ -382,6 +487,27 @@ fn keys_run_without_a_lock_of_ours() {
     assert!(nests(&a, &b).is_none());
     assert!(nests(&b, &a).is_some());
     drop((a, b));
+}
+
+/// What is said of locks holds for orders that the thread has shown before.
+#[test]
+fn what_is_said_late_holds_as_well() {
+    let inner = |first: &Mutex<()>, then: &Mutex<()>| {
+        let _first = take(first);
+        denied(|| drop(take(then)))
+    };
+    let (a, b) = (named("late"), named("late too"));
+    assert!(inner(&a, &b).is_none());
+    lockdep::order_by_key(&a, ("late", 2));
+    lockdep::order_by_key(&b, ("late", 1));
+    assert!(inner(&a, &b).is_some());
+
+    let (c, d) = (named("late class"), named("late class too"));
+    lockdep::declare_class_order(&["first of late", "second of late"]);
+    assert!(inner(&c, &d).is_none());
+    lockdep::class(&c, "second of late");
+    lockdep::class(&d, "first of late");
+    assert!(inner(&c, &d).is_some());
 }
 
 #[test]

@@ -200,7 +200,28 @@ impl Eq for LockInfo {}
 
 #[cfg(test)]
 mod tests {
-    use super::without_paths;
+    use super::{LockKind, LockOf, Mode, without_paths};
+
+    #[test]
+    fn a_lock_is_called_by_its_wrapper_and_what_tells_it_from_others() {
+        let raw = |guard| LockOf::Raw { raw: || "parking_lot::raw_mutex::RawMutex", guard };
+        for (of, name, guards_can_be_sent) in [
+            (LockOf::Nothing, "Once", false),
+            (LockOf::Value(|| "alloc::vec::Vec<u8>"), "Once<Vec<u8>>", false),
+            (raw(|| "lock_api::GuardNoSend"), "parking_lot::Once", false),
+            (raw(|| "lock_api::GuardSend"), "parking_lot::Once", true),
+        ] {
+            let kind = LockKind { wrapper: "Once", of, initializes: true };
+            assert_eq!((kind.type_name(), format!("{kind:?}")), (name.into(), name.into()));
+            assert_eq!(kind.guards_can_be_sent(), guards_can_be_sent, "{name}");
+        }
+    }
+
+    #[test]
+    fn modes_have_names() {
+        let names = Mode::ALL.map(|mode| mode.to_string());
+        assert_eq!(names, ["exclusive", "shared", "recursive shared", "upgradable", "upgrade"]);
+    }
 
     #[test]
     fn paths_are_cut_at_every_depth() {

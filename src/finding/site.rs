@@ -57,3 +57,20 @@ impl fmt::Display for Site {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_library_is_told_by_its_path() {
+        let is_of_it = |file: &'static str| {
+            Site { file: Cow::Borrowed(file), line: 1, column: 1 }.is_of_the_toolchain()
+        };
+        assert!(is_of_it("/rustc/59807616e1/library/core/src/array/mod.rs"));
+        assert!(is_of_it(
+            "/home/me/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core.rs"
+        ));
+        assert!(!is_of_it("src/rustc/library.rs") && !is_of_it("/home/me/project/src/lib.rs"));
+    }
+}

@@ -197,11 +197,27 @@ mod tests {
     #[test]
     fn nothing_said_changes_nothing() {
         assert_eq!(levels(""), [None; FindingKind::ALL.len()]);
-        for nothing in [&[][..], &[("LOCKDEP_WATCHDOG", ""), ("LOCKDEP_SIGNAL", " ")]] {
+        let names = ["WATCHDOG", "SIGNAL", "CONFIG", "OUT"].map(|name| format!("LOCKDEP_{name}"));
+        let empty = names.each_ref().map(|name| (&**name, " "));
+        for nothing in [&[][..], &empty] {
             let (settings, complaints) = environment(nothing);
             assert_eq!(complaints, [""; 0]);
             assert!(!settings.off && settings.watchdog.is_none() && settings.signal.is_none());
+            assert!(settings.config.is_none() && settings.out.is_none());
         }
+    }
+
+    #[test]
+    fn a_file_a_folder_and_a_signal() {
+        let (settings, complaints) = environment(&[
+            ("LOCKDEP_CONFIG", "known.toml"),
+            ("LOCKDEP_OUT", "target/records"),
+            ("LOCKDEP_SIGNAL", " usr1 "),
+        ]);
+        assert_eq!(complaints, [""; 0]);
+        assert_eq!(settings.config.as_deref(), Some("known.toml"));
+        assert_eq!(settings.out, Some(PathBuf::from("target/records")));
+        assert_eq!(settings.signal.as_deref(), Some("usr1"));
     }
 
     #[test]
@@ -223,6 +239,8 @@ mod tests {
             assert!(complaint.contains(part), "{complaint}");
         }
         assert_eq!(complaints.len(), 3);
+        assert!(complaints[0].contains("(there are `inversion`, `single_thread_inversion`, "));
+        assert!(complaints[1].contains("(there are `allow`, `warn`, `deny` and `abort`)"));
     }
 
     #[test]

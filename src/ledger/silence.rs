@@ -298,6 +298,23 @@ mod tests {
         assert!(parse("", "lockdep.toml").unwrap().is_empty());
     }
 
+    /// A pair is one whichever lock is named first, and goes with either.
+    #[test]
+    fn pairs_go_with_their_locks() {
+        // Of no lock of the other tests.
+        let [a, b, c] = [1, 2, 3].map(|number| u64::MAX - number);
+        assert!(allow_pair([a, b], "startup alone") && allow_pair([c, b], "startup alone"));
+        assert!(!allow_pair([b, a], "said again") && !allow_pair([a, a], "no pair"));
+        let mut others = forget_pairs(b);
+        others.sort_unstable();
+        assert_eq!(others, [c, a]);
+        assert!([a, b, c].map(forget_pairs).iter().all(Vec::is_empty));
+        let pairs = PAIRS.lock();
+        assert!(
+            pairs.as_ref().is_some_and(|pairs| ![a, b, c].iter().any(|it| pairs.contains_key(it)))
+        );
+    }
+
     #[test]
     fn a_bad_file_is_one_error_with_line_and_key() {
         for (text, expected) in [
@@ -306,6 +323,7 @@ mod tests {
             ("\n[[alow]]\nreason = \"x\"", "lockdep.toml:2: `alow` means nothing here"),
             ("[[allow]]\n\nlock = [\"a\"]", "lockdep.toml:3: `lock` is no key of `[[allow]]`"),
             ("[[allow]]\nkind = \"inversoin\"", "lockdep.toml:2: `kind` is no kind of finding"),
+            ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` is the name of a kind of finding"),
             ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` is a list"),
             ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` is a list of names"),
             ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` is a text"),

@@ -172,3 +172,123 @@ impl Way {
         (self.held, self.wanted) == (other.held, other.wanted) && self.gates.iter().all(is_there)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::finding::{LockInfo, Stack, ThreadInfo};
+
+    const X: Mode = Mode::Exclusive;
+    const S: Mode = Mode::Shared;
+
+    fn edge() -> Edge {
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+        let site = Site::from(Location::caller());
+        let lock = |id| LockInfo {
+            id,
+            kind: &KIND,
+            created_at: None,
+            seen_at: site.clone(),
+            name: None,
+            class: None,
+        };
+        Edge {
+            held: lock(1),
+            held_mode: X,
+            held_at: site.clone(),
+            held_backtrace: Stack::default(),
+            wanted: lock(2),
+            wanted_mode: X,
+            acquired_at: site.clone(),
+            backtrace: Stack::default(),
+            thread: ThreadInfo::default(),
+            is_queued: false,
+            waited: None,
+        }
+    }
+
+    fn gate(lock: LockId, class: Option<ClassId>, mode: Mode) -> Gate {
+        Gate { lock, class, mode }
+    }
+
+    fn behind(gates: impl IntoIterator<Item = Gate>) -> Way {
+        Way { held: X, wanted: X, gates: gates.into_iter().collect() }
+    }
+
+    fn note(classes: &mut Classes, nesting: (ClassId, ClassId), way: &Way) {
+        if classes.is_new(nesting, way) {
+            classes.nest(nesting, way.clone(), edge());
+        }
+    }
+
+    fn is_told(classes: &mut Classes, nesting: (ClassId, ClassId), way: &Way) -> bool {
+        note(classes, nesting, way);
+        classes.inversion(nesting, way).is_some()
+    }
+
+    #[test]
+    fn two_orders_of_two_classes_are_told_until_locks_of_theirs_tell_more() {
+        let (mut classes, free) = (Classes::default(), behind([]));
+        assert!(!is_told(&mut classes, (1, 1), &free) && !is_told(&mut classes, (1, 2), &free));
+        assert!(is_told(&mut classes, (2, 1), &free) && is_told(&mut classes, (1, 2), &free));
+        classes.tell((2, 1));
+        assert!(!is_told(&mut classes, (2, 1), &free) && !is_told(&mut classes, (1, 2), &free));
+        classes.reset();
+        assert!(!is_told(&mut classes, (1, 2), &free) && is_told(&mut classes, (2, 1), &free));
+    }
+
+    #[test]
+    fn only_those_that_wait_for_each_other_meet() {
+        let way = |held, wanted| Way { held, wanted, gates: Vec::new() };
+        for (one, other, meet) in [
+            ((X, X), (X, X), true),
+            ((X, S), (X, S), true),
+            ((S, X), (S, X), true),
+            // The one waits, the other does not: a reader and a reader.
+            ((S, X), (X, S), false),
+            ((X, S), (S, X), false),
+            ((S, S), (S, S), false),
+        ] {
+            assert_eq!(way(one.0, one.1).meets(&way(other.0, other.1)), meet, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_gate_is_one_lock_or_two_of_a_class_that_exclude_each_other() {
+        for (one, other, is_gate) in [
+            (gate(8, None, X), gate(8, None, X), true),
+            (gate(8, None, X), gate(8, None, S), true),
+            (gate(8, None, S), gate(8, None, S), false),
+            (gate(8, Some(3), X), gate(9, Some(3), X), true),
+            (gate(8, Some(3), X), gate(9, Some(4), X), false),
+            (gate(8, None, X), gate(9, None, X), false),
+        ] {
+            assert_eq!(!behind([one]).meets(&behind([other])), is_gate, "{one:?} {other:?}");
+        }
+    }
+
+    /// What is kept is bounded; whoever comes with fewer gates takes the place of those with more,
+    /// and whoever comes with more is not noted.
+    #[test]
+    fn ways_with_few_gates_are_kept() {
+        let (mut classes, own) = (Classes::default(), |lock| gate(lock, None, X));
+        let nest = |classes: &mut Classes, locks: &[LockId]| {
+            let way = behind(locks.iter().map(|&lock| own(lock)));
+            assert!(!is_told(classes, (1, 2), &way));
+            classes.nestings[&(1, 2)].len()
+        };
+        assert_eq!([11, 12, 13, 14, 15].map(|lock| nest(&mut classes, &[lock])), [1, 2, 3, 4, 4]);
+        let all_kept = behind([11, 12, 13, 14].map(own));
+        assert!(!is_told(&mut classes, (2, 1), &all_kept));
+        classes.reset();
+        assert_eq!(nest(&mut classes, &[11, 12]), 1);
+        assert_eq!(nest(&mut classes, &[11, 12, 13]), 1);
+        assert_eq!(nest(&mut classes, &[11]), 1);
+        assert!(is_told(&mut classes, (2, 1), &behind([own(12)])));
+        // Another mode is another way.
+        let reads = Way { held: S, ..behind([own(11)]) };
+        note(&mut classes, (1, 2), &reads);
+        assert_eq!(classes.nestings[&(1, 2)].len(), 2);
+    }
+}

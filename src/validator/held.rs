@@ -441,14 +441,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_tag_is_a_lock_and_a_mode() {
+        for mode in Mode::ALL {
+            let tag = Tag::new(5, mode);
+            assert_eq!((tag.lock(), tag.mode()), (5, mode));
+            // A guard that is marked is released by the tag that is in the set.
+            assert_ne!(tag.poisoned(), tag);
+            assert_eq!((tag.poisoned().in_set(), tag.in_set()), (tag, tag));
+        }
+    }
+
     proptest! {
         /// Against a plain vector: any depth, any order of release, the same
-        /// lock several times.
+        /// lock several times, and a watchdog that looks now and then.
         #[test]
-        fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>(), any::<bool>()), 0..400)) {
+        fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..400)) {
             let set = HeldSet::new();
-            let mut model: Vec<Tag> = Vec::new();
-            for (acquire, lock, pick, special) in steps {
+            let mut model: Vec<(Tag, u64)> = Vec::new();
+            let mut was_special = false;
+            for (now, (acquire, lock, pick, special, looks)) in (1..).zip(steps) {
                 if acquire || model.is_empty() {
                     let entry = held(lock, if lock % 3 == 0 { Mode::Shared } else { Mode::Exclusive });
                     set.make_room();
@@ -456,23 +468,44 @@ mod tests {
                         Some(place) => set.push(place, entry),
                         None => set.push_anywhere(entry),
                     }
-                    model.push(entry.tag);
+                    model.push((entry.tag, Moment::UNKNOWN.0));
                 } else {
-                    let tag = *pick.get(&model);
-                    let last = model.iter().rposition(|&held| held == tag).unwrap();
+                    let (tag, _) = *pick.get(&model);
+                    let last = model.iter().rposition(|&(held, _)| held == tag).unwrap();
+                    let is_ordinary = !was_special && last + 1 == model.len() && last < INLINE;
                     model.remove(last);
-                    if !set.pop(tag) {
+                    prop_assert_eq!(set.last_of(tag).map(|entry| entry.tag), Some(tag));
+                    let is_popped = set.pop(tag);
+                    prop_assert_eq!(is_popped, is_ordinary);
+                    if !is_popped {
                         prop_assert_eq!(set.remove(tag).map(|entry| entry.tag), Some(tag));
                     }
                 }
-                set.set_special(special);
-                prop_assert_eq!(set.iter().map(|held| held.tag).collect::<Vec<_>>(), model.clone());
-                let tags = model.iter().map(|tag| tag.0);
-                if let Some(chain) = tags.reduce(seen::step) {
-                    prop_assert_eq!(set.chain.load(Relaxed), chain);
+                if looks {
+                    set.note_age(Moment(now));
+                    let new = model.iter_mut().take(INLINE).filter(|(_, since)| *since == 0);
+                    new.for_each(|(_, since)| *since = now);
                 }
+                // The state is the thread's: it stays, whatever is taken and released in it.
+                let next = Tag::new(50, Mode::Exclusive);
+                prop_assert_eq!(set.place_for(next).is_some(), !was_special && model.len() < INLINE);
+                set.set_special(special);
+                was_special = special;
+                let seen = set.iter_with_age().map(|(held, since)| (held.tag, since.0));
+                prop_assert_eq!(seen.collect::<Vec<_>>(), model.clone());
+                prop_assert_eq!(set.is_empty(), model.is_empty());
+                // Where the next one would stand, and what all of them are as one number.
+                let tags = model.iter().map(|(tag, _)| tag.0).chain([next.0]);
+                let place = set.any_place_for(next);
+                prop_assert_eq!(Some(place.chain()), tags.reduce(seen::step));
+                prop_assert_eq!(place.is_first(), model.is_empty());
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());
+            // A lock that is gone is held by nobody, however often it was.
+            set.purge(3);
+            model.retain(|(tag, _)| tag.lock() != 3);
+            let held = set.iter().map(|held| held.tag);
+            prop_assert!(held.eq(model.iter().map(|&(tag, _)| tag)));
         }
     }
 }

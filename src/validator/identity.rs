@@ -114,3 +114,42 @@ impl Identity {
         self.word.fetch_and(!FORGIVEN, AcqRel);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_what_is_remembered_with_it() {
+        let (one, other) = (Identity::new(), Identity::new());
+        assert_eq!(one.assigned(), None);
+        let id = one.id();
+        assert_eq!((one.id(), one.assigned()), (id, Some(id)));
+        assert!(id != 0 && other.id() != id && Identity::count() >= id);
+
+        let flags = |it: &Identity| (it.has_writer(), it.is_allocators(), it.is_forgiven());
+        assert_eq!(flags(&one), (false, false, false));
+        one.forgive();
+        assert_eq!(flags(&one), (false, false, true));
+        assert!(one.note_writer() && !one.note_writer(), "only the first is");
+        one.note_allocator();
+        assert_eq!(flags(&one), (true, true, true));
+        one.clear_forgiven();
+        assert_eq!(flags(&one), (true, true, false));
+        assert_eq!((one.assigned(), flags(&other)), (Some(id), (false, false, false)));
+    }
+
+    /// Whoever comes first, and with whatever.
+    #[test]
+    fn threads_that_ask_at_once_get_one_number() {
+        for _ in 0..200 {
+            let lock = Identity::new();
+            let (id, is_first) = std::thread::scope(|scope| {
+                let writer = scope.spawn(|| lock.note_writer());
+                let id = lock.id();
+                (id, writer.join().unwrap())
+            });
+            assert_eq!((lock.assigned(), is_first, lock.has_writer()), (Some(id), true, true));
+        }
+    }
+}

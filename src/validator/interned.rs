@@ -38,3 +38,32 @@ impl<T: ?Sized + Eq + Hash> Interned<T> {
         value
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn intern(interned: &mut Interned<[usize]>, frames: &[usize]) -> Arc<[usize]> {
+        interned.get(frames).unwrap_or_else(|| interned.insert(frames))
+    }
+
+    #[test]
+    fn one_value_for_all_that_are_the_same() {
+        let mut interned = Interned::default();
+        let first = intern(&mut interned, &[1, 2]);
+        drop(intern(&mut interned, &[2]));
+        assert!(Arc::ptr_eq(&intern(&mut interned, &[1, 2]), &first));
+        assert_eq!(interned.values.len(), 2);
+    }
+
+    /// Looking for them costs as much as there are: so that is done when their number has doubled.
+    #[test]
+    fn values_that_nobody_has_any_more_go() {
+        let mut interned = Interned::default();
+        let kept: Vec<_> = (0..1_000).map(|number| intern(&mut interned, &[number])).collect();
+        assert_eq!(interned.sweep_at, 1_024);
+        (1_000..100_000).for_each(|number| drop(intern(&mut interned, &[number])));
+        assert!(interned.values.len() <= 2_048);
+        assert!(kept.iter().all(|value| Arc::strong_count(value) > 1));
+    }
+}

@@ -64,10 +64,9 @@ pub(super) fn judge(
     }
     drop(knowledge);
     ledger::record_edges(&new);
-    if is_known && !cycles.is_empty() {
-        let backtrace = Stack::from(&capture());
+    if is_known {
         for cycle in &mut cycles {
-            cycle.edges[0].backtrace = backtrace.clone();
+            cycle.edges[0].backtrace = Stack::from(&capture());
         }
     }
     found.extend(cycles.into_iter().map(Found::from));

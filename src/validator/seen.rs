@@ -240,6 +240,8 @@ mod loom_models {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     /// Every key that was inserted is found, until locks that come and go make it
@@ -268,11 +270,50 @@ mod tests {
         assert_eq!(seen.current.load(Relaxed), 0);
     }
 
+    /// 0 stands for no key; and what was judged under other levels is not known.
+    #[test]
+    fn a_key_is_never_0_and_a_new_one_in_each_epoch() {
+        let keys = || (0..1_000).map(|chain| key(chain * 2)).collect::<HashSet<_>>();
+        assert_ne!(key(EPOCH.load(Relaxed) ^ 1), 0);
+        let before = keys();
+        forget_all();
+        let after = keys();
+        assert_eq!((before.len(), after.len()), (1_000, 1_000));
+        assert!(before.is_disjoint(&after) && !after.contains(&0));
+    }
+
+    /// What is harmless for one thread is not for another, nor for all.
+    #[test]
+    fn each_thread_has_keys_of_its_own() {
+        let keys: HashSet<_> = (1..1_000).map(|thread| by(5, thread)).collect();
+        assert_eq!(keys.len(), 999);
+        assert!(!keys.contains(&5) && keys.iter().all(|key| key % 2 == 1));
+    }
+
+    #[test]
+    fn a_thread_knows_its_last_chains_until_it_ends() {
+        let recent = Recent::new();
+        let keys = || (0..20).map(|number| step(1, number) | 1);
+        keys().for_each(|key| recent.insert(key));
+        // Others may have taken the places of some.
+        assert!(keys().filter(|&key| recent.contains(key)).count() > 10);
+        assert!((20..100).all(|number| !recent.contains(step(1, number) | 1)));
+        recent.clear();
+        assert!(!keys().any(|key| recent.contains(key)));
+    }
+
+    /// Places are told by the low bits: locks whose numbers differ in high ones alone have their own.
+    #[test]
+    fn keys_are_spread() {
+        let places: HashSet<_> = (0..256).map(|number| step(8, number << 20) >> 1 & 255).collect();
+        assert!(places.len() > 100, "{}", places.len());
+    }
+
     /// Chains of few locks with numbers in sequence, as programs have them, have keys of
     /// their own.
     #[test]
     fn keys_do_not_collide() {
-        let mut keys = std::collections::HashSet::new();
+        let mut keys = HashSet::new();
         let tags = || (1..=60_u64).flat_map(|lock| [lock << 2, lock << 2 | 1]);
         for (a, b) in tags().flat_map(|a| tags().map(move |b| (a, b))) {
             let pair = step(a, b);

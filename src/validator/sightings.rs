@@ -343,6 +343,45 @@ mod tests {
         assert!(edge.knows(&sighting(200, &[(2, X)])));
     }
 
+    /// A report names who was first; whoever did the same under fewer locks since takes the place of
+    /// what came between.
+    #[test]
+    fn the_first_is_never_forgotten() {
+        let mut edge = Sightings::default();
+        edge.learn(sighting(1, &[(1, X), (8, X), (9, X)]), "first");
+        edge.learn(sighting(1, &[(1, X), (8, X)]), "freer");
+        edge.learn(sighting(1, &[(1, X)]), "free");
+        assert_eq!([0, 1, 2].map(|at| edge.get(at)), [Some(&"first"), Some(&"free"), None]);
+    }
+
+    /// What three threads did, a fourth may do, of which nothing was kept; not what two did.
+    #[test]
+    fn enough_threads_stand_for_others() {
+        let four_edges = |threads: u64| -> Vec<_> {
+            let edge = |lock| (1..=threads).map(|thread| sighting(thread, &[(lock, X)])).collect();
+            (1..=4).map(edge).collect()
+        };
+        assert_eq!(verdict(&four_edges(3)), Verdict::Feasible);
+        assert_eq!(verdict(&four_edges(2)), Verdict::OneThreadTwice);
+        // It is enough that one of the edges was seen so often.
+        let mut edges = four_edges(3);
+        for (at, edge) in edges[..3].iter_mut().enumerate() {
+            *edge = vec![edge[at].clone()];
+        }
+        assert_eq!(verdict(&edges), Verdict::Feasible);
+    }
+
+    /// Another thread would not help: it is the gate that is named.
+    #[test]
+    fn a_gate_is_named_before_a_thread() {
+        let behind = |thread, lock| sighting(thread, &[(9, X), (lock, X)]);
+        let guarded = Verdict::Guarded(vec![9]);
+        assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(1, 2)]]), guarded);
+        // Who left the gate out is the thread of the other edge, and the other one was behind it.
+        let free = sighting(1, &[(2, X)]);
+        assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(2, 2), free]]), guarded);
+    }
+
     proptest! {
         /// Against all choices that there are.
         #[test]
