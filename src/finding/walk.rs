@@ -68,7 +68,7 @@ pub(super) fn walk(stack: &mut RawStack) {
 
 /// Walks the stack, without the `backtrace` crate's lock where it is not needed: that of libdbghelp
 /// is, but a fork would find it taken by a thread that is not there.
-fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
+pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
     #[cfg(unix)]
     // SAFETY: the unwinder of a Unix may be used by many threads at once, as panics do.
     unsafe {
