@@ -9,16 +9,24 @@ use std::{
 };
 
 fn main() {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // In a package there is a copy, where a clone has a link.
+    let copy = here.join("library/src").symlink_metadata();
+    let is_packaged = copy.is_ok_and(|copy| copy.is_dir());
+    let (library, manifest, lock) = if is_packaged {
+        (here.join("library"), "manifest.toml", "lock.toml")
+    } else {
+        (here.join(".."), "Cargo.toml", "Cargo.lock")
+    };
+    let (library_manifest, lock) = (library.join(manifest), library.join(lock));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
 
     let mut files = Vec::new();
     collect(&library.join("src"), Path::new("lockdep/src"), &mut files);
     let manifest = out.join("Cargo.toml");
-    fs::write(&manifest, runtime_manifest(&library.join("Cargo.toml"))).expect("OUT_DIR is ours");
+    fs::write(&manifest, runtime_manifest(&library_manifest)).expect("OUT_DIR is ours");
     files.push((PathBuf::from("lockdep/Cargo.toml"), manifest));
     // The runtime takes the versions that the library was tested with.
-    let lock = library.join("Cargo.lock");
     if lock.exists() {
         println!("cargo::rerun-if-changed={}", lock.display());
         files.push((PathBuf::from("Cargo.lock"), lock));

@@ -68,7 +68,7 @@ pub(super) fn walk(stack: &mut RawStack) {
 
 /// Walks the stack, without the `backtrace` crate's lock where it is not needed: that of libdbghelp
 /// is, but a fork would find it taken by a thread that is not there.
-fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
+pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
     #[cfg(unix)]
     // SAFETY: the unwinder of a Unix may be used by many threads at once, as panics do.
     unsafe {
@@ -117,7 +117,7 @@ fn own_stack() -> (usize, usize) {
     })
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
 fn find_own_stack() -> Option<(usize, usize)> {
     let mut attributes = std::mem::MaybeUninit::uninit();
     let (mut begin, mut size) = (std::ptr::null_mut(), 0);
@@ -139,15 +139,31 @@ fn find_own_stack() -> Option<(usize, usize)> {
     None
 }
 
-/// What stands in a place in the stack.
+/// What stands in a place in the stack: a return address, or whatever is there by now. That may be
+/// another function's variable, which a thread that was lent it is writing, or padding that a sanitizer
+/// has fenced off. So it is not read in Rust's terms, but by an instruction.
 ///
 /// # Safety
 ///
 /// It is within the stack of the calling thread, and aligned.
 unsafe fn return_address(slot: usize) -> usize {
-    // SAFETY: as our caller promises. It is read as the unwinder reads it: nobody writes there
-    // while the functions that return there have not.
-    unsafe { std::ptr::with_exposed_provenance::<usize>(slot).read_volatile() }
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+    // SAFETY: as our caller promises, the memory is there. Nothing is written.
+    unsafe {
+        let address;
+        std::arch::asm!(
+            "mov {address}, [{slot}]",
+            slot = in(reg) slot,
+            address = lateout(reg) address,
+            options(nostack, preserves_flags, readonly),
+        );
+        address
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
+    // SAFETY: nobody comes here, as no stack is known to be the thread's own.
+    unsafe {
+        std::ptr::with_exposed_provenance::<usize>(slot).read_volatile()
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,7 +1,7 @@
 //! A raw call stack as text: the program's own frames, without ours and without
 //! those of the standard library.
 
-use std::{fmt::Write, path::Path};
+use std::{ffi::c_void, fmt::Write, path::Path};
 
 use parking_lot::Mutex;
 
@@ -34,6 +34,19 @@ static SYMBOLS: Mutex<()> = Mutex::new(());
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
     &SYMBOLS
+}
+
+/// Whether one of the functions that these addresses return to, or one that was inlined there, has
+/// some name.
+pub(crate) fn is_any_function(addresses: &[*mut c_void], has_name: impl Fn(&str) -> bool) -> bool {
+    let _symbols = SYMBOLS.lock();
+    addresses.iter().any(|&address| {
+        let mut is_one = false;
+        backtrace::resolve(address, |symbol| {
+            is_one |= symbol.name().is_some_and(|name| has_name(&name.to_string()));
+        });
+        is_one
+    })
 }
 
 fn symbolize(stack: &Stack) -> Vec<Frame> {

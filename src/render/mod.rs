@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::backtrace::is_any_function;
 pub(crate) use held::{held, long_wait};
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};

@@ -13,7 +13,10 @@ use super::{
     identity::LockId,
     judge, presence, snapshot,
 };
-use crate::finding::{ThreadInfo, ThreadSnapshot};
+use crate::{
+    finding::{self, ThreadInfo, ThreadSnapshot},
+    render,
+};
 
 /// A lock that was left behind.
 #[derive(Clone)]
@@ -110,18 +113,17 @@ pub(super) fn threads() -> Vec<ThreadSnapshot> {
 
 /// Whether a destructor of the calling thread's locals runs: a panic in it would abort the
 /// process. By the names of std's functions that run it and see to that, either of which may be
-/// inlined, as nothing else tells.
+/// inlined, as nothing else tells. The caller is [`Reporting`](super::ThreadState::Reporting).
 pub(super) fn thread_is_ending() -> bool {
-    let mut is_ending = false;
-    backtrace::trace(|frame| {
-        backtrace::resolve_frame(frame, |symbol| {
-            let name = symbol.name().map(|name| name.to_string()).unwrap_or_default();
-            let is_of = |function| name.contains("thread_local::") && name.contains(function);
-            is_ending |= is_of("::destroy") || is_of("::abort_on_dtor_unwind");
-        });
-        !is_ending
+    let mut addresses = Vec::new();
+    finding::trace(|frame| {
+        addresses.push(frame.ip());
+        true
     });
-    is_ending
+    render::is_any_function(&addresses, |name| {
+        let is_of = |function| name.contains("thread_local::") && name.contains(function);
+        is_of("::destroy") || is_of("::abort_on_dtor_unwind")
+    })
 }
 
 /// Whether the whole process ends: `exit` destroys the calling thread's locals while its
@@ -130,7 +132,7 @@ pub(super) fn thread_is_ending() -> bool {
 pub(super) fn process_is_exiting() -> bool {
     let exit = libc::exit as *const () as usize;
     let mut is_exiting = false;
-    backtrace::trace(|frame| {
+    finding::trace(|frame| {
         is_exiting = frame.symbol_address() as usize == exit;
         !is_exiting
     });

@@ -264,7 +264,11 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
                 ));
                 return true;
             }
-            if leaks::thread_is_ending() {
+            let is_ending = {
+                let _reporting = context.enter(ThreadState::Reporting);
+                leaks::thread_is_ending()
+            };
+            if is_ending {
                 ledger::print(&format!(
                     "{message}\nlockdep: nothing is thrown here, in a destructor of a thread-local, \
                      where a panic would abort the process: this thread goes on, or hangs"
