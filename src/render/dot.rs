@@ -12,6 +12,14 @@ impl OrderGraph {
     /// The graph in Graphviz's language: `dot -Tsvg` draws it. A box is a lock,
     /// with its type and where it was made; an arrow leads to the lock acquired
     /// second, with the thread and the place.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// let dot = lockdep::order_graph().to_dot();
+    /// assert_eq!(dot.contains("->"), lockdep::ENABLED);
+    /// ```
     #[must_use]
     pub fn to_dot(&self) -> String {
         let mut sources = Sources::default();
