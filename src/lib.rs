@@ -161,6 +161,11 @@ pub use self::{
 
 /// Which side of the [switch](crate#the-switch) this build is on: whether
 /// [`sync`] is checked.
+///
+/// ```
+/// // A checked build is slower: its tests may take longer.
+/// let limit = std::time::Duration::from_secs(if lockdep::ENABLED { 30 } else { 10 });
+/// ```
 pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 
 /// All findings so far, oldest first: one per cycle, however often it repeats.
@@ -185,6 +190,17 @@ pub fn findings() -> Vec<Finding> {
 
 /// The same as [`findings`], and forgets them: what is found again is new again, and what was
 /// taken has no influence on the [exit status](crate#the-exit-status).
+///
+/// ```
+/// # use lockdep::{FindingKind, Level, sync::Mutex};
+/// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+/// let (a, b) = (Mutex::new(()), Mutex::new(()));
+/// drop((a.lock(), b.lock()));
+/// drop((b.lock(), a.lock()));
+///
+/// assert_eq!(lockdep::take_findings().len(), usize::from(lockdep::ENABLED));
+/// assert!(lockdep::findings().is_empty());
+/// ```
 #[must_use = "`reset` forgets the findings without giving them"]
 pub fn take_findings() -> Vec<Finding> {
     ledger::take_findings()
@@ -312,6 +328,15 @@ pub fn stats() -> Stats {
 /// Levels, hooks, names and what is held right now stay.
 ///
 /// It is the whole process that forgets: tests that run beside this one as well.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let (a, b) = (Mutex::new(()), Mutex::new(()));
+/// drop((a.lock(), b.lock()));
+/// lockdep::reset();
+/// drop((b.lock(), a.lock())); // the first order that anybody knows of
+/// assert!(lockdep::findings().is_empty());
+/// ```
 pub fn reset() {
     validator::reset();
     ledger::reset();

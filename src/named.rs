@@ -8,6 +8,18 @@ use crate::sync;
 /// `ReentrantMutex`, whose raw lock cannot be reached.
 ///
 /// Cannot be implemented elsewhere.
+///
+/// ```
+/// use lockdep::{Lock, sync::{Mutex, RwLock}};
+///
+/// fn named<L: Lock>(lock: L, name: &str) -> L {
+///     lockdep::name(&lock, name);
+///     lock
+/// }
+///
+/// let accounts = named(Mutex::new(vec![100, 200]), "accounts");
+/// let rates = named(RwLock::new(1.5), "rates");
+/// ```
 pub trait Lock: sealed::Sealed {}
 
 impl<L: sealed::Sealed + ?Sized> Lock for L {}

@@ -64,6 +64,8 @@ where
 ///
 /// If it contradicts what was declared before; then nothing of it holds.
 ///
+/// # Examples
+///
 /// ```
 /// # use lockdep::sync::{Mutex, RwLock};
 /// static CONFIG: RwLock<u32> = RwLock::new(0);
@@ -82,6 +84,8 @@ pub fn declare_order(locks: &[&dyn Lock]) {
 /// # Panics
 ///
 /// If it contradicts what was declared before; then nothing of it holds.
+///
+/// # Examples
 ///
 /// ```
 /// lockdep::declare_class_order(&["accounts", "ledger"]);

@@ -54,6 +54,16 @@ use crate::{
 
 /// A piece of work with findings of its own, until this is dropped; see the
 /// [module](self).
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// use lockdep::testing::Scope;
+///
+/// let scope = Scope::new();
+/// let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+/// drop((accounts.lock(), ledger.lock()));
+/// scope.assert_no_findings();
+/// ```
 #[must_use = "the scope ends when this is dropped"]
 #[derive(Debug)]
 pub struct Scope {
@@ -62,12 +72,40 @@ pub struct Scope {
 }
 
 /// Brings other threads into a [`Scope`].
+///
+/// ```
+/// use std::thread;
+/// use lockdep::testing::Scope;
+///
+/// let scope = Scope::new();
+/// let handle = scope.handle();
+/// thread::spawn(move || {
+///     let _entered = handle.enter();
+///     // what is found here is the scope's
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Handle {
     id: ScopeId,
 }
 
 /// The calling thread is in a scope, until this is dropped.
+///
+/// ```
+/// use lockdep::{sync::RwLock, testing::Scope};
+/// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
+///
+/// let (rates, scope) = (RwLock::new(()), Scope::new());
+/// let handle = scope.handle();
+/// std::thread::scope(|threads| {
+///     threads.spawn(|| {
+///         let entered = handle.enter();
+///         drop((rates.read(), rates.read()));
+///         drop(entered); // what comes now is the process's again
+///     });
+/// });
+/// assert_eq!(scope.take_findings().len(), usize::from(lockdep::ENABLED));
+/// ```
 #[must_use = "the thread leaves the scope when this is dropped"]
 #[derive(Debug)]
 pub struct Entered {
@@ -78,6 +116,12 @@ pub struct Entered {
 
 impl Scope {
     /// Opens a scope, with the calling thread in it.
+    ///
+    /// ```
+    /// let scope = lockdep::testing::Scope::new();
+    /// // what this thread does
+    /// scope.assert_no_findings();
+    /// ```
     #[allow(clippy::new_without_default, reason = "it does something to the calling thread")]
     pub fn new() -> Self {
         let handle = Handle { id: ledger::open_scope() };
@@ -86,6 +130,15 @@ impl Scope {
     }
 
     /// For threads that are to be in the scope as well.
+    ///
+    /// ```
+    /// let scope = lockdep::testing::Scope::new();
+    /// for handle in [scope.handle(), scope.handle()] {
+    ///     std::thread::spawn(move || {
+    ///         let _entered = handle.enter();
+    ///     });
+    /// }
+    /// ```
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -93,6 +146,13 @@ impl Scope {
 
     /// A closure that runs in the scope, on whichever thread:
     /// `thread::spawn(scope.inside(|| ..))`.
+    ///
+    /// ```
+    /// let scope = lockdep::testing::Scope::new();
+    /// let worker = std::thread::spawn(scope.inside(|| { /* what the worker does */ }));
+    /// worker.join().unwrap();
+    /// scope.assert_no_findings();
+    /// ```
     pub fn inside<R, F: FnOnce() -> R>(&self, body: F) -> impl FnOnce() -> R + use<R, F> {
         let handle = self.handle();
         move || {
@@ -102,12 +162,30 @@ impl Scope {
     }
 
     /// The findings so far, oldest first.
+    ///
+    /// ```
+    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
+    /// # let rates = lockdep::sync::RwLock::new(());
+    /// let scope = lockdep::testing::Scope::new();
+    /// drop((rates.read(), rates.read()));
+    /// assert_eq!(scope.findings().len(), usize::from(lockdep::ENABLED));
+    /// assert!(lockdep::findings().is_empty()); // it is the scope's alone
+    /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         ledger::findings_in(self.handle.id)
     }
 
     /// The same as [`findings`](Self::findings), and forgets them.
+    ///
+    /// ```
+    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
+    /// # let rates = lockdep::sync::RwLock::new(());
+    /// let scope = lockdep::testing::Scope::new();
+    /// drop((rates.read(), rates.read()));
+    /// assert_eq!(scope.take_findings().len(), usize::from(lockdep::ENABLED));
+    /// assert!(scope.findings().is_empty());
+    /// ```
     #[must_use = "whoever takes findings has to look at them"]
     pub fn take_findings(&self) -> Vec<Finding> {
         ledger::take_findings_in(self.handle.id, |_| true)
@@ -118,6 +196,16 @@ impl Scope {
     /// # Panics
     ///
     /// With the reports, if there are any. They are left to the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let (accounts, ledger) = (lockdep::sync::Mutex::new(()), lockdep::sync::Mutex::new(()));
+    /// let scope = lockdep::testing::Scope::new();
+    /// drop((accounts.lock(), ledger.lock()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// scope.assert_no_findings();
+    /// ```
     #[track_caller]
     pub fn assert_no_findings(&self) {
         let mut findings = self.findings();
@@ -131,6 +219,18 @@ impl Scope {
     /// # Panics
     ///
     /// With what was found instead, if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lockdep::{FindingKind, Level, sync::RwLock, testing::Scope};
+    ///
+    /// lockdep::set_level(FindingKind::RecursiveRead, Level::Warn); // so that the test goes on
+    /// let (rates, scope) = (RwLock::new(()), Scope::new());
+    /// drop((rates.read(), rates.read()));
+    /// scope.expect(FindingKind::RecursiveRead, &["rates"]);
+    /// scope.assert_no_findings();
+    /// ```
     #[track_caller]
     pub fn expect(&self, kind: FindingKind, locks: &[&str]) {
         let mut expected = locks.to_vec();
@@ -171,6 +271,15 @@ impl Drop for Scope {
 
 impl Handle {
     /// Puts the calling thread in the scope, until what this gives is dropped.
+    ///
+    /// ```
+    /// # use lockdep::testing::Scope;
+    /// let scope = Scope::new();
+    /// let handle = scope.handle();
+    /// std::thread::spawn(move || {
+    ///     let _entered = handle.enter(); // until the thread ends
+    /// });
+    /// ```
     pub fn enter(&self) -> Entered {
         let before = validator::set_scope(Some(self.id));
         Entered { before, of_this_thread: PhantomData }
@@ -189,6 +298,15 @@ impl Drop for Entered {
 /// # Panics
 ///
 /// With any other panic of the closure.
+///
+/// # Examples
+///
+/// ```
+/// # use lockdep::{FindingKind, sync::RwLock, testing};
+/// let rates = RwLock::new(());
+/// let findings = testing::collect(|| drop((rates.read(), rates.read())));
+/// assert_eq!(findings.len(), usize::from(lockdep::ENABLED));
+/// ```
 #[must_use = "whoever takes findings has to look at them"]
 pub fn collect<R>(body: impl FnOnce() -> R) -> Vec<Finding> {
     let scope = Scope::new();
@@ -202,6 +320,15 @@ pub fn collect<R>(body: impl FnOnce() -> R) -> Vec<Finding> {
 /// # Panics
 ///
 /// With the reports, if there are any; with the panic of the closure.
+///
+/// # Examples
+///
+/// ```
+/// # use lockdep::{sync::Mutex, testing};
+/// let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+/// let sum = testing::assert_no_findings(|| *accounts.lock().unwrap() + *ledger.lock().unwrap());
+/// assert_eq!(sum, 3);
+/// ```
 #[track_caller]
 pub fn assert_no_findings<R>(body: impl FnOnce() -> R) -> R {
     let scope = Scope::new();
@@ -217,6 +344,14 @@ pub fn assert_no_findings<R>(body: impl FnOnce() -> R) -> R {
 /// # Panics
 ///
 /// With what was found instead; with any other panic of the closure.
+///
+/// # Examples
+///
+/// ```
+/// # use lockdep::{FindingKind, sync::RwLock, testing};
+/// let rates = RwLock::new(());
+/// testing::expect(FindingKind::RecursiveRead, &["rates"], || drop((rates.read(), rates.read())));
+/// ```
 #[track_caller]
 pub fn expect<R>(kind: FindingKind, locks: &[&str], body: impl FnOnce() -> R) {
     let scope = Scope::new();

@@ -108,11 +108,11 @@ fn sarif_is_what_its_schema_says() {
 /// What a later version might write, of kinds and places that are not known here.
 fn odd_record() -> String {
     let header = r#"{"header":{"schema":1,"lockdep":"9","id":"ff","process":1,"program":"<x>","started":1}}"#;
-    let lock = r#"{"id":1,"name":"</script><b>","type":"Mutex<\"&>"}"#;
+    let lock = r#"{"id":1,"name":"</script><b>\u0000\uffff","type":"Mutex<\"&>"}"#;
     let edge = r#"{"held":1,"held_mode":"odd","held_at":"nowhere","wanted":1,"wanted_mode":"odd","acquired_at":"\u0000:0:0","thread":""}"#;
     let finding = |locks: &str, cycle: &str| {
         format!(
-            r#"{{"finding":{{"kind":"of_tomorrow","level":"deny","count":1,"locks":[{locks}],"cycle":[{cycle}],"report":""}}}}"#
+            r#"{{"finding":{{"kind":"of_tomorrow","level":"deny","count":1,"locks":[{locks}],"cycle":[{cycle}],"report":"\uffff"}}}}"#
         )
     };
     format!("{header}\n{{\"lock\":{lock}}}\n{}\n{}\n", finding(lock, edge), finding("", ""))
@@ -127,6 +127,7 @@ fn what_is_not_known_is_reported_in_every_format() {
         let ended = project.run(&format!("report odd --format {format}")).has_status(100);
         assert!(!ended.stdout.contains("</script><b>") || format != "html", "{}", ended.stdout);
         if format == "junit" {
+            assert!(!ended.stdout.contains('\u{ffff}'), "it is no XML with that");
             assert_eq!(
                 quick_junit::Report::deserialize_from_str(&ended.stdout).unwrap().failures,
                 2

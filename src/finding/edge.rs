@@ -6,6 +6,16 @@ use super::{LockInfo, Mode, Site, Stack, ThreadInfo};
 
 /// An edge of the lock order: a thread that held one lock acquired another, or
 /// was about to.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+/// drop((accounts.lock(), ledger.lock()));
+///
+/// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+///     println!("{}: {}, then {}", edge.thread(), edge.held_at(), edge.acquired_at());
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Edge {
     pub(crate) held: LockInfo,
@@ -23,18 +33,48 @@ pub struct Edge {
 
 impl Edge {
     /// The lock that was held.
+    ///
+    /// ```
+    /// # use lockdep::sync::{Mutex, RwLock};
+    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
+    /// # drop((accounts.read(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.held().type_name(), "RwLock<i32>");
+    /// }
+    /// ```
     #[must_use]
     pub fn held(&self) -> &LockInfo {
         &self.held
     }
 
     /// The lock that was acquired while [`held`](Self::held) was held.
+    ///
+    /// ```
+    /// # use lockdep::sync::{Mutex, RwLock};
+    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
+    /// # drop((accounts.read(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.wanted().type_name(), "Mutex<i32>");
+    /// }
+    /// ```
     #[must_use]
     pub fn wanted(&self) -> &LockInfo {
         &self.wanted
     }
 
     /// The thread that was first seen to do so.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// # let transfer = || drop((accounts.lock(), ledger.lock()));
+    /// std::thread::scope(|scope| {
+    ///     std::thread::Builder::new().name("teller".into()).spawn_scoped(scope, transfer).unwrap();
+    /// });
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.thread().name(), Some("teller"));
+    /// }
+    /// ```
     #[must_use]
     pub fn thread(&self) -> &ThreadInfo {
         &self.thread
@@ -42,6 +82,14 @@ impl Edge {
 
     /// Whether the thread does not hold [`held`](Self::held), but waits to write it, and keeps
     /// readers waiting by that. Only in a [`Deadlock`](super::FindingKind::Deadlock).
+    ///
+    /// ```
+    /// for deadlock in lockdep::findings() {
+    ///     for edge in deadlock.cycle().iter().filter(|edge| edge.is_queued()) {
+    ///         println!("`{}` holds nothing, but readers queue behind it", edge.thread());
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.is_queued
@@ -49,24 +97,63 @@ impl Edge {
 
     /// How long the thread had waited when the finding was made. Only in a
     /// [`Deadlock`](super::FindingKind::Deadlock).
+    ///
+    /// ```
+    /// for deadlock in lockdep::findings() {
+    ///     for edge in deadlock.cycle() {
+    ///         if let Some(time) = edge.waited() {
+    ///             println!("`{}` had waited for {time:?}", edge.thread());
+    ///         }
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn waited(&self) -> Option<Duration> {
         self.waited
     }
 
     /// Where the held lock had been acquired.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// let held = accounts.lock().unwrap();
+    /// let wanted = ledger.lock().unwrap();
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.held_at().line(), edge.acquired_at().line() - 1);
+    /// }
+    /// ```
     #[must_use]
     pub fn held_at(&self) -> &Site {
         &self.held_at
     }
 
     /// Where the wanted lock was acquired.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// # let held = accounts.lock().unwrap();
+    /// let (wanted, line) = (ledger.lock().unwrap(), line!());
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.acquired_at().line(), line);
+    /// }
+    /// ```
     #[must_use]
     pub fn acquired_at(&self) -> &Site {
         &self.acquired_at
     }
 
     /// The call stack of that acquisition.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// # drop((accounts.lock(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     println!("{} frames", edge.backtrace().addresses().count());
+    /// }
+    /// ```
     #[must_use]
     pub fn backtrace(&self) -> &Stack {
         &self.backtrace
@@ -74,18 +161,47 @@ impl Edge {
 
     /// The call stack where the held lock had been acquired. Empty unless
     /// `LOCKDEP_BACKTRACE=full`.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// # drop((accounts.lock(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     if edge.held_backtrace().is_empty() {
+    ///         println!("who took it? LOCKDEP_BACKTRACE=full tells");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn held_backtrace(&self) -> &Stack {
         &self.held_backtrace
     }
 
     /// How the held lock is held.
+    ///
+    /// ```
+    /// # use lockdep::{Mode, sync::{Mutex, RwLock}};
+    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
+    /// drop((accounts.read(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.held_mode(), Mode::Shared);
+    /// }
+    /// ```
     #[must_use]
     pub fn held_mode(&self) -> Mode {
         self.held_mode
     }
 
     /// How the wanted lock is acquired.
+    ///
+    /// ```
+    /// # use lockdep::{Mode, sync::{Mutex, RwLock}};
+    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
+    /// drop((accounts.read(), ledger.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.wanted_mode(), Mode::Exclusive);
+    /// }
+    /// ```
     #[must_use]
     pub fn wanted_mode(&self) -> Mode {
         self.wanted_mode

@@ -3,6 +3,13 @@
 use super::Level;
 
 /// What a [`Finding`](super::Finding) says.
+///
+/// ```
+/// use lockdep::{FindingKind, Level};
+///
+/// // This program has only one thread that takes locks.
+/// lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FindingKind {
@@ -61,6 +68,11 @@ impl FindingKind {
     /// The name used in reports and in `LOCKDEP`: `inversion`,
     /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `declared_order`,
     /// `class_inversion`, `wait_while_holding`, `leaked_guard`.
+    ///
+    /// ```
+    /// // As in `LOCKDEP=recursive_read=warn`.
+    /// assert_eq!(lockdep::FindingKind::RecursiveRead.name(), "recursive_read");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -78,6 +90,13 @@ impl FindingKind {
     }
 
     /// The level in force unless the program or `LOCKDEP` says otherwise.
+    ///
+    /// ```
+    /// use lockdep::{FindingKind, Level};
+    ///
+    /// assert_eq!(FindingKind::Inversion.default_level(), Level::Deny);
+    /// assert_eq!(FindingKind::LeakedGuard.default_level(), Level::Warn);
+    /// ```
     #[must_use]
     pub fn default_level(self) -> Level {
         match self {

@@ -2,6 +2,14 @@
 
 /// What a finding of one [`FindingKind`](super::FindingKind) does to the
 /// program. Every finding is recorded, whatever its level.
+///
+/// ```
+/// use lockdep::Level;
+///
+/// // The more it does, the greater it is.
+/// assert!(Level::Allow < Level::Warn && Level::Warn < Level::Deny);
+/// let told = lockdep::findings().iter().filter(|it| it.level() >= Level::Warn).count();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
@@ -20,6 +28,11 @@ impl Level {
     pub(crate) const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
 
     /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
+    ///
+    /// ```
+    /// // As in `LOCKDEP=warn`.
+    /// assert_eq!(lockdep::Level::Warn.name(), "warn");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

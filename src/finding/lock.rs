@@ -5,6 +5,17 @@ use std::{fmt, sync::Arc};
 use super::Site;
 
 /// How a lock is acquired.
+///
+/// ```
+/// # use lockdep::sync::{Mutex, RwLock};
+/// use lockdep::Mode;
+///
+/// let (rates, accounts) = (RwLock::new(()), Mutex::new(()));
+/// drop((rates.read(), accounts.lock()));
+/// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+///     assert_eq!((edge.held_mode(), edge.wanted_mode()), (Mode::Shared, Mode::Exclusive));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -144,6 +155,15 @@ fn without_paths(type_name: &str) -> String {
 }
 
 /// One lock of the program.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let accounts = Mutex::new(vec![100, 200]);
+/// lockdep::name(&accounts, "accounts");
+/// for lock in lockdep::order_graph().as_petgraph().node_weights() {
+///     println!("{:?}: {}", lock.name(), lock.type_name());
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct LockInfo {
     pub(crate) id: u64,
@@ -158,24 +178,63 @@ pub struct LockInfo {
 impl LockInfo {
     /// The number of this lock: given at its first acquisition, never used
     /// again in this process.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
+    /// # drop((accounts.lock(), ledger.lock()));
+    /// let graph = lockdep::order_graph();
+    /// let mut ids: Vec<_> = graph.as_petgraph().node_weights().map(|lock| lock.id()).collect();
+    /// ids.sort(); // in the order of their first acquisitions
+    /// # assert_eq!(ids.len(), if lockdep::ENABLED { 2 } else { 0 });
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// The name given with [`lockdep::name`](crate::name), if any.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let accounts = Mutex::new(());
+    /// lockdep::name(&accounts, "accounts");
+    /// for lock in lockdep::order_graph().as_petgraph().node_weights() {
+    ///     assert_eq!(lock.name(), Some("accounts"));
+    /// }
+    /// ```
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// The class given with [`lockdep::class`](crate::class), if any.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (shard, log) = (Mutex::new(()), Mutex::new(()));
+    /// lockdep::class(&shard, "shard");
+    /// lockdep::class(&log, "log");
+    /// drop((shard.lock(), log.lock()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!((edge.held().class(), edge.wanted().class()), (Some("shard"), Some("log")));
+    /// }
+    /// ```
     #[must_use]
     pub fn class(&self) -> Option<&str> {
         self.class
     }
 
     /// The type without its paths: `Mutex<Vec<Entry>>`.
+    ///
+    /// ```
+    /// # use lockdep::sync::{Mutex, RwLock};
+    /// # let (accounts, rates) = (Mutex::new(vec![String::new()]), RwLock::new(1.5));
+    /// # drop((accounts.lock(), rates.read()));
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.held().type_name(), "Mutex<Vec<String>>");
+    /// }
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> String {
         self.kind.type_name()
@@ -183,6 +242,15 @@ impl LockInfo {
 
     /// Where the lock was made: the call of its constructor. Inside the standard library
     /// where that made the call (`.map(Mutex::new)`). Not known for a lock of `lock_api`.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let (accounts, line) = (Mutex::new(()), line!());
+    /// # lockdep::name(&accounts, "accounts");
+    /// for lock in lockdep::order_graph().as_petgraph().node_weights() {
+    ///     assert_eq!(lock.created_at().unwrap().line(), line);
+    /// }
+    /// ```
     #[must_use]
     pub fn created_at(&self) -> Option<&Site> {
         self.created_at.as_ref()

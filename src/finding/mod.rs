@@ -38,6 +38,16 @@ pub(crate) use walk::trace;
 ///
 /// [`Display`](std::fmt::Display) is the report, without colour. Cloning is
 /// cheap: the parts are shared.
+///
+/// ```
+/// use lockdep::{FindingKind, sync::RwLock, testing};
+///
+/// let rates = RwLock::new(());
+/// for finding in testing::collect(|| drop((rates.read(), rates.read()))) {
+///     assert_eq!(finding.kind(), FindingKind::RecursiveRead);
+///     println!("{finding}");
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub(crate) kind: FindingKind,
@@ -96,12 +106,32 @@ impl Finding {
     }
 
     /// What was found.
+    ///
+    /// ```
+    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
+    /// # let rates = lockdep::sync::RwLock::new(());
+    /// drop((rates.read(), rates.read()));
+    /// for finding in lockdep::take_findings() {
+    ///     assert_eq!(finding.kind(), lockdep::FindingKind::RecursiveRead);
+    /// }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> FindingKind {
         self.kind
     }
 
     /// The [`Level`] in force when it was found.
+    ///
+    /// ```
+    /// use lockdep::{FindingKind, Level};
+    /// # let rates = lockdep::sync::RwLock::new(());
+    ///
+    /// lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+    /// drop((rates.read(), rates.read()));
+    /// for finding in lockdep::take_findings() {
+    ///     assert_eq!(finding.level(), Level::Allow);
+    /// }
+    /// ```
     #[must_use]
     pub fn level(&self) -> Level {
         self.level
@@ -124,6 +154,18 @@ impl Finding {
     /// and what it waits for, that of the thread which closed the circle first.
     /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread
     /// that ended, and of each that is about to wait for the lock.
+    ///
+    /// ```
+    /// # use lockdep::{FindingKind, Level, sync::Mutex};
+    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// drop((ledger.lock(), accounts.lock()));
+    /// for inversion in lockdep::take_findings() {
+    ///     let [first, second] = inversion.cycle() else { panic!("there are two locks") };
+    ///     assert!(first.wanted() == second.held() && second.wanted() == first.held());
+    /// }
+    /// ```
     #[must_use]
     pub fn cycle(&self) -> &[Edge] {
         &self.cycle
@@ -131,6 +173,17 @@ impl Finding {
 
     /// Why it was not told, if it is known: the reason given to
     /// [`allow_pair`](crate::allow_pair) or in `lockdep.toml`.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// lockdep::allow_pair(&accounts, &ledger, "only at startup");
+    /// drop((accounts.lock(), ledger.lock()));
+    /// drop((ledger.lock(), accounts.lock()));
+    /// for finding in lockdep::findings() {
+    ///     assert_eq!(finding.silenced(), Some("only at startup"));
+    /// }
+    /// ```
     #[must_use]
     pub fn silenced(&self) -> Option<&str> {
         self.silenced.as_deref()
@@ -139,6 +192,17 @@ impl Finding {
     /// How often it happened so far, this one included.
     ///
     /// Not every repetition is seen: only what is denied is looked at again.
+    ///
+    /// ```
+    /// # use std::panic::catch_unwind;
+    /// # let rates = lockdep::sync::RwLock::new(());
+    /// for _ in 0..3 {
+    ///     let denied = catch_unwind(|| drop((rates.read(), rates.read())));
+    /// }
+    /// for finding in lockdep::take_findings() {
+    ///     assert_eq!(finding.count(), 3);
+    /// }
+    /// ```
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

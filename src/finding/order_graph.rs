@@ -11,6 +11,14 @@ use super::{Edge, LockInfo};
 ///
 /// Only locks that were nested with others or [named](crate::name) are in it,
 /// and only while they live.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+/// drop((accounts.lock(), ledger.lock()));
+/// let graph = lockdep::order_graph();
+/// println!("{}", graph.to_dot());
+/// ```
 #[derive(Clone)]
 pub struct OrderGraph {
     pub(crate) graph: StableDiGraph<LockInfo, Edge>,
@@ -18,6 +26,14 @@ pub struct OrderGraph {
 
 impl OrderGraph {
     /// The graph itself, for petgraph's algorithms.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// let order = lockdep::order_graph();
+    /// assert!(!petgraph::algo::is_cyclic_directed(order.as_petgraph()));
+    /// ```
     #[must_use]
     pub fn as_petgraph(&self) -> &StableDiGraph<LockInfo, Edge> {
         &self.graph

@@ -3,6 +3,13 @@
 use std::{borrow::Cow, fmt, panic::Location};
 
 /// A place in the source: file, line and column, both counted from 1.
+///
+/// ```
+/// use std::panic::Location;
+///
+/// let site = lockdep::Site::from(Location::caller());
+/// assert!(site.to_string().starts_with(file!())); // src/main.rs:3:12
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site {
     file: Cow<'static, str>,
@@ -13,12 +20,22 @@ pub struct Site {
 impl Site {
     /// The path as the compiler was given it: for the crates of a workspace,
     /// relative to the workspace's root.
+    ///
+    /// ```
+    /// let site = lockdep::Site::from(std::panic::Location::caller());
+    /// assert_eq!(site.file(), file!());
+    /// ```
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
     /// The line, from 1.
+    ///
+    /// ```
+    /// let (site, line) = (lockdep::Site::from(std::panic::Location::caller()), line!());
+    /// assert_eq!(site.line(), line);
+    /// ```
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
@@ -31,6 +48,13 @@ impl Site {
     }
 
     /// The column, from 1, in characters.
+    ///
+    /// ```
+    /// use std::panic::Location;
+    ///
+    /// let column = lockdep::Site::from(Location::caller()).column();
+    /// assert_eq!(column, 34);
+    /// ```
     #[must_use]
     pub fn column(&self) -> u32 {
         self.column

@@ -12,6 +12,18 @@ use crate::{
 };
 
 /// Code for a point: made by [`before`] and [`after`], and run by [`within`](Self::within).
+///
+/// ```
+/// # use std::cell::Cell;
+/// use lockdep::interleave::{before, point};
+///
+/// let config = Cell::new("old");
+/// before("config read", || config.set("new")).within(|| {
+///     let first = config.get();
+///     point!("config read");
+///     assert_eq!(first == config.get(), !lockdep::ENABLED);
+/// });
+/// ```
 #[must_use = "it is inserted by `within`"]
 pub struct Insertion<F> {
     place: Place,
@@ -66,6 +78,18 @@ pub fn after<F>(point: impl Into<Point>, code: F) -> Insertion<F> {
 
 impl<F: FnOnce()> Insertion<F> {
     /// At the n-th time that the thread passes the point, from 1, instead of the first.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use lockdep::interleave::{before, point};
+    /// let round = Cell::new(0);
+    /// before("round", || assert_eq!(round.get(), 3)).nth(3).within(|| {
+    ///     for number in 1..=5 {
+    ///         round.set(number);
+    ///         point!("round");
+    ///     }
+    /// });
+    /// ```
     pub fn nth(mut self, nth: u64) -> Self {
         self.nth = nth;
         self
@@ -82,6 +106,16 @@ impl<F: FnOnce()> Insertion<F> {
     /// If the closure has ended and the code never ran: a test that inserts it means it. With a
     /// panic of the code: at once, but where a lock would be left behind that nobody gives back,
     /// after an acquisition or before a release, at the thread's next release, when that lock is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::{interleave::{acquire, before}, sync::Mutex};
+    /// let stock = Mutex::new(1);
+    /// let left = before(acquire(&stock), || *stock.lock().unwrap() = 0)
+    ///     .within(|| *stock.lock().unwrap());
+    /// assert_eq!(left, if lockdep::ENABLED { 0 } else { 1 });
+    /// ```
     #[track_caller]
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Self { place, point, nth, code } = self;
@@ -103,12 +137,35 @@ impl<F: FnOnce()> Insertion<F> {
 
 impl<F: FnMut()> Insertion<F> {
     /// Every time that the thread passes the point, but not within the code itself.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use lockdep::interleave::{before, point};
+    /// let times = Cell::new(0);
+    /// before("round", || times.set(times.get() + 1)).every_time().within(|| {
+    ///     for _ in 0..5 {
+    ///         point!("round");
+    ///     }
+    /// });
+    /// assert_eq!(times.get(), if lockdep::ENABLED { 5 } else { 0 });
+    /// ```
     pub fn every_time(self) -> EveryTime<F> {
         EveryTime(self)
     }
 }
 
 /// Code that runs every time: see [`Insertion::every_time`].
+///
+/// ```
+/// # use lockdep::{interleave::{after, release}, sync::Mutex};
+/// # let (debit, credit) = (Mutex::new(7), Mutex::new(-7));
+/// let balance = || assert_eq!(*debit.lock().unwrap() + *credit.lock().unwrap(), 0);
+/// after(release(&credit), balance).every_time().within(|| {
+///     let (mut debit, mut credit) = (debit.lock().unwrap(), credit.lock().unwrap());
+///     (*debit, *credit) = (8, -8);
+///     drop((debit, credit)); // the debit's lock is free when the credit's is released
+/// });
+/// ```
 #[must_use = "it is inserted by `within`"]
 pub struct EveryTime<F>(Insertion<F>);
 
@@ -118,6 +175,21 @@ impl<F: FnMut()> EveryTime<F> {
     /// # Panics
     ///
     /// If the closure has ended and the code never ran.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use lockdep::{interleave::{after, release}, sync::Mutex};
+    /// let (stock, seen) = (Mutex::new(3), Cell::new(0));
+    /// let look = || seen.set(seen.get() + *stock.lock().unwrap());
+    /// after(release(&stock), look).every_time().within(|| {
+    ///     for _ in 0..3 {
+    ///         *stock.lock().unwrap() -= 1;
+    ///     }
+    /// });
+    /// assert_eq!(seen.get(), if lockdep::ENABLED { 2 + 1 + 0 } else { 0 });
+    /// ```
     #[track_caller]
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Insertion { place, point, code, .. } = self.0;

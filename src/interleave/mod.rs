@@ -69,6 +69,19 @@ use crate::points::{self, Script};
 /// `point!("balance read")`.
 ///
 /// Nothing in a build that is not checked; else one relaxed load, while nothing is active.
+///
+/// ```
+/// use std::cell::Cell;
+/// use lockdep::interleave::{before, point};
+///
+/// let stock = Cell::new(1);
+/// let buy = || if stock.get() > 0 {
+///     point!("about to buy");
+///     stock.set(stock.get() - 1);
+/// };
+/// before("about to buy", || stock.set(0)).within(buy);
+/// assert_eq!(stock.get(), if lockdep::ENABLED { -1 } else { 0 });
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __interleave_point {
@@ -93,6 +106,17 @@ pub fn pass(name: &str) {
 /// closure alone.
 ///
 /// From now on the thread is expected; by its own name it could come too late to be waited for.
+///
+/// ```
+/// use std::thread;
+/// use lockdep::interleave::{Schedule, at, inside, point};
+///
+/// Schedule::new().order([at("writer", "written"), at("reader", "about to read")]).run(|| {
+///     let reader = thread::spawn(inside("reader", || point!("about to read")));
+///     let writer = thread::spawn(inside("writer", || point!("written")));
+///     (reader.join().unwrap(), writer.join().unwrap())
+/// });
+/// ```
 pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + use<R, F> {
     let expected = points::script().map(|script| {
         script.expect(role);

@@ -20,6 +20,14 @@ use crate::{
 ///
 /// A `&str` stands for the [`point!`](super::point!) of that name; what is done with a lock, for
 /// [`acquire`], [`wait`] and [`release`].
+///
+/// ```
+/// use lockdep::interleave::{Point, acquire};
+///
+/// let [read, taken]: [Point; 2] = ["balance read".into(), acquire("accounts")];
+/// assert_eq!(read.to_string(), "point `balance read`");
+/// assert_eq!(taken.to_string(), "acquire of `accounts`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     step: Step,
@@ -47,6 +55,14 @@ enum Which {
 /// well, `accounts`. One that a condition variable has taken again is called as that is; and those of
 /// `lock_api` that are taken in its own source (`bump`, `ReentrantMutex`) are known by a given name or
 /// a reference.
+///
+/// ```
+/// use lockdep::{interleave::acquire, sync::Mutex};
+///
+/// let accounts = Mutex::new(());
+/// let this_one = acquire(&accounts);
+/// let all_of_this_name = acquire("accounts");
+/// ```
 #[derive(Clone, Debug)]
 pub struct WhichLock(Which);
 
@@ -72,6 +88,20 @@ impl From<&str> for Point {
 /// An acquisition, in whatever mode: from before the thread asks for the lock until it has it. One
 /// that does not get it, a `try_lock`, is passed as well. Not one for a condition variable, which
 /// takes its mutex again where no thread can be stopped.
+///
+/// ```
+/// # use std::thread;
+/// # use lockdep::{interleave::{Schedule, acquire, at, inside}, sync::Mutex};
+/// let log = Mutex::new(Vec::new());
+/// let write = |line| { let log = &log; move || log.lock().unwrap().push(line) };
+/// Schedule::new().order([at("late", acquire(&log)), at("early", acquire(&log))]).run(|| {
+///     thread::scope(|scope| {
+///         scope.spawn(inside("early", write("early")));
+///         scope.spawn(inside("late", write("late")));
+///     });
+/// });
+/// assert!(!lockdep::ENABLED || log.into_inner().unwrap() == ["late", "early"]);
+/// ```
 #[must_use]
 pub fn acquire(lock: impl Into<WhichLock>) -> Point {
     Point { step: Step::Acquire, which: lock.into().0 }
@@ -79,6 +109,23 @@ pub fn acquire(lock: impl Into<WhichLock>) -> Point {
 
 /// The moment at which a thread is about to block, since somebody else has the lock; or to wait
 /// on a condition variable, whose mutex this is.
+///
+/// ```
+/// # use std::thread;
+/// # use lockdep::{interleave::{Schedule, acquire, at, inside, wait}, sync::{Condvar, Mutex}};
+/// let (queue, pushed) = (Mutex::new(Vec::new()), Condvar::new());
+/// // The consumer waits already when the producer comes.
+/// let order = [at("consumer", wait(&queue)), at("producer", acquire(&queue))];
+/// Schedule::new().order(order).run(|| thread::scope(|scope| {
+///     scope.spawn(inside("consumer", || {
+///         pushed.wait_while(queue.lock().unwrap(), |queue| queue.is_empty()).unwrap().pop();
+///     }));
+///     scope.spawn(inside("producer", || {
+///         queue.lock().unwrap().push(1);
+///         pushed.notify_one();
+///     }));
+/// }));
+/// ```
 #[must_use]
 pub fn wait(lock: impl Into<WhichLock>) -> Point {
     Point { step: Step::Wait, which: lock.into().0 }
@@ -87,6 +134,16 @@ pub fn wait(lock: impl Into<WhichLock>) -> Point {
 /// A release: from while the thread still has the lock until others can have it. A wait on a
 /// condition variable releases its mutex as well. A guard that was sent to another thread is
 /// given back there without a point; and a thread that unwinds passes, but does not wait.
+///
+/// ```
+/// # use lockdep::{interleave::{after, release}, sync::Mutex};
+/// let stock = Mutex::new(1);
+/// after(release(&stock), || *stock.lock().unwrap() = 0).within(|| {
+///     let left = *stock.lock().unwrap();
+///     // Between the two, somebody else has bought it.
+///     assert_eq!(left == *stock.lock().unwrap(), !lockdep::ENABLED);
+/// });
+/// ```
 #[must_use]
 pub fn release(lock: impl Into<WhichLock>) -> Point {
     Point { step: Step::Release, which: lock.into().0 }

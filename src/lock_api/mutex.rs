@@ -12,6 +12,17 @@ use crate::{
 };
 
 /// A raw mutex of `lock_api`, checked: see the [module](super).
+///
+/// ```
+/// use lockdep::lock_api::RawMutex;
+///
+/// // was: type Mutex<T> = lock_api::Mutex<parking_lot::RawMutex, T>;
+/// type Mutex<T> = lock_api::Mutex<RawMutex<parking_lot::RawMutex>, T>;
+///
+/// let balance = Mutex::new(100);
+/// *balance.lock() -= 30;
+/// assert_eq!(balance.into_inner(), 70);
+/// ```
 pub struct RawMutex<R> {
     tracked: Tracked,
     // In a lock of its own, so that a guard of `R` can be had for its condition variables.

@@ -20,6 +20,17 @@ use crate::{
 const READING: Mode = if cfg!(readers_pass) { Mode::RecursiveShared } else { Mode::Shared };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
+///
+/// ```
+/// use lockdep::lock_api::RawRwLock;
+///
+/// // was: type RwLock<T> = lock_api::RwLock<parking_lot::RawRwLock, T>;
+/// type RwLock<T> = lock_api::RwLock<RawRwLock<parking_lot::RawRwLock>, T>;
+///
+/// let rate = RwLock::new(3);
+/// *rate.write() += 1;
+/// assert_eq!(*rate.read(), 4);
+/// ```
 pub struct RawRwLock<R> {
     tracked: Tracked,
     inner: R,

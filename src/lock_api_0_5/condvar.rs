@@ -11,6 +11,20 @@ use crate::finding::Mode;
 
 /// A raw condition variable of `lock_api`, checked: a wait gives its mutex back and acquires
 /// it again, which is judged before the wait begins.
+///
+/// ```
+/// # #[cfg(feature = "parking_lot_0_13")]
+/// # {
+/// # use {lock_api_0_5 as lock_api, parking_lot_0_13 as parking_lot};
+/// use lockdep::lock_api_0_5::{RawCondvar, RawMutex};
+///
+/// type Mutex<T> = lock_api::Mutex<RawMutex<parking_lot::RawMutex>, T>;
+/// type Condvar = lock_api::Condvar<RawCondvar<parking_lot::RawCondvar>>;
+///
+/// let (queue, pushed) = (Mutex::new(vec!["a job"]), Condvar::new());
+/// pushed.wait_while(&mut queue.lock(), |queue| queue.is_empty());
+/// # }
+/// ```
 pub struct RawCondvar<C> {
     inner: C,
 }

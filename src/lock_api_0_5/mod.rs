@@ -6,6 +6,19 @@
 //!
 //! The line of a wait is not known, since `lock_api`'s `Condvar` does not pass it on; what else
 //! is not is said [there](crate::lock_api).
+//!
+//! ```
+//! # #[cfg(feature = "parking_lot_0_13")]
+//! # {
+//! # use {lock_api_0_5 as lock_api, parking_lot_0_13 as parking_lot};
+//! // was: type Mutex<T> = lock_api::Mutex<parking_lot::RawMutex, T>;
+//! type Mutex<T> = lock_api::Mutex<lockdep::lock_api_0_5::RawMutex<parking_lot::RawMutex>, T>;
+//!
+//! let (a, b) = (Mutex::new(1), Mutex::new(2));
+//! let (first, second) = (a.lock(), b.lock());
+//! assert_eq!(*first + *second, 3);
+//! # }
+//! ```
 
 #[cfg(any(debug_assertions, feature = "enforce"))]
 mod condvar;

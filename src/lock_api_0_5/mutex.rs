@@ -12,6 +12,21 @@ use crate::{
 };
 
 /// A raw mutex of `lock_api`, checked: see the [module](super).
+///
+/// ```
+/// # #[cfg(feature = "parking_lot_0_13")]
+/// # {
+/// # use {lock_api_0_5 as lock_api, parking_lot_0_13 as parking_lot};
+/// use lockdep::lock_api_0_5::RawMutex;
+///
+/// // was: type Mutex<T> = lock_api::Mutex<parking_lot::RawMutex, T>;
+/// type Mutex<T> = lock_api::Mutex<RawMutex<parking_lot::RawMutex>, T>;
+///
+/// let balance = Mutex::new(100);
+/// *balance.lock() -= 30;
+/// assert_eq!(balance.into_inner(), 70);
+/// # }
+/// ```
 pub struct RawMutex<R> {
     pub(super) tracked: Tracked,
     pub(super) inner: R,

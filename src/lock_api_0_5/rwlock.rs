@@ -18,12 +18,40 @@ use crate::{
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
 ///
 /// `RECURSIVE`: whether its readers pass queued writers, as those of [`RawRwLockRecursive`] do.
+///
+/// ```
+/// # #[cfg(feature = "parking_lot_0_13")]
+/// # {
+/// # use {lock_api_0_5 as lock_api, parking_lot_0_13 as parking_lot};
+/// use lockdep::lock_api_0_5::RawRwLock;
+///
+/// // was: type RwLock<T> = lock_api::RwLock<parking_lot::RawRwLock, T>;
+/// type RwLock<T> = lock_api::RwLock<RawRwLock<parking_lot::RawRwLock>, T>;
+///
+/// let rate = RwLock::new(3);
+/// *rate.write() += 1;
+/// assert_eq!(*rate.read(), 4);
+/// # }
+/// ```
 pub struct RawRwLock<R, const RECURSIVE: bool = false> {
     tracked: Tracked,
     inner: R,
 }
 
 /// A raw readers-writer lock whose readers pass queued writers, checked.
+///
+/// ```
+/// # #[cfg(feature = "parking_lot_0_13")]
+/// # {
+/// # use {lock_api_0_5 as lock_api, parking_lot_0_13 as parking_lot};
+/// use lockdep::lock_api_0_5::RawRwLockRecursive;
+///
+/// type RwLock<T> = lock_api::RwLock<RawRwLockRecursive<parking_lot::RawRwLockRecursive>, T>;
+///
+/// let rate = RwLock::new(3);
+/// let (outer, inner) = (rate.read(), rate.read()); // passes waiting writers
+/// # }
+/// ```
 pub type RawRwLockRecursive<R> = RawRwLock<R, true>;
 
 impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {

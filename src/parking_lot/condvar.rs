@@ -20,6 +20,23 @@ use crate::finding::Mode;
 ///
 /// Every form of waiting panics if it is a finding at [`Level::Deny`](crate::Level::Deny),
 /// before it waits.
+///
+/// # Examples
+///
+/// ```
+/// use lockdep::parking_lot::{Condvar, Mutex};
+///
+/// let (queue, pushed) = (Mutex::new(Vec::new()), Condvar::new());
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         queue.lock().push("a job");
+///         pushed.notify_one();
+///     });
+///     let mut queue = queue.lock();
+///     pushed.wait_while(&mut queue, |queue| queue.is_empty());
+///     assert_eq!(queue.pop(), Some("a job"));
+/// });
+/// ```
 #[derive(Default)]
 pub struct Condvar {
     inner: parking_lot::Condvar,
@@ -27,6 +44,12 @@ pub struct Condvar {
 
 impl Condvar {
     /// As [`parking_lot::Condvar::new`].
+    ///
+    /// ```
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// static READY: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+    /// # READY.1.notify_all();
+    /// ```
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
@@ -34,24 +57,63 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::notify_one`].
+    ///
+    /// ```
+    /// # use lockdep::parking_lot::Condvar;
+    /// let pushed = Condvar::new();
+    /// let was_anybody_there: bool = pushed.notify_one();
+    /// assert!(!was_anybody_there);
+    /// ```
     #[inline]
     pub fn notify_one(&self) -> bool {
         self.inner.notify_one()
     }
 
     /// As [`parking_lot::Condvar::notify_all`].
+    ///
+    /// ```
+    /// # use lockdep::parking_lot::Condvar;
+    /// let over = Condvar::new();
+    /// let how_many: usize = over.notify_all();
+    /// assert_eq!(how_many, 0);
+    /// ```
     #[inline]
     pub fn notify_all(&self) -> usize {
         self.inner.notify_all()
     }
 
     /// As [`parking_lot::Condvar::wait`].
+    ///
+    /// ```
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #     scope.spawn(|| {
+    /// #         *is_ready.lock() = true;
+    /// #         changed.notify_all();
+    /// #     });
+    /// let mut ready = is_ready.lock();
+    /// while !*ready {
+    ///     changed.wait(&mut ready);
+    /// }
+    /// # });
+    /// ```
     #[track_caller]
     pub fn wait<T: ?Sized>(&self, mutex_guard: &mut MutexGuard<'_, T>) {
         waiting(mutex_guard, |guard| self.inner.wait(guard));
     }
 
     /// As [`parking_lot::Condvar::wait_until`].
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let deadline = Instant::now() + Duration::from_millis(10);
+    /// let mut ready = is_ready.lock();
+    /// while !*ready && !changed.wait_until(&mut ready, deadline).timed_out() {}
+    /// # assert!(!*ready);
+    /// ```
     #[track_caller]
     pub fn wait_until<T: ?Sized>(
         &self,
@@ -62,6 +124,14 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_for`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let result = changed.wait_for(&mut is_ready.lock(), Duration::from_millis(10));
+    /// assert!(result.timed_out(), "nobody has notified");
+    /// ```
     #[track_caller]
     pub fn wait_for<T: ?Sized>(
         &self,
@@ -72,6 +142,20 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while`].
+    ///
+    /// ```
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #     scope.spawn(|| {
+    /// #         *is_ready.lock() = true;
+    /// #         changed.notify_all();
+    /// #     });
+    /// let mut ready = is_ready.lock();
+    /// changed.wait_while(&mut ready, |is_ready| !*is_ready);
+    /// assert!(*ready);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn wait_while<T, F>(&self, mutex_guard: &mut MutexGuard<'_, T>, mut condition: F)
     where
@@ -84,6 +168,15 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while_until`].
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let deadline = Instant::now() + Duration::from_millis(10);
+    /// let result = changed.wait_while_until(&mut is_ready.lock(), |ready| !*ready, deadline);
+    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// ```
     #[track_caller]
     pub fn wait_while_until<T, F>(
         &self,
@@ -103,6 +196,15 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while_for`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::parking_lot::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let limit = Duration::from_millis(10);
+    /// let result = changed.wait_while_for(&mut is_ready.lock(), |ready| !*ready, limit);
+    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// ```
     #[track_caller]
     pub fn wait_while_for<T: ?Sized, F>(
         &self,

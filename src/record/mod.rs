@@ -10,6 +10,18 @@
 //! have the other way round.
 //!
 //! Plain data and pure functions: nothing here knows of the locks of this process.
+//!
+//! ```
+//! # #[cfg(feature = "serde")]
+//! # {
+//! let mut merge = lockdep::record::Merge::default();
+//! merge.read_folder("docs/records")?; // what `LOCKDEP_OUT` has named
+//! for finding in merge.findings() {
+//!     println!("{finding}");
+//! }
+//! # }
+//! # std::io::Result::Ok(())
+//! ```
 
 #[cfg(feature = "serde")]
 mod merge;

@@ -9,6 +9,13 @@ use std::{
 use super::schema::{Line, SCHEMA};
 
 /// A line that could not be read. The others are not lost for it.
+///
+/// ```
+/// let record = "what is this?\n";
+/// let problems = lockdep::record::read(record.as_bytes(), |_| ())?;
+/// assert_eq!(problems[0].to_string(), "record:1: expected value");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
@@ -34,6 +41,23 @@ impl fmt::Display for Problem {
 /// # Errors
 ///
 /// If the input cannot be read.
+///
+/// # Examples
+///
+/// ```
+/// use lockdep::record::{self, Line};
+///
+/// let file = r#"{"lock": {"id": 1, "name": "accounts", "type": "Mutex<i64>"}}
+/// {"lock": {"id": 2, "name": "led"#; // the process was killed
+/// let mut names = Vec::new();
+/// let problems = record::read(file.as_bytes(), |line| {
+///     if let Line::Lock(lock) = line {
+///         names.push(lock.name.into_owned());
+///     }
+/// })?;
+/// assert_eq!((names, problems), (vec!["accounts".to_owned()], vec![]));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<Vec<Problem>> {
     read_numbered(input, |_, line| each(line))
 }

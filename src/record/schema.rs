@@ -7,9 +7,23 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 /// The version of this schema. It changes when a reader of the old one would misunderstand.
+///
+/// ```
+/// # use lockdep::record::{Header, SCHEMA};
+/// fn can_be_read(header: &Header) -> bool {
+///     header.schema <= SCHEMA
+/// }
+/// ```
 pub const SCHEMA: u32 = 1;
 
 /// One line: `{"edge": {"held": 1, ...}}`.
+///
+/// ```
+/// # use lockdep::record::Line;
+/// let line = r#"{"lock": {"id": 1, "name": "accounts", "type": "Mutex<i64>"}}"#;
+/// assert!(matches!(serde_json::from_str(line)?, Line::Lock(lock) if lock.name == "accounts"));
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,6 +43,21 @@ pub enum Line<'a> {
 }
 
 /// Whose record it is.
+///
+/// ```
+/// # use lockdep::record::{Header, SCHEMA};
+/// let header = Header {
+///     schema: SCHEMA,
+///     lockdep: env!("CARGO_PKG_VERSION").into(),
+///     id: "2a".into(),
+///     process: std::process::id(),
+///     program: "bank".into(),
+///     test: None,
+///     started: 1_763_746_020_000,
+/// };
+/// assert!(serde_json::to_string(&header)?.starts_with(r#"{"schema":1,"#));
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header<'a> {
     /// [`SCHEMA`] of the writer.
@@ -52,6 +81,14 @@ pub struct Header<'a> {
 }
 
 /// A lock of one process.
+///
+/// ```
+/// # use lockdep::record::Lock;
+/// let text = r#"{"id": 1, "name": "accounts", "type": "Mutex<i64>", "created_at": "src/bank.rs:3:5"}"#;
+/// let lock: Lock = serde_json::from_str(text)?;
+/// assert_eq!(lock.created_at.as_deref(), Some("src/bank.rs:3:5"));
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock<'a> {
     /// Its number in this process: [`LockInfo::id`](crate::LockInfo::id).
@@ -72,6 +109,16 @@ pub struct Lock<'a> {
 }
 
 /// A thread that held one lock acquired another, or was about to.
+///
+/// ```
+/// # use lockdep::record::Edge;
+/// let edge: Edge = serde_json::from_str(r#"{
+///     "held": 1, "held_mode": "exclusive", "held_at": "src/bank.rs:7:9",
+///     "wanted": 2, "wanted_mode": "shared", "acquired_at": "src/bank.rs:8:9", "thread": "teller"
+/// }"#)?;
+/// assert!(edge.gates.is_empty());
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge<'a> {
     /// The lock that was held: its [`Lock::id`].
@@ -99,6 +146,19 @@ pub struct Edge<'a> {
 }
 
 /// A finding, with all that it mentions.
+///
+/// ```
+/// # use lockdep::{FindingKind, Level, record, sync::RwLock};
+/// # lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+/// # let rates = RwLock::new(());
+/// # drop((rates.read(), rates.read()));
+/// for finding in lockdep::take_findings() {
+///     let text = finding.to_json();
+///     let finding: record::Finding = serde_json::from_str(&text)?;
+///     assert_eq!((&*finding.kind, finding.locks.len()), ("recursive_read", 1));
+/// }
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<'a> {
     /// [`FindingKind::name`](crate::FindingKind::name).
@@ -124,6 +184,18 @@ pub struct Finding<'a> {
 }
 
 /// The lock order: [`OrderGraph::to_json`](crate::OrderGraph::to_json).
+///
+/// ```
+/// # use lockdep::{record::Graph, sync::Mutex};
+/// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+/// # drop((accounts.lock(), ledger.lock()));
+/// let text = lockdep::order_graph().to_json();
+/// let graph: Graph = serde_json::from_str(&text)?;
+/// for edge in &graph.edges {
+///     println!("{} before {}, by {}", edge.held, edge.wanted, edge.thread);
+/// }
+/// # serde_json::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph<'a> {
     /// Its nodes.

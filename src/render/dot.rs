@@ -1,5 +1,7 @@
 //! The lock order in Graphviz's language.
 
+use std::fmt::Write;
+
 use petgraph::{
     dot::{Config, Dot},
     stable_graph::EdgeReference,
@@ -12,22 +14,62 @@ impl OrderGraph {
     /// The graph in Graphviz's language: `dot -Tsvg` draws it. A box is a lock,
     /// with its type and where it was made; an arrow leads to the lock acquired
     /// second, with the thread and the place.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// let dot = lockdep::order_graph().to_dot();
+    /// assert_eq!(dot.contains("->"), lockdep::ENABLED);
+    /// ```
     #[must_use]
     pub fn to_dot(&self) -> String {
         let mut sources = Sources::default();
         let names = Names::new(&mut sources, self.graph.node_weights(), []);
         let lock = |_: &_, (_, lock): (_, &LockInfo)| {
-            let name = names.of(lock).replace('`', "");
+            let mention = names.of(lock);
+            let (name, number) = mention[1..].rsplit_once('`').expect("it stands in backticks");
             let made = lock.created_at().map_or_else(String::new, |site| format!("\n{site}"));
-            let label = format!("{name}\n{}{made}", lock.type_name());
-            format!("label = {label:?} shape = box")
+            let label = format!("{name}{number}\n{}{made}", lock.type_name());
+            format!("label = {} shape = box", quoted(&label))
         };
         let edge = |_: &_, edge: EdgeReference<'_, Edge>| {
             let edge = edge.weight();
             let label = format!("{}\n{}", edge.thread, edge.acquired_at);
-            format!("label = {label:?}")
+            format!("label = {}", quoted(&label))
         };
         let style = [Config::NodeNoLabel, Config::EdgeNoLabel];
         format!("{:?}", Dot::with_attr_getters(&self.graph, &style, &edge, &lock))
+    }
+}
+
+/// A text as Graphviz reads it: without escapes and entities of its own. A control character, which
+/// has no picture, is shown as in Rust's source.
+fn quoted(text: &str) -> String {
+    let mut quoted = "\"".to_owned();
+    for character in text.chars() {
+        match character {
+            '\n' => quoted += "\\n",
+            '"' => quoted += "\\\"",
+            '\\' => quoted += "\\\\",
+            '&' => quoted += "&amp;",
+            // Its own backslash is the second one.
+            _ if character.is_control() => _ = write!(quoted, "\\{}", character.escape_default()),
+            _ => quoted.push(character),
+        }
+    }
+    quoted + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_string_is_what_it_was() {
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
+        assert_eq!(quoted(r#"\N"], "#), r#""\\N\"], ""#);
+        assert_eq!(quoted("&lt;\0\t"), r#""&amp;lt;\\u{0}\\t""#);
+        assert_eq!(quoted("e\u{301}"), "\"e\u{301}\"");
     }
 }

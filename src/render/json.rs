@@ -11,6 +11,18 @@ use crate::{
 
 impl Finding {
     /// The finding as a JSON object: [`record::Finding`]. Feature `serde`.
+    ///
+    /// ```
+    /// # use lockdep::{FindingKind, Level, sync::RwLock};
+    /// # lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+    /// # let rates = RwLock::new(());
+    /// drop((rates.read(), rates.read()));
+    /// for finding in lockdep::take_findings() {
+    ///     let finding: serde_json::Value = serde_json::from_str(&finding.to_json())?;
+    ///     assert_eq!(finding["kind"], "recursive_read");
+    /// }
+    /// # serde_json::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         json(&finding(self, false, is_a_call))
@@ -19,6 +31,16 @@ impl Finding {
 
 impl OrderGraph {
     /// The graph as a JSON object: [`record::Graph`]. Feature `serde`.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// let text = lockdep::order_graph().to_json();
+    /// let graph: lockdep::record::Graph = serde_json::from_str(&text)?;
+    /// assert_eq!(graph.edges.len(), usize::from(lockdep::ENABLED));
+    /// # serde_json::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);

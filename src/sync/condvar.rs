@@ -9,6 +9,20 @@ use std::{
 use super::{Mutex, MutexGuard};
 /// [`std::sync::Condvar`], checked: a wait gives its mutex back and acquires it
 /// again, which is judged before the wait begins.
+///
+/// ```
+/// use lockdep::sync::{Condvar, Mutex};
+///
+/// let (queue, pushed) = (Mutex::new(Vec::new()), Condvar::new());
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         queue.lock().unwrap().push("a job");
+///         pushed.notify_one();
+///     });
+///     let mut queue = pushed.wait_while(queue.lock().unwrap(), |queue| queue.is_empty()).unwrap();
+///     assert_eq!(queue.pop(), Some("a job"));
+/// });
+/// ```
 #[derive(Default)]
 pub struct Condvar {
     inner: sync::Condvar,
@@ -16,6 +30,12 @@ pub struct Condvar {
 
 impl Condvar {
     /// As [`std::sync::Condvar::new`].
+    ///
+    /// ```
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// static READY: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+    /// # READY.1.notify_all();
+    /// ```
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
@@ -32,6 +52,23 @@ impl Condvar {
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny), or if
     /// one condition variable is used with two mutexes (as std).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #     scope.spawn(|| {
+    /// #         *is_ready.lock().unwrap() = true;
+    /// #         changed.notify_all();
+    /// #     });
+    /// let mut ready = is_ready.lock().unwrap();
+    /// while !*ready {
+    ///     ready = changed.wait(ready).unwrap();
+    /// }
+    /// # });
+    /// ```
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let (mutex, inner, held) = guard.into_parts();
@@ -49,6 +86,21 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #     scope.spawn(|| {
+    /// #         *is_ready.lock().unwrap() = true;
+    /// #         changed.notify_all();
+    /// #     });
+    /// let ready = changed.wait_while(is_ready.lock().unwrap(), |is_ready| !*is_ready).unwrap();
+    /// assert!(*ready);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn wait_while<'a, T, F>(
         &self,
@@ -73,6 +125,17 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// // Whoever is not notified is woken after 10 ms, or before for no reason.
+    /// let (ready, was_notified) = changed.wait_timeout_ms(is_ready.lock().unwrap(), 10).unwrap();
+    /// assert!(!*ready);
+    /// ```
     #[track_caller]
     #[deprecated(note = "replaced by `std::sync::Condvar::wait_timeout`")]
     pub fn wait_timeout_ms<'a, T>(
@@ -95,6 +158,23 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let mut ready = is_ready.lock().unwrap();
+    /// loop {
+    ///     let (guard, result) = changed.wait_timeout(ready, Duration::from_millis(10)).unwrap();
+    ///     ready = guard;
+    ///     if *ready || result.timed_out() {
+    ///         break;
+    ///     }
+    /// }
+    /// # assert!(!*ready);
+    /// ```
     #[track_caller]
     pub fn wait_timeout<'a, T>(
         &self,
@@ -126,6 +206,17 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let (guard, limit) = (is_ready.lock().unwrap(), Duration::from_millis(10));
+    /// let (_ready, result) = changed.wait_timeout_while(guard, limit, |ready| !*ready).unwrap();
+    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// ```
     #[track_caller]
     pub fn wait_timeout_while<'a, T, F>(
         &self,
@@ -149,12 +240,32 @@ impl Condvar {
     }
 
     /// As [`std::sync::Condvar::notify_one`].
+    ///
+    /// ```
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// let (jobs, pushed) = (Mutex::new(vec![]), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #   scope.spawn(|| drop(pushed.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty())));
+    /// jobs.lock().unwrap().push("a job");
+    /// pushed.notify_one(); // one worker is enough for it
+    /// # });
+    /// ```
     #[inline]
     pub fn notify_one(&self) {
         self.inner.notify_one();
     }
 
     /// As [`std::sync::Condvar::notify_all`].
+    ///
+    /// ```
+    /// # use lockdep::sync::{Condvar, Mutex};
+    /// let (is_over, changed) = (Mutex::new(false), Condvar::new());
+    /// # std::thread::scope(|scope| {
+    /// #   scope.spawn(|| drop(changed.wait_while(is_over.lock().unwrap(), |is_over| !*is_over)));
+    /// *is_over.lock().unwrap() = true;
+    /// changed.notify_all(); // all workers end
+    /// # });
+    /// ```
     #[inline]
     pub fn notify_all(&self) {
         self.inner.notify_all();

@@ -18,6 +18,14 @@ use crate::{
 ///
 /// Made of a [`OnceLock`] and the initializer: std's `LazyLock` does not say when it starts
 /// to run it.
+///
+/// ```
+/// use lockdep::sync::LazyLock;
+///
+/// static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| vec![2, 3, 5, 7]);
+///
+/// assert_eq!(PRIMES[2], 5);
+/// ```
 pub struct LazyLock<T, F = fn() -> T> {
     value: OnceLock<T>,
     /// Taken by whoever runs it. None without a value: it has panicked.
@@ -33,6 +41,12 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
     /// As [`std::sync::LazyLock::new`]. The caller's place in the source is where it
     /// is said to have been made.
+    ///
+    /// ```
+    /// # use lockdep::sync::LazyLock;
+    /// let answer = LazyLock::new(|| 6 * 7);
+    /// assert_eq!(*answer, 42);
+    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
@@ -46,6 +60,15 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As std's if the initializer panics or has panicked, and if waiting for it
     /// here is a finding at [`Level::Deny`](crate::Level::Deny): within itself, for
     /// one, where std would hang.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::LazyLock;
+    /// let config = LazyLock::new(|| "read from a file");
+    /// LazyLock::force(&config); // now, rather than when the first request comes
+    /// assert_eq!(LazyLock::get(&config), Some(&"read from a file"));
+    /// ```
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
@@ -64,6 +87,15 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// # Panics
     ///
     /// As [`force`](Self::force).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::LazyLock;
+    /// let mut primes = LazyLock::new(|| vec![2, 3]);
+    /// LazyLock::force_mut(&mut primes).push(5);
+    /// assert_eq!(*primes, [2, 3, 5]);
+    /// ```
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
@@ -73,12 +105,27 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
 impl<T, F> LazyLock<T, F> {
     /// As [`std::sync::LazyLock::get`]. Never a finding: it does not block.
+    ///
+    /// ```
+    /// # use lockdep::sync::LazyLock;
+    /// let answer = LazyLock::new(|| 6 * 7);
+    /// assert_eq!(LazyLock::get(&answer), None); // it is not initialized by this
+    /// # assert_eq!(*answer, 42);
+    /// ```
     #[inline]
     pub fn get(this: &Self) -> Option<&T> {
         this.value.get()
     }
 
     /// As [`std::sync::LazyLock::get_mut`].
+    ///
+    /// ```
+    /// # use lockdep::sync::LazyLock;
+    /// let mut answer = LazyLock::new(|| 6 * 7);
+    /// assert_eq!(LazyLock::get_mut(&mut answer), None);
+    /// LazyLock::force(&answer);
+    /// assert_eq!(LazyLock::get_mut(&mut answer), Some(&mut 42));
+    /// ```
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         this.value.get_mut()

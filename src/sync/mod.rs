@@ -2,6 +2,14 @@
 //!
 //! In a build without debug assertions and without the feature `enforce`, this
 //! module *is* `std::sync`.
+//!
+//! ```
+//! use lockdep::sync::{Arc, Mutex, mpsc}; // was: use std::sync::{Arc, Mutex, mpsc};
+//!
+//! let (sender, receiver) = mpsc::channel();
+//! sender.send(Arc::new(Mutex::new(1))).unwrap();
+//! assert_eq!(*receiver.recv().unwrap().lock().unwrap(), 1);
+//! ```
 
 #![allow(
     clippy::inline_always,

@@ -16,12 +16,36 @@ use crate::{
 ///
 /// Everything that std's offers is here and behaves the same, but that
 /// [`lock`](Self::lock) panics where it would break the order of locks.
+///
+/// ```
+/// use lockdep::sync::Mutex;
+///
+/// static COUNT: Mutex<u64> = Mutex::new(0);
+///
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| *COUNT.lock().unwrap() += 1);
+///     scope.spawn(|| *COUNT.lock().unwrap() += 1);
+/// });
+/// assert_eq!(*COUNT.lock().unwrap(), 2);
+/// ```
 pub struct Mutex<T: ?Sized> {
     tracked: Tracked,
     inner: sync::Mutex<T>,
 }
 
 /// The guard of a [`Mutex`]: [`std::sync::MutexGuard`].
+///
+/// ```
+/// use lockdep::sync::{Mutex, MutexGuard};
+///
+/// fn append(mut log: MutexGuard<'_, Vec<&str>>) {
+///     log.push("a line");
+/// } // unlocked
+///
+/// let log = Mutex::new(vec![]);
+/// append(log.lock().unwrap());
+/// assert_eq!(log.into_inner().unwrap(), ["a line"]);
+/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
@@ -36,6 +60,12 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// As [`std::sync::Mutex::new`]. The caller's place in the source is where the
     /// lock is said to have been made.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    /// # assert!(LOG.lock().unwrap().is_empty());
+    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(t: T) -> Self {
@@ -61,6 +91,15 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny):
     /// before the lock is taken, and without poisoning anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let balance = Mutex::new(100);
+    /// *balance.lock().unwrap() -= 30;
+    /// assert_eq!(*balance.lock().unwrap(), 70);
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
@@ -94,6 +133,17 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is held, or poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let balance = Mutex::new(100);
+    /// let guard = balance.lock().unwrap();
+    /// assert!(balance.try_lock().is_err());
+    /// drop(guard);
+    /// assert_eq!(*balance.try_lock().unwrap(), 100);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
@@ -109,12 +159,38 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// As [`std::sync::Mutex::is_poisoned`].
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let balance = Mutex::new(100);
+    /// let panicked = std::panic::catch_unwind(|| {
+    ///     let _guard = balance.lock();
+    ///     panic!("of the program");
+    /// });
+    /// assert!(balance.is_poisoned());
+    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.inner.is_poisoned() && !self.tracked.is_forgiven()
     }
 
     /// As [`std::sync::Mutex::clear_poison`].
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let balance = Mutex::new(100);
+    /// # let panicked = std::panic::catch_unwind(|| {
+    /// #     let _guard = balance.lock();
+    /// #     panic!("of the program");
+    /// # });
+    /// let mut guard = balance.lock().unwrap_or_else(|poisoned| {
+    ///     balance.clear_poison();
+    ///     poisoned.into_inner()
+    /// });
+    /// *guard = 0;
+    /// # drop(guard);
+    /// # assert_eq!(*balance.lock().unwrap(), 0);
+    /// ```
     #[inline]
     pub fn clear_poison(&self) {
         self.inner.clear_poison();
@@ -126,6 +202,15 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let names = Mutex::new(vec!["a"]);
+    /// names.lock().unwrap().push("b");
+    /// assert_eq!(names.into_inner().unwrap(), ["a", "b"]);
+    /// ```
     pub fn into_inner(self) -> LockResult<T>
     where
         T: Sized,
@@ -142,6 +227,15 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// let mut balance = Mutex::new(100);
+    /// *balance.get_mut().unwrap() = 70; // nobody else can have it
+    /// assert_eq!(*balance.lock().unwrap(), 70);
+    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         if self.tracked.is_forgiven() {
             self.clear_poison();

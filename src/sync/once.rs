@@ -12,12 +12,29 @@ use crate::{
 
 /// [`std::sync::Once`], checked: who runs the initializer holds it, who comes
 /// meanwhile waits for it.
+///
+/// ```
+/// use lockdep::sync::Once;
+///
+/// static START: Once = Once::new();
+///
+/// START.call_once(|| println!("once, whoever comes first"));
+/// START.call_once(|| unreachable!());
+/// ```
 pub struct Once {
     tracked: Tracked,
     inner: sync::Once,
 }
 
 /// A [`Once`] that did not run yet: [`std::sync::ONCE_INIT`].
+///
+/// ```
+/// # #![allow(deprecated)]
+/// use lockdep::sync::{ONCE_INIT, Once};
+///
+/// static START: Once = ONCE_INIT;
+/// # assert!(!START.is_completed());
+/// ```
 #[deprecated(note = "the `Once::new()` function is now preferred")]
 #[allow(clippy::declare_interior_mutable_const, reason = "as std's: to initialize statics with")]
 pub const ONCE_INIT: Once = Once::new();
@@ -28,6 +45,12 @@ impl Once {
 
     /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
     /// said to have been made.
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// static START: Once = Once::new();
+    /// # assert!(!START.is_completed());
+    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -43,6 +66,17 @@ impl Once {
     /// As std's if it is poisoned, and if waiting for it here is a finding at
     /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one,
     /// where std would hang.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// let (start, mut times) = (Once::new(), 0);
+    /// for _ in 0..3 {
+    ///     start.call_once(|| times += 1);
+    /// }
+    /// assert_eq!(times, 1);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
@@ -57,6 +91,16 @@ impl Once {
     /// # Panics
     ///
     /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// let start = Once::new();
+    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
+    /// start.call_once_force(|state| assert!(state.is_poisoned()));
+    /// assert!(start.is_completed());
+    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
@@ -82,6 +126,13 @@ impl Once {
     }
 
     /// As [`std::sync::Once::is_completed`]. Never a finding: it does not block.
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// let start = Once::new();
+    /// start.call_once(|| assert!(!start.is_completed())); // it still runs
+    /// assert!(start.is_completed());
+    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.inner.is_completed()
@@ -92,6 +143,17 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once`](Self::call_once).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// let start = Once::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| start.call_once(|| ()));
+    ///     start.wait(); // until the other thread has run it
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
@@ -109,6 +171,18 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once_force`](Self::call_once_force).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Once;
+    /// let start = Once::new();
+    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| start.call_once_force(|_| ()));
+    ///     start.wait_force(); // where `wait` would panic
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {

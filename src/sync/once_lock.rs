@@ -9,6 +9,16 @@ use crate::{
 
 /// [`std::sync::OnceLock`], checked: who runs the initializer holds it, who comes
 /// meanwhile waits for it. Reading an initialized cell is no acquisition.
+///
+/// ```
+/// use lockdep::sync::OnceLock;
+///
+/// fn config() -> &'static str {
+///     static CONFIG: OnceLock<String> = OnceLock::new();
+///     CONFIG.get_or_init(|| "read from a file".to_owned())
+/// }
+/// assert_eq!(config().as_ptr(), config().as_ptr());
+/// ```
 pub struct OnceLock<T> {
     tracked: Tracked,
     inner: sync::OnceLock<T>,
@@ -23,6 +33,12 @@ impl<T> OnceLock<T> {
 
     /// As [`std::sync::OnceLock::new`]. The caller's place in the source is where
     /// it is said to have been made.
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// static CONFIG: OnceLock<String> = OnceLock::new();
+    /// # assert_eq!(CONFIG.get(), None);
+    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -31,12 +47,27 @@ impl<T> OnceLock<T> {
     }
 
     /// As [`std::sync::OnceLock::get`]. Never a finding: it does not block.
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let port = OnceLock::new();
+    /// assert_eq!(port.get(), None);
+    /// port.set(8080).unwrap();
+    /// assert_eq!(port.get(), Some(&8080));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.inner.get()
     }
 
     /// As [`std::sync::OnceLock::get_mut`].
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let mut port = OnceLock::from(8080);
+    /// *port.get_mut().unwrap() += 1;
+    /// assert_eq!(port.get(), Some(&8081));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.inner.get_mut()
@@ -47,6 +78,17 @@ impl<T> OnceLock<T> {
     /// # Panics
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let port = OnceLock::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| port.set(8080));
+    ///     assert_eq!(*port.wait(), 8080);
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> &T {
         if let Some(value) = self.inner.get() {
@@ -66,6 +108,15 @@ impl<T> OnceLock<T> {
     ///
     /// It waits for an initializer that runs; if that is a finding at
     /// [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let port = OnceLock::new();
+    /// assert_eq!(port.set(8080), Ok(()));
+    /// assert_eq!(port.set(9090), Err(9090));
+    /// ```
     #[track_caller]
     #[inline]
     pub fn set(&self, value: T) -> Result<(), T> {
@@ -83,6 +134,15 @@ impl<T> OnceLock<T> {
     /// If waiting for another initializer here is a finding at
     /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where
     /// std would hang.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let port = OnceLock::new();
+    /// assert_eq!(*port.get_or_init(|| 8080), 8080);
+    /// assert_eq!(*port.get_or_init(|| unreachable!()), 8080);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -109,12 +169,25 @@ impl<T> OnceLock<T> {
     }
 
     /// As [`std::sync::OnceLock::into_inner`].
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// assert_eq!(OnceLock::<u16>::new().into_inner(), None);
+    /// assert_eq!(OnceLock::from(8080).into_inner(), Some(8080));
+    /// ```
     #[inline]
     pub fn into_inner(self) -> Option<T> {
         self.inner.into_inner()
     }
 
     /// As [`std::sync::OnceLock::take`].
+    ///
+    /// ```
+    /// # use lockdep::sync::OnceLock;
+    /// let mut port = OnceLock::from(8080);
+    /// assert_eq!(port.take(), Some(8080));
+    /// assert_eq!(port.get(), None); // may be set again
+    /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         self.inner.take()

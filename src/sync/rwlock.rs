@@ -17,12 +17,32 @@ use crate::{
 /// Everything that std's offers is here and behaves the same, but that
 /// [`read`](Self::read) and [`write`](Self::write) panic where they would break the
 /// order of locks.
+///
+/// ```
+/// use lockdep::sync::RwLock;
+///
+/// let rates = RwLock::new(vec![1.5]);
+/// assert_eq!(rates.read().unwrap()[0], 1.5);
+/// rates.write().unwrap().push(2.0);
+/// assert_eq!(rates.read().unwrap().len(), 2);
+/// ```
 pub struct RwLock<T: ?Sized> {
     tracked: Tracked,
     inner: sync::RwLock<T>,
 }
 
 /// The guard of a reader: [`std::sync::RwLockReadGuard`].
+///
+/// ```
+/// use lockdep::sync::{RwLock, RwLockReadGuard};
+///
+/// fn sum(rates: RwLockReadGuard<'_, Vec<u32>>) -> u32 {
+///     rates.iter().sum()
+/// }
+///
+/// let rates = RwLock::new(vec![1, 2]);
+/// assert_eq!(sum(rates.read().unwrap()), 3);
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
@@ -35,6 +55,18 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
+///
+/// ```
+/// use lockdep::sync::{RwLock, RwLockWriteGuard};
+///
+/// fn double(mut rate: RwLockWriteGuard<'_, u32>) {
+///     *rate *= 2;
+/// }
+///
+/// let rate = RwLock::new(3);
+/// double(rate.write().unwrap());
+/// assert_eq!(*rate.read().unwrap(), 6);
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
@@ -47,6 +79,12 @@ pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
 impl<T> RwLock<T> {
     /// As [`std::sync::RwLock::new`]. The caller's place in the source is where the
     /// lock is said to have been made.
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// static RATES: RwLock<Vec<u32>> = RwLock::new(Vec::new());
+    /// # assert!(RATES.read().unwrap().is_empty());
+    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(t: T) -> Self {
@@ -72,6 +110,17 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny): before
     /// the lock is taken, and without poisoning anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// std::thread::scope(|scope| {
+    ///     let here = rate.read().unwrap();
+    ///     scope.spawn(|| assert_eq!(*rate.read().unwrap(), 3)); // both read at once
+    /// });
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -102,6 +151,15 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If a writer holds the lock, or it is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// let writer = rate.write().unwrap();
+    /// assert!(rate.try_read().is_err());
+    /// ```
     #[track_caller]
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
@@ -127,6 +185,15 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny): before
     /// the lock is taken, and without poisoning anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// *rate.write().unwrap() += 1;
+    /// assert_eq!(*rate.read().unwrap(), 4);
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
@@ -157,6 +224,15 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is held, or poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// let reader = rate.read().unwrap();
+    /// assert!(rate.try_write().is_err());
+    /// ```
     #[track_caller]
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
@@ -174,12 +250,38 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// As [`std::sync::RwLock::is_poisoned`].
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// let panicked = std::panic::catch_unwind(|| {
+    ///     let _writer = rate.write();
+    ///     panic!("of the program");
+    /// });
+    /// assert!(rate.is_poisoned());
+    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.inner.is_poisoned() && !self.tracked.is_forgiven()
     }
 
     /// As [`std::sync::RwLock::clear_poison`].
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// # let rate = RwLock::new(3);
+    /// # let panicked = std::panic::catch_unwind(|| {
+    /// #     let _writer = rate.write();
+    /// #     panic!("of the program");
+    /// # });
+    /// let mut writer = rate.write().unwrap_or_else(|poisoned| {
+    ///     rate.clear_poison();
+    ///     poisoned.into_inner()
+    /// });
+    /// *writer = 0;
+    /// # drop(writer);
+    /// # assert_eq!(*rate.read().unwrap(), 0);
+    /// ```
     #[inline]
     pub fn clear_poison(&self) {
         self.inner.clear_poison();
@@ -191,6 +293,15 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let rate = RwLock::new(3);
+    /// *rate.write().unwrap() += 1;
+    /// assert_eq!(rate.into_inner().unwrap(), 4);
+    /// ```
     pub fn into_inner(self) -> LockResult<T>
     where
         T: Sized,
@@ -207,6 +318,15 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::RwLock;
+    /// let mut rate = RwLock::new(3);
+    /// *rate.get_mut().unwrap() = 4; // nobody else can have it
+    /// assert_eq!(*rate.read().unwrap(), 4);
+    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         if self.tracked.is_forgiven() {
             self.clear_poison();
@@ -259,6 +379,15 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 
 impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
+    ///
+    /// ```
+    /// # use lockdep::sync::{RwLock, RwLockWriteGuard};
+    /// let rate = RwLock::new(3);
+    /// let mut writer = rate.write().unwrap();
+    /// *writer = 4;
+    /// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
+    /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
+    /// ```
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let Self { held, inner, released } = s;
         RwLockReadGuard {

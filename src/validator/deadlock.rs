@@ -14,6 +14,7 @@ use std::{thread, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
+    atomic::locked,
     circle,
     held::Entry,
     judge, knowledge, leaks, snapshot,
@@ -73,8 +74,10 @@ pub(super) struct Deadlock {
 pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
     // What is seen may be gone when it is looked at closely. Then there may be another one.
     while let Some(circle) = find(context) {
-        if circle.stands() {
-            return circle.is_news().then(|| circle.describe());
+        if circle.stands()
+            && let Some(is_news) = circle.is_news()
+        {
+            return is_news.then(|| circle.describe());
         }
     }
     None
@@ -197,21 +200,25 @@ impl Circle {
         self.0.iter().map(settles).max().unwrap_or_default()
     }
 
-    /// Whether no other thread of it has reported it.
-    fn is_news(&self) -> bool {
+    /// Whether no other thread of it has reported it; nothing, if it is gone.
+    fn is_news(&self) -> Option<bool> {
         let mut members: Members =
             self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
         let key = |members: &Members| -> Vec<_> {
             members.iter().map(|&(context, epoch)| (std::ptr::from_ref(context), epoch)).collect()
         };
         members.sort_by_key(|&(context, _)| std::ptr::from_ref(context));
-        let mut reported = REPORTED.lock();
+        let mut reported = locked(&REPORTED);
+        // Who has reported it may have gone on since, and then it is forgotten.
+        if !members.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)) {
+            return None;
+        }
         reported.retain(|known| known.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)));
         let is_news = !reported.iter().any(|known| key(known) == key(&members));
         if is_news {
             reported.push(members);
         }
-        is_news
+        Some(is_news)
     }
 
     fn describe(&self) -> Deadlock {

@@ -1,9 +1,8 @@
 //! Which lock it is.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
-};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use super::atomic::ConstAtomicU64 as AtomicU64;
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
 /// statics, and never used again. 2⁶⁰ of them outlast any process.

@@ -28,6 +28,8 @@ mod presence;
 mod publish;
 mod said;
 mod seen;
+#[cfg(all(test, shuttle))]
+mod shuttle_models;
 mod sightings;
 mod snapshot;
 mod threads;

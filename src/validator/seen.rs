@@ -53,12 +53,12 @@ pub(super) fn forget_all() {
     EPOCH.store(step(0, next), atomic::Ordering::Relaxed);
 }
 
-/// The chains that one thread met last.
-pub(super) struct Recent([AtomicU64; 256]);
+/// The chains that one thread met last. Its own affair, so that no model has to watch it.
+pub(super) struct Recent([atomic::AtomicU64; 256]);
 
 impl Recent {
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| AtomicU64::new(0)))
+        Self(array::from_fn(|_| atomic::AtomicU64::new(0)))
     }
 
     #[inline]
@@ -77,7 +77,7 @@ impl Recent {
     }
 
     #[inline]
-    fn place(&self, key: u64) -> &AtomicU64 {
+    fn place(&self, key: u64) -> &atomic::AtomicU64 {
         &self.0[(key >> 1) as usize % self.0.len()]
     }
 }

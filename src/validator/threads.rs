@@ -331,8 +331,7 @@ fn attach() -> Option<&'static Context> {
         name: std::thread::current().name().map(Arc::from),
         scope: None,
     };
-    let unused = POOL.lock().unused.pop();
-    let context = unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))));
+    let context = take_up();
     context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
@@ -341,6 +340,22 @@ fn attach() -> Option<&'static Context> {
         super::process_begins();
     }
     Some(context)
+}
+
+/// A context that no thread has, of one that has ended or new.
+pub(super) fn take_up() -> &'static Context {
+    let unused = POOL.lock().unused.pop();
+    unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))))
+}
+
+/// The thread of a context has ended, and held nothing: another may have it.
+pub(super) fn give_back(context: &'static Context) {
+    context.end_wait();
+    context.released_elsewhere.lock().clear();
+    context.recent.clear();
+    context.clear_states();
+    *context.traces.lock() = Traces::default();
+    POOL.lock().unused.push(context);
 }
 
 /// Adds a new context to the list of all.
@@ -380,12 +395,7 @@ impl Drop for Reaper {
     fn drop(&mut self) {
         let Some(context) = CONTEXT.take() else { return };
         super::blocking::thread_ends(context);
-        context.end_wait();
-        context.released_elsewhere.lock().clear();
-        context.recent.clear();
-        context.clear_states();
-        *context.traces.lock() = Traces::default();
-        POOL.lock().unused.push(context);
+        give_back(context);
     }
 }
 

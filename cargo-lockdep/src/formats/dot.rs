@@ -41,8 +41,32 @@ pub(super) fn text(report: &Report) -> String {
     text + "}\n"
 }
 
-/// Lines as one string of Graphviz's.
+/// Lines as one string of Graphviz's, without escapes and entities of its own. A control character,
+/// which has no picture, is shown as in Rust's source. As `OrderGraph::to_dot` does it.
 fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let lines: Vec<_> = lines.map(|line| line.replace('\\', "\\\\").replace('"', "\\\"")).collect();
-    format!("\"{}\"", lines.join("\\n"))
+    let mut quoted = "\"".to_owned();
+    for character in lines.collect::<Vec<_>>().join("\n").chars() {
+        match character {
+            '\n' => quoted += "\\n",
+            '"' => quoted += "\\\"",
+            '\\' => quoted += "\\\\",
+            '&' => quoted += "&amp;",
+            // Its own backslash is the second one.
+            _ if character.is_control() => _ = write!(quoted, "\\{}", character.escape_default()),
+            _ => quoted.push(character),
+        }
+    }
+    quoted + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_where_it_should() {
+        assert_eq!(quoted(["a", "b"].into_iter()), r#""a\nb""#);
+        assert_eq!(quoted([r#"\N"], "#].into_iter()), r#""\\N\"], ""#);
+        assert_eq!(quoted(["&lt;\0\t"].into_iter()), r#""&amp;lt;\\u{0}\\t""#);
+    }
 }

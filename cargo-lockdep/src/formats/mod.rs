@@ -6,6 +6,8 @@ mod html;
 pub(crate) mod human;
 mod json;
 mod junit;
+#[cfg(test)]
+mod odd_names;
 mod sarif;
 
 use std::{

@@ -43,6 +43,23 @@ pub fn confirm<R>(finding: &Finding, program: impl FnMut() -> R) -> Confirmation
 }
 
 /// How a finding is to be confirmed.
+///
+/// ```
+/// # use std::thread;
+/// # use lockdep::{interleave::Confirm, sync::Mutex, testing};
+/// fn program() {
+///     let (a, b) = (Mutex::new(()), Mutex::new(()));
+///     thread::scope(|scope| {
+///         scope.spawn(|| drop((a.lock(), b.lock())));
+///         drop((b.lock(), a.lock()));
+///     });
+/// }
+///
+/// for inversion in testing::collect(program) {
+///     let confirmation = Confirm::new(&inversion).attempts(10).seed(42).run(program);
+///     assert!(confirmation.is_confirmed(), "{confirmation}");
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct Confirm {
@@ -55,6 +72,18 @@ pub struct Confirm {
 
 impl Confirm {
     /// With 3 attempts, a limit of one second and seed 0.
+    ///
+    /// ```
+    /// # use lockdep::{interleave::{Confirm, Why}, sync::RwLock, testing};
+    /// # let rates = RwLock::new(());
+    /// # let program = || drop((rates.read(), rates.read()));
+    /// for finding in testing::collect(program) {
+    ///     // `RecursiveRead` is about one thread: there is no cycle to close.
+    ///     let confirmation = Confirm::new(&finding).run(program);
+    ///     let not_reached = confirmation.not_reached().unwrap();
+    ///     assert_eq!(*not_reached.why(), Why::NoCycle(finding.kind()));
+    /// }
+    /// ```
     pub fn new(finding: &Finding) -> Self {
         let parts = match finding.kind() {
             FindingKind::Inversion
@@ -75,6 +104,19 @@ impl Confirm {
 
     /// How often the program is run at most. The first time, each thread is stopped wherever it
     /// can take its part; from then on, at random places among these.
+    ///
+    /// ```
+    /// # use lockdep::{FindingKind, Level, interleave::{Confirm, Why}, sync::Mutex};
+    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// # let program = || drop(((a.lock(), b.lock()), ()));
+    /// # program();
+    /// # drop((b.lock(), a.lock()));
+    /// for finding in lockdep::take_findings() {
+    ///     let confirmation = Confirm::new(&finding).attempts(0).run(program);
+    ///     assert_eq!(*confirmation.not_reached().unwrap().why(), Why::NoAttempt);
+    /// }
+    /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
@@ -82,12 +124,42 @@ impl Confirm {
 
     /// How long a stopped thread waits for the others; the n-th at one place, the n-th part of it, so
     /// that a loop does not take it each time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::{FindingKind, Level, interleave::Confirm, sync::Mutex};
+    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// let program = || {
+    ///     drop((a.lock(), b.lock()));
+    ///     drop((b.lock(), a.lock()));
+    /// };
+    /// program();
+    /// for finding in lockdep::take_findings() {
+    ///     // One thread is never in two places: it stops for 10 ms, and that is all.
+    ///     let confirm = Confirm::new(&finding).limit(Duration::from_millis(10)).attempts(1);
+    ///     assert!(!confirm.run(program).is_confirmed());
+    /// }
+    /// # lockdep::take_findings();
+    /// ```
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
     /// What the random choices are made by.
+    ///
+    /// ```
+    /// # use lockdep::{FindingKind, Level, interleave::Confirm, sync::Mutex};
+    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// # drop((a.lock(), b.lock()));
+    /// # drop((b.lock(), a.lock()));
+    /// # let program = || ();
+    /// for finding in lockdep::take_findings() {
+    ///     let other_places = Confirm::new(&finding).attempts(20).seed(42).run(program);
+    /// }
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -111,6 +183,25 @@ impl Confirm {
     /// # Panics
     ///
     /// With a panic of the program in an attempt that did not succeed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{interleave::Confirm, sync::Mutex, testing};
+    /// # fn program() {
+    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// #     thread::scope(|scope| {
+    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
+    /// #         drop((b.lock(), a.lock()));
+    /// #     });
+    /// # }
+    /// for inversion in testing::collect(program) {
+    ///     let confirmation = Confirm::new(&inversion).run(program);
+    ///     println!("{confirmation}");
+    /// #   assert!(confirmation.is_confirmed());
+    /// }
+    /// ```
     #[track_caller]
     pub fn run<R>(self, mut program: impl FnMut() -> R) -> Confirmation {
         let parts = match &self.parts {
@@ -136,6 +227,25 @@ impl Replay {
     /// # Panics
     ///
     /// As [`Confirm::run`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{interleave, sync::Mutex, testing};
+    /// # fn program() {
+    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// #     thread::scope(|scope| {
+    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
+    /// #         drop((b.lock(), a.lock()));
+    /// #     });
+    /// # }
+    /// for inversion in testing::collect(program) {
+    ///     if let Some(confirmed) = interleave::confirm(&inversion, program).confirmed() {
+    ///         assert!(confirmed.schedule().run(program).is_confirmed());
+    ///     }
+    /// }
+    /// ```
     #[track_caller]
     pub fn run<R>(&self, mut program: impl FnMut() -> R) -> Confirmation {
         if !validator::is_on() {

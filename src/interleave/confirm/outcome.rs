@@ -5,6 +5,18 @@ use std::{fmt, str::FromStr, sync::Arc};
 use crate::finding::{Edge, Finding, FindingKind, Site};
 
 /// Whether a predicted deadlock has happened.
+///
+/// ```
+/// # use lockdep::{interleave::{self, Confirmation}, sync::RwLock, testing};
+/// # let rates = RwLock::new(());
+/// # let program = || drop((rates.read(), rates.read()));
+/// for finding in testing::collect(program) {
+///     match interleave::confirm(&finding, program) {
+///         Confirmation::Confirmed(confirmed) => println!("{}", confirmed.deadlock()),
+///         Confirmation::NotReached(not_reached) => println!("{not_reached}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "this may be the answer that it cannot happen"]
 pub enum Confirmation {
@@ -16,12 +28,39 @@ pub enum Confirmation {
 
 impl Confirmation {
     /// Whether it has happened.
+    ///
+    /// ```
+    /// # use lockdep::{interleave, sync::RwLock, testing};
+    /// # let rates = RwLock::new(());
+    /// # let program = || drop((rates.read(), rates.read()));
+    /// for finding in testing::collect(program) {
+    ///     let confirmation = interleave::confirm(&finding, program);
+    ///     assert!(!confirmation.is_confirmed(), "one thread makes no circle");
+    /// }
+    /// ```
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed(_))
     }
 
     /// The deadlock, if it has happened.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{FindingKind, interleave, sync::Mutex, testing};
+    /// # fn program() {
+    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// #     thread::scope(|scope| {
+    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
+    /// #         drop((b.lock(), a.lock()));
+    /// #     });
+    /// # }
+    /// for inversion in testing::collect(program) {
+    ///     let confirmation = interleave::confirm(&inversion, program);
+    ///     let confirmed = confirmation.confirmed().expect("these two can meet");
+    ///     assert_eq!(confirmed.deadlock().kind(), FindingKind::Deadlock);
+    /// }
+    /// ```
     #[must_use]
     pub fn confirmed(&self) -> Option<&Confirmed> {
         match self {
@@ -31,6 +70,18 @@ impl Confirmation {
     }
 
     /// What kept the threads apart, if it has not happened.
+    ///
+    /// ```
+    /// # use lockdep::{interleave, sync::RwLock, testing};
+    /// # let rates = RwLock::new(());
+    /// # let program = || drop((rates.read(), rates.read()));
+    /// for finding in testing::collect(program) {
+    ///     let confirmation = interleave::confirm(&finding, program);
+    ///     if let Some(not_reached) = confirmation.not_reached() {
+    ///         println!("{not_reached}");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn not_reached(&self) -> Option<&NotReached> {
         match self {
@@ -62,6 +113,23 @@ impl fmt::Display for Confirmation {
 }
 
 /// A predicted deadlock that has happened.
+///
+/// ```
+/// # use std::thread;
+/// # use lockdep::{interleave::{self, Confirmation}, sync::Mutex, testing};
+/// # fn program() {
+/// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+/// #     thread::scope(|scope| {
+/// #         scope.spawn(|| drop((a.lock(), b.lock())));
+/// #         drop((b.lock(), a.lock()));
+/// #     });
+/// # }
+/// for inversion in testing::collect(program) {
+///     if let Confirmation::Confirmed(confirmed) = interleave::confirm(&inversion, program) {
+///         println!("{confirmed}\nagain: {}", confirmed.schedule());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Confirmed {
     pub(super) deadlock: Finding,
@@ -70,12 +138,47 @@ pub struct Confirmed {
 
 impl Confirmed {
     /// The deadlock, as it was when a panic broke it.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{interleave, sync::Mutex, testing};
+    /// # fn program() {
+    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// #     thread::scope(|scope| {
+    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
+    /// #         drop((b.lock(), a.lock()));
+    /// #     });
+    /// # }
+    /// for inversion in testing::collect(program) {
+    ///     if let Some(confirmed) = interleave::confirm(&inversion, program).confirmed() {
+    ///         let threads = confirmed.deadlock().cycle().iter().map(|edge| edge.thread());
+    ///         assert_eq!(threads.count(), 2);
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn deadlock(&self) -> &Finding {
         &self.deadlock
     }
 
     /// The schedule that made it happen.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{interleave, sync::Mutex, testing};
+    /// # fn program() {
+    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
+    /// #     thread::scope(|scope| {
+    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
+    /// #         drop((b.lock(), a.lock()));
+    /// #     });
+    /// # }
+    /// for inversion in testing::collect(program) {
+    ///     if let Some(confirmed) = interleave::confirm(&inversion, program).confirmed() {
+    ///         println!("to be run again: {}", confirmed.schedule());
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn schedule(&self) -> &Replay {
         &self.replay
@@ -100,6 +203,16 @@ impl fmt::Display for Confirmed {
 /// A schedule that made a deadlock happen, to be [run](Self::run) again.
 ///
 /// As text, which can be [parsed](FromStr), it is one line.
+///
+/// ```
+/// use lockdep::interleave::Replay;
+///
+/// // From the log of a run that failed.
+/// let line = "0/0 src/pay.rs:3:5>src/pay.rs:4:9 src/rent.rs:7:5>src/rent.rs:8:9";
+/// let schedule: Replay = line.parse()?;
+/// assert_eq!(schedule.to_string(), line);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     pub(super) parts: Arc<[Part]>,
@@ -202,6 +315,17 @@ impl FromStr for Replay {
 }
 
 /// A predicted deadlock that did not happen.
+///
+/// ```
+/// # use lockdep::{interleave, sync::RwLock, testing};
+/// # let rates = RwLock::new(());
+/// # let program = || drop((rates.read(), rates.read()));
+/// for finding in testing::collect(program) {
+///     if let Some(not_reached) = interleave::confirm(&finding, program).not_reached() {
+///         assert!(not_reached.to_string().starts_with("not reached: "));
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct NotReached {
     pub(super) why: Why,
@@ -210,6 +334,13 @@ pub struct NotReached {
 }
 
 /// What kept the threads of a predicted deadlock apart.
+///
+/// ```
+/// # use lockdep::interleave::{Confirmation, Why};
+/// fn is_worth_another_attempt(confirmation: &Confirmation) -> bool {
+///     confirmation.not_reached().is_some_and(|it| matches!(it.why(), Why::NotTogether))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
@@ -259,6 +390,17 @@ impl NotReached {
     }
 
     /// What kept the threads apart, in the last attempt.
+    ///
+    /// ```
+    /// # use lockdep::{interleave::{self, Why}, sync::RwLock, testing};
+    /// # let rates = RwLock::new(());
+    /// # let program = || drop((rates.read(), rates.read()));
+    /// for finding in testing::collect(program) {
+    ///     if let Some(not_reached) = interleave::confirm(&finding, program).not_reached() {
+    ///         assert_eq!(*not_reached.why(), Why::NoCycle(finding.kind()));
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn why(&self) -> &Why {
         &self.why

@@ -24,6 +24,12 @@ const SILENCE: Duration = Duration::from_millis(20);
 /// Runs a test once for each seed, in another interleaving each time: with [`Explore`]'s depth and
 /// limit.
 ///
+/// # Panics
+///
+/// With the panic of the first run that fails, after its seed is printed.
+///
+/// # Examples
+///
 /// ```
 /// use std::{sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}}, thread};
 /// use lockdep::interleave::{self, inside, point};
@@ -46,10 +52,6 @@ const SILENCE: Duration = Duration::from_millis(20);
 /// });
 /// println!("{explored}");
 /// ```
-///
-/// # Panics
-///
-/// With the panic of the first run that fails, after its seed is printed.
 #[track_caller]
 pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R) -> Explored {
     Explore::new().run(seeds, test)
@@ -81,6 +83,22 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 /// where it can be seen which threads sleep. Elsewhere a thread counts as blocked when nothing has come of
 /// it for 20 ms. Time is left to chance, and so is a thread that was there before the test, as those
 /// of a pool: until it comes to a point, nobody knows that it is on its way.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{thread, time::Duration};
+/// # use lockdep::{interleave::Explore, sync::Mutex};
+/// let explore = Explore::new().depth(2).limit(Duration::from_secs(60));
+/// explore.run(0..10, || {
+///     let stock = Mutex::new(2);
+///     thread::scope(|scope| {
+///         scope.spawn(|| *stock.lock().unwrap() -= 1);
+///         scope.spawn(|| *stock.lock().unwrap() -= 1);
+///     });
+///     assert_eq!(*stock.lock().unwrap(), 0);
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct Explore {
@@ -96,12 +114,24 @@ impl Default for Explore {
 
 impl Explore {
     /// With depth 3, and a limit of 10 seconds.
+    ///
+    /// ```
+    /// # use lockdep::interleave::Explore;
+    /// let explored = Explore::new().run(0..3, || { /* the test */ });
+    /// assert_eq!(explored.orders().len(), 3);
+    /// ```
     pub fn new() -> Self {
         Self { depth: 3, limit: Duration::from_secs(10) }
     }
 
     /// How many constraints on the order of steps a bug may need: one more than there are changes
     /// of priority.
+    ///
+    /// ```
+    /// # use lockdep::interleave::Explore;
+    /// // Threads keep their priorities: it is found if one thread has to be before the other, once.
+    /// Explore::new().depth(1).run(0..3, || { /* the test */ });
+    /// ```
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = depth;
         self
@@ -109,6 +139,12 @@ impl Explore {
 
     /// How long one run may be conducted. After it all threads go on as they like, and the run
     /// counts as it ends; standard error says so.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::interleave::Explore;
+    /// Explore::new().limit(Duration::from_secs(60)).run(0..3, || { /* a long test */ });
+    /// ```
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -124,6 +160,15 @@ impl Explore {
     ///
     /// With the panic of the first run that fails, or with its findings; its seed and the order of its points are
     /// printed before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::interleave::Explore;
+    /// // The seed that failed, until it is mended; then many.
+    /// Explore::new().run([17], || { /* the test */ });
+    /// Explore::new().run(0..20, || { /* the test */ });
+    /// ```
     #[track_caller]
     pub fn run<R>(
         self,
@@ -196,6 +241,13 @@ impl Explore {
 }
 
 /// What was explored without a failure.
+///
+/// ```
+/// use lockdep::interleave::{Explored, explore};
+///
+/// let explored: Explored = explore(0..3, || { /* the test */ });
+/// assert!(explored.to_string().starts_with("3 runs"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Explored {
     orders: Vec<Order>,
@@ -203,12 +255,30 @@ pub struct Explored {
 
 impl Explored {
     /// The order of points of each run, by seed.
+    ///
+    /// ```
+    /// # use lockdep::interleave::{explore, point};
+    /// let explored = explore(0..3, || {
+    ///     point!("begun");
+    ///     point!("done");
+    /// });
+    /// for order in explored.orders() {
+    ///     println!("{order}");
+    /// }
+    /// # assert_eq!(explored.orders().len(), 3);
+    /// ```
     #[must_use]
     pub fn orders(&self) -> &[Order] {
         &self.orders
     }
 
     /// How many of the orders are different.
+    ///
+    /// ```
+    /// # use lockdep::interleave::{explore, point};
+    /// let explored = explore(0..3, || point!("the only one")); // one thread has one order
+    /// assert_eq!(explored.different(), 1);
+    /// ```
     #[must_use]
     pub fn different(&self) -> usize {
         self.orders.iter().collect::<std::collections::HashSet<_>>().len()
@@ -222,6 +292,15 @@ impl fmt::Display for Explored {
 }
 
 /// In which order threads have passed points.
+///
+/// ```
+/// use lockdep::interleave::{Order, explore, point};
+///
+/// // The same seed gives the same order.
+/// let explored = explore([7, 7], || point!("begun"));
+/// let [first, again]: &[Order] = explored.orders() else { panic!("there are two seeds") };
+/// assert_eq!(first, again);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Order(Vec<Step>);
 
@@ -234,6 +313,15 @@ struct Step {
 
 impl Order {
     /// Each step, as a text: ``one: acquire of `lock` ``.
+    ///
+    /// ```
+    /// # use lockdep::interleave::{explore, point};
+    /// let explored = explore([0], || point!("begun"));
+    /// for step in explored.orders()[0].steps() {
+    ///     println!("{step}"); // the test: point `begun`
+    /// }
+    /// # assert!(!lockdep::ENABLED || explored.orders()[0].steps().any(|it| it.contains("`begun`")));
+    /// ```
     pub fn steps(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }

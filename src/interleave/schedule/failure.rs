@@ -16,6 +16,20 @@ use crate::{
 /// [`Display`](fmt::Display) is the whole story: the event that was waited for, how far the order
 /// was followed, and for each thread the last point that it passed, and what it holds and waits
 /// for.
+///
+/// ```
+/// use lockdep::interleave::{Schedule, Unfollowed, at};
+/// # use std::time::Duration;
+///
+/// let never: Result<(), Unfollowed> = Schedule::new()
+///     .order([at("main", "start")])
+///     .limit(Duration::from_millis(50))
+///     .try_run(|| { /* nothing passes it */ });
+/// if let Err(unfollowed) = never {
+///     println!("{unfollowed}");
+/// }
+/// # assert_eq!(lockdep::findings().len(), 0);
+/// ```
 #[derive(Debug)]
 pub struct Unfollowed {
     reason: String,

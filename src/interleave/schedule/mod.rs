@@ -82,18 +82,47 @@ impl Default for Schedule {
 
 impl Schedule {
     /// A schedule that orders nothing.
+    ///
+    /// ```
+    /// # use lockdep::interleave::Schedule;
+    /// assert_eq!(Schedule::new().run(|| 6 * 7), 42);
+    /// ```
     pub fn new() -> Self {
         Self { plan: Plan::default(), limit: LIMIT, yields_to_locks: false }
     }
 
     /// Each of these events is to be passed before the next begins. Several orders make a partial
     /// one: equal events are the same.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::interleave::{Schedule, at, inside, point};
+    /// Schedule::new()
+    ///     .order([at("a", "ready"), at("c", "starts")])
+    ///     .order([at("b", "ready"), at("c", "starts")]) // after both of them, in whichever order
+    ///     .run(|| {
+    ///         let c = thread::spawn(inside("c", || point!("starts")));
+    ///         let ready = ["a", "b"].map(|name| thread::spawn(inside(name, || point!("ready"))));
+    /// #       for thread in ready { thread.join().unwrap() }
+    /// #       c.join().unwrap();
+    ///     });
+    /// ```
     pub fn order(mut self, events: impl IntoIterator<Item = Event>) -> Self {
         self.plan.order(events);
         self
     }
 
     /// How long it may take until all events are passed; 5 seconds, unless it is said.
+    ///
+    /// ```
+    /// # use std::{thread, time::Duration};
+    /// # use lockdep::interleave::{Schedule, at, inside, point};
+    /// let unfollowed = Schedule::new()
+    ///     .order([at("nobody", "first"), at("worker", "second")])
+    ///     .limit(Duration::from_millis(50))
+    ///     .try_run(|| thread::spawn(inside("worker", || point!("second"))).join());
+    /// assert_eq!(unfollowed.is_err(), lockdep::ENABLED);
+    /// ```
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -102,6 +131,24 @@ impl Schedule {
     /// Where a thread that is waited for is blocked by a lock that a waiting one holds, the schedule
     /// is over, and all go on as they like, without a failure. So a test that shows a race stays
     /// as it is when a lock has been put around it, and passes.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::{interleave::{Schedule, at, inside, point}, sync::Mutex};
+    /// let stock = Mutex::new(2);
+    /// let buy = || {
+    ///     let mut stock = stock.lock().unwrap(); // without it, both look before one takes
+    ///     point!("looked");
+    ///     point!("takes");
+    ///     *stock -= 1;
+    /// };
+    /// let order = [at("one", "looked"), at("other", "looked"), at("one", "takes")];
+    /// Schedule::new().order(order).yield_to_locks().run(|| thread::scope(|scope| {
+    ///     scope.spawn(inside("one", buy));
+    ///     scope.spawn(inside("other", buy));
+    /// }));
+    /// assert_eq!(stock.into_inner().unwrap(), 0);
+    /// ```
     pub fn yield_to_locks(mut self) -> Self {
         self.yields_to_locks = true;
         self
@@ -114,6 +161,21 @@ impl Schedule {
     /// If the schedule cannot be followed: an event never happens, or not in the order that is
     /// wanted, or not in time. The message has what each thread was doing. The threads go on
     /// as they like; what the closure waits for is waited for. And with a panic of the closure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::interleave::{Schedule, at, inside, point};
+    /// let order = [at("writer", "written"), at("the test", "reads")];
+    /// let read = Schedule::new().order(order).run(|| {
+    ///     let writer = thread::spawn(inside("writer", || point!("written")));
+    ///     let read = inside("the test", || { point!("reads"); "what was written" })();
+    /// #   writer.join().unwrap();
+    ///     read
+    /// });
+    /// assert_eq!(read, "what was written");
+    /// ```
     #[track_caller]
     pub fn run<R>(self, body: impl FnOnce() -> R) -> R {
         match self.try_run(body) {
@@ -132,6 +194,19 @@ impl Schedule {
     ///
     /// With a panic of the closure; and if the schedule contradicts itself, or the calling
     /// thread is in one with the same threads already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::interleave::{Schedule, at, inside, point};
+    /// let result = Schedule::new()
+    ///     .order([at("worker", "nowhere"), at("worker", "somewhere")])
+    ///     .try_run(|| thread::spawn(inside("worker", || point!("somewhere"))).join());
+    /// if let Err(unfollowed) = result {
+    ///     assert!(unfollowed.to_string().contains("point `nowhere` by `worker`"));
+    /// }
+    /// ```
     #[track_caller]
     pub fn try_run<R>(self, body: impl FnOnce() -> R) -> Result<R, Unfollowed> {
         if let Some(events) = self.plan.contradiction() {

@@ -11,6 +11,13 @@ use super::super::point::{Point, describe};
 use crate::points::Passage;
 
 /// That a thread passes a point: made by [`at`].
+///
+/// ```
+/// use lockdep::interleave::{acquire, at};
+///
+/// let event = at("worker", acquire("accounts"));
+/// assert_eq!(event.to_string(), "acquire of `accounts` by `worker`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub(super) role: Box<str>,
@@ -22,6 +29,13 @@ pub struct Event {
 /// otherwise.
 ///
 /// The thread is one that has this [role](super::super::inside), or this name.
+///
+/// ```
+/// use lockdep::interleave::{at, release};
+///
+/// let event = at("worker", release("accounts")).nth(2);
+/// assert_eq!(event.to_string(), "release of `accounts` by `worker` (time 2)");
+/// ```
 #[must_use]
 pub fn at(thread: &str, point: impl Into<Point>) -> Event {
     Event { role: thread.into(), point: point.into(), nth: 1 }
@@ -29,6 +43,19 @@ pub fn at(thread: &str, point: impl Into<Point>) -> Event {
 
 impl Event {
     /// The n-th time that this thread passes the point, from 1.
+    ///
+    /// ```
+    /// # use std::thread;
+    /// # use lockdep::interleave::{Schedule, at, inside, point};
+    /// // The reader comes between the writer's second page and its third.
+    /// let order = [at("writer", "page").nth(2), at("reader", "reads"), at("writer", "page").nth(3)];
+    /// Schedule::new().order(order).run(|| {
+    ///     let reader = thread::spawn(inside("reader", || point!("reads")));
+    ///     let writer = thread::spawn(inside("writer", || for _ in 0..3 { point!("page") }));
+    /// #   reader.join().unwrap();
+    /// #   writer.join().unwrap();
+    /// });
+    /// ```
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         Self { nth, ..self }

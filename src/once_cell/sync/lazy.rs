@@ -16,6 +16,14 @@ use crate::{
 /// [`once_cell::sync::Lazy`], checked: who runs the initializer
 /// holds it, who comes meanwhile waits for it. Reading an initialized value is no
 /// acquisition.
+///
+/// ```
+/// use lockdep::once_cell::sync::Lazy;
+///
+/// static PRIMES: Lazy<Vec<u32>> = Lazy::new(|| vec![2, 3, 5, 7]);
+///
+/// assert_eq!(PRIMES[2], 5);
+/// ```
 pub struct Lazy<T, F = fn() -> T> {
     value: OnceCell<T>,
     /// Taken by whoever runs it. None without a value: it has panicked.
@@ -24,6 +32,12 @@ pub struct Lazy<T, F = fn() -> T> {
 
 impl<T, F> Lazy<T, F> {
     /// As [`Lazy::new`](::once_cell::sync::Lazy::new).
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let answer = Lazy::new(|| 6 * 7);
+    /// assert_eq!(*answer, 42);
+    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
@@ -39,6 +53,15 @@ impl<T, F> Lazy<T, F> {
     /// # Panics
     ///
     /// If the initializer has panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let answer = Lazy::new(|| 6 * 7);
+    /// Lazy::force(&answer);
+    /// assert_eq!(Lazy::into_value(answer).ok(), Some(42));
+    /// ```
     pub fn into_value(this: Self) -> Result<T, F> {
         let init = this.init.into_inner().unwrap_or_else(PoisonError::into_inner);
         this.value.into_inner().ok_or_else(|| {
@@ -65,6 +88,15 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// As once_cell's if the initializer panics or has panicked, and if waiting for it here is
     /// a finding at [`Level::Deny`](crate::Level::Deny): within itself, for one, where
     /// once_cell would hang.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let config = Lazy::new(|| "read from a file");
+    /// Lazy::force(&config); // now, rather than when the first request comes
+    /// assert_eq!(Lazy::get(&config), Some(&"read from a file"));
+    /// ```
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
@@ -83,6 +115,15 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// # Panics
     ///
     /// As [`force`](Self::force).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let mut primes = Lazy::new(|| vec![2, 3]);
+    /// Lazy::force_mut(&mut primes).push(5);
+    /// assert_eq!(*primes, [2, 3, 5]);
+    /// ```
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
@@ -90,12 +131,27 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     }
 
     /// As [`Lazy::get`](::once_cell::sync::Lazy::get). Never a finding: it does not block.
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let answer = Lazy::new(|| 6 * 7);
+    /// assert_eq!(Lazy::get(&answer), None); // it is not initialized by this
+    /// # assert_eq!(*answer, 42);
+    /// ```
     #[inline]
     pub fn get(this: &Self) -> Option<&T> {
         this.value.get()
     }
 
     /// As [`Lazy::get_mut`](::once_cell::sync::Lazy::get_mut).
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::Lazy;
+    /// let mut answer = Lazy::new(|| 6 * 7);
+    /// assert_eq!(Lazy::get_mut(&mut answer), None);
+    /// Lazy::force(&answer);
+    /// assert_eq!(Lazy::get_mut(&mut answer), Some(&mut 42));
+    /// ```
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         this.value.get_mut()

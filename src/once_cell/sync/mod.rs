@@ -3,6 +3,16 @@
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `once_cell::sync`.
+//!
+//! ```
+//! use lockdep::once_cell::sync::{Lazy, OnceCell}; // was: use once_cell::sync::{Lazy, OnceCell};
+//!
+//! static CONFIG: OnceCell<String> = OnceCell::new();
+//! static LENGTH: Lazy<usize> = Lazy::new(|| CONFIG.wait().len());
+//!
+//! CONFIG.set("read".to_owned()).unwrap();
+//! assert_eq!(*LENGTH, 4);
+//! ```
 
 mod lazy;
 mod once_cell;

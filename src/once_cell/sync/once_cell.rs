@@ -11,6 +11,16 @@ use crate::{
 
 /// [`once_cell::sync::OnceCell`], checked: who runs the initializer holds
 /// it, who comes meanwhile waits for it. Reading an initialized cell is no acquisition.
+///
+/// ```
+/// use lockdep::once_cell::sync::OnceCell;
+///
+/// fn config() -> &'static str {
+///     static CONFIG: OnceCell<String> = OnceCell::new();
+///     CONFIG.get_or_init(|| "read from a file".to_owned())
+/// }
+/// assert_eq!(config().as_ptr(), config().as_ptr());
+/// ```
 pub struct OnceCell<T> {
     tracked: Tracked,
     inner: sync::OnceCell<T>,
@@ -24,6 +34,12 @@ impl<T> OnceCell<T> {
     };
 
     /// As [`sync::OnceCell::new`].
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// static CONFIG: OnceCell<String> = OnceCell::new();
+    /// # assert_eq!(CONFIG.get(), None);
+    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -32,6 +48,12 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::with_value`].
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// static PORT: OnceCell<u16> = OnceCell::with_value(8080);
+    /// assert_eq!(PORT.get(), Some(&8080));
+    /// ```
     #[track_caller]
     #[inline]
     pub const fn with_value(value: T) -> Self {
@@ -39,6 +61,14 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::get`]. Never a finding: it does not block.
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::new();
+    /// assert_eq!(port.get(), None);
+    /// port.set(8080).unwrap();
+    /// assert_eq!(port.get(), Some(&8080));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.inner.get()
@@ -49,6 +79,17 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| port.set(8080));
+    ///     assert_eq!(*port.wait(), 8080);
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> &T {
         if let Some(value) = self.inner.get() {
@@ -59,6 +100,13 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::get_mut`].
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let mut port = OnceCell::with_value(8080);
+    /// *port.get_mut().unwrap() += 1;
+    /// assert_eq!(port.get(), Some(&8081));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.inner.get_mut()
@@ -69,6 +117,15 @@ impl<T> OnceCell<T> {
     /// # Safety
     ///
     /// The cell is initialized, and that is known to the calling thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::with_value(8080);
+    /// // SAFETY: it was made with a value, in this thread.
+    /// assert_eq!(unsafe { port.get_unchecked() }, &8080);
+    /// ```
     #[allow(unsafe_code, reason = "once_cell has it")]
     #[inline]
     pub unsafe fn get_unchecked(&self) -> &T {
@@ -85,6 +142,15 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::new();
+    /// assert_eq!(port.set(8080), Ok(()));
+    /// assert_eq!(port.set(9090), Err(9090));
+    /// ```
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
         self.try_insert(value).map(drop).map_err(|(_, value)| value)
@@ -99,6 +165,15 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::new();
+    /// assert_eq!(port.try_insert(8080), Ok(&8080));
+    /// assert_eq!(port.try_insert(9090), Err((&8080, 9090)));
+    /// ```
     #[track_caller]
     pub fn try_insert(&self, value: T) -> Result<&T, (&T, T)> {
         let mut value = Some(value);
@@ -116,6 +191,15 @@ impl<T> OnceCell<T> {
     /// If waiting for another initializer here is a finding at
     /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where once_cell
     /// would hang.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port = OnceCell::new();
+    /// assert_eq!(*port.get_or_init(|| 8080), 8080);
+    /// assert_eq!(*port.get_or_init(|| unreachable!()), 8080);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -134,6 +218,15 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let port: OnceCell<u16> = OnceCell::new();
+    /// assert!(port.get_or_try_init(|| "none".parse()).is_err());
+    /// assert_eq!(port.get_or_try_init(|| "8080".parse()), Ok(&8080));
+    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_try_init<F, E>(&self, f: F) -> Result<&T, E>
@@ -173,12 +266,25 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::take`].
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// let mut port = OnceCell::with_value(8080);
+    /// assert_eq!(port.take(), Some(8080));
+    /// assert_eq!(port.get(), None); // may be set again
+    /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         self.inner.take()
     }
 
     /// As [`sync::OnceCell::into_inner`].
+    ///
+    /// ```
+    /// # use lockdep::once_cell::sync::OnceCell;
+    /// assert_eq!(OnceCell::<u16>::new().into_inner(), None);
+    /// assert_eq!(OnceCell::with_value(8080).into_inner(), Some(8080));
+    /// ```
     #[inline]
     pub fn into_inner(self) -> Option<T> {
         self.inner.into_inner()

@@ -12,6 +12,15 @@ use super::{
 ///
 /// Locks that were made alike are one here, as no process knows another one's locks. Lists name
 /// the first 16 of what they tell, by name.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// merge.read_folder("docs/records")?;
+/// let graph = merge.graph();
+/// assert_eq!((graph.locks.len(), graph.edges.len()), (2, 2));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedGraph {
@@ -22,6 +31,16 @@ pub struct MergedGraph {
 }
 
 /// Locks that were made alike.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// # merge.read_folder("docs/records")?;
+/// for lock in merge.graph().locks {
+///     println!("{}: {}", lock.names.join(", "), lock.type_name);
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedLock {
@@ -38,6 +57,16 @@ pub struct MergedLock {
 }
 
 /// Threads that held one lock acquired another.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// # merge.read_folder("docs/records")?;
+/// for order in merge.graph().edges {
+///     println!("{} processes, in {}", order.processes, order.tests.join(", "));
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedOrder {
@@ -62,6 +91,16 @@ pub struct MergedOrder {
 }
 
 /// Where a thread acquired a lock while it held another.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// merge.read_file("docs/records/pay.jsonl")?;
+/// for place in merge.graph().edges.iter().flat_map(|order| &order.places) {
+///     assert_eq!(place.acquired_at, "src/pay.rs:8:9");
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Place {

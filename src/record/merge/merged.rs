@@ -10,6 +10,17 @@ use serde::Serialize;
 use super::NAMED;
 
 /// A finding of one or more processes.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// merge.read_folder("docs/records")?;
+/// for finding in merge.findings() {
+///     assert_eq!(finding.tests, ["audit", "pay"]);
+///     println!("{finding}");
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedFinding {
@@ -32,6 +43,18 @@ pub struct MergedFinding {
 }
 
 /// An edge of the lock order, as one process has seen it.
+///
+/// ```
+/// # use lockdep::record::Merge;
+/// # let mut merge = Merge::default();
+/// # merge.read_folder("docs/records")?;
+/// for finding in merge.findings() {
+///     for edge in &finding.cycle {
+///         println!("{}: {} at {}", edge.test, edge.wanted, edge.acquired_at);
+///     }
+/// }
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct MergedEdge {

@@ -49,9 +49,9 @@ const NAMED: usize = 16;
 /// Merging is commutative, associative and idempotent: a record is known by its
 /// [id](super::Header::id), and the same one twice is the same as once.
 ///
-/// ```no_run
+/// ```
 /// let mut merge = lockdep::record::Merge::default();
-/// for problem in merge.read_folder("target/lockdep")? {
+/// for problem in merge.read_folder("docs/records")? {
 ///     eprintln!("{problem}");
 /// }
 /// for finding in merge.findings() {
@@ -102,6 +102,18 @@ impl Merge {
     /// # Errors
     ///
     /// If the input cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let record = std::fs::read("docs/records/pay.jsonl")?;
+    /// let mut merge = Merge::default();
+    /// assert!(merge.add(&record[..])?.is_empty());
+    /// merge.add(&record[..])?; // the same one: nothing new
+    /// assert_eq!((merge.records(), merge.edges()), (1, 1));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn add(&mut self, record: impl BufRead) -> io::Result<Vec<Problem>> {
         let mut one = None;
         let mut problems = Vec::new();
@@ -129,6 +141,18 @@ impl Merge {
     /// # Errors
     ///
     /// If it cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// for problem in merge.read_file("docs/records/pay.jsonl")? {
+    ///     eprintln!("{problem}");
+    /// }
+    /// assert_eq!(merge.records(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn read_file(&mut self, path: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
         let path = path.as_ref();
         let problems = self.add(BufReader::with_capacity(1 << 16, File::open(path)?))?;
@@ -142,6 +166,16 @@ impl Merge {
     /// # Errors
     ///
     /// If the folder or one of the files cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// merge.read_folder("docs/records")?; // what `LOCKDEP_OUT` has named
+    /// assert_eq!(merge.records(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn read_folder(&mut self, folder: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder)? {
@@ -176,6 +210,16 @@ impl Merge {
     }
 
     /// Adds what other records say, which were merged before.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let [mut monday, mut tuesday] = [Merge::default(), Merge::default()];
+    /// monday.read_file("docs/records/pay.jsonl")?;
+    /// tuesday.read_file("docs/records/audit.jsonl")?;
+    /// monday.merge(&tuesday);
+    /// assert_eq!(monday.records(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
         let classes = self.classes.merge(&other.classes);
@@ -196,6 +240,15 @@ impl Merge {
     }
 
     /// How many records have been added.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// merge.read_folder("docs/records")?;
+    /// println!("of {} processes", merge.records());
+    /// # assert_eq!(merge.records(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn records(&self) -> usize {
         self.records.len()
@@ -203,12 +256,33 @@ impl Merge {
 
     /// How many edges there are between locks that were not made alike, and known by their
     /// classes.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// merge.read_file("docs/records/pay.jsonl")?; // `accounts`, then `ledger`
+    /// assert_eq!(merge.edges(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn edges(&self) -> usize {
         self.edges.keys().filter(|edge| self.is_between_classes(edge)).count()
     }
 
     /// The lock order of all processes. Not in it is what a process did that wrote no record.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// # let mut merge = Merge::default();
+    /// # merge.read_folder("docs/records")?;
+    /// let graph = merge.graph();
+    /// for order in &graph.edges {
+    ///     let [held, wanted] = [order.held, order.wanted].map(|it| &graph.locks[it].names);
+    ///     println!("{held:?} before {wanted:?}, in {} processes", order.processes);
+    /// }
+    /// # assert_eq!(graph.edges.len(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn graph(&self) -> MergedGraph {
         MergedGraph::new(&self.classes, &self.edges)
@@ -216,6 +290,16 @@ impl Merge {
 
     /// All findings: those of the processes, and the orders of two classes that two processes
     /// have seen the other way round while none has seen both.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// merge.read_file("docs/records/pay.jsonl")?; // `accounts`, then `ledger`
+    /// merge.read_file("docs/records/audit.jsonl")?; // `ledger`, then `accounts`
+    /// let findings = merge.findings();
+    /// assert!(findings.len() == 1 && findings[0].across_runs);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<MergedFinding> {
         let of_processes = self.findings.values().map(Sightings::finding);

@@ -1,0 +1,288 @@
+//! Each format against its reader, on records whose names have all that it may trip over.
+
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use lockdep::record::{Edge, Finding, Header, Line, Lock, Merge, SCHEMA};
+use proptest::{collection::vec, prelude::*};
+use serde_json::{Value, json};
+
+use super::{Format, drawn, human};
+use crate::{
+    levels::Levels,
+    report::{Counts, Report},
+    sources::Sources,
+};
+
+fn odd() -> impl Strategy<Value = String> {
+    let odd = prop::sample::select(
+        "\"'`\\<>&;:{}|#% \n\r\t\0\u{1b}\u{7f}\u{85}\u{301}\u{200d}\u{202e}\u{2028}\u{feff}\u{ffff}é鎖🔒"
+            .chars()
+            .collect::<Vec<_>>(),
+    );
+    let part = prop_oneof![
+        4 => odd.prop_map(String::from),
+        2 => "[a-zA-Z0-9]",
+        1 => any::<char>().prop_map(String::from),
+        1 => Just("&lt;".to_owned()),
+        1 => Just("</script><!--".to_owned()),
+        1 => Just("]]>".to_owned()),
+        1 => Just("\\N\\n".to_owned()),
+        1 => Just("\u{1b}[31m".to_owned()),
+    ];
+    vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+fn place() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (odd(), 0..9_u32, 0..9_u32).prop_map(|(file, line, column)| format!("{file}:{line}:{column}")),
+        1 => odd(),
+    ]
+}
+
+const LOCKS: usize = 3;
+
+/// The texts of one record: what its locks, places and findings are called.
+#[derive(Clone, Debug)]
+struct Texts {
+    /// Name, type, and where it was made.
+    locks: Vec<(String, String, String)>,
+    has_class: bool,
+    places: Vec<String>,
+    threads: Vec<String>,
+    program: String,
+    kind: String,
+    title: String,
+}
+
+prop_compose! {
+    fn texts()(
+        locks in vec((odd(), odd(), place()), LOCKS),
+        has_class in any::<bool>(),
+        places in vec(place(), 2 * LOCKS),
+        threads in vec(odd(), LOCKS),
+        program in odd(),
+        kind in prop_oneof!["inversion", odd()],
+        title in odd(),
+    ) -> Texts {
+        Texts { locks, has_class, places, threads, program, kind, title }
+    }
+}
+
+impl Texts {
+    /// With something done to each.
+    fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        let all = |texts: &[String]| texts.iter().map(|it| change(it)).collect();
+        Self {
+            locks: self.locks.iter().map(|(a, b, c)| (change(a), change(b), change(c))).collect(),
+            has_class: self.has_class,
+            places: all(&self.places),
+            threads: all(&self.threads),
+            program: change(&self.program),
+            kind: change(&self.kind),
+            title: change(&self.title),
+        }
+    }
+
+    /// Locks that are taken in a circle, and that this was found.
+    fn merged(&self) -> Merge {
+        let lock = |at: usize| {
+            let (name, type_name, made) = &self.locks[at];
+            Lock {
+                id: at as u64,
+                // Else two may be one.
+                name: format!("{name}{at}").into(),
+                type_name: type_name.into(),
+                created_at: Some(made.into()),
+                class: self.has_class.then(|| format!("{type_name}{at} made at {made}").into()),
+            }
+        };
+        let edge = |at: usize| Edge {
+            held: at as u64,
+            held_mode: "exclusive".into(),
+            held_at: (&self.places[2 * at]).into(),
+            wanted: ((at + 1) % LOCKS) as u64,
+            wanted_mode: "exclusive".into(),
+            acquired_at: (&self.places[2 * at + 1]).into(),
+            thread: (&self.threads[at]).into(),
+            gates: Vec::new(),
+        };
+        let header = Header {
+            schema: SCHEMA,
+            lockdep: "0.1.0".into(),
+            id: "1".into(),
+            process: 1,
+            program: (&self.program).into(),
+            test: None,
+            started: 0,
+        };
+        let finding = Finding {
+            kind: (&self.kind).into(),
+            level: "deny".into(),
+            count: 1,
+            in_scope: false,
+            locks: (0..LOCKS).map(lock).collect(),
+            cycle: (0..LOCKS).map(edge).collect(),
+            report: format!("error[lockdep::inversion]: {}\nhelp: {}\n", self.title, self.program)
+                .into(),
+        };
+        let mut lines = vec![Line::Header(header)];
+        lines.extend((0..LOCKS).map(lock).map(Line::Lock));
+        lines.extend((0..LOCKS).map(edge).map(Line::Edge));
+        lines.push(Line::Finding(finding));
+        let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");
+        let mut merge = Merge::default();
+        assert_eq!(merge.add(lines.collect::<String>().as_bytes()).unwrap(), []);
+        merge
+    }
+
+    fn report(&self) -> Report {
+        let merge = self.merged();
+        Report::new(
+            Counts { processes: 1, locks: 3, edges: 3 },
+            merge.findings(),
+            merge.graph(),
+            &Levels::new(Vec::new()),
+            BTreeSet::new(),
+            Sources::default(),
+        )
+    }
+
+    fn text(&self, format: Format) -> String {
+        format.text(&self.report()).unwrap()
+    }
+}
+
+/// Graphviz's picture; none, if it is not installed.
+fn picture(dot: &str) -> Option<Value> {
+    let child = Command::new("dot")
+        .arg("-Tjson")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.inspect_err(|_| eprintln!("skipped: there is no `dot`")).ok()?;
+    child.stdin.take().unwrap().write_all(dot.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{dot}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The lines that it writes into a box or at an arrow, those that are empty left out.
+fn drawn_lines(part: &Value) -> Vec<&str> {
+    part["_ldraw_"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step["text"].as_str())
+        .collect()
+}
+
+/// A text as it is drawn: a control character by its number, as it has no picture.
+fn shown(text: &str) -> Vec<String> {
+    let shown = |c: char| {
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+    };
+    let lines = text.split('\n').map(|line| line.chars().map(shown).collect::<String>());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// A page without its script's data, and these.
+fn without_data(page: &str) -> [String; 2] {
+    let (before, rest) = page.split_once("type=\"application/json\">").unwrap();
+    let (data, after) = rest.split_once("</script>").unwrap();
+    [before.to_owned() + after, data.to_owned()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn json_reads_back(texts in texts()) {
+        let document: Value = serde_json::from_str(&texts.text(Format::Json)).unwrap();
+        let report = texts.report();
+        let locks = document["graph"]["locks"].as_array().unwrap();
+        prop_assert_eq!(locks.len(), LOCKS);
+        for (read, lock) in locks.iter().zip(&report.graph.locks) {
+            prop_assert_eq!(&read["names"], &json!(lock.names));
+            prop_assert_eq!(&read["type"], &*lock.type_name);
+        }
+        let (read, finding) = (&document["findings"][0], &report.findings[0].finding);
+        prop_assert_eq!(&read["report"], &*finding.report);
+        for (read, edge) in read["cycle"].as_array().unwrap().iter().zip(&finding.cycle) {
+            prop_assert_eq!(&read["thread"], &*edge.thread);
+            prop_assert!(read["held_lock"].is_number() && read["wanted_lock"].is_number());
+        }
+    }
+
+    #[test]
+    fn sarif_is_what_its_schema_says(texts in texts()) {
+        static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+            let text = include_str!("../../tests/reports/sarif-2.1.0.schema.json");
+            // A bracket too many, as it was published.
+            let text = text.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}?$");
+            jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+        });
+        let document: Value = serde_json::from_str(&texts.text(Format::Sarif)).unwrap();
+        let errors: Vec<_> = SCHEMA.iter_errors(&document).map(|it| it.to_string()).collect();
+        prop_assert_eq!(errors, [""; 0]);
+        let message = document["runs"][0]["results"][0]["message"]["text"].as_str().unwrap();
+        prop_assert!(message.starts_with(texts.report().findings[0].title()), "{}", message);
+    }
+
+    #[test]
+    fn junit_reads_back(texts in texts()) {
+        let text = texts.text(Format::Junit);
+        let is_xml = |c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        prop_assert!(text.chars().all(is_xml), "{:?}", text);
+        let read = quick_junit::Report::deserialize_from_str(&text).unwrap();
+        prop_assert_eq!((read.tests, read.failures), (1, 1));
+        let case = &read.test_suites[0].test_cases[0];
+        let class = format!("lockdep::{}", texts.kind).replace(['\u{fffe}', '\u{ffff}'], "");
+        prop_assert_eq!(case.classname.as_deref(), Some(&*quick_junit::XmlString::new(class)));
+    }
+
+    #[test]
+    fn graphviz_draws_what_it_is_told(texts in texts()) {
+        let report = texts.report();
+        if let Some(picture) = picture(&texts.text(Format::Dot)) {
+            let boxes = picture["objects"].as_array().unwrap();
+            prop_assert_eq!(boxes.len(), LOCKS);
+            for (lock, one) in boxes.iter().enumerate() {
+                let mut lines = drawn_lines(one).into_iter();
+                for expected in shown(drawn::name(&report.graph, lock)) {
+                    prop_assert_eq!(lines.next(), Some(&*expected));
+                }
+            }
+            prop_assert_eq!(picture["edges"].as_array().unwrap().len(), LOCKS);
+        }
+    }
+
+    /// Whatever a text says, the page has the same elements, and its script the same data.
+    #[test]
+    fn a_page_is_not_made_of_names(texts in texts()) {
+        let page = texts.text(Format::Html);
+        let harmless = texts.map(|text| text.replace(['<', '>', '"'], "x")).text(Format::Html);
+        let ([page, data], [harmless, _]) = (without_data(&page), without_data(&harmless));
+        for character in ['<', '>', '"'] {
+            let count = |page: &str| page.matches(character).count();
+            prop_assert_eq!(count(&page), count(&harmless), "{}", character);
+        }
+        prop_assert!(!data.contains('<'), "{}", data);
+        let data: Value = serde_json::from_str(&data).unwrap();
+        let graph = texts.report().graph;
+        for (lock, read) in data["locks"].as_array().unwrap().iter().enumerate() {
+            prop_assert_eq!(&read["name"], drawn::name(&graph, lock));
+        }
+    }
+
+    #[test]
+    fn people_are_told_of_each(texts in texts()) {
+        let text = human::text(&texts.report());
+        prop_assert!(text.contains("1 denied"), "{}", text);
+    }
+}

@@ -1,0 +1,211 @@
+//! Models of what takes more threads or steps than loom has time for: random schedules, by PCT
+//! (Burckhardt et al., ASPLOS 2010), of the code as it is, with locks of shuttle's in the place of a program's.
+
+use std::{
+    panic::Location,
+    sync::{
+        self, Arc, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use shuttle::{
+    Config, Runner,
+    scheduler::PctScheduler,
+    sync::{Mutex, MutexGuard},
+    thread,
+};
+
+use super::{
+    clock::Moment,
+    deadlock::{self, Deadlock},
+    held::{Entry, Tag},
+    identity::Identity,
+    threads::{self, Context},
+};
+use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
+
+/// Of each model.
+const SCHEDULES: usize = 10_000;
+/// How many constraints on the order of steps a bug may need.
+const DEPTH: usize = 4;
+
+/// Runs a model in many schedules. One at a time: contexts are those of the process.
+fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
+    static ALONE: sync::Mutex<()> = sync::Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.silence_warnings = true;
+    Runner::new(PctScheduler::new(DEPTH, SCHEDULES), config).run(model);
+}
+
+/// Locks of a program, by their numbers from 1.
+#[derive(Default)]
+struct Locks([Mutex<()>; 3]);
+
+fn entry(lock: usize) -> Entry {
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+    let tag = Tag::new(lock as u64, Mode::Exclusive);
+    Entry { tag, site: Location::caller(), created: None, kind: &KIND }
+}
+
+fn begin_wait(context: &Context, lock: usize) {
+    context.waiting.begin(&entry(lock), Until::Acquired, Moment::UNKNOWN, &RawStack::EMPTY);
+}
+
+fn hold(context: &Context, lock: usize) {
+    context.held.push_anywhere(entry(lock));
+}
+
+fn release(context: &Context, lock: usize) {
+    context.held.remove(entry(lock).tag);
+}
+
+impl Locks {
+    /// Acquires a lock as a wrapper does. At a circle, gives up.
+    fn acquire(
+        &self,
+        context: &'static Context,
+        lock: usize,
+    ) -> Result<MutexGuard<'_, ()>, Deadlock> {
+        let own = &self.0[lock - 1];
+        let guard = match own.try_lock() {
+            Ok(guard) => guard,
+            Err(_) => {
+                begin_wait(context, lock);
+                if let Some(circle) = deadlock::closed_by(context) {
+                    context.end_wait();
+                    return Err(circle);
+                }
+                // If nobody has seen a circle, this blocks for ever, and shuttle says so.
+                let guard = own.lock().unwrap();
+                context.end_wait();
+                guard
+            }
+        };
+        hold(context, lock);
+        Ok(guard)
+    }
+
+    /// Acquires locks one after the other, and releases them. Whether a circle was in the way.
+    fn nest(&self, context: &'static Context, locks: &[usize], all_held: &AtomicUsize) -> bool {
+        let mut guards = Vec::new();
+        let mut found = false;
+        for &lock in locks {
+            match self.acquire(context, lock) {
+                Ok(guard) => guards.push((lock, guard)),
+                Err(Deadlock { cycle, threads }) => {
+                    assert_eq!((cycle.len(), threads.len()), (3, 3));
+                    assert_eq!(all_held.load(Relaxed), 3, "each still has its first one alone");
+                    found = true;
+                    break;
+                }
+            }
+            all_held.fetch_add(1, Relaxed);
+        }
+        for (lock, guard) in guards {
+            release(context, lock);
+            drop(guard);
+        }
+        found
+    }
+}
+
+/// Three threads that each have what the next one wants. It is found whenever it happens, else
+/// they would hang; by one of them, and when it stands.
+#[test]
+fn shuttle_a_circle_of_three_is_found_once() {
+    static HOW_OFTEN: AtomicUsize = AtomicUsize::new(0);
+    in_many_schedules(|| {
+        let locks = Arc::new(Locks::default());
+        let held = Arc::new(AtomicUsize::new(0));
+        let threads = [[1, 2], [2, 3], [3, 1]].map(|order| {
+            let (locks, held) = (Arc::clone(&locks), Arc::clone(&held));
+            thread::spawn(move || {
+                let context = threads::take_up();
+                let found = locks.nest(context, &order, &held);
+                threads::give_back(context);
+                found
+            })
+        });
+        let found = threads.map(|thread| thread.join().unwrap());
+        let found = found.into_iter().filter(|it| *it).count();
+        assert!(found <= 1, "found by {found}");
+        HOW_OFTEN.fetch_add(found, Relaxed);
+    });
+    assert!(HOW_OFTEN.load(Relaxed) > SCHEDULES / 100, "the model makes circles");
+}
+
+/// Threads that keep one order wait for each other as well, but never in a circle.
+#[test]
+fn shuttle_one_order_makes_no_circle() {
+    in_many_schedules(|| {
+        let locks = Arc::new(Locks::default());
+        let orders: [[&[usize]; 2]; 3] = [[&[1, 2, 3], &[2]], [&[2, 3], &[1, 3]], [&[3], &[1, 2]]];
+        let threads = orders.map(|orders| {
+            let locks = Arc::clone(&locks);
+            thread::spawn(move || {
+                for order in orders {
+                    // Each time by another thread of the program.
+                    let context = threads::take_up();
+                    assert!(!locks.nest(context, order, &AtomicUsize::new(0)));
+                    threads::give_back(context);
+                }
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// A thread waits and ends; the next one has its context, and holds something, and waits as well. For
+/// who looks on meanwhile, the first one's wait and what the second holds make no circle.
+#[test]
+fn shuttle_contexts_are_used_again() {
+    in_many_schedules(|| {
+        let context = threads::take_up();
+        let others = thread::spawn(|| {
+            let first = threads::take_up();
+            begin_wait(first, 1);
+            threads::give_back(first);
+            let second = threads::take_up();
+            assert!(std::ptr::eq(first, second), "the model is about one context");
+            hold(second, 2);
+            begin_wait(second, 3);
+            second.end_wait();
+            release(second, 2);
+            threads::give_back(second);
+        });
+        hold(context, 1);
+        begin_wait(context, 2);
+        assert!(deadlock::closed_by(context).is_none());
+        context.end_wait();
+        release(context, 1);
+        others.join().unwrap();
+        threads::give_back(context);
+    });
+}
+
+/// Threads that ask at once for the number of a lock are told the same one, one of them is its first
+/// writer, and no other lock has that number.
+#[test]
+fn shuttle_a_lock_has_one_number() {
+    in_many_schedules(|| {
+        let locks = Arc::new([const { Identity::new() }; 2]);
+        let threads = [0, 0, 1].map(|own| {
+            let locks = Arc::clone(&locks);
+            thread::spawn(move || {
+                let lock: &Identity = &locks[own];
+                let (id, is_first) = (lock.id(), lock.note_writer());
+                assert_eq!((lock.id(), lock.assigned()), (id, Some(id)));
+                (id, is_first)
+            })
+        });
+        let [(one, first), (same, also_first), (other, alone)] =
+            threads.map(|thread| thread.join().unwrap());
+        assert!(one == same && one != other);
+        assert!(alone && first != also_first);
+    });
+}
