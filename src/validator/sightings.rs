@@ -37,11 +37,15 @@ const ENOUGH: usize = 3;
 
 impl Sighting {
     pub(super) fn new(thread: u64, held: impl IntoIterator<Item = Tag>) -> Self {
-        let mut held: SmallVec<[Tag; 16]> = held.into_iter().collect();
-        held.sort_unstable();
-        let held = match held[..] {
-            [one] => Locks::One(one),
-            _ => Locks::Many(Arc::from(&held[..])),
+        let mut held = held.into_iter();
+        let held = match (held.next(), held.next()) {
+            (Some(one), None) => Locks::One(one),
+            (one, another) => {
+                let all = one.into_iter().chain(another).chain(held);
+                let mut all: SmallVec<[Tag; 16]> = all.collect();
+                all.sort_unstable();
+                Locks::Many(Arc::from(&all[..]))
+            }
         };
         Self { thread, held }
     }
