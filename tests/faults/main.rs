@@ -26,7 +26,7 @@ use lockdep::sync::Mutex;
 use support::{child_command, denied};
 
 /// How long a child may take. It hangs if it needs longer.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Takes two locks in both orders. The report.
 fn invert() -> String {
