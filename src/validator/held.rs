@@ -506,6 +506,12 @@ mod tests {
             model.retain(|(tag, _)| tag.lock() != 3);
             let held = set.iter().map(|held| held.tag);
             prop_assert!(held.eq(model.iter().map(|&(tag, _)| tag)));
+            // Nor by the threads of its parent in a fork.
+            #[cfg(unix)]
+            {
+                set.clear();
+                prop_assert!(set.is_empty());
+            }
         }
     }
 }
