@@ -605,6 +605,26 @@ fn a_file_silences() {
     assert!(stderr.contains(".toml:1: `reason` is missing"), "{stderr}");
 }
 
+/// Also where nothing was found at all.
+#[test]
+fn an_entry_that_nothing_needs_is_named() {
+    if support::is_child() {
+        return drop(take(&named("alone")));
+    }
+    let path = std::env::temp_dir().join(format!("lockdep-unused-{}.toml", std::process::id()));
+    std::fs::write(&path, "[[allow]]\nlocks = [\"left\"]\nreason = \"known\"").unwrap();
+    let output = support::child_command("an_entry_that_nothing_needs_is_named")
+        .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", Path::new("1"))])
+        .output()
+        .unwrap();
+    std::fs::remove_file(path).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && stderr.contains("nothing in this process needed "),
+        "{stderr}"
+    );
+}
+
 /// Nobody waits: two orders at once on threads, under barriers, and the verdict is the same.
 #[test]
 fn at_once_or_one_after_the_other() {
