@@ -152,9 +152,15 @@ fn what_was_looked_at_is_counted() {
     let child = in_a_child("what_was_looked_at_is_counted", || {
         let stats = || (lockdep::stats().locks(), lockdep::stats().edges());
         assert_eq!(stats(), (0, 0));
-        drop((take(&named("counted")), take(&named("counted too"))));
-        assert_eq!(stats(), (2, 1), "whether they live or not");
+        let (a, b) = (named("counted"), named("counted too"));
+        drop((take(&a), take(&b)));
+        let graph = lockdep::order_graph();
+        let mut edges = graph.as_petgraph().edge_weights();
+        assert_eq!(edges.next().and_then(|edge| edge.wanted().name()), Some("counted too"));
+        assert_eq!(format!("{graph:?}"), "OrderGraph { locks: 2, edges: 1 }");
+        drop((a, b));
         assert_eq!(format!("{:?}", lockdep::order_graph()), "OrderGraph { locks: 0, edges: 0 }");
+        assert_eq!(stats(), (2, 1), "whether they live or not");
     });
     if let Some(output) = child {
         assert!(output.status.success(), "{output:?}");
