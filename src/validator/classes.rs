@@ -228,12 +228,38 @@ mod tests {
     }
 
     #[test]
+    fn a_class_is_a_constructors_call_or_what_the_program_says() {
+        static BYTE: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "u8"), initializes: false };
+        static TEXT: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "str"), initializes: false };
+        #[track_caller]
+        fn place() -> Option<&'static Location<'static>> {
+            Some(Location::caller())
+        }
+        let (mut classes, here, there) = (Classes::default(), place(), place());
+        let class = classes.of(1, here, &BYTE);
+        assert!(class.is_some() && classes.of(2, here, &BYTE) == class);
+        assert!(classes.of(2, there, &BYTE) != class && classes.of(2, here, &TEXT) != class);
+        assert_eq!(classes.of(3, None, &BYTE), None);
+
+        assert!(classes.give(3, "given") && !classes.give(3, "given too"));
+        assert_eq!((classes.given(3), classes.given(1)), (Some("given too"), None));
+        let given = classes.of(3, here, &BYTE);
+        assert!(given.is_some() && given != class);
+        assert!(classes.forget(3) && !classes.forget(3));
+        assert_eq!(classes.of(3, here, &BYTE), class);
+    }
+
+    #[test]
     fn two_orders_of_two_classes_are_told_until_locks_of_theirs_tell_more() {
         let (mut classes, free) = (Classes::default(), behind([]));
         assert!(!is_told(&mut classes, (1, 1), &free) && !is_told(&mut classes, (1, 2), &free));
         assert!(is_told(&mut classes, (2, 1), &free) && is_told(&mut classes, (1, 2), &free));
         classes.tell((2, 1));
         assert!(!is_told(&mut classes, (2, 1), &free) && !is_told(&mut classes, (1, 2), &free));
+        // Of these two alone.
+        assert!(!is_told(&mut classes, (3, 4), &free) && is_told(&mut classes, (4, 3), &free));
         classes.reset();
         assert!(!is_told(&mut classes, (1, 2), &free) && is_told(&mut classes, (2, 1), &free));
     }
