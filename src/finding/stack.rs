@@ -103,3 +103,17 @@ impl Stack {
         self.frames().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_frames_are_kept() {
+        let mut stack = RawStack::EMPTY;
+        let has_room = |address| stack.push(address);
+        let have_room = (1..=MAX_FRAMES + 1).map(has_room).take_while(|&room| room).count();
+        assert_eq!(have_room, MAX_FRAMES - 1);
+        assert!(!stack.push(99) && stack.frames().iter().copied().eq(1..=MAX_FRAMES));
+    }
+}

@@ -234,10 +234,10 @@ mod tests {
         static TEXT: LockKind =
             LockKind { wrapper: "Mutex", of: LockOf::Value(|| "str"), initializes: false };
         #[track_caller]
-        fn place() -> Option<&'static Location<'static>> {
-            Some(Location::caller())
+        fn place() -> &'static Location<'static> {
+            Location::caller()
         }
-        let (mut classes, here, there) = (Classes::default(), place(), place());
+        let (mut classes, here, there) = (Classes::default(), Some(place()), Some(place()));
         let class = classes.of(1, here, &BYTE);
         assert!(class.is_some() && classes.of(2, here, &BYTE) == class);
         assert!(classes.of(2, there, &BYTE) != class && classes.of(2, here, &TEXT) != class);

@@ -116,6 +116,10 @@ impl Identity {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::{sync::Barrier, thread};
+
+    use rustc_hash::FxHashSet;
+
     use super::*;
 
     #[test]
@@ -138,17 +142,22 @@ mod tests {
         assert_eq!((one.assigned(), flags(&other)), (Some(id), (false, false, false)));
     }
 
-    /// Whoever comes first, and with whatever.
     #[test]
     fn threads_that_ask_at_once_get_one_number() {
-        for _ in 0..200 {
-            let lock = Identity::new();
-            let (id, is_first) = std::thread::scope(|scope| {
-                let writer = scope.spawn(|| lock.note_writer());
-                let id = lock.id();
-                (id, writer.join().unwrap())
+        for _ in 0..20 {
+            let locks: Vec<_> = (0..50_000).map(|_| Identity::new()).collect();
+            let begin = Barrier::new(2);
+            let ids = || {
+                begin.wait();
+                locks.iter().map(Identity::id).collect::<Vec<_>>()
+            };
+            let (own, others) = thread::scope(|scope| {
+                let other = scope.spawn(ids);
+                (ids(), other.join().unwrap())
             });
-            assert_eq!((lock.assigned(), is_first, lock.has_writer()), (Some(id), true, true));
+            assert!(own == others);
+            let all: FxHashSet<_> = own.into_iter().collect();
+            assert_eq!(all.len(), locks.len());
         }
     }
 }

@@ -259,6 +259,19 @@ mod tests {
         assert!((keys..2 * keys).all(|number| !seen.contains(key(number))));
     }
 
+    /// There is none after it: it starts anew, whatever is alive.
+    #[test]
+    fn the_largest_table_is_never_full() {
+        let seen = Seen::new();
+        let mut filling = Filling::default();
+        let last = SMALLEST << (SIZES - 2);
+        for number in 0..=last as u64 {
+            seen.insert(step(1, number) | 1, &mut filling);
+        }
+        assert_eq!((seen.current.load(Relaxed), filling.keys), (SIZES - 1, 1));
+        assert!(seen.contains(step(1, last as u64) | 1) && !seen.contains(step(1, 0) | 1));
+    }
+
     #[test]
     fn churn_does_not_grow() {
         let seen = Seen::new();
