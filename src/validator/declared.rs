@@ -213,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_declared_of_a_lock_goes_with_it() {
+        let mut declared = Declared::default();
+        let here = Location::caller();
+        assert!(declared.set_key(1, Arc::new(7)).is_none());
+        declared.set_rank(2, Rank::Leaf);
+        declared.order(&[Ordered::Lock(3), Ordered::Lock(4)], here).unwrap();
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(|lock| declared.knows(lock)),
+            [true, true, true, true, false]
+        );
+        assert_eq!([5, 4, 3, 2].map(|lock| declared.forget(lock).0), [false, true, true, true]);
+        let (was_known, key) = declared.forget(1);
+        assert!(was_known && key.is_some() && !declared.knows(1));
+    }
+
+    #[test]
     fn keys_of_one_type_are_one_order() {
         let (three, five, text): (u32, u32, &str) = (3, 5, "3");
         assert_eq!(three.compare(&five), Some(Ordering::Less));
