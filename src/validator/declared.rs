@@ -176,9 +176,6 @@ fn between(
     first: Ordered,
     then: Ordered,
 ) -> Option<&'static Location<'static>> {
-    if !order.contains_node(first) || !order.contains_node(then) {
-        return None;
-    }
     let last = order.neighbors_directed(then, Incoming);
     let mut last = last.filter(|&last| has_path_connecting(order, first, last, None));
     order.edge_weight(last.next()?, then).copied()
@@ -224,6 +221,10 @@ mod tests {
             [true, true, true, true, false]
         );
         assert_eq!([5, 4, 3, 2].map(|lock| declared.forget(lock).0), [false, true, true, true]);
+        // What it stood between stays in order.
+        declared.order(&[6, 7, 8].map(Ordered::Lock), here).unwrap();
+        declared.forget(7);
+        assert!(declared.breach((8, None), (6, None)).is_some());
         let (was_known, key) = declared.forget(1);
         assert!(was_known && key.is_some() && !declared.knows(1));
     }
