@@ -103,6 +103,21 @@ fn code_runs_around_acquisitions_and_releases() {
     assert_eq!(seen, [true, false, false, true]);
 }
 
+/// By the name that the program gave it, which the source does not know.
+#[test]
+fn a_lock_is_called_by_its_given_name() {
+    let (first, second) = (Mutex::new(()), Mutex::new(()));
+    lockdep::name(&second, "the ledger's own");
+    let ran = Cell::new(0);
+    let count = || ran.set(ran.get() + 1);
+    interleave::before(acquire("the ledger's own"), count).within(|| {
+        for lock in [&first, &second] {
+            drop(lock.lock().unwrap());
+        }
+    });
+    assert_eq!(ran.get(), 1);
+}
+
 #[test]
 fn a_schedule_orders_points_of_two_threads() {
     for _ in 0..100 {
