@@ -1,5 +1,6 @@
 //! What flavours are made of, for those that are compiled into another crate: the crates that
-//! `cargo lockdep` puts in the place of parking_lot and others. No part of the public interface.
+//! `cargo lockdep` puts in the place of parking_lot and others; and what that program draws as we do. No
+//! part of the public interface.
 
 /// As `crate::finding` is to a flavour.
 pub mod finding {
@@ -14,4 +15,9 @@ pub mod points {
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
     pub use crate::tracked::{Acquiring, Held, Tracked};
+}
+
+/// Of what is drawn.
+pub mod render {
+    pub use crate::render::dot::quoted;
 }

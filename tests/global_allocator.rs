@@ -1,40 +1,15 @@
 //! A global allocator that takes a checked lock for every allocation, ours included.
 #![cfg(any(debug_assertions, feature = "enforce"))]
-#![allow(unsafe_code, reason = "a global allocator is unsafe to implement")]
 
+#[path = "support/counting_allocator.rs"]
+mod counting_allocator;
 mod support;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    process::Command,
-    thread,
-};
+use std::{process::Command, thread};
 
+use counting_allocator::ALLOCATIONS;
 use lockdep::sync::Mutex;
 use support::denied;
-
-static ALLOCATIONS: Mutex<u64> = Mutex::new(0);
-
-struct Counting;
-
-// SAFETY: all of it is `System`'s; the count allocates nothing by itself, and what the
-// validator allocates for it comes back here while it does not look.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        *ALLOCATIONS.lock().unwrap() += 1;
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        *ALLOCATIONS.lock().unwrap() -= 1;
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
 
 /// Many threads, many locks, deep nesting, a report: with the allocator's lock under all
 /// of it.

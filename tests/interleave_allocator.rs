@@ -1,9 +1,10 @@
 //! Races made on purpose, under a global allocator that takes a checked lock.
 #![cfg(any(debug_assertions, feature = "enforce"))]
-#![allow(unsafe_code, reason = "a global allocator is unsafe to implement")]
+
+#[path = "support/counting_allocator.rs"]
+mod counting_allocator;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     sync::{MutexGuard, PoisonError},
     thread,
 };
@@ -12,28 +13,6 @@ use lockdep::{
     interleave::{self, Schedule, acquire, at, inside, point},
     sync::{Arc, Mutex},
 };
-
-static ALLOCATIONS: Mutex<u64> = Mutex::new(0);
-
-struct Counting;
-
-// SAFETY: all of it is `System`'s.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        *ALLOCATIONS.lock().unwrap() += 1;
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        *ALLOCATIONS.lock().unwrap() -= 1;
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
 
 /// One test at a time: `confirm` and `explore` look at all threads.
 fn alone() -> MutexGuard<'static, ()> {

@@ -45,7 +45,8 @@ impl OrderGraph {
 
 /// A text as Graphviz reads it: without escapes and entities of its own. A control character, which
 /// has no picture, is shown as in Rust's source.
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {
         match character {

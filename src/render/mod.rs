@@ -3,7 +3,7 @@
 //! since it reads files.
 
 mod backtrace;
-mod dot;
+pub(crate) mod dot;
 mod held;
 mod help;
 #[cfg(feature = "write_records")]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use lockdep::bridge;
+
 use super::drawn::{arrows, name};
 use crate::report::{Report, Verdict};
 
@@ -41,22 +43,9 @@ pub(super) fn text(report: &Report) -> String {
     text + "}\n"
 }
 
-/// Lines as one string of Graphviz's, without escapes and entities of its own. A control character,
-/// which has no picture, is shown as in Rust's source. As `OrderGraph::to_dot` does it.
+/// Lines as one string of Graphviz's.
 fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let mut quoted = "\"".to_owned();
-    for character in lines.collect::<Vec<_>>().join("\n").chars() {
-        match character {
-            '\n' => quoted += "\\n",
-            '"' => quoted += "\\\"",
-            '\\' => quoted += "\\\\",
-            '&' => quoted += "&amp;",
-            // Its own backslash is the second one.
-            _ if character.is_control() => _ = write!(quoted, "\\{}", character.escape_default()),
-            _ => quoted.push(character),
-        }
-    }
-    quoted + "\""
+    bridge::render::quoted(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
