@@ -5,6 +5,7 @@
 //! validator throws it. Its own lock guards the list alone; hooks run and
 //! reports are drawn and printed outside of it.
 
+mod book;
 mod exit;
 mod levels;
 #[cfg_attr(not(feature = "write_records"), path = "no_out.rs")]
@@ -17,7 +18,6 @@ pub(crate) use self::{settings::complaints, silence::check as check_config};
 
 use std::{
     io::Write,
-    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -27,73 +27,22 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use levels::{level, set_level};
 pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, settings};
 pub(crate) use silence::{allow_pair, forget_pairs, load as load_config};
 
+use self::book::{Added, Book, Key};
 use crate::{
-    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId, Site},
+    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
     render,
 };
-
-/// How many different findings are kept. A program that makes a new pair of
-/// inverted locks in every request must not grow for it.
-const CAPACITY: usize = 4096;
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
 static BOOK: Mutex<Option<Book>> = Mutex::new(None);
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
-
-/// All findings: those of the open scopes of [`testing`](crate::testing), and the others. Each
-/// is in one of them.
-#[derive(Default)]
-struct Book {
-    process: Record,
-    scopes: FxHashMap<ScopeId, Record>,
-}
-
-/// Findings, oldest first.
-#[derive(Default)]
-struct Record {
-    findings: Vec<Kept>,
-    by_cycle: FxHashMap<Key, usize>,
-    /// What has been printed, by the places in the source: the same two lines
-    /// with another pair of locks are a new finding, but no news.
-    printed: FxHashSet<(FindingKind, Box<[Site]>)>,
-}
-
-/// A finding, and the process that made it: a fork inherits the findings of its parent, but
-/// does not have to answer for them.
-struct Kept {
-    finding: Finding,
-    process: u32,
-}
-
-/// The identity of a finding: its kind and its locks, in the cycle's order, from
-/// the smallest on, and the one that is wanted if it closes no cycle; and whether it is
-/// about a wait for what was left behind.
-type Key = (FindingKind, Box<[u64]>, Option<u64>, bool);
-
-fn key(Finding { kind, cycle, detail, .. }: &Finding) -> Key {
-    if let Detail::Classes { numbers, .. } = detail {
-        return (*kind, numbers.map(u64::from).into(), None, false);
-    }
-    let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
-    let wanted = cycle.last().map(|edge| edge.wanted.id).filter(|&id| locks.first() != Some(&id));
-    let smallest = (0..locks.len()).min_by_key(|&at| locks[at]).unwrap_or(0);
-    locks.rotate_left(smallest);
-    (*kind, locks, wanted, matches!(detail, Detail::LeftBy(_)))
-}
-
-fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
-    let mut sites: Vec<_> = finding.cycle.iter().map(|edge| edge.acquired_at.clone()).collect();
-    sites.sort_unstable();
-    (finding.kind, sites.into())
-}
 
 /// What the thread that made a finding has to do.
 #[must_use]
@@ -130,12 +79,8 @@ pub(crate) fn submit(
         finding.level = Level::Allow;
     }
     let level = finding.level;
-    let ((is_new, is_news), scope) = {
-        let mut book = BOOK.lock();
-        let book = book.get_or_insert_default();
-        let scope = book.scope_of(&finding, scope);
-        (book.record(scope).add(&finding), scope)
-    };
+    let Added { is_new, is_news, scope } =
+        BOOK.lock().get_or_insert_default().add(&finding, scope, std::process::id());
     // Before anybody is told.
     let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
     if is_new && level != Level::Allow {
@@ -176,48 +121,6 @@ pub(crate) fn submit(
     Verdict::Proceed
 }
 
-impl Book {
-    /// The scope to which a finding belongs: that of the thread that made it, or else that in
-    /// which one of its edges was seen; if it is still open.
-    fn scope_of(&self, finding: &Finding, scope: Option<ScopeId>) -> Option<ScopeId> {
-        let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
-        let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
-        scopes.find(|scope| self.scopes.contains_key(scope))
-    }
-
-    fn record(&mut self, scope: Option<ScopeId>) -> &mut Record {
-        match scope {
-            Some(scope) => self.scopes.entry(scope).or_default(),
-            None => &mut self.process,
-        }
-    }
-}
-
-impl Record {
-    /// Whether the finding is new on its locks, and whether at its places.
-    fn add(&mut self, finding: &Finding) -> (bool, bool) {
-        let key = key(finding);
-        if let Some(&known) = self.by_cycle.get(&key) {
-            self.findings[known].finding.count += 1;
-            return (false, false);
-        }
-        if self.findings.len() == CAPACITY {
-            return (false, false);
-        }
-        self.by_cycle.insert(key, self.findings.len());
-        self.findings.push(Kept { finding: finding.clone(), process: std::process::id() });
-        (true, self.printed.insert(sites(finding)))
-    }
-
-    fn findings(&self) -> Vec<Finding> {
-        self.findings.iter().map(|kept| kept.finding.clone()).collect()
-    }
-
-    fn into_findings(self) -> Vec<Finding> {
-        self.findings.into_iter().map(|kept| kept.finding).collect()
-    }
-}
-
 /// Prints a message where the test harness can capture it.
 pub(crate) fn print(message: &str) {
     // `eprintln!` panics if standard error is gone; then nobody is to be told. Where that cannot be
@@ -238,13 +141,12 @@ pub(crate) fn print_past_capture(message: &str) {
 
 /// See [`crate::findings`].
 pub(crate) fn findings() -> Vec<Finding> {
-    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.process.findings())
+    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.findings(None))
 }
 
 /// See [`crate::take_findings`].
 pub(crate) fn take_findings() -> Vec<Finding> {
-    let record = BOOK.lock().as_mut().map(|book| mem::take(&mut book.process));
-    record.unwrap_or_default().into_findings()
+    BOOK.lock().as_mut().map_or_else(Vec::new, Book::take_all_of_process)
 }
 
 /// Opens a scope, which from now on has its own findings.
@@ -252,15 +154,13 @@ pub(crate) fn open_scope() -> ScopeId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let scope =
         ScopeId::new(NEXT.fetch_add(1, Relaxed)).expect("so many scopes outlast no process");
-    BOOK.lock().get_or_insert_default().scopes.insert(scope, Record::default());
+    BOOK.lock().get_or_insert_default().open(scope);
     scope
 }
 
 /// The findings of a scope.
 pub(crate) fn findings_in(scope: ScopeId) -> Vec<Finding> {
-    let book = BOOK.lock();
-    let record = book.as_ref().and_then(|book| book.scopes.get(&scope));
-    record.map_or_else(Vec::new, Record::findings)
+    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.findings(Some(scope)))
 }
 
 /// Takes those findings of a scope that are of some description.
@@ -269,29 +169,15 @@ pub(crate) fn take_findings_in(
     are_wanted: impl Fn(&Finding) -> bool,
 ) -> Vec<Finding> {
     // What is wanted may be decided by what the sources say: not while the book is locked.
-    let (wanted, others): (Vec<_>, Vec<_>) =
-        findings_in(scope).into_iter().partition(|finding| are_wanted(finding));
-    let mut book = BOOK.lock();
-    if let Some(record) = book.as_mut().and_then(|book| book.scopes.get_mut(&scope)) {
-        let is_taken = |kept: &Kept| wanted.iter().any(|taken| key(taken) == key(&kept.finding));
-        record.findings.retain(|kept| !is_taken(kept));
-        record.by_cycle = FxHashMap::default();
-        for (at, kept) in record.findings.iter().enumerate() {
-            record.by_cycle.insert(key(&kept.finding), at);
-        }
-    }
-    drop(book);
-    drop(others);
-    wanted
+    let wanted = findings_in(scope).iter().filter(|it| are_wanted(it)).map(Key::of).collect();
+    // As they are by now: one that came again meanwhile is counted.
+    BOOK.lock().as_mut().map_or_else(Vec::new, |book| book.take(scope, &wanted))
 }
 
 /// Closes a scope. What was not taken is the process's from now on.
 pub(crate) fn close_scope(scope: ScopeId) {
-    let mut book = BOOK.lock();
-    let Some(book) = book.as_mut() else { return };
-    let left = book.scopes.remove(&scope).unwrap_or_default();
-    for Kept { finding, .. } in left.findings {
-        book.process.add(&finding);
+    if let Some(book) = BOOK.lock().as_mut() {
+        book.close(scope);
     }
 }
 
@@ -300,11 +186,7 @@ pub(crate) fn close_scope(scope: ScopeId) {
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 fn untaken(patience: Duration) -> Option<Vec<Finding>> {
     let book = BOOK.try_lock_for(patience)?;
-    let records =
-        book.iter().flat_map(|book| std::iter::once(&book.process).chain(book.scopes.values()));
-    let is_ours = |kept: &&Kept| kept.process == std::process::id();
-    let kept = records.flat_map(|record| &record.findings).filter(is_ours);
-    Some(kept.map(|kept| kept.finding.clone()).collect())
+    Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(std::process::id())))
 }
 
 /// See [`crate::on_finding`].
@@ -322,3 +204,6 @@ pub(crate) fn locks() -> [&'static dyn crate::renewable::Renewable; 3] {
 pub(crate) fn reset() {
     drop(take_findings());
 }
+
+#[cfg(all(test, shuttle))]
+mod shuttle_model;
