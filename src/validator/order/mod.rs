@@ -182,20 +182,29 @@ impl<N, E> Order<N, E> {
 
     /// Takes a lock and all its edges out. Whether it was there.
     ///
-    /// Costs as much as the lock has edges; amortized, as they are copied once.
+    /// Costs as much as the lock has edges; amortized, as they are copied once. And as much as there
+    /// are refused edges, if one of them is the lock's.
     pub(crate) fn remove(&mut self, lock: LockId) -> bool {
         let Some(node) = self.nodes.remove(&lock) else { return false };
         self.list.remove(label_of(node));
-        // An edge goes with the first of its two locks.
-        let edges = |direction| self.graph.neighbors_directed(node, direction);
-        let others = edges(Outgoing).chain(edges(Incoming));
-        self.gone += 1 + others.filter(|&other| self.is_here(other)).count();
-        let mut refused = mem::take(&mut self.refused);
-        refused.retain(|&edge| {
-            let ends = self.graph.edge_endpoints(edge);
-            ends.is_some_and(|(tail, head)| self.is_here(tail) && self.is_here(head))
-        });
-        self.refused = refused;
+        self.gone += 1;
+        let mut was_refused = false;
+        for edge in self.graph.edges_directed(node, Outgoing) {
+            self.gone += usize::from(self.list.contains(label_of(edge.target())));
+            was_refused |= edge.weight().refused;
+        }
+        for edge in self.graph.edges_directed(node, Incoming) {
+            self.gone += usize::from(self.list.contains(label_of(edge.source())));
+            was_refused |= edge.weight().refused;
+        }
+        if was_refused {
+            let Self { graph, list, refused, .. } = self;
+            let is_here = |node| list.contains(label_of(node));
+            let ends = |edge| graph.edge_endpoints(edge);
+            refused.retain(|&edge| {
+                ends(edge).is_some_and(|(tail, head)| is_here(tail) && is_here(head))
+            });
+        }
         let all = self.graph.node_count() + self.graph.edge_count();
         if self.gone >= WORTHWHILE.max(all / 2) {
             self.make_anew();
