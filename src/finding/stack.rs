@@ -2,8 +2,6 @@
 
 use std::{ffi::c_void, sync::Arc};
 
-use super::walk;
-
 /// How many frames a stack keeps at most.
 pub(crate) const MAX_FRAMES: usize = 32;
 
@@ -32,20 +30,6 @@ pub(crate) struct RawStack {
 
 impl RawStack {
     pub(crate) const EMPTY: Self = Self { frames: [0; MAX_FRAMES], depth: 0 };
-
-    /// Walks the stack of the calling thread, without looking up any symbol.
-    ///
-    /// Inlined into its caller so as not to waste a frame.
-    #[inline(always)]
-    #[allow(
-        clippy::inline_always,
-        reason = "the frame of a capture helper is noise in every report"
-    )]
-    pub(crate) fn capture() -> Self {
-        let mut stack = Self::EMPTY;
-        walk::walk(&mut stack);
-        stack
-    }
 
     /// Adds the next frame outwards. Whether there is room for another.
     pub(super) fn push(&mut self, address: usize) -> bool {

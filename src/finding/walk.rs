@@ -42,8 +42,24 @@ thread_local! {
     };
 }
 
+impl RawStack {
+    /// Walks the stack of the calling thread, without looking up any symbol.
+    ///
+    /// Inlined into its caller so as not to waste a frame.
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "the frame of a capture helper is noise in every report"
+    )]
+    pub(crate) fn capture() -> Self {
+        let mut stack = Self::EMPTY;
+        walk(&mut stack);
+        stack
+    }
+}
+
 /// Fills in a stack that stands in the frame of the function to walk from.
-pub(super) fn walk(stack: &mut RawStack) {
+fn walk(stack: &mut RawStack) {
     let from = std::ptr::from_ref(stack).addr();
     let is_known = WALKS.try_with(|walks| {
         let mut walks = walks.try_borrow_mut().ok()?;

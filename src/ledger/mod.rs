@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 pub(crate) use levels::{level, set_level};
 pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, settings};
-pub(crate) use silence::{allow_pair, forget_pairs, load as load_config};
+pub(crate) use silence::{allow_pair, forget_pairs};
 
 use self::book::{Added, Book, Key};
 use crate::{
@@ -187,6 +187,14 @@ pub(crate) fn close_scope(scope: ScopeId) {
 fn untaken(patience: Duration) -> Option<Vec<Finding>> {
     let book = BOOK.try_lock_for(patience)?;
     Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(std::process::id())))
+}
+
+/// Reads the file that silences.
+pub(crate) fn load_config(named: Option<&str>) {
+    if silence::load(named) {
+        // To tell what nothing has needed.
+        exit::watch();
+    }
 }
 
 /// See [`crate::on_finding`].

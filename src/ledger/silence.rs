@@ -127,15 +127,15 @@ impl Entry {
 }
 
 /// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the current folder or
-/// the next above it.
-pub(crate) fn load(named: Option<&str>) {
+/// the next above it. Whether it silences anything.
+pub(super) fn load(named: Option<&str>) -> bool {
     let path = match named {
         Some(path) => Some(PathBuf::from(path)),
         None => std::env::current_dir().ok().and_then(|here| {
             here.ancestors().map(|folder| folder.join("lockdep.toml")).find(|path| path.is_file())
         }),
     };
-    let Some(path) = path else { return };
+    let Some(path) = path else { return false };
     let shown = path.display().to_string();
     let entries = match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text, &shown),
@@ -143,12 +143,14 @@ pub(crate) fn load(named: Option<&str>) {
     };
     match entries {
         Ok(entries) => {
-            if !entries.is_empty() {
-                super::exit::watch();
-            }
+            let are_any = !entries.is_empty();
             let _ = FILE.set(Box::new(entries));
+            are_any
         }
-        Err(error) => super::print(&format!("lockdep: nothing is silenced: {error}")),
+        Err(error) => {
+            super::print(&format!("lockdep: nothing is silenced: {error}"));
+            false
+        }
     }
 }
 

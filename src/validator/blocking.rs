@@ -5,6 +5,7 @@ use super::{
     Context, Entry, Found, ThreadState, Verdict, capture,
     clock::Moment,
     deadlock::{self, Deadlock},
+    ending,
     leaks::{self, Leak},
     own_edge, report, submit,
 };
@@ -83,7 +84,7 @@ pub(super) fn thread_ends(context: &'static Context) {
     for entry in left {
         context.held.remove(entry.tag);
     }
-    if leaks::process_is_exiting() {
+    if ending::process_is_exiting() {
         return;
     }
     // A guard that can be sent may live on elsewhere.

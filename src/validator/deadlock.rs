@@ -14,12 +14,8 @@ use std::{thread, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    atomic::locked,
-    circle,
-    held::Entry,
-    judge, knowledge, leaks, snapshot,
-    threads::{self, Context},
-    waiting::Wait,
+    atomic::locked, circle, context::Context, held::Entry, judge, knowledge, leaks, snapshot,
+    threads, waiting::Wait,
 };
 use crate::finding::{Cause, Edge, Mode, Stack, ThreadSnapshot, Until};
 

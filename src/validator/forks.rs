@@ -52,5 +52,5 @@ extern "C" fn in_child() {
         // SAFETY: taken by this thread, before, and there is no other.
         locks().for_each(|lock| unsafe { lock.renew() });
     }
-    threads::forget_others();
+    threads::abandon_others(current_if_attached());
 }

@@ -8,15 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::{
-    clock::Moment,
     held::{Entry, Tag},
     identity::LockId,
-    judge, presence, snapshot,
+    judge, presence,
 };
-use crate::{
-    finding::{self, ThreadInfo, ThreadSnapshot},
-    render,
-};
+use crate::finding::ThreadInfo;
 
 /// A lock that was left behind.
 #[derive(Clone)]
@@ -99,48 +95,7 @@ pub(super) fn blocking(wanted: &Entry) -> Option<Leak> {
     LEAKS.lock().iter().find(|leak| blocks(leak.held.tag)).cloned()
 }
 
-/// The threads that have ended, each as often as it left a lock.
-pub(super) fn threads() -> Vec<ThreadSnapshot> {
-    let leaks = LEAKS.lock().clone();
-    let thread = |Leak { held, thread }| ThreadSnapshot {
-        thread,
-        has_ended: true,
-        held: vec![snapshot::held_lock(&held, Moment::UNKNOWN)],
-        waiting: None,
-    };
-    leaks.into_iter().map(thread).collect()
-}
-
-/// Whether a destructor of the calling thread's locals runs: a panic in it would abort the
-/// process. By the names of std's functions that run it and see to that, either of which may be
-/// inlined, as nothing else tells. The caller is [`Reporting`](super::ThreadState::Reporting).
-pub(super) fn thread_is_ending() -> bool {
-    let mut addresses = Vec::new();
-    finding::trace(|frame| {
-        addresses.push(frame.ip());
-        true
-    });
-    render::is_any_function(&addresses, |name| {
-        let is_of = |function| name.contains("thread_local::") && name.contains(function);
-        is_of("::destroy") || is_of("::abort_on_dtor_unwind")
-    })
-}
-
-/// Whether the whole process ends: `exit` destroys the calling thread's locals while its
-/// guards live on, further up its stack.
-#[cfg(unix)]
-pub(super) fn process_is_exiting() -> bool {
-    let exit = libc::exit as *const () as usize;
-    let mut is_exiting = false;
-    finding::trace(|frame| {
-        is_exiting = frame.symbol_address() as usize == exit;
-        !is_exiting
-    });
-    is_exiting
-}
-
-/// Elsewhere no destructor of the calling thread's locals runs then.
-#[cfg(not(unix))]
-pub(super) fn process_is_exiting() -> bool {
-    false
+/// All that are remembered.
+pub(super) fn all() -> Vec<Leak> {
+    LEAKS.lock().clone()
 }

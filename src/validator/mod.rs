@@ -10,8 +10,11 @@ mod blocking;
 mod circle;
 mod classes;
 mod clock;
+mod context;
+mod current;
 mod deadlock;
 mod declared;
+mod ending;
 #[cfg(all(unix, not(loom)))]
 mod forks;
 mod held;
@@ -41,15 +44,13 @@ use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
 use self::knowledge::{Cycle, SEEN};
 pub(crate) use self::{
     blocking::{Waited, begin_wait},
+    context::{Context, State as ThreadState},
+    current::{current, current_if_attached, direct_new_threads, ignore_this_thread},
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
     identity::{Identity, LockId},
     knowledge::Acquisition,
     said::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
-    threads::{
-        Context, State as ThreadState, current, current_if_attached, direct_new_threads,
-        ignore_this_thread,
-    },
 };
 use crate::{
     finding::{
@@ -268,7 +269,7 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             }
             let is_ending = {
                 let _reporting = context.enter(ThreadState::Reporting);
-                leaks::thread_is_ending()
+                ending::thread_is_ending()
             };
             if is_ending {
                 ledger::print(&format!(

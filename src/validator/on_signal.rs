@@ -7,7 +7,7 @@ use std::thread;
 
 use signal_hook::{consts::FORBIDDEN, iterator::Signals, low_level::signal_name};
 
-use super::{snapshot, threads};
+use super::{ignore_this_thread, snapshot};
 use crate::{ledger, render};
 
 /// Listens for the signal of a name from now on.
@@ -27,7 +27,7 @@ fn listen(name: &str) -> Result<(), String> {
     let mut signals = Signals::new([signal]).map_err(|error| error.to_string())?;
     let name = signal_name(signal).unwrap_or(name).to_owned();
     let answer = move || {
-        threads::ignore_this_thread();
+        ignore_this_thread();
         for _ in signals.forever() {
             let table = render::held(&snapshot::all());
             ledger::print_past_capture(&format!("lockdep: held locks, at {name}:\n{table}"));

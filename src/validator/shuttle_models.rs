@@ -18,10 +18,11 @@ use shuttle::{
 
 use super::{
     clock::Moment,
+    context::Context,
     deadlock::{self, Deadlock},
     held::{Entry, Tag},
     identity::Identity,
-    threads::{self, Context},
+    threads,
 };
 use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
 

@@ -4,15 +4,17 @@
 
 use super::{
     clock::Moment,
+    context::Context,
     held::Entry,
-    knowledge, leaks,
-    threads::{self, Context},
+    knowledge,
+    leaks::{self, Leak},
+    threads,
 };
 use crate::finding::{HeldLock, ThreadSnapshot};
 
 /// Every thread that holds or waits for a lock, and those that ended with one.
 pub(super) fn all() -> Vec<ThreadSnapshot> {
-    let mut threads: Vec<_> = threads::all().map(of).chain(leaks::threads()).collect();
+    let mut threads: Vec<_> = threads::all().map(of).chain(left_behind()).collect();
     threads.retain(|thread| !thread.held.is_empty() || thread.waiting.is_some());
     threads.sort_by_key(|thread| thread.thread.number);
     threads
@@ -28,6 +30,16 @@ pub(super) fn of(context: &Context) -> ThreadSnapshot {
         held: held.collect(),
         waiting: wait.map(|wait| (held_lock(&wait.wanted, wait.since), wait.until)),
     }
+}
+
+/// The threads that have ended, each as often as it left a lock.
+fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
+    leaks::all().into_iter().map(|Leak { held, thread }| ThreadSnapshot {
+        thread,
+        has_ended: true,
+        held: vec![held_lock(&held, Moment::UNKNOWN)],
+        waiting: None,
+    })
 }
 
 /// A lock that is held, or waited for.

@@ -13,10 +13,7 @@ use std::{
 };
 
 use super::{
-    clock::Moment,
-    deadlock, snapshot,
-    threads::{self, Context},
-    waiting::Wait,
+    Context, clock::Moment, deadlock, ignore_this_thread, snapshot, threads, waiting::Wait,
 };
 use crate::{
     finding::{LongWait, Until},
@@ -41,7 +38,7 @@ pub(super) fn start(limit: Duration) {
 }
 
 fn watch() {
-    threads::ignore_this_thread();
+    ignore_this_thread();
     let mut episode = Episode::default();
     loop {
         let now = Moment::now();

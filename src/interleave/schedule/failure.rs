@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use super::{
     plan::{At, Plan, Progress},
-    stage::Role,
+    role::Role,
 };
 use crate::{
     finding::{ThreadInfo, ThreadSnapshot},

@@ -3,6 +3,7 @@
 mod failure;
 mod plan;
 mod reserved;
+mod role;
 mod stage;
 
 use std::{

@@ -14,12 +14,13 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     failure::{Reason, Unfollowed},
     plan::{At, Plan, Progress},
+    role::{Actor, Role},
 };
 use crate::{
-    finding::{ThreadInfo, Until},
+    finding::Until,
     interleave::{family::Family, point::describe},
     points::{Part, Passage, Script},
-    validator::{self, LockId, Tag},
+    validator::{self, LockId},
 };
 
 pub(super) struct Stage {
@@ -40,29 +41,6 @@ struct State {
     yields_to_locks: bool,
     /// How many threads have come.
     came: u64,
-}
-
-/// A thread of the schedule, or several that came in one role.
-pub(super) struct Role {
-    pub(super) name: Box<str>,
-    /// The threads that are there.
-    actors: Vec<Actor>,
-    /// How many were announced and have not ended.
-    expected: usize,
-    has_begun: bool,
-    /// The numbers of all its threads, as the validator has them.
-    numbers: Vec<u64>,
-    pub(super) last: Option<String>,
-}
-
-/// What a thread is doing.
-struct Actor {
-    key: u64,
-    /// The events before which it waits.
-    waits: Vec<At>,
-    /// The lock that it waits for, and the wait in words.
-    blocked: Option<(Tag, String)>,
-    holds: Vec<Tag>,
 }
 
 /// What tells a passage from others of one thread, from its arrival to its end.
@@ -246,31 +224,6 @@ impl State {
 
     fn role_of(&self, at: At) -> Option<&Role> {
         self.roles.iter().find(|role| role.name == self.plan.event(at).role)
-    }
-}
-
-impl Role {
-    /// Whether there were threads in it, and no longer are.
-    pub(super) fn is_over(&self) -> bool {
-        self.has_begun && self.actors.is_empty() && self.expected == 0
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
-    pub(super) fn has(&self, thread: &ThreadInfo) -> bool {
-        self.numbers.contains(&thread.number())
-    }
-
-    /// The events before which its threads wait.
-    pub(super) fn waits(&self) -> impl Iterator<Item = At> {
-        self.actors.iter().flat_map(|actor| &actor.waits).copied()
-    }
-
-    /// The wait for a lock that keeps one of its threads, in words.
-    pub(super) fn blocked(&self) -> Option<&str> {
-        self.actors.iter().find_map(|actor| Some(&*actor.blocked.as_ref()?.1))
     }
 }
 

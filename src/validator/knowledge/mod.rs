@@ -24,6 +24,7 @@ use self::{
 
 use super::{
     classes::{self, Classes, Gate, Way},
+    context::Context,
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
@@ -31,7 +32,6 @@ use super::{
     presence,
     seen::{Filling, Seen},
     sightings::{Sighting, Sightings},
-    threads::Context,
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Level, LockInfo, Mode, OrderGraph, RawStack, Site},

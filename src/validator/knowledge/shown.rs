@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     finding::{ScopeId, Stack, ThreadInfo},
-    validator::{held::Entry, interned::Interned, threads::Context},
+    validator::{context::Context, held::Entry, interned::Interned},
 };
 
 /// Where and by whom an edge was made. Whatever a thread does again in the same two places, come
