@@ -4,9 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    Result, choice::Locks, collect, explain::Explanation, formats::Wanted, levels::Change,
-};
+use crate::{choice::Locks, collect, explain::Explanation, formats::Wanted, levels::Change};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
@@ -119,33 +117,6 @@ pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) 
     (Arguments::parse_from(std::iter::once(name).chain(arguments)), after)
 }
 
-/// Takes an option of cargo's out of its arguments: `--name value` or `--name=value`.
-pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {
-    let assigned = format!("{name}=");
-    let mut taken = None;
-    let mut at = 0;
-    while at < arguments.len() {
-        let value = if arguments[at] == name {
-            arguments.remove(at);
-            if at == arguments.len() {
-                return Err(format!("`{name}` wants a value"));
-            }
-            arguments.remove(at)
-        } else if let Some(value) = arguments[at].to_str().and_then(|a| a.strip_prefix(&assigned)) {
-            let value = OsString::from(value);
-            arguments.remove(at);
-            value
-        } else {
-            at += 1;
-            continue;
-        };
-        if taken.replace(value).is_some() {
-            return Err(format!("`{name}` is given more than once: one at a time"));
-        }
-    }
-    Ok(taken)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,19 +165,5 @@ mod tests {
         assert_eq!(options.only, [Locks::Std, Locks::ParkingLot]);
         assert_eq!(options.crates.unwrap(), ["a", "b"]);
         assert_eq!(options.cargo, words("--release"));
-    }
-
-    #[test]
-    fn an_option_is_taken_in_either_form() {
-        for form in ["-p x --target y --release", "-p x --target=y --release"] {
-            let mut arguments = words(form);
-            assert_eq!(take_option(&mut arguments, "--target"), Ok(Some("y".into())));
-            assert_eq!(arguments, words("-p x --release"));
-        }
-        let mut arguments = words("--target-dir x");
-        assert_eq!(take_option(&mut arguments, "--target"), Ok(None));
-        assert_eq!(arguments.len(), 2);
-        assert!(take_option(&mut words("--target"), "--target").is_err());
-        assert!(take_option(&mut words("--target x --target=y"), "--target").is_err());
     }
 }

@@ -11,26 +11,21 @@ use std::{
 
 use crate::{
     Result,
-    arguments::{Check, NEXTEST, Options, take_option},
+    arguments::{Check, NEXTEST, Options},
     cannot, cannot_start,
+    cargo_options::take_option,
     choice::Choice,
+    environment,
     formats::human,
     levels::{self, Levels},
     notes,
     project::Project,
+    real,
     report::Report,
     runtime,
     sources::Sources,
-    wrapper,
+    verdict::verdict,
 };
-
-/// In the environment, the folder of records: where processes write how much they have seen.
-pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";
-
-/// The exit status if something was found that is denied.
-const DENIED: u8 = 100;
-/// The exit status if we could not do our work.
-pub(crate) const OUR_ERROR: u8 = 101;
 
 /// `after` is what goes to the tests or the program.
 pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
@@ -66,7 +61,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
         .env("LOCKDEP_OUT", &records)
-        .env(COUNTS, &records)
+        .env(environment::COUNTS, &records)
         // The verdict is ours.
         .env("LOCKDEP_EXIT", "0");
     if let Some(config) = options.config {
@@ -86,18 +81,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         // What it says is told.
         let _ = fs::remove_dir_all(&records);
     }
-    Ok(if status.success() { verdict(&report) } else { wrapper::code(status) })
-}
-
-/// Our exit status. Who has not read all cannot say that nothing is wrong.
-pub(crate) fn verdict(report: &Report) -> ExitCode {
-    if report.is_denied() {
-        ExitCode::from(DENIED)
-    } else if report.unread > 0 {
-        ExitCode::from(OUR_ERROR)
-    } else {
-        ExitCode::SUCCESS
-    }
+    Ok(if status.success() { verdict(&report) } else { real::code(status) })
 }
 
 /// What is checked. A package that is not there is a mistake of whoever named it.
@@ -131,11 +115,11 @@ fn set_wrapper(
     choice: &Choice,
 ) -> Result<()> {
     let this = env::current_exe().map_err(cannot("find this program's own file"))?;
-    cargo.env(wrapper::FOLDER, folder);
-    cargo.env(wrapper::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
+    cargo.env(environment::FOLDER, folder);
+    cargo.env(environment::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
     for (variable, ours, theirs) in [
-        ("RUSTC_WRAPPER", wrapper::INNER, &project.rustc_wrapper),
-        ("RUSTDOC", wrapper::RUSTDOC, &project.rustdoc),
+        ("RUSTC_WRAPPER", environment::INNER, &project.rustc_wrapper),
+        ("RUSTDOC", environment::RUSTDOC, &project.rustdoc),
     ] {
         if let Some(theirs) = theirs {
             cargo.env(ours, theirs);

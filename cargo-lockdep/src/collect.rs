@@ -9,11 +9,12 @@ use std::{
 };
 
 use crate::{
-    Result, cannot, check,
+    Result, cannot,
     formats::{Wanted, human},
     levels::{Change, Levels},
     report::Report,
     sources::Sources,
+    verdict::verdict,
 };
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     if !plan.tells_people() {
         eprint!("{}", human::summary(&report));
     }
-    Ok(check::verdict(&report))
+    Ok(verdict(&report))
 }
 
 /// The folders with records, from one on downwards.

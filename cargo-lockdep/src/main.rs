@@ -8,17 +8,20 @@
 
 mod arguments;
 mod attempt;
+mod cargo_options;
 mod check;
 mod choice;
 mod collect;
 mod diagnostics;
 mod doctor;
+mod environment;
 mod explain;
 mod formats;
 mod levels;
 mod lock_types;
 mod notes;
 mod project;
+mod real;
 mod report;
 mod runtime;
 mod sources;
@@ -26,6 +29,7 @@ mod stand_in;
 mod treatment;
 mod unit;
 mod unseen;
+mod verdict;
 mod wrapper;
 
 use std::{
@@ -46,7 +50,7 @@ fn main() -> ExitCode {
     let mut arguments: Vec<_> = env::args_os().skip(1).collect();
     // As cargo calls its subcommands.
     let by_cargo = arguments.first().is_some_and(|first| first == "lockdep");
-    let result = match env::var_os(wrapper::FOLDER) {
+    let result = match env::var_os(environment::FOLDER) {
         Some(folder) if !by_cargo => wrapper::run(Path::new(&folder), &arguments),
         _ => {
             if by_cargo {
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
         if !message.is_empty() {
             eprintln!("error: {message}");
         }
-        ExitCode::from(check::OUR_ERROR)
+        ExitCode::from(verdict::OUR_ERROR)
     })
 }
 

@@ -11,7 +11,7 @@ use std::{
 use cargo_config2::Config;
 use cargo_metadata::{Error, Metadata, MetadataCommand};
 
-use crate::{Result, arguments::take_option, cannot, cannot_start};
+use crate::{Result, cannot, cannot_start, cargo_options::take_option};
 
 #[derive(Debug)]
 pub(crate) struct Project {

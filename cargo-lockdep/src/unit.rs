@@ -13,13 +13,13 @@ use crate::{
     Result,
     attempt::{Attempt, attempt, pass_on, quietly},
     cannot, cannot_start,
-    check::COUNTS,
     diagnostics::first_error,
+    environment::COUNTS,
     notes::{self, Fate, Note},
+    real::{Real, code, through},
     runtime::Runtime,
     stand_in::{CHECKED, Calls, REAL, with_aside},
     treatment::Treatment,
-    wrapper::{Real, code, through},
 };
 
 pub(crate) struct Unit<'a> {

@@ -1,32 +1,19 @@
 //! This program in rustc's or rustdoc's place: cargo calls it, and it calls the real one, with
 //! our locks where they are wanted.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::Path,
-    process::{Command, ExitCode, ExitStatus},
-};
+use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 
 use crate::{
-    Result, cannot, cannot_start,
+    Result, cannot,
     choice::Choice,
+    environment::{CHOICE, INNER, RUSTDOC},
     lock_types::sources,
     notes::{Fate, Note},
+    real::{Real, through},
     runtime::{self, Runtime},
     treatment::{Call, Compiling, Tool, Treatment},
     unit::Unit,
 };
-
-/// In the environment, the folder of the runtime: this program is a wrapper then.
-pub(crate) const FOLDER: &str = "CARGO_LOCKDEP_WRAP";
-/// What is to be checked.
-pub(crate) const CHOICE: &str = "CARGO_LOCKDEP_CHOICE";
-/// The wrapper that was set before us.
-pub(crate) const INNER: &str = "CARGO_LOCKDEP_RUSTC_WRAPPER";
-/// The rustdoc that was set before us.
-pub(crate) const RUSTDOC: &str = "CARGO_LOCKDEP_RUSTDOC";
 
 /// Runs what cargo wants to be run. As a wrapper of rustc, the first argument is rustc itself; in
 /// rustdoc's place it is an option.
@@ -80,28 +67,4 @@ fn compiling() -> Compiling {
 
 fn takes_std(folder: &Path) -> bool {
     sources(folder).any(|source| source.contains("extern crate std"))
-}
-
-/// What would be called without us.
-pub(crate) struct Real {
-    program: OsString,
-    inner: Option<OsString>,
-}
-
-impl Real {
-    pub(crate) fn command(&self, arguments: &[OsString]) -> Command {
-        let mut command = Command::new(self.inner.as_ref().unwrap_or(&self.program));
-        command.args(self.inner.is_some().then_some(&self.program)).args(arguments);
-        command
-    }
-}
-
-pub(crate) fn through(mut command: Command) -> Result<ExitCode> {
-    command.status().map(code).map_err(cannot_start(&command))
-}
-
-/// The same status as another process.
-pub(crate) fn code(status: ExitStatus) -> ExitCode {
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }

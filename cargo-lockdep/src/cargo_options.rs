@@ -1,0 +1,55 @@
+//! What we have to know of cargo's own arguments.
+
+use std::ffi::OsString;
+
+use crate::Result;
+
+/// Takes an option of cargo's out of its arguments: `--name value` or `--name=value`.
+pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {
+    let assigned = format!("{name}=");
+    let mut taken = None;
+    let mut at = 0;
+    while at < arguments.len() {
+        let value = if arguments[at] == name {
+            arguments.remove(at);
+            if at == arguments.len() {
+                return Err(format!("`{name}` wants a value"));
+            }
+            arguments.remove(at)
+        } else if let Some(value) = arguments[at].to_str().and_then(|a| a.strip_prefix(&assigned)) {
+            let value = OsString::from(value);
+            arguments.remove(at);
+            value
+        } else {
+            at += 1;
+            continue;
+        };
+        if taken.replace(value).is_some() {
+            return Err(format!("`{name}` is given more than once: one at a time"));
+        }
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn an_option_is_taken_in_either_form() {
+        for form in ["-p x --target y --release", "-p x --target=y --release"] {
+            let mut arguments = words(form);
+            assert_eq!(take_option(&mut arguments, "--target"), Ok(Some("y".into())));
+            assert_eq!(arguments, words("-p x --release"));
+        }
+        let mut arguments = words("--target-dir x");
+        assert_eq!(take_option(&mut arguments, "--target"), Ok(None));
+        assert_eq!(arguments.len(), 2);
+        assert!(take_option(&mut words("--target"), "--target").is_err());
+        assert!(take_option(&mut words("--target x --target=y"), "--target").is_err());
+    }
+}
