@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// Why an inversion may be reported that cannot close: the library does not ask who is left
-/// to write, nor what was held before.
-const DOCUMENTED: [Reason; 2] = [Reason::NoWriter, Reason::Unreachable];
+/// to write, nor what was held before, and supposes that there are more threads of which it has
+/// seen three.
+const DOCUMENTED: [Reason; 3] = [Reason::AnotherThread, Reason::NoWriter, Reason::Unreachable];
 
 /// Has nothing thrown: each thread goes on to its end.
 pub(crate) fn throw_nothing() {

@@ -4,6 +4,8 @@
 //! threads that could close a cycle. What is known here is what a validator can know: which
 //! locks each thread held when it wanted another. Does not know interleavings.
 
+use std::collections::BTreeSet;
+
 use crate::{
     paths::Paths,
     program::{Lock, Mode, Step, Thread},
@@ -19,6 +21,9 @@ pub(crate) enum Reason {
     OneThread,
     /// There are not as many threads as edges.
     SameThreadTwice,
+    /// The same, but it has more edges than threads of one edge are kept apart, and that many did
+    /// what one more would have to do.
+    AnotherThread,
     /// Two of its threads hold a lock, of the cycle or another, that only one can have.
     Gate,
     /// Its readers wait for readers only behind a writer; and who writes that lock is one
@@ -30,15 +35,19 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [(Self, &str); 6] = [
+    pub(crate) const ALL: [(Self, &str); 7] = [
         (Self::NoCycle, "is no cycle"),
         (Self::OneThread, "is taken by one thread alone"),
         (Self::SameThreadTwice, "has more edges than threads"),
+        (Self::AnotherThread, "needs a fourth thread to do the same"),
         (Self::Gate, "has a gate"),
         (Self::NoWriter, "has no thread left to write"),
         (Self::Unreachable, "has edges that exclude each other"),
     ];
 }
+
+/// How many threads that did the same are told from each other.
+const KEPT_APART: usize = 3;
 
 /// A blocking acquisition, and what was held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +64,25 @@ impl Context {
     }
 
     fn can_be_there_with(&self, other: &Self) -> bool {
-        self.thread != other.thread
+        self.thread != other.thread && self.is_free_of(other)
+    }
+
+    /// Whether no lock that both hold keeps two threads from being there.
+    fn is_free_of(&self, other: &Self) -> bool {
+        self.held.iter().all(|&(lock, mode)| {
+            other.holds(lock).is_none_or(|held| !excludes(held, mode) && !excludes(mode, held))
+        })
+    }
+
+    /// Whether another thread that was here would have done what this one did, with no more in
+    /// its way.
+    fn is_like(&self, other: &Self, lock: Lock) -> bool {
+        let excludes_as_much = |held: Mode, theirs: Mode| {
+            held == theirs || theirs == Mode::Exclusive || held == Mode::Shared
+        };
+        (self.wanted, self.mode, self.holds(lock)) == (other.wanted, other.mode, other.holds(lock))
             && self.held.iter().all(|&(lock, mode)| {
-                other.holds(lock).is_none_or(|held| !excludes(held, mode) && !excludes(mode, held))
+                other.holds(lock).is_some_and(|theirs| excludes_as_much(mode, theirs))
             })
     }
 }
@@ -105,7 +130,17 @@ fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason
     if chosen.iter().all(|context| context.thread == chosen[0].thread) {
         Reason::OneThread
     } else if !(0..chosen.len()).all(is_one_of_a_kind) {
-        Reason::SameThreadTwice
+        let lack_threads = |&[one, other]: &[usize; 2]| {
+            let is_common = |at: usize| is_done_by_many(contexts, chosen[at], cycle[at]);
+            chosen[one].thread == chosen[other].thread && !is_common(one) && !is_common(other)
+        };
+        let pairs = (0..chosen.len()).flat_map(|one| (0..one).map(move |other| [one, other]));
+        let are_free = |&[one, other]: &[usize; 2]| chosen[one].is_free_of(chosen[other]);
+        let is_long = chosen.len() > KEPT_APART;
+        match is_long && pairs.clone().all(|pair| are_free(&pair) && !lack_threads(&pair)) {
+            true => Reason::AnotherThread,
+            false => Reason::SameThreadTwice,
+        }
     } else if !(0..chosen.len()).all(|at| can_join(&chosen[..at], chosen[at])) {
         Reason::Gate
     } else if !can_be_aided(chosen, &unaided) {
@@ -113,6 +148,12 @@ fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason
     } else {
         Reason::Unreachable
     }
+}
+
+/// Whether as many threads as are told from each other have done this.
+fn is_done_by_many(contexts: &[Context], context: &Context, held: Lock) -> bool {
+    let like = contexts.iter().filter(|other| other.is_like(context, held));
+    like.map(|other| other.thread).collect::<BTreeSet<_>>().len() >= KEPT_APART
 }
 
 fn can_join(chosen: &[&Context], next: &Context) -> bool {
