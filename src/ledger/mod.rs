@@ -83,7 +83,7 @@ pub(crate) fn submit(
         BOOK.lock().get_or_insert_default().add(&finding, scope, std::process::id());
     // Before anybody is told.
     let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
-    if is_new && level != Level::Allow {
+    if level != Level::Allow {
         exit::watch();
     }
     if is_new {
