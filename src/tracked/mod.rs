@@ -180,22 +180,6 @@ impl Tracked {
         self.identity.is_forgiven()
     }
 
-    /// What the wrapped lock gave, cleared of poison that does not count.
-    pub fn without_forgiven_poison<G>(
-        &self,
-        result: LockResult<G>,
-        clear_poison: impl FnOnce(),
-    ) -> LockResult<G> {
-        match result {
-            Err(poisoned) if self.is_forgiven() => {
-                clear_poison();
-                self.clear_forgiven();
-                Ok(poisoned.into_inner())
-            }
-            result => result,
-        }
-    }
-
     /// To be called when the wrapped lock's poison is cleared.
     pub fn clear_forgiven(&self) {
         self.identity.clear_forgiven();
@@ -432,7 +416,17 @@ impl<'a> Acquiring<'a> {
         result: LockResult<G>,
         clear_poison: impl FnOnce(),
     ) -> (Held<'a>, LockResult<G>) {
-        let result = self.tracked.without_forgiven_poison(result, clear_poison);
+        let result = match result {
+            Err(poisoned) if self.tracked.is_forgiven() => {
+                // Readers leave it there: another may have met it as well, and be about to ask.
+                if self.tag.mode() == Mode::Exclusive {
+                    clear_poison();
+                    self.tracked.clear_forgiven();
+                }
+                Ok(poisoned.into_inner())
+            }
+            result => result,
+        };
         let mut held = self.acquired();
         if result.is_err() {
             held.tag = held.tag.poisoned();
