@@ -113,9 +113,10 @@ impl Tracked {
     /// to write it, or to upgrade it.
     #[track_caller]
     pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let acquiring = self.about_to_block(kind, mode);
+        let mut acquiring = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
             acquiring.note_first_writer();
+            acquiring.ordinary = acquiring.place_again();
         }
         acquiring
     }
@@ -317,7 +318,7 @@ impl<'a> Acquiring<'a> {
     #[inline(never)]
     #[track_caller]
     pub fn contended<R>(
-        self,
+        &mut self,
         mut try_again: impl FnMut() -> Option<R>,
         wait: impl FnOnce() -> R,
     ) -> R {
@@ -328,6 +329,8 @@ impl<'a> Acquiring<'a> {
             }
         }
         let _waited = self.begin_wait(Until::Acquired);
+        // A hook may have released what this thread held.
+        self.ordinary = self.place_again();
         if self.is_directed() {
             let mut taken = None;
             let mut try_again = || {
@@ -396,6 +399,13 @@ impl<'a> Acquiring<'a> {
         Held { tracked: self.tracked, tag }
     }
 
+    /// The lock is taken, after a [wait](Self::blocked) before which a hook may have released what
+    /// this thread held.
+    pub fn acquired_at_last(mut self) -> Held<'a> {
+        self.ordinary = self.place_again();
+        self.acquired()
+    }
+
     #[cold]
     fn acquired_uncommonly(self) {
         if let Some(context) = self.context() {
@@ -440,6 +450,6 @@ impl<'a> Acquiring<'a> {
             context.end_wait();
         }
         self.tracked.clear_forgiven();
-        self.acquired()
+        self.acquired_at_last()
     }
 }
