@@ -104,16 +104,17 @@ type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 impl Knowledge {
     /// Whether every held lock has its edge to the wanted one, and this way of taking them
     /// is known.
-    pub(super) fn knows(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+    pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
             edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.knows(sighting))
         })
     }
 
-    fn edge_between(&self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
+    fn edge_between(&mut self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
-        self.order.find(node(held)?, node(wanted)?, (held.tag.mode(), wanted.tag.mode()))
+        let (tail, head) = (node(held)?, node(wanted)?);
+        self.order.find(tail, head, (held.tag.mode(), wanted.tag.mode()))
     }
 
     /// Adds an edge from every held lock to the wanted one, as it is seen now.
@@ -264,20 +265,21 @@ impl Knowledge {
     }
 
     /// The held locks that have no edge to the wanted one yet.
-    pub(super) fn without_edge(&self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
+    pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
     /// The edges of some held locks to the wanted one, each with the other locks that are held
     /// exclusively.
     pub(super) fn edges_for_record(
-        &self,
+        &mut self,
         some: &[Entry],
         held: &[Entry],
         wanted: &Entry,
     ) -> Vec<(Edge, Vec<LockInfo>)> {
         let edge = |entry: &Entry| {
-            let edge = self.edge(self.edge_between(entry, wanted)?, 0);
+            let edge = self.edge_between(entry, wanted)?;
+            let edge = self.edge(edge, 0);
             let is_gate = |gate: &&Entry| {
                 gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
             };
