@@ -23,7 +23,7 @@ use self::{
 };
 
 use super::{
-    classes::{self, Classes, Gate, Way},
+    classes::{self, ClassId, Classes, Gate, Way},
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
@@ -153,14 +153,20 @@ impl Knowledge {
         // All are noted, one is told; again only if that is denied each time.
         let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
         let mut of_classes = Vec::new();
-        for (&(edge, _), entry) in
-            edges.iter().zip(held).filter(|((_, is_new), _)| *is_new || again)
-        {
-            let is_it = |cycle: &Cycle| {
-                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
-            };
-            let is_told = cycles.iter().any(is_it);
-            of_classes.extend(self.nest_classes(edge, entry, wanted, held, is_told));
+        if again || edges.iter().any(|(_, is_new)| *is_new) {
+            let (gates, class) = (self.gates(held), self.class_of(wanted));
+            for ((&(edge, is_new), entry), gate) in edges.iter().zip(held).zip(&gates) {
+                let Some(classes) = gate.class.zip(class).filter(|_| is_new || again) else {
+                    continue;
+                };
+                let is_it = |cycle: &Cycle| {
+                    cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
+                };
+                if cycles.iter().any(is_it) {
+                    self.classes.tell(classes);
+                }
+                of_classes.extend(self.nest_classes(edge, [entry, wanted], classes, &gates));
+            }
         }
         if cycles.is_empty() {
             cycles.append(&mut of_classes);
@@ -221,33 +227,37 @@ impl Knowledge {
         cycles
     }
 
+    fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
+        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
+    }
+
+    /// Held locks, as they are gates of each other.
+    fn gates(&mut self, held: &[Entry]) -> Vec<Gate> {
+        let gate = |entry: &Entry| Gate {
+            lock: entry.tag.lock(),
+            class: self.class_of(entry),
+            mode: entry.tag.mode(),
+        };
+        held.iter().map(gate).collect()
+    }
+
     /// Notes the order of two locks' classes. The inversion of these, if there is one that was
     /// not told of locks of theirs.
     fn nest_classes(
         &mut self,
         edge: EdgeIndex,
-        entry: &Entry,
-        wanted: &Entry,
-        held: &[Entry],
-        is_told: bool,
+        [entry, wanted]: [&Entry; 2],
+        classes: (ClassId, ClassId),
+        held: &[Gate],
     ) -> Option<Cycle> {
-        let mut class =
-            |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
-        let classes = (class(entry)?, class(wanted)?);
-        let others = held.iter().filter(|other| other.tag != entry.tag);
-        let gate = |other: &Entry| Gate {
-            lock: other.tag.lock(),
-            class: class(other),
-            mode: other.tag.mode(),
-        };
-        let way = Way {
-            held: entry.tag.mode(),
-            wanted: wanted.tag.mode(),
-            gates: others.map(gate).collect(),
-        };
-        if is_told {
-            self.classes.tell(classes);
+        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
+        let modes = (entry.tag.mode(), wanted.tag.mode());
+        if self.classes.is_settled(classes, modes) {
+            return None;
         }
+        let is_other = |it: &&Gate| (it.lock, it.mode) != (entry.tag.lock(), entry.tag.mode());
+        let gates = held.iter().filter(is_other).copied().collect();
+        let way = Way { held: modes.0, wanted: modes.1, gates };
         if self.classes.is_new(classes, &way) {
             self.classes.nest(classes, way.clone(), self.edge(edge, 0));
         }
