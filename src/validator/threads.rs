@@ -411,14 +411,20 @@ pub(super) fn forget_others() {
     }
 }
 
-/// The lock around the pool, and those of each context.
+/// The lock around the pool, without which no context is added.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
+pub(super) fn pool() -> &'static dyn crate::renewable::Renewable {
+    &POOL
+}
+
+/// The locks of each context.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn locks_of_contexts() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable>
+{
     let of = |context: &'static Context| -> [&'static dyn crate::renewable::Renewable; 3] {
         [&context.released_elsewhere, &context.thread, &context.traces]
     };
-    let pool: &dyn crate::renewable::Renewable = &POOL;
-    std::iter::once(pool).chain(all().flat_map(of))
+    all().flat_map(of)
 }
 
 /// A lock is released by a thread that did not take it: finds the one that did.
