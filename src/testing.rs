@@ -365,8 +365,16 @@ pub fn expect<R>(kind: FindingKind, locks: &[&str], body: impl FnOnce() -> R) {
 fn is_of_a_finding(panic: &(dyn Any + Send)) -> bool {
     let report = panic.downcast_ref::<String>();
     let of_scope = panic.downcast_ref::<&str>();
-    report.is_some_and(|text| text.starts_with("error[lockdep::"))
+    report.is_some_and(|text| without_color(text).starts_with("error[lockdep::"))
         || of_scope.is_some_and(|&text| text == "a scoped thread panicked")
+}
+
+/// What follows the colours at the beginning of a report that goes to a terminal.
+fn without_color(mut text: &str) -> &str {
+    while let Some((_, after)) = text.strip_prefix("\x1b[").and_then(|it| it.split_once('m')) {
+        text = after;
+    }
+    text
 }
 
 /// `` `a`, `b` ``

@@ -11,7 +11,7 @@ use std::{
 
 use lockdep::{
     FindingKind, Level,
-    sync::{Condvar, Mutex},
+    sync::{Condvar, Mutex, RwLock},
 };
 use support::{child_command, denied, is_child};
 
@@ -110,6 +110,42 @@ fn a_panic_that_was_caught_counts() {
         return;
     }
     let (status, text) = run(child("a_panic_that_was_caught_counts"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("lockdep: 1 finding (1 self_deadlock) that nobody took"), "{text}");
+}
+
+/// What was allowed when it was found first is denied later.
+#[test]
+fn a_finding_that_was_allowed_before_counts() {
+    if is_child() {
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+        let rates = RwLock::new(());
+        let read = || drop((rates.read(), rates.read()));
+        read();
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Deny);
+        assert!(denied(read).is_some());
+        return;
+    }
+    let (status, text) = run(child("a_finding_that_was_allowed_before_counts"));
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("lockdep: 1 finding (1 recursive_read) that nobody took"), "{text}");
+}
+
+/// Nor is it hidden by what was found, and allowed, again and again.
+#[test]
+fn a_finding_after_thousands_counts() {
+    if is_child() {
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+        for _ in 0..5_000 {
+            let rates = RwLock::new(());
+            drop((rates.read(), rates.read()));
+        }
+        let lock = Mutex::new(());
+        let _guard = lock.lock();
+        assert!(denied(|| lock.lock()).is_some());
+        return;
+    }
+    let (status, text) = run(child("a_finding_after_thousands_counts"));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("lockdep: 1 finding (1 self_deadlock) that nobody took"), "{text}");
 }

@@ -7,7 +7,10 @@ mod support;
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -289,6 +292,46 @@ fn a_consistent_order_is_never_denied() {
         }
     });
     assert_eq!(DENIED.load(Relaxed), 0);
+}
+
+/// Readers that meet such poison at the same time have it cleared for nobody else.
+#[test]
+fn readers_meet_no_poison_of_ours() {
+    for _ in 0..500 {
+        let rates = RwLock::new(1);
+        let relocks = || {
+            let _rates = rates.write().unwrap();
+            drop(rates.write());
+        };
+        assert!(denied(relocks).is_some() && !rates.is_poisoned());
+        let begin = Barrier::new(2);
+        let read = || {
+            begin.wait();
+            *rates.read().expect("not poisoned")
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(read);
+            assert_eq!((read(), other.join().unwrap()), (1, 1));
+        });
+        assert!(!rates.is_poisoned() && rates.write().is_ok() && rates.read().is_ok());
+    }
+}
+
+/// A writer of a poisoned lock that becomes a reader holds this lock, and no other.
+#[test]
+fn a_poisoned_lock_is_downgraded() {
+    let rates = RwLock::new(1);
+    lockdep::name(&rates, "poisoned rates");
+    let poisons = || {
+        let _rates = rates.write().unwrap();
+        panic!("the program's own");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(poisons)).is_err());
+    let reader = RwLockWriteGuard::downgrade(rates.write().unwrap_err().into_inner());
+    assert!(denied(|| rates.write().is_ok()).is_some(), "it would wait for itself");
+    drop(reader);
+    assert!(rates.write().is_err());
+    assert_eq!(kinds(&findings_about(&["poisoned rates"])), [FindingKind::SelfDeadlock]);
 }
 
 /// A destructor that runs during a panic of ours takes a lock: the program's own panics poison

@@ -226,3 +226,19 @@ fn what_was_expected_does_not_change_the_exit_status() {
         assert!(output.status.success() && !text.contains("lockdep: "), "{text}");
     }
 }
+
+/// As in a terminal, where the panic of a finding begins with a colour.
+#[test]
+fn a_finding_is_expected_in_colour_as_well() {
+    let test = "a_finding_is_expected_in_colour_as_well";
+    if is_child() {
+        let locks = ordered(["coloured 1", "coloured 2"]);
+        let names = ["coloured 1", "coloured 2"];
+        return testing::expect(FindingKind::SingleThreadInversion, &names, || {
+            take(&locks, [1, 0]);
+        });
+    }
+    let output = child_command(test).env("CLICOLOR_FORCE", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("\x1b["), "{text}");
+}

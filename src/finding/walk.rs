@@ -150,7 +150,12 @@ fn find_own_stack() -> Option<(usize, usize)> {
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+)))]
 fn find_own_stack() -> Option<(usize, usize)> {
     None
 }

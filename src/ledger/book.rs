@@ -1,12 +1,15 @@
 //! What has been found, each finding once: those of the open scopes of [`testing`](crate::testing),
 //! and those of the process. Pure; its owner locks it.
 
+use std::collections::hash_map::Entry;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::finding::{Detail, Finding, FindingKind, ScopeId, Site};
+use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId, Site};
 
 /// How many different findings a record keeps. A program that makes a new pair of
-/// inverted locks in every request must not grow for it.
+/// inverted locks in every request must not grow for it. There is room for as many again that
+/// are news: what is found everywhere must not hide the rest.
 const CAPACITY: usize = 4096;
 
 /// All findings. Each is in the record of one scope, or in that of the process.
@@ -21,9 +24,9 @@ pub(super) struct Book {
 struct Record {
     findings: Vec<Kept>,
     by_cycle: FxHashMap<Key, usize>,
-    /// What has been printed, by the places in the source: the same two lines
-    /// with another pair of locks are a new finding, but no news.
-    printed: FxHashSet<(FindingKind, Box<[Site]>)>,
+    /// The highest level of what was found so far, by the places in the source: the same two
+    /// lines with another pair of locks are a new finding, but no news.
+    levels: FxHashMap<(FindingKind, Box<[Site]>), Level>,
 }
 
 /// A finding, and the process that made it last: a fork inherits the findings of its parent, but
@@ -38,7 +41,7 @@ struct Kept {
 pub(super) struct Added {
     /// Nothing like it was there on its locks.
     pub(super) is_new: bool,
-    /// Nor at its places.
+    /// Nor, at its level or a higher one, at its places.
     pub(super) is_news: bool,
     /// The scope whose record it is.
     pub(super) scope: Option<ScopeId>,
@@ -131,14 +134,29 @@ impl Record {
             let known = &mut self.findings[known];
             known.finding.count += finding.count;
             known.process = process;
-            return (false, false);
+            if finding.level <= known.finding.level {
+                return (false, false);
+            }
+            // What was allowed may be denied by now, and that is to be answered for.
+            known.finding = Finding { count: known.finding.count, ..finding.clone() };
+            return (false, self.is_news(finding));
         }
-        if self.findings.len() == CAPACITY {
-            return (false, false);
+        let is_news = self.is_news(finding);
+        if self.findings.len() >= if is_news { 2 * CAPACITY } else { CAPACITY } {
+            return (false, is_news);
         }
         self.by_cycle.insert(key, self.findings.len());
         self.findings.push(Kept { finding: finding.clone(), process });
-        (true, self.printed.insert(sites(finding)))
+        (true, is_news)
+    }
+
+    /// Whether nothing of its level was found at its places so far.
+    fn is_news(&mut self, finding: &Finding) -> bool {
+        match self.levels.entry(sites(finding)) {
+            Entry::Occupied(known) if *known.get() >= finding.level => return false,
+            entry => entry.insert_entry(finding.level),
+        };
+        true
     }
 
     fn of_any_process(&self) -> impl Iterator<Item = &Finding> {
@@ -161,7 +179,6 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::finding::Level;
 
     /// A finding that is told from others by a number.
     fn finding(number: u32) -> Finding {
@@ -271,6 +288,38 @@ mod tests {
         assert!(book.untaken(child).is_empty());
         book.add(&finding(2), None, child);
         assert_eq!(counts(&book.untaken(child)), Counts::from([(2, 2)]));
+    }
+
+    /// What was allowed when it was found first is denied later: that is what it is told as.
+    #[test]
+    fn a_finding_has_the_highest_of_its_levels() {
+        let at = |level, number| Finding { level, ..finding(number) };
+        let mut book = Book::default();
+        let mut add = |level, number| {
+            let Added { is_new, is_news, .. } = book.add(&at(level, number), None, 1);
+            (is_new, is_news)
+        };
+        // All of them at the same places.
+        assert_eq!(add(Level::Allow, 1), (true, true));
+        assert_eq!(add(Level::Warn, 2), (true, true), "nobody was told of the first");
+        assert_eq!(add(Level::Warn, 3), (true, false));
+        assert_eq!(add(Level::Deny, 1), (false, true));
+        assert_eq!(add(Level::Warn, 1), (false, false));
+        let findings = book.untaken(1);
+        let levels: Vec<_> = findings.iter().map(|it| (it.level, it.count)).collect();
+        assert_eq!(levels, [(Level::Deny, 3), (Level::Warn, 1), (Level::Warn, 1)]);
+    }
+
+    /// However often something else was found.
+    #[test]
+    fn a_full_record_has_room_for_news() {
+        let mut book = Book::default();
+        for number in 0..=4096 {
+            book.add(&finding(number), None, 1);
+        }
+        let denied = Finding { level: Level::Deny, ..finding(5000) };
+        let Added { is_new, is_news, .. } = book.add(&denied, None, 1);
+        assert!(is_new && is_news && book.untaken(1)[4096].level == Level::Deny);
     }
 
     /// Beyond that a program's memory would grow with its findings.

@@ -39,6 +39,9 @@ use crate::{
     render,
 };
 
+/// WebAssembly without a system, where std panics for who asks for the time, or for the process.
+const IS_BARE: bool = cfg!(all(target_family = "wasm", target_os = "unknown"));
+
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
 static BOOK: Mutex<Option<Book>> = Mutex::new(None);
@@ -80,10 +83,10 @@ pub(crate) fn submit(
     }
     let level = finding.level;
     let Added { is_new, is_news, scope } =
-        BOOK.lock().get_or_insert_default().add(&finding, scope, std::process::id());
+        BOOK.lock().get_or_insert_default().add(&finding, scope, this_process());
     // Before anybody is told.
     let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
-    if is_new && level != Level::Allow {
+    if level != Level::Allow {
         exit::watch();
     }
     if is_new {
@@ -119,6 +122,11 @@ pub(crate) fn submit(
         }
     }
     Verdict::Proceed
+}
+
+/// The number of this process, by which it is told from its forks.
+fn this_process() -> u32 {
+    if IS_BARE { 0 } else { std::process::id() }
 }
 
 /// Prints a message where the test harness can capture it.
@@ -186,7 +194,7 @@ pub(crate) fn close_scope(scope: ScopeId) {
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 fn untaken(patience: Duration) -> Option<Vec<Finding>> {
     let book = BOOK.try_lock_for(patience)?;
-    Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(std::process::id())))
+    Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(this_process())))
 }
 
 /// Reads the file that silences.

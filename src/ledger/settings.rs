@@ -36,8 +36,8 @@ pub(crate) struct Settings {
     pub(crate) out: Option<PathBuf>,
     /// Whether findings that nobody took change the exit status, and are summed up at the end.
     pub(crate) exit: bool,
-    /// When this was read: what is timed counts from here.
-    pub(crate) start: Instant,
+    /// When this was read, if there is a clock: what is timed counts from here.
+    pub(crate) start: Option<Instant>,
     /// A level for all kinds, and those for some kinds, which win over it.
     all: Option<Level>,
     levels: [Option<Level>; FindingKind::ALL.len()],
@@ -85,7 +85,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
         out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
         exit: true,
-        start: Instant::now(),
+        start: (!super::IS_BARE).then(Instant::now),
         all: None,
         levels: Default::default(),
     };

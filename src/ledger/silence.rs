@@ -38,6 +38,7 @@ static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
 #[derive(Debug)]
 struct Entry {
     /// Where it stands, to be named if nothing needs it: `lockdep.toml:3`.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
     place: String,
     kind: Option<FindingKind>,
     /// Names of locks, as reports have them: all of these are in the finding.
@@ -155,6 +156,7 @@ pub(super) fn load(named: Option<&str>) -> bool {
 }
 
 /// Those entries of the file that nothing has needed so far, by their places.
+#[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 pub(super) fn unused() -> Vec<&'static str> {
     let unused = |entry: &&Entry| !entry.is_used.load(Relaxed);
     let entries = FILE.get().into_iter().flatten();

@@ -54,7 +54,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     #[cold]
     #[track_caller]
     fn lock_slowly(&self) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         if !self.raw().try_lock() {
             acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
         }
@@ -145,7 +145,7 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         let acquiring = held.about_to_bump(Self::KIND);
         // SAFETY: as our caller promises.
         acquiring.blocked(|| unsafe { self.raw().bump() });
-        acquiring.acquired().keep();
+        acquiring.acquired_at_last().keep();
     }
 }
 

@@ -65,7 +65,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     #[cold]
     #[track_caller]
     fn taking_slowly(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let acquiring = match mode {
+        let mut acquiring = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
         };
@@ -118,7 +118,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         let held = ManuallyDrop::new(self.tracked.held(mode));
         let acquiring = held.about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
-        acquiring.acquired().keep();
+        acquiring.acquired_at_last().keep();
     }
 
     /// An upgrade that waits for some time at most, or not at all.

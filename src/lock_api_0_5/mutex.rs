@@ -42,7 +42,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     #[cold]
     #[track_caller]
     fn lock_slowly(&self) -> R::Guard {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
             None => acquiring.contended(|| self.inner.try_lock(), || self.inner.lock()),
@@ -141,7 +141,7 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         let acquiring = held.about_to_bump(Self::KIND);
         // SAFETY: as our caller promises.
         acquiring.blocked(|| unsafe { self.inner.bump(guard) });
-        acquiring.acquired().keep();
+        acquiring.acquired_at_last().keep();
     }
 }
 

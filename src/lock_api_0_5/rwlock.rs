@@ -99,7 +99,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
-        let acquiring = match mode {
+        let mut acquiring = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
         };
@@ -153,7 +153,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         let held = ManuallyDrop::new(self.tracked.held(mode.once_held()));
         let acquiring = held.about_to_bump(Self::KIND);
         acquiring.blocked(|| bump(&self.inner));
-        acquiring.acquired().keep();
+        acquiring.acquired_at_last().keep();
     }
 
     /// The lock stays held, in another mode.

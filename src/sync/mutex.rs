@@ -119,7 +119,7 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     #[track_caller]
     fn lock_slowly(&self) -> (Held<'_>, LockResult<sync::MutexGuard<'_, T>>) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let try_lock = || taken(self.inner.try_lock());
         let result = match try_lock() {
             Some(result) => result,

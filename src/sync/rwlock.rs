@@ -137,7 +137,7 @@ impl<T: ?Sized> RwLock<T> {
     #[cold]
     #[track_caller]
     fn read_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockReadGuard<'_, T>>) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
+        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
         let try_read = || taken(self.inner.try_read());
         let result = match try_read() {
             Some(result) => result,
@@ -210,7 +210,7 @@ impl<T: ?Sized> RwLock<T> {
     #[cold]
     #[track_caller]
     fn write_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockWriteGuard<'_, T>>) {
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
+        let mut acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         let try_write = || taken(self.inner.try_write());
         let result = match try_write() {
             Some(result) => result,

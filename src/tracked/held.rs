@@ -84,7 +84,7 @@ impl<'a> Held<'a> {
 
     /// The lock is from now on held in another mode.
     pub fn turned(self, mode: Mode) -> Self {
-        let tag = Tag::new(self.tag.lock(), mode);
+        let tag = Tag::new(self.tag.in_set().lock(), mode);
         if let Some(context) = validator::current_if_attached()
             && let Some(entry) = context.held.remove(self.tag.in_set())
         {

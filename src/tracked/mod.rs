@@ -113,9 +113,10 @@ impl Tracked {
     /// to write it, or to upgrade it.
     #[track_caller]
     pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let acquiring = self.about_to_block(kind, mode);
+        let mut acquiring = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
             acquiring.note_first_writer();
+            acquiring.ordinary = acquiring.place_again();
         }
         acquiring
     }
@@ -178,22 +179,6 @@ impl Tracked {
     /// does not count.
     pub fn is_forgiven(&self) -> bool {
         self.identity.is_forgiven()
-    }
-
-    /// What the wrapped lock gave, cleared of poison that does not count.
-    pub fn without_forgiven_poison<G>(
-        &self,
-        result: LockResult<G>,
-        clear_poison: impl FnOnce(),
-    ) -> LockResult<G> {
-        match result {
-            Err(poisoned) if self.is_forgiven() => {
-                clear_poison();
-                self.clear_forgiven();
-                Ok(poisoned.into_inner())
-            }
-            result => result,
-        }
     }
 
     /// To be called when the wrapped lock's poison is cleared.
@@ -333,7 +318,7 @@ impl<'a> Acquiring<'a> {
     #[inline(never)]
     #[track_caller]
     pub fn contended<R>(
-        self,
+        &mut self,
         mut try_again: impl FnMut() -> Option<R>,
         wait: impl FnOnce() -> R,
     ) -> R {
@@ -344,6 +329,8 @@ impl<'a> Acquiring<'a> {
             }
         }
         let _waited = self.begin_wait(Until::Acquired);
+        // A hook may have released what this thread held.
+        self.ordinary = self.place_again();
         if self.is_directed() {
             let mut taken = None;
             let mut try_again = || {
@@ -412,6 +399,13 @@ impl<'a> Acquiring<'a> {
         Held { tracked: self.tracked, tag }
     }
 
+    /// The lock is taken, after a [wait](Self::blocked) before which a hook may have released what
+    /// this thread held.
+    pub fn acquired_at_last(mut self) -> Held<'a> {
+        self.ordinary = self.place_again();
+        self.acquired()
+    }
+
     #[cold]
     fn acquired_uncommonly(self) {
         if let Some(context) = self.context() {
@@ -432,7 +426,17 @@ impl<'a> Acquiring<'a> {
         result: LockResult<G>,
         clear_poison: impl FnOnce(),
     ) -> (Held<'a>, LockResult<G>) {
-        let result = self.tracked.without_forgiven_poison(result, clear_poison);
+        let result = match result {
+            Err(poisoned) if self.tracked.is_forgiven() => {
+                // Readers leave it there: another may have met it as well, and be about to ask.
+                if self.tag.mode() == Mode::Exclusive {
+                    clear_poison();
+                    self.tracked.clear_forgiven();
+                }
+                Ok(poisoned.into_inner())
+            }
+            result => result,
+        };
         let mut held = self.acquired();
         if result.is_err() {
             held.tag = held.tag.poisoned();
@@ -446,6 +450,6 @@ impl<'a> Acquiring<'a> {
             context.end_wait();
         }
         self.tracked.clear_forgiven();
-        self.acquired()
+        self.acquired_at_last()
     }
 }

@@ -105,6 +105,22 @@ impl Classes {
         self.given.remove(&lock).is_some()
     }
 
+    /// Whether no way to acquire a lock of one class while one of another is held, in these modes,
+    /// has anything to tell.
+    pub(super) fn is_settled(
+        &self,
+        (held, wanted): (ClassId, ClassId),
+        modes: (Mode, Mode),
+    ) -> bool {
+        let is_freest =
+            |(it, _): &(Way, Edge)| it.gates.is_empty() && (it.held, it.wanted) == modes;
+        let known = self.nestings.get(&(held, wanted));
+        let is_one_way = || {
+            self.told.contains(&pair(held, wanted)) || !self.nestings.contains_key(&(wanted, held))
+        };
+        held == wanted || known.is_some_and(|known| known.iter().any(is_freest)) && is_one_way()
+    }
+
     /// Whether it is news that a lock of one class was acquired while one of another was held in
     /// this way.
     pub(super) fn is_new(&self, classes: (ClassId, ClassId), way: &Way) -> bool {
@@ -262,6 +278,21 @@ mod tests {
         assert!(!is_told(&mut classes, (3, 4), &free) && is_told(&mut classes, (4, 3), &free));
         classes.reset();
         assert!(!is_told(&mut classes, (1, 2), &free) && is_told(&mut classes, (2, 1), &free));
+    }
+
+    /// Whoever takes them in one order, or was told of the other, has nothing to say any more.
+    #[test]
+    fn what_was_seen_without_gates_is_settled() {
+        let (mut classes, free) = (Classes::default(), behind([]));
+        assert!(classes.is_settled((1, 1), (X, X)) && !classes.is_settled((1, 2), (X, X)));
+        note(&mut classes, (1, 2), &behind([gate(9, None, X)]));
+        assert!(!classes.is_settled((1, 2), (X, X)));
+        note(&mut classes, (1, 2), &free);
+        assert!(classes.is_settled((1, 2), (X, X)) && !classes.is_settled((1, 2), (S, X)));
+        note(&mut classes, (2, 1), &free);
+        assert!(![(1, 2), (2, 1)].iter().any(|&pair| classes.is_settled(pair, (X, X))));
+        classes.tell((1, 2));
+        assert!([(1, 2), (2, 1)].iter().all(|&pair| classes.is_settled(pair, (X, X))));
     }
 
     #[test]

@@ -15,13 +15,13 @@ impl Moment {
     pub(super) const UNKNOWN: Self = Self(0);
 
     pub(super) fn now() -> Self {
-        let since = ledger::settings().start.elapsed().as_millis();
-        Self(u64::try_from(since).unwrap_or(u64::MAX - 1) + 1)
+        let Some(start) = ledger::settings().start else { return Self::UNKNOWN };
+        Self(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1)
     }
 
     /// How long ago it was, if that is known.
     pub(super) fn age(self) -> Option<Duration> {
         let then = Duration::from_millis(self.0.checked_sub(1)?);
-        Some(ledger::settings().start.elapsed().saturating_sub(then))
+        Some(ledger::settings().start?.elapsed().saturating_sub(then))
     }
 }

@@ -15,12 +15,17 @@ thread_local! {
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// All of ours, always in this order. No thread takes one while it holds another, but for those
-/// of contexts, which come last.
+/// All of ours but those of contexts, always in this order. No thread takes one while it holds another,
+/// but for those of contexts, which come last. With that around the pool, there are no more contexts.
 fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
-    let ours = [knowledge::itself(), leaks::lock(), deadlock::lock()];
-    let below = render::locks().into_iter().chain(ledger::locks());
-    below.chain(ours).chain(threads::locks())
+    let ours = [knowledge::itself(), leaks::lock(), deadlock::lock(), threads::pool()];
+    render::locks().into_iter().chain(ledger::locks()).chain(ours)
+}
+
+/// All that were taken, in the order in which they are given back: those of contexts first, or it
+/// would be given what a thread that has come meanwhile never lost.
+fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
+    threads::locks_of_contexts().chain(locks())
 }
 
 /// Watches the forks of this process.
@@ -37,20 +42,52 @@ extern "C" fn before() {
     if !current_if_attached().is_some_and(is_inside) {
         TAKEN.set(true);
         locks().for_each(Renewable::take);
+        threads::locks_of_contexts().for_each(Renewable::take);
     }
 }
 
 extern "C" fn in_parent() {
     if TAKEN.replace(false) {
         // SAFETY: taken by this thread, before.
-        locks().for_each(|lock| unsafe { lock.give_back() });
+        taken().for_each(|lock| unsafe { lock.give_back() });
     }
 }
 
 extern "C" fn in_child() {
     if TAKEN.replace(false) {
         // SAFETY: taken by this thread, before, and there is no other.
-        locks().for_each(|lock| unsafe { lock.renew() });
+        taken().for_each(|lock| unsafe { lock.renew() });
     }
     threads::abandon_others(current_if_attached());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+
+    /// A thread that waits for its first context while all is taken has it before all is given back.
+    #[test]
+    fn what_was_not_taken_is_not_given_back() {
+        let _own = super::super::current();
+        // No context is left for the thread that comes.
+        let unused: Vec<_> = (0..100).map(|_| threads::take_up()).collect();
+        let others = threads::locks_of_contexts().count();
+        before();
+        let taken_before = taken().count();
+        assert!(taken_before >= others);
+        let comes = thread::spawn(|| threads::give_back(threads::take_up()));
+        let mut given_back = 0;
+        for lock in taken() {
+            // SAFETY: taken by this thread, before.
+            unsafe { lock.give_back() };
+            given_back += 1;
+            thread::sleep(Duration::from_micros(200));
+        }
+        TAKEN.set(false);
+        comes.join().unwrap();
+        unused.into_iter().for_each(threads::give_back);
+        assert_eq!(given_back, taken_before);
+    }
 }

@@ -50,11 +50,17 @@ pub(super) fn abandon_others(own: Option<&'static Context>) {
     all().filter(|context| !is_own(context)).for_each(Context::abandon);
 }
 
-/// The lock around the pool, and those of each context.
+/// The lock around the pool, without which no context is added.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
-    let pool: &dyn crate::renewable::Renewable = &POOL;
-    std::iter::once(pool).chain(all().flat_map(Context::locks))
+pub(super) fn pool() -> &'static dyn crate::renewable::Renewable {
+    &POOL
+}
+
+/// The locks of each context.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn locks_of_contexts() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable>
+{
+    all().flat_map(Context::locks)
 }
 
 /// A lock is released by a thread that did not take it: finds the one that did.

@@ -1,6 +1,7 @@
 //! Hooks that misbehave.
 
 use std::{
+    cell::RefCell,
     sync::{
         Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use lockdep::sync::Mutex;
+use lockdep::{
+    FindingKind, Level,
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::{alone, invert, support::on_a_thread};
 
@@ -75,5 +79,31 @@ fn a_hook_that_never_returns_stops_nobody_else() {
         assert_eq!(lockdep::take_findings().len(), 3);
         lockdep::on_finding(|_| ());
         assert!(lockdep::held().is_empty() || !lockdep::held().contains("deadlock"));
+    });
+}
+
+/// Who is about to wait has one lock less, and takes the other where that stood.
+#[test]
+fn a_hook_that_releases_what_is_held() {
+    static OUTER: Mutex<()> = Mutex::new(());
+    static INNER: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+    }
+    alone("hooks::a_hook_that_releases_what_is_held", || {
+        lockdep::set_level(FindingKind::Deadlock, Level::Warn);
+        lockdep::allow(|| {
+            lockdep::on_finding(|_| HELD.set(None));
+            HELD.set(OUTER.lock().ok());
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| lockdep::allow(|| drop((INNER.lock(), OUTER.lock()))));
+            while !lockdep::held().contains("waits for") {
+                thread::yield_now();
+            }
+            drop(INNER.lock());
+        });
+        assert_eq!(lockdep::held(), "no thread holds or waits for a lock\n");
+        let _ = lockdep::take_findings();
     });
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    panic::RefUnwindSafe,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{Mutex, PoisonError},
 };
 
@@ -189,5 +189,7 @@ impl<T: fmt::Debug, F> fmt::Debug for Lazy<T, F> {
     }
 }
 
-// As once_cell's.
+// As once_cell's. The mutex around the initializer would allow more than in a build that
+// is not checked.
+impl<T, F: UnwindSafe> UnwindSafe for Lazy<T, F> where OnceCell<T>: UnwindSafe {}
 impl<T, F: RefUnwindSafe> RefUnwindSafe for Lazy<T, F> where OnceCell<T>: RefUnwindSafe {}

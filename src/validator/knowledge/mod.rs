@@ -23,7 +23,7 @@ use self::{
 };
 
 use super::{
-    classes::{self, Classes, Gate, Way},
+    classes::{self, ClassId, Classes, Gate, Way},
     context::Context,
     declared::{Declared, Key},
     held::Entry,
@@ -104,16 +104,17 @@ type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 impl Knowledge {
     /// Whether every held lock has its edge to the wanted one, and this way of taking them
     /// is known.
-    pub(super) fn knows(&self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+    pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
             edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.knows(sighting))
         })
     }
 
-    fn edge_between(&self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
+    fn edge_between(&mut self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
-        self.order.find(node(held)?, node(wanted)?, (held.tag.mode(), wanted.tag.mode()))
+        let (tail, head) = (node(held)?, node(wanted)?);
+        self.order.find(tail, head, (held.tag.mode(), wanted.tag.mode()))
     }
 
     /// Adds an edge from every held lock to the wanted one, as it is seen now.
@@ -152,14 +153,20 @@ impl Knowledge {
         // All are noted, one is told; again only if that is denied each time.
         let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
         let mut of_classes = Vec::new();
-        for (&(edge, _), entry) in
-            edges.iter().zip(held).filter(|((_, is_new), _)| *is_new || again)
-        {
-            let is_it = |cycle: &Cycle| {
-                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
-            };
-            let is_told = cycles.iter().any(is_it);
-            of_classes.extend(self.nest_classes(edge, entry, wanted, held, is_told));
+        if again || edges.iter().any(|(_, is_new)| *is_new) {
+            let (gates, class) = (self.gates(held), self.class_of(wanted));
+            for ((&(edge, is_new), entry), gate) in edges.iter().zip(held).zip(&gates) {
+                let Some(classes) = gate.class.zip(class).filter(|_| is_new || again) else {
+                    continue;
+                };
+                let is_it = |cycle: &Cycle| {
+                    cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
+                };
+                if cycles.iter().any(is_it) {
+                    self.classes.tell(classes);
+                }
+                of_classes.extend(self.nest_classes(edge, [entry, wanted], classes, &gates));
+            }
         }
         if cycles.is_empty() {
             cycles.append(&mut of_classes);
@@ -220,33 +227,37 @@ impl Knowledge {
         cycles
     }
 
+    fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
+        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
+    }
+
+    /// Held locks, as they are gates of each other.
+    fn gates(&mut self, held: &[Entry]) -> Vec<Gate> {
+        let gate = |entry: &Entry| Gate {
+            lock: entry.tag.lock(),
+            class: self.class_of(entry),
+            mode: entry.tag.mode(),
+        };
+        held.iter().map(gate).collect()
+    }
+
     /// Notes the order of two locks' classes. The inversion of these, if there is one that was
     /// not told of locks of theirs.
     fn nest_classes(
         &mut self,
         edge: EdgeIndex,
-        entry: &Entry,
-        wanted: &Entry,
-        held: &[Entry],
-        is_told: bool,
+        [entry, wanted]: [&Entry; 2],
+        classes: (ClassId, ClassId),
+        held: &[Gate],
     ) -> Option<Cycle> {
-        let mut class =
-            |entry: &Entry| self.classes.of(entry.tag.lock(), entry.created, entry.kind);
-        let classes = (class(entry)?, class(wanted)?);
-        let others = held.iter().filter(|other| other.tag != entry.tag);
-        let gate = |other: &Entry| Gate {
-            lock: other.tag.lock(),
-            class: class(other),
-            mode: other.tag.mode(),
-        };
-        let way = Way {
-            held: entry.tag.mode(),
-            wanted: wanted.tag.mode(),
-            gates: others.map(gate).collect(),
-        };
-        if is_told {
-            self.classes.tell(classes);
+        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
+        let modes = (entry.tag.mode(), wanted.tag.mode());
+        if self.classes.is_settled(classes, modes) {
+            return None;
         }
+        let is_other = |it: &&Gate| (it.lock, it.mode) != (entry.tag.lock(), entry.tag.mode());
+        let gates = held.iter().filter(is_other).copied().collect();
+        let way = Way { held: modes.0, wanted: modes.1, gates };
         if self.classes.is_new(classes, &way) {
             self.classes.nest(classes, way.clone(), self.edge(edge, 0));
         }
@@ -264,20 +275,21 @@ impl Knowledge {
     }
 
     /// The held locks that have no edge to the wanted one yet.
-    pub(super) fn without_edge(&self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
+    pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
     /// The edges of some held locks to the wanted one, each with the other locks that are held
     /// exclusively.
     pub(super) fn edges_for_record(
-        &self,
+        &mut self,
         some: &[Entry],
         held: &[Entry],
         wanted: &Entry,
     ) -> Vec<(Edge, Vec<LockInfo>)> {
         let edge = |entry: &Entry| {
-            let edge = self.edge(self.edge_between(entry, wanted)?, 0);
+            let edge = self.edge_between(entry, wanted)?;
+            let edge = self.edge(edge, 0);
             let is_gate = |gate: &&Entry| {
                 gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
             };

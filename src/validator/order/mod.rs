@@ -42,6 +42,10 @@ use crate::finding::Mode;
 /// How much of the graph is of no use, at least, before it is made anew.
 const WORTHWHILE: usize = if cfg!(test) { 4 } else { 64 };
 
+/// How many edges of each of two locks are looked at for the one between them before it is asked
+/// whether that was found before.
+const FAR: usize = if cfg!(test) { 2 } else { 16 };
+
 /// How much longer than the shortest a cycle may be that is searched for.
 const LONGER: usize = 4;
 
@@ -69,6 +73,8 @@ pub(crate) struct Order<N, E> {
     list: OrderList,
     /// The edges that are no part of the topological order.
     refused: Vec<EdgeIndex>,
+    /// Edges that were [`FAR`] behind the others of both locks when they were found.
+    far: FxHashMap<(NodeIndex, NodeIndex, (Mode, Mode)), EdgeIndex>,
     /// How many nodes and edges are of no use.
     gone: usize,
     searches: [Search; 2],
@@ -81,6 +87,7 @@ impl<N, E> Default for Order<N, E> {
             nodes: FxHashMap::default(),
             list: OrderList::default(),
             refused: Vec::new(),
+            far: FxHashMap::default(),
             gone: 0,
             searches: [Search::new(Outgoing), Search::new(Incoming)],
         }
@@ -134,25 +141,35 @@ impl<N, E> Order<N, E> {
     }
 
     /// The edge between two locks in these modes, if it is known. Looks at as
-    /// many edges as the node with fewer of them has.
+    /// many edges as the node with fewer of them has; but once for each edge, where these are many,
+    /// as of an outer and an inner lock with a million others in between.
     pub(crate) fn find(
-        &self,
+        &mut self,
         tail: NodeIndex,
         head: NodeIndex,
         modes: (Mode, Mode),
     ) -> Option<EdgeIndex> {
         let mut outgoing = self.graph.edges_directed(tail, Outgoing);
         let mut incoming = self.graph.edges_directed(head, Incoming);
-        loop {
+        for looked_at in 0.. {
+            if looked_at == FAR
+                && let Some(&edge) = self.far.get(&(tail, head, modes))
+            {
+                return Some(edge);
+            }
             let (out, into) = (outgoing.next()?, incoming.next()?);
             for edge in [out, into] {
                 let arc = edge.weight();
                 if (edge.source(), edge.target()) == (tail, head) && (arc.held, arc.wanted) == modes
                 {
+                    if looked_at >= FAR {
+                        self.far.insert((tail, head, modes), edge.id());
+                    }
                     return Some(edge.id());
                 }
             }
         }
+        None
     }
 
     /// Adds an edge that is not known yet.
@@ -231,6 +248,7 @@ impl<N, E> Order<N, E> {
         let graph = &self.graph;
         self.nodes = graph.node_indices().map(|node| (graph[node].lock, node)).collect();
         self.refused = graph.edge_indices().filter(|&edge| graph[edge].refused).collect();
+        self.far = FxHashMap::default();
         self.gone = 0;
     }
 

@@ -288,6 +288,27 @@ fn locks_that_come_and_go_behind_a_large_graph_are_flat() {
     assert_eq!(order.locks().count(), 2);
 }
 
+/// An outer and an inner lock, with many others taken in between: the edge that they have since the
+/// first of these is not looked for among all of theirs, while they live and while they come and go.
+#[test]
+fn the_edge_around_many_others_is_flat() {
+    const LOCKS: u64 = 50_000;
+    let exclusive = (Mode::Exclusive, Mode::Exclusive);
+    for stay in [true, false] {
+        let mut order = Order::default();
+        assert!(!edge(&mut order, 1, 2));
+        for lock in 3..2 * LOCKS {
+            assert!(!edge(&mut order, 1, lock) && !edge(&mut order, lock, 2));
+            let (outer, inner) = (order.node(1).unwrap(), order.node(2).unwrap());
+            let found = order.find(outer, inner, exclusive).unwrap();
+            assert_eq!(order.graph.edge_endpoints(found), Some((outer, inner)));
+            if lock > LOCKS && !stay {
+                order.remove(lock);
+            }
+        }
+    }
+}
+
 #[test]
 fn one_report_does_not_hide_the_next() {
     let mut order = Order::default();
