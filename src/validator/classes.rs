@@ -116,7 +116,7 @@ impl Classes {
             |(it, _): &(Way, Edge)| it.gates.is_empty() && (it.held, it.wanted) == modes;
         let known = self.nestings.get(&(held, wanted));
         let is_one_way = || {
-            self.told.contains(&pair(held, wanted)) || !self.nestings.contains_key(&(wanted, held))
+            !self.nestings.contains_key(&(wanted, held)) || self.told.contains(&pair(held, wanted))
         };
         held == wanted || known.is_some_and(|known| known.iter().any(is_freest)) && is_one_way()
     }

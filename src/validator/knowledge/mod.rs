@@ -5,6 +5,7 @@
 //! when a lock with edges is destroyed, and for snapshots. No code of the program
 //! runs under it but its global allocator, whose locks are then not looked at.
 
+mod class_orders;
 mod cycles;
 mod declaring;
 mod origins;
@@ -23,7 +24,7 @@ use self::{
 };
 
 use super::{
-    classes::{self, ClassId, Classes, Gate, Way},
+    classes::Classes,
     context::Context,
     declared::{Declared, Key},
     held::Entry,
@@ -33,10 +34,7 @@ use super::{
     seen::{Filling, Seen},
     sightings::{Sighting, Sightings},
 };
-use crate::{
-    finding::{Detail, Edge, FindingKind, Level, LockInfo, Mode, OrderGraph, RawStack, Site},
-    ledger,
-};
+use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack};
 
 pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 
@@ -150,24 +148,7 @@ impl Knowledge {
             }
             is_settled &= facts.sightings.is_settled_for(sighting);
         }
-        // All are noted, one is told; again only if that is denied each time.
-        let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
-        let mut of_classes = Vec::new();
-        if again || edges.iter().any(|(_, is_new)| *is_new) {
-            let (gates, class) = (self.gates(held), self.class_of(wanted));
-            for ((&(edge, is_new), entry), gate) in edges.iter().zip(held).zip(&gates) {
-                let Some(classes) = gate.class.zip(class).filter(|_| is_new || again) else {
-                    continue;
-                };
-                let is_it = |cycle: &Cycle| {
-                    cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
-                };
-                if cycles.iter().any(is_it) {
-                    self.classes.tell(classes);
-                }
-                of_classes.extend(self.nest_classes(edge, [entry, wanted], classes, &gates));
-            }
-        }
+        let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {
             cycles.append(&mut of_classes);
         }
@@ -225,53 +206,6 @@ impl Knowledge {
             cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
         }
         cycles
-    }
-
-    fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
-        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
-    }
-
-    /// Held locks, as they are gates of each other.
-    fn gates(&mut self, held: &[Entry]) -> Vec<Gate> {
-        let gate = |entry: &Entry| Gate {
-            lock: entry.tag.lock(),
-            class: self.class_of(entry),
-            mode: entry.tag.mode(),
-        };
-        held.iter().map(gate).collect()
-    }
-
-    /// Notes the order of two locks' classes. The inversion of these, if there is one that was
-    /// not told of locks of theirs.
-    fn nest_classes(
-        &mut self,
-        edge: EdgeIndex,
-        [entry, wanted]: [&Entry; 2],
-        classes: (ClassId, ClassId),
-        held: &[Gate],
-    ) -> Option<Cycle> {
-        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
-        let modes = (entry.tag.mode(), wanted.tag.mode());
-        if self.classes.is_settled(classes, modes) {
-            return None;
-        }
-        let is_other = |it: &&Gate| (it.lock, it.mode) != (entry.tag.lock(), entry.tag.mode());
-        let gates = held.iter().filter(is_other).copied().collect();
-        let way = Way { held: modes.0, wanted: modes.1, gates };
-        if self.classes.is_new(classes, &way) {
-            self.classes.nest(classes, way.clone(), self.edge(edge, 0));
-        }
-        let other = self.classes.inversion(classes, &way)?;
-        let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
-        let made = [entry, wanted].into_iter().filter(is_made);
-        Some(Cycle {
-            kind: FindingKind::ClassInversion,
-            edges: vec![self.edge(edge, 0), other.clone()],
-            detail: Detail::Classes {
-                numbers: classes::pair(classes.0, classes.1),
-                made_at: made.filter_map(|entry| entry.created).map(Site::from).collect(),
-            },
-        })
     }
 
     /// The held locks that have no edge to the wanted one yet.
