@@ -255,6 +255,21 @@ fn what_is_known_is_silenced() {
     fixture.run("test --config unknown.toml").has_status(101).says(&["cannot read unknown.toml"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_process_without_its_environment_is_left_alone() {
+    let fixture = Fixture::new("cleared");
+    let test = r#"#[test]
+        fn it_runs() {
+            let mut shop = std::process::Command::new(env!("CARGO_BIN_EXE_shop"));
+            let output = shop.env_clear().output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        }"#;
+    fs::create_dir(fixture.0.join("shop/tests")).unwrap();
+    fs::write(fixture.0.join("shop/tests/child.rs"), test).unwrap();
+    fixture.run("test -p shop --test child").has_status(0);
+}
+
 #[test]
 fn a_program_is_run_and_its_own_status_comes_first() {
     let fixture = Fixture::new("run");
