@@ -276,8 +276,11 @@ fn a_program_is_run_and_its_own_status_comes_first() {
     let ended = fixture.run("run -p shop").has_status(100);
     assert_eq!(ended.stdout, "100 left\n");
     fixture.run("run -p shop -- 3").has_status(3).says(&["1 denied (1 `inversion`)"]);
-    // Checked as well without debug assertions.
+    // Checked as well without debug assertions, and linked as a profile wants it.
     fixture.run("run -p shop --release").has_status(100).says(&["store/src/lib.rs:32:25"]);
+    let mut linked = fixture.command("run -p shop --release");
+    linked.env("CARGO_PROFILE_RELEASE_LTO", "thin").env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+    Ended::new(linked).has_status(100).says(&["store/src/lib.rs:32:25"]);
 }
 
 #[test]
