@@ -52,6 +52,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     let folder = runtime::prepare(&project)?;
     let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
 
+    let build_folder = runtime::build_folder(&folder, &choice);
     let mut cargo = Command::new(&project.cargo);
     cargo
         .args(subcommand)
@@ -59,9 +60,9 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .arg(&project.target)
         // The user's own build stays as it is.
         .arg("--target-dir")
-        .arg(runtime::build_folder(&folder, &choice))
-        .args(&options.cargo)
-        .args(after);
+        .arg(&build_folder);
+    project.keep_out_of_build_folder(&mut cargo, &build_folder);
+    cargo.args(&options.cargo).args(after);
     set_wrapper(&mut cargo, &project, &folder, &choice)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)

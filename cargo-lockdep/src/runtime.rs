@@ -186,6 +186,7 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
         .args(PROFILE.iter().flat_map(|setting| ["--config", setting]))
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
         .stderr(Stdio::inherit());
+    project.keep_out_of_build_folder(&mut cargo, target_folder);
     let output = cargo.output().map_err(cannot_start(&cargo))?;
     if !output.status.success() {
         return Err(format!("the checked std could not be built for {}", project.target));

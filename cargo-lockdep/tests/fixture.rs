@@ -388,6 +388,16 @@ fn the_target_of_a_configuration_file_is_that_of_the_program() {
 }
 
 #[test]
+fn a_folder_of_the_users_builds_is_left_alone() {
+    let fixture = Fixture::new("build_folder");
+    let folder = fixture.0.join("a \"build\"");
+    let mut command = fixture.command("run -p shop --target host-tuple");
+    command.env("CARGO_BUILD_BUILD_DIR", &folder);
+    Ended::new(command).has_status(100).says(&["1 denied (1 `inversion`)"]);
+    assert!(!folder.join("x86_64-unknown-linux-gnu").exists(), "it was built there");
+}
+
+#[test]
 fn reports_are_written_beside_the_run_and_records_kept() {
     let fixture = Fixture::new("reports");
     let ended = fixture.run("test --format sarif,html --records kept -p shop").has_status(100);
