@@ -1,13 +1,21 @@
 //! One run: cargo builds and runs the program with checked locks, and we say what was found.
 
+#[cfg(unix)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use std::{
     env,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode},
+    process::{self, Command, ExitCode, ExitStatus},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+#[cfg(unix)]
+use signal_hook::{consts::SIGINT, flag};
 
 use crate::{
     Result,
@@ -73,7 +81,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     if let Some(config) = options.config {
         cargo.env("LOCKDEP_CONFIG", config);
     }
-    let status = cargo.status().map_err(cannot_start(&cargo))?;
+    let status = status(&mut cargo)?;
 
     let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
     let levels = Levels::new(options.levels);
@@ -88,6 +96,23 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         let _ = fs::remove_dir_all(&records);
     }
     Ok(if status.success() { verdict(&report) } else { wrapper::code(status) })
+}
+
+/// Runs cargo. Who ends a server by Ctrl-C wants to hear of its locks: that goes to cargo and the program
+/// as well as to us, and we stay until they have ended.
+#[cfg(unix)]
+fn status(cargo: &mut Command) -> Result<ExitStatus> {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_default(SIGINT, has_ended.clone())
+        .map_err(cannot("wait for Ctrl-C"))?;
+    let status = cargo.status().map_err(cannot_start(cargo));
+    has_ended.store(true, Relaxed);
+    status
+}
+
+#[cfg(not(unix))]
+fn status(cargo: &mut Command) -> Result<ExitStatus> {
+    cargo.status().map_err(cannot_start(cargo))
 }
 
 /// Our exit status. Who has not read all cannot say that nothing is wrong.

@@ -316,6 +316,34 @@ fn a_toolchain_that_will_not_do_is_said() {
         .says(&["error: cannot write to", "Cargo.toml/target"]);
 }
 
+/// As it is sent to all that run in a terminal.
+#[cfg(unix)]
+#[test]
+fn a_program_that_is_ended_by_ctrl_c_is_reported() {
+    use std::{
+        io::{BufRead, BufReader, Read},
+        os::unix::process::CommandExt,
+        process::Stdio,
+    };
+
+    let fixture = Fixture::new("server");
+    let main = "fn main() { println!(\"{}\", shop::a_day()); loop { std::thread::park() } }";
+    fs::write(fixture.0.join("shop/src/main.rs"), main).unwrap();
+    let mut command = fixture.command("run -p shop");
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(running.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "100\n");
+    let group = format!("kill -INT -{}", running.id());
+    assert!(Command::new("sh").args(["-c", &group]).status().unwrap().success());
+
+    let mut stderr = String::new();
+    running.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let status = running.wait().unwrap().code();
+    Ended { status, stdout: line, stderr }.has_status(130).says(&["1 denied (1 `inversion`)"]);
+}
+
 /// The name of a script.
 #[cfg(unix)]
 fn script(fixture: &Fixture, name: &str, text: &str) -> PathBuf {
