@@ -19,7 +19,7 @@ use signal_hook::{consts::SIGINT, flag};
 
 use crate::{
     Result,
-    arguments::{Check, NEXTEST, Options, take_option},
+    arguments::{self, Check, NEXTEST, Options, take_option},
     cannot, cannot_start,
     choice::Choice,
     formats::human,
@@ -39,6 +39,8 @@ pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";
 const DENIED: u8 = 100;
 /// The exit status if we could not do our work.
 pub(crate) const OUR_ERROR: u8 = 101;
+/// That of cargo, if it does not know an option.
+const CARGOS_USAGE: i32 = 1;
 
 /// `after` is what goes to the tests or the program.
 pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
@@ -86,10 +88,14 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
     let levels = Levels::new(options.levels);
     let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
-    // If nothing was built, cargo has said why, and there is nothing to add.
+    // If nothing was built, cargo has said why.
     if status.success() || !is_empty(&records) {
         eprint!("{}", human::text(&report));
         plan.write(&report)?;
+    } else if let (Some(CARGOS_USAGE), Some(option)) =
+        (status.code(), arguments::ours_among(&options.cargo))
+    {
+        eprintln!("lockdep: if `{option}` is meant for us, it comes before what is cargo's");
     }
     if options.records.is_none() {
         // What it says is told.

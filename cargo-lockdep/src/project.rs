@@ -59,7 +59,9 @@ impl Project {
         let named = named.map(|target| target.to_string_lossy().into_owned());
         let targets = config.build_target_for_cli(named).map_err(cannot("find the target"))?;
         let target = match &targets[..] {
-            [] => line(&rustc_version, "host").ok_or("`rustc -vV` does not say its host")?,
+            [] => host(&rustc_version)?,
+            // cargo's word, which rustc does not know.
+            [target] if target == "host-tuple" => host(&rustc_version)?,
             [target] => target,
             _ => return Err("more than one target: choose one by `--target`".to_owned()),
         };
@@ -78,9 +80,10 @@ impl Project {
         })
     }
 
-    /// The names of all packages that may be a part of the program.
+    /// The names of all packages that may be a part of the program, with whatever features.
     pub(crate) fn packages(&self, arguments: &[OsString]) -> Result<BTreeSet<String>> {
-        let metadata = metadata(&self.cargo, arguments, &["--filter-platform", &self.target])?;
+        let all = ["--all-features", "--filter-platform", &self.target];
+        let metadata = metadata(&self.cargo, arguments, &all)?;
         Ok(metadata.packages.iter().map(|package| package.name.to_string()).collect())
     }
 
@@ -106,6 +109,10 @@ fn rustc_version(rustc: &Path) -> Result<String> {
     let output =
         rustc.arg("-vV").stderr(Stdio::inherit()).output().map_err(cannot_start(&rustc))?;
     String::from_utf8(output.stdout).map_err(cannot("read what `rustc -vV` says"))
+}
+
+fn host(rustc_version: &str) -> Result<&str> {
+    line(rustc_version, "host").ok_or_else(|| "`rustc -vV` does not say its host".to_owned())
 }
 
 /// A value of what `rustc -vV` says.

@@ -243,6 +243,12 @@ fn the_doctor_says_who_holds_locks() {
     assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
     // It runs at build time.
     assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
+    // Who uses it only by a feature.
+    fixture.run("doctor --offline --features till/counter --locked").has_status(0);
+    fixture
+        .run("doctor --offline -p till")
+        .has_status(101)
+        .says(&["error: `-p` means nothing to the doctor: there are `--manifest-path`, "]);
 }
 
 #[test]
@@ -293,6 +299,11 @@ fn what_is_wrong_is_said_once() {
     assert!(!ended.stderr.contains("lockdep: "), "{}", ended.stderr);
     let no_test = fixture.run("test -p shop --test no_such").has_status(101);
     assert_eq!(no_test.stderr.matches("error").count(), 1, "{}", no_test.stderr);
+
+    fixture.run("test -p shop --format=json").has_status(1).says(&[
+        "error: unexpected argument '--format' found",
+        "lockdep: if `--format` is meant for us, it comes before what is cargo's",
+    ]);
 
     let mut command = fixture.command("test");
     command.env("CARGO", "no-such-cargo");
