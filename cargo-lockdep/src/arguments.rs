@@ -108,13 +108,25 @@ pub(crate) struct Options {
     pub(crate) cargo: Vec<OsString>,
 }
 
-/// Reads the command line. What stands after `--` goes to the tests or the program, with the
+/// Reads the command line. What stands after `--` goes to the tests or the program, if one is run, with the
 /// `--`, which clap would swallow.
 pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) {
-    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
-    let after = arguments.split_off(end);
+    let runs =
+        arguments.first().is_some_and(|command| Check::has_subcommand(&command.to_string_lossy()));
+    let end = arguments.iter().position(|argument| runs && argument == "--");
+    let after = arguments.split_off(end.unwrap_or(arguments.len()));
     let name = OsString::from("cargo lockdep");
     (Arguments::parse_from(std::iter::once(name).chain(arguments)), after)
+}
+
+/// The first option of ours among arguments of cargo's, none of whose options is called so. A program's may be.
+pub(crate) fn ours_among(cargo: &[OsString]) -> Option<&str> {
+    const OURS: [&str; 7] =
+        ["--level", "--format", "--output", "--records", "--only", "--crates", "--no-deps"];
+    cargo
+        .iter()
+        .filter_map(|argument| argument.to_str()?.split('=').next())
+        .find(|it| OURS.contains(it))
 }
 
 #[cfg(test)]
@@ -149,6 +161,25 @@ mod tests {
         let (command, options, after) = parts("run -- --level 3 -- x");
         assert_eq!((command[0], options.levels.len(), options.cargo.len()), ("run", 0, 0));
         assert_eq!(after, words("-- --level 3 -- x"));
+    }
+
+    #[test]
+    fn nothing_is_lost_where_no_program_is_run() {
+        let (arguments, after) = parse(words("report a -- --format"));
+        let Command::Report(options) = arguments.command else { panic!("it is a report") };
+        assert!(format!("{options:?}").contains(r#"["a", "--format"]"#), "{options:?}");
+        assert!(after.is_empty());
+    }
+
+    #[test]
+    fn ours_is_known_behind_cargos() {
+        for (text, expected) in [
+            ("-p x --level=warn", Some("--level")),
+            ("x --format json", Some("--format")),
+            ("--message-format json --levels", None),
+        ] {
+            assert_eq!(ours_among(&words(text)), expected);
+        }
     }
 
     #[test]

@@ -1,17 +1,25 @@
 //! One run: cargo builds and runs the program with checked locks, and we say what was found.
 
+#[cfg(unix)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use std::{
     env,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode},
+    process::{self, Command, ExitCode, ExitStatus},
     time::{SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(unix)]
+use signal_hook::{consts::SIGINT, flag};
+
 use crate::{
     Result,
-    arguments::{Check, NEXTEST, Options},
+    arguments::{self, Check, NEXTEST, Options},
     cannot, cannot_start,
     cargo_options::take_option,
     choice::Choice,
@@ -26,6 +34,9 @@ use crate::{
     sources::Sources,
     verdict::verdict,
 };
+
+/// The exit status of cargo, if it does not know an option.
+const CARGOS_USAGE: i32 = 1;
 
 /// `after` is what goes to the tests or the program.
 pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
@@ -47,6 +58,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     let folder = runtime::prepare(&project)?;
     let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
 
+    let build_folder = runtime::build_folder(&folder, &choice);
     let mut cargo = Command::new(&project.cargo);
     cargo
         .args(subcommand)
@@ -54,9 +66,9 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .arg(&project.target)
         // The user's own build stays as it is.
         .arg("--target-dir")
-        .arg(runtime::build_folder(&folder, &choice))
-        .args(&options.cargo)
-        .args(after);
+        .arg(&build_folder);
+    project.keep_out_of_build_folder(&mut cargo, &build_folder);
+    cargo.args(&options.cargo).args(after);
     set_wrapper(&mut cargo, &project, &folder, &choice)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
@@ -67,21 +79,42 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     if let Some(config) = options.config {
         cargo.env("LOCKDEP_CONFIG", config);
     }
-    let status = cargo.status().map_err(cannot_start(&cargo))?;
+    let status = status(&mut cargo)?;
 
     let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
     let levels = Levels::new(options.levels);
     let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
-    // If nothing was built, cargo has said why, and there is nothing to add.
+    // If nothing was built, cargo has said why.
     if status.success() || !is_empty(&records) {
         eprint!("{}", human::text(&report));
         plan.write(&report)?;
+    } else if let (Some(CARGOS_USAGE), Some(option)) =
+        (status.code(), arguments::ours_among(&options.cargo))
+    {
+        eprintln!("lockdep: if `{option}` is meant for us, it comes before what is cargo's");
     }
     if options.records.is_none() {
         // What it says is told.
         let _ = fs::remove_dir_all(&records);
     }
     Ok(if status.success() { verdict(&report) } else { real::code(status) })
+}
+
+/// Runs cargo. Who ends a server by Ctrl-C wants to hear of its locks: that goes to cargo and the program
+/// as well as to us, and we stay until they have ended.
+#[cfg(unix)]
+fn status(cargo: &mut Command) -> Result<ExitStatus> {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_default(SIGINT, has_ended.clone())
+        .map_err(cannot("wait for Ctrl-C"))?;
+    let status = cargo.status().map_err(cannot_start(cargo));
+    has_ended.store(true, Relaxed);
+    status
+}
+
+#[cfg(not(unix))]
+fn status(cargo: &mut Command) -> Result<ExitStatus> {
+    cargo.status().map_err(cannot_start(cargo))
 }
 
 /// What is checked. A package that is not there is a mistake of whoever named it.

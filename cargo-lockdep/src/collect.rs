@@ -58,7 +58,8 @@ fn find(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         // Links are not followed: they may lead in a circle.
         if entry.file_type()?.is_dir() {
             find(&entry.path(), found)?;
-        } else if entry.path().extension().is_some_and(|extension| extension == "jsonl") {
+        } else if entry.path().extension().is_some_and(|kind| kind == "jsonl" || kind == "counts") {
+            // Programs that take no lock write no record, only that they have run.
             found.insert(folder.to_owned());
         }
     }

@@ -11,6 +11,8 @@ use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, Target}
 
 use crate::{
     Result,
+    cargo_options::take_option,
+    formats,
     lock_types::{self, Home, sources},
     project::{self, Project},
     stand_in::StandIn,
@@ -20,21 +22,46 @@ use crate::{
 /// Prints a table on standard output.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     let project = Project::find(&mut arguments)?;
-    let platform = ["--filter-platform", &project.target];
-    let metadata = project::metadata(&project.cargo, &arguments, &platform)?;
+    let metadata = metadata(&project, arguments)?;
     let of_program = of_program(&metadata);
     let rows: Vec<_> =
         of_program.iter().flat_map(|(package, node)| rows(package, node, &metadata)).collect();
     let with_locks: BTreeSet<_> = rows.iter().map(|row| &row.package).collect();
-    print!("{}", table(&rows));
-    println!(
-        "\n{} of {} packages name locks. This is a search of their sources, and approximate; what a run \
-         has not seen, it says at its end.",
+    formats::print(&format!(
+        "{}\n{} of {} packages name locks. This is a search of their sources, and approximate; what a run \
+         has not seen, it says at its end.\n",
+        table(&rows),
         with_locks.len(),
         of_program.len(),
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What cargo knows, with the features that are asked for. What would change nothing is a mistake of
+/// whoever says it.
+fn metadata(project: &Project, mut arguments: Vec<OsString>) -> Result<Metadata> {
+    let mut options = vec!["--filter-platform".to_owned(), project.target.clone()];
+    for name in ["--features", "-F"] {
+        if let Some(features) = take_option(&mut arguments, name)? {
+            options.extend(["--features".to_owned(), features.to_string_lossy().into_owned()]);
+        }
+    }
+    let for_cargo = arguments.clone();
+    take_option(&mut arguments, "--manifest-path")?;
+    for argument in arguments {
+        let argument = argument.to_string_lossy();
+        match &*argument {
+            "--all-features" | "--no-default-features" => options.push(argument.into_owned()),
+            "--offline" | "--frozen" | "--locked" => {}
+            _ => return Err(format!("`{argument}` means nothing to the doctor: {TAKES}")),
+        }
+    }
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    project::metadata(&project.cargo, &for_cargo, &options)
+}
+
+const TAKES: &str = "there are `--manifest-path`, `--target`, `--features`, `--all-features`, \
+    `--no-default-features`, `--offline`, `--locked` and `--frozen`, as for `cargo metadata`";
 
 /// The packages that the program and its tests are made of.
 fn of_program(metadata: &Metadata) -> Vec<(&Package, &Node)> {

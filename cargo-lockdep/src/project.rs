@@ -18,6 +18,8 @@ pub(crate) struct Project {
     pub(crate) cargo: OsString,
     /// Where the builds go: the project's own folder for them.
     pub(crate) target_folder: PathBuf,
+    /// cargo's configuration names another one for what only builds need (`build.build-dir`).
+    has_build_folder: bool,
     pub(crate) rustc: PathBuf,
     /// What `rustc -vV` says.
     pub(crate) rustc_version: String,
@@ -41,6 +43,8 @@ impl Project {
         let target_folder = take_option(arguments, "--target-dir")?;
         // Where there is no project, cargo says so.
         let metadata = metadata(&cargo, arguments, &["--no-deps"])?;
+        let has_build_folder =
+            metadata.build_directory.is_some_and(|folder| folder != metadata.target_directory);
         let target_folder = match target_folder {
             Some(folder) => {
                 std::path::absolute(folder).map_err(cannot("find the target folder"))?
@@ -55,7 +59,9 @@ impl Project {
         let named = named.map(|target| target.to_string_lossy().into_owned());
         let targets = config.build_target_for_cli(named).map_err(cannot("find the target"))?;
         let target = match &targets[..] {
-            [] => line(&rustc_version, "host").ok_or("`rustc -vV` does not say its host")?,
+            [] => host(&rustc_version)?,
+            // cargo's word, which rustc does not know.
+            [target] if target == "host-tuple" => host(&rustc_version)?,
             [target] => target,
             _ => return Err("more than one target: choose one by `--target`".to_owned()),
         };
@@ -63,6 +69,7 @@ impl Project {
         Ok(Self {
             target: target.to_owned(),
             target_folder,
+            has_build_folder,
             offline: arguments.iter().any(|a| a == "--offline" || a == "--frozen"),
             rustc_wrapper: config.build.rustc_wrapper.filter(is_set),
             rustdoc: config.build.rustdoc.filter(is_set),
@@ -73,10 +80,22 @@ impl Project {
         })
     }
 
-    /// The names of all packages that may be a part of the program.
+    /// The names of all packages that may be a part of the program, with whatever features.
     pub(crate) fn packages(&self, arguments: &[OsString]) -> Result<BTreeSet<String>> {
-        let metadata = metadata(&self.cargo, arguments, &["--filter-platform", &self.target])?;
+        let all = ["--all-features", "--filter-platform", &self.target];
+        let metadata = metadata(&self.cargo, arguments, &all)?;
         Ok(metadata.packages.iter().map(|package| package.name.to_string()).collect())
+    }
+
+    /// Has cargo build all in our folder. Crates in one that is shared with the user's builds would
+    /// be taken for theirs: to cargo, they differ in nothing.
+    pub(crate) fn keep_out_of_build_folder(&self, cargo: &mut Command, folder: &Path) {
+        if self.has_build_folder {
+            // Not in the environment, where tests that call cargo would have it. A string of JSON's
+            // is one of TOML's.
+            let folder = serde_json::Value::from(folder.to_string_lossy());
+            cargo.arg("--config").arg(format!("build.build-dir={folder}"));
+        }
     }
 
     /// rustc's version: `1.95.0`.
@@ -90,6 +109,10 @@ fn rustc_version(rustc: &Path) -> Result<String> {
     let output =
         rustc.arg("-vV").stderr(Stdio::inherit()).output().map_err(cannot_start(&rustc))?;
     String::from_utf8(output.stdout).map_err(cannot("read what `rustc -vV` says"))
+}
+
+fn host(rustc_version: &str) -> Result<&str> {
+    line(rustc_version, "host").ok_or_else(|| "`rustc -vV` does not say its host".to_owned())
 }
 
 /// A value of what `rustc -vV` says.

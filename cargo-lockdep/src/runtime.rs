@@ -86,7 +86,8 @@ impl Runtime {
 /// program, toolchain and target, where all that is made with it belongs.
 pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
-    (LIBRARY, FACADE, RULES, &project.rustc_version, &project.target).hash(&mut hash);
+    (LIBRARY, FACADE, RULES, PROFILE, RUSTFLAGS).hash(&mut hash);
+    (&project.rustc_version, &project.target).hash(&mut hash);
     let folder = project.target_folder.join("lockdep").join(format!("{:016x}", hash.finish()));
     let at_folder = || format!("write to {}", folder.display());
     fs::create_dir_all(&folder).map_err(cannot(at_folder()))?;
@@ -161,6 +162,17 @@ fn is_too_old(release: &str) -> bool {
     version(release).is_some_and(|release| Some(release) < version(OLDEST_RUSTC))
 }
 
+/// What the user's configuration may say otherwise, for programs: crates that abort do not link with
+/// those that unwind, as tests do, and crates of bitcode alone are compiled at each link.
+const PROFILE: [&str; 2] = ["profile.release.panic = \"unwind\"", "profile.release.lto = false"];
+
+/// What its crates are compiled with.
+///
+/// Two `metadata` add up. Without this one, a program that depends on a crate that the runtime
+/// depends on, at the same version, would have two crates with one id, at which rustc crashes.
+/// The bitcode is for programs whose profile has `lto`, which do not link without it.
+const RUSTFLAGS: &str = "-Cmetadata=lockdep-runtime\x1f-Cembed-bitcode=yes\x1f--cap-lints=allow";
+
 fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
     let mut cargo = Command::new(&project.cargo);
     cargo
@@ -171,11 +183,10 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
         .arg("--target-dir")
         .arg(target_folder)
         .args(project.offline.then_some("--offline"))
-        // Two `metadata` add up. Without this one, a program that depends on a crate that the
-        // runtime depends on, at the same version, would have two crates with one id, at which
-        // rustc crashes.
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Cmetadata=lockdep-runtime\x1f--cap-lints=allow")
+        .args(PROFILE.iter().flat_map(|setting| ["--config", setting]))
+        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
         .stderr(Stdio::inherit());
+    project.keep_out_of_build_folder(&mut cargo, target_folder);
     let output = cargo.output().map_err(cannot_start(&cargo))?;
     if !output.status.success() {
         return Err(format!("the checked std could not be built for {}", project.target));

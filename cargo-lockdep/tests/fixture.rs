@@ -243,6 +243,12 @@ fn the_doctor_says_who_holds_locks() {
     assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
     // It runs at build time.
     assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
+    // Who uses it only by a feature.
+    fixture.run("doctor --offline --features till/counter --locked").has_status(0);
+    fixture
+        .run("doctor --offline -p till")
+        .has_status(101)
+        .says(&["error: `-p` means nothing to the doctor: there are `--manifest-path`, "]);
 }
 
 #[test]
@@ -255,14 +261,32 @@ fn what_is_known_is_silenced() {
     fixture.run("test --config unknown.toml").has_status(101).says(&["cannot read unknown.toml"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_process_without_its_environment_is_left_alone() {
+    let fixture = Fixture::new("cleared");
+    let test = r#"#[test]
+        fn it_runs() {
+            let mut shop = std::process::Command::new(env!("CARGO_BIN_EXE_shop"));
+            let output = shop.env_clear().output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        }"#;
+    fs::create_dir(fixture.0.join("shop/tests")).unwrap();
+    fs::write(fixture.0.join("shop/tests/child.rs"), test).unwrap();
+    fixture.run("test -p shop --test child").has_status(0);
+}
+
 #[test]
 fn a_program_is_run_and_its_own_status_comes_first() {
     let fixture = Fixture::new("run");
     let ended = fixture.run("run -p shop").has_status(100);
     assert_eq!(ended.stdout, "100 left\n");
     fixture.run("run -p shop -- 3").has_status(3).says(&["1 denied (1 `inversion`)"]);
-    // Checked as well without debug assertions.
+    // Checked as well without debug assertions, and linked as a profile wants it.
     fixture.run("run -p shop --release").has_status(100).says(&["store/src/lib.rs:32:25"]);
+    let mut linked = fixture.command("run -p shop --release");
+    linked.env("CARGO_PROFILE_RELEASE_LTO", "thin").env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+    Ended::new(linked).has_status(100).says(&["store/src/lib.rs:32:25"]);
 }
 
 #[test]
@@ -275,6 +299,11 @@ fn what_is_wrong_is_said_once() {
     assert!(!ended.stderr.contains("lockdep: "), "{}", ended.stderr);
     let no_test = fixture.run("test -p shop --test no_such").has_status(101);
     assert_eq!(no_test.stderr.matches("error").count(), 1, "{}", no_test.stderr);
+
+    fixture.run("test -p shop --format=json").has_status(1).says(&[
+        "error: unexpected argument '--format' found",
+        "lockdep: if `--format` is meant for us, it comes before what is cargo's",
+    ]);
 
     let mut command = fixture.command("test");
     command.env("CARGO", "no-such-cargo");
@@ -296,6 +325,34 @@ fn a_toolchain_that_will_not_do_is_said() {
         .run("test --target-dir Cargo.toml/target")
         .has_status(101)
         .says(&["error: cannot write to", "Cargo.toml/target"]);
+}
+
+/// As it is sent to all that run in a terminal.
+#[cfg(unix)]
+#[test]
+fn a_program_that_is_ended_by_ctrl_c_is_reported() {
+    use std::{
+        io::{BufRead, BufReader, Read},
+        os::unix::process::CommandExt,
+        process::Stdio,
+    };
+
+    let fixture = Fixture::new("server");
+    let main = "fn main() { println!(\"{}\", shop::a_day()); loop { std::thread::park() } }";
+    fs::write(fixture.0.join("shop/src/main.rs"), main).unwrap();
+    let mut command = fixture.command("run -p shop");
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(running.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "100\n");
+    let group = format!("kill -INT -{}", running.id());
+    assert!(Command::new("sh").args(["-c", &group]).status().unwrap().success());
+
+    let mut stderr = String::new();
+    running.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let status = running.wait().unwrap().code();
+    Ended { status, stdout: line, stderr }.has_status(130).says(&["1 denied (1 `inversion`)"]);
 }
 
 /// The name of a script.
@@ -367,6 +424,16 @@ fn the_target_of_a_configuration_file_is_that_of_the_program() {
     fixture.run("test").has_status(101).says(&["more than one target"]);
     write("1").unwrap();
     fixture.run("test").has_status(101).says(&["error: "]);
+}
+
+#[test]
+fn a_folder_of_the_users_builds_is_left_alone() {
+    let fixture = Fixture::new("build_folder");
+    let folder = fixture.0.join("a \"build\"");
+    let mut command = fixture.command("run -p shop --target host-tuple");
+    command.env("CARGO_BUILD_BUILD_DIR", &folder);
+    Ended::new(command).has_status(100).says(&["1 denied (1 `inversion`)"]);
+    assert!(!folder.join("x86_64-unknown-linux-gnu").exists(), "it was built there");
 }
 
 #[test]

@@ -199,6 +199,13 @@ fn what_is_no_record_is_said_once_and_nothing_else_is_lost() {
     assert_eq!(empty.stderr, "error: there is no record in empty: no file ends in `.jsonl`\n");
     let both = project.run("report records empty").has_status(101);
     assert_eq!((both.stdout, both.stderr), (String::new(), empty.stderr));
+    let behind = project.run("report records -- --format json").has_status(101);
+    assert!(behind.stderr.starts_with("error: cannot read --format: "), "{}", behind.stderr);
+
+    // Programs that have taken no lock.
+    fs::write(project.path("empty/7.counts"), "0 0\n").unwrap();
+    let idle = project.run("report empty").has_status(0);
+    assert_eq!(idle.stdout, "\nlockdep: 0 locks, 0 edges, 1 process: nothing found\n");
 
     // A process that was killed, in the middle of its last line.
     let path = records.join("shard-1/bank-1.jsonl");
