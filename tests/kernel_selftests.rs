@@ -225,8 +225,8 @@ fn run<L: Subject>(program: &str) -> String {
         });
         if let Err(panic) = result.unwrap() {
             let message = panic.downcast_ref::<String>().expect("a panic of ours");
-            let kind = message.split(['[', ']']).nth(1).expect("a report");
-            return kind.strip_prefix("lockdep::").expect("a report").to_owned();
+            let (_, report) = message.split_once("error[lockdep::").expect("a report");
+            return report.split(']').next().expect("a report").to_owned();
         }
     }
     NONE.to_owned()

@@ -19,6 +19,10 @@ pub enum Level {
     Warn,
     /// Panic with the report, in the thread that is about to block, before it
     /// blocks.
+    ///
+    /// The message is as it is to be printed: with colours where standard error is a terminal,
+    /// unless `NO_COLOR` is set. A test of what was found asks
+    /// [`testing::expect`](crate::testing::expect) or [`findings`](crate::findings).
     Deny,
     /// Print the report and abort the process, for a core dump or a debugger.
     Abort,

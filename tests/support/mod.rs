@@ -16,8 +16,16 @@ use lockdep::{Finding, FindingKind};
 pub(crate) fn denied<R>(body: impl FnOnce() -> R) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(body)).err()?;
     let message = panic.downcast_ref::<String>().expect("a panic of ours");
+    let message = without_colors(message);
     assert!(message.starts_with("error[lockdep::"), "{message}");
-    Some(message.clone())
+    Some(message)
+}
+
+/// A report as it is where standard error is no terminal.
+pub(crate) fn without_colors(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().into_iter();
+    first.chain(parts.filter_map(|part| Some(part.split_once('m')?.1))).collect()
 }
 
 /// Runs a closure on a thread of its own, to its end.

@@ -15,7 +15,7 @@ use std::{
 
 use lockdep::{Finding, FindingKind, Level, Lock};
 
-use super::findings_about;
+use super::{findings_about, without_colors};
 
 /// How often each test with threads is run.
 pub(crate) const REPETITIONS: usize = 200;
@@ -54,8 +54,9 @@ pub(crate) fn until_waiting(name: &str, threads: usize) {
 /// The report that ended a thread, if a deadlock did.
 pub(crate) fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> {
     let message = result.err()?.downcast::<String>().expect("a panic of ours");
+    let message = without_colors(&message);
     assert!(message.starts_with("error[lockdep::deadlock]"), "{message}");
-    Some(*message)
+    Some(message)
 }
 
 pub(crate) fn deadlock_about(name: &str) -> Vec<Finding> {
