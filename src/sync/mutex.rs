@@ -57,6 +57,12 @@ pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
 }
 
+// As std's, which refers to its lock as well. That alone would ask for a value that is `Send`.
+#[allow(unsafe_code, reason = "std has it")]
+// SAFETY: of a shared guard nothing can be had but what it guards, shared; its lock is for who has
+// the guard itself.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
 impl<T> Mutex<T> {
     /// As [`std::sync::Mutex::new`]. The caller's place in the source is where the
     /// lock is said to have been made.

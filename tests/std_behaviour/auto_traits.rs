@@ -44,6 +44,8 @@ macro_rules! auto {
 type Local = Cell<u8>;
 /// Nothing but `Unpin`.
 type Stuck = Rc<Cell<u8>>;
+/// All but `Send`.
+type Tied = std::sync::MutexGuard<'static, u8>;
 
 #[test]
 fn locks() {
@@ -66,6 +68,9 @@ fn locks() {
 #[test]
 fn guards() {
     assert_eq!(auto!(sync::MutexGuard<'static, u8>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::MutexGuard<'static, Tied>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLockReadGuard<'static, Tied>), [0, 1, 1, 1, 1]);
+    assert_eq!(auto!(sync::RwLockWriteGuard<'static, Tied>), [0, 1, 1, 1, 1]);
     assert_eq!(auto!(sync::MutexGuard<'static, Local>), [0, 0, 1, 1, 1]);
     assert_eq!(auto!(sync::RwLockReadGuard<'static, u8>), [0, 1, 1, 1, 1]);
     assert_eq!(auto!(sync::RwLockReadGuard<'static, Local>), [0, 0, 0, 0, 1]);
