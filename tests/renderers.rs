@@ -113,3 +113,13 @@ proptest! {
         prop_assert_eq!((&*read.kind, &*read.level), ("recursive_read", "allow"));
     }
 }
+
+/// Longer than what is allotted to a text at first.
+#[test]
+fn a_long_graph_reads_back() {
+    let locks = [(); 40].map(|()| Mutex::new(()));
+    let _held: Vec<_> = locks.iter().map(Mutex::lock).collect();
+    let text = lockdep::order_graph().to_json();
+    let read: record::Graph<'_> = serde_json::from_str(&text).unwrap();
+    assert!(read.edges.len() >= 40 * 39 / 2, "{}", read.edges.len());
+}
