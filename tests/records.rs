@@ -4,7 +4,7 @@
 mod support;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -113,6 +113,36 @@ fn a_process_writes_its_locks_edges_and_findings() {
     assert_eq!((headers, locks.len()), (1, 2));
     assert_eq!(edges, [["exclusive", "shared"], ["exclusive", "exclusive"]]);
     assert_eq!(findings, [("single_thread_inversion".into(), "deny".into(), false)]);
+}
+
+/// Of an edge, the other locks that nobody else could hold meanwhile.
+#[test]
+fn edges_name_their_gates() {
+    let test = "edges_name_their_gates";
+    if is_child() {
+        let (read, outer, inner) = (RwLock::new(()), Mutex::new(()), Mutex::new(()));
+        for (lock, name) in [(&outer, "outer"), (&inner, "inner")] {
+            lockdep::name(lock, name);
+        }
+        lockdep::name(&read, "read");
+        return drop((read.read(), outer.lock(), inner.lock()));
+    }
+    let folder = Folder::new("gates");
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (mut names, mut gates) = (BTreeMap::new(), BTreeMap::new());
+    let problems = record::read(&*fs::read(folder.file()).unwrap(), |line| match line {
+        Line::Lock(lock) => _ = names.insert(lock.id, lock.name.into_owned()),
+        Line::Edge(edge) => {
+            let its: Vec<_> = edge.gates.iter().map(|gate| names[gate].clone()).collect();
+            gates.insert([&edge.held, &edge.wanted].map(|id| names[id].clone()), its);
+        }
+        _ => {}
+    });
+    assert_eq!(problems.unwrap(), []);
+    let of = |held: &str, wanted: &str| &gates[&[held, wanted].map(str::to_owned)][..];
+    assert_eq!(of("read", "inner"), ["outer"]);
+    assert!(of("outer", "inner").is_empty() && of("read", "outer").is_empty());
 }
 
 /// It dies when the finding has just been printed.

@@ -338,6 +338,7 @@ fn one_report_does_not_hide_the_next() {
     // Through the refused 2 → 1, which is in no topological order.
     assert!(!edge(&mut order, 1, 3));
     assert!(edge(&mut order, 3, 2));
+    assert_eq!(order.refused().len(), 1);
     // A destroyed lock takes its cycles along.
     assert!(order.remove(2));
     assert!(order.refused().is_empty());
