@@ -86,6 +86,20 @@ fn each_lock_that_is_held_during_a_wait_is_told() {
     assert!(report.contains("the same wait"), "{report}");
 }
 
+/// What is waited for tells one wait from another.
+#[test]
+fn two_waits_with_one_lock_held_are_two_findings() {
+    let (outer, changed) = (Mutex::new(()), Condvar::new());
+    lockdep::name(&outer, "held twice");
+    let _outer = outer.lock();
+    let waits = [(); 2].map(|()| Mutex::new(()));
+    for m in [&waits[0], &waits[1], &waits[0]] {
+        drop(changed.wait_timeout(m.lock().unwrap(), Duration::ZERO));
+    }
+    let counts = findings_about(&["held twice"]).into_iter().map(|finding| finding.count());
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 1]);
+}
+
 /// The thread goes on after each panic, and there is one finding, counted.
 #[test]
 fn a_cycle_is_one_finding_however_often_it_repeats() {
