@@ -438,3 +438,38 @@ pub(super) fn released_elsewhere(tag: Tag) {
 pub(super) fn all() -> impl Iterator<Item = &'static Context> {
     std::iter::successors(FIRST.get(), |context| context.next.get())
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::finding::Mode;
+
+    #[test]
+    fn a_context_that_is_given_back_is_in_no_state() {
+        let states = [State::Allowing, State::Denied, State::Confirming];
+        let context = take_up();
+        states.iter().for_each(|&state| context.set(state, true));
+        assert!(states.iter().all(|&state| context.is(state)));
+        give_back(context);
+        assert!(!states.iter().any(|&state| context.is(state)));
+    }
+
+    /// Neither the acquisition nor the release allocates: the lock may be the global allocator's.
+    #[test]
+    fn there_is_room_for_a_trace_from_its_acquisition_to_its_release() {
+        let context = take_up();
+        for lock in 1..100 {
+            let tag = Tag::new(lock, Mode::Exclusive);
+            context.prepare_trace(Stack::default());
+            let room = |traces: &Traces| (traces.held.capacity(), traces.released.capacity());
+            let before = room(&context.traces.lock());
+            context.keep_trace(tag);
+            assert_eq!(room(&context.traces.lock()), before);
+            if lock % 5 == 0 {
+                (lock - 4..=lock).for_each(|it| context.drop_trace(Tag::new(it, Mode::Exclusive)));
+            }
+            assert_eq!(room(&context.traces.lock()), before);
+        }
+        give_back(context);
+    }
+}

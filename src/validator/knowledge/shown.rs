@@ -134,6 +134,10 @@ mod tests {
         assert!(Arc::ptr_eq(&shown, &now(&again, &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&[first[0], elsewhere], &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&first, &Stack::default())));
+        context.set_scope(ScopeId::new(1));
+        let in_scope = all.now(context, &first[0], &first[1], &stack);
+        assert!(!Arc::ptr_eq(&shown, &in_scope));
+        context.set_scope(None);
         threads::give_back(context);
     }
 }
