@@ -303,6 +303,54 @@ fn readers_close_a_cycle_through_writers_only() {
     assert!(on_a_thread(|| denied(|| drop(b.write()))).unwrap().starts_with(INVERSION));
 }
 
+#[test]
+fn readers_of_one_thread_close_a_cycle_too() {
+    for last in [0, 1] {
+        let locks = [RwLock::new(()), RwLock::new(())];
+        let [a, b] = &locks;
+        drop((a.read().unwrap(), b.read().unwrap()));
+        drop((b.read().unwrap(), a.read().unwrap()));
+        drop(locks[1 - last].write().unwrap());
+        let report = denied(|| drop(locks[last].write())).expect("readers wait for each other");
+        assert!(report.starts_with(SINGLE), "{report}");
+    }
+}
+
+/// Of the cycles that a writer makes dangerous, one that can close is told, if there is one, however
+/// many there are that are shorter.
+#[test]
+fn a_writer_is_told_of_the_shortest_that_can_close() {
+    let (gate, a, b, c) = (named("writer gate"), named("w a"), named("w b"), named("w c"));
+    let read = RwLock::new(());
+    assert!(nests(&a, &b).is_none());
+    on_a_thread(|| drop((take(&gate), read.read().unwrap(), take(&b))));
+    on_a_thread(|| drop((read.read().unwrap(), take(&c))));
+    assert!(nests(&c, &b).is_none());
+    on_a_thread(|| drop((take(&a), read.read().unwrap())));
+    let report = on_a_thread(|| {
+        let _held = (take(&gate), take(&b));
+        denied(|| drop(take(&a)))
+    });
+    assert!(report.is_some_and(|it| it.contains("acquired in both orders")));
+    let report = on_a_thread(|| denied(|| drop(read.write()))).expect("by way of c");
+    assert!(report.starts_with(INVERSION) && report.contains("4 locks"), "{report}");
+}
+
+#[test]
+fn a_reset_forgets_the_order_and_keeps_the_names() {
+    let child = in_a_child("a_reset_forgets_the_order_and_keeps_the_names", || {
+        let (a, b) = (named("reset"), named("reset too"));
+        assert!(nests(&a, &b).is_none() && nests(&b, &a).is_some());
+        lockdep::reset();
+        assert!(
+            lockdep::order_graph().as_petgraph().edge_count() == 0 && found("reset").is_empty()
+        );
+        assert!(nests(&b, &a).is_none());
+        assert!(nests(&a, &b).is_some_and(|it| it.contains("`reset too`")));
+    });
+    assert!(child.is_none_or(|output| output.status.success()));
+}
+
 // Classes.
 
 struct Bank {

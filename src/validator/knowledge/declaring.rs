@@ -108,6 +108,18 @@ mod tests {
     /// No real lock of a test has these numbers, nor any with which it is confused.
     const LOCKS: [LockId; 2] = [16_001, 16_002];
 
+    #[test]
+    fn the_last_name_holds() {
+        let mut knowledge = Knowledge::default();
+        let [lock, other] = [16_003, 16_004];
+        knowledge.name(lock, "first");
+        knowledge.name(lock, "last");
+        assert_eq!(knowledge.name_of(lock).as_deref(), Some("last"));
+        assert_eq!(knowledge.name_of(other), None);
+        knowledge.forget(lock);
+        assert_eq!(knowledge.name_of(lock), None);
+    }
+
     /// Whatever is said of a lock, and however often: it is worth looking for until the lock is gone.
     #[test]
     fn what_was_said_of_a_lock_can_be_known_until_it_is_gone() {
