@@ -239,13 +239,13 @@ fn merges_that_say_different_things_are_not_equal() {
     let both = merge(vec![exclusive(0, 1), exclusive(1, 0)]);
     let mut one_by_one = merge(vec![exclusive(0, 1)]);
     one_by_one.merge(&merge(vec![exclusive(1, 0)]));
-    assert!(both != one_by_one && one_by_one != both);
+    assert!(both != one_by_one);
 
     let record = record(0, &Process { edges: vec![], findings: vec![] });
     let of_locks = |first: usize, last: usize| {
         let lines =
             record.lines().enumerate().filter(|&(at, _)| at == 0 || (first..=last).contains(&at));
-        merged(&[lines.map(|(_, line)| format!("{line}\n")).collect::<String>()])
+        merged(&[lines.map(|(_, line)| line).collect::<Vec<_>>().join("\n")])
     };
     assert!(of_locks(1, 2) == of_locks(1, 2));
     assert!(of_locks(1, 2) != of_locks(2, 3));

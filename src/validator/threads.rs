@@ -448,7 +448,9 @@ mod tests {
     fn a_context_that_is_given_back_is_in_no_state() {
         let states = [State::Allowing, State::Denied, State::Confirming];
         let context = take_up();
-        states.iter().for_each(|&state| context.set(state, true));
+        for state in states {
+            context.set(state, true);
+        }
         assert!(states.iter().all(|&state| context.is(state)));
         give_back(context);
         assert!(!states.iter().any(|&state| context.is(state)));
@@ -466,9 +468,14 @@ mod tests {
             context.keep_trace(tag);
             assert_eq!(room(&context.traces.lock()), before);
             if lock % 5 == 0 {
-                (lock - 4..=lock).for_each(|it| context.drop_trace(Tag::new(it, Mode::Exclusive)));
+                for gone in (lock - 4..=lock).map(|lock| Tag::new(lock, Mode::Exclusive)) {
+                    context.drop_trace(gone);
+                    assert!(context.traces.lock().held.iter().all(|(tag, _)| *tag != gone));
+                }
             }
-            assert_eq!(room(&context.traces.lock()), before);
+            let traces = context.traces.lock();
+            assert_eq!(traces.held.len() as u64, lock % 5);
+            assert_eq!(room(&traces), before);
         }
         give_back(context);
     }
