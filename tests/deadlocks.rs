@@ -219,6 +219,19 @@ fn an_initializer_that_asks_for_itself() {
     assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
 }
 
+#[test]
+fn without_backtraces_a_deadlock_has_none() {
+    static SELF: LazyLock<u32> = LazyLock::new(|| *SELF + 1);
+    let test = "without_backtraces_a_deadlock_has_none";
+    if !support::is_child() {
+        let output = support::child_command(test).env("LOCKDEP_BACKTRACE", "0").output().unwrap();
+        return assert!(output.status.success(), "{output:?}");
+    }
+    only_what_happens();
+    let report = support::denied(|| *SELF).expect("it would hang");
+    assert!(!report.contains("stack of thread"), "{report}");
+}
+
 /// Two orders at the same time, but never a circle: the second lock is only tried.
 #[test]
 fn a_try_that_fails_leaves_no_trace() {

@@ -167,6 +167,45 @@ fn warnings_are_summed_up() {
     assert_eq!(text.matches("warning[lockdep").count(), 1, "{text}");
 }
 
+/// As many as somebody reads; and the reports again, unless the harness has shown them.
+#[test]
+fn many_findings_are_summed_up() {
+    if is_child() {
+        let count = std::env::var("TEST_FINDINGS").unwrap().parse().unwrap();
+        return (0..count).for_each(|_| invert_on_a_worker());
+    }
+    let run_many = |count: u32, arguments: &[&str], nocapture: Option<&str>| {
+        let mut child = Command::new(child("").get_program());
+        child.args(["--exact", "many_findings_are_summed_up"]).args(arguments);
+        child.env("LOCKDEP_TEST_CHILD", "1").env("TEST_FINDINGS", count.to_string());
+        child.env_remove("LOCKDEP_EXIT");
+        child.env_remove("RUST_TEST_NOCAPTURE");
+        child.envs(nocapture.map(|value| ("RUST_TEST_NOCAPTURE", value)));
+        run(child)
+    };
+    let run = |arguments: &[&str], nocapture| run_many(20, arguments, nocapture);
+    let summary = "lockdep: 20 findings (20 inversion) that nobody took: this process ends with \
+                   status 101\nlockdep: the reports ";
+    for nocapture in [None, Some("0")] {
+        let (status, text) = run(&[], nocapture);
+        assert_eq!(status, 101, "{text}");
+        assert!(text.contains(&format!("{summary}follow")), "{text}");
+        assert_eq!(text.matches("` are acquired in both orders, at ").count(), 16, "{text}");
+        assert!(text.contains("\nlockdep: and 4 more\n"), "{text}");
+        assert!(!text.contains("the exit status stays"), "{text}");
+        assert_eq!(text.matches("\nhelp: ").count(), 3, "{text}");
+    }
+    let (_, text) = run_many(16, &[], None);
+    assert!(!text.contains("lockdep: and "), "{text}");
+    let shown = [(&["--nocapture"][..], None), (&["--show-output"], None), (&[], Some("1"))];
+    for (arguments, nocapture) in shown {
+        let (status, text) = run(arguments, nocapture);
+        assert_eq!(status, 101, "{text}");
+        assert!(text.contains(&format!("{summary}are above\n")), "{text}");
+        assert_eq!(text.matches("\nhelp: ").count(), 20, "{text}");
+    }
+}
+
 #[test]
 fn what_is_allowed_is_not_told() {
     if is_child() {

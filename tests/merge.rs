@@ -74,7 +74,10 @@ fn record(number: usize, process: &Process) -> String {
         test: Some(format!("test {number}").into()),
         started: 0,
     }));
-    (0..CLASSES).for_each(|class| text += &line(&Line::Lock(lock(class))));
+    // Each process numbers the classes anew.
+    let classes = (0..CLASSES).map(|at| (usize::from(at) + number) % usize::from(CLASSES));
+    let locks = classes.map(|class| lock(u8::try_from(class).unwrap()));
+    locks.for_each(|lock| text += &line(&Line::Lock(lock)));
     for it in &process.edges {
         text += &line(&Line::Edge(edge(it, number)));
     }
@@ -205,6 +208,130 @@ fn what_many_processes_found_is_one_finding() {
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].processes, findings[0].tests.len()), (40, 16));
     assert!(findings[0].to_string().contains("\nfound by 40 processes: `test 0`, "));
+    // As the one with the smallest number tells it, whenever that came.
+    let records = records(&processes);
+    for order in [records.iter().collect::<Vec<_>>(), records.iter().rev().collect()] {
+        assert_eq!(merged(order).findings()[0].report, "the report of 0\n");
+    }
+}
+
+/// A process that tells a finding twice has told it once, whatever it said first.
+#[test]
+fn what_one_process_found_twice_is_one_finding() {
+    let once = record(0, &Process { edges: vec![], findings: vec![(0, 1)] });
+    let (before, finding) = once.trim_end().rsplit_once('\n').unwrap();
+    let other = finding.replace("the report of 0", "another report");
+    assert_ne!(finding, other);
+    for [first, then] in [[finding, &other], [&other, finding]] {
+        let findings = merged(&[format!("{before}\n{first}\n{then}\n")]).findings();
+        let [found] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!((found.processes, &*found.report), (1, "another report\n"));
+    }
+}
+
+#[test]
+fn merges_that_say_different_things_are_not_equal() {
+    let merge = |edges| merged(&[record(0, &Process { edges, findings: vec![] })]);
+    assert!(merge(vec![exclusive(0, 1)]) == merge(vec![exclusive(0, 1)]));
+    assert!(merge(vec![exclusive(0, 1)]) != merge(vec![]));
+
+    // One has seen that a process judged both orders.
+    let both = merge(vec![exclusive(0, 1), exclusive(1, 0)]);
+    let mut one_by_one = merge(vec![exclusive(0, 1)]);
+    one_by_one.merge(&merge(vec![exclusive(1, 0)]));
+    assert!(both != one_by_one);
+
+    let record = record(0, &Process { edges: vec![], findings: vec![] });
+    let of_locks = |first: usize, last: usize| {
+        let lines =
+            record.lines().enumerate().filter(|&(at, _)| at == 0 || (first..=last).contains(&at));
+        merged(&[lines.map(|(_, line)| line).collect::<Vec<_>>().join("\n")])
+    };
+    assert!(of_locks(1, 2) == of_locks(1, 2));
+    assert!(of_locks(1, 2) != of_locks(2, 3));
+    assert!(of_locks(1, 2) != of_locks(1, 3) && of_locks(1, 3) != of_locks(1, 2));
+}
+
+#[test]
+fn the_tests_that_found_it_are_named_and_more_are_hinted_at() {
+    let process = Process { edges: vec![], findings: vec![(0, 1)] };
+    let text = |records: &[String]| merged(records).findings()[0].to_string();
+    let of_tests = |count: usize| text(&records(&vec![process.clone(); count]));
+    assert!(of_tests(1).ends_with("\nfound by 1 process: `test 0`\n"));
+    assert!(of_tests(2).ends_with("\nfound by 2 processes: `test 0`, `test 1`\n"));
+    assert!(!of_tests(16).contains('…') && of_tests(17).ends_with("`, …\n"));
+    let of_one_test = [0, 1].map(|number| record(number, &process).replace("test 1", "test 0"));
+    assert!(text(&of_one_test).ends_with("\nfound by 2 processes: `test 0`\n"));
+}
+
+/// Two processes have two orders, a third one has both in some modes. If these wait for each other,
+/// it has judged them itself.
+#[test]
+fn who_has_seen_both_orders_has_judged_them() {
+    const MODES: [&str; 5] = ["exclusive", "shared", "recursive shared", "upgradable", "upgrade"];
+    let waits = |wanted: &str, held: &str| {
+        let either = [wanted, held];
+        either.contains(&"exclusive")
+            || either == ["upgradable", "upgradable"]
+            || either == ["upgrade", "shared"]
+    };
+    let process = |edges| Process { edges, findings: vec![] };
+    let others = [exclusive(0, 1), exclusive(1, 0)].map(|edge| process(vec![edge]));
+    let others = records(&others);
+    let third = record(2, &process(vec![]));
+    let pairs = || MODES.into_iter().flat_map(|held| MODES.map(|wanted| [held, wanted]));
+    for [held, wanted] in pairs() {
+        for [other_held, other_wanted] in pairs() {
+            let edge = |it: SeenEdge, held: &'static str, wanted: &'static str| {
+                let edge = edge(&it, 2);
+                let edge = Edge { held_mode: held.into(), wanted_mode: wanted.into(), ..edge };
+                line(&Line::Edge(edge))
+            };
+            let record = third.clone()
+                + &edge(exclusive(0, 1), held, wanted)
+                + &edge(exclusive(1, 0), other_held, other_wanted);
+            let is_judged = waits(wanted, other_held) && waits(other_wanted, held);
+            let found = across_runs(&merged(others.iter().chain([&record])));
+            assert_eq!(found.is_empty(), is_judged, "{held} {wanted} {other_held} {other_wanted}");
+        }
+    }
+}
+
+/// What is kept of a class does not depend on whose locks came first.
+#[test]
+fn of_a_class_the_smallest_is_kept() {
+    let of_one_lock = |number: usize, lock: Lock<'_>| {
+        let header = record(number, &Process { edges: vec![], findings: vec![] });
+        let header = header.lines().next().unwrap().to_owned();
+        merged(&[format!("{header}\n{}", line(&Line::Lock(lock)))])
+    };
+    let lock = |name: &'static str, type_name: &'static str, created_at: Option<&'static str>| {
+        let (name, type_name) = (name.into(), type_name.into());
+        let class = Some("T called b".into());
+        Lock { id: 1, name, type_name, created_at: created_at.map(Into::into), class }
+    };
+    // The first one has no class but its type and name, which are as the class is called.
+    let locks = [
+        Lock { class: None, ..lock("b", "T", None) },
+        lock("a", "V", Some("a.rs:2:1")),
+        lock("c", "S", Some("a.rs:1:1")),
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut merge = Merge::default();
+        let mut text = String::new();
+        for at in order {
+            merge.merge(&of_one_lock(at, locks[at].clone()));
+            text += &line(&Line::Lock(locks[at].clone()));
+        }
+        let header = record(0, &Process { edges: vec![], findings: vec![] });
+        let in_one = merged(&[format!("{}\n{text}", header.lines().next().unwrap())]);
+        for graph in [merge.graph(), in_one.graph()] {
+            let [known] = &graph.locks[..] else { panic!("{graph:?}") };
+            assert_eq!(known.names, ["a", "b", "c"]);
+            assert_eq!((&*known.type_name, known.created_at.as_deref()), ("S", Some("a.rs:1:1")));
+            assert_eq!(known.class.as_deref(), Some("T called b"));
+        }
+    }
 }
 
 #[test]
@@ -235,6 +362,37 @@ fn two_orders_in_two_processes() {
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 3)]).len(), 1);
 }
 
+/// A reader that wants to write waits for another, who does not wait for it.
+#[test]
+fn both_of_two_processes_have_to_wait() {
+    let run = |wanted_modes: [&'static str; 2]| {
+        let records = [0, 1].map(|number| {
+            let (held, wanted) = if number == 0 { (0, 1) } else { (1, 0) };
+            let shared = SeenEdge { is_shared: true, ..exclusive(held, wanted) };
+            let edge = edge(&shared, number);
+            let edge = Edge { wanted_mode: wanted_modes[number].into(), ..edge };
+            record(number, &Process { edges: vec![], findings: vec![] }) + &line(&Line::Edge(edge))
+        });
+        across_runs(&merged(&records)).len()
+    };
+    assert_eq!(run(["shared", "exclusive"]), 0);
+    assert_eq!(run(["exclusive", "shared"]), 0);
+    assert_eq!(run(["exclusive", "exclusive"]), 1);
+}
+
+#[test]
+fn of_two_orders_in_several_modes_one_is_told() {
+    for (a, b) in (0..CLASSES).flat_map(|a| (a + 1..CLASSES).map(move |b| (a, b))) {
+        let processes = [(a, b), (b, a)].map(|(held, wanted)| {
+            let shared = SeenEdge { is_shared: true, ..exclusive(held, wanted) };
+            Process { edges: vec![exclusive(held, wanted), shared], findings: vec![] }
+        });
+        let found = across_runs(&merged(&records(&processes)));
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert!(found.cycle.iter().all(|edge| edge.held_mode == "exclusive"), "{found:?}");
+    }
+}
+
 /// Every edge of every process, by the places of its locks in the graph, with how many
 /// processes have it.
 #[test]
@@ -244,7 +402,9 @@ fn the_graph_has_what_all_processes_did() {
         .map(|line| process(vec![SeenEdge { line, ..exclusive(0, 1) }, exclusive(1, 1)]))
         .chain([process(vec![SeenEdge { is_shared: true, ..exclusive(2, 0) }])])
         .collect();
-    let graph = merged(&records(&processes)).graph();
+    let merge = merged(&records(&processes));
+    assert_eq!(merge.edges(), 2, "those between two classes");
+    let graph = merge.graph();
     assert_eq!(graph.locks.len(), usize::from(CLASSES));
     assert_eq!(graph.locks[1].names, ["lock 1"]);
     assert_eq!(graph.locks[1].created_at.as_deref(), Some("src/lib.rs:1:1"));
@@ -272,6 +432,10 @@ fn locks_without_a_class_are_in_the_graph_alone() {
         format!("{header}\n{}{}{edges}", lock(0), lock(1))
     };
     let order = |a, b| line(&Line::Edge(edge(&exclusive(a, b), 1)));
+    // Nor if the other one has a class.
+    let with_class = line(&Line::Lock(lock(2)));
+    let mixed = merged(&[text(0, &(with_class + &order(2, 0) + &order(0, 2)))]);
+    assert_eq!((mixed.edges(), mixed.graph().edges.len()), (0, 2));
     let merge = merged(&[text(0, &order(0, 1)), text(1, &order(1, 0))]);
     assert_eq!((merge.edges(), merge.findings().len()), (0, 0));
     let graph = merge.graph();

@@ -203,6 +203,17 @@ fn timed_forms_cannot_hang() {
     assert!(denied(|| drop(a.try_lock_for(forever).unwrap())).is_none());
 }
 
+/// It comes back, without the lock.
+#[test]
+#[cfg(not(feature = "send_guard"))] // a guard that can be sent may live on elsewhere
+fn whoever_waits_a_while_for_what_was_left_is_not_told() {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "left, tried for a while");
+    on_a_thread(|| std::mem::forget(lock.lock()));
+    assert!(lock.try_lock_for(std::time::Duration::from_millis(1)).is_none());
+    assert_eq!(support::findings_about(&["left, tried for a while"]).len(), 1);
+}
+
 #[test]
 fn an_initializer_that_asks_for_itself() {
     static ONCE: Once = Once::new();

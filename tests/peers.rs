@@ -4,9 +4,12 @@
 
 mod support;
 
-use std::{cell::RefCell, sync::Arc, thread};
+use std::{cell::RefCell, sync::Arc, thread, time::Duration};
 
-use lockdep::sync::{Barrier, Condvar, Mutex, RwLock};
+use lockdep::{
+    FindingKind,
+    sync::{Barrier, Condvar, Mutex, RwLock},
+};
 use support::{denied, findings_about, on_a_thread};
 
 /// Only the last held lock gets an edge there, so that A→C is not known here.
@@ -63,6 +66,38 @@ fn a_wait_takes_its_mutex_back_under_the_other_locks() {
     assert!(report.contains("acquired in both orders"), "{report}");
     assert!(!m.is_poisoned());
     assert!(m.try_lock().is_ok());
+}
+
+#[test]
+fn each_lock_that_is_held_during_a_wait_is_told() {
+    let (m, changed) = (Mutex::new(()), Condvar::new());
+    let [a, b] = ["held a", "held b"].map(|name| {
+        let lock = Mutex::new(());
+        lockdep::name(&lock, name);
+        lock
+    });
+    let _held = (a.lock(), b.lock());
+    drop(changed.wait_timeout(m.lock().unwrap(), Duration::ZERO));
+    let [finding] = &findings_about(&["held a"])[..] else { panic!("one") };
+    assert_eq!((finding.kind(), finding.cycle().len()), (FindingKind::WaitWhileHolding, 2));
+    let report = finding.to_string();
+    assert!(report.contains("while it holds `held a`, `held b`"), "{report}");
+    assert!(report.contains("note: it holds `held b` as well"), "{report}");
+    assert!(report.contains("the same wait"), "{report}");
+}
+
+/// What is waited for tells one wait from another.
+#[test]
+fn two_waits_with_one_lock_held_are_two_findings() {
+    let (outer, changed) = (Mutex::new(()), Condvar::new());
+    lockdep::name(&outer, "held twice");
+    let _outer = outer.lock();
+    let waits = [(); 2].map(|()| Mutex::new(()));
+    for m in [&waits[0], &waits[1], &waits[0]] {
+        drop(changed.wait_timeout(m.lock().unwrap(), Duration::ZERO));
+    }
+    let counts = findings_about(&["held twice"]).into_iter().map(|finding| finding.count());
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 1]);
 }
 
 /// The thread goes on after each panic, and there is one finding, counted.

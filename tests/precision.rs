@@ -239,13 +239,38 @@ fn the_shortest_that_can_close() {
     });
     assert!(nests(&a, &c).is_none());
     assert!(nests(&c, &b).is_none());
-    let report = on_a_thread(|| {
-        let _gate = take(&gate);
-        let _b = take(&b);
-        denied(|| drop(take(&a)))
-    });
-    let report = report.expect("by way of c");
-    assert!(report.starts_with(INVERSION) && report.contains("3 locks"), "{report}");
+    for _ in 0..3 {
+        let report = on_a_thread(|| {
+            let _gate = take(&gate);
+            let _b = take(&b);
+            denied(|| drop(take(&a)))
+        });
+        let report = report.expect("by way of c, each time");
+        assert!(report.starts_with(INVERSION) && report.contains("3 locks"), "{report}");
+    }
+}
+
+/// The search takes time, and people do not nest so many locks.
+#[test]
+fn behind_a_long_cycle_no_longer_one_is_searched_for() {
+    for length in [16, 17] {
+        let (gate, detour) = (named("long gate"), named("long detour"));
+        let ring: Vec<_> = (0..length).map(|_| named("long ring")).collect();
+        let behind_the_gate = |first: &Mutex<()>, then: &Mutex<()>| {
+            on_a_thread(|| {
+                let _gate = take(&gate);
+                let _first = take(first);
+                denied(|| drop(take(then)))
+            })
+        };
+        assert!(behind_the_gate(&ring[0], &ring[1]).is_none());
+        assert!(nests(&ring[0], &detour).is_none() && nests(&detour, &ring[1]).is_none());
+        for pair in ring[1..].windows(2) {
+            assert!(nests(&pair[0], &pair[1]).is_none());
+        }
+        let report = behind_the_gate(&ring[length - 1], &ring[0]);
+        assert_eq!(report.is_some_and(|it| it.contains("17 locks")), length == 16);
+    }
 }
 
 /// A write that is not looked at leaves it to the next one to say that readers may wait.
@@ -276,6 +301,54 @@ fn readers_close_a_cycle_through_writers_only() {
     drop(a.write().unwrap());
     assert!(found("readers").is_empty());
     assert!(on_a_thread(|| denied(|| drop(b.write()))).unwrap().starts_with(INVERSION));
+}
+
+#[test]
+fn readers_of_one_thread_close_a_cycle_too() {
+    for last in [0, 1] {
+        let locks = [RwLock::new(()), RwLock::new(())];
+        let [a, b] = &locks;
+        drop((a.read().unwrap(), b.read().unwrap()));
+        drop((b.read().unwrap(), a.read().unwrap()));
+        drop(locks[1 - last].write().unwrap());
+        let report = denied(|| drop(locks[last].write())).expect("readers wait for each other");
+        assert!(report.starts_with(SINGLE), "{report}");
+    }
+}
+
+/// Of the cycles that a writer makes dangerous, one that can close is told, if there is one, however
+/// many there are that are shorter.
+#[test]
+fn a_writer_is_told_of_the_shortest_that_can_close() {
+    let (gate, a, b, c) = (named("writer gate"), named("w a"), named("w b"), named("w c"));
+    let read = RwLock::new(());
+    assert!(nests(&a, &b).is_none());
+    on_a_thread(|| drop((take(&gate), read.read().unwrap(), take(&b))));
+    on_a_thread(|| drop((read.read().unwrap(), take(&c))));
+    assert!(nests(&c, &b).is_none());
+    on_a_thread(|| drop((take(&a), read.read().unwrap())));
+    let report = on_a_thread(|| {
+        let _held = (take(&gate), take(&b));
+        denied(|| drop(take(&a)))
+    });
+    assert!(report.is_some_and(|it| it.contains("acquired in both orders")));
+    let report = on_a_thread(|| denied(|| drop(read.write()))).expect("by way of c");
+    assert!(report.starts_with(INVERSION) && report.contains("4 locks"), "{report}");
+}
+
+#[test]
+fn a_reset_forgets_the_order_and_keeps_the_names() {
+    let child = in_a_child("a_reset_forgets_the_order_and_keeps_the_names", || {
+        let (a, b) = (named("reset"), named("reset too"));
+        assert!(nests(&a, &b).is_none() && nests(&b, &a).is_some());
+        lockdep::reset();
+        assert!(
+            lockdep::order_graph().as_petgraph().edge_count() == 0 && found("reset").is_empty()
+        );
+        assert!(nests(&b, &a).is_none());
+        assert!(nests(&a, &b).is_some_and(|it| it.contains("`reset too`")));
+    });
+    assert!(child.is_none_or(|output| output.status.success()));
 }
 
 // Classes.
@@ -399,6 +472,34 @@ fn every_nesting_of_classes_is_noted() {
     drop(h);
     drop((third_g.lock().unwrap(), third_q.lock().unwrap(), third_p.lock().unwrap()));
     assert_eq!(found("noted"), [FindingKind::ClassInversion]);
+}
+
+#[test]
+fn what_is_denied_of_classes_is_denied_each_time() {
+    let child = in_a_child("what_is_denied_of_classes_is_denied_each_time", || {
+        lockdep::set_level(FindingKind::ClassInversion, Level::Deny);
+        let make = || (Mutex::new(1_u8), Mutex::new(2_u16));
+        let ((a, b), (other_a, other_b)) = (make(), make());
+        drop((a.lock().unwrap(), b.lock().unwrap()));
+        for _ in 0..3 {
+            let report = denied(|| drop((other_b.lock().unwrap(), other_a.lock().unwrap())));
+            assert!(report.is_some_and(|it| it.starts_with("error[lockdep::class_inversion]")));
+        }
+    });
+    assert!(child.is_none_or(|output| output.status.success()));
+}
+
+/// Of two of its locks, which are nested in one order so far, a circle of three says nothing.
+#[test]
+fn a_circle_does_not_speak_for_the_classes_of_two() {
+    let make = || (Mutex::new([1_u8]), Mutex::new([2_u16]), Mutex::new([3_u32]));
+    let ((a, b, c), (other_a, _, other_c)) = (make(), make());
+    lockdep::name(&other_a, "two of three");
+    drop((a.lock().unwrap(), b.lock().unwrap()));
+    drop((b.lock().unwrap(), c.lock().unwrap()));
+    assert!(denied(|| drop((c.lock().unwrap(), a.lock().unwrap()))).is_some());
+    drop((other_a.lock().unwrap(), other_c.lock().unwrap()));
+    assert_eq!(found("two of three"), [FindingKind::ClassInversion]);
 }
 
 /// Each has a gate of its own, but they are of one class: on one instance it would guard.

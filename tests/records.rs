@@ -4,7 +4,7 @@
 mod support;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -62,7 +62,10 @@ fn invert() {
     let (accounts, ledger) = (Mutex::new(1), RwLock::new("a"));
     lockdep::name(&accounts, "accounts");
     drop((accounts.lock(), ledger.read()));
-    assert!(denied(|| drop((ledger.write(), accounts.lock()))).is_some());
+    // Written once.
+    for _ in 0..2 {
+        assert!(denied(|| drop((ledger.write(), accounts.lock()))).is_some());
+    }
 }
 
 #[test]
@@ -113,6 +116,46 @@ fn a_process_writes_its_locks_edges_and_findings() {
     assert_eq!((headers, locks.len()), (1, 2));
     assert_eq!(edges, [["exclusive", "shared"], ["exclusive", "exclusive"]]);
     assert_eq!(findings, [("single_thread_inversion".into(), "deny".into(), false)]);
+}
+
+/// Of which no class is known: all that a derived function makes is made in one place.
+#[derive(Default)]
+struct Derived(RwLock<()>);
+
+/// Of an edge, the other locks that nobody else could hold meanwhile.
+#[test]
+fn edges_name_their_gates() {
+    let test = "edges_name_their_gates";
+    if is_child() {
+        let (read, outer, inner) = (RwLock::new(()), Mutex::new(()), Mutex::new(()));
+        for (lock, name) in [(&outer, "outer"), (&inner, "inner")] {
+            lockdep::name(lock, name);
+        }
+        lockdep::name(&read, "read");
+        let derived = Derived::default();
+        lockdep::name(&derived.0, "derived");
+        return drop((derived.0.read(), read.read(), outer.lock(), inner.lock()));
+    }
+    let folder = Folder::new("gates");
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (mut names, mut gates) = (BTreeMap::new(), BTreeMap::new());
+    let problems = record::read(&*fs::read(folder.file()).unwrap(), |line| match line {
+        Line::Lock(lock) => {
+            assert!(lock.created_at.is_some());
+            assert_eq!(lock.class.is_none(), lock.name == "derived", "{lock:?}");
+            names.insert(lock.id, lock.name.into_owned());
+        }
+        Line::Edge(edge) => {
+            let its: Vec<_> = edge.gates.iter().map(|gate| names[gate].clone()).collect();
+            gates.insert([&edge.held, &edge.wanted].map(|id| names[id].clone()), its);
+        }
+        _ => {}
+    });
+    assert_eq!(problems.unwrap(), []);
+    let of = |held: &str, wanted: &str| &gates[&[held, wanted].map(str::to_owned)][..];
+    assert_eq!(of("read", "inner"), ["outer"]);
+    assert!(of("outer", "inner").is_empty() && of("read", "outer").is_empty());
 }
 
 /// It dies when the finding has just been printed.
@@ -197,9 +240,13 @@ fn a_full_disk_is_told_once() {
     }
     let folder = Folder::new("full");
     // Standard error is no file that the limit could hold up.
-    let output = child(test, &folder.0).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    let output = child(test, &folder.0).env_remove("LOCKDEP_EXIT").output().unwrap();
     let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(101), "{text}");
+    assert!(
+        text.contains("\nlockdep: the reports are above\n"),
+        "not all are in the record: {text}"
+    );
     assert_eq!(
         text.matches("lockdep: LOCKDEP_OUT: nothing more is recorded in ").count(),
         1,

@@ -113,3 +113,16 @@ proptest! {
         prop_assert_eq!((&*read.kind, &*read.level), ("recursive_read", "allow"));
     }
 }
+
+/// Longer than what is allotted to a text at first.
+#[test]
+fn a_long_finding_reads_back() {
+    lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
+    let lock = RwLock::new(());
+    let name = "a long name ".repeat(2_000);
+    lockdep::name(&lock, &name);
+    let findings = testing::collect(|| drop((lock.read(), lock.read())));
+    let text = findings[0].to_json();
+    let read: record::Finding<'_> = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.locks[0].name, name);
+}

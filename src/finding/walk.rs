@@ -340,4 +340,19 @@ mod tests {
             assert!(is_remembered);
         }
     }
+
+    /// What no walk could find is found again.
+    #[test]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+    fn what_is_remembered_is_not_walked_again() {
+        const MARK: usize = 1;
+        for is_again in [false, true] {
+            let stack = here();
+            assert_eq!(stack.frames().contains(&MARK), is_again);
+            WALKS.with_borrow_mut(|walks| {
+                let frames = walks.iter_mut().flat_map(|walk| &mut walk.frames[..walk.depth]);
+                frames.filter(|(_, slot)| *slot == 0).for_each(|frame| frame.0 = MARK);
+            });
+        }
+    }
 }

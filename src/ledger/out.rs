@@ -179,10 +179,14 @@ fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -
 /// The name of the program's file, without what cargo adds to that of a test.
 fn program() -> String {
     let program = std::env::current_exe().unwrap_or_default();
-    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = program.file_stem().unwrap_or_default().to_string_lossy();
+    without_hash(&name).to_owned()
+}
+
+fn without_hash(name: &str) -> &str {
     let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|it| it.is_ascii_hexdigit());
     match name.rsplit_once('-') {
-        Some((name, end)) if is_hash(end) => name.to_owned(),
+        Some((name, end)) if is_hash(end) => name,
         _ => name,
     }
 }
@@ -234,5 +238,17 @@ impl Out {
     /// In one call, as a rule: the rest of what was written in part only follows at once.
     fn append(&mut self, text: &str) -> io::Result<()> {
         self.file.write_all(text.as_bytes())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_adds_to_a_name_is_left_out() {
+        assert_eq!(without_hash("two-words-0123456789abcdef"), "two-words");
+        let others = ["plain", "two-words", "a-0123456789abcde", "a-0123456789abcdeg"];
+        assert!(others.iter().all(|name| without_hash(name) == *name));
     }
 }

@@ -289,3 +289,44 @@ impl Drop for Entered {
         self.context.set(self.state, self.before);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::finding::Mode;
+
+    #[test]
+    fn a_context_whose_thread_has_ended_is_in_no_state() {
+        let states = [State::Allowing, State::Denied, State::Confirming];
+        let context = Context::new();
+        for state in states {
+            context.set(state, true);
+        }
+        assert!(states.iter().all(|&state| context.is(state)));
+        context.end();
+        assert!(!states.iter().any(|&state| context.is(state)));
+    }
+
+    /// Neither the acquisition nor the release allocates: the lock may be the global allocator's.
+    #[test]
+    fn there_is_room_for_a_trace_from_its_acquisition_to_its_release() {
+        let context = Context::new();
+        for lock in 1..100 {
+            let tag = Tag::new(lock, Mode::Exclusive);
+            context.prepare_trace(Stack::default());
+            let room = |traces: &Traces| (traces.held.capacity(), traces.released.capacity());
+            let before = room(&context.traces.lock());
+            context.keep_trace(tag);
+            assert_eq!(room(&context.traces.lock()), before);
+            if lock % 5 == 0 {
+                for gone in (lock - 4..=lock).map(|lock| Tag::new(lock, Mode::Exclusive)) {
+                    context.drop_trace(gone);
+                    assert!(context.traces.lock().held.iter().all(|(tag, _)| *tag != gone));
+                }
+            }
+            let traces = context.traces.lock();
+            assert_eq!(traces.held.len() as u64, lock % 5);
+            assert_eq!(room(&traces), before);
+        }
+    }
+}

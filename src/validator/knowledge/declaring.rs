@@ -100,3 +100,55 @@ impl Knowledge {
         (breach, self.declared.key(held).zip(self.declared.key(wanted)))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// No real lock of a test has these numbers, nor any with which it is confused.
+    const LOCKS: [LockId; 2] = [16_001, 16_002];
+
+    #[test]
+    fn the_last_name_holds() {
+        let mut knowledge = Knowledge::default();
+        let [lock, other] = [16_003, 16_004];
+        knowledge.name(lock, "first");
+        knowledge.name(lock, "last");
+        assert_eq!(knowledge.name_of(lock).as_deref(), Some("last"));
+        assert_eq!(knowledge.name_of(other), None);
+        knowledge.forget(lock);
+        assert_eq!(knowledge.name_of(lock), None);
+    }
+
+    /// Whatever is said of a lock, and however often: it is worth looking for until the lock is gone.
+    #[test]
+    fn what_was_said_of_a_lock_can_be_known_until_it_is_gone() {
+        let [lock, other] = LOCKS;
+        let order = |lock: LockId, other: LockId| {
+            move |knowledge: &mut Knowledge| {
+                let sequence = [Ordered::Lock(lock), Ordered::Lock(other)];
+                assert!(knowledge.declare_order(&sequence, Location::caller()).is_ok());
+            }
+        };
+        let says: [&dyn Fn(&mut Knowledge); 5] = [
+            &|it| it.name(lock, "named"),
+            &|it| it.class(lock, "its class"),
+            &|it| it.set_rank(lock, Rank::Leaf),
+            &|it| _ = it.order_by_key(lock, Arc::new(1)),
+            &order(lock, other),
+        ];
+        for first in says {
+            for second in says {
+                let mut knowledge = Knowledge::default();
+                first(&mut knowledge);
+                assert!(presence::may_be_known(lock));
+                second(&mut knowledge);
+                second(&mut knowledge);
+                for lock in LOCKS {
+                    knowledge.forget(lock);
+                    assert!(!presence::may_be_known(lock));
+                }
+            }
+        }
+    }
+}

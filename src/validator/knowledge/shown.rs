@@ -104,3 +104,40 @@ impl AllShown {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::{LockKind, LockOf, Mode},
+        validator::{held::Tag, threads},
+    };
+
+    #[track_caller]
+    fn entry(lock: u64) -> Entry {
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+        let tag = Tag::new(lock, Mode::Exclusive);
+        Entry { tag, site: Location::caller(), created: None, kind: &KIND }
+    }
+
+    #[test]
+    fn what_is_done_again_with_other_locks_is_one_thing() {
+        let context = threads::take_up();
+        let mut all = AllShown::default();
+        let [first, again] = [1, 3].map(|lock| [entry(lock), entry(lock + 1)]);
+        let elsewhere = entry(2);
+        let stack = all.stack(&[1, 2, 3]);
+        let mut now =
+            |[held, wanted]: &[Entry; 2], stack: &Stack| all.now(context, held, wanted, stack);
+        let shown = now(&first, &stack);
+        assert!(Arc::ptr_eq(&shown, &now(&again, &stack)));
+        assert!(!Arc::ptr_eq(&shown, &now(&[first[0], elsewhere], &stack)));
+        assert!(!Arc::ptr_eq(&shown, &now(&first, &Stack::default())));
+        context.set_scope(ScopeId::new(1));
+        let in_scope = all.now(context, &first[0], &first[1], &stack);
+        assert!(!Arc::ptr_eq(&shown, &in_scope));
+        context.set_scope(None);
+        threads::give_back(context);
+    }
+}

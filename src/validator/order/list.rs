@@ -221,6 +221,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn labels_at_an_end_are_a_stride_apart() {
+        let mut list = OrderList::default();
+        (0..3).for_each(|entry| list.push_back(entry));
+        list.move_before(0, 2);
+        let labels = [2, 0, 1].map(|entry| list.label(entry));
+        assert_eq!(labels, [(1 << 63) - STRIDE, 1 << 63, (1 << 63) + STRIDE]);
+    }
+
+    /// Where no label is left at an end, or next to none, others are moved away from it.
+    #[test]
+    fn the_ends_of_the_labels_are_spread() {
+        let at_front = [0, 1, 2, 3].map(|label| (label, true));
+        let at_back = [1, 2, 3, 4].map(|from_end| (GONE - from_end, false));
+        for (label, front) in at_front.into_iter().chain(at_back) {
+            let mut list = OrderList::default();
+            list.push_back(0);
+            list.entries[0].label = label;
+            for entry in 1..20 {
+                list.push_back(entry);
+                if front {
+                    list.move_before(entry - 1, entry);
+                }
+                list.check((0..=entry).collect());
+                assert!((0..=entry).all(|entry| list.contains(entry)));
+            }
+            assert_eq!(list.label(0) < list.label(19), !front);
+        }
+    }
+
     proptest! {
         #[test]
         fn agrees_with_a_vector(steps in prop::collection::vec((0..4_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..300)) {

@@ -361,13 +361,13 @@ impl<N, E> Order<N, E> {
                 path.pop();
                 continue;
             };
-            let (tail, head) = self.graph.edge_endpoints(edge)?;
+            let (_, head) = self.graph.edge_endpoints(edge)?;
             let wanted = self.graph[edge].wanted;
             let waits_for = |held| waits(wanted, held, self.graph[head].has_writer);
             let closes = head == goal && waits_for(self.graph[first].held);
             let is_passed =
                 |&edge: &EdgeIndex| self.graph.edge_endpoints(edge).is_some_and(|(t, _)| t == head);
-            let goes_on = tail != head && head != goal && !path.iter().any(is_passed);
+            let goes_on = head != goal && !path.iter().any(is_passed);
             path.push(edge);
             *patience = patience.checked_sub(1)?;
             if path.len() == length && closes && is_so(&path, true) {
@@ -401,11 +401,9 @@ impl<N, E> Order<N, E> {
     /// path leads from the second to the first. Whether it does.
     fn make_precede(&mut self, tail: NodeIndex, head: NodeIndex) -> bool {
         let (floor, ceiling) = (self.label(head), self.label(tail));
+        debug_assert_ne!(tail, head, "an edge is between two locks");
         if ceiling < floor {
             return true;
-        }
-        if tail == head {
-            return false;
         }
         let Self { graph, list, searches: [forward, backward], .. } = self;
         forward.start(graph, head);

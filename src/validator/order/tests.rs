@@ -179,6 +179,7 @@ fn agrees_with_naive_reachability() {
             let edge = known.unwrap_or_else(|| order.insert(nodes.0, nodes.1, modes, ()));
             let found = order.shortest_cycle(edge).map(|cycle| cycle.len());
             assert_eq!(found, distance(&edges, head, tail).map(|steps| steps + 1));
+            assert!(!is_new || found.is_some() || !order.refused().contains(&edge));
             cycles += u64::from(found.is_some());
         }
         if operation % 1_000 == 0 {
@@ -306,6 +307,59 @@ fn the_edge_around_many_others_is_flat() {
                 order.remove(lock);
             }
         }
+    }
+}
+
+/// Only for a path that is in the topological order: each refused edge makes searches longer.
+#[test]
+fn what_closes_a_cycle_by_way_of_a_refused_edge_is_not_refused() {
+    let mut order = Order::default();
+    assert!(!edge(&mut order, 1, 3) && !edge(&mut order, 2, 3));
+    assert!(edge(&mut order, 3, 2));
+    assert!(!edge(&mut order, 2, 4));
+    assert!(edge(&mut order, 4, 1));
+    assert_eq!(order.refused().len(), 1);
+    order.check();
+}
+
+/// A ring of locks that begins with this edge, which is the first of a cycle of two as well.
+fn ring_with_a_shortcut(length: u64) -> (Order<(), ()>, EdgeIndex) {
+    let mut order = Order::default();
+    for lock in 1..=length {
+        edge(&mut order, lock, lock % length + 1);
+    }
+    edge(&mut order, 2, 1);
+    let (tail, head) = (order.node(1).unwrap(), order.node(2).unwrap());
+    let first = order.find(tail, head, (Mode::Exclusive, Mode::Exclusive)).unwrap();
+    (order, first)
+}
+
+#[test]
+fn a_longer_cycle_is_searched_for_up_to_a_length() {
+    let longest = 2 + LONGER;
+    for length in 3..=longest + 1 {
+        let (order, first) = ring_with_a_shortcut(u64::try_from(length).unwrap());
+        let found = order.shortest_cycle_where(first, |path, is_whole| {
+            assert!(is_whole || path.len() < longest);
+            !is_whole || path.len() > 2
+        });
+        let expected = (length <= longest).then_some(length);
+        assert_eq!(found.map(|cycle| cycle.len()), expected);
+    }
+}
+
+/// From 1 to 2 and back, with a detour from 2 around 3, or from 1 around 3: no cycle is longer.
+#[test]
+fn a_longer_cycle_passes_no_lock_twice() {
+    for at in [1, 2] {
+        let mut order = Order::default();
+        for (tail, head) in [(1, 2), (2, 1), (at, 3), (3, at)] {
+            edge(&mut order, tail, head);
+        }
+        let (tail, head) = (order.node(1).unwrap(), order.node(2).unwrap());
+        let first = order.find(tail, head, (Mode::Exclusive, Mode::Exclusive)).unwrap();
+        let is_longer = |path: &[EdgeIndex], is_whole: bool| !is_whole || path.len() > 2;
+        assert_eq!(order.shortest_cycle_where(first, is_longer), None);
     }
 }
 
