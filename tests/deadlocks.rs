@@ -5,11 +5,14 @@
 mod support;
 
 use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
+    time::Duration,
 };
 
 use lockdep::sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock};
@@ -387,4 +390,33 @@ fn a_soak_in_one_order_says_nothing() {
     let rounds: Vec<_> = threads.into_iter().map(|it| it.join().expect("no report")).collect();
     assert!(rounds.iter().all(|&rounds| rounds > 0), "{rounds:?}");
     assert!(deadlock_about(&name).is_empty());
+}
+
+/// Who hangs prints nothing any more, and a test harness would show only what a test that ends has
+/// printed.
+#[test]
+fn a_warning_of_a_deadlock_is_not_captured() {
+    const NAME: &str = "a_warning_of_a_deadlock_is_not_captured";
+    if support::is_child() {
+        let locks = Arc::new([Mutex::new(()), Mutex::new(())]);
+        let both_hold = Arc::new(Barrier::new(2));
+        for own in 0..2 {
+            let (locks, both_hold) = (Arc::clone(&locks), Arc::clone(&both_hold));
+            thread::spawn(move || {
+                let _own = locks[own].lock();
+                both_hold.wait();
+                let _other = locks[1 - own].lock();
+            });
+        }
+        // Until it was seen to be printed.
+        thread::sleep(Duration::from_secs(20));
+        return;
+    }
+    let mut command = support::captured_child_command(NAME);
+    command.env("LOCKDEP", "allow,deadlock=warn").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    assert!(stderr.lines().any(|line| line.unwrap().contains("waits here for")));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

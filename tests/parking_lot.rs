@@ -236,6 +236,19 @@ fn sent_guards() {
     assert!(denied(|| drop(sent.lock())).is_none());
 }
 
+/// What a thread seems to hold until it looks is no chain that was judged.
+#[cfg(feature = "send_guard")]
+#[test]
+fn a_guard_that_was_sent_away_is_in_no_chain() {
+    let (sent, other) = (Mutex::new(()), Mutex::new(()));
+    let guard = sent.lock();
+    on_a_thread(|| drop(guard));
+    drop(other.lock());
+    drop((sent.lock(), other.lock()));
+    let _other = other.lock();
+    assert!(denied(|| drop(sent.lock())).is_some());
+}
+
 #[test]
 #[allow(unsafe_code, reason = "forcing a lock open is unsafe")]
 fn a_lock_that_is_forced_open_is_not_held() {

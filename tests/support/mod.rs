@@ -55,8 +55,15 @@ pub(crate) fn is_child() -> bool {
 
 /// Runs a test of this crate again, in a process of its own, and nothing else.
 pub(crate) fn child_command(test: &str) -> Command {
+    let mut command = captured_child_command(test);
+    command.arg("--nocapture");
+    command
+}
+
+/// The same, where the harness throws away what a test that passes has printed.
+pub(crate) fn captured_child_command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test is a file"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    command.args(["--exact", test, "--test-threads=1"]).env(CHILD, "1");
     for variable in
         ["LOCKDEP", "LOCKDEP_BACKTRACE", "LOCKDEP_OUT", "LOCKDEP_SIGNAL", "LOCKDEP_WATCHDOG"]
     {
