@@ -21,11 +21,11 @@ pub(crate) enum Reason {
     OneThread,
     /// There are not as many threads as edges.
     SameThreadTwice,
-    /// The same, but it has more edges than threads of one edge are kept apart, and that many did
-    /// what one more would have to do.
-    AnotherThread,
     /// Two of its threads hold a lock, of the cycle or another, that only one can have.
     Gate,
+    /// There are not as many threads as edges; but more edges than threads of one edge are told
+    /// from each other, and that many did what one more would have to do.
+    AnotherThread,
     /// Its readers wait for readers only behind a writer; and who writes that lock is one
     /// of the cycle's own threads, or is kept out by what they hold.
     NoWriter,
@@ -39,8 +39,8 @@ impl Reason {
         (Self::NoCycle, "is no cycle"),
         (Self::OneThread, "is taken by one thread alone"),
         (Self::SameThreadTwice, "has more edges than threads"),
-        (Self::AnotherThread, "needs a fourth thread to do the same"),
         (Self::Gate, "has a gate"),
+        (Self::AnotherThread, "needs a fourth thread to do the same"),
         (Self::NoWriter, "has no thread left to write"),
         (Self::Unreachable, "has edges that exclude each other"),
     ];
@@ -130,16 +130,10 @@ fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason
     if chosen.iter().all(|context| context.thread == chosen[0].thread) {
         Reason::OneThread
     } else if !(0..chosen.len()).all(is_one_of_a_kind) {
-        let lack_threads = |&[one, other]: &[usize; 2]| {
-            let is_common = |at: usize| is_done_by_many(contexts, chosen[at], cycle[at]);
-            chosen[one].thread == chosen[other].thread && !is_common(one) && !is_common(other)
-        };
-        let pairs = (0..chosen.len()).flat_map(|one| (0..one).map(move |other| [one, other]));
-        let are_free = |&[one, other]: &[usize; 2]| chosen[one].is_free_of(chosen[other]);
-        let is_long = chosen.len() > KEPT_APART;
-        match is_long && pairs.clone().all(|pair| are_free(&pair) && !lack_threads(&pair)) {
-            true => Reason::AnotherThread,
-            false => Reason::SameThreadTwice,
+        if is_supposed(contexts, cycle, chosen) {
+            Reason::AnotherThread
+        } else {
+            Reason::SameThreadTwice
         }
     } else if !(0..chosen.len()).all(|at| can_join(&chosen[..at], chosen[at])) {
         Reason::Gate
@@ -148,6 +142,17 @@ fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason
     } else {
         Reason::Unreachable
     }
+}
+
+/// Whether one more thread could close it for each that is needed twice, doing what many have done.
+fn is_supposed(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> bool {
+    let is_common = |at: usize| is_done_by_many(contexts, chosen[at], cycle[at]);
+    let may_go_together = |one: usize, other: usize| {
+        let are_two = chosen[one].thread != chosen[other].thread;
+        chosen[one].is_free_of(chosen[other]) && (are_two || is_common(one) || is_common(other))
+    };
+    chosen.len() > KEPT_APART
+        && (0..chosen.len()).all(|one| (0..one).all(|other| may_go_together(one, other)))
 }
 
 /// Whether as many threads as are told from each other have done this.
