@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::judge::waits, cycles::LONGER, *};
 
 const LOCKS: u64 = 6;
 
