@@ -346,9 +346,10 @@ mod tests {
     #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
     fn what_is_remembered_is_not_walked_again() {
         const MARK: usize = 1;
-        for is_again in [false, true] {
+        // One call, not two: that is what makes the walks the same.
+        for round in 0..std::hint::black_box(2) {
             let stack = here();
-            assert_eq!(stack.frames().contains(&MARK), is_again);
+            assert_eq!(stack.frames().contains(&MARK), round > 0);
             WALKS.with_borrow_mut(|walks| {
                 let frames = walks.iter_mut().flat_map(|walk| &mut walk.frames[..walk.depth]);
                 frames.filter(|(_, slot)| *slot == 0).for_each(|frame| frame.0 = MARK);
