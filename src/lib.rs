@@ -170,7 +170,8 @@ pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 
 /// All findings so far, oldest first: one per cycle, however often it repeats.
 ///
-/// At most 4096 are kept; the program goes on, and the rest is lost.
+/// At most 4096 are kept, and as many again at places in the source where nothing was found before; the
+/// program goes on, and the rest is lost.
 ///
 /// ```
 /// use lockdep::{FindingKind, Level, sync::Mutex};

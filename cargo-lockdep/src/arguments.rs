@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::{choice::Locks, collect, explain::Explanation, formats::Wanted, levels::Change};
 
@@ -119,14 +119,16 @@ pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) 
     (Arguments::parse_from(std::iter::once(name).chain(arguments)), after)
 }
 
-/// The first option of ours among arguments of cargo's, none of whose options is called so. A program's may be.
+/// The first option of ours among arguments of cargo's. A program's may be called so; `--config` is
+/// cargo's as well.
 pub(crate) fn ours_among(cargo: &[OsString]) -> Option<&str> {
-    const OURS: [&str; 7] =
-        ["--level", "--format", "--output", "--records", "--only", "--crates", "--no-deps"];
-    cargo
-        .iter()
-        .filter_map(|argument| argument.to_str()?.split('=').next())
-        .find(|it| OURS.contains(it))
+    let ours = Options::augment_args(clap::Command::new("cargo lockdep"));
+    let is_ours = |name: &str| {
+        let mut names = ours.get_arguments().filter_map(clap::Arg::get_long);
+        name != "config" && names.any(|ours| ours == name)
+    };
+    let options = cargo.iter().filter_map(|argument| argument.to_str()?.split('=').next());
+    options.into_iter().find(|option| option.strip_prefix("--").is_some_and(is_ours))
 }
 
 #[cfg(test)]

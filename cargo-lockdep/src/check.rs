@@ -91,7 +91,9 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     } else if let (Some(CARGOS_USAGE), Some(option)) =
         (status.code(), arguments::ours_among(&options.cargo))
     {
-        eprintln!("lockdep: if `{option}` is meant for us, it comes before what is cargo's");
+        eprintln!(
+            "lockdep: `{option}` is an option of cargo lockdep, and goes before those of cargo"
+        );
     }
     if options.records.is_none() {
         // What it says is told.

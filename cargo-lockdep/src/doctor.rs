@@ -53,14 +53,14 @@ fn metadata(project: &Project, mut arguments: Vec<OsString>) -> Result<Metadata>
         match &*argument {
             "--all-features" | "--no-default-features" => options.push(argument.into_owned()),
             "--offline" | "--frozen" | "--locked" => {}
-            _ => return Err(format!("`{argument}` means nothing to the doctor: {TAKES}")),
+            _ => return Err(format!("`cargo lockdep doctor` does not take `{argument}`: {TAKES}")),
         }
     }
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     project::metadata(&project.cargo, &for_cargo, &options)
 }
 
-const TAKES: &str = "there are `--manifest-path`, `--target`, `--features`, `--all-features`, \
+const TAKES: &str = "it takes `--manifest-path`, `--target`, `--features`, `--all-features`, \
     `--no-default-features`, `--offline`, `--locked` and `--frozen`, as for `cargo metadata`";
 
 /// The packages that the program and its tests are made of.

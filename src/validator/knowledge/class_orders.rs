@@ -14,10 +14,6 @@ use crate::{
 };
 
 impl Knowledge {
-    fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
-        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
-    }
-
     /// What the edges of held locks to the wanted one say of their classes, unless one of these
     /// cycles says it of the locks themselves. All are noted, one is told; again only if that is
     /// denied each time.
@@ -48,6 +44,10 @@ impl Knowledge {
         found
     }
 
+    fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
+        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
+    }
+
     /// Held locks, as they are gates of each other.
     fn gates(&mut self, held: &[Entry]) -> SmallVec<[Gate; 4]> {
         let gate = |entry: &Entry| Gate {
@@ -67,8 +67,8 @@ impl Knowledge {
         classes: (ClassId, ClassId),
         held: &[Gate],
     ) -> Option<Cycle> {
-        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
         let modes = (entry.tag.mode(), wanted.tag.mode());
+        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
         if self.classes.is_settled(classes, modes) {
             return None;
         }
