@@ -32,8 +32,6 @@ const BUCKETS: usize = 28;
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    const VACANT: Self = Self(0);
-
     #[inline]
     pub(crate) fn new(lock: LockId, mode: Mode) -> Self {
         const { assert!(Mode::ALL.len() <= 1 << SHIFT, "the modes fit below the number") };
@@ -76,11 +74,11 @@ pub(crate) struct Entry {
     pub(crate) kind: &'static LockKind,
 }
 
-/// Where a [`Entry`] is published.
+/// Where a [`Entry`] is published, under the [`HeldSet`]'s word.
 pub(crate) struct Slot {
     tag: AtomicU64,
-    /// The chain of what was held before. For the owner alone.
-    before: AtomicU64,
+    /// The chain of what is held up to this lock, itself included. For the owner alone.
+    chain: AtomicU64,
     site: Published<Location<'static>>,
     created: Published<Location<'static>>,
     kind: Published<LockKind>,
@@ -90,44 +88,31 @@ impl Slot {
     pub(crate) fn new() -> Self {
         Self {
             tag: AtomicU64::new(0),
-            before: AtomicU64::new(0),
+            chain: AtomicU64::new(0),
             site: Published::new(),
             created: Published::new(),
             kind: Published::new(),
         }
     }
 
+    /// Each store is a release: whoever sees one of them sees the word that was stored before it,
+    /// which is another than the one under which it began to read.
     #[inline]
     pub(super) fn fill(&self, held: &Entry) {
-        // Whoever sees a part of what follows sees that the tag no longer stands.
-        self.vacate();
+        self.tag.store(held.tag.0, Release);
         self.site.store(Some(held.site));
         self.created.store(held.created);
         self.kind.store(Some(held.kind));
-        // Last, so that a reader who sees the tag sees the rest.
-        self.tag.store(held.tag.0, Release);
     }
 
-    #[inline]
-    pub(crate) fn vacate(&self) {
-        self.tag.store(Tag::VACANT.0, Release);
-    }
-
-    /// What is there, read by its owner or by another thread. `None` if vacant
-    /// or just changing.
+    /// What is there. By another thread only if it asks afterwards whether it still is.
     pub(super) fn read(&self) -> Option<Entry> {
-        let tag = Tag(self.tag.load(Acquire));
-        if tag == Tag::VACANT {
-            return None;
-        }
-        let held = Entry {
-            tag,
+        Some(Entry {
+            tag: Tag(self.tag.load(Acquire) & !SEEN),
             site: self.site.load()?,
             created: self.created.load(),
             kind: self.kind.load()?,
-        };
-        fence(Acquire);
-        (self.tag.load(Relaxed) == tag.0).then_some(held)
+        })
     }
 }
 
@@ -135,6 +120,7 @@ impl Slot {
 /// is left to compute when it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
+    word: u64,
     depth: usize,
     chain: u64,
 }
@@ -153,19 +139,34 @@ impl Place {
     }
 }
 
-/// The depth of a thread in a special state: one at which there is never a slot.
-const SPECIAL: usize = usize::MAX;
+/// The part of the word that is the depth, or [`DEEP`], or [`MOVING`].
+const DEPTH: u64 = 0x7F;
+/// So many or more: `parked` says how many.
+const DEEP: u64 = 0x7E;
+/// Locks are moved.
+const MOVING: u64 = 0x7F;
+/// The thread is in a special state. With it, the low byte is a depth at which there is never a slot.
+const SPECIAL: u64 = 0x80;
+/// The depth and what is out of the ordinary.
+const LOW: u64 = 0xFF;
+/// One acquisition, in the part above it.
+const ONCE: u64 = LOW + 1;
+/// A mark on a tag in a slot: the watchdog has seen that this lock is held. No tag that is compared
+/// has it, so that such a lock is never released the quick way, and a new one in its place erases it.
+const SEEN: u64 = 1 << 62;
+/// How often another thread looks again at what is changing meanwhile.
+const PATIENCE: usize = if cfg!(loom) { 2 } else { 1_000 };
 
 /// The locks that one thread holds, in the order of acquisition.
 pub(crate) struct HeldSet {
-    /// How many there are; or [`SPECIAL`], and `parked` says how many. Most operations are
-    /// one comparison away from knowing that nothing is out of the ordinary.
-    depth: AtomicUsize,
+    /// How many there are, in the low byte, and whether the thread is in a special state: most
+    /// operations are one comparison away from knowing that nothing is out of the ordinary.
+    /// Above it, how many acquisitions there have been: what was read between two looks at one word
+    /// stood there all the time.
+    word: AtomicU64,
     parked: AtomicUsize,
-    /// What is held, as one number: see [`seen`]. Means nothing if nothing is held.
-    chain: AtomicU64,
     inline: [Slot; INLINE],
-    /// The [`Moment`] since when each of these is held, to be [noted](Self::note_age).
+    /// The [`Moment`] since when each of these is held that has the [mark](SEEN).
     since: [AtomicU64; INLINE],
     /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
@@ -174,9 +175,8 @@ pub(crate) struct HeldSet {
 impl HeldSet {
     pub(crate) fn new() -> Self {
         Self {
-            depth: AtomicUsize::new(0),
+            word: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
-            chain: AtomicU64::new(0),
             inline: array::from_fn(|_| Slot::new()),
             since: array::from_fn(|_| AtomicU64::new(0)),
             buckets: array::from_fn(|_| OnceBox::new()),
@@ -187,33 +187,42 @@ impl HeldSet {
         self.depth() == 0
     }
 
-    /// How many there are, whatever is out of the ordinary.
+    /// How many there are, whatever is out of the ordinary. By the owner.
     fn depth(&self) -> usize {
-        match self.depth.load(Acquire) {
-            SPECIAL => self.parked.load(Acquire),
-            depth => depth,
+        self.depth_in(self.word.load(Relaxed))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a byte")]
+    fn depth_in(&self, word: u64) -> usize {
+        match word & DEPTH {
+            DEEP | MOVING => self.parked.load(Acquire),
+            depth => depth as usize,
         }
     }
 
+    /// Another depth, not at an ordinary place.
     fn set_depth(&self, depth: usize) {
-        match self.depth.load(Relaxed) {
-            SPECIAL => self.parked.store(depth, Release),
-            _ => self.depth.store(depth, Release),
-        }
+        let word = self.word.load(Relaxed);
+        self.parked.store(depth, Release);
+        self.word.store((word + ONCE) & !DEPTH | in_word(depth), Release);
     }
 
     /// Says that the thread is in a special state, or no longer is.
     pub(crate) fn set_special(&self, special: bool) {
-        let depth = self.depth();
-        self.parked.store(depth, Release);
-        self.depth.store(if special { SPECIAL } else { depth }, Release);
+        let word = self.word.load(Relaxed);
+        self.word.store(word & !SPECIAL | if special { SPECIAL } else { 0 }, Release);
     }
 
     /// The watchdog looks: what it sees for the first time is held since now, or a little
     /// longer. All that another thread ever writes.
     pub(super) fn note_age(&self, now: Moment) {
-        for since in self.since.iter().take(self.depth()) {
-            let _ = since.compare_exchange(Moment::UNKNOWN.0, now.0, Relaxed, Relaxed);
+        let depth = self.depth_in(self.word.load(Acquire));
+        for (slot, since) in self.inline.iter().zip(&self.since).take(depth) {
+            let tag = slot.tag.load(Relaxed);
+            if tag & SEEN == 0 {
+                since.store(now.0, Relaxed);
+                let _ = slot.tag.compare_exchange(tag, tag | SEEN, Release, Relaxed);
+            }
         }
     }
 
@@ -221,13 +230,27 @@ impl HeldSet {
     /// special state, and there is room inline.
     #[inline]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
-        let depth = self.depth.load(Relaxed);
-        (depth < INLINE).then(|| self.place_at(depth, tag))
+        let word = self.word.load(Relaxed);
+        #[allow(clippy::cast_possible_truncation, reason = "a byte")]
+        let depth = (word & LOW) as usize;
+        if depth >= INLINE {
+            return None;
+        }
+        let chain = match depth {
+            0 => tag.0,
+            _ => seen::step(self.inline[depth - 1].chain.load(Relaxed), tag.0),
+        };
+        Some(Place { word, depth, chain })
     }
 
     /// Where a lock would stand, whatever is out of the ordinary.
     pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
-        self.place_at(self.depth(), tag)
+        let word = self.word.load(Relaxed);
+        let depth = self.depth_in(word);
+        let below = depth.checked_sub(1).and_then(|below| self.slot(below));
+        let chain =
+            below.map_or(tag.0, |below| seen::step(below.chain.load(Relaxed), tag.0));
+        Place { word, depth, chain }
     }
 
     /// Makes room for one more. Allocates at depths 16, 32, 64, ...
@@ -240,24 +263,14 @@ impl HeldSet {
         }
     }
 
-    #[inline]
-    fn place_at(&self, depth: usize, tag: Tag) -> Place {
-        let chain = if depth == 0 { tag.0 } else { seen::step(self.chain.load(Relaxed), tag.0) };
-        Place { depth, chain }
-    }
-
     /// Adds a lock that was just acquired, at an ordinary [place](Self::place_for). No
     /// other was acquired or released since that was found.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        if let (Some(slot), Some(since)) =
-            (self.inline.get(place.depth), self.since.get(place.depth))
-        {
-            since.store(Moment::UNKNOWN.0, Relaxed);
-            slot.before.store(self.chain.load(Relaxed), Relaxed);
+        if let Some(slot) = self.inline.get(place.depth) {
             slot.fill(&entry);
-            self.depth.store(place.depth + 1, Release);
-            self.chain.store(place.chain, Release);
+            slot.chain.store(place.chain, Relaxed);
+            self.word.store(place.word + ONCE + 1, Release);
         }
     }
 
@@ -266,11 +279,9 @@ impl HeldSet {
         let place = self.any_place_for(entry.tag);
         // Without room, the lock goes unseen.
         if let Some(slot) = self.slot(place.depth) {
-            self.set_since(place.depth, Moment::UNKNOWN);
-            slot.before.store(self.chain.load(Relaxed), Relaxed);
             slot.fill(&entry);
+            slot.chain.store(place.chain, Relaxed);
             self.set_depth(place.depth + 1);
-            self.chain.store(place.chain, Release);
         }
     }
 
@@ -278,11 +289,12 @@ impl HeldSet {
     /// the ordinary. Whether it was so.
     #[inline]
     pub(crate) fn pop(&self, tag: Tag) -> bool {
-        let last = self.depth.load(Relaxed).wrapping_sub(1);
+        let word = self.word.load(Relaxed);
+        #[allow(clippy::cast_possible_truncation, reason = "a byte")]
+        let last = ((word & LOW) as usize).wrapping_sub(1);
         match self.inline.get(last) {
             Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
-                self.chain.store(slot.before.load(Relaxed), Release);
-                self.depth.store(last, Release);
+                self.word.store(word - 1, Release);
                 true
             }
             _ => false,
@@ -296,17 +308,29 @@ impl HeldSet {
         let entry_at = |at: usize| self.slot(at).and_then(Slot::read);
         let found = (0..depth).rev().find(|&at| entry_at(at).is_some_and(|it| it.tag == tag))?;
         let removed = entry_at(found);
-        // Those above it move down, each with the chain that is now before it.
-        let mut chain = self.slot(found)?.before.load(Relaxed);
-        for at in found + 1..depth {
-            if let (Some(to), Some(entry)) = (self.slot(at - 1), entry_at(at)) {
-                self.set_since(at - 1, self.since(at));
-                to.before.store(chain, Relaxed);
-                to.fill(&entry);
-                chain = if at == 1 { entry.tag.0 } else { seen::step(chain, entry.tag.0) };
+        let word = self.word.load(Relaxed);
+        if found + 1 < depth {
+            // Those above it move down, each with the chain that is now before it. Who sees any of
+            // it sees that they move.
+            self.parked.store(depth, Release);
+            self.word.store((word + ONCE) & !DEPTH | MOVING, Release);
+            let before = found.checked_sub(1).and_then(|below| self.slot(below));
+            let mut chain = before.map(|below| below.chain.load(Relaxed));
+            for at in found + 1..depth {
+                if let (Some(to), Some(from), Some(entry)) =
+                    (self.slot(at - 1), self.slot(at), entry_at(at))
+                {
+                    to.fill(&entry);
+                    if let (Some(new), Some(old)) = (self.since.get(at - 1), self.since.get(at)) {
+                        new.store(old.load(Relaxed), Relaxed);
+                        to.tag.store(from.tag.load(Relaxed), Release);
+                    }
+                    let own = chain.map_or(entry.tag.0, |chain| seen::step(chain, entry.tag.0));
+                    to.chain.store(own, Relaxed);
+                    chain = Some(own);
+                }
             }
         }
-        self.chain.store(chain, Release);
         self.set_depth(depth - 1);
         removed
     }
@@ -329,28 +353,47 @@ impl HeldSet {
     #[cfg(all(unix, not(loom)))]
     pub(super) fn clear(&self) {
         self.parked.store(0, Release);
-        self.depth.store(0, Release);
+        self.word.store(0, Release);
     }
 
     /// Everything held. Read by another thread it is a glance: each entry is true, but they
     /// may not all have been held at one moment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
-        (0..self.depth()).filter_map(|at| self.slot(at)?.read())
+        self.iter_with_age().map(|(entry, _)| entry)
     }
 
     /// The same, and since when each is held.
     pub(super) fn iter_with_age(&self) -> impl Iterator<Item = (Entry, Moment)> {
-        (0..self.depth()).filter_map(|at| Some((self.slot(at)?.read()?, self.since(at))))
+        (0..).map_while(|at| self.look(at))
+    }
+
+    /// The lock at a depth, and since when it is held. Nothing if there is none, or another each
+    /// time it is looked at.
+    fn look(&self, at: usize) -> Option<(Entry, Moment)> {
+        for _ in 0..PATIENCE {
+            let word = self.word.load(Acquire);
+            if word & DEPTH != MOVING {
+                if at >= self.depth_in(word) {
+                    return None;
+                }
+                let slot = self.slot(at)?;
+                let seen = slot.read().map(|entry| (entry, self.since(at, slot)));
+                fence(Acquire);
+                if self.word.load(Relaxed) == word {
+                    return seen;
+                }
+            }
+            #[cfg(not(loom))]
+            std::hint::spin_loop();
+        }
+        None
     }
 
     /// Since when the lock at a depth is held. Not known of those without room inline.
-    fn since(&self, at: usize) -> Moment {
-        self.since.get(at).map_or(Moment::UNKNOWN, |since| Moment(since.load(Relaxed)))
-    }
-
-    fn set_since(&self, at: usize, moment: Moment) {
-        if let Some(since) = self.since.get(at) {
-            since.store(moment.0, Relaxed);
+    fn since(&self, at: usize, slot: &Slot) -> Moment {
+        match self.since.get(at) {
+            Some(since) if slot.tag.load(Acquire) & SEEN != 0 => Moment(since.load(Relaxed)),
+            _ => Moment::UNKNOWN,
         }
     }
 
@@ -363,6 +406,11 @@ impl HeldSet {
         let (bucket, offset) = position(at);
         self.buckets.get(bucket)?.get()?.get(offset)
     }
+}
+
+/// A depth as it stands in the word.
+fn in_word(depth: usize) -> u64 {
+    (depth as u64).min(DEEP)
 }
 
 /// The bucket of a depth from `INLINE` on, and the slot in it.
@@ -472,7 +520,7 @@ mod tests {
                 } else {
                     let (tag, _) = *pick.get(&model);
                     let last = model.iter().rposition(|&(held, _)| held == tag).unwrap();
-                    let is_ordinary = !was_special && last + 1 == model.len() && last < INLINE;
+                    let is_ordinary = !was_special && last + 1 == model.len() && last < INLINE && model[last].1 == 0;
                     model.remove(last);
                     prop_assert_eq!(set.last_of(tag).map(|entry| entry.tag), Some(tag));
                     let is_popped = set.pop(tag);
