@@ -38,11 +38,11 @@ pub(crate) fn number<L: Lock + ?Sized>(lock: &L) -> Option<u64> {
 }
 
 macro_rules! locks {
-    ($([$($parameters:tt)*] $lock:ty => $tracked:path;)*) => {$(
+    ($([$($parameters:tt)*] $lock:ty => $tracked:path, $kind:expr;)*) => {$(
         impl<$($parameters)*> sealed::Sealed for $lock {
             #[cfg(any(debug_assertions, feature = "enforce"))]
             fn number(&self) -> Option<u64> {
-                Some($tracked(self).number())
+                Some($tracked(self).number($kind))
             }
 
             #[cfg(not(any(debug_assertions, feature = "enforce")))]
@@ -54,53 +54,53 @@ macro_rules! locks {
 }
 
 locks! {
-    [T: ?Sized] sync::Mutex<T> => sync::Mutex::tracked;
-    [T: ?Sized] sync::RwLock<T> => sync::RwLock::tracked;
-    [] sync::Once => sync::Once::tracked;
-    [T] sync::OnceLock<T> => sync::OnceLock::tracked;
-    [T, F] sync::LazyLock<T, F> => sync::LazyLock::tracked;
+    [T: ?Sized] sync::Mutex<T> => sync::Mutex::tracked, Self::KIND;
+    [T: ?Sized] sync::RwLock<T> => sync::RwLock::tracked, Self::KIND;
+    [] sync::Once => sync::Once::tracked, Self::KIND;
+    [T] sync::OnceLock<T> => sync::OnceLock::tracked, Self::KIND;
+    [T, F] sync::LazyLock<T, F> => sync::LazyLock::tracked, Self::KIND;
 }
 
 #[cfg(feature = "lock_api")]
 locks! {
     [R: ::lock_api::RawMutex, T: ?Sized]
-        ::lock_api::Mutex<crate::lock_api::RawMutex<R>, T> => crate::lock_api::RawMutex::tracked_of;
+        ::lock_api::Mutex<crate::lock_api::RawMutex<R>, T> => crate::lock_api::RawMutex::tracked_of, crate::lock_api::RawMutex::<R>::KIND;
     [R: ::lock_api::RawRwLock, T: ?Sized]
-        ::lock_api::RwLock<crate::lock_api::RawRwLock<R>, T> => crate::lock_api::RawRwLock::tracked_of;
+        ::lock_api::RwLock<crate::lock_api::RawRwLock<R>, T> => crate::lock_api::RawRwLock::tracked_of, crate::lock_api::RawRwLock::<R>::KIND;
 }
 
 #[cfg(feature = "parking_lot")]
 locks! {
-    [] crate::parking_lot::Once => crate::parking_lot::Once::tracked;
+    [] crate::parking_lot::Once => crate::parking_lot::Once::tracked, Self::KIND;
 }
 
 #[cfg(feature = "once_cell")]
 locks! {
-    [T] crate::once_cell::sync::OnceCell<T> => crate::once_cell::sync::OnceCell::tracked;
-    [T, F] crate::once_cell::sync::Lazy<T, F> => crate::once_cell::sync::Lazy::tracked;
+    [T] crate::once_cell::sync::OnceCell<T> => crate::once_cell::sync::OnceCell::tracked, Self::KIND;
+    [T, F] crate::once_cell::sync::Lazy<T, F> => crate::once_cell::sync::Lazy::tracked, Self::KIND;
 }
 
 #[cfg(feature = "lock_api_0_5")]
 locks! {
     [R: ::lock_api_0_5::RawMutex, T: ?Sized]
         ::lock_api_0_5::Mutex<crate::lock_api_0_5::RawMutex<R>, T>
-        => crate::lock_api_0_5::RawMutex::tracked_of;
+        => crate::lock_api_0_5::RawMutex::tracked_of, crate::lock_api_0_5::RawMutex::<R>::KIND;
 }
 
 #[cfg(all(feature = "lock_api_0_5", any(debug_assertions, feature = "enforce")))]
 locks! {
     [R: ::lock_api_0_5::RawRwLock, T: ?Sized, const RECURSIVE: bool]
         ::lock_api_0_5::RwLock<crate::lock_api_0_5::RawRwLock<R, RECURSIVE>, T>
-        => crate::lock_api_0_5::RawRwLock::tracked_of;
+        => crate::lock_api_0_5::RawRwLock::tracked_of, crate::lock_api_0_5::RawRwLock::<R, RECURSIVE>::KIND;
 }
 
 #[cfg(all(feature = "lock_api_0_5", not(any(debug_assertions, feature = "enforce"))))]
 locks! {
     [R: ::lock_api_0_5::RawRwLock, T: ?Sized] ::lock_api_0_5::RwLock<R, T>
-        => crate::lock_api_0_5::RawRwLock::tracked_of;
+        => crate::lock_api_0_5::RawRwLock::tracked_of, crate::lock_api_0_5::RawRwLock::<R>::KIND;
 }
 
 #[cfg(feature = "parking_lot_0_13")]
 locks! {
-    [] crate::parking_lot_0_13::Once => crate::parking_lot_0_13::Once::tracked;
+    [] crate::parking_lot_0_13::Once => crate::parking_lot_0_13::Once::tracked, Self::KIND;
 }

@@ -191,7 +191,7 @@ impl fmt::Display for Point {
 pub(super) fn describe(passage: &Passage<'_>) -> String {
     let lock = |entry| match name(entry) {
         Some(name) => format!("`{name}`"),
-        None => format!("{} #{}", entry.kind.type_name(), entry.tag.lock()),
+        None => format!("{} #{}", entry.kind().type_name(), entry.tag.lock()),
     };
     match passage {
         Passage::Point(name) => format!("point `{name}`"),

@@ -42,7 +42,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         unsafe { &lock.raw().tracked }
     }
 
-    const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
         initializes: false,

@@ -33,7 +33,7 @@ pub struct RawMutex<R> {
 }
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
-    pub(super) const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Mutex",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> },
         initializes: false,

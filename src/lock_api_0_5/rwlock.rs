@@ -60,7 +60,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         unsafe { &lock.raw().tracked }
     }
 
-    const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> },
         initializes: false,

@@ -26,7 +26,7 @@ pub struct Once {
 }
 
 impl Once {
-    const KIND: &'static LockKind =
+    pub(crate) const KIND: &'static LockKind =
         &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
 
     /// As [`parking_lot_0_13::Once::new`].

@@ -32,13 +32,15 @@ pub struct LazyLock<T, F = fn() -> T> {
     init: sync::Mutex<Option<F>>,
 }
 
-impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    const KIND: &'static LockKind = &LockKind {
+impl<T, F> LazyLock<T, F> {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "LazyLock",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,
     };
+}
 
+impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As [`std::sync::LazyLock::new`]. The caller's place in the source is where it
     /// is said to have been made.
     ///

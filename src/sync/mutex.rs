@@ -80,7 +80,7 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    pub(super) const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Mutex",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: false,

@@ -40,7 +40,7 @@ pub struct Once {
 pub const ONCE_INIT: Once = Once::new();
 
 impl Once {
-    const KIND: &'static LockKind =
+    pub(crate) const KIND: &'static LockKind =
         &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
 
     /// As [`std::sync::Once::new`]. The caller's place in the source is where it is

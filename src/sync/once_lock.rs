@@ -25,7 +25,7 @@ pub struct OnceLock<T> {
 }
 
 impl<T> OnceLock<T> {
-    const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "OnceLock",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,

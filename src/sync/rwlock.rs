@@ -93,7 +93,7 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: false,

@@ -71,7 +71,7 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
-        let tag = Tag::new(self.identity.id(), mode);
+        let tag = Tag::new(self.identity.id(kind, self.created), mode);
         let context = validator::current_if_attached()?;
         let place = context.held.place_for(tag)?;
         if validator::unjudged(context, place).is_some() {
@@ -125,7 +125,7 @@ impl Tracked {
     /// it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn held(&self, mode: Mode) -> Held<'_> {
-        Held { tracked: self, tag: Tag::new(self.identity.id(), mode) }
+        Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
     /// An acquisition that does not wait begins. It cannot be part of a cycle
@@ -169,7 +169,7 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let tag = Tag::new(self.identity.id(), mode);
+        let tag = Tag::new(self.identity.id(kind, self.created), mode);
         let ordinary =
             validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
         Acquiring { tracked: self, kind, tag, site: Location::caller(), ordinary }
@@ -187,8 +187,8 @@ impl Tracked {
     }
 
     /// The lock's number, given now if it has none yet.
-    pub fn number(&self) -> u64 {
-        self.identity.id()
+    pub fn number(&self, kind: &'static LockKind) -> u64 {
+        self.identity.id(kind, self.created)
     }
 }
 
@@ -297,8 +297,8 @@ impl<'a> Acquiring<'a> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn wanted(&self) -> Entry {
-        let Self { tracked: &Tracked { created, .. }, kind, tag, site, .. } = *self;
-        Entry { tag, site, created, kind }
+        let Self { tag, site, .. } = *self;
+        Entry { tag, site }
     }
 
     fn acquisition(&self, named_at: &'static Location<'static>) -> Acquisition<'a> {

@@ -17,6 +17,7 @@ use super::{
     },
     clock::Moment,
     identity::{LockId, SHIFT},
+    made,
     publish::Published,
     seen,
 };
@@ -69,9 +70,17 @@ impl Tag {
 pub(crate) struct Entry {
     pub(crate) tag: Tag,
     pub(crate) site: &'static Location<'static>,
+}
+
+impl Entry {
+    pub(crate) fn kind(&self) -> &'static LockKind {
+        made::of(self.tag.lock()).0
+    }
+
     /// Where it was made, if that is known.
-    pub(crate) created: Option<&'static Location<'static>>,
-    pub(crate) kind: &'static LockKind,
+    pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
+        made::of(self.tag.lock()).1
+    }
 }
 
 /// Where a [`Entry`] is published, under the [`HeldSet`]'s word.
@@ -80,8 +89,6 @@ pub(crate) struct Slot {
     /// The chain of what is held up to this lock, itself included. For the owner alone.
     chain: AtomicU64,
     site: Published<Location<'static>>,
-    created: Published<Location<'static>>,
-    kind: Published<LockKind>,
 }
 
 impl Slot {
@@ -90,8 +97,6 @@ impl Slot {
             tag: AtomicU64::new(0),
             chain: AtomicU64::new(0),
             site: Published::new(),
-            created: Published::new(),
-            kind: Published::new(),
         }
     }
 
@@ -101,8 +106,6 @@ impl Slot {
     pub(super) fn fill(&self, held: &Entry) {
         self.tag.store(held.tag.0, Release);
         self.site.store(Some(held.site));
-        self.created.store(held.created);
-        self.kind.store(Some(held.kind));
     }
 
     /// What is there. By another thread only if it asks afterwards whether it still is.
@@ -110,8 +113,6 @@ impl Slot {
         Some(Entry {
             tag: Tag(self.tag.load(Acquire) & !SEEN),
             site: self.site.load()?,
-            created: self.created.load(),
-            kind: self.kind.load()?,
         })
     }
 }
@@ -427,13 +428,11 @@ mod loom_models {
 
     /// A lock and the place where it is taken, by which the two are told to belong together.
     fn entry(lock: LockId) -> Entry {
-        static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: crate::finding::LockOf::Nothing, initializes: false };
         let site = match lock {
             1 => Location::caller(),
             _ => const { Location::caller() },
         };
-        Entry { tag: Tag::new(lock, Mode::Exclusive), site, created: Some(site), kind: &KIND }
+        Entry { tag: Tag::new(lock, Mode::Exclusive), site }
     }
 
     /// The owner takes and releases; another thread looks. What it sees of a lock belongs
@@ -470,11 +469,9 @@ mod tests {
     use super::*;
 
     fn held(lock: LockId, mode: Mode) -> Entry {
-        static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: crate::finding::LockOf::Nothing, initializes: false };
         let tag = Tag::new(lock, mode);
         let here = Location::caller();
-        Entry { tag, site: here, created: Some(here), kind: &KIND }
+        Entry { tag, site: here }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
-use super::atomic::ConstAtomicU64 as AtomicU64;
+use std::panic::Location;
+
+use super::{atomic::ConstAtomicU64 as AtomicU64, made};
+use crate::finding::LockKind;
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
 /// statics, and never used again. 2⁶⁰ of them outlast any process.
@@ -26,12 +29,10 @@ const ALLOCATES: u64 = 4;
 /// How many bits stand below the number.
 pub(super) const SHIFT: u32 = 3;
 
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
 impl Identity {
     /// How many numbers were given.
     pub(crate) fn count() -> u64 {
-        NEXT.load(Relaxed) - 1
+        made::count()
     }
 
     pub(crate) const fn new() -> Self {
@@ -40,11 +41,21 @@ impl Identity {
 
     /// The number, given now if it has none yet.
     #[inline]
-    pub(crate) fn id(&self) -> LockId {
+    pub(crate) fn id(
+        &self,
+        kind: &'static LockKind,
+        created: Option<&'static Location<'static>>,
+    ) -> LockId {
         match self.word.load(Relaxed) >> SHIFT {
-            0 => self.assign(),
+            0 => self.assign(kind, created),
             id => id,
         }
+    }
+
+    /// The number, 0 if it has none yet.
+    #[inline]
+    pub(crate) fn id_or_0(&self) -> LockId {
+        self.word.load(Relaxed) >> SHIFT
     }
 
     /// The number, if the lock was ever acquired.
@@ -53,8 +64,12 @@ impl Identity {
     }
 
     #[cold]
-    fn assign(&self) -> LockId {
-        let id = NEXT.fetch_add(1, Relaxed);
+    fn assign(
+        &self,
+        kind: &'static LockKind,
+        created: Option<&'static Location<'static>>,
+    ) -> LockId {
+        let id = made::number(kind, created);
         // No flag is set on a lock that was never acquired, so the word is 0 or
         // another thread was faster; then this number is lost, which is fine.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
@@ -71,7 +86,6 @@ impl Identity {
 
     #[cold]
     fn note_first_writer(&self) -> bool {
-        self.id();
         // Sequentially consistent, as is the look at `presence` that follows: whoever
         // enters the lock into the graph meanwhile does so before it looks at this flag,
         // and one of the two sees the other.
@@ -87,7 +101,6 @@ impl Identity {
     /// program's.
     pub(crate) fn note_allocator(&self) {
         if !self.is_allocators() {
-            self.id();
             self.word.fetch_or(ALLOCATES, Relaxed);
         }
     }
@@ -121,14 +134,17 @@ mod tests {
     use rustc_hash::FxHashSet;
 
     use super::*;
+    use crate::finding::LockOf;
+
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
 
     #[test]
     fn a_number_and_what_is_remembered_with_it() {
         let (one, other) = (Identity::new(), Identity::new());
         assert_eq!(one.assigned(), None);
-        let id = one.id();
-        assert_eq!((one.id(), one.assigned()), (id, Some(id)));
-        assert!(id != 0 && other.id() != id && Identity::count() >= id);
+        let id = one.id(&KIND, None);
+        assert_eq!((one.id(&KIND, None), one.assigned()), (id, Some(id)));
+        assert!(id != 0 && other.id(&KIND, None) != id && Identity::count() >= id);
 
         let flags = |it: &Identity| (it.has_writer(), it.is_allocators(), it.is_forgiven());
         assert_eq!(flags(&one), (false, false, false));
@@ -149,7 +165,7 @@ mod tests {
             let begin = Barrier::new(2);
             let ids = || {
                 begin.wait();
-                locks.iter().map(Identity::id).collect::<Vec<_>>()
+                locks.iter().map(|it| it.id(&KIND, None)).collect::<Vec<_>>()
             };
             let (own, others) = thread::scope(|scope| {
                 let other = scope.spawn(ids);

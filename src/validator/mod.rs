@@ -24,6 +24,7 @@ mod judge;
 mod judging;
 mod knowledge;
 mod leaks;
+mod made;
 #[cfg(unix)]
 mod on_signal;
 mod order;

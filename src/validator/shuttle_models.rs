@@ -24,7 +24,7 @@ use super::{
     identity::Identity,
     threads,
 };
-use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
+use crate::finding::{Mode, RawStack, Until};
 
 /// Of each model.
 const SCHEDULES: usize = 10_000;
@@ -46,9 +46,8 @@ fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
 struct Locks([Mutex<()>; 3]);
 
 fn entry(lock: usize) -> Entry {
-    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
     let tag = Tag::new(lock as u64, Mode::Exclusive);
-    Entry { tag, site: Location::caller(), created: None, kind: &KIND }
+    Entry { tag, site: Location::caller() }
 }
 
 fn begin_wait(context: &Context, lock: usize) {

@@ -123,7 +123,7 @@ mod loom_models {
 
     use super::*;
     use crate::{
-        finding::{LockKind, LockOf, Mode},
+        finding::Mode,
         validator::held::{HeldSet, Tag},
     };
 
@@ -138,10 +138,8 @@ mod loom_models {
     }
 
     fn entry(lock: u64) -> Entry {
-        static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
         let tag = Tag::new(lock, Mode::Exclusive);
-        Entry { tag, site: Location::caller(), created: None, kind: &KIND }
+        Entry { tag, site: Location::caller() }
     }
 
     fn take(context: &Context, lock: u64) {

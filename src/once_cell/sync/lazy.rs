@@ -74,13 +74,15 @@ impl<T, F> Lazy<T, F> {
     }
 }
 
-impl<T, F: FnOnce() -> T> Lazy<T, F> {
-    const KIND: &'static LockKind = &LockKind {
+impl<T, F> Lazy<T, F> {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Lazy",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,
     };
+}
 
+impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// As [`Lazy::force`](::once_cell::sync::Lazy::force).
     ///
     /// # Panics

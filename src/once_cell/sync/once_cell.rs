@@ -27,7 +27,7 @@ pub struct OnceCell<T> {
 }
 
 impl<T> OnceCell<T> {
-    const KIND: &'static LockKind = &LockKind {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "OnceCell",
         of: LockOf::Value(std::any::type_name::<T>),
         initializes: true,

@@ -45,7 +45,7 @@ impl Knowledge {
     }
 
     fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
-        self.classes.of(entry.tag.lock(), entry.created, entry.kind)
+        self.classes.of(entry.tag.lock(), entry.created(), entry.kind())
     }
 
     /// Held locks, as they are gates of each other.
@@ -86,7 +86,7 @@ impl Knowledge {
             edges: vec![self.edge(edge, 0), other.clone()],
             detail: Detail::Classes {
                 numbers: classes::pair(classes.0, classes.1),
-                made_at: made.filter_map(|entry| entry.created).map(Site::from).collect(),
+                made_at: made.filter_map(|entry| entry.created()).map(Site::from).collect(),
             },
         })
     }

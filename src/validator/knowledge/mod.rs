@@ -300,8 +300,8 @@ impl Knowledge {
             Some(node) => self.lock(&self.order.graph()[node]),
             None => LockInfo {
                 id: entry.tag.lock(),
-                kind: entry.kind,
-                created_at: entry.created.map(Into::into),
+                kind: entry.kind(),
+                created_at: entry.created().map(Into::into),
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
                 class: self.classes.given(entry.tag.lock()),

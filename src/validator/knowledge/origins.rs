@@ -34,7 +34,7 @@ impl Origins {
 
     /// Of a lock that is held or wanted.
     pub(super) fn of(&mut self, entry: &Entry, seen: &'static Location<'static>) -> OriginId {
-        let Entry { kind, created, .. } = *entry;
+        let (kind, created) = (entry.kind(), entry.created());
         let place = |place: &'static Location<'static>| ptr::from_ref(place).addr();
         let key = [ptr::from_ref(kind).addr(), created.map_or(0, place), place(seen)];
         OriginId(*self.numbers.entry(key).or_insert_with(|| {

@@ -109,16 +109,14 @@ impl AllShown {
 mod tests {
     use super::*;
     use crate::{
-        finding::{LockKind, LockOf, Mode},
+        finding::Mode,
         validator::{held::Tag, threads},
     };
 
     #[track_caller]
     fn entry(lock: u64) -> Entry {
-        static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
         let tag = Tag::new(lock, Mode::Exclusive);
-        Entry { tag, site: Location::caller(), created: None, kind: &KIND }
+        Entry { tag, site: Location::caller() }
     }
 
     #[test]
