@@ -118,9 +118,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self) {
-        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
-        unsafe { self.raw().unlock() }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock() });
     }
 
     #[inline]
@@ -133,9 +132,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
-        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
-        unsafe { self.raw().unlock_fair() }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock_fair() });
     }
 
     #[track_caller]

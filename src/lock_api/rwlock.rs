@@ -167,9 +167,8 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_shared() }
+        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared() });
     }
 
     #[track_caller]
@@ -186,9 +185,8 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
-        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_exclusive() }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
     }
 
     #[inline]
@@ -205,15 +203,13 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 // SAFETY: as above.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     unsafe fn unlock_shared_fair(&self) {
-        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_shared_fair() }
+        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
     }
 
     unsafe fn unlock_exclusive_fair(&self) {
-        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_exclusive_fair() }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
     }
 
     #[track_caller]
@@ -320,9 +316,8 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_upgradable() }
+        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
     }
 
     #[track_caller]
@@ -349,9 +344,8 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 // SAFETY: as above.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     unsafe fn unlock_upgradable_fair(&self) {
-        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_upgradable_fair() }
+        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
     }
 
     #[track_caller]

@@ -8,8 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    points::Released,
-    tracked::{Acquiring, Held, Tracked, map_guard, taken},
+    tracked::{Acquiring, Guarded, Held, Tracked, map_guard, not_free, taken},
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -49,11 +48,7 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    // Dropped in this order: no longer held, then unlocked, then free for all.
-    held: Held<'a>,
-    inner: sync::MutexGuard<'a, T>,
-    #[expect(dead_code, reason = "only dropped")]
-    released: Released,
+    inner: Guarded<'a, sync::MutexGuard<'a, T>>,
     lock: &'a Mutex<T>,
 }
 
@@ -109,14 +104,17 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive)
-            && let Ok(inner) = self.inner.try_lock()
-        {
-            let held = acquiring.acquired();
-            return Ok(MutexGuard { held, inner, released: Released, lock: self });
+        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
+            match self.inner.try_lock() {
+                Ok(inner) => {
+                    let inner = Guarded::new(acquiring.acquired(), inner);
+                    return Ok(MutexGuard { inner, lock: self });
+                }
+                Err(error) => not_free(error),
+            }
         }
         let (held, result) = self.lock_slowly();
-        map_guard(result, |inner| MutexGuard { held, inner, released: Released, lock: self })
+        map_guard(result, |inner| MutexGuard { inner: Guarded::new(held, inner), lock: self })
     }
 
     /// The parts of the guard. The guard itself would be returned in memory, and so by the fast
@@ -256,7 +254,7 @@ impl<T: ?Sized> Mutex<T> {
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| MutexGuard { held, inner, released: Released, lock: self })
+        map_guard(result, |inner| MutexGuard { inner: Guarded::new(held, inner), lock: self })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -288,7 +286,8 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// For a condition variable, which gives the lock back and takes it again. Dropped from the
     /// last on, as a guard is.
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
-        let Self { held, inner, released: _, lock } = self;
+        let Self { inner, lock } = self;
+        let (held, inner) = inner.into_parts();
         (lock, inner, held)
     }
 }

@@ -8,8 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    points::Released,
-    tracked::{Acquiring, Held, Tracked, map_guard, taken},
+    tracked::{Acquiring, Guarded, Held, Tracked, map_guard, not_free, taken},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -46,12 +45,7 @@ pub struct RwLock<T: ?Sized> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
-    // Dropped in this order: no longer held, then unlocked, then free for all.
-    #[expect(dead_code, reason = "only dropped")]
-    held: Held<'rwlock>,
-    inner: sync::RwLockReadGuard<'rwlock, T>,
-    #[expect(dead_code, reason = "only dropped")]
-    released: Released,
+    inner: Guarded<'rwlock, sync::RwLockReadGuard<'rwlock, T>>,
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
@@ -70,10 +64,7 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
-    // Dropped in this order: no longer held, then unlocked, then free for all.
-    held: Held<'rwlock>,
-    inner: sync::RwLockWriteGuard<'rwlock, T>,
-    released: Released,
+    inner: Guarded<'rwlock, sync::RwLockWriteGuard<'rwlock, T>>,
 }
 
 impl<T> RwLock<T> {
@@ -124,13 +115,17 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared)
-            && let Ok(inner) = self.inner.try_read()
-        {
-            return Ok(RwLockReadGuard { held: acquiring.acquired(), inner, released: Released });
+        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared) {
+            match self.inner.try_read() {
+                Ok(inner) => {
+                    let inner = Guarded::new(acquiring.acquired(), inner);
+                    return Ok(RwLockReadGuard { inner });
+                }
+                Err(error) => not_free(error),
+            }
         }
         let (held, result) = self.read_slowly();
-        map_guard(result, |inner| RwLockReadGuard { held, inner, released: Released })
+        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(held, inner) })
     }
 
     /// The parts of the guard: see the mutex's.
@@ -197,13 +192,17 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND)
-            && let Ok(inner) = self.inner.try_write()
-        {
-            return Ok(RwLockWriteGuard { held: acquiring.acquired(), inner, released: Released });
+        if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND) {
+            match self.inner.try_write() {
+                Ok(inner) => {
+                    let inner = Guarded::new(acquiring.acquired(), inner);
+                    return Ok(RwLockWriteGuard { inner });
+                }
+                Err(error) => not_free(error),
+            }
         }
         let (held, result) = self.write_slowly();
-        map_guard(result, |inner| RwLockWriteGuard { held, inner, released: Released })
+        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(held, inner) })
     }
 
     /// The parts of the guard: see the mutex's.
@@ -340,7 +339,7 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockReadGuard { held, inner, released: Released })
+        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(held, inner) })
     }
 
     fn write_guard<'a>(
@@ -349,7 +348,7 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockWriteGuard { held, inner, released: Released })
+        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(held, inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -389,12 +388,9 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
     /// ```
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
-        let Self { held, inner, released } = s;
-        RwLockReadGuard {
-            held: held.turned(Mode::Shared),
-            inner: sync::RwLockWriteGuard::downgrade(inner),
-            released,
-        }
+        let (held, inner) = s.inner.into_parts();
+        let inner = sync::RwLockWriteGuard::downgrade(inner);
+        RwLockReadGuard { inner: Guarded::new(held.turned(Mode::Shared), inner) }
     }
 }
 

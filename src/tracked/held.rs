@@ -1,5 +1,10 @@
 //! The token of a lock that a thread holds.
 
+use std::{
+    mem::ManuallyDrop,
+    ops::{Deref, DerefMut},
+};
+
 use super::{Acquiring, Tracked};
 use crate::{
     finding::{LockKind, Mode, Until},
@@ -122,18 +127,28 @@ impl Drop for Aside {
 impl Drop for Held<'_> {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
+        // By value: a reference to the token would keep all guards from being in registers.
+        let Self { tracked, tag } = *self;
         match validator::current_if_attached() {
-            Some(context) if context.held.pop(self.tag) => {}
-            Some(context) => self.released_uncommonly(context),
-            None => self.released_first(),
+            Some(context) if context.held.pop(tag) => {}
+            _ => released(tracked, tag),
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn released(tracked: &Tracked, tag: Tag) {
+    let held = ManuallyDrop::new(Held { tracked, tag });
+    match validator::current_if_attached() {
+        Some(context) => held.released_uncommonly(context),
+        None => held.released_first(),
     }
 }
 
 impl Held<'_> {
     /// The thread has not taken any lock: either the guard was sent here, or the thread is
     /// ending, or nothing is checked.
-    #[cold]
     fn released_first(&self) {
         match validator::current() {
             Some(_) => validator::released_elsewhere(self.tag.in_set()),
@@ -141,7 +156,6 @@ impl Held<'_> {
         }
     }
 
-    #[cold]
     fn released_uncommonly(&self, context: &Context) {
         let tag = self.tag.in_set();
         if self.is_directed(context)
@@ -168,5 +182,72 @@ impl Held<'_> {
         if poisons && is_forgiven && context.is(ThreadState::Denied) {
             self.tracked.identity.forgive();
         }
+    }
+}
+
+/// A guard of the wrapped lock's with its token: at its end no longer held, then unlocked, then free for
+/// all. One destructor, of values that are never referred to where nothing is out of the ordinary: so
+/// that the guard may be in registers.
+#[must_use]
+pub(crate) struct Guarded<'a, G> {
+    tracked: &'a Tracked,
+    tag: Tag,
+    inner: ManuallyDrop<G>,
+}
+
+impl<'a, G> Guarded<'a, G> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn new(held: Held<'a>, inner: G) -> Self {
+        let Held { tracked, tag } = *ManuallyDrop::new(held);
+        Self { tracked, tag, inner: ManuallyDrop::new(inner) }
+    }
+
+    #[allow(unsafe_code, reason = "it has a destructor, which is left out")]
+    pub(crate) fn into_parts(self) -> (Held<'a>, G) {
+        let mut this = ManuallyDrop::new(self);
+        let held = Held { tracked: this.tracked, tag: this.tag };
+        // SAFETY: what it is taken from is never looked at again, nor dropped.
+        (held, unsafe { ManuallyDrop::take(&mut this.inner) })
+    }
+}
+
+impl<G> Drop for Guarded<'_, G> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[allow(unsafe_code, reason = "it is dropped in one place of two")]
+    fn drop(&mut self) {
+        let Self { tracked, tag, .. } = *self;
+        // SAFETY: this is the end of it.
+        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        if let Some(context) = validator::current_if_attached()
+            && context.held.pop(tag)
+        {
+            drop(inner);
+        } else {
+            give_back_uncommonly(tracked, tag, inner);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn give_back_uncommonly<G>(tracked: &Tracked, tag: Tag, inner: G) {
+    let _released = points::Released;
+    let _inner = inner;
+    drop(Held { tracked, tag });
+}
+
+impl<G> Deref for Guarded<'_, G> {
+    type Target = G;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn deref(&self) -> &G {
+        &self.inner
+    }
+}
+
+impl<G> DerefMut for Guarded<'_, G> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn deref_mut(&mut self) -> &mut G {
+        &mut self.inner
     }
 }

@@ -23,6 +23,7 @@ use std::{
     sync::{LockResult, PoisonError, TryLockError, TryLockResult},
 };
 
+pub(crate) use self::held::Guarded;
 pub use self::held::Held;
 use crate::{
     finding::{LockKind, Mode, Until},
@@ -128,6 +129,26 @@ impl Tracked {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
+    /// The calling thread gives the lock back, which it holds without a token. Where nothing is out
+    /// of the ordinary, nobody has anything to do once it is free.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn give_back(&self, mode: Mode, unlock: impl FnOnce()) {
+        let tag = Tag::new(self.identity.id_or_0(), mode);
+        if let Some(context) = validator::current_if_attached()
+            && context.held.pop(tag)
+        {
+            return unlock();
+        }
+        self.give_back_uncommonly(tag, unlock);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_uncommonly(&self, tag: Tag, unlock: impl FnOnce()) {
+        let _released = Held { tracked: self, tag }.release();
+        unlock();
+    }
+
     /// An acquisition that does not wait begins. It cannot be part of a cycle
     /// until it has succeeded.
     #[track_caller]
@@ -199,6 +220,14 @@ pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
         Err(TryLockError::Poisoned(poisoned)) => Some(Err(poisoned)),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// What is not a lock that is free, and to be looked at in another way. Apart, as nothing else refers to
+/// what an attempt has got: it may be in registers.
+#[cold]
+#[inline(never)]
+pub(crate) fn not_free<G>(error: TryLockError<G>) {
+    drop(error);
 }
 
 /// A guard of ours around the wrapped lock's, poisoned or not.
