@@ -154,7 +154,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     type GuardMarker = R::GuardMarker;
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn lock_shared(&self) {
         self.taking(READING, R::try_lock_shared, R::lock_shared);
     }

@@ -166,7 +166,8 @@ pub(crate) struct HeldSet {
     /// stood there all the time.
     word: AtomicU64,
     parked: AtomicUsize,
-    inline: [Slot; INLINE],
+    /// The first of them is vacant for ever, so that there is always one before the next.
+    inline: [Slot; INLINE + 1],
     /// The [`Moment`] since when each of these is held that has the [mark](SEEN).
     since: [AtomicU64; INLINE],
     /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
@@ -218,7 +219,7 @@ impl HeldSet {
     /// longer. All that another thread ever writes.
     pub(super) fn note_age(&self, now: Moment) {
         let depth = self.depth_in(self.word.load(Acquire));
-        for (slot, since) in self.inline.iter().zip(&self.since).take(depth) {
+        for (slot, since) in self.inline[1..].iter().zip(&self.since).take(depth) {
             let tag = slot.tag.load(Relaxed);
             if tag & SEEN == 0 {
                 since.store(now.0, Relaxed);
@@ -239,7 +240,7 @@ impl HeldSet {
         }
         let chain = match depth {
             0 => tag.0,
-            _ => seen::step(self.inline[depth - 1].chain.load(Relaxed), tag.0),
+            _ => seen::step(self.inline[depth].chain.load(Relaxed), tag.0),
         };
         Some(Place { word, depth, chain })
     }
@@ -268,7 +269,7 @@ impl HeldSet {
     /// other was acquired or released since that was found.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        if let Some(slot) = self.inline.get(place.depth) {
+        if let Some(slot) = self.inline.get(place.depth + 1) {
             slot.fill(&entry);
             slot.chain.store(place.chain, Relaxed);
             self.word.store(place.word + ONCE + 1, Release);
@@ -292,8 +293,8 @@ impl HeldSet {
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
-        let last = ((word & LOW) as usize).wrapping_sub(1);
-        match self.inline.get(last) {
+        let depth = (word & LOW) as usize;
+        match self.inline.get(depth) {
             Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
                 self.word.store(word - 1, Release);
                 true
@@ -399,7 +400,7 @@ impl HeldSet {
     }
 
     fn slot(&self, at: usize) -> Option<&Slot> {
-        self.inline.get(at).or_else(|| self.deep_slot(at))
+        if at < INLINE { self.inline.get(at + 1) } else { self.deep_slot(at) }
     }
 
     #[cold]

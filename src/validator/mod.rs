@@ -74,15 +74,14 @@ impl Found {
     }
 }
 
-/// The key of the chain that a lock would make at its place, unless it is the first one
-/// or the thread has had this chain lately.
+/// The chain that a lock would make at its place, unless it is the first one or the thread has had
+/// this chain lately.
 #[inline]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     if place.is_first() {
         return None;
     }
-    let key = seen::key(place.chain());
-    (!context.recent.contains(key)).then_some(key)
+    (!context.recent.contains(place.chain())).then_some(place.chain())
 }
 
 /// Looks at an acquisition that may block, of an [unjudged] chain.
@@ -91,18 +90,19 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
 ///
 /// For a finding at [`Level::Deny`].
 #[track_caller]
-pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) {
+pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, chain: u64) {
     if context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming) {
         return;
     }
     if context.settle_released_elsewhere() {
         // The chain was another one.
         let place = context.held.any_place_for(acquisition.wanted.tag);
-        if let Some(key) = unjudged(context, place) {
-            about_to_block(context, acquisition, key);
+        if let Some(chain) = unjudged(context, place) {
+            about_to_block(context, acquisition, chain);
         }
         return;
     }
+    let (epoch, key) = (seen::epoch(), seen::key(chain));
     if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
@@ -116,7 +116,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             return;
         }
     }
-    context.recent.insert(key);
+    context.recent.insert(chain);
+    if seen::epoch() != epoch {
+        // Whoever has all chains forgotten may have been here before this one was added.
+        context.recent.clear();
+    }
 }
 
 /// An edge that the calling thread makes right now, outside the graph.
@@ -392,12 +396,18 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
 /// Forgets the order. Names, and what is held right now, stay.
 pub(crate) fn reset() {
     inside(|| knowledge::lock().reset());
-    seen::forget_all();
+    forget_chains();
 }
 
 /// Has every chain judged again: a level has changed.
 pub(crate) fn rejudge() {
+    forget_chains();
+}
+
+/// Makes every chain unseen, by all threads.
+fn forget_chains() {
     seen::forget_all();
+    threads::all().for_each(|context| context.recent.clear());
 }
 
 /// See [`crate::order_graph`].

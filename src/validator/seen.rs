@@ -46,11 +46,17 @@ pub(super) fn by(key: u64, thread: u64) -> u64 {
 
 static EPOCH: atomic::AtomicU64 = atomic::AtomicU64::new(0);
 
-/// Makes every chain unseen: the order was reset, or a level has changed.
+/// Changes with each [`forget_all`].
+pub(super) fn epoch() -> u64 {
+    EPOCH.load(atomic::Ordering::SeqCst)
+}
+
+/// Makes every chain unseen: the order was reset, or a level has changed. The chains that threads
+/// have met lately are forgotten by the caller, afterwards.
 pub(super) fn forget_all() {
     static COUNT: atomic::AtomicU64 = atomic::AtomicU64::new(1);
     let next = COUNT.fetch_add(1, atomic::Ordering::Relaxed);
-    EPOCH.store(step(0, next), atomic::Ordering::Relaxed);
+    EPOCH.store(step(0, next), atomic::Ordering::SeqCst);
 }
 
 /// The chains that one thread met last. Its own affair, so that no model has to watch it.
@@ -62,23 +68,24 @@ impl Recent {
     }
 
     #[inline]
-    pub(super) fn contains(&self, key: u64) -> bool {
-        self.place(key).load(Relaxed) == key
+    pub(super) fn contains(&self, chain: u64) -> bool {
+        self.place(chain).load(atomic::Ordering::Relaxed) == chain
     }
 
     #[inline]
-    pub(super) fn insert(&self, key: u64) {
-        self.place(key).store(key, Relaxed);
+    pub(super) fn insert(&self, chain: u64) {
+        self.place(chain).store(chain, atomic::Ordering::SeqCst);
     }
 
-    /// Forgets them, for another thread.
+    /// Forgets them, by any thread.
     pub(super) fn clear(&self) {
-        self.0.iter().for_each(|place| place.store(0, Relaxed));
+        self.0.iter().for_each(|place| place.store(0, atomic::Ordering::SeqCst));
     }
 
     #[inline]
-    fn place(&self, key: u64) -> &atomic::AtomicU64 {
-        &self.0[(key >> 1) as usize % self.0.len()]
+    fn place(&self, chain: u64) -> &atomic::AtomicU64 {
+        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+        &self.0[chain as usize % self.0.len()]
     }
 }
 
