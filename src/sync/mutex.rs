@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, map_guard, not_free, taken},
+    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -48,8 +48,7 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    inner: Guarded<'a, sync::MutexGuard<'a, T>>,
-    lock: &'a Mutex<T>,
+    inner: Guarded<'a, Mutex<T>, sync::MutexGuard<'a, T>>,
 }
 
 // As std's, which refers to its lock as well. That alone would ask for a value that is `Send`.
@@ -107,14 +106,14 @@ impl<T: ?Sized> Mutex<T> {
         if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
             match self.inner.try_lock() {
                 Ok(inner) => {
-                    let inner = Guarded::new(acquiring.acquired(), inner);
-                    return Ok(MutexGuard { inner, lock: self });
+                    let inner = Guarded::new(self, acquiring.acquired(), inner);
+                    return Ok(MutexGuard { inner });
                 }
                 Err(error) => not_free(error),
             }
         }
         let (held, result) = self.lock_slowly();
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(held, inner), lock: self })
+        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
     }
 
     /// The parts of the guard. The guard itself would be returned in memory, and so by the fast
@@ -254,12 +253,27 @@ impl<T: ?Sized> Mutex<T> {
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(held, inner), lock: self })
+        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
         &self.tracked
     }
+}
+
+impl<T: ?Sized> Wrapper for Mutex<T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    fn is_poisoned_inside(&self) -> bool {
+        self.inner.is_poisoned()
+    }
+}
+
+impl<T: ?Sized> Wrapped for sync::MutexGuard<'_, T> {
+    const MODE: Mode = Mode::Exclusive;
 }
 
 impl<T> From<T> for Mutex<T> {
@@ -286,9 +300,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// For a condition variable, which gives the lock back and takes it again. Dropped from the
     /// last on, as a guard is.
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
-        let Self { inner, lock } = self;
-        let (held, inner) = inner.into_parts();
-        (lock, inner, held)
+        self.inner.into_parts()
     }
 }
 

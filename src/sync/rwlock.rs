@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, map_guard, not_free, taken},
+    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -45,7 +45,7 @@ pub struct RwLock<T: ?Sized> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, sync::RwLockReadGuard<'rwlock, T>>,
+    inner: Guarded<'rwlock, Tracked, sync::RwLockReadGuard<'rwlock, T>>,
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
@@ -64,7 +64,7 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, sync::RwLockWriteGuard<'rwlock, T>>,
+    inner: Guarded<'rwlock, RwLock<T>, sync::RwLockWriteGuard<'rwlock, T>>,
 }
 
 impl<T> RwLock<T> {
@@ -118,14 +118,14 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared) {
             match self.inner.try_read() {
                 Ok(inner) => {
-                    let inner = Guarded::new(acquiring.acquired(), inner);
+                    let inner = Guarded::new(&self.tracked, acquiring.acquired(), inner);
                     return Ok(RwLockReadGuard { inner });
                 }
                 Err(error) => not_free(error),
             }
         }
         let (held, result) = self.read_slowly();
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(held, inner) })
+        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
     }
 
     /// The parts of the guard: see the mutex's.
@@ -195,14 +195,14 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND) {
             match self.inner.try_write() {
                 Ok(inner) => {
-                    let inner = Guarded::new(acquiring.acquired(), inner);
+                    let inner = Guarded::new(self, acquiring.acquired(), inner);
                     return Ok(RwLockWriteGuard { inner });
                 }
                 Err(error) => not_free(error),
             }
         }
         let (held, result) = self.write_slowly();
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(held, inner) })
+        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
     }
 
     /// The parts of the guard: see the mutex's.
@@ -339,7 +339,7 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(held, inner) })
+        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
     }
 
     fn write_guard<'a>(
@@ -348,12 +348,35 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
         let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(held, inner) })
+        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
         &self.tracked
     }
+}
+
+impl<T: ?Sized> Wrapper for RwLock<T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    fn is_poisoned_inside(&self) -> bool {
+        self.inner.is_poisoned()
+    }
+}
+
+#[allow(unsafe_code, reason = "std has it")]
+// SAFETY: as for the mutex's guard.
+unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
+
+impl<T: ?Sized> Wrapped for sync::RwLockReadGuard<'_, T> {
+    const MODE: Mode = Mode::Shared;
+}
+
+impl<T: ?Sized> Wrapped for sync::RwLockWriteGuard<'_, T> {
+    const MODE: Mode = Mode::Exclusive;
 }
 
 impl<T> From<T> for RwLock<T> {
@@ -388,9 +411,9 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
     /// ```
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
-        let (held, inner) = s.inner.into_parts();
+        let (lock, inner, held) = s.inner.into_parts();
         let inner = sync::RwLockWriteGuard::downgrade(inner);
-        RwLockReadGuard { inner: Guarded::new(held.turned(Mode::Shared), inner) }
+        RwLockReadGuard { inner: Guarded::new(&lock.tracked, held.turned(Mode::Shared), inner) }
     }
 }
 

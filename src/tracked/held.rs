@@ -185,58 +185,97 @@ impl Held<'_> {
     }
 }
 
-/// A guard of the wrapped lock's with its token: at its end no longer held, then unlocked, then free for
-/// all. One destructor, of values that are never referred to where nothing is out of the ordinary: so
-/// that the guard may be in registers.
+/// A lock that a guard leads back to.
+pub(crate) trait Wrapper {
+    fn tracked(&self) -> &Tracked;
+    /// Whether a writer's release would leave poison that is not its own.
+    fn is_poisoned_inside(&self) -> bool;
+}
+
+/// For guards that cannot poison.
+impl Wrapper for Tracked {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn tracked(&self) -> &Tracked {
+        self
+    }
+
+    fn is_poisoned_inside(&self) -> bool {
+        false
+    }
+}
+
+/// A guard of the wrapped lock's.
+pub(crate) trait Wrapped {
+    /// In which it is held.
+    const MODE: Mode;
+}
+
+/// A guard of the wrapped lock's, and its lock: at its end no longer held, then unlocked, then free for
+/// all. One destructor, of values that are never referred to where nothing is out of the ordinary; and
+/// nothing but what a guard has anyway: so that it may be in registers.
 #[must_use]
-pub(crate) struct Guarded<'a, G> {
-    tracked: &'a Tracked,
-    tag: Tag,
+pub(crate) struct Guarded<'a, L: Wrapper + ?Sized, G: Wrapped> {
+    lock: &'a L,
     inner: ManuallyDrop<G>,
 }
 
-impl<'a, G> Guarded<'a, G> {
+impl<'a, L: Wrapper + ?Sized, G: Wrapped> Guarded<'a, L, G> {
+    /// The token is the lock's.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn new(held: Held<'a>, inner: G) -> Self {
-        let Held { tracked, tag } = *ManuallyDrop::new(held);
-        Self { tracked, tag, inner: ManuallyDrop::new(inner) }
+    pub(crate) fn new(lock: &'a L, held: Held<'a>, inner: G) -> Self {
+        held.keep();
+        Self { lock, inner: ManuallyDrop::new(inner) }
     }
 
+    /// The lock, its guard, and the token.
     #[allow(unsafe_code, reason = "it has a destructor, which is left out")]
-    pub(crate) fn into_parts(self) -> (Held<'a>, G) {
+    pub(crate) fn into_parts(self) -> (&'a L, G, Held<'a>) {
         let mut this = ManuallyDrop::new(self);
-        let held = Held { tracked: this.tracked, tag: this.tag };
+        let held = this.held();
         // SAFETY: what it is taken from is never looked at again, nor dropped.
-        (held, unsafe { ManuallyDrop::take(&mut this.inner) })
+        (this.lock, unsafe { ManuallyDrop::take(&mut this.inner) }, held)
+    }
+
+    fn held(&self) -> Held<'a> {
+        token(self.lock, G::MODE)
     }
 }
 
-impl<G> Drop for Guarded<'_, G> {
+fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
+    let mut held = lock.tracked().held(mode);
+    if lock.is_poisoned_inside() {
+        held.tag = held.tag.poisoned();
+    }
+    held
+}
+
+impl<L: Wrapper + ?Sized, G: Wrapped> Drop for Guarded<'_, L, G> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[allow(unsafe_code, reason = "it is dropped in one place of two")]
     fn drop(&mut self) {
-        let Self { tracked, tag, .. } = *self;
+        let lock = self.lock;
         // SAFETY: this is the end of it.
         let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        let tag = Tag::new(lock.tracked().identity.id_or_0(), G::MODE);
         if let Some(context) = validator::current_if_attached()
             && context.held.pop(tag)
         {
             drop(inner);
         } else {
-            give_back_uncommonly(tracked, tag, inner);
+            give_back_uncommonly(lock, inner);
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn give_back_uncommonly<G>(tracked: &Tracked, tag: Tag, inner: G) {
+fn give_back_uncommonly<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
     let _released = points::Released;
     let _inner = inner;
-    drop(Held { tracked, tag });
+    drop(token(lock, G::MODE));
 }
 
-impl<G> Deref for Guarded<'_, G> {
+impl<L: Wrapper + ?Sized, G: Wrapped> Deref for Guarded<'_, L, G> {
     type Target = G;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -245,7 +284,7 @@ impl<G> Deref for Guarded<'_, G> {
     }
 }
 
-impl<G> DerefMut for Guarded<'_, G> {
+impl<L: Wrapper + ?Sized, G: Wrapped> DerefMut for Guarded<'_, L, G> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn deref_mut(&mut self) -> &mut G {
         &mut self.inner

@@ -23,7 +23,7 @@ use std::{
     sync::{LockResult, PoisonError, TryLockError, TryLockResult},
 };
 
-pub(crate) use self::held::Guarded;
+pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
 pub use self::held::Held;
 use crate::{
     finding::{LockKind, Mode, Until},
