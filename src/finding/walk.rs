@@ -27,6 +27,10 @@ struct Walk {
     /// Where in the stack it began; 0 if there is none.
     from: usize,
     depth: usize,
+    /// Those that are looked at again.
+    live: (usize, usize),
+    /// What its maker makes of it; 0 if nothing.
+    number: u64,
     /// The return addresses, innermost first, and where each was found; 0 for those of functions that
     /// were called to walk.
     frames: [(usize, usize); MAX_FRAMES],
@@ -37,7 +41,7 @@ thread_local! {
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
     static WALKS: RefCell<[Walk; REMEMBERED]> = const {
         RefCell::new(
-            [const { Walk { from: 0, depth: 0, frames: [(0, 0); MAX_FRAMES] } }; REMEMBERED],
+            [const { Walk { from: 0, depth: 0, live: (0, 0), number: 0, frames: [(0, 0); MAX_FRAMES] } }; REMEMBERED],
         )
     };
 }
@@ -98,16 +102,17 @@ impl Walk {
     /// Whether a walk from here would find the same.
     fn is_still(&self, from: usize) -> bool {
         self.from == from
-            && self.frames[..self.depth].iter().all(|&(address, slot)| {
+            && self.frames[self.live.0..self.live.1].iter().all(|&(address, slot)| {
                 // SAFETY: the slot is in this thread's own stack, above the frame that we stand
                 // in, as it was when it was remembered.
-                slot == 0 || unsafe { return_address(slot) } == address
+                unsafe { return_address(slot) == address }
             })
     }
 
     fn make(&mut self, from: usize, end: usize) {
         self.from = from;
         self.depth = 0;
+        self.number = 0;
         trace(|frame| {
             let (address, slot) = (frame.ip().addr(), frame.sp().addr().wrapping_sub(8));
             // The last one may have no address: the thread's first function returns to nobody.
@@ -121,7 +126,41 @@ impl Walk {
             self.depth += 1;
             self.depth < MAX_FRAMES
         });
+        let is_live = |&(_, slot): &(usize, usize)| slot != 0;
+        let frames = &self.frames[..self.depth];
+        let first = frames.iter().position(is_live).unwrap_or(0);
+        let last = frames.iter().rposition(is_live).map_or(0, |last| last + 1);
+        self.live = (first, last.max(first));
+        if !frames[self.live.0..self.live.1].iter().all(is_live) {
+            self.from = 0;
+        }
     }
+}
+
+/// What was [remembered](remember_walk) of a walk from this place in the stack, if it is the same
+/// still: 0 if nothing.
+pub(crate) fn recall_walk(from: usize) -> u64 {
+    let recall = |walks: &RefCell<[Walk; REMEMBERED]>| {
+        let walks = walks.try_borrow().ok()?;
+        let known = &walks[from / 16 % REMEMBERED];
+        known.is_still(from).then_some(known.number)
+    };
+    WALKS.try_with(recall).ok().flatten().unwrap_or(0)
+}
+
+/// Remembers a number of a walk from this place in the stack.
+pub(crate) fn remember_walk(from: usize, number: u64) {
+    let remember = |walks: &RefCell<[Walk; REMEMBERED]>| {
+        let mut walks = walks.try_borrow_mut().ok()?;
+        let (begin, end) = own_stack();
+        if (begin..end).contains(&from) {
+            let known = &mut walks[from / 16 % REMEMBERED];
+            known.make(from, end);
+            known.number = number;
+        }
+        Some(())
+    };
+    let _ = WALKS.try_with(remember);
 }
 
 /// Where the calling thread's own stack begins and ends; nowhere if that is not known.

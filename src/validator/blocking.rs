@@ -5,7 +5,7 @@ use super::{
     Context, Entry, Found, ThreadState, Verdict, capture,
     clock::Moment,
     deadlock::{self, Deadlock},
-    ending,
+    ending, inside, knowledge,
     leaks::{self, Leak},
     own_edge, report, submit,
 };
@@ -76,6 +76,8 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
 
 /// A thread ends: what it still holds, nobody will release.
 pub(super) fn thread_ends(context: &'static Context) {
+    // What it has noted is of a thread by this name.
+    inside(|| drop(knowledge::lock()));
     if context.held.is_empty() {
         return;
     }

@@ -364,6 +364,14 @@ impl HeldSet {
         self.iter_with_age().map(|(entry, _)| entry)
     }
 
+    /// The only one that is held, if there is one. By the owner.
+    pub(super) fn only(&self) -> Option<Entry> {
+        if self.word.load(Relaxed) & DEPTH != 1 {
+            return None;
+        }
+        self.inline[1].read()
+    }
+
     /// The same, and since when each is held.
     pub(super) fn iter_with_age(&self) -> impl Iterator<Item = (Entry, Moment)> {
         (0..).map_while(|at| self.look(at))

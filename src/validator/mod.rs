@@ -103,7 +103,10 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         return;
     }
     let (epoch, key) = (seen::epoch(), seen::key(chain));
-    if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
+    let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
+    if is_new && knowledge::leaves::note(context, acquisition) {
+        // Nothing to tell, ever, of this thread.
+    } else if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judging::judge(context, acquisition, key)
@@ -358,6 +361,9 @@ pub(crate) fn destroyed(lock: LockId) {
 /// Forgets a lock that may be known.
 #[cold]
 fn forget(lock: LockId) {
+    if knowledge::leaves::forget(lock) {
+        return;
+    }
     // Its key is the program's, and dropped without any lock of ours.
     let key = inside(|| {
         leaks::destroyed(lock);

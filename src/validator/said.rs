@@ -63,6 +63,7 @@ pub(crate) fn declare_order(
 pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
     let is_new = inside(|| ledger::allow_pair(pair, reason));
     if is_new {
+        inside(|| drop(knowledge::lock()));
         for lock in pair {
             presence::entered(lock);
         }

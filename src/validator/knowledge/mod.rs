@@ -8,6 +8,7 @@
 mod class_orders;
 mod cycles;
 mod declaring;
+pub(super) mod leaves;
 mod origins;
 mod shown;
 
@@ -46,9 +47,13 @@ pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(See
 
 static KNOWLEDGE: Mutex<Option<Knowledge>> = Mutex::new(None);
 
-/// The only way in. The caller is [`Inside`](super::ThreadState::Inside).
+/// The only way in, but for [`leaves`]. The caller is [`Inside`](super::ThreadState::Inside).
 pub(super) fn lock() -> MappedMutexGuard<'static, Knowledge> {
-    MutexGuard::map(KNOWLEDGE.lock(), Option::get_or_insert_default)
+    MutexGuard::map(KNOWLEDGE.lock(), |knowledge| {
+        let knowledge = knowledge.get_or_insert_default();
+        knowledge.enter_leaves();
+        knowledge
+    })
 }
 
 /// The lock itself.
@@ -66,6 +71,7 @@ pub(super) struct Knowledge {
     declared: Declared,
     shown: AllShown,
     filling: Filling,
+    leaves: leaves::Leaves,
     /// How many edges there have ever been.
     edges: u64,
 }

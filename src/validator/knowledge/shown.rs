@@ -79,6 +79,29 @@ impl AllShown {
         backtrace: &Stack,
     ) -> Arc<Shown> {
         let held_backtrace = self.stack(context.trace_of(held.tag).frames());
+        self.of(context, (context.number(), context.scope()), [held, wanted], held_backtrace, backtrace)
+    }
+
+    /// Of an edge that a thread has made, which is the same still.
+    pub(super) fn noted(
+        &mut self,
+        context: &Context,
+        who: (u64, Option<ScopeId>),
+        held: &Entry,
+        wanted: &Entry,
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
+        self.of(context, who, [held, wanted], Stack::default(), backtrace)
+    }
+
+    fn of(
+        &mut self,
+        context: &Context,
+        (thread, scope): (u64, Option<ScopeId>),
+        [held, wanted]: [&Entry; 2],
+        held_backtrace: Stack,
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
         let place = |of: &'static Location<'static>| ptr::from_ref(of).addr();
         let stack = |of: &Stack| of.frames().as_ptr().addr();
         let key = Key {
@@ -88,8 +111,8 @@ impl AllShown {
                 stack(&held_backtrace),
                 stack(backtrace),
             ],
-            thread: context.number(),
-            scope: context.scope(),
+            thread,
+            scope,
         };
         if let Some(known) = self.shown.get(&key) {
             return known;
@@ -100,7 +123,7 @@ impl AllShown {
             held_backtrace,
             acquired_at: wanted.site,
             backtrace: backtrace.clone(),
-            thread: context.info(),
+            thread: ThreadInfo { scope, ..context.info() },
         })
     }
 }

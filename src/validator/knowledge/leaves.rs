@@ -1,0 +1,217 @@
+//! New locks that are taken while one other is held, of which nothing else is known: leaves.
+//!
+//! No path leads from a leaf anywhere, so that its edge closes no cycle, and what it says of classes
+//! may have been said before. So it need not be in the graph, as long as nobody looks: it is noted here,
+//! and most are gone before that. Whoever takes the lock around all that is known
+//! [in any other way](super::lock) has them entered first.
+
+use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared};
+use crate::{
+    finding::{RawStack, ScopeId, Stack, recall_walk, remember_walk},
+    ledger::{self, Backtraces},
+    validator::{
+        context::{Context, State},
+        held::Entry,
+        identity::LockId,
+        leaks, made, presence,
+        sightings::Sighting,
+    },
+};
+
+/// How many wait to be entered.
+const KEPT: usize = 64;
+
+/// How many pairs of makers are remembered.
+const PAIRS: usize = 64;
+
+/// An edge that is noted.
+struct Leaf {
+    held: Entry,
+    wanted: Entry,
+    has_writer: bool,
+    context: &'static Context,
+    number: u64,
+    scope: Option<ScopeId>,
+    stack: u64,
+}
+
+pub(super) struct Leaves {
+    noted: Vec<Leaf>,
+    /// A lock of which it was seen last that it is in the graph, and in no class that was given.
+    holder: LockId,
+    /// Pairs of makers and modes of which nothing is left to tell.
+    settled: [u64; PAIRS],
+    /// Stacks, by small numbers that are remembered with the walks that found them.
+    stacks: Vec<Stack>,
+    generation: u64,
+}
+
+impl Default for Leaves {
+    fn default() -> Self {
+        Self {
+            noted: Vec::with_capacity(KEPT),
+            holder: 0,
+            settled: [0; PAIRS],
+            stacks: Vec::new(),
+            generation: 1,
+        }
+    }
+}
+
+/// Notes an acquisition, if it makes one new leaf of which there is nothing to tell. Allocates nothing
+/// then.
+#[inline(never)]
+pub(in crate::validator) fn note(context: &'static Context, acquisition: &Acquisition<'_>) -> bool {
+    let Acquisition { identity, wanted, named_at } = acquisition;
+    let Some(held) = context.held.only() else { return false };
+    if held.tag.lock() == wanted.tag.lock()
+        || !std::ptr::eq(*named_at, wanted.site)
+        || is_any_declared()
+        || ledger::records()
+        || context.is(State::Tracing)
+    {
+        return false;
+    }
+    let mark = 0_u64;
+    let from = std::ptr::from_ref(&mark).addr();
+    let mut stack = match ledger::settings().backtraces {
+        Backtraces::Off => 0,
+        _ => recall_walk(from),
+    };
+    // To wait for it may allocate.
+    let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
+    let Some(knowledge) = &mut *knowledge else { return false };
+    if knowledge.leaves.noted.len() == KEPT {
+        let _inside = context.enter(State::Inside);
+        knowledge.enter_leaves();
+    }
+    if stack >> 32 != knowledge.leaves.generation && ledger::settings().backtraces != Backtraces::Off {
+        let _inside = context.enter(State::Inside);
+        stack = knowledge.number_stack(from);
+    }
+    if held.tag.lock() != knowledge.leaves.holder {
+        let lock = held.tag.lock();
+        if knowledge.order.node(lock).is_none() || knowledge.classes.given(lock).is_some() {
+            return false;
+        }
+        knowledge.leaves.holder = lock;
+    }
+    if !knowledge.is_settled(&held, wanted) {
+        return false;
+    }
+    knowledge.edges += 1;
+    presence::entered(wanted.tag.lock());
+    knowledge.leaves.noted.push(Leaf {
+        held,
+        wanted: *wanted,
+        has_writer: identity.has_writer(),
+        context,
+        number: context.number(),
+        scope: context.scope(),
+        stack,
+    });
+    true
+}
+
+/// Forgets a lock that was destroyed, if it is a leaf and nothing else is known of it.
+pub(in crate::validator) fn forget(lock: LockId) -> bool {
+    if leaks::are_any() {
+        return false;
+    }
+    // To wait for it may allocate.
+    let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
+    let Some(knowledge) = &mut *knowledge else { return false };
+    let noted = &mut knowledge.leaves.noted;
+    let Some(at) = noted.iter().rposition(|leaf| leaf.wanted.tag.lock() == lock) else {
+        return false;
+    };
+    noted.swap_remove(at);
+    presence::left(lock);
+    true
+}
+
+impl Knowledge {
+    /// A number for the stack of the calling function's caller.
+    #[cold]
+    #[inline(never)]
+    fn number_stack(&mut self, from: usize) -> u64 {
+        let stack = RawStack::capture();
+        let stack = self.shown.stack(stack.frames());
+        let frames = stack.frames().as_ptr();
+        let Leaves { stacks, generation, .. } = &mut self.leaves;
+        let at = stacks.iter().position(|it| std::ptr::eq(it.frames().as_ptr(), frames));
+        let at = at.unwrap_or_else(|| {
+            stacks.push(stack);
+            stacks.len() - 1
+        });
+        let number = *generation << 32 | at as u64;
+        remember_walk(from, number);
+        number
+    }
+
+    /// Whether these makers' locks were taken so before, and nothing is left to tell of it.
+    fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
+        let (of_held, of_wanted) = (made::maker(held.tag.lock()), made::maker(wanted.tag.lock()));
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        if of_held == 0 || of_wanted == 0 {
+            return false;
+        }
+        let pair = of_held << 32 | of_wanted << 8 | (modes.0 as u64) << 4 | modes.1 as u64;
+        let at = (pair ^ pair >> 27) as usize % PAIRS;
+        if self.leaves.settled[at] == pair {
+            return true;
+        }
+        let class = |this: &mut Self, of: &Entry| {
+            this.classes.of(of.tag.lock(), of.created(), of.kind())
+        };
+        let is_settled = match (class(self, held), class(self, wanted)) {
+            (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes),
+            _ => true,
+        };
+        if is_settled {
+            self.leaves.settled[at] = pair;
+        }
+        is_settled
+    }
+
+    /// Enters all that are noted into the graph: somebody is going to look, and may change what they
+    /// depend on.
+    pub(super) fn enter_leaves(&mut self) {
+        self.leaves.holder = 0;
+        if self.leaves.settled != [0; PAIRS] {
+            self.leaves.settled = [0; PAIRS];
+        }
+        let mut noted = std::mem::take(&mut self.leaves.noted);
+        for leaf in noted.drain(..) {
+            self.enter(&leaf);
+        }
+        self.leaves.noted = noted;
+        if self.leaves.stacks.len() > 1_000 {
+            self.leaves.stacks.clear();
+            self.leaves.generation += 1;
+        }
+    }
+
+    fn enter(&mut self, leaf: &Leaf) {
+        let Leaf { held, wanted, has_writer, context, number, scope, stack } = leaf;
+        // The lock that was held is gone, and the edge with it.
+        let Some(tail) = self.order.node(held.tag.lock()) else {
+            presence::left(wanted.tag.lock());
+            return;
+        };
+        let origin = self.origins.of(wanted, wanted.site);
+        let head = self.order.node_or_insert(wanted.tag.lock(), || origin);
+        if *has_writer {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let stack = self.leaves.stacks.get(*stack as u32 as usize).cloned().unwrap_or_default();
+        let shown = self.shown.noted(context, (*number, *scope), held, wanted, &stack);
+        let sighting = Sighting::new(*number, [held.tag]);
+        if let Some(facts) = self.order.facts_mut(edge) {
+            facts.sightings.learn(sighting, shown);
+        }
+    }
+}
