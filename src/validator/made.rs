@@ -1,13 +1,14 @@
 //! How locks are made: by a constructor's call, which a lock's number tells.
 //!
-//! A lock gets its number at its first acquisition, out of those of its maker. So an acquisition
-//! need not say who made its lock, nor does the graph have to keep it.
+//! A lock gets its number at its first acquisition, out of a block of its maker's. So an acquisition
+//! need not say who made its lock, nor does the graph have to keep it. Each block of a maker is twice as
+//! large as the one before: there are few, however many locks come and go.
 
 use std::{
     panic::Location,
     ptr,
     sync::atomic::{
-        AtomicPtr, AtomicU64,
+        AtomicPtr, AtomicU64, AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
@@ -17,18 +18,27 @@ use parking_lot::Mutex;
 use super::identity::LockId;
 use crate::finding::{LockKind, LockOf};
 
-/// How many low bits of a number count the locks of one maker.
-const BITS: u32 = 36;
 /// How many makers there can be. All that come later are [`ANYBODY`].
 const MAKERS: usize = 1 << 14;
+/// How many blocks there can be, of 2³¹ numbers at last.
+const BLOCKS: usize = 1 << 16;
+/// The size of a maker's first block.
+const FIRST: u32 = 5;
+const LARGEST: u32 = 31;
 
 /// A call of a constructor.
 struct Maker {
     kind: AtomicPtr<LockKind>,
     created: AtomicPtr<Location<'static>>,
-    /// How many locks it has made that have a number. Its own numbers run out: then there is another
-    /// maker for the same call.
-    made: AtomicU64,
+    /// Its last block, in the high half, and how many numbers of that were given.
+    given: AtomicU64,
+}
+
+/// A block of numbers, up to where the next one starts.
+struct Block {
+    start: AtomicU64,
+    /// Its maker, and above that its size as a power of two.
+    maker: AtomicUsize,
 }
 
 /// Open addressing, by the addresses of what they are. Allocates nothing: a lock may be the global
@@ -37,12 +47,17 @@ static ALL: [Maker; MAKERS] = [const {
     Maker {
         kind: AtomicPtr::new(ptr::null_mut()),
         created: AtomicPtr::new(ptr::null_mut()),
-        made: AtomicU64::new(0),
+        given: AtomicU64::new(0),
     }
 }; MAKERS];
 
-/// Who adds a maker holds it.
-static ADDING: Mutex<()> = Mutex::new(());
+/// The first has no numbers.
+static ALL_BLOCKS: [Block; BLOCKS] =
+    [const { Block { start: AtomicU64::new(0), maker: AtomicUsize::new(0) } }; BLOCKS];
+static BLOCK_COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// Who adds a maker or a block holds it, with the first number of the next block.
+static ADDING: Mutex<u64> = Mutex::new(1);
 
 /// The place of those for whom there is none: never a maker's own.
 const ANYBODY: usize = 0;
@@ -61,8 +76,7 @@ pub(super) fn number(
     let start = (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize;
     for at in (0..64).map(|step| (start + step) % MAKERS).filter(|&at| at != ANYBODY) {
         let maker = &ALL[at];
-        let known = maker.kind.load(Acquire);
-        if known.is_null() {
+        if maker.kind.load(Acquire).is_null() {
             let _adding = ADDING.lock();
             if maker.kind.load(Relaxed).is_null() {
                 maker.created.store(created, Relaxed);
@@ -70,32 +84,76 @@ pub(super) fn number(
             }
         }
         if maker.kind.load(Relaxed) == kind && maker.created.load(Relaxed) == created {
-            let made = maker.made.fetch_add(1, Relaxed) + 1;
-            if made >> BITS == 0 {
-                return (at as u64) << BITS | made;
-            }
+            return next(at);
         }
     }
-    ALL[ANYBODY].made.fetch_add(1, Relaxed) + 1
+    next(ANYBODY)
+}
+
+/// The next number of a maker.
+#[inline]
+fn next(at: usize) -> LockId {
+    let maker = &ALL[at];
+    loop {
+        let given = maker.given.fetch_add(1, Acquire);
+        let (block, count) = (&ALL_BLOCKS[(given >> 32) as usize % BLOCKS], given & 0xFFFF_FFFF);
+        let size = block.maker.load(Relaxed) >> 32;
+        if count >> size == 0 && given >> 32 != 0 {
+            return block.start.load(Relaxed) + count;
+        }
+        more(at, given >> 32);
+    }
+}
+
+/// Gives a maker another block, unless it is another already.
+#[cold]
+fn more(at: usize, last: u64) {
+    let mut start = ADDING.lock();
+    let maker = &ALL[at];
+    if maker.given.load(Relaxed) >> 32 != last {
+        return;
+    }
+    let before = ALL_BLOCKS[last as usize % BLOCKS].maker.load(Relaxed) >> 32;
+    let size = match last {
+        0 => FIRST,
+        #[allow(clippy::cast_possible_truncation, reason = "a few bits")]
+        _ => (before as u32 + 1).min(LARGEST),
+    };
+    let block = BLOCK_COUNT.load(Relaxed);
+    assert!(block < BLOCKS, "2^16 blocks outlast any process");
+    ALL_BLOCKS[block].start.store(*start, Relaxed);
+    ALL_BLOCKS[block].maker.store(at | (size as usize) << 32, Relaxed);
+    BLOCK_COUNT.store(block + 1, Release);
+    *start += 1 << size;
+    maker.given.store((block as u64) << 32, Release);
 }
 
 /// How a lock of this number was made.
 #[allow(unsafe_code, reason = "std has no atomic reference")]
 pub(super) fn of(lock: LockId) -> (&'static LockKind, Option<&'static Location<'static>>) {
-    let at = (lock >> BITS) as usize % MAKERS;
-    let maker = &ALL[at];
+    let maker = &ALL[maker(lock)];
     // SAFETY: either pointer is null or was a `'static` reference.
     unsafe {
         (maker.kind.load(Acquire).as_ref().unwrap_or(&UNKNOWN), maker.created.load(Relaxed).as_ref())
     }
 }
 
-/// How many numbers were given.
-pub(super) fn count() -> u64 {
-    ALL.iter().map(|maker| maker.made.load(Relaxed)).sum()
+/// A number's maker, as a small number: 0 if that is anybody.
+pub(super) fn maker(lock: LockId) -> usize {
+    let blocks = &ALL_BLOCKS[..BLOCK_COUNT.load(Acquire)];
+    let after = blocks.partition_point(|block| block.start.load(Relaxed) <= lock);
+    blocks[after - 1].maker.load(Relaxed) % MAKERS
 }
 
-/// A number's maker, as a small number.
-pub(super) fn maker(lock: LockId) -> u64 {
-    lock >> BITS
+/// How many numbers were given.
+pub(super) fn count() -> u64 {
+    let _adding = ADDING.lock();
+    let blocks = ALL_BLOCKS[1..BLOCK_COUNT.load(Relaxed)].iter().enumerate();
+    let count = |(at, block): (usize, &Block)| {
+        let maker = block.maker.load(Relaxed);
+        let given = ALL[maker % MAKERS].given.load(Relaxed);
+        let size = 1 << (maker >> 32);
+        if given >> 32 == at as u64 + 1 { (given & 0xFFFF_FFFF).min(size) } else { size }
+    };
+    blocks.map(count).sum()
 }

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use super::{identity::LockId, made};
+use super::identity::LockId;
 
 /// Numbers are given in sequence, so that 2¹⁴ counters tell as many neighbours
 /// apart.
@@ -14,7 +14,7 @@ static COUNTERS: [AtomicU32; 1 << 14] = [const { AtomicU32::new(0) }; 1 << 14];
 
 fn counter(lock: LockId) -> &'static AtomicU32 {
     #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-    let low = (lock ^ made::maker(lock).wrapping_mul(0x2545_F491_4F6C_DD1D)) as usize;
+    let low = lock as usize;
     &COUNTERS[low % COUNTERS.len()]
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Leaves {
     noted: Vec<Leaf>,
     /// A lock of which it was seen last that it is in the graph, and in no class that was given.
     holder: LockId,
+    /// Its maker.
+    holders_maker: usize,
     /// Pairs of makers and modes of which nothing is left to tell.
     settled: [u64; PAIRS],
     /// Stacks, by small numbers that are remembered with the walks that found them.
@@ -51,6 +53,7 @@ impl Default for Leaves {
         Self {
             noted: Vec::with_capacity(KEPT),
             holder: 0,
+            holders_maker: 0,
             settled: [0; PAIRS],
             stacks: Vec::new(),
             generation: 1,
@@ -95,6 +98,7 @@ pub(in crate::validator) fn note(context: &'static Context, acquisition: &Acquis
             return false;
         }
         knowledge.leaves.holder = lock;
+        knowledge.leaves.holders_maker = made::maker(lock);
     }
     if !knowledge.is_settled(&held, wanted) {
         return false;
@@ -151,12 +155,12 @@ impl Knowledge {
 
     /// Whether these makers' locks were taken so before, and nothing is left to tell of it.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
-        let (of_held, of_wanted) = (made::maker(held.tag.lock()), made::maker(wanted.tag.lock()));
+        let (of_held, of_wanted) = (self.leaves.holders_maker, made::maker(wanted.tag.lock()));
         let modes = (held.tag.mode(), wanted.tag.mode());
         if of_held == 0 || of_wanted == 0 {
             return false;
         }
-        let pair = of_held << 32 | of_wanted << 8 | (modes.0 as u64) << 4 | modes.1 as u64;
+        let pair = (of_held as u64) << 32 | (of_wanted as u64) << 8 | (modes.0 as u64) << 4 | modes.1 as u64;
         let at = (pair ^ pair >> 27) as usize % PAIRS;
         if self.leaves.settled[at] == pair {
             return true;
