@@ -57,6 +57,16 @@ impl Sighting {
         }
     }
 
+    /// Whether it is of a thread that held one lock.
+    pub(super) fn is_of_one(&self) -> bool {
+        matches!(self.held, Locks::One(_))
+    }
+
+    /// The thread.
+    pub(super) fn thread(&self) -> u64 {
+        self.thread
+    }
+
     /// Whether a lock is held several times in one mode.
     pub(super) fn has_repeats(&self) -> bool {
         self.held().windows(2).any(|pair| pair[0] == pair[1])
@@ -107,11 +117,11 @@ fn strength(held: Mode) -> u8 {
 /// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
 /// have one.
 #[derive(Debug)]
-pub(super) struct Sightings<T>(SmallVec<[(Sighting, T); 1]>);
+pub(super) struct Sightings<T>(Vec<(Sighting, T)>);
 
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
-        Self(SmallVec::new())
+        Self(Vec::new())
     }
 }
 
@@ -162,9 +172,13 @@ impl<T> Sightings<T> {
     }
 
     /// All that may be chosen for this edge.
-    pub(super) fn choices(&self) -> Vec<Choice<'_>> {
+    pub(super) fn choices(&self) -> Vec<Choice> {
         let choice =
-            |(at, sighting)| Choice { at, sighting, stands_for_others: self.stands_for_others(at) };
+            |(at, sighting): (usize, &Sighting)| Choice {
+            at,
+            sighting: sighting.clone(),
+            stands_for_others: self.stands_for_others(at),
+        };
         self.iter().enumerate().map(choice).collect()
     }
 
@@ -186,19 +200,19 @@ pub(super) enum Verdict {
 }
 
 /// A sighting that may be chosen for its edge of a cycle.
-#[derive(Clone, Copy)]
-pub(super) struct Choice<'a> {
+#[derive(Clone)]
+pub(super) struct Choice {
     /// Where the edge keeps it.
     pub(super) at: usize,
-    sighting: &'a Sighting,
+    sighting: Sighting,
     /// Threads that did the same may not have been kept.
     stands_for_others: bool,
 }
 
-impl<'a> Choice<'a> {
+impl Choice {
     /// A sighting that is being made right now, and is kept there if it is.
-    pub(super) fn now(sighting: &'a Sighting, at: usize) -> Self {
-        Self { at, sighting, stands_for_others: false }
+    pub(super) fn now(sighting: &Sighting, at: usize) -> Self {
+        Self { at, sighting: sighting.clone(), stands_for_others: false }
     }
 
     /// Whether two choices may be of different threads: maybe of one that was not kept, for
@@ -209,18 +223,18 @@ impl<'a> Choice<'a> {
     }
 
     fn is_free_of(&self, other: &Self) -> bool {
-        self.sighting.gate_with(other.sighting).is_none()
+        self.sighting.gate_with(&other.sighting).is_none()
     }
 }
 
 /// One choice for each edge of a path, so that all threads can be there at the same time.
-pub(super) fn assign<'a>(path: &[Vec<Choice<'a>>]) -> Option<Vec<Choice<'a>>> {
+pub(super) fn assign(path: &[Vec<Choice>]) -> Option<Vec<Choice>> {
     let edges = path.len();
     choose(path, |one, other| one.is_apart_from(other, edges) && one.is_free_of(other))
 }
 
 /// Why a cycle cannot close, if it cannot.
-pub(super) fn judge(cycle: &[Vec<Choice<'_>>]) -> Verdict {
+pub(super) fn judge(cycle: &[Vec<Choice>]) -> Verdict {
     let edges = cycle.len();
     if assign(cycle).is_some() {
         return Verdict::Feasible;
@@ -234,7 +248,7 @@ pub(super) fn judge(cycle: &[Vec<Choice<'_>>]) -> Verdict {
         edge.iter().flat_map(move |one| others.clone().map(move |other| (one, other)))
     });
     let mut gates: Vec<_> =
-        all.filter_map(|(one, other)| one.sighting.gate_with(other.sighting)).collect();
+        all.filter_map(|(one, other)| one.sighting.gate_with(&other.sighting)).collect();
     gates.sort_unstable();
     gates.dedup();
     Verdict::Guarded(gates)
@@ -242,21 +256,21 @@ pub(super) fn judge(cycle: &[Vec<Choice<'_>>]) -> Verdict {
 
 /// One choice for each edge, such that every two may go together: tries them all, the last
 /// edge first to be chosen anew. The question is a hard one: after a while the answer is yes.
-fn choose<'a>(
-    path: &[Vec<Choice<'a>>],
-    may_go_together: impl Fn(&Choice<'a>, &Choice<'a>) -> bool,
-) -> Option<Vec<Choice<'a>>> {
+fn choose(
+    path: &[Vec<Choice>],
+    may_go_together: impl Fn(&Choice, &Choice) -> bool,
+) -> Option<Vec<Choice>> {
     let mut patience = 10_000_u32;
-    let mut chosen: Vec<(usize, Choice<'a>)> = Vec::with_capacity(path.len());
+    let mut chosen: Vec<(usize, Choice)> = Vec::with_capacity(path.len());
     let mut from = 0;
     while let Some(edge) = path.get(chosen.len()) {
         patience = patience.saturating_sub(1);
-        let fits = |candidate: &Choice<'a>| {
+        let fits = |candidate: &Choice| {
             patience == 0 || chosen.iter().all(|(_, before)| may_go_together(before, candidate))
         };
         match (from..edge.len()).find(|&at| fits(&edge[at])) {
             Some(at) => {
-                chosen.push((at, edge[at]));
+                chosen.push((at, edge[at].clone()));
                 from = 0;
             }
             None => from = chosen.pop()?.0 + 1,
@@ -413,7 +427,7 @@ mod tests {
                 a.thread != b.thread && a.gate_with(b).is_none()
             }));
             // Every sighting is offered, none is left out: they stand for nobody else.
-            let choices: Vec<Vec<Choice<'_>>> = edges.iter()
+            let choices: Vec<Vec<Choice>> = edges.iter()
                 .map(|edge| edge.iter().map(|it| Choice::now(it, 0)).collect()).collect();
             prop_assert_eq!(assign(&choices).is_some(), expected);
             // With two edges, what is left out changes nothing.

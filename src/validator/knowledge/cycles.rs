@@ -6,6 +6,7 @@ use super::Knowledge;
 use crate::{
     finding::{Detail, Edge, FindingKind},
     validator::{
+        held::Tag,
         identity::LockId,
         sightings::{self, Choice, Sighting, Verdict},
     },
@@ -52,17 +53,20 @@ impl Knowledge {
     }
 
     /// The sightings that each edge of a path offers.
-    fn choices<'a>(
-        &'a self,
-        path: &[EdgeIndex],
-        now: Option<&'a Sighting>,
-    ) -> Vec<Vec<Choice<'a>>> {
-        let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.sightings.choices();
+    fn choices(&self, path: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
+        let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.choices(self.held_of(edge));
         let mut choices: Vec<_> = path.iter().map(stored).collect();
         if let Some(now) = now {
             choices[0] = vec![Choice::now(now, 0)];
         }
         choices
+    }
+
+    /// The tail of an edge, in the mode in which it is held.
+    pub(super) fn held_of(&self, edge: EdgeIndex) -> Tag {
+        let graph = self.order.graph();
+        let (tail, _) = graph.edge_endpoints(edge).expect("the edge is in the graph");
+        Tag::new(graph[tail].lock, graph[edge].held)
     }
 
     /// A cycle with what there is to tell of it.

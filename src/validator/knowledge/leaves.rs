@@ -215,7 +215,7 @@ impl Knowledge {
         let shown = self.shown.noted(context, (*number, *scope), held, wanted, &stack);
         let sighting = Sighting::new(*number, [held.tag]);
         if let Some(facts) = self.order.facts_mut(edge) {
-            facts.sightings.learn(sighting, shown);
+            facts.learn(held.tag, sighting, shown);
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) mod leaves;
 mod origins;
 mod shown;
 
-use std::{panic::Location, sync::Arc};
+use std::{mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -28,12 +28,12 @@ use super::{
     classes::Classes,
     context::Context,
     declared::{Declared, Key},
-    held::Entry,
+    held::{Entry, Tag},
     identity::{Identity, LockId},
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
-    sightings::{Sighting, Sightings},
+    sightings::{Choice, Sighting, Sightings},
 };
 use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack};
 
@@ -77,13 +77,71 @@ pub(super) struct Knowledge {
 }
 
 /// What the order graph keeps of an edge.
+///
+/// By whom it was seen, and what is told of each. Nearly all were seen once, by a thread that held
+/// nothing but the tail: then what is told of it tells all.
 #[derive(Debug, Default)]
-struct EdgeFacts {
-    /// By whom it was seen, and what is told of each.
-    sightings: Sightings<Arc<Shown>>,
-    /// It closed a cycle when it was new. Whoever takes it is told each time; those who take
-    /// the cycle's other edges only when they change what is to be said of it.
-    closes: bool,
+enum EdgeFacts {
+    #[default]
+    Unseen,
+    Once(Arc<Shown>),
+    More(Box<Sightings<Arc<Shown>>>),
+}
+
+impl EdgeFacts {
+    /// Whether one more sighting would change nothing.
+    fn knows(&self, new: &Sighting) -> bool {
+        match self {
+            Self::Unseen => false,
+            // It holds the tail as well, in the same mode.
+            Self::Once(shown) => shown.thread() == new.thread(),
+            Self::More(sightings) => sightings.knows(new),
+        }
+    }
+
+    fn is_settled_for(&self, new: &Sighting) -> bool {
+        matches!(self, Self::More(sightings) if sightings.is_settled_for(new))
+    }
+
+    /// Keeps a sighting that is news.
+    fn learn(&mut self, held: Tag, new: Sighting, shown: Arc<Shown>) {
+        *self = match mem::take(self) {
+            Self::Unseen if new.is_of_one() => Self::Once(shown),
+            before => {
+                let mut sightings = before.sightings(held);
+                sightings.learn(new, shown);
+                Self::More(sightings)
+            }
+        };
+    }
+
+    fn sightings(self, held: Tag) -> Box<Sightings<Arc<Shown>>> {
+        match self {
+            Self::More(sightings) => sightings,
+            Self::Unseen => Box::default(),
+            Self::Once(shown) => {
+                let mut sightings = Box::<Sightings<_>>::default();
+                sightings.learn(Sighting::new(shown.thread(), [held]), shown);
+                sightings
+            }
+        }
+    }
+
+    fn choices(&self, held: Tag) -> Vec<Choice> {
+        match self {
+            Self::Unseen => Vec::new(),
+            Self::Once(shown) => vec![Choice::now(&Sighting::new(shown.thread(), [held]), 0)],
+            Self::More(sightings) => sightings.choices(),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<&Arc<Shown>> {
+        match self {
+            Self::Unseen => None,
+            Self::Once(shown) => Some(shown),
+            Self::More(sightings) => sightings.get(at),
+        }
+    }
 }
 
 /// A blocking acquisition that is about to happen.
@@ -111,7 +169,7 @@ impl Knowledge {
     pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| self.order.graph()[edge].facts.sightings.knows(sighting))
+            edge.is_some_and(|edge| self.order.graph()[edge].facts.knows(sighting))
         })
     }
 
@@ -146,13 +204,15 @@ impl Knowledge {
         let mut is_settled = true;
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
             let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
-            let Some(facts) = self.order.facts_mut(edge) else { continue };
-            facts.closes |= closes;
-            if !facts.sightings.knows(sighting) {
-                let shown = self.shown.now(context, entry, wanted, &backtrace);
-                facts.sightings.learn(sighting.clone(), shown);
+            if closes {
+                self.order.note_closing(edge);
             }
-            is_settled &= facts.sightings.is_settled_for(sighting);
+            let Some(facts) = self.order.facts_mut(edge) else { continue };
+            if !facts.knows(sighting) {
+                let shown = self.shown.now(context, entry, wanted, &backtrace);
+                facts.learn(entry.tag, sighting.clone(), shown);
+            }
+            is_settled &= facts.is_settled_for(sighting);
         }
         let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {
@@ -195,7 +255,7 @@ impl Knowledge {
     /// The cycles that these edges are on: the shortest through each that can close; or, if none
     /// can, the shortest of all.
     fn cycles_through(&self, edges: &[(EdgeIndex, bool)], sighting: &Sighting) -> Vec<Cycle> {
-        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].facts.closes;
+        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].closes;
         let through = |&(edge, is_new): &(EdgeIndex, bool)| {
             self.feasible_cycle(edge, Some(sighting), |cycle| {
                 is_told(edge, is_new) || self.kind_changes(cycle, sighting)
@@ -333,7 +393,7 @@ impl Knowledge {
         let graph = self.order.graph();
         let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
         let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
-        let shown = arc.facts.sightings.get(at);
+        let shown = arc.facts.get(at);
         let seen = |lock: &Vertex<OriginId>| self.origins.get(lock.facts).seen;
         let site = |of: fn(&Shown) -> &'static Location<'static>, or| {
             shown.map_or(or, |shown| of(shown)).into()

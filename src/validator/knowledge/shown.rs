@@ -34,6 +34,13 @@ struct Key {
     scope: Option<ScopeId>,
 }
 
+impl Shown {
+    /// The number of the thread.
+    pub(super) fn thread(&self) -> u64 {
+        self.key.thread
+    }
+}
+
 impl PartialEq for Shown {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key

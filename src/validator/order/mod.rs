@@ -24,14 +24,15 @@ mod cycles;
 mod list;
 mod search;
 
-use std::mem;
+use std::{hash::BuildHasher, mem};
 
 use petgraph::{
     Direction::{Incoming, Outgoing},
     graph::{DiGraph, EdgeIndex, NodeIndex},
     visit::EdgeRef,
 };
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use self::{
     list::OrderList,
@@ -62,12 +63,16 @@ pub(crate) struct Arc<E> {
     pub(crate) held: Mode,
     pub(crate) wanted: Mode,
     refused: bool,
+    /// It closed a cycle when it was new. Whoever takes it is told each time; those who take
+    /// the cycle's other edges only when they change what is to be said of it.
+    pub(crate) closes: bool,
     pub(crate) facts: E,
 }
 
 pub(crate) struct Order<N, E> {
     graph: DiGraph<Vertex<N>, Arc<E>>,
-    nodes: FxHashMap<LockId, NodeIndex>,
+    /// By the locks' numbers, which stand in the nodes.
+    nodes: HashTable<u32>,
     list: OrderList,
     /// The edges that are no part of the topological order.
     refused: Vec<EdgeIndex>,
@@ -82,7 +87,7 @@ impl<N, E> Default for Order<N, E> {
     fn default() -> Self {
         Self {
             graph: DiGraph::default(),
-            nodes: FxHashMap::default(),
+            nodes: HashTable::new(),
             list: OrderList::default(),
             refused: Vec::new(),
             far: FxHashMap::default(),
@@ -100,7 +105,7 @@ impl<N, E> Order<N, E> {
 
     /// The locks that are in the graph.
     pub(crate) fn locks(&self) -> impl Iterator<Item = LockId> {
-        self.nodes.keys().copied()
+        self.nodes.iter().map(|&node| self.graph[NodeIndex::new(node as usize)].lock)
     }
 
     /// A graph of the same locks and edges, without what is gone.
@@ -118,19 +123,23 @@ impl<N, E> Order<N, E> {
     }
 
     pub(crate) fn node(&self, lock: LockId) -> Option<NodeIndex> {
-        self.nodes.get(&lock).copied()
+        let is_it = |&node: &u32| self.graph[NodeIndex::new(node as usize)].lock == lock;
+        self.nodes.find(hash(lock), is_it).map(|&node| NodeIndex::new(node as usize))
     }
 
     /// The node of a lock, made if it is new.
     pub(crate) fn node_or_insert(&mut self, lock: LockId, facts: impl FnOnce() -> N) -> NodeIndex {
-        *self.nodes.entry(lock).or_insert_with(|| {
-            if self.graph.node_count() == self.graph.capacity().0 {
-                self.graph.reserve_exact_nodes(room_for_more(self.graph.node_count()));
-            }
-            let node = self.graph.add_node(Vertex { lock, has_writer: false, facts: facts() });
-            self.list.push_back(label_of(node));
-            node
-        })
+        if let Some(known) = self.node(lock) {
+            return known;
+        }
+        if self.graph.node_count() == self.graph.capacity().0 {
+            self.graph.reserve_exact_nodes(room_for_more(self.graph.node_count()));
+        }
+        let node = self.graph.add_node(Vertex { lock, has_writer: false, facts: facts() });
+        self.list.push_back(label_of(node));
+        let lock_of = |&node: &u32| hash(self.graph[NodeIndex::new(node as usize)].lock);
+        self.nodes.insert_unique(hash(lock), label_of(node), lock_of);
+        node
     }
 
     /// What the caller keeps of an edge.
@@ -182,11 +191,18 @@ impl<N, E> Order<N, E> {
         if self.graph.edge_count() == self.graph.capacity().1 {
             self.graph.reserve_exact_edges(room_for_more(self.graph.edge_count()));
         }
-        let edge = self.graph.add_edge(tail, head, Arc { held, wanted, refused, facts });
+        let edge = self.graph.add_edge(tail, head, Arc { held, wanted, refused, closes: false, facts });
         if refused {
             self.refused.push(edge);
         }
         edge
+    }
+
+    /// Notes that an edge closed a cycle when it was new.
+    pub(crate) fn note_closing(&mut self, edge: EdgeIndex) {
+        if let Some(arc) = self.graph.edge_weight_mut(edge) {
+            arc.closes = true;
+        }
     }
 
     /// Notes that a lock is written by somebody. Whether that was news.
@@ -200,7 +216,9 @@ impl<N, E> Order<N, E> {
     /// Costs as much as the lock has edges; amortized, as they are copied once. And as much as there
     /// are refused edges, if one of them is the lock's.
     pub(crate) fn remove(&mut self, lock: LockId) -> bool {
-        let Some(node) = self.nodes.remove(&lock) else { return false };
+        let is_it = |&node: &u32| self.graph[NodeIndex::new(node as usize)].lock == lock;
+        let Ok(known) = self.nodes.find_entry(hash(lock), is_it) else { return false };
+        let node = NodeIndex::new(known.remove().0 as usize);
         self.list.remove(label_of(node));
         self.gone += 1;
         let mut was_refused = false;
@@ -244,7 +262,11 @@ impl<N, E> Order<N, E> {
         let stays = |node, vertex| old.contains(label_of(node)).then_some(vertex);
         self.graph = mem::take(&mut self.graph).filter_map_owned(stays, |_, arc| Some(arc));
         let graph = &self.graph;
-        self.nodes = graph.node_indices().map(|node| (graph[node].lock, node)).collect();
+        self.nodes = HashTable::with_capacity(graph.node_count());
+        for node in graph.node_indices() {
+            let lock_of = |&node: &u32| hash(graph[NodeIndex::new(node as usize)].lock);
+            self.nodes.insert_unique(hash(graph[node].lock), label_of(node), lock_of);
+        }
         self.refused = graph.edge_indices().filter(|&edge| graph[edge].refused).collect();
         self.far = FxHashMap::default();
         self.gone = 0;
@@ -308,7 +330,7 @@ impl<N, E> Order<N, E> {
     /// Panics if an edge of the order runs against it.
     #[cfg(test)]
     pub(crate) fn check(&self) {
-        let here: Vec<_> = self.nodes.values().copied().collect();
+        let here: Vec<_> = self.nodes.iter().map(|&node| NodeIndex::new(node as usize)).collect();
         self.list.check(here.iter().copied().map(label_of).collect());
         let mut gone = self.graph.node_count() - here.len();
         for edge in self.graph.edge_indices() {
@@ -323,8 +345,11 @@ impl<N, E> Order<N, E> {
             assert_eq!(refused, self.refused.contains(&edge));
         }
         assert_eq!(gone, self.gone);
-        assert!(self.nodes.iter().all(|(&lock, &node)| self.graph[node].lock == lock));
     }
+}
+
+fn hash(lock: LockId) -> u64 {
+    FxBuildHasher.hash_one(lock)
 }
 
 /// For how many more there is to be room: a quarter, where a vector would double. What is large is
