@@ -226,8 +226,16 @@ pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
 /// what an attempt has got: it may be in registers.
 #[cold]
 #[inline(never)]
+fn poisoned<G>(guard: G) {
+    drop(guard);
+}
+
+/// The same of an attempt that has failed.
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn not_free<G>(error: TryLockError<G>) {
-    drop(error);
+    if let TryLockError::Poisoned(guard) = error {
+        poisoned(guard.into_inner());
+    }
 }
 
 /// A guard of ours around the wrapped lock's, poisoned or not.

@@ -84,6 +84,7 @@ impl Entry {
 }
 
 /// Where a [`Entry`] is published, under the [`HeldSet`]'s word.
+#[repr(align(32))]
 pub(crate) struct Slot {
     tag: AtomicU64,
     /// The chain of what is held up to this lock, itself included. For the owner alone.
