@@ -53,6 +53,8 @@ pub(super) struct Classes {
     nestings: FxHashMap<(ClassId, ClassId), Vec<(Way, Edge)>>,
     /// Pairs of which two locks were seen in both orders themselves: that says more.
     told: FxHashSet<[ClassId; 2]>,
+    /// Changes with all that may unsettle a pair.
+    version: u64,
 }
 
 impl Classes {
@@ -95,8 +97,14 @@ impl Classes {
         self.given.get(&lock).copied()
     }
 
+    /// Changes with all that may unsettle a pair of classes.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Puts a lock in a class. Whether it was in none that was given.
     pub(super) fn give(&mut self, lock: LockId, class: &'static str) -> bool {
+        self.version += 1;
         self.given.insert(lock, class).is_none()
     }
 
@@ -131,6 +139,7 @@ impl Classes {
 
     /// Notes [news](Self::is_new), with an edge to be told of it.
     pub(super) fn nest(&mut self, classes: (ClassId, ClassId), way: Way, edge: Edge) {
+        self.version += 1;
         let known = self.nestings.entry(classes).or_default();
         known.retain(|(it, _)| !way.is_as_free_as(it));
         if known.len() < KEPT {
@@ -154,6 +163,7 @@ impl Classes {
     }
 
     pub(super) fn reset(&mut self) {
+        self.version += 1;
         self.nestings.clear();
         self.told.clear();
     }

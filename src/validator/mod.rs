@@ -104,9 +104,8 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     }
     let (epoch, key) = (seen::epoch(), seen::key(chain));
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
-    if is_new && knowledge::leaves::note(context, acquisition) {
-        // Nothing to tell, ever, of this thread.
-    } else if !SEEN.contains(key) && !SEEN.contains(seen::by(key, context.number())) {
+    let is_known = !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
+    if !is_known && !knowledge::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judging::judge(context, acquisition, key)

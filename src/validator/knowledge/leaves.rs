@@ -5,7 +5,9 @@
 //! and most are gone before that. Whoever takes the lock around all that is known
 //! [in any other way](super::lock) has them entered first.
 
-use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared};
+use std::sync::Arc;
+
+use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared, shown::Shown};
 use crate::{
     finding::{RawStack, ScopeId, Stack, recall_walk, remember_walk},
     ledger::{self, Backtraces},
@@ -13,7 +15,7 @@ use crate::{
         context::{Context, State},
         held::Entry,
         identity::LockId,
-        leaks, made, presence,
+        leaks, made, presence, seen,
         sightings::Sighting,
     },
 };
@@ -46,6 +48,10 @@ pub(super) struct Leaves {
     /// Stacks, by small numbers that are remembered with the walks that found them.
     stacks: Vec<Stack>,
     generation: u64,
+    /// What was told last, and of which stack.
+    last: Option<(Arc<Shown>, u64)>,
+    /// Of the classes, as far as pairs are remembered.
+    version: u64,
 }
 
 impl Default for Leaves {
@@ -57,14 +63,22 @@ impl Default for Leaves {
             settled: [0; PAIRS],
             stacks: Vec::new(),
             generation: 1,
+            last: None,
+            version: 0,
         }
     }
 }
 
 /// Notes an acquisition, if it makes one new leaf of which there is nothing to tell. Allocates nothing
-/// then.
+/// then. Or enters it into the graph, if it makes one edge there that agrees with all that is known:
+/// what most edges do. `key`: of the chain, which is remembered if all of that is known.
 #[inline(never)]
-pub(in crate::validator) fn note(context: &'static Context, acquisition: &Acquisition<'_>) -> bool {
+pub(in crate::validator) fn note(
+    context: &'static Context,
+    acquisition: &Acquisition<'_>,
+    is_new: bool,
+    key: u64,
+) -> bool {
     let Acquisition { identity, wanted, named_at } = acquisition;
     let Some(held) = context.held.only() else { return false };
     if held.tag.lock() == wanted.tag.lock()
@@ -99,6 +113,10 @@ pub(in crate::validator) fn note(context: &'static Context, acquisition: &Acquis
         }
         knowledge.leaves.holder = lock;
         knowledge.leaves.holders_maker = made::maker(lock);
+    }
+    if !is_new {
+        let _inside = context.enter(State::Inside);
+        return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
     }
     if !knowledge.is_settled(&held, wanted) {
         return false;
@@ -135,6 +153,67 @@ pub(in crate::validator) fn forget(lock: LockId) -> bool {
 }
 
 impl Knowledge {
+    /// Enters an edge between two locks that are in the graph, if that agrees with all that is known.
+    fn enter_plainly(
+        &mut self,
+        context: &'static Context,
+        acquisition: &Acquisition<'_>,
+        held: &Entry,
+        (stack, key): (u64, u64),
+    ) -> bool {
+        let Acquisition { identity, wanted, .. } = acquisition;
+        if !self.order.refused().is_empty() || !self.leaves.noted.is_empty() {
+            return false;
+        }
+        let node = |entry: &Entry| self.order.node(entry.tag.lock());
+        let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        if let Some(edge) = self.order.find(tail, head, modes) {
+            let facts = &self.order.graph()[edge].facts;
+            let is_known = matches!(facts, EdgeFacts::Once(shown) if shown.thread() == context.number());
+            if is_known {
+                self.settle(seen::by(key, context.number()));
+            }
+            return is_known;
+        }
+        if self.classes.given(wanted.tag.lock()).is_some()
+            || !self.order.agrees(tail, head)
+            || !self.is_settled(held, wanted)
+        {
+            return false;
+        }
+        if identity.has_writer() {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        self.edges += 1;
+        let shown = self.shown_of(context, held, wanted, stack);
+        self.order.insert(tail, head, modes, EdgeFacts::Once(shown));
+        true
+    }
+
+    /// What is to be told of an edge, of which the last is often told again.
+    fn shown_of(
+        &mut self,
+        context: &'static Context,
+        held: &Entry,
+        wanted: &Entry,
+        stack: u64,
+    ) -> Arc<Shown> {
+        let (number, scope) = (context.number(), context.scope());
+        if let Some((last, of)) = &self.leaves.last
+            && *of == stack
+            && last.is(number, scope, [held.site, wanted.site])
+        {
+            return Arc::clone(last);
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let frames = self.leaves.stacks.get(stack as u32 as usize).filter(|_| stack != 0);
+        let frames = frames.cloned().unwrap_or_default();
+        let shown = self.shown.noted(context, (number, scope), held, wanted, &frames);
+        self.leaves.last = Some((Arc::clone(&shown), stack));
+        shown
+    }
+
     /// A number for the stack of the calling function's caller.
     #[cold]
     #[inline(never)]
@@ -182,8 +261,12 @@ impl Knowledge {
     /// depend on.
     pub(super) fn enter_leaves(&mut self) {
         self.leaves.holder = 0;
-        if self.leaves.settled != [0; PAIRS] {
+        if self.leaves.version != self.classes.version() {
+            self.leaves.version = self.classes.version();
             self.leaves.settled = [0; PAIRS];
+        }
+        if self.leaves.noted.is_empty() {
+            return;
         }
         let mut noted = std::mem::take(&mut self.leaves.noted);
         for leaf in noted.drain(..) {
@@ -193,6 +276,7 @@ impl Knowledge {
         if self.leaves.stacks.len() > 1_000 {
             self.leaves.stacks.clear();
             self.leaves.generation += 1;
+            self.leaves.last = None;
         }
     }
 
@@ -211,7 +295,8 @@ impl Knowledge {
         let modes = (held.tag.mode(), wanted.tag.mode());
         let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
         #[allow(clippy::cast_possible_truncation, reason = "the low half")]
-        let stack = self.leaves.stacks.get(*stack as u32 as usize).cloned().unwrap_or_default();
+        let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
+        let stack = stack.cloned().unwrap_or_default();
         let shown = self.shown.noted(context, (*number, *scope), held, wanted, &stack);
         let sighting = Sighting::new(*number, [held.tag]);
         if let Some(facts) = self.order.facts_mut(edge) {

@@ -35,6 +35,19 @@ struct Key {
 }
 
 impl Shown {
+    /// Whether it is of this thread and these places, whatever its stack.
+    pub(super) fn is(
+        &self,
+        thread: u64,
+        scope: Option<ScopeId>,
+        [held_at, acquired_at]: [&'static Location<'static>; 2],
+    ) -> bool {
+        self.key.thread == thread
+            && self.key.scope == scope
+            && ptr::eq(self.held_at, held_at)
+            && ptr::eq(self.acquired_at, acquired_at)
+    }
+
     /// The number of the thread.
     pub(super) fn thread(&self) -> u64 {
         self.key.thread

@@ -282,6 +282,11 @@ impl<N, E> Order<N, E> {
         self.list.label(label_of(node))
     }
 
+    /// Whether one node comes before another already.
+    pub(crate) fn agrees(&self, tail: NodeIndex, head: NodeIndex) -> bool {
+        self.label(tail) < self.label(head)
+    }
+
     /// Makes one node come before another in the topological order, unless a
     /// path leads from the second to the first. Whether it does.
     fn make_precede(&mut self, tail: NodeIndex, head: NodeIndex) -> bool {
