@@ -5,6 +5,8 @@
 //! large as the one before: there are few, however many locks come and go.
 
 use std::{
+    cell::Cell,
+    ops::Range,
     panic::Location,
     ptr,
     sync::atomic::{
@@ -41,6 +43,13 @@ struct Block {
     maker: AtomicUsize,
 }
 
+impl Block {
+    #[allow(clippy::cast_possible_truncation, reason = "a few bits")]
+    fn size(&self) -> u32 {
+        (self.maker.load(Relaxed) >> 32) as u32
+    }
+}
+
 /// Open addressing, by the addresses of what they are. Allocates nothing: a lock may be the global
 /// allocator's.
 static ALL: [Maker; MAKERS] = [const {
@@ -63,14 +72,52 @@ static ADDING: Mutex<u64> = Mutex::new(1);
 const ANYBODY: usize = 0;
 static UNKNOWN: LockKind = LockKind { wrapper: "Lock", of: LockOf::Nothing, initializes: false };
 
+/// Numbers that a thread has taken of one maker's, for locks to come.
+#[derive(Clone, Copy)]
+struct Stock {
+    maker: (*mut LockKind, *mut Location<'static>),
+    next: LockId,
+    end: LockId,
+}
+
+/// How many makers a thread has a stock of.
+const STOCKS: usize = 8;
+/// How many numbers a thread takes at once, of a maker that has made more than four times as many.
+const AT_ONCE: u64 = 16;
+
+thread_local! {
+    static STOCK: [Cell<Stock>; STOCKS] = const {
+        [const {
+            Cell::new(Stock { maker: (ptr::null_mut(), ptr::null_mut()), next: 0, end: 0 })
+        }; STOCKS]
+    };
+}
+
 /// A number for a lock of this kind that was made there.
-#[cold]
+#[inline]
 pub(super) fn number(
     kind: &'static LockKind,
     created: Option<&'static Location<'static>>,
 ) -> LockId {
     let created = created.map_or(ptr::null(), ptr::from_ref).cast_mut();
     let kind = ptr::from_ref(kind).cast_mut();
+    let at = (kind.addr() >> 3).wrapping_add(created.addr() >> 3) % STOCKS;
+    STOCK.with(|all| {
+        let stock = all[at].get();
+        if stock.maker == (kind, created) && stock.next < stock.end {
+            all[at].set(Stock { next: stock.next + 1, ..stock });
+            return stock.next;
+        }
+        let (first, end) = numbers(kind, created);
+        all[at].set(Stock { maker: (kind, created), next: first + 1, end });
+        first
+    })
+}
+
+/// Some numbers for locks of this kind that are made there.
+#[cold]
+#[inline(never)]
+fn numbers(kind: *mut LockKind, created: *mut Location<'static>) -> (LockId, LockId) {
     let sum = kind.addr().wrapping_mul(31).wrapping_add(created.addr()) as u64;
     #[allow(clippy::cast_possible_truncation, reason = "the high bits are meant")]
     let start = (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize;
@@ -90,16 +137,19 @@ pub(super) fn number(
     next(ANYBODY)
 }
 
-/// The next number of a maker.
-#[inline]
-fn next(at: usize) -> LockId {
+/// The next numbers of a maker.
+fn next(at: usize) -> (LockId, LockId) {
     let maker = &ALL[at];
+    let is_first = |given: u64| given >> 32 == 0 || ALL_BLOCKS[(given >> 32) as usize].size() <= FIRST + 1;
+    let count = if is_first(maker.given.load(Acquire)) { 1 } else { AT_ONCE };
     loop {
-        let given = maker.given.fetch_add(1, Acquire);
+        let given = maker.given.fetch_add(count, Acquire);
+        let some = count;
         let (block, count) = (&ALL_BLOCKS[(given >> 32) as usize % BLOCKS], given & 0xFFFF_FFFF);
         let size = block.maker.load(Relaxed) >> 32;
         if count >> size == 0 && given >> 32 != 0 {
-            return block.start.load(Relaxed) + count;
+            let start = block.start.load(Relaxed);
+            return (start + count, start + (count + some).min(1 << size));
         }
         more(at, given >> 32);
     }
@@ -140,9 +190,16 @@ pub(super) fn of(lock: LockId) -> (&'static LockKind, Option<&'static Location<'
 
 /// A number's maker, as a small number: 0 if that is anybody.
 pub(super) fn maker(lock: LockId) -> usize {
+    block(lock).1
+}
+
+/// The numbers around one that have the same maker, and which that is.
+pub(super) fn block(lock: LockId) -> (Range<LockId>, usize) {
     let blocks = &ALL_BLOCKS[..BLOCK_COUNT.load(Acquire)];
     let after = blocks.partition_point(|block| block.start.load(Relaxed) <= lock);
-    blocks[after - 1].maker.load(Relaxed) % MAKERS
+    let block = &blocks[after - 1];
+    let start = block.start.load(Relaxed);
+    (start..start + (1 << block.size()), block.maker.load(Relaxed) % MAKERS)
 }
 
 /// How many numbers were given.

@@ -43,6 +43,8 @@ pub(super) struct Leaves {
     holder: LockId,
     /// Its maker.
     holders_maker: usize,
+    /// Numbers of one maker, that of the last.
+    block: (std::ops::Range<LockId>, usize),
     /// Pairs of makers and modes of which nothing is left to tell.
     settled: [u64; PAIRS],
     /// Stacks, by small numbers that are remembered with the walks that found them.
@@ -60,6 +62,7 @@ impl Default for Leaves {
             noted: Vec::with_capacity(KEPT),
             holder: 0,
             holders_maker: 0,
+            block: (0..0, 0),
             settled: [0; PAIRS],
             stacks: Vec::new(),
             generation: 1,
@@ -234,7 +237,10 @@ impl Knowledge {
 
     /// Whether these makers' locks were taken so before, and nothing is left to tell of it.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
-        let (of_held, of_wanted) = (self.leaves.holders_maker, made::maker(wanted.tag.lock()));
+        if !self.leaves.block.0.contains(&wanted.tag.lock()) {
+            self.leaves.block = made::block(wanted.tag.lock());
+        }
+        let (of_held, of_wanted) = (self.leaves.holders_maker, self.leaves.block.1);
         let modes = (held.tag.mode(), wanted.tag.mode());
         if of_held == 0 || of_wanted == 0 {
             return false;
