@@ -11,7 +11,6 @@ use ::lock_api::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    points::Released,
     tracked::{Acquiring, Tracked},
 };
 
@@ -104,11 +103,6 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
             acquiring.gave_up();
         }
         taken
-    }
-
-    /// A release, to begin before the wrapped lock's, and to end after it.
-    fn release(&self, mode: Mode) -> Released {
-        self.tracked.held(mode).release()
     }
 
     /// The lock is given back for a moment, and taken again in the same mode.

@@ -114,9 +114,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self, guard: R::Guard) {
-        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock(guard) }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock(guard) });
     }
 
     #[inline]
@@ -129,9 +128,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: R::Guard) {
-        let _released = self.tracked.held(Mode::Exclusive).release();
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_fair(guard) }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_fair(guard) });
     }
 
     #[track_caller]

@@ -11,7 +11,6 @@ use lock_api_0_5::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    points::Released,
     tracked::{Acquiring, Tracked},
 };
 
@@ -141,11 +140,6 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         Some(guard)
     }
 
-    /// A release, to begin before the wrapped lock's, and to end after it.
-    fn release(&self, mode: Mode) -> Released {
-        self.tracked.held(mode).release()
-    }
-
     /// The lock is given back for a moment, and taken again in the same mode.
     #[track_caller]
     fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
@@ -191,9 +185,8 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
-        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_shared(guard) }
+        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
     }
 
     #[track_caller]
@@ -210,9 +203,8 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
-        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_exclusive(guard) }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
     }
 
     #[inline]
@@ -229,15 +221,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 // SAFETY: as above.
 unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
     unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
-        let _released = self.release(Mode::Shared);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_shared_fair(guard) }
+        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
     }
 
     unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
-        let _released = self.release(Mode::Exclusive);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_exclusive_fair(guard) }
+        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
     }
 
     #[track_caller]
@@ -360,9 +350,8 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
-        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_upgradable(guard) }
+        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
     }
 
     #[track_caller]
@@ -404,9 +393,8 @@ unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
-        let _released = self.release(Mode::Upgradable);
         // SAFETY: as our caller promises.
-        unsafe { self.inner.unlock_upgradable_fair(guard) }
+        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
     }
 
     #[track_caller]

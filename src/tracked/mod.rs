@@ -42,7 +42,6 @@ pub struct Tracked {
 #[must_use]
 pub struct Acquiring<'a> {
     tracked: &'a Tracked,
-    kind: &'static LockKind,
     tag: Tag,
     site: &'static Location<'static>,
     /// The thread and where the lock will stand, unless something is out of the ordinary.
@@ -79,7 +78,7 @@ impl Tracked {
             return None;
         }
         let (site, ordinary) = (Location::caller(), Some((context, place)));
-        Some(Acquiring { tracked: self, kind, tag, site, ordinary })
+        Some(Acquiring { tracked: self, tag, site, ordinary })
     }
 
     /// The same for a lock with readers, who may have to wait for each other once somebody
@@ -156,7 +155,7 @@ impl Tracked {
     pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
         let mut acquiring = self.once_more(kind, mode);
         if acquiring.ordinary.is_none() {
-            acquiring.ordinary = self.prepare(kind, acquiring.tag, acquiring.site);
+            acquiring.ordinary = self.prepare(acquiring.tag, acquiring.site);
         }
         acquiring
     }
@@ -166,7 +165,6 @@ impl Tracked {
     #[cold]
     fn prepare(
         &self,
-        kind: &'static LockKind,
         tag: Tag,
         site: &'static Location<'static>,
     ) -> Option<(&'static Context, Place)> {
@@ -175,7 +173,7 @@ impl Tracked {
         if context.is(ThreadState::Inside) {
             self.identity.note_allocator();
         }
-        let acquiring = Acquiring { tracked: self, kind, tag, site, ordinary: None };
+        let acquiring = Acquiring { tracked: self, tag, site, ordinary: None };
         if acquiring.is_directed() {
             acquiring.arrive(context);
         }
@@ -193,7 +191,7 @@ impl Tracked {
         let tag = Tag::new(self.identity.id(kind, self.created), mode);
         let ordinary =
             validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
-        Acquiring { tracked: self, kind, tag, site: Location::caller(), ordinary }
+        Acquiring { tracked: self, tag, site: Location::caller(), ordinary }
     }
 
     /// Whether the poison in the wrapped lock was left by a panic of ours, and

@@ -59,7 +59,8 @@ pub(super) fn judge(
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     // What is news goes unnoted: most locks that nest do so once. The thread itself knows it for a while.
-    if is_known && !kinds.into_iter().any(denies) {
+    // But not where many are held, which takes long to judge.
+    if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
         knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
     }

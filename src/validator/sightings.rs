@@ -117,11 +117,11 @@ fn strength(held: Mode) -> u8 {
 /// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
 /// have one.
 #[derive(Debug)]
-pub(super) struct Sightings<T>(Vec<(Sighting, T)>);
+pub(super) struct Sightings<T>(SmallVec<[(Sighting, T); 1]>);
 
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 

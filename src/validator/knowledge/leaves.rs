@@ -170,6 +170,10 @@ impl Knowledge {
         }
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
         let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
+        // What is denied of classes is denied each time.
+        if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted) {
+            return false;
+        }
         let modes = (held.tag.mode(), wanted.tag.mode());
         if let Some(edge) = self.order.find(tail, head, modes) {
             let facts = &self.order.graph()[edge].facts;
@@ -179,10 +183,7 @@ impl Knowledge {
             }
             return is_known;
         }
-        if self.classes.given(wanted.tag.lock()).is_some()
-            || !self.order.agrees(tail, head)
-            || !self.is_settled(held, wanted)
-        {
+        if !self.order.agrees(tail, head) {
             return false;
         }
         if identity.has_writer() {
@@ -237,6 +238,10 @@ impl Knowledge {
 
     /// Whether these makers' locks were taken so before, and nothing is left to tell of it.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
+        if self.leaves.version != self.classes.version() {
+            self.leaves.version = self.classes.version();
+            self.leaves.settled = [0; PAIRS];
+        }
         if !self.leaves.block.0.contains(&wanted.tag.lock()) {
             self.leaves.block = made::block(wanted.tag.lock());
         }
@@ -267,10 +272,6 @@ impl Knowledge {
     /// depend on.
     pub(super) fn enter_leaves(&mut self) {
         self.leaves.holder = 0;
-        if self.leaves.version != self.classes.version() {
-            self.leaves.version = self.classes.version();
-            self.leaves.settled = [0; PAIRS];
-        }
         if self.leaves.noted.is_empty() {
             return;
         }

@@ -1,0 +1,182 @@
+//! Locks that were nested once, in one other, and of which nothing else is known: what is seen of them
+//! counts as much as of any other.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::sync::{Mutex as Alone, PoisonError};
+
+use lockdep::sync::{Mutex, RwLock};
+use support::{denied, on_a_thread};
+
+/// Leaves are entered into the graph when anybody looks: one test at a time.
+fn alone() -> impl Drop {
+    static ALONE: Alone<()> = Alone::new(());
+    struct Guard(#[expect(dead_code)] std::sync::MutexGuard<'static, ()>);
+    impl Drop for Guard {
+        fn drop(&mut self) {}
+    }
+    Guard(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn outer() -> Mutex<u8> {
+    Mutex::new(1)
+}
+
+fn inner() -> Mutex<u16> {
+    Mutex::new(2)
+}
+
+fn nest(outer: &Mutex<u8>, inner: &Mutex<u16>) {
+    let _outer = outer.lock().unwrap();
+    drop(inner.lock().unwrap());
+}
+
+fn invert(outer: &Mutex<u8>, inner: &Mutex<u16>) -> Option<String> {
+    let _inner = inner.lock().unwrap();
+    denied(|| drop(outer.lock().unwrap()))
+}
+
+/// An outer lock that is in the graph, and classes of which all is known.
+fn known() -> Mutex<u8> {
+    let outer = outer();
+    for _ in 0..3 {
+        nest(&outer, &inner());
+    }
+    outer
+}
+
+#[test]
+fn an_inversion_of_two_threads() {
+    let _alone = alone();
+    for _ in 0..3 {
+        let (outer, leaf) = (known(), inner());
+        nest(&outer, &leaf);
+        let report = on_a_thread(|| invert(&outer, &leaf)).expect("an inversion");
+        assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+        assert!(report.contains("tests/leaves.rs:32"), "{report}");
+    }
+}
+
+#[test]
+fn an_inversion_of_one_thread() {
+    let _alone = alone();
+    let (outer, leaf) = (known(), inner());
+    nest(&outer, &leaf);
+    let report = invert(&outer, &leaf).expect("an inversion");
+    assert!(report.starts_with("error[lockdep::single_thread_inversion]"), "{report}");
+}
+
+#[test]
+fn an_inversion_with_one_of_many() {
+    let _alone = alone();
+    let outer = known();
+    let leaves: Vec<_> = (0..500).map(|_| inner()).collect();
+    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+    for at in [0, 100, 499] {
+        assert!(on_a_thread(|| invert(&outer, &leaves[at])).is_some());
+    }
+    // Again, with those that were known; no other is in the way.
+    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+}
+
+#[test]
+fn a_leaf_that_leads_on() {
+    let _alone = alone();
+    let (a, b) = (known(), inner());
+    let c = Mutex::new(3_u32);
+    nest(&a, &b);
+    {
+        let _b = b.lock().unwrap();
+        drop(c.lock().unwrap());
+    }
+    let report = on_a_thread(|| {
+        let _c = c.lock().unwrap();
+        denied(|| drop(a.lock().unwrap()))
+    });
+    let report = report.expect("a cycle of three");
+    assert!(report.starts_with("error[lockdep::single_thread_inversion]"), "{report}");
+}
+
+#[test]
+fn leaves_are_in_the_graph_when_it_is_looked_at() {
+    let _alone = alone();
+    let outer = known();
+    let before = lockdep::stats().edges();
+    let leaves: Vec<_> = (0..10).map(|_| inner()).collect();
+    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+    assert_eq!(lockdep::stats().edges(), before + 10);
+    let count = || lockdep::order_graph().as_petgraph().edge_count();
+    let with = count();
+    drop(leaves);
+    assert_eq!(count(), with - 10);
+    drop(outer);
+    assert_eq!(lockdep::stats().edges(), before + 10);
+}
+
+#[test]
+fn the_thread_that_has_ended_is_told() {
+    let _alone = alone();
+    let (outer, leaf) = (known(), inner());
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("gone".into());
+        thread.spawn_scoped(scope, || nest(&outer, &leaf)).unwrap();
+    });
+    let report = on_a_thread(|| invert(&outer, &leaf)).expect("an inversion");
+    assert!(report.contains("thread `gone`"), "{report}");
+}
+
+#[test]
+fn readers_and_a_first_writer() {
+    let _alone = alone();
+    let make = || (RwLock::new(1_u8), RwLock::new(2_u16));
+    let read = |(a, b): &(RwLock<u8>, RwLock<u16>)| {
+        let _a = a.read().unwrap();
+        drop(b.read().unwrap());
+    };
+    (0..3).for_each(|_| read(&make()));
+    let locks = make();
+    let (a, b) = &locks;
+    // In the graph.
+    {
+        let _a = a.read().unwrap();
+        drop(inner().lock().unwrap());
+    }
+    read(&locks);
+    let reads = on_a_thread(|| {
+        let _b = b.read().unwrap();
+        denied(|| drop(a.read().unwrap()))
+    });
+    assert_eq!(reads, None);
+    let writes = denied(|| drop(a.write().unwrap()));
+    let writes = writes.or_else(|| denied(|| drop(b.write().unwrap())));
+    assert!(writes.is_some());
+}
+
+#[test]
+fn what_was_known_of_classes_is_not_after_a_reset() {
+    let _alone = alone();
+    let (one, two) = (|| Mutex::new(1_i8), || Mutex::new(2_i16));
+    let third = Mutex::new(3_i32);
+    let nest = |a: &Mutex<i8>, b: &Mutex<i16>| {
+        let _a = a.lock().unwrap();
+        drop(b.lock().unwrap());
+    };
+    let a = one();
+    (0..3).for_each(|_| nest(&a, &two()));
+    lockdep::reset();
+    // In the graph again, by another.
+    {
+        let _a = a.lock().unwrap();
+        drop(third.lock().unwrap());
+    }
+    nest(&a, &two());
+    lockdep::set_level(lockdep::FindingKind::ClassInversion, lockdep::Level::Deny);
+    let (b, other) = (two(), one());
+    let report = on_a_thread(|| {
+        let _b = b.lock().unwrap();
+        denied(|| drop(other.lock().unwrap()))
+    });
+    lockdep::set_level(lockdep::FindingKind::ClassInversion, lockdep::Level::Warn);
+    assert!(report.expect("of classes").starts_with("error[lockdep::class_inversion]"));
+}
