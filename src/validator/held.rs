@@ -470,6 +470,29 @@ mod loom_models {
             assert_eq!(tags, [second.tag]);
         });
     }
+
+    /// The owner releases what it took first, so that the other moves down; another thread looks.
+    #[test]
+    fn loom_release_below_and_look() {
+        loom::model(|| {
+            let held = Arc::new(HeldSet::new());
+            let (first, second) = (entry(1), entry(2));
+            held.push(held.place_for(first.tag).unwrap(), first);
+            held.push(held.place_for(second.tag).unwrap(), second);
+            let reader = loom::thread::spawn({
+                let held = Arc::clone(&held);
+                move || {
+                    for seen in held.iter() {
+                        let taken = if seen.tag == first.tag { first } else { second };
+                        assert_eq!((seen.tag, seen.site), (taken.tag, taken.site));
+                    }
+                }
+            });
+            assert!(held.remove(first.tag).is_some());
+            reader.join().unwrap();
+            assert!(held.pop(second.tag));
+        });
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -505,6 +528,41 @@ mod tests {
             assert_ne!(tag.poisoned(), tag);
             assert_eq!((tag.poisoned().in_set(), tag.in_set()), (tag, tag));
         }
+    }
+
+    /// The watchdog marks while the owner releases one lock and takes another in its place: whatever it
+    /// has marked, each is released, and what has an age is what is held. (Not a model of loom's, which
+    /// does not keep the order in which one word is changed by a store and by an exchange.)
+    #[test]
+    fn a_mark_is_gone_with_its_lock() {
+        let set = HeldSet::new();
+        let entries = [held(1, Mode::Exclusive), held(2, Mode::Shared)];
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut now = 1;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    set.note_age(Moment(now));
+                    for (seen, _) in set.iter_with_age() {
+                        assert!(entries.iter().any(|it| it.tag == seen.tag));
+                    }
+                    now += 1;
+                }
+            });
+            let mut marked = 0;
+            for round in 0..300_000 {
+                let entry = entries[round % 2];
+                set.push(set.place_for(entry.tag).unwrap(), entry);
+                assert_eq!(set.iter().map(|it| it.tag).collect::<Vec<_>>(), [entry.tag]);
+                if !set.pop(entry.tag) {
+                    marked += 1;
+                    assert!(set.remove(entry.tag).is_some());
+                }
+                assert!(set.is_empty());
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(marked > 0);
+        });
     }
 
     proptest! {
