@@ -156,8 +156,11 @@ impl Held<'_> {
         }
     }
 
-    fn released_uncommonly(&self, context: &Context) {
+    fn released_uncommonly(&self, context: &'static Context) {
         let tag = self.tag.in_set();
+        if context.is_blind() && context.releases_unseen(tag) {
+            return;
+        }
         if self.is_directed(context)
             && let Some(entry) = context.held.last_of(tag)
         {
@@ -175,6 +178,7 @@ impl Held<'_> {
             validator::released_elsewhere(tag);
         }
         if context.is(ThreadState::Tracing) {
+            let _inside = context.enter(ThreadState::Inside);
             context.drop_trace(tag);
         }
         context.end_denied();

@@ -447,11 +447,14 @@ impl<'a> Acquiring<'a> {
             let tag = self.tag.once_held();
             context.held.push_anywhere(Entry { tag, ..self.wanted() });
             if context.is(ThreadState::Tracing) {
+                let _inside = context.enter(ThreadState::Inside);
                 context.keep_trace(tag);
             }
             if self.is_directed() {
                 points::acquired(self.wanted());
             }
+        } else if let Some(context) = validator::current_if_attached() {
+            context.taken_unseen(self.tag.once_held());
         }
     }
 

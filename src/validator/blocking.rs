@@ -5,6 +5,7 @@ use super::{
     Context, Entry, Found, ThreadState, Verdict, capture,
     clock::Moment,
     deadlock::{self, Deadlock},
+    waiting::Wait,
     ending, inside, knowledge,
     leaks::{self, Leak},
     own_edge, report, submit,
@@ -15,11 +16,18 @@ use crate::{
 };
 
 /// The thread's wait for a lock, until this is dropped.
-pub(crate) struct Waited(&'static Context);
+pub(crate) struct Waited {
+    context: &'static Context,
+    /// The wait that a signal handler has interrupted, in which this one is.
+    interrupted: Option<Wait>,
+}
 
 impl Drop for Waited {
     fn drop(&mut self) {
-        self.0.end_wait();
+        self.context.end_wait();
+        if let Some(Wait { wanted, until, since, holds, .. }) = &self.interrupted {
+            self.context.waiting.begin(wanted, *until, *since, *holds, &RawStack::EMPTY);
+        }
     }
 }
 
@@ -38,9 +46,11 @@ pub(crate) fn begin_wait(
 ) -> Waited {
     let holds = !context.held.is_empty();
     let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
-    let stack = if may_capture { RawStack::capture() } else { RawStack::EMPTY };
-    context.waiting.begin(wanted, until, Moment::now(), &stack);
-    let waited = Waited(context);
+    // A signal handler does not walk the stack while its thread does.
+    let stack = if may_capture { inside(RawStack::capture) } else { RawStack::EMPTY };
+    let interrupted = context.waiting.read();
+    context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
+    let waited = Waited { context, interrupted };
     // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
     let may_close = until == Until::Acquired && (holds || is_writer);
     let may_last = until != Until::TimedOut && (may_close || leaks::are_any());

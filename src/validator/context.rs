@@ -4,7 +4,11 @@
 
 use std::{
     mem,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+        compiler_fence,
+    },
 };
 
 use once_cell::race::OnceRef;
@@ -13,15 +17,17 @@ use parking_lot::Mutex;
 use super::{
     clock::Moment,
     held::{Entry, HeldSet, Tag},
+    interrupted,
     seen::Recent,
     waiting::Waiting,
 };
-use crate::finding::{ScopeId, Stack, ThreadInfo};
+use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
 
 /// All that is kept of one thread.
 pub(crate) struct Context {
     flags: AtomicU8,
     pub(crate) held: HeldSet,
+    unseen: UnseenReaders,
     pub(super) recent: Recent,
     pub(super) waiting: Waiting,
     /// Locks of this thread whose guards were sent away and released there. Taken out of
@@ -74,11 +80,15 @@ pub(crate) enum State {
     Confirming = 64,
 }
 
+/// The states in which acquisitions leave no trace.
+const BLIND: u8 = State::Inside as u8 | State::Reporting as u8;
+
 impl Context {
     pub(super) fn new() -> Self {
         Self {
             flags: AtomicU8::new(0),
             held: HeldSet::new(),
+            unseen: UnseenReaders::default(),
             recent: Recent::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
@@ -108,7 +118,8 @@ impl Context {
 
     /// Puts the thread in a scope of [`testing`](crate::testing), or in none. The one it was
     /// in before. By the thread itself.
-    pub(super) fn set_scope(&self, scope: Option<ScopeId>) -> Option<ScopeId> {
+    pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
+        let _inside = self.enter(State::Inside);
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
         mem::replace(&mut self.thread.lock().scope, scope)
     }
@@ -150,8 +161,24 @@ impl Context {
     }
 
     /// Whether acquisitions leave no trace.
+    ///
+    /// Those of a signal handler may come at any time. None of our locks is held by a thread that is not
+    /// blind, so that a handler that is looked at may wait for them.
     pub(crate) fn is_blind(&self) -> bool {
-        self.is(State::Inside) || self.is(State::Reporting)
+        self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
+    }
+
+    /// A lock was taken while the thread is [blind](Self::is_blind).
+    pub(crate) fn taken_unseen(&self, tag: Tag) {
+        // What is held exclusively is not held in the set as well.
+        if tag.mode() == Mode::Shared {
+            self.unseen.push(tag);
+        }
+    }
+
+    /// A lock is released while the thread is blind. Whether it was taken so.
+    pub(crate) fn releases_unseen(&self, tag: Tag) -> bool {
+        self.unseen.remove(tag) || self.held.is_changing()
     }
 
     /// Ends [`State::Denied`] in the calling thread if somebody caught the panic. Until the
@@ -186,10 +213,20 @@ impl Context {
     }
 
     pub(crate) fn set(&self, state: State, on: bool) {
+        // For signal handlers: what is done in a state is done neither before nor after it.
+        compiler_fence(SeqCst);
         let others = self.flags.load(Relaxed) & !(state as u8);
         let flags = others | if on { state as u8 } else { 0 };
+        interrupted::here();
         self.flags.store(flags, Relaxed);
+        compiler_fence(SeqCst);
+        interrupted::here();
         self.held.set_special(flags != 0);
+        compiler_fence(SeqCst);
+        if flags & BLIND == 0 {
+            // Whoever leaves a lock held that was taken so is not looked at either.
+            self.unseen.count.store(0, Relaxed);
+        }
     }
 
     /// Puts the thread in a state until the guard is dropped.
@@ -206,10 +243,11 @@ impl Context {
     }
 
     /// Takes out what was released elsewhere. By the thread itself.
-    pub(super) fn settle_released_elsewhere(&self) -> bool {
+    pub(super) fn settle_released_elsewhere(&'static self) -> bool {
         if !self.has_released_elsewhere.load(Relaxed) {
             return false;
         }
+        let _inside = self.enter(State::Inside);
         self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());
         for &tag in &released {
@@ -228,10 +266,14 @@ impl Context {
         self.held.iter_with_age().filter(is_held).collect()
     }
 
-    /// The first lock that it holds of some description, unless that was released elsewhere.
-    /// By any thread.
-    pub(super) fn first_held(&self, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let held = self.held.iter().find(is_it)?;
+    /// The first lock that it holds of some description, unless that was released elsewhere; among so
+    /// many that it took first. By any thread.
+    pub(super) fn first_held(
+        &self,
+        among: usize,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Option<Entry> {
+        let held = self.held.iter().take(among).find(is_it)?;
         let mut holds = self.holds().into_iter().map(|(held, _)| held);
         holds.find(|it| it.tag == held.tag)
     }
@@ -274,6 +316,42 @@ impl Context {
         }
         let held = &self.traces.lock().held;
         held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
+    }
+}
+
+/// Readers of locks that were taken while the thread was blind, and not released yet: the same may stand
+/// in the held set, from before. By the thread itself, and its signal handlers, which leave it as it was.
+#[derive(Default)]
+struct UnseenReaders {
+    count: AtomicUsize,
+    tags: [AtomicU64; 8],
+}
+
+impl UnseenReaders {
+    fn push(&self, tag: Tag) {
+        let count = self.count.load(Relaxed);
+        if let Some(place) = self.tags.get(count) {
+            // In this sequence: what a handler adds comes above it.
+            self.count.store(count + 1, Relaxed);
+            compiler_fence(SeqCst);
+            interrupted::here();
+            place.store(tag.to_bits(), Relaxed);
+        }
+    }
+
+    /// Takes out the last of a tag. Whether there was one.
+    fn remove(&self, tag: Tag) -> bool {
+        let count = self.count.load(Relaxed);
+        let tags = &self.tags[..count];
+        let is_it = |place: &AtomicU64| place.load(Relaxed) == tag.to_bits();
+        let Some(at) = tags.iter().rposition(is_it) else { return false };
+        for (to, from) in tags[at..].iter().zip(&tags[at + 1..]) {
+            to.store(from.load(Relaxed), Relaxed);
+            interrupted::here();
+        }
+        compiler_fence(SeqCst);
+        self.count.store(count - 1, Relaxed);
+        true
     }
 }
 

@@ -54,6 +54,10 @@ fn attach() -> Option<&'static Context> {
     // All of this may allocate, and the allocator may take a lock that is
     // checked: that one is not looked at.
     let _attaching = Flag::raise(&ATTACHING)?;
+    if let Some(context) = CONTEXT.get() {
+        // A signal handler was faster.
+        return Some(context);
+    }
     if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
         return None;
     }
@@ -68,7 +72,7 @@ fn attach() -> Option<&'static Context> {
     context.set(State::Directed, DIRECTS.load(Relaxed));
     CONTEXT.set(Some(context));
     if !BEGUN.swap(true, Relaxed) {
-        super::process_begins();
+        super::inside(super::process_begins);
     }
     Some(context)
 }
@@ -76,6 +80,16 @@ fn attach() -> Option<&'static Context> {
 /// Keeps the calling thread from ever being looked at: it is one of ours.
 pub(crate) fn ignore_this_thread() {
     ATTACHING.set(true);
+}
+
+/// Keeps the calling thread, which has no context, from getting one while this lives: a signal handler's
+/// locks are not looked at.
+pub(super) fn stay_unattached() -> impl Drop {
+    struct Unattached(#[expect(dead_code, reason = "it is lowered at the end")] Option<Flag>);
+    impl Drop for Unattached {
+        fn drop(&mut self) {}
+    }
+    Unattached(Flag::raise(&ATTACHING))
 }
 
 /// A thread-local flag that is up for a while.

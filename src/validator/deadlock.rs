@@ -93,7 +93,8 @@ pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
         let blocks = |held: &Entry| {
             held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
         };
-        let Some(holder) = threads::all().find(|other| other.first_held(blocks).is_some()) else {
+        let Some(holder) = threads::all().find(|other| other.first_held(usize::MAX, blocks).is_some())
+        else {
             let leak = leaks::blocking(&wait.wanted);
             return leak.map_or(Cause::Nobody, |leak| Cause::Ended(leak.thread));
         };
@@ -150,7 +151,7 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
                 && matches!(theirs.mode(), Mode::Exclusive | Mode::Upgrade)
                 && wanted.mode().queues_behind_writers(Mode::Shared)
         };
-        let held = blocker.context.first_held(blocks);
+        let held = blocker.context.first_held(blocker.wait.holds, blocks);
         held.map(Blocking::Holds).or_else(|| queues().then_some(Blocking::Queues))
     };
     let each = waiters.iter().enumerate();
@@ -179,7 +180,9 @@ impl Circle {
     fn still_stands(&self) -> bool {
         self.0.iter().all(|(Waiter { context, wait }, blocking)| {
             let blocks = match blocking {
-                Blocking::Holds(held) => context.first_held(|it| it.tag == held.tag).is_some(),
+                Blocking::Holds(held) => {
+                    context.first_held(wait.holds, |it| it.tag == held.tag).is_some()
+                }
                 Blocking::Queues => true,
             };
             blocks && context.waiting.is_still(wait.epoch)

@@ -4,8 +4,19 @@
 //! thread at any time, for diagnostics. Takes no lock. The only allocation, of
 //! room for deeper nesting, is made by [`HeldSet::make_room`], before the lock in question
 //! is acquired.
+//!
+//! A signal handler may interrupt its own thread at any instruction, and take and release locks itself.
+//! It releases what it took before it returns, so that it leaves the depth, and all slots up to it, as
+//! they were. A change is either one store of the word, or made while the word says that there is one
+//! ([`MOVING`]): a handler that sees this is [not looked at](super::Context::is_blind) and touches
+//! nothing. Whatever else a handler has written is in slots above the depth, which the thread fills
+//! after it has said that there is a change.
 
-use std::{array, panic::Location};
+use std::{
+    array,
+    panic::Location,
+    sync::atomic::{Ordering::SeqCst, compiler_fence},
+};
 
 use once_cell::race::OnceBox;
 
@@ -17,7 +28,7 @@ use super::{
     },
     clock::Moment,
     identity::{LockId, SHIFT},
-    made,
+    interrupted, made,
     publish::Published,
     seen,
 };
@@ -41,6 +52,10 @@ impl Tag {
 
     pub(crate) fn lock(self) -> LockId {
         self.0 >> SHIFT
+    }
+
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
     }
 
     pub(crate) fn mode(self) -> Mode {
@@ -106,7 +121,9 @@ impl Slot {
     #[inline]
     pub(super) fn fill(&self, held: &Entry) {
         self.tag.store(held.tag.0, Release);
+        interrupted::here();
         self.site.store(Some(held.site));
+        interrupted::here();
     }
 
     /// What is there. By another thread only if it asks afterwards whether it still is.
@@ -145,7 +162,8 @@ impl Place {
 const DEPTH: u64 = 0x7F;
 /// So many or more: `parked` says how many.
 const DEEP: u64 = 0x7E;
-/// Locks are moved.
+/// The thread is in the middle of a change: other threads look again, and its signal handlers leave all
+/// as it is.
 const MOVING: u64 = 0x7F;
 /// The thread is in a special state. With it, the low byte is a depth at which there is never a slot.
 const SPECIAL: u64 = 0x80;
@@ -191,7 +209,7 @@ impl HeldSet {
     }
 
     /// How many there are, whatever is out of the ordinary. By the owner.
-    fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.depth_in(self.word.load(Relaxed))
     }
 
@@ -203,23 +221,47 @@ impl HeldSet {
         }
     }
 
-    /// Another depth, not at an ordinary place.
-    fn set_depth(&self, depth: usize) {
-        let word = self.word.load(Relaxed);
+    /// Whether the thread is in the middle of a change. By the owner: then it was interrupted by a
+    /// signal, and this is the handler.
+    pub(super) fn is_changing(&self) -> bool {
+        self.word.load(Relaxed) & DEPTH == MOVING
+    }
+
+    /// A change begins. In the word there is this and nothing else, or what is given. Fences for the
+    /// compiler alone: what interrupts the thread runs on the same processor.
+    #[inline]
+    fn begin_change(&self, others: u64) {
+        interrupted::here();
+        self.word.store(others | MOVING, Relaxed);
+        compiler_fence(SeqCst);
+        interrupted::here();
+    }
+
+    /// A change ends that was begun with this word, at another depth, not at an ordinary place.
+    fn end_change(&self, word: u64, depth: usize) {
         self.parked.store(depth, Release);
+        interrupted::here();
         self.word.store((word + ONCE) & !DEPTH | in_word(depth), Release);
+        interrupted::here();
     }
 
     /// Says that the thread is in a special state, or no longer is.
     pub(crate) fn set_special(&self, special: bool) {
         let word = self.word.load(Relaxed);
+        interrupted::here();
         self.word.store(word & !SPECIAL | if special { SPECIAL } else { 0 }, Release);
+        interrupted::here();
     }
 
     /// The watchdog looks: what it sees for the first time is held since now, or a little
     /// longer. All that another thread ever writes.
     pub(super) fn note_age(&self, now: Moment) {
-        let depth = self.depth_in(self.word.load(Acquire));
+        let word = self.word.load(Acquire);
+        if word & DEPTH == MOVING {
+            // Of an instruction or two, as a rule: the next look will do.
+            return;
+        }
+        let depth = self.depth_in(word);
         for (slot, since) in self.inline[1..].iter().zip(&self.since).take(depth) {
             let tag = slot.tag.load(Relaxed);
             if tag & SEEN == 0 {
@@ -267,24 +309,32 @@ impl HeldSet {
     }
 
     /// Adds a lock that was just acquired, at an ordinary [place](Self::place_for). No
-    /// other was acquired or released since that was found.
+    /// other was acquired or released since that was found, but by signal handlers that have
+    /// released theirs.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
         if let Some(slot) = self.inline.get(place.depth + 1) {
+            self.begin_change(0);
             slot.fill(&entry);
             slot.chain.store(place.chain, Relaxed);
+            interrupted::here();
             self.word.store(place.word + ONCE + 1, Release);
+            interrupted::here();
         }
     }
 
     /// Adds a lock that was just acquired, whatever is out of the ordinary.
     pub(crate) fn push_anywhere(&self, entry: Entry) {
         let place = self.any_place_for(entry.tag);
+        if place.word & DEPTH == MOVING {
+            return;
+        }
         // Without room, the lock goes unseen.
         if let Some(slot) = self.slot(place.depth) {
+            self.begin_change(place.word & SPECIAL);
             slot.fill(&entry);
             slot.chain.store(place.chain, Relaxed);
-            self.set_depth(place.depth + 1);
+            self.end_change(place.word, place.depth + 1);
         }
     }
 
@@ -297,7 +347,9 @@ impl HeldSet {
         let depth = (word & LOW) as usize;
         match self.inline.get(depth) {
             Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
+                interrupted::here();
                 self.word.store(word - 1, Release);
+                interrupted::here();
                 true
             }
             _ => false,
@@ -307,16 +359,18 @@ impl HeldSet {
     /// Removes a lock, the last one of this tag, wherever it is, and says what was there.
     #[cold]
     pub(crate) fn remove(&self, tag: Tag) -> Option<Entry> {
-        let depth = self.depth();
+        let word = self.word.load(Relaxed);
+        if word & DEPTH == MOVING {
+            return None;
+        }
+        let depth = self.depth_in(word);
         let entry_at = |at: usize| self.slot(at).and_then(Slot::read);
         let found = (0..depth).rev().find(|&at| entry_at(at).is_some_and(|it| it.tag == tag))?;
         let removed = entry_at(found);
-        let word = self.word.load(Relaxed);
+        self.begin_change(word & SPECIAL);
         if found + 1 < depth {
             // Those above it move down, each with the chain that is now before it. Who sees any of
             // it sees that they move.
-            self.parked.store(depth, Release);
-            self.word.store((word + ONCE) & !DEPTH | MOVING, Release);
             let before = found.checked_sub(1).and_then(|below| self.slot(below));
             let mut chain = before.map(|below| below.chain.load(Relaxed));
             for at in found + 1..depth {
@@ -330,11 +384,12 @@ impl HeldSet {
                     }
                     let own = chain.map_or(entry.tag.0, |chain| seen::step(chain, entry.tag.0));
                     to.chain.store(own, Relaxed);
+                    interrupted::here();
                     chain = Some(own);
                 }
             }
         }
-        self.set_depth(depth - 1);
+        self.end_change(word, depth - 1);
         removed
     }
 
@@ -390,7 +445,10 @@ impl HeldSet {
                 let slot = self.slot(at)?;
                 let seen = slot.read().map(|entry| (entry, self.since(at, slot)));
                 fence(Acquire);
-                if self.word.load(Relaxed) == word {
+                // The tag once more, as a handler's acquisitions may be counted twice.
+                let tag = Tag(slot.tag.load(Relaxed) & !SEEN);
+                let is_still = seen.is_none_or(|(entry, _)| entry.tag == tag);
+                if is_still && self.word.load(Relaxed) == word {
                     return seen;
                 }
             }

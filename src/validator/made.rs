@@ -11,13 +11,14 @@ use std::{
     ptr,
     sync::atomic::{
         AtomicPtr, AtomicU64, AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        compiler_fence,
     },
 };
 
 use parking_lot::Mutex;
 
-use super::identity::LockId;
+use super::{identity::LockId, interrupted};
 use crate::finding::{LockKind, LockOf};
 
 /// How many makers there can be. All that come later are [`ANYBODY`].
@@ -85,7 +86,14 @@ const STOCKS: usize = 8;
 /// How many numbers a thread takes at once, of a maker that has made more than four times as many.
 const AT_ONCE: u64 = 16;
 
+/// Numbers from here on are of locks whose first acquisition was by a signal handler, while its thread was
+/// numbering another. They are [`ANYBODY`]'s.
+const INTERRUPTED: LockId = 1 << 56;
+static INTERRUPTED_COUNT: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
+    /// Whether the thread is numbering a lock, and may be about to change its stock or hold our lock.
+    static IS_NUMBERING: Cell<bool> = const { Cell::new(false) };
     static STOCK: [Cell<Stock>; STOCKS] = const {
         [const {
             Cell::new(Stock { maker: (ptr::null_mut(), ptr::null_mut()), next: 0, end: 0 })
@@ -102,16 +110,26 @@ pub(super) fn number(
     let created = created.map_or(ptr::null(), ptr::from_ref).cast_mut();
     let kind = ptr::from_ref(kind).cast_mut();
     let at = (kind.addr() >> 3).wrapping_add(created.addr() >> 3) % STOCKS;
-    STOCK.with(|all| {
+    if IS_NUMBERING.get() {
+        return INTERRUPTED + INTERRUPTED_COUNT.fetch_add(1, Relaxed);
+    }
+    IS_NUMBERING.set(true);
+    compiler_fence(SeqCst);
+    interrupted::here();
+    let number = STOCK.with(|all| {
         let stock = all[at].get();
         if stock.maker == (kind, created) && stock.next < stock.end {
+            interrupted::here();
             all[at].set(Stock { next: stock.next + 1, ..stock });
             return stock.next;
         }
         let (first, end) = numbers(kind, created);
         all[at].set(Stock { maker: (kind, created), next: first + 1, end });
         first
-    })
+    });
+    compiler_fence(SeqCst);
+    IS_NUMBERING.set(false);
+    number
 }
 
 /// Some numbers for locks of this kind that are made there.
@@ -195,6 +213,9 @@ pub(super) fn maker(lock: LockId) -> usize {
 
 /// The numbers around one that have the same maker, and which that is.
 pub(super) fn block(lock: LockId) -> (Range<LockId>, usize) {
+    if lock >= INTERRUPTED {
+        return (INTERRUPTED..LockId::MAX, ANYBODY);
+    }
     let blocks = &ALL_BLOCKS[..BLOCK_COUNT.load(Acquire)];
     let after = blocks.partition_point(|block| block.start.load(Relaxed) <= lock);
     let block = &blocks[after - 1];
@@ -204,7 +225,8 @@ pub(super) fn block(lock: LockId) -> (Range<LockId>, usize) {
 
 /// How many numbers were given.
 pub(super) fn count() -> u64 {
-    let _adding = ADDING.lock();
+    IS_NUMBERING.set(true);
+    let adding = ADDING.lock();
     let blocks = ALL_BLOCKS[1..BLOCK_COUNT.load(Relaxed)].iter().enumerate();
     let count = |(at, block): (usize, &Block)| {
         let maker = block.maker.load(Relaxed);
@@ -212,5 +234,8 @@ pub(super) fn count() -> u64 {
         let size = 1 << (maker >> 32);
         if given >> 32 == at as u64 + 1 { (given & 0xFFFF_FFFF).min(size) } else { size }
     };
-    blocks.map(count).sum()
+    let count: u64 = blocks.map(count).sum();
+    drop(adding);
+    IS_NUMBERING.set(false);
+    count + INTERRUPTED_COUNT.load(Relaxed)
 }

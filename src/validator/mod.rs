@@ -20,6 +20,7 @@ mod forks;
 mod held;
 mod identity;
 mod interned;
+mod interrupted;
 mod judge;
 mod judging;
 mod knowledge;
@@ -332,7 +333,9 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
 /// A lock was released by a thread whose locals are gone: by one of them, and nobody will tell
 /// whether it had been left behind.
 pub(crate) fn released_at_last(tag: Tag) {
-    leaks::released(tag);
+    if leaks::are_any() {
+        inside(|| leaks::released(tag));
+    }
 }
 
 /// A lock was released by a thread that did not take it.
@@ -360,7 +363,7 @@ pub(crate) fn destroyed(lock: LockId) {
 /// Forgets a lock that may be known.
 #[cold]
 fn forget(lock: LockId) {
-    if knowledge::leaves::forget(lock) {
+    if inside(|| knowledge::leaves::forget(lock)) {
         return;
     }
     // Its key is the program's, and dropped without any lock of ours.
@@ -376,8 +379,12 @@ fn forget(lock: LockId) {
 }
 
 /// Runs our own code, in which the program's locks are not looked at.
+///
+/// Nor those that a signal handler takes meanwhile: our lock may be held by this thread.
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
-    let _inside = current_if_attached().map(|context| context.enter(ThreadState::Inside));
+    let context = current_if_attached();
+    let _inside = context.map(|context| context.enter(ThreadState::Inside));
+    let _unattached = context.is_none().then(current::stay_unattached);
     body()
 }
 

@@ -51,7 +51,8 @@ fn entry(lock: usize) -> Entry {
 }
 
 fn begin_wait(context: &Context, lock: usize) {
-    context.waiting.begin(&entry(lock), Until::Acquired, Moment::UNKNOWN, &RawStack::EMPTY);
+    let (until, holds) = (Until::Acquired, usize::MAX);
+    context.waiting.begin(&entry(lock), until, Moment::UNKNOWN, holds, &RawStack::EMPTY);
 }
 
 fn hold(context: &Context, lock: usize) {

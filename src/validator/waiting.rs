@@ -19,6 +19,7 @@ use super::{
     },
     clock::Moment,
     held::{Entry, Slot},
+    interrupted,
 };
 use crate::finding::{MAX_FRAMES, RawStack, Stack, Until};
 
@@ -29,6 +30,9 @@ pub(super) struct Waiting {
     wanted: Slot,
     until: AtomicUsize,
     since: AtomicU64,
+    /// How many locks were held when it began. What a signal handler takes and releases while the thread
+    /// waits is not among them.
+    holds: AtomicUsize,
     /// Plain words, not a [`Stack`]: nothing is allocated or freed here, since the thread may
     /// hold the global allocator's lock.
     frames: [AtomicUsize; MAX_FRAMES],
@@ -44,6 +48,7 @@ pub(super) struct Wait {
     pub(super) wanted: Entry,
     pub(super) until: Until,
     pub(super) since: Moment,
+    pub(super) holds: usize,
 }
 
 impl Waiting {
@@ -53,24 +58,41 @@ impl Waiting {
             wanted: Slot::new(),
             until: AtomicUsize::new(0),
             since: AtomicU64::new(0),
+            holds: AtomicUsize::new(0),
             frames: std::array::from_fn(|_| AtomicUsize::new(0)),
             depth: AtomicUsize::new(0),
         }
     }
 
     /// The owner begins to wait. It may look for circles next.
-    pub(super) fn begin(&self, wanted: &Entry, until: Until, since: Moment, stack: &RawStack) {
-        let before = self.epoch.fetch_and(!ON, Relaxed) & !ON;
-        // Whoever sees a part of what follows sees that the last wait is over.
-        fence(Release);
-        self.wanted.fill(wanted);
-        self.until.store(until as usize, Relaxed);
-        self.since.store(since.0, Relaxed);
-        for (slot, &frame) in self.frames.iter().zip(stack.frames()) {
-            slot.store(frame, Relaxed);
+    pub(super) fn begin(
+        &self,
+        wanted: &Entry,
+        until: Until,
+        since: Moment,
+        holds: usize,
+        stack: &RawStack,
+    ) {
+        loop {
+            let before = self.epoch.fetch_and(!ON, Relaxed) & !ON;
+            // Whoever sees a part of what follows sees that the last wait is over.
+            fence(Release);
+            interrupted::here();
+            self.wanted.fill(wanted);
+            self.until.store(until as usize, Relaxed);
+            self.since.store(since.0, Relaxed);
+            self.holds.store(holds, Relaxed);
+            for (slot, &frame) in self.frames.iter().zip(stack.frames()) {
+                slot.store(frame, Relaxed);
+            }
+            self.depth.store(stack.frames().len(), Relaxed);
+            interrupted::here();
+            let next = before + 2 + ON;
+            if self.epoch.compare_exchange(before, next, Release, Relaxed).is_ok() {
+                break;
+            }
+            // A signal handler has waited meanwhile, and written here.
         }
-        self.depth.store(stack.frames().len(), Relaxed);
-        self.epoch.store(before + 2 + ON, Release);
         fence(SeqCst);
     }
 
@@ -96,6 +118,7 @@ impl Waiting {
             wanted: self.wanted.read()?,
             until: Until::ALL[self.until.load(Relaxed) % Until::ALL.len()],
             since: Moment(self.since.load(Relaxed)),
+            holds: self.holds.load(Relaxed),
         };
         self.is_still(epoch).then_some(wait)
     }
@@ -147,7 +170,8 @@ mod loom_models {
     }
 
     fn wait(context: &Context, lock: u64) {
-        context.waiting.begin(&entry(lock), Until::Acquired, Moment::UNKNOWN, &RawStack::EMPTY);
+        let until = Until::Acquired;
+        context.waiting.begin(&entry(lock), until, Moment::UNKNOWN, usize::MAX, &RawStack::EMPTY);
     }
 
     /// Whether a thread that holds one lock and waits for another sees the circle.

@@ -92,6 +92,8 @@ pub(in crate::validator) fn note(
     {
         return false;
     }
+    // From here on, our lock may be held: signal handlers are not looked at.
+    let _inside = context.enter(State::Inside);
     let mark = 0_u64;
     let from = std::ptr::from_ref(&mark).addr();
     let mut stack = match ledger::settings().backtraces {
@@ -102,11 +104,9 @@ pub(in crate::validator) fn note(
     let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
     let Some(knowledge) = &mut *knowledge else { return false };
     if knowledge.leaves.noted.len() == KEPT {
-        let _inside = context.enter(State::Inside);
         knowledge.enter_leaves();
     }
     if stack >> 32 != knowledge.leaves.generation && ledger::settings().backtraces != Backtraces::Off {
-        let _inside = context.enter(State::Inside);
         stack = knowledge.number_stack(from);
     }
     if held.tag.lock() != knowledge.leaves.holder {
@@ -118,7 +118,6 @@ pub(in crate::validator) fn note(
         knowledge.leaves.holders_maker = made::maker(lock);
     }
     if !is_new {
-        let _inside = context.enter(State::Inside);
         return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
     }
     if !knowledge.is_settled(&held, wanted) {

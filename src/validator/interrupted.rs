@@ -1,0 +1,176 @@
+//! Where a signal may interrupt a thread while it changes its own state.
+//!
+//! Nothing, but in tests: these let a handler run at each of these places in turn.
+
+/// A signal may come here. Anywhere else as well; but between two of these, nothing is stored that a handler
+/// sees.
+#[cfg(not(all(test, not(loom), not(shuttle))))]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "it is nothing")]
+pub(super) fn here() {}
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+pub(super) use self::tests::here;
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use std::{cell::Cell, collections::BTreeMap};
+
+    use crate::{
+        finding::Mode,
+        sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard},
+        testing,
+        validator::{self, Context, Tag, ThreadState},
+    };
+
+    thread_local! {
+        /// How many places are left until a handler comes, from the last to the first: the handler of
+        /// one signal may be interrupted by another.
+        static LEFT: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
+        static PENDING: Cell<usize> = const { Cell::new(0) };
+        static HANDLER: Cell<Option<fn()>> = const { Cell::new(None) };
+    }
+
+    pub(in crate::validator) fn here() {
+        let pending = PENDING.get();
+        if pending == 0 {
+            return;
+        }
+        let mut left = LEFT.get();
+        left[pending - 1] -= 1;
+        LEFT.set(left);
+        if left[pending - 1] == 0 {
+            PENDING.set(pending - 1);
+            HANDLER.get().expect("it is pending")();
+            // A second signal comes in the handler, or not at all.
+            PENDING.set(0);
+        }
+    }
+
+    static TRIED: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+    static TABLE: RwLock<()> = RwLock::new(());
+    /// One for each of two handlers: the second must not wait for the first.
+    static WAITED_FOR: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+
+    /// What the thread holds, as it should be and as it is.
+    fn tags() -> Vec<Tag> {
+        validator::current().unwrap().held.iter().map(|entry| entry.tag).collect()
+    }
+
+    /// Readers, locks that are tried, one for which it would wait, and one that nobody has seen before.
+    fn handle() {
+        let table = TABLE.try_read();
+        let tried = TRIED[0].try_lock();
+        let again = TABLE.try_read();
+        drop(TRIED[1].try_lock());
+        drop(WAITED_FOR[PENDING.get()].lock());
+        let new = Mutex::new(());
+        drop(new.try_lock().unwrap());
+        // Not in the sequence in which they were taken.
+        drop(table);
+        drop(tried);
+        drop(again);
+    }
+
+    enum Guard<'a> {
+        Mutex(#[expect(dead_code)] MutexGuard<'a, ()>),
+        Reader(#[expect(dead_code)] RwLockReadGuard<'static, ()>),
+    }
+
+    /// Takes and releases locks at several depths, in and out of a special state, in and out of sequence;
+    /// and asks after each step whether those are held that are. Some of the locks are new.
+    fn work<'a>(locks: &'a [Mutex<()>]) {
+        let context: &'static Context = validator::current().unwrap();
+        let mut held: BTreeMap<usize, (Tag, Guard<'a>)> = BTreeMap::new();
+        // The sequence of acquisition is that of the keys.
+        let check = |held: &BTreeMap<usize, (Tag, Guard<'a>)>| {
+            let pending = PENDING.replace(0);
+            let expected: Vec<Tag> = held.values().map(|(tag, _)| *tag).collect();
+            assert_eq!(tags(), expected);
+            assert!(!context.is_blind());
+            PENDING.set(pending);
+        };
+        let take = |at: usize, held: &mut BTreeMap<usize, (Tag, Guard<'a>)>| {
+            let (guard, tag) = match at % 3 {
+                1 => {
+                    let guard = Guard::Reader(TABLE.try_read().unwrap());
+                    (guard, Tag::new(TABLE.tracked().number(RwLock::<()>::KIND), Mode::Shared))
+                }
+                _ => {
+                    let guard = Guard::Mutex(locks[at].lock().unwrap());
+                    (guard, Tag::new(locks[at].tracked().number(Mutex::<()>::KIND), Mode::Exclusive))
+                }
+            };
+            held.insert(at, (tag, guard));
+            check(held);
+        };
+        for at in 0..locks.len() {
+            take(at, &mut held);
+        }
+        for at in [locks.len() / 2, 0] {
+            held.remove(&at);
+            check(&held);
+        }
+        let allowing = context.enter(ThreadState::Allowing);
+        let last = locks.len() - 1;
+        held.remove(&last);
+        check(&held);
+        take(last, &mut held);
+        drop(allowing);
+        while let Some(last) = held.keys().next_back().copied() {
+            held.remove(&last);
+            check(&held);
+        }
+        assert!(context.held.is_empty());
+    }
+
+    /// One run, in which a handler comes at one of the places, and another in the handler. How many of
+    /// these there still were to go.
+    fn run(depth: usize, known: Option<&[Mutex<()>]>, at: [usize; 2]) -> [usize; 2] {
+        let new: Vec<_> = (0..depth).map(|_| Mutex::new(())).collect();
+        LEFT.set(at);
+        PENDING.set(2);
+        work(known.unwrap_or(&new));
+        PENDING.set(0);
+        LEFT.get()
+    }
+
+    /// All places, and all places in the handler.
+    fn all_places(depth: usize, are_known: bool, nested: bool) -> usize {
+        HANDLER.set(Some(handle));
+        let known: Vec<_> = (0..depth).map(|_| Mutex::new(())).collect();
+        let known = are_known.then_some(&known[..]);
+        let mut runs = 0;
+        for at in 1.. {
+            for again in 1.. {
+                let left = run(depth, known, [if nested { again } else { usize::MAX }, at]);
+                runs += 1;
+                if left[1] > 0 {
+                    return runs;
+                }
+                if !nested || left[0] > 0 {
+                    break;
+                }
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn a_handler_may_come_anywhere() {
+        testing::assert_no_findings(|| {
+            for are_known in [true, false] {
+                let runs = [3, 6, 19].map(|depth| all_places(depth, are_known, false));
+                assert!(runs.iter().all(|&runs| runs > 30), "{runs:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_handler_may_come_in_a_handler() {
+        testing::assert_no_findings(|| {
+            let runs = [true, false].map(|are_known| all_places(3, are_known, true));
+            assert!(runs.iter().all(|&runs| runs > 1_000), "{runs:?}");
+        });
+    }
+}
