@@ -6,8 +6,13 @@
 //! exclude each other: such a lock, held around the cycle or in it, is a gate that lets one of
 //! them through at a time.
 
-use std::{slice, sync::Arc};
+use std::{
+    hash::{BuildHasher, Hash},
+    slice,
+    sync::Arc,
+};
 
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::{held::Tag, identity::LockId};
@@ -24,7 +29,43 @@ pub(super) struct Sighting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Locks {
     One(Tag),
-    Many(Arc<[Tag]>),
+    Many(Arc<(Summary, Box<[Tag]>)>),
+}
+
+/// What tells quickly that two sets of locks have nothing to do with each other, and which set one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Summary {
+    /// A bit for each lock. Locks that were made one after the other have their own.
+    locks: u64,
+    /// The same of those that are not held as readers hold them.
+    exclusive: u64,
+    /// A hash. That of sets without common elements is the sum of theirs.
+    hash: u64,
+}
+
+impl Summary {
+    fn bit(lock: LockId) -> u64 {
+        1 << (lock % 64)
+    }
+
+    fn of(tags: &[Tag]) -> Self {
+        let with = |sum: Self, tag: &Tag| {
+            let bit = Self::bit(tag.lock());
+            Self {
+                locks: sum.locks | bit,
+                exclusive: sum.exclusive | if tag.mode() == Mode::Shared { 0 } else { bit },
+                hash: sum.hash.wrapping_add(hash((tag.lock(), tag.mode() as u8))),
+            }
+        };
+        tags.iter().fold(Self::default(), with)
+    }
+}
+
+/// For sums of hashes.
+pub(super) fn hash(of: impl Hash) -> u64 {
+    // The last step of this hash is a multiplication, which a sum would undo.
+    let hash = FxBuildHasher.hash_one(of);
+    (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }
 
 /// How many sightings of one edge are kept.
@@ -44,7 +85,7 @@ impl Sighting {
                 let all = one.into_iter().chain(another).chain(held);
                 let mut all: SmallVec<[Tag; 16]> = all.collect();
                 all.sort_unstable();
-                Locks::Many(Arc::from(&all[..]))
+                Locks::Many(Arc::new((Summary::of(&all), Box::from(&all[..]))))
             }
         };
         Self { thread, held }
@@ -53,7 +94,14 @@ impl Sighting {
     fn held(&self) -> &[Tag] {
         match &self.held {
             Locks::One(tag) => slice::from_ref(tag),
-            Locks::Many(tags) => tags,
+            Locks::Many(many) => &many.1,
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        match &self.held {
+            Locks::One(tag) => Summary::of(slice::from_ref(tag)),
+            Locks::Many(many) => many.0,
         }
     }
 
@@ -74,8 +122,13 @@ impl Sighting {
 
     /// A lock that keeps two threads from being where they were seen at the same time.
     fn gate_with(&self, other: &Self) -> Option<LockId> {
+        let (own, their) = (self.summary(), other.summary());
+        let common = own.exclusive & their.locks | own.locks & their.exclusive;
+        if common == 0 {
+            return None;
+        }
         let mut theirs = other.held();
-        for own in self.held() {
+        for own in self.held().iter().filter(|own| common & Summary::bit(own.lock()) != 0) {
             let skipped = theirs.partition_point(|their| their.lock() < own.lock());
             theirs = &theirs[skipped..];
             let same = theirs.iter().take_while(|their| their.lock() == own.lock());
@@ -88,9 +141,16 @@ impl Sighting {
 
     /// Whether every gate of this one is a gate of the other as well.
     fn is_as_free_as(&self, other: &Self) -> bool {
+        if self.summary().locks & !other.summary().locks != 0 {
+            return false;
+        }
+        // Both are sorted, and most of them the same.
+        let mut theirs = other.held();
         let has = |tag: &Tag| {
-            let from = other.held().partition_point(|their| their.lock() < tag.lock());
-            let same = other.held()[from..].iter().take_while(|their| their.lock() == tag.lock());
+            while theirs.first().is_some_and(|their| their.lock() < tag.lock()) {
+                theirs = &theirs[1..];
+            }
+            let same = theirs.iter().take_while(|their| their.lock() == tag.lock());
             same.map(|their| strength(their.mode())).max() >= Some(strength(tag.mode()))
         };
         self.held().iter().all(has)
@@ -117,22 +177,26 @@ fn strength(held: Mode) -> u8 {
 /// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
 /// have one.
 #[derive(Debug)]
-pub(super) struct Sightings<T>(SmallVec<[(Sighting, T); 1]>);
+pub(super) struct Sightings<T> {
+    all: SmallVec<[(Sighting, T); 1]>,
+    /// A bit for each of them of which enough others are [settled](Self::is_settled_for).
+    settled: u8,
+}
 
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
-        Self(SmallVec::new())
+        Self { all: SmallVec::new(), settled: 0 }
     }
 }
 
 impl<T> Sightings<T> {
     /// What is told of one. The first of all is never forgotten.
     pub(super) fn get(&self, at: usize) -> Option<&T> {
-        self.0.get(at).map(|(_, what)| what)
+        self.all.get(at).map(|(_, what)| what)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Sighting> + Clone {
-        self.0.iter().map(|(sighting, _)| sighting)
+        self.all.iter().map(|(sighting, _)| sighting)
     }
 
     /// Whether one more would change nothing: this thread or enough others did the same
@@ -144,7 +208,7 @@ impl<T> Sightings<T> {
 
     /// Whether one more would change nothing, whichever thread it is of.
     pub(super) fn is_settled_for(&self, new: &Sighting) -> bool {
-        if self.0.len() < ENOUGH {
+        if self.all.len() < ENOUGH {
             return false;
         }
         let mut threads: SmallVec<[u64; ENOUGH]> = SmallVec::new();
@@ -160,14 +224,30 @@ impl<T> Sightings<T> {
     pub(super) fn learn(&mut self, new: Sighting, what: T) {
         let implied = |known: &Sighting| known.thread == new.thread && new.is_as_free_as(known);
         let mut at = 0;
-        self.0.retain(|(known, _)| {
+        let before = self.all.len();
+        self.all.retain(|(known, _)| {
             at += 1;
             at == 1 || !implied(known)
         });
-        if self.0.len() < KEPT {
-            self.0.push((new, what));
-        } else if let Some(worse) = self.0[1..].iter_mut().find(|(it, _)| new.is_as_free_as(it)) {
+        let is_more = before == self.all.len() && before < KEPT;
+        if self.all.len() < KEPT {
+            self.all.push((new, what));
+        } else if let Some(worse) = self.all[1..].iter_mut().find(|(it, _)| new.is_as_free_as(it)) {
             *worse = (new, what);
+        } else {
+            return;
+        }
+        if !is_more {
+            self.settled = 0;
+        }
+        // Where there is one more, it changes nothing for those that are less free or settled already.
+        for at in 0..self.all.len() {
+            let of = &self.all[at].0;
+            let may_be = self.settled & 1 << at == 0
+                && (!is_more || self.all[self.all.len() - 1].0.is_as_free_as(of));
+            if may_be && self.is_settled_for(of) {
+                self.settled |= 1 << at;
+            }
         }
     }
 
@@ -184,7 +264,7 @@ impl<T> Sightings<T> {
 
     /// Whether a thread that was not kept may have been seen to do the same.
     fn stands_for_others(&self, at: usize) -> bool {
-        self.is_settled_for(&self.0[at].0)
+        self.settled & 1 << at != 0
     }
 }
 
@@ -215,6 +295,18 @@ impl Choice {
         Self { at, sighting: sighting.clone(), stands_for_others: false }
     }
 
+    /// Whether both can be chosen for edges of a cycle of so many.
+    pub(super) fn goes_with(&self, other: &Self, edges: usize) -> bool {
+        self.is_apart_from(other, edges) && self.is_free_of(other)
+    }
+
+    /// All that matters of it to what else may be chosen, as one number. That of several is the sum of
+    /// theirs.
+    pub(super) fn hash(&self) -> u64 {
+        let thread = hash((self.sighting.thread, self.stands_for_others));
+        thread.wrapping_add(self.sighting.summary().hash)
+    }
+
     /// Whether two choices may be of different threads: maybe of one that was not kept, for
     /// which there is need only in a cycle of more than [`ENOUGH`] edges.
     fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
@@ -230,7 +322,7 @@ impl Choice {
 /// One choice for each edge of a path, so that all threads can be there at the same time.
 pub(super) fn assign(path: &[Vec<Choice>]) -> Option<Vec<Choice>> {
     let edges = path.len();
-    choose(path, |one, other| one.is_apart_from(other, edges) && one.is_free_of(other))
+    choose(path, |one, other| one.goes_with(other, edges))
 }
 
 /// Why a cycle cannot close, if it cannot.
@@ -260,7 +352,7 @@ fn choose(
     path: &[Vec<Choice>],
     may_go_together: impl Fn(&Choice, &Choice) -> bool,
 ) -> Option<Vec<Choice>> {
-    let mut patience = 10_000_u32;
+    let mut patience = 1_000_u32;
     let mut chosen: Vec<(usize, Choice)> = Vec::with_capacity(path.len());
     let mut from = 0;
     while let Some(edge) = path.get(chosen.len()) {

@@ -2,7 +2,10 @@
 
 use petgraph::graph::EdgeIndex;
 
-use super::Knowledge;
+use super::{
+    Knowledge,
+    feasible::{Budget, Goal},
+};
 use crate::{
     finding::{Detail, Edge, FindingKind},
     validator::{
@@ -29,27 +32,61 @@ impl Knowledge {
         kind(Some(now)) != kind(None)
     }
 
-    /// The shortest cycle through an edge that can close, of which something else is true as
-    /// well. `now`: the edge is being seen.
-    pub(super) fn feasible_cycle(
+    /// The shortest cycle through each of some edges that can close, of which something else is true
+    /// as well. The edges are being seen now, and have one head. `shortest`: of each, whether it can
+    /// close or not.
+    pub(super) fn feasible_cycles_now(
+        &self,
+        shortest: &[Option<Vec<EdgeIndex>>],
+        now: &Sighting,
+        budget: &mut Budget,
+        is_meant: impl Fn(usize, &[EdgeIndex]) -> bool,
+    ) -> Vec<Cycle> {
+        let (mut found, mut goals, mut of_goals) = (vec![None; shortest.len()], Vec::new(), Vec::new());
+        for (at, cycle) in shortest.iter().enumerate() {
+            let Some(cycle) = cycle else { continue };
+            if is_meant(at, cycle) && self.can_close(cycle, Some(now)) {
+                found[at] = Some(cycle.clone());
+            } else if cycle.len() <= SEARCHED {
+                goals.push(Goal { first: cycle[0], shortest: cycle.len() });
+                of_goals.push(at);
+            }
+        }
+        let first = Choice::now(now, 0);
+        let is_it = |goal: usize, cycle: &[EdgeIndex]| is_meant(of_goals[goal], cycle);
+        let longer = self.feasible_cycles(&first, &goals, budget, is_it);
+        for (&at, cycle) in of_goals.iter().zip(longer) {
+            found[at] = cycle;
+        }
+        found.iter().flatten().map(|cycle| self.cycle(cycle, Some(now))).collect()
+    }
+
+    /// The shortest cycle through an edge that can close, of which something else is true as well.
+    fn feasible_cycle(
         &self,
         first: EdgeIndex,
-        now: Option<&Sighting>,
+        budget: &mut Budget,
         is_meant: impl Fn(&[EdgeIndex]) -> bool,
     ) -> Option<Cycle> {
-        let is_feasible =
-            |path: &[EdgeIndex]| sightings::assign(&self.choices(path, now)).is_some();
         let shortest = self.order.shortest_cycle(first)?;
-        if is_meant(&shortest) && is_feasible(&shortest) {
-            return Some(self.cycle(&shortest, now));
+        if is_meant(&shortest) && self.can_close(&shortest, None) {
+            return Some(self.cycle(&shortest, None));
         }
         if shortest.len() > SEARCHED {
             return None;
         }
-        let cycle = self.order.shortest_cycle_where(first, |path, is_whole| {
-            (!is_whole || is_meant(path)) && is_feasible(path)
-        })?;
-        Some(self.cycle(&cycle, now))
+        let goals = [Goal { first, shortest: shortest.len() }];
+        let by = self.order.graph()[first].facts.choices(self.held_of(first));
+        let of_choice = |choice: &Choice| {
+            let found = self.feasible_cycles(choice, &goals, budget, |_, cycle| is_meant(cycle));
+            found.into_iter().flatten().next()
+        };
+        let cycle = by.iter().filter_map(of_choice).min_by_key(Vec::len)?;
+        Some(self.cycle(&cycle, None))
+    }
+
+    fn can_close(&self, cycle: &[EdgeIndex], now: Option<&Sighting>) -> bool {
+        sightings::assign(&self.choices(cycle, now)).is_some()
     }
 
     /// The sightings that each edge of a path offers.
@@ -103,8 +140,11 @@ impl Knowledge {
         let is_meant =
             |cycle: &[EdgeIndex]| cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet);
         let refused = || self.order.refused().iter();
-        let mut cycles: Vec<Cycle> =
-            refused().filter_map(|&edge| self.feasible_cycle(edge, None, is_meant)).collect();
+        let mut budget = Budget::new();
+        let mut cycles: Vec<Cycle> = refused()
+            .filter_map(|&edge| self.feasible_cycle(edge, &mut budget, is_meant))
+            .collect();
+        self.cut_short.set(self.cut_short.get() + u64::from(budget.is_spent()));
         if cycles.is_empty() {
             let of_readers = |&edge: &EdgeIndex| {
                 let is_so = |path: &[EdgeIndex], is_whole: bool| !is_whole || is_meant(path);

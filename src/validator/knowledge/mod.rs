@@ -8,11 +8,12 @@
 mod class_orders;
 mod cycles;
 mod declaring;
+mod feasible;
 pub(super) mod leaves;
 mod origins;
 mod shown;
 
-use std::{mem, panic::Location, sync::Arc};
+use std::{cell::Cell, mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -20,6 +21,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use self::{
+    feasible::Budget,
     origins::{Origin, OriginId, Origins},
     shown::{AllShown, Shown},
 };
@@ -74,6 +76,8 @@ pub(super) struct Knowledge {
     leaves: leaves::Leaves,
     /// How many edges there have ever been.
     edges: u64,
+    /// How many searches for a cycle that can close were given up.
+    cut_short: Cell<u64>,
 }
 
 /// What the order graph keeps of an edge.
@@ -256,19 +260,19 @@ impl Knowledge {
     /// can, the shortest of all.
     fn cycles_through(&self, edges: &[(EdgeIndex, bool)], sighting: &Sighting) -> Vec<Cycle> {
         let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].closes;
-        let through = |&(edge, is_new): &(EdgeIndex, bool)| {
-            self.feasible_cycle(edge, Some(sighting), |cycle| {
-                is_told(edge, is_new) || self.kind_changes(cycle, sighting)
-            })
+        let firsts: SmallVec<[EdgeIndex; 8]> = edges.iter().map(|&(edge, _)| edge).collect();
+        let shortest = self.order.shortest_cycles(&firsts);
+        let is_meant = |at: usize, cycle: &[EdgeIndex]| {
+            let (edge, is_new) = edges[at];
+            is_told(edge, is_new) || self.kind_changes(cycle, sighting)
         };
-        let mut cycles: Vec<Cycle> = edges.iter().filter_map(through).collect();
+        let mut budget = Budget::new();
+        let mut cycles = self.feasible_cycles_now(&shortest, sighting, &mut budget, is_meant);
+        self.cut_short.set(self.cut_short.get() + u64::from(budget.is_spent()));
         if cycles.is_empty() {
-            let shortest = |&(edge, is_new): &(EdgeIndex, bool)| {
-                let cycle = self.order.shortest_cycle(edge)?;
-                let is_told = is_told(edge, is_new) || self.kind_changes(&cycle, sighting);
-                is_told.then_some(cycle)
-            };
-            let shortest = edges.iter().filter_map(shortest).min_by_key(Vec::len);
+            let cycles_by_edge = shortest.into_iter().enumerate();
+            let told = cycles_by_edge.filter_map(|(at, cycle)| cycle.filter(|it| is_meant(at, it)));
+            let shortest = told.min_by_key(Vec::len);
             cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
         }
         cycles
@@ -347,6 +351,12 @@ impl Knowledge {
         self.order = Order::default();
         self.classes.reset();
         self.shown = AllShown::default();
+    }
+
+    /// How many searches for a cycle that can close were given up: such a cycle may have been missed.
+    #[allow(dead_code, reason = "for tests, and for whoever decides where to show it")]
+    pub(super) fn cut_short(&self) -> u64 {
+        self.cut_short.get()
     }
 
     /// How many edges there have ever been.

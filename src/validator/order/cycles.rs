@@ -8,6 +8,7 @@ use petgraph::{
     visit::EdgeRef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::Order;
 use crate::{finding::Mode, validator::judge::waits};
@@ -24,12 +25,67 @@ impl<N, E> Order<N, E> {
     /// longer one is searched for.
     pub(crate) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
         let walk = self.shortest_walk(edge)?;
-        let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
-        let locks: FxHashSet<_> = tails.map(|(tail, _)| tail).collect();
-        if locks.len() == walk.len() {
+        if self.is_simple(&walk) {
             return Some(walk);
         }
         self.shortest_cycle_where(edge, |_, _| true)
+    }
+
+    /// The same for several edges that have one head, wanted in one mode: found in one search.
+    pub(crate) fn shortest_cycles(&self, firsts: &[EdgeIndex]) -> Vec<Option<Vec<EdgeIndex>>> {
+        let mut found = vec![None; firsts.len()];
+        let ends = |edge| self.graph.edge_endpoints(edge);
+        let Some((_, head)) = firsts.first().and_then(|&first| ends(first)) else { return found };
+        let tails = || firsts.iter().filter_map(|&first| Some(ends(first)?.0));
+        let Some(ceiling) = self.ceiling_of(tails()) else { return found };
+        let mut goals: FxHashMap<NodeIndex, SmallVec<[usize; 1]>> = FxHashMap::default();
+        for (at, tail) in tails().enumerate() {
+            // Most new edges begin or end at a lock that has no others.
+            if self.graph.edges_directed(tail, Incoming).next().is_some() {
+                goals.entry(tail).or_default().push(at);
+            }
+        }
+        let mut left = goals.values().map(SmallVec::len).sum::<usize>();
+        let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
+            FxHashMap::default();
+        let mut queue = VecDeque::new();
+        let start = (head, self.graph[firsts[0]].wanted);
+        reached_by.insert(start, None);
+        queue.push_back(start);
+        while left > 0
+            && let Some((node, wanted)) = queue.pop_front()
+        {
+            let has_writer = self.graph[node].has_writer;
+            for &at in goals.get(&node).into_iter().flatten() {
+                let first = firsts[at];
+                if found[at].is_none() && waits(wanted, self.graph[first].held, has_writer) {
+                    let walk = self.path_back(first, (node, wanted), &reached_by);
+                    // It may pass a lock twice, as another first edge's may not.
+                    found[at] = if self.is_simple(&walk) {
+                        Some(walk)
+                    } else {
+                        self.shortest_cycle(first)
+                    };
+                    left -= 1;
+                }
+            }
+            for next in self.graph.edges(node) {
+                let state = (next.target(), next.weight().wanted);
+                if waits(wanted, next.weight().held, has_writer)
+                    && self.label(next.target()) <= ceiling
+                    && !reached_by.contains_key(&state)
+                {
+                    reached_by.insert(state, Some((next.id(), wanted)));
+                    queue.push_back(state);
+                }
+            }
+        }
+        found
+    }
+
+    fn is_simple(&self, walk: &[EdgeIndex]) -> bool {
+        let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
+        tails.map(|(tail, _)| tail).collect::<FxHashSet<_>>().len() == walk.len()
     }
 
     /// The same, but one lock may come twice. Breadth first over (lock, mode in which it is
@@ -146,8 +202,13 @@ impl<N, E> Order<N, E> {
     /// Whatever reaches a lock without a refused edge comes before it; a path with refused
     /// edges goes through the tail of one of them. `None` if there is no such edge.
     fn ceiling(&self, goal: NodeIndex) -> Option<u64> {
+        self.ceiling_of([goal])
+    }
+
+    /// The same of several locks.
+    pub(crate) fn ceiling_of(&self, goals: impl IntoIterator<Item = NodeIndex>) -> Option<u64> {
         let tails = self.refused.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
         let last = tails.map(|(tail, _)| self.label(tail)).max()?;
-        Some(last.max(self.label(goal)))
+        goals.into_iter().map(|goal| self.label(goal).max(last)).max()
     }
 }

@@ -278,7 +278,7 @@ impl<N, E> Order<N, E> {
         &self.refused
     }
 
-    fn label(&self, node: NodeIndex) -> u64 {
+    pub(crate) fn label(&self, node: NodeIndex) -> u64 {
         self.list.label(label_of(node))
     }
 
