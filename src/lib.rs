@@ -186,7 +186,7 @@ pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 /// ```
 #[must_use]
 pub fn findings() -> Vec<Finding> {
-    ledger::findings()
+    validator::inside(ledger::findings)
 }
 
 /// The same as [`findings`], and forgets them: what is found again is new again, and what was
@@ -204,7 +204,7 @@ pub fn findings() -> Vec<Finding> {
 /// ```
 #[must_use = "`reset` forgets the findings without giving them"]
 pub fn take_findings() -> Vec<Finding> {
-    ledger::take_findings()
+    validator::inside(ledger::take_findings)
 }
 
 /// Sets what a kind of finding does, from now on. `LOCKDEP` in the environment wins
@@ -229,7 +229,7 @@ pub fn set_level(kind: FindingKind, level: Level) {
 /// lockdep::on_finding(|finding| eprintln!("{}", finding.to_string()));
 /// ```
 pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
-    ledger::on_finding(hook);
+    validator::inside(|| ledger::on_finding(hook));
 }
 
 /// Gives a lock a name for reports, in place of what the source calls it.
@@ -340,5 +340,5 @@ pub fn stats() -> Stats {
 /// ```
 pub fn reset() {
     validator::reset();
-    ledger::reset();
+    validator::inside(ledger::reset);
 }

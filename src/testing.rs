@@ -124,7 +124,7 @@ impl Scope {
     /// ```
     #[allow(clippy::new_without_default, reason = "it does something to the calling thread")]
     pub fn new() -> Self {
-        let handle = Handle { id: ledger::open_scope() };
+        let handle = Handle { id: validator::inside(ledger::open_scope) };
         let entered = handle.enter();
         Self { handle, _entered: entered }
     }
@@ -173,7 +173,7 @@ impl Scope {
     /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        ledger::findings_in(self.handle.id)
+        validator::inside(|| ledger::findings_in(self.handle.id))
     }
 
     /// The same as [`findings`](Self::findings), and forgets them.
@@ -188,7 +188,7 @@ impl Scope {
     /// ```
     #[must_use = "whoever takes findings has to look at them"]
     pub fn take_findings(&self) -> Vec<Finding> {
-        ledger::take_findings_in(self.handle.id, |_| true)
+        validator::inside(|| ledger::take_findings_in(self.handle.id, |_| true))
     }
 
     /// There are no findings, but for those at [`Level::Allow`].
@@ -238,7 +238,7 @@ impl Scope {
         expected.dedup();
         let is_it =
             |finding: &Finding| finding.kind() == kind && render::lock_names(finding) == expected;
-        let taken = ledger::take_findings_in(self.handle.id, is_it);
+        let taken = validator::inside(|| ledger::take_findings_in(self.handle.id, is_it));
         if taken.is_empty() && validator::is_on() {
             let locks = quoted(&expected);
             panic!(
@@ -265,7 +265,7 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        ledger::close_scope(self.handle.id);
+        validator::inside(|| ledger::close_scope(self.handle.id));
     }
 }
 

@@ -1,29 +1,68 @@
-//! Signal handlers that try checked locks, at any instruction of a thread that takes and releases others.
-//! All of it is correct: whatever is found is wrong.
+//! Signal handlers that try checked locks, at any instruction of threads that take and release
+//! others. All programs here are correct unless they say otherwise, so every finding is a defect.
 #![cfg(all(unix, any(debug_assertions, feature = "enforce")))]
-#![allow(unsafe_code, reason = "to install a signal handler, and to send signals")]
+#![allow(unsafe_code, reason = "installs signal handlers, sends signals, and allocates")]
 
 use std::{
-    sync::{
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    hint::black_box,
+    os::unix::thread::JoinHandleExt,
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use lockdep::sync::{Mutex, RwLock};
+use lockdep::{
+    FindingKind,
+    sync::{Mutex, RwLock},
+    testing::Scope,
+};
 
 static A: Mutex<u64> = Mutex::new(0);
 static B: Mutex<u64> = Mutex::new(0);
 static SAMPLES: Mutex<u64> = Mutex::new(0);
 static MORE: Mutex<u64> = Mutex::new(0);
 static TABLE: RwLock<u64> = RwLock::new(0);
-static BEGUN: AtomicUsize = AtomicUsize::new(0);
-static DONE: AtomicBool = AtomicBool::new(false);
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Takes what it can get, one within the other, and gives all of it back.
+/// Interrupts allocations on request, and counts those that a signal handler makes meanwhile.
+struct InterruptedAllocator;
+
+#[global_allocator]
+static ALLOCATOR: InterruptedAllocator = InterruptedAllocator;
+
+static ALLOCATIONS_IN_HANDLERS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static INTERRUPT_NEXT: Cell<bool> = const { Cell::new(false) };
+    static IS_INTERRUPTED: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for InterruptedAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if IS_INTERRUPTED.get() {
+            ALLOCATIONS_IN_HANDLERS.fetch_add(1, Relaxed);
+        }
+        if INTERRUPT_NEXT.replace(false) {
+            IS_INTERRUPTED.set(true);
+            // SAFETY: `handle` is installed; it runs before `raise` returns.
+            unsafe { libc::raise(libc::SIGUSR1) };
+            IS_INTERRUPTED.set(false);
+        }
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System.alloc` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Tries locks, nested, and releases them out of sequence.
 extern "C" fn handle(_: libc::c_int) {
     HANDLED.fetch_add(1, Relaxed);
     let table = TABLE.try_read();
@@ -39,7 +78,7 @@ extern "C" fn handle(_: libc::c_int) {
 
 fn install() {
     for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM] {
-        // SAFETY: `handle` takes nothing that it would wait for, and allocates nothing.
+        // SAFETY: `handle` waits for nothing and allocates nothing.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handle as *const () as usize;
@@ -49,7 +88,20 @@ fn install() {
     }
 }
 
-/// Takes two locks of which all is known, in the same order each time; and one of them for readers.
+fn signal<T>(thread: &JoinHandle<T>, signal: libc::c_int) {
+    // SAFETY: a thread is valid until it is joined, which consumes its handle.
+    unsafe { libc::pthread_kill(thread.as_pthread_t(), signal) };
+}
+
+/// Delivers SIGALRM to this process every millisecond, on whichever thread the kernel chooses.
+fn set_timer(is_on: bool) {
+    let period = libc::timeval { tv_sec: 0, tv_usec: if is_on { 1_000 } else { 0 } };
+    let timer = libc::itimerval { it_interval: period, it_value: period };
+    // SAFETY: both pointers are valid or null.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+/// Takes known locks in one order.
 fn known() {
     let a = A.lock().unwrap();
     let table = TABLE.read().unwrap();
@@ -57,7 +109,7 @@ fn known() {
     drop(table);
 }
 
-/// Takes new locks.
+/// Takes locks that nobody has taken before.
 fn fresh() {
     let _a = A.lock().unwrap();
     let (one, other) = (Mutex::new(0), Mutex::new(1));
@@ -66,8 +118,8 @@ fn fresh() {
     let _both = (one.lock().unwrap(), other.lock().unwrap());
 }
 
-/// Releases what it took first, and holds more than there is room for without an allocation.
-fn crossed() {
+/// Holds more locks than fit inline, and releases them out of sequence.
+fn out_of_sequence() {
     let many: Vec<Mutex<()>> = (0..20).map(|_| Mutex::new(())).collect();
     let mut guards: Vec<_> = many.iter().map(|lock| lock.lock().unwrap()).collect();
     drop(guards.remove(17));
@@ -76,7 +128,7 @@ fn crossed() {
     drop(guards.pop());
 }
 
-/// Takes what the handler takes, as well.
+/// Takes what the handler takes, too.
 fn sampling() {
     let _a = A.lock().unwrap();
     *SAMPLES.lock().unwrap() += 1;
@@ -88,21 +140,29 @@ fn writing() {
     thread::yield_now();
 }
 
+/// Starts threads whose handlers run before their first lock, or before they have begun at all.
+fn starting() {
+    let thread = thread::spawn(known);
+    signal(&thread, libc::SIGUSR1);
+    thread.join().expect("nothing is denied");
+}
+
 #[test]
-fn whatever_a_handler_takes_and_gives_back_goes_unnoticed() {
+fn a_storm_of_signals_causes_no_finding() {
     let seconds = std::env::var("SIGNAL_STORM_SECONDS").ok().and_then(|it| it.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(2));
+    static DONE: AtomicBool = AtomicBool::new(false);
     install();
-    // A number for each, and a first sight of the only order that there is.
+    // Shows the validator the one order that this program has.
     sampling();
     known();
     writing();
     drop(SAMPLES.try_lock().map(|_samples| drop(MORE.try_lock())));
-    let loops: [fn(); 5] = [known, fresh, crossed, sampling, writing];
+    set_timer(true);
+    let loops: [fn(); 6] = [known, fresh, out_of_sequence, sampling, writing, starting];
     let threads = loops.map(|body| {
         thread::spawn(move || {
             let mut times = 0;
-            BEGUN.fetch_add(1, Relaxed);
             while !DONE.load(Relaxed) {
                 body();
                 times += 1;
@@ -110,34 +170,80 @@ fn whatever_a_handler_takes_and_gives_back_goes_unnoticed() {
             times
         })
     });
-    // Not before std knows its own threads: it aborts where a handler was first to ask for their names.
-    while BEGUN.load(Relaxed) < threads.len() {
-        thread::yield_now();
-    }
     let begun = Instant::now();
     let mut sent = 0_u64;
-    while begun.elapsed() < length && !threads.iter().any(thread::JoinHandle::is_finished) {
+    while begun.elapsed() < length && !threads.iter().any(JoinHandle::is_finished) {
         for thread in &threads {
-            use std::os::unix::thread::JoinHandleExt;
-            let signal = if sent % 2 == 0 { libc::SIGUSR1 } else { libc::SIGUSR2 };
-            // SAFETY: the thread is not joined before this loop ends.
-            unsafe { libc::pthread_kill(thread.as_pthread_t(), signal) };
+            signal(thread, if sent % 2 == 0 { libc::SIGUSR1 } else { libc::SIGUSR2 });
             sent += 1;
         }
-        if sent % 4 == 0 {
-            thread::sleep(Duration::from_micros(20));
-        }
+        // Leaves the threads some time between two handlers.
+        thread::yield_now();
     }
     DONE.store(true, Relaxed);
-    let times: [u64; 5] = threads.map(|thread| thread.join().expect("nothing is denied"));
-    println!("{times:?} rounds, {sent} signals, {HANDLED:?} handled, {TAKEN:?} taken");
+    let times: [u64; 6] = threads.map(|thread| thread.join().expect("nothing is denied"));
+    set_timer(false);
+    println!("{times:?} rounds, {sent} signals sent, {HANDLED:?} handled, {TAKEN:?} with a lock");
     let findings = lockdep::findings();
     assert!(findings.is_empty(), "{} findings: {}", findings.len(), findings[0]);
 }
 
-/// The first lock of a thread is one that a handler tries: of one that sleeps, and then goes on to take locks.
+/// A handler that interrupts the allocator must not allocate, which would deadlock or corrupt the
+/// heap. The thread has no context yet, and gets none from an attempt in a handler.
 #[test]
-fn a_handler_may_be_the_first() {
+fn an_attempt_in_a_handler_does_not_allocate() {
+    install();
+    // Whatever is done once per process has been done.
+    known();
+    let taken = thread::spawn(|| {
+        let before = TAKEN.load(Relaxed);
+        INTERRUPT_NEXT.set(true);
+        drop(black_box(Box::new(0_u8)));
+        let taken = TAKEN.load(Relaxed) - before;
+        known();
+        taken
+    });
+    taken.join().expect("nothing is denied");
+    assert!(!INTERRUPT_NEXT.get());
+    assert_eq!(ALLOCATIONS_IN_HANDLERS.load(Relaxed), 0);
+}
+
+/// The same state outside of a handler: what an attempt took where signals are blocked is ordered
+/// before the lock that the thread waits for next.
+#[test]
+fn what_was_tried_while_signals_are_blocked_is_held() {
+    let (a, b) = (Mutex::new(0), Mutex::new(0));
+    let scope = Scope::new();
+    let first_order = scope.inside(|| drop((b.lock().unwrap(), a.lock().unwrap())));
+    thread::scope(|threads| threads.spawn(first_order).join()).expect("nothing is denied");
+    let handle = scope.handle();
+    let second_order = || {
+        block_all_signals();
+        let _first = a.try_lock().unwrap();
+        // Only now the thread gets a context.
+        let _entered = handle.enter();
+        let _second = b.lock();
+    };
+    let denied = thread::scope(|threads| threads.spawn(second_order).join());
+    assert!(denied.is_err());
+    scope.expect(FindingKind::Inversion, &["a", "b"]);
+    // Released by unwinding, and not taken for held any more.
+    scope.assert_no_findings();
+    drop(a.try_lock().expect("it is free and not poisoned"));
+}
+
+fn block_all_signals() {
+    // SAFETY: `sigfillset` initializes the set.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+/// A thread's first lock is one that a handler tried, while the thread slept.
+#[test]
+fn a_handler_may_come_before_the_first_lock() {
     install();
     for _ in 0..20 {
         let ready = AtomicUsize::new(0);
@@ -145,18 +251,19 @@ fn a_handler_may_be_the_first() {
             let first = scope.spawn(|| {
                 // SAFETY: of the calling thread.
                 ready.store(unsafe { libc::pthread_self() } as usize, Relaxed);
-                thread::sleep(Duration::from_millis(2));
+                thread::park_timeout(Duration::from_millis(2));
                 drop((A.lock().unwrap(), B.lock().unwrap()));
             });
             while ready.load(Relaxed) == 0 {
                 thread::yield_now();
             }
             for _ in 0..10 {
-                // SAFETY: the thread is not joined yet.
-                unsafe { libc::pthread_kill(ready.load(Relaxed) as libc::pthread_t, libc::SIGUSR1) };
+                // SAFETY: the thread is joined below.
+                unsafe {
+                    libc::pthread_kill(ready.load(Relaxed) as libc::pthread_t, libc::SIGUSR1)
+                };
             }
             first.join().unwrap();
         });
     }
-    assert!(lockdep::findings().is_empty());
 }

@@ -3,7 +3,8 @@
 //! Owns the findings, the levels and the hooks. Does not know how a finding
 //! came to be, and never panics for one: it says what is to be thrown, and the
 //! validator throws it. Its own lock guards the list alone; hooks run and
-//! reports are drawn and printed outside of it.
+//! reports are drawn and printed outside of it. The list is cloned under the lock, so callers are
+//! in a blind state: the global allocator and signal handlers may take checked locks meanwhile.
 
 mod book;
 mod exit;
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 
 pub(crate) use levels::{level, set_level};
 pub(crate) use out::{open_record, record_edges, records};
-pub(crate) use settings::{Backtraces, settings};
+pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use silence::{allow_pair, forget_pairs};
 
 use self::book::{Added, Book, Key};

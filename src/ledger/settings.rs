@@ -49,12 +49,18 @@ impl Settings {
     }
 }
 
+/// Not a `OnceLock`: [`settings`] may run inside a global allocator's lock, on many threads at
+/// once, and must not block.
+static SETTINGS: OnceBox<Settings> = OnceBox::new();
+
+/// Returns `true` if the environment has been read and turns everything off. Allocates nothing.
+pub(crate) fn is_known_off() -> bool {
+    SETTINGS.get().is_some_and(|settings| settings.off)
+}
+
 /// The environment's settings. Read at the first call, which also complains
 /// about what it could not read.
 pub(crate) fn settings() -> &'static Settings {
-    // Not a `OnceLock`: this may run inside a global allocator's lock, on many
-    // threads at once, and must not block.
-    static SETTINGS: OnceBox<Settings> = OnceBox::new();
     SETTINGS.get().unwrap_or_else(|| {
         let (settings, complaints) =
             parse(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()));

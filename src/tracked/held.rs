@@ -147,18 +147,22 @@ fn released(tracked: &Tracked, tag: Tag) {
 }
 
 impl Held<'_> {
-    /// The thread has not taken any lock: either the guard was sent here, or the thread is
-    /// ending, or nothing is checked.
+    /// The thread has no context: it took the lock where a signal handler may have, or the guard
+    /// was sent here, or the thread is ending, or nothing is checked.
     fn released_first(&self) {
+        let tag = self.tag.in_set();
+        if validator::released_unattached(tag) {
+            return;
+        }
         match validator::current() {
-            Some(_) => validator::released_elsewhere(self.tag.in_set()),
-            None => validator::released_at_last(self.tag.in_set()),
+            Some(_) => validator::released_elsewhere(tag),
+            None => validator::released_at_last(tag),
         }
     }
 
     fn released_uncommonly(&self, context: &'static Context) {
         let tag = self.tag.in_set();
-        if context.is_blind() && context.releases_unseen(tag) {
+        if context.is_blind() && context.released_blind(tag) {
             return;
         }
         if self.is_directed(context)
@@ -173,7 +177,7 @@ impl Held<'_> {
             // is not looked at.
             return;
         }
-        if !was_held {
+        if !was_held && !validator::released_unattached(tag) {
             // Its guard was sent here.
             validator::released_elsewhere(tag);
         }

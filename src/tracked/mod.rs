@@ -23,8 +23,8 @@ use std::{
     sync::{LockResult, PoisonError, TryLockError, TryLockResult},
 };
 
-pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
 pub use self::held::Held;
+pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
@@ -95,6 +95,8 @@ impl Tracked {
     /// An acquisition that waits for as long as it takes begins.
     #[track_caller]
     pub fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        // Unlike an attempt, which a signal handler may make, a wait always attaches the thread.
+        let _ = validator::current();
         let mut acquiring = self.about_to_try(kind, mode);
         match acquiring.ordinary {
             Some((context, place)) => {
@@ -153,7 +155,7 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let mut acquiring = self.once_more(kind, mode);
+        let mut acquiring = self.resume_on(validator::current_if_attached(), kind, mode);
         if acquiring.ordinary.is_none() {
             acquiring.ordinary = self.prepare(acquiring.tag, acquiring.site);
         }
@@ -168,7 +170,7 @@ impl Tracked {
         tag: Tag,
         site: &'static Location<'static>,
     ) -> Option<(&'static Context, Place)> {
-        let context = validator::current()?;
+        let context = validator::current_unless_in_handler()?;
         context.end_denied();
         if context.is(ThreadState::Inside) {
             self.identity.note_allocator();
@@ -188,9 +190,19 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+        self.resume_on(validator::current(), kind, mode)
+    }
+
+    #[track_caller]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn resume_on(
+        &self,
+        context: Option<&'static Context>,
+        kind: &'static LockKind,
+        mode: Mode,
+    ) -> Acquiring<'_> {
         let tag = Tag::new(self.identity.id(kind, self.created), mode);
-        let ordinary =
-            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        let ordinary = context.and_then(|context| Some((context, context.held.place_for(tag)?)));
         Acquiring { tracked: self, tag, site: Location::caller(), ordinary }
     }
 
@@ -343,7 +355,7 @@ impl<'a> Acquiring<'a> {
     /// The calling thread's context, unless it is in a state in which locks are not
     /// looked at.
     fn context(&self) -> Option<&'static Context> {
-        let looked_at = || validator::current().filter(|context| !context.is_blind());
+        let looked_at = || validator::current_if_attached().filter(|context| !context.is_blind());
         self.ordinary.map(|(context, _)| context).or_else(looked_at)
     }
 
@@ -453,8 +465,12 @@ impl<'a> Acquiring<'a> {
             if self.is_directed() {
                 points::acquired(self.wanted());
             }
-        } else if let Some(context) = validator::current_if_attached() {
-            context.taken_unseen(self.tag.once_held());
+        } else {
+            let held = Entry { tag: self.tag.once_held(), ..self.wanted() };
+            match validator::current_if_attached() {
+                Some(context) => context.acquired_blind(held),
+                None => validator::acquired_unattached(held),
+            }
         }
     }
 

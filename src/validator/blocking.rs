@@ -5,10 +5,10 @@ use super::{
     Context, Entry, Found, ThreadState, Verdict, capture,
     clock::Moment,
     deadlock::{self, Deadlock},
-    waiting::Wait,
     ending, inside, knowledge,
     leaks::{self, Leak},
     own_edge, report, submit,
+    waiting::Wait,
 };
 use crate::{
     finding::{Detail, FindingKind, RawStack, Until},

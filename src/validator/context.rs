@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     clock::Moment,
+    handler_stack::HandlerStack,
     held::{Entry, HeldSet, Tag},
     interrupted,
     seen::Recent,
@@ -27,7 +28,9 @@ use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
 pub(crate) struct Context {
     flags: AtomicU8,
     pub(crate) held: HeldSet,
-    unseen: UnseenReaders,
+    /// Readers taken while the thread was [blind](Self::is_blind) and not yet released. The same
+    /// lock may also stand in `held`, from before.
+    blind_reads: HandlerStack,
     pub(super) recent: Recent,
     pub(super) waiting: Waiting,
     /// Locks of this thread whose guards were sent away and released there. Taken out of
@@ -88,7 +91,7 @@ impl Context {
         Self {
             flags: AtomicU8::new(0),
             held: HeldSet::new(),
-            unseen: UnseenReaders::default(),
+            blind_reads: HandlerStack::new(),
             recent: Recent::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
@@ -168,17 +171,19 @@ impl Context {
         self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
     }
 
-    /// A lock was taken while the thread is [blind](Self::is_blind).
-    pub(crate) fn taken_unseen(&self, tag: Tag) {
-        // What is held exclusively is not held in the set as well.
-        if tag.mode() == Mode::Shared {
-            self.unseen.push(tag);
+    /// Records a lock taken while the thread is [blind](Self::is_blind).
+    pub(crate) fn acquired_blind(&self, entry: Entry) {
+        // Only a shared lock can be held twice, so only its release could be mistaken for that of
+        // a hold in `held`.
+        if entry.tag.mode() == Mode::Shared {
+            self.blind_reads.push(entry);
         }
     }
 
-    /// A lock is released while the thread is blind. Whether it was taken so.
-    pub(crate) fn releases_unseen(&self, tag: Tag) -> bool {
-        self.unseen.remove(tag) || self.held.is_changing()
+    /// Records a release while the thread is blind. Returns `true` if `held` must not be
+    /// searched for it.
+    pub(crate) fn released_blind(&self, tag: Tag) -> bool {
+        self.blind_reads.remove(tag) || self.held.is_changing()
     }
 
     /// Ends [`State::Denied`] in the calling thread if somebody caught the panic. Until the
@@ -224,8 +229,8 @@ impl Context {
         self.held.set_special(flags != 0);
         compiler_fence(SeqCst);
         if flags & BLIND == 0 {
-            // Whoever leaves a lock held that was taken so is not looked at either.
-            self.unseen.count.store(0, Relaxed);
+            // A guard that outlives the state in which it was taken is not tracked.
+            self.blind_reads.clear();
         }
     }
 
@@ -268,11 +273,7 @@ impl Context {
 
     /// The first lock that it holds of some description, unless that was released elsewhere; among so
     /// many that it took first. By any thread.
-    pub(super) fn first_held(
-        &self,
-        among: usize,
-        is_it: impl Fn(&Entry) -> bool,
-    ) -> Option<Entry> {
+    pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let held = self.held.iter().take(among).find(is_it)?;
         let mut holds = self.holds().into_iter().map(|(held, _)| held);
         holds.find(|it| it.tag == held.tag)
@@ -316,42 +317,6 @@ impl Context {
         }
         let held = &self.traces.lock().held;
         held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
-    }
-}
-
-/// Readers of locks that were taken while the thread was blind, and not released yet: the same may stand
-/// in the held set, from before. By the thread itself, and its signal handlers, which leave it as it was.
-#[derive(Default)]
-struct UnseenReaders {
-    count: AtomicUsize,
-    tags: [AtomicU64; 8],
-}
-
-impl UnseenReaders {
-    fn push(&self, tag: Tag) {
-        let count = self.count.load(Relaxed);
-        if let Some(place) = self.tags.get(count) {
-            // In this sequence: what a handler adds comes above it.
-            self.count.store(count + 1, Relaxed);
-            compiler_fence(SeqCst);
-            interrupted::here();
-            place.store(tag.to_bits(), Relaxed);
-        }
-    }
-
-    /// Takes out the last of a tag. Whether there was one.
-    fn remove(&self, tag: Tag) -> bool {
-        let count = self.count.load(Relaxed);
-        let tags = &self.tags[..count];
-        let is_it = |place: &AtomicU64| place.load(Relaxed) == tag.to_bits();
-        let Some(at) = tags.iter().rposition(is_it) else { return false };
-        for (to, from) in tags[at..].iter().zip(&tags[at + 1..]) {
-            to.store(from.load(Relaxed), Relaxed);
-            interrupted::here();
-        }
-        compiler_fence(SeqCst);
-        self.count.store(count - 1, Relaxed);
-        true
     }
 }
 

@@ -1,4 +1,10 @@
 //! The calling thread: its context, which it gets with its first lock and gives back at its end.
+//!
+//! Attaching a context allocates and asks std for the thread's name. A signal handler may do
+//! neither: it may have interrupted the allocator, and std aborts if somebody asks for the handle
+//! of a thread before std has set it. A handler may only try locks, so an attempt attaches the
+//! thread only if no signal is blocked, which shows that this is no handler. Otherwise what it
+//! takes goes to [`UNATTACHED`], and from there to the context once the thread waits for a lock.
 
 use std::{
     cell::Cell,
@@ -12,7 +18,10 @@ use std::{
 use super::{
     blocking,
     context::{Context, State},
-    threads,
+    handler_stack::HandlerStack,
+    held::{Entry, Tag},
+    identity::LockId,
+    interrupted, threads,
 };
 use crate::{
     finding::ThreadInfo,
@@ -24,6 +33,8 @@ thread_local! {
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
+    /// What a thread without a context holds, if it may have been running a signal handler.
+    static UNATTACHED: HandlerStack = const { HandlerStack::new() };
 }
 
 /// Whether threads start [`State::Directed`].
@@ -41,6 +52,60 @@ pub(crate) fn current() -> Option<&'static Context> {
     CONTEXT.get().or_else(attach)
 }
 
+/// The calling thread's context for an operation that does not wait. A thread without one gets it
+/// now, unless it may be running a signal handler.
+#[inline]
+pub(crate) fn current_unless_in_handler() -> Option<&'static Context> {
+    CONTEXT.get().or_else(attach_unless_in_handler)
+}
+
+#[cold]
+fn attach_unless_in_handler() -> Option<&'static Context> {
+    if blocks_signals() { None } else { attach() }
+}
+
+/// Returns `true` if the calling thread blocks any signal, as it does in a signal handler that was
+/// not installed with `SA_NODEFER`.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "`pthread_sigmask` is")]
+fn blocks_signals() -> bool {
+    // SAFETY: without a new mask, `pthread_sigmask` only writes the old one; `sigismember` reads
+    // that, which is initialized, and rejects numbers that are no signal.
+    unsafe {
+        let mut blocked = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked);
+        (1..=64).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
+    }
+}
+
+#[cfg(not(unix))]
+fn blocks_signals() -> bool {
+    false
+}
+
+/// Records a lock that was taken by a thread without a context.
+pub(crate) fn acquired_unattached(entry: Entry) {
+    // While it attaches or runs our code, nothing is recorded: what its handlers take, they
+    // release before it is done.
+    if !ATTACHING.get() && !ledger::is_known_off() {
+        UNATTACHED.with(|held| held.push(entry));
+    }
+}
+
+/// Records a release of what the thread took when it had no context. Returns `true` if it did.
+pub(crate) fn released_unattached(tag: Tag) -> bool {
+    !ATTACHING.get() && UNATTACHED.with(|held| held.remove(tag))
+}
+
+/// Forgets a lock that is destroyed, though a thread without a context holds it.
+pub(super) fn destroyed_unattached(lock: LockId) {
+    UNATTACHED.with(|held| {
+        if !held.is_empty() {
+            held.purge(lock);
+        }
+    });
+}
+
 /// The calling thread's context, if it has one.
 #[inline]
 pub(crate) fn current_if_attached() -> Option<&'static Context> {
@@ -54,6 +119,7 @@ fn attach() -> Option<&'static Context> {
     // All of this may allocate, and the allocator may take a lock that is
     // checked: that one is not looked at.
     let _attaching = Flag::raise(&ATTACHING)?;
+    interrupted::here();
     if let Some(context) = CONTEXT.get() {
         // A signal handler was faster.
         return Some(context);
@@ -70,7 +136,19 @@ fn attach() -> Option<&'static Context> {
     context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
+    UNATTACHED.with(|unattached| {
+        // A guard that can be sent may be gone, and stays where its release is looked for.
+        let held = unattached.iter().filter(|held| !held.kind().guards_can_be_sent());
+        for entry in held.collect::<Vec<_>>() {
+            context.held.make_room();
+            context.held.push_anywhere(entry);
+            unattached.remove(entry.tag);
+            interrupted::here();
+        }
+    });
+    interrupted::here();
     CONTEXT.set(Some(context));
+    interrupted::here();
     if !BEGUN.swap(true, Relaxed) {
         super::inside(super::process_begins);
     }

@@ -93,7 +93,8 @@ pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
         let blocks = |held: &Entry| {
             held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
         };
-        let Some(holder) = threads::all().find(|other| other.first_held(usize::MAX, blocks).is_some())
+        let Some(holder) =
+            threads::all().find(|other| other.first_held(usize::MAX, blocks).is_some())
         else {
             let leak = leaks::blocking(&wait.wanted);
             return leak.map_or(Cause::Nobody, |leak| Cause::Ended(leak.thread));

@@ -58,6 +58,10 @@ impl Tag {
         self.0
     }
 
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     pub(crate) fn mode(self) -> Mode {
         Mode::ALL[(self.0 & ((1 << SHIFT) - 1)) as usize % Mode::ALL.len()]
     }
@@ -109,11 +113,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new() -> Self {
-        Self {
-            tag: AtomicU64::new(0),
-            chain: AtomicU64::new(0),
-            site: Published::new(),
-        }
+        Self { tag: AtomicU64::new(0), chain: AtomicU64::new(0), site: Published::new() }
     }
 
     /// Each store is a release: whoever sees one of them sees the word that was stored before it,
@@ -128,10 +128,7 @@ impl Slot {
 
     /// What is there. By another thread only if it asks afterwards whether it still is.
     pub(super) fn read(&self) -> Option<Entry> {
-        Some(Entry {
-            tag: Tag(self.tag.load(Acquire) & !SEEN),
-            site: self.site.load()?,
-        })
+        Some(Entry { tag: Tag(self.tag.load(Acquire) & !SEEN), site: self.site.load()? })
     }
 }
 
@@ -293,8 +290,7 @@ impl HeldSet {
         let word = self.word.load(Relaxed);
         let depth = self.depth_in(word);
         let below = depth.checked_sub(1).and_then(|below| self.slot(below));
-        let chain =
-            below.map_or(tag.0, |below| seen::step(below.chain.load(Relaxed), tag.0));
+        let chain = below.map_or(tag.0, |below| seen::step(below.chain.load(Relaxed), tag.0));
         Place { word, depth, chain }
     }
 

@@ -4,17 +4,17 @@
 
 /// A signal may come here. Anywhere else as well; but between two of these, nothing is stored that a handler
 /// sees.
-#[cfg(not(all(test, not(loom), not(shuttle))))]
+#[cfg(not(all(test, unix, not(loom), not(shuttle))))]
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is nothing")]
 pub(super) fn here() {}
 
-#[cfg(all(test, not(loom), not(shuttle)))]
+#[cfg(all(test, unix, not(loom), not(shuttle)))]
 pub(super) use self::tests::here;
 
-#[cfg(all(test, not(loom), not(shuttle)))]
+#[cfg(all(test, unix, not(loom), not(shuttle)))]
 mod tests {
-    use std::{cell::Cell, collections::BTreeMap};
+    use std::{cell::Cell, collections::BTreeMap, thread};
 
     use crate::{
         finding::Mode,
@@ -41,9 +41,38 @@ mod tests {
         LEFT.set(left);
         if left[pending - 1] == 0 {
             PENDING.set(pending - 1);
+            let blocked = BlockedSignal::new();
             HANDLER.get().expect("it is pending")();
+            drop(blocked);
             // A second signal comes in the handler, or not at all.
             PENDING.set(0);
+        }
+    }
+
+    /// Blocks a signal until this is dropped, as the kernel does while it is handled.
+    struct BlockedSignal(libc::sigset_t);
+
+    #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
+    impl BlockedSignal {
+        fn new() -> Self {
+            // SAFETY: both sets are initialized: the first by `sigemptyset`, the second by zeros.
+            unsafe {
+                let (mut signal, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+                libc::sigemptyset(&raw mut signal);
+                libc::sigaddset(&raw mut signal, libc::SIGUSR1);
+                libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signal, &raw mut before);
+                Self(before)
+            }
+        }
+    }
+
+    impl Drop for BlockedSignal {
+        #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
+        fn drop(&mut self) {
+            // SAFETY: the set was written by `pthread_sigmask`.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut());
+            }
         }
     }
 
@@ -57,19 +86,25 @@ mod tests {
         validator::current().unwrap().held.iter().map(|entry| entry.tag).collect()
     }
 
-    /// Readers, locks that are tried, one for which it would wait, and one that nobody has seen before.
-    fn handle() {
+    /// Tries readers and locks, nested, one of them new, and releases them out of sequence.
+    fn try_some() {
         let table = TABLE.try_read();
         let tried = TRIED[0].try_lock();
         let again = TABLE.try_read();
         drop(TRIED[1].try_lock());
-        drop(WAITED_FOR[PENDING.get()].lock());
         let new = Mutex::new(());
         drop(new.try_lock().unwrap());
-        // Not in the sequence in which they were taken.
         drop(table);
         drop(tried);
         drop(again);
+    }
+
+    /// The same, and waits for a lock.
+    fn try_some_and_wait() {
+        let table = TABLE.try_read();
+        drop(WAITED_FOR[PENDING.get()].lock());
+        try_some();
+        drop(table);
     }
 
     enum Guard<'a> {
@@ -98,7 +133,10 @@ mod tests {
                 }
                 _ => {
                     let guard = Guard::Mutex(locks[at].lock().unwrap());
-                    (guard, Tag::new(locks[at].tracked().number(Mutex::<()>::KIND), Mode::Exclusive))
+                    (
+                        guard,
+                        Tag::new(locks[at].tracked().number(Mutex::<()>::KIND), Mode::Exclusive),
+                    )
                 }
             };
             held.insert(at, (tag, guard));
@@ -137,7 +175,7 @@ mod tests {
 
     /// All places, and all places in the handler.
     fn all_places(depth: usize, are_known: bool, nested: bool) -> usize {
-        HANDLER.set(Some(handle));
+        HANDLER.set(Some(try_some_and_wait));
         let known: Vec<_> = (0..depth).map(|_| Mutex::new(())).collect();
         let known = are_known.then_some(&known[..]);
         let mut runs = 0;
@@ -163,6 +201,44 @@ mod tests {
                 let runs = [3, 6, 19].map(|depth| all_places(depth, are_known, false));
                 assert!(runs.iter().all(|&runs| runs > 30), "{runs:?}");
             }
+        });
+    }
+
+    /// Takes locks in a thread that has no context: two by attempts where a signal is blocked, as in
+    /// a handler, and one that it waits for, which attaches the thread.
+    fn work_unattached(locks: &[Mutex<()>]) {
+        let blocked = BlockedSignal::new();
+        let (table, first) = (TABLE.try_read().unwrap(), locks[0].try_lock().unwrap());
+        assert!(validator::current_if_attached().is_none());
+        let second = locks[1].lock().unwrap();
+        drop(blocked);
+        PENDING.set(0);
+        let exclusive =
+            |lock: &Mutex<()>| Tag::new(lock.tracked().number(Mutex::<()>::KIND), Mode::Exclusive);
+        let shared = Tag::new(TABLE.tracked().number(RwLock::<()>::KIND), Mode::Shared);
+        assert_eq!(tags(), [shared, exclusive(&locks[0]), exclusive(&locks[1])]);
+        drop((table, first, second));
+        assert_eq!(tags(), []);
+    }
+
+    #[test]
+    fn a_handler_may_come_before_a_thread_is_attached() {
+        testing::assert_no_findings(|| {
+            let mut runs = 0;
+            loop {
+                runs += 1;
+                let is_handled = thread::spawn(move || {
+                    HANDLER.set(Some(try_some));
+                    LEFT.set([usize::MAX, runs]);
+                    PENDING.set(2);
+                    work_unattached(&[Mutex::new(()), Mutex::new(())]);
+                    LEFT.get()[1] == 0
+                });
+                if !is_handled.join().unwrap() {
+                    break;
+                }
+            }
+            assert!(runs > 20, "{runs}");
         });
     }
 

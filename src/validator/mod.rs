@@ -17,6 +17,7 @@ mod declared;
 mod ending;
 #[cfg(all(unix, not(loom)))]
 mod forks;
+mod handler_stack;
 mod held;
 mod identity;
 mod interned;
@@ -47,7 +48,10 @@ use self::knowledge::{Cycle, SEEN};
 pub(crate) use self::{
     blocking::{Waited, begin_wait},
     context::{Context, State as ThreadState},
-    current::{current, current_if_attached, direct_new_threads, ignore_this_thread},
+    current::{
+        acquired_unattached, current, current_if_attached, current_unless_in_handler,
+        direct_new_threads, ignore_this_thread, released_unattached,
+    },
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
     identity::{Identity, LockId},
@@ -105,7 +109,8 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     }
     let (epoch, key) = (seen::epoch(), seen::key(chain));
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
-    let is_known = !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
+    let is_known =
+        !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
     if !is_known && !knowledge::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
@@ -354,6 +359,8 @@ pub(crate) fn destroyed(lock: LockId) {
             // come here, with a lock that it made and destroyed meanwhile.
             return;
         }
+    } else {
+        current::destroyed_unattached(lock);
     }
     if presence::may_be_known(lock) {
         forget(lock);

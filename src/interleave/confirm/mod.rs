@@ -266,7 +266,7 @@ fn attempt_once<R>(
 ) -> Result<Confirmed, NotReached> {
     let _alone = alone::wait();
     let (family, _member) = Family::found();
-    let scope = ledger::open_scope();
+    let scope = validator::inside(ledger::open_scope);
     let gathering = Arc::new(Gathering::new(&replay, limit, scope, family));
     let result = {
         let _open = points::open(Arc::clone(&gathering) as _);
@@ -275,8 +275,11 @@ fn attempt_once<R>(
     };
     let not_reached = gathering.close();
     let is_deadlock = |finding: &Finding| finding.kind() == FindingKind::Deadlock;
-    let deadlock = ledger::take_findings_in(scope, is_deadlock).pop();
-    ledger::close_scope(scope);
+    let deadlock = validator::inside(|| {
+        let deadlock = ledger::take_findings_in(scope, is_deadlock).pop();
+        ledger::close_scope(scope);
+        deadlock
+    });
     match (deadlock, result) {
         (Some(deadlock), _) => Ok(Confirmed { deadlock, replay }),
         (None, Ok(_)) => Err(not_reached),
