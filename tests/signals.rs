@@ -109,7 +109,7 @@ fn known() {
     drop(table);
 }
 
-/// Takes locks that nobody has taken before.
+/// Takes new locks.
 fn fresh() {
     let _a = A.lock().unwrap();
     let (one, other) = (Mutex::new(0), Mutex::new(1));
@@ -140,7 +140,7 @@ fn writing() {
     thread::yield_now();
 }
 
-/// Starts threads whose handlers run before their first lock, or before they have begun at all.
+/// Starts threads whose handlers run before their first lock, or before their first instruction.
 fn starting() {
     let thread = thread::spawn(known);
     signal(&thread, libc::SIGUSR1);

@@ -1,6 +1,6 @@
-//! What is kept of one thread: the locks it holds, the one it waits for, what it is in the middle of.
+//! One thread's state: the locks it holds, the one it waits for, and which special states it is in.
 //!
-//! Most of it is written by the thread itself and read by any, at any time.
+//! Mostly written by the thread itself, and read by any thread at any time.
 
 use std::{
     mem,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
 
-/// All that is kept of one thread.
+/// The state of one thread.
 pub(crate) struct Context {
     flags: AtomicU8,
     pub(crate) held: HeldSet,
@@ -33,53 +33,54 @@ pub(crate) struct Context {
     blind_reads: HandlerStack,
     pub(super) recent: Recent,
     pub(super) waiting: Waiting,
-    /// Locks of this thread whose guards were sent away and released there. Taken out of
-    /// `held` by the thread itself, before a chain with them is judged.
+    /// Locks whose guards were sent to other threads and released there. The thread itself removes
+    /// them from `held` before it checks a chain that contains them.
     released_elsewhere: Mutex<Vec<Tag>>,
-    /// Whether there are any.
+    /// `true` if `released_elsewhere` is not empty.
     has_released_elsewhere: AtomicBool,
-    /// For the thread itself, what it would find in `thread`.
+    /// Copies of fields of `thread`, which the thread itself reads without locking.
     number: AtomicU64,
     scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
-    /// How many of the held locks were so when a panic of ours began: what was taken since, by a
-    /// destructor, is none of its business.
+    /// How many locks were held when the panic for a finding began. Locks that destructors take
+    /// during the unwinding are not forgiven.
     denied_with: AtomicUsize,
     /// The next in the list of all contexts.
     pub(super) next: OnceRef<'static, Context>,
 }
 
-/// With `LOCKDEP_BACKTRACE=full`: where each held lock was acquired, and where the next
-/// one is about to be.
+/// With `LOCKDEP_BACKTRACE=full`: the stacks of the acquisitions of all held locks, and of the
+/// next one.
 #[derive(Default)]
 struct Traces {
     held: Vec<(Tag, Stack)>,
     next: Stack,
-    /// Of locks that were released: freed only when the next one is prepared, since the
-    /// lock that is being released may be the global allocator's.
+    /// Stacks of released locks. Freed when the next acquisition is prepared, because the lock that
+    /// is being released may be the global allocator's.
     released: Vec<Stack>,
 }
 
-/// What a thread is in the middle of. Written and read by the thread itself.
+/// A special state of a thread, which keeps it off the fast path. Written and read by the thread
+/// itself.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// It runs our code and may hold the order graph's lock: locks of the
-    /// program that are taken in here (by a global allocator) are not looked at.
+    /// It runs validator code and may hold the order graph's lock. Locks that a global allocator
+    /// takes meanwhile are not checked.
     Inside = 1,
-    /// It runs the program's code on our behalf (a hook), or draws a report.
+    /// It calls a hook of the program, or renders a report.
     Reporting = 2,
     /// It is within [`lockdep::allow`](crate::allow).
     Allowing = 4,
-    /// A panic of ours is unwinding it: what it releases is not to be poisoned.
+    /// The panic for a finding unwinds it. The locks that it releases must not be poisoned.
     Denied = 8,
     /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
     Tracing = 16,
-    /// It may have something to do at [points](crate::points).
+    /// A script may stop it at [points](crate::points).
     Directed = 32,
-    /// It is about to close a cycle that was predicted, to show that it closes: nothing is said
-    /// of it before it has.
+    /// It is about to close a predicted cycle, to prove that it can close. Nothing is reported
+    /// before that.
     Confirming = 64,
 }
 
@@ -109,32 +110,32 @@ impl Context {
         self.thread.lock().clone()
     }
 
-    /// The number of the thread. By the thread itself.
+    /// The number of the thread. For the thread itself.
     pub(super) fn number(&self) -> u64 {
         self.number.load(Relaxed)
     }
 
-    /// The innermost scope that it is in. By the thread itself.
+    /// The innermost scope that it is in. For the thread itself.
     pub(super) fn scope(&self) -> Option<ScopeId> {
         ScopeId::new(self.scope.load(Relaxed))
     }
 
-    /// Puts the thread in a scope of [`testing`](crate::testing), or in none. The one it was
-    /// in before. By the thread itself.
+    /// Moves the thread to a scope of [`testing`](crate::testing), or out of any. Returns the one
+    /// before. For the thread itself.
     pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
         let _inside = self.enter(State::Inside);
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
         mem::replace(&mut self.thread.lock().scope, scope)
     }
 
-    /// The thread begins to take locks.
+    /// Assigns the context to a thread.
     pub(super) fn begin(&self, info: ThreadInfo) {
         self.number.store(info.number, Relaxed);
         self.scope.store(0, Relaxed);
         *self.thread.lock() = info;
     }
 
-    /// The thread has ended, and held nothing: another may have this.
+    /// The thread has ended and holds nothing. Prepares the context for another one.
     pub(super) fn end(&self) {
         self.end_wait();
         self.released_elsewhere.lock().clear();
@@ -144,7 +145,7 @@ impl Context {
         *self.traces.lock() = Traces::default();
     }
 
-    /// The thread is not there, in a fork: it holds nothing and waits for nothing.
+    /// The thread does not exist in this fork. It holds nothing and waits for nothing.
     #[cfg(all(unix, not(loom)))]
     pub(super) fn abandon(&self) {
         self.end_wait();
@@ -152,7 +153,7 @@ impl Context {
         self.held.clear();
     }
 
-    /// Its locks.
+    /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
     pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 3] {
         [&self.released_elsewhere, &self.thread, &self.traces]
@@ -163,10 +164,10 @@ impl Context {
         self.flags.load(Relaxed) & state as u8 != 0
     }
 
-    /// Whether acquisitions leave no trace.
+    /// Returns `true` if acquisitions are not tracked now.
     ///
-    /// Those of a signal handler may come at any time. None of our locks is held by a thread that is not
-    /// blind, so that a handler that is looked at may wait for them.
+    /// A signal handler may acquire locks at any time. A thread holds locks of this crate only while
+    /// it is blind, so a handler whose acquisitions are tracked may wait for those.
     pub(crate) fn is_blind(&self) -> bool {
         self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
     }
@@ -186,26 +187,26 @@ impl Context {
         self.blind_reads.remove(tag) || self.held.is_changing()
     }
 
-    /// Ends [`State::Denied`] in the calling thread if somebody caught the panic. Until the
-    /// next acquisition or release, nobody can tell that panic from a new one.
+    /// Ends [`State::Denied`] in the calling thread if the panic was caught. Called at the next
+    /// acquisition or release; until then it cannot be told from a new panic.
     pub(crate) fn end_denied(&self) {
         if self.is(State::Denied) && !std::thread::panicking() {
             self.set(State::Denied, false);
         }
     }
 
-    /// A panic of ours is about to begin.
+    /// The panic for a finding is about to begin.
     pub(super) fn begin_denied(&self) {
         self.denied_with.store(self.held.iter().count(), Relaxed);
         self.set(State::Denied, true);
     }
 
-    /// One that was held is put back among them.
+    /// A lock that was held then is put back into `held`.
     pub(crate) fn denied_with_one_more(&self) {
         self.denied_with.fetch_add(1, Relaxed);
     }
 
-    /// Whether the lock of this tag that is about to be released was held when a panic of ours
+    /// Returns `true` if the lock that is about to be released was held when the panic for a finding
     /// began.
     pub(crate) fn forgives(&self, tag: Tag) -> bool {
         let held_then = self.denied_with.load(Relaxed);
@@ -218,7 +219,7 @@ impl Context {
     }
 
     pub(crate) fn set(&self, state: State, on: bool) {
-        // For signal handlers: what is done in a state is done neither before nor after it.
+        // Signal handlers must see the state for as long as its work goes on.
         compiler_fence(SeqCst);
         let others = self.flags.load(Relaxed) & !(state as u8);
         let flags = others | if on { state as u8 } else { 0 };
@@ -234,20 +235,21 @@ impl Context {
         }
     }
 
-    /// Puts the thread in a state until the guard is dropped.
+    /// Enters a state until the guard is dropped.
     pub(crate) fn enter(&'static self, state: State) -> Entered {
         let before = self.is(state);
         self.set(state, true);
         Entered { context: self, state, before }
     }
 
-    /// A lock that it holds was released by another thread: that one says so.
+    /// Notes that another thread, the caller, has released one of its locks.
     pub(super) fn note_released_elsewhere(&self, tag: Tag) {
         self.released_elsewhere.lock().push(tag);
         self.has_released_elsewhere.store(true, Relaxed);
     }
 
-    /// Takes out what was released elsewhere. By the thread itself.
+    /// Removes from `held` what was released elsewhere. Returns `true` if there was anything. For the
+    /// thread itself.
     pub(super) fn settle_released_elsewhere(&'static self) -> bool {
         if !self.has_released_elsewhere.load(Relaxed) {
             return false;
@@ -261,7 +263,7 @@ impl Context {
         !released.is_empty()
     }
 
-    /// What it holds and since when, but for what was released elsewhere. By any thread.
+    /// What it holds, except what was released elsewhere, and since when. For any thread.
     pub(super) fn holds(&self) -> Vec<(Entry, Moment)> {
         let mut released = self.released_elsewhere.lock().clone();
         let is_held = |(entry, _): &(Entry, Moment)| {
@@ -271,21 +273,20 @@ impl Context {
         self.held.iter_with_age().filter(is_held).collect()
     }
 
-    /// The first lock that it holds of some description, unless that was released elsewhere; among so
-    /// many that it took first. By any thread.
+    /// The first of its oldest `among` locks that satisfies `is_it`, unless that was released
+    /// elsewhere. For any thread.
     pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let held = self.held.iter().take(among).find(is_it)?;
         let mut holds = self.holds().into_iter().map(|(held, _)| held);
         holds.find(|it| it.tag == held.tag)
     }
 
-    /// The thread no longer waits, if it did. By the thread itself.
+    /// Ends the thread's wait, if there is one. For the thread itself.
     pub(crate) fn end_wait(&self) {
         self.waiting.end();
     }
 
-    /// Keeps the stack of an acquisition that is about to be made, with room for it among
-    /// those of the held locks.
+    /// Keeps the stack of the next acquisition, and makes room for it among those of held locks.
     pub(super) fn prepare_trace(&self, stack: Stack) {
         let mut traces = self.traces.lock();
         traces.released.clear();
@@ -295,7 +296,7 @@ impl Context {
         traces.next = stack;
     }
 
-    /// The acquisition has been made. Allocates nothing.
+    /// The acquisition has succeeded. Allocates nothing.
     pub(crate) fn keep_trace(&self, tag: Tag) {
         let mut traces = self.traces.lock();
         let stack = mem::take(&mut traces.next);
@@ -310,7 +311,7 @@ impl Context {
         }
     }
 
-    /// Where a held lock was acquired; empty unless that is recorded.
+    /// The stack of a held lock's acquisition; empty unless stacks are kept.
     pub(super) fn trace_of(&self, tag: Tag) -> Stack {
         if !self.is(State::Tracing) {
             return Stack::default();

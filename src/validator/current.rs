@@ -1,4 +1,4 @@
-//! The calling thread: its context, which it gets with its first lock and gives back at its end.
+//! The calling thread and its context, from its first lock to its end.
 //!
 //! Attaching a context allocates and asks std for the thread's name. A signal handler may do
 //! neither: it may have interrupted the allocator, and std aborts if somebody asks for the handle
@@ -33,20 +33,20 @@ thread_local! {
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
-    /// What a thread without a context holds, if it may have been running a signal handler.
+    /// What a thread without a context holds, where it may have been running a signal handler.
     static UNATTACHED: HandlerStack = const { HandlerStack::new() };
 }
 
-/// Whether threads start [`State::Directed`].
+/// `true` if threads start [`State::Directed`].
 static DIRECTS: AtomicBool = AtomicBool::new(false);
 
-/// Has threads that come to be known start [`State::Directed`], or no longer.
+/// Sets whether new contexts start [`State::Directed`].
 pub(crate) fn direct_new_threads(on: bool) {
     DIRECTS.store(on, Relaxed);
 }
 
-/// The calling thread's context. `None` if nothing is to be checked: `LOCKDEP` is
-/// `off`, or the thread's locals are already destroyed.
+/// The calling thread's context. `None` if `LOCKDEP` is `off`, or if the thread's locals are
+/// already destroyed.
 #[inline]
 pub(crate) fn current() -> Option<&'static Context> {
     CONTEXT.get().or_else(attach)
@@ -116,8 +116,7 @@ pub(crate) fn current_if_attached() -> Option<&'static Context> {
 fn attach() -> Option<&'static Context> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    // All of this may allocate, and the allocator may take a lock that is
-    // checked: that one is not looked at.
+    // All of this may allocate, and the allocator may take a checked lock. That one is not tracked.
     let _attaching = Flag::raise(&ATTACHING)?;
     interrupted::here();
     if let Some(context) = CONTEXT.get() {
@@ -155,13 +154,13 @@ fn attach() -> Option<&'static Context> {
     Some(context)
 }
 
-/// Keeps the calling thread from ever being looked at: it is one of ours.
+/// Keeps the calling thread from ever being attached, because it belongs to this crate.
 pub(crate) fn ignore_this_thread() {
     ATTACHING.set(true);
 }
 
-/// Keeps the calling thread, which has no context, from getting one while this lives: a signal handler's
-/// locks are not looked at.
+/// Keeps the calling thread, which has no context, from getting one until the guard is dropped, so
+/// that the locks of its signal handlers are not tracked.
 pub(super) fn stay_unattached() -> impl Drop {
     struct Unattached(#[expect(dead_code, reason = "it is lowered at the end")] Option<Flag>);
     impl Drop for Unattached {
@@ -170,11 +169,11 @@ pub(super) fn stay_unattached() -> impl Drop {
     Unattached(Flag::raise(&ATTACHING))
 }
 
-/// A thread-local flag that is up for a while.
+/// Raises a thread-local flag until it is dropped.
 struct Flag(&'static LocalKey<Cell<bool>>);
 
 impl Flag {
-    /// Nothing if it is up already.
+    /// `None` if it is up already.
     fn raise(flag: &'static LocalKey<Cell<bool>>) -> Option<Self> {
         (!flag.replace(true)).then(|| Self(flag))
     }
@@ -186,7 +185,7 @@ impl Drop for Flag {
     }
 }
 
-/// Gives a thread's context back when the thread ends.
+/// Returns a thread's context to the pool when the thread ends.
 struct Reaper;
 
 impl Drop for Reaper {

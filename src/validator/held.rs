@@ -1,16 +1,21 @@
-//! What one thread holds.
+//! The locks that one thread holds.
 //!
-//! Owned by its thread, which alone writes, with plain stores; read by any
-//! thread at any time, for diagnostics. Takes no lock. The only allocation, of
-//! room for deeper nesting, is made by [`HeldSet::make_room`], before the lock in question
-//! is acquired.
+//! Owned by its thread, which alone changes it, with plain stores; any thread may read it at any
+//! time, for diagnostics. Takes no lock. Allocates only in [`HeldSet::make_room`], before the lock in
+//! question is acquired.
 //!
-//! A signal handler may interrupt its own thread at any instruction, and take and release locks itself.
-//! It releases what it took before it returns, so that it leaves the depth, and all slots up to it, as
-//! they were. A change is either one store of the word, or made while the word says that there is one
-//! ([`MOVING`]): a handler that sees this is [not looked at](super::Context::is_blind) and touches
-//! nothing. Whatever else a handler has written is in slots above the depth, which the thread fills
-//! after it has said that there is a change.
+//! # Readers
+//!
+//! [`HeldSet::word`] works as a seqlock: a slot's contents belong together if the word is the same
+//! before and after they are read.
+//!
+//! # Signal handlers
+//!
+//! A signal may interrupt the thread between any two instructions, and its handler may take and
+//! release locks. It releases what it took before it returns, so it leaves the depth and all slots
+//! up to it as they were; only slots above the depth may differ. Therefore every change is either
+//! one store of the word, or is made while the word says [`CHANGING`]. A handler that sees
+//! `CHANGING` is [blind](super::Context::is_blind) and leaves the set alone.
 
 use std::{
     array,
@@ -34,12 +39,12 @@ use super::{
 };
 use crate::finding::{LockKind, Mode};
 
-/// How many locks are held without any allocation.
+/// How many locks can be held without an allocation.
 const INLINE: usize = if cfg!(loom) { 2 } else { 16 };
 /// Room for `INLINE << BUCKETS` locks.
 const BUCKETS: usize = 28;
 
-/// A lock and the mode in one word: what the chain of held locks is made of.
+/// A lock and a mode in one word. Chains are made of these.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Tag(u64);
 
@@ -66,18 +71,18 @@ impl Tag {
         Mode::ALL[(self.0 & ((1 << SHIFT) - 1)) as usize % Mode::ALL.len()]
     }
 
-    /// A mark for a guard, that its lock was poisoned already. No tag in a held set has it,
-    /// so that such a guard is never released the quick way.
+    /// Marks the tag of a guard whose lock was poisoned already. No tag in a held set has the mark,
+    /// so the release of such a guard always takes the slow path.
     pub(crate) fn poisoned(self) -> Self {
         Self(self.0 | 1 << 63)
     }
 
-    /// The tag as it is in the held set, without the mark.
+    /// Returns the tag without the mark, as it is in the held set.
     pub(crate) fn in_set(self) -> Self {
         Self(self.0 & !(1 << 63))
     }
 
-    /// The same lock, as it is held after an acquisition in this mode.
+    /// Returns the tag under which the lock is held after an acquisition in this mode.
     #[inline]
     pub(crate) fn once_held(self) -> Self {
         Self::new(self.lock(), self.mode().once_held())
@@ -96,17 +101,17 @@ impl Entry {
         made::of(self.tag.lock()).0
     }
 
-    /// Where it was made, if that is known.
+    /// Where it was created, if known.
     pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
         made::of(self.tag.lock()).1
     }
 }
 
-/// Where a [`Entry`] is published, under the [`HeldSet`]'s word.
+/// Where an [`Entry`] is published, guarded by [`HeldSet::word`].
 #[repr(align(32))]
 pub(crate) struct Slot {
     tag: AtomicU64,
-    /// The chain of what is held up to this lock, itself included. For the owner alone.
+    /// The key of the chain up to and including this lock. Only the owner reads it.
     chain: AtomicU64,
     site: Published<Location<'static>>,
 }
@@ -116,8 +121,8 @@ impl Slot {
         Self { tag: AtomicU64::new(0), chain: AtomicU64::new(0), site: Published::new() }
     }
 
-    /// Each store is a release: whoever sees one of them sees the word that was stored before it,
-    /// which is another than the one under which it began to read.
+    /// Publishes an entry. Every store is a release: a reader that sees one of them also sees the
+    /// word stored before, which differs from the one that it began with.
     #[inline]
     pub(super) fn fill(&self, held: &Entry) {
         self.tag.store(held.tag.0, Release);
@@ -126,14 +131,14 @@ impl Slot {
         interrupted::here();
     }
 
-    /// What is there. By another thread only if it asks afterwards whether it still is.
+    /// Reads the entry. Another thread must check afterwards that it has not changed meanwhile.
     pub(super) fn read(&self) -> Option<Entry> {
         Some(Entry { tag: Tag(self.tag.load(Acquire) & !SEEN), site: self.site.load()? })
     }
 }
 
-/// Where a lock will stand once it is held. Found before it is acquired, so that nothing
-/// is left to compute when it is.
+/// Where a lock will stand once it is held. Found before the acquisition, so that nothing is left
+/// to compute after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     word: u64,
@@ -142,51 +147,56 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether nothing is held below it.
+    /// Returns `true` if nothing is held below it.
     #[inline]
     pub(crate) fn is_first(self) -> bool {
         self.depth == 0
     }
 
-    /// What is held and this lock, as one number.
+    /// The key of the chain that the lock would end.
     #[inline]
     pub(crate) fn chain(self) -> u64 {
         self.chain
     }
 }
 
-/// The part of the word that is the depth, or [`DEEP`], or [`MOVING`].
+/// The bits of the word with the depth, or [`DEEP`], or [`CHANGING`].
 const DEPTH: u64 = 0x7F;
-/// So many or more: `parked` says how many.
+/// The depth is this or more, and stands in `parked`.
 const DEEP: u64 = 0x7E;
-/// The thread is in the middle of a change: other threads look again, and its signal handlers leave all
-/// as it is.
-const MOVING: u64 = 0x7F;
-/// The thread is in a special state. With it, the low byte is a depth at which there is never a slot.
+/// The owner is in the middle of a change. Other threads read again; its signal handlers leave the
+/// set alone.
+const CHANGING: u64 = 0x7F;
+/// The thread is in a special state. The low byte is then a depth that has no inline slot, which
+/// keeps the fast paths away.
 const SPECIAL: u64 = 0x80;
-/// The depth and what is out of the ordinary.
+/// The depth and the special state.
 const LOW: u64 = 0xFF;
-/// One acquisition, in the part above it.
+/// One acquisition, in the counter above the low byte.
 const ONCE: u64 = LOW + 1;
-/// A mark on a tag in a slot: the watchdog has seen that this lock is held. No tag that is compared
-/// has it, so that such a lock is never released the quick way, and a new one in its place erases it.
+/// Marks the tag in a slot as seen by the watchdog. No tag that is compared has the mark, so the
+/// release of such a lock takes the slow path; the next lock in the slot overwrites it.
 const SEEN: u64 = 1 << 62;
-/// How often another thread looks again at what is changing meanwhile.
-const PATIENCE: usize = if cfg!(loom) { 2 } else { 1_000 };
+/// How often another thread reads a slot again that keeps changing.
+const MAX_READS: usize = if cfg!(loom) { 2 } else { 1_000 };
 
 /// The locks that one thread holds, in the order of acquisition.
 pub(crate) struct HeldSet {
-    /// How many there are, in the low byte, and whether the thread is in a special state: most
-    /// operations are one comparison away from knowing that nothing is out of the ordinary.
-    /// Above it, how many acquisitions there have been: what was read between two looks at one word
-    /// stood there all the time.
+    /// | bits | meaning |
+    /// |------|---------|
+    /// | 0..7 | the depth, or [`DEEP`], or [`CHANGING`] |
+    /// | 7    | [`SPECIAL`] |
+    /// | 8..  | counts acquisitions: what was read under one word was there all the time |
+    ///
+    /// Most operations know from one comparison of the low byte that nothing is special.
     word: AtomicU64,
+    /// The depth, where the word has no room for it or is changing.
     parked: AtomicUsize,
-    /// The first of them is vacant for ever, so that there is always one before the next.
+    /// Slot 0 stays vacant, so that every lock has a slot before its own.
     inline: [Slot; INLINE + 1],
-    /// The [`Moment`] since when each of these is held that has the [mark](SEEN).
+    /// Since when each lock that is marked [`SEEN`] is held: a [`Moment`].
     since: [AtomicU64; INLINE],
-    /// Bucket `k` has `INLINE << k` slots, so that any depth is one step away.
+    /// Bucket `k` has `INLINE << k` slots, so any depth is one step away.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
 }
 
@@ -205,7 +215,7 @@ impl HeldSet {
         self.depth() == 0
     }
 
-    /// How many there are, whatever is out of the ordinary. By the owner.
+    /// The number of held locks. For the owner.
     pub(super) fn depth(&self) -> usize {
         self.depth_in(self.word.load(Relaxed))
     }
@@ -213,28 +223,27 @@ impl HeldSet {
     #[allow(clippy::cast_possible_truncation, reason = "a byte")]
     fn depth_in(&self, word: u64) -> usize {
         match word & DEPTH {
-            DEEP | MOVING => self.parked.load(Acquire),
+            DEEP | CHANGING => self.parked.load(Acquire),
             depth => depth as usize,
         }
     }
 
-    /// Whether the thread is in the middle of a change. By the owner: then it was interrupted by a
-    /// signal, and this is the handler.
+    /// Returns `true` if the owner is in the middle of a change. If the owner asks, a signal has
+    /// interrupted it and this is the handler.
     pub(super) fn is_changing(&self) -> bool {
-        self.word.load(Relaxed) & DEPTH == MOVING
+        self.word.load(Relaxed) & DEPTH == CHANGING
     }
 
-    /// A change begins. In the word there is this and nothing else, or what is given. Fences for the
-    /// compiler alone: what interrupts the thread runs on the same processor.
+    /// Begins a change. A fence for the compiler suffices: a handler runs on the same processor.
     #[inline]
-    fn begin_change(&self, others: u64) {
+    fn begin_change(&self, special: u64) {
         interrupted::here();
-        self.word.store(others | MOVING, Relaxed);
+        self.word.store(special | CHANGING, Relaxed);
         compiler_fence(SeqCst);
         interrupted::here();
     }
 
-    /// A change ends that was begun with this word, at another depth, not at an ordinary place.
+    /// Ends a change that began under `word`, with a new depth.
     fn end_change(&self, word: u64, depth: usize) {
         self.parked.store(depth, Release);
         interrupted::here();
@@ -242,7 +251,7 @@ impl HeldSet {
         interrupted::here();
     }
 
-    /// Says that the thread is in a special state, or no longer is.
+    /// Sets whether the thread is in a special state.
     pub(crate) fn set_special(&self, special: bool) {
         let word = self.word.load(Relaxed);
         interrupted::here();
@@ -250,12 +259,12 @@ impl HeldSet {
         interrupted::here();
     }
 
-    /// The watchdog looks: what it sees for the first time is held since now, or a little
-    /// longer. All that another thread ever writes.
+    /// Lets the watchdog date what it sees for the first time: held since now, or a little longer.
+    /// The only write by another thread.
     pub(super) fn note_age(&self, now: Moment) {
         let word = self.word.load(Acquire);
-        if word & DEPTH == MOVING {
-            // Of an instruction or two, as a rule: the next look will do.
+        if word & DEPTH == CHANGING {
+            // Usually for an instruction or two. The next pass will see it.
             return;
         }
         let depth = self.depth_in(word);
@@ -268,8 +277,8 @@ impl HeldSet {
         }
     }
 
-    /// Where a lock would stand, if nothing is out of the ordinary: the thread is in no
-    /// special state, and there is room inline.
+    /// Returns where a lock would stand. Fast path: `None` if the thread is in a special state or
+    /// no inline slot is left.
     #[inline]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
         let word = self.word.load(Relaxed);
@@ -285,7 +294,7 @@ impl HeldSet {
         Some(Place { word, depth, chain })
     }
 
-    /// Where a lock would stand, whatever is out of the ordinary.
+    /// Returns where a lock would stand, in any state and at any depth.
     pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
         let word = self.word.load(Relaxed);
         let depth = self.depth_in(word);
@@ -294,7 +303,7 @@ impl HeldSet {
         Place { word, depth, chain }
     }
 
-    /// Makes room for one more. Allocates at depths 16, 32, 64, ...
+    /// Makes room for one more lock. Allocates at depths 16, 32, 64, ...
     pub(super) fn make_room(&self) {
         let depth = self.depth();
         if depth >= INLINE {
@@ -304,9 +313,8 @@ impl HeldSet {
         }
     }
 
-    /// Adds a lock that was just acquired, at an ordinary [place](Self::place_for). No
-    /// other was acquired or released since that was found, but by signal handlers that have
-    /// released theirs.
+    /// Adds a lock that was just acquired, at its [place](Self::place_for). Since that was found,
+    /// the thread has acquired and released nothing, except in signal handlers.
     #[inline]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
         if let Some(slot) = self.inline.get(place.depth + 1) {
@@ -319,13 +327,13 @@ impl HeldSet {
         }
     }
 
-    /// Adds a lock that was just acquired, whatever is out of the ordinary.
+    /// Adds a lock that was just acquired, in any state and at any depth.
     pub(crate) fn push_anywhere(&self, entry: Entry) {
         let place = self.any_place_for(entry.tag);
-        if place.word & DEPTH == MOVING {
+        if place.word & DEPTH == CHANGING {
             return;
         }
-        // Without room, the lock goes unseen.
+        // Without room, the lock is not tracked.
         if let Some(slot) = self.slot(place.depth) {
             self.begin_change(place.word & SPECIAL);
             slot.fill(&entry);
@@ -334,8 +342,8 @@ impl HeldSet {
         }
     }
 
-    /// Removes the lock that was acquired last, if it is this one and nothing is out of
-    /// the ordinary. Whether it was so.
+    /// Removes the lock that was acquired last. Fast path: does nothing and returns `false` if that
+    /// is another lock or the thread is in a special state.
     #[inline]
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let word = self.word.load(Relaxed);
@@ -352,11 +360,11 @@ impl HeldSet {
         }
     }
 
-    /// Removes a lock, the last one of this tag, wherever it is, and says what was there.
+    /// Removes the last lock with this tag, wherever it stands, and returns it.
     #[cold]
     pub(crate) fn remove(&self, tag: Tag) -> Option<Entry> {
         let word = self.word.load(Relaxed);
-        if word & DEPTH == MOVING {
+        if word & DEPTH == CHANGING {
             return None;
         }
         let depth = self.depth_in(word);
@@ -365,8 +373,7 @@ impl HeldSet {
         let removed = entry_at(found);
         self.begin_change(word & SPECIAL);
         if found + 1 < depth {
-            // Those above it move down, each with the chain that is now before it. Who sees any of
-            // it sees that they move.
+            // Those above it move down, and get the chains that they now end.
             let before = found.checked_sub(1).and_then(|below| self.slot(below));
             let mut chain = before.map(|below| below.chain.load(Relaxed));
             for at in found + 1..depth {
@@ -389,34 +396,33 @@ impl HeldSet {
         removed
     }
 
-    /// The lock of this tag that was acquired last.
+    /// Returns the lock with this tag that was acquired last.
     #[cold]
     pub(crate) fn last_of(&self, tag: Tag) -> Option<Entry> {
         self.iter().filter(|entry| entry.tag == tag).last()
     }
 
-    /// Removes a lock in every mode: it was destroyed while held (its guard was
-    /// forgotten).
+    /// Removes a lock in every mode. It was destroyed while held, because its guard was forgotten.
     pub(crate) fn purge(&self, lock: LockId) {
         for mode in [Mode::Exclusive, Mode::Shared, Mode::Upgradable] {
             while self.remove(Tag::new(lock, mode)).is_some() {}
         }
     }
 
-    /// Nothing is held any more, whatever was: the thread is not there.
+    /// Removes everything. In a fork, the thread does not exist.
     #[cfg(all(unix, not(loom)))]
     pub(super) fn clear(&self) {
         self.parked.store(0, Release);
         self.word.store(0, Release);
     }
 
-    /// Everything held. Read by another thread it is a glance: each entry is true, but they
-    /// may not all have been held at one moment.
+    /// Iterates over what is held. In another thread, each entry is true, but they may not all have
+    /// been held at the same moment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         self.iter_with_age().map(|(entry, _)| entry)
     }
 
-    /// The only one that is held, if there is one. By the owner.
+    /// Returns the held lock if there is exactly one. For the owner.
     pub(super) fn only(&self) -> Option<Entry> {
         if self.word.load(Relaxed) & DEPTH != 1 {
             return None;
@@ -424,24 +430,24 @@ impl HeldSet {
         self.inline[1].read()
     }
 
-    /// The same, and since when each is held.
+    /// The same, with the moment since when each is held.
     pub(super) fn iter_with_age(&self) -> impl Iterator<Item = (Entry, Moment)> {
-        (0..).map_while(|at| self.look(at))
+        (0..).map_while(|at| self.read_at(at))
     }
 
-    /// The lock at a depth, and since when it is held. Nothing if there is none, or another each
-    /// time it is looked at.
-    fn look(&self, at: usize) -> Option<(Entry, Moment)> {
-        for _ in 0..PATIENCE {
+    /// Reads the lock at a depth. `None` if there is none, or if it keeps changing.
+    fn read_at(&self, at: usize) -> Option<(Entry, Moment)> {
+        for _ in 0..MAX_READS {
             let word = self.word.load(Acquire);
-            if word & DEPTH != MOVING {
+            if word & DEPTH != CHANGING {
                 if at >= self.depth_in(word) {
                     return None;
                 }
                 let slot = self.slot(at)?;
                 let seen = slot.read().map(|entry| (entry, self.since(at, slot)));
                 fence(Acquire);
-                // The tag once more, as a handler's acquisitions may be counted twice.
+                // A handler between `place_for` and the end of `push` lets one counter value occur
+                // twice, so the tag is compared as well.
                 let tag = Tag(slot.tag.load(Relaxed) & !SEEN);
                 let is_still = seen.is_none_or(|(entry, _)| entry.tag == tag);
                 if is_still && self.word.load(Relaxed) == word {
@@ -454,7 +460,7 @@ impl HeldSet {
         None
     }
 
-    /// Since when the lock at a depth is held. Not known of those without room inline.
+    /// Since when the lock at a depth is held. Unknown beyond the inline slots.
     fn since(&self, at: usize, slot: &Slot) -> Moment {
         match self.since.get(at) {
             Some(since) if slot.tag.load(Acquire) & SEEN != 0 => Moment(since.load(Relaxed)),
@@ -473,12 +479,12 @@ impl HeldSet {
     }
 }
 
-/// A depth as it stands in the word.
+/// The bits of a depth in the word.
 fn in_word(depth: usize) -> u64 {
     (depth as u64).min(DEEP)
 }
 
-/// The bucket of a depth from `INLINE` on, and the slot in it.
+/// The bucket of a depth from `INLINE` on, and the index in it.
 fn position(at: usize) -> (usize, usize) {
     let bucket = (at / INLINE).ilog2() as usize;
     (bucket, at - (INLINE << bucket))
@@ -490,7 +496,7 @@ mod loom_models {
 
     use super::*;
 
-    /// A lock and the place where it is taken, by which the two are told to belong together.
+    /// A lock with a site of its own, so that a torn read shows.
     fn entry(lock: LockId) -> Entry {
         let site = match lock {
             1 => Location::caller(),
@@ -499,10 +505,9 @@ mod loom_models {
         Entry { tag: Tag::new(lock, Mode::Exclusive), site }
     }
 
-    /// The owner takes and releases; another thread looks. What it sees of a lock belongs
-    /// together.
+    /// The owner pushes and pops while another thread reads: no read is torn.
     #[test]
-    fn loom_take_release_and_look() {
+    fn loom_push_pop_and_read() {
         loom::model(|| {
             let held = Arc::new(HeldSet::new());
             let (first, second) = (entry(1), entry(2));
@@ -525,9 +530,9 @@ mod loom_models {
         });
     }
 
-    /// The owner releases what it took first, so that the other moves down; another thread looks.
+    /// The owner removes its first lock, so that the second moves down, while another thread reads.
     #[test]
-    fn loom_release_below_and_look() {
+    fn loom_remove_below_and_read() {
         loom::model(|| {
             let held = Arc::new(HeldSet::new());
             let (first, second) = (entry(1), entry(2));
@@ -584,11 +589,11 @@ mod tests {
         }
     }
 
-    /// The watchdog marks while the owner releases one lock and takes another in its place: whatever it
-    /// has marked, each is released, and what has an age is what is held. (Not a model of loom's, which
-    /// does not keep the order in which one word is changed by a store and by an exchange.)
+    /// The watchdog marks slots while the owner replaces one lock by another: every lock can be
+    /// released, and every age belongs to a lock that is held. Not a loom model, because loom does
+    /// not keep the modification order of plain stores and exchanges on one atomic.
     #[test]
-    fn a_mark_is_gone_with_its_lock() {
+    fn a_mark_ends_with_its_hold() {
         let set = HeldSet::new();
         let entries = [held(1, Mode::Exclusive), held(2, Mode::Shared)];
         let done = std::sync::atomic::AtomicBool::new(false);
@@ -620,8 +625,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain vector: any depth, any order of release, the same
-        /// lock several times, and a watchdog that looks now and then.
+        /// Against a vector: any depth, any order of release, one lock several times, and a
+        /// watchdog in between.
         #[test]
         fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..400)) {
             let set = HeldSet::new();
@@ -653,7 +658,7 @@ mod tests {
                     let new = model.iter_mut().take(INLINE).filter(|(_, since)| *since == 0);
                     new.for_each(|(_, since)| *since = now);
                 }
-                // The state is the thread's: it stays, whatever is taken and released in it.
+                // Acquisitions and releases leave the special state alone.
                 let next = Tag::new(50, Mode::Exclusive);
                 prop_assert_eq!(set.place_for(next).is_some(), !was_special && model.len() < INLINE);
                 set.set_special(special);
@@ -661,19 +666,19 @@ mod tests {
                 let seen = set.iter_with_age().map(|(held, since)| (held.tag, since.0));
                 prop_assert_eq!(seen.collect::<Vec<_>>(), model.clone());
                 prop_assert_eq!(set.is_empty(), model.is_empty());
-                // Where the next one would stand, and what all of them are as one number.
+                // The place of the next lock, and its chain.
                 let tags = model.iter().map(|(tag, _)| tag.0).chain([next.0]);
                 let place = set.any_place_for(next);
                 prop_assert_eq!(Some(place.chain()), tags.reduce(seen::step));
                 prop_assert_eq!(place.is_first(), model.is_empty());
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());
-            // A lock that is gone is held by nobody, however often it was.
+            // A destroyed lock is removed as often as it was held.
             set.purge(3);
             model.retain(|(tag, _)| tag.lock() != 3);
             let held = set.iter().map(|held| held.tag);
             prop_assert!(held.eq(model.iter().map(|&(tag, _)| tag)));
-            // Nor by the threads of its parent in a fork.
+            // A fork clears the sets of the parent's threads.
             #[cfg(unix)]
             {
                 set.clear();

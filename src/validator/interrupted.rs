@@ -1,9 +1,9 @@
-//! Where a signal may interrupt a thread while it changes its own state.
+//! Marks the points at which a signal may interrupt a thread while it changes its own state.
 //!
-//! Nothing, but in tests: these let a handler run at each of these places in turn.
+//! Does nothing, except in tests, which run a handler at each point in turn.
 
-/// A signal may come here. Anywhere else as well; but between two of these, nothing is stored that a handler
-/// sees.
+/// A signal may arrive here. It may arrive anywhere else as well, but between two of these points
+/// nothing is stored that a handler reads.
 #[cfg(not(all(test, unix, not(loom), not(shuttle))))]
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is nothing")]
@@ -24,8 +24,7 @@ mod tests {
     };
 
     thread_local! {
-        /// How many places are left until a handler comes, from the last to the first: the handler of
-        /// one signal may be interrupted by another.
+        /// How many points are left until a handler runs: in the handler, and in the thread.
         static LEFT: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
         static PENDING: Cell<usize> = const { Cell::new(0) };
         static HANDLER: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -44,7 +43,7 @@ mod tests {
             let blocked = BlockedSignal::new();
             HANDLER.get().expect("it is pending")();
             drop(blocked);
-            // A second signal comes in the handler, or not at all.
+            // A second signal arrives only while the first is handled.
             PENDING.set(0);
         }
     }

@@ -1,15 +1,19 @@
-//! What one thread waits for right now.
+//! What one thread waits for.
 //!
-//! Published by a thread whose lock is contended, just before it blocks, and read by others
-//! that look for a circle of waiting threads. Two properties make that search exact:
+//! A thread publishes its wait just before it blocks; others read it when they search for a cycle
+//! of waiting threads. Two properties make that search exact:
 //!
-//! - **Nobody is missed.** Whoever begins to wait looks for a circle afterwards, with a
-//!   sequentially consistent fence between the two. Of threads that close a circle all at
-//!   once, the last to pass its fence sees all others; and with a wait it sees what that
-//!   thread holds, which was published before.
-//! - **Nobody is seen who has gone on.** Each wait has an epoch of its own. A thread that waits
-//!   acquires and releases nothing, so that whatever was read of it was true all the time
-//!   between two looks at the same epoch.
+//! - **No cycle is missed.** A thread publishes its wait before it searches, with a sequentially
+//!   consistent fence in between. Of threads that close a cycle at the same time, the last to pass
+//!   its fence sees all others; and with a wait it sees what that thread holds, which was published
+//!   before.
+//! - **No stale wait is believed.** Each wait has its own epoch. A waiting thread acquires and
+//!   releases nothing, so whatever was read between two reads of the same epoch was true all the
+//!   time.
+//!
+//! Signal handlers of a waiting thread may take and release locks, and wait for them. A handler's
+//! locks stand above those that the wait counts ([`Wait::holds`]); its own wait interrupts the one
+//! of the thread, which [`begin_wait`](super::begin_wait) publishes again afterwards.
 
 use super::{
     atomic::{
@@ -25,15 +29,15 @@ use crate::finding::{MAX_FRAMES, RawStack, Stack, Until};
 
 /// One thread's wait, or none.
 pub(super) struct Waiting {
-    /// The number of the wait, twice; and one, [`ON`], while it lasts.
+    /// Twice the number of the wait, plus [`ON`] while it lasts.
     epoch: AtomicU64,
     wanted: Slot,
     until: AtomicUsize,
     since: AtomicU64,
-    /// How many locks were held when it began. What a signal handler takes and releases while the thread
-    /// waits is not among them.
+    /// How many locks were held when it began. Those that a signal handler takes meanwhile do not
+    /// count.
     holds: AtomicUsize,
-    /// Plain words, not a [`Stack`]: nothing is allocated or freed here, since the thread may
+    /// Plain words, not a [`Stack`], because nothing may be allocated or freed here: the thread may
     /// hold the global allocator's lock.
     frames: [AtomicUsize; MAX_FRAMES],
     depth: AtomicUsize,
@@ -41,13 +45,14 @@ pub(super) struct Waiting {
 
 const ON: u64 = 1;
 
-/// What was seen of a thread that waits.
+/// A thread's wait, as another thread read it.
 #[derive(Clone, Copy)]
 pub(super) struct Wait {
     pub(super) epoch: u64,
     pub(super) wanted: Entry,
     pub(super) until: Until,
     pub(super) since: Moment,
+    /// How many locks the thread held when it began to wait.
     pub(super) holds: usize,
 }
 
@@ -64,7 +69,7 @@ impl Waiting {
         }
     }
 
-    /// The owner begins to wait. It may look for circles next.
+    /// Publishes a wait of the owner, which may search for cycles afterwards.
     pub(super) fn begin(
         &self,
         wanted: &Entry,
@@ -75,7 +80,7 @@ impl Waiting {
     ) {
         loop {
             let before = self.epoch.fetch_and(!ON, Relaxed) & !ON;
-            // Whoever sees a part of what follows sees that the last wait is over.
+            // A reader that sees any store below also sees that the last wait is over.
             fence(Release);
             interrupted::here();
             self.wanted.fill(wanted);
@@ -91,23 +96,23 @@ impl Waiting {
             if self.epoch.compare_exchange(before, next, Release, Relaxed).is_ok() {
                 break;
             }
-            // A signal handler has waited meanwhile, and written here.
+            // A signal handler has waited meanwhile and overwritten this.
         }
         fence(SeqCst);
     }
 
-    /// The owner no longer waits, if it did.
+    /// Ends the wait, if there is one.
     pub(super) fn end(&self) {
         self.epoch.fetch_and(!ON, Release);
     }
 
-    /// Whether the thread waits. One load.
+    /// Returns `true` if the thread waits. One load.
     #[inline]
     pub(super) fn is_on(&self) -> bool {
         self.epoch.load(Relaxed) & ON != 0
     }
 
-    /// What the thread waits for. `None` if it does not, or is just about to.
+    /// Reads the wait. `None` if there is none, or if it begins or ends right now.
     pub(super) fn read(&self) -> Option<Wait> {
         let epoch = self.epoch.load(Acquire);
         if epoch & ON == 0 {
@@ -123,14 +128,14 @@ impl Waiting {
         self.is_still(epoch).then_some(wait)
     }
 
-    /// Whether the thread has waited ever since it was seen in this epoch, so that what was read
-    /// of it meanwhile was true all along.
+    /// Returns `true` if the wait with this epoch has lasted until now, so that everything read
+    /// meanwhile was true.
     pub(super) fn is_still(&self, epoch: u64) -> bool {
         fence(Acquire);
         self.epoch.load(Relaxed) == epoch
     }
 
-    /// The stack of the thread in this epoch; empty if it was not captured, or has gone on.
+    /// The stack of the wait with this epoch; empty if it was not captured or the wait is over.
     pub(super) fn stack(&self, epoch: u64) -> Stack {
         let depth = self.depth.load(Relaxed).min(MAX_FRAMES);
         let frames = self.frames[..depth].iter().map(|frame| frame.load(Relaxed)).collect();
@@ -174,7 +179,7 @@ mod loom_models {
         context.waiting.begin(&entry(lock), until, Moment::UNKNOWN, usize::MAX, &RawStack::EMPTY);
     }
 
-    /// Whether a thread that holds one lock and waits for another sees the circle.
+    /// Returns `true` if a thread that holds one lock and waits for another finds the cycle.
     fn sees_circle(other: &Context, held: u64, wanted: u64) -> bool {
         other.waiting.read().is_some_and(|wait| {
             let holds = other.held.iter().any(|it| it.tag == entry(wanted).tag);
@@ -182,7 +187,7 @@ mod loom_models {
         })
     }
 
-    /// Two threads close a circle at once: at least one of them sees it.
+    /// Two threads close a cycle at the same time: at least one of them finds it.
     #[test]
     fn loom_a_circle_is_not_missed() {
         loom::model(|| {
@@ -201,8 +206,8 @@ mod loom_models {
         });
     }
 
-    /// A thread waits for a lock with nothing held, gives up, and takes another: the two
-    /// glances make no circle.
+    /// A thread waits for a lock while it holds nothing, gives up, and takes another one: two reads
+    /// at different times make no cycle.
     #[test]
     fn loom_two_glances_are_no_circle() {
         loom::model(|| {
