@@ -123,11 +123,11 @@ pub(crate) const WITHOUT_BACKTRACES: &str = "new_edges";
 
 /// All of them.
 pub(crate) const ROWS: [Row; 20] = [
-    row("one lock, nothing held", OneThread("one"), &[Ratio(1.10), Instructions(90)]),
-    row("A then B, known", OneThread("pair"), &[Ratio(1.15), Instructions(200)]),
-    row("depth 8, known", OneThread("depth_8"), &[Ratio(1.25), Instructions(850)]),
+    row("one lock, nothing held", OneThread("one"), &[Ratio(1.08), Instructions(70)]),
+    row("A then B, known", OneThread("pair"), &[Ratio(1.12), Instructions(170)]),
+    row("depth 8, known", OneThread("depth_8"), &[Ratio(1.15), Instructions(720)]),
     row("read", OneThread("read"), &[Ratio(1.10)]),
-    row("read A, read B", OneThread("read_pair"), &[Ratio(1.15)]),
+    row("read A, read B", OneThread("read_pair"), &[Ratio(1.12)]),
     row(
         "two threads, own pairs: scaling",
         Scaling(["own_pairs_1", "own_pairs_2"]),
@@ -136,12 +136,12 @@ pub(crate) const ROWS: [Row; 20] = [
     row("two threads on one lock", AgainstRaw("contended"), &[Ratio(1.25)]),
     row("one pair of 40,000 known", AgainstRaw("walk"), &[AtMost(90.0)]),
     row("the same, two threads: scaling", Scaling(["walk_1", "walk_2"]), &[AtLeast(1.8)]),
-    of_order("new edge at 10,000 locks", Median(Nanoseconds, WITHOUT_BACKTRACES), &[AtMost(300.0)]),
+    of_order("new edge at 10,000 locks", Median(Nanoseconds, WITHOUT_BACKTRACES), &[AtMost(130.0)]),
     Row {
         title: "the same, with backtraces",
         figure: Median(Nanoseconds, WITH_BACKTRACES),
         needs: Knows::Backtraces,
-        aims: &[AtMost(2_500.0)],
+        aims: &[AtMost(200.0)],
     },
     of_order(
         "chain of 10,000, tail first, an edge",
@@ -149,13 +149,13 @@ pub(crate) const ROWS: [Row; 20] = [
         &[AtMost(2_000.0)],
     ),
     of_order("the same against 1,000", Median(Times, "chain_growth"), &[AtMost(1.25)]),
-    row("create, lock, drop", OneThread("create"), &[Ratio(2.0)]),
-    row("create, lock, drop, all in another lock", OneThread("create_nested"), &[Ratio(5.0)]),
-    row("memory per live lock, with its edge", Median(Bytes, "memory"), &[AtMost(160.0)]),
+    row("create, lock, drop", OneThread("create"), &[Ratio(1.8)]),
+    row("create, lock, drop, all in another lock", OneThread("create_nested"), &[Ratio(4.5)]),
+    row("memory per live lock, with its edge", Median(Bytes, "memory"), &[AtMost(110.0)]),
     row("size of Mutex<u64>", Median(Bytes, "size"), &[AtMost(32.0)]),
     row("8 threads serve requests", Fastest("requests"), &[Ratio(1.10)]),
     row("the same, time of all cores", AgainstRaw("requests_cpu"), &[Ratio(1.10)]),
-    row("first use: start of main to first lock", Median(Nanoseconds, "first"), &[AtMost(50e3)]),
+    row("first use: start of main to first lock", Median(Nanoseconds, "first"), &[AtMost(40e3)]),
 ];
 
 impl Figure {
