@@ -76,7 +76,7 @@ impl Knowledge {
             return None;
         }
         let goals = [Goal { first, shortest: shortest.len() }];
-        let by = self.order.graph()[first].facts.choices(self.held_of(first));
+        let by = self.choices_of(first);
         let of_choice = |choice: &Choice| {
             let found = self.feasible_cycles(choice, &goals, budget, |_, cycle| is_meant(cycle));
             found.into_iter().flatten().next()
@@ -91,7 +91,7 @@ impl Knowledge {
 
     /// The sightings that each edge of a path offers.
     fn choices(&self, path: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
-        let stored = |&edge: &EdgeIndex| self.order.graph()[edge].facts.choices(self.held_of(edge));
+        let stored = |&edge: &EdgeIndex| self.choices_of(edge);
         let mut choices: Vec<_> = path.iter().map(stored).collect();
         if let Some(now) = now {
             choices[0] = vec![Choice::now(now, 0)];

@@ -199,7 +199,7 @@ impl<M: Fn(usize, &[EdgeIndex]) -> bool> Search<'_, M> {
             if order.label(edge.target()) > self.ceiling {
                 continue;
             }
-            let mut choices = edge.weight().facts.choices(self.knowledge.held_of(edge.id()));
+            let mut choices = self.knowledge.choices_of(edge.id());
             self.budget.take(choices.len())?;
             // Whether threads that were not kept may do the same is asked later.
             choices.retain(|choice| choice.goes_with(self.first, usize::MAX));

@@ -72,6 +72,13 @@ impl Default for Leaves {
     }
 }
 
+impl Leaves {
+    /// Forgets the last edge's [`Shown`], as its number is void.
+    pub(super) fn forget_shown(&mut self) {
+        self.last = None;
+    }
+}
+
 /// Notes an acquisition, if it makes one new leaf of which there is nothing to tell. Allocates nothing
 /// then. Or enters it into the graph, if it makes one edge there that agrees with all that is known:
 /// what most edges do. `key`: of the chain, which is remembered if all of that is known.
@@ -176,7 +183,9 @@ impl Knowledge {
         let modes = (held.tag.mode(), wanted.tag.mode());
         if let Some(edge) = self.order.find(tail, head, modes) {
             let facts = &self.order.graph()[edge].facts;
-            let is_known = matches!(facts, EdgeFacts::Once(shown) if shown.thread() == context.number());
+            let is_once = matches!(facts, EdgeFacts::Once(_));
+            let shown = self.facts.get(facts, 0).filter(|_| is_once);
+            let is_known = shown.is_some_and(|shown| shown.thread() == context.number());
             if is_known {
                 self.settle(seen::by(key, context.number()));
             }
@@ -190,7 +199,8 @@ impl Knowledge {
         }
         self.edges += 1;
         let shown = self.shown_of(context, held, wanted, stack);
-        self.order.insert(tail, head, modes, EdgeFacts::Once(shown));
+        let facts = self.facts.once(&shown);
+        self.order.insert(tail, head, modes, facts);
         true
     }
 
@@ -305,8 +315,32 @@ impl Knowledge {
         let stack = stack.cloned().unwrap_or_default();
         let shown = self.shown.noted(context, (*number, *scope), held, wanted, &stack);
         let sighting = Sighting::new(*number, [held.tag]);
-        if let Some(facts) = self.order.facts_mut(edge) {
-            facts.learn(held.tag, sighting, shown);
+        self.facts.learn(self.order.facts_mut(edge), held.tag, sighting, shown);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        finding::Mode,
+        validator::{held::Tag, threads},
+    };
+
+    /// Its number means nothing after a reset.
+    #[test]
+    fn the_last_shown_is_forgotten_by_a_reset() {
+        let context = threads::take_up();
+        let mut knowledge = Knowledge::default();
+        let entry = |lock| Entry { tag: Tag::new(lock, Mode::Exclusive), site: Location::caller() };
+        for _ in 0..2 {
+            let shown = knowledge.shown_of(context, &entry(1), &entry(2), 0);
+            let facts = knowledge.facts.once(&shown);
+            assert!(Arc::ptr_eq(knowledge.facts.get(&facts, 0).unwrap(), &shown));
+            knowledge.reset();
         }
+        threads::give_back(context);
     }
 }

@@ -8,12 +8,13 @@
 mod class_orders;
 mod cycles;
 mod declaring;
+mod facts;
 mod feasible;
 pub(super) mod leaves;
 mod origins;
 mod shown;
 
-use std::{cell::Cell, mem, panic::Location, sync::Arc};
+use std::{cell::Cell, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -21,6 +22,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use self::{
+    facts::{EdgeFacts, FactStore},
     feasible::Budget,
     origins::{Origin, OriginId, Origins},
     shown::{AllShown, Shown},
@@ -30,12 +32,12 @@ use super::{
     classes::Classes,
     context::Context,
     declared::{Declared, Key},
-    held::{Entry, Tag},
+    held::Entry,
     identity::{Identity, LockId},
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
-    sightings::{Choice, Sighting, Sightings},
+    sightings::{Choice, Sighting},
 };
 use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack};
 
@@ -67,6 +69,7 @@ pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
 #[derive(Default)]
 pub(super) struct Knowledge {
     order: Order<OriginId, EdgeFacts>,
+    facts: FactStore,
     origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
     classes: Classes,
@@ -78,74 +81,6 @@ pub(super) struct Knowledge {
     edges: u64,
     /// How many searches for a cycle that can close were given up.
     cut_short: Cell<u64>,
-}
-
-/// What the order graph keeps of an edge.
-///
-/// By whom it was seen, and what is told of each. Nearly all were seen once, by a thread that held
-/// nothing but the tail: then what is told of it tells all.
-#[derive(Debug, Default)]
-enum EdgeFacts {
-    #[default]
-    Unseen,
-    Once(Arc<Shown>),
-    More(Box<Sightings<Arc<Shown>>>),
-}
-
-impl EdgeFacts {
-    /// Whether one more sighting would change nothing.
-    fn knows(&self, new: &Sighting) -> bool {
-        match self {
-            Self::Unseen => false,
-            // It holds the tail as well, in the same mode.
-            Self::Once(shown) => shown.thread() == new.thread(),
-            Self::More(sightings) => sightings.knows(new),
-        }
-    }
-
-    fn is_settled_for(&self, new: &Sighting) -> bool {
-        matches!(self, Self::More(sightings) if sightings.is_settled_for(new))
-    }
-
-    /// Keeps a sighting that is news.
-    fn learn(&mut self, held: Tag, new: Sighting, shown: Arc<Shown>) {
-        *self = match mem::take(self) {
-            Self::Unseen if new.is_of_one() => Self::Once(shown),
-            before => {
-                let mut sightings = before.sightings(held);
-                sightings.learn(new, shown);
-                Self::More(sightings)
-            }
-        };
-    }
-
-    fn sightings(self, held: Tag) -> Box<Sightings<Arc<Shown>>> {
-        match self {
-            Self::More(sightings) => sightings,
-            Self::Unseen => Box::default(),
-            Self::Once(shown) => {
-                let mut sightings = Box::<Sightings<_>>::default();
-                sightings.learn(Sighting::new(shown.thread(), [held]), shown);
-                sightings
-            }
-        }
-    }
-
-    fn choices(&self, held: Tag) -> Vec<Choice> {
-        match self {
-            Self::Unseen => Vec::new(),
-            Self::Once(shown) => vec![Choice::now(&Sighting::new(shown.thread(), [held]), 0)],
-            Self::More(sightings) => sightings.choices(),
-        }
-    }
-
-    fn get(&self, at: usize) -> Option<&Arc<Shown>> {
-        match self {
-            Self::Unseen => None,
-            Self::Once(shown) => Some(shown),
-            Self::More(sightings) => sightings.get(at),
-        }
-    }
 }
 
 /// A blocking acquisition that is about to happen.
@@ -173,7 +108,7 @@ impl Knowledge {
     pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| self.order.graph()[edge].facts.knows(sighting))
+            edge.is_some_and(|edge| self.facts.knows(&self.order.graph()[edge].facts, sighting))
         })
     }
 
@@ -211,12 +146,12 @@ impl Knowledge {
             if closes {
                 self.order.note_closing(edge);
             }
-            let Some(facts) = self.order.facts_mut(edge) else { continue };
-            if !facts.knows(sighting) {
+            let facts = self.order.facts_mut(edge);
+            if !self.facts.knows(facts, sighting) {
                 let shown = self.shown.now(context, entry, wanted, &backtrace);
-                facts.learn(entry.tag, sighting.clone(), shown);
+                self.facts.learn(facts, entry.tag, sighting.clone(), shown);
             }
-            is_settled &= facts.is_settled_for(sighting);
+            is_settled &= self.facts.is_settled_for(facts, sighting);
         }
         let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {
@@ -259,7 +194,7 @@ impl Knowledge {
     /// The cycles that these edges are on: the shortest through each that can close; or, if none
     /// can, the shortest of all.
     fn cycles_through(&self, edges: &[(EdgeIndex, bool)], sighting: &Sighting) -> Vec<Cycle> {
-        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].closes;
+        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].closes();
         let firsts: SmallVec<[EdgeIndex; 8]> = edges.iter().map(|&(edge, _)| edge).collect();
         let shortest = self.order.shortest_cycles(&firsts);
         let is_meant = |at: usize, cycle: &[EdgeIndex]| {
@@ -303,6 +238,11 @@ impl Knowledge {
         some.iter().filter_map(edge).collect()
     }
 
+    /// The sightings that an edge offers.
+    fn choices_of(&self, edge: EdgeIndex) -> Vec<Choice> {
+        self.facts.choices(&self.order.graph()[edge].facts, self.held_of(edge))
+    }
+
     /// Remembers that a chain is harmless.
     pub(super) fn settle(&mut self, key: u64) {
         SEEN.insert(key, &mut self.filling);
@@ -318,7 +258,7 @@ impl Knowledge {
 
     /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock.
     pub(super) fn forget(&mut self, lock: LockId) -> Option<Arc<dyn Key>> {
-        if self.order.remove(lock) {
+        if self.order.remove(lock, |facts| self.facts.forget(facts)) {
             presence::left(lock);
             self.filling.lock_destroyed();
         }
@@ -350,7 +290,9 @@ impl Knowledge {
         self.order.locks().for_each(presence::left);
         self.order = Order::default();
         self.classes.reset();
+        self.facts = FactStore::default();
         self.shown = AllShown::default();
+        self.leaves.forget_shown();
     }
 
     /// How many searches for a cycle that can close were given up: such a cycle may have been missed.
@@ -403,7 +345,7 @@ impl Knowledge {
         let graph = self.order.graph();
         let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
         let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
-        let shown = arc.facts.get(at);
+        let shown = self.facts.get(&arc.facts, at);
         let seen = |lock: &Vertex<OriginId>| self.origins.get(lock.facts).seen;
         let site = |of: fn(&Shown) -> &'static Location<'static>, or| {
             shown.map_or(or, |shown| of(shown)).into()

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use super::facts::OnceEdges;
 use crate::{
     finding::{ScopeId, Stack, ThreadInfo},
     validator::{context::Context, held::Entry, interned::Interned},
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Shown {
     key: Key,
+    pub(super) once_edges: OnceEdges,
     pub(super) held_at: &'static Location<'static>,
     pub(super) held_backtrace: Stack,
     pub(super) acquired_at: &'static Location<'static>,
@@ -139,6 +141,7 @@ impl AllShown {
         }
         self.shown.insert(Shown {
             key,
+            once_edges: OnceEdges::default(),
             held_at: held.site,
             held_backtrace,
             acquired_at: wanted.site,

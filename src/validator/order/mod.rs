@@ -26,12 +26,12 @@ mod search;
 
 use std::{hash::BuildHasher, mem};
 
+use hashbrown::HashTable;
 use petgraph::{
     Direction::{Incoming, Outgoing},
     graph::{DiGraph, EdgeIndex, NodeIndex},
     visit::EdgeRef,
 };
-use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use self::{
@@ -62,11 +62,25 @@ pub(crate) struct Vertex<N> {
 pub(crate) struct Arc<E> {
     pub(crate) held: Mode,
     pub(crate) wanted: Mode,
-    refused: bool,
-    /// It closed a cycle when it was new. Whoever takes it is told each time; those who take
-    /// the cycle's other edges only when they change what is to be said of it.
-    pub(crate) closes: bool,
+    flags: u8,
     pub(crate) facts: E,
+}
+
+/// The edge is no part of the topological order.
+const REFUSED: u8 = 1;
+/// The edge closed a cycle when it was new.
+const CLOSES: u8 = 2;
+
+impl<E> Arc<E> {
+    fn is_refused(&self) -> bool {
+        self.flags & REFUSED != 0
+    }
+
+    /// Returns `true` if the edge closed a cycle when it was new. Taking such an edge reports the
+    /// cycle each time; taking its other edges does so only if that changes the verdict.
+    pub(crate) fn closes(&self) -> bool {
+        self.flags & CLOSES != 0
+    }
 }
 
 pub(crate) struct Order<N, E> {
@@ -143,8 +157,8 @@ impl<N, E> Order<N, E> {
     }
 
     /// What the caller keeps of an edge.
-    pub(crate) fn facts_mut(&mut self, edge: EdgeIndex) -> Option<&mut E> {
-        self.graph.edge_weight_mut(edge).map(|arc| &mut arc.facts)
+    pub(crate) fn facts_mut(&mut self, edge: EdgeIndex) -> &mut E {
+        &mut self.graph[edge].facts
     }
 
     /// The edge between two locks in these modes, if it is known. Looks at as
@@ -191,7 +205,11 @@ impl<N, E> Order<N, E> {
         if self.graph.edge_count() == self.graph.capacity().1 {
             self.graph.reserve_exact_edges(room_for_more(self.graph.edge_count()));
         }
-        let edge = self.graph.add_edge(tail, head, Arc { held, wanted, refused, closes: false, facts });
+        let edge = self.graph.add_edge(
+            tail,
+            head,
+            Arc { held, wanted, flags: u8::from(refused) * REFUSED, facts },
+        );
         if refused {
             self.refused.push(edge);
         }
@@ -201,7 +219,7 @@ impl<N, E> Order<N, E> {
     /// Notes that an edge closed a cycle when it was new.
     pub(crate) fn note_closing(&mut self, edge: EdgeIndex) {
         if let Some(arc) = self.graph.edge_weight_mut(edge) {
-            arc.closes = true;
+            arc.flags |= CLOSES;
         }
     }
 
@@ -211,24 +229,32 @@ impl<N, E> Order<N, E> {
         vertex.is_some_and(|vertex| !mem::replace(&mut vertex.has_writer, true))
     }
 
-    /// Takes a lock and all its edges out. Whether it was there.
+    /// Removes a lock with all its edges, and calls `forget` with what was kept of each. Returns
+    /// `true` if the lock was there.
     ///
     /// Costs as much as the lock has edges; amortized, as they are copied once. And as much as there
     /// are refused edges, if one of them is the lock's.
-    pub(crate) fn remove(&mut self, lock: LockId) -> bool {
+    pub(crate) fn remove(&mut self, lock: LockId, mut forget: impl FnMut(E)) -> bool
+    where
+        E: Default,
+    {
         let is_it = |&node: &u32| self.graph[NodeIndex::new(node as usize)].lock == lock;
         let Ok(known) = self.nodes.find_entry(hash(lock), is_it) else { return false };
         let node = NodeIndex::new(known.remove().0 as usize);
         self.list.remove(label_of(node));
         self.gone += 1;
         let mut was_refused = false;
-        for edge in self.graph.edges_directed(node, Outgoing) {
-            self.gone += usize::from(self.list.contains(label_of(edge.target())));
-            was_refused |= edge.weight().refused;
-        }
-        for edge in self.graph.edges_directed(node, Incoming) {
-            self.gone += usize::from(self.list.contains(label_of(edge.source())));
-            was_refused |= edge.weight().refused;
+        for direction in [Outgoing, Incoming] {
+            let mut edges = self.graph.neighbors_directed(node, direction).detach();
+            while let Some((edge, other)) = edges.next(&self.graph) {
+                // Otherwise the edge went with that lock.
+                if self.list.contains(label_of(other)) {
+                    self.gone += 1;
+                    let arc = &mut self.graph[edge];
+                    was_refused |= arc.is_refused();
+                    forget(mem::take(&mut arc.facts));
+                }
+            }
         }
         if was_refused {
             let Self { graph, list, refused, .. } = self;
@@ -267,7 +293,7 @@ impl<N, E> Order<N, E> {
             let lock_of = |&node: &u32| hash(graph[NodeIndex::new(node as usize)].lock);
             self.nodes.insert_unique(hash(graph[node].lock), label_of(node), lock_of);
         }
-        self.refused = graph.edge_indices().filter(|&edge| graph[edge].refused).collect();
+        self.refused = graph.edge_indices().filter(|&edge| graph[edge].is_refused()).collect();
         self.far = FxHashMap::default();
         self.gone = 0;
     }
@@ -345,7 +371,7 @@ impl<N, E> Order<N, E> {
                 assert!(!self.refused.contains(&edge));
                 continue;
             }
-            let refused = self.graph[edge].refused;
+            let refused = self.graph[edge].is_refused();
             assert!(refused || self.label(tail) < self.label(head));
             assert_eq!(refused, self.refused.contains(&edge));
         }
