@@ -106,7 +106,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     let (epoch, key) = (seen::epoch(), seen::key(chain));
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
     let is_known = !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
-    if !is_known && !knowledge::leaves::note(context, acquisition, is_new, key) {
+    if is_known {
+        if !context.recent.should_insert(chain) {
+            return;
+        }
+    } else if !knowledge::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judging::judge(context, acquisition, key)
