@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     clock::Moment,
+    creation_sites::IdStock,
     held::{Entry, HeldSet, Tag},
     interrupted,
     seen::Recent,
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) held: HeldSet,
     unseen: UnseenReaders,
     pub(super) recent: Recent,
+    /// Stays with the context, for the next thread that has it.
+    pub(super) ids: IdStock,
     pub(super) waiting: Waiting,
     /// Locks of this thread whose guards were sent away and released there. Taken out of
     /// `held` by the thread itself, before a chain with them is judged.
@@ -90,6 +93,7 @@ impl Context {
             held: HeldSet::new(),
             unseen: UnseenReaders::default(),
             recent: Recent::new(),
+            ids: IdStock::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
             has_released_elsewhere: AtomicBool::new(false),

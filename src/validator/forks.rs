@@ -7,7 +7,9 @@
 
 use std::cell::Cell;
 
-use super::{Context, ThreadState, current_if_attached, deadlock, knowledge, leaks, threads};
+use super::{
+    Context, ThreadState, creation_sites, current_if_attached, deadlock, knowledge, leaks, threads,
+};
 use crate::{ledger, render, renewable::Renewable};
 
 thread_local! {
@@ -15,17 +17,18 @@ thread_local! {
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// All of ours but those of contexts, always in this order. No thread takes one while it holds another,
-/// but for those of contexts, which come last. With that around the pool, there are no more contexts.
+/// All of ours but those of contexts and of creation sites, always in this order. No thread takes one while
+/// it holds another, but for those two, which come last. With that around the pool, there are no more
+/// contexts.
 fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
     let ours = [knowledge::itself(), leaks::lock(), deadlock::lock(), threads::pool()];
     render::locks().into_iter().chain(ledger::locks()).chain(ours)
 }
 
-/// All that were taken, in the order in which they are given back: those of contexts first, or it
-/// would be given what a thread that has come meanwhile never lost.
+/// All that were taken, in the order in which they are given back: those of contexts before the pool's, or
+/// one would be given back that a thread has added meanwhile.
 fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
-    threads::locks_of_contexts().chain(locks())
+    [creation_sites::lock()].into_iter().chain(threads::locks_of_contexts()).chain(locks())
 }
 
 /// Watches the forks of this process.
@@ -37,12 +40,14 @@ pub(super) fn watch() {
 }
 
 extern "C" fn before() {
-    // An allocator that forks, while we allocate: its child has to be content with what there is.
+    // This thread may hold some of them: an allocator forks while we allocate, or a signal handler does.
+    // The child has to be content with what there is.
     let is_inside = |context: &Context| context.is(ThreadState::Inside);
-    if !current_if_attached().is_some_and(is_inside) {
+    if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
         locks().for_each(Renewable::take);
         threads::locks_of_contexts().for_each(Renewable::take);
+        creation_sites::lock().take();
     }
 }
 
@@ -63,9 +68,53 @@ extern "C" fn in_child() {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::{hint, sync::Barrier, thread, time::Duration};
 
     use super::*;
+    use crate::{
+        finding::{LockKind, LockOf},
+        sync::Mutex,
+    };
+
+    /// Another thread adds a block of ids when this one forks. The child has to add one as well.
+    #[test]
+    fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
+        static KIND: LockKind =
+            LockKind { wrapper: "new", of: LockOf::Nothing, initializes: false };
+        drop(Mutex::new(()).lock());
+        let is_held = Barrier::new(2);
+        let status = thread::scope(|scope| {
+            scope.spawn(|| {
+                let adding = creation_sites::lock();
+                adding.take();
+                is_held.wait();
+                // For the fork to begin meanwhile.
+                (0..1_000_000).for_each(|_| hint::spin_loop());
+                // SAFETY: taken by this thread.
+                unsafe { adding.give_back() }
+            });
+            is_held.wait();
+            // SAFETY: the child takes an id and ends; `alarm` ends it if it hangs.
+            unsafe {
+                match libc::fork() {
+                    0 => {
+                        libc::alarm(20);
+                        let id = creation_sites::next_id(&KIND, None);
+                        libc::_exit(i32::from(!std::ptr::eq(
+                            creation_sites::of(id).0,
+                            &raw const KIND,
+                        )))
+                    }
+                    pid => {
+                        let mut status = 0;
+                        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                        status
+                    }
+                }
+            }
+        });
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
+    }
 
     /// A thread that waits for its first context while all is taken has it before all is given back.
     #[test]

@@ -28,7 +28,7 @@ use super::{
     },
     clock::Moment,
     identity::{LockId, SHIFT},
-    interrupted, made,
+    creation_sites, interrupted,
     publish::Published,
     seen,
 };
@@ -89,12 +89,12 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn kind(&self) -> &'static LockKind {
-        made::of(self.tag.lock()).0
+        creation_sites::of(self.tag.lock()).0
     }
 
     /// Where it was made, if that is known.
     pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
-        made::of(self.tag.lock()).1
+        creation_sites::of(self.tag.lock()).1
     }
 }
 

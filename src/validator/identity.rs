@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use std::panic::Location;
 
-use super::{atomic::ConstAtomicU64 as AtomicU64, made};
+use super::{atomic::ConstAtomicU64 as AtomicU64, creation_sites};
 use crate::finding::LockKind;
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
@@ -30,9 +30,9 @@ const ALLOCATES: u64 = 4;
 pub(super) const SHIFT: u32 = 3;
 
 impl Identity {
-    /// How many numbers were given.
+    /// Returns how many locks have a number.
     pub(crate) fn count() -> u64 {
-        made::count()
+        creation_sites::count()
     }
 
     pub(crate) const fn new() -> Self {
@@ -59,6 +59,7 @@ impl Identity {
     }
 
     /// The number, if the lock was ever acquired.
+    #[inline]
     pub(crate) fn assigned(&self) -> Option<LockId> {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
@@ -69,12 +70,15 @@ impl Identity {
         kind: &'static LockKind,
         created: Option<&'static Location<'static>>,
     ) -> LockId {
-        let id = made::number(kind, created);
-        // No flag is set on a lock that was never acquired, so the word is 0 or
-        // another thread was faster; then this number is lost, which is fine.
+        let id = creation_sites::next_id(kind, created);
+        // No flag is set on a lock that was never acquired: the word is 0, unless another thread
+        // was faster.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
             Ok(_) => id,
-            Err(theirs) => theirs >> SHIFT,
+            Err(theirs) => {
+                creation_sites::abandon_id();
+                theirs >> SHIFT
+            }
         }
     }
 

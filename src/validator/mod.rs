@@ -11,6 +11,7 @@ mod circle;
 mod classes;
 mod clock;
 mod context;
+mod creation_sites;
 mod current;
 mod deadlock;
 mod declared;
@@ -25,7 +26,6 @@ mod judge;
 mod judging;
 mod knowledge;
 mod leaks;
-mod made;
 #[cfg(unix)]
 mod on_signal;
 mod order;

@@ -15,7 +15,7 @@ use crate::{
         context::{Context, State},
         held::Entry,
         identity::LockId,
-        leaks, made, presence, seen,
+        creation_sites, leaks, presence, seen,
         sightings::Sighting,
     },
 };
@@ -115,7 +115,7 @@ pub(in crate::validator) fn note(
             return false;
         }
         knowledge.leaves.holder = lock;
-        knowledge.leaves.holders_maker = made::maker(lock);
+        knowledge.leaves.holders_maker = creation_sites::site_of(lock);
     }
     if !is_new {
         return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
@@ -242,7 +242,7 @@ impl Knowledge {
             self.leaves.settled = [0; PAIRS];
         }
         if !self.leaves.block.0.contains(&wanted.tag.lock()) {
-            self.leaves.block = made::block(wanted.tag.lock());
+            self.leaves.block = creation_sites::block_of(wanted.tag.lock());
         }
         let (of_held, of_wanted) = (self.leaves.holders_maker, self.leaves.block.1);
         let modes = (held.tag.mode(), wanted.tag.mode());
