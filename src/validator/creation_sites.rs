@@ -8,8 +8,8 @@
 //!
 //! Owns both tables and the lock under which blocks are added. Nothing here allocates, because the
 //! lock that gets an id may belong to the global allocator: the tables are static arrays, and the
-//! system provides the pages that are touched. Once a table is full, the ids of further sites come
-//! from a [range of their own](UNATTRIBUTED), which leads to no site; nothing else changes.
+//! system provides the pages that are touched. Once a table is full, further ids come from a
+//! [separate range](UNATTRIBUTED), which leads to no site; nothing else changes.
 
 use std::{
     cell::Cell,
@@ -17,7 +17,7 @@ use std::{
     panic::Location,
     ptr,
     sync::atomic::{
-        AtomicPtr, AtomicU64, AtomicUsize,
+        AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         compiler_fence,
     },
@@ -46,7 +46,7 @@ const FIRST_SIZE: u32 = 5;
 const LARGEST_SIZE: u32 = 31;
 
 /// How many ids a thread takes at once from a site that has created many locks.
-const STOCK_SIZE: u64 = 16;
+const STOCK_SIZE: u64 = 64;
 /// How many sites a thread keeps a stock of.
 const STOCKS: usize = 8;
 /// How many sites a lookup in the table compares before it gives up.
@@ -59,7 +59,7 @@ const NO_LOCATION: *mut Location<'static> = ptr::dangling_mut();
 struct CreationSite {
     /// Claims the entry. Null while it is vacant.
     location: AtomicPtr<Location<'static>>,
-    /// Null until whoever claimed the entry has stored it; until then it equals no site.
+    /// Stored after the entry was claimed. Null until then, so that the entry equals no site.
     kind: AtomicPtr<LockKind>,
     /// The index of its last block in the high half, and how many ids of that are taken in the low one.
     taken: AtomicU64,
@@ -107,7 +107,11 @@ struct Table<const SITES: usize, const BLOCKS: usize> {
 static TABLE: Table<{ 1 << 14 }, { 1 << 16 }> = Table::new();
 
 /// Ids that one thread has taken for locks to come. Only that thread changes it.
-pub(super) struct IdStock([SiteStock; STOCKS]);
+pub(super) struct IdStock {
+    sites: [SiteStock; STOCKS],
+    /// Set while the thread changes its stock. A signal handler that sees it leaves the stock alone.
+    changes: AtomicBool,
+}
 
 /// The ids of one site.
 struct SiteStock {
@@ -118,49 +122,46 @@ struct SiteStock {
 }
 
 thread_local! {
-    /// Whether the thread may be about to change its stock, or hold the table's lock. Then a signal handler
-    /// that interrupts it uses neither.
-    static ASSIGNS: Cell<bool> = const { Cell::new(false) };
+    /// Set while the thread may hold the table's lock. A signal handler that sees it does not wait for that
+    /// lock.
+    static USES_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns an id for a lock of this kind that was created there.
-#[inline]
+/// Returns an id for a lock of this kind that was created there: takes ids from the table, and keeps the
+/// others in stock, if the calling thread has one.
 pub(super) fn next_id(
     kind: &'static LockKind,
     created: Option<&'static Location<'static>>,
 ) -> LockId {
-    let location = created.map_or(NO_LOCATION, |location| ptr::from_ref(location).cast_mut());
-    let kind = ptr::from_ref(kind).cast_mut();
-    if ASSIGNS.get() {
+    let stock = current_if_attached().map(|context| &context.ids);
+    if USES_TABLE.get() || stock.is_some_and(|stock| stock.changes.load(Relaxed)) {
         return TABLE.unattributed(1).start;
     }
-    ASSIGNS.set(true);
+    USES_TABLE.set(true);
     compiler_fence(SeqCst);
     interrupted::here();
-    let stock = current_if_attached().map(|context| &context.ids);
-    let stocked = stock.and_then(|stock| stock.next(kind, location));
-    let id = stocked.unwrap_or_else(|| take(stock, kind, location));
-    compiler_fence(SeqCst);
-    ASSIGNS.set(false);
-    id
-}
-
-/// Takes ids from the table: the first for a lock, the others for a thread's stock, if it has one.
-#[cold]
-#[inline(never)]
-fn take(stock: Option<&IdStock>, kind: *mut LockKind, location: *mut Location<'static>) -> LockId {
-    let most = if stock.is_some() { STOCK_SIZE } else { 1 };
-    let ids = TABLE.take(kind, location, most);
+    let (kind, location) = (kind_address(kind), location_address(created));
+    let ids = TABLE.take(kind, location, if stock.is_some() { STOCK_SIZE } else { 1 });
     if let Some(stock) = stock {
         let unused = stock.refill(kind, location, ids.start + 1..ids.end);
         if unused > 0 {
             TABLE.abandoned.fetch_add(unused, Relaxed);
         }
     }
+    compiler_fence(SeqCst);
+    USES_TABLE.set(false);
     ids.start
 }
 
-/// Notes that no lock has this id, which was returned for one: another thread was faster.
+fn kind_address(kind: &'static LockKind) -> *mut LockKind {
+    ptr::from_ref(kind).cast_mut()
+}
+
+fn location_address(location: Option<&'static Location<'static>>) -> *mut Location<'static> {
+    location.map_or(NO_LOCATION, |location| ptr::from_ref(location).cast_mut())
+}
+
+/// Notes that an id is not used, because another thread has numbered its lock first.
 pub(super) fn abandon_id() {
     TABLE.abandoned.fetch_add(1, Relaxed);
 }
@@ -180,21 +181,19 @@ pub(super) fn block_of(lock: LockId) -> (Range<LockId>, SiteIndex) {
     TABLE.block_of(lock)
 }
 
-/// Returns how many locks have an id. While other threads assign ids, it may be off by what they are
-/// about to.
+/// Returns how many locks have an id. Locks that other threads number meanwhile may be missing.
 pub(super) fn count() -> u64 {
-    let before = ASSIGNS.replace(true);
+    let before = USES_TABLE.replace(true);
     let stocked: u64 = threads::all().map(|context| context.ids.len()).sum();
     let taken = TABLE.taken();
-    ASSIGNS.set(before);
+    USES_TABLE.set(before);
     taken.saturating_sub(stocked)
 }
 
-/// Returns `true` if the calling thread may hold the table's lock: this is a signal handler, or a fork in
-/// one.
+/// Returns `true` if the calling thread may hold the table's lock, which then was interrupted by a signal.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn is_assigning() -> bool {
-    ASSIGNS.get()
+    USES_TABLE.get()
 }
 
 /// Returns the table's lock.
@@ -205,31 +204,57 @@ pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
 
 impl IdStock {
     pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| SiteStock {
+        let site = || SiteStock {
             kind: AtomicPtr::new(ptr::null_mut()),
             location: AtomicPtr::new(ptr::null_mut()),
             next: AtomicU64::new(0),
             end: AtomicU64::new(0),
-        }))
+        };
+        Self { sites: std::array::from_fn(|_| site()), changes: AtomicBool::new(false) }
     }
 
     /// The stock of a site, or the one that it would replace.
     #[inline]
     fn of(&self, kind: *mut LockKind, location: *mut Location<'static>) -> &SiteStock {
-        &self.0[(kind.addr() >> 3).wrapping_add(location.addr() >> 3) % STOCKS]
+        &self.sites[(kind.addr() >> 3).wrapping_add(location.addr() >> 3) % STOCKS]
     }
 
+    /// Returns an id for a lock of this kind that was created there, if there is one in stock.
     #[inline]
-    fn next(&self, kind: *mut LockKind, location: *mut Location<'static>) -> Option<LockId> {
+    pub(super) fn next(
+        &self,
+        kind: &'static LockKind,
+        created: Option<&'static Location<'static>>,
+    ) -> Option<LockId> {
+        let (kind, location) = (kind_address(kind), location_address(created));
         let stock = self.of(kind, location);
-        let next = stock.next.load(Relaxed);
-        let is_its = stock.kind.load(Relaxed) == kind && stock.location.load(Relaxed) == location;
-        if !is_its || next >= stock.end.load(Relaxed) {
+        if self.changes.load(Relaxed) {
             return None;
         }
+        // A handler would take the same id, between the load and the store.
+        self.change(|| {
+            let next = stock.next.load(Relaxed);
+            let is_its =
+                stock.kind.load(Relaxed) == kind && stock.location.load(Relaxed) == location;
+            if !is_its || next >= stock.end.load(Relaxed) {
+                return None;
+            }
+            interrupted::here();
+            stock.next.store(next + 1, Relaxed);
+            Some(next)
+        })
+    }
+
+    /// Runs `body` while signal handlers leave the stock alone.
+    #[inline]
+    fn change<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.changes.store(true, Relaxed);
+        compiler_fence(SeqCst);
         interrupted::here();
-        stock.next.store(next + 1, Relaxed);
-        Some(next)
+        let result = body();
+        compiler_fence(SeqCst);
+        self.changes.store(false, Relaxed);
+        result
     }
 
     /// Replaces a stock. Returns how many ids were left in it.
@@ -240,24 +265,26 @@ impl IdStock {
         ids: Range<LockId>,
     ) -> u64 {
         let stock = self.of(kind, location);
-        let unused = stock.len();
-        stock.kind.store(kind, Relaxed);
-        stock.location.store(location, Relaxed);
-        stock.next.store(ids.start, Relaxed);
-        stock.end.store(ids.end, Relaxed);
-        unused
+        self.change(|| {
+            let unused = stock.len();
+            stock.kind.store(kind, Relaxed);
+            stock.location.store(location, Relaxed);
+            stock.next.store(ids.start, Relaxed);
+            stock.end.store(ids.end, Relaxed);
+            unused
+        })
     }
 
     /// How many ids are left.
     fn len(&self) -> u64 {
-        self.0.iter().map(SiteStock::len).sum()
+        self.sites.iter().map(SiteStock::len).sum()
     }
 }
 
 impl SiteStock {
     fn len(&self) -> u64 {
         let left = self.end.load(Relaxed).saturating_sub(self.next.load(Relaxed));
-        // Another thread may read this in the middle of a change.
+        // Bounded because another thread may read this between the stores of a change.
         left.min(STOCK_SIZE)
     }
 }
@@ -323,7 +350,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         None
     }
 
-    /// Takes ids of a site. Returns `None` if it needs another block and there is none.
+    /// Takes ids of a site. Returns `None` if it needs another block and all are in use.
     fn take_from(&self, at: SiteIndex, most: u64) -> Option<Range<LockId>> {
         let site = &self.sites[at];
         loop {
@@ -397,7 +424,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         unsafe { (site.kind.load(Acquire).as_ref().unwrap_or(&UNKNOWN_KIND), location.as_ref()) }
     }
 
-    /// Returns how many ids were taken, but for those that were abandoned.
+    /// Returns how many ids were taken and not abandoned.
     fn taken(&self) -> u64 {
         let _adding = self.adding.lock();
         let last = self.last_block.load(Relaxed);
@@ -452,8 +479,8 @@ mod tests {
         assert!(*ids.iter().max().unwrap() < 2 * (64 * 21 + ids.len() as u64), "ids are small");
     }
 
-    /// Sites that come when there is no room are unknown: their locks have ids of their own, and the
-    /// sites that were there before lose nothing.
+    /// Sites beyond the capacity are unknown. Their locks still have different ids, and known sites lose
+    /// nothing.
     #[test]
     fn sites_beyond_the_table_are_unknown() {
         let table = Small::new();
@@ -470,7 +497,7 @@ mod tests {
         for &id in unknown.clone() {
             let (kind, created) = table.of(id);
             assert!(id >= UNATTRIBUTED && created.is_none());
-            // Nothing is claimed of a guard of which nothing is known.
+            // Otherwise a guard that was sent could be reported as leaked.
             assert!(ptr::eq(kind, &UNKNOWN_KIND) && kind.guards_can_be_sent());
         }
         assert!(unknown.count() > 3_000);
@@ -481,7 +508,7 @@ mod tests {
         assert_eq!(table.taken(), ids.len() as u64);
     }
 
-    /// A site that needs another block when there is none left goes on with ids that lead nowhere.
+    /// A site that needs a block beyond the capacity goes on with ids that lead to no site.
     #[test]
     fn ids_beyond_the_blocks_are_unattributed() {
         let table = Small::new();
@@ -529,13 +556,15 @@ mod tests {
     #[test]
     fn a_stock_is_counted() {
         let stock = IdStock::new();
-        let (kind, location) = (kind(), here());
-        assert_eq!((stock.next(kind, location), stock.len()), (None, 0));
-        assert_eq!(stock.refill(kind, location, 7..10), 0);
-        assert_eq!([(); 2].map(|()| stock.next(kind, location)), [Some(7), Some(8)]);
-        assert_eq!(stock.next(kind, NO_LOCATION), None);
-        assert_eq!((stock.len(), stock.refill(kind, location, 20..21)), (1, 1));
-        assert_eq!([(); 2].map(|()| stock.next(kind, location)), [Some(20), None]);
+        let here = Some(Location::caller());
+        let next = || stock.next(&UNKNOWN_KIND, here);
+        let refill = |ids| stock.refill(kind_address(&UNKNOWN_KIND), location_address(here), ids);
+        assert_eq!((next(), stock.len()), (None, 0));
+        assert_eq!(refill(7..10), 0);
+        assert_eq!([next(), next()], [Some(7), Some(8)]);
+        assert_eq!(stock.next(&UNKNOWN_KIND, None), None);
+        assert_eq!((stock.len(), refill(20..21)), (1, 1));
+        assert_eq!([next(), next()], [Some(20), None]);
         assert_eq!(stock.len(), 0);
     }
 }

@@ -17,16 +17,15 @@ thread_local! {
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// All of ours but those of contexts and of creation sites, always in this order. No thread takes one while
-/// it holds another, but for those two, which come last. With that around the pool, there are no more
-/// contexts.
+/// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
+/// none but those two, which come last. While the pool's is held, no context is added.
 fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
     let ours = [knowledge::itself(), leaks::lock(), deadlock::lock(), threads::pool()];
     render::locks().into_iter().chain(ledger::locks()).chain(ours)
 }
 
-/// All that were taken, in the order in which they are given back: those of contexts before the pool's, or
-/// one would be given back that a thread has added meanwhile.
+/// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,
+/// or a context that another thread adds meanwhile would be released as well.
 fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
     [creation_sites::lock()].into_iter().chain(threads::locks_of_contexts()).chain(locks())
 }
@@ -40,8 +39,8 @@ pub(super) fn watch() {
 }
 
 extern "C" fn before() {
-    // This thread may hold some of them: an allocator forks while we allocate, or a signal handler does.
-    // The child has to be content with what there is.
+    // Where an allocator forks while we allocate, or a signal handler does, this thread may hold some of
+    // them already. Then none is taken, and the child gets them as they are.
     let is_inside = |context: &Context| context.is(ThreadState::Inside);
     if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
@@ -76,7 +75,7 @@ mod tests {
         sync::Mutex,
     };
 
-    /// Another thread adds a block of ids when this one forks. The child has to add one as well.
+    /// Another thread adds a block of ids while this one forks. The child adds one as well.
     #[test]
     fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
         static KIND: LockKind =

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use std::panic::Location;
 
-use super::{atomic::ConstAtomicU64 as AtomicU64, creation_sites};
+use super::{Context, atomic::ConstAtomicU64 as AtomicU64, creation_sites, current_if_attached};
 use crate::finding::LockKind;
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
@@ -47,7 +47,12 @@ impl Identity {
         created: Option<&'static Location<'static>>,
     ) -> LockId {
         match self.word.load(Relaxed) >> SHIFT {
-            0 => self.assign(kind, created),
+            // The context is looked up here, as that takes one instruction in the program's own
+            // code, and a call in ours.
+            0 => match current_if_attached() {
+                Some(context) => self.assign(context, kind, created),
+                None => self.assign_slow(kind, created),
+            },
             id => id,
         }
     }
@@ -64,13 +69,33 @@ impl Identity {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
 
+    /// Gives the lock a number. Calls nothing if the thread has one in stock, so no registers are saved.
     #[cold]
     fn assign(
+        &self,
+        context: &Context,
+        kind: &'static LockKind,
+        created: Option<&'static Location<'static>>,
+    ) -> LockId {
+        match context.ids.next(kind, created) {
+            Some(id) => self.assign_id(id),
+            None => self.assign_slow(kind, created),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn assign_slow(
         &self,
         kind: &'static LockKind,
         created: Option<&'static Location<'static>>,
     ) -> LockId {
-        let id = creation_sites::next_id(kind, created);
+        self.assign_id(creation_sites::next_id(kind, created))
+    }
+
+    /// Returns the number that the lock has now: this one, or another thread's.
+    #[inline]
+    fn assign_id(&self, id: LockId) -> LockId {
         // No flag is set on a lock that was never acquired: the word is 0, unless another thread
         // was faster.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {

@@ -97,7 +97,8 @@ impl Recent {
     pub(super) fn should_insert(&self, chain: u64) -> bool {
         let misses = self.misses.load(atomic::Ordering::Relaxed).wrapping_add(1);
         self.misses.store(misses, atomic::Ordering::Relaxed);
-        misses % REPLACE_ONE_IN == 0 || self.place(chain).load(atomic::Ordering::Relaxed) == 0
+        misses.is_multiple_of(REPLACE_ONE_IN)
+            || self.place(chain).load(atomic::Ordering::Relaxed) == 0
     }
 
     /// Forgets all chains. May be called by any thread.
