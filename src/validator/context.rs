@@ -247,10 +247,13 @@ impl Context {
     }
 
     /// Takes out what was released elsewhere. By the thread itself.
+    #[inline]
     pub(super) fn settle_released_elsewhere(&'static self) -> bool {
-        if !self.has_released_elsewhere.load(Relaxed) {
-            return false;
-        }
+        self.has_released_elsewhere.load(Relaxed) && self.take_out_released_elsewhere()
+    }
+
+    #[cold]
+    fn take_out_released_elsewhere(&'static self) -> bool {
         let _inside = self.enter(State::Inside);
         self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());

@@ -208,6 +208,12 @@ impl HeldSet {
         self.depth() == 0
     }
 
+    /// Returns `true` if nothing is held and the thread is in no special state.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.word.load(Relaxed) & LOW == 0
+    }
+
     /// How many there are, whatever is out of the ordinary. By the owner.
     pub(super) fn depth(&self) -> usize {
         self.depth_in(self.word.load(Relaxed))

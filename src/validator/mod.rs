@@ -349,6 +349,21 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 
 /// A lock is destroyed: whatever is known of it goes with it.
 pub(crate) fn destroyed(lock: LockId) {
+    let is_idle = current_if_attached().is_none_or(|context| context.held.is_idle());
+    if !is_idle || !is_forgotten(lock) {
+        destroyed_slow(lock);
+    }
+}
+
+/// Returns `true` if nothing is known of a lock that is destroyed, or only that it was a leaf.
+#[inline]
+fn is_forgotten(lock: LockId) -> bool {
+    !presence::may_be_known(lock) || knowledge::leaves::forget(lock)
+}
+
+#[cold]
+#[inline(never)]
+fn destroyed_slow(lock: LockId) {
     if let Some(context) = current_if_attached() {
         if !context.held.is_empty() {
             context.held.purge(lock);
@@ -359,15 +374,7 @@ pub(crate) fn destroyed(lock: LockId) {
             return;
         }
     }
-    if presence::may_be_known(lock) {
-        forget(lock);
-    }
-}
-
-/// Forgets a lock that may be known.
-#[cold]
-fn forget(lock: LockId) {
-    if inside(|| knowledge::leaves::forget(lock)) {
+    if is_forgotten(lock) {
         return;
     }
     // Its key is the program's, and dropped without any lock of ours.
@@ -385,6 +392,7 @@ fn forget(lock: LockId) {
 /// Runs our own code, in which the program's locks are not looked at.
 ///
 /// Nor those that a signal handler takes meanwhile: our lock may be held by this thread.
+#[inline]
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let context = current_if_attached();
     let _inside = context.map(|context| context.enter(ThreadState::Inside));
