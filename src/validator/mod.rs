@@ -203,7 +203,7 @@ fn process_begins() {
     forks::watch();
     inside(open_record);
     let settings = ledger::settings();
-    ledger::load_config(settings.config.as_deref());
+    ledger::note_config();
     if let Some(limit) = settings.watchdog {
         watchdog::start(limit);
     }
