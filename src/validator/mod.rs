@@ -348,17 +348,20 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 }
 
 /// A lock is destroyed: whatever is known of it goes with it.
+#[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
     let is_idle = current_if_attached().is_none_or(|context| context.held.is_idle());
-    if !is_idle || !is_forgotten(lock) {
-        destroyed_slow(lock);
+    if !is_idle || presence::may_be_known(lock) {
+        destroyed_known(lock, is_idle);
     }
 }
 
-/// Returns `true` if nothing is known of a lock that is destroyed, or only that it was a leaf.
-#[inline]
-fn is_forgotten(lock: LockId) -> bool {
-    !presence::may_be_known(lock) || knowledge::leaves::forget(lock)
+#[cold]
+#[inline(never)]
+fn destroyed_known(lock: LockId, is_idle: bool) {
+    if !is_idle || !knowledge::leaves::forget(lock) {
+        destroyed_slow(lock);
+    }
 }
 
 #[cold]
@@ -374,7 +377,7 @@ fn destroyed_slow(lock: LockId) {
             return;
         }
     }
-    if is_forgotten(lock) {
+    if !presence::may_be_known(lock) || knowledge::leaves::forget(lock) {
         return;
     }
     // Its key is the program's, and dropped without any lock of ours.
