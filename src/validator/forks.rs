@@ -67,7 +67,12 @@ extern "C" fn in_child() {
 
 #[cfg(test)]
 mod tests {
-    use std::{hint, sync::Barrier, thread, time::Duration};
+    use std::{
+        hint,
+        sync::{Barrier, PoisonError},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
     use crate::{
@@ -75,12 +80,15 @@ mod tests {
         sync::Mutex,
     };
 
+    /// A test that takes all locks delays a fork.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
     /// Another thread adds a block of ids while this one forks. The child adds one as well.
     #[test]
     fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
         static KIND: LockKind =
             LockKind { wrapper: "new", of: LockOf::Nothing, initializes: false };
-        drop(Mutex::new(()).lock());
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let is_held = Barrier::new(2);
         let status = thread::scope(|scope| {
             scope.spawn(|| {
@@ -118,6 +126,7 @@ mod tests {
     /// A thread that waits for its first context while all is taken has it before all is given back.
     #[test]
     fn what_was_not_taken_is_not_given_back() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let _own = super::super::current();
         // No context is left for the thread that comes.
         let unused: Vec<_> = (0..100).map(|_| threads::take_up()).collect();
