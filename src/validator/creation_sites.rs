@@ -498,7 +498,7 @@ mod tests {
             let (kind, created) = table.of(id);
             assert!(id >= UNATTRIBUTED && created.is_none());
             // Otherwise a guard that was sent could be reported as leaked.
-            assert!(ptr::eq(kind, &UNKNOWN_KIND) && kind.guards_can_be_sent());
+            assert!(ptr::eq(kind, &raw const UNKNOWN_KIND) && kind.guards_can_be_sent());
         }
         assert!(unknown.count() > 3_000);
         for (&(kind, location), id) in known.iter().zip(first) {
