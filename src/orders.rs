@@ -161,7 +161,9 @@ pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
 /// A [`Deadlock`](crate::FindingKind::Deadlock) that has happened is told all the same.
 ///
 /// A `lockdep.toml` does the same without touching the source: `LOCKDEP_CONFIG` names it, or it
-/// stands in the current folder or above.
+/// stands in the folder where the process takes its first lock, or above. It is read when a lock is first
+/// taken in another; where none ever is, at the first finding or the end of the process. An error in it is
+/// reported then. (A process that neither nests locks nor ends by `exit` never reads it.)
 ///
 /// ```toml
 /// [[allow]]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::{Mutex as Alone, PoisonError};
+use std::sync::{Barrier, Mutex as Alone, PoisonError};
 
 use lockdep::sync::{Mutex, RwLock};
 use support::{denied, on_a_thread};
@@ -72,12 +72,16 @@ fn an_inversion_with_one_of_many() {
     let _alone = alone();
     let outer = known();
     let leaves: Vec<_> = (0..500).map(|_| inner()).collect();
-    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+    for leaf in &leaves {
+        nest(&outer, leaf);
+    }
     for at in [0, 100, 499] {
         assert!(on_a_thread(|| invert(&outer, &leaves[at])).is_some());
     }
     // Again, with those that were known; no other is in the way.
-    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+    for leaf in &leaves {
+        nest(&outer, leaf);
+    }
 }
 
 #[test]
@@ -104,7 +108,9 @@ fn leaves_are_in_the_graph_when_it_is_looked_at() {
     let outer = known();
     let before = lockdep::stats().edges();
     let leaves: Vec<_> = (0..10).map(|_| inner()).collect();
-    leaves.iter().for_each(|leaf| nest(&outer, leaf));
+    for leaf in &leaves {
+        nest(&outer, leaf);
+    }
     assert_eq!(lockdep::stats().edges(), before + 10);
     let count = || lockdep::order_graph().as_petgraph().edge_count();
     let with = count();
@@ -124,6 +130,43 @@ fn the_thread_that_has_ended_is_told() {
     });
     let report = on_a_thread(|| invert(&outer, &leaf)).expect("an inversion");
     assert!(report.contains("thread `gone`"), "{report}");
+}
+
+/// Both may find that it is new. Both edges count, and nothing is left once the lock is destroyed.
+#[test]
+fn two_threads_that_take_one_new_lock_at_once() {
+    const ROUNDS: u64 = 1_000;
+    let _alone = alone();
+    let outers = [known(), known()];
+    let locks = || lockdep::order_graph().as_petgraph().node_count();
+    let (edges, known_locks) = (lockdep::stats().edges(), locks());
+    for _ in 0..ROUNDS {
+        let (leaf, begin) = (inner(), Barrier::new(2));
+        let take = |outer| {
+            begin.wait();
+            nest(outer, &leaf);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| take(&outers[0]));
+            take(&outers[1]);
+        });
+    }
+    assert_eq!((lockdep::stats().edges(), locks()), (edges + 2 * ROUNDS, known_locks));
+}
+
+/// Any thread may destroy a leaf.
+#[test]
+fn a_leaf_that_another_thread_destroys() {
+    let _alone = alone();
+    let outer = known();
+    let locks = || lockdep::order_graph().as_petgraph().node_count();
+    let known_locks = locks();
+    for _ in 0..100 {
+        let leaf = inner();
+        nest(&outer, &leaf);
+        on_a_thread(|| drop(leaf));
+    }
+    assert_eq!(locks(), known_locks);
 }
 
 #[test]

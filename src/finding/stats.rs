@@ -17,7 +17,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How many locks were acquired, each counted once.
+    /// Returns how many locks were acquired, each counted once. Locks that other threads acquire for the
+    /// first time meanwhile may or may not be among them.
     ///
     /// ```
     /// let accounts = lockdep::sync::Mutex::new(());

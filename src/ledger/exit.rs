@@ -7,6 +7,9 @@
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "there is no handler of `exit`"))]
 
+#[cfg(unix)]
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
 use crate::finding::{Finding, FindingKind, Level};
 
 /// The status of a process that had a finding at [`Level::Deny`]: that of a panic.
@@ -21,8 +24,6 @@ const REPORTED: usize = 3;
 /// There is something to tell at the end.
 #[cfg(unix)]
 pub(super) fn watch() {
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
     static WATCHES: AtomicBool = AtomicBool::new(false);
     if super::settings().exit && !WATCHES.swap(true, Relaxed) {
         #[allow(unsafe_code, reason = "std has no handlers of its own")]
@@ -38,18 +39,55 @@ pub(super) fn watch() {
 #[cfg(not(unix))]
 pub(super) fn watch() {}
 
+/// Has the file that silences read at the end of the process, if nothing has read it before. Returns `false`
+/// if that cannot be done.
+#[cfg(unix)]
+pub(super) fn read_config_at_exit() -> bool {
+    PROCESS.store(super::this_process(), Relaxed);
+    #[allow(unsafe_code, reason = "std has no handlers of its own")]
+    // SAFETY: `atexit` takes any function; this one returns and does not unwind.
+    unsafe {
+        libc::atexit(read_config) == 0
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn read_config_at_exit() -> bool {
+    false
+}
+
+/// The process that is to read the file at its end: its forks do not.
+#[cfg(unix)]
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(unix)]
+extern "C" fn read_config() {
+    let is_ours = PROCESS.load(Relaxed) == super::this_process();
+    let loads = || is_ours && super::silence::load(write_to_stderr) && super::settings().exit;
+    if std::panic::catch_unwind(loads).unwrap_or(false) {
+        at_exit();
+    }
+}
+
+/// Writes past the stream of std, whose lock may be held for ever.
+#[cfg(unix)]
+fn write_to_stderr(text: &str) {
+    use std::{io::Write, os::fd::AsFd};
+
+    if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
+        let _ = std::fs::File::from(stderr).write_all(format!("{}\n", text.trim_end()).as_bytes());
+    }
+}
+
 #[cfg(unix)]
 extern "C" fn at_exit() {
-    use std::{io::Write, os::fd::AsFd, panic::catch_unwind, time::Duration};
+    use std::{panic::catch_unwind, time::Duration};
 
     let has_failed = catch_unwind(|| {
         // A thread that was stopped with the list locked will not let go of it any more.
         let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
         let (text, has_failed) = summary(&findings, &super::silence::unused())?;
-        // Not the stream of std: its lock may be held for ever.
-        if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
-            let _ = std::fs::File::from(stderr).write_all(text.as_bytes());
-        }
+        write_to_stderr(&text);
         Some(has_failed)
     });
     if let Ok(Some(true)) = has_failed {

@@ -198,9 +198,18 @@ fn untaken(patience: Duration) -> Option<Vec<Finding>> {
     Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(this_process())))
 }
 
-/// Reads the file that silences.
-pub(crate) fn load_config(named: Option<&str>) {
-    if silence::load(named) {
+/// The process has its first lock: sees to it that the file that silences is read, and what is wrong with
+/// it told, at the [first nested lock](load_config), the first finding, or the end of the process.
+pub(crate) fn note_config() {
+    silence::note_start_folder();
+    if !exit::read_config_at_exit() {
+        load_config();
+    }
+}
+
+/// Reads the file that silences, unless it was read before.
+pub(crate) fn load_config() {
+    if silence::load(print) {
         // To tell what nothing has needed.
         exit::watch();
     }

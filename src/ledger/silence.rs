@@ -1,7 +1,8 @@
 //! What is known and not to be told again: pairs of locks by `allow_pair`, and the entries of
 //! a `lockdep.toml`.
 //!
-//! Its lock guards the pairs alone. The file is read once, with the first lock of the process.
+//! Its lock guards the pairs alone. The file is read once, when it may matter for the first time: see
+//! [`load`]. To look for it takes longer than all else that the first lock of a process does.
 
 use std::{
     ops::Range,
@@ -20,6 +21,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
+use super::settings;
 use crate::{
     finding::{Finding, FindingKind, Site},
     render,
@@ -32,7 +34,11 @@ static ARE_ANY: AtomicBool = AtomicBool::new(false);
 /// The other locks of one lock's pairs, each with its reason.
 type Others = FxHashMap<u64, Arc<str>>;
 
+/// The entries of the file, once it was read: none if there is no file, or something is wrong with it.
 static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
+/// The current folder when the process took its first lock: the file is looked for there, whenever it is
+/// read.
+static START_FOLDER: OnceBox<PathBuf> = OnceBox::new();
 
 /// One `[[allow]]` of the file.
 #[derive(Debug)]
@@ -103,6 +109,7 @@ pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     {
         return Some(reason);
     }
+    super::load_config();
     let entry = FILE.get()?.iter().find(|entry| entry.fits(finding))?;
     entry.is_used.store(true, Relaxed);
     Some(Arc::clone(&entry.reason))
@@ -127,35 +134,56 @@ impl Entry {
     }
 }
 
-/// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the current folder or
-/// the next above it. Whether it silences anything.
-pub(super) fn load(named: Option<&str>) -> bool {
-    let path = match named {
-        Some(path) => Some(PathBuf::from(path)),
-        None => std::env::current_dir().ok().and_then(|here| {
-            here.ancestors().map(|folder| folder.join("lockdep.toml")).find(|path| path.is_file())
-        }),
-    };
-    let Some(path) = path else { return false };
-    let shown = path.display().to_string();
-    let entries = match std::fs::read_to_string(&path) {
-        Ok(text) => parse(&text, &shown),
-        Err(error) => Err(format!("{shown}: {error}")),
-    };
-    match entries {
-        Ok(entries) => {
-            let are_any = !entries.is_empty();
-            let _ = FILE.set(Box::new(entries));
-            are_any
-        }
-        Err(error) => {
-            super::print(&format!("lockdep: nothing is silenced: {error}"));
-            false
-        }
+/// Remembers where to look for the file.
+pub(super) fn note_start_folder() {
+    let is_named = settings().config.as_ref().is_some_and(|path| Path::new(path).is_absolute());
+    if !is_named && let Ok(folder) = std::env::current_dir() {
+        let _ = START_FOLDER.set(Box::new(folder));
     }
 }
 
-/// Those entries of the file that nothing has needed so far, by their places.
+/// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the folder where the process began or
+/// the next above it, unless it was read before. Says by `print` what is wrong with it. Returns `true` if
+/// this call has read it and it has entries.
+pub(super) fn load(print: fn(&str)) -> bool {
+    if FILE.get().is_some() {
+        return false;
+    }
+    // Without a lock: two threads that come here at once read the same file, and one of the results is kept.
+    let (entries, complaint) = match read() {
+        Ok(entries) => (entries, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let are_any = !entries.is_empty();
+    if FILE.set(Box::new(entries)).is_err() {
+        return false;
+    }
+    if let Some(error) = complaint {
+        print(&format!("lockdep: nothing is silenced: {error}"));
+    }
+    are_any
+}
+
+fn read() -> Result<Vec<Entry>, String> {
+    let folder = START_FOLDER.get();
+    let (path, shown) = if let Some(named) = &settings().config {
+        // An absolute path stays what it is when it is joined to another.
+        let path = folder.map_or_else(|| PathBuf::from(named), |folder| folder.join(named));
+        (path, named.clone())
+    } else {
+        let folders = folder.into_iter().flat_map(|folder| folder.ancestors());
+        let mut paths = folders.map(|folder| folder.join("lockdep.toml"));
+        let Some(path) = paths.find(|path| path.is_file()) else { return Ok(Vec::new()) };
+        let shown = path.display().to_string();
+        (path, shown)
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &shown),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// Returns the entries of the file that nothing has needed so far, by their places.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 pub(super) fn unused() -> Vec<&'static str> {
     let unused = |entry: &&Entry| !entry.is_used.load(Relaxed);

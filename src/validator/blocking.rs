@@ -7,7 +7,7 @@ use super::{
     deadlock::{self, Deadlock},
     ending, inside, knowledge,
     leaks::{self, Leak},
-    own_edge, report, submit,
+    own_edge, presence, report, submit,
     waiting::Wait,
 };
 use crate::{
@@ -86,8 +86,10 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
 
 /// A thread ends: what it still holds, nobody will release.
 pub(super) fn thread_ends(context: &'static Context) {
-    // What it has noted is of a thread by this name.
-    inside(|| drop(knowledge::lock()));
+    // Its leaves are entered as those of a thread by this name.
+    if presence::are_leaves() {
+        inside(|| drop(knowledge::lock()));
+    }
     if context.held.is_empty() {
         return;
     }

@@ -79,7 +79,7 @@ impl Classes {
             return None;
         }
         let value = match kind.of {
-            LockOf::Nothing => "",
+            LockOf::Nothing | LockOf::Unknown => "",
             LockOf::Value(value) | LockOf::Raw { raw: value, .. } => value(),
         };
         let number = self.number(Class::Made(site, kind.wrapper, value));

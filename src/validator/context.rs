@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     clock::Moment,
+    creation_sites::IdStock,
     handler_stack::HandlerStack,
     held::{Entry, HeldSet, Tag},
     interrupted,
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     /// lock may also stand in `held`, from before.
     blind_reads: HandlerStack,
     pub(super) recent: Recent,
+    /// Stays with the context, for the next thread that has it.
+    pub(super) ids: IdStock,
     pub(super) waiting: Waiting,
     /// Locks whose guards were sent to other threads and released there. The thread itself removes
     /// them from `held` before it checks a chain that contains them.
@@ -94,6 +97,7 @@ impl Context {
             held: HeldSet::new(),
             blind_reads: HandlerStack::new(),
             recent: Recent::new(),
+            ids: IdStock::new(),
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
             has_released_elsewhere: AtomicBool::new(false),
@@ -250,10 +254,13 @@ impl Context {
 
     /// Removes from `held` what was released elsewhere. Returns `true` if there was anything. For the
     /// thread itself.
+    #[inline]
     pub(super) fn settle_released_elsewhere(&'static self) -> bool {
-        if !self.has_released_elsewhere.load(Relaxed) {
-            return false;
-        }
+        self.has_released_elsewhere.load(Relaxed) && self.take_out_released_elsewhere()
+    }
+
+    #[cold]
+    fn take_out_released_elsewhere(&'static self) -> bool {
         let _inside = self.enter(State::Inside);
         self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());

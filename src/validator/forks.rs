@@ -7,7 +7,9 @@
 
 use std::cell::Cell;
 
-use super::{Context, ThreadState, current_if_attached, deadlock, knowledge, leaks, threads};
+use super::{
+    Context, ThreadState, creation_sites, current_if_attached, deadlock, knowledge, leaks, threads,
+};
 use crate::{ledger, render, renewable::Renewable};
 
 thread_local! {
@@ -15,17 +17,17 @@ thread_local! {
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// All of ours but those of contexts, always in this order. No thread takes one while it holds another,
-/// but for those of contexts, which come last. With that around the pool, there are no more contexts.
+/// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
+/// none but those two, which come last. While the pool's is held, no context is added.
 fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
     let ours = [knowledge::itself(), leaks::lock(), deadlock::lock(), threads::pool()];
     render::locks().into_iter().chain(ledger::locks()).chain(ours)
 }
 
-/// All that were taken, in the order in which they are given back: those of contexts first, or it
-/// would be given what a thread that has come meanwhile never lost.
+/// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,
+/// or a context that another thread adds meanwhile would be released as well.
 fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
-    threads::locks_of_contexts().chain(locks())
+    [creation_sites::lock()].into_iter().chain(threads::locks_of_contexts()).chain(locks())
 }
 
 /// Watches the forks of this process.
@@ -37,12 +39,14 @@ pub(super) fn watch() {
 }
 
 extern "C" fn before() {
-    // An allocator that forks, while we allocate: its child has to be content with what there is.
+    // Where an allocator forks while we allocate, or a signal handler does, this thread may hold some of
+    // them already. Then none is taken, and the child gets them as they are.
     let is_inside = |context: &Context| context.is(ThreadState::Inside);
-    if !current_if_attached().is_some_and(is_inside) {
+    if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
         locks().for_each(Renewable::take);
         threads::locks_of_contexts().for_each(Renewable::take);
+        creation_sites::lock().take();
     }
 }
 
@@ -63,13 +67,66 @@ extern "C" fn in_child() {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::{
+        hint,
+        sync::{Barrier, PoisonError},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
+    use crate::{
+        finding::{LockKind, LockOf},
+        sync::Mutex,
+    };
+
+    /// A test that takes all locks delays a fork.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// Another thread adds a block of ids while this one forks. The child adds one as well.
+    #[test]
+    fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
+        static KIND: LockKind =
+            LockKind { wrapper: "new", of: LockOf::Nothing, initializes: false };
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_held = Barrier::new(2);
+        let status = thread::scope(|scope| {
+            scope.spawn(|| {
+                let adding = creation_sites::lock();
+                adding.take();
+                is_held.wait();
+                // For the fork to begin meanwhile.
+                (0..1_000_000).for_each(|_| hint::spin_loop());
+                // SAFETY: taken by this thread.
+                unsafe { adding.give_back() }
+            });
+            is_held.wait();
+            // SAFETY: the child takes an id and ends; `alarm` ends it if it hangs.
+            unsafe {
+                match libc::fork() {
+                    0 => {
+                        libc::alarm(20);
+                        let id = creation_sites::next_id(&KIND, None);
+                        libc::_exit(i32::from(!std::ptr::eq(
+                            creation_sites::of(id).0,
+                            &raw const KIND,
+                        )))
+                    }
+                    pid => {
+                        let mut status = 0;
+                        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                        status
+                    }
+                }
+            }
+        });
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
+    }
 
     /// A thread that waits for its first context while all is taken has it before all is given back.
     #[test]
     fn what_was_not_taken_is_not_given_back() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let _own = super::super::current();
         // No context is left for the thread that comes.
         let unused: Vec<_> = (0..100).map(|_| threads::take_up()).collect();

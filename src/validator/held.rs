@@ -33,7 +33,7 @@ use super::{
     },
     clock::Moment,
     identity::{LockId, SHIFT},
-    interrupted, made,
+    creation_sites, interrupted,
     publish::Published,
     seen,
 };
@@ -98,12 +98,12 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn kind(&self) -> &'static LockKind {
-        made::of(self.tag.lock()).0
+        creation_sites::of(self.tag.lock()).0
     }
 
     /// Where it was created, if known.
     pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
-        made::of(self.tag.lock()).1
+        creation_sites::of(self.tag.lock()).1
     }
 }
 
@@ -213,6 +213,12 @@ impl HeldSet {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.depth() == 0
+    }
+
+    /// Returns `true` if nothing is held and the thread is in no special state.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.word.load(Relaxed) & LOW == 0
     }
 
     /// The number of held locks. For the owner.

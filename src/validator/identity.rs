@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use std::panic::Location;
 
-use super::{atomic::ConstAtomicU64 as AtomicU64, made};
+use super::{Context, atomic::ConstAtomicU64 as AtomicU64, creation_sites, current_if_attached};
 use crate::finding::LockKind;
 
 /// The number of a lock, from 1; given lazily, so that `const fn new` works in
@@ -30,9 +30,9 @@ const ALLOCATES: u64 = 4;
 pub(super) const SHIFT: u32 = 3;
 
 impl Identity {
-    /// How many numbers were given.
+    /// Returns how many locks have a number.
     pub(crate) fn count() -> u64 {
-        made::count()
+        creation_sites::count()
     }
 
     pub(crate) const fn new() -> Self {
@@ -47,7 +47,12 @@ impl Identity {
         created: Option<&'static Location<'static>>,
     ) -> LockId {
         match self.word.load(Relaxed) >> SHIFT {
-            0 => self.assign(kind, created),
+            // The context is looked up here, as that takes one instruction in the program's own
+            // code, and a call in ours.
+            0 => match current_if_attached() {
+                Some(context) => self.assign(context, kind, created),
+                None => self.assign_slow(kind, created),
+            },
             id => id,
         }
     }
@@ -59,22 +64,46 @@ impl Identity {
     }
 
     /// The number, if the lock was ever acquired.
+    #[inline]
     pub(crate) fn assigned(&self) -> Option<LockId> {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
 
+    /// Gives the lock a number. Calls nothing if the thread has one in stock, so no registers are saved.
     #[cold]
     fn assign(
+        &self,
+        context: &Context,
+        kind: &'static LockKind,
+        created: Option<&'static Location<'static>>,
+    ) -> LockId {
+        match context.ids.next(kind, created) {
+            Some(id) => self.assign_id(id),
+            None => self.assign_slow(kind, created),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn assign_slow(
         &self,
         kind: &'static LockKind,
         created: Option<&'static Location<'static>>,
     ) -> LockId {
-        let id = made::number(kind, created);
-        // No flag is set on a lock that was never acquired, so the word is 0 or
-        // another thread was faster; then this number is lost, which is fine.
+        self.assign_id(creation_sites::next_id(kind, created))
+    }
+
+    /// Returns the number that the lock has now: this one, or another thread's.
+    #[inline]
+    fn assign_id(&self, id: LockId) -> LockId {
+        // No flag is set on a lock that was never acquired: the word is 0, unless another thread
+        // was faster.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
             Ok(_) => id,
-            Err(theirs) => theirs >> SHIFT,
+            Err(theirs) => {
+                creation_sites::abandon_id();
+                theirs >> SHIFT
+            }
         }
     }
 

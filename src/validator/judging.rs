@@ -27,6 +27,7 @@ pub(super) fn judge(
     acquisition: &Acquisition<'_>,
     key: u64,
 ) -> Vec<Found> {
+    ledger::load_config();
     let wanted = &acquisition.wanted;
     let mut held: Held = context.held.iter().collect();
     if let Some(found) = reentry(context, &held, wanted) {

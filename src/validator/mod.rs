@@ -11,6 +11,7 @@ mod circle;
 mod classes;
 mod clock;
 mod context;
+mod creation_sites;
 mod current;
 mod deadlock;
 mod declared;
@@ -26,7 +27,6 @@ mod judge;
 mod judging;
 mod knowledge;
 mod leaks;
-mod made;
 #[cfg(unix)]
 mod on_signal;
 mod order;
@@ -111,7 +111,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
     let is_known =
         !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
-    if !is_known && !knowledge::leaves::note(context, acquisition, is_new, key) {
+    if is_known {
+        if !context.recent.should_insert(chain) {
+            return;
+        }
+    } else if !knowledge::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judging::judge(context, acquisition, key)
@@ -204,7 +208,7 @@ fn process_begins() {
     forks::watch();
     inside(open_record);
     let settings = ledger::settings();
-    ledger::load_config(settings.config.as_deref());
+    ledger::note_config();
     if let Some(limit) = settings.watchdog {
         watchdog::start(limit);
     }
@@ -349,7 +353,25 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 }
 
 /// A lock is destroyed: whatever is known of it goes with it.
+#[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
+    let is_idle = current_if_attached().is_none_or(|context| context.held.is_idle());
+    if !is_idle || presence::may_be_known(lock) {
+        destroyed_known(lock, is_idle);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn destroyed_known(lock: LockId, is_idle: bool) {
+    if !is_idle || !knowledge::leaves::forget(lock) {
+        destroyed_slow(lock);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn destroyed_slow(lock: LockId) {
     if let Some(context) = current_if_attached() {
         if !context.held.is_empty() {
             context.held.purge(lock);
@@ -362,15 +384,7 @@ pub(crate) fn destroyed(lock: LockId) {
     } else {
         current::destroyed_unattached(lock);
     }
-    if presence::may_be_known(lock) {
-        forget(lock);
-    }
-}
-
-/// Forgets a lock that may be known.
-#[cold]
-fn forget(lock: LockId) {
-    if inside(|| knowledge::leaves::forget(lock)) {
+    if !presence::may_be_known(lock) || knowledge::leaves::forget(lock) {
         return;
     }
     // Its key is the program's, and dropped without any lock of ours.
@@ -388,6 +402,7 @@ fn forget(lock: LockId) {
 /// Runs our own code, in which the program's locks are not looked at.
 ///
 /// Nor those that a signal handler takes meanwhile: our lock may be held by this thread.
+#[inline]
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let context = current_if_attached();
     let _inside = context.map(|context| context.enter(ThreadState::Inside));

@@ -59,12 +59,23 @@ pub(super) fn forget_all() {
     EPOCH.store(step(0, next), atomic::Ordering::SeqCst);
 }
 
-/// The chains that one thread met last. Its own affair, so that no model has to watch it.
-pub(super) struct Recent([atomic::AtomicU64; 256]);
+/// One in so many chains that only the process-wide cache knows replaces another here.
+const REPLACE_ONE_IN: u64 = 8;
+
+/// A direct-mapped cache of the chains that one thread took last. Only that thread inserts, so no
+/// model has to watch it.
+pub(super) struct Recent {
+    chains: [atomic::AtomicU64; 256],
+    /// How many chains were looked up here in vain and found in the process-wide cache.
+    misses: atomic::AtomicU64,
+}
 
 impl Recent {
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| atomic::AtomicU64::new(0)))
+        Self {
+            chains: array::from_fn(|_| atomic::AtomicU64::new(0)),
+            misses: atomic::AtomicU64::new(0),
+        }
     }
 
     #[inline]
@@ -77,15 +88,28 @@ impl Recent {
         self.place(chain).store(chain, atomic::Ordering::SeqCst);
     }
 
-    /// Forgets them, by any thread.
+    /// Returns `true` if a chain that missed here and hit the process-wide cache should be inserted:
+    /// if its place is vacant, and otherwise now and then.
+    ///
+    /// An insertion is a locked store. A thread that walks more chains than fit would pay for it
+    /// each time, for an entry that is replaced before it is looked up again.
+    #[inline]
+    pub(super) fn should_insert(&self, chain: u64) -> bool {
+        let misses = self.misses.load(atomic::Ordering::Relaxed).wrapping_add(1);
+        self.misses.store(misses, atomic::Ordering::Relaxed);
+        misses.is_multiple_of(REPLACE_ONE_IN)
+            || self.place(chain).load(atomic::Ordering::Relaxed) == 0
+    }
+
+    /// Forgets all chains. May be called by any thread.
     pub(super) fn clear(&self) {
-        self.0.iter().for_each(|place| place.store(0, atomic::Ordering::SeqCst));
+        self.chains.iter().for_each(|place| place.store(0, atomic::Ordering::SeqCst));
     }
 
     #[inline]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
         #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-        &self.0[chain as usize % self.0.len()]
+        &self.chains[chain as usize % self.chains.len()]
     }
 }
 
@@ -182,12 +206,15 @@ impl Filling {
     }
 }
 
-/// The place of a key, or the vacant one where it would go. There is always one:
+/// Returns the place of a key, or the vacant one where it would go. There always is one:
 /// tables are at most half full.
+#[inline]
 fn probe(table: &[AtomicU64], key: u64) -> &AtomicU64 {
+    // A mask instead of `%`: the length is a power of two, which the compiler does not know.
+    let mask = table.len() - 1;
     #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
     let start = (key >> 1) as usize;
-    let at = |step: usize| &table[(start + step) % table.len()];
+    let at = |step: usize| &table[(start + step) & mask];
     (0..table.len())
         .map(at)
         .find(|place| matches!(place.load(Relaxed), 0) || place.load(Relaxed) == key)
@@ -320,6 +347,20 @@ mod tests {
         assert!((20..100).all(|number| !recent.contains(step(1, number) | 1)));
         recent.clear();
         assert!(!keys().any(|key| recent.contains(key)));
+    }
+
+    /// A walk over more chains than fit replaces few of them; one that is met again and again gets in.
+    #[test]
+    fn a_chain_replaces_another_now_and_then() {
+        let recent = Recent::new();
+        let [first, second] = [2, 2 + 256];
+        assert!(recent.should_insert(first), "its place is vacant");
+        recent.insert(first);
+        let misses = 0..10 * REPLACE_ONE_IN;
+        let replacing = misses.filter(|_| recent.should_insert(second)).count() as u64;
+        assert_eq!(replacing, 10);
+        recent.insert(second);
+        assert!(recent.contains(second) && !recent.contains(first));
     }
 
     /// Places are told by the low bits: locks whose numbers differ in high ones alone have their own.

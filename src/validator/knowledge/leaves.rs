@@ -1,11 +1,13 @@
-//! New locks that are taken while one other is held, of which nothing else is known: leaves.
+//! Leaves: new locks that are taken while one other is held, and of which nothing else is known.
 //!
-//! No path leads from a leaf anywhere, so that its edge closes no cycle, and what it says of classes
-//! may have been said before. So it need not be in the graph, as long as nobody looks: it is noted here,
-//! and most are gone before that. Whoever takes the lock around all that is known
-//! [in any other way](super::lock) has them entered first.
+//! No path leads from a leaf anywhere, so its edge closes no cycle; and its classes may be known to nest this
+//! way. Then the edge need not be in the graph before the graph is read. It is noted here, and most leaves
+//! are destroyed before that. [`super::lock`] enters all of them first. Their numbers are in [`presence`],
+//! so that a leaf is destroyed without the graph's lock.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
+
+use rustc_hash::FxHashMap;
 
 use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared, shown::Shown};
 use crate::{
@@ -13,20 +15,23 @@ use crate::{
     ledger::{self, Backtraces},
     validator::{
         context::{Context, State},
+        creation_sites::{self, SiteIndex, UNKNOWN_SITE},
         held::Entry,
         identity::LockId,
-        leaks, made, presence, seen,
+        leaks, presence, seen,
         sightings::Sighting,
     },
 };
 
-/// How many wait to be entered.
-const KEPT: usize = 64;
-
-/// How many pairs of makers are remembered.
+/// How many pairs of creation sites are remembered.
 const PAIRS: usize = 64;
 
-/// An edge that is noted.
+/// How many stacks are numbered before all are forgotten. A walk that is remembered after that has the
+/// number of an older generation, and is numbered again.
+const MAX_STACKS: usize = 1_000;
+
+/// The edge to a leaf.
+#[derive(Clone, Copy)]
 struct Leaf {
     held: Entry,
     wanted: Entry,
@@ -38,17 +43,22 @@ struct Leaf {
 }
 
 pub(super) struct Leaves {
-    noted: Vec<Leaf>,
+    /// By the places of the leaves. Those of leaves that were destroyed stay.
+    noted: Vec<Option<Leaf>>,
+    /// The places to which a leaf was added since all were entered, one bit each.
+    added: u64,
     /// A lock of which it was seen last that it is in the graph, and in no class that was given.
     holder: LockId,
-    /// Its maker.
-    holders_maker: usize,
-    /// Numbers of one maker, that of the last.
-    block: (std::ops::Range<LockId>, usize),
-    /// Pairs of makers and modes of which nothing is left to tell.
+    /// Its creation site.
+    holders_site: SiteIndex,
+    /// The block of ids, and its creation site, of the last lock that was wanted.
+    block: (Range<LockId>, SiteIndex),
+    /// Pairs of creation sites and modes of which nothing is left to tell.
     settled: [u64; PAIRS],
     /// Stacks, by small numbers that are remembered with the walks that found them.
     stacks: Vec<Stack>,
+    /// Their numbers, by the address of their frames.
+    stack_numbers: FxHashMap<usize, usize>,
     generation: u64,
     /// What was told last, and of which stack.
     last: Option<(Arc<Shown>, u64)>,
@@ -59,12 +69,14 @@ pub(super) struct Leaves {
 impl Default for Leaves {
     fn default() -> Self {
         Self {
-            noted: Vec::with_capacity(KEPT),
+            noted: vec![None; presence::LEAVES],
+            added: 0,
             holder: 0,
-            holders_maker: 0,
-            block: (0..0, 0),
+            holders_site: UNKNOWN_SITE,
+            block: (0..0, UNKNOWN_SITE),
             settled: [0; PAIRS],
             stacks: Vec::new(),
+            stack_numbers: FxHashMap::default(),
             generation: 1,
             last: None,
             version: 0,
@@ -79,9 +91,9 @@ impl Leaves {
     }
 }
 
-/// Notes an acquisition, if it makes one new leaf of which there is nothing to tell. Allocates nothing
-/// then. Or enters it into the graph, if it makes one edge there that agrees with all that is known:
-/// what most edges do. `key`: of the chain, which is remembered if all of that is known.
+/// Notes an acquisition if it makes one new leaf of which there is nothing to tell, and allocates nothing
+/// then. Or enters its edge into the graph, if it is one that agrees with all that is known, as most do.
+/// Returns `true` if it has done either. `key` is the chain's, which is remembered if all of it is known.
 #[inline(never)]
 pub(in crate::validator) fn note(
     context: &'static Context,
@@ -103,17 +115,16 @@ pub(in crate::validator) fn note(
     let _inside = context.enter(State::Inside);
     let mark = 0_u64;
     let from = std::ptr::from_ref(&mark).addr();
-    let mut stack = match ledger::settings().backtraces {
-        Backtraces::Off => 0,
-        _ => recall_walk(from),
-    };
+    let has_stack = ledger::settings().backtraces != Backtraces::Off;
+    let mut stack = if has_stack { recall_walk(from) } else { 0 };
     // To wait for it may allocate.
     let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
     let Some(knowledge) = &mut *knowledge else { return false };
-    if knowledge.leaves.noted.len() == KEPT {
+    let lock = wanted.tag.lock();
+    if is_new && presence::leaf_at(presence::leaf_index(lock)) != 0 {
         knowledge.enter_leaves();
     }
-    if stack >> 32 != knowledge.leaves.generation && ledger::settings().backtraces != Backtraces::Off {
+    if stack >> 32 != knowledge.leaves.generation && has_stack {
         stack = knowledge.number_stack(from);
     }
     if held.tag.lock() != knowledge.leaves.holder {
@@ -122,17 +133,20 @@ pub(in crate::validator) fn note(
             return false;
         }
         knowledge.leaves.holder = lock;
-        knowledge.leaves.holders_maker = made::maker(lock);
+        knowledge.leaves.holders_site = creation_sites::site_of(lock);
     }
     if !is_new {
         return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
     }
-    if !knowledge.is_settled(&held, wanted) {
+    // Another thread may have nested it first.
+    if presence::may_be_known(lock) || !knowledge.is_settled(&held, wanted) {
         return false;
     }
     knowledge.edges += 1;
-    presence::entered(wanted.tag.lock());
-    knowledge.leaves.noted.push(Leaf {
+    presence::add_leaf(lock);
+    let at = presence::leaf_index(lock);
+    knowledge.leaves.added |= 1 << at;
+    knowledge.leaves.noted[at] = Some(Leaf {
         held,
         wanted: *wanted,
         has_writer: identity.has_writer(),
@@ -145,20 +159,9 @@ pub(in crate::validator) fn note(
 }
 
 /// Forgets a lock that was destroyed, if it is a leaf and nothing else is known of it.
+#[inline]
 pub(in crate::validator) fn forget(lock: LockId) -> bool {
-    if leaks::are_any() {
-        return false;
-    }
-    // To wait for it may allocate.
-    let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
-    let Some(knowledge) = &mut *knowledge else { return false };
-    let noted = &mut knowledge.leaves.noted;
-    let Some(at) = noted.iter().rposition(|leaf| leaf.wanted.tag.lock() == lock) else {
-        return false;
-    };
-    noted.swap_remove(at);
-    presence::left(lock);
-    true
+    !leaks::are_any() && presence::remove_leaf(lock)
 }
 
 impl Knowledge {
@@ -171,7 +174,11 @@ impl Knowledge {
         (stack, key): (u64, u64),
     ) -> bool {
         let Acquisition { identity, wanted, .. } = acquisition;
-        if !self.order.refused().is_empty() || !self.leaves.noted.is_empty() {
+        // The lock that is held stays as it is known.
+        if self.leaves.added != 0 {
+            self.enter_leaves();
+        }
+        if !self.order.refused().is_empty() {
             return false;
         }
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
@@ -234,9 +241,8 @@ impl Knowledge {
         let stack = RawStack::capture();
         let stack = self.shown.stack(stack.frames());
         let frames = stack.frames().as_ptr();
-        let Leaves { stacks, generation, .. } = &mut self.leaves;
-        let at = stacks.iter().position(|it| std::ptr::eq(it.frames().as_ptr(), frames));
-        let at = at.unwrap_or_else(|| {
+        let Leaves { stacks, stack_numbers, generation, .. } = &mut self.leaves;
+        let at = *stack_numbers.entry(frames.addr()).or_insert_with(|| {
             stacks.push(stack);
             stacks.len() - 1
         });
@@ -245,28 +251,31 @@ impl Knowledge {
         number
     }
 
-    /// Whether these makers' locks were taken so before, and nothing is left to tell of it.
+    /// Returns `true` if the order of these two creation sites is known, and no finding can come of it.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
         if self.leaves.version != self.classes.version() {
             self.leaves.version = self.classes.version();
             self.leaves.settled = [0; PAIRS];
         }
         if !self.leaves.block.0.contains(&wanted.tag.lock()) {
-            self.leaves.block = made::block(wanted.tag.lock());
+            self.leaves.block = creation_sites::block_of(wanted.tag.lock());
         }
-        let (of_held, of_wanted) = (self.leaves.holders_maker, self.leaves.block.1);
+        let (of_held, of_wanted) = (self.leaves.holders_site, self.leaves.block.1);
         let modes = (held.tag.mode(), wanted.tag.mode());
-        if of_held == 0 || of_wanted == 0 {
+        if of_held == UNKNOWN_SITE || of_wanted == UNKNOWN_SITE {
             return false;
         }
-        let pair = (of_held as u64) << 32 | (of_wanted as u64) << 8 | (modes.0 as u64) << 4 | modes.1 as u64;
+        let pair = (of_held as u64) << 32
+            | (of_wanted as u64) << 8
+            | (modes.0 as u64) << 4
+            | modes.1 as u64;
+        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
         let at = (pair ^ pair >> 27) as usize % PAIRS;
         if self.leaves.settled[at] == pair {
             return true;
         }
-        let class = |this: &mut Self, of: &Entry| {
-            this.classes.of(of.tag.lock(), of.created(), of.kind())
-        };
+        let class =
+            |this: &mut Self, of: &Entry| this.classes.of(of.tag.lock(), of.created(), of.kind());
         let is_settled = match (class(self, held), class(self, wanted)) {
             (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes),
             _ => true,
@@ -281,16 +290,19 @@ impl Knowledge {
     /// depend on.
     pub(super) fn enter_leaves(&mut self) {
         self.leaves.holder = 0;
-        if self.leaves.noted.is_empty() {
-            return;
+        const { assert!(presence::LEAVES <= u64::BITS as usize, "a bit for each place") };
+        while self.leaves.added != 0 {
+            let at = self.leaves.added.trailing_zeros() as usize;
+            self.leaves.added &= self.leaves.added - 1;
+            if let Some(leaf) = self.leaves.noted[at]
+                && presence::leaf_at(at) == leaf.wanted.tag.lock()
+            {
+                self.enter(&leaf);
+            }
         }
-        let mut noted = std::mem::take(&mut self.leaves.noted);
-        for leaf in noted.drain(..) {
-            self.enter(&leaf);
-        }
-        self.leaves.noted = noted;
-        if self.leaves.stacks.len() > 1_000 {
+        if self.leaves.stacks.len() > MAX_STACKS {
             self.leaves.stacks.clear();
+            self.leaves.stack_numbers.clear();
             self.leaves.generation += 1;
             self.leaves.last = None;
         }
@@ -298,8 +310,11 @@ impl Knowledge {
 
     fn enter(&mut self, leaf: &Leaf) {
         let Leaf { held, wanted, has_writer, context, number, scope, stack } = leaf;
-        // The lock that was held is gone, and the edge with it.
-        let Some(tail) = self.order.node(held.tag.lock()) else {
+        // Counted before it is removed, so that a thread that destroys it meanwhile finds one or the other.
+        presence::entered(wanted.tag.lock());
+        let is_alive = presence::remove_leaf(wanted.tag.lock());
+        // Without the lock that was held there is no edge.
+        let (true, Some(tail)) = (is_alive, self.order.node(held.tag.lock())) else {
             presence::left(wanted.tag.lock());
             return;
         };

@@ -1,0 +1,160 @@
+//! When a `lockdep.toml` is read, and which messages it causes. Each test runs a child process.
+#![cfg(all(debug_assertions, unix))]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use lockdep::sync::Mutex;
+use support::{child_command, is_child};
+
+/// A folder with a file, both gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str, config: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("lockdep-{test}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join("lockdep.toml"), config).unwrap();
+        Self(folder)
+    }
+
+    /// Runs the child of a test here. What it wrote to standard error, if it ended well.
+    fn run(&self, test: &str, environment: &[(&str, &str)]) -> String {
+        let mut child = child_command(test);
+        child
+            .current_dir(self.0.join("below"))
+            .env_remove("LOCKDEP_CONFIG")
+            .env("LOCKDEP_EXIT", "1");
+        child.envs(environment.iter().copied());
+        let Output { status, stderr, .. } = child.output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(status.success(), "{status}: {stderr}");
+        stderr
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const BAD: &str = "[[allow]]\nlocks = [\"left\"]\n";
+const UNUSED: &str = "[[allow]]\nlocks = [\"left\"]\nreason = \"known\"\n";
+const COMPLAINT: &str = "lockdep: nothing is silenced: ";
+
+fn one_lock() {
+    drop(Mutex::new(()).lock());
+}
+
+fn one_in_another() {
+    let (outer, inner) = (Mutex::new(()), Mutex::new(()));
+    drop((outer.lock(), inner.lock()));
+}
+
+/// If no lock is ever nested, an error in the file is reported once, at the end, whether or not findings
+/// change the exit status.
+#[test]
+fn a_bad_file_is_told_where_no_lock_is_nested() {
+    let test = "a_bad_file_is_told_where_no_lock_is_nested";
+    if is_child() {
+        one_lock();
+        return eprintln!("all is done");
+    }
+    let folder = Folder::new(test, BAD);
+    for exit in ["0", "1"] {
+        let stderr = folder.run(test, &[("LOCKDEP_EXIT", exit)]);
+        let (before, after) = stderr.split_once("all is done\n").expect("it runs");
+        assert!(!before.contains("lockdep: "), "{stderr}");
+        assert_eq!(after.matches(COMPLAINT).count(), 1, "{stderr}");
+        assert!(after.contains("lockdep.toml:1: `reason` is missing"), "{stderr}");
+    }
+}
+
+/// Otherwise it is reported when a lock is first taken in another.
+#[test]
+fn a_bad_file_is_told_at_the_first_nested_lock() {
+    let test = "a_bad_file_is_told_at_the_first_nested_lock";
+    if is_child() {
+        one_lock();
+        eprintln!("nothing is nested");
+        one_in_another();
+        eprintln!("one is");
+        return one_in_another();
+    }
+    let stderr = Folder::new(test, BAD).run(test, &[]);
+    let (before, after) = stderr.split_once("nothing is nested\n").expect("it runs");
+    let (meanwhile, after) = after.split_once("one is\n").expect("it runs");
+    assert_eq!(meanwhile.matches(COMPLAINT).count(), 1, "{stderr}");
+    assert!(!before.contains("lockdep: ") && !after.contains("lockdep: "), "{stderr}");
+}
+
+/// Unused entries are named at the end, whenever the file was read, unless `LOCKDEP_EXIT=0`.
+#[test]
+fn unused_entries_are_named_at_the_end() {
+    let test = "unused_entries_are_named_at_the_end";
+    if is_child() {
+        one_lock();
+        if std::env::var_os("TEST_NESTS").is_some() {
+            one_in_another();
+        }
+        return eprintln!("all is done");
+    }
+    let folder = Folder::new(test, UNUSED);
+    for environment in [&[][..], &[("TEST_NESTS", "1")]] {
+        let stderr = folder.run(test, environment);
+        let (before, after) = stderr.split_once("all is done\n").expect("it runs");
+        assert!(!before.contains("lockdep: "), "{stderr}");
+        assert_eq!(after.matches("nothing in this process needed ").count(), 1, "{stderr}");
+        let environment = [environment, &[("LOCKDEP_EXIT", "0")]].concat();
+        let stderr = folder.run(test, &environment);
+        assert!(!stderr.contains("lockdep: "), "{stderr}");
+    }
+}
+
+/// The search starts in the folder that was current at the first lock, and so does a relative path.
+#[test]
+fn the_folder_is_that_of_the_first_lock() {
+    let test = "the_folder_is_that_of_the_first_lock";
+    if is_child() {
+        one_lock();
+        std::env::set_current_dir("/").unwrap();
+        return one_in_another();
+    }
+    let folder = Folder::new(test, BAD);
+    let stderr = folder.run(test, &[]);
+    let path = folder.0.join("lockdep.toml");
+    assert!(stderr.contains(&format!("{COMPLAINT}{}:1", path.display())), "{stderr}");
+    let named = Path::new("../lockdep.toml");
+    let stderr = folder.run(test, &[("LOCKDEP_CONFIG", named.to_str().unwrap())]);
+    assert!(stderr.contains(&format!("{COMPLAINT}{}:1", named.display())), "{stderr}");
+    let stderr = folder.run(test, &[("LOCKDEP_CONFIG", "missing.toml")]);
+    assert!(stderr.contains(&format!("{COMPLAINT}missing.toml: ")), "{stderr}");
+}
+
+/// A fork that nests no lock does not repeat its parent's message.
+#[test]
+#[allow(unsafe_code, reason = "a fork")]
+fn a_fork_does_not_repeat_it() {
+    let test = "a_fork_does_not_repeat_it";
+    if is_child() {
+        one_lock();
+        // SAFETY: the child only exits.
+        unsafe {
+            match libc::fork() {
+                0 => libc::exit(0),
+                pid => assert_eq!(libc::waitpid(pid, std::ptr::null_mut(), 0), pid),
+            }
+        }
+        return eprintln!("the fork is gone");
+    }
+    let stderr = Folder::new(test, BAD).run(test, &[]);
+    let (before, after) = stderr.split_once("the fork is gone\n").expect("it runs");
+    assert!(!before.contains("lockdep: "), "{stderr}");
+    assert_eq!(after.matches(COMPLAINT).count(), 1, "{stderr}");
+}

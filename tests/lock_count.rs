@@ -1,0 +1,52 @@
+//! Every lock that was acquired is counted once. One test, so that the process has no other locks.
+#![cfg(debug_assertions)]
+
+use std::{sync::Barrier, thread};
+
+use lockdep::sync::{Mutex, RwLock};
+
+const LOCKS: u64 = 1_000;
+const THREADS: u64 = 4;
+
+fn mutexes(count: u64) -> Vec<Mutex<u64>> {
+    (0..count).map(Mutex::new).collect()
+}
+
+/// Threads take ids in advance, and leave some behind when they end; locks of many creation sites are
+/// acquired by turns; two threads acquire the same locks for the first time at once.
+#[test]
+fn each_lock_is_counted_once() {
+    let mut expected = 0;
+    let mut check = |acquired: u64| {
+        expected += acquired;
+        assert_eq!(lockdep::stats().locks(), expected);
+    };
+    check(0);
+    for _ in 0..THREADS {
+        thread::spawn(|| mutexes(LOCKS).iter().for_each(|lock| drop(lock.lock()))).join().unwrap();
+        check(LOCKS);
+    }
+
+    let by_turns = || {
+        for _ in 0..LOCKS {
+            drop((Mutex::new(1_u8).lock(), Mutex::new(1_u16).lock(), Mutex::new(1_u32).lock()));
+            drop((RwLock::new(1_u8).read(), RwLock::new(1_u16).read(), RwLock::new(1_u32).read()));
+            drop((Mutex::new(1_i8).lock(), Mutex::new(1_i16).lock(), Mutex::new(1_i32).lock()));
+        }
+    };
+    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(by_turns))));
+    check(THREADS * 9 * LOCKS);
+
+    let (locks, begin) = (mutexes(20 * LOCKS), Barrier::new(2));
+    let acquire = || {
+        begin.wait();
+        for lock in &locks {
+            drop(lock.try_lock());
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(acquire);
+        acquire();
+    });
+    check(20 * LOCKS);
+}
