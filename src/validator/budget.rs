@@ -8,8 +8,8 @@
 /// cache.
 pub(super) const STEPS: u32 = 200_000;
 
-/// The cost of comparing two choices or of following an edge in the search for feasible cycles, in
-/// steps.
+/// The cost of comparing two choices, of an edge in the search for feasible cycles, or of a lock that
+/// is reached for the first time, in steps.
 pub(super) const PAIR: usize = 5;
 
 /// How many steps a search may still take.

@@ -14,7 +14,7 @@ use super::Order;
 use crate::{
     finding::Mode,
     validator::{
-        budget::{Budget, Exhausted},
+        budget::{Budget, Exhausted, PAIR},
         judge::waits,
     },
 };
@@ -103,6 +103,8 @@ impl<N, E> Order<N, E> {
                     && range.contains(&self.label(to))
                     && !reached_by.contains_key(&next)
                 {
+                    // In a large graph each new lock is a few cache misses.
+                    budget.spend(PAIR)?;
                     reached_by.insert(next, Some((edge.id(), wanted)));
                     queue.push_back(next);
                 }

@@ -357,7 +357,7 @@ fn a_search_of_a_huge_region_is_cut_short() {
     let mut insert = |tail, head| order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
     let closing = insert(last, first);
     let around = insert(before, after);
-    let [steps, cut] = [LENGTH, LENGTH / 2].map(|steps| {
+    let [steps, cut] = [LENGTH * 6, LENGTH * 3].map(|steps| {
         let mut budget = Budget::new(u32::try_from(steps).unwrap());
         let found = order.shortest_cycles(&[closing], &|_| true, &mut budget).remove(0);
         (found.map(|cycle| cycle.len() as u64), budget.is_exhausted())
