@@ -1,10 +1,12 @@
-//! Threads over thousands of locks, always in ascending order, for as long as one likes: without a
-//! word, and without growth. Then the same with one inversion, which has to be found.
+//! Threads over thousands of locks, always in ascending order, for as long as one likes: no finding
+//! and no growth. Then the same with one inversion, which must be found. Last, dense inversions:
+//! nearly all pairs of locks are taken in both orders.
 //!
 //! `cargo bench --features enforce --bench soak -- 60`: for 60 seconds, half of them for either part.
 #![allow(missing_docs, reason = "a program")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     panic::{self, AssertUnwindSafe},
     sync::{
@@ -16,8 +18,8 @@ use std::{
 };
 
 use lockdep::{
-    FindingKind,
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    FindingKind, Level,
+    sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 const THREADS: u64 = 8;
@@ -32,6 +34,9 @@ const WARM: u64 = 60_000;
 
 /// Growth that is allowed from then on, in KiB: the allocator's own doings.
 const GROWTH: u64 = 24 * 1024;
+
+/// With as many locks in dense inversions the search for cycles is still exact.
+const EXACT: usize = 32;
 
 struct Locks(Vec<std::sync::Mutex<Arc<RwLock<u64>>>>);
 
@@ -154,6 +159,40 @@ fn invert(locks: &Locks, random: &mut Random) {
     locks.renew(at + 1);
 }
 
+/// Runs as many threads as there are locks, one after the other. The r-th takes all of them in the order
+/// r, r + 1, ..., r - 1. Checks that each pair is found, and that no search for cycles was
+/// cut short while there are few locks.
+///
+/// Only few threads can be anywhere at once here, which makes this the hardest case for that search.
+fn dense_inversions(locks: usize) {
+    lockdep::reset();
+    let before = lockdep::stats();
+    let all: Vec<_> = (0..locks).map(|_| Mutex::new(())).collect();
+    for thread in 0..locks {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guards: Vec<_> =
+                    (0..locks).map(|at| all[(thread + at) % locks].lock()).collect();
+            });
+        });
+    }
+    let ids = |finding: &lockdep::Finding| -> BTreeSet<u64> {
+        finding.cycle().iter().map(|edge| edge.held().id()).collect()
+    };
+    let findings = lockdep::take_findings();
+    assert!(findings.iter().all(|it| it.kind() == FindingKind::Inversion));
+    let pairs = findings.iter().map(ids).filter(|ids| ids.len() == 2).collect::<BTreeSet<_>>();
+    let cut_short = lockdep::stats().cut_short() - before.cut_short();
+    println!(
+        "dense, {locks} locks: {} pairs inverted, {cut_short} searches cut short",
+        pairs.len()
+    );
+    assert_eq!(pairs.len(), locks * (locks - 1) / 2, "every one is found");
+    // How many there may be depends on nothing but the order of acquisitions, which is the same in
+    // each run.
+    assert!(locks > EXACT || cut_short == 0, "the budget suffices");
+}
+
 fn main() {
     if !lockdep::ENABLED {
         return println!("nothing is checked in this build: it takes the feature `enforce`");
@@ -187,4 +226,9 @@ fn main() {
     });
     println!("with inversions: {rounds} rounds, {planted} of 20 found");
     assert_eq!(planted, 20, "every one is found");
+
+    lockdep::set_level(FindingKind::Inversion, Level::Allow);
+    for locks in [8, 16, 32, 45] {
+        dense_inversions(locks);
+    }
 }

@@ -14,6 +14,7 @@
 pub struct Stats {
     pub(crate) locks: u64,
     pub(crate) edges: u64,
+    pub(crate) cut_short: u64,
 }
 
 impl Stats {
@@ -43,5 +44,24 @@ impl Stats {
     #[must_use]
     pub fn edges(&self) -> u64 {
         self.edges
+    }
+
+    /// Returns the number of acquisitions for which the search for cycles was cut short.
+    ///
+    /// An acquisition that closes a cycle searches for the shortest one that can deadlock. This is
+    /// hard where many locks are taken in many orders, so the search takes a limited number of
+    /// steps, about a millisecond. When it is cut short it reports only what it has proved: an
+    /// inversion of those locks may be missed, or reported as a weaker kind, but none is made up.
+    /// Stays 0 in programs whose locks are not inverted on a large scale.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock()));
+    /// assert_eq!(lockdep::stats().cut_short(), 0);
+    /// ```
+    #[must_use]
+    pub fn cut_short(&self) -> u64 {
+        self.cut_short
     }
 }

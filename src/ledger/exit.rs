@@ -86,7 +86,8 @@ extern "C" fn at_exit() {
     let has_failed = catch_unwind(|| {
         // A thread that was stopped with the list locked will not let go of it any more.
         let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) = summary(&findings, &super::silence::unused())?;
+        let (text, has_failed) =
+            summary(&findings, &super::silence::unused(), super::cut_short())?;
         write_to_stderr(&text);
         Some(has_failed)
     });
@@ -113,9 +114,9 @@ fn end_with(status: libc::c_int) -> ! {
     }
 }
 
-/// What to say of findings and of entries that silenced none, and whether the process has
-/// failed. Nothing if nothing is to be said.
-fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
+/// Returns the summary of findings, unused entries and searches that were cut short, and whether the
+/// process has failed. `None` if there are no findings and no unused entries.
+fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(String, bool)> {
     let of = |level| move |finding: &&Finding| finding.level == level;
     let denied: Vec<_> = findings.iter().filter(of(Level::Deny)).collect();
     let warned = findings.iter().filter(of(Level::Warn));
@@ -148,6 +149,7 @@ fn summary(findings: &[Finding], unused: &[&str]) -> Option<(String, bool)> {
     if !unused.is_empty() {
         lines.push(format!("lockdep: nothing in this process needed {}", unused.join(", ")));
     }
+    lines.extend(crate::render::cut_short(cut_short));
     lines.extend(reports);
     lines.push(String::new());
     Some((lines.join("\n"), !denied.is_empty()))
@@ -174,4 +176,18 @@ fn count(findings: &[&Finding], noun: &str) -> String {
     let kinds: Vec<_> = FindingKind::ALL.into_iter().filter_map(of_kind).collect();
     let plural = if findings.len() == 1 { "" } else { "s" };
     format!("{} {noun}{plural} ({})", findings.len(), kinds.join(", "))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_that_were_cut_short_are_mentioned_beside_something_else() {
+        assert!(summary(&[], &[], 3).is_none());
+        let text = |cut_short| summary(&[], &["lockdep.toml:3"], cut_short).unwrap().0;
+        assert!(!text(0).contains("cut short"), "{}", text(0));
+        assert!(text(1).contains("\nlockdep: 1 search for cycles was cut short: "), "{}", text(1));
+        assert!(text(3).contains("\nlockdep: 3 searches for cycles were cut short: "));
+    }
 }

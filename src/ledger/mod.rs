@@ -48,6 +48,19 @@ type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 static BOOK: Mutex<Option<Book>> = Mutex::new(None);
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 
+/// How many searches for a cycle have exhausted their budget.
+static CUT_SHORT: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a search for a cycle that exhausted its budget.
+pub(crate) fn note_cut_short() {
+    CUT_SHORT.fetch_add(1, Relaxed);
+}
+
+/// Returns how many searches for a cycle have exhausted their budget.
+pub(crate) fn cut_short() -> u64 {
+    CUT_SHORT.load(Relaxed)
+}
+
 /// What the thread that made a finding has to do.
 #[must_use]
 pub(crate) enum Verdict {

@@ -72,6 +72,18 @@ fn age(age: Duration) -> Option<String> {
     (!seconds.is_zero()).then(|| humantime::format_duration(seconds).to_string())
 }
 
+/// Says how many searches for cycles were cut short, if any.
+pub(crate) fn cut_short(searches: u64) -> Option<String> {
+    let (searches, were) = match searches {
+        0 => return None,
+        1 => ("1 search".to_owned(), "was"),
+        _ => (format!("{searches} searches"), "were"),
+    };
+    Some(format!(
+        "lockdep: {searches} for cycles {were} cut short: inversions may be missing (see `Stats::cut_short`)"
+    ))
+}
+
 /// Whether reports on standard error should be coloured.
 pub(crate) fn stderr_wants_color() -> bool {
     if anstyle_query::clicolor_force() {

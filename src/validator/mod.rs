@@ -7,6 +7,7 @@
 
 mod atomic;
 mod blocking;
+mod budget;
 mod circle;
 mod classes;
 mod clock;
@@ -452,7 +453,7 @@ pub(crate) fn order_graph() -> OrderGraph {
 /// See [`crate::stats`].
 pub(crate) fn stats() -> Stats {
     let edges = inside(|| knowledge::lock().edges());
-    Stats { locks: Identity::count(), edges }
+    Stats { locks: Identity::count(), edges, cut_short: ledger::cut_short() }
 }
 
 /// What every thread holds and waits for: a glance, thread by thread.

@@ -30,7 +30,11 @@ fn listen(name: &str) -> Result<(), String> {
         ignore_this_thread();
         for _ in signals.forever() {
             let table = render::held(&snapshot::all());
-            ledger::print_past_capture(&format!("lockdep: held locks, at {name}:\n{table}"));
+            let cut_short = render::cut_short(ledger::cut_short());
+            let cut_short = cut_short.map_or_else(String::new, |it| format!("{it}\n"));
+            ledger::print_past_capture(&format!(
+                "lockdep: held locks, at {name}:\n{table}{cut_short}"
+            ));
         }
     };
     let thread = thread::Builder::new().name("lockdep-signal".into()).spawn(answer);

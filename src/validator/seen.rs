@@ -40,8 +40,11 @@ pub(super) fn key(chain: u64) -> u64 {
 
 /// The key of a chain as one thread shows it, by the thread's number: of a chain that is
 /// harmless for that thread, while another may still have something new to show by it.
+///
+/// The key is inverted, because a thread's number may be a lock's tag: otherwise this could be the
+/// key of the chain that continues with that lock.
 pub(super) fn by(key: u64, thread: u64) -> u64 {
-    step(key, thread) | 1
+    step(!key, thread) | 1
 }
 
 static EPOCH: atomic::AtomicU64 = atomic::AtomicU64::new(0);
@@ -368,6 +371,18 @@ mod tests {
     fn keys_are_spread() {
         let places: HashSet<_> = (0..256).map(|number| step(8, number << 20) >> 1 & 255).collect();
         assert!(places.len() > 100, "{}", places.len());
+    }
+
+    /// That a chain is harmless for thread 8 does not settle the chain that continues with the lock
+    /// whose tag is 8.
+    #[test]
+    fn what_a_thread_knows_is_no_longer_chain() {
+        for tags in (1..1_000_u64).map(|tag| [tag, tag + 8, 8]) {
+            let chain = |tags: &[u64]| tags.iter().copied().reduce(step).expect("it has locks");
+            // As in the first epoch.
+            let [key, longer] = [&tags[..2], &tags].map(|tags| chain(tags) | 1);
+            assert_ne!(by(key, 8), longer, "{tags:?}");
+        }
     }
 
     /// Chains of few locks with numbers in sequence, as programs have them, have keys of

@@ -1,21 +1,23 @@
-//! By whom an edge was seen, and what else they held: whether the threads of a cycle can all
-//! stand where it needs them, at the same time. Pure.
+//! Who took an edge and what else they held, which decides whether a cycle can close. Pure.
 //!
 //! A cycle of n edges closes when n threads hold one lock of it each and want the next. So its
-//! edges have to be seen on different threads, no two of which hold a lock in modes that
+//! edges must be seen on different threads, no two of which hold a lock in modes that
 //! exclude each other: such a lock, held around the cycle or in it, is a gate that lets one of
 //! them through at a time.
+//!
+//! Choosing a thread for each edge is a hard problem (rainbow matching is a special case), so
+//! [`assign`] and [`judge`] run under a [`Budget`]: they answer exactly or not at all.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    slice,
-    sync::Arc,
-};
+use std::{slice, sync::Arc};
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::{held::Tag, identity::LockId};
+use super::{
+    budget::{Budget, Exhausted, PAIR},
+    held::Tag,
+    identity::LockId,
+};
 use crate::finding::Mode;
 
 /// A thread that took an edge, and all that it held.
@@ -29,17 +31,24 @@ pub(super) struct Sighting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Locks {
     One(Tag),
-    Many(Arc<(Summary, Box<[Tag]>)>),
+    Many(Arc<Many>),
 }
 
-/// What tells quickly that two sets of locks have nothing to do with each other, and which set one is.
+/// One allocation for up to four locks, as many as most threads ever hold.
+#[derive(Debug, PartialEq, Eq)]
+struct Many {
+    summary: Summary,
+    tags: SmallVec<[Tag; 4]>,
+}
+
+/// Masks that prove quickly that two sets of locks are disjoint, and a hash that identifies a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Summary {
-    /// A bit for each lock. Locks that were made one after the other have their own.
+    /// One bit per lock. Up to 64 locks that were made one after the other have distinct bits.
     locks: u64,
-    /// The same of those that are not held as readers hold them.
+    /// The same of those that are not held shared.
     exclusive: u64,
-    /// A hash. That of sets without common elements is the sum of theirs.
+    /// The sum of the tags' hashes: the hash of a union of disjoint sets is the sum of both.
     hash: u64,
 }
 
@@ -54,18 +63,38 @@ impl Summary {
             Self {
                 locks: sum.locks | bit,
                 exclusive: sum.exclusive | if tag.mode() == Mode::Shared { 0 } else { bit },
-                hash: sum.hash.wrapping_add(hash((tag.lock(), tag.mode() as u8))),
+                hash: sum.hash.wrapping_add(hash(Element::Held(*tag))),
             }
         };
         tags.iter().fold(Self::default(), with)
     }
 }
 
-/// For sums of hashes.
-pub(super) fn hash(of: impl Hash) -> u64 {
-    // The last step of this hash is a multiplication, which a sum would undo.
-    let hash = FxBuildHasher.hash_one(of);
-    (hash ^ hash >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+/// An element of the set that a search keeps of its path.
+#[derive(Clone, Copy)]
+pub(super) enum Element {
+    /// A thread, and whether it stands for others.
+    Thread(u64, bool),
+    Held(Tag),
+    /// The index of a lock's node.
+    Passed(u64),
+}
+
+/// Hashes an element of a set. The set's hash is the sum of its elements' hashes, so that it does not
+/// depend on their order.
+///
+/// This is the finalizer of `SplitMix64`. A weaker one does not do: Fx is nearly linear, and the sums
+/// of few small numbers meet.
+pub(super) fn hash(element: Element) -> u64 {
+    let input = match element {
+        Element::Thread(thread, stands_for_others) => thread << 3 | u64::from(stands_for_others),
+        Element::Held(tag) => tag.to_bits() << 2 | 2,
+        Element::Passed(node) => node << 2 | 3,
+    };
+    let mut hash = input.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ hash >> 31
 }
 
 /// How many sightings of one edge are kept.
@@ -82,10 +111,10 @@ impl Sighting {
         let held = match (held.next(), held.next()) {
             (Some(one), None) => Locks::One(one),
             (one, another) => {
-                let all = one.into_iter().chain(another).chain(held);
-                let mut all: SmallVec<[Tag; 16]> = all.collect();
-                all.sort_unstable();
-                Locks::Many(Arc::new((Summary::of(&all), Box::from(&all[..]))))
+                let mut tags: SmallVec<[Tag; 4]> =
+                    one.into_iter().chain(another).chain(held).collect();
+                tags.sort_unstable();
+                Locks::Many(Arc::new(Many { summary: Summary::of(&tags), tags }))
             }
         };
         Self { thread, held }
@@ -94,14 +123,14 @@ impl Sighting {
     fn held(&self) -> &[Tag] {
         match &self.held {
             Locks::One(tag) => slice::from_ref(tag),
-            Locks::Many(many) => &many.1,
+            Locks::Many(many) => &many.tags,
         }
     }
 
     fn summary(&self) -> Summary {
         match &self.held {
             Locks::One(tag) => Summary::of(slice::from_ref(tag)),
-            Locks::Many(many) => many.0,
+            Locks::Many(many) => many.summary,
         }
     }
 
@@ -240,7 +269,7 @@ impl<T> Sightings<T> {
         if !is_more {
             self.settled = 0;
         }
-        // Where there is one more, it changes nothing for those that are less free or settled already.
+        // One more sighting settles only those that it is as free as.
         for at in 0..self.all.len() {
             let of = &self.all[at].0;
             let may_be = self.settled & 1 << at == 0
@@ -253,8 +282,7 @@ impl<T> Sightings<T> {
 
     /// All that may be chosen for this edge.
     pub(super) fn choices(&self) -> Vec<Choice> {
-        let choice =
-            |(at, sighting): (usize, &Sighting)| Choice {
+        let choice = |(at, sighting): (usize, &Sighting)| Choice {
             at,
             sighting: sighting.clone(),
             stands_for_others: self.stands_for_others(at),
@@ -300,10 +328,9 @@ impl Choice {
         self.is_apart_from(other, edges) && self.is_free_of(other)
     }
 
-    /// All that matters of it to what else may be chosen, as one number. That of several is the sum of
-    /// theirs.
+    /// Hashes all that restricts what else may be chosen. The hashes of several choices add up.
     pub(super) fn hash(&self) -> u64 {
-        let thread = hash((self.sighting.thread, self.stands_for_others));
+        let thread = hash(Element::Thread(self.sighting.thread, self.stands_for_others));
         thread.wrapping_add(self.sighting.summary().hash)
     }
 
@@ -319,63 +346,189 @@ impl Choice {
     }
 }
 
-/// One choice for each edge of a path, so that all threads can be there at the same time.
-pub(super) fn assign(path: &[Vec<Choice>]) -> Option<Vec<Choice>> {
-    let edges = path.len();
-    choose(path, |one, other| one.goes_with(other, edges))
+/// Which choices exclude each other.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// Two of one thread.
+    threads: bool,
+    /// Two that have a gate between them.
+    gates: bool,
 }
 
-/// Why a cycle cannot close, if it cannot.
-pub(super) fn judge(cycle: &[Vec<Choice>]) -> Verdict {
-    let edges = cycle.len();
-    if assign(cycle).is_some() {
-        return Verdict::Feasible;
-    }
-    let is_free = choose(cycle, Choice::is_free_of).is_some();
-    if is_free && choose(cycle, |one, other| one.is_apart_from(other, edges)).is_none() {
-        return Verdict::OneThreadTwice;
-    }
-    let all = cycle.iter().enumerate().flat_map(|(at, edge)| {
-        let others = cycle[at + 1..].iter().flatten();
-        edge.iter().flat_map(move |one| others.clone().map(move |other| (one, other)))
-    });
-    let mut gates: Vec<_> =
-        all.filter_map(|(one, other)| one.sighting.gate_with(&other.sighting)).collect();
-    gates.sort_unstable();
-    gates.dedup();
-    Verdict::Guarded(gates)
+/// Chooses a sighting for each edge of a cycle so that all threads can be there at the same time.
+/// Returns where the edges keep them, or `None` if there is no such choice.
+pub(super) fn assign(
+    cycle: &[Vec<Choice>],
+    budget: &mut Budget,
+) -> Result<Option<Vec<usize>>, Exhausted> {
+    choose(cycle, Rules { threads: true, gates: true }, budget)
 }
 
-/// One choice for each edge, such that every two may go together: tries them all, the last
-/// edge first to be chosen anew. The question is a hard one: after a while the answer is yes.
-fn choose(
-    path: &[Vec<Choice>],
-    may_go_together: impl Fn(&Choice, &Choice) -> bool,
-) -> Option<Vec<Choice>> {
-    let mut patience = 1_000_u32;
-    let mut chosen: Vec<(usize, Choice)> = Vec::with_capacity(path.len());
-    let mut from = 0;
-    while let Some(edge) = path.get(chosen.len()) {
-        patience = patience.saturating_sub(1);
-        let fits = |candidate: &Choice| {
-            patience == 0 || chosen.iter().all(|(_, before)| may_go_together(before, candidate))
-        };
-        match (from..edge.len()).find(|&at| fits(&edge[at])) {
-            Some(at) => {
-                chosen.push((at, edge[at].clone()));
-                from = 0;
-            }
-            None => from = chosen.pop()?.0 + 1,
+/// Decides whether a cycle can close, and if not, why.
+pub(super) fn judge(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<Verdict, Exhausted> {
+    if assign(cycle, budget)?.is_some() {
+        return Ok(Verdict::Feasible);
+    }
+    let by_gates = Rules { threads: false, gates: true };
+    let by_threads = Rules { threads: true, gates: false };
+    if choose(cycle, by_gates, budget)?.is_some() && choose(cycle, by_threads, budget)?.is_none() {
+        return Ok(Verdict::OneThreadTwice);
+    }
+    let mut gates = Vec::new();
+    for (at, edge) in cycle.iter().enumerate() {
+        for (one, other) in edge.iter().flat_map(|one| {
+            let others = cycle[at + 1..].iter().flatten();
+            others.map(move |other| (one, other))
+        }) {
+            budget.spend(1)?;
+            gates.extend(one.sighting.gate_with(&other.sighting));
         }
     }
-    Some(chosen.into_iter().map(|(_, choice)| choice).collect())
+    gates.sort_unstable();
+    gates.dedup();
+    Ok(Verdict::Guarded(gates))
+}
+
+/// Chooses for each edge, such that every two choices go together. Returns the first solution in
+/// lexicographic order.
+///
+/// Backtracks from edge to edge. What the remaining edges offer depends on the set of threads and
+/// held locks so far, not on how it came about: a set that failed once is not tried again.
+fn choose(
+    cycle: &[Vec<Choice>],
+    rules: Rules,
+    budget: &mut Budget,
+) -> Result<Option<Vec<usize>>, Exhausted> {
+    let mut chosen = Chosen::new(rules, cycle.len());
+    let mut path: Vec<usize> = Vec::with_capacity(cycle.len());
+    let mut failed: FxHashSet<(usize, u64)> = FxHashSet::default();
+    let mut from = 0;
+    while let Some(edge) = cycle.get(path.len()) {
+        let state = (path.len(), chosen.hash);
+        let mut next = None;
+        if from > 0 || !failed.contains(&state) {
+            for (at, choice) in edge.iter().enumerate().skip(from) {
+                budget.spend(PAIR + chosen.cost_of(choice))?;
+                if chosen.admits(choice) {
+                    next = Some(at);
+                    break;
+                }
+            }
+        }
+        if let Some(at) = next {
+            chosen.push(&edge[at]);
+            path.push(at);
+            from = 0;
+        } else {
+            failed.insert(state);
+            let Some(last) = path.pop() else { return Ok(None) };
+            chosen.pop();
+            from = last + 1;
+        }
+    }
+    Ok(Some(chosen.all.iter().map(|choice| choice.at).collect()))
+}
+
+/// Longer cycles keep an [`Index`] of what was chosen.
+const INDEXED: usize = 32;
+
+/// The choices made so far.
+struct Chosen<'a> {
+    all: Vec<&'a Choice>,
+    /// The sum of their hashes.
+    hash: u64,
+    rules: Rules,
+    /// How many edges the cycle has.
+    edges: usize,
+    index: Option<Index>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(rules: Rules, edges: usize) -> Self {
+        let index = (edges > INDEXED).then(Index::default);
+        Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index }
+    }
+
+    /// How many steps [`admits`](Self::admits) takes.
+    fn cost_of(&self, choice: &Choice) -> usize {
+        self.index.as_ref().map_or(self.all.len(), |_| choice.sighting.held().len())
+    }
+
+    /// Returns `true` if a choice goes together with all others.
+    fn admits(&self, choice: &Choice) -> bool {
+        let Rules { threads, gates } = self.rules;
+        match &self.index {
+            Some(index) => {
+                (!threads || index.has_thread_for(choice, self.edges))
+                    && (!gates || index.has_no_gate_with(choice))
+            }
+            None => self.all.iter().all(|before| {
+                (!threads || before.is_apart_from(choice, self.edges))
+                    && (!gates || before.is_free_of(choice))
+            }),
+        }
+    }
+
+    fn push(&mut self, choice: &'a Choice) {
+        self.hash = self.hash.wrapping_add(choice.hash());
+        if let Some(index) = &mut self.index {
+            index.count(choice, |count| *count += 1);
+        }
+        self.all.push(choice);
+    }
+
+    fn pop(&mut self) {
+        let Some(choice) = self.all.pop() else { return };
+        self.hash = self.hash.wrapping_sub(choice.hash());
+        if let Some(index) = &mut self.index {
+            index.count(choice, |count| *count -= 1);
+        }
+    }
+}
+
+/// Threads and held locks of the choices made so far, so that one more is checked without a look at
+/// each.
+#[derive(Default)]
+struct Index {
+    /// The choices of each thread: those that stand for others, and those that do not.
+    threads: FxHashMap<u64, [u32; 2]>,
+    /// How often each lock is held, by [strength].
+    locks: FxHashMap<LockId, [u32; 3]>,
+}
+
+impl Index {
+    fn count(&mut self, choice: &Choice, change: impl Fn(&mut u32)) {
+        let thread = self.threads.entry(choice.sighting.thread).or_default();
+        change(&mut thread[usize::from(!choice.stands_for_others)]);
+        for tag in choice.sighting.held() {
+            let lock = self.locks.entry(tag.lock()).or_default();
+            change(&mut lock[usize::from(strength(tag.mode()))]);
+        }
+    }
+
+    /// See [`Choice::is_apart_from`].
+    fn has_thread_for(&self, choice: &Choice, edges: usize) -> bool {
+        let [standing, alone] =
+            self.threads.get(&choice.sighting.thread).copied().unwrap_or_default();
+        if edges > ENOUGH { choice.stands_for_others || alone == 0 } else { standing + alone == 0 }
+    }
+
+    /// See [`Choice::is_free_of`].
+    fn has_no_gate_with(&self, choice: &Choice) -> bool {
+        choice.sighting.held().iter().all(|tag| {
+            let counts = self.locks.get(&tag.lock()).copied().unwrap_or_default();
+            let modes = [Mode::Shared, Mode::Upgradable, Mode::Exclusive];
+            let held = modes.into_iter().zip(counts).filter(|&(_, count)| count > 0);
+            held.into_iter().all(|(held, _)| !excludes(tag.mode(), held))
+        })
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::budget::STEPS, *};
 
     fn sighting(thread: u64, held: &[(u64, Mode)]) -> Sighting {
         Sighting::new(thread, held.iter().map(|&(lock, mode)| Tag::new(lock, mode)))
@@ -393,7 +546,11 @@ mod tests {
 
     fn verdict(edges: &[Vec<Sighting>]) -> Verdict {
         let edges: Vec<_> = edges.iter().map(|edge| seen(edge)).collect();
-        judge(&edges.iter().map(Sightings::choices).collect::<Vec<_>>())
+        judge(&edges.iter().map(Sightings::choices).collect::<Vec<_>>(), &mut unlimited()).unwrap()
+    }
+
+    fn unlimited() -> Budget {
+        Budget::new(u32::MAX)
     }
 
     const X: Mode = Mode::Exclusive;
@@ -492,6 +649,63 @@ mod tests {
         assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(2, 2), free]]), guarded);
     }
 
+    /// A cycle of 20 edges over 19 threads: none of them can be at two edges, and there are more than
+    /// 100,000 sets of threads to try.
+    #[test]
+    fn an_undecided_cycle_has_no_verdict() {
+        let mut state = 1_u64;
+        let mut thread = || {
+            state =
+                state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+            (state >> 33) % 19
+        };
+        let edges: Vec<Vec<Choice>> = (0..20)
+            .map(|lock| {
+                let of = |at| Choice::now(&sighting(thread(), &[(lock, X)]), at);
+                (0..KEPT).map(of).collect()
+            })
+            .collect();
+        assert_eq!(judge(&edges, &mut Budget::new(STEPS)), Err(Exhausted));
+        assert_eq!(assign(&edges, &mut Budget::new(STEPS)), Err(Exhausted));
+        assert_eq!(judge(&edges, &mut unlimited()), Ok(Verdict::OneThreadTwice));
+    }
+
+    /// A ring of a thousand threads is decided in steps that grow as it does.
+    #[test]
+    fn a_long_cycle_is_decided() {
+        let ring = |threads: u64| -> Vec<Vec<Choice>> {
+            let edge = |lock| vec![Choice::now(&sighting(lock % threads, &[(lock, X)]), 0)];
+            (0..1_000).map(edge).collect()
+        };
+        let mut budget = Budget::new(STEPS);
+        assert_eq!(judge(&ring(1_000), &mut budget), Ok(Verdict::Feasible));
+        assert_eq!(judge(&ring(999), &mut budget), Ok(Verdict::OneThreadTwice));
+        assert!(budget.left() > STEPS / 2);
+    }
+
+    /// Sets of up to three small elements have distinct hashes.
+    #[test]
+    fn sets_do_not_collide() {
+        let elements: Vec<Element> = (1..=12)
+            .flat_map(|number| {
+                let threads = [false, true].map(|stands| Element::Thread(number, stands));
+                let held = [X, S].map(|mode| Element::Held(Tag::new(number, mode)));
+                [threads, held, [Element::Passed(number), Element::Passed(number + 12)]].concat()
+            })
+            .collect();
+        let hashes: Vec<u64> = elements.into_iter().map(hash).collect();
+        let mut sums = FxHashSet::default();
+        for (a, &one) in hashes.iter().enumerate() {
+            assert!(sums.insert(one));
+            for (b, &two) in hashes.iter().enumerate().skip(a + 1) {
+                let pair = one.wrapping_add(two);
+                assert!(sums.insert(pair));
+                let thirds = hashes.iter().skip(b + 1);
+                assert!(thirds.copied().all(|three| sums.insert(pair.wrapping_add(three))));
+            }
+        }
+    }
+
     proptest! {
         /// Against all choices that there are.
         #[test]
@@ -500,6 +714,7 @@ mod tests {
                 prop::collection::vec((1..4_u64, prop::collection::btree_map(1..5_u64, 0..3_usize, 0..3)), 1..4),
                 2..4,
             ),
+            budget in 0..100_u32,
         ) {
             let held = [X, S, U];
             let edges: Vec<Vec<Sighting>> = edges.into_iter().map(|edge| {
@@ -520,11 +735,53 @@ mod tests {
             }));
             // Every sighting is offered, none is left out: they stand for nobody else.
             let choices: Vec<Vec<Choice>> = edges.iter()
-                .map(|edge| edge.iter().map(|it| Choice::now(it, 0)).collect()).collect();
-            prop_assert_eq!(assign(&choices).is_some(), expected);
+                .map(|edge| edge.iter().enumerate().map(|(at, it)| Choice::now(it, at)).collect())
+                .collect();
+            let chosen = assign(&choices, &mut unlimited()).unwrap();
+            prop_assert_eq!(chosen.is_some(), expected);
+            if let Some(chosen) = chosen {
+                let chosen: Vec<_> = edges.iter().zip(chosen).map(|(edge, at)| &edge[at]).collect();
+                prop_assert!(pairs_all(&chosen, &|a, b| a.thread != b.thread && a.gate_with(b).is_none()));
+            }
+            // A smaller budget gives the same answer or none.
+            if let Ok(chosen) = assign(&choices, &mut Budget::new(budget)) {
+                prop_assert_eq!(chosen.is_some(), expected);
+            }
             // With two edges, what is left out changes nothing.
             if edges.len() == 2 {
                 prop_assert_eq!(verdict(&edges) == Verdict::Feasible, expected);
+            }
+        }
+
+        /// An [`Index`] admits what comparing with each choice admits.
+        #[test]
+        fn the_index_agrees_with_comparing_each(
+            all in prop::collection::vec(
+                (1..5_u64, any::<bool>(), prop::collection::btree_map(1..6_u64, 0..3_usize, 0..3), any::<bool>()),
+                1..12,
+            ),
+            edges in 2..6_usize,
+            threads in any::<bool>(),
+            gates in any::<bool>(),
+        ) {
+            let held = [X, S, U];
+            let all: Vec<_> = all.into_iter().map(|(thread, stands_for_others, locks, pops)| {
+                let tags = locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode]));
+                let sighting = Sighting::new(thread, tags);
+                (Choice { at: 0, sighting, stands_for_others }, pops)
+            }).collect();
+            let mut naive = Chosen::new(Rules { threads, gates }, edges);
+            let mut indexed = Chosen::new(Rules { threads, gates }, edges);
+            indexed.index = Some(Index::default());
+            for (choice, pops) in &all {
+                prop_assert_eq!(naive.admits(choice), indexed.admits(choice));
+                if *pops {
+                    naive.pop();
+                    indexed.pop();
+                } else {
+                    naive.push(choice);
+                    indexed.push(choice);
+                }
             }
         }
     }

@@ -1,16 +1,23 @@
-//! The cycles that edges are on, and what there is to say of each.
+//! The cycles that edges are on, and what to report of each.
 
-use petgraph::graph::EdgeIndex;
+use petgraph::{
+    Direction::Incoming,
+    graph::{EdgeIndex, NodeIndex},
+    visit::EdgeRef,
+};
 
 use super::{
-    Knowledge,
-    feasible::{Budget, Goal},
+    Edges, Knowledge,
+    feasible::{Accept, Feasible, Goal, Query},
 };
 use crate::{
-    finding::{Detail, Edge, FindingKind},
+    finding::{Detail, Edge, FindingKind, Mode},
+    ledger,
     validator::{
+        budget::{self, Budget, Exhausted},
         held::Tag,
         identity::LockId,
+        judge::waits,
         sightings::{self, Choice, Sighting, Verdict},
     },
 };
@@ -22,77 +29,159 @@ pub(in crate::validator) struct Cycle {
     pub(in crate::validator) detail: Detail,
 }
 
-/// How long a cycle may be for a longer one to be searched for, if it cannot close.
+/// Where the shortest cycle through an edge cannot close and is longer than this, no longer one is
+/// searched for.
 const SEARCHED: usize = 16;
 
 impl Knowledge {
-    /// Whether a sighting of a cycle's first edge changes what is to be said of it.
-    pub(super) fn kind_changes(&self, cycle: &[EdgeIndex], now: &Sighting) -> bool {
-        let kind = |now| kind(&sightings::judge(&self.choices(cycle, now)));
-        kind(Some(now)) != kind(None)
-    }
-
-    /// The shortest cycle through each of some edges that can close, of which something else is true
-    /// as well. The edges are being seen now, and have one head. `shortest`: of each, whether it can
-    /// close or not.
-    pub(super) fn feasible_cycles_now(
+    /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
+    /// are observed now: the shortest cycle through each edge that can close; if none can, the
+    /// shortest of all.
+    pub(super) fn cycles_now(
         &self,
-        shortest: &[Option<Vec<EdgeIndex>>],
+        edges: &Edges,
         now: &Sighting,
         budget: &mut Budget,
-        is_meant: impl Fn(usize, &[EdgeIndex]) -> bool,
     ) -> Vec<Cycle> {
-        let (mut found, mut goals, mut of_goals) = (vec![None; shortest.len()], Vec::new(), Vec::new());
+        let firsts: Vec<EdgeIndex> = edges.iter().map(|&(edge, _)| edge).collect();
+        let is_told = |at: usize| {
+            let (edge, is_new) = edges[at];
+            is_new || self.order.graph()[edge].closes()
+        };
+        // A thread that keeps the order hears of a cycle only if its observation changes the kind.
+        let becomes_feasible = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            Ok::<_, Exhausted>(is_told(at) || self.assign(cycle, None, budget)?.is_none())
+        };
+        let changes_kind = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            Ok::<_, Exhausted>(is_told(at) || self.kind_changes(cycle, now, budget)?)
+        };
+        self.cycles_through(
+            &firsts,
+            Some(now),
+            &|_| true,
+            [&becomes_feasible, &changes_kind],
+            budget,
+        )
+    }
+
+    /// Notes that a lock is written, so that its readers may wait for each other. Returns the cycles
+    /// in which they now do: the shortest through each acquisition of the lock that can close; if
+    /// none can, the shortest of all.
+    pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
+        let Some(node) = self.order.node(lock).filter(|_| self.order.note_writer(lock)) else {
+            return Vec::new();
+        };
+        let mut budget = Budget::new(budget::STEPS);
+        let cycles = self.cycles_of_readers(node, &mut budget);
+        note_cut_short(&budget);
+        cycles
+    }
+
+    pub(super) fn cycles_of_readers(&self, node: NodeIndex, budget: &mut Budget) -> Vec<Cycle> {
+        let graph = self.order.graph();
+        let any: &Accept<'_> = &|_, _, _| Ok(true);
+        let mut cycles = Vec::new();
+        for wanted in [Mode::Shared, Mode::Upgradable] {
+            let into = graph.edges_directed(node, Incoming);
+            let firsts: Vec<EdgeIndex> =
+                into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
+            // Other cycles through the lock were reported before.
+            let leaves = |held| wanted.queues_behind_writers(held) && !waits(wanted, held, false);
+            cycles.extend(self.cycles_through(&firsts, None, &leaves, [any, any], budget));
+        }
+        let is_feasible = |cycle: &Cycle| cycle.kind == FindingKind::Inversion;
+        if cycles.iter().any(is_feasible) {
+            cycles.retain(is_feasible);
+        } else {
+            cycles.sort_by_key(|cycle| cycle.edges.len());
+            cycles.truncate(1);
+        }
+        cycles
+    }
+
+    /// Returns the shortest cycle through each of these edges that can close and that the first of
+    /// `is_meant` accepts; failing that, the shortest cycle of all that the second accepts.
+    ///
+    /// The edges share a head, wanted in one mode; `now` is how they are observed at this moment.
+    /// Leaves out cycles that the budget does not suffice to judge.
+    fn cycles_through(
+        &self,
+        firsts: &[EdgeIndex],
+        now: Option<&Sighting>,
+        leaves_head: &dyn Fn(Mode) -> bool,
+        [is_meant, is_meant_anyway]: [&Accept<'_>; 2],
+        budget: &mut Budget,
+    ) -> Vec<Cycle> {
+        let shortest =
+            budget.with_half(|budget| self.order.shortest_cycles(firsts, leaves_head, budget));
+        let mut found = vec![None; firsts.len()];
+        let (mut goals, mut of_goals) = (Vec::new(), Vec::new());
         for (at, cycle) in shortest.iter().enumerate() {
             let Some(cycle) = cycle else { continue };
-            if is_meant(at, cycle) && self.can_close(cycle, Some(now)) {
-                found[at] = Some(cycle.clone());
+            let decided = budget.with_half(|budget| {
+                let sightings = self.assign(cycle, now, budget)?;
+                let is_meant = sightings.is_some() && is_meant(at, cycle, budget)?;
+                Ok::<_, Exhausted>(sightings.filter(|_| is_meant))
+            });
+            if let Ok(Some(sightings)) = decided {
+                found[at] = Some(Feasible { edges: cycle.clone(), sightings });
             } else if cycle.len() <= SEARCHED {
                 goals.push(Goal { first: cycle[0], shortest: cycle.len() });
                 of_goals.push(at);
             }
         }
-        let first = Choice::now(now, 0);
-        let is_it = |goal: usize, cycle: &[EdgeIndex]| is_meant(of_goals[goal], cycle);
-        let longer = self.feasible_cycles(&first, &goals, budget, is_it);
+        let first = now.map(|now| Choice::now(now, 0));
+        let is_meant = |goal: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            is_meant(of_goals[goal], cycle, budget)
+        };
+        let query =
+            Query { goals: &goals, first: first.as_ref(), leaves_head, is_meant: &is_meant };
+        let longer = budget.with_half(|budget| self.feasible_cycles(&query, budget));
         for (&at, cycle) in of_goals.iter().zip(longer) {
             found[at] = cycle;
         }
-        found.iter().flatten().map(|cycle| self.cycle(cycle, Some(now))).collect()
+        if found.iter().any(Option::is_some) {
+            return found.iter().flatten().map(|found| self.feasible_cycle(found)).collect();
+        }
+        let mut shortest: Vec<_> = shortest.into_iter().enumerate().collect();
+        shortest.sort_by_key(|(_, cycle)| cycle.as_ref().map(Vec::len));
+        let decided = shortest.into_iter().find_map(|(at, cycle)| {
+            let cycle = cycle?;
+            budget
+                .with_half(|budget| {
+                    let is_meant = is_meant_anyway(at, &cycle, budget)?;
+                    is_meant.then(|| self.judged_cycle(&cycle, now, budget)).transpose()
+                })
+                .ok()?
+        });
+        decided.into_iter().collect()
     }
 
-    /// The shortest cycle through an edge that can close, of which something else is true as well.
-    fn feasible_cycle(
+    /// Returns `true` if an observation of a cycle's first edge changes its kind.
+    fn kind_changes(
         &self,
-        first: EdgeIndex,
+        cycle: &[EdgeIndex],
+        now: &Sighting,
         budget: &mut Budget,
-        is_meant: impl Fn(&[EdgeIndex]) -> bool,
-    ) -> Option<Cycle> {
-        let shortest = self.order.shortest_cycle(first)?;
-        if is_meant(&shortest) && self.can_close(&shortest, None) {
-            return Some(self.cycle(&shortest, None));
-        }
-        if shortest.len() > SEARCHED {
-            return None;
-        }
-        let goals = [Goal { first, shortest: shortest.len() }];
-        let by = self.choices_of(first);
-        let of_choice = |choice: &Choice| {
-            let found = self.feasible_cycles(choice, &goals, budget, |_, cycle| is_meant(cycle));
-            found.into_iter().flatten().next()
-        };
-        let cycle = by.iter().filter_map(of_choice).min_by_key(Vec::len)?;
-        Some(self.cycle(&cycle, None))
+    ) -> Result<bool, Exhausted> {
+        let before = sightings::judge(&self.choices(cycle, None), budget)?;
+        Ok(kind(&sightings::judge(&self.choices(cycle, Some(now)), budget)?) != kind(&before))
     }
 
-    fn can_close(&self, cycle: &[EdgeIndex], now: Option<&Sighting>) -> bool {
-        sightings::assign(&self.choices(cycle, now)).is_some()
+    /// Chooses a sighting for each edge of a cycle, if it can close.
+    fn assign(
+        &self,
+        cycle: &[EdgeIndex],
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Result<Option<Vec<usize>>, Exhausted> {
+        sightings::assign(&self.choices(cycle, now), budget)
     }
 
-    /// The sightings that each edge of a path offers.
-    fn choices(&self, path: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
+    /// The sightings that each edge of a cycle offers.
+    fn choices(&self, cycle: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
         let stored = |&edge: &EdgeIndex| self.choices_of(edge);
-        let mut choices: Vec<_> = path.iter().map(stored).collect();
+        let mut choices: Vec<_> = cycle.iter().map(stored).collect();
         if let Some(now) = now {
             choices[0] = vec![Choice::now(now, 0)];
         }
@@ -106,54 +195,35 @@ impl Knowledge {
         Tag::new(graph[tail].lock, graph[edge].held)
     }
 
-    /// A cycle with what there is to tell of it.
-    pub(super) fn cycle(&self, edges: &[EdgeIndex], now: Option<&Sighting>) -> Cycle {
-        let choices = self.choices(edges, now);
-        let verdict = sightings::judge(&choices);
-        let shown: Vec<usize> = match sightings::assign(&choices) {
-            Some(chosen) => chosen.iter().map(|choice| choice.at).collect(),
-            None => vec![0; edges.len()],
-        };
+    fn feasible_cycle(&self, Feasible { edges, sightings }: &Feasible) -> Cycle {
+        let edges = edges.iter().zip(sightings).map(|(&edge, &at)| self.edge(edge, at)).collect();
+        Cycle { kind: FindingKind::Inversion, edges, detail: Detail::None }
+    }
+
+    /// Returns a cycle that need not be feasible, with the reason if it is not.
+    fn judged_cycle(
+        &self,
+        edges: &[EdgeIndex],
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Result<Cycle, Exhausted> {
+        let verdict = sightings::judge(&self.choices(edges, now), budget)?;
         let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
-        Cycle {
+        Ok(Cycle {
             kind: kind(&verdict),
-            edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
+            edges: edges.iter().map(|&edge| self.edge(edge, 0)).collect(),
             detail: match &verdict {
                 Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
                 Verdict::Feasible | Verdict::OneThreadTwice => Detail::None,
             },
-        }
+        })
     }
+}
 
-    /// Notes that a lock is written, so that its readers may wait for each other.
-    /// The cycles in which they now do.
-    pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
-        if !self.order.note_writer(lock) {
-            return Vec::new();
-        }
-        // Only what this writer makes dangerous; the rest was told before.
-        let graph = self.order.graph();
-        let readers_meet = |(into, out): (&EdgeIndex, &EdgeIndex)| {
-            let (tail, _) = graph.edge_endpoints(*out).expect("an edge of the cycle");
-            graph[tail].lock == lock && graph[*into].wanted.queues_behind_writers(graph[*out].held)
-        };
-        let is_meant =
-            |cycle: &[EdgeIndex]| cycle.iter().zip(cycle.iter().cycle().skip(1)).any(readers_meet);
-        let refused = || self.order.refused().iter();
-        let mut budget = Budget::new();
-        let mut cycles: Vec<Cycle> = refused()
-            .filter_map(|&edge| self.feasible_cycle(edge, &mut budget, is_meant))
-            .collect();
-        self.cut_short.set(self.cut_short.get() + u64::from(budget.is_spent()));
-        if cycles.is_empty() {
-            let of_readers = |&edge: &EdgeIndex| {
-                let is_so = |path: &[EdgeIndex], is_whole: bool| !is_whole || is_meant(path);
-                self.order.shortest_cycle_where(edge, is_so)
-            };
-            let shortest = refused().filter_map(of_readers).min_by_key(Vec::len);
-            cycles.extend(shortest.map(|cycle| self.cycle(&cycle, None)));
-        }
-        cycles
+/// Counts a search that exhausted its budget.
+pub(super) fn note_cut_short(budget: &Budget) {
+    if budget.is_exhausted() {
+        ledger::note_cut_short();
     }
 }
 

@@ -1,166 +1,178 @@
-//! Is there a cycle that can close?
+//! The search for cycles that can close.
 //!
-//! One lock is wanted while some are held: each held lock is a way to close a cycle, by a path from the
-//! wanted lock to it. All of these are searched for at once, as they begin alike: depth first, with a
-//! growing limit, edge by edge together with the sighting that is chosen for it, so that what cannot go
-//! together is left as soon as it is met. The question is a hard one (it has the choice of different
-//! threads in it), so that there is a budget; but what can be told without is told exactly:
+//! A thread wants one lock while it holds others. Each held lock is a goal: a path from the wanted
+//! lock to it closes a cycle. One depth-first search with iterative deepening serves all goals. It
+//! chooses edges and the sightings on them together, so that a choice that excludes another is
+//! dropped at once. The question is hard (see [`sightings`]), so there is a budget; the pruning is
+//! exact:
 //!
-//! - What cannot go together with the first edge is not looked at, whatever the path. Its thread
-//!   holds all that it holds: this leaves few edges, and how far it is from each lock to a goal over
-//!   these is a lower bound.
-//! - What remains to be done depends on the lock, the mode in which it is wanted, how many edges are
-//!   left, and on the sets of threads, of held locks and of passed locks; not on how these came to be. Where
-//!   nothing was found once, nothing is searched again.
+//! - Edges none of whose choices goes with the first edge's are left out. Its thread holds all it
+//!   holds now, so few edges remain. The distance to the nearest goal over these is a lower bound.
+//! - What a state offers depends on its lock and mode, on the number of edges left, and on the
+//!   *sets* of threads, held locks and passed locks, not on the path to it. A state that failed once
+//!   is not searched again. Sets are compared by 64-bit hashes.
 
-use std::{collections::VecDeque, mem, rc::Rc};
+use std::{collections::VecDeque, mem, ops::RangeInclusive, rc::Rc};
 
 use petgraph::{
     graph::{EdgeIndex, NodeIndex},
     visit::EdgeRef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::Knowledge;
 use crate::{
     finding::Mode,
     validator::{
+        budget::{Budget, Exhausted, PAIR},
         judge::waits,
-        sightings::{self, Choice},
+        sightings::{self, Choice, Element},
     },
 };
 
-/// How much longer than the shortest a cycle may be that is searched for.
-const LONGER: usize = 4;
+/// How many edges more than the shortest cycle through the same first edge a cycle may have.
+pub(super) const LONGER: usize = 4;
 
-/// How much is looked at for one acquisition: pairs of sightings that are compared, or edges. Some 50 ns each.
-const BUDGET: u32 = 20_000;
-
-/// What is left of it.
-pub(super) struct Budget {
-    left: u32,
-}
-
-impl Budget {
-    pub(super) fn new() -> Self {
-        Self { left: BUDGET }
-    }
-
-    /// Takes so much of it. Nothing if there is no more.
-    fn take(&mut self, much: usize) -> Option<()> {
-        let much = u32::try_from(much).unwrap_or(u32::MAX);
-        let left = self.left.checked_sub(much);
-        self.left = left.unwrap_or(0);
-        left.map(drop)
-    }
-
-    pub(super) fn is_spent(&self) -> bool {
-        self.left == 0
-    }
-}
-
-/// A first edge, for which a cycle is searched.
+/// A first edge, through which a cycle is searched.
 pub(super) struct Goal {
     pub(super) first: EdgeIndex,
     /// The length of its shortest cycle, whether that can close or not.
     pub(super) shortest: usize,
 }
 
-impl Goal {
-    fn is_of_length(&self, length: usize) -> bool {
-        (self.shortest..=self.shortest + LONGER).contains(&length)
-    }
+/// A cycle that can close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Feasible {
+    /// Starts with the first edge.
+    pub(super) edges: Vec<EdgeIndex>,
+    /// Where each edge keeps the sighting that was chosen for it.
+    pub(super) sightings: Vec<usize>,
 }
 
-/// An edge that may be on a path, with the choices that go together with the first edge.
-type Ways = Rc<[(EdgeIndex, NodeIndex, Rc<[Choice]>)]>;
+/// An edge out of a lock, its head, and the choices that go together with the first edge's.
+type Step = (EdgeIndex, NodeIndex, Rc<[Choice]>);
 
-/// The search for the cycles of some first edges, which have one head, wanted in one mode.
-struct Search<'a, M> {
+/// Several goals that share a head, wanted in one mode.
+pub(super) struct Query<'a> {
+    pub(super) goals: &'a [Goal],
+    /// The choice for the first edge. `None`: any of its sightings.
+    pub(super) first: Option<&'a Choice>,
+    /// Returns `true` if the second edge of a cycle may hold the head in this mode.
+    pub(super) leaves_head: &'a dyn Fn(Mode) -> bool,
+    /// Accepts a cycle that can close, given the index of its goal.
+    pub(super) is_meant: &'a Accept<'a>,
+}
+
+pub(super) type Accept<'a> =
+    dyn Fn(usize, &[EdgeIndex], &mut Budget) -> Result<bool, Exhausted> + 'a;
+
+struct Search<'a> {
     knowledge: &'a Knowledge,
-    /// Of the first edge.
-    first: &'a Choice,
-    goals: &'a [Goal],
-    found: Vec<Option<Vec<EdgeIndex>>>,
-    is_meant: M,
+    query: &'a Query<'a>,
     budget: &'a mut Budget,
-    ceiling: u64,
-    ways: FxHashMap<NodeIndex, Ways>,
-    /// How many edges there are to a goal, at least.
-    distance: FxHashMap<NodeIndex, usize>,
-    /// Where nothing was found.
+    /// The goals that end at each lock.
+    goals_at: FxHashMap<NodeIndex, SmallVec<[usize; 1]>>,
+    found: Vec<Option<Feasible>>,
+    /// How many goals have no cycle yet.
+    missing: usize,
+    head: NodeIndex,
+    /// The labels between which all cycles are.
+    range: RangeInclusive<u64>,
+    steps: FxHashMap<NodeIndex, Rc<[Step]>>,
+    /// The number of edges from each lock to the nearest goal, if it was affordable.
+    distance: Option<FxHashMap<NodeIndex, usize>>,
     failed: FxHashSet<(NodeIndex, Mode, usize, u64)>,
-    /// The length of the cycles that are searched for.
+    /// The length of the cycles that are searched for at the moment.
     length: usize,
     path: Vec<EdgeIndex>,
     passed: Vec<NodeIndex>,
+    /// The first edge's choice, if it is given, and one for each edge of the path.
     chosen: Vec<Choice>,
 }
 
 impl Knowledge {
-    /// For each goal the shortest cycle that can close with this choice for its first edge and of
-    /// which something else is true as well.
+    /// Returns, for each goal of a query, the shortest cycle that can close and is meant, up to
+    /// [`LONGER`] edges longer than its shortest cycle. With an exhausted budget, cycles not found
+    /// yet are missing.
     pub(super) fn feasible_cycles(
         &self,
-        first: &Choice,
-        goals: &[Goal],
+        query: &Query<'_>,
         budget: &mut Budget,
-        is_meant: impl Fn(usize, &[EdgeIndex]) -> bool,
-    ) -> Vec<Option<Vec<EdgeIndex>>> {
-        let found = vec![None; goals.len()];
-        let graph = self.order.graph();
-        let ends = |edge| graph.edge_endpoints(edge);
-        let Some((_, head)) = goals.first().and_then(|goal| ends(goal.first)) else { return found };
-        let tails = goals.iter().filter_map(|goal| Some(ends(goal.first)?.0));
-        let Some(ceiling) = self.order.ceiling_of(tails) else { return found };
-        let lengths = || goals.iter().map(|goal| goal.shortest);
-        let (Some(from), Some(to)) = (lengths().min(), lengths().max()) else { return found };
+    ) -> Vec<Option<Feasible>> {
+        let (Some(goal), Some(range)) = (query.goals.first(), self.order.cyclic_range()) else {
+            return Vec::new();
+        };
+        let (_, head) = self.ends(goal.first);
+        let mut goals_at: FxHashMap<_, SmallVec<_>> = FxHashMap::default();
+        for (at, goal) in query.goals.iter().enumerate() {
+            goals_at.entry(self.ends(goal.first).0).or_default().push(at);
+        }
         let mut search = Search {
             knowledge: self,
-            first,
-            goals,
-            found,
-            is_meant,
+            query,
             budget,
-            ceiling,
-            ways: FxHashMap::default(),
-            distance: FxHashMap::default(),
+            goals_at,
+            found: vec![None; query.goals.len()],
+            missing: query.goals.len(),
+            head,
+            range,
+            steps: FxHashMap::default(),
+            distance: None,
             failed: FxHashSet::default(),
             length: 0,
             path: Vec::new(),
             passed: vec![head],
-            chosen: vec![first.clone()],
+            chosen: query.first.into_iter().cloned().collect(),
         };
-        let wanted = graph[goals[0].first].wanted;
-        let is_measured = search.measure(head, to + LONGER).is_some();
-        for length in from.max(2)..=to + LONGER {
-            search.length = length;
-            search.failed.clear();
-            let is_near = search.distance.get(&head).is_some_and(|&least| least < length);
-            if is_measured && !is_near {
-                continue;
-            }
-            if search.extend(head, wanted, first.hash()).is_none() {
-                break;
-            }
-        }
+        // What is still missing is what the budget did not suffice for.
+        let _: Result<(), Exhausted> = search.deepen();
         search.found
+    }
+
+    fn ends(&self, edge: EdgeIndex) -> (NodeIndex, NodeIndex) {
+        self.order.graph().edge_endpoints(edge).expect("the edge is in the graph")
     }
 }
 
-impl<M: Fn(usize, &[EdgeIndex]) -> bool> Search<'_, M> {
-    /// How far it is to a goal from each lock that can be reached. Nothing if that is too much to ask.
-    fn measure(&mut self, head: NodeIndex, longest: usize) -> Option<()> {
+impl Search<'_> {
+    /// Searches cycles of growing length.
+    fn deepen(&mut self) -> Result<(), Exhausted> {
+        let goals = self.query.goals;
+        let lengths = || goals.iter().map(|goal| goal.shortest);
+        let (Some(from), Some(to)) = (lengths().min(), lengths().max()) else { return Ok(()) };
+        let wanted = self.knowledge.order.graph()[goals[0].first].wanted;
+        let hash = self.query.first.map_or(0, Choice::hash);
+        self.measure(to + LONGER)?;
+        for length in from.max(2)..=to + LONGER {
+            self.length = length;
+            self.failed.clear();
+            if self.is_near(self.head, length - 1) {
+                self.extend(self.head, wanted, hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if a goal may be this near to a lock.
+    fn is_near(&self, node: NodeIndex, edges: usize) -> bool {
+        // Where nothing was measured, everything is near.
+        let Some(distance) = &self.distance else { return true };
+        distance.get(&node).is_some_and(|&least| least <= edges)
+    }
+
+    /// Measures the distances to the goals, unless that takes more than half of the budget.
+    fn measure(&mut self, longest: usize) -> Result<(), Exhausted> {
+        let reserve = self.budget.left() / 2;
         let mut into: FxHashMap<NodeIndex, Vec<NodeIndex>> = FxHashMap::default();
-        let mut seen = FxHashSet::from_iter([head]);
-        let mut layer = vec![head];
-        let reserve = self.budget.left / 2;
+        let mut seen = FxHashSet::from_iter([self.head]);
+        let mut layer = vec![self.head];
         for _ in 1..longest {
             for node in mem::take(&mut layer) {
-                if self.budget.left < reserve {
-                    return None;
+                if self.budget.left() < reserve {
+                    return Ok(());
                 }
-                for &(_, to, _) in &*self.ways(node)? {
+                for &(_, to, _) in &*self.steps(node)? {
                     into.entry(to).or_default().push(node);
                     if seen.insert(to) {
                         layer.push(to);
@@ -168,84 +180,83 @@ impl<M: Fn(usize, &[EdgeIndex]) -> bool> Search<'_, M> {
                 }
             }
         }
-        let graph = self.knowledge.order.graph();
-        let tails = self.goals.iter().filter_map(|goal| Some(graph.edge_endpoints(goal.first)?.0));
-        let mut queue: VecDeque<NodeIndex> = tails.collect();
+        let mut queue: VecDeque<NodeIndex> = self.goals_at.keys().copied().collect();
         let mut distance: FxHashMap<NodeIndex, usize> =
             queue.iter().map(|&tail| (tail, 0)).collect();
-        // A goal may be on the way to another: how far it is from there does not matter.
         while let Some(node) = queue.pop_front() {
+            let next = distance[&node] + 1;
             for &before in into.get(&node).into_iter().flatten() {
-                let next = distance[&node] + 1;
                 distance.entry(before).or_insert_with(|| {
                     queue.push_back(before);
                     next
                 });
             }
         }
-        self.distance = distance;
-        Some(())
+        self.distance = Some(distance);
+        Ok(())
     }
 
-    /// The edges that lead on from a lock.
-    fn ways(&mut self, node: NodeIndex) -> Option<Ways> {
-        if let Some(known) = self.ways.get(&node) {
-            return Some(Rc::clone(known));
+    /// Returns the edges out of a lock that may be on a cycle.
+    fn steps(&mut self, node: NodeIndex) -> Result<Rc<[Step]>, Exhausted> {
+        if let Some(known) = self.steps.get(&node) {
+            return Ok(Rc::clone(known));
         }
-        let order = &self.knowledge.order;
-        let mut ways = Vec::new();
+        let Knowledge { order, .. } = self.knowledge;
+        let mut steps = Vec::new();
         for edge in order.graph().edges(node) {
-            self.budget.take(2)?;
-            if order.label(edge.target()) > self.ceiling {
+            self.budget.spend(2 * PAIR)?;
+            if !self.range.contains(&order.label(edge.target())) {
                 continue;
             }
             let mut choices = self.knowledge.choices_of(edge.id());
-            self.budget.take(choices.len())?;
-            // Whether threads that were not kept may do the same is asked later.
-            choices.retain(|choice| choice.goes_with(self.first, usize::MAX));
+            self.budget.spend(PAIR * choices.len())?;
+            if let Some(first) = self.query.first {
+                // A cycle may be long enough for a sighting to stand for others.
+                choices.retain(|choice| choice.goes_with(first, usize::MAX));
+            }
             if !choices.is_empty() {
-                ways.push((edge.id(), edge.target(), Rc::from(choices)));
+                steps.push((edge.id(), edge.target(), Rc::from(choices)));
             }
         }
-        let ways: Ways = Rc::from(ways);
-        self.ways.insert(node, Rc::clone(&ways));
-        Some(ways)
+        let steps: Rc<[Step]> = Rc::from(steps);
+        self.steps.insert(node, Rc::clone(&steps));
+        Ok(steps)
     }
 
-    /// Whether something was found or refused that is told of whole cycles alone. Nothing when the budget is spent.
-    fn extend(&mut self, node: NodeIndex, wanted: Mode, hash: u64) -> Option<bool> {
-        // With the first edge.
+    /// Extends the path from its last lock, wanted in a mode. Returns `false` if the state fails: if
+    /// every set of edges and choices that leads on is contradictory.
+    fn extend(&mut self, node: NodeIndex, wanted: Mode, hash: u64) -> Result<bool, Exhausted> {
+        // The first edge closes the cycle.
         let left = self.length - 1 - self.path.len();
         let state = (node, wanted, left, hash);
-        if left == 0 || self.failed.contains(&state) {
-            return Some(false);
+        if self.missing == 0 || self.failed.contains(&state) {
+            return Ok(false);
         }
         let graph = self.knowledge.order.graph();
         let has_writer = graph[node].has_writer;
         let mut anything = false;
-        for (edge, to, choices) in &*self.ways(node)? {
+        for (edge, to, choices) in &*self.steps(node)? {
             let arc = &graph[*edge];
-            // Where nothing was measured, everything is near.
-            let is_far = !self.distance.is_empty()
-                && self.distance.get(to).is_none_or(|&least| least > left - 1);
-            if is_far || !waits(wanted, arc.held, has_writer) || self.passed.contains(to) {
+            if !waits(wanted, arc.held, has_writer)
+                || node == self.head && !(self.query.leaves_head)(arc.held)
+                || !self.is_near(*to, left - 1)
+                || self.passed.contains(to)
+            {
                 continue;
             }
             self.path.push(*edge);
             self.passed.push(*to);
             for choice in &**choices {
-                self.budget.take(1 + self.chosen.len())?;
-                if !self.chosen.iter().all(|before| before.goes_with(choice, self.length)) {
+                if !self.admits(choice)? {
                     continue;
                 }
                 self.chosen.push(choice.clone());
-                anything |= match left {
-                    1 => self.arrive(*to, arc.wanted),
-                    _ => {
-                        let passed = sightings::hash(to.index());
-                        let hash = hash.wrapping_add(choice.hash()).wrapping_add(passed);
-                        self.extend(*to, arc.wanted, hash)?
-                    }
+                anything |= if left == 1 {
+                    self.arrive(*to, arc.wanted)?
+                } else {
+                    let passed = sightings::hash(Element::Passed(to.index() as u64));
+                    let hash = hash.wrapping_add(choice.hash()).wrapping_add(passed);
+                    self.extend(*to, arc.wanted, hash)?
                 };
                 self.chosen.pop();
             }
@@ -255,27 +266,51 @@ impl<M: Fn(usize, &[EdgeIndex]) -> bool> Search<'_, M> {
         if !anything {
             self.failed.insert(state);
         }
-        Some(anything)
+        Ok(anything)
     }
 
-    /// A path ends at a lock: whether that closes a cycle.
-    fn arrive(&mut self, node: NodeIndex, wanted: Mode) -> bool {
+    /// Returns `true` if a choice goes together with all others.
+    fn admits(&mut self, choice: &Choice) -> Result<bool, Exhausted> {
+        self.budget.spend(PAIR * (1 + self.chosen.len()))?;
+        Ok(self.chosen.iter().all(|before| before.goes_with(choice, self.length)))
+    }
+
+    /// Closes the path with the first edges out of its last lock. Returns `true` if any could be, even
+    /// if that cycle is not meant.
+    fn arrive(&mut self, node: NodeIndex, wanted: Mode) -> Result<bool, Exhausted> {
         let graph = self.knowledge.order.graph();
         let mut anything = false;
-        for (at, goal) in self.goals.iter().enumerate() {
-            let is_it = graph.edge_endpoints(goal.first).is_some_and(|(tail, _)| tail == node);
-            if is_it
-                && self.found[at].is_none()
-                && goal.is_of_length(self.length)
-                && waits(wanted, graph[goal.first].held, graph[node].has_writer)
+        for at in self.goals_at.get(&node).cloned().into_iter().flatten() {
+            let Goal { first, shortest } = self.query.goals[at];
+            if self.found[at].is_some()
+                || !(shortest..=shortest + LONGER).contains(&self.length)
+                || !waits(wanted, graph[first].held, graph[node].has_writer)
             {
-                anything = true;
-                let cycle: Vec<_> = [goal.first].into_iter().chain(self.path.iter().copied()).collect();
-                if (self.is_meant)(at, &cycle) {
-                    self.found[at] = Some(cycle);
-                }
+                continue;
+            }
+            let Some(sightings) = self.sightings_with(first)? else { continue };
+            anything = true;
+            let edges: Vec<_> = [first].into_iter().chain(self.path.iter().copied()).collect();
+            if (self.query.is_meant)(at, &edges, self.budget)? {
+                self.found[at] = Some(Feasible { edges, sightings });
+                self.missing -= 1;
             }
         }
-        anything
+        Ok(anything)
+    }
+
+    /// Returns the chosen sightings of the path and of the edge that closes it, that one first.
+    fn sightings_with(&mut self, first: EdgeIndex) -> Result<Option<Vec<usize>>, Exhausted> {
+        let mut sightings: Vec<_> = self.chosen.iter().map(|choice| choice.at).collect();
+        if self.query.first.is_some() {
+            return Ok(Some(sightings));
+        }
+        for choice in self.knowledge.choices_of(first) {
+            if self.admits(&choice)? {
+                sightings.insert(0, choice.at);
+                return Ok(Some(sightings));
+            }
+        }
+        Ok(None)
     }
 }

@@ -13,8 +13,10 @@ mod feasible;
 pub(super) mod leaves;
 mod origins;
 mod shown;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
-use std::{cell::Cell, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -23,12 +25,12 @@ use smallvec::SmallVec;
 
 use self::{
     facts::{EdgeFacts, FactStore},
-    feasible::Budget,
     origins::{Origin, OriginId, Origins},
     shown::{AllShown, Shown},
 };
 
 use super::{
+    budget::{self, Budget},
     classes::Classes,
     context::Context,
     declared::{Declared, Key},
@@ -79,8 +81,6 @@ pub(super) struct Knowledge {
     leaves: leaves::Leaves,
     /// How many edges there have ever been.
     edges: u64,
-    /// How many searches for a cycle that can close were given up.
-    cut_short: Cell<u64>,
 }
 
 /// A blocking acquisition that is about to happen.
@@ -134,12 +134,14 @@ impl Knowledge {
             self.order.note_writer(wanted.tag.lock());
         }
         let edges = self.edges_to(head, held, wanted);
-        // Judged before this sighting is one of those that are known. No edge is on a cycle while
-        // none was ever refused.
-        let mut cycles = match self.order.refused() {
-            [] => Vec::new(),
-            _ => self.cycles_through(&edges, sighting),
-        };
+        // Check for cycles before recording this observation. There are none while no edge was ever
+        // refused.
+        let mut cycles = Vec::new();
+        if !self.order.refused().is_empty() {
+            let mut budget = Budget::new(budget::STEPS);
+            cycles = self.cycles_now(&edges, sighting, &mut budget);
+            cycles::note_cut_short(&budget);
+        }
         let mut is_settled = true;
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
             let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
@@ -189,28 +191,6 @@ impl Knowledge {
             edges.push((edge, known.is_none()));
         }
         edges
-    }
-
-    /// The cycles that these edges are on: the shortest through each that can close; or, if none
-    /// can, the shortest of all.
-    fn cycles_through(&self, edges: &[(EdgeIndex, bool)], sighting: &Sighting) -> Vec<Cycle> {
-        let is_told = |edge: EdgeIndex, is_new| is_new || self.order.graph()[edge].closes();
-        let firsts: SmallVec<[EdgeIndex; 8]> = edges.iter().map(|&(edge, _)| edge).collect();
-        let shortest = self.order.shortest_cycles(&firsts);
-        let is_meant = |at: usize, cycle: &[EdgeIndex]| {
-            let (edge, is_new) = edges[at];
-            is_told(edge, is_new) || self.kind_changes(cycle, sighting)
-        };
-        let mut budget = Budget::new();
-        let mut cycles = self.feasible_cycles_now(&shortest, sighting, &mut budget, is_meant);
-        self.cut_short.set(self.cut_short.get() + u64::from(budget.is_spent()));
-        if cycles.is_empty() {
-            let cycles_by_edge = shortest.into_iter().enumerate();
-            let told = cycles_by_edge.filter_map(|(at, cycle)| cycle.filter(|it| is_meant(at, it)));
-            let shortest = told.min_by_key(Vec::len);
-            cycles.extend(shortest.map(|cycle| self.cycle(&cycle, Some(sighting))));
-        }
-        cycles
     }
 
     /// The held locks that have no edge to the wanted one yet.
@@ -293,12 +273,6 @@ impl Knowledge {
         self.facts = FactStore::default();
         self.shown = AllShown::default();
         self.leaves.forget_shown();
-    }
-
-    /// How many searches for a cycle that can close were given up: such a cycle may have been missed.
-    #[allow(dead_code, reason = "for tests, and for whoever decides where to show it")]
-    pub(super) fn cut_short(&self) -> u64 {
-        self.cut_short.get()
     }
 
     /// How many edges there have ever been.

@@ -1,6 +1,6 @@
-//! The cycles of the graph through an edge, the shortest first.
+//! The shortest cycles through given edges.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::RangeInclusive};
 
 use petgraph::{
     Direction::Incoming,
@@ -11,204 +11,219 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::Order;
-use crate::{finding::Mode, validator::judge::waits};
+use crate::{
+    finding::Mode,
+    validator::{
+        budget::{Budget, Exhausted, PAIR},
+        judge::waits,
+    },
+};
 
-/// How much longer than the shortest a cycle may be that is searched for.
-pub(super) const LONGER: usize = 4;
+/// With more refused edges than this, searches are not restricted to the range they span.
+const MAX_SCANNED: usize = 10_000;
+
+/// A lock, and the mode in which the last edge of a path wants it.
+type State = (NodeIndex, Mode);
+
+/// How each state was reached: by which edge, out of a lock that was wanted in which mode.
+type ReachedBy = FxHashMap<State, Option<(EdgeIndex, Mode)>>;
 
 impl<N, E> Order<N, E> {
-    /// The shortest cycle through an edge in which every lock is wanted in a mode
-    /// that [waits] for the one it is held in. Starts with that edge.
+    /// Returns, for each of `firsts`, the shortest simple cycle that begins with it and in which
+    /// every lock is wanted in a mode that [waits] for the one it is held in.
     ///
-    /// The walk that is found may pass one lock twice, held by one thread exclusively and
-    /// by another shared, which cannot be; then (rarely: another cycle was reported before) a
-    /// longer one is searched for.
-    pub(crate) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
-        let walk = self.shortest_walk(edge)?;
-        if self.is_simple(&walk) {
-            return Some(walk);
-        }
-        self.shortest_cycle_where(edge, |_, _| true)
-    }
-
-    /// The same for several edges that have one head, wanted in one mode: found in one search.
-    pub(crate) fn shortest_cycles(&self, firsts: &[EdgeIndex]) -> Vec<Option<Vec<EdgeIndex>>> {
+    /// The edges share a head, wanted in one mode. `leaves_head` says whether the second edge of a
+    /// cycle may hold the head in a mode.
+    ///
+    /// Breadth-first over ([lock, mode](State)). The shortest walk may pass a lock twice, held
+    /// exclusively by one thread and shared by another, which is impossible: then, which is rare, a
+    /// depth-first search for a simple cycle follows. With an exhausted budget, cycles not found yet
+    /// are missing.
+    pub(crate) fn shortest_cycles(
+        &self,
+        firsts: &[EdgeIndex],
+        leaves_head: &dyn Fn(Mode) -> bool,
+        budget: &mut Budget,
+    ) -> Vec<Option<Vec<EdgeIndex>>> {
         let mut found = vec![None; firsts.len()];
-        let ends = |edge| self.graph.edge_endpoints(edge);
-        let Some((_, head)) = firsts.first().and_then(|&first| ends(first)) else { return found };
-        let tails = || firsts.iter().filter_map(|&first| Some(ends(first)?.0));
-        let Some(ceiling) = self.ceiling_of(tails()) else { return found };
-        let mut goals: FxHashMap<NodeIndex, SmallVec<[usize; 1]>> = FxHashMap::default();
-        for (at, tail) in tails().enumerate() {
-            // Most new edges begin or end at a lock that has no others.
-            if self.graph.edges_directed(tail, Incoming).next().is_some() {
-                goals.entry(tail).or_default().push(at);
-            }
-        }
-        let mut left = goals.values().map(SmallVec::len).sum::<usize>();
-        let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
-            FxHashMap::default();
-        let mut queue = VecDeque::new();
-        let start = (head, self.graph[firsts[0]].wanted);
-        reached_by.insert(start, None);
-        queue.push_back(start);
-        while left > 0
-            && let Some((node, wanted)) = queue.pop_front()
-        {
-            let has_writer = self.graph[node].has_writer;
-            for &at in goals.get(&node).into_iter().flatten() {
-                let first = firsts[at];
-                if found[at].is_none() && waits(wanted, self.graph[first].held, has_writer) {
-                    let walk = self.path_back(first, (node, wanted), &reached_by);
-                    // It may pass a lock twice, as another first edge's may not.
-                    found[at] = if self.is_simple(&walk) {
-                        Some(walk)
-                    } else {
-                        self.shortest_cycle(first)
-                    };
-                    left -= 1;
-                }
-            }
-            for next in self.graph.edges(node) {
-                let state = (next.target(), next.weight().wanted);
-                if waits(wanted, next.weight().held, has_writer)
-                    && self.label(next.target()) <= ceiling
-                    && !reached_by.contains_key(&state)
-                {
-                    reached_by.insert(state, Some((next.id(), wanted)));
-                    queue.push_back(state);
-                }
-            }
-        }
+        // What is still missing is what the budget did not suffice for.
+        let _: Result<(), Exhausted> = self.search(firsts, leaves_head, budget, &mut found);
         found
     }
 
-    fn is_simple(&self, walk: &[EdgeIndex]) -> bool {
-        let tails = walk.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
-        tails.map(|(tail, _)| tail).collect::<FxHashSet<_>>().len() == walk.len()
-    }
-
-    /// The same, but one lock may come twice. Breadth first over (lock, mode in which it is
-    /// wanted). Costs nothing while no edge was ever refused.
-    fn shortest_walk(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
-        let (tail, head) = self.graph.edge_endpoints(edge)?;
-        let arc = &self.graph[edge];
-        let ceiling = self.ceiling(tail)?;
-        // Most new edges begin or end at a lock that has no others.
-        self.graph.edges_directed(tail, Incoming).next()?;
-
-        let mut reached_by: FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>> =
-            FxHashMap::default();
-        let mut queue = VecDeque::new();
-        reached_by.insert((head, arc.wanted), None);
-        queue.push_back((head, arc.wanted));
-        while let Some((node, wanted)) = queue.pop_front() {
-            let has_writer = self.graph[node].has_writer;
-            if node == tail {
-                if waits(wanted, arc.held, has_writer) {
-                    return Some(self.path_back(edge, (node, wanted), &reached_by));
-                }
-                continue;
+    fn search(
+        &self,
+        firsts: &[EdgeIndex],
+        leaves_head: &dyn Fn(Mode) -> bool,
+        budget: &mut Budget,
+        found: &mut [Option<Vec<EdgeIndex>>],
+    ) -> Result<(), Exhausted> {
+        let (Some(&first), Some(range)) = (firsts.first(), self.cyclic_range()) else {
+            return Ok(());
+        };
+        let (_, head) = self.ends(first);
+        let mut goals: FxHashMap<NodeIndex, SmallVec<[usize; 1]>> = FxHashMap::default();
+        for (at, &first) in firsts.iter().enumerate() {
+            let (tail, _) = self.ends(first);
+            // Most new edges begin or end at a lock that has no others.
+            let is_reachable = self.graph.edges_directed(tail, Incoming).next().is_some();
+            if is_reachable && range.contains(&self.label(tail)) {
+                goals.entry(tail).or_default().push(at);
             }
-            for next in self.graph.edges(node) {
-                let state = (next.target(), next.weight().wanted);
-                if waits(wanted, next.weight().held, has_writer)
-                    && self.label(next.target()) <= ceiling
-                    && !reached_by.contains_key(&state)
+        }
+        let mut is_open = vec![true; firsts.len()];
+        let mut missing = goals.values().map(SmallVec::len).sum::<usize>();
+        let start = (head, self.graph[first].wanted);
+        let mut reached_by = ReachedBy::from_iter([(start, None)]);
+        let mut queue = VecDeque::from([start]);
+        while missing > 0
+            && let Some(state) = queue.pop_front()
+        {
+            let (node, wanted) = state;
+            for &at in goals.get(&node).into_iter().flatten() {
+                let first = firsts[at];
+                if is_open[at] && self.follows(state, first) {
+                    is_open[at] = false;
+                    missing -= 1;
+                    let walk = self.path_back(first, state, &reached_by);
+                    found[at] = if self.is_simple(&walk) {
+                        Some(walk)
+                    } else {
+                        self.simple_cycle(first, walk.len(), leaves_head, &range, budget)?
+                    };
+                }
+            }
+            for edge in self.graph.edges(node) {
+                budget.spend(1)?;
+                let (to, arc) = (edge.target(), edge.weight());
+                let next = (to, arc.wanted);
+                if (node != head || leaves_head(arc.held))
+                    && self.follows(state, edge.id())
+                    && to != head
+                    && range.contains(&self.label(to))
+                    && !reached_by.contains_key(&next)
                 {
-                    reached_by.insert(state, Some((next.id(), wanted)));
-                    queue.push_back(state);
+                    // In a large graph each new lock is a few cache misses.
+                    budget.spend(PAIR)?;
+                    reached_by.insert(next, Some((edge.id(), wanted)));
+                    queue.push_back(next);
                 }
             }
         }
-        None
+        Ok(())
+    }
+
+    /// Returns `true` if a thread that wants a lock in this state waits for a thread on this edge.
+    fn follows(&self, (node, wanted): State, edge: EdgeIndex) -> bool {
+        waits(wanted, self.graph[edge].held, self.graph[node].has_writer)
+    }
+
+    fn ends(&self, edge: EdgeIndex) -> (NodeIndex, NodeIndex) {
+        self.graph.edge_endpoints(edge).expect("the edge is in the graph")
+    }
+
+    fn is_simple(&self, walk: &[EdgeIndex]) -> bool {
+        let tails: FxHashSet<_> = walk.iter().map(|&edge| self.ends(edge).0).collect();
+        tails.len() == walk.len()
     }
 
     fn path_back(
         &self,
         first: EdgeIndex,
-        mut state: (NodeIndex, Mode),
-        reached_by: &FxHashMap<(NodeIndex, Mode), Option<(EdgeIndex, Mode)>>,
+        mut state: State,
+        reached_by: &ReachedBy,
     ) -> Vec<EdgeIndex> {
         let mut cycle = Vec::new();
         while let Some(&Some((edge, wanted_before))) = reached_by.get(&state) {
             cycle.push(edge);
-            let (tail, _) = self.graph.edge_endpoints(edge).expect("an edge of this search");
-            state = (tail, wanted_before);
+            state = (self.ends(edge).0, wanted_before);
         }
         cycle.push(first);
         cycle.reverse();
         cycle
     }
 
-    /// The shortest cycle through an edge, in which every lock waits and comes once, of which
-    /// something else is true as well: asked of each path from the edge on, and whether it is
-    /// the whole cycle; where it is not true of a path, no longer one is looked at.
-    ///
-    /// Depth first with a growing limit, as the question is a hard one: gives up after a
-    /// while, and looks for cycles up to [`LONGER`] edges longer than the shortest.
-    pub(crate) fn shortest_cycle_where(
+    /// Returns the shortest simple cycle through `first` of at least `shortest` edges, by iterative
+    /// deepening.
+    fn simple_cycle(
         &self,
         first: EdgeIndex,
-        mut is_so: impl FnMut(&[EdgeIndex], bool) -> bool,
-    ) -> Option<Vec<EdgeIndex>> {
-        let shortest = self.shortest_walk(first)?.len();
-        let mut patience = 20_000;
-        (shortest..=shortest + LONGER)
-            .find_map(|length| self.cycle_of_length(first, length, &mut patience, &mut is_so))
-    }
-
-    fn cycle_of_length(
-        &self,
-        first: EdgeIndex,
-        length: usize,
-        patience: &mut u32,
-        is_so: &mut impl FnMut(&[EdgeIndex], bool) -> bool,
-    ) -> Option<Vec<EdgeIndex>> {
-        let (goal, _) = self.graph.edge_endpoints(first)?;
-        let ceiling = self.ceiling(goal)?;
-        let mut path = Vec::new();
-        let mut choices = vec![vec![first]];
-        while let Some(edges) = choices.last_mut() {
-            let Some(edge) = edges.pop() else {
-                choices.pop();
-                path.pop();
-                continue;
-            };
-            let (_, head) = self.graph.edge_endpoints(edge)?;
-            let wanted = self.graph[edge].wanted;
-            let waits_for = |held| waits(wanted, held, self.graph[head].has_writer);
-            let closes = head == goal && waits_for(self.graph[first].held);
-            let is_passed =
-                |&edge: &EdgeIndex| self.graph.edge_endpoints(edge).is_some_and(|(t, _)| t == head);
-            let goes_on = head != goal && !path.iter().any(is_passed);
-            path.push(edge);
-            *patience = patience.checked_sub(1)?;
-            if path.len() == length && closes && is_so(&path, true) {
-                return Some(path);
+        shortest: usize,
+        leaves_head: &dyn Fn(Mode) -> bool,
+        range: &RangeInclusive<u64>,
+        budget: &mut Budget,
+    ) -> Result<Option<Vec<EdgeIndex>>, Exhausted> {
+        let (goal, second) = self.ends(first);
+        for length in shortest.. {
+            let mut is_complete = true;
+            let mut path: Vec<EdgeIndex> = Vec::new();
+            let mut untried = vec![vec![first]];
+            while let Some(edges) = untried.last_mut() {
+                let Some(edge) = edges.pop() else {
+                    untried.pop();
+                    path.pop();
+                    continue;
+                };
+                budget.spend(1 + path.len())?;
+                let (_, head) = self.ends(edge);
+                let state = (head, self.graph[edge].wanted);
+                if head == goal {
+                    if path.len() + 1 == length && self.follows(state, first) {
+                        path.push(edge);
+                        return Ok(Some(path));
+                    }
+                    continue;
+                }
+                if path.iter().any(|&edge| self.ends(edge).0 == head) {
+                    continue;
+                }
+                if path.len() + 1 == length {
+                    is_complete = false;
+                    continue;
+                }
+                let mut next = Vec::new();
+                for edge in self.graph.edges(head) {
+                    budget.spend(1)?;
+                    if (head != second || leaves_head(edge.weight().held))
+                        && self.follows(state, edge.id())
+                        && range.contains(&self.label(edge.target()))
+                    {
+                        next.push(edge.id());
+                    }
+                }
+                path.push(edge);
+                untried.push(next);
             }
-            if path.len() < length && goes_on && is_so(&path, false) {
-                let next = self.graph.edges(head).filter(|next| {
-                    waits_for(next.weight().held) && self.label(next.target()) <= ceiling
-                });
-                choices.push(next.map(|next| next.id()).collect());
-            } else {
-                path.pop();
+            if is_complete {
+                break;
             }
         }
-        None
+        Ok(None)
     }
 
-    /// Whatever reaches a lock without a refused edge comes before it; a path with refused
-    /// edges goes through the tail of one of them. `None` if there is no such edge.
-    fn ceiling(&self, goal: NodeIndex) -> Option<u64> {
-        self.ceiling_of([goal])
+    /// Returns the labels between which all cycles are. `None` if there is no cycle.
+    ///
+    /// All edges but the refused ones lead to a larger label: each lock of a cycle comes after the
+    /// head of one of its refused edges, and before the tail of one.
+    pub(crate) fn cyclic_range(&self) -> Option<RangeInclusive<u64>> {
+        if self.refused.len() > MAX_SCANNED {
+            // The label of a lock that is gone is larger.
+            return Some(0..=u64::MAX - 1);
+        }
+        let ends = || self.refused.iter().map(|&edge| self.ends(edge));
+        let first = ends().map(|(_, head)| self.label(head)).min()?;
+        let last = ends().map(|(tail, _)| self.label(tail)).max()?;
+        Some(first..=last)
     }
+}
 
-    /// The same of several locks.
-    pub(crate) fn ceiling_of(&self, goals: impl IntoIterator<Item = NodeIndex>) -> Option<u64> {
-        let tails = self.refused.iter().filter_map(|&edge| self.graph.edge_endpoints(edge));
-        let last = tails.map(|(tail, _)| self.label(tail)).max()?;
-        goals.into_iter().map(|goal| self.label(goal).max(last)).max()
+#[cfg(test)]
+impl<N, E> Order<N, E> {
+    /// Returns the shortest cycle through one edge, with an unlimited budget.
+    pub(super) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
+        let mut budget = Budget::new(u32::MAX);
+        let found = self.shortest_cycles(&[edge], &|_| true, &mut budget).pop()?;
+        assert!(!budget.is_exhausted());
+        found
     }
 }

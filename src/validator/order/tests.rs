@@ -9,7 +9,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{super::judge::waits, cycles::LONGER, *};
+use super::{
+    super::{budget::Budget, judge::waits},
+    *,
+};
 
 const LOCKS: u64 = 6;
 
@@ -429,47 +432,6 @@ fn what_closes_a_cycle_by_way_of_a_refused_edge_is_not_refused() {
     order.check();
 }
 
-/// A ring of locks that begins with this edge, which is the first of a cycle of two as well.
-fn ring_with_a_shortcut(length: u64) -> (Order<(), ()>, EdgeIndex) {
-    let mut order = Order::default();
-    for lock in 1..=length {
-        edge(&mut order, lock, lock % length + 1);
-    }
-    edge(&mut order, 2, 1);
-    let (tail, head) = (order.node(1).unwrap(), order.node(2).unwrap());
-    let first = order.find(tail, head, (Mode::Exclusive, Mode::Exclusive)).unwrap();
-    (order, first)
-}
-
-#[test]
-fn a_longer_cycle_is_searched_for_up_to_a_length() {
-    let longest = 2 + LONGER;
-    for length in 3..=longest + 1 {
-        let (order, first) = ring_with_a_shortcut(u64::try_from(length).unwrap());
-        let found = order.shortest_cycle_where(first, |path, is_whole| {
-            assert!(is_whole || path.len() < longest);
-            !is_whole || path.len() > 2
-        });
-        let expected = (length <= longest).then_some(length);
-        assert_eq!(found.map(|cycle| cycle.len()), expected);
-    }
-}
-
-/// From 1 to 2 and back, with a detour from 2 around 3, or from 1 around 3: no cycle is longer.
-#[test]
-fn a_longer_cycle_passes_no_lock_twice() {
-    for at in [1, 2] {
-        let mut order = Order::default();
-        for (tail, head) in [(1, 2), (2, 1), (at, 3), (3, at)] {
-            edge(&mut order, tail, head);
-        }
-        let (tail, head) = (order.node(1).unwrap(), order.node(2).unwrap());
-        let first = order.find(tail, head, (Mode::Exclusive, Mode::Exclusive)).unwrap();
-        let is_longer = |path: &[EdgeIndex], is_whole: bool| !is_whole || path.len() > 2;
-        assert_eq!(order.shortest_cycle_where(first, is_longer), None);
-    }
-}
-
 #[test]
 fn one_report_does_not_hide_the_next() {
     let mut order = Order::default();
@@ -482,4 +444,33 @@ fn one_report_does_not_hide_the_next() {
     assert!(order.remove(2, drop));
     assert!(order.refused().is_empty());
     assert!(edge(&mut order, 3, 1));
+}
+
+/// A cycle through more edges than a search may look at is not found, and the search is cut short.
+/// An
+/// edge around all cycles takes no steps.
+#[test]
+fn a_search_of_a_huge_region_is_cut_short() {
+    const LENGTH: u64 = 20_000;
+    let mut order = Order::default();
+    for lock in 1..=LENGTH {
+        // Not `edge`, which searches.
+        let (tail, head) =
+            (order.node_or_insert(lock, || ()), order.node_or_insert(lock + 1, || ()));
+        order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
+    }
+    let node = |lock| order.node(lock).unwrap();
+    let [before, first, last, after] = [node(1), node(2), node(LENGTH), node(LENGTH + 1)];
+    let mut insert = |tail, head| order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
+    let closing = insert(last, first);
+    let around = insert(before, after);
+    let [steps, cut] = [LENGTH * 6, LENGTH * 3].map(|steps| {
+        let mut budget = Budget::new(u32::try_from(steps).unwrap());
+        let found = order.shortest_cycles(&[closing], &|_| true, &mut budget).remove(0);
+        (found.map(|cycle| cycle.len() as u64), budget.is_exhausted())
+    });
+    assert_eq!((steps, cut), ((Some(LENGTH - 1), false), (None, true)));
+    let mut budget = Budget::new(10);
+    assert_eq!(order.shortest_cycles(&[around], &|_| true, &mut budget), [None]);
+    assert!(!budget.is_exhausted());
 }
