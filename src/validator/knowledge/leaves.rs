@@ -87,7 +87,6 @@ pub(in crate::validator) fn note(
     if held.tag.lock() == wanted.tag.lock()
         || !std::ptr::eq(*named_at, wanted.site)
         || is_any_declared()
-        || ledger::records()
         || context.is(State::Tracing)
     {
         return false;
@@ -120,7 +119,7 @@ pub(in crate::validator) fn note(
     if !is_new {
         return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
     }
-    if !knowledge.is_settled(&held, wanted) {
+    if !knowledge.is_settled(&held, wanted) || !knowledge.needs_no_line(context, &held, wanted) {
         return false;
     }
     knowledge.edges += 1;
@@ -182,7 +181,7 @@ impl Knowledge {
             }
             return is_known;
         }
-        if !self.order.agrees(tail, head) {
+        if !self.order.agrees(tail, head) || !self.needs_no_line(context, held, wanted) {
             return false;
         }
         if identity.has_writer() {
@@ -192,6 +191,11 @@ impl Knowledge {
         let shown = self.shown_of(context, held, wanted, stack);
         self.order.insert(tail, head, modes, EdgeFacts::Once(shown));
         true
+    }
+
+    /// Returns `true` unless an edge is to be written to the record.
+    fn needs_no_line(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
+        !ledger::records() || self.is_recorded(context, held, wanted)
     }
 
     /// What is to be told of an edge, of which the last is often told again.

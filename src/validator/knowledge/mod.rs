@@ -11,6 +11,7 @@ mod declaring;
 mod feasible;
 pub(super) mod leaves;
 mod origins;
+pub(super) mod recorded;
 mod shown;
 
 use std::{cell::Cell, mem, panic::Location, sync::Arc};
@@ -23,6 +24,7 @@ use smallvec::SmallVec;
 use self::{
     feasible::Budget,
     origins::{Origin, OriginId, Origins},
+    recorded::Recorded,
     shown::{AllShown, Shown},
 };
 
@@ -74,6 +76,7 @@ pub(super) struct Knowledge {
     shown: AllShown,
     filling: Filling,
     leaves: leaves::Leaves,
+    recorded: Recorded,
     /// How many edges there have ever been.
     edges: u64,
     /// How many searches for a cycle that can close were given up.
@@ -283,21 +286,26 @@ impl Knowledge {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
-    /// The edges of some held locks to the wanted one, each with the other locks that are held
-    /// exclusively.
+    /// Returns the new edges from some held locks to the wanted one that the record does not tell
+    /// of yet, each with the other locks that are held exclusively.
     pub(super) fn edges_for_record(
         &mut self,
+        context: &Context,
         some: &[Entry],
         held: &[Entry],
         wanted: &Entry,
     ) -> Vec<(Edge, Vec<LockInfo>)> {
         let edge = |entry: &Entry| {
-            let edge = self.edge_between(entry, wanted)?;
-            let edge = self.edge(edge, 0);
             let is_gate = |gate: &&Entry| {
                 gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
             };
-            let gates = held.iter().filter(is_gate).map(|gate| self.lock_of(gate, gate.site));
+            let gates = || held.iter().filter(is_gate);
+            let edge = self.edge_between(entry, wanted)?;
+            if !self.note_recorded(context, entry, wanted, gates()) {
+                return None;
+            }
+            let edge = self.edge(edge, 0);
+            let gates = gates().map(|gate| self.lock_of(gate, gate.site));
             Some((edge, gates.collect()))
         };
         some.iter().filter_map(edge).collect()

@@ -1,0 +1,109 @@
+//! Which edges the record on disk already tells of.
+//!
+//! A line names two locks by their numbers, but what a reader makes of it depends only on how the
+//! locks were made, named and taken, and by which thread. A program that creates a pair of locks
+//! per request would write the same line, with other numbers, a million times.
+
+use std::{panic::Location, ptr};
+
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+
+use super::{KNOWLEDGE, Knowledge};
+use crate::{
+    finding::Mode,
+    validator::{context::Context, held::Entry, identity::LockId, made},
+};
+
+/// How many lines are remembered. Then all are forgotten: a line that is written once more does
+/// no harm.
+const CAPACITY: usize = 1 << 16;
+
+/// The lines that were written by this process.
+#[derive(Default)]
+pub(super) struct Recorded(FxHashSet<EdgeLine>);
+
+/// What the line of an edge tells, except for the numbers of its locks.
+#[derive(PartialEq, Eq, Hash)]
+struct EdgeLine {
+    locks: [Label; 2],
+    modes: [Mode; 2],
+    /// The addresses of the places where the locks were acquired.
+    sites: [usize; 2],
+    thread: u64,
+    gates: SmallVec<[Label; 2]>,
+}
+
+/// What a record tells of a lock.
+#[derive(PartialEq, Eq, Hash)]
+enum Label {
+    /// Made by one constructor's call and first seen in one place, which give it type, class and
+    /// name.
+    Alike { maker: usize, seen: usize },
+    /// Has a name or a class of its own.
+    Own(LockId),
+}
+
+impl Knowledge {
+    /// Returns `true` if the record has a line that tells the same as that of an edge to the
+    /// wanted lock, by a thread that holds nothing but its tail.
+    pub(super) fn is_recorded(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
+        self.recorded.0.contains(&self.edge_line(context, held, wanted, [].iter()))
+    }
+
+    /// Remembers that an edge gets its line. Returns `false` if it needs none.
+    pub(super) fn note_recorded<'a>(
+        &mut self,
+        context: &Context,
+        held: &Entry,
+        wanted: &Entry,
+        gates: impl Iterator<Item = &'a Entry>,
+    ) -> bool {
+        let line = self.edge_line(context, held, wanted, gates);
+        if self.recorded.0.len() >= CAPACITY {
+            self.recorded.0.clear();
+        }
+        self.recorded.0.insert(line)
+    }
+
+    fn edge_line<'a>(
+        &self,
+        context: &Context,
+        held: &Entry,
+        wanted: &Entry,
+        gates: impl Iterator<Item = &'a Entry>,
+    ) -> EdgeLine {
+        EdgeLine {
+            locks: [held, wanted].map(|entry| self.label(entry)),
+            modes: [held, wanted].map(|entry| entry.tag.mode()),
+            sites: [held, wanted].map(|entry| address(entry.site)),
+            thread: context.number(),
+            gates: gates.map(|entry| self.label(entry)).collect(),
+        }
+    }
+
+    fn label(&self, entry: &Entry) -> Label {
+        let lock = entry.tag.lock();
+        let maker = made::maker(lock);
+        if maker == 0 || self.names.contains_key(&lock) || self.classes.given(lock).is_some() {
+            return Label::Own(lock);
+        }
+        // A lock that is not in the graph yet is first seen here.
+        let node = self.order.node(lock);
+        let seen =
+            node.map_or(entry.site, |node| self.origins.get(self.order.graph()[node].facts).seen);
+        Label::Alike { maker, seen: address(seen) }
+    }
+}
+
+/// Has every line written again: a fork begins a record of its own.
+#[cfg(all(unix, not(loom)))]
+pub(in crate::validator) fn forget_recorded() {
+    if let Some(knowledge) = &mut *KNOWLEDGE.lock() {
+        knowledge.recorded.0.clear();
+    }
+}
+
+fn address(place: &'static Location<'static>) -> usize {
+    ptr::from_ref(place).addr()
+}
