@@ -204,13 +204,15 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
             let _gate = gate.lock().unwrap();
             nest_new_pair();
         }
-        on_a_thread(|| (0..10).for_each(|_| nest_new_pair()));
+        // Unnamed threads are alike.
+        (0..3).for_each(|_| on_a_thread(|| (0..10).for_each(|_| nest_new_pair())));
         on_a_thread(|| (0..10).for_each(|_| nest_another()));
         let pairs = [(); 2].map(|()| pair());
         pairs.iter().for_each(|(held, wanted)| nest(held, wanted));
         on_a_thread(|| {
-            nest(&pairs[0].0, &pairs[1].1);
-            nest(&pairs[1].0, &pairs[0].1);
+            // In another place, so that it is news.
+            let _held = pairs[0].0.lock().unwrap();
+            drop(pairs[1].1.lock().unwrap());
         });
         for name in ["first", "second"] {
             let wanted = Mutex::new("a");

@@ -4,7 +4,7 @@
 //! locks were made, named and taken, and by which thread. A program that creates a pair of locks
 //! per request would write the same line, with other numbers, a million times.
 
-use std::{panic::Location, ptr};
+use std::{panic::Location, ptr, sync::Arc};
 
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -30,7 +30,8 @@ struct EdgeLine {
     modes: [Mode; 2],
     /// The addresses of the places where the locks were acquired.
     sites: [usize; 2],
-    thread: u64,
+    /// Threads without a name are alike: their numbers mean nothing to other processes.
+    thread: Option<Arc<str>>,
     gates: SmallVec<[Label; 2]>,
 }
 
@@ -77,7 +78,7 @@ impl Knowledge {
             locks: [held, wanted].map(|entry| self.label(entry)),
             modes: [held, wanted].map(|entry| entry.tag.mode()),
             sites: [held, wanted].map(|entry| address(entry.site)),
-            thread: context.number(),
+            thread: context.info().name,
             gates: gates.map(|entry| self.label(entry)).collect(),
         }
     }
