@@ -136,6 +136,32 @@ fn naive(processes: &[Process]) -> Vec<(u8, u8)> {
 }
 
 proptest! {
+    /// Why a process need not write such an edge.
+    #[test]
+    fn an_edge_between_other_locks_made_alike_changes_nothing(
+        processes in vec(process(), 1..4),
+        repeated in vec(any::<Index>(), 0..8),
+    ) {
+        const OTHERS: u64 = 100;
+        let records = records(&processes);
+        let longer = records.iter().enumerate().map(|(number, text)| {
+            let mut text = text.clone();
+            for class in 0..CLASSES {
+                text += &line(&Line::Lock(Lock { id: OTHERS + u64::from(class), ..lock(class) }));
+            }
+            let edges = &processes[number].edges;
+            for index in repeated.iter().filter(|_| !edges.is_empty()) {
+                let mut edge = edge(index.get(edges), number);
+                edge.held += OTHERS;
+                edge.wanted += OTHERS;
+                edge.gates.iter_mut().for_each(|gate| *gate += OTHERS);
+                text += &line(&Line::Edge(edge));
+            }
+            text
+        });
+        prop_assert_eq!(merged(&longer.collect::<Vec<_>>()), merged(&records));
+    }
+
     #[test]
     fn order_and_repetition_change_nothing(
         processes in vec(process(), 1..6),

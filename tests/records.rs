@@ -16,7 +16,7 @@ use lockdep::{
     record::{self, Line, Merge},
     sync::{Mutex, RwLock},
 };
-use support::{child_command, denied, is_child};
+use support::{child_command, denied, is_child, on_a_thread};
 
 /// An empty folder, removed in the end.
 struct Folder(PathBuf);
@@ -156,6 +156,116 @@ fn edges_name_their_gates() {
     let of = |held: &str, wanted: &str| &gates[&[held, wanted].map(str::to_owned)][..];
     assert_eq!(of("read", "inner"), ["outer"]);
     assert!(of("outer", "inner").is_empty() && of("read", "outer").is_empty());
+}
+
+fn pair() -> (Mutex<i32>, Mutex<&'static str>) {
+    (Mutex::new(1), Mutex::new("a"))
+}
+
+fn nest(held: &Mutex<i32>, wanted: &Mutex<&str>) {
+    let _held = held.lock().unwrap();
+    drop(wanted.lock().unwrap());
+}
+
+fn nest_new_pair() {
+    let (held, wanted) = pair();
+    nest(&held, &wanted);
+}
+
+/// The edges of a record without lock numbers: names, thread, gates.
+fn edges_by_name(file: &Path) -> Vec<String> {
+    let (mut names, mut edges) = (BTreeMap::new(), Vec::new());
+    let problems = record::read(&*fs::read(file).unwrap(), |line| match line {
+        Line::Lock(lock) => _ = names.insert(lock.id, lock.name.into_owned()),
+        Line::Edge(edge) => {
+            let gates: Vec<_> = edge.gates.iter().map(|gate| &names[gate]).collect();
+            let [held, wanted] = [edge.held, edge.wanted].map(|id| &names[&id]);
+            let thread = if edge.thread.starts_with('#') { "unnamed" } else { "test" };
+            edges.push(format!("{held} {wanted} {thread} {gates:?}"));
+        }
+        _ => {}
+    });
+    assert_eq!(problems.unwrap(), []);
+    edges
+}
+
+/// A pair of locks for each request makes one line, not a million.
+#[test]
+fn edges_that_differ_only_in_lock_numbers_are_written_once() {
+    let test = "edges_that_differ_only_in_lock_numbers_are_written_once";
+    if is_child() {
+        (0..10).for_each(|_| nest_new_pair());
+        let (held, wanted) = pair();
+        let nest_another = || nest(&held, &Mutex::new("another constructor"));
+        (0..10).for_each(|_| nest_another());
+        // Each of these is news, once.
+        for _ in 0..2 {
+            let gate = Mutex::new('g');
+            let _gate = gate.lock().unwrap();
+            nest_new_pair();
+        }
+        // Unnamed threads are alike.
+        (0..3).for_each(|_| on_a_thread(|| (0..10).for_each(|_| nest_new_pair())));
+        on_a_thread(|| (0..10).for_each(|_| nest_another()));
+        let pairs = [(); 2].map(|()| pair());
+        pairs.iter().for_each(|(held, wanted)| nest(held, wanted));
+        on_a_thread(|| {
+            // In another place, so that it is news.
+            let _held = pairs[0].0.lock().unwrap();
+            drop(pairs[1].1.lock().unwrap());
+        });
+        for name in ["first", "second"] {
+            let wanted = Mutex::new("a");
+            lockdep::name(&wanted, name);
+            nest(&held, &wanted);
+        }
+        let _held = held.lock().unwrap();
+        return drop(wanted.lock().unwrap());
+    }
+    let folder = Folder::new("alike");
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        edges_by_name(&folder.file()),
+        [
+            "held wanted test []",
+            "held wanted test []",
+            "gate held test []",
+            "gate wanted test [\"held\"]",
+            "held wanted test [\"gate\"]",
+            "held wanted unnamed []",
+            "held wanted unnamed []",
+            "held wanted unnamed []",
+            "held first test []",
+            "held second test []",
+            "held wanted test []",
+        ]
+    );
+}
+
+#[test]
+#[allow(unsafe_code, reason = "a fork")]
+fn a_fork_writes_edges_that_its_parent_has_written() {
+    let test = "a_fork_writes_edges_that_its_parent_has_written";
+    if is_child() {
+        nest_new_pair();
+        // SAFETY: no other thread runs but that of the harness, which waits for this one.
+        unsafe {
+            match libc::fork() {
+                0 => {
+                    nest_new_pair();
+                    libc::_exit(0)
+                }
+                pid => assert_eq!(libc::waitpid(pid, &raw mut *Box::new(0), 0), pid),
+            }
+        }
+        return;
+    }
+    let folder = Folder::new("fork-edges");
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let edges: Vec<_> = folder.files().iter().map(|file| edges_by_name(file)).collect();
+    assert_eq!(edges, [["held wanted test []"], ["held wanted test []"]]);
 }
 
 /// It dies when the finding has just been printed.

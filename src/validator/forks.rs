@@ -61,6 +61,7 @@ extern "C" fn in_child() {
     if TAKEN.replace(false) {
         // SAFETY: taken by this thread, before, and there is no other.
         taken().for_each(|lock| unsafe { lock.renew() });
+        knowledge::recorded::forget_recorded();
     }
     threads::abandon_others(current_if_attached());
 }

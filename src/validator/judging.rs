@@ -56,7 +56,7 @@ pub(super) fn judge(
         [] => Learned { cycles: Vec::new(), is_settled: true },
         held => knowledge.learn(context, held, acquisition, &sighting, &backtrace),
     };
-    let new = knowledge.edges_for_record(&new, &held, wanted);
+    let new = knowledge.edges_for_record(context, &new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     // What is news goes unnoted: most locks that nest do so once. The thread itself knows it for a while.

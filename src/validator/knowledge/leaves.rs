@@ -106,7 +106,6 @@ pub(in crate::validator) fn note(
     if held.tag.lock() == wanted.tag.lock()
         || !std::ptr::eq(*named_at, wanted.site)
         || is_any_declared()
-        || ledger::records()
         || context.is(State::Tracing)
     {
         return false;
@@ -139,7 +138,10 @@ pub(in crate::validator) fn note(
         return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
     }
     // Another thread may have nested it first.
-    if presence::may_be_known(lock) || !knowledge.is_settled(&held, wanted) {
+    if presence::may_be_known(lock)
+        || !knowledge.is_settled(&held, wanted)
+        || !knowledge.needs_no_line(context, &held, wanted)
+    {
         return false;
     }
     knowledge.edges += 1;
@@ -198,7 +200,7 @@ impl Knowledge {
             }
             return is_known;
         }
-        if !self.order.agrees(tail, head) {
+        if !self.order.agrees(tail, head) || !self.needs_no_line(context, held, wanted) {
             return false;
         }
         if identity.has_writer() {
@@ -209,6 +211,11 @@ impl Knowledge {
         let facts = self.facts.once(&shown);
         self.order.insert(tail, head, modes, facts);
         true
+    }
+
+    /// Returns `true` unless the edge must be written to the record.
+    fn needs_no_line(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
+        !ledger::records() || self.is_recorded(context, held, wanted)
     }
 
     /// What is to be told of an edge, of which the last is often told again.

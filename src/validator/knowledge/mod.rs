@@ -12,6 +12,7 @@ mod facts;
 mod feasible;
 pub(super) mod leaves;
 mod origins;
+pub(super) mod recorded;
 mod shown;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -26,6 +27,7 @@ use smallvec::SmallVec;
 use self::{
     facts::{EdgeFacts, FactStore},
     origins::{Origin, OriginId, Origins},
+    recorded::Recorded,
     shown::{AllShown, Shown},
 };
 
@@ -79,6 +81,7 @@ pub(super) struct Knowledge {
     shown: AllShown,
     filling: Filling,
     leaves: leaves::Leaves,
+    recorded: Recorded,
     /// How many edges there have ever been.
     edges: u64,
 }
@@ -198,21 +201,26 @@ impl Knowledge {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
-    /// The edges of some held locks to the wanted one, each with the other locks that are held
-    /// exclusively.
+    /// Returns the edges from some held locks to the wanted one that say something new to a reader of
+    /// the record, each with the other locks that are held exclusively.
     pub(super) fn edges_for_record(
         &mut self,
+        context: &Context,
         some: &[Entry],
         held: &[Entry],
         wanted: &Entry,
     ) -> Vec<(Edge, Vec<LockInfo>)> {
         let edge = |entry: &Entry| {
-            let edge = self.edge_between(entry, wanted)?;
-            let edge = self.edge(edge, 0);
             let is_gate = |gate: &&Entry| {
                 gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
             };
-            let gates = held.iter().filter(is_gate).map(|gate| self.lock_of(gate, gate.site));
+            let gates = || held.iter().filter(is_gate);
+            let edge = self.edge_between(entry, wanted)?;
+            if !self.note_recorded(context, entry, wanted, gates()) {
+                return None;
+            }
+            let edge = self.edge(edge, 0);
+            let gates = gates().map(|gate| self.lock_of(gate, gate.site));
             Some((edge, gates.collect()))
         };
         some.iter().filter_map(edge).collect()

@@ -27,7 +27,7 @@ pub(crate) fn build(package: &str) -> Result<PathBuf> {
 }
 
 /// Where this very program was built.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = env::current_exe().expect("this program has a path");
     program.ancestors().nth(2).expect("it is in <target>/<profile>").to_owned()
 }

@@ -10,6 +10,7 @@ mod programs;
 mod results;
 mod rounds;
 mod show;
+mod suites;
 mod table;
 
 use std::{
@@ -72,8 +73,10 @@ enum Part {
     Instructions,
     /// Clean builds
     Builds,
-    /// Test suites of published crates
+    /// Test suites of published crates, with their locks replaced in the source
     Programs,
+    /// Test suites of published crates under `cargo lockdep test`
+    Suites,
 }
 
 fn main() -> Result<()> {
@@ -101,8 +104,10 @@ fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
     let progress = ProgressBar::new_spinner().with_style(style);
     let next = |what: &str| progress.set_message(what.to_owned());
 
+    let needs_peers = wanted(Part::Rounds) || wanted(Part::Instructions);
     let programs = PEERS
         .iter()
+        .filter(|_| needs_peers)
         .map(|peer| {
             next(&format!("building {}", peer.package));
             build::build(peer.package)
@@ -154,6 +159,10 @@ fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
     }
     if wanted(Part::Programs) {
         results.programs = programs::run(few, next)?;
+        results.write(path)?;
+    }
+    if wanted(Part::Suites) {
+        results.suites = suites::run(few, next)?;
         results.write(path)?;
     }
     progress.finish_and_clear();

@@ -93,8 +93,7 @@ impl Suite {
             wall += its_wall;
             cpu += its_cpu;
         }
-        runs.wall.push(wall);
-        runs.cpu.push(cpu);
+        runs.push((wall, cpu));
         Ok(())
     }
 }

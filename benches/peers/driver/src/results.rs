@@ -16,8 +16,11 @@ pub(crate) struct Results {
     pub(crate) instructions: BTreeMap<String, BTreeMap<String, u64>>,
     /// Seconds of all cores that a clean debug build takes, by peer.
     pub(crate) builds: BTreeMap<String, Vec<f64>>,
-    /// The test suites of published crates.
+    /// The test suites of published crates, with their locks replaced in the source.
     pub(crate) programs: Vec<Program>,
+    /// The test suites of published crates under `cargo lockdep test`.
+    #[serde(default)]
+    pub(crate) suites: Vec<Program>,
 }
 
 /// What one peer did at one measurement.
@@ -42,6 +45,14 @@ pub(crate) struct Program {
 pub(crate) struct Runs {
     pub(crate) wall: Vec<f64>,
     pub(crate) cpu: Vec<f64>,
+}
+
+impl Runs {
+    /// Adds the wall time and the CPU time of a run.
+    pub(crate) fn push(&mut self, (wall, cpu): (f64, f64)) {
+        self.wall.push(wall);
+        self.cpu.push(cpu);
+    }
 }
 
 impl Results {

@@ -79,11 +79,11 @@ fn builds(results: &Results) -> Option<Table> {
 }
 
 fn programs(results: &Results) -> Option<Table> {
-    if results.programs.is_empty() {
+    if results.programs.is_empty() && results.suites.is_empty() {
         return None;
     }
     let mut table = table(["test suite", "wall, plain", "checked", "CPU, plain", "checked"]);
-    for Program { name, plain, checked } in &results.programs {
+    for Program { name, plain, checked } in results.programs.iter().chain(&results.suites) {
         let time = |runs| Some(format!("{} s", number(median(runs)?)));
         let against =
             |runs, plain| Some(format!("{}, × {:.2}", time(runs)?, median(runs)? / median(plain)?));
