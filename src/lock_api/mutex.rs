@@ -36,6 +36,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         initializes: false,
     };
 
+    #[inline(always)]
     fn raw(&self) -> &R {
         // SAFETY: there is no value that a use of the raw lock could reach.
         unsafe { self.inner.raw() }
@@ -53,7 +54,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) {
+    fn lock_slow(&self) {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         if !self.raw().try_lock() {
             acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
@@ -104,9 +105,9 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) {
-        match self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
-            Some(acquiring) if self.raw().try_lock() => acquiring.acquired().keep(),
-            _ => self.lock_slowly(),
+        match &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
+            Some(fast) if self.raw().try_lock() => fast.acquired(),
+            _ => self.lock_slow(),
         }
     }
 
@@ -119,7 +120,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[inline]
     unsafe fn unlock(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock() });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.raw().unlock() });
     }
 
     #[inline]
@@ -133,7 +134,7 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock_fair() });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.raw().unlock_fair() });
     }
 
     #[track_caller]

@@ -49,21 +49,21 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
 
     /// An acquisition that waits if it must.
     #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline)]
+    #[inline(always)]
     fn taking(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let ordinary = match mode {
-            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
-            mode => self.tracked.ordinary(Self::KIND, mode),
+        let fast = match mode {
+            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
+            mode => self.tracked.try_fast(Self::KIND, mode),
         };
-        match ordinary {
-            Some(acquiring) if try_lock(&self.inner) => acquiring.acquired().keep(),
-            _ => self.taking_slowly(mode, try_lock, lock),
+        match &fast {
+            Some(fast) if try_lock(&self.inner) => fast.acquired(),
+            _ => self.taking_slow(mode, try_lock, lock),
         }
     }
 
     #[cold]
     #[track_caller]
-    fn taking_slowly(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
+    fn taking_slow(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
         let mut acquiring = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
@@ -162,7 +162,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[inline]
     unsafe fn unlock_shared(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared() });
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared() });
     }
 
     #[track_caller]
@@ -180,7 +180,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[inline]
     unsafe fn unlock_exclusive(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
     }
 
     #[inline]
@@ -198,12 +198,12 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     unsafe fn unlock_shared_fair(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
     }
 
     unsafe fn unlock_exclusive_fair(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
     }
 
     #[track_caller]
@@ -311,7 +311,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[inline]
     unsafe fn unlock_upgradable(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
     }
 
     #[track_caller]
@@ -339,7 +339,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     unsafe fn unlock_upgradable_fair(&self) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
     }
 
     #[track_caller]

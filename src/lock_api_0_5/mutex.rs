@@ -41,7 +41,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) -> R::Guard {
+    fn lock_slow(&self) -> R::Guard {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
@@ -97,13 +97,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) -> R::Guard {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive)
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive)
             && let Some(guard) = self.inner.try_lock()
         {
-            acquiring.acquired().keep();
+            fast.acquired();
             return guard;
         }
-        self.lock_slowly()
+        self.lock_slow()
     }
 
     #[track_caller]
@@ -115,7 +115,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[inline]
     unsafe fn unlock(&self, guard: R::Guard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock(guard) });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock(guard) });
     }
 
     #[inline]
@@ -129,7 +129,7 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: R::Guard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_fair(guard) });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_fair(guard) });
     }
 
     #[track_caller]

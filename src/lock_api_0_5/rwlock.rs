@@ -70,29 +70,29 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
 
     /// An acquisition that waits if it must.
     #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline)]
+    #[inline(always)]
     fn taking<G>(
         &self,
         mode: Mode,
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
-        let ordinary = match mode {
-            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
-            mode => self.tracked.ordinary(Self::KIND, mode),
+        let fast = match mode {
+            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
+            mode => self.tracked.try_fast(Self::KIND, mode),
         };
-        if let Some(acquiring) = ordinary
+        if let Some(fast) = &fast
             && let Some(guard) = try_lock(&self.inner)
         {
-            acquiring.acquired().keep();
+            fast.acquired();
             return guard;
         }
-        self.taking_slowly(mode, try_lock, lock)
+        self.taking_slow(mode, try_lock, lock)
     }
 
     #[cold]
     #[track_caller]
-    fn taking_slowly<G>(
+    fn taking_slow<G>(
         &self,
         mode: Mode,
         try_lock: impl Fn(&R) -> Option<G>,
@@ -186,7 +186,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[inline]
     unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
     }
 
     #[track_caller]
@@ -204,7 +204,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
     }
 
     #[inline]
@@ -222,12 +222,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
     unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
     }
 
     unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
+        self.tracked
+            .release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
     }
 
     #[track_caller]
@@ -351,7 +352,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
     }
 
     #[track_caller]
@@ -394,7 +395,8 @@ unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
 {
     unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
         // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
+        self.tracked
+            .release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
     }
 
     #[track_caller]

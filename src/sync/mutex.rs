@@ -51,10 +51,9 @@ pub struct MutexGuard<'a, T: ?Sized> {
     inner: Guarded<'a, Mutex<T>, sync::MutexGuard<'a, T>>,
 }
 
-// As std's, which refers to its lock as well. That alone would ask for a value that is `Send`.
-#[allow(unsafe_code, reason = "std has it")]
-// SAFETY: of a shared guard nothing can be had but what it guards, shared; its lock is for who has
-// the guard itself.
+#[allow(unsafe_code, reason = "`&Mutex<T>` alone would require `T: Send`, which std does not")]
+// SAFETY: a `&MutexGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable only
+// through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
@@ -103,25 +102,24 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
             match self.inner.try_lock() {
                 Ok(inner) => {
-                    let inner = Guarded::new(self, acquiring.acquired(), inner);
-                    return Ok(MutexGuard { inner });
+                    fast.acquired();
+                    return Ok(MutexGuard { inner: Guarded::new(self, inner) });
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.lock_slowly();
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
+        map_guard(self.lock_slow(), |inner| MutexGuard { inner: Guarded::new(self, inner) })
     }
 
-    /// The parts of the guard. The guard itself would be returned in memory, and so by the fast
-    /// path as well, which has these in registers: to copy as a whole what was just written in
-    /// parts stalls the processor for 10 ns.
+    /// Returns the inner guard, because our own would be returned in memory, and then the fast path
+    /// would write it there as well: to copy as a whole what was just written in parts stalls the
+    /// processor for 10 ns.
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) -> (Held<'_>, LockResult<sync::MutexGuard<'_, T>>) {
+    fn lock_slow(&self) -> LockResult<sync::MutexGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let try_lock = || taken(self.inner.try_lock());
         let result = match try_lock() {
@@ -252,8 +250,8 @@ impl<T: ?Sized> Mutex<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -262,7 +260,7 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<T: ?Sized> Wrapper for Mutex<T> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         &self.tracked
     }

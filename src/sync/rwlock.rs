@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
+    tracked::{Acquiring, Guarded, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -115,23 +115,24 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared) {
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Shared) {
             match self.inner.try_read() {
                 Ok(inner) => {
-                    let inner = Guarded::new(&self.tracked, acquiring.acquired(), inner);
-                    return Ok(RwLockReadGuard { inner });
+                    fast.acquired();
+                    return Ok(RwLockReadGuard { inner: Guarded::new(&self.tracked, inner) });
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.read_slowly();
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
+        map_guard(self.read_slow(), |inner| RwLockReadGuard {
+            inner: Guarded::new(&self.tracked, inner),
+        })
     }
 
-    /// The parts of the guard: see the mutex's.
+    /// Returns the inner guard: see `Mutex::lock_slow`.
     #[cold]
     #[track_caller]
-    fn read_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockReadGuard<'_, T>>) {
+    fn read_slow(&self) -> LockResult<sync::RwLockReadGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
         let try_read = || taken(self.inner.try_read());
         let result = match try_read() {
@@ -192,23 +193,22 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND) {
+        if let Some(fast) = &self.tracked.try_fast_write(Self::KIND) {
             match self.inner.try_write() {
                 Ok(inner) => {
-                    let inner = Guarded::new(self, acquiring.acquired(), inner);
-                    return Ok(RwLockWriteGuard { inner });
+                    fast.acquired();
+                    return Ok(RwLockWriteGuard { inner: Guarded::new(self, inner) });
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.write_slowly();
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
+        map_guard(self.write_slow(), |inner| RwLockWriteGuard { inner: Guarded::new(self, inner) })
     }
 
-    /// The parts of the guard: see the mutex's.
+    /// Returns the inner guard: see `Mutex::lock_slow`.
     #[cold]
     #[track_caller]
-    fn write_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockWriteGuard<'_, T>>) {
+    fn write_slow(&self) -> LockResult<sync::RwLockWriteGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         let try_write = || taken(self.inner.try_write());
         let result = match try_write() {
@@ -338,8 +338,8 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, inner) })
     }
 
     fn write_guard<'a>(
@@ -347,8 +347,8 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -357,7 +357,7 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl<T: ?Sized> Wrapper for RwLock<T> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         &self.tracked
     }
@@ -367,8 +367,9 @@ impl<T: ?Sized> Wrapper for RwLock<T> {
     }
 }
 
-#[allow(unsafe_code, reason = "std has it")]
-// SAFETY: as for the mutex's guard.
+#[allow(unsafe_code, reason = "`&RwLock<T>` alone would require `T: Send`, which std does not")]
+// SAFETY: a `&RwLockWriteGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable only
+// through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<T: ?Sized> Wrapped for sync::RwLockReadGuard<'_, T> {
@@ -413,7 +414,8 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let (lock, inner, held) = s.inner.into_parts();
         let inner = sync::RwLockWriteGuard::downgrade(inner);
-        RwLockReadGuard { inner: Guarded::new(&lock.tracked, held.turned(Mode::Shared), inner) }
+        held.turned(Mode::Shared).keep();
+        RwLockReadGuard { inner: Guarded::new(&lock.tracked, inner) }
     }
 }
 

@@ -189,16 +189,17 @@ impl Held<'_> {
     }
 }
 
-/// A lock that a guard leads back to.
+/// A wrapper, as its guards know it.
 pub(crate) trait Wrapper {
     fn tracked(&self) -> &Tracked;
-    /// Whether a writer's release would leave poison that is not its own.
+
+    /// Returns `true` if the lock was poisoned before a writer releases it.
     fn is_poisoned_inside(&self) -> bool;
 }
 
 /// For guards that cannot poison.
 impl Wrapper for Tracked {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         self
     }
@@ -208,15 +209,22 @@ impl Wrapper for Tracked {
     }
 }
 
-/// A guard of the wrapped lock's.
+/// A guard of the wrapped lock.
 pub(crate) trait Wrapped {
-    /// In which it is held.
+    /// The mode in which the guard holds the lock.
     const MODE: Mode;
 }
 
-/// A guard of the wrapped lock's, and its lock: at its end no longer held, then unlocked, then free for
-/// all. One destructor, of values that are never referred to where nothing is out of the ordinary; and
-/// nothing but what a guard has anyway: so that it may be in registers.
+/// A guard of the wrapped lock, together with its wrapper. Dropping it removes the lock from the held
+/// set, then unlocks, and only then may a thread that a schedule has stopped go on ([`points::Released`]).
+///
+/// It stores no more than std's guard and the wrapper's address, and its destructor passes nothing by
+/// reference to a function that is not inlined: so an optimized build keeps it in registers.
+///
+/// # Safety invariant
+///
+/// `inner` is initialized until the guard is dropped or taken apart, which happens once: `drop` and
+/// `into_parts` are the only functions that end it, and both end the value itself.
 #[must_use]
 pub(crate) struct Guarded<'a, L: Wrapper + ?Sized, G: Wrapped> {
     lock: &'a L,
@@ -224,24 +232,20 @@ pub(crate) struct Guarded<'a, L: Wrapper + ?Sized, G: Wrapped> {
 }
 
 impl<'a, L: Wrapper + ?Sized, G: Wrapped> Guarded<'a, L, G> {
-    /// The token is the lock's.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn new(lock: &'a L, held: Held<'a>, inner: G) -> Self {
-        held.keep();
+    /// A guard of a lock that stands in the held set.
+    #[inline(always)]
+    pub(crate) fn new(lock: &'a L, inner: G) -> Self {
         Self { lock, inner: ManuallyDrop::new(inner) }
     }
 
-    /// The lock, its guard, and the token.
+    /// Takes the guard apart: the wrapper, the wrapped lock's guard, and the token.
     #[allow(unsafe_code, reason = "it has a destructor, which is left out")]
     pub(crate) fn into_parts(self) -> (&'a L, G, Held<'a>) {
         let mut this = ManuallyDrop::new(self);
-        let held = this.held();
-        // SAFETY: what it is taken from is never looked at again, nor dropped.
+        let held = token(this.lock, G::MODE);
+        // SAFETY: `inner` is initialized (the invariant), and `this` is neither used nor dropped after
+        // this, so that it is taken once.
         (this.lock, unsafe { ManuallyDrop::take(&mut this.inner) }, held)
-    }
-
-    fn held(&self) -> Held<'a> {
-        token(self.lock, G::MODE)
     }
 }
 
@@ -254,26 +258,26 @@ fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
 }
 
 impl<L: Wrapper + ?Sized, G: Wrapped> Drop for Guarded<'_, L, G> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[allow(unsafe_code, reason = "it is dropped in one place of two")]
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "the cold path takes the guard by value")]
     fn drop(&mut self) {
         let lock = self.lock;
-        // SAFETY: this is the end of it.
-        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
-        let tag = Tag::new(lock.tracked().identity.id_or_0(), G::MODE);
-        if let Some(context) = validator::current_if_attached()
-            && context.held.pop(tag)
-        {
-            drop(inner);
+        if lock.tracked().try_release(G::MODE) {
+            // SAFETY: `inner` is initialized (the invariant). The value is being dropped, so nothing
+            // uses it after this, and `ManuallyDrop` has no destructor of its own.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
         } else {
-            give_back_uncommonly(lock, inner);
+            // SAFETY: as above, on the other of two branches.
+            release_slow(lock, unsafe { ManuallyDrop::take(&mut self.inner) });
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn give_back_uncommonly<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
+fn release_slow<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
+    // Locals are dropped in reverse: also if the token's release panics, the lock is unlocked, and
+    // is free for others by the time `Released` says so.
     let _released = points::Released;
     let _inner = inner;
     drop(token(lock, G::MODE));
@@ -282,14 +286,14 @@ fn give_back_uncommonly<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
 impl<L: Wrapper + ?Sized, G: Wrapped> Deref for Guarded<'_, L, G> {
     type Target = G;
 
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn deref(&self) -> &G {
         &self.inner
     }
 }
 
 impl<L: Wrapper + ?Sized, G: Wrapped> DerefMut for Guarded<'_, L, G> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut G {
         &mut self.inner
     }
