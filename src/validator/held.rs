@@ -44,7 +44,7 @@ const BUCKETS: usize = 28;
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(lock: LockId, mode: Mode) -> Self {
         const { assert!(Mode::ALL.len() <= 1 << SHIFT, "the modes fit below the number") };
         Self(lock << SHIFT | mode as u64)
@@ -118,11 +118,11 @@ impl Slot {
 
     /// Each store is a release: whoever sees one of them sees the word that was stored before it,
     /// which is another than the one under which it began to read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(&self, held: &Entry) {
         self.tag.store(held.tag.0, Release);
         interrupted::here();
-        self.site.store(Some(held.site));
+        self.site.store(held.site);
         interrupted::here();
     }
 
@@ -146,13 +146,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Whether nothing is held below it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_first(self) -> bool {
         self.depth == 0
     }
 
     /// What is held and this lock, as one number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn chain(self) -> u64 {
         self.chain
     }
@@ -229,7 +229,7 @@ impl HeldSet {
 
     /// A change begins. In the word there is this and nothing else, or what is given. Fences for the
     /// compiler alone: what interrupts the thread runs on the same processor.
-    #[inline]
+    #[inline(always)]
     fn begin_change(&self, others: u64) {
         interrupted::here();
         self.word.store(others | MOVING, Relaxed);
@@ -273,7 +273,7 @@ impl HeldSet {
 
     /// Where a lock would stand, if nothing is out of the ordinary: the thread is in no
     /// special state, and there is room inline.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
@@ -311,9 +311,10 @@ impl HeldSet {
     /// Adds a lock that was just acquired, at an ordinary [place](Self::place_for). No
     /// other was acquired or released since that was found, but by signal handlers that have
     /// released theirs.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        if let Some(slot) = self.inline.get(place.depth + 1) {
+        if place.depth < INLINE {
+            let slot = &self.inline[place.depth + 1];
             self.begin_change(0);
             slot.fill(&entry);
             slot.chain.store(place.chain, Relaxed);
@@ -340,20 +341,18 @@ impl HeldSet {
 
     /// Removes the lock that was acquired last, if it is this one and nothing is out of
     /// the ordinary. Whether it was so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
         let depth = (word & LOW) as usize;
-        match self.inline.get(depth) {
-            Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
-                interrupted::here();
-                self.word.store(word - 1, Release);
-                interrupted::here();
-                true
-            }
-            _ => false,
+        if depth > INLINE || self.inline[depth].tag.load(Relaxed) != tag.0 {
+            return false;
         }
+        interrupted::here();
+        self.word.store(word - 1, Release);
+        interrupted::here();
+        true
     }
 
     /// Removes a lock, the last one of this tag, wherever it is, and says what was there.

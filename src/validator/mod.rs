@@ -77,12 +77,13 @@ impl Found {
 
 /// The chain that a lock would make at its place, unless it is the first one or the thread has had
 /// this chain lately.
-#[inline]
+#[inline(always)]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
-    if place.is_first() {
+    let chain = place.chain();
+    if place.is_first() || context.recent.contains(chain) {
         return None;
     }
-    (!context.recent.contains(place.chain())).then_some(place.chain())
+    Some(chain)
 }
 
 /// Looks at an acquisition that may block, of an [unjudged] chain.
