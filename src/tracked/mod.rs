@@ -33,7 +33,9 @@ pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
-    validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState, Waited},
+    validator::{
+        self, Acquisition, Context, Entry, Identity, LockId, Place, Tag, ThreadState, Waited,
+    },
 };
 
 /// What a wrapper has for each lock.
@@ -94,7 +96,11 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn try_fast(&self, kind: &'static LockKind, mode: Mode) -> Option<FastAcquire> {
-        let tag = Tag::new(self.identity.id(kind, self.created), mode);
+        let mut lock = self.identity.id_or_0();
+        if lock == 0 {
+            lock = self.assign(kind);
+        }
+        let tag = Tag::new(lock, mode);
         let Some(context) = validator::current_if_attached() else { return None };
         let Some(place) = context.held.place_for(tag) else { return None };
         if validator::unjudged(context, place).is_some() {
@@ -108,6 +114,13 @@ impl Tracked {
             return Some(FastAcquire { context, place, entry: Entry { tag, site } });
         }
         Some(FastAcquire { context, place, entry: Entry { tag, site } })
+    }
+
+    /// Gives the lock its number. Apart from the fast path, which would load `created` for it each time.
+    #[cold]
+    #[inline(never)]
+    fn assign(&self, kind: &'static LockKind) -> LockId {
+        self.identity.id(kind, self.created)
     }
 
     /// As [`try_fast`](Self::try_fast), to write a lock that also has readers. The first such write
