@@ -1,4 +1,14 @@
 //! [`RawRwLock`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes. By *Forwarded* the caller then holds the wrapped lock in that mode, which is
+//!   what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
@@ -37,7 +47,7 @@ pub struct RawRwLock<R> {
 
 impl<R: lock_api::RawRwLock> RawRwLock<R> {
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 
@@ -141,7 +151,7 @@ impl<R> fmt::Debug for RawRwLock<R> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
 
@@ -161,7 +171,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared() });
     }
 
@@ -179,7 +189,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
     }
 
@@ -194,41 +204,41 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     unsafe fn unlock_shared_fair(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
     }
 
     unsafe fn unlock_exclusive_fair(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
     }
 
     #[track_caller]
     unsafe fn bump_shared(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Shared, |raw| unsafe { raw.bump_shared() });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive() });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for RawRwLock<R> {
     unsafe fn downgrade(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade() }
         self.turn(Mode::Exclusive, Mode::Shared);
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -262,7 +272,7 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     #[track_caller]
     #[inline]
@@ -277,7 +287,7 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
@@ -294,7 +304,7 @@ unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R>
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
@@ -310,7 +320,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
     }
 
@@ -318,11 +328,11 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[inline]
     unsafe fn upgrade(&self) {
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         if unsafe { self.inner.try_upgrade() } {
             acquiring.upgraded();
         } else {
-            // SAFETY: still upgradable, as our caller promises.
+            // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
             acquiring.blocked(|| unsafe { self.inner.upgrade() });
         }
         self.turn(Mode::Upgradable, Mode::Exclusive);
@@ -330,41 +340,41 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[track_caller]
     unsafe fn try_upgrade(&self) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.upgrading(|_| unsafe { self.inner.try_upgrade() })
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     unsafe fn unlock_upgradable_fair(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
     }
 
     #[track_caller]
     unsafe fn bump_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable() });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLock<R> {
     unsafe fn downgrade_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade_upgradable() }
         self.turn(Mode::Upgradable, Mode::Shared);
     }
 
     unsafe fn downgrade_to_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade_to_upgradable() }
         self.turn(Mode::Exclusive, Mode::Upgradable);
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
@@ -382,14 +392,14 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
 
     #[track_caller]
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
         self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
         self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }

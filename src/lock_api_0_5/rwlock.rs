@@ -1,4 +1,15 @@
 //! [`RawRwLock`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes, and passes the state of the guard by which it does. By *Forwarded* the caller
+//!   then holds the wrapped lock in that mode, which is what its function of the same name requires; the
+//!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
@@ -55,7 +66,7 @@ pub type RawRwLockRecursive<R> = RawRwLock<R, true>;
 
 impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 
@@ -162,7 +173,7 @@ impl<R, const RECURSIVE: bool> fmt::Debug for RawRwLock<R, RECURSIVE> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     for RawRwLock<R, RECURSIVE>
 {
@@ -185,7 +196,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
     }
 
@@ -203,7 +214,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
     }
 
@@ -218,45 +229,45 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
     unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
     }
 
     unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked
             .release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_shared(&self, guard: &mut R::SharedGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Self::SHARED, |raw| unsafe { raw.bump_shared(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self, guard: &mut R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive(guard) });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockDowngrade, const RECURSIVE: bool> RawRwLockDowngrade
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade(&self, guard: R::ExclusiveGuard) -> R::SharedGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade(guard) };
         self.turn(Mode::Exclusive, Mode::Shared);
         guard
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLock<R, RECURSIVE> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -325,13 +336,14 @@ struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
 impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for OnUnwind<'_, R, RECURSIVE> {
     fn drop(&mut self) {
         if let Some(guard) = self.guard.take() {
-            // SAFETY: it was the state of a guard, which has not been upgraded.
+            // SAFETY: `guard` is the state of an upgradable guard that was given away to be upgraded, and was
+            // not: nobody else releases it.
             unsafe { self.lock.unlock_upgradable(guard) }
         }
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     for RawRwLock<R, RECURSIVE>
 {
@@ -351,7 +363,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
     }
 
@@ -360,7 +372,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         let guard = on_unwind.guard.take().expect("it was not dropped");
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {
             Ok(guard) => {
                 acquiring.upgraded();
@@ -370,7 +382,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
                 on_unwind.guard = Some(guard);
                 acquiring.blocked(|| {
                     let guard = on_unwind.guard.take().expect("it was not dropped");
-                    // SAFETY: still upgradable, as our caller promises.
+                    // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
                     unsafe { self.inner.upgrade(guard) }
                 })
             }
@@ -384,48 +396,48 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         &self,
         guard: R::UpgradableGuard,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.upgrading(guard, |guard, _| unsafe { self.inner.try_upgrade(guard) })
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.tracked
             .release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_upgradable(&self, guard: &mut R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable(guard) });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeDowngrade, const RECURSIVE: bool> RawRwLockUpgradeDowngrade
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade_upgradable(&self, guard: R::UpgradableGuard) -> R::SharedGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_upgradable(guard) };
         self.turn(Mode::Upgradable, Mode::Shared);
         guard
     }
 
     unsafe fn downgrade_to_upgradable(&self, guard: R::ExclusiveGuard) -> R::UpgradableGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_to_upgradable(guard) };
         self.turn(Mode::Exclusive, Mode::Upgradable);
         guard
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTimed
     for RawRwLock<R, RECURSIVE>
 {
@@ -450,7 +462,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, acquiring| {
-            // SAFETY: as our caller promises.
+            // SAFETY: *Held*.
             acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
         })
     }
@@ -462,7 +474,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, acquiring| {
-            // SAFETY: as our caller promises.
+            // SAFETY: *Held*.
             acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
         })
     }
