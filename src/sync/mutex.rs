@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     sync::{self, LockResult, TryLockError, TryLockResult},
 };
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
+    tracked::{Acquiring, Held, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -48,7 +49,9 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    inner: Guarded<'a, Mutex<T>, sync::MutexGuard<'a, T>>,
+    lock: &'a Mutex<T>,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::MutexGuard<'a, T>>,
 }
 
 #[allow(unsafe_code, reason = "`&Mutex<T>` alone would require `T: Send`, which std does not")]
@@ -105,13 +108,18 @@ impl<T: ?Sized> Mutex<T> {
         if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
             match self.inner.try_lock() {
                 Ok(inner) => {
+                    // Made before the call, and moved after it: see `guard`.
+                    let guard = MutexGuard { lock: self, inner: ManuallyDrop::new(inner) };
                     fast.acquired();
-                    return Ok(MutexGuard { inner: Guarded::new(self, inner) });
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
-        map_guard(self.lock_slow(), |inner| MutexGuard { inner: Guarded::new(self, inner) })
+        map_guard(self.lock_slow(), |inner| MutexGuard {
+            lock: self,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
     /// Returns the inner guard, because our own would be returned in memory, and then the fast path
@@ -251,7 +259,7 @@ impl<T: ?Sized> Mutex<T> {
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
         let result = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, inner) })
+        map_guard(result, |inner| MutexGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -268,10 +276,6 @@ impl<T: ?Sized> Wrapper for Mutex<T> {
     fn is_poisoned_inside(&self) -> bool {
         self.inner.is_poisoned()
     }
-}
-
-impl<T: ?Sized> Wrapped for sync::MutexGuard<'_, T> {
-    const MODE: Mode = Mode::Exclusive;
 }
 
 impl<T> From<T> for Mutex<T> {
@@ -295,10 +299,23 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// For a condition variable, which gives the lock back and takes it again. Dropped from the
-    /// last on, as a guard is.
+    /// Takes the guard apart, for a condition variable, which unlocks and locks again.
+    #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
-        self.inner.into_parts()
+        let mut this = ManuallyDrop::new(self);
+        let held = token(this.lock, Mode::Exclusive);
+        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
+        (this.lock, inner, held)
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
     }
 }
 
@@ -320,12 +337,12 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }

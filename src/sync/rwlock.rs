@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     sync::{self, LockResult, TryLockError, TryLockResult},
 };
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
+    tracked::{Acquiring, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -45,7 +46,9 @@ pub struct RwLock<T: ?Sized> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, Tracked, sync::RwLockReadGuard<'rwlock, T>>,
+    lock: &'rwlock Tracked,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::RwLockReadGuard<'rwlock, T>>,
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
@@ -64,7 +67,9 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, RwLock<T>, sync::RwLockWriteGuard<'rwlock, T>>,
+    lock: &'rwlock RwLock<T>,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::RwLockWriteGuard<'rwlock, T>>,
 }
 
 impl<T> RwLock<T> {
@@ -118,14 +123,17 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Shared) {
             match self.inner.try_read() {
                 Ok(inner) => {
+                    let guard =
+                        RwLockReadGuard { lock: &self.tracked, inner: ManuallyDrop::new(inner) };
                     fast.acquired();
-                    return Ok(RwLockReadGuard { inner: Guarded::new(&self.tracked, inner) });
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
         map_guard(self.read_slow(), |inner| RwLockReadGuard {
-            inner: Guarded::new(&self.tracked, inner),
+            lock: &self.tracked,
+            inner: ManuallyDrop::new(inner),
         })
     }
 
@@ -196,13 +204,17 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(fast) = &self.tracked.try_fast_write(Self::KIND) {
             match self.inner.try_write() {
                 Ok(inner) => {
+                    let guard = RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) };
                     fast.acquired();
-                    return Ok(RwLockWriteGuard { inner: Guarded::new(self, inner) });
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
-        map_guard(self.write_slow(), |inner| RwLockWriteGuard { inner: Guarded::new(self, inner) })
+        map_guard(self.write_slow(), |inner| RwLockWriteGuard {
+            lock: self,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
     /// Returns the inner guard: see `Mutex::lock_slow`.
@@ -339,7 +351,10 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
         let result = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, inner) })
+        map_guard(result, |inner| RwLockReadGuard {
+            lock: &self.tracked,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
     fn write_guard<'a>(
@@ -348,7 +363,7 @@ impl<T: ?Sized> RwLock<T> {
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
         let result = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, inner) })
+        map_guard(result, |inner| RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -372,12 +387,22 @@ impl<T: ?Sized> Wrapper for RwLock<T> {
 // through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
-impl<T: ?Sized> Wrapped for sync::RwLockReadGuard<'_, T> {
-    const MODE: Mode = Mode::Shared;
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Shared, &mut self.inner) };
+    }
 }
 
-impl<T: ?Sized> Wrapped for sync::RwLockWriteGuard<'_, T> {
-    const MODE: Mode = Mode::Exclusive;
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
+    }
 }
 
 impl<T> From<T> for RwLock<T> {
@@ -411,11 +436,15 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
     /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
     /// ```
+    #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
-        let (lock, inner, held) = s.inner.into_parts();
+        let mut this = ManuallyDrop::new(s);
+        let held = token(this.lock, Mode::Exclusive);
+        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
         let inner = sync::RwLockWriteGuard::downgrade(inner);
         held.turned(Mode::Shared).keep();
-        RwLockReadGuard { inner: Guarded::new(&lock.tracked, inner) }
+        RwLockReadGuard { lock: &this.lock.tracked, inner: ManuallyDrop::new(inner) }
     }
 }
 
@@ -446,24 +475,24 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }

@@ -1,9 +1,6 @@
 //! The token of a lock that a thread holds.
 
-use std::{
-    mem::ManuallyDrop,
-    ops::{Deref, DerefMut},
-};
+use std::mem::ManuallyDrop;
 
 use super::{Acquiring, Tracked};
 use crate::{
@@ -209,47 +206,8 @@ impl Wrapper for Tracked {
     }
 }
 
-/// A guard of the wrapped lock.
-pub(crate) trait Wrapped {
-    /// The mode in which the guard holds the lock.
-    const MODE: Mode;
-}
-
-/// A guard of the wrapped lock, together with its wrapper. Dropping it removes the lock from the held
-/// set, then unlocks, and only then may a thread that a schedule has stopped go on ([`points::Released`]).
-///
-/// It stores no more than std's guard and the wrapper's address, and its destructor passes nothing by
-/// reference to a function that is not inlined: so an optimized build keeps it in registers.
-///
-/// # Safety invariant
-///
-/// `inner` is initialized until the guard is dropped or taken apart, which happens once: `drop` and
-/// `into_parts` are the only functions that end it, and both end the value itself.
-#[must_use]
-pub(crate) struct Guarded<'a, L: Wrapper + ?Sized, G: Wrapped> {
-    lock: &'a L,
-    inner: ManuallyDrop<G>,
-}
-
-impl<'a, L: Wrapper + ?Sized, G: Wrapped> Guarded<'a, L, G> {
-    /// A guard of a lock that stands in the held set.
-    #[inline(always)]
-    pub(crate) fn new(lock: &'a L, inner: G) -> Self {
-        Self { lock, inner: ManuallyDrop::new(inner) }
-    }
-
-    /// Takes the guard apart: the wrapper, the wrapped lock's guard, and the token.
-    #[allow(unsafe_code, reason = "it has a destructor, which is left out")]
-    pub(crate) fn into_parts(self) -> (&'a L, G, Held<'a>) {
-        let mut this = ManuallyDrop::new(self);
-        let held = token(this.lock, G::MODE);
-        // SAFETY: `inner` is initialized (the invariant), and `this` is neither used nor dropped after
-        // this, so that it is taken once.
-        (this.lock, unsafe { ManuallyDrop::take(&mut this.inner) }, held)
-    }
-}
-
-fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
+/// Returns the token of a lock that is held by a guard without one.
+pub(crate) fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     let mut held = lock.tracked().held(mode);
     if lock.is_poisoned_inside() {
         held.tag = held.tag.poisoned();
@@ -257,44 +215,41 @@ fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     held
 }
 
-impl<L: Wrapper + ?Sized, G: Wrapped> Drop for Guarded<'_, L, G> {
-    #[inline(always)]
-    #[allow(unsafe_code, reason = "the cold path takes the guard by value")]
-    fn drop(&mut self) {
-        let lock = self.lock;
-        if lock.tracked().try_release(G::MODE) {
-            // SAFETY: `inner` is initialized (the invariant). The value is being dropped, so nothing
-            // uses it after this, and `ManuallyDrop` has no destructor of its own.
-            unsafe { ManuallyDrop::drop(&mut self.inner) };
-        } else {
-            // SAFETY: as above, on the other of two branches.
-            release_slow(lock, unsafe { ManuallyDrop::take(&mut self.inner) });
-        }
+/// Ends a guard that holds `lock` in `mode` by the wrapped lock's guard, `inner`: removes the lock from
+/// the held set, unlocks it, and only then lets a thread go on that a schedule has stopped
+/// ([`points::Released`]).
+///
+/// An optimized build keeps guards in registers, as nothing is passed by reference to a function that is
+/// not inlined.
+///
+/// # Safety
+///
+/// `inner` is initialized, and is not used afterwards.
+#[inline(always)]
+#[allow(
+    unsafe_code,
+    reason = "the cold path takes the guard by value, the other drops it in place"
+)]
+pub(crate) unsafe fn drop_guard<L: Wrapper + ?Sized, G>(
+    lock: &L,
+    mode: Mode,
+    inner: &mut ManuallyDrop<G>,
+) {
+    if lock.tracked().try_release(mode) {
+        // SAFETY: `inner` is initialized, and not used afterwards: what the caller guarantees.
+        unsafe { ManuallyDrop::drop(inner) };
+    } else {
+        // SAFETY: as above; one of the two branches is run.
+        release_slow(lock, mode, unsafe { ManuallyDrop::take(inner) });
     }
 }
 
 #[cold]
 #[inline(never)]
-fn release_slow<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
+fn release_slow<L: Wrapper + ?Sized, G>(lock: &L, mode: Mode, inner: G) {
     // Locals are dropped in reverse: also if the token's release panics, the lock is unlocked, and
     // is free for others by the time `Released` says so.
     let _released = points::Released;
     let _inner = inner;
-    drop(token(lock, G::MODE));
-}
-
-impl<L: Wrapper + ?Sized, G: Wrapped> Deref for Guarded<'_, L, G> {
-    type Target = G;
-
-    #[inline(always)]
-    fn deref(&self) -> &G {
-        &self.inner
-    }
-}
-
-impl<L: Wrapper + ?Sized, G: Wrapped> DerefMut for Guarded<'_, L, G> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut G {
-        &mut self.inner
-    }
+    drop(token(lock, mode));
 }

@@ -29,7 +29,7 @@ use std::{
 };
 
 pub use self::held::Held;
-pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
+pub(crate) use self::held::{Wrapper, drop_guard, token};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
