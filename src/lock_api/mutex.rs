@@ -11,6 +11,7 @@
 //!   what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 use std::{any::type_name, fmt, mem::ManuallyDrop};
 

@@ -12,6 +12,7 @@
 //!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 use std::{any::type_name, fmt, mem::ManuallyDrop};
 
@@ -336,8 +337,8 @@ struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
 impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for OnUnwind<'_, R, RECURSIVE> {
     fn drop(&mut self) {
         if let Some(guard) = self.guard.take() {
-            // SAFETY: `guard` is the state of an upgradable guard that was given away to be upgraded, and was
-            // not: nobody else releases it.
+            // SAFETY: `guard` is the state of an upgradable guard that was passed to `upgrade` and was not
+            // upgraded, so this is its only release.
             unsafe { self.lock.unlock_upgradable(guard) }
         }
     }

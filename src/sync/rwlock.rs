@@ -204,6 +204,7 @@ impl<T: ?Sized> RwLock<T> {
         if let Some(fast) = &self.tracked.try_fast_write(Self::KIND) {
             match self.inner.try_write() {
                 Ok(inner) => {
+                    // Made before the call: see `Mutex::lock`.
                     let guard = RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) };
                     fast.acquired();
                     return Ok(guard);

@@ -11,7 +11,7 @@
 //! - *Optimized*: an acquisition stays in registers only if all of it is inlined, so the three functions
 //!   of the fast path are `inline(always)`.
 //! - *Debug, this crate optimized by the profile*: generic and inlined code is compiled in the program's
-//!   crate, without optimization. So the three are ordinary functions here, not generic, and a wrapper's
+//!   crate, without optimization. So the three are plain functions here, not generic, and a wrapper's
 //!   generic code does nothing but call them and the wrapped lock.
 //! - *Debug*: each call and each copy counts. What these functions call is `inline(always)` and plain
 //!   code, without closures and `Option` combinators, which would be calls.
@@ -55,7 +55,7 @@ pub struct Acquiring<'a> {
     ordinary: Option<(&'static Context, Place)>,
 }
 
-/// An acquisition of a validated chain: once the lock is taken, it only has to be recorded.
+/// An acquisition of a validated chain: once the lock is taken, all that is left is to record it.
 // Passed by reference, as copies are expensive without optimization; `acquired` is inlined where it
 // is optimized, so that this is in registers there.
 #[must_use]
@@ -91,10 +91,11 @@ impl Tracked {
     /// Fast path of a blocking acquisition. Returns `None` unless the thread is in no special state,
     /// holds fewer than 16 locks and has already validated this chain. Changes nothing: if there is
     /// no fast path, or the lock is not free, the caller starts over with
-    /// [`about_to_block`](Self::about_to_block) in a function of its own, so that this one needs few
+    /// [`about_to_block`](Self::about_to_block) in a separate function, so that this one needs few
     /// registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
+    #[allow(clippy::question_mark, reason = "`?` is a call where nothing is optimized")]
     pub fn try_fast(&self, kind: &'static LockKind, mode: Mode) -> Option<FastAcquire> {
         let mut lock = self.identity.id_or_0();
         if lock == 0 {
@@ -108,7 +109,7 @@ impl Tracked {
         }
         let site = Location::caller();
         if let Mode::RecursiveShared = mode {
-            // It waits in a way of its own, but is held as any reader is.
+            // Only the wait differs: it is held as any reader is.
             let tag = tag.once_held();
             let Some(place) = context.held.place_for(tag) else { return None };
             return Some(FastAcquire { context, place, entry: Entry { tag, site } });

@@ -45,6 +45,7 @@ pub(crate) fn current() -> Option<&'static Context> {
 #[inline(always)]
 pub(crate) fn current_if_attached() -> Option<&'static Context> {
     // `CONTEXT.get()`, in fewer calls where nothing is optimized.
+    #[allow(clippy::manual_unwrap_or_default, reason = "another call")]
     match CONTEXT.try_with(Cell::get) {
         Ok(context) => context,
         Err(_) => None,

@@ -5,6 +5,8 @@
 //! and panics if the ledger says so. This file is the events, in the order of a
 //! lock's life; none of them holds a lock of ours when it calls the ledger.
 
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
+
 mod atomic;
 mod blocking;
 mod circle;
@@ -151,8 +153,8 @@ fn own_edge(
     }
 }
 
+// Inlined, not to waste one of the stack's frames.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "not to waste one of the stack's frames")]
 fn capture() -> RawStack {
     match ledger::settings().backtraces {
         Backtraces::Off => RawStack::EMPTY,
