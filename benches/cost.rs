@@ -1,18 +1,28 @@
-//! What a checked lock costs against the one it wraps, in one run:
+//! Measures what a checked lock costs beside the one that it wraps, in one run. In an optimized
+//! build:
 //!
 //! ```sh
 //! cargo bench --features enforce,parking_lot --bench cost
 //! ```
 //!
-//! Times are medians over rounds that take turns, of thread time where only one
-//! thread runs. Instructions are exact: where valgrind is installed, this program
-//! runs itself under callgrind, once with few repetitions and once with more, and
-//! divides the difference.
+//! In a debug build, without and with the profile that the README advises. `benches/debug` is a separate
+//! package, because a profile for the package `lockdep` would optimize this bench as well:
+//!
+//! ```sh
+//! cd benches/debug
+//! cargo run
+//! cargo run --profile advised
+//! ```
+//!
+//! Arguments choose rows by a part of their names. Times are medians over rounds that take turns: the
+//! thread's CPU time where one thread runs (on Unix), else wall time. Instructions are exact: where
+//! valgrind is installed, this program runs itself under callgrind, once with few repetitions and once
+//! with more, and divides the difference.
 
 use std::{
     hint::black_box,
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The workloads, over whatever `sync` is in the module around them. Each does
@@ -137,15 +147,17 @@ struct Workload {
     raw: fn(u64),
     lockdep: fn(u64),
     times: u64,
+    time: fn(fn(u64), u64) -> Duration,
 }
 
 macro_rules! table {
-    ($raw:ident $lockdep:ident: $($name:literal $function:ident $times:literal)*) => {
+    ($raw:ident $lockdep:ident: $($name:literal $function:ident $times:literal $time:ident)*) => {
         [$(Workload {
             name: $name,
             raw: $raw::$function,
             lockdep: $lockdep::$function,
             times: $times,
+            time: $time,
         }),*]
     };
 }
@@ -153,30 +165,30 @@ macro_rules! table {
 #[cfg(feature = "parking_lot")]
 const PARKING_LOT: &[Workload] = &table! {
     raw_parking_lot lockdep_parking_lot:
-    "parking_lot: one lock, nothing held" one 200_000
-    "parking_lot: A then B, known" pair 100_000
-    "parking_lot: depth 8, known" depth_8 20_000
-    "parking_lot: read" read 200_000
-    "parking_lot: create, lock once, drop" create 100_000
-    "parking_lot: the same nested in another" create_nested 5_000
-    "parking_lot: two threads, own pairs" two_threads 100_000
-    "parking_lot: two threads on one lock" contended 100_000
-    "parking_lot: the same, another held" contended_nested 50_000
+    "parking_lot: one lock, nothing held" one 200_000 thread_time
+    "parking_lot: A then B, known" pair 100_000 thread_time
+    "parking_lot: depth 8, known" depth_8 20_000 thread_time
+    "parking_lot: read" read 200_000 thread_time
+    "parking_lot: create, lock once, drop" create 100_000 thread_time
+    "parking_lot: the same nested in another" create_nested 5_000 thread_time
+    "parking_lot: two threads, own pairs" two_threads 100_000 wall_time
+    "parking_lot: two threads on one lock" contended 100_000 wall_time
+    "parking_lot: the same, another held" contended_nested 50_000 wall_time
 };
 #[cfg(not(feature = "parking_lot"))]
 const PARKING_LOT: &[Workload] = &[];
 
 const STD: &[Workload] = &table! {
     std_sync lockdep_sync:
-    "one lock, nothing held" one 200_000
-    "A then B, known" pair 100_000
-    "depth 8, known" depth_8 20_000
-    "read" read 200_000
-    "create, lock once, drop" create 100_000
-    "the same nested in another" create_nested 5_000
-    "two threads, own pairs" two_threads 100_000
-    "two threads on one lock" contended 100_000
-    "the same, another held" contended_nested 50_000
+    "one lock, nothing held" one 200_000 thread_time
+    "A then B, known" pair 100_000 thread_time
+    "depth 8, known" depth_8 20_000 thread_time
+    "read" read 200_000 thread_time
+    "create, lock once, drop" create 100_000 thread_time
+    "the same nested in another" create_nested 5_000 thread_time
+    "two threads, own pairs" two_threads 100_000 wall_time
+    "two threads on one lock" contended 100_000 wall_time
+    "the same, another held" contended_nested 50_000 wall_time
 };
 
 const ROUNDS: usize = 51;
@@ -202,11 +214,14 @@ fn main() {
         "| workload | raw ns | lockdep ns | ratio | raw instructions | lockdep instructions |"
     );
     println!("|---|---|---|---|---|---|");
-    for workload in STD.iter().chain(PARKING_LOT) {
+    // Cargo passes `--bench`.
+    let chosen: Vec<&String> = arguments[1..].iter().filter(|it| !it.starts_with('-')).collect();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|it| name.contains(*it));
+    for workload in STD.iter().chain(PARKING_LOT).filter(|it| is_chosen(it.name)) {
         let (mut raw, mut lockdep) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            raw.push(time(workload.raw, workload.times));
-            lockdep.push(time(workload.lockdep, workload.times));
+            raw.push(each(workload, workload.raw));
+            lockdep.push(each(workload, workload.lockdep));
         }
         let (raw, lockdep) = (median(raw), median(lockdep));
         println!(
@@ -219,13 +234,39 @@ fn main() {
     }
 }
 
-/// Nanoseconds for each operation.
+/// Returns the nanoseconds that each operation takes.
 #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn time(run: fn(u64), times: u64) -> f64 {
+fn each(workload: &Workload, run: fn(u64)) -> f64 {
+    (workload.time)(run, workload.times).as_nanos() as f64 / workload.times as f64
+}
+
+fn wall_time(run: fn(u64), times: u64) -> Duration {
     let start = Instant::now();
     run(times);
-    start.elapsed().as_nanos() as f64 / times as f64
+    start.elapsed()
 }
+
+/// Measures what the calling thread computes, which other programs change less than wall time.
+#[cfg(unix)]
+fn thread_time(run: fn(u64), times: u64) -> Duration {
+    let start = thread_clock();
+    run(times);
+    thread_clock().saturating_sub(start)
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "std does not have this clock")]
+fn thread_clock() -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid for a write of a `timespec`.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
+    assert_eq!(result, 0, "the thread's clock");
+    let seconds = now.tv_sec.try_into().expect("no negative time");
+    Duration::new(seconds, now.tv_nsec.try_into().expect("less than a second"))
+}
+
+#[cfg(not(unix))]
+use wall_time as thread_time;
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);

@@ -14,7 +14,7 @@ pub mod points {
 
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
-    pub use crate::tracked::{Acquiring, Held, Tracked};
+    pub use crate::tracked::{Acquiring, FastAcquire, Held, Tracked};
 }
 
 /// Of what is drawn.

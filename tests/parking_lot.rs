@@ -21,6 +21,25 @@ fn kind(report: Option<String>) -> Option<String> {
 const SELF: Option<&str> = Some("self_deadlock");
 const RECURSIVE: Option<&str> = Some("recursive_read");
 
+/// A recursive reader of a known chain takes the fast path, but not with the mode in which it is held.
+#[test]
+fn recursive_readers_are_held_as_readers_once_they_are_known() {
+    let (outer, lock) = (Mutex::new(()), RwLock::new(()));
+    lockdep::name(&lock, "recursively read");
+    let shared = |held: &str| {
+        let line = held.lines().find(|line| line.contains("recursively read"));
+        line.is_some_and(|line| line.contains("(shared)"))
+    };
+    for _ in 0..4 {
+        let _outer = outer.lock();
+        let reader = lock.read_recursive();
+        assert!(shared(&lockdep::held()), "{}", lockdep::held());
+        let again = lock.read_recursive();
+        drop((reader, again));
+        assert!(!shared(&lockdep::held()), "{}", lockdep::held());
+    }
+}
+
 /// One thread that takes one lock twice.
 #[test]
 fn the_upgrade_matrix() {

@@ -86,8 +86,7 @@ extern "C" fn at_exit() {
     let has_failed = catch_unwind(|| {
         // A thread that was stopped with the list locked will not let go of it any more.
         let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) =
-            summary(&findings, &super::silence::unused(), super::cut_short())?;
+        let (text, has_failed) = summary(&findings, &super::silence::unused(), super::cut_short())?;
         write_to_stderr(&text);
         Some(has_failed)
     });

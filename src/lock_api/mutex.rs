@@ -1,6 +1,17 @@
 //! [`RawMutex`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes. By *Forwarded* the caller then holds the wrapped lock in that mode, which is
+//!   what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 use std::{any::type_name, fmt, mem::ManuallyDrop};
 
@@ -36,13 +47,14 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         initializes: false,
     };
 
+    #[inline(always)]
     fn raw(&self) -> &R {
-        // SAFETY: there is no value that a use of the raw lock could reach.
+        // SAFETY: the raw lock protects a `()`, so that no use of it gives access to a value.
         unsafe { self.inner.raw() }
     }
 
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 
@@ -53,7 +65,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) {
+    fn lock_slow(&self) {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         if !self.raw().try_lock() {
             acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
@@ -94,7 +106,7 @@ impl<R> fmt::Debug for RawMutex<R> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     const INIT: Self =
         Self { tracked: Tracked::somewhere(), inner: lock_api::Mutex::const_new(R::INIT, ()) };
@@ -104,9 +116,9 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) {
-        match self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
-            Some(acquiring) if self.raw().try_lock() => acquiring.acquired().keep(),
-            _ => self.lock_slowly(),
+        match &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
+            Some(fast) if self.raw().try_lock() => fast.acquired(),
+            _ => self.lock_slow(),
         }
     }
 
@@ -118,8 +130,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.raw().unlock() });
     }
 
     #[inline]
@@ -128,12 +140,12 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.raw().unlock_fair() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.raw().unlock_fair() });
     }
 
     #[track_caller]
@@ -141,13 +153,13 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
         let acquiring = held.about_to_bump(Self::KIND);
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         acquiring.blocked(|| unsafe { self.raw().bump() });
         acquiring.acquired_at_last().keep();
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

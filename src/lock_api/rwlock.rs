@@ -1,6 +1,17 @@
 //! [`RawRwLock`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes. By *Forwarded* the caller then holds the wrapped lock in that mode, which is
+//!   what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 use std::{any::type_name, fmt, mem::ManuallyDrop};
 
@@ -37,7 +48,7 @@ pub struct RawRwLock<R> {
 
 impl<R: lock_api::RawRwLock> RawRwLock<R> {
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 
@@ -49,21 +60,21 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
 
     /// An acquisition that waits if it must.
     #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline)]
+    #[inline(always)]
     fn taking(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let ordinary = match mode {
-            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
-            mode => self.tracked.ordinary(Self::KIND, mode),
+        let fast = match mode {
+            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
+            mode => self.tracked.try_fast(Self::KIND, mode),
         };
-        match ordinary {
-            Some(acquiring) if try_lock(&self.inner) => acquiring.acquired().keep(),
-            _ => self.taking_slowly(mode, try_lock, lock),
+        match &fast {
+            Some(fast) if try_lock(&self.inner) => fast.acquired(),
+            _ => self.taking_slow(mode, try_lock, lock),
         }
     }
 
     #[cold]
     #[track_caller]
-    fn taking_slowly(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
+    fn taking_slow(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
         let mut acquiring = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
@@ -141,7 +152,7 @@ impl<R> fmt::Debug for RawRwLock<R> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
 
@@ -161,8 +172,8 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared() });
     }
 
     #[track_caller]
@@ -179,8 +190,8 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive() });
     }
 
     #[inline]
@@ -194,41 +205,41 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     unsafe fn unlock_shared_fair(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair() });
     }
 
     unsafe fn unlock_exclusive_fair(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair() });
     }
 
     #[track_caller]
     unsafe fn bump_shared(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Shared, |raw| unsafe { raw.bump_shared() });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive() });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for RawRwLock<R> {
     unsafe fn downgrade(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade() }
         self.turn(Mode::Exclusive, Mode::Shared);
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -262,7 +273,7 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     #[track_caller]
     #[inline]
@@ -277,7 +288,7 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
@@ -294,7 +305,7 @@ unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R>
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
@@ -310,19 +321,19 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable() });
     }
 
     #[track_caller]
     #[inline]
     unsafe fn upgrade(&self) {
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         if unsafe { self.inner.try_upgrade() } {
             acquiring.upgraded();
         } else {
-            // SAFETY: still upgradable, as our caller promises.
+            // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
             acquiring.blocked(|| unsafe { self.inner.upgrade() });
         }
         self.turn(Mode::Upgradable, Mode::Exclusive);
@@ -330,41 +341,41 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[track_caller]
     unsafe fn try_upgrade(&self) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.upgrading(|_| unsafe { self.inner.try_upgrade() })
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     unsafe fn unlock_upgradable_fair(&self) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair() });
     }
 
     #[track_caller]
     unsafe fn bump_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable() });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLock<R> {
     unsafe fn downgrade_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade_upgradable() }
         self.turn(Mode::Upgradable, Mode::Shared);
     }
 
     unsafe fn downgrade_to_upgradable(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         unsafe { self.inner.downgrade_to_upgradable() }
         self.turn(Mode::Exclusive, Mode::Upgradable);
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
@@ -382,14 +393,14 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
 
     #[track_caller]
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
         self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
         self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
     }

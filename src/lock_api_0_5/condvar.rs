@@ -51,7 +51,8 @@ type Guard<C> = <<C as lock_api::RawCondvar>::RawMutex as lock_api::RawMutex>::G
 type Instant<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Instant;
 type Duration<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Duration;
 
-// SAFETY: the wrapped condition variable waits; we only watch.
+// SAFETY: each wait is one of the wrapped condition variable, with the wrapped mutex, so that it returns
+// with that mutex held, as the trait requires.
 unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
     const INIT: Self = Self { inner: C::INIT };
 
@@ -59,7 +60,7 @@ unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
 
     #[track_caller]
     unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
         Self::waiting(mutex, |mutex| unsafe { self.inner.wait(mutex, guard) });
     }
 
@@ -72,7 +73,7 @@ unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: as for `RawCondvar`.
 unsafe impl<C: RawCondvarTimed> RawCondvarTimed for RawCondvar<C>
 where
     C::RawMutex: RawMutexTimed,
@@ -88,7 +89,7 @@ where
         guard: &mut Guard<C>,
         timeout: &Instant<C>,
     ) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
         Self::waiting(mutex, |mutex| unsafe { self.inner.wait_until(mutex, guard, timeout) })
     }
 
@@ -99,7 +100,7 @@ where
         guard: &mut Guard<C>,
         timeout: &Duration<C>,
     ) -> bool {
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
         Self::waiting(mutex, |mutex| unsafe { self.inner.wait_for(mutex, guard, timeout) })
     }
 }

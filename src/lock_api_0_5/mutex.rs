@@ -1,4 +1,15 @@
 //! [`RawMutex`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes, and passes the state of the guard by which it does. By *Forwarded* the caller
+//!   then holds the wrapped lock in that mode, which is what its function of the same name requires; the
+//!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
@@ -41,7 +52,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) -> R::Guard {
+    fn lock_slow(&self) -> R::Guard {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
@@ -77,7 +88,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     }
 
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 }
@@ -88,7 +99,7 @@ impl<R> fmt::Debug for RawMutex<R> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
 
@@ -97,13 +108,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) -> R::Guard {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive)
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive)
             && let Some(guard) = self.inner.try_lock()
         {
-            acquiring.acquired().keep();
+            fast.acquired();
             return guard;
         }
-        self.lock_slowly()
+        self.lock_slow()
     }
 
     #[track_caller]
@@ -114,8 +125,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self, guard: R::Guard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock(guard) });
     }
 
     #[inline]
@@ -124,12 +135,12 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: R::Guard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_fair(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_fair(guard) });
     }
 
     #[track_caller]
@@ -137,13 +148,13 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
         let acquiring = held.about_to_bump(Self::KIND);
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         acquiring.blocked(|| unsafe { self.inner.bump(guard) });
         acquiring.acquired_at_last().keep();
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

@@ -1,6 +1,18 @@
 //! [`RawRwLock`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on two facts, by name:
+//!
+//! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
+//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
+//!   releases or changes, and passes the state of the guard by which it does. By *Forwarded* the caller
+//!   then holds the wrapped lock in that mode, which is what its function of the same name requires; the
+//!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 use std::{any::type_name, fmt, mem::ManuallyDrop};
 
@@ -55,7 +67,7 @@ pub type RawRwLockRecursive<R> = RawRwLock<R, true>;
 
 impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::RwLock<Self, T>) -> &Tracked {
-        // SAFETY: the raw lock itself is not used.
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
     }
 
@@ -70,29 +82,29 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
 
     /// An acquisition that waits if it must.
     #[track_caller]
-    #[cfg_attr(not(debug_assertions), inline)]
+    #[inline(always)]
     fn taking<G>(
         &self,
         mode: Mode,
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
-        let ordinary = match mode {
-            Mode::Exclusive => self.tracked.ordinary_write(Self::KIND),
-            mode => self.tracked.ordinary(Self::KIND, mode),
+        let fast = match mode {
+            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
+            mode => self.tracked.try_fast(Self::KIND, mode),
         };
-        if let Some(acquiring) = ordinary
+        if let Some(fast) = &fast
             && let Some(guard) = try_lock(&self.inner)
         {
-            acquiring.acquired().keep();
+            fast.acquired();
             return guard;
         }
-        self.taking_slowly(mode, try_lock, lock)
+        self.taking_slow(mode, try_lock, lock)
     }
 
     #[cold]
     #[track_caller]
-    fn taking_slowly<G>(
+    fn taking_slow<G>(
         &self,
         mode: Mode,
         try_lock: impl Fn(&R) -> Option<G>,
@@ -162,7 +174,7 @@ impl<R, const RECURSIVE: bool> fmt::Debug for RawRwLock<R, RECURSIVE> {
     }
 }
 
-// SAFETY: the wrapped lock excludes; we only watch.
+// SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     for RawRwLock<R, RECURSIVE>
 {
@@ -185,8 +197,8 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_shared(&self, guard: R::SharedGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared(guard) });
     }
 
     #[track_caller]
@@ -203,8 +215,8 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
 
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive(guard) });
     }
 
     #[inline]
@@ -218,44 +230,45 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock<R, RECURSIVE> {
     unsafe fn unlock_shared_fair(&self, guard: R::SharedGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Shared, || unsafe { self.inner.unlock_shared_fair(guard) });
     }
 
     unsafe fn unlock_exclusive_fair(&self, guard: R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
+        // SAFETY: *Held*.
+        self.tracked
+            .release(Mode::Exclusive, || unsafe { self.inner.unlock_exclusive_fair(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_shared(&self, guard: &mut R::SharedGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Self::SHARED, |raw| unsafe { raw.bump_shared(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self, guard: &mut R::ExclusiveGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive(guard) });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockDowngrade, const RECURSIVE: bool> RawRwLockDowngrade
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade(&self, guard: R::ExclusiveGuard) -> R::SharedGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade(guard) };
         self.turn(Mode::Exclusive, Mode::Shared);
         guard
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLock<R, RECURSIVE> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -324,13 +337,14 @@ struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
 impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for OnUnwind<'_, R, RECURSIVE> {
     fn drop(&mut self) {
         if let Some(guard) = self.guard.take() {
-            // SAFETY: it was the state of a guard, which has not been upgraded.
+            // SAFETY: `guard` is the state of an upgradable guard that was passed to `upgrade` and was not
+            // upgraded, so this is its only release.
             unsafe { self.lock.unlock_upgradable(guard) }
         }
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     for RawRwLock<R, RECURSIVE>
 {
@@ -350,8 +364,8 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
+        // SAFETY: *Held*.
+        self.tracked.release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable(guard) });
     }
 
     #[track_caller]
@@ -359,7 +373,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
         let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         let guard = on_unwind.guard.take().expect("it was not dropped");
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {
             Ok(guard) => {
                 acquiring.upgraded();
@@ -369,7 +383,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
                 on_unwind.guard = Some(guard);
                 acquiring.blocked(|| {
                     let guard = on_unwind.guard.take().expect("it was not dropped");
-                    // SAFETY: still upgradable, as our caller promises.
+                    // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
                     unsafe { self.inner.upgrade(guard) }
                 })
             }
@@ -383,47 +397,48 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         &self,
         guard: R::UpgradableGuard,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.upgrading(guard, |guard, _| unsafe { self.inner.try_upgrade(guard) })
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn unlock_upgradable_fair(&self, guard: R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
-        self.tracked.give_back(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
+        // SAFETY: *Held*.
+        self.tracked
+            .release(Mode::Upgradable, || unsafe { self.inner.unlock_upgradable_fair(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_upgradable(&self, guard: &mut R::UpgradableGuard) {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable(guard) });
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeDowngrade, const RECURSIVE: bool> RawRwLockUpgradeDowngrade
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade_upgradable(&self, guard: R::UpgradableGuard) -> R::SharedGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_upgradable(guard) };
         self.turn(Mode::Upgradable, Mode::Shared);
         guard
     }
 
     unsafe fn downgrade_to_upgradable(&self, guard: R::ExclusiveGuard) -> R::UpgradableGuard {
-        // SAFETY: as our caller promises.
+        // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_to_upgradable(guard) };
         self.turn(Mode::Exclusive, Mode::Upgradable);
         guard
     }
 }
 
-// SAFETY: as above.
+// SAFETY: *Forwarded*.
 unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTimed
     for RawRwLock<R, RECURSIVE>
 {
@@ -448,7 +463,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, acquiring| {
-            // SAFETY: as our caller promises.
+            // SAFETY: *Held*.
             acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
         })
     }
@@ -460,7 +475,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, acquiring| {
-            // SAFETY: as our caller promises.
+            // SAFETY: *Held*.
             acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
         })
     }

@@ -35,3 +35,24 @@ pub use self::{
     once_lock::OnceLock,
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
+
+/// Guards through which a value can be written are invariant in it, as std's are: else a `&'static str`
+/// could be replaced by one that lives shorter. A reader's guard is covariant, which shows that these
+/// fail for that reason only:
+///
+/// ```
+/// use lockdep::sync::RwLockReadGuard;
+/// fn shorter<'a>(it: RwLockReadGuard<'a, &'static str>) -> RwLockReadGuard<'a, &'a str> { it }
+/// ```
+///
+/// ```compile_fail
+/// use lockdep::sync::RwLockWriteGuard;
+/// fn shorter<'a>(it: RwLockWriteGuard<'a, &'static str>) -> RwLockWriteGuard<'a, &'a str> { it }
+/// ```
+///
+/// ```compile_fail
+/// use lockdep::sync::MutexGuard;
+/// fn shorter<'a>(it: MutexGuard<'a, &'static str>) -> MutexGuard<'a, &'a str> { it }
+/// ```
+#[cfg(doctest)]
+struct Variance;

@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     sync::{self, LockResult, TryLockError, TryLockResult},
 };
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
+    tracked::{Acquiring, Held, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -48,13 +49,14 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    inner: Guarded<'a, Mutex<T>, sync::MutexGuard<'a, T>>,
+    lock: &'a Mutex<T>,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::MutexGuard<'a, T>>,
 }
 
-// As std's, which refers to its lock as well. That alone would ask for a value that is `Send`.
-#[allow(unsafe_code, reason = "std has it")]
-// SAFETY: of a shared guard nothing can be had but what it guards, shared; its lock is for who has
-// the guard itself.
+#[allow(unsafe_code, reason = "`&Mutex<T>` alone would require `T: Send`, which std does not")]
+// SAFETY: a `&MutexGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable only
+// through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
@@ -103,25 +105,31 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Exclusive) {
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
             match self.inner.try_lock() {
                 Ok(inner) => {
-                    let inner = Guarded::new(self, acquiring.acquired(), inner);
-                    return Ok(MutexGuard { inner });
+                    // A guard ends with a byte, which a move reads as a part of eight: right after it
+                    // was written, that stalls an unoptimized build for 4 ns. So it is made before the
+                    // call and moved after it.
+                    let guard = MutexGuard { lock: self, inner: ManuallyDrop::new(inner) };
+                    fast.acquired();
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.lock_slowly();
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
+        map_guard(self.lock_slow(), |inner| MutexGuard {
+            lock: self,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
-    /// The parts of the guard. The guard itself would be returned in memory, and so by the fast
-    /// path as well, which has these in registers: to copy as a whole what was just written in
-    /// parts stalls the processor for 10 ns.
+    /// Returns the inner guard, because our own would be returned in memory, and then the fast path
+    /// would write it there as well: to copy as a whole what was just written in parts stalls the
+    /// processor for 10 ns.
     #[cold]
     #[track_caller]
-    fn lock_slowly(&self) -> (Held<'_>, LockResult<sync::MutexGuard<'_, T>>) {
+    fn lock_slow(&self) -> LockResult<sync::MutexGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let try_lock = || taken(self.inner.try_lock());
         let result = match try_lock() {
@@ -252,8 +260,8 @@ impl<T: ?Sized> Mutex<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| MutexGuard { inner: Guarded::new(self, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| MutexGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -262,7 +270,7 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<T: ?Sized> Wrapper for Mutex<T> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         &self.tracked
     }
@@ -270,10 +278,6 @@ impl<T: ?Sized> Wrapper for Mutex<T> {
     fn is_poisoned_inside(&self) -> bool {
         self.inner.is_poisoned()
     }
-}
-
-impl<T: ?Sized> Wrapped for sync::MutexGuard<'_, T> {
-    const MODE: Mode = Mode::Exclusive;
 }
 
 impl<T> From<T> for Mutex<T> {
@@ -297,10 +301,23 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// For a condition variable, which gives the lock back and takes it again. Dropped from the
-    /// last on, as a guard is.
+    /// Takes the guard apart, for a condition variable, which unlocks and locks again.
+    #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
-        self.inner.into_parts()
+        let mut this = ManuallyDrop::new(self);
+        let held = token(this.lock, Mode::Exclusive);
+        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
+        (this.lock, inner, held)
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
     }
 }
 
@@ -322,12 +339,12 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }

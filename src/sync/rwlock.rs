@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     sync::{self, LockResult, TryLockError, TryLockResult},
 };
 
 use crate::{
     finding::{LockKind, LockOf, Mode},
-    tracked::{Acquiring, Guarded, Held, Tracked, Wrapped, Wrapper, map_guard, not_free, taken},
+    tracked::{Acquiring, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -45,7 +46,9 @@ pub struct RwLock<T: ?Sized> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, Tracked, sync::RwLockReadGuard<'rwlock, T>>,
+    lock: &'rwlock Tracked,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::RwLockReadGuard<'rwlock, T>>,
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
@@ -64,7 +67,9 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
-    inner: Guarded<'rwlock, RwLock<T>, sync::RwLockWriteGuard<'rwlock, T>>,
+    lock: &'rwlock RwLock<T>,
+    /// Initialized until the guard is dropped or taken apart.
+    inner: ManuallyDrop<sync::RwLockWriteGuard<'rwlock, T>>,
 }
 
 impl<T> RwLock<T> {
@@ -115,23 +120,27 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary(Self::KIND, Mode::Shared) {
+        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Shared) {
             match self.inner.try_read() {
                 Ok(inner) => {
-                    let inner = Guarded::new(&self.tracked, acquiring.acquired(), inner);
-                    return Ok(RwLockReadGuard { inner });
+                    let guard =
+                        RwLockReadGuard { lock: &self.tracked, inner: ManuallyDrop::new(inner) };
+                    fast.acquired();
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.read_slowly();
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
+        map_guard(self.read_slow(), |inner| RwLockReadGuard {
+            lock: &self.tracked,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
-    /// The parts of the guard: see the mutex's.
+    /// Returns the inner guard: see `Mutex::lock_slow`.
     #[cold]
     #[track_caller]
-    fn read_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockReadGuard<'_, T>>) {
+    fn read_slow(&self) -> LockResult<sync::RwLockReadGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
         let try_read = || taken(self.inner.try_read());
         let result = match try_read() {
@@ -192,23 +201,27 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        if let Some(acquiring) = self.tracked.ordinary_write(Self::KIND) {
+        if let Some(fast) = &self.tracked.try_fast_write(Self::KIND) {
             match self.inner.try_write() {
                 Ok(inner) => {
-                    let inner = Guarded::new(self, acquiring.acquired(), inner);
-                    return Ok(RwLockWriteGuard { inner });
+                    // Made before the call: see `Mutex::lock`.
+                    let guard = RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) };
+                    fast.acquired();
+                    return Ok(guard);
                 }
                 Err(error) => not_free(error),
             }
         }
-        let (held, result) = self.write_slowly();
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
+        map_guard(self.write_slow(), |inner| RwLockWriteGuard {
+            lock: self,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
-    /// The parts of the guard: see the mutex's.
+    /// Returns the inner guard: see `Mutex::lock_slow`.
     #[cold]
     #[track_caller]
-    fn write_slowly(&self) -> (Held<'_>, LockResult<sync::RwLockWriteGuard<'_, T>>) {
+    fn write_slow(&self) -> LockResult<sync::RwLockWriteGuard<'_, T>> {
         let mut acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         let try_write = || taken(self.inner.try_write());
         let result = match try_write() {
@@ -338,8 +351,11 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockReadGuard { inner: Guarded::new(&self.tracked, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockReadGuard {
+            lock: &self.tracked,
+            inner: ManuallyDrop::new(inner),
+        })
     }
 
     fn write_guard<'a>(
@@ -347,8 +363,8 @@ impl<T: ?Sized> RwLock<T> {
         acquiring: Acquiring<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        let (held, result) = acquiring.given(result, || self.inner.clear_poison());
-        map_guard(result, |inner| RwLockWriteGuard { inner: Guarded::new(self, held, inner) })
+        let result = acquiring.given(result, || self.inner.clear_poison());
+        map_guard(result, |inner| RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -357,7 +373,7 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl<T: ?Sized> Wrapper for RwLock<T> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         &self.tracked
     }
@@ -367,16 +383,27 @@ impl<T: ?Sized> Wrapper for RwLock<T> {
     }
 }
 
-#[allow(unsafe_code, reason = "std has it")]
-// SAFETY: as for the mutex's guard.
+#[allow(unsafe_code, reason = "`&RwLock<T>` alone would require `T: Send`, which std does not")]
+// SAFETY: a `&RwLockWriteGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable only
+// through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
-impl<T: ?Sized> Wrapped for sync::RwLockReadGuard<'_, T> {
-    const MODE: Mode = Mode::Shared;
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Shared, &mut self.inner) };
+    }
 }
 
-impl<T: ?Sized> Wrapped for sync::RwLockWriteGuard<'_, T> {
-    const MODE: Mode = Mode::Exclusive;
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "see `drop_guard`")]
+    fn drop(&mut self) {
+        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
+    }
 }
 
 impl<T> From<T> for RwLock<T> {
@@ -410,10 +437,15 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
     /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
     /// ```
+    #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
-        let (lock, inner, held) = s.inner.into_parts();
+        let mut this = ManuallyDrop::new(s);
+        let held = token(this.lock, Mode::Exclusive);
+        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
         let inner = sync::RwLockWriteGuard::downgrade(inner);
-        RwLockReadGuard { inner: Guarded::new(&lock.tracked, held.turned(Mode::Shared), inner) }
+        held.turned(Mode::Shared).keep();
+        RwLockReadGuard { lock: &this.lock.tracked, inner: ManuallyDrop::new(inner) }
     }
 }
 
@@ -444,24 +476,24 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        (**self).fmt(f)
     }
 }

@@ -1,9 +1,6 @@
 //! The token of a lock that a thread holds.
 
-use std::{
-    mem::ManuallyDrop,
-    ops::{Deref, DerefMut},
-};
+use std::mem::ManuallyDrop;
 
 use super::{Acquiring, Tracked};
 use crate::{
@@ -193,16 +190,17 @@ impl Held<'_> {
     }
 }
 
-/// A lock that a guard leads back to.
+/// A wrapper, as its guards know it.
 pub(crate) trait Wrapper {
     fn tracked(&self) -> &Tracked;
-    /// Whether a writer's release would leave poison that is not its own.
+
+    /// Returns `true` if the lock was poisoned before a writer releases it.
     fn is_poisoned_inside(&self) -> bool;
 }
 
 /// For guards that cannot poison.
 impl Wrapper for Tracked {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline(always)]
     fn tracked(&self) -> &Tracked {
         self
     }
@@ -212,44 +210,8 @@ impl Wrapper for Tracked {
     }
 }
 
-/// A guard of the wrapped lock's.
-pub(crate) trait Wrapped {
-    /// In which it is held.
-    const MODE: Mode;
-}
-
-/// A guard of the wrapped lock's, and its lock: at its end no longer held, then unlocked, then free for
-/// all. One destructor, of values that are never referred to where nothing is out of the ordinary; and
-/// nothing but what a guard has anyway: so that it may be in registers.
-#[must_use]
-pub(crate) struct Guarded<'a, L: Wrapper + ?Sized, G: Wrapped> {
-    lock: &'a L,
-    inner: ManuallyDrop<G>,
-}
-
-impl<'a, L: Wrapper + ?Sized, G: Wrapped> Guarded<'a, L, G> {
-    /// The token is the lock's.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn new(lock: &'a L, held: Held<'a>, inner: G) -> Self {
-        held.keep();
-        Self { lock, inner: ManuallyDrop::new(inner) }
-    }
-
-    /// The lock, its guard, and the token.
-    #[allow(unsafe_code, reason = "it has a destructor, which is left out")]
-    pub(crate) fn into_parts(self) -> (&'a L, G, Held<'a>) {
-        let mut this = ManuallyDrop::new(self);
-        let held = this.held();
-        // SAFETY: what it is taken from is never looked at again, nor dropped.
-        (this.lock, unsafe { ManuallyDrop::take(&mut this.inner) }, held)
-    }
-
-    fn held(&self) -> Held<'a> {
-        token(self.lock, G::MODE)
-    }
-}
-
-fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
+/// Returns the token of a lock that is held by a guard without one.
+pub(crate) fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     let mut held = lock.tracked().held(mode);
     if lock.is_poisoned_inside() {
         held.tag = held.tag.poisoned();
@@ -257,44 +219,41 @@ fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     held
 }
 
-impl<L: Wrapper + ?Sized, G: Wrapped> Drop for Guarded<'_, L, G> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[allow(unsafe_code, reason = "it is dropped in one place of two")]
-    fn drop(&mut self) {
-        let lock = self.lock;
-        // SAFETY: this is the end of it.
-        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
-        let tag = Tag::new(lock.tracked().identity.id_or_0(), G::MODE);
-        if let Some(context) = validator::current_if_attached()
-            && context.held.pop(tag)
-        {
-            drop(inner);
-        } else {
-            give_back_uncommonly(lock, inner);
-        }
+/// Ends a guard that holds `lock` in `mode` by the wrapped lock's guard, `inner`: removes the lock from
+/// the held set, unlocks it, and only then lets a thread go on that a schedule has stopped
+/// ([`points::Released`]).
+///
+/// An optimized build keeps guards in registers, as nothing is passed by reference to a function that is
+/// not inlined.
+///
+/// # Safety
+///
+/// `inner` is initialized, and is not used afterwards.
+#[inline(always)]
+#[allow(
+    unsafe_code,
+    reason = "the cold path takes the guard by value, the other drops it in place"
+)]
+pub(crate) unsafe fn drop_guard<L: Wrapper + ?Sized, G>(
+    lock: &L,
+    mode: Mode,
+    inner: &mut ManuallyDrop<G>,
+) {
+    if lock.tracked().try_release(mode) {
+        // SAFETY: `inner` is initialized, and not used afterwards: what the caller guarantees.
+        unsafe { ManuallyDrop::drop(inner) };
+    } else {
+        // SAFETY: as above; one of the two branches is run.
+        release_slow(lock, mode, unsafe { ManuallyDrop::take(inner) });
     }
 }
 
 #[cold]
 #[inline(never)]
-fn give_back_uncommonly<L: Wrapper + ?Sized, G: Wrapped>(lock: &L, inner: G) {
+fn release_slow<L: Wrapper + ?Sized, G>(lock: &L, mode: Mode, inner: G) {
+    // Locals are dropped in reverse: also if the token's release panics, the lock is unlocked, and
+    // is free for others by the time `Released` says so.
     let _released = points::Released;
     let _inner = inner;
-    drop(token(lock, G::MODE));
-}
-
-impl<L: Wrapper + ?Sized, G: Wrapped> Deref for Guarded<'_, L, G> {
-    type Target = G;
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn deref(&self) -> &G {
-        &self.inner
-    }
-}
-
-impl<L: Wrapper + ?Sized, G: Wrapped> DerefMut for Guarded<'_, L, G> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn deref_mut(&mut self) -> &mut G {
-        &mut self.inner
-    }
+    drop(token(lock, mode));
 }

@@ -1,15 +1,20 @@
-//! The one bridge between the wrappers and the validator: a lock's identity, and
-//! the tokens for what a thread does with it.
+//! The only interface between the wrappers and the validator: a lock's identity, and the tokens for what
+//! a thread does with it.
 //!
-//! [`Tracked::about_to_block`] → [`Acquiring::acquired`] → [`Held`], whose drop is
-//! the release. An [`Acquiring`] that is dropped leaves no trace. A wrapper keeps
-//! `{ tracked, inner }`, a guard `{ held, inner }` in that order: it is the order of
-//! drop, so that a lock is no longer held by the time another thread can take it.
+//! Fast path: [`Tracked::try_fast`] → [`FastAcquire::acquired`] → [`Tracked::try_release`]. Slow path:
+//! [`Tracked::about_to_block`] → [`Acquiring::acquired`] → [`Held`], whose drop is the release. An
+//! [`Acquiring`] that is dropped leaves no trace. On release, a lock leaves the held set before it is
+//! unlocked, so that it is no longer held by the time another thread can take it.
 //!
-//! What is inlined here is so by measurement. In an optimized build, an acquisition
-//! stays in registers only if all of it is inlined. In a debug build, what is inlined is
-//! compiled without optimization in the program's crate; what is not, in this one, whose
-//! `opt-level` a profile can raise: that is worth a factor of 2.5.
+//! Inlining is decided by measurement, in three kinds of builds:
+//!
+//! - *Optimized*: an acquisition stays in registers only if all of it is inlined, so the three functions
+//!   of the fast path are `inline(always)`.
+//! - *Debug, this crate optimized by the profile*: generic and inlined code is compiled in the program's
+//!   crate, without optimization. So the three are plain functions here, not generic, and a wrapper's
+//!   generic code does nothing but call them and the wrapped lock.
+//! - *Debug*: each call and each copy counts. What these functions call is `inline(always)` and plain
+//!   code, without closures and `Option` combinators, which would be calls.
 
 #![allow(clippy::inline_always, reason = "see above")]
 #![allow(missing_debug_implementations, reason = "wrappers print the wrapped lock")]
@@ -24,11 +29,13 @@ use std::{
 };
 
 pub use self::held::Held;
-pub(crate) use self::held::{Guarded, Wrapped, Wrapper};
+pub(crate) use self::held::{Wrapper, drop_guard, token};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
-    validator::{self, Acquisition, Context, Entry, Identity, Place, Tag, ThreadState, Waited},
+    validator::{
+        self, Acquisition, Context, Entry, Identity, LockId, Place, Tag, ThreadState, Waited,
+    },
 };
 
 /// What a wrapper has for each lock.
@@ -48,6 +55,24 @@ pub struct Acquiring<'a> {
     ordinary: Option<(&'static Context, Place)>,
 }
 
+/// An acquisition of a validated chain: once the lock is taken, all that is left is to record it.
+// Passed by reference, as copies are expensive without optimization; `acquired` is inlined where it
+// is optimized, so that this is in registers there.
+#[must_use]
+pub struct FastAcquire {
+    context: &'static Context,
+    place: Place,
+    entry: Entry,
+}
+
+impl FastAcquire {
+    /// Records that the lock is taken.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn acquired(&self) {
+        self.context.held.push(self.place, self.entry);
+    }
+}
+
 impl Tracked {
     /// For a lock that is made where this is called.
     #[track_caller]
@@ -63,33 +88,51 @@ impl Tracked {
         Self { identity: Identity::new(), created: None }
     }
 
-    /// An acquisition about which nothing is out of the ordinary, but that the lock may be taken: the
-    /// thread is in no special state and holds few locks, and this chain is known to it. Nothing has
-    /// happened yet: if there is no such acquisition, or the lock is not free, it
-    /// [begins](Self::about_to_block) in another function, so that this one needs no more than a
-    /// few registers.
+    /// Fast path of a blocking acquisition. Returns `None` unless the thread is in no special state,
+    /// holds fewer than 16 locks and has already validated this chain. Changes nothing: if there is
+    /// no fast path, or the lock is not free, the caller starts over with
+    /// [`about_to_block`](Self::about_to_block) in a separate function, so that this one needs few
+    /// registers.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ordinary(&self, kind: &'static LockKind, mode: Mode) -> Option<Acquiring<'_>> {
-        let tag = Tag::new(self.identity.id(kind, self.created), mode);
-        let context = validator::current_if_attached()?;
-        let place = context.held.place_for(tag)?;
+    #[allow(clippy::question_mark, reason = "`?` is a call where nothing is optimized")]
+    pub fn try_fast(&self, kind: &'static LockKind, mode: Mode) -> Option<FastAcquire> {
+        let mut lock = self.identity.id_or_0();
+        if lock == 0 {
+            lock = self.assign(kind);
+        }
+        let tag = Tag::new(lock, mode);
+        let Some(context) = validator::current_if_attached() else { return None };
+        let Some(place) = context.held.place_for(tag) else { return None };
         if validator::unjudged(context, place).is_some() {
             return None;
         }
-        let (site, ordinary) = (Location::caller(), Some((context, place)));
-        Some(Acquiring { tracked: self, tag, site, ordinary })
+        let site = Location::caller();
+        if let Mode::RecursiveShared = mode {
+            // Only the wait differs: it is held as any reader is.
+            let tag = tag.once_held();
+            let Some(place) = context.held.place_for(tag) else { return None };
+            return Some(FastAcquire { context, place, entry: Entry { tag, site } });
+        }
+        Some(FastAcquire { context, place, entry: Entry { tag, site } })
     }
 
-    /// The same for a lock with readers, who may have to wait for each other once somebody
-    /// writes it: not the first time.
+    /// Gives the lock its number. Apart from the fast path, which would load `created` for it each time.
+    #[cold]
+    #[inline(never)]
+    fn assign(&self, kind: &'static LockKind) -> LockId {
+        self.identity.id(kind, self.created)
+    }
+
+    /// As [`try_fast`](Self::try_fast), to write a lock that also has readers. The first such write
+    /// takes the slow path, because from then on readers may have to wait for each other.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ordinary_write(&self, kind: &'static LockKind) -> Option<Acquiring<'_>> {
+    pub fn try_fast_write(&self, kind: &'static LockKind) -> Option<FastAcquire> {
         if !self.identity.has_writer() {
             return None;
         }
-        self.ordinary(kind, Mode::Exclusive)
+        self.try_fast(kind, Mode::Exclusive)
     }
 
     /// An acquisition that waits for as long as it takes begins.
@@ -130,23 +173,32 @@ impl Tracked {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
-    /// The calling thread gives the lock back, which it holds without a token. Where nothing is out
-    /// of the ordinary, nobody has anything to do once it is free.
+    /// Fast path of a release: removes the lock from the calling thread's held set, if it is the
+    /// last that was acquired and the thread is in no special state. Returns `true` if so, and then
+    /// nothing is left to do but to unlock.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn give_back(&self, mode: Mode, unlock: impl FnOnce()) {
+    pub fn try_release(&self, mode: Mode) -> bool {
         let tag = Tag::new(self.identity.id_or_0(), mode);
-        if let Some(context) = validator::current_if_attached()
-            && context.held.pop(tag)
-        {
-            return unlock();
+        match validator::current_if_attached() {
+            Some(context) => context.held.pop(tag),
+            None => false,
         }
-        self.give_back_uncommonly(tag, unlock);
+    }
+
+    /// Releases a lock that is held without a token, and unlocks it.
+    #[inline(always)]
+    pub fn release(&self, mode: Mode, unlock: impl FnOnce()) {
+        if self.try_release(mode) {
+            unlock();
+        } else {
+            self.release_slow(mode, unlock);
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn give_back_uncommonly(&self, tag: Tag, unlock: impl FnOnce()) {
-        let _released = Held { tracked: self, tag }.release();
+    fn release_slow(&self, mode: Mode, unlock: impl FnOnce()) {
+        let _released = self.held(mode).release();
         unlock();
     }
 
@@ -474,12 +526,9 @@ impl<'a> Acquiring<'a> {
         }
     }
 
-    /// The lock is taken. What the wrapped lock gave, cleared of poison that does not count.
-    pub fn given<G>(
-        self,
-        result: LockResult<G>,
-        clear_poison: impl FnOnce(),
-    ) -> (Held<'a>, LockResult<G>) {
+    /// Records that the lock is taken. Returns what the wrapped lock returned, cleared of poison that
+    /// does not count.
+    pub fn given<G>(self, result: LockResult<G>, clear_poison: impl FnOnce()) -> LockResult<G> {
         let result = match result {
             Err(poisoned) if self.tracked.is_forgiven() => {
                 // Readers leave it there: another may have met it as well, and be about to ask.
@@ -491,11 +540,8 @@ impl<'a> Acquiring<'a> {
             }
             result => result,
         };
-        let mut held = self.acquired();
-        if result.is_err() {
-            held.tag = held.tag.poisoned();
-        }
-        (held, result)
+        self.acquired().keep();
+        result
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.

@@ -49,7 +49,7 @@ pub(crate) fn direct_new_threads(on: bool) {
 /// already destroyed.
 #[inline]
 pub(crate) fn current() -> Option<&'static Context> {
-    CONTEXT.get().or_else(attach)
+    current_if_attached().or_else(attach)
 }
 
 /// The calling thread's context for an operation that does not wait. A thread without one gets it
@@ -107,9 +107,14 @@ pub(super) fn destroyed_unattached(lock: LockId) {
 }
 
 /// The calling thread's context, if it has one.
-#[inline]
+#[inline(always)]
 pub(crate) fn current_if_attached() -> Option<&'static Context> {
-    CONTEXT.get()
+    // `CONTEXT.get()`, in fewer calls where nothing is optimized.
+    #[allow(clippy::manual_unwrap_or_default, reason = "another call")]
+    match CONTEXT.try_with(Cell::get) {
+        Ok(context) => context,
+        Err(_) => None,
+    }
 }
 
 #[cold]

@@ -32,8 +32,9 @@ use super::{
         fence,
     },
     clock::Moment,
+    creation_sites,
     identity::{LockId, SHIFT},
-    creation_sites, interrupted,
+    interrupted,
     publish::Published,
     seen,
 };
@@ -49,7 +50,7 @@ const BUCKETS: usize = 28;
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(lock: LockId, mode: Mode) -> Self {
         const { assert!(Mode::ALL.len() <= 1 << SHIFT, "the modes fit below the number") };
         Self(lock << SHIFT | mode as u64)
@@ -123,11 +124,11 @@ impl Slot {
 
     /// Publishes an entry. Every store is a release: a reader that sees one of them also sees the
     /// word stored before, which differs from the one that it began with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(&self, held: &Entry) {
         self.tag.store(held.tag.0, Release);
         interrupted::here();
-        self.site.store(Some(held.site));
+        self.site.store(held.site);
         interrupted::here();
     }
 
@@ -148,13 +149,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Returns `true` if nothing is held below it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_first(self) -> bool {
         self.depth == 0
     }
 
     /// The key of the chain that the lock would end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn chain(self) -> u64 {
         self.chain
     }
@@ -241,7 +242,7 @@ impl HeldSet {
     }
 
     /// Begins a change. A fence for the compiler suffices: a handler runs on the same processor.
-    #[inline]
+    #[inline(always)]
     fn begin_change(&self, special: u64) {
         interrupted::here();
         self.word.store(special | CHANGING, Relaxed);
@@ -285,7 +286,7 @@ impl HeldSet {
 
     /// Returns where a lock would stand. Fast path: `None` if the thread is in a special state or
     /// no inline slot is left.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
@@ -321,9 +322,10 @@ impl HeldSet {
 
     /// Adds a lock that was just acquired, at its [place](Self::place_for). Since that was found,
     /// the thread has acquired and released nothing, except in signal handlers.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
-        if let Some(slot) = self.inline.get(place.depth + 1) {
+        if place.depth < INLINE {
+            let slot = &self.inline[place.depth + 1];
             self.begin_change(0);
             slot.fill(&entry);
             slot.chain.store(place.chain, Relaxed);
@@ -350,20 +352,18 @@ impl HeldSet {
 
     /// Removes the lock that was acquired last. Fast path: does nothing and returns `false` if that
     /// is another lock or the thread is in a special state.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
         let depth = (word & LOW) as usize;
-        match self.inline.get(depth) {
-            Some(slot) if slot.tag.load(Relaxed) == tag.0 => {
-                interrupted::here();
-                self.word.store(word - 1, Release);
-                interrupted::here();
-                true
-            }
-            _ => false,
+        if depth > INLINE || self.inline[depth].tag.load(Relaxed) != tag.0 {
+            return false;
         }
+        interrupted::here();
+        self.word.store(word - 1, Release);
+        interrupted::here();
+        true
     }
 
     /// Removes the last lock with this tag, wherever it stands, and returns it.

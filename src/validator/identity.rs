@@ -40,7 +40,7 @@ impl Identity {
     }
 
     /// The number, given now if it has none yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn id(
         &self,
         kind: &'static LockKind,
@@ -58,7 +58,7 @@ impl Identity {
     }
 
     /// The number, 0 if it has none yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn id_or_0(&self) -> LockId {
         self.word.load(Relaxed) >> SHIFT
     }
@@ -121,7 +121,7 @@ impl Identity {
         self.word.fetch_or(WRITER, SeqCst) & WRITER == 0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_writer(&self) -> bool {
         self.word.load(SeqCst) & WRITER != 0
     }

@@ -5,6 +5,8 @@
 //! and panics if the ledger says so. This file is the events, in the order of a
 //! lock's life; none of them holds a lock of ours when it calls the ledger.
 
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
+
 mod atomic;
 mod blocking;
 mod budget;
@@ -82,12 +84,13 @@ impl Found {
 
 /// The chain that a lock would make at its place, unless it is the first one or the thread has had
 /// this chain lately.
-#[inline]
+#[inline(always)]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
-    if place.is_first() {
+    let chain = place.chain();
+    if place.is_first() || context.recent.contains(chain) {
         return None;
     }
-    (!context.recent.contains(place.chain())).then_some(place.chain())
+    Some(chain)
 }
 
 /// Looks at an acquisition that may block, of an [unjudged] chain.
@@ -160,8 +163,8 @@ fn own_edge(
     }
 }
 
+// Inlined, not to waste one of the stack's frames.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "not to waste one of the stack's frames")]
 fn capture() -> RawStack {
     match ledger::settings().backtraces {
         Backtraces::Off => RawStack::EMPTY,

@@ -15,10 +15,9 @@ impl<T: Sync> Published<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    #[inline]
-    pub(super) fn store(&self, value: Option<&'static T>) {
-        let pointer = value.map_or(ptr::null(), ptr::from_ref);
-        self.0.store(pointer.cast_mut(), Release);
+    #[inline(always)]
+    pub(super) fn store(&self, value: &'static T) {
+        self.0.store(ptr::from_ref(value).cast_mut(), Release);
     }
 
     #[allow(unsafe_code, reason = "std has no atomic reference")]

@@ -22,7 +22,7 @@ use super::atomic::{
 /// The chain that another lock, by its tag, makes of one; the first lock's chain is its
 /// tag. A folded multiplication, as in wyhash, of a sum that tells the two apart: locks
 /// that are numbered in sequence end up all over the 64 bits.
-#[inline]
+#[inline(always)]
 pub(super) fn step(chain: u64, tag: u64) -> u64 {
     let sum = chain.wrapping_add(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let product = u128::from(sum) * 0xD6E8_FEB8_6659_FD93;
@@ -81,7 +81,7 @@ impl Recent {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn contains(&self, chain: u64) -> bool {
         self.place(chain).load(atomic::Ordering::Relaxed) == chain
     }
@@ -109,7 +109,7 @@ impl Recent {
         self.chains.iter().for_each(|place| place.store(0, atomic::Ordering::SeqCst));
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
         #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
         &self.chains[chain as usize % self.chains.len()]

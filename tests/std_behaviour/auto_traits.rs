@@ -96,9 +96,20 @@ fn other_traits() {
     assert!(!has!(sync::LazyLock<u8, Local>: Default));
 }
 
-/// A reader's guard is covariant, as std's is.
+/// A guard may stand for one of a shorter borrow of its lock, and a reader's for one of a value that
+/// lives shorter. That no writer's may is tested where it must not compile, in `lockdep::sync`.
 #[test]
 fn variance() {
+    fn _mutex<'short, 'long: 'short, T: ?Sized>(
+        guard: sync::MutexGuard<'long, T>,
+    ) -> sync::MutexGuard<'short, T> {
+        guard
+    }
+    fn _write<'short, 'long: 'short, T: ?Sized>(
+        guard: sync::RwLockWriteGuard<'long, T>,
+    ) -> sync::RwLockWriteGuard<'short, T> {
+        guard
+    }
     fn shorter<'a, 'b>(
         guard: sync::RwLockReadGuard<'a, &'static str>,
         _: &'b str,

@@ -129,7 +129,7 @@ impl<T> OnceCell<T> {
     #[allow(unsafe_code, reason = "once_cell has it")]
     #[inline]
     pub unsafe fn get_unchecked(&self) -> &T {
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller guarantees that the cell is initialized, and that this thread knows of it.
         unsafe { self.inner.get_unchecked() }
     }
 

@@ -12,7 +12,12 @@ use smallvec::SmallVec;
 use super::{KNOWLEDGE, Knowledge};
 use crate::{
     finding::Mode,
-    validator::{context::Context, held::Entry, identity::LockId, made},
+    validator::{
+        context::Context,
+        creation_sites::{self, SiteIndex, UNKNOWN_SITE},
+        held::Entry,
+        identity::LockId,
+    },
 };
 
 /// The number of lines remembered. When it is reached, all are forgotten: a repeated line does no
@@ -40,7 +45,7 @@ struct EdgeLine {
 enum Label {
     /// Made by one constructor's call and first seen in one place, which give it type, class and
     /// name.
-    Alike { maker: usize, seen: usize },
+    Alike { site: SiteIndex, seen: usize },
     /// Has a given name or class, or an unknown constructor.
     Own(LockId),
 }
@@ -85,15 +90,18 @@ impl Knowledge {
 
     fn label(&self, entry: &Entry) -> Label {
         let lock = entry.tag.lock();
-        let maker = made::maker(lock);
-        if maker == 0 || self.names.contains_key(&lock) || self.classes.given(lock).is_some() {
+        let site = creation_sites::site_of(lock);
+        if site == UNKNOWN_SITE
+            || self.names.contains_key(&lock)
+            || self.classes.given(lock).is_some()
+        {
             return Label::Own(lock);
         }
         // A lock that is not in the graph yet is first seen here.
         let node = self.order.node(lock);
         let seen =
             node.map_or(entry.site, |node| self.origins.get(self.order.graph()[node].facts).seen);
-        Label::Alike { maker, seen: address(seen) }
+        Label::Alike { site, seen: address(seen) }
     }
 }
 

@@ -101,7 +101,13 @@ impl AllShown {
         backtrace: &Stack,
     ) -> Arc<Shown> {
         let held_backtrace = self.stack(context.trace_of(held.tag).frames());
-        self.of(context, (context.number(), context.scope()), [held, wanted], held_backtrace, backtrace)
+        self.of(
+            context,
+            (context.number(), context.scope()),
+            [held, wanted],
+            held_backtrace,
+            backtrace,
+        )
     }
 
     /// Of an edge that a thread has made, which is the same still.

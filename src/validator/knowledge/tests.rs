@@ -177,8 +177,7 @@ impl Model {
             let facts = order.facts_mut(edge);
             if !store.knows(facts, &sighting) {
                 let stack = Stack::default();
-                let shown =
-                    shown.noted(self.context, (thread, None), entry, &wanted_entry, &stack);
+                let shown = shown.noted(self.context, (thread, None), entry, &wanted_entry, &stack);
                 store.learn(facts, entry.tag, sighting.clone(), shown);
             }
         }
