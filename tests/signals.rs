@@ -3,6 +3,8 @@
 #![cfg(all(unix, any(debug_assertions, feature = "enforce")))]
 #![allow(unsafe_code, reason = "installs signal handlers, sends signals, and allocates")]
 
+#[cfg(all(feature = "parking_lot", feature = "send_guard"))]
+use std::sync::mpsc;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -230,6 +232,68 @@ fn what_was_tried_while_signals_are_blocked_is_held() {
     // Released by unwinding, and not taken for held any more.
     scope.assert_no_findings();
     drop(a.try_lock().expect("it is free and not poisoned"));
+}
+
+/// A guard that was taken where signals are blocked is sent away; later another thread's comes here.
+#[test]
+#[cfg(all(feature = "parking_lot", feature = "send_guard"))]
+fn what_was_tried_while_signals_are_blocked_may_be_released_elsewhere() {
+    let lock = lockdep::parking_lot::Mutex::new(0);
+    let scope = Scope::new();
+    thread::scope(|threads| {
+        let (to_other, at_other) = mpsc::channel();
+        let (to_first, at_first) = mpsc::channel();
+        let lock = &lock;
+        let first = threads.spawn(move || {
+            block_all_signals();
+            to_other.send(lock.try_lock().unwrap()).unwrap();
+            drop(at_first.recv().unwrap());
+        });
+        drop(at_other.recv().unwrap());
+        threads.spawn(scope.inside(move || {
+            to_first.send(lock.lock()).unwrap();
+            first.join().unwrap();
+            drop(lock.lock());
+        }));
+    });
+    scope.assert_no_findings();
+}
+
+#[test]
+#[cfg(feature = "lock_api")]
+fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
+    struct Raw(parking_lot::RawMutex);
+    // SAFETY: another lock's.
+    unsafe impl lock_api::RawMutex for Raw {
+        const INIT: Self = Self(<parking_lot::RawMutex as lock_api::RawMutex>::INIT);
+        type GuardMarker = lock_api::GuardNoSend;
+        fn lock(&self) {
+            self.0.lock();
+        }
+        fn try_lock(&self) -> bool {
+            self.0.try_lock()
+        }
+        unsafe fn unlock(&self) {
+            // SAFETY: as the caller promises.
+            unsafe { self.0.unlock() }
+        }
+    }
+    let lock = lock_api::Mutex::<lockdep::lock_api::RawMutex<Raw>, u8>::new(0);
+    let scope = Scope::new();
+    thread::scope(|threads| {
+        let (lock, handle) = (&lock, scope.handle());
+        threads.spawn(move || {
+            block_all_signals();
+            std::mem::forget(lock.try_lock().unwrap());
+            thread::scope(|threads| {
+                // SAFETY: it is locked, and its guard is forgotten.
+                threads.spawn(|| unsafe { lock.force_unlock() });
+            });
+            let _entered = handle.enter();
+            drop(lock.lock());
+        });
+    });
+    scope.assert_no_findings();
 }
 
 fn block_all_signals() {

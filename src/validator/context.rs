@@ -173,11 +173,11 @@ impl Context {
     }
 
     /// Records a lock taken while the thread is [blind](Self::is_blind).
-    pub(crate) fn acquired_blind(&self, entry: Entry) {
+    pub(crate) fn acquired_blind(&self, tag: Tag) {
         // Only a shared lock can be held twice, so only its release could be mistaken for that of
         // a hold in `held`.
-        if entry.tag.mode() == Mode::Shared {
-            self.blind_reads.push(entry);
+        if tag.mode() == Mode::Shared {
+            self.blind_reads.push(tag);
         }
     }
 

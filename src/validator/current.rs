@@ -18,10 +18,10 @@ use std::{
 use super::{
     blocking,
     context::{Context, State},
-    handler_stack::HandlerStack,
     held::{Entry, Tag},
     identity::LockId,
     interrupted, threads,
+    unattached::Unattached,
 };
 use crate::{
     finding::ThreadInfo,
@@ -33,9 +33,10 @@ thread_local! {
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
-    /// What a thread without a context holds, where it may have been running a signal handler.
-    static UNATTACHED: HandlerStack = const { HandlerStack::new() };
 }
+
+/// What threads without a context hold, where they may have been running a signal handler.
+static UNATTACHED: Unattached = Unattached::new();
 
 /// `true` if threads start [`State::Directed`].
 static DIRECTS: AtomicBool = AtomicBool::new(false);
@@ -88,22 +89,19 @@ pub(crate) fn acquired_unattached(entry: Entry) {
     // While it attaches or runs our code, nothing is recorded: what its handlers take, they
     // release before it is done.
     if !ATTACHING.get() && !ledger::is_known_off() {
-        UNATTACHED.with(|held| held.push(entry));
+        UNATTACHED.push(entry);
     }
 }
 
-/// Records a release of what the thread took when it had no context. Returns `true` if it did.
+/// Records a release of what this thread, or another, took when it had no context. Returns `true`
+/// if one did.
 pub(crate) fn released_unattached(tag: Tag) -> bool {
-    !ATTACHING.get() && UNATTACHED.with(|held| held.remove(tag))
+    !ATTACHING.get() && UNATTACHED.remove(tag)
 }
 
 /// Forgets a lock that is destroyed, though a thread without a context holds it.
 pub(super) fn destroyed_unattached(lock: LockId) {
-    UNATTACHED.with(|held| {
-        if !held.is_empty() {
-            held.purge(lock);
-        }
-    });
+    UNATTACHED.purge(lock);
 }
 
 /// The calling thread's context, if it has one.
@@ -135,16 +133,7 @@ fn attach() -> Option<&'static Context> {
     context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
-    UNATTACHED.with(|unattached| {
-        // A guard that can be sent may be gone, and stays where its release is looked for.
-        let held = unattached.iter().filter(|held| !held.kind().guards_can_be_sent());
-        for entry in held.collect::<Vec<_>>() {
-            context.held.make_room();
-            context.held.push_anywhere(entry);
-            unattached.remove(entry.tag);
-            interrupted::here();
-        }
-    });
+    UNATTACHED.attach(context);
     interrupted::here();
     CONTEXT.set(Some(context));
     interrupted::here();

@@ -39,6 +39,7 @@ mod shuttle_models;
 mod sightings;
 mod snapshot;
 mod threads;
+mod unattached;
 mod waiting;
 mod watchdog;
 
