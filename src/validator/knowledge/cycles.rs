@@ -125,12 +125,14 @@ impl Knowledge {
         }
     }
 
-    /// Notes that a lock is written, so that its readers may wait for each other.
+    /// Notes that a lock is written for the first time, so that its readers may wait for each other.
     /// The cycles in which they now do.
     pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
-        if !self.order.note_writer(lock) {
+        if self.order.node(lock).is_none() {
             return Vec::new();
         }
+        // Another thread may have noted it already, with a new edge of the lock.
+        self.order.note_writer(lock);
         // Only what this writer makes dangerous; the rest was told before.
         let graph = self.order.graph();
         let readers_meet = |(into, out): (&EdgeIndex, &EdgeIndex)| {
@@ -162,5 +164,46 @@ fn kind(verdict: &Verdict) -> FindingKind {
         Verdict::Feasible => FindingKind::Inversion,
         Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
         Verdict::Guarded(_) => FindingKind::GuardedInversion,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        finding::{Mode, RawStack, ThreadInfo},
+        validator::{Acquisition, Identity, held::Entry, threads},
+    };
+
+    /// Between the first write of a lock and its being noted here, another thread makes an edge of
+    /// the lock, and notes the writer. The cycles of readers are found all the same.
+    #[test]
+    fn another_thread_may_note_the_first_writer() {
+        let mut knowledge = Knowledge::default();
+        // No real lock of a test has these numbers, nor any with which it is confused.
+        let [a, b, c] = [16_005, 16_006, 16_007];
+        let (written, other) = (Identity::new(), Identity::new());
+        let context = threads::take_up();
+        let mut nest = |number, held, wanted, identity: &Identity| {
+            context.begin(ThreadInfo { number, name: None, scope: None });
+            let entry =
+                |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
+            let (held, wanted) = (entry(held), entry(wanted));
+            let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
+            let sighting = Sighting::new(number, [held.tag]);
+            let learned =
+                knowledge.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
+            assert!(learned.cycles.is_empty());
+        };
+        assert!(other.note_writer());
+        nest(1, a, b, &other);
+        nest(2, b, a, &written);
+        assert!(written.note_writer());
+        nest(3, c, a, &written);
+        assert_eq!(knowledge.first_writer(a).len(), 1);
+        [a, b, c].into_iter().for_each(|lock| _ = knowledge.forget(lock));
+        threads::give_back(context);
     }
 }
