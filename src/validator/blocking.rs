@@ -100,7 +100,7 @@ pub(super) fn thread_ends(context: &'static Context) {
         return;
     }
     // A guard that can be sent may live on elsewhere.
-    let leaked = || held.iter().filter(|entry| !entry.kind().guards_can_be_sent());
+    let leaked = || held.iter().filter(|entry| !entry.may_be_released_elsewhere());
     let leak = |held: &Entry| {
         let edge = own_edge(context, held, held, held.site, &RawStack::EMPTY);
         Found::new(FindingKind::LeakedGuard, vec![edge])

@@ -193,7 +193,7 @@ impl Circle {
     /// How long it has to stand before it is certain.
     fn settles(&self) -> Duration {
         let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
-            Blocking::Holds(held) if held.kind().guards_can_be_sent() => GUARDS_SETTLE,
+            Blocking::Holds(held) if held.may_be_released_elsewhere() => GUARDS_SETTLE,
             Blocking::Holds(_) => Duration::ZERO,
             Blocking::Queues => QUEUE_SETTLES,
         };

@@ -101,6 +101,13 @@ impl Entry {
         made::of(self.tag.lock()).0
     }
 
+    /// Returns `true` if another thread may release it in a way that its thread does not see.
+    pub(super) fn may_be_released_elsewhere(&self) -> bool {
+        // Of a lock whose kind is not known, nothing is claimed that would be wrong if it were such.
+        let kind = self.kind();
+        made::is_unknown(kind) || kind.guards_can_be_sent()
+    }
+
     /// Where it was created, if known.
     pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
         made::of(self.tag.lock()).1

@@ -206,6 +206,11 @@ pub(super) fn of(lock: LockId) -> (&'static LockKind, Option<&'static Location<'
     }
 }
 
+/// Returns `true` for the kind of locks of which it is not known how they were made.
+pub(super) fn is_unknown(kind: &LockKind) -> bool {
+    ptr::eq(kind, &raw const UNKNOWN)
+}
+
 /// A number's maker, as a small number: 0 if that is anybody.
 pub(super) fn maker(lock: LockId) -> usize {
     block(lock).1
@@ -238,4 +243,29 @@ pub(super) fn count() -> u64 {
     drop(adding);
     IS_NUMBERING.set(false);
     count + INTERRUPTED_COUNT.load(Relaxed)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::Mode,
+        validator::held::{Entry, Tag},
+    };
+
+    /// A lock of which it is not known how it was made may be one whose guards can be sent.
+    #[test]
+    fn a_lock_of_an_unknown_kind_may_be_released_elsewhere() {
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+        let may_be = |lock| {
+            let entry = Entry { tag: Tag::new(lock, Mode::Exclusive), site: Location::caller() };
+            entry.may_be_released_elsewhere()
+        };
+        assert!(!may_be(number(&KIND, None)));
+        IS_NUMBERING.set(true);
+        let interrupted = number(&KIND, None);
+        IS_NUMBERING.set(false);
+        assert!(may_be(interrupted));
+    }
 }
