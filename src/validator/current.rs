@@ -62,7 +62,7 @@ pub(crate) fn current_unless_in_handler() -> Option<&'static Context> {
 
 #[cold]
 fn attach_unless_in_handler() -> Option<&'static Context> {
-    if blocks_signals() { None } else { attach() }
+    if ledger::is_known_off() || blocks_signals() { None } else { attach() }
 }
 
 /// Returns `true` if the calling thread blocks any signal, as it does in a signal handler that was
@@ -70,12 +70,14 @@ fn attach_unless_in_handler() -> Option<&'static Context> {
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
 fn blocks_signals() -> bool {
+    // For other numbers, `sigismember` writes `errno`, which the interrupted code may be about to read.
+    let last = if cfg!(target_os = "linux") { 64 } else { 31 };
     // SAFETY: without a new mask, `pthread_sigmask` only writes the old one; `sigismember` reads
-    // that, which is initialized, and rejects numbers that are no signal.
+    // that, which is initialized.
     unsafe {
         let mut blocked = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked);
-        (1..=64).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
+        (1..=last).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
     }
 }
 
