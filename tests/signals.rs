@@ -17,7 +17,7 @@ use std::{
 
 use lockdep::{
     FindingKind,
-    sync::{Mutex, RwLock},
+    sync::{Condvar, Mutex, RwLock, RwLockWriteGuard},
     testing::Scope,
 };
 
@@ -294,6 +294,58 @@ fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
         });
     });
     scope.assert_no_findings();
+}
+
+/// A lock that an attempt took there may be released for a wait, or be held in another mode.
+#[test]
+fn what_was_tried_while_signals_are_blocked_may_change() {
+    let (mutex, table, changed) = (Mutex::new(0), RwLock::new(0), Condvar::new());
+    thread::scope(|threads| {
+        let waits = || {
+            block_all_signals();
+            let guard = mutex.try_lock().unwrap();
+            drop(changed.wait_timeout(guard, Duration::ZERO));
+            drop(mutex.lock());
+        };
+        let turns = || {
+            block_all_signals();
+            drop(RwLockWriteGuard::downgrade(table.try_write().unwrap()));
+            drop(table.write());
+        };
+        let threads = [threads.spawn(waits), threads.spawn(turns)];
+        threads.into_iter().for_each(|thread| thread.join().expect("nothing is denied"));
+    });
+}
+
+/// The same of parking_lot's locks, which do more.
+#[test]
+#[cfg(feature = "parking_lot")]
+fn what_was_tried_while_signals_are_blocked_may_change_in_all_ways() {
+    use lockdep::parking_lot::{
+        Condvar, Mutex, MutexGuard, RwLock, RwLockUpgradableReadGuard as Upgradable,
+        RwLockWriteGuard as Writer,
+    };
+    let (mutex, table, changed) = (Mutex::new(0), RwLock::new(0), Condvar::new());
+    let other = Mutex::new(0);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            block_all_signals();
+            changed.wait_for(&mut mutex.try_lock().unwrap(), Duration::ZERO);
+            drop(mutex.lock());
+        });
+        threads.spawn(|| {
+            block_all_signals();
+            MutexGuard::bump(&mut other.try_lock().unwrap());
+            drop(other.lock());
+        });
+        threads.spawn(|| {
+            block_all_signals();
+            let writer = Upgradable::try_upgrade(table.try_upgradable_read().unwrap());
+            let writer = writer.ok().expect("nobody reads");
+            drop(Upgradable::downgrade(Writer::downgrade_to_upgradable(writer)));
+            drop(table.write());
+        });
+    });
 }
 
 fn block_all_signals() {

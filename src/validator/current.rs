@@ -101,6 +101,11 @@ pub(crate) fn released_unattached(tag: Tag) -> bool {
     !ATTACHING.get() && UNATTACHED.remove(tag)
 }
 
+/// Records that a lock which the thread took when it had no context is now held in another mode.
+pub(crate) fn turned_unattached(from: Tag, to: Tag) {
+    UNATTACHED.turn(from, to);
+}
+
 /// Forgets a lock that is destroyed, though a thread without a context holds it.
 pub(super) fn destroyed_unattached(lock: LockId) {
     UNATTACHED.purge(lock);

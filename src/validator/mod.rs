@@ -51,7 +51,7 @@ pub(crate) use self::{
     context::{Context, State as ThreadState},
     current::{
         acquired_unattached, current, current_if_attached, current_unless_in_handler,
-        direct_new_threads, ignore_this_thread, released_unattached,
+        direct_new_threads, ignore_this_thread, released_unattached, turned_unattached,
     },
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},

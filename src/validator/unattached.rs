@@ -110,6 +110,14 @@ impl Unattached {
         }
     }
 
+    /// Records that a lock of the calling thread is now held in another mode.
+    pub(super) fn turn(&self, from: Tag, to: Tag) {
+        let turns = |slot: &Slot| {
+            slot.tag.compare_exchange(from.to_bits(), to.to_bits(), Release, Relaxed).is_ok()
+        };
+        let _ = self.own().any(turns);
+    }
+
     /// Moves what the calling thread holds to its new context, in the order of acquisition.
     pub(super) fn attach(&self, context: &Context) {
         let mut own: Vec<_> = self.own().filter_map(|slot| Some((slot, slot.entry()?))).collect();
