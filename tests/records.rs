@@ -208,7 +208,9 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
         (0..3).for_each(|_| on_a_thread(|| (0..10).for_each(|_| nest_new_pair())));
         on_a_thread(|| (0..10).for_each(|_| nest_another()));
         let pairs = [(); 2].map(|()| pair());
-        pairs.iter().for_each(|(held, wanted)| nest(held, wanted));
+        for (held, wanted) in &pairs {
+            nest(held, wanted);
+        }
         on_a_thread(|| {
             // In another place, so that it is news.
             let _held = pairs[0].0.lock().unwrap();

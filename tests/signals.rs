@@ -3,6 +3,8 @@
 #![cfg(all(unix, any(debug_assertions, feature = "enforce")))]
 #![allow(unsafe_code, reason = "installs signal handlers, sends signals, and allocates")]
 
+#[cfg(all(feature = "parking_lot", feature = "send_guard"))]
+use std::sync::mpsc;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -15,7 +17,7 @@ use std::{
 
 use lockdep::{
     FindingKind,
-    sync::{Mutex, RwLock},
+    sync::{Condvar, Mutex, RwLock, RwLockWriteGuard},
     testing::Scope,
 };
 
@@ -24,6 +26,7 @@ static B: Mutex<u64> = Mutex::new(0);
 static SAMPLES: Mutex<u64> = Mutex::new(0);
 static MORE: Mutex<u64> = Mutex::new(0);
 static TABLE: RwLock<u64> = RwLock::new(0);
+static DONE: AtomicBool = AtomicBool::new(false);
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
@@ -151,7 +154,6 @@ fn starting() {
 fn a_storm_of_signals_causes_no_finding() {
     let seconds = std::env::var("SIGNAL_STORM_SECONDS").ok().and_then(|it| it.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(2));
-    static DONE: AtomicBool = AtomicBool::new(false);
     install();
     // Shows the validator the one order that this program has.
     sampling();
@@ -174,7 +176,7 @@ fn a_storm_of_signals_causes_no_finding() {
     let mut sent = 0_u64;
     while begun.elapsed() < length && !threads.iter().any(JoinHandle::is_finished) {
         for thread in &threads {
-            signal(thread, if sent % 2 == 0 { libc::SIGUSR1 } else { libc::SIGUSR2 });
+            signal(thread, if sent.is_multiple_of(2) { libc::SIGUSR1 } else { libc::SIGUSR2 });
             sent += 1;
         }
         // Leaves the threads some time between two handlers.
@@ -230,6 +232,120 @@ fn what_was_tried_while_signals_are_blocked_is_held() {
     // Released by unwinding, and not taken for held any more.
     scope.assert_no_findings();
     drop(a.try_lock().expect("it is free and not poisoned"));
+}
+
+/// A guard that was taken where signals are blocked is sent away; later another thread's comes here.
+#[test]
+#[cfg(all(feature = "parking_lot", feature = "send_guard"))]
+fn what_was_tried_while_signals_are_blocked_may_be_released_elsewhere() {
+    let lock = lockdep::parking_lot::Mutex::new(0);
+    let scope = Scope::new();
+    thread::scope(|threads| {
+        let (to_other, at_other) = mpsc::channel();
+        let (to_first, at_first) = mpsc::channel();
+        let lock = &lock;
+        let first = threads.spawn(move || {
+            block_all_signals();
+            to_other.send(lock.try_lock().unwrap()).unwrap();
+            drop(at_first.recv().unwrap());
+        });
+        drop(at_other.recv().unwrap());
+        threads.spawn(scope.inside(move || {
+            to_first.send(lock.lock()).unwrap();
+            first.join().unwrap();
+            drop(lock.lock());
+        }));
+    });
+    scope.assert_no_findings();
+}
+
+#[test]
+#[cfg(feature = "lock_api")]
+fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
+    struct Raw(parking_lot::RawMutex);
+    // SAFETY: another lock's.
+    unsafe impl lock_api::RawMutex for Raw {
+        const INIT: Self = Self(<parking_lot::RawMutex as lock_api::RawMutex>::INIT);
+        type GuardMarker = lock_api::GuardNoSend;
+        fn lock(&self) {
+            self.0.lock();
+        }
+        fn try_lock(&self) -> bool {
+            self.0.try_lock()
+        }
+        unsafe fn unlock(&self) {
+            // SAFETY: as the caller promises.
+            unsafe { self.0.unlock() }
+        }
+    }
+    let lock = lock_api::Mutex::<lockdep::lock_api::RawMutex<Raw>, u8>::new(0);
+    let scope = Scope::new();
+    thread::scope(|threads| {
+        let (lock, handle) = (&lock, scope.handle());
+        threads.spawn(move || {
+            block_all_signals();
+            std::mem::forget(lock.try_lock().unwrap());
+            thread::scope(|threads| {
+                // SAFETY: it is locked, and its guard is forgotten.
+                threads.spawn(|| unsafe { lock.force_unlock() });
+            });
+            let _entered = handle.enter();
+            drop(lock.lock());
+        });
+    });
+    scope.assert_no_findings();
+}
+
+/// A lock that an attempt took there may be released for a wait, or be held in another mode.
+#[test]
+fn what_was_tried_while_signals_are_blocked_may_change() {
+    let (mutex, table, changed) = (Mutex::new(0), RwLock::new(0), Condvar::new());
+    thread::scope(|threads| {
+        let waits = || {
+            block_all_signals();
+            let guard = mutex.try_lock().unwrap();
+            drop(changed.wait_timeout(guard, Duration::ZERO));
+            drop(mutex.lock());
+        };
+        let turns = || {
+            block_all_signals();
+            drop(RwLockWriteGuard::downgrade(table.try_write().unwrap()));
+            drop(table.write());
+        };
+        let threads = [threads.spawn(waits), threads.spawn(turns)];
+        threads.into_iter().for_each(|thread| thread.join().expect("nothing is denied"));
+    });
+}
+
+/// The same of parking_lot's locks, which do more.
+#[test]
+#[cfg(feature = "parking_lot")]
+fn what_was_tried_while_signals_are_blocked_may_change_in_all_ways() {
+    use lockdep::parking_lot::{
+        Condvar, Mutex, MutexGuard, RwLock, RwLockUpgradableReadGuard as Upgradable,
+        RwLockWriteGuard as Writer,
+    };
+    let (mutex, table, changed) = (Mutex::new(0), RwLock::new(0), Condvar::new());
+    let other = Mutex::new(0);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            block_all_signals();
+            changed.wait_for(&mut mutex.try_lock().unwrap(), Duration::ZERO);
+            drop(mutex.lock());
+        });
+        threads.spawn(|| {
+            block_all_signals();
+            MutexGuard::bump(&mut other.try_lock().unwrap());
+            drop(other.lock());
+        });
+        threads.spawn(|| {
+            block_all_signals();
+            let writer = Upgradable::try_upgrade(table.try_upgradable_read().unwrap());
+            let writer = writer.ok().expect("nobody reads");
+            drop(Upgradable::downgrade(Writer::downgrade_to_upgradable(writer)));
+            drop(table.write());
+        });
+    });
 }
 
 fn block_all_signals() {

@@ -66,8 +66,12 @@ impl<'a> Held<'a> {
 
     /// Takes the lock out of what the thread holds, for a while.
     fn aside(&self) -> Aside {
-        let context = validator::current_if_attached();
+        // What follows is a wait, which attaches the thread: with this lock, if an attempt took it.
+        let context = validator::current();
         let entry = context.and_then(|context| context.held.remove(self.tag.in_set()));
+        if context.is_none() {
+            validator::released_unattached(self.tag.in_set());
+        }
         Aside { context, entry }
     }
 
@@ -87,10 +91,13 @@ impl<'a> Held<'a> {
     /// The lock is from now on held in another mode.
     pub fn turned(self, mode: Mode) -> Self {
         let tag = Tag::new(self.tag.in_set().lock(), mode);
-        if let Some(context) = validator::current_if_attached()
-            && let Some(entry) = context.held.remove(self.tag.in_set())
-        {
-            context.held.push_anywhere(Entry { tag, ..entry });
+        match validator::current_if_attached() {
+            Some(context) => {
+                if let Some(entry) = context.held.remove(self.tag.in_set()) {
+                    context.held.push_anywhere(Entry { tag, ..entry });
+                }
+            }
+            None => validator::turned_unattached(self.tag.in_set(), tag),
         }
         // What is turned is std's writer into a reader, who poisons nothing, or a lock
         // that knows no poison: the mark may go.

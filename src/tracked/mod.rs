@@ -520,7 +520,7 @@ impl<'a> Acquiring<'a> {
         } else {
             let held = Entry { tag: self.tag.once_held(), ..self.wanted() };
             match validator::current_if_attached() {
-                Some(context) => context.acquired_blind(held),
+                Some(context) => context.acquired_blind(held.tag),
                 None => validator::acquired_unattached(held),
             }
         }

@@ -177,18 +177,18 @@ impl Context {
     }
 
     /// Records a lock taken while the thread is [blind](Self::is_blind).
-    pub(crate) fn acquired_blind(&self, entry: Entry) {
+    pub(crate) fn acquired_blind(&self, tag: Tag) {
         // Only a shared lock can be held twice, so only its release could be mistaken for that of
         // a hold in `held`.
-        if entry.tag.mode() == Mode::Shared {
-            self.blind_reads.push(entry);
+        if tag.mode() == Mode::Shared {
+            self.blind_reads.push(tag);
         }
     }
 
     /// Records a release while the thread is blind. Returns `true` if `held` must not be
     /// searched for it.
     pub(crate) fn released_blind(&self, tag: Tag) -> bool {
-        self.blind_reads.remove(tag) || self.held.is_changing()
+        tag.mode() == Mode::Shared && self.blind_reads.remove(tag) || self.held.is_changing()
     }
 
     /// Ends [`State::Denied`] in the calling thread if the panic was caught. Called at the next
@@ -345,6 +345,15 @@ impl Drop for Entered {
 mod tests {
     use super::*;
     use crate::finding::Mode;
+
+    /// Readers beyond those that are stored are only counted. The release of a writer does not count.
+    #[test]
+    fn a_writer_is_not_taken_for_one_of_many_blind_readers() {
+        let context = Context::new();
+        (1..20).for_each(|lock| context.acquired_blind(Tag::new(lock, Mode::Shared)));
+        assert!(!context.released_blind(Tag::new(20, Mode::Exclusive)));
+        assert!((1..20).all(|lock| context.released_blind(Tag::new(lock, Mode::Shared))));
+    }
 
     #[test]
     fn a_context_whose_thread_has_ended_is_in_no_state() {

@@ -18,10 +18,10 @@ use std::{
 use super::{
     blocking,
     context::{Context, State},
-    handler_stack::HandlerStack,
     held::{Entry, Tag},
     identity::LockId,
     interrupted, threads,
+    unattached::Unattached,
 };
 use crate::{
     finding::ThreadInfo,
@@ -33,9 +33,10 @@ thread_local! {
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
-    /// What a thread without a context holds, where it may have been running a signal handler.
-    static UNATTACHED: HandlerStack = const { HandlerStack::new() };
 }
+
+/// What threads without a context hold, where they may have been running a signal handler.
+static UNATTACHED: Unattached = Unattached::new();
 
 /// `true` if threads start [`State::Directed`].
 static DIRECTS: AtomicBool = AtomicBool::new(false);
@@ -61,7 +62,7 @@ pub(crate) fn current_unless_in_handler() -> Option<&'static Context> {
 
 #[cold]
 fn attach_unless_in_handler() -> Option<&'static Context> {
-    if blocks_signals() { None } else { attach() }
+    if ledger::is_known_off() || blocks_signals() { None } else { attach() }
 }
 
 /// Returns `true` if the calling thread blocks any signal, as it does in a signal handler that was
@@ -69,12 +70,14 @@ fn attach_unless_in_handler() -> Option<&'static Context> {
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
 fn blocks_signals() -> bool {
+    // For other numbers, `sigismember` writes `errno`, which the interrupted code may be about to read.
+    let last = if cfg!(target_os = "linux") { 64 } else { 31 };
     // SAFETY: without a new mask, `pthread_sigmask` only writes the old one; `sigismember` reads
-    // that, which is initialized, and rejects numbers that are no signal.
+    // that, which is initialized.
     unsafe {
         let mut blocked = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked);
-        (1..=64).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
+        (1..=last).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
     }
 }
 
@@ -88,22 +91,24 @@ pub(crate) fn acquired_unattached(entry: Entry) {
     // While it attaches or runs our code, nothing is recorded: what its handlers take, they
     // release before it is done.
     if !ATTACHING.get() && !ledger::is_known_off() {
-        UNATTACHED.with(|held| held.push(entry));
+        UNATTACHED.push(entry);
     }
 }
 
-/// Records a release of what the thread took when it had no context. Returns `true` if it did.
+/// Records a release of what this thread, or another, took when it had no context. Returns `true`
+/// if one did.
 pub(crate) fn released_unattached(tag: Tag) -> bool {
-    !ATTACHING.get() && UNATTACHED.with(|held| held.remove(tag))
+    !ATTACHING.get() && UNATTACHED.remove(tag)
+}
+
+/// Records that a lock which the thread took when it had no context is now held in another mode.
+pub(crate) fn turned_unattached(from: Tag, to: Tag) {
+    UNATTACHED.turn(from, to);
 }
 
 /// Forgets a lock that is destroyed, though a thread without a context holds it.
 pub(super) fn destroyed_unattached(lock: LockId) {
-    UNATTACHED.with(|held| {
-        if !held.is_empty() {
-            held.purge(lock);
-        }
-    });
+    UNATTACHED.purge(lock);
 }
 
 /// The calling thread's context, if it has one.
@@ -140,16 +145,7 @@ fn attach() -> Option<&'static Context> {
     context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
-    UNATTACHED.with(|unattached| {
-        // A guard that can be sent may be gone, and stays where its release is looked for.
-        let held = unattached.iter().filter(|held| !held.kind().guards_can_be_sent());
-        for entry in held.collect::<Vec<_>>() {
-            context.held.make_room();
-            context.held.push_anywhere(entry);
-            unattached.remove(entry.tag);
-            interrupted::here();
-        }
-    });
+    UNATTACHED.attach(context);
     interrupted::here();
     CONTEXT.set(Some(context));
     interrupted::here();

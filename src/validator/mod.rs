@@ -42,6 +42,7 @@ mod shuttle_models;
 mod sightings;
 mod snapshot;
 mod threads;
+mod unattached;
 mod waiting;
 mod watchdog;
 
@@ -53,7 +54,7 @@ pub(crate) use self::{
     context::{Context, State as ThreadState},
     current::{
         acquired_unattached, current, current_if_attached, current_unless_in_handler,
-        direct_new_threads, ignore_this_thread, released_unattached,
+        direct_new_threads, ignore_this_thread, released_unattached, turned_unattached,
     },
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
@@ -359,7 +360,7 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 /// A lock is destroyed: whatever is known of it goes with it.
 #[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
-    let is_idle = current_if_attached().is_none_or(|context| context.held.is_idle());
+    let is_idle = current_if_attached().is_some_and(|context| context.held.is_idle());
     if !is_idle || presence::may_be_known(lock) {
         destroyed_known(lock, is_idle);
     }

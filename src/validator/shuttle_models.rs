@@ -24,7 +24,7 @@ use super::{
     identity::Identity,
     threads,
 };
-use crate::finding::{Mode, RawStack, Until};
+use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
 
 /// Of each model.
 const SCHEDULES: usize = 10_000;
@@ -193,15 +193,17 @@ fn shuttle_contexts_are_used_again() {
 /// writer, and no other lock has that number.
 #[test]
 fn shuttle_a_lock_has_one_number() {
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
     in_many_schedules(|| {
         let locks = Arc::new([const { Identity::new() }; 2]);
         let threads = [0, 0, 1].map(|own| {
             let locks = Arc::clone(&locks);
             thread::spawn(move || {
                 let lock: &Identity = &locks[own];
-                let (id, is_first) = (lock.id(), lock.note_writer());
-                assert_eq!((lock.id(), lock.assigned()), (id, Some(id)));
-                (id, is_first)
+                let id = || lock.id(&KIND, None);
+                let (first, is_first) = (id(), lock.note_writer());
+                assert_eq!((id(), lock.assigned()), (first, Some(first)));
+                (first, is_first)
             })
         });
         let [(one, first), (same, also_first), (other, alone)] =

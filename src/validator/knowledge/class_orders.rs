@@ -86,7 +86,7 @@ impl Knowledge {
             edges: vec![self.edge(edge, 0), other.clone()],
             detail: Detail::Classes {
                 numbers: classes::pair(classes.0, classes.1),
-                made_at: made.filter_map(|entry| entry.created()).map(Site::from).collect(),
+                made_at: made.filter_map(Entry::created).map(Site::from).collect(),
             },
         })
     }

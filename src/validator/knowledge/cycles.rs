@@ -68,9 +68,9 @@ impl Knowledge {
     /// in which they now do: the shortest through each acquisition of the lock that can close; if
     /// none can, the shortest of all.
     pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
-        let Some(node) = self.order.node(lock).filter(|_| self.order.note_writer(lock)) else {
-            return Vec::new();
-        };
+        let Some(node) = self.order.node(lock) else { return Vec::new() };
+        // Another thread may have noted it already, with a new edge of the lock.
+        self.order.note_writer(lock);
         let mut budget = Budget::new(budget::STEPS);
         let cycles = self.cycles_of_readers(node, &mut budget);
         note_cut_short(&budget);
@@ -232,5 +232,48 @@ fn kind(verdict: &Verdict) -> FindingKind {
         Verdict::Feasible => FindingKind::Inversion,
         Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
         Verdict::Guarded(_) => FindingKind::GuardedInversion,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        finding::{Mode, RawStack, ThreadInfo},
+        validator::{Acquisition, Identity, held::Entry, threads},
+    };
+
+    /// Between the first write of a lock and its being noted here, another thread makes an edge of
+    /// the lock, and notes the writer. The cycles of readers are found all the same.
+    #[test]
+    fn another_thread_may_note_the_first_writer() {
+        let mut knowledge = Knowledge::default();
+        // No real lock of a test has these numbers, nor any with which it is confused.
+        let [a, b, c] = [16_005, 16_006, 16_007];
+        let (written, other) = (Identity::new(), Identity::new());
+        let context = threads::take_up();
+        let mut nest = |number, held, wanted, identity: &Identity| {
+            context.begin(ThreadInfo { number, name: None, scope: None });
+            let entry =
+                |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
+            let (held, wanted) = (entry(held), entry(wanted));
+            let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
+            let sighting = Sighting::new(number, [held.tag]);
+            let learned =
+                knowledge.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
+            assert!(learned.cycles.is_empty());
+        };
+        assert!(other.note_writer());
+        nest(1, a, b, &other);
+        nest(2, b, a, &written);
+        assert!(written.note_writer());
+        nest(3, c, a, &written);
+        assert_eq!(knowledge.first_writer(a).len(), 1);
+        for lock in [a, b, c] {
+            knowledge.forget(lock);
+        }
+        threads::give_back(context);
     }
 }

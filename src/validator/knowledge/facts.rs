@@ -240,7 +240,9 @@ mod tests {
             assert!(Arc::ptr_eq(store.get(facts, 0).unwrap(), &shown));
         }
         // The last of them takes it along; what comes then gets a number again.
-        edges.into_iter().for_each(|facts| store.forget(facts));
+        for facts in edges {
+            store.forget(facts);
+        }
         assert_eq!(store.once.values.len(), 1);
         let again = store.once(&shown);
         assert!(Arc::ptr_eq(store.get(&again, 0).unwrap(), &shown));
