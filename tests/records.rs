@@ -172,7 +172,7 @@ fn nest_new_pair() {
     nest(&held, &wanted);
 }
 
-/// What each edge of a record tells, but for the numbers of its locks: names, thread, gates.
+/// The edges of a record without lock numbers: names, thread, gates.
 fn edges_by_name(file: &Path) -> Vec<String> {
     let (mut names, mut edges) = (BTreeMap::new(), Vec::new());
     let problems = record::read(&*fs::read(file).unwrap(), |line| match line {

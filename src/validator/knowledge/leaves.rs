@@ -193,7 +193,7 @@ impl Knowledge {
         true
     }
 
-    /// Returns `true` unless an edge is to be written to the record.
+    /// Returns `true` unless the edge must be written to the record.
     fn needs_no_line(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
         !ledger::records() || self.is_recorded(context, held, wanted)
     }

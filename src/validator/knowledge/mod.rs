@@ -286,8 +286,8 @@ impl Knowledge {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
-    /// Returns the new edges from some held locks to the wanted one that the record does not tell
-    /// of yet, each with the other locks that are held exclusively.
+    /// Returns the edges from some held locks to the wanted one that say something new to a reader of
+    /// the record, each with the other locks that are held exclusively.
     pub(super) fn edges_for_record(
         &mut self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! Which edges the record on disk already tells of.
+//! The edges that are already in the record on disk.
 //!
 //! A line names two locks by their numbers, but what a reader makes of it depends only on how the
 //! locks were made, named and taken, and by which thread. A program that creates a pair of locks
@@ -15,15 +15,15 @@ use crate::{
     validator::{context::Context, held::Entry, identity::LockId, made},
 };
 
-/// How many lines are remembered. Then all are forgotten: a line that is written once more does
-/// no harm.
+/// The number of lines remembered. When it is reached, all are forgotten: a repeated line does no
+/// harm.
 const CAPACITY: usize = 1 << 16;
 
 /// The lines that were written by this process.
 #[derive(Default)]
 pub(super) struct Recorded(FxHashSet<EdgeLine>);
 
-/// What the line of an edge tells, except for the numbers of its locks.
+/// What the line of an edge says, except for the numbers of its locks.
 #[derive(PartialEq, Eq, Hash)]
 struct EdgeLine {
     locks: [Label; 2],
@@ -35,18 +35,18 @@ struct EdgeLine {
     gates: SmallVec<[Label; 2]>,
 }
 
-/// What a record tells of a lock.
+/// What a record says about a lock, except for its number.
 #[derive(PartialEq, Eq, Hash)]
 enum Label {
     /// Made by one constructor's call and first seen in one place, which give it type, class and
     /// name.
     Alike { maker: usize, seen: usize },
-    /// Has a name or a class of its own.
+    /// Has a given name or class, or an unknown constructor.
     Own(LockId),
 }
 
 impl Knowledge {
-    /// Returns `true` if the record has a line that tells the same as that of an edge to the
+    /// Returns `true` if the record has a line that says the same as that of an edge to the
     /// wanted lock, by a thread that holds nothing but its tail.
     pub(super) fn is_recorded(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
         self.recorded.0.contains(&self.edge_line(context, held, wanted, [].iter()))
@@ -97,7 +97,7 @@ impl Knowledge {
     }
 }
 
-/// Has every line written again: a fork begins a record of its own.
+/// Forgets all lines: a fork starts a new record.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_recorded() {
     if let Some(knowledge) = &mut *KNOWLEDGE.lock() {
