@@ -106,6 +106,14 @@ mod tests {
         drop(table);
     }
 
+    fn exclusive(lock: &Mutex<()>) -> Tag {
+        Tag::new(lock.tracked().number(Mutex::<()>::KIND), Mode::Exclusive)
+    }
+
+    fn shared(lock: &RwLock<()>) -> Tag {
+        Tag::new(lock.tracked().number(RwLock::<()>::KIND), Mode::Shared)
+    }
+
     enum Guard<'a> {
         Mutex(#[expect(dead_code)] MutexGuard<'a, ()>),
         Reader(#[expect(dead_code)] RwLockReadGuard<'static, ()>),
@@ -125,18 +133,10 @@ mod tests {
             PENDING.set(pending);
         };
         let take = |at: usize, held: &mut BTreeMap<usize, (Tag, Guard<'a>)>| {
-            let (guard, tag) = match at % 3 {
-                1 => {
-                    let guard = Guard::Reader(TABLE.try_read().unwrap());
-                    (guard, Tag::new(TABLE.tracked().number(RwLock::<()>::KIND), Mode::Shared))
-                }
-                _ => {
-                    let guard = Guard::Mutex(locks[at].lock().unwrap());
-                    (
-                        guard,
-                        Tag::new(locks[at].tracked().number(Mutex::<()>::KIND), Mode::Exclusive),
-                    )
-                }
+            let (guard, tag) = if at % 3 == 1 {
+                (Guard::Reader(TABLE.try_read().unwrap()), shared(&TABLE))
+            } else {
+                (Guard::Mutex(locks[at].lock().unwrap()), exclusive(&locks[at]))
             };
             held.insert(at, (tag, guard));
             check(held);
@@ -212,10 +212,7 @@ mod tests {
         let second = locks[1].lock().unwrap();
         drop(blocked);
         PENDING.set(0);
-        let exclusive =
-            |lock: &Mutex<()>| Tag::new(lock.tracked().number(Mutex::<()>::KIND), Mode::Exclusive);
-        let shared = Tag::new(TABLE.tracked().number(RwLock::<()>::KIND), Mode::Shared);
-        assert_eq!(tags(), [shared, exclusive(&locks[0]), exclusive(&locks[1])]);
+        assert_eq!(tags(), [shared(&TABLE), exclusive(&locks[0]), exclusive(&locks[1])]);
         drop((table, first, second));
         assert_eq!(tags(), []);
     }

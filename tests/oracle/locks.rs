@@ -128,7 +128,7 @@ pub(crate) fn run(
     *runs += 1;
     let prefix = format!("oracle {runs}.");
     // Every other run is of locks of which nothing is said until it is over.
-    let is_early = *runs % 2 == 0;
+    let is_early = runs.is_multiple_of(2);
     let locks: Vec<_> = program.locks.iter().map(|&kind| AnyLock::new(kind)).collect();
     let name_all = || {
         locks.iter().enumerate().for_each(|(at, lock)| lock.name(&format!("{prefix}{at}")));
