@@ -10,7 +10,7 @@ use std::{
     cell::Cell,
     hint::black_box,
     os::unix::thread::JoinHandleExt,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -313,7 +313,9 @@ fn what_was_tried_while_signals_are_blocked_may_change() {
             drop(table.write());
         };
         let threads = [threads.spawn(waits), threads.spawn(turns)];
-        threads.into_iter().for_each(|thread| thread.join().expect("nothing is denied"));
+        for thread in threads {
+            thread.join().expect("nothing is denied");
+        }
     });
 }
 
@@ -341,7 +343,7 @@ fn what_was_tried_while_signals_are_blocked_may_change_in_all_ways() {
         threads.spawn(|| {
             block_all_signals();
             let writer = Upgradable::try_upgrade(table.try_upgradable_read().unwrap());
-            let writer = writer.ok().expect("nobody reads");
+            let writer = writer.unwrap_or_else(|_| panic!("no reader is left"));
             drop(Upgradable::downgrade(Writer::downgrade_to_upgradable(writer)));
             drop(table.write());
         });
@@ -362,24 +364,14 @@ fn block_all_signals() {
 fn a_handler_may_come_before_the_first_lock() {
     install();
     for _ in 0..20 {
-        let ready = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            let first = scope.spawn(|| {
-                // SAFETY: of the calling thread.
-                ready.store(unsafe { libc::pthread_self() } as usize, Relaxed);
-                thread::park_timeout(Duration::from_millis(2));
-                drop((A.lock().unwrap(), B.lock().unwrap()));
-            });
-            while ready.load(Relaxed) == 0 {
-                thread::yield_now();
-            }
-            for _ in 0..10 {
-                // SAFETY: the thread is joined below.
-                unsafe {
-                    libc::pthread_kill(ready.load(Relaxed) as libc::pthread_t, libc::SIGUSR1)
-                };
-            }
-            first.join().unwrap();
+        let first = thread::spawn(|| {
+            thread::park();
+            drop((A.lock().unwrap(), B.lock().unwrap()));
         });
+        for _ in 0..10 {
+            signal(&first, libc::SIGUSR1);
+        }
+        first.thread().unpark();
+        first.join().expect("nothing is denied");
     }
 }

@@ -4,15 +4,15 @@
 
 /// A signal may arrive here. It may arrive anywhere else as well, but between two of these points
 /// nothing is stored that a handler reads.
-#[cfg(not(all(test, unix, not(loom), not(shuttle))))]
+#[cfg(not(all(test, unix, any(debug_assertions, feature = "enforce"), not(any(loom, shuttle)))))]
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is nothing")]
 pub(super) fn here() {}
 
-#[cfg(all(test, unix, not(loom), not(shuttle)))]
+#[cfg(all(test, unix, any(debug_assertions, feature = "enforce"), not(any(loom, shuttle))))]
 pub(super) use self::tests::here;
 
-#[cfg(all(test, unix, not(loom), not(shuttle)))]
+#[cfg(all(test, unix, any(debug_assertions, feature = "enforce"), not(any(loom, shuttle))))]
 mod tests {
     use std::{cell::Cell, collections::BTreeMap, thread};
 
