@@ -38,8 +38,9 @@ pub(super) const UNKNOWN_SITE: SiteIndex = 0;
 static UNKNOWN_KIND: LockKind =
     LockKind { wrapper: "Lock", of: LockOf::Unknown, initializes: false };
 
-/// The first of the ids that belong to no block.
-const UNATTRIBUTED: LockId = 1 << 56;
+/// The first of the ids that belong to no block. Low enough that tags leave their upper byte free, as
+/// the held set's word requires.
+const UNATTRIBUTED: LockId = 1 << 44;
 
 /// The sizes of a site's first block and of the largest, as powers of two.
 const FIRST_SIZE: u32 = 5;

@@ -4,18 +4,23 @@
 //! time, for diagnostics. Takes no lock. Allocates only in [`HeldSet::make_room`], before the lock in
 //! question is acquired.
 //!
-//! # Readers
+//! # The word
 //!
-//! [`HeldSet::word`] works as a seqlock: a slot's contents belong together if the word is the same
-//! before and after they are read.
+//! [`HeldSet::word`] says how many locks are held, and has 56 bits of a hash of which they are, in
+//! order: their *chain*. Each slot keeps the word below its lock. An acquisition stores the new word
+//! and fills the slot; a release stores the word below again. So the word is also a checksum: a slot
+//! is read correctly if its tag, added to the word below it, gives the word above it.
 //!
 //! # Signal handlers
 //!
 //! A signal may interrupt the thread between any two instructions, and its handler may take and
-//! release locks. It releases what it took before it returns, so it leaves the depth and all slots
-//! up to it as they were; only slots above the depth may differ. Therefore every change is either
-//! one store of the word, or is made while the word says [`CHANGING`]. A handler that sees
-//! `CHANGING` is [blind](super::Context::is_blind) and leaves the set alone.
+//! release locks. It releases what it took before it returns, so it leaves the word and all slots up
+//! to the depth as they were; only slots above the depth may differ. An acquisition stores the word
+//! first, so that a handler's locks land above a slot that is not filled yet; what the handler reads
+//! of that slot, the checksum refutes. Other changes are made while the word says [`CHANGING`], and a
+//! handler that sees it is [blind](super::Context::is_blind) and leaves the set alone.
+//!
+//! `docs/decisions/held-set.md` has the designs that were not chosen.
 
 use std::{
     array,
@@ -29,7 +34,6 @@ use super::{
     atomic::{
         AtomicU64, AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
-        fence,
     },
     clock::Moment,
     creation_sites,
@@ -108,33 +112,40 @@ impl Entry {
     }
 }
 
-/// Where an [`Entry`] is published, guarded by [`HeldSet::word`].
+/// Where an [`Entry`] is published.
 #[repr(align(32))]
 pub(crate) struct Slot {
     tag: AtomicU64,
-    /// The key of the chain up to and including this lock. Only the owner reads it.
-    chain: AtomicU64,
     site: Published<Location<'static>>,
+    /// The word before the lock was added, in no special state.
+    below: AtomicU64,
 }
 
 impl Slot {
     pub(crate) fn new() -> Self {
-        Self { tag: AtomicU64::new(0), chain: AtomicU64::new(0), site: Published::new() }
+        Self { tag: AtomicU64::new(0), site: Published::new(), below: AtomicU64::new(0) }
     }
 
-    /// Publishes an entry. Every store is a release: a reader that sees one of them also sees the
-    /// word stored before, which differs from the one that it began with.
+    /// Publishes an entry. The site comes first: where the checksum shows the tag, the site is there.
     #[inline(always)]
     pub(super) fn fill(&self, held: &Entry) {
-        self.tag.store(held.tag.0, Release);
-        interrupted::here();
         self.site.store(held.site);
+        interrupted::here();
+        self.tag.store(held.tag.0, Release);
         interrupted::here();
     }
 
-    /// Reads the entry. Another thread must check afterwards that it has not changed meanwhile.
+    #[inline(always)]
+    fn fill_above(&self, held: &Entry, below: u64) {
+        self.fill(held);
+        self.below.store(below, Release);
+        interrupted::here();
+    }
+
+    /// Reads the entry, which may be changing.
     pub(super) fn read(&self) -> Option<Entry> {
-        Some(Entry { tag: Tag(self.tag.load(Acquire) & !SEEN), site: self.site.load()? })
+        let tag = Tag(self.tag.load(Acquire) & !SEEN);
+        Some(Entry { tag, site: self.site.load()? })
     }
 }
 
@@ -142,9 +153,10 @@ impl Slot {
 /// to compute after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
-    word: u64,
     depth: usize,
-    chain: u64,
+    /// The word before, and the word after.
+    before: u64,
+    after: u64,
 }
 
 impl Place {
@@ -157,7 +169,7 @@ impl Place {
     /// The key of the chain that the lock would end.
     #[inline(always)]
     pub(crate) fn chain(self) -> u64 {
-        self.chain
+        self.after
     }
 }
 
@@ -165,21 +177,22 @@ impl Place {
 const DEPTH: u64 = 0x7F;
 /// The depth is this or more, and stands in `parked`.
 const DEEP: u64 = 0x7E;
-/// The owner is in the middle of a change. Other threads read again; its signal handlers leave the
-/// set alone.
+/// The owner is making a change that takes more stores than an acquisition. Other threads read
+/// again; its signal handlers leave the set alone.
 const CHANGING: u64 = 0x7F;
 /// The thread is in a special state. The low byte is then a depth that has no inline slot, which
 /// keeps the fast paths away.
 const SPECIAL: u64 = 0x80;
 /// The depth and the special state.
 const LOW: u64 = 0xFF;
-/// One acquisition, in the counter above the low byte.
-const ONCE: u64 = LOW + 1;
 /// Marks the tag in a slot as seen by the watchdog. No tag that is compared has the mark, so the
 /// release of such a lock takes the slow path; the next lock in the slot overwrites it.
 const SEEN: u64 = 1 << 62;
 /// How often another thread reads a slot again that keeps changing.
-const MAX_READS: usize = if cfg!(loom) { 2 } else { 1_000 };
+const MAX_READS: usize = if cfg!(any(loom, shuttle)) { 2 } else { 1_000 };
+
+/// What is read is changing.
+struct Changing;
 
 /// The locks that one thread holds, in the order of acquisition.
 pub(crate) struct HeldSet {
@@ -187,7 +200,7 @@ pub(crate) struct HeldSet {
     /// |------|---------|
     /// | 0..7 | the depth, or [`DEEP`], or [`CHANGING`] |
     /// | 7    | [`SPECIAL`] |
-    /// | 8..  | counts acquisitions: what was read under one word was there all the time |
+    /// | 8..  | the chain: a hash of all tags, in order |
     ///
     /// Most operations know from one comparison of the low byte that nothing is special.
     word: AtomicU64,
@@ -235,26 +248,27 @@ impl HeldSet {
         }
     }
 
-    /// Returns `true` if the owner is in the middle of a change. If the owner asks, a signal has
-    /// interrupted it and this is the handler.
+    /// Returns `true` if the word says [`CHANGING`]. If the owner asks, a signal has interrupted it and
+    /// this is the handler.
     pub(super) fn is_changing(&self) -> bool {
         self.word.load(Relaxed) & DEPTH == CHANGING
     }
 
-    /// Begins a change. A fence for the compiler suffices: a handler runs on the same processor.
-    #[inline(always)]
-    fn begin_change(&self, special: u64) {
+    /// Begins a change under this word, at this depth. A fence for the compiler suffices: a handler
+    /// runs on the same processor.
+    fn begin_change(&self, word: u64, depth: usize) {
+        self.parked.store(depth, Relaxed);
         interrupted::here();
-        self.word.store(special | CHANGING, Relaxed);
+        self.word.store(word & SPECIAL | CHANGING, Relaxed);
         compiler_fence(SeqCst);
         interrupted::here();
     }
 
-    /// Ends a change that began under `word`, with a new depth.
+    /// Ends a change with a new word and depth.
     fn end_change(&self, word: u64, depth: usize) {
         self.parked.store(depth, Release);
         interrupted::here();
-        self.word.store((word + ONCE) & !DEPTH | in_word(depth), Release);
+        self.word.store(word, Release);
         interrupted::here();
     }
 
@@ -294,20 +308,14 @@ impl HeldSet {
         if depth >= INLINE {
             return None;
         }
-        let chain = match depth {
-            0 => tag.0,
-            _ => seen::step(self.inline[depth].chain.load(Relaxed), tag.0),
-        };
-        Some(Place { word, depth, chain })
+        Some(Place { depth, before: word, after: chain_above(word, tag) | (depth as u64 + 1) })
     }
 
     /// Returns where a lock would stand, in any state and at any depth.
     pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
         let word = self.word.load(Relaxed);
-        let depth = self.depth_in(word);
-        let below = depth.checked_sub(1).and_then(|below| self.slot(below));
-        let chain = below.map_or(tag.0, |below| seen::step(below.chain.load(Relaxed), tag.0));
-        Place { word, depth, chain }
+        let (depth, before) = (self.depth_in(word), word & !SPECIAL);
+        Place { depth, before, after: word_above(before, tag, depth + 1) }
     }
 
     /// Makes room for one more lock. Allocates at depths 16, 32, 64, ...
@@ -325,28 +333,30 @@ impl HeldSet {
     #[inline(always)]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
         if place.depth < INLINE {
+            self.word.store(place.after, Release);
+            interrupted::here();
             let slot = &self.inline[place.depth + 1];
-            self.begin_change(0);
             slot.fill(&entry);
-            slot.chain.store(place.chain, Relaxed);
-            interrupted::here();
-            self.word.store(place.word + ONCE + 1, Release);
-            interrupted::here();
+            // Below the first lock there is never another word.
+            if place.before != 0 {
+                slot.below.store(place.before, Release);
+                interrupted::here();
+            }
         }
     }
 
     /// Adds a lock that was just acquired, in any state and at any depth.
     pub(crate) fn push_anywhere(&self, entry: Entry) {
-        let place = self.any_place_for(entry.tag);
-        if place.word & DEPTH == CHANGING {
+        let Place { depth, before, after } = self.any_place_for(entry.tag);
+        if self.is_changing() {
             return;
         }
         // Without room, the lock is not tracked.
-        if let Some(slot) = self.slot(place.depth) {
-            self.begin_change(place.word & SPECIAL);
-            slot.fill(&entry);
-            slot.chain.store(place.chain, Relaxed);
-            self.end_change(place.word, place.depth + 1);
+        if let Some(slot) = self.slot(depth) {
+            let word = self.word.load(Relaxed);
+            self.begin_change(word, depth);
+            slot.fill_above(&entry, before);
+            self.end_change(word & SPECIAL | after, depth + 1);
         }
     }
 
@@ -357,11 +367,16 @@ impl HeldSet {
         let word = self.word.load(Relaxed);
         #[allow(clippy::cast_possible_truncation, reason = "a byte")]
         let depth = (word & LOW) as usize;
-        if depth > INLINE || self.inline[depth].tag.load(Relaxed) != tag.0 {
+        if depth > INLINE {
             return false;
         }
+        let slot = &self.inline[depth];
+        if slot.tag.load(Relaxed) != tag.0 {
+            return false;
+        }
+        let below = slot.below.load(Relaxed);
         interrupted::here();
-        self.word.store(word - 1, Release);
+        self.word.store(below, Release);
         interrupted::here();
         true
     }
@@ -377,28 +392,22 @@ impl HeldSet {
         let entry_at = |at: usize| self.slot(at).and_then(Slot::read);
         let found = (0..depth).rev().find(|&at| entry_at(at).is_some_and(|it| it.tag == tag))?;
         let removed = entry_at(found);
-        self.begin_change(word & SPECIAL);
-        if found + 1 < depth {
-            // Those above it move down, and get the chains that they now end.
-            let before = found.checked_sub(1).and_then(|below| self.slot(below));
-            let mut chain = before.map(|below| below.chain.load(Relaxed));
-            for at in found + 1..depth {
-                if let (Some(to), Some(from), Some(entry)) =
-                    (self.slot(at - 1), self.slot(at), entry_at(at))
-                {
-                    to.fill(&entry);
-                    if let (Some(new), Some(old)) = (self.since.get(at - 1), self.since.get(at)) {
-                        new.store(old.load(Relaxed), Relaxed);
-                        to.tag.store(from.tag.load(Relaxed), Release);
-                    }
-                    let own = chain.map_or(entry.tag.0, |chain| seen::step(chain, entry.tag.0));
-                    to.chain.store(own, Relaxed);
-                    interrupted::here();
-                    chain = Some(own);
+        self.begin_change(word, depth);
+        let mut below = self.slot(found)?.below.load(Relaxed);
+        for at in found + 1..depth {
+            // Those above it move down, each onto another word.
+            if let (Some(to), Some(from), Some(entry)) =
+                (self.slot(at - 1), self.slot(at), entry_at(at))
+            {
+                to.fill_above(&entry, below);
+                if let (Some(new), Some(old)) = (self.since.get(at - 1), self.since.get(at)) {
+                    new.store(old.load(Relaxed), Relaxed);
+                    to.tag.store(from.tag.load(Relaxed), Release);
                 }
+                below = word_above(below, entry.tag, at);
             }
         }
-        self.end_change(word, depth - 1);
+        self.end_change(word & SPECIAL | below, depth - 1);
         removed
     }
 
@@ -428,6 +437,17 @@ impl HeldSet {
         self.iter_with_age().map(|(entry, _)| entry)
     }
 
+    /// Returns `true` if all that is held can be read. If not, a signal has interrupted an
+    /// acquisition, and this is the handler. For the owner.
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        let word = self.word.load(Relaxed) & !SPECIAL;
+        let depth = self.depth_in(word);
+        let Some(slot) = depth.checked_sub(1).and_then(|top| self.slot(top)) else { return true };
+        let tag = Tag(slot.tag.load(Relaxed) & !SEEN);
+        word_above(slot.below.load(Relaxed), tag, depth) == word
+    }
+
     /// Returns the held lock if there is exactly one. For the owner.
     pub(super) fn only(&self) -> Option<Entry> {
         if self.word.load(Relaxed) & DEPTH != 1 {
@@ -441,29 +461,40 @@ impl HeldSet {
         (0..).map_while(|at| self.read_at(at))
     }
 
-    /// Reads the lock at a depth. `None` if there is none, or if it keeps changing.
+    /// Reads the lock at a depth. `None` beyond the last one, or if it keeps changing.
     fn read_at(&self, at: usize) -> Option<(Entry, Moment)> {
         for _ in 0..MAX_READS {
-            let word = self.word.load(Acquire);
-            if word & DEPTH != CHANGING {
-                if at >= self.depth_in(word) {
-                    return None;
-                }
-                let slot = self.slot(at)?;
-                let seen = slot.read().map(|entry| (entry, self.since(at, slot)));
-                fence(Acquire);
-                // A handler between `place_for` and the end of `push` lets one counter value occur
-                // twice, so the tag is compared as well.
-                let tag = Tag(slot.tag.load(Relaxed) & !SEEN);
-                let is_still = seen.is_none_or(|(entry, _)| entry.tag == tag);
-                if is_still && self.word.load(Relaxed) == word {
-                    return seen;
-                }
+            if let Ok(read) = self.try_read(at) {
+                return read;
             }
             #[cfg(not(loom))]
             std::hint::spin_loop();
         }
         None
+    }
+
+    /// Reads the lock at a depth, if there is one. Fails if it is changing.
+    fn try_read(&self, at: usize) -> Result<Option<(Entry, Moment)>, Changing> {
+        let word = self.word.load(Acquire);
+        if word & DEPTH == CHANGING {
+            return Err(Changing);
+        }
+        let depth = self.depth_in(word);
+        if at >= depth {
+            return Ok(None);
+        }
+        let Some(slot) = self.slot(at) else { return Ok(None) };
+        let entry = slot.read().ok_or(Changing)?;
+        let since = self.since(at, slot);
+        let below = slot.below.load(Acquire);
+        let next = if at + 1 < depth { self.slot(at + 1) } else { None };
+        let above = next.map_or(word & !SPECIAL, |next| next.below.load(Acquire));
+        let adds_up = word_above(below, entry.tag, at + 1) == above;
+        if adds_up && self.word.load(Relaxed) == word {
+            Ok(Some((entry, since)))
+        } else {
+            Err(Changing)
+        }
     }
 
     /// Since when the lock at a depth is held. Unknown beyond the inline slots.
@@ -485,6 +516,21 @@ impl HeldSet {
     }
 }
 
+/// The word with one more lock, the `depth`-th, in no special state.
+fn word_above(word: u64, tag: Tag, depth: usize) -> u64 {
+    chain_above(word, tag) | in_word(depth)
+}
+
+/// The chain with one more lock, as it stands in the word.
+#[inline(always)]
+fn chain_above(word: u64, tag: Tag) -> u64 {
+    match word {
+        // Ids leave the upper byte of a tag free, so nothing is lost.
+        0 => tag.0 << LOW.count_ones(),
+        _ => seen::step(word, tag.0) & !LOW,
+    }
+}
+
 /// The bits of a depth in the word.
 fn in_word(depth: usize) -> u64 {
     (depth as u64).min(DEEP)
@@ -502,7 +548,7 @@ mod loom_models {
 
     use super::*;
 
-    /// A lock with a site of its own, so that a torn read shows.
+    /// A lock with its own site, so that a torn read shows.
     fn entry(lock: LockId) -> Entry {
         let site = match lock {
             1 => Location::caller(),
@@ -673,9 +719,11 @@ mod tests {
                 prop_assert_eq!(seen.collect::<Vec<_>>(), model.clone());
                 prop_assert_eq!(set.is_empty(), model.is_empty());
                 // The place of the next lock, and its chain.
-                let tags = model.iter().map(|(tag, _)| tag.0).chain([next.0]);
+                let tags = model.iter().map(|(tag, _)| *tag).chain([next]);
                 let place = set.any_place_for(next);
-                prop_assert_eq!(Some(place.chain()), tags.reduce(seen::step));
+                let chain = (1..).zip(tags).fold(0, |word, (depth, tag)| word_above(word, tag, depth));
+                prop_assert_eq!(place.chain(), chain);
+                prop_assert!(set.is_whole());
                 prop_assert_eq!(place.is_first(), model.is_empty());
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());

@@ -19,7 +19,7 @@ mod tests {
     use crate::{
         finding::Mode,
         sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard},
-        testing,
+        testing::{self, Scope},
         validator::{self, Context, Tag, ThreadState},
     };
 
@@ -236,6 +236,38 @@ mod tests {
             }
             assert!(runs > 20, "{runs}");
         });
+    }
+
+    thread_local! {
+        static WANTED: Cell<Option<&'static Mutex<()>>> = const { Cell::new(None) };
+    }
+
+    /// A handler that waits for a lock while another is being added to the held set: the chain of
+    /// both is not settled by what the handler can see of it.
+    #[test]
+    fn an_interrupted_acquisition_hides_no_order() {
+        let new = || -> &'static Mutex<()> { Box::leak(Box::new(Mutex::new(()))) };
+        HANDLER.set(Some(|| drop(WANTED.get().unwrap().lock().unwrap())));
+        let mut at = 1;
+        loop {
+            let (first, second, scope) = (new(), new(), Scope::new());
+            // Leaves another lock in the slot.
+            drop(new().lock().unwrap());
+            WANTED.set(Some(second));
+            LEFT.set([usize::MAX, at]);
+            PENDING.set(2);
+            drop(first.lock().unwrap());
+            PENDING.set(0);
+            if LEFT.get()[1] > 0 {
+                break;
+            }
+            drop((first.lock().unwrap(), second.lock().unwrap()));
+            let inverts = scope.inside(|| drop((second.lock().unwrap(), first.lock().unwrap())));
+            assert!(thread::spawn(inverts).join().is_err(), "interrupted at {at}");
+            assert_eq!(scope.take_findings().len(), 1);
+            at += 1;
+        }
+        assert!(at > 5, "{at}");
     }
 
     #[test]

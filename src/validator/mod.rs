@@ -104,6 +104,10 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     if context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming) {
         return;
     }
+    if !context.held.is_whole() {
+        // A signal handler, which has interrupted an acquisition.
+        return;
+    }
     if context.settle_released_elsewhere() {
         // The chain was another one.
         let place = context.held.any_place_for(acquisition.wanted.tag);

@@ -4,7 +4,7 @@
 //! lock that it wants next; its key is one 64-bit number, which each acquisition makes
 //! of the one before, so that depth does not change what a look costs. A key stands in
 //! these tables if its chain was judged and found harmless. The idea is the chain cache of
-//! the kernel's lockdep; two different chains meet in one key with a probability of 2⁻⁶³
+//! the kernel's lockdep; two different chains meet in one key with a probability of 2⁻⁵⁶
 //! per pair, and then an inversion may be missed, never invented.
 //!
 //! Looking takes no lock and never waits. Only the one that holds the order
@@ -19,9 +19,8 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// The chain that another lock, by its tag, makes of one; the first lock's chain is its
-/// tag. A folded multiplication, as in wyhash, of a sum that tells the two apart: locks
-/// that are numbered in sequence end up all over the 64 bits.
+/// Mixes a tag into a chain. A folded multiplication, as in wyhash, of a sum in which the two differ:
+/// locks with consecutive ids end up all over the 64 bits.
 #[inline(always)]
 pub(super) fn step(chain: u64, tag: u64) -> u64 {
     let sum = chain.wrapping_add(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -111,8 +110,8 @@ impl Recent {
 
     #[inline(always)]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
-        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-        &self.chains[chain as usize % self.chains.len()]
+        // The low byte is the depth.
+        &self.chains[(chain >> 8) as usize % self.chains.len()]
     }
 }
 
@@ -216,7 +215,7 @@ fn probe(table: &[AtomicU64], key: u64) -> &AtomicU64 {
     // A mask instead of `%`: the length is a power of two, which the compiler does not know.
     let mask = table.len() - 1;
     #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-    let start = (key >> 1) as usize;
+    let start = (key >> 8) as usize;
     let at = |step: usize| &table[(start + step) & mask];
     (0..table.len())
         .map(at)
@@ -356,7 +355,8 @@ mod tests {
     #[test]
     fn a_chain_replaces_another_now_and_then() {
         let recent = Recent::new();
-        let [first, second] = [2, 2 + 256];
+        // Two depths, and chains with the same place.
+        let [first, second] = [0x0202, 0x1_0203];
         assert!(recent.should_insert(first), "its place is vacant");
         recent.insert(first);
         let misses = 0..10 * REPLACE_ONE_IN;

@@ -4,7 +4,7 @@
 use std::{
     panic::Location,
     sync::{
-        self, Arc, PoisonError,
+        self, Arc, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -19,9 +19,10 @@ use shuttle::{
 use super::{
     clock::Moment,
     context::Context,
+    creation_sites,
     deadlock::{self, Deadlock},
     held::{Entry, Tag},
-    identity::Identity,
+    identity::{Identity, LockId},
     threads,
 };
 use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
@@ -45,9 +46,13 @@ fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
 #[derive(Default)]
 struct Locks([Mutex<()>; 3]);
 
+static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+
 fn entry(lock: usize) -> Entry {
-    let tag = Tag::new(lock as u64, Mode::Exclusive);
-    Entry { tag, site: Location::caller() }
+    // Of a known kind, whose guards stay in their thread: a circle of others has to stand for longer.
+    static IDS: OnceLock<[LockId; 3]> = OnceLock::new();
+    let ids = IDS.get_or_init(|| [(); 3].map(|()| creation_sites::next_id(&KIND, None)));
+    Entry { tag: Tag::new(ids[lock - 1], Mode::Exclusive), site: Location::caller() }
 }
 
 fn begin_wait(context: &Context, lock: usize) {
@@ -193,7 +198,6 @@ fn shuttle_contexts_are_used_again() {
 /// writer, and no other lock has that number.
 #[test]
 fn shuttle_a_lock_has_one_number() {
-    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
     in_many_schedules(|| {
         let locks = Arc::new([const { Identity::new() }; 2]);
         let threads = [0, 0, 1].map(|own| {
