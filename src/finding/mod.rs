@@ -31,7 +31,7 @@ pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
 pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
-pub(crate) use walk::{recall_walk, remember_walk, trace};
+pub(crate) use walk::{number_walk, trace, walk_number};
 
 /// One thing the validator has to say: a cycle in the lock order, a lock
 /// acquired twice, a wait with a lock held, threads that wait for each other.

@@ -20,16 +20,23 @@ use std::cell::{Cell, RefCell};
 
 use super::stack::{MAX_FRAMES, RawStack};
 
-/// How many walks a thread remembers, of which each has its place by where it began.
+/// How many walks a thread remembers.
 const REMEMBERED: usize = 4;
 
+/// The last walks of a thread, replaced in turn. Several may begin at the same place, if different
+/// paths lead there.
+struct Walks {
+    /// Where in the stack each began; 0 if it cannot be used again.
+    from: [usize; REMEMBERED],
+    all: [Walk; REMEMBERED],
+    next: usize,
+}
+
 struct Walk {
-    /// Where in the stack it began; 0 if there is none.
-    from: usize,
     depth: usize,
     /// Those that are looked at again.
     live: (usize, usize),
-    /// What its maker makes of it; 0 if nothing.
+    /// What it stands for to the caller; 0 if nothing.
     number: u64,
     /// The return addresses, innermost first, and where each was found; 0 for those of functions that
     /// were called to walk.
@@ -39,11 +46,7 @@ struct Walk {
 thread_local! {
     /// Where the thread's own stack begins and ends, once it was asked for.
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
-    static WALKS: RefCell<[Walk; REMEMBERED]> = const {
-        RefCell::new(
-            [const { Walk { from: 0, depth: 0, live: (0, 0), number: 0, frames: [(0, 0); MAX_FRAMES] } }; REMEMBERED],
-        )
-    };
+    static WALKS: RefCell<Walks> = const { RefCell::new(Walks::new()) };
 }
 
 impl RawStack {
@@ -57,24 +60,30 @@ impl RawStack {
     )]
     pub(crate) fn capture() -> Self {
         let mut stack = Self::EMPTY;
-        walk(&mut stack);
+        walk(std::ptr::from_ref(&stack).addr(), &mut stack);
+        stack
+    }
+
+    /// Walks the stack from a place in the calling function's frame.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn capture_from(place: usize) -> Self {
+        let mut stack = Self::EMPTY;
+        walk(place, &mut stack);
         stack
     }
 }
 
-/// Fills in a stack that stands in the frame of the function to walk from.
-fn walk(stack: &mut RawStack) {
-    let from = std::ptr::from_ref(stack).addr();
+/// Fills in the stack of the function in whose frame `from` is.
+fn walk(from: usize, stack: &mut RawStack) {
     let is_known = WALKS.try_with(|walks| {
         let mut walks = walks.try_borrow_mut().ok()?;
         let (begin, end) = own_stack();
         if !(begin..end).contains(&from) {
             return None;
         }
-        let known = &mut walks[from / 16 % REMEMBERED];
-        if !known.is_still(from) {
-            known.make(from, end);
-        }
+        let at = walks.find(from).unwrap_or_else(|| walks.make(from, end));
+        let known = &walks.all[at];
         for (address, _) in &known.frames[..known.depth] {
             stack.push(*address);
         }
@@ -98,19 +107,41 @@ pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
     backtrace::trace(each);
 }
 
-impl Walk {
-    /// Whether a walk from here would find the same.
-    fn is_still(&self, from: usize) -> bool {
-        self.from == from
-            && self.frames[self.live.0..self.live.1].iter().all(|&(address, slot)| {
-                // SAFETY: the slot is in this thread's own stack, above the frame that we stand
-                // in, as it was when it was remembered.
-                unsafe { return_address(slot) == address }
-            })
+impl Walks {
+    const fn new() -> Self {
+        Self { from: [0; REMEMBERED], all: [const { Walk::NONE }; REMEMBERED], next: 0 }
     }
 
-    fn make(&mut self, from: usize, end: usize) {
-        self.from = from;
+    /// Finds a walk from here that would be the same again.
+    fn find(&self, from: usize) -> Option<usize> {
+        (0..REMEMBERED).find(|&at| self.from[at] == from && self.all[at].is_still())
+    }
+
+    /// Makes a walk in place of the oldest.
+    fn make(&mut self, from: usize, end: usize) -> usize {
+        let at = self.next;
+        self.next = (at + 1) % REMEMBERED;
+        self.from[at] = if self.all[at].make(from, end) { from } else { 0 };
+        at
+    }
+}
+
+impl Walk {
+    const NONE: Self = Self { depth: 0, live: (0, 0), number: 0, frames: [(0, 0); MAX_FRAMES] };
+
+    /// Returns `true` if every return address is where it was found. Only for a walk that begins at
+    /// the same place.
+    fn is_still(&self) -> bool {
+        self.frames[self.live.0..self.live.1].iter().all(|&(address, slot)| {
+            // SAFETY: the slot is in this thread's own stack, above the frame that we stand
+            // in, as it was when it was remembered.
+            unsafe { return_address(slot) == address }
+        })
+    }
+
+    /// Walks the stack. Returns `true` if the walk can be used again.
+    fn make(&mut self, from: usize, end: usize) -> bool {
+        let mut is_reusable = true;
         self.depth = 0;
         self.number = 0;
         trace(|frame| {
@@ -120,7 +151,7 @@ impl Walk {
             let is_in_stack = slot % 8 == 0 && slot < end;
             // SAFETY: it is above the frame that we stand in, and below the end of the stack.
             if is_live && !(is_in_stack && unsafe { return_address(slot) } == address) {
-                self.from = 0;
+                is_reusable = false;
             }
             self.frames[self.depth] = (address, if is_live { slot } else { 0 });
             self.depth += 1;
@@ -131,36 +162,28 @@ impl Walk {
         let first = frames.iter().position(is_live).unwrap_or(0);
         let last = frames.iter().rposition(is_live).map_or(0, |last| last + 1);
         self.live = (first, last.max(first));
-        if !frames[self.live.0..self.live.1].iter().all(is_live) {
-            self.from = 0;
-        }
+        is_reusable && frames[self.live.0..self.live.1].iter().all(is_live)
     }
 }
 
-/// What was [remembered](remember_walk) of a walk from this place in the stack, if it is the same
-/// still: 0 if nothing.
-pub(crate) fn recall_walk(from: usize) -> u64 {
-    let recall = |walks: &RefCell<[Walk; REMEMBERED]>| {
+/// Returns the [number](number_walk) of the walk from this place in the stack, or 0 if it has none.
+pub(crate) fn walk_number(from: usize) -> u64 {
+    let number = |walks: &RefCell<Walks>| {
         let walks = walks.try_borrow().ok()?;
-        let known = &walks[from / 16 % REMEMBERED];
-        known.is_still(from).then_some(known.number)
+        walks.find(from).map(|at| walks.all[at].number)
     };
-    WALKS.try_with(recall).ok().flatten().unwrap_or(0)
+    WALKS.try_with(number).ok().flatten().unwrap_or(0)
 }
 
-/// Remembers a number of a walk from this place in the stack.
-pub(crate) fn remember_walk(from: usize, number: u64) {
-    let remember = |walks: &RefCell<[Walk; REMEMBERED]>| {
+/// Gives a number to the walk from this place in the stack, if it is remembered.
+pub(crate) fn number_walk(from: usize, number: u64) {
+    let set = |walks: &RefCell<Walks>| {
         let mut walks = walks.try_borrow_mut().ok()?;
-        let (begin, end) = own_stack();
-        if (begin..end).contains(&from) {
-            let known = &mut walks[from / 16 % REMEMBERED];
-            known.make(from, end);
-            known.number = number;
-        }
+        let at = walks.find(from)?;
+        walks.all[at].number = number;
         Some(())
     };
-    let _ = WALKS.try_with(remember);
+    let _ = WALKS.try_with(set);
 }
 
 /// Where the calling thread's own stack begins and ends; nowhere if that is not known.
@@ -232,9 +255,7 @@ mod tests {
 
     #[inline(never)]
     fn here() -> RawStack {
-        let mut stack = RawStack::EMPTY;
-        walk(&mut stack);
-        stack
+        RawStack::capture()
     }
 
     #[inline(never)]
@@ -375,7 +396,7 @@ mod tests {
         let live = |walk: &Vec<usize>| walk[walk.len() - 4..].to_vec();
         assert!(walks.iter().all(|walk| live(walk) == live(&walks[0])));
         if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-            let is_remembered = WALKS.with_borrow(|walks| walks.iter().any(|walk| walk.from != 0));
+            let is_remembered = WALKS.with_borrow(|walks| walks.from.iter().any(|&from| from != 0));
             assert!(is_remembered);
         }
     }
@@ -390,7 +411,8 @@ mod tests {
             let stack = here();
             assert_eq!(stack.frames().contains(&MARK), round > 0);
             WALKS.with_borrow_mut(|walks| {
-                let frames = walks.iter_mut().flat_map(|walk| &mut walk.frames[..walk.depth]);
+                let walks = walks.all.iter_mut();
+                let frames = walks.flat_map(|walk| &mut walk.frames[..walk.depth]);
                 frames.filter(|(_, slot)| *slot == 0).for_each(|frame| frame.0 = MARK);
             });
         }

@@ -413,7 +413,10 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
             return (0..1, UNKNOWN_SITE);
         };
         let start = block.start.load(Relaxed);
-        (start..start + (1 << block.size()), block.site())
+        let ids = start..start + (1 << block.size());
+        // A block that this thread does not see yet, as the id did not come by way of the table.
+        let site = if ids.contains(&lock) { block.site() } else { UNKNOWN_SITE };
+        (ids, site)
     }
 
     #[allow(unsafe_code, reason = "std has no atomic reference")]

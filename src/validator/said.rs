@@ -63,9 +63,10 @@ pub(crate) fn declare_order(
 pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
     let is_new = inside(|| ledger::allow_pair(pair, reason));
     if is_new {
-        inside(|| drop(knowledge::lock()));
+        // First, so that neither of them is deferred as a leaf from now on.
         for lock in pair {
             presence::entered(lock);
         }
+        inside(|| drop(knowledge::lock()));
     }
 }

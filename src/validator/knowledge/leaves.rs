@@ -5,13 +5,19 @@
 //! are destroyed before that. [`super::lock`] enters all of them first. Their numbers are in [`presence`],
 //! so that a leaf is destroyed without the graph's lock.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use rustc_hash::FxHashMap;
 
 use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared, shown::Shown};
 use crate::{
-    finding::{RawStack, ScopeId, Stack, recall_walk, remember_walk},
+    finding::{RawStack, ScopeId, Stack, number_walk, walk_number},
     ledger::{self, Backtraces},
     validator::{
         context::{Context, State},
@@ -29,6 +35,10 @@ const PAIRS: usize = 64;
 /// How many stacks are numbered before all are forgotten. A walk that is remembered after that has the
 /// number of an older generation, and is numbered again.
 const MAX_STACKS: usize = 1_000;
+
+/// Part of each stack's number, and changed when all numbers are forgotten. Written under the graph's
+/// lock.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// The edge to a leaf.
 #[derive(Clone, Copy)]
@@ -59,7 +69,6 @@ pub(super) struct Leaves {
     stacks: Vec<Stack>,
     /// Their numbers, by the address of their frames.
     stack_numbers: FxHashMap<usize, usize>,
-    generation: u64,
     /// What was told last, and of which stack.
     last: Option<(Arc<Shown>, u64)>,
     /// Of the classes, as far as pairs are remembered.
@@ -77,7 +86,6 @@ impl Default for Leaves {
             settled: [0; PAIRS],
             stacks: Vec::new(),
             stack_numbers: FxHashMap::default(),
-            generation: 1,
             last: None,
             version: 0,
         }
@@ -105,7 +113,6 @@ pub(in crate::validator) fn note(
     let Some(held) = context.held.only() else { return false };
     if held.tag.lock() == wanted.tag.lock()
         || !std::ptr::eq(*named_at, wanted.site)
-        || is_any_declared()
         || context.is(State::Tracing)
     {
         return false;
@@ -115,16 +122,26 @@ pub(in crate::validator) fn note(
     let mark = 0_u64;
     let from = std::ptr::from_ref(&mark).addr();
     let has_stack = ledger::settings().backtraces != Backtraces::Off;
-    let mut stack = if has_stack { recall_walk(from) } else { 0 };
+    let mut stack = if has_stack { walk_number(from) } else { 0 };
+    // Before the graph's lock is taken, as an unwinder may take locks itself.
+    let is_unnumbered = has_stack && stack >> 32 != GENERATION.load(Relaxed);
+    let captured = is_unnumbered.then(|| RawStack::capture_from(from));
     // To wait for it may allocate.
     let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
     let Some(knowledge) = &mut *knowledge else { return false };
+    if is_any_declared() {
+        return false;
+    }
     let lock = wanted.tag.lock();
     if is_new && presence::leaf_at(presence::leaf_index(lock)) != 0 {
         knowledge.enter_leaves();
     }
-    if stack >> 32 != knowledge.leaves.generation && has_stack {
-        stack = knowledge.number_stack(from);
+    if let Some(captured) = captured {
+        stack = knowledge.number_stack(&captured);
+        number_walk(from, stack);
+    } else if has_stack && stack >> 32 != GENERATION.load(Relaxed) {
+        // All numbers were forgotten just now.
+        return false;
     }
     if held.tag.lock() != knowledge.leaves.holder {
         let lock = held.tag.lock();
@@ -241,21 +258,18 @@ impl Knowledge {
         shown
     }
 
-    /// A number for the stack of the calling function's caller.
+    /// Returns the number of a stack.
     #[cold]
     #[inline(never)]
-    fn number_stack(&mut self, from: usize) -> u64 {
-        let stack = RawStack::capture();
+    fn number_stack(&mut self, stack: &RawStack) -> u64 {
         let stack = self.shown.stack(stack.frames());
         let frames = stack.frames().as_ptr();
-        let Leaves { stacks, stack_numbers, generation, .. } = &mut self.leaves;
+        let Leaves { stacks, stack_numbers, .. } = &mut self.leaves;
         let at = *stack_numbers.entry(frames.addr()).or_insert_with(|| {
             stacks.push(stack);
             stacks.len() - 1
         });
-        let number = *generation << 32 | at as u64;
-        remember_walk(from, number);
-        number
+        GENERATION.load(Relaxed) << 32 | at as u64
     }
 
     /// Returns `true` if the order of these two creation sites is known, and no finding can come of it.
@@ -310,7 +324,7 @@ impl Knowledge {
         if self.leaves.stacks.len() > MAX_STACKS {
             self.leaves.stacks.clear();
             self.leaves.stack_numbers.clear();
-            self.leaves.generation += 1;
+            GENERATION.fetch_add(1, Relaxed);
             self.leaves.last = None;
         }
     }
