@@ -308,7 +308,8 @@ impl HeldSet {
         if depth >= INLINE {
             return None;
         }
-        Some(Place { depth, before: word, after: chain_above(word, tag) | (depth as u64 + 1) })
+        let chain = if depth == 0 { first_chain(tag) } else { chain_above(word, tag) };
+        Some(Place { depth, before: word, after: chain + (depth as u64 + 1) })
     }
 
     /// Returns where a lock would stand, in any state and at any depth.
@@ -335,12 +336,11 @@ impl HeldSet {
         if place.depth < INLINE {
             self.word.store(place.after, Release);
             interrupted::here();
-            let slot = &self.inline[place.depth + 1];
-            slot.fill(&entry);
-            // Below the first lock there is never another word.
-            if place.before != 0 {
-                slot.below.store(place.before, Release);
-                interrupted::here();
+            if place.depth == 0 {
+                // Below the first lock there is never another word.
+                self.inline[1].fill(&entry);
+            } else {
+                self.inline[place.depth + 1].fill_above(&entry, place.before);
             }
         }
     }
@@ -371,10 +371,10 @@ impl HeldSet {
             return false;
         }
         let slot = &self.inline[depth];
-        if slot.tag.load(Relaxed) != tag.0 {
+        let (top, below) = (slot.tag.load(Relaxed), slot.below.load(Relaxed));
+        if top != tag.0 {
             return false;
         }
-        let below = slot.below.load(Relaxed);
         interrupted::here();
         self.word.store(below, Release);
         interrupted::here();
@@ -518,17 +518,21 @@ impl HeldSet {
 
 /// The word with one more lock, the `depth`-th, in no special state.
 fn word_above(word: u64, tag: Tag, depth: usize) -> u64 {
-    chain_above(word, tag) | in_word(depth)
+    let chain = if depth == 1 { first_chain(tag) } else { chain_above(word, tag) };
+    chain | in_word(depth)
+}
+
+/// The chain of one lock, as it stands in the word. Ids leave the upper byte of a tag free, so nothing
+/// is lost.
+#[inline(always)]
+fn first_chain(tag: Tag) -> u64 {
+    tag.0 << LOW.count_ones()
 }
 
 /// The chain with one more lock, as it stands in the word.
 #[inline(always)]
 fn chain_above(word: u64, tag: Tag) -> u64 {
-    match word {
-        // Ids leave the upper byte of a tag free, so nothing is lost.
-        0 => tag.0 << LOW.count_ones(),
-        _ => seen::step(word, tag.0) & !LOW,
-    }
+    seen::step(word, tag.0) & !LOW
 }
 
 /// The bits of a depth in the word.
