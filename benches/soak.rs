@@ -1,6 +1,7 @@
 //! Threads over thousands of locks, always in ascending order, for as long as one likes: no finding
 //! and no growth. Then the same with one inversion, which must be found. Last, dense inversions:
-//! nearly all pairs of locks are taken in both orders.
+//! nearly all pairs of locks are taken in both orders. On Unix, a timer signal interrupts one of the
+//! threads every millisecond, and its handler tries locks of its own.
 //!
 //! `cargo bench --features enforce --bench soak -- 60`: for 60 seconds, half of them for either part.
 #![allow(missing_docs, reason = "a program")]
@@ -37,6 +38,49 @@ const GROWTH: u64 = 24 * 1024;
 
 /// With as many locks in dense inversions the search for cycles is still exact.
 const EXACT: usize = 32;
+
+/// Signals that interrupt the threads.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "installs a signal handler and sets a timer")]
+mod signals {
+    use std::{
+        ptr,
+        sync::atomic::{AtomicU64, Ordering::Relaxed},
+    };
+
+    use lockdep::sync::{Mutex, RwLock};
+
+    static TABLE: RwLock<u64> = RwLock::new(0);
+    static SAMPLES: Mutex<u64> = Mutex::new(0);
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+    extern "C" fn handle(_: libc::c_int) {
+        let _table = TABLE.try_read();
+        if let Ok(mut samples) = SAMPLES.try_lock() {
+            *samples += 1;
+        }
+        HANDLED.fetch_add(1, Relaxed);
+    }
+
+    /// Sends a signal every millisecond from now on.
+    pub(super) fn start() {
+        let period = libc::timeval { tv_sec: 0, tv_usec: 1_000 };
+        let timer = libc::itimerval { it_interval: period, it_value: period };
+        // SAFETY: the handler waits for nothing and allocates nothing; all pointers are valid or null.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handle as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut());
+            libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut());
+        }
+    }
+
+    /// How many signals were handled.
+    pub(super) fn handled() -> u64 {
+        HANDLED.load(Relaxed)
+    }
+}
 
 struct Locks(Vec<std::sync::Mutex<Arc<RwLock<u64>>>>);
 
@@ -199,6 +243,8 @@ fn main() {
     }
     let seconds = std::env::args().find_map(|argument| argument.parse().ok());
     let half = Duration::from_secs(seconds.unwrap_or(10)) / 2;
+    #[cfg(unix)]
+    signals::start();
     let locks = Arc::new(Locks::new());
     let (rounds, growth) = soak(&locks, half, || ());
     let findings = lockdep::take_findings();
@@ -230,5 +276,10 @@ fn main() {
     lockdep::set_level(FindingKind::Inversion, Level::Allow);
     for locks in [8, 16, 32, 45] {
         dense_inversions(locks);
+    }
+    #[cfg(unix)]
+    {
+        println!("{} signals handled", signals::handled());
+        assert!(signals::handled() > 0, "the timer runs");
     }
 }
