@@ -47,7 +47,7 @@ impl Lock {
 
     /// # Safety
     ///
-    /// Nobody holds it, and nobody uses it again.
+    /// No thread holds it or uses it again.
     unsafe fn destroy(self) {
         // SAFETY: it was leaked, and is not used again.
         unsafe {

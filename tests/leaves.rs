@@ -9,7 +9,7 @@ use std::sync::{Barrier, Mutex as Alone, PoisonError};
 use lockdep::sync::{Mutex, RwLock};
 use support::{denied, on_a_thread};
 
-/// Leaves are entered into the graph when anybody looks: one test at a time.
+/// Any reader of the graph enters the leaves, so the tests run one at a time.
 fn alone() -> impl Drop {
     static ALONE: Alone<()> = Alone::new(());
     struct Guard(#[expect(dead_code)] std::sync::MutexGuard<'static, ()>);

@@ -74,7 +74,7 @@ impl RawStack {
     }
 }
 
-/// Fills in the stack of the function in whose frame `from` is.
+/// Fills in the stack, outward from the frame that contains `from`.
 fn walk(from: usize, stack: &mut RawStack) {
     let is_known = WALKS.try_with(|walks| {
         let mut walks = walks.try_borrow_mut().ok()?;

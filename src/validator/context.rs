@@ -192,7 +192,7 @@ impl Context {
     }
 
     /// Ends [`State::Denied`] in the calling thread if the panic was caught. Called at the next
-    /// acquisition or release; until then it cannot be told from a new panic.
+    /// acquisition or release; until then, a new panic looks the same.
     pub(crate) fn end_denied(&self) {
         if self.is(State::Denied) && !std::thread::panicking() {
             self.set(State::Denied, false);

@@ -59,8 +59,8 @@ pub(super) fn judge(
     let new = knowledge.edges_for_record(context, &new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
-    // What is news goes unnoted: most locks that nest do so once. The thread itself knows it for a while.
-    // But not where many are held, which takes long to judge.
+    // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs; the
+    // thread's own cache has it. Chains of many locks go there at once, as they take long to check.
     if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
         knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });

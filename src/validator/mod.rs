@@ -348,8 +348,8 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     }
 }
 
-/// A lock was released by a thread whose locals are gone: by one of them, and nobody will tell
-/// whether it had been left behind.
+/// A thread-local's destructor has released a lock after the thread's context was returned, so the
+/// lock may be known as leaked.
 pub(crate) fn released_at_last(tag: Tag) {
     if leaks::are_any() {
         inside(|| leaks::released(tag));

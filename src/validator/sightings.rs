@@ -134,7 +134,7 @@ impl Sighting {
         }
     }
 
-    /// Whether it is of a thread that held one lock.
+    /// Returns `true` if the thread held one lock.
     pub(super) fn is_of_one(&self) -> bool {
         matches!(self.held, Locks::One(_))
     }
@@ -323,7 +323,7 @@ impl Choice {
         Self { at, sighting: sighting.clone(), stands_for_others: false }
     }
 
-    /// Whether both can be chosen for edges of a cycle of so many.
+    /// Returns `true` if both can be chosen in a cycle of so many edges.
     pub(super) fn goes_with(&self, other: &Self, edges: usize) -> bool {
         self.is_apart_from(other, edges) && self.is_free_of(other)
     }

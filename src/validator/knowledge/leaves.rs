@@ -69,7 +69,7 @@ pub(super) struct Leaves {
     stacks: Vec<Stack>,
     /// Their numbers, by the address of their frames.
     stack_numbers: FxHashMap<usize, usize>,
-    /// What was told last, and of which stack.
+    /// The last edge's [`Shown`], and the number of its stack.
     last: Option<(Arc<Shown>, u64)>,
     /// Of the classes, as far as pairs are remembered.
     version: u64,
@@ -235,7 +235,7 @@ impl Knowledge {
         !ledger::records() || self.is_recorded(context, held, wanted)
     }
 
-    /// What is to be told of an edge, of which the last is often told again.
+    /// Returns the [`Shown`] of an edge, which is often that of the last edge.
     fn shown_of(
         &mut self,
         context: &'static Context,

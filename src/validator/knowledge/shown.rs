@@ -37,7 +37,7 @@ struct Key {
 }
 
 impl Shown {
-    /// Whether it is of this thread and these places, whatever its stack.
+    /// Returns `true` if it has this thread and these places, with any stack.
     pub(super) fn is(
         &self,
         thread: u64,

@@ -308,7 +308,7 @@ impl<N, E> Order<N, E> {
         self.list.label(label_of(node))
     }
 
-    /// Whether one node comes before another already.
+    /// Returns `true` if one node comes before another in the current order.
     pub(crate) fn agrees(&self, tail: NodeIndex, head: NodeIndex) -> bool {
         self.label(tail) < self.label(head)
     }
