@@ -90,6 +90,8 @@ mod tests {
         static KIND: LockKind =
             LockKind { wrapper: "new", of: LockOf::Nothing, initializes: false };
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forks are watched from the first context on.
+        let _own = super::super::current();
         let is_held = Barrier::new(2);
         let status = thread::scope(|scope| {
             scope.spawn(|| {
