@@ -137,6 +137,28 @@ fn the_folder_is_that_of_the_first_lock() {
     assert!(stderr.contains(&format!("{COMPLAINT}missing.toml: ")), "{stderr}");
 }
 
+/// What cannot be read is named, even if it is no file.
+#[test]
+fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
+    let test = "a_folder_or_a_dangling_link_in_its_place_is_reported";
+    if is_child() {
+        return one_in_another();
+    }
+    let folder = Folder::new(test, "");
+    let path = folder.0.join("lockdep.toml");
+    fs::remove_file(&path).unwrap();
+    let is_reported = || {
+        let stderr = folder.run(test, &[]);
+        assert_eq!(stderr.matches(COMPLAINT).count(), 1, "{stderr}");
+        assert!(stderr.contains(&format!("{COMPLAINT}{}: ", path.display())), "{stderr}");
+    };
+    fs::create_dir(&path).unwrap();
+    is_reported();
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    is_reported();
+}
+
 /// A fork that nests no lock does not repeat its parent's message.
 #[test]
 #[allow(unsafe_code, reason = "a fork")]

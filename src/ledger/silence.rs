@@ -173,7 +173,10 @@ fn read() -> Result<Vec<Entry>, String> {
     } else {
         let folders = folder.into_iter().flat_map(|folder| folder.ancestors());
         let mut paths = folders.map(|folder| folder.join("lockdep.toml"));
-        let Some(path) = paths.find(|path| path.is_file()) else { return Ok(Vec::new()) };
+        // A folder or a dangling link of this name is an error, and not passed over.
+        let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) else {
+            return Ok(Vec::new());
+        };
         let shown = path.display().to_string();
         (path, shown)
     };
