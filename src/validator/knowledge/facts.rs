@@ -95,7 +95,8 @@ pub(super) struct OnceEdges {
 #[derive(Default)]
 pub(super) struct FactStore {
     once: Numbered<Arc<Shown>>,
-    more: Numbered<Sightings<Arc<Shown>>>,
+    /// Boxed, as a hash table may be half empty.
+    more: Numbered<Box<Sightings<Arc<Shown>>>>,
 }
 
 impl FactStore {
@@ -172,7 +173,7 @@ impl FactStore {
             }
         }
         sightings.learn(new, shown);
-        *facts = EdgeFacts::More(self.more.insert(sightings));
+        *facts = EdgeFacts::More(self.more.insert(Box::new(sightings)));
     }
 
     /// Returns the sightings of an edge from this lock.
