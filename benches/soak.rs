@@ -1,7 +1,7 @@
 //! Threads over thousands of locks, always in ascending order, for as long as one likes: no finding
 //! and no growth. Then the same with one inversion, which must be found. Last, dense inversions:
 //! nearly all pairs of locks are taken in both orders. On Unix, a timer signal interrupts one of the
-//! threads every millisecond, and its handler tries locks of its own.
+//! threads every millisecond, and its handler tries locks.
 //!
 //! `cargo bench --features enforce --bench soak -- 60`: for 60 seconds, half of them for either part.
 #![allow(missing_docs, reason = "a program")]
