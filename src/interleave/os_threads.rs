@@ -12,8 +12,26 @@ mod linux {
         link.file_name()?.to_str()?.parse().ok()
     }
 
-    /// All threads of this process, in the order in which they were started.
+    /// All threads of this process, in the order in which they were started. May have some that have
+    /// ended meanwhile.
     pub(in super::super) fn all() -> Vec<u64> {
+        // The kernel ends a listing early if the thread at which it stands ends meanwhile. Two in a row
+        // that are the same are taken for whole; with threads that come and go, so are many together.
+        let mut all = listed();
+        for _ in 0..20 {
+            let again = listed();
+            let is_same = again == all;
+            all.extend(again);
+            all.sort_unstable();
+            all.dedup();
+            if is_same {
+                break;
+            }
+        }
+        all
+    }
+
+    fn listed() -> Vec<u64> {
         let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         let mut all: Vec<u64> =
             tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect();
