@@ -25,6 +25,7 @@
 //! | module | mirrors | feature |
 //! |---|---|---|
 //! | [`sync`] | `std::sync` | |
+//! | [`thread`] | `std::thread` | |
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
 //! | `parking_lot_0_13` | parking_lot 0.13 | `parking_lot_0_13` |
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
@@ -128,12 +129,14 @@ mod renewable;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
 pub mod testing;
+#[cfg(any(debug_assertions, feature = "enforce"))]
+pub mod thread;
 mod tracked;
 mod validator;
 
 #[cfg(not(any(debug_assertions, feature = "enforce")))]
 #[doc(no_inline)]
-pub use std::sync;
+pub use std::{sync, thread};
 
 #[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]

@@ -1,0 +1,160 @@
+//! [`Builder`], and [`spawn`].
+
+use std::{io, thread};
+
+use super::{JoinHandle, Scope, ScopedJoinHandle, spawned::Spawned};
+
+/// As [`std::thread::spawn`].
+///
+/// # Panics
+///
+/// As std's, if the operating system cannot make a thread.
+///
+/// # Examples
+///
+/// ```
+/// let worker = lockdep::thread::spawn(|| "done");
+/// assert_eq!(worker.join().unwrap(), "done");
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn(f).expect("failed to spawn thread")
+}
+
+/// [`std::thread::Builder`], checked.
+///
+/// ```
+/// use lockdep::thread::Builder;
+///
+/// let worker = Builder::new().name("worker".into()).spawn(|| 1).unwrap();
+/// assert_eq!(worker.thread().name(), Some("worker"));
+/// # worker.join().unwrap();
+/// ```
+#[must_use = "must eventually spawn the thread"]
+#[derive(Debug)]
+pub struct Builder {
+    inner: thread::Builder,
+}
+
+impl Builder {
+    /// As [`std::thread::Builder::new`].
+    ///
+    /// ```
+    /// let builder = lockdep::thread::Builder::new();
+    /// # _ = builder;
+    /// ```
+    #[allow(clippy::new_without_default, reason = "std's has no default")]
+    pub fn new() -> Self {
+        Self { inner: thread::Builder::new() }
+    }
+
+    /// As [`std::thread::Builder::name`].
+    ///
+    /// ```
+    /// let builder = lockdep::thread::Builder::new().name("worker".into());
+    /// # _ = builder;
+    /// ```
+    pub fn name(self, name: String) -> Self {
+        Self { inner: self.inner.name(name) }
+    }
+
+    /// As [`std::thread::Builder::stack_size`].
+    ///
+    /// ```
+    /// let builder = lockdep::thread::Builder::new().stack_size(1 << 16);
+    /// # _ = builder;
+    /// ```
+    pub fn stack_size(self, size: usize) -> Self {
+        Self { inner: self.inner.stack_size(size) }
+    }
+
+    /// As [`std::thread::Builder::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// If the operating system cannot make a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let worker = lockdep::thread::Builder::new().spawn(|| 1).unwrap();
+    /// assert_eq!(worker.join().unwrap(), 1);
+    /// ```
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (spawned, body) = Spawned::new(f);
+        let inner = self.inner.spawn(body)?;
+        Ok(JoinHandle { inner, spawned })
+    }
+
+    /// As [`std::thread::Builder::spawn_unchecked`].
+    ///
+    /// # Errors
+    ///
+    /// If the operating system cannot make a thread.
+    ///
+    /// # Safety
+    ///
+    /// As std's: the thread ends before what it borrows does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::thread::Builder;
+    /// let one = 1;
+    /// // SAFETY: it is joined before `one` is gone.
+    /// let worker = unsafe { Builder::new().spawn_unchecked(|| one + 1) }.unwrap();
+    /// assert_eq!(worker.join().unwrap(), 2);
+    /// ```
+    #[track_caller]
+    #[allow(unsafe_code, reason = "std has it")]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let (spawned, body) = Spawned::new(f);
+        // SAFETY: as our caller promises.
+        let inner = unsafe { self.inner.spawn_unchecked(body) }?;
+        Ok(JoinHandle { inner, spawned })
+    }
+
+    /// As [`std::thread::Builder::spawn_scoped`].
+    ///
+    /// # Errors
+    ///
+    /// If the operating system cannot make a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::thread;
+    /// thread::scope(|scope| {
+    ///     let worker = thread::Builder::new().spawn_scoped(scope, || 1).unwrap();
+    ///     assert_eq!(worker.join().unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let (spawned, body) = Spawned::new(f);
+        let inner = self.inner.spawn_scoped(scope.inner, body)?;
+        scope.add(spawned.as_ref());
+        Ok(ScopedJoinHandle { inner, spawned })
+    }
+}

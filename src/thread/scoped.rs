@@ -1,0 +1,193 @@
+//! [`scope`], and what belongs to it.
+#![allow(unsafe_code, reason = "a scope of ours lives as long as std's, which no lifetime says")]
+
+use std::{
+    cell::Cell,
+    fmt,
+    marker::PhantomData,
+    ptr,
+    thread::{self, Result, Thread},
+};
+
+use super::{
+    Builder,
+    spawned::{self, Children, Spawned},
+};
+
+/// [`std::thread::Scope`], checked.
+///
+/// ```
+/// use lockdep::thread::{self, Scope};
+///
+/// fn start<'scope>(scope: &'scope Scope<'scope, '_>) {
+///     scope.spawn(|| println!("at work"));
+/// }
+///
+/// thread::scope(|scope| start(scope));
+/// ```
+pub struct Scope<'scope, 'env: 'scope> {
+    pub(super) inner: &'scope thread::Scope<'scope, 'env>,
+    children: Children,
+    /// As std's.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// As [`std::thread::scope`]. Its end acquires the exits of all of its threads that were not joined.
+///
+/// # Panics
+///
+/// If a thread that was not joined has panicked; and if waiting for one is a finding at
+/// [`Level::Deny`](crate::Level::Deny): as std has no other way, the panic goes on when all of them have ended.
+///
+/// # Examples
+///
+/// ```
+/// let mut sum = 0;
+/// lockdep::thread::scope(|scope| _ = scope.spawn(|| sum += 1));
+/// assert_eq!(sum, 1);
+/// ```
+#[track_caller]
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    /// Frees the scope, after std's has ended.
+    struct Owned<'a>(&'a Cell<*mut ()>);
+
+    impl Drop for Owned<'_> {
+        fn drop(&mut self) {
+            let scope = self.0.get().cast::<Scope<'_, '_>>();
+            if !scope.is_null() {
+                // SAFETY: made from a box below; std's scope has ended, and all of its threads with
+                // it, so that no reference of that lifetime is left.
+                let scope = unsafe { Box::from_raw(scope) };
+                scope.children.joined();
+            }
+        }
+    }
+
+    let place = Cell::new(ptr::null_mut());
+    let _owned = Owned(&place);
+    let end = spawned::here();
+    thread::scope(|inner| {
+        let ours = Box::into_raw(Box::new(Scope {
+            inner,
+            children: Children::default(),
+            scope: PhantomData,
+            env: PhantomData,
+        }));
+        place.set(ours.cast());
+        // SAFETY: it is freed when std's scope has ended, which is no shorter than its lifetime.
+        let ours = unsafe { &*ours };
+        let result = f(ours);
+        ours.children.wait(end);
+        result
+    })
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// As [`std::thread::Scope::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// As std's, if the operating system cannot make a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// lockdep::thread::scope(|scope| {
+    ///     let worker = scope.spawn(|| 1);
+    ///     assert_eq!(worker.join().unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        Builder::new().spawn_scoped(self, f).expect("failed to spawn thread")
+    }
+
+    pub(super) fn add(&self, spawned: Option<&Spawned>) {
+        self.children.add(spawned);
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// [`std::thread::ScopedJoinHandle`], checked.
+///
+/// ```
+/// lockdep::thread::scope(|scope| {
+///     let worker: lockdep::thread::ScopedJoinHandle<'_, u8> = scope.spawn(|| 1);
+///     assert_eq!(worker.join().unwrap(), 1);
+/// });
+/// ```
+pub struct ScopedJoinHandle<'scope, T> {
+    pub(super) inner: thread::ScopedJoinHandle<'scope, T>,
+    pub(super) spawned: Option<Spawned>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// As [`std::thread::ScopedJoinHandle::thread`].
+    ///
+    /// ```
+    /// lockdep::thread::scope(|scope| {
+    ///     scope.spawn(std::thread::park).thread().unpark();
+    /// });
+    /// ```
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.inner.thread()
+    }
+
+    /// As [`std::thread::ScopedJoinHandle::join`].
+    ///
+    /// # Errors
+    ///
+    /// If the thread panicked.
+    ///
+    /// # Panics
+    ///
+    /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// lockdep::thread::scope(|scope| {
+    ///     assert_eq!(scope.spawn(|| 1).join().unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn join(self) -> Result<T> {
+        let is_finished = self.inner.is_finished();
+        spawned::join(self.spawned.as_ref(), is_finished, || self.inner.join())
+    }
+
+    /// As [`std::thread::ScopedJoinHandle::is_finished`].
+    ///
+    /// ```
+    /// lockdep::thread::scope(|scope| {
+    ///     let worker = scope.spawn(|| ());
+    ///     while !worker.is_finished() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
