@@ -4,7 +4,7 @@
 
 /// As `crate::finding` is to a flavour.
 pub mod finding {
-    pub use crate::finding::{LockKind, LockOf, Mode};
+    pub use crate::finding::{LockKind, LockOf, Mode, Role};
 }
 
 /// As `crate::points` is to a flavour.

@@ -79,8 +79,19 @@ pub struct LockKind {
     pub wrapper: &'static str,
     /// The rest of its type.
     pub of: LockOf,
-    /// Whether to hold it means to run its initializer.
-    pub initializes: bool,
+    /// What it means to hold it.
+    pub role: Role,
+}
+
+/// What it means to hold a node of the order graph, and to wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A lock: whoever wants it waits until it is released.
+    Lock,
+    /// A cell: its holder runs its initializer.
+    Initializer,
+    /// A thread's exit: the thread holds it until it ends, and whoever joins it waits for that.
+    Exit,
 }
 
 /// What tells a lock's type from others with the same wrapper; each by its
@@ -274,7 +285,7 @@ impl Eq for LockInfo {}
 
 #[cfg(test)]
 mod tests {
-    use super::{LockKind, LockOf, Mode, without_paths};
+    use super::{LockKind, LockOf, Mode, Role, without_paths};
 
     #[test]
     fn a_lock_is_called_by_its_wrapper_and_what_tells_it_from_others() {
@@ -285,7 +296,7 @@ mod tests {
             (raw(|| "lock_api::GuardNoSend"), "parking_lot::Once", false),
             (raw(|| "lock_api::GuardSend"), "parking_lot::Once", true),
         ] {
-            let kind = LockKind { wrapper: "Once", of, initializes: true };
+            let kind = LockKind { wrapper: "Once", of, role: Role::Initializer };
             assert_eq!((kind.type_name(), format!("{kind:?}")), (name.into(), name.into()));
             assert_eq!(kind.guards_can_be_sent(), guards_can_be_sent, "{name}");
         }

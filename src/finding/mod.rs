@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use edge::Edge;
 pub use kind::FindingKind;
 pub use level::Level;
-pub use lock::{LockInfo, LockKind, LockOf, Mode};
+pub use lock::{LockInfo, LockKind, LockOf, Mode, Role};
 pub use order_graph::OrderGraph;
 pub use site::Site;
 pub(crate) use site::is_of_the_toolchain;

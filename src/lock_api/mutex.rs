@@ -18,7 +18,7 @@ use std::{any::type_name, fmt, mem::ManuallyDrop};
 use ::lock_api::{RawMutexFair, RawMutexTimed};
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::Tracked,
 };
 
@@ -44,7 +44,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Mutex",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
-        initializes: false,
+        role: Role::Lock,
     };
 
     #[inline(always)]

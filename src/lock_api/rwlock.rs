@@ -21,7 +21,7 @@ use ::lock_api::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::{Acquiring, Tracked},
 };
 
@@ -55,7 +55,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
-        initializes: false,
+        role: Role::Lock,
     };
 
     /// An acquisition that waits if it must.

@@ -22,7 +22,7 @@ use lock_api_0_5::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::{Acquiring, Tracked},
 };
 
@@ -74,7 +74,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> },
-        initializes: false,
+        role: Role::Lock,
     };
 
     /// How its readers wait.

@@ -5,7 +5,7 @@ use std::fmt;
 use parking_lot::OnceState;
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::Tracked,
 };
 
@@ -27,7 +27,7 @@ pub struct Once {
 
 impl Once {
     pub(crate) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
+        &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
     /// As [`parking_lot::Once::new`].
     ///

@@ -93,7 +93,10 @@ fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let run = frames[first..].iter().take_while(|frame| is_ours(frame) || is_of_std(frame)).count();
     let last = frames[first..first + run].iter().rposition(is_ours);
     let start = last.map_or(first, |last| first + last + 1);
-    let is_runtime = |frame: &Frame| frame.function.contains("__rust_begin_short_backtrace");
+    let is_runtime = |frame: &Frame| {
+        frame.function.contains("__rust_begin_short_backtrace")
+            || frame.function.starts_with("lockdep::thread::spawned::Spawned::new::")
+    };
     let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
     frames[start..end].iter().filter(|frame| !is_of_std(frame))
 }

@@ -1,6 +1,6 @@
 //! What a report says would help, kind by kind.
 
-use super::words::Words;
+use super::{roles, words::Words};
 use crate::finding::{Declaration, Detail, Edge, FindingKind, Level};
 
 impl Words<'_> {
@@ -32,6 +32,7 @@ impl Words<'_> {
                  these locks in the order in which they are handed to them: take them in an order \
                  of their own instead, by a number or a key that each of them has"
             ),
+            FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
                 "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
                  everywhere, or release {held} before line {line}"
@@ -90,6 +91,21 @@ impl Words<'_> {
                  or a cycle of `Arc`s"
             ),
         }
+    }
+
+    /// The same where one of two edges waits for what is no lock.
+    fn help_with_wait(&self) -> String {
+        let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
+        let waits = self.shown.iter().find(|edge| edge.wanted == *wait);
+        let line = waits.map_or(0, |edge| edge.acquired_at.line());
+        let (lock, name) = (self.names.of(lock), self.names.of(wait));
+        let role = wait.kind.role;
+        format!(
+            "if {} has yet to acquire {lock} when the wait for {} begins, neither goes on: \
+             release {lock} before line {line}",
+            roles::holder(role, &name),
+            roles::awaited(role, &name),
+        )
     }
 
     /// The same where an order was declared.

@@ -10,6 +10,7 @@ mod help;
 pub(crate) mod json;
 mod names;
 mod report;
+mod roles;
 mod source;
 mod words;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::source::Sources;
-use crate::finding::{LockInfo, Site};
+use crate::finding::{LockInfo, Role, Site};
 
 /// The names of the locks in one report.
 ///
@@ -45,12 +45,27 @@ impl Names {
             if lock.name.is_some() {
                 continue;
             }
+            if lock.kind.role == Role::Exit {
+                // The source names a thread where it is joined, if its handle has a name.
+                if let Some(name) = sources.receiver(site) {
+                    names.by_lock.insert(lock.id, name);
+                }
+                continue;
+            }
             if let Some(name) = sources.receiver(site) {
                 names.ambiguous |= owner.get(&name).is_some_and(|&owner| owner != lock.id);
                 names.local.insert((lock.id, site.clone()), name);
             }
         }
         names
+    }
+
+    /// Calls a lock by this name, if nothing better than its type is known.
+    pub(super) fn suggest(&mut self, lock: &LockInfo, name: String) {
+        let known = self.by_lock.entry(lock.id).or_default();
+        if known.is_empty() || *known == lock.type_name() {
+            *known = name;
+        }
     }
 
     /// The lock in a sentence: `` `bank.accounts` ``.

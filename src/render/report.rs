@@ -14,7 +14,7 @@ use super::{
     source::{self, Sources},
     words::Words,
 };
-use crate::finding::{Detail, Edge, Finding, Level, LockInfo, Site};
+use crate::finding::{Detail, Edge, Finding, Level, LockInfo, Role, Site};
 
 /// How many edges of a cycle are shown; nobody reads more.
 const SHOWN: usize = 8;
@@ -98,7 +98,11 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
     let mentions = shown(finding)
         .iter()
         .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]);
-    Names::new(sources, &locks, mentions)
+    let mut names = Names::new(sources, &locks, mentions);
+    for edge in shown(finding).iter().filter(|edge| edge.held.kind.role == Role::Exit) {
+        names.suggest(&edge.held, edge.thread.to_string());
+    }
+    names
 }
 
 /// The finding itself, a note for every further edge, and what helps.

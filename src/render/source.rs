@@ -23,11 +23,14 @@ impl Sources {
     }
 
     /// What the source calls the lock that is acquired at a site. Nothing for a
-    /// wait, whose receiver is the condition variable.
+    /// wait, whose receiver is the condition variable, nor where a thread is started.
     pub(super) fn receiver(&mut self, site: &Site) -> Option<String> {
         let text = self.text(site)?;
         let offset = offset(text, site)?;
-        if text[offset..].starts_with("wait") { None } else { receiver_at(text, offset) }
+        let (word, after) = text[offset..].split_at(identifier(text, offset));
+        let starts = ["spawn", "spawn_scoped", "spawn_unchecked", "scope"].contains(&word);
+        let is_none = word.starts_with("wait") || starts && after.starts_with('(');
+        if is_none { None } else { receiver_at(text, offset) }
     }
 }
 

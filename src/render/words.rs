@@ -1,8 +1,10 @@
 //! What a report says, kind by kind. Every sentence says what was seen, or what
 //! would have to happen; none calls a possible deadlock a deadlock.
 
-use super::{age, names::Names};
-use crate::finding::{Detail, Edge, Finding, FindingKind, LockInfo, Mode, ThreadInfo, Writer};
+use super::{age, names::Names, roles};
+use crate::finding::{
+    Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, Writer,
+};
 
 /// The sentences of one report.
 pub(super) struct Words<'a> {
@@ -24,7 +26,7 @@ impl Words<'_> {
 
     /// Whether holding the lock means to run its initializer.
     pub(super) fn initializes(&self) -> bool {
-        self.first().held.kind.initializes
+        self.first().held.kind.role == Role::Initializer
     }
 
     /// Whether one pair of lines took all of these locks, in whatever order they
@@ -63,6 +65,21 @@ impl Words<'_> {
         names.join(separator)
     }
 
+    /// The lock and the wait of a cycle of two edges, one of which waits for what is no lock.
+    pub(super) fn wait_in_cycle(&self) -> Option<[&LockInfo; 2]> {
+        let [first, second] = self.shown else { return None };
+        [first, second]
+            .into_iter()
+            .find(|edge| roles::is_wait(edge.wanted.kind.role))
+            .filter(|edge| !roles::is_wait(edge.held.kind.role))
+            .map(|edge| [&edge.held, &edge.wanted])
+    }
+
+    fn title_with_wait(&self, [lock, wait]: [&LockInfo; 2]) -> String {
+        let lock = self.names.of(lock);
+        roles::needs_to_end(wait.kind.role, &self.names.of(wait), &lock)
+    }
+
     /// The locks that keep a cycle from closing.
     pub(super) fn gate_locks(&self) -> &[LockInfo] {
         match &self.finding.detail {
@@ -96,6 +113,9 @@ impl Words<'_> {
                     FindingKind::GuardedInversion => ", behind a gate",
                     _ => "",
                 };
+                if let Some(wait) = self.wait_in_cycle() {
+                    return format!("{}{so_far}", self.title_with_wait(wait));
+                }
                 if self.len() == 2 {
                     format!("{held} and {wanted} are acquired in both orders{so_far}")
                 } else {
@@ -157,11 +177,8 @@ impl Words<'_> {
             format!("thread `{left_by}` acquired {held} here, and has ended since")
         } else if self.finding.kind == FindingKind::LeakedGuard {
             String::new()
-        } else if self.initializes() {
-            format!("thread `{thread}` has been running the initializer of {held} since here")
         } else {
-            let reading = for_reading(*held_mode);
-            format!("thread `{thread}` has held {held}{reading} since here")
+            roles::has_held(first, &held, for_reading(*held_mode))
         };
         let now = match self.finding.kind {
             FindingKind::Inversion
@@ -169,8 +186,7 @@ impl Words<'_> {
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
             | FindingKind::DeclaredOrder => {
-                let reading = for_reading(self.first().wanted_mode);
-                format!("and acquires {wanted}{reading} here")
+                roles::wants(first, &wanted, for_reading(first.wanted_mode))
             }
             FindingKind::WaitWhileHolding => format!("waits here, giving {wanted} back meanwhile"),
             FindingKind::SelfDeadlock if self.initializes() => {
@@ -189,17 +205,18 @@ impl Words<'_> {
 
     /// What a thread of a deadlock holds and waits for, the circle's `number`-th.
     fn waits(&self, number: usize, edge: &Edge) -> [String; 2] {
-        let Edge { held, held_at, held_mode, wanted, acquired_at, thread, .. } = edge;
+        let Edge { held, held_at, held_mode, wanted, acquired_at, .. } = edge;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
         let next = &self.finding.cycle[number % self.len()];
         let (next, does) = (&next.thread, if next.is_queued { "waits to write" } else { "holds" });
         let since = if edge.is_queued {
             String::new()
-        } else if edge.held.kind.initializes {
-            format!("thread `{thread}` has been running the initializer of {held} since here")
         } else {
-            format!("thread `{thread}` has held {held}{} since here", for_reading(*held_mode))
+            roles::has_held(edge, &held, for_reading(*held_mode))
         };
+        if edge.wanted.kind.role == Role::Exit {
+            return [since, format!("waits here for the end of thread `{next}`")];
+        }
         let reading = for_reading(edge.wanted_mode);
         let now = format!("waits here for {wanted}{reading}, which thread `{next}` {does}");
         [since, now]
@@ -212,11 +229,11 @@ impl Words<'_> {
         }
         let held = self.names.at(&edge.held, &edge.held_at);
         let reading = for_reading(edge.held_mode);
-        let since = format!("{held} held{reading} since here");
+        let since = roles::held_before(edge, &held, reading);
         let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
         let now = match self.finding.kind {
             FindingKind::WaitWhileHolding => "the same wait".to_owned(),
-            _ => format!("{wanted} acquired{} here", for_reading(edge.wanted_mode)),
+            _ => roles::wanted_before(edge, &wanted, for_reading(edge.wanted_mode)),
         };
         [since, now]
     }
@@ -237,12 +254,18 @@ impl Words<'_> {
                     Some(age) => format!("has waited {age} for"),
                     None => "waits for".to_owned(),
                 };
+                let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
                 format!("{number} of {len}: thread `{thread}` {waits} {wanted}")
             }
             _ if self.len() > 2 => {
                 let number = index + 1;
                 let len = self.len();
-                format!("{number} of {len}: thread `{thread}` held {held} and acquired {wanted}")
+                let step = roles::step(&self.shown[index], &held, &wanted);
+                format!("{number} of {len}: thread `{thread}` {step}")
+            }
+            _ if self.wait_in_cycle().is_some() => {
+                let step = roles::step(&self.shown[index], &held, &wanted);
+                format!("thread `{thread}` {step}")
             }
             _ if *thread == self.first().thread => {
                 format!("the same thread, `{thread}`, took them the other way round before")
@@ -281,12 +304,12 @@ impl Words<'_> {
             }
         }
         let what = |lock: &LockInfo| {
-            let kind = lock.type_name();
+            let kind = roles::what(lock);
             match lock.created_at() {
                 Some(site) if !site.is_of_the_toolchain() => {
-                    format!("a `{kind}` made at {site}")
+                    format!("{kind} {} at {site}", roles::made(lock.kind.role))
                 }
-                _ => format!("a `{kind}`"),
+                _ => kind,
             }
         };
         let first = what(seen[0]);
@@ -314,11 +337,13 @@ impl Words<'_> {
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
-            | FindingKind::DeclaredOrder => format!("acquiring {wanted} with {held} held"),
+            | FindingKind::DeclaredOrder => roles::while_holding(edge, &wanted, &held),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
-            FindingKind::Deadlock | FindingKind::LeakedGuard => format!("waiting for {wanted}"),
+            FindingKind::Deadlock | FindingKind::LeakedGuard => {
+                format!("waiting for {}", roles::awaited(edge.wanted.kind.role, &wanted))
+            }
         };
         [
             format!("stack of thread `{thread}`, acquiring {held}"),

@@ -9,7 +9,7 @@ use std::{
 
 use super::OnceLock;
 use crate::{
-    finding::{LockKind, LockOf},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -36,7 +36,7 @@ impl<T, F> LazyLock<T, F> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "LazyLock",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: true,
+        role: Role::Initializer,
     };
 }
 

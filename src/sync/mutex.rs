@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::{Acquiring, Held, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
@@ -79,7 +79,7 @@ impl<T: ?Sized> Mutex<T> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Mutex",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: false,
+        role: Role::Lock,
     };
 
     /// As [`std::sync::Mutex::lock`].

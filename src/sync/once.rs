@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::Tracked,
 };
 
@@ -41,7 +41,7 @@ pub const ONCE_INIT: Once = Once::new();
 
 impl Once {
     pub(crate) const KIND: &'static LockKind =
-        &LockKind { wrapper: "Once", of: LockOf::Nothing, initializes: true };
+        &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
     /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
     /// said to have been made.

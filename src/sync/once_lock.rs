@@ -3,7 +3,7 @@
 use std::{fmt, sync};
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::Tracked,
 };
 
@@ -28,7 +28,7 @@ impl<T> OnceLock<T> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "OnceLock",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: true,
+        role: Role::Initializer,
     };
 
     /// As [`std::sync::OnceLock::new`]. The caller's place in the source is where

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::{Acquiring, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
@@ -92,7 +92,7 @@ impl<T: ?Sized> RwLock<T> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: false,
+        role: Role::Lock,
     };
 
     /// As [`std::sync::RwLock::read`].

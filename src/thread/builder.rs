@@ -2,7 +2,10 @@
 
 use std::{io, thread};
 
-use super::{JoinHandle, Scope, ScopedJoinHandle, spawned::Spawned};
+use super::{
+    JoinHandle, Scope, ScopedJoinHandle,
+    spawned::{Spawned, Until},
+};
 
 /// As [`std::thread::spawn`].
 ///
@@ -90,7 +93,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (spawned, body) = Spawned::new(f);
+        let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
         let inner = self.inner.spawn(body)?;
         Ok(JoinHandle { inner, spawned })
     }
@@ -121,7 +124,7 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        let (spawned, body) = Spawned::new(f);
+        let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
         // SAFETY: as our caller promises.
         let inner = unsafe { self.inner.spawn_unchecked(body) }?;
         Ok(JoinHandle { inner, spawned })
@@ -152,7 +155,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let (spawned, body) = Spawned::new(f);
+        let (spawned, body) = Spawned::new(Until::BodyEnds, f);
         let inner = self.inner.spawn_scoped(scope.inner, body)?;
         scope.add(spawned.as_ref());
         Ok(ScopedJoinHandle { inner, spawned })

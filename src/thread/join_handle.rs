@@ -67,7 +67,11 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.inner.is_finished()
+        let is_finished = self.inner.is_finished();
+        if let Some(spawned) = &self.spawned {
+            spawned.note_finished(is_finished);
+        }
+        is_finished
     }
 }
 

@@ -61,8 +61,7 @@ where
             if !scope.is_null() {
                 // SAFETY: made from a box below; std's scope has ended, and all of its threads with
                 // it, so that no reference of that lifetime is left.
-                let scope = unsafe { Box::from_raw(scope) };
-                scope.children.joined();
+                drop(unsafe { Box::from_raw(scope) });
             }
         }
     }
@@ -182,7 +181,11 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.inner.is_finished()
+        let is_finished = self.inner.is_finished();
+        if let Some(spawned) = &self.spawned {
+            spawned.note_finished(is_finished);
+        }
+        is_finished
     }
 }
 

@@ -1,44 +1,191 @@
-//! What is known of a thread by who has started it. Nothing, so far.
+//! What a handle, or a scope, knows of a thread that it has spawned.
 
-use std::{panic::Location, thread::Result};
+use std::{
+    mem,
+    panic::Location,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::Result,
+};
 
-/// A thread that was started here.
-pub(super) struct Spawned;
+use crate::{
+    finding::{LockKind, LockOf, Role},
+    tracked::Tracked,
+    validator::{self, Progress, ThreadExit},
+};
 
-impl Spawned {
-    /// A thread that is about to be started, and what it is to run.
-    #[track_caller]
-    pub(super) fn new<T>(body: impl FnOnce() -> T) -> (Option<Self>, impl FnOnce() -> T) {
-        (None, body)
+/// What an exit is called, as a lock.
+static EXIT: LockKind = LockKind { wrapper: "JoinHandle", of: LockOf::Nothing, role: Role::Exit };
+
+/// A thread that was spawned here.
+#[derive(Clone)]
+pub(super) struct Spawned(Arc<Inner>);
+
+struct Inner {
+    /// The exit's identity. Whatever is known of the exit goes with it.
+    tracked: Tracked,
+    exit: Arc<ThreadExit>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// The locks under which a thread has last found that this one has finished.
+    finished_under: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    has_ended: bool,
+    is_joined: bool,
+}
+
+/// The body of a thread is over when this is dropped.
+struct Running {
+    thread: Spawned,
+    until: Until,
+}
+
+/// What a thread's exit is held until.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The end of the thread, with its thread-locals destroyed: `join` waits for that.
+    ThreadEnds,
+    /// The end of its body: a scope does not wait for the destructors of thread-locals.
+    BodyEnds,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.until == Until::BodyEnds {
+            validator::release_exit();
+        }
+        self.thread.state().has_ended = true;
+        self.thread.0.changed.notify_all();
     }
 }
 
-/// The caller's place in the source.
+impl Spawned {
+    /// For a thread that is about to be spawned, and what it is to run. `None` if nothing is checked.
+    #[track_caller]
+    pub(super) fn new<T>(
+        until: Until,
+        body: impl FnOnce() -> T,
+    ) -> (Option<Self>, impl FnOnce() -> T) {
+        let (tracked, site) = (Tracked::new(), here());
+        let spawned = validator::is_on().then(|| {
+            Self(Arc::new(Inner {
+                exit: ThreadExit::new(tracked.number(&EXIT), site),
+                tracked,
+                state: Mutex::default(),
+                changed: Condvar::new(),
+                finished_under: AtomicU64::new(u64::MAX),
+            }))
+        });
+        let child = spawned.clone();
+        let run = move || {
+            let _running = child.map(|thread| {
+                validator::set_exit(Arc::clone(&thread.0.exit));
+                Running { thread, until }
+            });
+            body()
+        };
+        (spawned, run)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until its body is over.
+    fn wait(&self) {
+        let mut state = self.state();
+        while !state.has_ended {
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Notes what a handle says to `is_finished`. To join a thread that was found to have finished
+    /// cannot block, and whoever asks under the locks that it then joins under has made sure of that.
+    pub(super) fn note_finished(&self, is_finished: bool) {
+        if is_finished && let Some(held) = validator::held_now() {
+            self.0.finished_under.store(held, Relaxed);
+        }
+    }
+
+    /// How far it is, given whether its handle says that it has finished.
+    fn progress(&self, is_finished: bool) -> Progress {
+        match is_finished {
+            false => Progress::Running,
+            true if validator::held_now() == Some(self.0.finished_under.load(Relaxed)) => {
+                Progress::FoundFinished
+            }
+            true => Progress::Finished,
+        }
+    }
+
+    /// Waits for its end, by acquiring its exit.
+    #[track_caller]
+    fn join_with<R>(
+        &self,
+        site: &'static Location<'static>,
+        progress: Progress,
+        wait: impl FnOnce() -> R,
+    ) -> R {
+        let Inner { tracked, exit, .. } = &*self.0;
+        validator::join(exit, tracked.identity(), site, progress, wait)
+    }
+}
+
+/// The place in the source that called.
 #[track_caller]
 pub(super) fn here() -> &'static Location<'static> {
     Location::caller()
 }
 
-/// Waits for a thread's end.
+/// Waits for a thread's end through its handle.
 #[track_caller]
 pub(super) fn join<T>(
-    _spawned: Option<&Spawned>,
-    _is_finished: bool,
+    spawned: Option<&Spawned>,
+    is_finished: bool,
     wait: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    wait()
+    let Some(spawned) = spawned else { return wait() };
+    let result = spawned.join_with(here(), spawned.progress(is_finished), wait);
+    spawned.state().is_joined = true;
+    result
 }
 
-/// The threads of a scope.
+/// The threads of a scope that were not joined.
 #[derive(Default)]
-pub(super) struct Children;
+pub(super) struct Children(Mutex<Vec<Spawned>>);
 
 impl Children {
-    pub(super) fn add(&self, _spawned: Option<&Spawned>) {}
+    pub(super) fn add(&self, spawned: Option<&Spawned>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|it| !it.state().is_joined);
+        all.extend(spawned.cloned());
+    }
 
-    /// Waits for all that were not joined.
-    pub(super) fn wait(&self, _end: &'static Location<'static>) {}
+    fn take(&self) -> Vec<Spawned> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 
-    /// They have ended.
-    pub(super) fn joined(&self) {}
+    /// Waits until the bodies of all are over, at the end of their scope.
+    #[track_caller]
+    pub(super) fn wait(&self, end: &'static Location<'static>) {
+        loop {
+            // While one is waited for, it may spawn others.
+            let some = self.take();
+            if some.is_empty() {
+                return;
+            }
+            for spawned in some {
+                let State { has_ended, is_joined } = *spawned.state();
+                if !is_joined {
+                    let progress = if has_ended { Progress::Finished } else { Progress::Running };
+                    spawned.join_with(end, progress, || spawned.wait());
+                }
+            }
+        }
+    }
 }

@@ -269,6 +269,11 @@ impl Tracked {
         self.identity.clear_forgiven();
     }
 
+    /// For what is acquired, but never held.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The lock's number, given now if it has none yet.
     pub fn number(&self, kind: &'static LockKind) -> u64 {
         self.identity.id(kind, self.created)

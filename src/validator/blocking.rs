@@ -44,13 +44,16 @@ pub(crate) fn begin_wait(
     until: Until,
     is_writer: bool,
 ) -> Waited {
-    let holds = !context.held.is_empty();
+    let holds = !context.held.is_empty() || context.awaited_exit().is_some();
     let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
     // A signal handler does not walk the stack while its thread does.
     let stack = if may_capture { inside(RawStack::capture) } else { RawStack::EMPTY };
     let interrupted = context.waiting.read();
     context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
     let waited = Waited { context, interrupted };
+    // Asked again, after the wait was published: whoever begins to wait for this thread looks at its
+    // wait afterwards.
+    let holds = holds || context.awaited_exit().is_some();
     // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
     let may_close = until == Until::Acquired && (holds || is_writer);
     let may_last = until != Until::TimedOut && (may_close || leaks::are_any());

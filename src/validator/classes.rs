@@ -202,14 +202,14 @@ impl Way {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::finding::{LockInfo, Stack, ThreadInfo};
+    use crate::finding::{LockInfo, Role, Stack, ThreadInfo};
 
     const X: Mode = Mode::Exclusive;
     const S: Mode = Mode::Shared;
 
     fn edge() -> Edge {
         static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+            LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
         let site = Site::from(Location::caller());
         let lock = |id| LockInfo {
             id,
@@ -256,9 +256,9 @@ mod tests {
     #[test]
     fn a_class_is_a_constructors_call_or_what_the_program_says() {
         static BYTE: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "u8"), initializes: false };
+            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "u8"), role: Role::Lock };
         static TEXT: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "str"), initializes: false };
+            LockKind { wrapper: "Mutex", of: LockOf::Value(|| "str"), role: Role::Lock };
         #[track_caller]
         fn place() -> &'static Location<'static> {
             Location::caller()

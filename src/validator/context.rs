@@ -4,10 +4,13 @@
 
 use std::{
     mem,
-    sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
-        compiler_fence,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            compiler_fence,
+        },
     },
 };
 
@@ -15,12 +18,14 @@ use once_cell::race::OnceRef;
 use parking_lot::Mutex;
 
 use super::{
+    acquisition_log::AcquisitionLog,
     clock::Moment,
     creation_sites::IdStock,
     handler_stack::HandlerStack,
-    held::{Entry, HeldSet, Tag},
+    held::{Entry, HeldSet, Slot, Tag},
     interrupted,
     seen::Recent,
+    thread_exit::ThreadExit,
     waiting::Waiting,
 };
 use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
@@ -49,6 +54,13 @@ pub(crate) struct Context {
     /// How many locks were held when the panic for a finding began. Locks that destructors take
     /// during the unwinding are not forgiven.
     denied_with: AtomicUsize,
+    /// The acquisitions of a thread that keeps a log.
+    log: Mutex<Option<Arc<AcquisitionLog>>>,
+    /// The exit of a thread that the mirror of `std::thread` has spawned.
+    exit: Mutex<Option<Arc<ThreadExit>>>,
+    /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
+    has_exit: AtomicBool,
+    exit_slot: Slot,
     /// The next in the list of all contexts.
     pub(super) next: OnceRef<'static, Context>,
 }
@@ -106,6 +118,10 @@ impl Context {
             thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
             denied_with: AtomicUsize::new(0),
+            log: Mutex::new(None),
+            exit: Mutex::new(None),
+            has_exit: AtomicBool::new(false),
+            exit_slot: Slot::new(),
             next: OnceRef::new(),
         }
     }
@@ -132,16 +148,53 @@ impl Context {
         mem::replace(&mut self.thread.lock().scope, scope)
     }
 
-    /// Assigns the context to a thread.
-    pub(super) fn begin(&self, info: ThreadInfo) {
+    /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned it.
+    pub(super) fn begin(&self, info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
         self.number.store(info.number, Relaxed);
         self.scope.store(0, Relaxed);
         *self.thread.lock() = info;
+        if let Some(exit) = exit {
+            *self.log.lock() = Some(Arc::clone(exit.log()));
+            self.held.set_logged(true);
+            self.exit_slot.fill(&exit.entry());
+            *self.exit.lock() = Some(exit);
+            self.has_exit.store(true, Release);
+        }
+    }
+
+    /// The thread no longer holds its exit, if it has one, nor keeps a log.
+    pub(super) fn release_exit(&self) {
+        self.has_exit.store(false, Release);
+        self.held.set_logged(false);
+        drop(self.exit.lock().take());
+        drop(self.log.lock().take());
+    }
+
+    /// The log of the thread's acquisitions, if it keeps one. For the thread itself.
+    pub(super) fn log(&self) -> Option<Arc<AcquisitionLog>> {
+        if !self.held.is_logged() {
+            return None;
+        }
+        self.log.lock().clone()
+    }
+
+    /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.
+    pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
+        if !self.has_exit.load(Relaxed) {
+            return None;
+        }
+        self.exit.lock().clone()
+    }
+
+    /// The thread's exit, if somebody who holds a lock may wait for it. For the thread itself.
+    pub(super) fn awaited_exit(&self) -> Option<Entry> {
+        self.exit().filter(|exit| exit.is_awaited()).map(|exit| exit.entry())
     }
 
     /// The thread has ended and holds nothing. Prepares the context for another one.
     pub(super) fn end(&self) {
         self.end_wait();
+        self.release_exit();
         self.released_elsewhere.lock().clear();
         self.recent.clear();
         self.flags.store(0, Relaxed);
@@ -159,8 +212,8 @@ impl Context {
 
     /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 3] {
-        [&self.released_elsewhere, &self.thread, &self.traces]
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 5] {
+        [&self.released_elsewhere, &self.thread, &self.traces, &self.log, &self.exit]
     }
 
     #[inline]
@@ -281,8 +334,12 @@ impl Context {
     }
 
     /// The first of its oldest `among` locks that satisfies `is_it`, unless that was released
-    /// elsewhere. For any thread.
+    /// elsewhere. Its exit comes before all of them. For any thread.
     pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let exit = self.has_exit.load(Acquire).then(|| self.exit_slot.read()).flatten();
+        if let Some(exit) = exit.filter(&is_it) {
+            return Some(exit);
+        }
         let held = self.held.iter().take(among).find(is_it)?;
         let mut holds = self.holds().into_iter().map(|(held, _)| held);
         holds.find(|it| it.tag == held.tag)

@@ -26,7 +26,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{current::current_if_attached, identity::LockId, interrupted, threads};
-use crate::finding::{LockKind, LockOf};
+use crate::finding::{LockKind, LockOf, Role};
 
 /// The index of a creation site in its table.
 pub(super) type SiteIndex = usize;
@@ -35,8 +35,7 @@ pub(super) type SiteIndex = usize;
 pub(super) const UNKNOWN_SITE: SiteIndex = 0;
 
 /// The kind of a lock whose creation site is unknown.
-static UNKNOWN_KIND: LockKind =
-    LockKind { wrapper: "Lock", of: LockOf::Unknown, initializes: false };
+static UNKNOWN_KIND: LockKind = LockKind { wrapper: "Lock", of: LockOf::Unknown, role: Role::Lock };
 
 /// The first of the ids that belong to no block. Low enough that tags leave their upper byte free, as
 /// the held set's word requires.
@@ -452,7 +451,7 @@ mod tests {
     type Small = Table<16, 8>;
 
     fn kind() -> *mut LockKind {
-        Box::leak(Box::new(LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false }))
+        Box::leak(Box::new(LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock }))
     }
 
     fn here() -> *mut Location<'static> {

@@ -7,7 +7,7 @@
 //! takes goes to [`UNATTACHED`], and from there to the context once the thread waits for a lock.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -20,7 +20,9 @@ use super::{
     context::{Context, State},
     held::{Entry, Tag},
     identity::LockId,
-    interrupted, threads,
+    interrupted,
+    thread_exit::ThreadExit,
+    threads,
     unattached::Unattached,
 };
 use crate::{
@@ -33,6 +35,8 @@ thread_local! {
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
+    /// The exit of a thread that the mirror of `std::thread` has spawned, until it gets a context.
+    static EXIT: RefCell<Option<Arc<ThreadExit>>> = const { RefCell::new(None) };
 }
 
 /// What threads without a context hold, where they may have been running a signal handler.
@@ -142,7 +146,7 @@ fn attach() -> Option<&'static Context> {
         scope: None,
     };
     let context = threads::take_up();
-    context.begin(info);
+    context.begin(info, EXIT.try_with(|exit| exit.take()).ok().flatten());
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
     UNATTACHED.attach(context);
@@ -153,6 +157,19 @@ fn attach() -> Option<&'static Context> {
         super::inside(super::process_begins);
     }
     Some(context)
+}
+
+/// Gives the calling thread, which has just been spawned, its exit.
+pub(crate) fn set_exit(exit: Arc<ThreadExit>) {
+    let _ = EXIT.try_with(|it| it.replace(Some(exit)));
+}
+
+/// The calling thread no longer holds its exit, though it has not ended yet.
+pub(crate) fn release_exit() {
+    let _ = EXIT.try_with(|exit| exit.take());
+    if let Some(context) = current_if_attached() {
+        context.release_exit();
+    }
 }
 
 /// Keeps the calling thread from ever being attached, because it belongs to this crate.

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        finding::{LockKind, LockOf},
+        finding::{LockKind, LockOf, Role},
         sync::Mutex,
     };
 
@@ -87,8 +87,7 @@ mod tests {
     /// Another thread adds a block of ids while this one forks. The child adds one as well.
     #[test]
     fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
-        static KIND: LockKind =
-            LockKind { wrapper: "new", of: LockOf::Nothing, initializes: false };
+        static KIND: LockKind = LockKind { wrapper: "new", of: LockOf::Nothing, role: Role::Lock };
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // Forks are watched from the first context on.
         let _own = super::super::current();

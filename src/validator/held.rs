@@ -68,7 +68,7 @@ impl Tag {
         self.0
     }
 
-    pub(super) fn from_bits(bits: u64) -> Self {
+    pub(super) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
@@ -160,10 +160,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Returns `true` if nothing is held below it.
+    /// Returns `true` if nothing is held below it and the thread keeps no
+    /// [log](super::acquisition_log), so that nobody has to hear of the lock.
     #[inline(always)]
-    pub(crate) fn is_first(self) -> bool {
-        self.depth == 0
+    pub(crate) fn is_unremarkable(self) -> bool {
+        self.before == 0
     }
 
     /// The key of the chain that the lock would end.
@@ -185,6 +186,9 @@ const CHANGING: u64 = 0x7F;
 const SPECIAL: u64 = 0x80;
 /// The depth and the special state.
 const LOW: u64 = 0xFF;
+/// The word where nothing is held and the thread keeps a [log](super::acquisition_log) of what it
+/// acquires. Not 0, so that a first lock is looked up as all others are; other threads pay nothing.
+const LOGGED: u64 = 1 << 63;
 /// Marks the tag in a slot as seen by the watchdog. No tag that is compared has the mark, so the
 /// release of such a lock takes the slow path; the next lock in the slot overwrites it.
 const SEEN: u64 = 1 << 62;
@@ -235,6 +239,11 @@ impl HeldSet {
         self.word.load(Relaxed) & LOW == 0
     }
 
+    /// The chain of all that is held. For the owner.
+    pub(super) fn chain(&self) -> u64 {
+        self.word.load(Relaxed) & !SPECIAL
+    }
+
     /// The number of held locks. For the owner.
     pub(super) fn depth(&self) -> usize {
         self.depth_in(self.word.load(Relaxed))
@@ -278,6 +287,28 @@ impl HeldSet {
         interrupted::here();
         self.word.store(word & !SPECIAL | if special { SPECIAL } else { 0 }, Release);
         interrupted::here();
+    }
+
+    /// Sets whether the thread keeps a log, so that its first locks are looked up. For the owner.
+    pub(super) fn set_logged(&self, logged: bool) {
+        let base = if logged { LOGGED } else { 0 };
+        let word = self.word.load(Relaxed);
+        if word & DEPTH == CHANGING {
+            return;
+        }
+        let depth = self.depth_in(word);
+        self.begin_change(word, depth);
+        // The last release makes the word what the first slot keeps.
+        self.inline[1].below.store(base, Relaxed);
+        let word = if depth == 0 { word & LOW | base } else { word };
+        self.end_change(word, depth);
+    }
+
+    /// Returns `true` if the thread keeps a log. For the owner.
+    pub(super) fn is_logged(&self) -> bool {
+        let word = self.word.load(Relaxed);
+        let base = if self.depth_in(word) == 0 { word } else { self.inline[1].below.load(Relaxed) };
+        base & !LOW == LOGGED
     }
 
     /// Lets the watchdog date what it sees for the first time: held since now, or a little longer.
@@ -337,7 +368,7 @@ impl HeldSet {
             self.word.store(place.after, Release);
             interrupted::here();
             if place.depth == 0 {
-                // Below the first lock there is never another word.
+                // Its slot keeps the word below already: only `set_logged` changes that.
                 self.inline[1].fill(&entry);
             } else {
                 self.inline[place.depth + 1].fill_above(&entry, place.before);
@@ -728,7 +759,7 @@ mod tests {
                 let chain = (1..).zip(tags).fold(0, |word, (depth, tag)| word_above(word, tag, depth));
                 prop_assert_eq!(place.chain(), chain);
                 prop_assert!(set.is_whole());
-                prop_assert_eq!(place.is_first(), model.is_empty());
+                prop_assert_eq!(place.is_unremarkable(), model.is_empty());
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());
             // A destroyed lock is removed as often as it was held.

@@ -163,9 +163,9 @@ mod tests {
     use rustc_hash::FxHashSet;
 
     use super::*;
-    use crate::finding::LockOf;
+    use crate::finding::{LockOf, Role};
 
-    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
     #[test]
     fn a_number_and_what_is_remembered_with_it() {

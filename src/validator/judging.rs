@@ -30,6 +30,9 @@ pub(super) fn judge(
     ledger::load_config();
     let wanted = &acquisition.wanted;
     let mut held: Held = context.held.iter().collect();
+    if let Some(exit) = context.awaited_exit() {
+        held.insert(0, exit);
+    }
     if let Some(found) = reentry(context, &held, wanted) {
         if ledger::level(found.kind) < Level::Deny {
             knowledge::lock().settle(seen::by(key, context.number()));

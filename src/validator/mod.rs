@@ -7,6 +7,7 @@
 
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
+mod acquisition_log;
 mod atomic;
 mod blocking;
 mod budget;
@@ -41,6 +42,7 @@ mod seen;
 mod shuttle_models;
 mod sightings;
 mod snapshot;
+mod thread_exit;
 mod threads;
 mod unattached;
 mod waiting;
@@ -54,13 +56,15 @@ pub(crate) use self::{
     context::{Context, State as ThreadState},
     current::{
         acquired_unattached, current, current_if_attached, current_unless_in_handler,
-        direct_new_threads, ignore_this_thread, released_unattached, turned_unattached,
+        direct_new_threads, ignore_this_thread, release_exit, released_unattached, set_exit,
+        turned_unattached,
     },
     declared::{Ordered, Rank},
     held::{Entry, Place, Tag},
     identity::{Identity, LockId},
     knowledge::Acquisition,
     said::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
+    thread_exit::{Progress, ThreadExit, join},
 };
 use crate::{
     finding::{
@@ -83,12 +87,12 @@ impl Found {
     }
 }
 
-/// The chain that a lock would make at its place, unless it is the first one or the thread has had
-/// this chain lately.
+/// The chain that a lock would make at its place, unless the thread has had this chain lately. That of
+/// a first lock only if the thread keeps a [log](acquisition_log).
 #[inline(always)]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     let chain = place.chain();
-    if place.is_first() || context.recent.contains(chain) {
+    if place.is_unremarkable() || context.recent.contains(chain) {
         return None;
     }
     Some(chain)
@@ -116,15 +120,24 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
         return;
     }
+    if let Some(log) = context.log() {
+        log.record(context, &acquisition.wanted);
+    }
+    let is_awaited = context.awaited_exit().is_some();
+    if context.held.is_empty() && !is_awaited {
+        return context.recent.insert(chain);
+    }
     let (epoch, key) = (seen::epoch(), seen::key(chain));
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
-    let is_known =
-        !is_new && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
+    // While somebody waits for the end of this thread, it holds its exit as well.
+    let is_known = !is_awaited
+        && !is_new
+        && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
     if is_known {
         if !context.recent.should_insert(chain) {
             return;
         }
-    } else if !knowledge::leaves::note(context, acquisition, is_new, key) {
+    } else if is_awaited || !knowledge::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             judging::judge(context, acquisition, key)
@@ -423,6 +436,11 @@ pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
 /// was in before.
 pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
     current()?.set_scope(scope)
+}
+
+/// What the calling thread holds, as a hash. `None` if that is not known.
+pub(crate) fn held_now() -> Option<u64> {
+    current_if_attached().map(|context| context.held.chain())
 }
 
 /// Whether anything is checked at all.

@@ -14,9 +14,12 @@ use std::{array, sync::atomic};
 
 use once_cell::race::OnceBox;
 
-use super::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
+use super::{
+    atomic::{
+        AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    identity::SHIFT,
 };
 
 /// Mixes a tag into a chain. A folded multiplication, as in wyhash, of a sum in which the two differ:
@@ -110,8 +113,8 @@ impl Recent {
 
     #[inline(always)]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
-        // The low byte is the depth.
-        &self.chains[(chain >> 8) as usize % self.chains.len()]
+        // Above the depth; of a first lock, whose chain is its tag, also above the mode.
+        &self.chains[(chain >> (8 + SHIFT)) as usize % self.chains.len()]
     }
 }
 

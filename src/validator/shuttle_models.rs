@@ -25,7 +25,7 @@ use super::{
     identity::{Identity, LockId},
     threads,
 };
-use crate::finding::{LockKind, LockOf, Mode, RawStack, Until};
+use crate::finding::{LockKind, LockOf, Mode, RawStack, Role, Until};
 
 /// Of each model.
 const SCHEDULES: usize = 10_000;
@@ -46,7 +46,7 @@ fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
 #[derive(Default)]
 struct Locks([Mutex<()>; 3]);
 
-static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, initializes: false };
+static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
 fn entry(lock: usize) -> Entry {
     // Of a known kind, whose guards stay in their thread: a circle of others has to stand for longer.

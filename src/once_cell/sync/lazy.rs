@@ -9,7 +9,7 @@ use std::{
 
 use super::OnceCell;
 use crate::{
-    finding::{LockKind, LockOf},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -78,7 +78,7 @@ impl<T, F> Lazy<T, F> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "Lazy",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: true,
+        role: Role::Initializer,
     };
 }
 

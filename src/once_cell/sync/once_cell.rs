@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt};
 use ::once_cell::sync;
 
 use crate::{
-    finding::{LockKind, LockOf, Mode},
+    finding::{LockKind, LockOf, Mode, Role},
     tracked::Tracked,
 };
 
@@ -30,7 +30,7 @@ impl<T> OnceCell<T> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
         wrapper: "OnceCell",
         of: LockOf::Value(std::any::type_name::<T>),
-        initializes: true,
+        role: Role::Initializer,
     };
 
     /// As [`sync::OnceCell::new`].

@@ -17,7 +17,7 @@ mod shown;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::{panic::Location, sync::Arc};
+use std::{iter, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -32,6 +32,7 @@ use self::{
 };
 
 use super::{
+    acquisition_log::Logged,
     budget::{self, Budget},
     classes::Classes,
     context::Context,
@@ -174,6 +175,27 @@ impl Knowledge {
             }
         }
         Learned { cycles, is_settled }
+    }
+
+    /// Enters edges from a thread's exit to what was acquired before the thread can end. So far nobody
+    /// has waited for the exit, so they close no cycle of locks; returns what they say of classes.
+    pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
+        let mut cycles = Vec::new();
+        for Logged { wanted, held: others, thread } in acquired {
+            let head = self.node(wanted, wanted.site);
+            let edges = self.edges_to(head, &[*exit], wanted);
+            let (edge, _) = edges[0];
+            let sighting = Sighting::new(thread.number, others.iter().copied().chain([exit.tag]));
+            let facts = self.order.facts_mut(edge);
+            if !self.facts.knows(facts, &sighting) {
+                let shown = self.shown.without_stack(thread, exit, wanted);
+                self.facts.learn(facts, exit.tag, sighting, shown);
+            }
+            let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
+            let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
+            cycles.extend(self.class_inversions(&edges, &held, wanted, &[]));
+        }
+        cycles
     }
 
     /// The edges from held locks to the wanted one, and whether each is new.

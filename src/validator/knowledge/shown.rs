@@ -102,7 +102,7 @@ impl AllShown {
     ) -> Arc<Shown> {
         let held_backtrace = self.stack(context.trace_of(held.tag).frames());
         self.of(
-            context,
+            || context.info(),
             (context.number(), context.scope()),
             [held, wanted],
             held_backtrace,
@@ -119,12 +119,23 @@ impl AllShown {
         wanted: &Entry,
         backtrace: &Stack,
     ) -> Arc<Shown> {
-        self.of(context, who, [held, wanted], Stack::default(), backtrace)
+        self.of(|| context.info(), who, [held, wanted], Stack::default(), backtrace)
+    }
+
+    /// Of an edge that a thread has made, whose stack was not kept.
+    pub(super) fn without_stack(
+        &mut self,
+        thread: &ThreadInfo,
+        held: &Entry,
+        wanted: &Entry,
+    ) -> Arc<Shown> {
+        let (who, none) = ((thread.number, thread.scope), Stack::default());
+        self.of(|| thread.clone(), who, [held, wanted], none.clone(), &none)
     }
 
     fn of(
         &mut self,
-        context: &Context,
+        info: impl FnOnce() -> ThreadInfo,
         (thread, scope): (u64, Option<ScopeId>),
         [held, wanted]: [&Entry; 2],
         held_backtrace: Stack,
@@ -152,7 +163,7 @@ impl AllShown {
             held_backtrace,
             acquired_at: wanted.site,
             backtrace: backtrace.clone(),
-            thread: ThreadInfo { scope, ..context.info() },
+            thread: ThreadInfo { scope, ..info() },
         })
     }
 }

@@ -1,0 +1,115 @@
+//! The words for what a node of the order graph is, if it is no lock: what it means to hold it, and to
+//! wait for it.
+
+use crate::finding::{Edge, LockInfo, Role};
+
+/// Returns `true` if to acquire it is to wait for an event, after which nothing is held.
+pub(super) fn is_wait(role: Role) -> bool {
+    match role {
+        Role::Lock | Role::Initializer => false,
+        Role::Exit => true,
+    }
+}
+
+/// What the thread of an edge has been doing since the place where it came to hold the first end.
+pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
+    let thread = &edge.thread;
+    match edge.held.kind.role {
+        Role::Lock => format!("thread `{thread}` has held {held}{reading} since here"),
+        Role::Initializer => {
+            format!("thread `{thread}` has been running the initializer of {held} since here")
+        }
+        Role::Exit => format!("thread {held} was spawned here, and has not ended"),
+    }
+}
+
+/// The same of an edge that was seen before.
+pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
+    match edge.held.kind.role {
+        Role::Lock | Role::Initializer => format!("{held} held{reading} since here"),
+        Role::Exit => format!("thread {held} was spawned here"),
+    }
+}
+
+/// What the thread does at the second place of an edge.
+pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
+    match edge.wanted.kind.role {
+        Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
+        Role::Exit => format!("and joins thread {wanted} here"),
+    }
+}
+
+/// The same of an edge that was seen before.
+pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String {
+    match edge.wanted.kind.role {
+        Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
+        Role::Exit => format!("thread {wanted} joined here"),
+    }
+}
+
+/// What the thread of an edge that was seen before did in its two places.
+pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
+    let acquired = match edge.wanted.kind.role {
+        Role::Lock | Role::Initializer => format!("acquired {wanted}"),
+        Role::Exit => format!("joined thread {wanted}"),
+    };
+    match edge.held.kind.role {
+        Role::Lock | Role::Initializer => format!("held {held} and {acquired}"),
+        Role::Exit => format!("{acquired} before it ended"),
+    }
+}
+
+/// What a stack of an edge is of.
+pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
+    let acquiring = match edge.wanted.kind.role {
+        Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
+        Role::Exit => format!("joining thread {wanted}"),
+    };
+    match edge.held.kind.role {
+        Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
+        Role::Exit => acquiring,
+    }
+}
+
+/// What somebody who wants it waits for.
+pub(super) fn awaited(role: Role, name: &str) -> String {
+    match role {
+        Role::Lock | Role::Initializer => name.to_owned(),
+        Role::Exit => format!("the end of thread {name}"),
+    }
+}
+
+/// Who has to do something before that comes.
+pub(super) fn holder(role: Role, name: &str) -> String {
+    match role {
+        Role::Lock => format!("whoever holds {name}"),
+        Role::Initializer => format!("the initializer of {name}"),
+        Role::Exit => format!("thread {name}"),
+    }
+}
+
+/// The title of a wait during which a lock is held that is needed for the wait to end.
+pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
+    match role {
+        Role::Lock | Role::Initializer => format!("{lock} is held while {name} is acquired"),
+        Role::Exit => {
+            format!("{lock} is held while thread {name} is joined, which acquires {lock}")
+        }
+    }
+}
+
+/// What it is: `` a `Mutex<u8>` ``.
+pub(super) fn what(lock: &LockInfo) -> String {
+    match lock.kind.role {
+        Role::Lock | Role::Initializer => format!("a `{}`", lock.type_name()),
+        Role::Exit => "a thread".to_owned(),
+    }
+}
+
+/// How it came to be, at its creation site.
+pub(super) fn made(role: Role) -> &'static str {
+    match role {
+        Role::Lock | Role::Initializer => "made",
+        Role::Exit => "spawned",
+    }
+}

@@ -1,0 +1,146 @@
+//! What a thread has acquired, for those who may have to wait until it does so.
+//!
+//! The order graph has an edge only where a lock is acquired while another one is held. Somebody who
+//! waits for a thread's [exit](super::thread_exit) waits for whatever the thread still has to acquire,
+//! also while it holds nothing. Such threads keep a log of what they acquired, each lock and mode once.
+//!
+//! Only such threads pay for it: their [held set](super::held) starts from another word, so that a first
+//! lock is looked up in the thread's own table of recent chains, and comes here if it is not found.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::{
+    Context, ThreadState,
+    atomic::locked,
+    held::{Entry, Tag},
+};
+use crate::finding::ThreadInfo;
+
+/// How many acquisitions a log has room for. Later ones are missed.
+const MAX_ENTRIES: usize = 128;
+/// How many first locks are looked up here before the thread stops to keep a log: a thread that
+/// makes new locks all the time has no use for one.
+const MAX_LOOKUPS: u32 = 512;
+
+/// An acquisition that might have blocked.
+#[derive(Clone)]
+pub(super) struct Logged {
+    pub(super) wanted: Entry,
+    /// What was held, sorted.
+    pub(super) held: SmallVec<[Tag; 2]>,
+    /// Who acquired it: the thread, or one that it joined.
+    pub(super) thread: ThreadInfo,
+}
+
+impl Logged {
+    /// Returns `true` if this shows all that `other` shows: the same lock, acquired by the same thread
+    /// while it held no more.
+    fn covers(&self, other: &Self) -> bool {
+        self.wanted.tag == other.wanted.tag
+            && self.thread == other.thread
+            && self.held.iter().all(|tag| other.held.contains(tag))
+    }
+}
+
+/// The log of one thread, which may outlive it.
+#[derive(Default)]
+pub(crate) struct AcquisitionLog(Mutex<Log>);
+
+#[derive(Default)]
+struct Log {
+    entries: Vec<Logged>,
+    lookups: u32,
+}
+
+impl Log {
+    fn add(&mut self, new: Logged) {
+        if self.entries.len() < MAX_ENTRIES && !self.entries.iter().any(|it| it.covers(&new)) {
+            self.entries.push(new);
+        }
+    }
+}
+
+impl AcquisitionLog {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Adds an acquisition that the calling thread, whose log it is, is about to make.
+    pub(super) fn record(&self, context: &'static Context, wanted: &Entry) {
+        let is_first = context.held.is_empty();
+        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
+        held.sort_unstable();
+        let _inside = context.enter(ThreadState::Inside);
+        let mut log = locked(&self.0);
+        log.add(Logged { wanted: *wanted, held, thread: context.info() });
+        log.lookups += u32::from(is_first);
+        if log.lookups == MAX_LOOKUPS {
+            context.held.set_logged(false);
+        }
+    }
+
+    /// Returns what is in the log.
+    pub(super) fn entries(&self) -> Vec<Logged> {
+        locked(&self.0).entries.clone()
+    }
+
+    /// Replaces the acquisition of a thread's exit, now that the thread has ended, by what that thread
+    /// acquired.
+    pub(super) fn absorb(&self, exit: Tag, others: &[Logged]) {
+        let mut log = locked(&self.0);
+        log.entries.retain(|it| it.wanted.tag != exit);
+        others.iter().for_each(|other| log.add(other.clone()));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::finding::Mode;
+
+    fn logged(lock: u64, held: &[u64], number: u64) -> Logged {
+        let tag = |&lock: &u64| Tag::new(lock, Mode::Exclusive);
+        Logged {
+            wanted: Entry { tag: tag(&lock), site: Location::caller() },
+            held: held.iter().map(tag).collect(),
+            thread: ThreadInfo { number, ..ThreadInfo::default() },
+        }
+    }
+
+    const EXIT: Tag = Tag::from_bits(0);
+
+    fn locks(log: &AcquisitionLog) -> Vec<u64> {
+        log.entries().iter().map(|it| it.wanted.tag.lock()).collect()
+    }
+
+    #[test]
+    fn what_says_nothing_new_is_left_out() {
+        let log = AcquisitionLog::new();
+        log.absorb(EXIT, &[logged(1, &[], 1), logged(1, &[2], 1), logged(3, &[2], 1)]);
+        assert_eq!(locks(&log), [1, 3]);
+        log.absorb(EXIT, &[logged(3, &[], 1), logged(1, &[], 2)]);
+        assert_eq!(locks(&log), [1, 3, 3, 1]);
+    }
+
+    #[test]
+    fn an_exit_gives_way_to_what_its_thread_acquired() {
+        let log = AcquisitionLog::new();
+        let exit = logged(9, &[], 1);
+        log.absorb(EXIT, &[logged(1, &[], 1), exit.clone()]);
+        log.absorb(exit.wanted.tag, &[logged(2, &[], 2)]);
+        assert_eq!(locks(&log), [1, 2]);
+    }
+
+    #[test]
+    fn it_has_an_end() {
+        let log = AcquisitionLog::new();
+        let many: Vec<_> = (1..1_000).map(|lock| logged(lock, &[], 1)).collect();
+        log.absorb(EXIT, &many);
+        assert_eq!(locks(&log).len(), MAX_ENTRIES);
+    }
+}

@@ -1,0 +1,162 @@
+//! A thread's exit, as a lock: the thread holds it exclusively from its spawn to its end, and who joins
+//! the thread, or waits for it at the end of a scope, acquires it.
+//!
+//! So a thread that joins another while it holds a lock makes an edge from that lock to the exit, and
+//! whatever the other acquires is an edge from its exit. But most threads are never joined under a lock,
+//! so an exit is in no held set, where it would make an edge of each acquisition. Instead a spawned thread
+//! keeps a [log](super::acquisition_log). When somebody who holds a lock waits for its end, it is *awaited*:
+//! edges from its exit to what is in its log are entered into the order graph, and the acquisition of the exit
+//! is judged as any other. From then on, what the thread acquires is judged with its exit held.
+//!
+//! Whoever waits for a thread also waits for those that the thread waits for. So to be awaited is passed on
+//! along joins, and what a joined thread acquired is added to the log of the one that joined it.
+
+use std::{
+    panic::Location,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Acquisition, Context, Found, ThreadState, about_to_block,
+    acquisition_log::AcquisitionLog,
+    atomic::locked,
+    begin_wait, current,
+    held::{Entry, Tag},
+    identity::{Identity, LockId},
+    knowledge, submit, unjudged,
+};
+use crate::finding::{Mode, Until};
+
+/// The exit of a thread that the mirror of `std::thread` has spawned.
+pub(crate) struct ThreadExit {
+    /// As the thread holds it: since it was spawned.
+    entry: Entry,
+    log: Arc<AcquisitionLog>,
+    /// Somebody waits for it, or did, who held a lock or whose own exit was awaited.
+    is_awaited: AtomicBool,
+    /// The exit that the thread waits for.
+    joining: Mutex<Option<Arc<ThreadExit>>>,
+}
+
+impl ThreadExit {
+    /// For a thread that is about to be spawned.
+    pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Arc<Self> {
+        Arc::new(Self {
+            entry: Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at },
+            log: AcquisitionLog::new(),
+            is_awaited: AtomicBool::new(false),
+            joining: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn entry(&self) -> Entry {
+        self.entry
+    }
+
+    pub(super) fn log(&self) -> &Arc<AcquisitionLog> {
+        &self.log
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(SeqCst)
+    }
+
+    /// Makes it awaited, and with it the exits that its thread waits for, from one to the next. Returns
+    /// all of them.
+    fn await_all(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let mut all = Vec::new();
+        let mut next = Some(Arc::clone(self));
+        while let Some(exit) = next {
+            exit.is_awaited.store(true, SeqCst);
+            // Threads that join each other in a circle are found when they wait.
+            let is_met = all.iter().any(|met| Arc::ptr_eq(met, &exit));
+            next = locked(&exit.joining).clone().filter(|_| !is_met);
+            all.push(exit);
+        }
+        all
+    }
+}
+
+/// How far a thread is when somebody joins it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Running,
+    /// It has finished, by chance before it was joined.
+    Finished,
+    /// Whoever joins it asked for that under the locks that it holds now, so the join cannot block.
+    FoundFinished,
+}
+
+/// Waits for the end of a thread by acquiring its exit, whose identity is given. Calls `wait` in any
+/// case.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny), before the wait begins.
+#[track_caller]
+pub(crate) fn join<R>(
+    exit: &Arc<ThreadExit>,
+    identity: &Identity,
+    joined_at: &'static Location<'static>,
+    progress: Progress,
+    wait: impl FnOnce() -> R,
+) -> R {
+    let Some(context) = current().filter(|context| !context.is_blind()) else { return wait() };
+    let wanted = Entry { tag: exit.entry.tag, site: joined_at };
+    let own = context.exit();
+    let joining = own.as_deref().map(Joining);
+    if progress != Progress::FoundFinished {
+        let found = {
+            let _inside = context.enter(ThreadState::Inside);
+            begin_join(context, own.as_deref(), exit)
+        };
+        if !found.is_empty() && !context.is(ThreadState::Allowing) {
+            submit(context, found);
+        }
+        let place = context.held.any_place_for(wanted.tag);
+        if let Some(chain) = unjudged(context, place) {
+            about_to_block(context, &Acquisition { identity, wanted, named_at: joined_at }, chain);
+        }
+    }
+    let is_running = progress == Progress::Running;
+    let waited = is_running.then(|| begin_wait(context, &wanted, Until::Acquired, false));
+    let result = wait();
+    drop(waited);
+    drop(joining);
+    if let Some(own) = &own {
+        let _inside = context.enter(ThreadState::Inside);
+        own.log.absorb(exit.entry.tag, &exit.log.entries());
+    }
+    result
+}
+
+/// The thread of this exit waits for another one, until this is dropped.
+struct Joining<'a>(&'a ThreadExit);
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.joining) = None;
+    }
+}
+
+/// A thread is about to wait for the end of another. If that matters to anybody, enters what the other
+/// has acquired. Returns what that says of classes.
+fn begin_join(context: &Context, own: Option<&ThreadExit>, exit: &Arc<ThreadExit>) -> Vec<Found> {
+    if let Some(own) = own {
+        // Before it is asked whether this one is awaited: whoever makes it so reads this afterwards.
+        *locked(&own.joining) = Some(Arc::clone(exit));
+    }
+    if context.held.is_empty() && !own.is_some_and(ThreadExit::is_awaited) {
+        return Vec::new();
+    }
+    let enter = |exit: Arc<ThreadExit>| {
+        let acquired = exit.log.entries();
+        knowledge::lock().enter_logged(&exit.entry, &acquired)
+    };
+    exit.await_all().into_iter().flat_map(enter).map(Found::from).collect()
+}

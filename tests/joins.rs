@@ -1,0 +1,334 @@
+//! Threads whose end is waited for, by who holds what they take.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::{
+    sync::{Arc, Barrier, mpsc},
+    time::Duration,
+};
+
+use lockdep::{FindingKind, Level, sync::Mutex, thread};
+use support::{denied, findings_about, kinds};
+
+fn named(name: &str) -> Arc<Mutex<()>> {
+    let lock = Arc::new(Mutex::new(()));
+    lockdep::name(&*lock, name);
+    lock
+}
+
+fn found(name: &str) -> Vec<FindingKind> {
+    kinds(&findings_about(&[name]))
+}
+
+fn take(lock: &Mutex<()>) {
+    drop(lock.lock().unwrap());
+}
+
+/// In a process of its own, where only what has happened is denied.
+fn in_a_child(test: &str, body: impl FnOnce()) {
+    let output = support::in_a_child(test, || {
+        lockdep::set_level(FindingKind::Inversion, Level::Allow);
+        lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
+        body();
+    });
+    if let Some(output) = output {
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success());
+    }
+}
+
+/// Nothing hangs: the thread had its lock before it was taken here.
+#[test]
+fn a_join_under_a_lock_that_the_thread_takes() {
+    let lock = named("joined under");
+    let worker = thread::Builder::new().name("worker".into());
+    let worker = worker.spawn({
+        let lock = Arc::clone(&lock);
+        move || take(&lock)
+    });
+    let worker = worker.unwrap();
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let held = lock.lock().unwrap();
+    let report = denied(|| worker.join().unwrap()).expect("an inversion");
+    drop(held);
+    println!("{report}");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+    assert_eq!(found("joined under"), [FindingKind::Inversion]);
+}
+
+#[test]
+fn a_join_under_another_lock_is_none() {
+    let lock = named("not joined under");
+    // Made elsewhere, or it would be one of a class.
+    let other = Arc::new(Mutex::new(()));
+    let worker = thread::spawn({
+        let other = Arc::clone(&other);
+        move || take(&other)
+    });
+    let held = lock.lock().unwrap();
+    worker.join().unwrap();
+    drop(held);
+    assert_eq!(found("not joined under"), []);
+}
+
+#[test]
+fn the_end_of_a_scope_is_a_join() {
+    let lock = named("around the end of a scope");
+    let report = denied(|| {
+        let mut held = None;
+        thread::scope(|scope| {
+            let (done, is_done) = mpsc::channel();
+            let lock = &lock;
+            scope.spawn(move || {
+                take(lock);
+                done.send(()).unwrap();
+            });
+            is_done.recv().unwrap();
+            held = Some(lock.lock().unwrap());
+        });
+        drop(held);
+    });
+    let report = report.expect("an inversion");
+    println!("{report}");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+}
+
+/// The thread takes a lock that a third one holds while it wants the first.
+#[test]
+fn through_a_third_thread() {
+    let (a, b) = (named("third a"), named("third b"));
+    thread::spawn({
+        let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+        move || {
+            let _b = b.lock().unwrap();
+            take(&a);
+        }
+    })
+    .join()
+    .unwrap();
+    let worker = thread::spawn({
+        let b = Arc::clone(&b);
+        move || take(&b)
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let _a = a.lock().unwrap();
+    let report = denied(|| worker.join().unwrap()).expect("an inversion");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+    assert!(report.contains("3 locks are acquired in a circle"), "{report}");
+}
+
+/// Who is waited for waits for another in turn, and that one took the lock.
+#[test]
+fn a_join_of_who_joins() {
+    let lock = named("joins joined");
+    let worker = thread::spawn({
+        let lock = Arc::clone(&lock);
+        move || thread::spawn(move || take(&lock)).join().unwrap()
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let _held = lock.lock().unwrap();
+    let report = denied(|| worker.join().unwrap()).expect("an inversion");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+}
+
+/// A gate that both hold.
+#[test]
+fn behind_a_gate() {
+    let (gate, lock) = (named("gate of join"), named("behind a gate of join"));
+    let worker = thread::spawn({
+        let (gate, lock) = (Arc::clone(&gate), Arc::clone(&lock));
+        move || {
+            let _gate = gate.lock().unwrap();
+            take(&lock);
+        }
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    // Only the gate's own cycle can close.
+    let _gate = gate.lock().unwrap();
+    let report = denied(|| {
+        let _lock = lock.lock().unwrap();
+        worker.join().unwrap();
+    });
+    assert!(report.expect("an inversion").contains("`gate of join`"));
+}
+
+#[test]
+fn what_is_taken_after_the_join_has_begun() {
+    let (first, lock) = (Arc::new(Mutex::new(())), named("taken afterwards"));
+    let (go, may_go) = mpsc::channel();
+    let worker = thread::spawn({
+        let (first, lock) = (Arc::clone(&first), Arc::clone(&lock));
+        move || {
+            take(&first);
+            may_go.recv().unwrap();
+            let report = denied(|| take(&lock));
+            report.expect("the join has begun")
+        }
+    });
+    let held = lock.lock().unwrap();
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        go.send(()).unwrap();
+    });
+    let report = worker.join().unwrap();
+    later.join().unwrap();
+    drop(held);
+    println!("{report}");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+}
+
+/// It hangs, were it not for us: the one that joins was there first, or the one that takes the lock.
+#[test]
+fn a_circle_with_a_join() {
+    in_a_child("a_circle_with_a_join", || {
+        for joins_first in [true, false] {
+            let lock = named("in a circle");
+            let begin = Arc::new(Barrier::new(2));
+            let worker = thread::Builder::new().name("worker".into());
+            let worker = worker.spawn({
+                let (lock, begin) = (Arc::clone(&lock), Arc::clone(&begin));
+                move || {
+                    begin.wait();
+                    if joins_first {
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                    denied(|| take(&lock))
+                }
+            });
+            let worker = worker.unwrap();
+            let held = lock.lock().unwrap();
+            begin.wait();
+            if joins_first {
+                let report = worker.join().unwrap().expect("a deadlock");
+                drop(held);
+                println!("{report}");
+                assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+            } else {
+                thread::sleep(Duration::from_millis(100));
+                let report = denied(|| worker.join().unwrap()).expect("a deadlock");
+                drop(held);
+                println!("{report}");
+                assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+            }
+        }
+        _ = lockdep::take_findings();
+    });
+}
+
+/// A joins B, which joins C, which wants what A holds.
+#[test]
+fn a_circle_with_two_joins() {
+    in_a_child("a_circle_with_two_joins", || {
+        let lock = named("in a circle of three");
+        let held = lock.lock().unwrap();
+        let middle = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || {
+                let last = thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(100));
+                    denied(|| take(&lock))
+                });
+                last.join().unwrap()
+            }
+        });
+        let report = middle.join().unwrap().expect("a deadlock");
+        drop(held);
+        assert!(report.contains("3 threads wait for each other"), "{report}");
+        _ = lockdep::take_findings();
+    });
+}
+
+/// Whoever joins only what has finished, and has asked under the same locks, does not wait.
+#[test]
+fn a_thread_that_is_known_to_have_finished() {
+    let lock = named("known to have finished");
+    let worker = thread::spawn({
+        let lock = Arc::clone(&lock);
+        move || take(&lock)
+    });
+    loop {
+        let _held = lock.lock().unwrap();
+        if worker.is_finished() {
+            worker.join().unwrap();
+            break;
+        }
+    }
+    assert_eq!(found("known to have finished"), []);
+}
+
+/// Somebody else, or the same thread under other locks, asked: that says nothing of this join.
+#[test]
+fn a_thread_that_has_finished_as_was_found_before() {
+    let lock = named("found before");
+    let worker = thread::spawn({
+        let lock = Arc::clone(&lock);
+        move || take(&lock)
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let _held = lock.lock().unwrap();
+    assert!(denied(|| worker.join().unwrap()).is_some());
+}
+
+/// A scope does not wait for the destructors of thread-locals, but a join does.
+#[test]
+fn what_is_taken_in_the_destructor_of_a_thread_local() {
+    struct Takes(Arc<Mutex<()>>);
+    impl Drop for Takes {
+        fn drop(&mut self) {
+            take(&self.0);
+        }
+    }
+    thread_local!(static TAKES: std::cell::RefCell<Option<Takes>> = const { std::cell::RefCell::new(None) });
+    let run = |lock: &Arc<Mutex<()>>| {
+        let takes = Takes(Arc::clone(lock));
+        TAKES.with(|it| it.replace(Some(takes)));
+    };
+    let (of_scope, of_join) = (named("after the scope"), named("before the join"));
+    {
+        let _held = of_scope.lock().unwrap();
+        thread::scope(|scope| _ = scope.spawn(|| run(&of_scope)));
+    }
+    let worker = thread::spawn({
+        let lock = Arc::clone(&of_join);
+        move || run(&lock)
+    });
+    // Only the end of its body is known.
+    while Arc::strong_count(&of_join) > 1 {
+        thread::yield_now();
+    }
+    let _held = of_join.lock().unwrap();
+    assert!(denied(|| worker.join().unwrap()).is_some());
+    assert_eq!(found("after the scope"), []);
+}
+
+/// Two servers that are made alike: one is locked while the thread of the other, which takes its own
+/// lock, is joined.
+#[test]
+fn by_class() {
+    fn server() -> (Arc<Mutex<()>>, thread::JoinHandle<()>) {
+        let state = Arc::new(Mutex::new(()));
+        let worker = thread::spawn({
+            let state = Arc::clone(&state);
+            move || take(&state)
+        });
+        (state, worker)
+    }
+    let (first, _) = server();
+    let (_, worker) = server();
+    lockdep::name(&*first, "alike");
+    let _held = first.lock();
+    worker.join().unwrap();
+    assert_eq!(found("alike"), [FindingKind::ClassInversion]);
+}
