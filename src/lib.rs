@@ -39,6 +39,7 @@
 //! | [`FindingKind`] | what it says | default |
 //! |---|---|---|
 //! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order that different threads can close | deny |
+//! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between | warn |
 //! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that needs a thread to be in two places | deny |
 //! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that a lock held around it keeps from closing | allow |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread already holds the lock in a mode that blocks it | deny |

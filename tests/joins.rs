@@ -100,27 +100,42 @@ fn the_end_of_a_scope_is_a_join() {
 /// The thread takes a lock that a third one holds while it wants the first.
 #[test]
 fn through_a_third_thread() {
-    let (a, b) = (named("third a"), named("third b"));
-    thread::spawn({
-        let (a, b) = (Arc::clone(&a), Arc::clone(&b));
-        move || {
-            let _b = b.lock().unwrap();
-            take(&a);
+    for is_over in [false, true] {
+        let (a, b) = (named("third a"), named("third b"));
+        let third = thread::spawn({
+            let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+            move || {
+                let _b = b.lock().unwrap();
+                take(&a);
+            }
+        });
+        let worker = thread::spawn({
+            let b = Arc::clone(&b);
+            move || take(&b)
+        });
+        while !worker.is_finished() || !third.is_finished() {
+            thread::yield_now();
         }
-    })
-    .join()
-    .unwrap();
-    let worker = thread::spawn({
-        let b = Arc::clone(&b);
-        move || take(&b)
-    });
-    while !worker.is_finished() {
-        thread::yield_now();
+        let third = if is_over {
+            // Then it cannot be there while the other is joined.
+            third.join().unwrap();
+            None
+        } else {
+            Some(third)
+        };
+        let held = a.lock().unwrap();
+        let report = denied(|| worker.join().unwrap());
+        drop(held);
+        drop(third.map(thread::JoinHandle::join));
+        if is_over {
+            assert_eq!(report, None);
+            assert_eq!(found("third a").last(), Some(&FindingKind::OrderedInversion));
+        } else {
+            let report = report.expect("an inversion");
+            assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+            assert!(report.contains("3 locks are acquired in a circle"), "{report}");
+        }
     }
-    let _a = a.lock().unwrap();
-    let report = denied(|| worker.join().unwrap()).expect("an inversion");
-    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
-    assert!(report.contains("3 locks are acquired in a circle"), "{report}");
 }
 
 /// Who is waited for waits for another in turn, and that one took the lock.

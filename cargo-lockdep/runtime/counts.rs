@@ -33,6 +33,7 @@ fn be_quiet() {
     // All but those of a thread that would hang for ever.
     for kind in [
         Kind::Inversion,
+        Kind::OrderedInversion,
         Kind::SingleThreadInversion,
         Kind::GuardedInversion,
         Kind::RecursiveRead,

@@ -23,8 +23,9 @@ macro_rules! explanations {
     };
 }
 
-pub(crate) static ALL: [Explanation; 10] = explanations! {
+pub(crate) static ALL: [Explanation; 11] = explanations! {
     Inversion "inversion"
+    OrderedInversion "ordered_inversion"
     SingleThreadInversion "single_thread_inversion"
     GuardedInversion "guarded_inversion"
     SelfDeadlock "self_deadlock"

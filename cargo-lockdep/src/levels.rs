@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use lockdep::{FindingKind, Level};
 
-const KINDS: [FindingKind; 10] = [
+const KINDS: [FindingKind; 11] = [
     FindingKind::Inversion,
+    FindingKind::OrderedInversion,
     FindingKind::SingleThreadInversion,
     FindingKind::GuardedInversion,
     FindingKind::SelfDeadlock,

@@ -13,6 +13,10 @@ mod checked {
     pub(super) mod sync {
         pub(crate) use lockdep::sync::*;
     }
+
+    pub(super) mod thread {
+        pub(crate) use lockdep::thread::*;
+    }
 }
 
 /// Which example a process is to run.

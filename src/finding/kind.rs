@@ -20,6 +20,11 @@ pub enum FindingKind {
     /// its edges, or two that nobody else has shown, were seen on one and the same thread. It
     /// becomes an [`Inversion`](Self::Inversion) as soon as another thread shows one of them.
     SingleThreadInversion,
+    /// A cycle in the lock order that could close, if the threads were there at the same time: but one
+    /// did its part before it spawned the other, or an ancestor of it, or after it had joined it.
+    /// Who has spawned whom is known of threads that [`lockdep::thread`](crate::thread) spawns. It becomes an
+    /// [`Inversion`](Self::Inversion) as soon as both are seen while both threads exist.
+    OrderedInversion,
     /// A cycle in the lock order that cannot close, since its threads hold a common lock
     /// around it, a gate, which lets one of them through at a time. It becomes an
     /// [`Inversion`](Self::Inversion) as soon as an edge is seen without the gate.
@@ -52,8 +57,9 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Inversion,
+        Self::OrderedInversion,
         Self::SingleThreadInversion,
         Self::GuardedInversion,
         Self::SelfDeadlock,
@@ -65,7 +71,7 @@ impl FindingKind {
         Self::LeakedGuard,
     ];
 
-    /// The name used in reports and in `LOCKDEP`: `inversion`,
+    /// The name used in reports and in `LOCKDEP`: `inversion`, `ordered_inversion`,
     /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `declared_order`,
     /// `class_inversion`, `wait_while_holding`, `leaked_guard`.
     ///
@@ -77,6 +83,7 @@ impl FindingKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Inversion => "inversion",
+            Self::OrderedInversion => "ordered_inversion",
             Self::SingleThreadInversion => "single_thread_inversion",
             Self::GuardedInversion => "guarded_inversion",
             Self::SelfDeadlock => "self_deadlock",
@@ -107,7 +114,10 @@ impl FindingKind {
             | Self::Deadlock
             | Self::DeclaredOrder => Level::Deny,
             Self::GuardedInversion => Level::Allow,
-            Self::ClassInversion | Self::WaitWhileHolding | Self::LeakedGuard => Level::Warn,
+            Self::OrderedInversion
+            | Self::ClassInversion
+            | Self::WaitWhileHolding
+            | Self::LeakedGuard => Level::Warn,
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) enum Detail {
         numbers: [u32; 2],
         made_at: Arc<[Site]>,
     },
+    /// One of its threads had been joined before another was spawned.
+    InSequence,
     /// What was declared.
     Declared(Declaration),
     /// All that the threads of a deadlock hold and wait for.

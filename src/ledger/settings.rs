@@ -245,7 +245,11 @@ mod tests {
             assert!(complaint.contains(part), "{complaint}");
         }
         assert_eq!(complaints.len(), 3);
-        assert!(complaints[0].contains("(there are `inversion`, `single_thread_inversion`, "));
+        assert!(
+            complaints[0].contains(
+                "(there are `inversion`, `ordered_inversion`, `single_thread_inversion`, "
+            )
+        );
         assert!(complaints[1].contains("(there are `allow`, `warn`, `deny` and `abort`)"));
     }
 

@@ -5,11 +5,27 @@ use crate::finding::{Declaration, Detail, Edge, FindingKind, Level};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
+        let help = self.help_of_kind();
+        match self.finding.detail {
+            Detail::InSequence => format!(
+                "{help}. So far one of these threads was joined before the other was spawned: if \
+                 nothing else keeps them apart, they can run at once"
+            ),
+            _ => help,
+        }
+    }
+
+    fn help_of_kind(&self) -> String {
         let Edge { held, wanted, held_at, acquired_at, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         let (held_line, line) = (held_at.line(), acquired_at.line());
         let writer = self.while_writers_wait();
         match self.finding.kind {
+            FindingKind::OrderedInversion => format!(
+                "it cannot hang{writer} for as long as one thread does its part before it spawns \
+                 the other or after it has joined it. Once it does so while the other runs, this is \
+                 an inversion: one order of these locks everywhere would not depend on that"
+            ),
             FindingKind::SingleThreadInversion => {
                 let (needed, again) = match self.len() {
                     2 => ("two threads".to_owned(), "either of the two"),

@@ -106,9 +106,11 @@ impl Words<'_> {
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         match self.finding.kind {
             FindingKind::Inversion
+            | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion => {
                 let so_far = match self.finding.kind {
+                    FindingKind::OrderedInversion => ", so far never at the same time",
                     FindingKind::SingleThreadInversion => ", so far by one thread",
                     FindingKind::GuardedInversion => ", behind a gate",
                     _ => "",
@@ -182,6 +184,7 @@ impl Words<'_> {
         };
         let now = match self.finding.kind {
             FindingKind::Inversion
+            | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
@@ -334,6 +337,7 @@ impl Words<'_> {
         let what = match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("waiting with {held} held"),
             FindingKind::Inversion
+            | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion

@@ -94,7 +94,7 @@ impl Builder {
         T: Send + 'static,
     {
         let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
-        let inner = self.inner.spawn(body)?;
+        let inner = started(spawned.as_ref(), self.inner.spawn(body))?;
         Ok(JoinHandle { inner, spawned })
     }
 
@@ -126,7 +126,7 @@ impl Builder {
     {
         let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
         // SAFETY: as our caller promises.
-        let inner = unsafe { self.inner.spawn_unchecked(body) }?;
+        let inner = started(spawned.as_ref(), unsafe { self.inner.spawn_unchecked(body) })?;
         Ok(JoinHandle { inner, spawned })
     }
 
@@ -156,8 +156,16 @@ impl Builder {
         T: Send + 'scope,
     {
         let (spawned, body) = Spawned::new(Until::BodyEnds, f);
-        let inner = self.inner.spawn_scoped(scope.inner, body)?;
+        let inner = started(spawned.as_ref(), self.inner.spawn_scoped(scope.inner, body))?;
         scope.add(spawned.as_ref());
         Ok(ScopedJoinHandle { inner, spawned })
     }
+}
+
+/// Passes on what came of spawning a thread.
+fn started<T>(spawned: Option<&Spawned>, result: io::Result<T>) -> io::Result<T> {
+    if let (Some(spawned), Err(_)) = (spawned, &result) {
+        spawned.was_not_spawned();
+    }
+    result
 }

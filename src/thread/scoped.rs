@@ -28,9 +28,8 @@ use super::{
 pub struct Scope<'scope, 'env: 'scope> {
     pub(super) inner: &'scope thread::Scope<'scope, 'env>,
     children: Children,
-    /// As std's.
-    scope: PhantomData<&'scope mut &'scope ()>,
-    env: PhantomData<&'env mut &'env ()>,
+    /// As in std's, so that the lifetimes are invariant.
+    lifetimes: PhantomData<(&'scope mut &'scope (), &'env mut &'env ())>,
 }
 
 /// As [`std::thread::scope`]. Its end acquires the exits of all of its threads that were not joined.
@@ -73,8 +72,7 @@ where
         let ours = Box::into_raw(Box::new(Scope {
             inner,
             children: Children::default(),
-            scope: PhantomData,
-            env: PhantomData,
+            lifetimes: PhantomData,
         }));
         place.set(ours.cast());
         // SAFETY: it is freed when std's scope has ended, which is no shorter than its lifetime.

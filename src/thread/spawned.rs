@@ -72,9 +72,10 @@ impl Spawned {
         body: impl FnOnce() -> T,
     ) -> (Option<Self>, impl FnOnce() -> T) {
         let (tracked, site) = (Tracked::new(), here());
-        let spawned = validator::is_on().then(|| {
+        let exit = validator::is_on().then(|| ThreadExit::new(tracked.number(&EXIT), site));
+        let spawned = exit.flatten().map(|exit| {
             Self(Arc::new(Inner {
-                exit: ThreadExit::new(tracked.number(&EXIT), site),
+                exit,
                 tracked,
                 state: Mutex::default(),
                 changed: Condvar::new(),
@@ -123,6 +124,17 @@ impl Spawned {
         }
     }
 
+    /// The thread could not be spawned.
+    pub(super) fn was_not_spawned(&self) {
+        self.0.exit.was_not_spawned();
+    }
+
+    /// Its end was waited for.
+    fn joined(&self) {
+        self.state().is_joined = true;
+        self.0.exit.joined();
+    }
+
     /// Waits for its end, by acquiring its exit.
     #[track_caller]
     fn join_with<R>(
@@ -151,7 +163,7 @@ pub(super) fn join<T>(
 ) -> Result<T> {
     let Some(spawned) = spawned else { return wait() };
     let result = spawned.join_with(here(), spawned.progress(is_finished), wait);
-    spawned.state().is_joined = true;
+    spawned.joined();
     result
 }
 
@@ -184,6 +196,7 @@ impl Children {
                 if !is_joined {
                     let progress = if has_ended { Progress::Finished } else { Progress::Running };
                     spawned.join_with(end, progress, || spawned.wait());
+                    spawned.joined();
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::{
     Context, ThreadState,
     atomic::locked,
     held::{Entry, Tag},
+    lineage::Segment,
 };
 use crate::finding::ThreadInfo;
 
@@ -33,6 +34,7 @@ pub(super) struct Logged {
     pub(super) held: SmallVec<[Tag; 2]>,
     /// Who acquired it: the thread, or one that it joined.
     pub(super) thread: ThreadInfo,
+    pub(super) segment: Segment,
 }
 
 impl Logged {
@@ -75,7 +77,12 @@ impl AcquisitionLog {
         held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
         let mut log = locked(&self.0);
-        log.add(Logged { wanted: *wanted, held, thread: context.info() });
+        log.add(Logged {
+            wanted: *wanted,
+            held,
+            thread: context.info(),
+            segment: context.segment(),
+        });
         log.lookups += u32::from(is_first);
         if log.lookups == MAX_LOOKUPS {
             context.held.set_logged(false);
@@ -92,7 +99,9 @@ impl AcquisitionLog {
     pub(super) fn absorb(&self, exit: Tag, others: &[Logged]) {
         let mut log = locked(&self.0);
         log.entries.retain(|it| it.wanted.tag != exit);
-        others.iter().for_each(|other| log.add(other.clone()));
+        for other in others {
+            log.add(other.clone());
+        }
     }
 }
 
@@ -109,6 +118,7 @@ mod tests {
             wanted: Entry { tag: tag(&lock), site: Location::caller() },
             held: held.iter().map(tag).collect(),
             thread: ThreadInfo { number, ..ThreadInfo::default() },
+            segment: Segment { thread: number, index: 0, lineage: None },
         }
     }
 

@@ -24,6 +24,7 @@ use super::{
     handler_stack::HandlerStack,
     held::{Entry, HeldSet, Slot, Tag},
     interrupted,
+    lineage::{self, JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
     seen::Recent,
     thread_exit::ThreadExit,
     waiting::Waiting,
@@ -61,6 +62,11 @@ pub(crate) struct Context {
     /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
     has_exit: AtomicBool,
     exit_slot: Slot,
+    /// The [segment](lineage) of the thread's life.
+    segment: AtomicU64,
+    /// Who has spawned the thread, if that is known, or if it has spawned one itself; and its family.
+    lineage: Mutex<Option<Arc<Lineage>>>,
+    family: AtomicU64,
     /// The next in the list of all contexts.
     pub(super) next: OnceRef<'static, Context>,
 }
@@ -122,6 +128,9 @@ impl Context {
             exit: Mutex::new(None),
             has_exit: AtomicBool::new(false),
             exit_slot: Slot::new(),
+            segment: AtomicU64::new(0),
+            lineage: Mutex::new(None),
+            family: AtomicU64::new(0),
             next: OnceRef::new(),
         }
     }
@@ -156,18 +165,70 @@ impl Context {
         if let Some(exit) = exit {
             *self.log.lock() = Some(Arc::clone(exit.log()));
             self.held.set_logged(true);
+            self.family.store(exit.lineage().family(), Relaxed);
+            *self.lineage.lock() = Some(Arc::clone(exit.lineage()));
             self.exit_slot.fill(&exit.entry());
             *self.exit.lock() = Some(exit);
             self.has_exit.store(true, Release);
         }
     }
 
-    /// The thread no longer holds its exit, if it has one, nor keeps a log.
+    /// The thread no longer holds its exit, if it has one, nor keeps a log; and what it does now may be
+    /// after it was joined.
     pub(super) fn release_exit(&self) {
+        self.family.store(0, Relaxed);
+        drop(self.lineage.lock().take());
         self.has_exit.store(false, Release);
         self.held.set_logged(false);
         drop(self.exit.lock().take());
         drop(self.log.lock().take());
+    }
+
+    /// Where the thread is in its life. For the thread itself.
+    pub(super) fn segment(&self) -> Segment {
+        self.segment_at(self.segment_index())
+    }
+
+    /// A segment of the thread's life, by index. For any thread while this one lives.
+    pub(super) fn segment_at(&self, index: SegmentIndex) -> Segment {
+        let has_lineage = self.family.load(Relaxed) != 0;
+        let lineage = if has_lineage { self.lineage.lock().clone() } else { None };
+        Segment { thread: self.number(), index, lineage }
+    }
+
+    pub(super) fn segment_index(&self) -> SegmentIndex {
+        self.segment.load(Relaxed)
+    }
+
+    /// The thread's number, and how many threads it has spawned: what it did before the last one says
+    /// nothing of what it does beside that one.
+    pub(super) fn number_in_segment(&self) -> u64 {
+        self.number() ^ lineage::spawned(self.segment_index()) << 40
+    }
+
+    /// The thread's family, if it is not alone.
+    pub(super) fn family(&self) -> Option<u64> {
+        Some(self.family.load(Relaxed)).filter(|&family| family != 0)
+    }
+
+    /// The thread is about to spawn another. Returns that one's lineage. For the thread itself, which
+    /// has all of its chains judged again.
+    pub(super) fn spawns(&self) -> Arc<Lineage> {
+        let mut lineage = self.lineage.lock();
+        let own = lineage.get_or_insert_with(|| Lineage::root(self.number()));
+        self.family.store(own.family(), Relaxed);
+        let index = self.segment_index();
+        let child = own.child(self.number(), index);
+        self.segment.store(index + SPAWNED, Relaxed);
+        self.recent.clear_own();
+        child
+    }
+
+    /// The thread has joined another. For the thread itself.
+    pub(super) fn has_joined(&self, other: &Lineage) {
+        let index = self.segment_index() + JOINED;
+        self.segment.store(index, Relaxed);
+        other.joined(self.number(), self.lineage.lock().as_deref(), index);
     }
 
     /// The log of the thread's acquisitions, if it keeps one. For the thread itself.
@@ -195,6 +256,7 @@ impl Context {
     pub(super) fn end(&self) {
         self.end_wait();
         self.release_exit();
+        self.segment.store(0, Relaxed);
         self.released_elsewhere.lock().clear();
         self.recent.clear();
         self.flags.store(0, Relaxed);
@@ -212,8 +274,8 @@ impl Context {
 
     /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 5] {
-        [&self.released_elsewhere, &self.thread, &self.traces, &self.log, &self.exit]
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 6] {
+        [&self.released_elsewhere, &self.thread, &self.traces, &self.log, &self.exit, &self.lineage]
     }
 
     #[inline]

@@ -20,7 +20,7 @@ use super::{
     context::{Context, State},
     held::{Entry, Tag},
     identity::LockId,
-    interrupted,
+    interrupted, knowledge,
     thread_exit::ThreadExit,
     threads,
     unattached::Unattached,
@@ -146,7 +146,7 @@ fn attach() -> Option<&'static Context> {
         scope: None,
     };
     let context = threads::take_up();
-    context.begin(info, EXIT.try_with(|exit| exit.take()).ok().flatten());
+    context.begin(info, EXIT.try_with(RefCell::take).ok().flatten());
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
     context.set(State::Directed, DIRECTS.load(Relaxed));
     UNATTACHED.attach(context);
@@ -166,8 +166,10 @@ pub(crate) fn set_exit(exit: Arc<ThreadExit>) {
 
 /// The calling thread no longer holds its exit, though it has not ended yet.
 pub(crate) fn release_exit() {
-    let _ = EXIT.try_with(|exit| exit.take());
+    let _ = EXIT.try_with(RefCell::take);
     if let Some(context) = current_if_attached() {
+        // What it noted is entered as what it did before.
+        super::inside(|| drop(knowledge::lock()));
         context.release_exit();
     }
 }

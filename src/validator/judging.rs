@@ -12,7 +12,7 @@ use super::{
     Acquisition, Context, Entry, Found, capture, declared, judge,
     knowledge::{self, Cycle, Learned},
     own_edge, presence, seen,
-    sightings::Sighting,
+    sightings::{Settled, Sighting},
 };
 use crate::{
     finding::{Detail, FindingKind, Level, Mode, RawStack, Stack},
@@ -35,11 +35,11 @@ pub(super) fn judge(
     }
     if let Some(found) = reentry(context, &held, wanted) {
         if ledger::level(found.kind) < Level::Deny {
-            knowledge::lock().settle(seen::by(key, context.number()));
+            knowledge::lock().settle(seen::by(key, context.number_in_segment()));
         }
         return vec![found];
     }
-    let sighting = Sighting::new(context.number(), held.iter().map(|held| held.tag));
+    let sighting = Sighting::new(context.segment(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
     if sighting.has_repeats() {
         // A reader may hold one lock several times, which makes one edge.
@@ -55,8 +55,8 @@ pub(super) fn judge(
 
     let mut knowledge = knowledge::lock();
     let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
-    let Learned { mut cycles, is_settled } = match &held[..] {
-        [] => Learned { cycles: Vec::new(), is_settled: true },
+    let Learned { mut cycles, settled } = match &held[..] {
+        [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
         held => knowledge.learn(context, held, acquisition, &sighting, &backtrace),
     };
     let new = knowledge.edges_for_record(context, &new, &held, wanted);
@@ -66,7 +66,11 @@ pub(super) fn judge(
     // thread's own cache has it. Chains of many locks go there at once, as they take long to check.
     if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
-        knowledge.settle(if is_settled { key } else { seen::by(key, context.number()) });
+        knowledge.settle(match settled {
+            Settled::ForAll => key,
+            Settled::ForFamily => seen::by_family(key, context.segment().family()),
+            Settled::No => seen::by(key, context.number_in_segment()),
+        });
     }
     drop(knowledge);
     ledger::record_edges(&new);

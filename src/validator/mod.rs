@@ -31,6 +31,7 @@ mod judge;
 mod judging;
 mod knowledge;
 mod leaks;
+mod lineage;
 #[cfg(unix)]
 mod on_signal;
 mod order;
@@ -130,9 +131,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     let (epoch, key) = (seen::epoch(), seen::key(chain));
     let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
     // While somebody waits for the end of this thread, it holds its exit as well.
-    let is_known = !is_awaited
-        && !is_new
-        && (SEEN.contains(key) || SEEN.contains(seen::by(key, context.number())));
+    let is_known = !is_awaited && !is_new && (SEEN.contains(key) || is_known_of(context, key));
     if is_known {
         if !context.recent.should_insert(chain) {
             return;
@@ -145,7 +144,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         if !found.is_empty() {
             if submit(context, found) {
                 let _inside = context.enter(ThreadState::Inside);
-                knowledge::lock().settle(seen::by(key, context.number()));
+                knowledge::lock().settle(seen::by(key, context.number_in_segment()));
             }
             return;
         }
@@ -155,6 +154,13 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         // Whoever has all chains forgotten may have been here before this one was added.
         context.recent.clear();
     }
+}
+
+/// Returns `true` if a chain was judged harmless for this thread, since it last spawned another, or for
+/// all of its family.
+fn is_known_of(context: &Context, key: u64) -> bool {
+    SEEN.contains(seen::by(key, context.number_in_segment()))
+        || context.family().is_some_and(|family| SEEN.contains(seen::by_family(key, family)))
 }
 
 /// An edge that the calling thread makes right now, outside the graph.

@@ -49,6 +49,11 @@ pub(super) fn by(key: u64, thread: u64) -> u64 {
     step(!key, thread) | 1
 }
 
+/// The key of a chain as the threads of one family show it.
+pub(super) fn by_family(key: u64, family: u64) -> u64 {
+    by(key, !family)
+}
+
 static EPOCH: atomic::AtomicU64 = atomic::AtomicU64::new(0);
 
 /// Changes with each [`forget_all`].
@@ -104,6 +109,11 @@ impl Recent {
         self.misses.store(misses, atomic::Ordering::Relaxed);
         misses.is_multiple_of(REPLACE_ONE_IN)
             || self.place(chain).load(atomic::Ordering::Relaxed) == 0
+    }
+
+    /// Forgets all chains. For the thread itself.
+    pub(super) fn clear_own(&self) {
+        self.chains.iter().for_each(|place| place.store(0, atomic::Ordering::Relaxed));
     }
 
     /// Forgets all chains. May be called by any thread.
@@ -359,7 +369,7 @@ mod tests {
     fn a_chain_replaces_another_now_and_then() {
         let recent = Recent::new();
         // Two depths, and chains with the same place.
-        let [first, second] = [0x0202, 0x1_0203];
+        let [first, second] = [0x0202, 0x8_0203];
         assert!(recent.should_insert(first), "its place is vacant");
         recent.insert(first);
         let misses = 0..10 * REPLACE_ONE_IN;

@@ -17,13 +17,14 @@ use super::{
     budget::{Budget, Exhausted, PAIR},
     held::Tag,
     identity::LockId,
+    lineage::{Segment, SegmentIndex},
 };
 use crate::finding::Mode;
 
-/// A thread that took an edge, and all that it held.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A thread that took an edge, in a segment of its life, and all that it held.
+#[derive(Clone, Debug)]
 pub(super) struct Sighting {
-    thread: u64,
+    segment: Segment,
     held: Locks,
 }
 
@@ -74,7 +75,9 @@ impl Summary {
 #[derive(Clone, Copy)]
 pub(super) enum Element {
     /// A thread, and whether it stands for others.
-    Thread(u64, bool),
+    Thread(u64, Settled),
+    /// A segment of a thread whose ancestors or descendants are known.
+    Segment(u64, SegmentIndex),
     Held(Tag),
     /// The index of a lock's node.
     Passed(u64),
@@ -87,7 +90,10 @@ pub(super) enum Element {
 /// of few small numbers meet.
 pub(super) fn hash(element: Element) -> u64 {
     let input = match element {
-        Element::Thread(thread, stands_for_others) => thread << 3 | u64::from(stands_for_others),
+        Element::Thread(thread, settled) => thread << 5 | (settled as u64) << 3,
+        Element::Segment(thread, index) => {
+            hash(Element::Thread(thread, Settled::No)).wrapping_add(index) << 3 | 1
+        }
         Element::Held(tag) => tag.to_bits() << 2 | 2,
         Element::Passed(node) => node << 2 | 3,
     };
@@ -106,7 +112,7 @@ const KEPT: usize = 8;
 const ENOUGH: usize = 3;
 
 impl Sighting {
-    pub(super) fn new(thread: u64, held: impl IntoIterator<Item = Tag>) -> Self {
+    pub(super) fn new(segment: Segment, held: impl IntoIterator<Item = Tag>) -> Self {
         let mut held = held.into_iter();
         let held = match (held.next(), held.next()) {
             (Some(one), None) => Locks::One(one),
@@ -117,7 +123,7 @@ impl Sighting {
                 Locks::Many(Arc::new(Many { summary: Summary::of(&tags), tags }))
             }
         };
-        Self { thread, held }
+        Self { segment, held }
     }
 
     fn held(&self) -> &[Tag] {
@@ -141,7 +147,17 @@ impl Sighting {
 
     /// The thread.
     pub(super) fn thread(&self) -> u64 {
-        self.thread
+        self.segment.thread
+    }
+
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Returns `true` if the same thread did this before, under no more gates, so that it says nothing
+    /// new but when it was.
+    fn differs_in_time_only(&self, known: &Self) -> bool {
+        known.thread() == self.thread() && known.is_as_free_as(self)
     }
 
     /// Whether a lock is held several times in one mode.
@@ -208,13 +224,22 @@ fn strength(held: Mode) -> u8 {
 #[derive(Debug)]
 pub(super) struct Sightings<T> {
     all: SmallVec<[(Sighting, T); 1]>,
-    /// A bit for each of them of which enough others are [settled](Self::is_settled_for).
-    settled: u8,
+    /// Of each of them, whether enough others [did the same](Self::settled_for).
+    settled: [Settled; KEPT],
+}
+
+/// For which threads it is no news if they do the same as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Settled {
+    No,
+    /// For those of the same family.
+    ForFamily,
+    ForAll,
 }
 
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
-        Self { all: SmallVec::new(), settled: 0 }
+        Self { all: SmallVec::new(), settled: [Settled::No; KEPT] }
     }
 }
 
@@ -228,35 +253,58 @@ impl<T> Sightings<T> {
         self.all.iter().map(|(sighting, _)| sighting)
     }
 
+    /// Returns what is told of the last one that differs from this in time only.
+    pub(super) fn of_earlier(&self, new: &Sighting) -> Option<&T> {
+        let mut last_first = self.all.iter().rev();
+        last_first.find(|(known, _)| new.differs_in_time_only(known)).map(|(_, what)| what)
+    }
+
     /// Whether one more would change nothing: this thread or enough others did the same
     /// under no more gates.
     pub(super) fn knows(&self, new: &Sighting) -> bool {
-        self.iter().any(|known| known.thread == new.thread && known.is_as_free_as(new))
-            || self.is_settled_for(new)
+        self.iter().any(|known| known.segment.is_like(&new.segment) && known.is_as_free_as(new))
+            || self.settled_for(new) > Settled::No
     }
 
-    /// Whether one more would change nothing, whichever thread it is of.
-    pub(super) fn is_settled_for(&self, new: &Sighting) -> bool {
+    /// For which threads one more such sighting would change nothing: enough threads of as many
+    /// families were seen, or enough of this family.
+    pub(super) fn settled_for(&self, new: &Sighting) -> Settled {
         if self.all.len() < ENOUGH {
-            return false;
+            return Settled::No;
         }
-        let mut threads: SmallVec<[u64; ENOUGH]> = SmallVec::new();
-        self.iter().filter(|known| known.is_as_free_as(new)).any(|known| {
-            if !threads.contains(&known.thread) {
-                threads.push(known.thread);
+        let family = new.segment.family();
+        let mut threads: SmallVec<[u64; KEPT]> = SmallVec::new();
+        let mut families: SmallVec<[u64; KEPT]> = SmallVec::new();
+        for known in self.iter().filter(|known| known.is_as_free_as(new)) {
+            let of = known.segment.family();
+            if !families.contains(&of) {
+                families.push(of);
             }
-            threads.len() == ENOUGH
-        })
+            if of == family && !threads.contains(&known.thread()) {
+                threads.push(known.thread());
+            }
+        }
+        if families.len() >= ENOUGH {
+            Settled::ForAll
+        } else if threads.len() >= ENOUGH {
+            Settled::ForFamily
+        } else {
+            Settled::No
+        }
     }
 
     /// Keeps one that is [news](Self::knows).
     pub(super) fn learn(&mut self, new: Sighting, what: T) {
-        let implied = |known: &Sighting| known.thread == new.thread && new.is_as_free_as(known);
+        // Of what the thread did before it last spawned another one, the latest is kept: it meets all
+        // that earlier ones meet among the threads that are still there.
+        let implied = |known: &Sighting| known.thread() == new.thread() && new.is_as_free_as(known);
+        let latest = self.all.iter().rposition(|(known, _)| implied(known));
         let mut at = 0;
         let before = self.all.len();
         self.all.retain(|(known, _)| {
             at += 1;
-            at == 1 || !implied(known)
+            let is_latest = Some(at - 1) == latest && !known.segment.is_like(&new.segment);
+            at == 1 || is_latest || !implied(known)
         });
         let is_more = before == self.all.len() && before < KEPT;
         if self.all.len() < KEPT {
@@ -267,15 +315,15 @@ impl<T> Sightings<T> {
             return;
         }
         if !is_more {
-            self.settled = 0;
+            self.settled = [Settled::No; KEPT];
         }
         // One more sighting settles only those that it is as free as.
         for at in 0..self.all.len() {
             let of = &self.all[at].0;
-            let may_be = self.settled & 1 << at == 0
+            let may_be = self.settled[at] < Settled::ForAll
                 && (!is_more || self.all[self.all.len() - 1].0.is_as_free_as(of));
-            if may_be && self.is_settled_for(of) {
-                self.settled |= 1 << at;
+            if may_be {
+                self.settled[at] = self.settled_for(of);
             }
         }
     }
@@ -285,14 +333,9 @@ impl<T> Sightings<T> {
         let choice = |(at, sighting): (usize, &Sighting)| Choice {
             at,
             sighting: sighting.clone(),
-            stands_for_others: self.stands_for_others(at),
+            stands_for: self.settled[at],
         };
         self.iter().enumerate().map(choice).collect()
-    }
-
-    /// Whether a thread that was not kept may have been seen to do the same.
-    fn stands_for_others(&self, at: usize) -> bool {
-        self.settled & 1 << at != 0
     }
 }
 
@@ -301,6 +344,8 @@ impl<T> Sightings<T> {
 pub(super) enum Verdict {
     /// It can close.
     Feasible,
+    /// It could, if its threads had not spawned or joined each other in between.
+    Ordered,
     /// It needs one thread to be in two places.
     OneThreadTwice,
     /// These locks are in the way.
@@ -313,32 +358,62 @@ pub(super) struct Choice {
     /// Where the edge keeps it.
     pub(super) at: usize,
     sighting: Sighting,
-    /// Threads that did the same may not have been kept.
-    stands_for_others: bool,
+    /// Which threads may have done the same and were not kept.
+    stands_for: Settled,
 }
 
 impl Choice {
     /// A sighting that is being made right now, and is kept there if it is.
     pub(super) fn now(sighting: &Sighting, at: usize) -> Self {
-        Self { at, sighting: sighting.clone(), stands_for_others: false }
+        Self { at, sighting: sighting.clone(), stands_for: Settled::No }
     }
 
     /// Returns `true` if both can be chosen in a cycle of so many edges.
     pub(super) fn goes_with(&self, other: &Self, edges: usize) -> bool {
-        self.is_apart_from(other, edges) && self.is_free_of(other)
+        self.is_apart_from(other, edges) && self.is_free_of(other) && self.may_meet(other)
     }
 
     /// Hashes all that restricts what else may be chosen. The hashes of several choices add up.
     pub(super) fn hash(&self) -> u64 {
-        let thread = hash(Element::Thread(self.sighting.thread, self.stands_for_others));
-        thread.wrapping_add(self.sighting.summary().hash)
+        let Segment { thread, index, ref lineage } = self.sighting.segment;
+        let mut sum = hash(Element::Thread(thread, self.stands_for));
+        if lineage.is_some() {
+            sum = sum.wrapping_add(hash(Element::Segment(thread, index)));
+        }
+        sum.wrapping_add(self.sighting.summary().hash)
+    }
+
+    fn stands_for_others(&self) -> bool {
+        self.stands_for > Settled::No
     }
 
     /// Whether two choices may be of different threads: maybe of one that was not kept, for
     /// which there is need only in a cycle of more than [`ENOUGH`] edges.
     fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
-        self.sighting.thread != other.sighting.thread
-            || edges > ENOUGH && (self.stands_for_others || other.stands_for_others)
+        self.sighting.thread() != other.sighting.thread()
+            || edges > ENOUGH && (self.stands_for_others() || other.stands_for_others())
+    }
+
+    /// Returns `true` unless it is known that one was over when the other could begin. Of threads that
+    /// did the same and were not kept, that is known only in one case: the root of their family did its
+    /// part before it spawned any of them, or after all had been joined.
+    fn may_meet(&self, other: &Self) -> bool {
+        let (own, theirs) = (&self.sighting.segment, &other.sighting.segment);
+        if own.lineage.is_none() && theirs.lineage.is_none() {
+            return true;
+        }
+        let others_may_meet = |of: &Self, segment: &Segment| match of.stands_for {
+            Settled::No => false,
+            Settled::ForAll => true,
+            Settled::ForFamily => !segment.is_outside_family(of.sighting.segment.family()),
+        };
+        !own.is_apart_from(theirs) || others_may_meet(self, theirs) || others_may_meet(other, own)
+    }
+
+    /// Returns `true` if both threads were spawned by a third, which joined one before it spawned the
+    /// other.
+    fn is_in_sequence_with(&self, other: &Self) -> bool {
+        self.sighting.segment.is_in_sequence_with(&other.sighting.segment)
     }
 
     fn is_free_of(&self, other: &Self) -> bool {
@@ -353,6 +428,32 @@ struct Rules {
     threads: bool,
     /// Two that have a gate between them.
     gates: bool,
+    /// Two that can never happen at the same time.
+    times: Times,
+}
+
+/// Which times of two choices exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Times {
+    /// None.
+    Any,
+    /// Those that never [meet](Choice::may_meet).
+    Meeting,
+    /// Those as well that have not met so far: see [`Choice::is_in_sequence_with`].
+    Met,
+}
+
+impl Rules {
+    /// All that can exclude each other.
+    const ALL: Self = Self { threads: true, gates: true, times: Times::Meeting };
+
+    fn admits_times(self, one: &Choice, other: &Choice) -> bool {
+        match self.times {
+            Times::Any => true,
+            Times::Meeting => one.may_meet(other),
+            Times::Met => one.may_meet(other) && !one.is_in_sequence_with(other),
+        }
+    }
 }
 
 /// Chooses a sighting for each edge of a cycle so that all threads can be there at the same time.
@@ -361,7 +462,24 @@ pub(super) fn assign(
     cycle: &[Vec<Choice>],
     budget: &mut Budget,
 ) -> Result<Option<Vec<usize>>, Exhausted> {
-    choose(cycle, Rules { threads: true, gates: true }, budget)
+    choose(cycle, Rules::ALL, budget)
+}
+
+/// Chooses as [`assign`] does, for threads that need not be there at the same time.
+pub(super) fn assign_at_any_time(
+    cycle: &[Vec<Choice>],
+    budget: &mut Budget,
+) -> Result<Option<Vec<usize>>, Exhausted> {
+    choose(cycle, Rules { times: Times::Any, ..Rules::ALL }, budget)
+}
+
+/// Returns `true` if a cycle can close, but in each way to do so a thread was joined before another one
+/// was spawned.
+pub(super) fn is_in_sequence(
+    cycle: &[Vec<Choice>],
+    budget: &mut Budget,
+) -> Result<bool, Exhausted> {
+    Ok(choose(cycle, Rules { times: Times::Met, ..Rules::ALL }, budget)?.is_none())
 }
 
 /// Decides whether a cycle can close, and if not, why.
@@ -369,8 +487,13 @@ pub(super) fn judge(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<Verdic
     if assign(cycle, budget)?.is_some() {
         return Ok(Verdict::Feasible);
     }
-    let by_gates = Rules { threads: false, gates: true };
-    let by_threads = Rules { threads: true, gates: false };
+    let by_gates = Rules { threads: false, gates: true, times: Times::Any };
+    if assign_at_any_time(cycle, budget)?.is_some() {
+        // If one thread alone did all of it as well, that says more.
+        let is_of_one = of_one_thread(cycle, budget)?;
+        return Ok(if is_of_one { Verdict::OneThreadTwice } else { Verdict::Ordered });
+    }
+    let by_threads = Rules { threads: true, gates: false, times: Times::Any };
     if choose(cycle, by_gates, budget)?.is_some() && choose(cycle, by_threads, budget)?.is_none() {
         return Ok(Verdict::OneThreadTwice);
     }
@@ -389,6 +512,21 @@ pub(super) fn judge(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<Verdic
     Ok(Verdict::Guarded(gates))
 }
 
+/// Returns `true` if one thread made all edges of a cycle, without a gate.
+fn of_one_thread(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<bool, Exhausted> {
+    let by_gates = Rules { threads: false, gates: true, times: Times::Any };
+    for thread in cycle.first().into_iter().flatten().map(|choice| choice.sighting.thread()) {
+        let is_of_thread = |choice: &&Choice| choice.sighting.thread() == thread;
+        let own = |edge: &Vec<Choice>| edge.iter().filter(is_of_thread).cloned().collect();
+        let of_thread: Vec<Vec<Choice>> = cycle.iter().map(own).collect();
+        budget.spend(PAIR * cycle.len())?;
+        if choose(&of_thread, by_gates, budget)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Chooses for each edge, such that every two choices go together. Returns the first solution in
 /// lexicographic order.
 ///
@@ -399,7 +537,7 @@ fn choose(
     rules: Rules,
     budget: &mut Budget,
 ) -> Result<Option<Vec<usize>>, Exhausted> {
-    let mut chosen = Chosen::new(rules, cycle.len());
+    let mut chosen = Chosen::new(rules, cycle);
     let mut path: Vec<usize> = Vec::with_capacity(cycle.len());
     let mut failed: FxHashSet<(usize, u64)> = FxHashSet::default();
     let mut from = 0;
@@ -441,30 +579,41 @@ struct Chosen<'a> {
     /// How many edges the cycle has.
     edges: usize,
     index: Option<Index>,
+    /// `true` if times matter: if a thread's lineage is known.
+    timed: bool,
 }
 
 impl<'a> Chosen<'a> {
-    fn new(rules: Rules, edges: usize) -> Self {
+    fn new(rules: Rules, cycle: &[Vec<Choice>]) -> Self {
+        let edges = cycle.len();
         let index = (edges > INDEXED).then(Index::default);
-        Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index }
+        let has_lineage = |choice: &Choice| choice.sighting.segment.lineage.is_some();
+        let timed = rules.times != Times::Any && cycle.iter().flatten().any(has_lineage);
+        Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index, timed }
     }
 
     /// How many steps [`admits`](Self::admits) takes.
     fn cost_of(&self, choice: &Choice) -> usize {
-        self.index.as_ref().map_or(self.all.len(), |_| choice.sighting.held().len())
+        match &self.index {
+            Some(_) if !self.timed => choice.sighting.held().len(),
+            _ => self.all.len(),
+        }
     }
 
     /// Returns `true` if a choice goes together with all others.
     fn admits(&self, choice: &Choice) -> bool {
-        let Rules { threads, gates } = self.rules;
+        let Rules { threads, gates, .. } = self.rules;
         match &self.index {
             Some(index) => {
                 (!threads || index.has_thread_for(choice, self.edges))
                     && (!gates || index.has_no_gate_with(choice))
+                    && (!self.timed
+                        || self.all.iter().all(|before| self.rules.admits_times(before, choice)))
             }
             None => self.all.iter().all(|before| {
                 (!threads || before.is_apart_from(choice, self.edges))
                     && (!gates || before.is_free_of(choice))
+                    && self.rules.admits_times(before, choice)
             }),
         }
     }
@@ -498,8 +647,8 @@ struct Index {
 
 impl Index {
     fn count(&mut self, choice: &Choice, change: impl Fn(&mut u32)) {
-        let thread = self.threads.entry(choice.sighting.thread).or_default();
-        change(&mut thread[usize::from(!choice.stands_for_others)]);
+        let thread = self.threads.entry(choice.sighting.thread()).or_default();
+        change(&mut thread[usize::from(!choice.stands_for_others())]);
         for tag in choice.sighting.held() {
             let lock = self.locks.entry(tag.lock()).or_default();
             change(&mut lock[usize::from(strength(tag.mode()))]);
@@ -509,8 +658,12 @@ impl Index {
     /// See [`Choice::is_apart_from`].
     fn has_thread_for(&self, choice: &Choice, edges: usize) -> bool {
         let [standing, alone] =
-            self.threads.get(&choice.sighting.thread).copied().unwrap_or_default();
-        if edges > ENOUGH { choice.stands_for_others || alone == 0 } else { standing + alone == 0 }
+            self.threads.get(&choice.sighting.thread()).copied().unwrap_or_default();
+        if edges > ENOUGH {
+            choice.stands_for_others() || alone == 0
+        } else {
+            standing + alone == 0
+        }
     }
 
     /// See [`Choice::is_free_of`].
@@ -528,13 +681,63 @@ impl Index {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::budget::STEPS, *};
+    use super::{
+        super::{
+            budget::STEPS,
+            lineage::{JOINED, Lineage, SPAWNED},
+        },
+        *,
+    };
 
-    fn sighting(thread: u64, held: &[(u64, Mode)]) -> Sighting {
-        Sighting::new(thread, held.iter().map(|&(lock, mode)| Tag::new(lock, mode)))
+    fn segment(thread: u64) -> Segment {
+        Segment { thread, index: 0, lineage: None }
     }
 
-    fn seen(sightings: &[Sighting]) -> Sightings<()> {
+    /// A thread before, beside and after its child, the child, another child after that, and a stranger.
+    fn family() -> [Segment; 6] {
+        let root = Lineage::root(1);
+        let first = root.child(1, 0);
+        first.joined(1, Some(&root), SPAWNED + JOINED);
+        let second = root.child(1, SPAWNED + JOINED);
+        let of = |thread, index, lineage: &Arc<Lineage>| Segment {
+            thread,
+            index,
+            lineage: Some(Arc::clone(lineage)),
+        };
+        let own = [0, SPAWNED, SPAWNED + JOINED].map(|index| of(1, index, &root));
+        let [before, beside, after] = own;
+        [before, beside, after, of(2, 0, &first), of(3, 0, &second), segment(4)]
+    }
+
+    #[test]
+    fn a_thread_meets_its_child_only_while_that_lives() {
+        let family = family();
+        let seen = |at: usize, lock| vec![Sighting::new(family[at].clone(), [Tag::new(lock, X)])];
+        let verdicts = [0, 1, 2, 4, 5].map(|at| verdict(&[seen(at, 1), seen(3, 2)]));
+        let (ordered, feasible) = (Verdict::Ordered, Verdict::Feasible);
+        let expected = [&ordered, &feasible, &ordered, &feasible, &feasible];
+        assert_eq!(verdicts.each_ref(), expected);
+        // The two children never met so far.
+        let children = [vec![seen(3, 1)], vec![seen(4, 2)]].concat();
+        let choices: Vec<_> = children.iter().map(|edge| seen_in(edge).choices()).collect();
+        assert_eq!(is_in_sequence(&choices, &mut unlimited()), Ok(true));
+    }
+
+    /// If one thread did all of it itself, that it also met nobody else says less.
+    #[test]
+    fn one_thread_twice_is_graver_than_never_at_once() {
+        let family = family();
+        let seen = |at: usize, lock| Sighting::new(family[at].clone(), [Tag::new(lock, X)]);
+        let cycle = [vec![seen(2, 1), seen(3, 1)], vec![seen(2, 2)]];
+        assert_eq!(verdict(&cycle), Verdict::OneThreadTwice);
+        assert_eq!(verdict(&[vec![seen(3, 1)], vec![seen(2, 2)]]), Verdict::Ordered);
+    }
+
+    fn sighting(thread: u64, held: &[(u64, Mode)]) -> Sighting {
+        Sighting::new(segment(thread), held.iter().map(|&(lock, mode)| Tag::new(lock, mode)))
+    }
+
+    fn seen_in(sightings: &[Sighting]) -> Sightings<()> {
         let mut all = Sightings::default();
         for sighting in sightings {
             if !all.knows(sighting) {
@@ -545,7 +748,7 @@ mod tests {
     }
 
     fn verdict(edges: &[Vec<Sighting>]) -> Verdict {
-        let edges: Vec<_> = edges.iter().map(|edge| seen(edge)).collect();
+        let edges: Vec<_> = edges.iter().map(|edge| seen_in(edge)).collect();
         judge(&edges.iter().map(Sightings::choices).collect::<Vec<_>>(), &mut unlimited()).unwrap()
     }
 
@@ -591,13 +794,16 @@ mod tests {
     #[test]
     fn enough_is_enough() {
         let held = [(1, X)];
-        let mut edge = seen(&[sighting(1, &held)]);
+        let mut edge = seen_in(&[sighting(1, &held)]);
         assert!(edge.knows(&sighting(1, &held)) && !edge.knows(&sighting(2, &held)));
         assert!(edge.knows(&sighting(1, &[(1, X), (5, S)])), "with more gates");
         edge.learn(sighting(2, &held), ());
         assert!(!edge.knows(&sighting(3, &held)));
         edge.learn(sighting(3, &held), ());
-        assert!(edge.knows(&sighting(4, &held)) && edge.is_settled_for(&sighting(1, &held)));
+        assert!(
+            edge.knows(&sighting(4, &held))
+                && edge.settled_for(&sighting(1, &held)) == Settled::ForAll
+        );
         // It is bounded, and what has fewer gates is preferred.
         for gate in 10..100 {
             let guarded = sighting(gate, &[(gate, X), (2, X)]);
@@ -688,9 +894,12 @@ mod tests {
     fn sets_do_not_collide() {
         let elements: Vec<Element> = (1..=12)
             .flat_map(|number| {
-                let threads = [false, true].map(|stands| Element::Thread(number, stands));
+                let settled = [Settled::No, Settled::ForFamily, Settled::ForAll];
+                let threads = settled.map(|settled| Element::Thread(number, settled));
+                let segments = [1, SPAWNED].map(|index| Element::Segment(number, index));
                 let held = [X, S].map(|mode| Element::Held(Tag::new(number, mode)));
-                [threads, held, [Element::Passed(number), Element::Passed(number + 12)]].concat()
+                let passed = [Element::Passed(number), Element::Passed(number + 12)];
+                [&threads[..], &segments, &held, &passed].concat()
             })
             .collect();
         let hashes: Vec<u64> = elements.into_iter().map(hash).collect();
@@ -719,7 +928,7 @@ mod tests {
             let held = [X, S, U];
             let edges: Vec<Vec<Sighting>> = edges.into_iter().map(|edge| {
                 edge.into_iter().map(|(thread, locks)| {
-                    Sighting::new(thread, locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode])))
+                    Sighting::new(segment(thread), locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode])))
                 }).collect()
             }).collect();
             let all = edges.iter().fold(vec![Vec::new()], |partial: Vec<Vec<&Sighting>>, edge| {
@@ -731,7 +940,7 @@ mod tests {
                 (0..chosen.len()).all(|i| (0..i).all(|j| may(chosen[i], chosen[j])))
             };
             let expected = all.iter().any(|chosen| pairs_all(chosen, &|a, b| {
-                a.thread != b.thread && a.gate_with(b).is_none()
+                a.thread() != b.thread() && a.gate_with(b).is_none()
             }));
             // Every sighting is offered, none is left out: they stand for nobody else.
             let choices: Vec<Vec<Choice>> = edges.iter()
@@ -741,7 +950,7 @@ mod tests {
             prop_assert_eq!(chosen.is_some(), expected);
             if let Some(chosen) = chosen {
                 let chosen: Vec<_> = edges.iter().zip(chosen).map(|(edge, at)| &edge[at]).collect();
-                prop_assert!(pairs_all(&chosen, &|a, b| a.thread != b.thread && a.gate_with(b).is_none()));
+                prop_assert!(pairs_all(&chosen, &|a, b| a.thread() != b.thread() && a.gate_with(b).is_none()));
             }
             // A smaller budget gives the same answer or none.
             if let Ok(chosen) = assign(&choices, &mut Budget::new(budget)) {
@@ -757,21 +966,26 @@ mod tests {
         #[test]
         fn the_index_agrees_with_comparing_each(
             all in prop::collection::vec(
-                (1..5_u64, any::<bool>(), prop::collection::btree_map(1..6_u64, 0..3_usize, 0..3), any::<bool>()),
+                (0..6_usize, 0..3_usize, prop::collection::btree_map(1..6_u64, 0..3_usize, 0..3), any::<bool>()),
                 1..12,
             ),
             edges in 2..6_usize,
             threads in any::<bool>(),
             gates in any::<bool>(),
+            times in prop::sample::select(vec![Times::Any, Times::Meeting, Times::Met]),
         ) {
             let held = [X, S, U];
-            let all: Vec<_> = all.into_iter().map(|(thread, stands_for_others, locks, pops)| {
+            let family = family();
+            let settled = [Settled::No, Settled::ForFamily, Settled::ForAll];
+            let all: Vec<_> = all.into_iter().map(|(at, stands_for, locks, pops)| {
                 let tags = locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode]));
-                let sighting = Sighting::new(thread, tags);
-                (Choice { at: 0, sighting, stands_for_others }, pops)
+                let sighting = Sighting::new(family[at].clone(), tags);
+                (Choice { at: 0, sighting, stands_for: settled[stands_for] }, pops)
             }).collect();
-            let mut naive = Chosen::new(Rules { threads, gates }, edges);
-            let mut indexed = Chosen::new(Rules { threads, gates }, edges);
+            let cycle = vec![all.iter().map(|(choice, _)| choice.clone()).collect(); edges];
+            let rules = Rules { threads, gates, times };
+            let mut naive = Chosen::new(rules, &cycle);
+            let mut indexed = Chosen::new(rules, &cycle);
             indexed.index = Some(Index::default());
             for (choice, pops) in &all {
                 prop_assert_eq!(naive.admits(choice), indexed.admits(choice));

@@ -28,7 +28,9 @@ use super::{
     begin_wait, current,
     held::{Entry, Tag},
     identity::{Identity, LockId},
-    knowledge, submit, unjudged,
+    knowledge,
+    lineage::Lineage,
+    submit, unjudged,
 };
 use crate::finding::{Mode, Until};
 
@@ -37,6 +39,7 @@ pub(crate) struct ThreadExit {
     /// As the thread holds it: since it was spawned.
     entry: Entry,
     log: Arc<AcquisitionLog>,
+    lineage: Arc<Lineage>,
     /// Somebody waits for it, or did, who held a lock or whose own exit was awaited.
     is_awaited: AtomicBool,
     /// The exit that the thread waits for.
@@ -44,14 +47,35 @@ pub(crate) struct ThreadExit {
 }
 
 impl ThreadExit {
-    /// For a thread that is about to be spawned.
-    pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Arc<Self> {
-        Arc::new(Self {
+    /// For a thread that the calling one is about to spawn. `None` if the calling thread is not looked
+    /// at.
+    pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Option<Arc<Self>> {
+        let context = current().filter(|context| !context.is_blind())?;
+        let _inside = context.enter(ThreadState::Inside);
+        Some(Arc::new(Self {
             entry: Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at },
             log: AcquisitionLog::new(),
+            lineage: context.spawns(),
             is_awaited: AtomicBool::new(false),
             joining: Mutex::new(None),
-        })
+        }))
+    }
+
+    /// The thread could not be spawned.
+    pub(crate) fn was_not_spawned(&self) {
+        self.lineage.was_not_spawned();
+    }
+
+    /// The thread has ended, or its scope, and the calling one has waited for that.
+    pub(crate) fn joined(&self) {
+        if let Some(context) = current().filter(|context| !context.is_blind()) {
+            let _inside = context.enter(ThreadState::Inside);
+            context.has_joined(&self.lineage);
+        }
+    }
+
+    pub(super) fn lineage(&self) -> &Arc<Lineage> {
+        &self.lineage
     }
 
     pub(super) fn entry(&self) -> Entry {

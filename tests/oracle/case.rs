@@ -23,6 +23,7 @@ const DOCUMENTED: [Reason; 3] = [Reason::AnotherThread, Reason::NoWriter, Reason
 pub(crate) fn throw_nothing() {
     for kind in [
         FindingKind::Inversion,
+        FindingKind::OrderedInversion,
         FindingKind::SingleThreadInversion,
         FindingKind::GuardedInversion,
         FindingKind::SelfDeadlock,

@@ -87,6 +87,7 @@ impl Confirm {
     pub fn new(finding: &Finding) -> Self {
         let parts = match finding.kind() {
             FindingKind::Inversion
+            | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion

@@ -141,7 +141,8 @@ impl Knowledge {
             found[at] = cycle;
         }
         if found.iter().any(Option::is_some) {
-            return found.iter().flatten().map(|found| self.feasible_cycle(found)).collect();
+            let found = found.iter().flatten();
+            return found.map(|found| self.feasible_cycle(found, now, budget)).collect();
         }
         let mut shortest: Vec<_> = shortest.into_iter().enumerate().collect();
         shortest.sort_by_key(|(_, cycle)| cycle.as_ref().map(Vec::len));
@@ -164,8 +165,13 @@ impl Knowledge {
         now: &Sighting,
         budget: &mut Budget,
     ) -> Result<bool, Exhausted> {
-        let before = sightings::judge(&self.choices(cycle, None), budget)?;
-        Ok(kind(&sightings::judge(&self.choices(cycle, Some(now)), budget)?) != kind(&before))
+        let before = kind(&sightings::judge(&self.choices(cycle, None), budget)?);
+        let now = kind(&sightings::judge(&self.choices(cycle, Some(now)), budget)?);
+        // Whatever else was told of the cycle says more.
+        Ok(match now {
+            FindingKind::OrderedInversion => before == FindingKind::GuardedInversion,
+            _ => now != before,
+        })
     }
 
     /// Chooses a sighting for each edge of a cycle, if it can close.
@@ -195,9 +201,18 @@ impl Knowledge {
         Tag::new(graph[tail].lock, graph[edge].held)
     }
 
-    fn feasible_cycle(&self, Feasible { edges, sightings }: &Feasible) -> Cycle {
+    fn feasible_cycle(
+        &self,
+        Feasible { edges, sightings }: &Feasible,
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Cycle {
+        let choices = self.choices(edges, now);
+        // A remark, which can be left out.
+        let in_sequence = budget.with_half(|budget| sightings::is_in_sequence(&choices, budget));
+        let detail = if in_sequence == Ok(true) { Detail::InSequence } else { Detail::None };
         let edges = edges.iter().zip(sightings).map(|(&edge, &at)| self.edge(edge, at)).collect();
-        Cycle { kind: FindingKind::Inversion, edges, detail: Detail::None }
+        Cycle { kind: FindingKind::Inversion, edges, detail }
     }
 
     /// Returns a cycle that need not be feasible, with the reason if it is not.
@@ -207,14 +222,20 @@ impl Knowledge {
         now: Option<&Sighting>,
         budget: &mut Budget,
     ) -> Result<Cycle, Exhausted> {
-        let verdict = sightings::judge(&self.choices(edges, now), budget)?;
+        let choices = self.choices(edges, now);
+        let verdict = sightings::judge(&choices, budget)?;
+        let shown = match &verdict {
+            Verdict::Ordered => sightings::assign_at_any_time(&choices, budget)?,
+            _ => None,
+        };
+        let shown = shown.unwrap_or_else(|| vec![0; edges.len()]);
         let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
         Ok(Cycle {
             kind: kind(&verdict),
-            edges: edges.iter().map(|&edge| self.edge(edge, 0)).collect(),
+            edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
             detail: match &verdict {
                 Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
-                Verdict::Feasible | Verdict::OneThreadTwice => Detail::None,
+                Verdict::Feasible | Verdict::Ordered | Verdict::OneThreadTwice => Detail::None,
             },
         })
     }
@@ -230,6 +251,7 @@ pub(super) fn note_cut_short(budget: &Budget) {
 fn kind(verdict: &Verdict) -> FindingKind {
     match verdict {
         Verdict::Feasible => FindingKind::Inversion,
+        Verdict::Ordered => FindingKind::OrderedInversion,
         Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
         Verdict::Guarded(_) => FindingKind::GuardedInversion,
     }
@@ -260,7 +282,7 @@ mod tests {
                 |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
             let (held, wanted) = (entry(held), entry(wanted));
             let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
-            let sighting = Sighting::new(number, [held.tag]);
+            let sighting = Sighting::new(context.segment(), [held.tag]);
             let learned =
                 knowledge.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
             assert!(learned.cycles.is_empty());

@@ -4,17 +4,20 @@
 //! a cache line. The store has what the number stands for. It counts its edges by hand: an edge that
 //! is removed must be [released](FactStore::forget).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use rustc_hash::FxHashMap;
 
 use super::shown::Shown;
 use crate::validator::{
-    held::Tag,
-    sightings::{Choice, Sighting, Sightings},
+    held::{Entry, Tag},
+    sightings::{Choice, Settled, Sighting, Sightings},
 };
 
 /// The observations of an edge, by number.
@@ -138,15 +141,35 @@ impl FactStore {
         match *facts {
             EdgeFacts::Unseen => false,
             // It holds the tail as well, in the same mode.
-            EdgeFacts::Once(number) => self.once.get(number).thread() == new.thread(),
+            EdgeFacts::Once(number) => self.once.get(number).segment().is_like(new.segment()),
             EdgeFacts::More(number) => self.more.get(number).knows(new),
         }
     }
 
-    pub(super) fn is_settled_for(&self, facts: &EdgeFacts, new: &Sighting) -> bool {
+    /// Returns what is shown of an earlier sighting in the same two places that differs from this one in
+    /// time only, and needs no stack of its own.
+    pub(super) fn shown_earlier(
+        &self,
+        facts: &EdgeFacts,
+        new: &Sighting,
+        [held, wanted]: [&Entry; 2],
+    ) -> Option<&Arc<Shown>> {
+        let earlier = match *facts {
+            EdgeFacts::Unseen => None,
+            EdgeFacts::Once(number) => {
+                Some(self.once.get(number)).filter(|shown| shown.segment().thread == new.thread())
+            }
+            EdgeFacts::More(number) => self.more.get(number).of_earlier(new),
+        };
+        earlier.filter(|shown| {
+            ptr::eq(shown.held_at, held.site) && ptr::eq(shown.acquired_at, wanted.site)
+        })
+    }
+
+    pub(super) fn settled_for(&self, facts: &EdgeFacts, new: &Sighting) -> Settled {
         match *facts {
-            EdgeFacts::Unseen | EdgeFacts::Once(_) => false,
-            EdgeFacts::More(number) => self.more.get(number).is_settled_for(new),
+            EdgeFacts::Unseen | EdgeFacts::Once(_) => Settled::No,
+            EdgeFacts::More(number) => self.more.get(number).settled_for(new),
         }
     }
 
@@ -169,7 +192,7 @@ impl FactStore {
             EdgeFacts::Once(number) => {
                 let first = Arc::clone(self.once.get(number));
                 self.forget_once(number);
-                sightings.learn(Sighting::new(first.thread(), [held]), first);
+                sightings.learn(Sighting::new(first.segment().clone(), [held]), first);
             }
         }
         sightings.learn(new, shown);
@@ -181,8 +204,8 @@ impl FactStore {
         match *facts {
             EdgeFacts::Unseen => Vec::new(),
             EdgeFacts::Once(number) => {
-                let thread = self.once.get(number).thread();
-                vec![Choice::now(&Sighting::new(thread, [held]), 0)]
+                let segment = self.once.get(number).segment().clone();
+                vec![Choice::now(&Sighting::new(segment, [held]), 0)]
             }
             EdgeFacts::More(number) => self.more.get(number).choices(),
         }
@@ -205,7 +228,7 @@ mod tests {
     use super::*;
     use crate::{
         finding::{Mode, Stack},
-        validator::{held::Entry, knowledge::shown::AllShown, threads},
+        validator::{knowledge::shown::AllShown, threads},
     };
 
     fn held() -> Tag {
@@ -225,7 +248,7 @@ mod tests {
             there()
         }];
         let shown =
-            here.map(|site| all.now(context, &entry(site), &entry(site), &Stack::default()));
+            here.map(|site| all.now(context, [&entry(site), &entry(site)], &Stack::default()));
         threads::give_back(context);
         shown
     }
@@ -259,7 +282,9 @@ mod tests {
         let mut store = FactStore::default();
         let [shown, other] = two_shown();
         let (mut edge, stays) = (store.once(&shown), store.once(&shown));
-        let by_another = Sighting::new(shown.thread() + 1, [held()]);
+        let mut segment = shown.segment().clone();
+        segment.thread += 1;
+        let by_another = Sighting::new(segment, [held()]);
         assert!(!store.knows(&edge, &by_another));
         store.learn(&mut edge, held(), by_another.clone(), Arc::clone(&other));
         assert!(store.knows(&edge, &by_another) && !store.knows(&stays, &by_another));

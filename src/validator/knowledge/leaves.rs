@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashMap;
 
 use super::{Acquisition, EdgeFacts, KNOWLEDGE, Knowledge, is_any_declared, shown::Shown};
@@ -24,8 +25,10 @@ use crate::{
         creation_sites::{self, SiteIndex, UNKNOWN_SITE},
         held::Entry,
         identity::LockId,
-        leaks, presence, seen,
-        sightings::Sighting,
+        leaks,
+        lineage::SegmentIndex,
+        presence, seen,
+        sightings::{Settled, Sighting},
     },
 };
 
@@ -47,7 +50,7 @@ struct Leaf {
     wanted: Entry,
     has_writer: bool,
     context: &'static Context,
-    number: u64,
+    segment: SegmentIndex,
     scope: Option<ScopeId>,
     stack: u64,
 }
@@ -170,7 +173,7 @@ pub(in crate::validator) fn note(
         wanted: *wanted,
         has_writer: identity.has_writer(),
         context,
-        number: context.number(),
+        segment: context.segment_index(),
         scope: context.scope(),
         stack,
     });
@@ -208,14 +211,7 @@ impl Knowledge {
         }
         let modes = (held.tag.mode(), wanted.tag.mode());
         if let Some(edge) = self.order.find(tail, head, modes) {
-            let facts = &self.order.graph()[edge].facts;
-            let is_once = matches!(facts, EdgeFacts::Once(_));
-            let shown = self.facts.get(facts, 0).filter(|_| is_once);
-            let is_known = shown.is_some_and(|shown| shown.thread() == context.number());
-            if is_known {
-                self.settle(seen::by(key, context.number()));
-            }
-            return is_known;
+            return self.enter_again(context, edge, [held, wanted], key);
         }
         if !self.order.agrees(tail, head) || !self.needs_no_line(context, held, wanted) {
             return false;
@@ -227,6 +223,30 @@ impl Knowledge {
         let shown = self.shown_of(context, held, wanted, stack);
         let facts = self.facts.once(&shown);
         self.order.insert(tail, head, modes, facts);
+        true
+    }
+
+    /// Enters an edge again that the thread itself has made before, as far as this is news: it may have
+    /// spawned another thread since.
+    fn enter_again(
+        &mut self,
+        context: &Context,
+        edge: EdgeIndex,
+        entries: [&Entry; 2],
+        key: u64,
+    ) -> bool {
+        let facts = self.order.facts_mut(edge);
+        let new = Sighting::new(context.segment(), [entries[0].tag]);
+        if self.facts.settled_for(facts, &new) > Settled::No {
+            return false;
+        }
+        if !self.facts.knows(facts, &new) {
+            let Some(shown) = self.facts.shown_earlier(facts, &new, entries).cloned() else {
+                return false;
+            };
+            self.facts.learn(facts, entries[0].tag, new, shown);
+        }
+        self.settle(seen::by(key, context.number_in_segment()));
         true
     }
 
@@ -243,17 +263,19 @@ impl Knowledge {
         wanted: &Entry,
         stack: u64,
     ) -> Arc<Shown> {
-        let (number, scope) = (context.number(), context.scope());
+        let scope = context.scope();
+        let who = (context.number(), context.segment_index());
         if let Some((last, of)) = &self.leaves.last
             && *of == stack
-            && last.is(number, scope, [held.site, wanted.site])
+            && last.is(who, scope, [held.site, wanted.site])
         {
             return Arc::clone(last);
         }
         #[allow(clippy::cast_possible_truncation, reason = "the low half")]
         let frames = self.leaves.stacks.get(stack as u32 as usize).filter(|_| stack != 0);
         let frames = frames.cloned().unwrap_or_default();
-        let shown = self.shown.noted(context, (number, scope), held, wanted, &frames);
+        let who = (&context.segment(), scope);
+        let shown = self.shown.noted(context, who, [held, wanted], &frames);
         self.leaves.last = Some((Arc::clone(&shown), stack));
         shown
     }
@@ -330,7 +352,7 @@ impl Knowledge {
     }
 
     fn enter(&mut self, leaf: &Leaf) {
-        let Leaf { held, wanted, has_writer, context, number, scope, stack } = leaf;
+        let Leaf { held, wanted, has_writer, context, segment, scope, stack } = leaf;
         // Counted before it is removed, so that a thread that destroys it meanwhile finds one or the other.
         presence::entered(wanted.tag.lock());
         let is_alive = presence::remove_leaf(wanted.tag.lock());
@@ -349,8 +371,9 @@ impl Knowledge {
         #[allow(clippy::cast_possible_truncation, reason = "the low half")]
         let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
         let stack = stack.cloned().unwrap_or_default();
-        let shown = self.shown.noted(context, (*number, *scope), held, wanted, &stack);
-        let sighting = Sighting::new(*number, [held.tag]);
+        let segment = context.segment_at(*segment);
+        let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
+        let sighting = Sighting::new(segment, [held.tag]);
         self.facts.learn(self.order.facts_mut(edge), held.tag, sighting, shown);
     }
 }

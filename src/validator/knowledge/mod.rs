@@ -42,7 +42,7 @@ use super::{
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
-    sightings::{Choice, Sighting},
+    sightings::{Choice, Settled, Sighting},
 };
 use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack};
 
@@ -99,8 +99,8 @@ pub(crate) struct Acquisition<'a> {
 /// What was found when edges were added.
 pub(super) struct Learned {
     pub(super) cycles: Vec<Cycle>,
-    /// The chain is known of so many threads that further ones are no news.
-    pub(super) is_settled: bool,
+    /// For which threads the chain is no news any more.
+    pub(super) settled: Settled,
 }
 
 /// The edges of one acquisition, and which are new.
@@ -108,11 +108,15 @@ type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 
 impl Knowledge {
     /// Whether every held lock has its edge to the wanted one, and this way of taking them
-    /// is known.
+    /// is known, but for the time.
     pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| self.facts.knows(&self.order.graph()[edge].facts, sighting))
+            edge.is_some_and(|edge| {
+                let facts = &self.order.graph()[edge].facts;
+                self.facts.knows(facts, sighting)
+                    || self.facts.shown_earlier(facts, sighting, [held, wanted]).is_some()
+            })
         })
     }
 
@@ -146,7 +150,7 @@ impl Knowledge {
             cycles = self.cycles_now(&edges, sighting, &mut budget);
             cycles::note_cut_short(&budget);
         }
-        let mut is_settled = true;
+        let mut settled = Settled::ForAll;
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
             let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
             if closes {
@@ -154,10 +158,12 @@ impl Knowledge {
             }
             let facts = self.order.facts_mut(edge);
             if !self.facts.knows(facts, sighting) {
-                let shown = self.shown.now(context, entry, wanted, &backtrace);
+                let earlier = self.facts.shown_earlier(facts, sighting, [entry, wanted]).cloned();
+                let shown =
+                    earlier.unwrap_or_else(|| self.shown.now(context, [entry, wanted], &backtrace));
                 self.facts.learn(facts, entry.tag, sighting.clone(), shown);
             }
-            is_settled &= self.facts.is_settled_for(facts, sighting);
+            settled = settled.min(self.facts.settled_for(facts, sighting));
         }
         let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {
@@ -174,21 +180,22 @@ impl Knowledge {
                 first.thread = context.info();
             }
         }
-        Learned { cycles, is_settled }
+        Learned { cycles, settled }
     }
 
     /// Enters edges from a thread's exit to what was acquired before the thread can end. So far nobody
     /// has waited for the exit, so they close no cycle of locks; returns what they say of classes.
     pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
-        for Logged { wanted, held: others, thread } in acquired {
+        for Logged { wanted, held: others, thread, segment } in acquired {
             let head = self.node(wanted, wanted.site);
             let edges = self.edges_to(head, &[*exit], wanted);
             let (edge, _) = edges[0];
-            let sighting = Sighting::new(thread.number, others.iter().copied().chain([exit.tag]));
+            let tags = others.iter().copied().chain([exit.tag]);
+            let sighting = Sighting::new(segment.clone(), tags);
             let facts = self.order.facts_mut(edge);
             if !self.facts.knows(facts, &sighting) {
-                let shown = self.shown.without_stack(thread, exit, wanted);
+                let shown = self.shown.without_stack((thread, segment), [exit, wanted]);
                 self.facts.learn(facts, exit.tag, sighting, shown);
             }
             let others = others.iter().map(|&tag| Entry { tag, site: exit.site });

@@ -11,7 +11,12 @@ use std::{
 use super::facts::OnceEdges;
 use crate::{
     finding::{ScopeId, Stack, ThreadInfo},
-    validator::{context::Context, held::Entry, interned::Interned},
+    validator::{
+        context::Context,
+        held::Entry,
+        interned::Interned,
+        lineage::{self, Segment, SegmentIndex},
+    },
 };
 
 /// Where and by whom an edge was made. Whatever a thread does again in the same two places, come
@@ -25,6 +30,7 @@ pub(super) struct Shown {
     pub(super) acquired_at: &'static Location<'static>,
     pub(super) backtrace: Stack,
     pub(super) thread: ThreadInfo,
+    segment: Segment,
 }
 
 /// Which one it is.
@@ -33,6 +39,8 @@ struct Key {
     /// Of the two places and the two stacks, of which there is one each.
     addresses: [usize; 4],
     thread: u64,
+    /// How many threads it had spawned.
+    spawned: u64,
     scope: Option<ScopeId>,
 }
 
@@ -40,19 +48,20 @@ impl Shown {
     /// Returns `true` if it has this thread and these places, with any stack.
     pub(super) fn is(
         &self,
-        thread: u64,
+        (thread, segment): (u64, SegmentIndex),
         scope: Option<ScopeId>,
         [held_at, acquired_at]: [&'static Location<'static>; 2],
     ) -> bool {
         self.key.thread == thread
+            && self.key.spawned == lineage::spawned(segment)
             && self.key.scope == scope
             && ptr::eq(self.held_at, held_at)
             && ptr::eq(self.acquired_at, acquired_at)
     }
 
-    /// The number of the thread.
-    pub(super) fn thread(&self) -> u64 {
-        self.key.thread
+    /// The thread, and where it was in its life.
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
     }
 }
 
@@ -96,27 +105,20 @@ impl AllShown {
     pub(super) fn now(
         &mut self,
         context: &Context,
-        held: &Entry,
-        wanted: &Entry,
+        [held, wanted]: [&Entry; 2],
         backtrace: &Stack,
     ) -> Arc<Shown> {
         let held_backtrace = self.stack(context.trace_of(held.tag).frames());
-        self.of(
-            || context.info(),
-            (context.number(), context.scope()),
-            [held, wanted],
-            held_backtrace,
-            backtrace,
-        )
+        let who = (&context.segment(), context.scope());
+        self.of(|| context.info(), who, [held, wanted], held_backtrace, backtrace)
     }
 
     /// Of an edge that a thread has made, which is the same still.
     pub(super) fn noted(
         &mut self,
         context: &Context,
-        who: (u64, Option<ScopeId>),
-        held: &Entry,
-        wanted: &Entry,
+        who: (&Segment, Option<ScopeId>),
+        [held, wanted]: [&Entry; 2],
         backtrace: &Stack,
     ) -> Arc<Shown> {
         self.of(|| context.info(), who, [held, wanted], Stack::default(), backtrace)
@@ -125,18 +127,17 @@ impl AllShown {
     /// Of an edge that a thread has made, whose stack was not kept.
     pub(super) fn without_stack(
         &mut self,
-        thread: &ThreadInfo,
-        held: &Entry,
-        wanted: &Entry,
+        (thread, segment): (&ThreadInfo, &Segment),
+        entries: [&Entry; 2],
     ) -> Arc<Shown> {
-        let (who, none) = ((thread.number, thread.scope), Stack::default());
-        self.of(|| thread.clone(), who, [held, wanted], none.clone(), &none)
+        let none = Stack::default();
+        self.of(|| thread.clone(), (segment, thread.scope), entries, none.clone(), &none)
     }
 
     fn of(
         &mut self,
         info: impl FnOnce() -> ThreadInfo,
-        (thread, scope): (u64, Option<ScopeId>),
+        (segment, scope): (&Segment, Option<ScopeId>),
         [held, wanted]: [&Entry; 2],
         held_backtrace: Stack,
         backtrace: &Stack,
@@ -150,7 +151,8 @@ impl AllShown {
                 stack(&held_backtrace),
                 stack(backtrace),
             ],
-            thread,
+            thread: segment.thread,
+            spawned: lineage::spawned(segment.index),
             scope,
         };
         if let Some(known) = self.shown.get(&key) {
@@ -164,6 +166,7 @@ impl AllShown {
             acquired_at: wanted.site,
             backtrace: backtrace.clone(),
             thread: ThreadInfo { scope, ..info() },
+            segment: segment.clone(),
         })
     }
 }
@@ -190,13 +193,13 @@ mod tests {
         let elsewhere = entry(2);
         let stack = all.stack(&[1, 2, 3]);
         let mut now =
-            |[held, wanted]: &[Entry; 2], stack: &Stack| all.now(context, held, wanted, stack);
+            |[held, wanted]: &[Entry; 2], stack: &Stack| all.now(context, [held, wanted], stack);
         let shown = now(&first, &stack);
         assert!(Arc::ptr_eq(&shown, &now(&again, &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&[first[0], elsewhere], &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&first, &Stack::default())));
         context.set_scope(ScopeId::new(1));
-        let in_scope = all.now(context, &first[0], &first[1], &stack);
+        let in_scope = all.now(context, [&first[0], &first[1]], &stack);
         assert!(!Arc::ptr_eq(&shown, &in_scope));
         context.set_scope(None);
         threads::give_back(context);

@@ -9,7 +9,10 @@ use super::{
     super::{budget::STEPS, held::Tag, judge::waits, threads},
     *,
 };
-use crate::finding::{FindingKind, Stack};
+use crate::{
+    finding::{FindingKind, Stack},
+    validator::lineage::Segment,
+};
 
 const LOCKS: LockId = 6;
 
@@ -163,7 +166,8 @@ impl Model {
     ) -> (Vec<(NaiveEdge, bool)>, Vec<Cycle>) {
         let entries: Vec<Entry> = held.iter().map(|(&lock, &mode)| entry((lock, mode))).collect();
         let wanted_entry = entry(wanted);
-        let sighting = Sighting::new(thread, entries.iter().map(|entry| entry.tag));
+        let segment = Segment { thread, index: 0, lineage: None };
+        let sighting = Sighting::new(segment.clone(), entries.iter().map(|entry| entry.tag));
         let head = self.knowledge.node(&wanted_entry, wanted_entry.site);
         let edges = self.knowledge.edges_to(head, &entries, &wanted_entry);
         let mut budget = Budget::new(steps);
@@ -177,7 +181,8 @@ impl Model {
             let facts = order.facts_mut(edge);
             if !store.knows(facts, &sighting) {
                 let stack = Stack::default();
-                let shown = shown.noted(self.context, (thread, None), entry, &wanted_entry, &stack);
+                let entries = [entry, &wanted_entry];
+                let shown = shown.noted(self.context, (&segment, None), entries, &stack);
                 store.learn(facts, entry.tag, sighting.clone(), shown);
             }
         }
