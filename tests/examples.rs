@@ -70,6 +70,8 @@ macro_rules! golden {
 golden! {
     two_lock_deadlock: "two_lock_deadlock" [];
     two_lock_ordered: "two_lock_ordered" [];
+    join_under_lock: "join_under_lock" [];
+    join_under_lock_fixed: "join_under_lock" ["--fixed"];
     dining_philosophers: "dining_philosophers" [];
     dining_philosophers_ordered: "dining_philosophers" ["--ordered"];
     dining_philosophers_help: "dining_philosophers" ["none"];
