@@ -6,12 +6,18 @@
 //! order: `RUSTFLAGS="--cfg shuttle" cargo test --release --lib shuttle`.
 
 #[cfg(loom)]
-pub(super) use loom::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(super) use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use parking_lot::{Mutex, MutexGuard};
 #[cfg(shuttle)]
-pub(super) use shuttle::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(super) use shuttle::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+};
 #[cfg(not(any(loom, shuttle)))]
-pub(super) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(super) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 /// What is made in constants, as loom's atomics cannot be.
 #[cfg(shuttle)]

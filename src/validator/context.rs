@@ -240,6 +240,7 @@ impl Context {
     }
 
     /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.
+    #[inline]
     pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
         if !self.has_exit.load(Relaxed) {
             return None;
@@ -248,6 +249,7 @@ impl Context {
     }
 
     /// The thread's exit, if somebody who holds a lock may wait for it. For the thread itself.
+    #[inline]
     pub(super) fn awaited_exit(&self) -> Option<Entry> {
         self.exit().filter(|exit| exit.is_awaited()).map(|exit| exit.entry())
     }

@@ -187,7 +187,8 @@ const SPECIAL: u64 = 0x80;
 /// The depth and the special state.
 const LOW: u64 = 0xFF;
 /// The word where nothing is held and the thread keeps a [log](super::acquisition_log) of what it
-/// acquires. Not 0, so that a first lock is looked up as all others are; other threads pay nothing.
+/// acquires: a chain like others, so that a first lock is looked up as all others are, and that other
+/// threads pay nothing.
 const LOGGED: u64 = 1 << 63;
 /// Marks the tag in a slot as seen by the watchdog. No tag that is compared has the mark, so the
 /// release of such a lock takes the slow path; the next lock in the slot overwrites it.
@@ -289,26 +290,23 @@ impl HeldSet {
         interrupted::here();
     }
 
-    /// Sets whether the thread keeps a log, so that its first locks are looked up. For the owner.
+    /// Sets whether the thread keeps a log, so that its first locks are looked up. For the owner. Does
+    /// nothing while a lock is held, as all chains start from here.
     pub(super) fn set_logged(&self, logged: bool) {
-        let base = if logged { LOGGED } else { 0 };
         let word = self.word.load(Relaxed);
-        if word & DEPTH == CHANGING {
+        if word & DEPTH != 0 {
             return;
         }
-        let depth = self.depth_in(word);
-        self.begin_change(word, depth);
-        // The last release makes the word what the first slot keeps.
+        self.begin_change(word, 0);
+        let base = if logged { LOGGED } else { 0 };
         self.inline[1].below.store(base, Relaxed);
-        let word = if depth == 0 { word & LOW | base } else { word };
-        self.end_change(word, depth);
+        self.end_change(word & LOW | base, 0);
     }
 
-    /// Returns `true` if the thread keeps a log. For the owner.
+    /// Returns `true` if the thread's first locks are looked up. For the owner.
+    #[inline]
     pub(super) fn is_logged(&self) -> bool {
-        let word = self.word.load(Relaxed);
-        let base = if self.depth_in(word) == 0 { word } else { self.inline[1].below.load(Relaxed) };
-        base & !LOW == LOGGED
+        self.inline[1].below.load(Relaxed) != 0
     }
 
     /// Lets the watchdog date what it sees for the first time: held since now, or a little longer.
@@ -339,7 +337,7 @@ impl HeldSet {
         if depth >= INLINE {
             return None;
         }
-        let chain = if depth == 0 { first_chain(tag) } else { chain_above(word, tag) };
+        let chain = if word == 0 { first_chain(tag) } else { chain_above(word, tag) };
         Some(Place { depth, before: word, after: chain + (depth as u64 + 1) })
     }
 
@@ -367,7 +365,7 @@ impl HeldSet {
         if place.depth < INLINE {
             self.word.store(place.after, Release);
             interrupted::here();
-            if place.depth == 0 {
+            if place.before == 0 {
                 // Its slot keeps the word below already: only `set_logged` changes that.
                 self.inline[1].fill(&entry);
             } else {
@@ -549,7 +547,7 @@ impl HeldSet {
 
 /// The word with one more lock, the `depth`-th, in no special state.
 fn word_above(word: u64, tag: Tag, depth: usize) -> u64 {
-    let chain = if depth == 1 { first_chain(tag) } else { chain_above(word, tag) };
+    let chain = if word == 0 { first_chain(tag) } else { chain_above(word, tag) };
     chain | in_word(depth)
 }
 

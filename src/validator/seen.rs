@@ -14,12 +14,9 @@ use std::{array, sync::atomic};
 
 use once_cell::race::OnceBox;
 
-use super::{
-    atomic::{
-        AtomicU64, AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
-    },
-    identity::SHIFT,
+use super::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 /// Mixes a tag into a chain. A folded multiplication, as in wyhash, of a sum in which the two differ:
@@ -123,8 +120,8 @@ impl Recent {
 
     #[inline(always)]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
-        // Above the depth; of a first lock, whose chain is its tag, also above the mode.
-        &self.chains[(chain >> (8 + SHIFT)) as usize % self.chains.len()]
+        // The low byte is the depth.
+        &self.chains[(chain >> 8) as usize % self.chains.len()]
     }
 }
 
@@ -369,7 +366,7 @@ mod tests {
     fn a_chain_replaces_another_now_and_then() {
         let recent = Recent::new();
         // Two depths, and chains with the same place.
-        let [first, second] = [0x0202, 0x8_0203];
+        let [first, second] = [0x0202, 0x1_0203];
         assert!(recent.should_insert(first), "its place is vacant");
         recent.insert(first);
         let misses = 0..10 * REPLACE_ONE_IN;

@@ -23,9 +23,11 @@ use super::{
     deadlock::{self, Deadlock},
     held::{Entry, Tag},
     identity::{Identity, LockId},
+    lineage::Lineage,
+    thread_exit::ThreadExit,
     threads,
 };
-use crate::finding::{LockKind, LockOf, Mode, RawStack, Role, Until};
+use crate::finding::{LockKind, LockOf, Mode, RawStack, Role, ThreadInfo, Until};
 
 /// Of each model.
 const SCHEDULES: usize = 10_000;
@@ -141,6 +143,50 @@ fn shuttle_a_circle_of_three_is_found_once() {
         HOW_OFTEN.fetch_add(found, Relaxed);
     });
     assert!(HOW_OFTEN.load(Relaxed) > SCHEDULES / 100, "the model makes circles");
+}
+
+/// Whoever joins a thread makes its exit awaited before it publishes its own wait and looks; the thread
+/// looks only if its exit is awaited, after it has published its wait. So one of the two finds the
+/// circle, also along two joins.
+#[test]
+fn shuttle_a_circle_with_joins_is_found_once() {
+    in_many_schedules(|| {
+        let spawned = |lock: usize| {
+            let (context, exit) =
+                (threads::take_up(), ThreadExit::with(entry(lock), Lineage::root(lock as u64)));
+            context.begin(ThreadInfo::default(), Some(Arc::clone(&exit)));
+            (context, exit)
+        };
+        let joiner = threads::take_up();
+        let ((middle, exit_of_middle), (last, exit_of_last)) = (spawned(2), spawned(3));
+        hold(joiner, 1);
+        let (next, own) = (Arc::clone(&exit_of_last), Arc::clone(&exit_of_middle));
+        let middle = thread::spawn(move || {
+            // Holds nothing, and may not be awaited yet.
+            if own.begin_to_join(&next) {
+                next.await_all();
+            }
+            begin_wait(middle, 3);
+            let finds = middle.awaited_exit().is_some() && deadlock::closed_by(middle).is_some();
+            (middle, finds)
+        });
+        let last = thread::spawn(move || {
+            begin_wait(last, 1);
+            let finds = last.awaited_exit().is_some() && deadlock::closed_by(last).is_some();
+            (last, finds)
+        });
+        exit_of_middle.await_all();
+        begin_wait(joiner, 2);
+        let mut found = usize::from(deadlock::closed_by(joiner).is_some());
+        let others = [middle, last].map(|thread| thread.join().unwrap());
+        found += others.iter().filter(|(_, finds)| *finds).count();
+        assert_eq!(found, 1);
+        release(joiner, 1);
+        for context in [joiner, others[0].0, others[1].0] {
+            context.end_wait();
+            threads::give_back(context);
+        }
+    });
 }
 
 /// Threads that keep one order wait for each other as well, but never in a circle.

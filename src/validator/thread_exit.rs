@@ -11,20 +11,14 @@
 //! Whoever waits for a thread also waits for those that the thread waits for. So to be awaited is passed on
 //! along joins, and what a joined thread acquired is added to the log of the one that joined it.
 
-use std::{
-    panic::Location,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-};
+use std::{panic::Location, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::{
     Acquisition, Context, Found, ThreadState, about_to_block,
     acquisition_log::AcquisitionLog,
-    atomic::locked,
+    atomic::{AtomicBool, Ordering::SeqCst, locked},
     begin_wait, current,
     held::{Entry, Tag},
     identity::{Identity, LockId},
@@ -52,13 +46,18 @@ impl ThreadExit {
     pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Option<Arc<Self>> {
         let context = current().filter(|context| !context.is_blind())?;
         let _inside = context.enter(ThreadState::Inside);
-        Some(Arc::new(Self {
-            entry: Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at },
+        let entry = Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at };
+        Some(Self::with(entry, context.spawns()))
+    }
+
+    pub(super) fn with(entry: Entry, lineage: Arc<Lineage>) -> Arc<Self> {
+        Arc::new(Self {
+            entry,
             log: AcquisitionLog::new(),
-            lineage: context.spawns(),
+            lineage,
             is_awaited: AtomicBool::new(false),
             joining: Mutex::new(None),
-        }))
+        })
     }
 
     /// The thread could not be spawned.
@@ -90,9 +89,17 @@ impl ThreadExit {
         self.is_awaited.load(SeqCst)
     }
 
+    /// Its thread is about to wait for another exit. Returns `true` if its own is awaited, so that the
+    /// other has to be as well.
+    pub(super) fn begin_to_join(&self, other: &Arc<Self>) -> bool {
+        // In this order: whoever makes this one awaited reads afterwards what it waits for.
+        *locked(&self.joining) = Some(Arc::clone(other));
+        self.is_awaited()
+    }
+
     /// Makes it awaited, and with it the exits that its thread waits for, from one to the next. Returns
     /// all of them.
-    fn await_all(self: &Arc<Self>) -> Vec<Arc<Self>> {
+    pub(super) fn await_all(self: &Arc<Self>) -> Vec<Arc<Self>> {
         let mut all = Vec::new();
         let mut next = Some(Arc::clone(self));
         while let Some(exit) = next {
@@ -171,11 +178,8 @@ impl Drop for Joining<'_> {
 /// A thread is about to wait for the end of another. If that matters to anybody, enters what the other
 /// has acquired. Returns what that says of classes.
 fn begin_join(context: &Context, own: Option<&ThreadExit>, exit: &Arc<ThreadExit>) -> Vec<Found> {
-    if let Some(own) = own {
-        // Before it is asked whether this one is awaited: whoever makes it so reads this afterwards.
-        *locked(&own.joining) = Some(Arc::clone(exit));
-    }
-    if context.held.is_empty() && !own.is_some_and(ThreadExit::is_awaited) {
+    let is_awaited = own.is_some_and(|own| own.begin_to_join(exit));
+    if context.held.is_empty() && !is_awaited {
         return Vec::new();
     }
     let enter = |exit: Arc<ThreadExit>| {
