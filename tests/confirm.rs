@@ -355,3 +355,29 @@ fn what_cannot_be_broken_is_not_made() {
     assert!(matches!(why, Why::Unbreakable { .. }), "{why}");
     drop(lockdep::take_findings());
 }
+
+/// A worker takes a lock, and is joined under that lock.
+#[test]
+fn a_join() {
+    let program = |waits: bool| {
+        let state = Arc::new(Mutex::new(0));
+        let worker = lockdep::thread::Builder::new().name("joined worker".into()).spawn({
+            let state = Arc::clone(&state);
+            move || *state.lock().unwrap() += 1
+        });
+        let worker = worker.unwrap();
+        while waits && *state.lock().unwrap() == 0 {
+            thread::yield_now();
+        }
+        let _state = state.lock().unwrap();
+        let _ = worker.join();
+    };
+    let _alone = alone();
+    lockdep::set_level(FindingKind::Inversion, Level::Warn);
+    let finding = found(|| program(true));
+    lockdep::set_level(FindingKind::Inversion, FindingKind::Inversion.default_level());
+    assert_eq!(finding.kind(), FindingKind::Inversion);
+    let finding = confirmed(&finding, || program(false));
+    let text = finding.to_string();
+    assert!(text.contains("the end of thread"), "{text}");
+}

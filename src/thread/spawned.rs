@@ -12,8 +12,9 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Role},
+    points::{self, Passage},
     tracked::Tracked,
-    validator::{self, Progress, ThreadExit},
+    validator::{self, Progress, ThreadExit, ThreadState},
 };
 
 /// What an exit is called, as a lock.
@@ -144,7 +145,16 @@ impl Spawned {
         wait: impl FnOnce() -> R,
     ) -> R {
         let Inner { tracked, exit, .. } = &*self.0;
-        validator::join(exit, tracked.identity(), site, progress, wait)
+        let passage = Passage::Acquire(exit.acquired_at(site));
+        let directed = validator::current().filter(|context| context.is(ThreadState::Directed));
+        if let Some(context) = directed {
+            context.set(ThreadState::Directed, points::arrive(&passage));
+        }
+        let result = validator::join(exit, tracked.identity(), site, progress, wait);
+        if directed.is_some() {
+            points::passed(&passage);
+        }
+        result
     }
 }
 

@@ -400,13 +400,22 @@ impl Context {
     /// The first of its oldest `among` locks that satisfies `is_it`, unless that was released
     /// elsewhere. Its exit comes before all of them. For any thread.
     pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let exit = self.has_exit.load(Acquire).then(|| self.exit_slot.read()).flatten();
-        if let Some(exit) = exit.filter(&is_it) {
+        if let Some(exit) = self.exit_entry().filter(&is_it) {
             return Some(exit);
         }
         let held = self.held.iter().take(among).find(is_it)?;
         let mut holds = self.holds().into_iter().map(|(held, _)| held);
         holds.find(|it| it.tag == held.tag)
+    }
+
+    /// Its exit, if it has one. For any thread.
+    fn exit_entry(&self) -> Option<Entry> {
+        if self.has_exit.load(Acquire) { self.exit_slot.read() } else { None }
+    }
+
+    /// All that it holds, its exit first. For the thread itself.
+    pub(crate) fn all_held(&self) -> impl Iterator<Item = Entry> {
+        self.exit_entry().into_iter().chain(self.held.iter())
     }
 
     /// Ends the thread's wait, if there is one. For the thread itself.

@@ -77,6 +77,11 @@ impl ThreadExit {
         &self.lineage
     }
 
+    /// The exit, as whoever waits for it acquires it.
+    pub(crate) fn acquired_at(&self, site: &'static Location<'static>) -> Entry {
+        Entry { site, ..self.entry }
+    }
+
     pub(super) fn entry(&self) -> Entry {
         self.entry
     }
@@ -138,7 +143,7 @@ pub(crate) fn join<R>(
     wait: impl FnOnce() -> R,
 ) -> R {
     let Some(context) = current().filter(|context| !context.is_blind()) else { return wait() };
-    let wanted = Entry { tag: exit.entry.tag, site: joined_at };
+    let wanted = exit.acquired_at(joined_at);
     let own = context.exit();
     let joining = own.as_deref().map(Joining);
     if progress != Progress::FoundFinished {

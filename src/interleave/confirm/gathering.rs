@@ -108,7 +108,7 @@ impl Gathering {
         let holds = |part: &Part| {
             let is_meant =
                 |held: &Entry| part.wanted_at.is(wanted.site) && part.held_at.is(held.site);
-            context.held.iter().filter(is_meant).map(|held| held.tag.lock()).collect()
+            context.all_held().filter(is_meant).map(|held| held.tag.lock()).collect()
         };
         self.parts.iter().map(holds).collect()
     }
