@@ -25,7 +25,7 @@ fn take(lock: &Mutex<()>) {
     drop(lock.lock().unwrap());
 }
 
-/// In a process of its own, where only what has happened is denied.
+/// Runs a test in a separate process, where only deadlocks that happen are denied.
 fn in_a_child(test: &str, body: impl FnOnce()) {
     let output = support::in_a_child(test, || {
         lockdep::set_level(FindingKind::Inversion, Level::Allow);
@@ -263,7 +263,7 @@ fn a_circle_with_two_joins() {
     });
 }
 
-/// Whoever joins only what has finished, and has asked under the same locks, does not wait.
+/// A join does not block if the thread was found to have finished under the same locks.
 #[test]
 fn a_thread_that_is_known_to_have_finished() {
     let lock = named("known to have finished");
@@ -281,7 +281,7 @@ fn a_thread_that_is_known_to_have_finished() {
     assert_eq!(found("known to have finished"), []);
 }
 
-/// Somebody else, or the same thread under other locks, asked: that says nothing of this join.
+/// That the thread was found to have finished under other locks does not count.
 #[test]
 fn a_thread_that_has_finished_as_was_found_before() {
     let lock = named("found before");

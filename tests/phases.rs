@@ -72,7 +72,7 @@ fn until(is_finished: impl Fn() -> bool) {
     }
 }
 
-/// What a test does on threads whose descent is known, but for the first.
+/// Runs a test on a thread of std's, so that it is the root of a family.
 fn run(body: impl FnOnce() + Send + 'static) {
     std::thread::spawn(body).join().unwrap();
 }
@@ -97,7 +97,7 @@ fn after_it_was_joined() {
     });
 }
 
-/// It ran to its end before, but for all that is known it need not have.
+/// The thread happens to be done first, which nothing enforces.
 #[test]
 fn while_it_is_there() {
     run(|| {
@@ -243,7 +243,7 @@ fn grandchildren_descend() {
         locks.ab();
         assert_eq!(locks.found(), [OrderedInversion]);
     });
-    // The one between has ended, but nobody has joined the last.
+    // The one between has ended, and the last was never joined.
     run(|| {
         let locks = Locks::new("grandchildren, left behind");
         let of_child = locks.clone();
@@ -301,7 +301,7 @@ fn three_locks() {
     });
 }
 
-/// It took both orders itself, and is told of as if nobody else had.
+/// It took both orders itself, which is graver.
 #[test]
 fn one_thread_did_all_of_it() {
     run(|| {

@@ -22,7 +22,7 @@ pub enum FindingKind {
     SingleThreadInversion,
     /// A cycle in the lock order that could close, if the threads were there at the same time: but one
     /// did its part before it spawned the other, or an ancestor of it, or after it had joined it.
-    /// Who has spawned whom is known of threads that [`lockdep::thread`](crate::thread) spawns. It becomes an
+    /// This takes threads that [`lockdep::thread`](crate::thread) has spawned. It becomes an
     /// [`Inversion`](Self::Inversion) as soon as both are seen while both threads exist.
     OrderedInversion,
     /// A cycle in the lock order that cannot close, since its threads hold a common lock

@@ -86,11 +86,11 @@ pub struct LockKind {
 /// What it means to hold a node of the order graph, and to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A lock: whoever wants it waits until it is released.
+    /// A lock. A thread that wants it waits until it is released.
     Lock,
     /// A cell: its holder runs its initializer.
     Initializer,
-    /// A thread's exit: the thread holds it until it ends, and whoever joins it waits for that.
+    /// A thread's exit. The thread holds it until it ends, and joining it is waiting for that.
     Exit,
 }
 

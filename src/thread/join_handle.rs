@@ -42,8 +42,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny): before the
-    /// thread is waited for, which goes on by itself then.
+    /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes
+    /// before the wait, and the thread goes on, detached.
     ///
     /// # Examples
     ///

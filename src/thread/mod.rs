@@ -1,9 +1,9 @@
 //! [`std::thread`], checked: everything that it holds, under the same names.
 //!
-//! A thread holds its own exit from the moment it is spawned until it has ended; to join it, or to come to
-//! the end of its scope, is to acquire that. So who joins with a lock held that the thread takes
-//! is told, although nothing hangs. Threads that are started so are also known to descend from who
-//! started them.
+//! A thread holds its own *exit* from its spawn until it has ended. Joining it, or coming to the end of
+//! its scope, acquires the exit. So joining a thread under a lock that the thread takes is an
+//! [`Inversion`](crate::FindingKind::Inversion), reported in runs that do not hang. It is also known
+//! which threads descend from which: see [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `std::thread`.

@@ -1,5 +1,5 @@
-//! [`scope`], and what belongs to it.
-#![allow(unsafe_code, reason = "a scope of ours lives as long as std's, which no lifetime says")]
+//! [`scope`], and its types.
+#![allow(unsafe_code, reason = "our scope lives as long as std's, which no lifetime expresses")]
 
 use std::{
     cell::Cell,
@@ -37,7 +37,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// # Panics
 ///
 /// If a thread that was not joined has panicked; and if waiting for one is a finding at
-/// [`Level::Deny`](crate::Level::Deny): as std has no other way, the panic goes on when all of them have ended.
+/// [`Level::Deny`](crate::Level::Deny). std continues that panic once all of them have ended.
 ///
 /// # Examples
 ///

@@ -106,8 +106,8 @@ impl Spawned {
         }
     }
 
-    /// Notes what a handle says to `is_finished`. To join a thread that was found to have finished
-    /// cannot block, and whoever asks under the locks that it then joins under has made sure of that.
+    /// Notes the result of `is_finished`. Joining a thread that has finished cannot block, and a caller
+    /// that asks under the same locks under which it then joins has made sure of that.
     pub(super) fn note_finished(&self, is_finished: bool) {
         if is_finished && let Some(held) = validator::held_now() {
             self.0.finished_under.store(held, Relaxed);

@@ -51,8 +51,8 @@ pub(crate) fn begin_wait(
     let interrupted = context.waiting.read();
     context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
     let waited = Waited { context, interrupted };
-    // Asked again, after the wait was published: whoever begins to wait for this thread looks at its
-    // wait afterwards.
+    // Asked again after the wait was published: a thread that begins to wait for this one reads that
+    // afterwards.
     let holds = holds || context.awaited_exit().is_some();
     // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
     let may_close = until == Until::Acquired && (holds || is_writer);

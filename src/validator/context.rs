@@ -200,8 +200,8 @@ impl Context {
         self.segment.load(Relaxed)
     }
 
-    /// The thread's number, and how many threads it has spawned: what it did before the last one says
-    /// nothing of what it does beside that one.
+    /// The thread's number, and how many threads it has spawned. Both are in the key of a chain, because
+    /// a thread that spawns another one may do the same again while that one exists.
     pub(super) fn number_in_segment(&self) -> u64 {
         self.number() ^ lineage::spawned(self.segment_index()) << 40
     }

@@ -161,7 +161,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Returns `true` if nothing is held below it and the thread keeps no
-    /// [log](super::acquisition_log), so that nobody has to hear of the lock.
+    /// [log](super::acquisition_log), so that there is nothing to check.
     #[inline(always)]
     pub(crate) fn is_unremarkable(self) -> bool {
         self.before == 0

@@ -64,7 +64,7 @@ struct Family {
 }
 
 impl Lineage {
-    /// For a thread of which nobody knows who has spawned it.
+    /// For a thread without known ancestors.
     pub(super) fn root(thread: u64) -> Arc<Self> {
         let (open, quiet_since) = (AtomicUsize::new(0), AtomicU64::new(0));
         let family = Family { root: thread, open, quiet_since };
@@ -136,14 +136,13 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// The number of the thread's family. Of a thread with no lineage, its own.
+    /// The number of the thread's family: its own if it has no lineage.
     pub(super) fn family(&self) -> u64 {
         self.lineage.as_ref().map_or(self.thread, |lineage| lineage.family())
     }
 
-    /// Returns `true` if it is of the same thread, which has spawned no other in between. For all other
-    /// threads, such segments are alike as long as they last: only a spawn can make what the thread
-    /// did before meet nobody.
+    /// Returns `true` if it is of the same thread, which has spawned no other one in between. Such
+    /// segments meet the same threads, among those that still exist.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.thread == other.thread && spawned(self.index) == spawned(other.index)
     }
@@ -247,7 +246,7 @@ mod tests {
 
     proptest! {
         /// Of ancestors and descendants, says what vector clocks say: in histories of threads that spawn
-        /// each other and are joined by whoever spawned them.
+        /// each other and are joined by their parents.
         #[test]
         fn agrees_with_vector_clocks(steps in any_steps()) {
             let mut threads = vec![Thread::new(Lineage::root(1), None, Clock::new())];

@@ -145,9 +145,9 @@ fn shuttle_a_circle_of_three_is_found_once() {
     assert!(HOW_OFTEN.load(Relaxed) > SCHEDULES / 100, "the model makes circles");
 }
 
-/// Whoever joins a thread makes its exit awaited before it publishes its own wait and looks; the thread
-/// looks only if its exit is awaited, after it has published its wait. So one of the two finds the
-/// circle, also along two joins.
+/// A joining thread makes the exit awaited before it publishes its own wait and searches; the joined
+/// thread searches only if its exit is awaited, after it has published its wait. So one of the two finds
+/// the circle, also along two joins.
 #[test]
 fn shuttle_a_circle_with_joins_is_found_once() {
     in_many_schedules(|| {

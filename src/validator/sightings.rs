@@ -154,8 +154,8 @@ impl Sighting {
         &self.segment
     }
 
-    /// Returns `true` if the same thread did this before, under no more gates, so that it says nothing
-    /// new but when it was.
+    /// Returns `true` if the same thread did this before, under no more gates, so that only the time is
+    /// new.
     fn differs_in_time_only(&self, known: &Self) -> bool {
         known.thread() == self.thread() && known.is_as_free_as(self)
     }
@@ -253,7 +253,7 @@ impl<T> Sightings<T> {
         self.all.iter().map(|(sighting, _)| sighting)
     }
 
-    /// Returns what is told of the last one that differs from this in time only.
+    /// Returns what is shown of the last one that differs from this in time only.
     pub(super) fn of_earlier(&self, new: &Sighting) -> Option<&T> {
         let mut last_first = self.all.iter().rev();
         last_first.find(|(known, _)| new.differs_in_time_only(known)).map(|(_, what)| what)
@@ -473,8 +473,8 @@ pub(super) fn assign_at_any_time(
     choose(cycle, Rules { times: Times::Any, ..Rules::ALL }, budget)
 }
 
-/// Returns `true` if a cycle can close, but in each way to do so a thread was joined before another one
-/// was spawned.
+/// Returns `true` if, in each way to close a cycle, one thread was joined before another one was
+/// spawned.
 pub(super) fn is_in_sequence(
     cycle: &[Vec<Choice>],
     budget: &mut Budget,
@@ -723,7 +723,7 @@ mod tests {
         assert_eq!(is_in_sequence(&choices, &mut unlimited()), Ok(true));
     }
 
-    /// If one thread did all of it itself, that it also met nobody else says less.
+    /// A cycle that one thread made alone stays a single-thread inversion, whatever it also met.
     #[test]
     fn one_thread_twice_is_graver_than_never_at_once() {
         let family = family();

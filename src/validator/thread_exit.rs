@@ -4,12 +4,12 @@
 //! So a thread that joins another while it holds a lock makes an edge from that lock to the exit, and
 //! whatever the other acquires is an edge from its exit. But most threads are never joined under a lock,
 //! so an exit is in no held set, where it would make an edge of each acquisition. Instead a spawned thread
-//! keeps a [log](super::acquisition_log). When somebody who holds a lock waits for its end, it is *awaited*:
+//! keeps a [log](super::acquisition_log). When a thread that holds a lock waits for its end, it is *awaited*:
 //! edges from its exit to what is in its log are entered into the order graph, and the acquisition of the exit
 //! is judged as any other. From then on, what the thread acquires is judged with its exit held.
 //!
-//! Whoever waits for a thread also waits for those that the thread waits for. So to be awaited is passed on
-//! along joins, and what a joined thread acquired is added to the log of the one that joined it.
+//! A thread that waits for another also waits for those that this one waits for. So being awaited is passed
+//! on along joins, and what a joined thread acquired is added to the log of the one that joined it.
 
 use std::{panic::Location, sync::Arc};
 
@@ -77,7 +77,7 @@ impl ThreadExit {
         &self.lineage
     }
 
-    /// The exit, as whoever waits for it acquires it.
+    /// The exit, as a joining thread acquires it.
     pub(crate) fn acquired_at(&self, site: &'static Location<'static>) -> Entry {
         Entry { site, ..self.entry }
     }
@@ -95,9 +95,9 @@ impl ThreadExit {
     }
 
     /// Its thread is about to wait for another exit. Returns `true` if its own is awaited, so that the
-    /// other has to be as well.
+    /// other becomes awaited as well.
     pub(super) fn begin_to_join(&self, other: &Arc<Self>) -> bool {
-        // In this order: whoever makes this one awaited reads afterwards what it waits for.
+        // In this order: a thread that makes this exit awaited reads `joining` afterwards.
         *locked(&self.joining) = Some(Arc::clone(other));
         self.is_awaited()
     }
@@ -124,7 +124,7 @@ pub(crate) enum Progress {
     Running,
     /// It has finished, by chance before it was joined.
     Finished,
-    /// Whoever joins it asked for that under the locks that it holds now, so the join cannot block.
+    /// The joining thread asked for that under the locks that it holds now, so the join cannot block.
     FoundFinished,
 }
 
@@ -180,8 +180,8 @@ impl Drop for Joining<'_> {
     }
 }
 
-/// A thread is about to wait for the end of another. If that matters to anybody, enters what the other
-/// has acquired. Returns what that says of classes.
+/// A thread is about to wait for the end of another. If it holds a lock, or its own exit is awaited, enters
+/// what the other one has acquired. Returns the class inversions.
 fn begin_join(context: &Context, own: Option<&ThreadExit>, exit: &Arc<ThreadExit>) -> Vec<Found> {
     let is_awaited = own.is_some_and(|own| own.begin_to_join(exit));
     if context.held.is_empty() && !is_awaited {

@@ -167,7 +167,7 @@ impl Knowledge {
     ) -> Result<bool, Exhausted> {
         let before = kind(&sightings::judge(&self.choices(cycle, None), budget)?);
         let now = kind(&sightings::judge(&self.choices(cycle, Some(now)), budget)?);
-        // Whatever else was told of the cycle says more.
+        // Every other kind, except for a guarded one, is graver.
         Ok(match now {
             FindingKind::OrderedInversion => before == FindingKind::GuardedInversion,
             _ => now != before,

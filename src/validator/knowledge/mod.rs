@@ -107,8 +107,8 @@ pub(super) struct Learned {
 type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 
 impl Knowledge {
-    /// Whether every held lock has its edge to the wanted one, and this way of taking them
-    /// is known, but for the time.
+    /// Returns `true` if every held lock has its edge to the wanted one, and this way of taking them
+    /// is known, except for the time.
     pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
@@ -183,8 +183,8 @@ impl Knowledge {
         Learned { cycles, settled }
     }
 
-    /// Enters edges from a thread's exit to what was acquired before the thread can end. So far nobody
-    /// has waited for the exit, so they close no cycle of locks; returns what they say of classes.
+    /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns the
+    /// class inversions; no edge leads to the exit yet, so these close no cycle of locks.
     pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
         for Logged { wanted, held: others, thread, segment } in acquired {
