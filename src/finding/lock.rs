@@ -92,6 +92,10 @@ pub enum Role {
     Initializer,
     /// A thread's exit: the thread holds it until it ends, and whoever joins it waits for that.
     Exit,
+    /// A channel: its only receiver owes space in it, and a sender waits for that.
+    Channel,
+    /// A barrier: each thread owes its arrival, and the others wait for that.
+    Barrier,
 }
 
 /// What tells a lock's type from others with the same wrapper; each by its
