@@ -6,11 +6,11 @@
 //! cargo run --example diagnostics | sed -n '/^digraph/,/^}/p' | dot -Tsvg > order.svg
 //! ```
 
-use std::thread;
+use std::{sync::Barrier, thread};
 
 use lockdep::{
     FindingKind, Level,
-    sync::{Barrier, Condvar, Mutex, RwLock},
+    sync::{Condvar, Mutex, RwLock},
 };
 
 #[derive(Default)]

@@ -12,14 +12,14 @@
 
 use std::{
     process::ExitCode,
+    sync::Barrier,
     thread::{self, ScopedJoinHandle},
     time::Duration,
 };
 
-use lockdep::{
-    FindingKind, Level,
-    sync::{Barrier, Mutex},
-};
+// The barriers only bring the threads together. They are std's, so that the tables
+// show locks alone.
+use lockdep::{FindingKind, Level, sync::Mutex};
 
 #[derive(Default)]
 struct Shop {

@@ -24,7 +24,7 @@
 //!
 //! | module | mirrors | feature |
 //! |---|---|---|
-//! | [`sync`] | `std::sync` | |
+//! | [`sync`] | `std::sync`, with its locks, channels and barriers | |
 //! | [`thread`] | `std::thread` | |
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
 //! | `parking_lot_0_13` | parking_lot 0.13 | `parking_lot_0_13` |
@@ -47,7 +47,7 @@
 //! | [`Deadlock`](FindingKind::Deadlock) | threads that wait for each other right now | deny |
 //! | [`DeclaredOrder`](FindingKind::DeclaredOrder) | an order that the program declared was broken | deny |
 //! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks that were made alike | warn |
-//! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait on a condition variable while another lock is held | warn |
+//! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
 //!
 //! At [`Level::Deny`] the thread that is about to block panics instead, which leaves
@@ -62,7 +62,7 @@
 //!
 //! | variable | values |
 //! |---|---|
-//! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
+//! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), for a [kind of wait](WaitKind) (`wait_while_holding.recv=warn`), or a list of these |
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
@@ -154,7 +154,7 @@ pub use ::once_cell;
 pub use self::{
     finding::{
         Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, Stats,
-        ThreadInfo,
+        ThreadInfo, WaitKind,
     },
     named::Lock,
     orders::{
@@ -222,6 +222,21 @@ pub fn set_level(kind: FindingKind, level: Level) {
     validator::rejudge();
 }
 
+/// Sets what one kind of wait does while a lock is held, from now on. It wins over
+/// [`set_level`] of [`WaitWhileHolding`](FindingKind::WaitWhileHolding), which is for all kinds of waits,
+/// and `LOCKDEP` in the environment wins over both.
+///
+/// ```
+/// use lockdep::{FindingKind, Level, WaitKind};
+///
+/// lockdep::set_level(FindingKind::WaitWhileHolding, Level::Deny);
+/// // Workers take turns at the receiver.
+/// lockdep::set_wait_level(WaitKind::Recv, Level::Allow);
+/// ```
+pub fn set_wait_level(kind: WaitKind, level: Level) {
+    ledger::set_wait_level(kind, level);
+}
+
 /// Calls a hook for every new finding, of any level, before it is printed or thrown;
 /// not again when it repeats.
 ///
@@ -278,7 +293,8 @@ pub fn order_graph() -> OrderGraph {
 }
 
 /// Every thread that holds or waits for a lock: which ones, in which mode, since
-/// which line. A glance: the threads run on meanwhile.
+/// which line; and every thread that waits for a message, for space in a channel or at a barrier. A
+/// glance: the threads run on meanwhile.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -301,13 +317,13 @@ pub fn held() -> String {
 /// standard error, with who holds and waits for what, since when, and whether it is a
 /// deadlock. Once for as long as some wait is too long, then again at doubling intervals.
 ///
-/// A thread of ours looks at the waits, 16 times within the limit, but not more often than
+/// The thread `lockdep-watchdog` looks at the waits, 16 times within the limit, but not more often than
 /// every millisecond nor less often than every second. While it runs, [`held`] knows how
 /// long each lock has been held, to the precision of these looks. `LOCKDEP_WATCHDOG=30s` in
 /// the environment starts it with the first lock, and wins over this call. A second call
 /// changes the limit.
 ///
-/// Threads that wait on a condition variable are idle, not kept waiting.
+/// Threads that wait on a condition variable, for a message or at a barrier are idle, not kept waiting.
 ///
 /// ```
 /// lockdep::watchdog(std::time::Duration::from_secs(30));

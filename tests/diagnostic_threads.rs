@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use lockdep::sync::{Condvar, Mutex};
+use lockdep::sync::{Barrier, Condvar, Mutex, mpsc};
 use support::{child_command, is_child};
 
 /// Starts a test of this process again, in a process of its own.
@@ -83,6 +83,43 @@ fn a_signal_that_does_not_exist_is_named() {
     }
     let mut child = start(test, &[("LOCKDEP_SIGNAL", "USR9")]);
     lines_until(&mut child, "`USR9` in LOCKDEP_SIGNAL is ignored: no signal has this name");
+    end(child);
+}
+
+/// What a holder waits for that is no lock is said of it. Such waits are idle themselves.
+#[test]
+fn the_watchdog_says_what_the_holder_waits_for() {
+    let test = "the_watchdog_says_what_the_holder_waits_for";
+    if is_child() {
+        let (start, (sender, receiver)) = (Barrier::new(2), mpsc::channel::<()>());
+        return thread::scope(|scope| {
+            scope.spawn(|| start.wait());
+            while !lockdep::held().contains("the other threads at `start`") {
+                thread::yield_now();
+            }
+            lockdep::watchdog(Duration::from_millis(20));
+            let lock = Mutex::new(());
+            lockdep::name(&lock, "held in recv");
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _lock = lock.lock().unwrap();
+                    assert!(receiver.into_iter().next().is_none());
+                });
+                while !lockdep::held().contains("a message from") {
+                    thread::yield_now();
+                }
+                thread::sleep(Duration::from_millis(60)); // in which it would bark at the idle ones
+                scope.spawn(|| drop(lock.lock()));
+                until_told();
+                drop(sender);
+            });
+            start.wait();
+        });
+    }
+    let mut child = start(test, &[]);
+    let first = lines_until(&mut child, "note:");
+    assert!(first.contains("waits for `held in recv` at tests/"), "{first}");
+    assert!(first.contains("holds what is waited for, and waits for a message"), "{first}");
     end(child);
 }
 

@@ -84,6 +84,7 @@ fn record(number: usize, process: &Process) -> String {
     for &(a, b) in &process.findings {
         text += &line(&Line::Finding(Finding {
             kind: "inversion".into(),
+            wait: None,
             level: "deny".into(),
             count: 1,
             in_scope: false,

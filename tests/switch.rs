@@ -22,8 +22,15 @@ fn what_is_checked_is_ours_and_only_then() {
         is_std!(Once),
         is_std!(OnceLock<u8>),
         is_std!(LazyLock<u8>),
+        is_std!(Barrier),
+        is_std!(mpsc::Sender<u8>),
+        is_std!(mpsc::SyncSender<u8>),
+        is_std!(mpsc::Receiver<u8>),
+        is_std!(mpsc::Iter<'static, u8>),
+        is_std!(mpsc::TryIter<'static, u8>),
+        is_std!(mpsc::IntoIter<u8>),
     ];
-    assert_eq!(is_std, [!lockdep::ENABLED; 9]);
+    assert_eq!(is_std, [!lockdep::ENABLED; 16]);
 }
 
 #[test]
@@ -31,16 +38,20 @@ fn everything_else_is_always_std() {
     let is_std = [
         is_std!(Arc<u8>),
         is_std!(Weak<u8>),
-        is_std!(Barrier),
+        is_std!(BarrierWaitResult),
         is_std!(OnceState),
         is_std!(PoisonError<u8>),
         is_std!(TryLockError<u8>),
         is_std!(LockResult<u8>),
         is_std!(WaitTimeoutResult),
-        is_std!(mpsc::Sender<u8>),
+        is_std!(mpsc::SendError<u8>),
+        is_std!(mpsc::TrySendError<u8>),
+        is_std!(mpsc::RecvError),
+        is_std!(mpsc::RecvTimeoutError),
+        is_std!(mpsc::TryRecvError),
         is_std!(atomic::AtomicU8),
     ];
-    assert_eq!(is_std, [true; 10]);
+    assert_eq!(is_std, [true; 14]);
 }
 
 /// The same for parking_lot, and for any raw lock of lock_api.

@@ -83,7 +83,8 @@ pub(crate) const NEXTEST: [&str; 2] = ["nextest", "run"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What a kind of finding does: `inversion=warn`, or a level for all kinds: `deny`
+    /// What a kind of finding does: `inversion=warn`, `wait_while_holding.recv=warn`, or a level for all
+    /// kinds: `deny`
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     pub(crate) levels: Vec<Change>,
     /// The `lockdep.toml` that says what is known and not to be told

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use lockdep::{FindingKind, Level};
+use lockdep::{FindingKind, Level, WaitKind};
 
 const KINDS: [FindingKind; 11] = [
     FindingKind::Inversion,
@@ -21,36 +21,59 @@ const KINDS: [FindingKind; 11] = [
 /// The processes abort for nothing: that level is left out.
 const LEVELS: [Level; 3] = [Level::Allow, Level::Warn, Level::Deny];
 
-/// What the checked processes are told: to write their findings down and go on, so that the
+/// The `LOCKDEP` of the checked processes: they write their findings down and go on, so that the
 /// tests give the results that they give without us. But a thread that is certain to hang
-/// panics instead, as otherwise nobody would hear of it.
+/// panics instead, or its finding would be lost.
 pub(crate) const OF_PROCESSES: &str = "allow,self_deadlock=deny,deadlock=deny";
 
-/// A level for one kind, or for all.
+/// A level for one kind of finding, for one kind of wait, or for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    kind: Option<FindingKind>,
+    of: Of,
     level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    All,
+    Kind(FindingKind),
+    /// `wait_while_holding.recv`
+    Wait(WaitKind),
+}
+
+impl FromStr for Of {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, wait) = text.split_once('.').map_or((text, None), |(k, wait)| (k, Some(wait)));
+        let kind = KINDS.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names = KINDS.map(FindingKind::name).join("`, `");
+            format!("no kind of finding is called `{name}`: there are `{names}`")
+        })?;
+        let Some(wait) = wait else { return Ok(Self::Kind(kind)) };
+        if kind != FindingKind::WaitWhileHolding {
+            return Err(format!("`{name}` is not divided into waits"));
+        }
+        let wait = WaitKind::ALL.into_iter().find(|kind| kind.name() == wait).ok_or_else(|| {
+            let names = WaitKind::ALL.map(WaitKind::name).join("`, `");
+            format!("no kind of wait is called `{wait}`: there are `{names}`")
+        })?;
+        Ok(Self::Wait(wait))
+    }
 }
 
 impl FromStr for Change {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, level) = match text.split_once('=') {
-            Some((kind, level)) => (Some(kind.trim()), level.trim()),
-            None => (None, text.trim()),
+        let (of, level) = match text.split_once('=') {
+            Some((of, level)) => (of.trim().parse()?, level.trim()),
+            None => (Of::All, text.trim()),
         };
-        let kind = kind.map(|name| {
-            KINDS.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-                let names = KINDS.map(FindingKind::name).join("`, `");
-                format!("no kind of finding is called `{name}`: there are `{names}`")
-            })
-        });
         let level = LEVELS.into_iter().find(|known| known.name() == level).ok_or_else(|| {
             format!("no level is called `{level}`: there are `allow`, `warn` and `deny`")
         })?;
-        Ok(Self { kind: kind.transpose()?, level })
+        Ok(Self { of, level })
     }
 }
 
@@ -63,14 +86,18 @@ impl Levels {
         Self(changes)
     }
 
-    /// What a kind does, by its name. One kind's own level wins over that for all, and the last
-    /// word over the first. A kind that is not known here is denied.
-    pub(crate) fn of(&self, name: &str) -> Level {
+    /// What a kind does, by its name and that of the wait it is about. One kind's own level wins over that
+    /// for all, and the last word over the first. A kind that is not known here is denied.
+    pub(crate) fn of(&self, name: &str, wait: Option<&str>) -> Level {
         let Some(kind) = KINDS.into_iter().find(|kind| kind.name() == name) else {
             return Level::Deny;
         };
-        let last = |wanted| self.0.iter().rev().find(|change| change.kind == wanted);
-        last(Some(kind)).or_else(|| last(None)).map_or(kind.default_level(), |change| change.level)
+        let wait = WaitKind::ALL.into_iter().find(|it| Some(it.name()) == wait);
+        let last = |wanted| self.0.iter().rev().find(|change| change.of == wanted);
+        let change = wait.and_then(|wait| last(Of::Wait(wait)));
+        let change = change.or_else(|| last(Of::Kind(kind))).or_else(|| last(Of::All));
+        let default = wait.map_or_else(|| kind.default_level(), WaitKind::default_level);
+        change.map_or(default, |change| change.level)
     }
 }
 
@@ -85,23 +112,41 @@ mod tests {
     #[test]
     fn a_kind_wins_over_a_level_for_all_in_any_order() {
         for changes in ["warn,inversion=deny", "inversion=deny,warn"] {
-            assert_eq!(levels(changes).of("inversion"), Level::Deny);
-            assert_eq!(levels(changes).of("recursive_read"), Level::Warn);
+            assert_eq!(levels(changes).of("inversion", None), Level::Deny);
+            assert_eq!(levels(changes).of("recursive_read", None), Level::Warn);
         }
+    }
+
+    #[test]
+    fn one_kind_of_wait_wins_over_all_waits() {
+        let of = |changes, wait| levels(changes).of("wait_while_holding", wait);
+        let changes = "wait_while_holding.recv=deny,wait_while_holding=allow,warn";
+        assert_eq!(of(changes, Some("recv")), Level::Deny);
+        assert_eq!(of(changes, Some("send")), Level::Allow);
+        assert_eq!(of("deny", Some("recv")), Level::Deny);
+        assert_eq!(of("inversion=deny", Some("recv")), Level::Allow);
+        assert_eq!(of("inversion=deny", Some("condvar")), Level::Warn);
+        assert_eq!(of("inversion=deny", Some("of_tomorrow")), Level::Warn);
+        assert_eq!(of("inversion=deny", None), Level::Warn);
     }
 
     #[test]
     fn nothing_said_is_the_librarys_choice() {
         let levels = Levels::new(Vec::new());
-        assert_eq!(levels.of("inversion"), Level::Deny);
-        assert_eq!(levels.of("class_inversion"), Level::Warn);
-        assert_eq!(levels.of("guarded_inversion"), Level::Allow);
-        assert_eq!(levels.of("of_tomorrow"), Level::Deny);
+        assert_eq!(levels.of("inversion", None), Level::Deny);
+        assert_eq!(levels.of("class_inversion", None), Level::Warn);
+        assert_eq!(levels.of("guarded_inversion", None), Level::Allow);
+        assert_eq!(levels.of("of_tomorrow", None), Level::Deny);
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        for (text, part) in [("inversoin=warn", "`inversoin`"), ("inversion=loud", "`loud`")] {
+        for (text, part) in [
+            ("inversoin=warn", "`inversoin`"),
+            ("inversion=loud", "`loud`"),
+            ("wait_while_holding.recieve=warn", "`recieve`"),
+            ("inversion.recv=warn", "`inversion` is not divided"),
+        ] {
             assert!(text.parse::<Change>().unwrap_err().contains(part));
         }
     }

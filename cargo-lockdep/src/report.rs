@@ -100,7 +100,7 @@ impl Report {
         sources: Sources,
     ) -> Self {
         let judged = |mut finding: MergedFinding| {
-            let verdict = match levels.of(&finding.kind) {
+            let verdict = match levels.of(&finding.kind, finding.wait.as_deref()) {
                 _ if finding.in_scope => Verdict::Expected,
                 _ if finding.report.contains(SILENCED) => Verdict::Silenced,
                 Level::Allow => Verdict::Allowed,

@@ -247,6 +247,7 @@ fn large_record(locks: u64) -> String {
     if locks > 0 {
         add(&Line::Finding(Finding {
             kind: "inversion".into(),
+            wait: None,
             level: "allow".into(),
             count: 1,
             in_scope: false,

@@ -46,8 +46,9 @@ pub enum FindingKind {
     /// Two locks were acquired in one order, and two others, made at the same places in the
     /// source, in the other: never the same two in both, so far.
     ClassInversion,
-    /// A wait on a condition variable while another lock is held: whoever needs
-    /// that lock to get to the notification waits for ever.
+    /// A wait for a notification, a message, space in a channel or a barrier while a lock is held. If the
+    /// thread that is waited for needs that lock first, both wait for ever. The level can be set for each
+    /// [kind of wait](super::WaitKind).
     WaitWhileHolding,
     /// A thread ended while holding a lock, since the guard was forgotten: whoever waits
     /// for it from then on waits for ever. Found when the thread ends, where
@@ -96,7 +97,9 @@ impl FindingKind {
         }
     }
 
-    /// The level in force unless the program or `LOCKDEP` says otherwise.
+    /// The level in force unless the program or `LOCKDEP` says otherwise. For
+    /// [`WaitWhileHolding`](Self::WaitWhileHolding), each [kind of wait](super::WaitKind::default_level)
+    /// has its own, and this is that of a condition variable.
     ///
     /// ```
     /// use lockdep::{FindingKind, Level};

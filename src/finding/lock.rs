@@ -92,6 +92,10 @@ pub enum Role {
     Initializer,
     /// A thread's exit. The thread holds it until it ends, and joining it is waiting for that.
     Exit,
+    /// A channel: its only receiver owes space in it, and a sender waits for that.
+    Channel,
+    /// A barrier: each thread owes its arrival, and the others wait for that.
+    Barrier,
 }
 
 /// What tells a lock's type from others with the same wrapper; each by its

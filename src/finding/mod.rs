@@ -14,6 +14,7 @@ mod snapshot;
 mod stack;
 mod stats;
 mod thread;
+mod wait;
 mod walk;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
 pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
+pub use wait::WaitKind;
 pub(crate) use walk::{number_walk, trace, walk_number};
 
 /// One thing the validator has to say: a cycle in the lock order, a lock
@@ -79,6 +81,8 @@ pub(crate) enum Detail {
     Threads(Arc<[ThreadSnapshot]>),
     /// The thread that ended while holding what another is about to wait for.
     LeftBy(ThreadInfo),
+    /// What is waited for while locks are held.
+    Wait(WaitKind),
 }
 
 /// What the program declared of two locks, and they broke.
@@ -151,7 +155,8 @@ impl Finding {
     /// A finding about one lock ([`FindingKind::SelfDeadlock`],
     /// [`FindingKind::RecursiveRead`]) has one edge, from the lock to itself.
     /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
-    /// wait, each wanting the mutex that the wait gives back.
+    /// wait, each wanting the mutex that a condition variable's wait releases, or else the channel or
+    /// barrier.
     /// [`FindingKind::Deadlock`] has one edge per thread: what it holds of the circle
     /// and what it waits for, that of the thread which closed the circle first.
     /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread
@@ -171,6 +176,32 @@ impl Finding {
     #[must_use]
     pub fn cycle(&self) -> &[Edge] {
         &self.cycle
+    }
+
+    /// What is waited for, by a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
+    ///
+    /// ```
+    /// use lockdep::{WaitKind, sync::{Mutex, mpsc}, testing};
+    ///
+    /// let (state, (sender, receiver)) = (Mutex::new(()), mpsc::sync_channel::<u8>(0));
+    /// let findings = testing::collect(|| {
+    ///     std::thread::scope(|scope| {
+    ///         scope.spawn(|| receiver.into_iter().count());
+    ///         let _state = state.lock().unwrap();
+    ///         sender.send(1).unwrap();
+    ///         drop(sender);
+    ///     });
+    /// });
+    /// for finding in findings {
+    ///     assert_eq!(finding.wait(), Some(WaitKind::Send));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn wait(&self) -> Option<WaitKind> {
+        match self.detail {
+            Detail::Wait(kind) => Some(kind),
+            _ => None,
+        }
     }
 
     /// Why it was not told, if it is known: the reason given to

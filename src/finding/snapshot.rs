@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LockInfo, Mode, Site, ThreadInfo};
+use super::{LockInfo, Mode, Site, ThreadInfo, WaitKind};
 
 /// One thread that holds or waits for something.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct HeldLock {
     pub(crate) age: Option<Duration>,
 }
 
-/// How long a thread waits for a lock.
+/// How long a thread waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Until it has the lock.
@@ -34,10 +34,44 @@ pub(crate) enum Until {
     TimedOut,
     /// Until it is notified, or loses patience; and then until it has the lock.
     Notified,
+    /// Until something happens that is no lock's release.
+    Happened(WaitKind),
+    /// The same, for some time at most.
+    HappenedInTime(WaitKind),
 }
 
 impl Until {
-    pub(crate) const ALL: [Self; 3] = [Self::Acquired, Self::TimedOut, Self::Notified];
+    /// What is waited for, if that is no lock.
+    pub(crate) fn event(self) -> Option<WaitKind> {
+        match self {
+            Self::Acquired | Self::TimedOut => None,
+            Self::Notified => Some(WaitKind::Condvar),
+            Self::Happened(kind) | Self::HappenedInTime(kind) => Some(kind),
+        }
+    }
+
+    /// Returns a number for it, which [`from_number`](Self::from_number) turns back.
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Self::Acquired => 0,
+            Self::TimedOut => 1,
+            Self::Notified => 2,
+            Self::Happened(kind) => 3 + 2 * kind as usize,
+            Self::HappenedInTime(kind) => 4 + 2 * kind as usize,
+        }
+    }
+
+    pub(crate) fn from_number(number: usize) -> Self {
+        match number {
+            0 => Self::Acquired,
+            1 => Self::TimedOut,
+            2 => Self::Notified,
+            event => {
+                let kind = WaitKind::ALL[(event - 3) / 2 % WaitKind::ALL.len()];
+                if event % 2 == 1 { Self::Happened(kind) } else { Self::HappenedInTime(kind) }
+            }
+        }
+    }
 }
 
 /// A wait that lasts too long.
@@ -56,10 +90,24 @@ pub(crate) enum Cause {
     Deadlock(Vec<ThreadInfo>),
     /// A thread that holds the lock and waits for none.
     Holder(ThreadInfo),
-    /// A thread that waits to be notified.
-    Notification(ThreadInfo),
+    /// A thread that holds the lock and waits for something that is no lock.
+    Event(ThreadInfo, WaitKind),
     /// A thread that ended.
     Ended(ThreadInfo),
     /// Nobody is known to hold the lock.
     Nobody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_survives_as_a_number() {
+        let events = WaitKind::ALL.map(|kind| [Until::Happened(kind), Until::HappenedInTime(kind)]);
+        let all = [Until::Acquired, Until::TimedOut, Until::Notified];
+        for (number, until) in all.into_iter().chain(events.into_iter().flatten()).enumerate() {
+            assert_eq!((until.number(), Until::from_number(number)), (number, until));
+        }
+    }
 }

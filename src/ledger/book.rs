@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId, Site};
+use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId, Site, WaitKind};
 
 /// How many different findings a record keeps. A program that makes a new pair of
 /// inverted locks in every request must not grow for it. There is room for as many again that
@@ -49,21 +49,25 @@ pub(super) struct Added {
 
 /// The identity of a finding: its kind and its locks, in the cycle's order, from
 /// the smallest on, and the one that is wanted if it closes no cycle; and whether it is
-/// about a wait for what was left behind.
+/// about a wait for what was left behind, or for what.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Key(FindingKind, Box<[u64]>, Option<u64>, bool);
+pub(super) struct Key(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>);
 
 impl Key {
     pub(super) fn of(Finding { kind, cycle, detail, .. }: &Finding) -> Self {
         if let Detail::Classes { numbers, .. } = detail {
-            return Self(*kind, numbers.map(u64::from).into(), None, false);
+            return Self(*kind, numbers.map(u64::from).into(), None, false, None);
         }
         let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
         let wanted = cycle.last().map(|edge| edge.wanted.id);
         let wanted = wanted.filter(|&id| locks.first() != Some(&id));
         let smallest = (0..locks.len()).min_by_key(|&at| locks[at]).unwrap_or(0);
         locks.rotate_left(smallest);
-        Self(*kind, locks, wanted, matches!(detail, Detail::LeftBy(_)))
+        let wait = match detail {
+            Detail::Wait(wait) => Some(*wait),
+            _ => None,
+        };
+        Self(*kind, locks, wanted, matches!(detail, Detail::LeftBy(_)), wait)
     }
 }
 

@@ -29,7 +29,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub(crate) use levels::{level, set_level};
+pub(crate) use levels::{level, set_level, set_wait_level};
 pub(crate) use out::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use silence::{allow_pair, forget_pairs};
@@ -83,7 +83,10 @@ pub(crate) fn submit(
     scope: Option<ScopeId>,
     certainly: Option<Level>,
 ) -> Verdict {
-    let level = certainly.unwrap_or_else(|| level(kind));
+    let level = certainly.unwrap_or_else(|| match detail {
+        Detail::Wait(wait) => levels::wait_level(wait),
+        _ => level(kind),
+    });
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(render::is_a_call)
     {

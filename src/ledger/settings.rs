@@ -7,7 +7,7 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-use crate::finding::{FindingKind, Level};
+use crate::finding::{FindingKind, Level, WaitKind};
 
 /// When a call stack is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,18 @@ pub(crate) struct Settings {
     /// A level for all kinds, and those for some kinds, which win over it.
     all: Option<Level>,
     levels: [Option<Level>; FindingKind::ALL.len()],
+    /// Levels of `wait_while_holding` for some kinds of waits, which win over its own.
+    waits: [Option<Level>; WaitKind::ALL.len()],
 }
 
 impl Settings {
     pub(crate) fn level(&self, kind: FindingKind) -> Option<Level> {
         self.levels[kind as usize].or(self.all)
+    }
+
+    /// The level of a wait while a lock is held.
+    pub(crate) fn wait_level(&self, kind: WaitKind) -> Option<Level> {
+        self.waits[kind as usize].or_else(|| self.level(FindingKind::WaitWhileHolding))
     }
 }
 
@@ -94,6 +101,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         start: (!super::IS_BARE).then(Instant::now),
         all: None,
         levels: Default::default(),
+        waits: Default::default(),
     };
     let mut complaints = Vec::new();
 
@@ -148,19 +156,27 @@ impl Settings {
             None if part.is_empty() => {}
             None if part == "off" => self.off = true,
             None => self.all = Some(parse_level(part)?),
-            Some((kind, level)) => {
-                let kind = kind.trim();
-                let kind =
-                    FindingKind::ALL.into_iter().find(|k| k.name() == kind).ok_or_else(|| {
-                        format!(
-                            "no kind of finding is called `{kind}` ({})",
-                            names(FindingKind::ALL.map(FindingKind::name))
-                        )
-                    })?;
-                self.levels[kind as usize] = Some(parse_level(level.trim())?);
-            }
+            Some((kind, level)) => *self.level_mut(kind.trim())? = Some(parse_level(level.trim())?),
         }
         Ok(())
+    }
+
+    /// The level of a kind of finding, or of one kind of wait: `wait_while_holding.recv`.
+    fn level_mut(&mut self, name: &str) -> Result<&mut Option<Level>, String> {
+        let (kind, wait) = name.split_once('.').map_or((name, None), |(k, wait)| (k, Some(wait)));
+        let kind = FindingKind::ALL.into_iter().find(|it| it.name() == kind).ok_or_else(|| {
+            let names = names(FindingKind::ALL.map(FindingKind::name));
+            format!("no kind of finding is called `{kind}` ({names})")
+        })?;
+        let Some(wait) = wait else { return Ok(&mut self.levels[kind as usize]) };
+        if kind != FindingKind::WaitWhileHolding {
+            return Err(format!("`{}` is not divided into waits", kind.name()));
+        }
+        let wait = WaitKind::ALL.into_iter().find(|it| it.name() == wait).ok_or_else(|| {
+            let names = names(WaitKind::ALL.map(WaitKind::name));
+            format!("no kind of wait is called `{wait}` ({names})")
+        })?;
+        Ok(&mut self.waits[wait as usize])
     }
 }
 
@@ -198,6 +214,39 @@ mod tests {
         assert!(others.iter().all(|&level| level == Some(Level::Warn)));
         assert_eq!(levels("inversion=deny,warn"), levels("warn,inversion=deny"));
         assert_eq!(levels("abort"), [Some(Level::Abort); FindingKind::ALL.len()]);
+    }
+
+    #[test]
+    fn one_kind_of_wait_wins_over_all_waits() {
+        for value in [
+            "wait_while_holding=deny,wait_while_holding.recv=warn,allow",
+            "allow,wait_while_holding.recv=warn,wait_while_holding=deny",
+        ] {
+            let (settings, complaints) = environment(&[("LOCKDEP", value)]);
+            assert_eq!(complaints, [""; 0], "{value}");
+            assert_eq!(settings.wait_level(WaitKind::Recv), Some(Level::Warn));
+            assert_eq!(settings.wait_level(WaitKind::Condvar), Some(Level::Deny));
+            assert_eq!(settings.level(FindingKind::Inversion), Some(Level::Allow));
+        }
+        let (settings, _) = environment(&[("LOCKDEP", "warn")]);
+        assert_eq!(settings.wait_level(WaitKind::Recv), Some(Level::Warn));
+        assert_eq!(environment(&[]).0.wait_level(WaitKind::Condvar), None);
+
+        for (part, complaint) in [
+            (
+                "wait_while_holding.recieve=warn",
+                "no kind of wait is called `recieve` (there are `condvar`, `join`, `recv`, `send`, \
+                 `barrier` and `park`)",
+            ),
+            ("inversion.recv=warn", "`inversion` is not divided into waits"),
+            ("wait_while_holding.recv=loud", "no level is called `loud`"),
+            ("waits.recv=warn", "no kind of finding is called `waits`"),
+        ] {
+            let (settings, complaints) = environment(&[("LOCKDEP", part)]);
+            assert_eq!(settings.wait_level(WaitKind::Recv), None);
+            let start = format!("lockdep: `{part}` in LOCKDEP is ignored: {complaint}");
+            assert!(complaints[0].starts_with(&start), "{complaints:?}");
+        }
     }
 
     #[test]

@@ -164,6 +164,9 @@ pub struct Finding<'a> {
     /// [`FindingKind::name`](crate::FindingKind::name).
     #[serde(borrow)]
     pub kind: Cow<'a, str>,
+    /// [`WaitKind::name`](crate::WaitKind::name), if it is `wait_while_holding`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Cow<'a, str>>,
     /// [`Level::name`](crate::Level::name).
     #[serde(borrow)]
     pub level: Cow<'a, str>,

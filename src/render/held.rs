@@ -2,8 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{WIDTH, age, names::Names, source::Sources};
-use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until};
+use super::{
+    WIDTH, age,
+    names::Names,
+    source::Sources,
+    words::{event, what_it_is},
+};
+use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until, WaitKind};
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
@@ -15,32 +20,35 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     let mentions = locks.clone().map(|held| (&held.lock, &held.since));
     let names = Names::new(&mut sources, locks.clone().map(|held| &held.lock), mentions);
 
-    let line = |held: &HeldLock| {
-        let mode = held.mode;
+    let at = |held: &HeldLock| {
         let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
-        let at = format!("{}{age}", held.since);
-        (format!("{} ({mode})", names.at(&held.lock, &held.since)), at)
+        format!("{}{age}", held.since)
     };
-    let width = locks.map(|held| line(held).0.chars().count()).max().unwrap_or(0);
+    let lock = |held: &HeldLock| format!("{} ({})", names.at(&held.lock, &held.since), held.mode);
+    let widths = locks_alone(threads).map(|held| lock(held).chars().count());
+    let width = widths.max().unwrap_or(0);
     let mut text = String::new();
     for thread in threads {
         let has_ended = if thread.has_ended { " has ended" } else { "" };
         let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
-            let (lock, since) = line(held);
-            let _ = writeln!(text, "    holds      {lock:<width$}  since {since}");
+            let _ = writeln!(text, "    holds      {:<width$}  since {}", lock(held), at(held));
         }
         if let Some((wanted, until)) = &thread.waiting {
-            let (lock, at) = line(wanted);
-            let _ = match until {
-                Until::Acquired => writeln!(text, "    waits for  {lock:<width$}  at {at}"),
-                Until::TimedOut => {
-                    writeln!(text, "    waits for  {lock:<width$}  at {at}, for some time at most")
-                }
-                Until::Notified => {
-                    writeln!(text, "    waits to be notified, then for {lock}  at {at}")
+            let (lock, at) = (lock(wanted), at(wanted));
+            let what = match until {
+                Until::Acquired | Until::TimedOut => format!("for  {lock:<width$}"),
+                Until::Notified => format!("to be notified, then for {lock}"),
+                Until::Happened(kind) | Until::HappenedInTime(kind) => {
+                    let name = names.at(&wanted.lock, &wanted.since);
+                    format!("for  {}, {}", event(*kind, &name), what_it_is(&wanted.lock))
                 }
             };
+            let at_most = match until {
+                Until::TimedOut | Until::HappenedInTime(_) => ", for some time at most",
+                Until::Acquired | Until::Notified | Until::Happened(_) => "",
+            };
+            let _ = writeln!(text, "    waits {what}  at {at}{at_most}");
         }
     }
     text
@@ -63,8 +71,11 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
             "no deadlock: thread `{holder}` holds what is waited for, and itself waits for no \
              lock. It is busy, asleep, or waits for something else"
         ),
-        Cause::Notification(holder) => {
+        Cause::Event(holder, WaitKind::Condvar) => {
             format!("thread `{holder}` holds what is waited for, and waits to be notified")
+        }
+        Cause::Event(holder, kind) => {
+            format!("thread `{holder}` holds what is waited for, and waits for {}", kind.event())
         }
         Cause::Ended(holder) => {
             format!("thread `{holder}` has ended without releasing what is waited for")
@@ -83,4 +94,12 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {
     let wanted = thread.waiting.as_ref().map(|(wanted, _)| wanted);
     thread.held.iter().chain(wanted)
+}
+
+/// What is lined up: the locks that are held, and those that are waited for without more words.
+fn locks_alone(threads: &[ThreadSnapshot]) -> impl Iterator<Item = &HeldLock> {
+    threads.iter().flat_map(|thread| {
+        let wanted = thread.waiting.as_ref().filter(|(_, until)| until.event().is_none());
+        thread.held.iter().chain(wanted.map(|(wanted, _)| wanted))
+    })
 }

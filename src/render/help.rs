@@ -1,7 +1,7 @@
 //! What a report says would help, kind by kind.
 
 use super::{roles, words::Words};
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level};
+use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, WaitKind};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
@@ -78,10 +78,7 @@ impl Words<'_> {
                  which waits for the first: pass the guard of line {held_line} on, or drop it \
                  before line {line}"
             ),
-            FindingKind::WaitWhileHolding => format!(
-                "the wait gives back {wanted} alone: if whoever notifies needs {held} to get \
-                 there, both wait for ever. Release {held} before line {line}"
-            ),
+            FindingKind::WaitWhileHolding => self.wait_while_holding(),
             FindingKind::Deadlock => {
                 let what_now = match self.finding.level {
                     Level::Deny => {
@@ -122,6 +119,23 @@ impl Words<'_> {
             roles::holder(role, &name),
             roles::awaited(role, &name),
         )
+    }
+
+    /// The same for a wait while a lock is held.
+    fn wait_while_holding(&self) -> String {
+        let Edge { held, wanted, acquired_at, .. } = self.first();
+        let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());
+        let needs = match self.wait() {
+            WaitKind::Condvar => format!(
+                "the wait gives back {wanted} alone: if whoever notifies needs {held} to get there"
+            ),
+            WaitKind::Join => format!("if that thread needs {held} before it ends"),
+            WaitKind::Recv => format!("if the sender needs {held} before it sends"),
+            WaitKind::Send => format!("if the receiver needs {held} before it receives again"),
+            WaitKind::Barrier => format!("if another thread needs {held} before it gets there"),
+            WaitKind::Park => format!("if the thread that unparks it needs {held} before"),
+        };
+        format!("{needs}, both wait for ever. Release {held} before line {line}")
     }
 
     /// The same where an order was declared.

@@ -81,6 +81,7 @@ pub(crate) fn finding(
     locks.dedup_by_key(|lock| lock.id);
     record::Finding {
         kind: finding.kind.name().into(),
+        wait: finding.wait().map(|wait| wait.name().into()),
         level: finding.level.name().into(),
         count: finding.count,
         in_scope,

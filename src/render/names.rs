@@ -36,7 +36,9 @@ impl Names {
         for lock in locks {
             let name = match &lock.name {
                 Some(name) => name.to_string(),
-                None => sources.receiver(&lock.seen_at).unwrap_or_else(|| lock.type_name()),
+                None => {
+                    sources.receiver_of(lock, &lock.seen_at).unwrap_or_else(|| lock.type_name())
+                }
             };
             names.ambiguous |= *owner.entry(name.clone()).or_insert(lock.id) != lock.id;
             names.by_lock.insert(lock.id, name);
@@ -52,7 +54,7 @@ impl Names {
                 }
                 continue;
             }
-            if let Some(name) = sources.receiver(site) {
+            if let Some(name) = sources.receiver_of(lock, site) {
                 names.ambiguous |= owner.get(&name).is_some_and(|&owner| owner != lock.id);
                 names.local.insert((lock.id, site.clone()), name);
             }

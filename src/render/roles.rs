@@ -7,7 +7,7 @@ use crate::finding::{Edge, LockInfo, Role};
 pub(super) fn is_wait(role: Role) -> bool {
     match role {
         Role::Lock | Role::Initializer => false,
-        Role::Exit => true,
+        Role::Exit | Role::Channel | Role::Barrier => true,
     }
 }
 
@@ -20,6 +20,8 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
             format!("thread `{thread}` has been running the initializer of {held} since here")
         }
         Role::Exit => format!("thread {held} was spawned here, and has not ended"),
+        Role::Channel => format!("thread `{thread}` receives from {held} here"),
+        Role::Barrier => format!("thread `{thread}` has passed {held} here"),
     }
 }
 
@@ -28,6 +30,8 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{held} held{reading} since here"),
         Role::Exit => format!("thread {held} was spawned here"),
+        Role::Channel => format!("{held} received from here"),
+        Role::Barrier => format!("{held} passed here"),
     }
 }
 
@@ -36,6 +40,8 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
         Role::Exit => format!("and joins thread {wanted} here"),
+        Role::Channel => format!("and sends to {wanted} here"),
+        Role::Barrier => format!("and waits at {wanted} here"),
     }
 }
 
@@ -44,6 +50,8 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
         Role::Exit => format!("thread {wanted} joined here"),
+        Role::Channel => format!("sent to {wanted} here"),
+        Role::Barrier => format!("waited at {wanted} here"),
     }
 }
 
@@ -52,10 +60,14 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     let acquired = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquired {wanted}"),
         Role::Exit => format!("joined thread {wanted}"),
+        Role::Channel => format!("sent to {wanted}"),
+        Role::Barrier => format!("waited at {wanted}"),
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("held {held} and {acquired}"),
         Role::Exit => format!("{acquired} before it ended"),
+        Role::Channel => format!("{acquired} before it received from {held} again"),
+        Role::Barrier => format!("{acquired} before it waited at {held} again"),
     }
 }
 
@@ -64,10 +76,12 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     let acquiring = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
         Role::Exit => format!("joining thread {wanted}"),
+        Role::Channel => format!("sending to {wanted}"),
+        Role::Barrier => format!("waiting at {wanted}"),
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
-        Role::Exit => acquiring,
+        Role::Exit | Role::Channel | Role::Barrier => acquiring,
     }
 }
 
@@ -76,6 +90,8 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
     match role {
         Role::Lock | Role::Initializer => name.to_owned(),
         Role::Exit => format!("the end of thread {name}"),
+        Role::Channel => format!("space in {name}"),
+        Role::Barrier => format!("the other threads at {name}"),
     }
 }
 
@@ -85,6 +101,8 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Lock => format!("whoever holds {name}"),
         Role::Initializer => format!("the initializer of {name}"),
         Role::Exit => format!("thread {name}"),
+        Role::Channel => format!("the receiver of {name}"),
+        Role::Barrier => format!("another thread at {name}"),
     }
 }
 
@@ -95,21 +113,29 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
         Role::Exit => {
             format!("{lock} is held while thread {name} is joined, which acquires {lock}")
         }
+        Role::Channel => {
+            format!("{lock} is held during a send to {name}, whose receiver acquires {lock}")
+        }
+        Role::Barrier => {
+            format!("{lock} is held during a wait at {name}, before which others acquire {lock}")
+        }
     }
 }
 
 /// What it is: `` a `Mutex<u8>` ``.
 pub(super) fn what(lock: &LockInfo) -> String {
     match lock.kind.role {
-        Role::Lock | Role::Initializer => format!("a `{}`", lock.type_name()),
         Role::Exit => "a thread".to_owned(),
+        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => {
+            format!("a `{}`", lock.type_name())
+        }
     }
 }
 
 /// How it came to be, at its creation site.
 pub(super) fn made(role: Role) -> &'static str {
     match role {
-        Role::Lock | Role::Initializer => "made",
+        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => "made",
         Role::Exit => "spawned",
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use crate::finding::Site;
+use crate::finding::{LockInfo, Role, Site};
 
 /// The source files that one report looks into.
 #[derive(Default)]
@@ -31,6 +31,15 @@ impl Sources {
         let starts = ["spawn", "spawn_scoped", "spawn_unchecked", "scope"].contains(&word);
         let is_none = word.starts_with("wait") || starts && after.starts_with('(');
         if is_none { None } else { receiver_at(text, offset) }
+    }
+
+    /// The same of what is known to be a channel or a barrier, whose own method may be called `wait`.
+    pub(super) fn receiver_of(&mut self, lock: &LockInfo, site: &Site) -> Option<String> {
+        if !matches!(lock.kind.role, Role::Channel | Role::Barrier) {
+            return self.receiver(site);
+        }
+        let text = self.text(site)?;
+        receiver_at(text, offset(text, site)?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{age, names::Names, roles};
 use crate::finding::{
-    Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, Writer,
+    Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
 };
 
 /// The sentences of one report.
@@ -101,6 +101,14 @@ impl Words<'_> {
         }
     }
 
+    /// What is waited for while locks are held.
+    pub(super) fn wait(&self) -> WaitKind {
+        match self.finding.detail {
+            Detail::Wait(kind) => kind,
+            _ => WaitKind::Condvar,
+        }
+    }
+
     pub(super) fn title(&self) -> String {
         let Edge { held, wanted, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
@@ -136,7 +144,8 @@ impl Words<'_> {
             }
             FindingKind::WaitWhileHolding => {
                 let held = self.held_locks(", ");
-                format!("thread `{thread}` waits for a notification while it holds {held}")
+                let event = self.wait().event();
+                format!("thread `{thread}` waits for {event} while it holds {held}")
             }
             FindingKind::Deadlock if self.len() == 1 => {
                 format!("thread `{thread}` waits for itself: it already holds {held}")
@@ -191,7 +200,12 @@ impl Words<'_> {
             | FindingKind::DeclaredOrder => {
                 roles::wants(first, &wanted, for_reading(first.wanted_mode))
             }
-            FindingKind::WaitWhileHolding => format!("waits here, giving {wanted} back meanwhile"),
+            FindingKind::WaitWhileHolding if self.wait() == WaitKind::Condvar => {
+                format!("waits here, giving {wanted} back meanwhile")
+            }
+            FindingKind::WaitWhileHolding => {
+                format!("waits for {} here, with {held} held", event(self.wait(), &wanted))
+            }
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("and asks for {wanted} here")
             }
@@ -306,20 +320,11 @@ impl Words<'_> {
                 seen.push(lock);
             }
         }
-        let what = |lock: &LockInfo| {
-            let kind = roles::what(lock);
-            match lock.created_at() {
-                Some(site) if !site.is_of_the_toolchain() => {
-                    format!("{kind} {} at {site}", roles::made(lock.kind.role))
-                }
-                _ => kind,
-            }
-        };
-        let first = what(seen[0]);
-        if seen.len() > 1 && seen.iter().all(|lock| what(lock) == first) {
+        let first = what_it_is(seen[0]);
+        if seen.len() > 1 && seen.iter().all(|lock| what_it_is(lock) == first) {
             return format!("each of them is {first}");
         }
-        let line = |lock| format!("{} is {}", self.names.of(lock), what(lock));
+        let line = |lock| format!("{} is {}", self.names.of(lock), what_it_is(lock));
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
@@ -353,6 +358,28 @@ impl Words<'_> {
             format!("stack of thread `{thread}`, acquiring {held}"),
             format!("stack of thread `{thread}`, {what}"),
         ]
+    }
+}
+
+/// What a lock is, and where it was made: `` a `Mutex<Vec<Job>>` made at src/main.rs:3:20 ``.
+pub(super) fn what_it_is(lock: &LockInfo) -> String {
+    let kind = roles::what(lock);
+    match lock.created_at() {
+        Some(site) if !site.is_of_the_toolchain() => {
+            format!("{kind} {} at {site}", roles::made(lock.kind.role))
+        }
+        _ => kind,
+    }
+}
+
+/// What is waited for that is no lock, by the name of what it comes from.
+pub(super) fn event(kind: WaitKind, name: &str) -> String {
+    match kind {
+        WaitKind::Join => format!("{name} to end"),
+        WaitKind::Recv => format!("a message from {name}"),
+        WaitKind::Send => format!("space in {name}"),
+        WaitKind::Barrier => format!("the other threads at {name}"),
+        WaitKind::Condvar | WaitKind::Park => kind.event().to_owned(),
     }
 }
 

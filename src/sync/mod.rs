@@ -1,4 +1,5 @@
-//! [`std::sync`], checked: everything that it holds, under the same names.
+//! [`std::sync`], checked: everything that it holds, under the same names. Locks, cells, condition
+//! variables, channels and barriers are checked; the rest is std's.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this
 //! module *is* `std::sync`.
@@ -16,8 +17,10 @@
     reason = "measured: what an acquisition has in registers is lost at a call"
 )]
 
+mod barrier;
 mod condvar;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod once;
 mod once_lock;
@@ -28,6 +31,7 @@ pub use std::sync::*;
 #[allow(deprecated, reason = "std still has it")]
 pub use self::once::ONCE_INIT;
 pub use self::{
+    barrier::Barrier,
     condvar::Condvar,
     lazy_lock::LazyLock,
     mutex::{Mutex, MutexGuard},

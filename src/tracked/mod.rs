@@ -21,6 +21,7 @@
 #![allow(clippy::new_without_default, reason = "a default would not know who its caller is")]
 
 mod held;
+mod wait;
 
 use std::{
     hint,

@@ -99,15 +99,15 @@ pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
             let leak = leaks::blocking(&wait.wanted);
             return leak.map_or(Cause::Nobody, |leak| Cause::Ended(leak.thread));
         };
-        match holder.waiting.read() {
-            None => return Cause::Holder(holder.info()),
-            Some(theirs) if theirs.until == Until::Notified => {
-                return Cause::Notification(holder.info());
-            }
-            // It was a circle when its parts were read, and no longer is.
-            Some(_) if passed.contains(&std::ptr::from_ref(holder)) => return Cause::Nobody,
-            Some(theirs) => (context, wait) = (holder, theirs),
+        let Some(theirs) = holder.waiting.read() else { return Cause::Holder(holder.info()) };
+        if let Some(event) = theirs.until.event() {
+            return Cause::Event(holder.info(), event);
         }
+        if passed.contains(&std::ptr::from_ref(holder)) {
+            // It was a circle when its parts were read, and no longer is.
+            return Cause::Nobody;
+        }
+        (context, wait) = (holder, theirs);
     }
 }
 

@@ -20,6 +20,7 @@ mod current;
 mod deadlock;
 mod declared;
 mod ending;
+mod events;
 #[cfg(all(unix, not(loom)))]
 mod forks;
 mod handler_stack;
@@ -61,6 +62,7 @@ pub(crate) use self::{
         turned_unattached,
     },
     declared::{Ordered, Rank},
+    events::about_to_wait_for,
     held::{Entry, Place, Tag},
     identity::{Identity, LockId},
     knowledge::Acquisition,
@@ -70,7 +72,7 @@ pub(crate) use self::{
 use crate::{
     finding::{
         Detail, Edge, FindingKind, Level, OrderGraph, RawStack, ScopeId, Stack, Stats,
-        ThreadSnapshot, Writer,
+        ThreadSnapshot, WaitKind, Writer,
     },
     ledger::{self, Backtraces, Verdict},
 };
@@ -223,11 +225,9 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
     let found = {
         let _inside = context.enter(ThreadState::Inside);
         let Acquisition { wanted, named_at, .. } = acquisition;
-        let backtrace = capture();
-        let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
-        context.held.iter().map(edge).collect()
+        events::wait_while_holding(context, wanted, named_at, WaitKind::Condvar)
     };
-    submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);
+    submit(context, vec![found]);
 }
 
 /// The process has its first lock: starts what the environment asks for.

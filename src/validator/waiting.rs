@@ -84,7 +84,7 @@ impl Waiting {
             fence(Release);
             interrupted::here();
             self.wanted.fill(wanted);
-            self.until.store(until as usize, Relaxed);
+            self.until.store(until.number(), Relaxed);
             self.since.store(since.0, Relaxed);
             self.holds.store(holds, Relaxed);
             for (slot, &frame) in self.frames.iter().zip(stack.frames()) {
@@ -121,7 +121,7 @@ impl Waiting {
         let wait = Wait {
             epoch,
             wanted: self.wanted.read()?,
-            until: Until::ALL[self.until.load(Relaxed) % Until::ALL.len()],
+            until: Until::from_number(self.until.load(Relaxed)),
             since: Moment(self.since.load(Relaxed)),
             holds: self.holds.load(Relaxed),
         };

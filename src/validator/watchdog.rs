@@ -15,10 +15,7 @@ use std::{
 use super::{
     Context, clock::Moment, deadlock, ignore_this_thread, snapshot, threads, waiting::Wait,
 };
-use crate::{
-    finding::{LongWait, Until},
-    ledger, render,
-};
+use crate::{finding::LongWait, ledger, render};
 
 /// How long a wait may last, in milliseconds.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
@@ -62,10 +59,10 @@ fn watch() {
     }
 }
 
-/// The longest of all waits for a lock. Idle threads that wait to be notified are none.
+/// The longest of all waits for a lock. Threads that wait to be notified or for a message are idle.
 fn longest_wait() -> Option<(&'static Context, Wait)> {
     let waits = threads::all().filter_map(|context| Some((context, context.waiting.read()?)));
-    let waits_for_lock = waits.filter(|(_, wait)| wait.until != Until::Notified);
+    let waits_for_lock = waits.filter(|(_, wait)| wait.until.event().is_none());
     waits_for_lock.min_by_key(|(_, wait)| wait.since.0)
 }
 

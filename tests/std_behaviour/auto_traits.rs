@@ -44,6 +44,8 @@ macro_rules! auto {
 type Local = Cell<u8>;
 /// Nothing but `Unpin`.
 type Stuck = Rc<Cell<u8>>;
+/// Not even `Debug`.
+struct Silent;
 /// All but `Send`.
 type Tied = std::sync::MutexGuard<'static, u8>;
 
@@ -63,6 +65,30 @@ fn locks() {
     assert_eq!(auto!(sync::LazyLock<Local>), [1, 0, 1, 0, 1]);
     assert_eq!(auto!(sync::LazyLock<u8, Local>), [1, 1, 1, 1, 1]);
     assert_eq!(auto!(sync::LazyLock<u8, Stuck>), [0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn channels_and_barriers() {
+    use sync::mpsc;
+    assert_eq!(auto!(mpsc::Sender<u8>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::Sender<Local>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::Sender<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::SyncSender<Local>), [1, 1, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::SyncSender<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::Receiver<Local>), [1, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::Receiver<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::Iter<'static, Local>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::TryIter<'static, Local>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::IntoIter<Local>), [1, 0, 1, 1, 1]);
+    assert_eq!(auto!(mpsc::IntoIter<Stuck>), [0, 0, 1, 1, 1]);
+    assert_eq!(auto!(sync::Barrier), [1, 1, 1, 1, 1]);
+    assert!(has!(mpsc::Sender<Stuck>: Clone) && has!(mpsc::Sender<Tied>: Debug));
+    assert!(has!(mpsc::SyncSender<Stuck>: Clone) && has!(mpsc::SyncSender<Tied>: Debug));
+    assert!(!has!(mpsc::Receiver<u8>: Clone) && has!(mpsc::Receiver<Tied>: Debug));
+    assert!(has!(mpsc::Iter<'static, u8>: Debug) && !has!(mpsc::Iter<'static, Silent>: Debug));
+    assert!(!has!(mpsc::TryIter<'static, Silent>: Debug));
+    assert!(!has!(mpsc::IntoIter<Silent>: Debug) && !has!(mpsc::IntoIter<u8>: Clone));
+    assert!(!has!(sync::Barrier: Default) && has!(sync::Barrier: Debug));
 }
 
 #[test]

@@ -8,8 +8,10 @@ macro_rules! behaviour {
             use $sync as sync;
 
             mod auto_traits { use super::sync; include!("auto_traits.rs"); }
+            mod barrier { use super::sync; include!("barrier.rs"); }
             mod condvar { use super::sync; include!("condvar.rs"); }
             mod lazy { use super::sync; include!("lazy.rs"); }
+            mod mpsc { use super::sync; include!("mpsc.rs"); }
             mod mutex { use super::sync; include!("mutex.rs"); }
             mod once { use super::sync; include!("once.rs"); }
             mod rwlock { use super::sync; include!("rwlock.rs"); }

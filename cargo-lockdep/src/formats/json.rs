@@ -34,6 +34,8 @@ struct Tool {
 struct Finding<'a> {
     verdict: Verdict,
     kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<&'a str>,
     title: &'a str,
     help: Option<String>,
     across_runs: bool,
@@ -93,6 +95,7 @@ fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
     Finding {
         verdict: judged.verdict,
         kind: &finding.kind,
+        wait: finding.wait.as_deref(),
         title: judged.title(),
         help: judged.help(),
         across_runs: finding.across_runs,

@@ -122,6 +122,7 @@ impl Texts {
         };
         let finding = Finding {
             kind: (&self.kind).into(),
+            wait: None,
             level: "deny".into(),
             count: 1,
             in_scope: false,

@@ -124,10 +124,15 @@ impl Record {
             let [a, b] = [first, second].map(|edge| merge.classes.number(&edge.held_class));
             merge.judged.insert(pair(a, b));
         }
-        let key = (finding.kind.as_ref().into(), finding.in_scope, key(&cycle));
+        let kind = match &finding.wait {
+            Some(wait) => format!("{}.{wait}", finding.kind),
+            None => finding.kind.to_string(),
+        };
+        let key = (kind.into(), finding.in_scope, key(&cycle));
         let tests = Smallest::of(self.test.as_str().into());
         let merged = MergedFinding {
             kind: finding.kind.to_string(),
+            wait: finding.wait.as_deref().map(str::to_owned),
             level: finding.level.to_string(),
             across_runs: false,
             in_scope: finding.in_scope,

@@ -26,6 +26,9 @@ use super::NAMED;
 pub struct MergedFinding {
     /// [`FindingKind::name`](crate::FindingKind::name).
     pub kind: String,
+    /// [`WaitKind::name`](crate::WaitKind::name), if it is `wait_while_holding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
     /// [`Level::name`](crate::Level::name).
     pub level: String,
     /// No process has seen all of it: its edges are from different ones.
@@ -105,6 +108,7 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
         kind: "class_inversion".to_owned(),
+        wait: None,
         level: "warn".to_owned(),
         across_runs: true,
         in_scope: false,

@@ -1,0 +1,93 @@
+//! The kinds of waits that are not for a lock.
+
+use super::Level;
+
+/// A kind of wait that is not for a lock. [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding) has a
+/// level for each.
+///
+/// ```
+/// use lockdep::{Level, WaitKind};
+///
+/// // No worker of this program may hold a lock while it waits for a job.
+/// lockdep::set_wait_level(WaitKind::Recv, Level::Deny);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum WaitKind {
+    /// A notification of a condition variable.
+    Condvar,
+    /// The end of another thread: `join`, or the end of a scope.
+    Join,
+    /// A message: `recv` on a channel that is empty.
+    Recv,
+    /// Space for a message: `send` on a bounded channel that is full; or the receiver, on a channel
+    /// without capacity.
+    Send,
+    /// The other threads at a barrier.
+    Barrier,
+    /// To be unparked by another thread.
+    Park,
+}
+
+impl WaitKind {
+    /// All of them.
+    ///
+    /// ```
+    /// for kind in lockdep::WaitKind::ALL {
+    ///     println!("wait_while_holding.{}={}", kind.name(), kind.default_level().name());
+    /// }
+    /// ```
+    pub const ALL: [Self; 6] =
+        [Self::Condvar, Self::Join, Self::Recv, Self::Send, Self::Barrier, Self::Park];
+
+    /// The name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`.
+    ///
+    /// ```
+    /// // As in `LOCKDEP=wait_while_holding.recv=warn`.
+    /// assert_eq!(lockdep::WaitKind::Recv.name(), "recv");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Condvar => "condvar",
+            Self::Join => "join",
+            Self::Recv => "recv",
+            Self::Send => "send",
+            Self::Barrier => "barrier",
+            Self::Park => "park",
+        }
+    }
+
+    /// The level of [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding) for this kind of wait,
+    /// unless the program or `LOCKDEP` says otherwise.
+    ///
+    /// The others are allowed, as they are usually harmless: the workers of a pool take turns at one
+    /// receiver, and tests have threads meet at a barrier with their locks held.
+    ///
+    /// ```
+    /// use lockdep::{Level, WaitKind};
+    ///
+    /// assert_eq!(WaitKind::Condvar.default_level(), Level::Warn);
+    /// assert_eq!(WaitKind::Recv.default_level(), Level::Allow);
+    /// ```
+    #[must_use]
+    pub fn default_level(self) -> Level {
+        match self {
+            Self::Condvar | Self::Send => Level::Warn,
+            Self::Join | Self::Recv | Self::Barrier | Self::Park => Level::Allow,
+        }
+    }
+
+    /// What is waited for.
+    pub(crate) fn event(self) -> &'static str {
+        match self {
+            Self::Condvar => "a notification",
+            Self::Join => "another thread to end",
+            Self::Recv => "a message",
+            Self::Send => "space for a message",
+            Self::Barrier => "the other threads at a barrier",
+            Self::Park => "another thread to unpark it",
+        }
+    }
+}

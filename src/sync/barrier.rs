@@ -1,0 +1,105 @@
+//! [`Barrier`].
+
+use std::{
+    fmt,
+    sync::{
+        self, BarrierWaitResult,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    finding::{LockKind, LockOf, Role, WaitKind},
+    tracked::Tracked,
+};
+
+/// [`std::sync::Barrier`], checked: a wait while a lock is held is a
+/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding).
+///
+/// ```
+/// use lockdep::sync::Barrier;
+///
+/// let all_are_ready = Barrier::new(2);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| all_are_ready.wait());
+///     all_are_ready.wait();
+/// });
+/// ```
+pub struct Barrier {
+    tracked: Tracked,
+    threads: u64,
+    /// How many threads have come here to wait, ever.
+    arrived: AtomicU64,
+    inner: sync::Barrier,
+}
+
+impl Barrier {
+    const KIND: &'static LockKind =
+        &LockKind { wrapper: "Barrier", of: LockOf::Nothing, role: Role::Barrier };
+
+    /// As [`std::sync::Barrier::new`]. The caller's place in the source is where it is said to have been
+    /// made.
+    ///
+    /// ```
+    /// # use lockdep::sync::Barrier;
+    /// static ALL_ARE_READY: Barrier = Barrier::new(2);
+    /// # std::thread::scope(|scope| {
+    /// #     scope.spawn(|| ALL_ARE_READY.wait());
+    /// #     ALL_ARE_READY.wait();
+    /// # });
+    /// ```
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new(n: usize) -> Self {
+        let inner = sync::Barrier::new(n);
+        Self { tracked: Tracked::new(), threads: n as u64, arrived: AtomicU64::new(0), inner }
+    }
+
+    /// As [`std::sync::Barrier::wait`].
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The thread does not count as
+    /// one that has come then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::Barrier;
+    /// let done = Barrier::new(3);
+    /// std::thread::scope(|scope| {
+    ///     for _ in 0..3 {
+    ///         scope.spawn(|| {
+    ///             if done.wait().is_leader() {
+    ///                 println!("one of them says so");
+    ///             }
+    ///         });
+    ///     }
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn wait(&self) -> BarrierWaitResult {
+        if self.would_be_last() {
+            return self.arrive();
+        }
+        self.tracked.wait_for(Self::KIND, WaitKind::Barrier, || self.arrive())
+    }
+
+    /// Returns `true` if a thread that comes now would not wait. Another may come at the same time: then it
+    /// waits a moment longer than others know.
+    fn would_be_last(&self) -> bool {
+        self.threads <= 1 || self.arrived.load(Relaxed) % self.threads == self.threads - 1
+    }
+
+    fn arrive(&self) -> BarrierWaitResult {
+        self.arrived.fetch_add(1, Relaxed);
+        self.inner.wait()
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,74 @@
+//! [`Iter`], [`TryIter`] and [`IntoIter`].
+//!
+//! They are printed as std's, field by field.
+
+use super::Receiver;
+
+/// [`std::sync::mpsc::Iter`]: see [`Receiver::iter`].
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::channel();
+/// std::thread::spawn(move || sender.send(1));
+/// let mut messages: mpsc::Iter<'_, i32> = receiver.iter();
+/// assert_eq!((messages.next(), messages.next()), (Some(1), None));
+/// ```
+#[derive(Debug)]
+pub struct Iter<'a, T: 'a> {
+    pub(super) rx: &'a Receiver<T>,
+}
+
+/// [`std::sync::mpsc::TryIter`]: see [`Receiver::try_iter`].
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::channel::<i32>();
+/// let mut messages: mpsc::TryIter<'_, i32> = receiver.try_iter();
+/// assert_eq!(messages.next(), None);
+/// sender.send(1).unwrap();
+/// assert_eq!(messages.next(), Some(1));
+/// ```
+#[derive(Debug)]
+pub struct TryIter<'a, T: 'a> {
+    pub(super) rx: &'a Receiver<T>,
+}
+
+/// [`std::sync::mpsc::IntoIter`]: what a [`Receiver`] becomes in a `for` loop.
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::channel();
+/// std::thread::spawn(move || sender.send(1));
+/// let messages: mpsc::IntoIter<i32> = receiver.into_iter();
+/// assert_eq!(messages.last(), Some(1));
+/// ```
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    pub(super) rx: Receiver<T>,
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<T> {
+        self.rx.recv().ok()
+    }
+}
+
+impl<T> Iterator for TryIter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.rx.try_recv().ok()
+    }
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<T> {
+        self.rx.recv().ok()
+    }
+}

@@ -1,0 +1,189 @@
+//! [`Receiver`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        mpsc::{self, RecvError, RecvTimeoutError, TryRecvError},
+    },
+    time::Duration,
+};
+
+use super::{Channel, IntoIter, Iter, TryIter};
+use crate::finding::{LockKind, LockOf, Role, WaitKind};
+
+/// [`std::sync::mpsc::Receiver`], checked: a wait for a message while a lock is held is a
+/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only recorded.
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::channel();
+/// std::thread::spawn(move || (1..=3).for_each(|number| sender.send(number).unwrap()));
+/// assert_eq!(receiver.recv(), Ok(1));
+/// for number in receiver {
+///     println!("{number}");
+/// }
+/// ```
+pub struct Receiver<T> {
+    pub(super) inner: mpsc::Receiver<T>,
+    pub(super) channel: Arc<Channel>,
+}
+
+impl<T> Receiver<T> {
+    /// What is received from, without a bound.
+    pub(super) const CHANNEL: &'static LockKind = &LockKind {
+        wrapper: "channel",
+        of: LockOf::Value(std::any::type_name::<T>),
+        role: Role::Channel,
+    };
+
+    /// The same with a bound.
+    pub(super) const SYNC_CHANNEL: &'static LockKind = &LockKind {
+        wrapper: "sync_channel",
+        of: LockOf::Value(std::any::type_name::<T>),
+        role: Role::Channel,
+    };
+
+    /// As [`std::sync::mpsc::Receiver::try_recv`]. Never a finding: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If there is no message, and maybe never will be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    /// ```
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.inner.try_recv()
+    }
+
+    /// As [`std::sync::mpsc::Receiver::recv`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no message, and no sender is left.
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// std::thread::spawn(move || sender.send(1));
+    /// assert_eq!(receiver.recv(), Ok(1));
+    /// assert_eq!(receiver.recv(), Err(mpsc::RecvError));
+    /// ```
+    #[track_caller]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        match self.inner.try_recv() {
+            Ok(message) => Ok(message),
+            Err(TryRecvError::Disconnected) => Err(RecvError),
+            Err(TryRecvError::Empty) => {
+                let Channel { kind, tracked } = &*self.channel;
+                tracked.wait_for(kind, WaitKind::Recv, || self.inner.recv())
+            }
+        }
+    }
+
+    /// As [`std::sync::mpsc::Receiver::recv_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no message in time, or no sender is left.
+    ///
+    /// # Panics
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel::<u8>();
+    /// let result = receiver.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(result, Err(mpsc::RecvTimeoutError::Timeout));
+    /// # drop(sender);
+    /// ```
+    #[track_caller]
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        if timeout.is_zero() {
+            // Not the same as `try_recv`, which no `try_send` on a channel without capacity can meet.
+            return self.inner.recv_timeout(timeout);
+        }
+        match self.inner.try_recv() {
+            Ok(message) => Ok(message),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => {
+                let Channel { kind, tracked } = &*self.channel;
+                let wait = || self.inner.recv_timeout(timeout);
+                tracked.wait_in_time(kind, WaitKind::Recv, wait)
+            }
+        }
+    }
+
+    /// As [`std::sync::mpsc::Receiver::iter`]. The iterator waits as [`recv`](Self::recv) does.
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// std::thread::spawn(move || (1..=3).for_each(|number| sender.send(number).unwrap()));
+    /// assert_eq!(receiver.iter().sum::<i32>(), 6);
+    /// ```
+    #[inline]
+    #[allow(clippy::must_use_candidate, reason = "std's is none")]
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { rx: self }
+    }
+
+    /// As [`std::sync::mpsc::Receiver::try_iter`].
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    #[inline]
+    #[allow(clippy::must_use_candidate, reason = "std's is none")]
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter { rx: self }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { rx: self }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

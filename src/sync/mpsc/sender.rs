@@ -1,0 +1,143 @@
+//! [`Sender`] and [`SyncSender`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        mpsc::{self, SendError, TrySendError},
+    },
+};
+
+use super::Channel;
+use crate::finding::WaitKind;
+
+/// [`std::sync::mpsc::Sender`]. It never waits.
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::channel();
+/// let other = sender.clone();
+/// std::thread::spawn(move || sender.send(1));
+/// std::thread::spawn(move || other.send(2));
+/// assert_eq!(receiver.into_iter().sum::<i32>(), 3);
+/// ```
+pub struct Sender<T> {
+    pub(super) inner: mpsc::Sender<T>,
+}
+
+impl<T> Sender<T> {
+    /// As [`std::sync::mpsc::Sender::send`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if the receiver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// assert_eq!(sender.send(1), Ok(()));
+    /// drop(receiver);
+    /// assert_eq!(sender.send(2).unwrap_err().0, 2);
+    /// ```
+    #[inline]
+    pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        self.inner.send(t)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// [`std::sync::mpsc::SyncSender`], checked: a [`send`](Self::send) that waits while a lock is held is a
+/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding).
+///
+/// ```
+/// # use lockdep::sync::mpsc;
+/// let (sender, receiver) = mpsc::sync_channel(2);
+/// let other = sender.clone();
+/// std::thread::spawn(move || sender.send(1));
+/// std::thread::spawn(move || other.send(2));
+/// assert_eq!(receiver.into_iter().sum::<i32>(), 3);
+/// ```
+pub struct SyncSender<T> {
+    pub(super) inner: mpsc::SyncSender<T>,
+    pub(super) channel: Arc<Channel>,
+}
+
+impl<T> SyncSender<T> {
+    /// As [`std::sync::mpsc::SyncSender::send`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if the receiver is gone.
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The message is dropped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::sync_channel(0);
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| sender.send(1).unwrap()); // until it is received
+    ///     assert_eq!(receiver.recv(), Ok(1));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        match self.inner.try_send(t) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(t)) => Err(SendError(t)),
+            Err(TrySendError::Full(t)) => {
+                let Channel { kind, tracked } = &*self.channel;
+                tracked.wait_for(kind, WaitKind::Send, || self.inner.send(t))
+            }
+        }
+    }
+
+    /// As [`std::sync::mpsc::SyncSender::try_send`]. Never a finding: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if there is no space for it, or the receiver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::sync::mpsc;
+    /// let (sender, receiver) = mpsc::sync_channel(1);
+    /// assert_eq!(sender.try_send(1), Ok(()));
+    /// assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
+    /// drop(receiver);
+    /// assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Disconnected(2)));
+    /// ```
+    #[inline]
+    pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
+        self.inner.try_send(t)
+    }
+}
+
+impl<T> Clone for SyncSender<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), channel: Arc::clone(&self.channel) }
+    }
+}
+
+impl<T> fmt::Debug for SyncSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,48 @@
+//! Waits for something that is no lock: a message, space in a channel, the others at a barrier.
+
+use std::panic::Location;
+
+use super::{Context, Entry, Found, ThreadState, capture, own_edge, submit};
+use crate::finding::{Detail, FindingKind, WaitKind};
+
+/// A thread is about to wait for an event, for which `wanted` stands: of a channel or a barrier.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
+#[track_caller]
+pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind: WaitKind) {
+    if context.held.is_empty()
+        || context.is(ThreadState::Allowing)
+        || context.is(ThreadState::Confirming)
+    {
+        return;
+    }
+    context.settle_released_elsewhere();
+    if context.held.is_empty() {
+        return;
+    }
+    let found = {
+        let _inside = context.enter(ThreadState::Inside);
+        wait_while_holding(context, wanted, wanted.site, kind)
+    };
+    submit(context, vec![found]);
+}
+
+/// A wait of the calling thread, which holds locks. Runs [`Inside`](ThreadState::Inside).
+// Inlined, not to waste one of the stack's frames.
+#[inline(always)]
+pub(super) fn wait_while_holding(
+    context: &Context,
+    wanted: &Entry,
+    named_at: &'static Location<'static>,
+    kind: WaitKind,
+) -> Found {
+    let backtrace = capture();
+    let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
+    Found {
+        kind: FindingKind::WaitWhileHolding,
+        cycle: context.held.iter().map(edge).collect(),
+        detail: Detail::Wait(kind),
+    }
+}
