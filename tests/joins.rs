@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lockdep::{FindingKind, Level, sync::Mutex, thread};
+use lockdep::{FindingKind, Level, WaitKind, sync::Mutex, thread};
 use support::{denied, findings_about, kinds};
 
 fn named(name: &str) -> Arc<Mutex<()>> {
@@ -346,4 +346,30 @@ fn by_class() {
     let _held = first.lock();
     worker.join().unwrap();
     assert_eq!(found("alike"), [FindingKind::ClassInversion]);
+}
+
+#[test]
+fn a_join_and_a_park_while_a_lock_is_held() {
+    in_a_child("a_join_and_a_park_while_a_lock_is_held", || {
+        let lock = named("held meanwhile");
+        let waits = || {
+            let _held = lock.lock().unwrap();
+            thread::park_timeout(Duration::from_millis(1));
+            let worker = thread::spawn(|| thread::sleep(Duration::from_millis(10)));
+            worker.join().unwrap();
+        };
+        waits();
+        assert_eq!(found("held meanwhile"), [FindingKind::WaitWhileHolding; 2]);
+        assert_eq!(lockdep::take_findings()[0].level(), Level::Allow);
+        lockdep::set_wait_level(WaitKind::Join, Level::Warn);
+        lockdep::set_wait_level(WaitKind::Park, Level::Deny);
+        let report = denied(waits).expect("parking is denied");
+        assert!(report.contains("waits for another thread to unpark it while it holds"), "{report}");
+        let _held = lock.lock().unwrap();
+        thread::spawn(|| thread::sleep(Duration::from_millis(10))).join().unwrap();
+        let findings = lockdep::take_findings();
+        let report = findings.last().unwrap().to_string();
+        println!("{report}");
+        assert_eq!(findings.last().unwrap().wait(), Some(WaitKind::Join));
+    });
 }

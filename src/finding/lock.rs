@@ -96,6 +96,8 @@ pub enum Role {
     Channel,
     /// A barrier: each thread owes its arrival, and the others wait for that.
     Barrier,
+    /// What a parked thread waits for, which any thread may give it. It stands in no order.
+    Token,
 }
 
 /// What tells a lock's type from others with the same wrapper; each by its

@@ -8,7 +8,9 @@ use super::{
     source::Sources,
     words::{event, what_it_is},
 };
-use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until, WaitKind};
+use crate::finding::{
+    Cause, HeldLock, LongWait, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind,
+};
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
@@ -37,6 +39,10 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
         if let Some((wanted, until)) = &thread.waiting {
             let (lock, at) = (lock(wanted), at(wanted));
             let what = match until {
+                Until::Acquired if wanted.lock.kind.role == Role::Exit => {
+                    let name = names.at(&wanted.lock, &wanted.since);
+                    format!("for  the end of thread {name}")
+                }
                 Until::Acquired | Until::TimedOut => format!("for  {lock:<width$}"),
                 Until::Notified => format!("to be notified, then for {lock}"),
                 Until::Happened(kind) | Until::HappenedInTime(kind) => {

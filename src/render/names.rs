@@ -49,7 +49,8 @@ impl Names {
             }
             if lock.kind.role == Role::Exit {
                 // The source names a thread where it is joined, if its handle has a name.
-                if let Some(name) = sources.receiver(site) {
+                let is_variable = |name: &String| !name.contains('(');
+                if let Some(name) = sources.receiver(site).filter(is_variable) {
                     names.by_lock.insert(lock.id, name);
                 }
                 continue;

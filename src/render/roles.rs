@@ -7,7 +7,7 @@ use crate::finding::{Edge, LockInfo, Role};
 pub(super) fn is_wait(role: Role) -> bool {
     match role {
         Role::Lock | Role::Initializer => false,
-        Role::Exit | Role::Channel | Role::Barrier => true,
+        Role::Exit | Role::Channel | Role::Barrier | Role::Token => true,
     }
 }
 
@@ -22,6 +22,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("thread {held} was spawned here, and has not ended"),
         Role::Channel => format!("thread `{thread}` receives from {held} here"),
         Role::Barrier => format!("thread `{thread}` has passed {held} here"),
+        Role::Token => format!("thread `{thread}` has parked here"),
     }
 }
 
@@ -32,6 +33,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("thread {held} was spawned here"),
         Role::Channel => format!("{held} received from here"),
         Role::Barrier => format!("{held} passed here"),
+        Role::Token => "parked here".to_owned(),
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
         Role::Exit => format!("and joins thread {wanted} here"),
         Role::Channel => format!("and sends to {wanted} here"),
         Role::Barrier => format!("and waits at {wanted} here"),
+        Role::Token => "and parks here".to_owned(),
     }
 }
 
@@ -52,6 +55,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
         Role::Exit => format!("thread {wanted} joined here"),
         Role::Channel => format!("sent to {wanted} here"),
         Role::Barrier => format!("waited at {wanted} here"),
+        Role::Token => "parked here".to_owned(),
     }
 }
 
@@ -62,12 +66,14 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         Role::Exit => format!("joined thread {wanted}"),
         Role::Channel => format!("sent to {wanted}"),
         Role::Barrier => format!("waited at {wanted}"),
+        Role::Token => "parked".to_owned(),
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("held {held} and {acquired}"),
         Role::Exit => format!("{acquired} before it ended"),
         Role::Channel => format!("{acquired} before it received from {held} again"),
         Role::Barrier => format!("{acquired} before it waited at {held} again"),
+        Role::Token => acquired,
     }
 }
 
@@ -78,10 +84,11 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
         Role::Exit => format!("joining thread {wanted}"),
         Role::Channel => format!("sending to {wanted}"),
         Role::Barrier => format!("waiting at {wanted}"),
+        Role::Token => "parking".to_owned(),
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
-        Role::Exit | Role::Channel | Role::Barrier => acquiring,
+        Role::Exit | Role::Channel | Role::Barrier | Role::Token => acquiring,
     }
 }
 
@@ -92,6 +99,7 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
         Role::Exit => format!("the end of thread {name}"),
         Role::Channel => format!("space in {name}"),
         Role::Barrier => format!("the other threads at {name}"),
+        Role::Token => "another thread to unpark it".to_owned(),
     }
 }
 
@@ -103,13 +111,16 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Exit => format!("thread {name}"),
         Role::Channel => format!("the receiver of {name}"),
         Role::Barrier => format!("another thread at {name}"),
+        Role::Token => "the thread that unparks it".to_owned(),
     }
 }
 
 /// The title of a wait during which a lock is held that is needed for the wait to end.
 pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
     match role {
-        Role::Lock | Role::Initializer => format!("{lock} is held while {name} is acquired"),
+        Role::Lock | Role::Initializer | Role::Token => {
+            format!("{lock} is held while {name} is acquired")
+        }
         Role::Exit => {
             format!("{lock} is held while thread {name} is joined, which acquires {lock}")
         }
@@ -126,6 +137,7 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
 pub(super) fn what(lock: &LockInfo) -> String {
     match lock.kind.role {
         Role::Exit => "a thread".to_owned(),
+        Role::Token => "what a parked thread waits for".to_owned(),
         Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => {
             format!("a `{}`", lock.type_name())
         }
@@ -135,7 +147,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
 /// How it came to be, at its creation site.
 pub(super) fn made(role: Role) -> &'static str {
     match role {
-        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => "made",
+        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier | Role::Token => "made",
         Role::Exit => "spawned",
     }
 }

@@ -316,7 +316,7 @@ impl Words<'_> {
             _ => self.shown,
         };
         for lock in told.iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
-            if !seen.contains(&lock) {
+            if lock.kind.role != Role::Token && !seen.contains(&lock) {
                 seen.push(lock);
             }
         }

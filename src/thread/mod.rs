@@ -17,6 +17,7 @@
 
 mod builder;
 mod join_handle;
+mod park;
 mod scoped;
 mod spawned;
 
@@ -25,5 +26,6 @@ pub use std::thread::*;
 pub use self::{
     builder::{Builder, spawn},
     join_handle::JoinHandle,
+    park::{park, park_timeout},
     scoped::{Scope, ScopedJoinHandle, scope},
 };

@@ -20,13 +20,14 @@ use super::{
     acquisition_log::AcquisitionLog,
     atomic::{AtomicBool, Ordering::SeqCst, locked},
     begin_wait, current,
+    events::about_to_wait_for,
     held::{Entry, Tag},
     identity::{Identity, LockId},
     knowledge,
     lineage::Lineage,
     submit, unjudged,
 };
-use crate::finding::{Mode, Until};
+use crate::finding::{Mode, Until, WaitKind};
 
 /// The exit of a thread that the mirror of `std::thread` has spawned.
 pub(crate) struct ThreadExit {
@@ -160,6 +161,9 @@ pub(crate) fn join<R>(
         }
     }
     let is_running = progress == Progress::Running;
+    if is_running {
+        about_to_wait_for(context, &wanted, WaitKind::Join);
+    }
     let waited = is_running.then(|| begin_wait(context, &wanted, Until::Acquired, false));
     let result = wait();
     drop(waited);
