@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
-    Context, ThreadState,
-    atomic::locked,
+    Acquisition, Context, ThreadState,
+    atomic::{locked, locked_in_time},
     held::{Entry, Tag},
     lineage::Segment,
 };
@@ -32,6 +32,8 @@ pub(super) struct Logged {
     pub(super) wanted: Entry,
     /// What was held, sorted.
     pub(super) held: SmallVec<[Tag; 2]>,
+    /// `true` if the lock had been written, so that its readers may wait for each other.
+    pub(super) has_writer: bool,
     /// Who acquired it: the thread, or one that it joined.
     pub(super) thread: ThreadInfo,
     pub(super) segment: Segment,
@@ -71,27 +73,27 @@ impl AcquisitionLog {
     }
 
     /// Adds an acquisition that the calling thread, whose log it is, is about to make.
-    pub(super) fn record(&self, context: &'static Context, wanted: &Entry) {
+    pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
+        let Acquisition { identity, wanted, .. } = acquisition;
         let is_first = context.held.is_empty();
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
+        let (thread, segment) = (context.info(), context.segment());
+        let new =
+            Logged { wanted: *wanted, held, has_writer: identity.has_writer(), thread, segment };
         let mut log = locked(&self.0);
-        log.add(Logged {
-            wanted: *wanted,
-            held,
-            thread: context.info(),
-            segment: context.segment(),
-        });
+        log.add(new);
         log.lookups += u32::from(is_first);
         if log.lookups == MAX_LOOKUPS {
             context.held.set_logged(false);
         }
     }
 
-    /// Returns what is in the log.
+    /// Returns what is in the log. In a fork's child, that is nothing if its thread, which does not exist
+    /// there, was writing it.
     pub(super) fn entries(&self) -> Vec<Logged> {
-        locked(&self.0).entries.clone()
+        locked_in_time(&self.0).map_or_else(Vec::new, |log| log.entries.clone())
     }
 
     /// Replaces the acquisition of a thread's exit, now that the thread has ended, by what that thread
@@ -117,6 +119,7 @@ mod tests {
         Logged {
             wanted: Entry { tag: tag(&lock), site: Location::caller() },
             held: held.iter().map(tag).collect(),
+            has_writer: false,
             thread: ThreadInfo { number, ..ThreadInfo::default() },
             segment: Segment { thread: number, index: 0, lineage: None },
         }

@@ -5,6 +5,9 @@
 //! large for it is run by shuttle in many random schedules, where loads and stores have one
 //! order: `RUSTFLAGS="--cfg shuttle" cargo test --release --lib shuttle`.
 
+#[cfg(not(shuttle))]
+use std::time::Duration;
+
 #[cfg(loom)]
 pub(super) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
@@ -29,6 +32,17 @@ pub(super) type ConstAtomicU64 = std::sync::atomic::AtomicU64;
 #[cfg(not(shuttle))]
 pub(super) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock()
+}
+
+/// Takes a lock that another thread holds only for a moment. `None` if a fork has lost that thread.
+#[cfg(not(shuttle))]
+pub(super) fn locked_in_time<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    lock.try_lock_for(Duration::from_secs(1))
+}
+
+#[cfg(shuttle)]
+pub(super) fn locked_in_time<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    Some(locked(lock))
 }
 
 /// All threads of shuttle's are one of the system's, which must not block.

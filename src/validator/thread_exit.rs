@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::{
     Acquisition, Context, Found, ThreadState, about_to_block,
     acquisition_log::AcquisitionLog,
-    atomic::{AtomicBool, Ordering::SeqCst, locked},
+    atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
     begin_wait, current,
     events::about_to_wait_for,
     held::{Entry, Tag},
@@ -112,7 +112,8 @@ impl ThreadExit {
             exit.is_awaited.store(true, SeqCst);
             // Threads that join each other in a circle are found when they wait.
             let is_met = all.iter().any(|met| Arc::ptr_eq(met, &exit));
-            next = locked(&exit.joining).clone().filter(|_| !is_met);
+            let joining = locked_in_time(&exit.joining).and_then(|joining| joining.clone());
+            next = joining.filter(|_| !is_met);
             all.push(exit);
         }
         all

@@ -187,8 +187,11 @@ impl Knowledge {
     /// class inversions; no edge leads to the exit yet, so these close no cycle of locks.
     pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
-        for Logged { wanted, held: others, thread, segment } in acquired {
+        for Logged { wanted, held: others, has_writer, thread, segment } in acquired {
             let head = self.node(wanted, wanted.site);
+            if *has_writer {
+                self.order.note_writer(wanted.tag.lock());
+            }
             let edges = self.edges_to(head, &[*exit], wanted);
             let (edge, _) = edges[0];
             let tags = others.iter().copied().chain([exit.tag]);
