@@ -333,3 +333,23 @@ fn threads_that_were_not_started_by_ours() {
         assert_eq!(locks.found(), [Inversion]);
     });
 }
+
+/// The same lines, come to in the same way, with other locks before the join.
+#[test]
+fn other_locks_before_it_was_joined() {
+    run(|| {
+        let (others, locks) = ([(); 4].map(|()| Locks::new("others")), Locks::new("later"));
+        let mut thread = Some(thread::spawn(locks.doing(Locks::bc)));
+        for locks in others.iter().chain([&locks]) {
+            if locks.name == "later"
+                && let Some(thread) = thread.take()
+            {
+                thread.join().unwrap();
+            }
+            locks.ab();
+        }
+        // A third thread closes the cycle, of which nothing is known.
+        std::thread::spawn(locks.doing(Locks::ca)).join().unwrap();
+        assert_eq!(locks.found(), [OrderedInversion]);
+    });
+}

@@ -15,7 +15,7 @@ use crate::{
         context::Context,
         held::Entry,
         interned::Interned,
-        lineage::{self, Segment, SegmentIndex},
+        lineage::{Segment, SegmentIndex},
     },
 };
 
@@ -39,8 +39,8 @@ struct Key {
     /// Of the two places and the two stacks, of which there is one each.
     addresses: [usize; 4],
     thread: u64,
-    /// How many threads it had spawned.
-    spawned: u64,
+    /// The segment of its life.
+    segment: SegmentIndex,
     scope: Option<ScopeId>,
 }
 
@@ -53,7 +53,7 @@ impl Shown {
         [held_at, acquired_at]: [&'static Location<'static>; 2],
     ) -> bool {
         self.key.thread == thread
-            && self.key.spawned == lineage::spawned(segment)
+            && self.key.segment == segment
             && self.key.scope == scope
             && ptr::eq(self.held_at, held_at)
             && ptr::eq(self.acquired_at, acquired_at)
@@ -152,7 +152,7 @@ impl AllShown {
                 stack(backtrace),
             ],
             thread: segment.thread,
-            spawned: lineage::spawned(segment.index),
+            segment: segment.index,
             scope,
         };
         if let Some(known) = self.shown.get(&key) {
