@@ -121,6 +121,14 @@ impl LockKind {
         }
     }
 
+    /// The wrapper of an [event](crate::external::Event).
+    pub(crate) const EVENT: &'static str = "Event";
+
+    /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
+    pub(crate) fn is_event(&self) -> bool {
+        self.wrapper == Self::EVENT
+    }
+
     /// Whether a guard may be released by another thread than the one that took it, so that
     /// nobody knows which thread really holds the lock.
     pub(crate) fn guards_can_be_sent(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{WIDTH, age, names::Names, source::Sources};
-use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until};
+use crate::finding::{Cause, HeldLock, LockInfo, LongWait, ThreadInfo, ThreadSnapshot, Until};
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
@@ -16,10 +16,11 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     let names = Names::new(&mut sources, locks.clone().map(|held| &held.lock), mentions);
 
     let line = |held: &HeldLock| {
-        let mode = held.mode;
+        let mode =
+            if held.lock.kind.is_event() { String::new() } else { format!(" ({})", held.mode) };
         let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
         let at = format!("{}{age}", held.since);
-        (format!("{} ({mode})", names.at(&held.lock, &held.since)), at)
+        (names.at(&held.lock, &held.since) + &mode, at)
     };
     let width = locks.map(|held| line(held).0.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
@@ -28,7 +29,8 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
         let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
             let (lock, since) = line(held);
-            let _ = writeln!(text, "    holds      {lock:<width$}  since {since}");
+            let does = if held.lock.kind.is_event() { "owes " } else { "holds" };
+            let _ = writeln!(text, "    {does}      {lock:<width$}  since {since}");
         }
         if let Some((wanted, until)) = &thread.waiting {
             let (lock, at) = line(wanted);
@@ -60,8 +62,9 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
             format!("a deadlock, each of these threads waits for the next: `{circle}`")
         }
         Cause::Holder(holder) => format!(
-            "no deadlock: thread `{holder}` holds what is waited for, and itself waits for no \
-             lock. It is busy, asleep, or waits for something else"
+            "no deadlock: thread `{holder}` {} what is waited for, and itself waits for no lock. \
+             It is busy, asleep, or waits for something else",
+            if lock.kind.is_event() && holds(threads, holder, lock) { "owes" } else { "holds" }
         ),
         Cause::Notification(holder) => {
             format!("thread `{holder}` holds what is waited for, and waits to be notified")
@@ -78,6 +81,12 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
          note: {note}\n{}",
         held(threads)
     )
+}
+
+/// Returns `true` if the thread holds the lock.
+fn holds(threads: &[ThreadSnapshot], thread: &ThreadInfo, lock: &LockInfo) -> bool {
+    let mut held = threads.iter().filter(|it| it.thread == *thread).flat_map(|it| &it.held);
+    held.any(|held| held.lock == *lock)
 }
 
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {

@@ -10,6 +10,17 @@ impl Words<'_> {
         let (held_line, line) = (held_at.line(), acquired_at.line());
         let writer = self.while_writers_wait();
         match self.finding.kind {
+            FindingKind::Inversion | FindingKind::SingleThreadInversion if self.has_event() => {
+                self.owed()
+            }
+            FindingKind::SelfDeadlock if self.has_event() => format!(
+                "it would wait for itself for ever: at line {line}, do what is waited for instead, or \
+                 drop the guard of line {held_line} first"
+            ),
+            FindingKind::LeakedGuard if self.has_event() => format!(
+                "unless another thread answers, a wait for {held} lasts for ever. Its guard was forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked \
+                 box, or a cycle of `Arc`s"
+            ),
             FindingKind::SingleThreadInversion => {
                 let (needed, again) = match self.len() {
                     2 => ("two threads".to_owned(), "either of the two"),
@@ -92,6 +103,30 @@ impl Words<'_> {
         }
     }
 
+    /// The same where something is owed and waited for.
+    fn owed(&self) -> String {
+        let waits = self.shown.iter().find(|edge| edge.wanted.kind.is_event());
+        let waits = waits.unwrap_or_else(|| self.first());
+        let (held, event) = (self.names.of(&waits.held), self.names.of(&waits.wanted));
+        let (line, writer) = (waits.acquired_at.line(), self.while_writers_wait());
+        let run = match (self.finding.kind, self.len()) {
+            (FindingKind::SingleThreadInversion, 2) => "if two threads do this at once",
+            (FindingKind::SingleThreadInversion, _) => "if different threads do this at once",
+            (_, 2) => "if both run at once",
+            _ => "if they run at once",
+        };
+        let each = if self.len() == 2 { "the other" } else { "the next" };
+        let before = if waits.held.kind.is_event() {
+            format!("answer {held} before the wait for {event} at line {line}")
+        } else {
+            format!(
+                "release {held} before the wait at line {line}, or do not acquire it while {event} \
+                 is owed"
+            )
+        };
+        format!("{run}{writer}, each waits for {each}: {before}")
+    }
+
     /// The same where an order was declared.
     fn declared(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
@@ -117,10 +152,17 @@ impl Words<'_> {
                 "{held} was declared a leaf, nothing is acquired while it is held: release it \
                      before line {line}"
             ),
-            Some(Declaration::Outermost) | None => format!(
-                "{wanted} was declared an outermost lock, it is acquired while nothing is held: \
-                     release {held} before line {line}"
-            ),
+            Some(Declaration::Outermost) | None => {
+                let what = if self.first().wanted.kind.is_event() {
+                    "outermost, it is waited for"
+                } else {
+                    "an outermost lock, it is acquired"
+                };
+                format!(
+                    "{wanted} was declared {what} while nothing is held: release {held} before \
+                     line {line}"
+                )
+            }
         }
     }
 }

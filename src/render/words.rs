@@ -96,15 +96,25 @@ impl Words<'_> {
                     FindingKind::GuardedInversion => ", behind a gate",
                     _ => "",
                 };
-                if self.len() == 2 {
+                if self.len() == 2 && self.has_event() {
+                    self.held_over_a_wait() + so_far
+                } else if self.len() == 2 {
                     format!("{held} and {wanted} are acquired in both orders{so_far}")
                 } else {
                     let (len, circle) = (self.len(), self.held_locks(" → "));
-                    format!("{len} locks are acquired in a circle{so_far}: {circle} → {held}")
+                    let what = if self.has_event() {
+                        "locks and events wait for each other"
+                    } else {
+                        "locks are acquired"
+                    };
+                    format!("{len} {what} in a circle{so_far}: {circle} → {held}")
                 }
             }
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("the initializer of {held} asks for {held} itself")
+            }
+            FindingKind::SelfDeadlock if self.has_event() => {
+                format!("thread `{thread}` waits for {held}, which nobody owes but itself")
             }
             FindingKind::SelfDeadlock => {
                 format!("thread `{thread}` acquires {held}, which it holds already")
@@ -117,7 +127,8 @@ impl Words<'_> {
                 format!("thread `{thread}` waits for a notification while it holds {held}")
             }
             FindingKind::Deadlock if self.len() == 1 => {
-                format!("thread `{thread}` waits for itself: it already holds {held}")
+                let does = if self.has_event() { "owes" } else { "already holds" };
+                format!("thread `{thread}` waits for itself: it {does} {held}")
             }
             FindingKind::Deadlock if self.len() == 2 => {
                 let other = &self.shown[1].thread;
@@ -132,16 +143,46 @@ impl Words<'_> {
                 let circle = threads.join(" → ");
                 format!("{} threads wait for each other: {circle} → `{thread}`", self.len())
             }
+            FindingKind::ClassInversion if self.has_event() => {
+                format!("locks and events like {held} and {wanted} are waited for in both orders")
+            }
             FindingKind::ClassInversion => {
                 format!("locks like {held} and {wanted} are acquired in both orders")
             }
             FindingKind::DeclaredOrder => {
-                format!("{wanted} is acquired after {held}, against the declared order")
+                let (wanted, acquired) = (&self.first().wanted, acquired(&self.first().wanted));
+                let wanted = self.names.of(wanted);
+                format!("{wanted} is {acquired} after {held}, against the declared order")
             }
             FindingKind::LeakedGuard => match self.left_by() {
+                Some(_) if self.has_event() => {
+                    format!("thread `{thread}` waits for {held}, which nobody will answer")
+                }
                 Some(_) => format!("thread `{thread}` waits for {held}, which nobody gives back"),
+                None if self.has_event() => {
+                    format!("thread `{thread}` ended while it owed {held}")
+                }
                 None => format!("thread `{thread}` ended while it held {held}"),
             },
+        }
+    }
+
+    /// Returns `true` if something is owed and waited for in it.
+    pub(super) fn has_event(&self) -> bool {
+        self.shown.iter().any(|edge| edge.held.kind.is_event())
+    }
+
+    /// The title of a cycle of two edges: which lock is held over a wait for which event.
+    fn held_over_a_wait(&self) -> String {
+        let Edge { held, wanted, .. } = self.first();
+        let (lock, event) = if wanted.kind.is_event() { (held, wanted) } else { (wanted, held) };
+        let (first, second) = (self.names.of(lock), self.names.of(event));
+        if lock.kind.is_event() {
+            format!(
+                "{first} is owed over a wait for {second}, and {second} over a wait for {first}"
+            )
+        } else {
+            format!("{first} is held over a wait for {second}, and acquired while that is owed")
         }
     }
 
@@ -151,17 +192,19 @@ impl Words<'_> {
         let first = self.first();
         let Edge { held, held_at, wanted, acquired_at, thread, held_mode, .. } = first;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
+        let is_owed = first.held.kind.is_event();
         let since = if self.finding.kind == FindingKind::Deadlock {
             return self.waits(1, first);
         } else if let Some(left_by) = self.left_by() {
-            format!("thread `{left_by}` acquired {held} here, and has ended since")
+            let acquired = if is_owed { "owed" } else { "acquired" };
+            format!("thread `{left_by}` {acquired} {held} here, and has ended since")
         } else if self.finding.kind == FindingKind::LeakedGuard {
             String::new()
         } else if self.initializes() {
             format!("thread `{thread}` has been running the initializer of {held} since here")
         } else {
-            let reading = for_reading(*held_mode);
-            format!("thread `{thread}` has held {held}{reading} since here")
+            let (has_held, reading) = (kept(&first.held), kept_for(&first.held, *held_mode));
+            format!("thread `{thread}` has {has_held} {held}{reading} since here")
         };
         let now = match self.finding.kind {
             FindingKind::Inversion
@@ -169,18 +212,21 @@ impl Words<'_> {
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
             | FindingKind::DeclaredOrder => {
-                let reading = for_reading(self.first().wanted_mode);
-                format!("and acquires {wanted}{reading} here")
+                let acquires = acquires(&first.wanted);
+                let reading = for_reading(first.wanted_mode);
+                format!("and {acquires} {wanted}{reading} here")
             }
             FindingKind::WaitWhileHolding => format!("waits here, giving {wanted} back meanwhile"),
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("and asks for {wanted} here")
             }
+            FindingKind::SelfDeadlock if is_owed => format!("and waits for {wanted} here"),
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
             FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
             FindingKind::LeakedGuard if self.left_by().is_some() => {
                 format!("thread `{thread}` waits for {wanted} here")
             }
+            FindingKind::LeakedGuard if is_owed => format!("{held} owed since here"),
             FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
             FindingKind::Deadlock => unreachable!("seen to above"),
         };
@@ -192,13 +238,19 @@ impl Words<'_> {
         let Edge { held, held_at, held_mode, wanted, acquired_at, thread, .. } = edge;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
         let next = &self.finding.cycle[number % self.len()];
-        let (next, does) = (&next.thread, if next.is_queued { "waits to write" } else { "holds" });
+        let does = match next {
+            next if next.is_queued => "waits to write",
+            next if next.held.kind.is_event() => "owes",
+            _ => "holds",
+        };
+        let next = &next.thread;
         let since = if edge.is_queued {
             String::new()
         } else if edge.held.kind.initializes {
             format!("thread `{thread}` has been running the initializer of {held} since here")
         } else {
-            format!("thread `{thread}` has held {held}{} since here", for_reading(*held_mode))
+            let (has_held, reading) = (kept(&edge.held), kept_for(&edge.held, *held_mode));
+            format!("thread `{thread}` has {has_held} {held}{reading} since here")
         };
         let reading = for_reading(edge.wanted_mode);
         let now = format!("waits here for {wanted}{reading}, which thread `{next}` {does}");
@@ -211,20 +263,25 @@ impl Words<'_> {
             return self.waits(index + 1, edge);
         }
         let held = self.names.at(&edge.held, &edge.held_at);
-        let reading = for_reading(edge.held_mode);
-        let since = format!("{held} held{reading} since here");
+        let reading = kept_for(&edge.held, edge.held_mode);
+        let since = format!("{held} {}{reading} since here", kept(&edge.held));
         let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
         let now = match self.finding.kind {
             FindingKind::WaitWhileHolding => "the same wait".to_owned(),
-            _ => format!("{wanted} acquired{} here", for_reading(edge.wanted_mode)),
+            _ => [&wanted, " ", acquired(&edge.wanted), for_reading(edge.wanted_mode), " here"]
+                .concat(),
         };
         [since, now]
     }
 
     /// Introduces an edge but the first, by its place in the cycle.
     pub(super) fn further(&self, index: usize) -> String {
-        let Edge { held, wanted, thread, .. } = &self.shown[index];
+        let edge @ Edge { held, wanted, thread, .. } = &self.shown[index];
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let nested = || {
+            let (held_it, acquired) = (kept(&edge.held), acquired(&edge.wanted));
+            format!("thread `{thread}` {held_it} {held} and {acquired} {wanted}")
+        };
         match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
             FindingKind::ClassInversion => format!(
@@ -242,8 +299,9 @@ impl Words<'_> {
             _ if self.len() > 2 => {
                 let number = index + 1;
                 let len = self.len();
-                format!("{number} of {len}: thread `{thread}` held {held} and acquired {wanted}")
+                format!("{number} of {len}: {}", nested())
             }
+            _ if self.has_event() => nested(),
             _ if *thread == self.first().thread => {
                 format!("the same thread, `{thread}`, took them the other way round before")
             }
@@ -282,11 +340,12 @@ impl Words<'_> {
         }
         let what = |lock: &LockInfo| {
             let kind = lock.type_name();
+            let article = if lock.kind.is_event() { "an" } else { "a" };
             match lock.created_at() {
                 Some(site) if !site.is_of_the_toolchain() => {
-                    format!("a `{kind}` made at {site}")
+                    format!("{article} `{kind}` made at {site}")
                 }
-                _ => format!("a `{kind}`"),
+                _ => format!("{article} `{kind}`"),
             }
         };
         let first = what(seen[0]);
@@ -314,14 +373,19 @@ impl Words<'_> {
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
-            | FindingKind::DeclaredOrder => format!("acquiring {wanted} with {held} held"),
+            | FindingKind::DeclaredOrder => {
+                let does = if edge.wanted.kind.is_event() { "waiting for" } else { "acquiring" };
+                format!("{does} {wanted} with {held} {}", kept(&edge.held))
+            }
+            FindingKind::SelfDeadlock if self.has_event() => format!("waiting for {wanted}"),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
             FindingKind::Deadlock | FindingKind::LeakedGuard => format!("waiting for {wanted}"),
         };
+        let holds = if edge.held.kind.is_event() { "owing" } else { "acquiring" };
         [
-            format!("stack of thread `{thread}`, acquiring {held}"),
+            format!("stack of thread `{thread}`, {holds} {held}"),
             format!("stack of thread `{thread}`, {what}"),
         ]
     }
@@ -333,4 +397,24 @@ fn for_reading(mode: Mode) -> &'static str {
         Mode::Exclusive | Mode::Upgrade => "",
         Mode::Shared | Mode::RecursiveShared | Mode::Upgradable => " for reading",
     }
+}
+
+/// What is done to a lock, or an event, that comes first in an order.
+fn kept(lock: &LockInfo) -> &'static str {
+    if lock.kind.is_event() { "owed" } else { "held" }
+}
+
+/// ` for reading`, where that matters: an event is always owed as others owe it.
+fn kept_for(lock: &LockInfo, mode: Mode) -> &'static str {
+    if lock.kind.is_event() { "" } else { for_reading(mode) }
+}
+
+/// What is done to the one that comes second.
+fn acquires(lock: &LockInfo) -> &'static str {
+    if lock.kind.is_event() { "waits for" } else { "acquires" }
+}
+
+/// The same, as it was done.
+fn acquired(lock: &LockInfo) -> &'static str {
+    if lock.kind.is_event() { "waited for" } else { "acquired" }
 }

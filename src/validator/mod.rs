@@ -206,9 +206,13 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         let Acquisition { wanted, named_at, .. } = acquisition;
         let backtrace = capture();
         let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
-        context.held.iter().map(edge).collect()
+        // A main loop owes while it waits for requests, and a request does not wait for it to be sent.
+        let held = context.held.iter().filter(|held| !held.kind().is_event());
+        held.map(edge).collect::<Vec<_>>()
     };
-    submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);
+    if !found.is_empty() {
+        submit(context, vec![Found::new(FindingKind::WaitWhileHolding, found)]);
+    }
 }
 
 /// The process has its first lock: starts what the environment asks for.
