@@ -34,6 +34,9 @@
 //!
 //! They share one lock order. The switch holds for all of them.
 //!
+//! A wait that is no lock, such as one for a GUI's main loop, can be declared to be part of it: see
+//! [`external`].
+//!
 //! # What is found
 //!
 //! | [`FindingKind`] | what it says | default |
@@ -103,6 +106,7 @@ use std::time::Duration;
 
 #[doc(hidden)]
 pub mod bridge;
+pub mod external;
 mod finding;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -4,8 +4,8 @@
 use crate::sync;
 
 /// A lock that can be [named](crate::name): a `Mutex`, `RwLock`, `Once`, `OnceLock`
-/// or `LazyLock` of [`lockdep::sync`](crate::sync), and those of the other flavours but for
-/// `ReentrantMutex`, whose raw lock cannot be reached.
+/// or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), and the locks
+/// of the other flavours except `ReentrantMutex`, whose raw lock cannot be reached.
 ///
 /// Cannot be implemented elsewhere.
 ///
@@ -59,6 +59,12 @@ locks! {
     [] sync::Once => sync::Once::tracked, Self::KIND;
     [T] sync::OnceLock<T> => sync::OnceLock::tracked, Self::KIND;
     [T, F] sync::LazyLock<T, F> => sync::LazyLock::tracked, Self::KIND;
+}
+
+impl sealed::Sealed for crate::external::Event {
+    fn number(&self) -> Option<u64> {
+        Self::number(self)
+    }
 }
 
 #[cfg(feature = "lock_api")]

@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use lockdep::sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock};
+use lockdep::{
+    external::{Event, Owed},
+    sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock},
+};
 
 use support::ring::{
     Link, REPETITIONS, check_ring, deadlock_about, named, only_what_happens, report, ring_link,
@@ -64,6 +67,107 @@ fn once(name: &str) -> Link {
 fn lazy(name: &str) -> Link {
     let lock = named(OnceLock::new(), name);
     ring_link!(lock: |then| () = *lock.get_or_init(then), lock.get_or_init(|| ()))
+}
+
+/// Answers when it is dropped, by unwinding too.
+struct Answer<'a> {
+    _owes: Owed<'a>,
+    is_answered: &'a AtomicBool,
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        self.is_answered.store(true, Relaxed);
+    }
+}
+
+fn until(is_answered: &AtomicBool) {
+    while !is_answered.load(Relaxed) {
+        thread::yield_now();
+    }
+}
+
+/// An event, and whether it is answered.
+fn event(name: &str) -> Link {
+    let event = (named(Event::new("event"), name), AtomicBool::new(false));
+    ring_link!(event: |then| {
+        let _answer = Answer { _owes: event.0.owe(), is_answered: &event.1 };
+        then();
+    }, event.0.wait(|| until(&event.1)))
+}
+
+/// Few, as each takes a second to be believed.
+#[test]
+fn events_make_circles() {
+    only_what_happens();
+    for kinds in [&[event, mutex][..], &[once, event], &[event, event], &[event, read, mutex]] {
+        check_ring(kinds);
+    }
+}
+
+/// A thread that owes an event and wants a lock, and one that holds the lock and waits for the event;
+/// and the calling thread, which answers, and owes the event from the beginning or from when they wait.
+fn what_another_thread_answers(owes_from_the_beginning: bool) {
+    only_what_happens();
+    let name = unique("several");
+    let lock = named(Mutex::new(()), &format!("{name}.lock"));
+    let event = named(Event::new("event"), &format!("{name}.event"));
+    let (all_owe, is_answered) = (Barrier::new(3), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _owes = event.owe();
+            all_owe.wait();
+            drop(lock.lock().unwrap());
+        });
+        scope.spawn(|| {
+            let _held = lock.lock().unwrap();
+            all_owe.wait();
+            event.wait(|| until(&is_answered));
+        });
+        let owes = owes_from_the_beginning.then(|| event.owe());
+        all_owe.wait();
+        until_waiting(&format!("{name}.event"), 1);
+        until_waiting(&format!("{name}.lock"), 1);
+        let owes = owes.unwrap_or_else(|| event.owe());
+        // Longer than a circle with an event takes to be believed.
+        thread::sleep(Duration::from_millis(1500));
+        is_answered.store(true, Relaxed);
+        drop(owes);
+    });
+    assert!(deadlock_about(&format!("{name}.lock")).is_empty());
+}
+
+#[test]
+fn what_several_threads_owe_makes_no_circle() {
+    what_another_thread_answers(true);
+}
+
+#[test]
+fn a_thread_that_owes_from_now_on_may_answer() {
+    what_another_thread_answers(false);
+}
+
+/// Who was answered still seems to wait until it runs again, and by then the one that answered may
+/// wait for its lock.
+#[test]
+fn who_has_been_answered_is_in_no_circle() {
+    only_what_happens();
+    let name = unique("answered");
+    let lock = named(Mutex::new(()), &format!("{name}.lock"));
+    let event = named(Event::new("event"), &format!("{name}.event"));
+    let is_held = Barrier::new(2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _held = lock.lock().unwrap();
+            is_held.wait();
+            event.wait(|| until_waiting(&format!("{name}.lock"), 1));
+        });
+        let _owes = event.owe();
+        is_held.wait();
+        until_waiting(&format!("{name}.event"), 1);
+        drop(lock.lock().unwrap());
+    });
+    assert!(deadlock_about(&format!("{name}.lock")).is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -149,6 +150,37 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     // Again, at doubling intervals.
     lines_until(&mut child, "for more than 40ms\n");
     lines_until(&mut child, "for more than 80ms\n");
+    end(child);
+}
+
+/// A wait for a busy main loop.
+#[test]
+fn the_watchdog_says_who_owes_what_is_waited_for() {
+    if is_child() {
+        use lockdep::external::Event;
+
+        let (event, is_answered) = (Event::new("wanted event"), AtomicBool::new(false));
+        lockdep::watchdog(Duration::from_millis(20));
+        return thread::scope(|scope| {
+            let _owes = event.owe();
+            scope.spawn(|| {
+                event.wait(|| {
+                    while !is_answered.load(Relaxed) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            });
+            until_told();
+            is_answered.store(true, Relaxed);
+        });
+    }
+    let mut child = start("the_watchdog_says_who_owes_what_is_waited_for", &[]);
+    let text = lines_until(&mut child, "waits for  `wanted event`");
+    assert!(text.contains("waits for `wanted event` at tests/"), "{text}");
+    assert!(
+        text.replace("\n      ", " ").contains("` owes what is waited for, and itself"),
+        "{text}"
+    );
     end(child);
 }
 

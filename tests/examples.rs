@@ -85,6 +85,7 @@ golden! {
     lost_update: "lost_update" [];
     lost_update_locked: "lost_update" ["--locked"];
     lost_update_retried: "lost_update" ["--retried"];
+    main_thread_round_trip: "main_thread_round_trip" [];
     stuck: "stuck" [];
     stuck_watchdog: "stuck" ["--watchdog"];
 }

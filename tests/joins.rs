@@ -140,7 +140,7 @@ fn through_a_third_thread() {
         } else {
             let report = report.expect("an inversion");
             assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
-            assert!(report.contains("3 locks are acquired in a circle"), "{report}");
+            assert!(report.contains("3 locks and waits form a circle"), "{report}");
         }
     }
 }

@@ -126,6 +126,22 @@ fn the_functions_work_in_both() {
     assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
 }
 
+/// An event is nothing but its name.
+#[test]
+fn an_event_is_there_in_both() {
+    use std::mem::size_of;
+
+    use lockdep::external::{Event, Owed};
+
+    static EVENT: Event = Event::new("switched event");
+    let owes: Owed<'_> = EVENT.owe();
+    assert_eq!(lockdep::held().contains("owes       `switched event`"), lockdep::ENABLED);
+    drop(owes);
+    assert_eq!((EVENT.wait(|| 1), EVENT.wait_timeout(|| 2)), (1, 2));
+    assert_eq!(size_of::<Event>() == size_of::<&str>(), !lockdep::ENABLED);
+    assert_eq!(std::mem::needs_drop::<Event>(), lockdep::ENABLED);
+}
+
 /// What is inserted or ordered where nothing is passed is not missed there.
 #[test]
 fn interleavings_are_made_only_when_checked() {

@@ -96,6 +96,8 @@ pub enum Role {
     Channel,
     /// A barrier: each thread owes its arrival, and the others wait for that.
     Barrier,
+    /// An event that the program declares: threads that owe it hold it, and waiting for it acquires it.
+    Event,
     /// What a parked thread waits for, which any thread may give it. It stands in no order.
     Token,
 }
@@ -136,6 +138,11 @@ impl LockKind {
                 format!("{home}::{wrapper}")
             }
         }
+    }
+
+    /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
+    pub(crate) fn is_event(&self) -> bool {
+        self.role == Role::Event
     }
 
     /// Whether a guard may be released by another thread than the one that took it, so that

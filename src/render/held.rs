@@ -9,7 +9,7 @@ use super::{
     words::{event, what_it_is},
 };
 use crate::finding::{
-    Cause, HeldLock, LongWait, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind,
+    Cause, HeldLock, LockInfo, LongWait, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind,
 };
 
 /// See [`crate::held`].
@@ -26,7 +26,10 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
         let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
         format!("{}{age}", held.since)
     };
-    let lock = |held: &HeldLock| format!("{} ({})", names.at(&held.lock, &held.since), held.mode);
+    let lock = |held: &HeldLock| {
+        let name = names.at(&held.lock, &held.since);
+        if held.lock.kind.is_event() { name } else { format!("{name} ({})", held.mode) }
+    };
     let widths = locks_alone(threads).map(|held| lock(held).chars().count());
     let width = widths.max().unwrap_or(0);
     let mut text = String::new();
@@ -34,7 +37,8 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
         let has_ended = if thread.has_ended { " has ended" } else { "" };
         let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
-            let _ = writeln!(text, "    holds      {:<width$}  since {}", lock(held), at(held));
+            let holds = if held.lock.kind.is_event() { "owes " } else { "holds" };
+            let _ = writeln!(text, "    {holds}      {:<width$}  since {}", lock(held), at(held));
         }
         if let Some((wanted, until)) = &thread.waiting {
             let (lock, at) = (lock(wanted), at(wanted));
@@ -74,8 +78,9 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
             format!("a deadlock, each of these threads waits for the next: `{circle}`")
         }
         Cause::Holder(holder) => format!(
-            "no deadlock: thread `{holder}` holds what is waited for, and itself waits for no \
-             lock. It is busy, asleep, or waits for something else"
+            "no deadlock: thread `{holder}` {} what is waited for, and itself waits for no lock. \
+             It is busy, asleep, or waits for something else",
+            if lock.kind.is_event() && holds(threads, holder, lock) { "owes" } else { "holds" }
         ),
         Cause::Event(holder, WaitKind::Condvar) => {
             format!("thread `{holder}` holds what is waited for, and waits to be notified")
@@ -95,6 +100,12 @@ pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
          note: {note}\n{}",
         held(threads)
     )
+}
+
+/// Returns `true` if the thread holds the lock.
+fn holds(threads: &[ThreadSnapshot], thread: &ThreadInfo, lock: &LockInfo) -> bool {
+    let mut held = threads.iter().filter(|it| it.thread == *thread).flat_map(|it| &it.held);
+    held.any(|held| held.lock == *lock)
 }
 
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {

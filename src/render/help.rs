@@ -68,6 +68,10 @@ impl Words<'_> {
                 "it would wait for itself for ever: what is needed at line {line} must not come \
                  from {held}"
             ),
+            FindingKind::SelfDeadlock if self.is_of_event() => format!(
+                "it would wait for itself for ever: at line {line}, do what is waited for instead, or \
+                 drop the guard of line {held_line} first"
+            ),
             FindingKind::SelfDeadlock => format!(
                 "it would wait for itself for ever: drop the guard of line {held_line} first, or \
                  pass it on. A guard made in the header of a `match`, `if let` or `for` lives to \
@@ -98,6 +102,10 @@ impl Words<'_> {
                     ),
                 }
             }
+            FindingKind::LeakedGuard if self.is_of_event() => format!(
+                "unless another thread answers, a wait for {held} lasts for ever. The guard was \
+                 forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s"
+            ),
             FindingKind::LeakedGuard => format!(
                 "unless another thread releases {held} by force, whoever waits for it waits for \
                  ever. Its guard was forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, \
@@ -114,9 +122,10 @@ impl Words<'_> {
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
         format!(
-            "if {} has yet to acquire {lock} when the wait for {} begins, neither goes on: \
+            "if {} has yet to acquire {lock}{} when the wait for {} begins, neither goes on: \
              release {lock} before line {line}",
             roles::holder(role, &name),
+            self.while_writers_wait(),
             roles::awaited(role, &name),
         )
     }
@@ -163,10 +172,17 @@ impl Words<'_> {
                 "{held} was declared a leaf, nothing is acquired while it is held: release it \
                      before line {line}"
             ),
-            Some(Declaration::Outermost) | None => format!(
-                "{wanted} was declared an outermost lock, it is acquired while nothing is held: \
-                     release {held} before line {line}"
-            ),
+            Some(Declaration::Outermost) | None => {
+                let what = if self.is_wait() {
+                    "outermost, it is waited for"
+                } else {
+                    "an outermost lock, it is acquired"
+                };
+                format!(
+                    "{wanted} was declared {what} while nothing is held: release {held} before \
+                     line {line}"
+                )
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::finding::{Edge, LockInfo, Role};
 pub(super) fn is_wait(role: Role) -> bool {
     match role {
         Role::Lock | Role::Initializer => false,
-        Role::Exit | Role::Channel | Role::Barrier | Role::Token => true,
+        Role::Exit | Role::Channel | Role::Barrier | Role::Event | Role::Token => true,
     }
 }
 
@@ -22,6 +22,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("thread {held} was spawned here, and has not ended"),
         Role::Channel => format!("thread `{thread}` receives from {held} here"),
         Role::Barrier => format!("thread `{thread}` has passed {held} here"),
+        Role::Event => format!("thread `{thread}` has owed {held} since here"),
         Role::Token => format!("thread `{thread}` has parked here"),
     }
 }
@@ -33,6 +34,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("thread {held} was spawned here"),
         Role::Channel => format!("{held} received from here"),
         Role::Barrier => format!("{held} passed here"),
+        Role::Event => format!("{held} owed since here"),
         Role::Token => "parked here".to_owned(),
     }
 }
@@ -44,6 +46,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
         Role::Exit => format!("and joins thread {wanted} here"),
         Role::Channel => format!("and sends to {wanted} here"),
         Role::Barrier => format!("and waits at {wanted} here"),
+        Role::Event => format!("and waits for {wanted} here"),
         Role::Token => "and parks here".to_owned(),
     }
 }
@@ -55,6 +58,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
         Role::Exit => format!("thread {wanted} joined here"),
         Role::Channel => format!("sent to {wanted} here"),
         Role::Barrier => format!("waited at {wanted} here"),
+        Role::Event => format!("{wanted} waited for here"),
         Role::Token => "parked here".to_owned(),
     }
 }
@@ -66,6 +70,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         Role::Exit => format!("joined thread {wanted}"),
         Role::Channel => format!("sent to {wanted}"),
         Role::Barrier => format!("waited at {wanted}"),
+        Role::Event => format!("waited for {wanted}"),
         Role::Token => "parked".to_owned(),
     };
     match edge.held.kind.role {
@@ -73,6 +78,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         Role::Exit => format!("{acquired} before it ended"),
         Role::Channel => format!("{acquired} before it received from {held} again"),
         Role::Barrier => format!("{acquired} before it waited at {held} again"),
+        Role::Event => format!("owed {held} and {acquired}"),
         Role::Token => acquired,
     }
 }
@@ -84,10 +90,12 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
         Role::Exit => format!("joining thread {wanted}"),
         Role::Channel => format!("sending to {wanted}"),
         Role::Barrier => format!("waiting at {wanted}"),
+        Role::Event => format!("waiting for {wanted}"),
         Role::Token => "parking".to_owned(),
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
+        Role::Event => format!("{acquiring} with {held} owed"),
         Role::Exit | Role::Channel | Role::Barrier | Role::Token => acquiring,
     }
 }
@@ -95,7 +103,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
 /// What somebody who wants it waits for.
 pub(super) fn awaited(role: Role, name: &str) -> String {
     match role {
-        Role::Lock | Role::Initializer => name.to_owned(),
+        Role::Lock | Role::Initializer | Role::Event => name.to_owned(),
         Role::Exit => format!("the end of thread {name}"),
         Role::Channel => format!("space in {name}"),
         Role::Barrier => format!("the other threads at {name}"),
@@ -111,6 +119,7 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Exit => format!("thread {name}"),
         Role::Channel => format!("the receiver of {name}"),
         Role::Barrier => format!("another thread at {name}"),
+        Role::Event => format!("the thread that owes {name}"),
         Role::Token => "the thread that unparks it".to_owned(),
     }
 }
@@ -130,6 +139,9 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
         Role::Barrier => {
             format!("{lock} is held during a wait at {name}, before which others acquire {lock}")
         }
+        Role::Event => {
+            format!("{lock} is held over a wait for {name}, and acquired while that is owed")
+        }
     }
 }
 
@@ -138,6 +150,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
     match lock.kind.role {
         Role::Exit => "a thread".to_owned(),
         Role::Token => "what a parked thread waits for".to_owned(),
+        Role::Event => "an `Event`".to_owned(),
         Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => {
             format!("a `{}`", lock.type_name())
         }
@@ -147,7 +160,12 @@ pub(super) fn what(lock: &LockInfo) -> String {
 /// How it came to be, at its creation site.
 pub(super) fn made(role: Role) -> &'static str {
     match role {
-        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier | Role::Token => "made",
         Role::Exit => "spawned",
+        Role::Lock
+        | Role::Initializer
+        | Role::Channel
+        | Role::Barrier
+        | Role::Event
+        | Role::Token => "made",
     }
 }

@@ -126,15 +126,25 @@ impl Words<'_> {
                 if let Some(wait) = self.wait_in_cycle() {
                     return format!("{}{so_far}", self.title_with_wait(wait));
                 }
-                if self.len() == 2 {
+                if self.len() == 2 && self.is_of_event() {
+                    format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
+                } else if self.len() == 2 {
                     format!("{held} and {wanted} are acquired in both orders{so_far}")
                 } else {
                     let (len, circle) = (self.len(), self.held_locks(" → "));
-                    format!("{len} locks are acquired in a circle{so_far}: {circle} → {held}")
+                    let what = if self.has_wait() {
+                        "locks and waits form a circle"
+                    } else {
+                        "locks are acquired in a circle"
+                    };
+                    format!("{len} {what}{so_far}: {circle} → {held}")
                 }
             }
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("the initializer of {held} asks for {held} itself")
+            }
+            FindingKind::SelfDeadlock if self.is_of_event() => {
+                format!("thread `{thread}` waits for {held}, which it alone owes")
             }
             FindingKind::SelfDeadlock => {
                 format!("thread `{thread}` acquires {held}, which it holds already")
@@ -148,7 +158,8 @@ impl Words<'_> {
                 format!("thread `{thread}` waits for {event} while it holds {held}")
             }
             FindingKind::Deadlock if self.len() == 1 => {
-                format!("thread `{thread}` waits for itself: it already holds {held}")
+                let holds = if self.is_of_event() { "owes" } else { "already holds" };
+                format!("thread `{thread}` waits for itself: it {holds} {held}")
             }
             FindingKind::Deadlock if self.len() == 2 => {
                 let other = &self.shown[1].thread;
@@ -163,17 +174,42 @@ impl Words<'_> {
                 let circle = threads.join(" → ");
                 format!("{} threads wait for each other: {circle} → `{thread}`", self.len())
             }
+            FindingKind::ClassInversion if self.has_wait() => format!(
+                "{held} and {wanted}, or others like them, are held and waited for in both orders"
+            ),
             FindingKind::ClassInversion => {
                 format!("locks like {held} and {wanted} are acquired in both orders")
             }
             FindingKind::DeclaredOrder => {
-                format!("{wanted} is acquired after {held}, against the declared order")
+                let acquired = if self.is_wait() { "waited for" } else { "acquired" };
+                format!("{wanted} is {acquired} after {held}, against the declared order")
             }
             FindingKind::LeakedGuard => match self.left_by() {
+                Some(_) if self.is_of_event() => {
+                    format!("thread `{thread}` waits for {held}, which no thread will answer")
+                }
                 Some(_) => format!("thread `{thread}` waits for {held}, which nobody gives back"),
+                None if self.is_of_event() => {
+                    format!("thread `{thread}` ended while it owed {held}")
+                }
                 None => format!("thread `{thread}` ended while it held {held}"),
             },
         }
+    }
+
+    /// Returns `true` if the first edge holds an event.
+    pub(super) fn is_of_event(&self) -> bool {
+        self.first().held.kind.is_event()
+    }
+
+    /// Returns `true` if any edge waits for what is no lock.
+    fn has_wait(&self) -> bool {
+        self.shown.iter().any(|edge| roles::is_wait(edge.wanted.kind.role))
+    }
+
+    /// Returns `true` if the first edge waits for what is no lock.
+    pub(super) fn is_wait(&self) -> bool {
+        roles::is_wait(self.first().wanted.kind.role)
     }
 
     /// What the first edge's two places are: where the lock has been held since,
@@ -185,7 +221,8 @@ impl Words<'_> {
         let since = if self.finding.kind == FindingKind::Deadlock {
             return self.waits(1, first);
         } else if let Some(left_by) = self.left_by() {
-            format!("thread `{left_by}` acquired {held} here, and has ended since")
+            let acquired = if self.is_of_event() { "owed" } else { "acquired" };
+            format!("thread `{left_by}` {acquired} {held} here, and has ended since")
         } else if self.finding.kind == FindingKind::LeakedGuard {
             String::new()
         } else {
@@ -209,11 +246,13 @@ impl Words<'_> {
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("and asks for {wanted} here")
             }
+            FindingKind::SelfDeadlock if self.is_wait() => format!("and waits for {wanted} here"),
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
             FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
             FindingKind::LeakedGuard if self.left_by().is_some() => {
                 format!("thread `{thread}` waits for {wanted} here")
             }
+            FindingKind::LeakedGuard if self.is_of_event() => format!("{held} owed since here"),
             FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
             FindingKind::Deadlock => unreachable!("seen to above"),
         };
@@ -225,7 +264,12 @@ impl Words<'_> {
         let Edge { held, held_at, held_mode, wanted, acquired_at, .. } = edge;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
         let next = &self.finding.cycle[number % self.len()];
-        let (next, does) = (&next.thread, if next.is_queued { "waits to write" } else { "holds" });
+        let does = match next {
+            next if next.is_queued => "waits to write",
+            next if next.held.kind.is_event() => "owes",
+            _ => "holds",
+        };
+        let next = &next.thread;
         let since = if edge.is_queued {
             String::new()
         } else {
@@ -347,6 +391,7 @@ impl Words<'_> {
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
             | FindingKind::DeclaredOrder => roles::while_holding(edge, &wanted, &held),
+            FindingKind::SelfDeadlock if self.is_wait() => format!("waiting for {wanted}"),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
@@ -354,8 +399,9 @@ impl Words<'_> {
                 format!("waiting for {}", roles::awaited(edge.wanted.kind.role, &wanted))
             }
         };
+        let holds = if edge.held.kind.is_event() { "owing" } else { "acquiring" };
         [
-            format!("stack of thread `{thread}`, acquiring {held}"),
+            format!("stack of thread `{thread}`, {holds} {held}"),
             format!("stack of thread `{thread}`, {what}"),
         ]
     }

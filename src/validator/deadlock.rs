@@ -8,14 +8,17 @@
 //! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
 //! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
 //! loses patience, at last, is no link of a circle.
+//!
+//! A wait for an [event](crate::external::Event) is a link if exactly one thread owes the event: of
+//! several, any may answer.
 
 use std::{thread, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
-    atomic::locked, circle, context::Context, held::Entry, judge, knowledge, leaks, snapshot,
-    threads, waiting::Wait,
+    atomic::locked, circle, context::Context, held::Entry, identity::LockId, judge, knowledge,
+    leaks, snapshot, threads, waiting::Wait,
 };
 use crate::finding::{Cause, Edge, Mode, Stack, ThreadSnapshot, Until};
 
@@ -59,6 +62,10 @@ const QUEUE_SETTLES: Duration = Duration::from_millis(10);
 
 /// The same, if a guard in it can be sent to another thread, which may release it.
 const GUARDS_SETTLE: Duration = Duration::from_millis(300);
+
+/// The same, if a thread in it waits for an event. Between the answer and the moment at which the waiting
+/// thread runs again, the thread that answered may already wait for a lock.
+const ANSWER_SETTLES: Duration = Duration::from_secs(1);
 
 /// What there is to say of a circle.
 pub(super) struct Deadlock {
@@ -139,6 +146,9 @@ fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
 /// Those of the waiters that keep one of them waiting.
 fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     let wanted = wait.wanted.tag;
+    if wait.wanted.kind().is_event() && !has_one_holder(wanted.lock()) {
+        return Vec::new();
+    }
     let blocking = |blocker: &Waiter| {
         if blocker.wait.until == Until::TimedOut {
             return None;
@@ -157,6 +167,12 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     };
     let each = waiters.iter().enumerate();
     each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
+}
+
+/// Returns `true` if one thread holds a lock, and no other.
+pub(super) fn has_one_holder(lock: LockId) -> bool {
+    let holds = |held: &Entry| held.tag.lock() == lock;
+    threads::all().filter(|it| it.first_held(usize::MAX, holds).is_some()).take(2).count() == 1
 }
 
 impl Circle {
@@ -182,7 +198,8 @@ impl Circle {
         self.0.iter().all(|(Waiter { context, wait }, blocking)| {
             let blocks = match blocking {
                 Blocking::Holds(held) => {
-                    context.first_held(wait.holds, |it| it.tag == held.tag).is_some()
+                    let is_alone = || !held.kind().is_event() || has_one_holder(held.tag.lock());
+                    context.first_held(wait.holds, |it| it.tag == held.tag).is_some() && is_alone()
                 }
                 Blocking::Queues => true,
             };
@@ -193,6 +210,7 @@ impl Circle {
     /// How long it has to stand before it is certain.
     fn settles(&self) -> Duration {
         let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
+            Blocking::Holds(held) if held.kind().is_event() => ANSWER_SETTLES,
             Blocking::Holds(held) if held.kind().guards_can_be_sent() => GUARDS_SETTLE,
             Blocking::Holds(_) => Duration::ZERO,
             Blocking::Queues => QUEUE_SETTLES,

@@ -26,10 +26,12 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
         let _inside = context.enter(ThreadState::Inside);
         wait_while_holding(context, wanted, wanted.site, kind)
     };
-    submit(context, vec![found]);
+    if let Some(found) = found {
+        submit(context, vec![found]);
+    }
 }
 
-/// A wait of the calling thread, which holds locks. Runs [`Inside`](ThreadState::Inside).
+/// A wait of the calling thread, if it holds locks. Runs [`Inside`](ThreadState::Inside).
 // Inlined, not to waste one of the stack's frames.
 #[inline(always)]
 pub(super) fn wait_while_holding(
@@ -37,12 +39,12 @@ pub(super) fn wait_while_holding(
     wanted: &Entry,
     named_at: &'static Location<'static>,
     kind: WaitKind,
-) -> Found {
+) -> Option<Found> {
     let backtrace = capture();
     let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
-    Found {
-        kind: FindingKind::WaitWhileHolding,
-        cycle: context.held.iter().map(edge).collect(),
-        detail: Detail::Wait(kind),
-    }
+    // A main loop owes while it waits for requests, which are sent before any thread waits for it.
+    let held = context.held.iter().filter(|held| !held.kind().is_event());
+    let cycle: Vec<_> = held.map(edge).collect();
+    let detail = Detail::Wait(kind);
+    (!cycle.is_empty()).then_some(Found { kind: FindingKind::WaitWhileHolding, cycle, detail })
 }

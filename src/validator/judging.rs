@@ -9,7 +9,9 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
-    Acquisition, Context, Entry, Found, capture, declared, judge,
+    Acquisition, Context, Entry, Found, capture,
+    deadlock::has_one_holder,
+    declared, judge,
     knowledge::{self, Cycle, Learned},
     own_edge, presence, seen,
     sightings::{Settled, Sighting},
@@ -133,6 +135,10 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
     let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
     let (kind, entry) = match (same.find(|held| judge::waits(mode, held.tag.mode(), false)), queues)
     {
+        // Others that owe the event may answer.
+        (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {
+            return None;
+        }
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,

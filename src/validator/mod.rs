@@ -227,7 +227,9 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         let Acquisition { wanted, named_at, .. } = acquisition;
         events::wait_while_holding(context, wanted, named_at, WaitKind::Condvar)
     };
-    submit(context, vec![found]);
+    if let Some(found) = found {
+        submit(context, vec![found]);
+    }
 }
 
 /// The process has its first lock: starts what the environment asks for.

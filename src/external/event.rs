@@ -1,0 +1,173 @@
+//! [`Event`], and the guard of a thread that owes it.
+
+use std::{fmt, marker::PhantomData};
+
+use super::obligations::Obligations;
+
+/// Something that one thread waits for and another brings about, and that is no lock: an answer of a
+/// GUI's main loop, Python's GIL, the reply of a process.
+///
+/// Usually a `static`, one for each thread or group of threads that answers, because the order is
+/// learned per event.
+///
+/// In a build that is [not checked](crate#the-switch), it does nothing.
+///
+/// ```
+/// use lockdep::external::Event;
+///
+/// static MAIN_LOOP: Event = Event::new("main loop");
+///
+/// // The thread that runs the main loop:
+/// fn handle(callback: impl FnOnce()) {
+///     let _owes = MAIN_LOOP.owe();
+///     callback();
+/// }
+///
+/// // All others:
+/// fn on_main_loop<R>(receive: impl FnOnce() -> R) -> R {
+///     MAIN_LOOP.wait(receive)
+/// }
+/// # handle(|| ());
+/// # on_main_loop(|| ());
+/// ```
+pub struct Event {
+    name: &'static str,
+    obligations: Obligations,
+}
+
+/// An obligation: until this guard is dropped, the thread that made it owes an [`Event`].
+///
+/// A thread with several guards of one event owes it until the last of them is dropped. A guard cannot be
+/// sent to another thread:
+///
+/// ```compile_fail,E0277
+/// # use lockdep::external::Event;
+/// # static REPLY: Event = Event::new("reply");
+/// let owes = REPLY.owe();
+/// std::thread::spawn(move || drop(owes));
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use lockdep::external::{Event, Owed};
+///
+/// static REPLY: Event = Event::new("reply");
+///
+/// fn answer(_owes: Owed<'_>) {} // owed until here
+///
+/// answer(REPLY.owe());
+/// ```
+#[must_use = "if unused, nothing is owed any more"]
+#[clippy::has_significant_drop]
+pub struct Owed<'a> {
+    event: &'a Event,
+    /// The thread that made it holds the event.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Event {
+    /// Makes an event, with the name that reports call it by.
+    ///
+    /// ```
+    /// # use lockdep::external::Event;
+    /// static GIL: Event = Event::new("the GIL");
+    /// ```
+    #[track_caller]
+    #[must_use]
+    #[inline]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, obligations: Obligations::new() }
+    }
+
+    /// Declares that the calling thread owes this event until the guard is dropped: a thread that waits
+    /// for the event waits for this one.
+    ///
+    /// Every lock that the thread acquires meanwhile counts as one that it needs in order to answer. A
+    /// main loop owes while it handles a callback, or all the time if requests queue up.
+    ///
+    /// Never a finding, as it does not wait. Not for signal handlers.
+    ///
+    /// ```
+    /// # use lockdep::external::Event;
+    /// # let (requests, receives) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    /// # requests.send(Box::new(|| ())).unwrap();
+    /// # drop(requests);
+    /// # static MAIN_LOOP: Event = Event::new("main loop");
+    /// let _owes = MAIN_LOOP.owe();
+    /// for request in receives {
+    ///     request();
+    /// }
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn owe(&self) -> Owed<'_> {
+        self.obligations.begin(self.name);
+        Owed { event: self, not_send: PhantomData }
+    }
+
+    /// Waits for this event: calls `wait`, which blocks until a thread that owes it has answered.
+    ///
+    /// A wait that gives up after a time belongs in [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// # Panics
+    ///
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny): before `wait` is called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::external::Event;
+    /// # let (reply, receives) = std::sync::mpsc::channel();
+    /// # reply.send(3).unwrap();
+    /// # static MAIN_LOOP: Event = Event::new("main loop");
+    /// let size = MAIN_LOOP.wait(|| receives.recv());
+    /// assert_eq!(size, Ok(3));
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn wait<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.obligations.wait(self.name, wait)
+    }
+
+    /// Waits for this event, for some time at most. Never a finding, as it does not hang; it is seen
+    /// in [`held`](crate::held) and by the [`watchdog`](crate::watchdog).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lockdep::external::Event;
+    /// # let (_reply, receives) = std::sync::mpsc::channel::<u32>();
+    /// # static REPLY: Event = Event::new("reply");
+    /// let late = REPLY.wait_timeout(|| receives.recv_timeout(Duration::from_millis(1)));
+    /// assert!(late.is_err());
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn wait_timeout<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.obligations.wait_timeout(self.name, wait)
+    }
+
+    /// Returns its number; `None` in a build that is not checked.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.obligations.number(self.name)
+    }
+}
+
+impl Drop for Owed<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.event.obligations.end();
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Event").field(&self.name).finish()
+    }
+}
+
+impl fmt::Debug for Owed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Owed").field(&self.event.name).finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! Waits that this crate cannot see by itself, declared by the program.
+//!
+//! A thread that holds a lock while it waits for a GUI's main loop, for Python's GIL or for the
+//! reply of a process hangs if the other side needs that lock to answer. There is no lock to see in
+//! such a round trip. An [`Event`] stands for it: the thread that will answer [owes](Event::owe) the
+//! event, and a thread that needs the answer [waits](Event::wait) for it.
+//!
+//! ```
+//! use std::sync::mpsc;
+//! use lockdep::{external::Event, sync::Mutex};
+//!
+//! static MAIN_LOOP: Event = Event::new("main loop");
+//! static TITLE: Mutex<String> = Mutex::new(String::new());
+//!
+//! let (requests, loop_receives) = mpsc::channel::<mpsc::Sender<usize>>();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(move || {
+//!         for reply in loop_receives {
+//!             let _owes = MAIN_LOOP.owe();          // from here on, somebody may wait for this thread
+//!             let _ = reply.send(TITLE.lock().unwrap().len());
+//!         }
+//!     });
+//!     let (reply, receives) = mpsc::channel();
+//!     requests.send(reply).unwrap();
+//!     // With `TITLE` held, this would be an inversion: at once, in a run that does not hang.
+//!     assert_eq!(MAIN_LOOP.wait(|| receives.recv()), Ok(0));
+//!     drop(requests);
+//! });
+//! ```
+//!
+//! # What is found
+//!
+//! An event is in the lock order like a lock: a thread that owes it holds it, together with others that
+//! owe it, and a thread that waits for it acquires it exclusively and releases it at once. So an
+//! [`Inversion`] can have a wait in its cycle. It is predicted in a run that did not hang, and is named,
+//! silenced and declared like any other. To begin to owe is never a finding, as it does not wait.
+//!
+//! | program | found |
+//! |---|---|
+//! | a thread waits with a lock held that another thread takes while it owes the event | [`Inversion`] |
+//! | the lock is released before the wait, or taken while nothing is owed | nothing |
+//! | a thread waits with a lock held that no thread takes while it owes the event | nothing |
+//! | a thread waits for an event that it alone owes | [`SelfDeadlock`] |
+//! | a thread waits for an event that it owes together with another thread | nothing: the other may answer |
+//! | threads wait for each other right now, and one thread owes the event | [`Deadlock`] |
+//! | they seem to, but several threads owe the event | nothing: another may answer |
+//! | a thread ends without having dropped its [`Owed`] | [`LeakedGuard`] |
+//!
+//! An event that is declared [outermost](crate::declare_outermost) is stricter: each wait with anything
+//! held is a finding, whatever the other side takes.
+//!
+//! A [`Deadlock`] with an event in it is believed after one second, because an answer is not seen: a thread
+//! that was just answered still waits until it runs again.
+//!
+//! All of this relies on what the program declares: only a thread that owes an event answers it.
+//!
+//! [`Inversion`]: crate::FindingKind::Inversion
+//! [`SelfDeadlock`]: crate::FindingKind::SelfDeadlock
+//! [`Deadlock`]: crate::FindingKind::Deadlock
+//! [`LeakedGuard`]: crate::FindingKind::LeakedGuard
+
+mod event;
+#[cfg_attr(any(debug_assertions, feature = "enforce"), path = "obligations.rs")]
+#[cfg_attr(not(any(debug_assertions, feature = "enforce")), path = "unchecked.rs")]
+mod obligations;
+
+pub use self::event::{Event, Owed};
