@@ -30,7 +30,7 @@ pub(crate) struct Settings {
     pub(crate) watchdog: Option<Duration>,
     /// The file with what is known and not to be told.
     pub(crate) config: Option<String>,
-    /// The name of the signal that has the table of held locks printed.
+    /// The names of the signals that have the table of held locks printed.
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
@@ -129,12 +129,13 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
             true
         }
     };
-    if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty()) {
+    let is_off = |limit: &str| ["", "0", "off"].contains(&limit);
+    if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !is_off(limit)) {
         match humantime::parse_duration(&limit) {
             Ok(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
             _ => complaints.push(format!(
                 "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes how long a wait may \
-                 last, as `30s`, `500ms` or `2m`"
+                 last, as `30s`, `500ms` or `2m`, or `off`"
             )),
         }
     }
@@ -278,6 +279,10 @@ mod tests {
         let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", "2m 30s")]);
         assert_eq!(settings.watchdog, Some(Duration::from_secs(150)));
         assert_eq!(complaints, [""; 0]);
+        for off in ["0", "off"] {
+            let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", off)]);
+            assert_eq!((settings.watchdog, complaints.len()), (None, 0));
+        }
         for bad in ["30", "0s", "soon", "-1s"] {
             let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", bad)]);
             assert_eq!(settings.watchdog, None);

@@ -21,8 +21,10 @@ mod declared;
 mod ending;
 #[cfg(all(unix, not(loom)))]
 mod forks;
+mod global_deadlock;
 mod handler_stack;
 mod held;
+mod helpers;
 mod identity;
 mod interned;
 mod interrupted;
@@ -44,6 +46,7 @@ mod snapshot;
 mod threads;
 mod unattached;
 mod waiting;
+mod wakeup;
 mod watchdog;
 
 use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
@@ -218,14 +221,20 @@ fn process_begins() {
     inside(open_record);
     let settings = ledger::settings();
     ledger::note_config();
-    if let Some(limit) = settings.watchdog {
-        watchdog::start(limit);
+    let answers = settings.signal.as_deref().is_some_and(listen_for);
+    if settings.watchdog.is_some() || answers {
+        watchdog::await_threads(settings.watchdog);
     }
-    if let Some(signal) = &settings.signal {
-        #[cfg(unix)]
-        on_signal::start(signal);
-        #[cfg(not(unix))]
-        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signal} is ignored: this is not Unix"));
+}
+
+/// Listens for the signals of some names. Returns `true` if the watchdog has to answer any of them.
+fn listen_for(signals: &str) -> bool {
+    #[cfg(unix)]
+    return on_signal::start(signals);
+    #[cfg(not(unix))]
+    {
+        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: this is not Unix"));
+        false
     }
 }
 
