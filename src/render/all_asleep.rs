@@ -11,7 +11,7 @@ use super::{
     report::{excerpt, severity},
     source::Sources,
 };
-use crate::finding::{Finding, Level, ThreadSnapshot};
+use crate::finding::{Finding, HeldLock, Level, ThreadSnapshot};
 
 /// How many threads are shown in the source; the table has all.
 const SHOWN: usize = 8;
@@ -35,31 +35,20 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
         sources.text(site);
     }
 
-    let mut groups =
-        vec![Group::with_title(severity(finding.level).primary_title(title(threads)).id(id))];
-    let note = |text: String| {
-        let text = textwrap::fill(&text, WIDTH);
-        Group::with_title(Severity::NOTE.secondary_title(text))
-    };
-    for (thread, wanted) in waits() {
+    let title = severity(finding.level).primary_title(title(threads)).id(id);
+    let wait = |group, (thread, wanted): (&ThreadSnapshot, &'_ HeldLock)| {
         let name = names.at(&wanted.lock, &wanted.since);
         let holder = threads.iter().find(|it| it.held.iter().any(|held| held.lock == wanted.lock));
         let holder = holder
             .map_or_else(String::new, |holder| format!(", which thread `{}` holds", holder.thread));
-        let group = note(format!("thread `{}` waits for {name}{holder}", thread.thread));
-        let label = format!("waits here for {name}");
-        groups.push(excerpt(
-            &sources,
-            group,
-            vec![(&wanted.since, label, AnnotationKind::Primary)],
-        ));
-    }
-    groups.push(note(
-        "each of them sleeps, with no time limit, until another thread of this process wakes it. \
+        let label = format!("thread `{}` waits here for {name}{holder}", thread.thread);
+        excerpt(&sources, group, vec![(&wanted.since, label, AnnotationKind::Primary)])
+    };
+    let told = waits().fold(Group::with_title(title), wait);
+    let note = "each of them sleeps, with no time limit, until another thread of this process wakes it. \
          No thread is left to do so, no signal handler is installed, and no other process shares \
-         what they wait for"
-            .to_owned(),
-    ));
+         what they wait for";
+    let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
     let help = match finding.level {
         Level::Abort => "the process is aborted",
         _ => "this process hangs until it is killed",
@@ -68,10 +57,17 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
         "{help}. The table below says what each thread waits for, as far as it is known; where in \
          the source, a debugger shows"
     );
-    groups.push(Group::with_title(Severity::HELP.secondary_title(textwrap::fill(&help, WIDTH))));
+    let help = Severity::HELP.secondary_title(textwrap::fill(&help, WIDTH));
 
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut text = renderer.decor_style(DecorStyle::Unicode).term_width(100).render(&groups);
+    let renderer = renderer.decor_style(DecorStyle::Unicode).term_width(100);
+    let notes = [note, help].map(Group::with_title);
+    let mut text = if waits().next().is_some() {
+        renderer.render(&std::iter::once(told).chain(notes).collect::<Vec<_>>())
+    } else {
+        // A title of its own, below which no line is drawn to the notes.
+        format!("{}\n{}", renderer.render(&[told]), renderer.render(&notes))
+    };
     let _ = write!(text, "\n\n{}", held(threads));
     text
 }

@@ -38,6 +38,10 @@ pub(super) struct Detector {
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 impl Detector {
+    pub(super) fn has_found(&self) -> bool {
+        self.has_found
+    }
+
     /// Looks once. Returns `true` when all threads sleep for good, once in the life of a process.
     pub(super) fn look(&mut self) -> bool {
         if self.has_found || self.is_still_awake() {
@@ -59,11 +63,12 @@ impl Detector {
     /// Returns `true` if the thread that was awake last time is so now. Costs little, as nearly always
     /// there is one.
     fn is_still_awake(&mut self) -> bool {
-        let is_awake = self.awake.is_some_and(|thread| Sleep::of(thread).is_none());
-        if !is_awake {
-            self.awake = None;
-        }
-        is_awake && os_threads::is_there(self.awake.unwrap_or(0))
+        // It may have ended meanwhile, or turned out to be one of ours.
+        let is_awake = |&thread: &u64| {
+            Sleep::of(thread).is_none() && os_threads::is_there(thread) && !helpers::is_one(thread)
+        };
+        self.awake = self.awake.filter(is_awake);
+        self.awake.is_some()
     }
 
     /// Reads all threads but ours, up to the first that is not asleep for good.
@@ -112,6 +117,10 @@ pub(super) struct Detector;
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 impl Detector {
+    pub(super) fn has_found(&self) -> bool {
+        false
+    }
+
     pub(super) fn look(&mut self) -> bool {
         false
     }

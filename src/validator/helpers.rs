@@ -70,7 +70,9 @@ pub(super) fn others_rest() -> bool {
 /// This is a fork, in which none of them is.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn forget_all() {
-    HELPERS.iter().for_each(|helper| helper.os_thread.store(0, Relaxed));
+    for helper in &HELPERS {
+        helper.os_thread.store(0, Relaxed);
+    }
 }
 
 /// Starts a thread of ours that no signal reaches: a program may block signals in all of its own

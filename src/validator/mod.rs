@@ -251,8 +251,9 @@ fn open_record() {
 
 /// See [`crate::watchdog`].
 pub(crate) fn watch(limit: Duration) {
-    if ledger::settings().watchdog.is_none() && !ledger::settings().off {
-        inside(|| watchdog::start(limit));
+    let settings = ledger::settings();
+    if !settings.off && !settings.no_watchdog {
+        inside(|| watchdog::start(settings.watchdog.unwrap_or(limit)));
     }
 }
 

@@ -88,11 +88,12 @@ fn watch() {
         let now = Moment::now();
         threads::all().for_each(|context| context.held.note_age(now));
         let limit = Duration::from_millis(LIMIT.load(Relaxed));
-        if !limit.is_zero() {
-            bark(&mut episode, limit);
-        }
         if detector.look() {
             tell_all_asleep();
+        }
+        // Who has told that nobody goes on need not tell who waits.
+        if !limit.is_zero() && !detector.has_found() {
+            bark(&mut episode, limit);
         }
         Helper::rest(helper, || wakeup::wait(tick(limit)));
     }
