@@ -476,5 +476,10 @@ pub(crate) fn stats() -> Stats {
 
 /// What every thread holds and waits for: a glance, thread by thread.
 pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
+    inside(snapshot::of_locks)
+}
+
+/// The same, and what the operating system says of all threads.
+pub(crate) fn snapshot_of_all_threads() -> Vec<ThreadSnapshot> {
     inside(snapshot::all)
 }

@@ -15,8 +15,16 @@ use crate::{
     os_threads,
 };
 
-/// Every thread that holds or waits for a lock, those that ended with one, and then all others that
-/// the operating system knows of, but for our own and the calling one.
+/// Every thread that holds or waits for a lock, and those that ended with one.
+pub(super) fn of_locks() -> Vec<ThreadSnapshot> {
+    let mut threads: Vec<_> = threads::all().map(of).chain(left_behind()).collect();
+    threads.retain(|thread| !thread.held.is_empty() || thread.waiting.is_some());
+    threads.sort_by_key(|thread| thread.thread.number);
+    threads
+}
+
+/// The same, with what the operating system says of them; and then all other threads that it knows of,
+/// but for our own and the calling one.
 pub(super) fn all() -> Vec<ThreadSnapshot> {
     let mut os_threads = os_threads::look();
     let numbered = threads::all().map(|context| (of(context), context.os_thread()));
