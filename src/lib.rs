@@ -67,10 +67,10 @@
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), for a [kind of wait](WaitKind) (`wait_while_holding.recv=warn`), or a list of these |
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
-//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
+//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
-//! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
+//! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
 //!
@@ -87,6 +87,15 @@
 //! This is done in a handler of `exit`, on Unix. Handlers that were registered before it still
 //! run (with glibc, on Apple's systems and FreeBSD). A process that is killed, aborts or calls
 //! `_exit` says nothing, and a fork does not answer for the findings of its parent.
+//!
+//! # Signals
+//!
+//! With `LOCKDEP_SIGNAL=USR1` the table of [`held`] is printed when the process receives that signal, and it goes
+//! on. `INT`, `TERM`, `HUP` and `QUIT` end the process as they would have, after the table and, for
+//! each thread that waits for a lock, who keeps it waiting and why: that is what Ctrl-C has to say about a program
+//! that hangs. A handler is installed only where the program has none and does not ignore the signal,
+//! three seconds after its first lock, so that its own come first; one that it installs later takes
+//! the place of ours. A second signal ends the process at once.
 //!
 //! # What it costs
 //!
@@ -121,6 +130,7 @@ mod named;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
 mod orders;
+mod os_threads;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
@@ -300,6 +310,10 @@ pub fn order_graph() -> OrderGraph {
 /// which line; and every thread that waits for a message, for space in a channel or at a barrier. A
 /// glance: the threads run on meanwhile.
 ///
+/// On 64-bit Linux it also has what the operating system says of each thread that waits for no lock of
+/// ours, and all threads that hold none: what they sleep for, in which system call they are, whose end
+/// they wait for. The calling thread is left out if it holds nothing.
+///
 /// ```
 /// # use lockdep::sync::Mutex;
 /// let accounts = Mutex::new(vec![1, 2]);
@@ -311,23 +325,41 @@ pub fn order_graph() -> OrderGraph {
 #[must_use]
 pub fn held() -> String {
     if ENABLED {
-        render::held(&validator::snapshot())
+        render::held(&validator::snapshot_of_all_threads())
     } else {
         "locks are not checked in this build\n".to_owned()
     }
 }
 
 /// Has every wait for a lock watched: one that lasts longer than `limit` is reported on
-/// standard error, with who holds and waits for what, since when, and whether it is a
-/// deadlock. Once for as long as some wait is too long, then again at doubling intervals.
+/// standard error, with who holds what is waited for, what that thread waits for in turn, and so on to
+/// the end: a deadlock, or a thread that waits for no lock, with what it does instead. Once for as long as
+/// some wait is too long, then again at doubling intervals.
 ///
 /// The thread `lockdep-watchdog` looks at the waits, 16 times within the limit, but not more often than
 /// every millisecond nor less often than every second. While it runs, [`held`] knows how
 /// long each lock has been held, to the precision of these looks. `LOCKDEP_WATCHDOG=30s` in
-/// the environment starts it with the first lock, and wins over this call. A second call
-/// changes the limit.
+/// the environment starts it when a second thread is there, and wins over this call, as does
+/// `LOCKDEP_WATCHDOG=off`. A second call changes the limit.
 ///
 /// Threads that wait on a condition variable, for a message or at a barrier are idle, not kept waiting.
+///
+/// # When nobody is left
+///
+/// On 64-bit Linux the watchdog also finds deadlocks through anything that is no lock of ours: mutexes that are
+/// not checked, locks of C, channels, condition variables, joins, `park`. If every thread of the process
+/// sleeps until another thread of it wakes it, nothing ever will. That is a [`FindingKind::Deadlock`] with
+/// an empty [`cycle`](Finding::cycle), found at the second look in a row that sees the same. It is certain:
+/// nothing is said if a thread waits with a time limit, for input or for a signal, if the
+/// program has a handler for any signal but those of its own faults, if a debugger is attached, if what is waited for is in
+/// memory that other processes share, or if there is an `io_uring`.
+///
+/// Nobody can panic for it: at [`Level::Deny`] and [`Level::Warn`] it is printed, at `Deny` it changes the
+/// [exit status](crate#the-exit-status) if something ends the process by `exit` after all, and at [`Level::Abort`] the process aborts. Hooks run in the
+/// watchdog's thread, after it was printed.
+///
+/// The test harness waits with a time limit for the first minute of each test: a test that hangs
+/// is found after that.
 ///
 /// ```
 /// lockdep::watchdog(std::time::Duration::from_secs(30));

@@ -1,22 +1,23 @@
-//! Who holds what, and who waits for it, as a table.
+//! Who holds what, and who waits for it, as a table; and why, as sentences.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use super::{
-    WIDTH, age,
+    WIDTH, activity, age,
     names::Names,
+    roles,
     source::Sources,
     words::{event, what_it_is},
 };
 use crate::finding::{
-    Cause, HeldLock, LockInfo, LongWait, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind,
+    Activity, ChainEnd, HeldLock, Role, ThreadInfo, ThreadSnapshot, Until, WaitChain, WaitLink,
 };
+
+/// How many threads that neither hold nor wait for a lock are listed; nobody reads more.
+const LISTED: usize = 32;
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
-    if threads.is_empty() {
-        return "no thread holds or waits for a lock\n".to_owned();
-    }
     let mut sources = Sources::default();
     let locks = threads.iter().flat_map(mentioned);
     let mentions = locks.clone().map(|held| (&held.lock, &held.since));
@@ -33,7 +34,11 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     let widths = locks_alone(threads).map(|held| lock(held).chars().count());
     let width = widths.max().unwrap_or(0);
     let mut text = String::new();
-    for thread in threads {
+    if locks.clone().next().is_none() {
+        text += "no thread holds or waits for a lock\n";
+    }
+    let has_locks = |thread: &&ThreadSnapshot| mentioned(thread).next().is_some();
+    for thread in threads.iter().filter(has_locks) {
         let has_ended = if thread.has_ended { " has ended" } else { "" };
         let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
@@ -59,53 +64,118 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
                 Until::Acquired | Until::Notified | Until::Happened(_) => "",
             };
             let _ = writeln!(text, "    waits {what}  at {at}{at_most}");
+        } else if let Some(does) = does(thread, threads) {
+            let _ = writeln!(text, "    is         {does}");
         }
+    }
+    let others: Vec<_> = threads.iter().filter(|thread| !has_locks(thread)).collect();
+    for thread in others.iter().take(LISTED) {
+        let id = thread.os.as_ref().map_or(0, |os| os.id);
+        let _ = writeln!(text, "thread `{}` ({id})", thread.thread);
+        if let Some(does) = does(thread, threads) {
+            let _ = writeln!(text, "    is         {does}");
+        }
+    }
+    if others.len() > LISTED {
+        let _ = writeln!(text, "and {} more threads without a lock", others.len() - LISTED);
     }
     text
 }
 
+/// What the system says that a thread does.
+fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
+    let os = thread.os.as_ref()?;
+    match os.activity {
+        Activity::Unknown => None,
+        Activity::Joins(joined) => {
+            let is_it = |it: &&ThreadSnapshot| it.os.as_ref().is_some_and(|os| os.id == joined);
+            let name = threads.iter().find(is_it).map(|it| format!("`{}` ", it.thread));
+            let name = name.unwrap_or_default();
+            Some(format!("joining thread {name}({joined}), until it ends"))
+        }
+        _ => activity::words(&os.activity),
+    }
+}
+
 /// What the watchdog has to say: who waits, why, and the whole table.
-pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
-    let LongWait { thread, wanted, more_than, cause } = wait;
-    let mut sources = Sources::default();
-    let (lock, site) = (&wanted.lock, &wanted.since);
-    let name = Names::new(&mut sources, [lock], [(lock, site)]).at(lock, site);
-    let more_than = humantime::format_duration(*more_than);
-    let why = match cause {
-        Cause::Deadlock(threads) => {
-            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
-            let circle = circle.collect::<Vec<_>>().join("` → `");
-            format!("a deadlock, each of these threads waits for the next: `{circle}`")
-        }
-        Cause::Holder(holder) => format!(
-            "no deadlock: thread `{holder}` {} what is waited for, and itself waits for no lock. \
-             It is busy, asleep, or waits for something else",
-            if lock.kind.is_event() && holds(threads, holder, lock) { "owes" } else { "holds" }
-        ),
-        Cause::Event(holder, WaitKind::Condvar) => {
-            format!("thread `{holder}` holds what is waited for, and waits to be notified")
-        }
-        Cause::Event(holder, kind) => {
-            format!("thread `{holder}` holds what is waited for, and waits for {}", kind.event())
-        }
-        Cause::Ended(holder) => {
-            format!("thread `{holder}` has ended without releasing what is waited for")
-        }
-        Cause::Nobody => "no thread is known to hold what is waited for".to_owned(),
-    };
-    let note = textwrap::fill(&why, textwrap::Options::new(WIDTH).subsequent_indent("      "));
+pub(crate) fn long_wait(
+    chain: &WaitChain,
+    more_than: Duration,
+    threads: &[ThreadSnapshot],
+) -> String {
+    let WaitLink { waiter, wanted, .. } = &chain.links[0];
+    let name = names(&chain.links).at(&wanted.lock, &wanted.since);
+    let more_than = humantime::format_duration(more_than);
     format!(
-        "warning[lockdep::watchdog]: thread `{thread}` waits for {name} at {site}, \
-         for more than {more_than}\n\
-         note: {note}\n{}",
+        "warning[lockdep::watchdog]: thread `{waiter}` waits for {name} at {}, \
+         for more than {more_than}\n{}{}",
+        wanted.since,
+        note(&why(chain)),
         held(threads)
     )
 }
 
-/// Returns `true` if the thread holds the lock.
-fn holds(threads: &[ThreadSnapshot], thread: &ThreadInfo, lock: &LockInfo) -> bool {
-    let mut held = threads.iter().filter(|it| it.thread == *thread).flat_map(|it| &it.held);
-    held.any(|held| held.lock == *lock)
+/// What is said when a signal ends the process: what its threads wait for, and why.
+pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
+    let mut told = Vec::new();
+    let mut notes = String::new();
+    for chain in chains {
+        // Whoever waits behind another is told with that one.
+        let is_told = |waiter: &ThreadInfo| told.contains(waiter);
+        if !is_told(&chain.links[0].waiter) {
+            told.extend(chain.links.iter().map(|link| link.waiter.clone()));
+            notes += &note(&why(chain));
+        }
+    }
+    format!("lockdep: {signal} ends this process. What its threads did:\n{}{notes}", held(threads))
+}
+
+fn note(text: &str) -> String {
+    let indented = textwrap::Options::new(WIDTH).subsequent_indent("      ");
+    format!("note: {}\n", textwrap::fill(text, indented))
+}
+
+fn names(links: &[WaitLink]) -> Names {
+    let wanted = || links.iter().map(|link| (&link.wanted.lock, &link.wanted.since));
+    Names::new(&mut Sources::default(), wanted().map(|(lock, _)| lock), wanted())
+}
+
+/// A chain of waits in words, from its first thread to its end.
+fn why(WaitChain { links, end }: &WaitChain) -> String {
+    let names = names(links);
+    let link = |WaitLink { waiter, wanted, holder }: &WaitLink| {
+        let role = wanted.lock.kind.role;
+        let name = roles::awaited(role, &names.at(&wanted.lock, &wanted.since));
+        let waits = match wanted.age.and_then(age) {
+            Some(age) => format!("thread `{waiter}` has waited {age} for {name}"),
+            None => format!("thread `{waiter}` waits for {name}"),
+        };
+        match holder {
+            Some((holder, since)) => format!("{waits}, {}", roles::held_by(role, holder, since)),
+            None => format!("{waits}, which no thread is known to hold"),
+        }
+    };
+    let mut sentences: Vec<_> = links.iter().map(link).collect();
+    let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
+    let last = last.map_or_else(String::new, |holder| format!("thread `{holder}`"));
+    sentences.extend(match end {
+        ChainEnd::Deadlock(threads) => {
+            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
+            let circle = circle.collect::<Vec<_>>().join("` → `");
+            Some(format!(
+                "this is a deadlock, each of these threads waits for the next: `{circle}`"
+            ))
+        }
+        ChainEnd::Holder(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
+            Some(format!("{last} waits for no lock, it is {does}"))
+        }
+        ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
+        ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),
+        ChainEnd::Nobody => None,
+    });
+    sentences.join("; ")
 }
 
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {

@@ -1,7 +1,7 @@
 //! The words for what a node of the order graph is, if it is no lock: what it means to hold it, and to
 //! wait for it.
 
-use crate::finding::{Edge, LockInfo, Role};
+use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
 
 /// Returns `true` if to acquire it is to wait for an event, after which nothing is held.
 pub(super) fn is_wait(role: Role) -> bool {
@@ -121,6 +121,18 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Barrier => format!("another thread at {name}"),
         Role::Event => format!("the thread that owes {name}"),
         Role::Token => "the thread that unparks it".to_owned(),
+    }
+}
+
+/// Who holds it, for somebody who waits for it.
+pub(super) fn held_by(role: Role, holder: &ThreadInfo, since: &Site) -> String {
+    match role {
+        Role::Exit => format!("which is `{holder}`, spawned at {since}"),
+        Role::Event => format!("which thread `{holder}` has owed since {since}"),
+        Role::Initializer => format!("whose initializer thread `{holder}` runs since {since}"),
+        Role::Lock | Role::Channel | Role::Barrier | Role::Token => {
+            format!("which thread `{holder}` has held since {since}")
+        }
     }
 }
 

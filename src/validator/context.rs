@@ -29,7 +29,10 @@ use super::{
     thread_exit::ThreadExit,
     waiting::Waiting,
 };
-use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
+use crate::{
+    finding::{Mode, ScopeId, Stack, ThreadInfo},
+    os_threads,
+};
 
 /// The state of one thread.
 pub(crate) struct Context {
@@ -49,6 +52,8 @@ pub(crate) struct Context {
     has_released_elsewhere: AtomicBool,
     /// Copies of fields of `thread`, which the thread itself reads without locking.
     number: AtomicU64,
+    /// The operating system's number of the thread, or 0.
+    os_thread: AtomicU64,
     scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
@@ -120,6 +125,7 @@ impl Context {
             released_elsewhere: Mutex::new(Vec::new()),
             has_released_elsewhere: AtomicBool::new(false),
             number: AtomicU64::new(0),
+            os_thread: AtomicU64::new(0),
             scope: AtomicU64::new(0),
             thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
@@ -144,6 +150,16 @@ impl Context {
         self.number.load(Relaxed)
     }
 
+    /// The operating system's number of the thread, if it has one.
+    pub(super) fn os_thread(&self) -> Option<u64> {
+        Some(self.os_thread.load(Relaxed)).filter(|&thread| thread != 0)
+    }
+
+    /// Notes the calling thread's number.
+    pub(super) fn note_os_thread(&self) {
+        self.os_thread.store(os_threads::own().unwrap_or(0), Relaxed);
+    }
+
     /// The innermost scope that it is in. For the thread itself.
     pub(super) fn scope(&self) -> Option<ScopeId> {
         ScopeId::new(self.scope.load(Relaxed))
@@ -160,6 +176,7 @@ impl Context {
     /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned it.
     pub(super) fn begin(&self, info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
         self.number.store(info.number, Relaxed);
+        self.note_os_thread();
         self.scope.store(0, Relaxed);
         *self.thread.lock() = info;
         if let Some(exit) = exit {
@@ -259,6 +276,7 @@ impl Context {
         self.end_wait();
         self.release_exit();
         self.segment.store(0, Relaxed);
+        self.os_thread.store(0, Relaxed);
         self.released_elsewhere.lock().clear();
         self.recent.clear();
         self.flags.store(0, Relaxed);
@@ -270,6 +288,7 @@ impl Context {
     #[cfg(all(unix, not(loom)))]
     pub(super) fn abandon(&self) {
         self.end_wait();
+        self.os_thread.store(0, Relaxed);
         self.flags.store(0, Relaxed);
         self.held.clear();
     }

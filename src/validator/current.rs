@@ -24,6 +24,7 @@ use super::{
     thread_exit::ThreadExit,
     threads,
     unattached::Unattached,
+    watchdog,
 };
 use crate::{
     finding::ThreadInfo,
@@ -140,11 +141,9 @@ fn attach() -> Option<&'static Context> {
     if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
         return None;
     }
-    let info = ThreadInfo {
-        number: NUMBER.fetch_add(1, Relaxed),
-        name: std::thread::current().name().map(Arc::from),
-        scope: None,
-    };
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let info =
+        ThreadInfo { number, name: std::thread::current().name().map(Arc::from), scope: None };
     let context = threads::take_up();
     context.begin(info, EXIT.try_with(RefCell::take).ok().flatten());
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
@@ -155,6 +154,9 @@ fn attach() -> Option<&'static Context> {
     interrupted::here();
     if !BEGUN.swap(true, Relaxed) {
         super::inside(super::process_begins);
+    }
+    if watchdog::is_awaited() {
+        super::inside(|| watchdog::note_thread(number));
     }
     Some(context)
 }

@@ -20,7 +20,10 @@ use super::{
     atomic::locked, circle, context::Context, held::Entry, identity::LockId, judge, knowledge,
     leaks, snapshot, threads, waiting::Wait,
 };
-use crate::finding::{Cause, Edge, Mode, Stack, ThreadSnapshot, Until};
+use crate::{
+    finding::{ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink},
+    os_threads,
+};
 
 /// A thread that waits, as it was seen.
 struct Waiter {
@@ -88,34 +91,56 @@ pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
 
 /// Why a thread waits: follows those that keep each other waiting to the end, or into a
 /// circle.
-pub(super) fn cause_of(mut context: &'static Context, mut wait: Wait) -> Cause {
+pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitChain {
     let mut passed = Vec::new();
+    let mut links = Vec::new();
     loop {
         passed.push(std::ptr::from_ref(context));
+        let holder = holder_of(&wait);
+        let held = holder.as_ref().map(|(by, held)| (by.info(), held.site.into()));
+        let leak = if held.is_none() { leaks::blocking(&wait.wanted) } else { None };
+        links.push(WaitLink {
+            waiter: context.info(),
+            wanted: snapshot::held_lock(&wait.wanted, wait.since),
+            holder: held.or(leak.as_ref().map(|leak| (leak.thread.clone(), leak.held.site.into()))),
+        });
         if let Some(circle) = find(context).filter(Circle::stands) {
             let threads = circle.0.iter().map(|(waiter, _)| waiter.context.info());
-            return Cause::Deadlock(threads.collect());
+            return WaitChain { links, end: ChainEnd::Deadlock(threads.collect()) };
         }
-        let wanted = wait.wanted.tag;
-        let blocks = |held: &Entry| {
-            held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
-        };
-        let Some(holder) =
-            threads::all().find(|other| other.first_held(usize::MAX, blocks).is_some())
-        else {
-            let leak = leaks::blocking(&wait.wanted);
-            return leak.map_or(Cause::Nobody, |leak| Cause::Ended(leak.thread));
-        };
-        let Some(theirs) = holder.waiting.read() else { return Cause::Holder(holder.info()) };
-        if let Some(event) = theirs.until.event() {
-            return Cause::Event(holder.info(), event);
-        }
-        if passed.contains(&std::ptr::from_ref(holder)) {
+        let end = match holder.map(|(holder, _)| (holder, holder.waiting.read())) {
+            None if leak.is_some() => ChainEnd::Ended,
+            None => ChainEnd::Nobody,
+            Some((holder, None)) => ChainEnd::Holder(what_it_does(holder)),
+            Some((_, Some(Wait { until, .. }))) if until.event().is_some() => {
+                until.event().map_or(ChainEnd::Nobody, ChainEnd::Event)
+            }
             // It was a circle when its parts were read, and no longer is.
-            return Cause::Nobody;
-        }
-        (context, wait) = (holder, theirs);
+            Some((holder, Some(_))) if passed.contains(&std::ptr::from_ref(holder)) => {
+                ChainEnd::Nobody
+            }
+            Some((holder, Some(theirs))) => {
+                (context, wait) = (holder, theirs);
+                continue;
+            }
+        };
+        return WaitChain { links, end };
     }
+}
+
+/// A thread that holds what is waited for, in a mode that keeps the other waiting.
+fn holder_of(wait: &Wait) -> Option<(&'static Context, Entry)> {
+    let wanted = wait.wanted.tag;
+    let blocks = |held: &Entry| {
+        held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
+    };
+    threads::all().find_map(|other| Some((other, other.first_held(usize::MAX, blocks)?)))
+}
+
+/// What the system says of a thread.
+fn what_it_does(context: &Context) -> Option<OsThread> {
+    let thread = context.os_thread()?;
+    os_threads::look().into_iter().find(|it| it.id == thread)
 }
 
 /// A circle that seems to lead back to a waiting thread.
