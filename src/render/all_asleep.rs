@@ -46,7 +46,7 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
     };
     let told = waits().fold(Group::with_title(title), wait);
     let note = "each of them sleeps, with no time limit, until another thread of this process wakes it. \
-         No thread is left to do so, no signal handler is installed, and no other process shares \
+         No thread is left to do so, it handles no signal, and no other process shares \
          what they wait for";
     let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
     let help = match finding.level {

@@ -97,20 +97,25 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     }
 }
 
-/// What the watchdog has to say: who waits, why, and the whole table.
+/// What the watchdog has to say: who waits, why, and the whole table. The first time, also who says how
+/// long is too long.
 pub(crate) fn long_wait(
     chain: &WaitChain,
     more_than: Duration,
+    is_first: bool,
     threads: &[ThreadSnapshot],
 ) -> String {
     let WaitLink { waiter, wanted, .. } = &chain.links[0];
     let name = names(&chain.links).at(&wanted.lock, &wanted.since);
     let more_than = humantime::format_duration(more_than);
+    let help =
+        "help: `LOCKDEP_WATCHDOG` says how long a wait may last before it is reported, or `off`\n";
     format!(
         "warning[lockdep::watchdog]: thread `{waiter}` waits for {name} at {}, \
-         for more than {more_than}\n{}{}",
+         for more than {more_than}\n{}{}{}",
         wanted.since,
         note(&why(chain)),
+        if is_first { help } else { "" },
         held(threads)
     )
 }

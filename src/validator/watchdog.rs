@@ -32,6 +32,8 @@ static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// Whether the environment asks for it, and it is to be started with the second thread.
 static IS_AWAITED: AtomicBool = AtomicBool::new(false);
 static WATCHDOG: OnceLock<()> = OnceLock::new();
+/// Whether it was said how it is told how long a wait may last.
+static HAS_BARKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts the watchdog, or gives it another limit.
 pub(super) fn start(limit: Duration) {
@@ -113,7 +115,8 @@ fn bark(episode: &mut Episode, limit: Duration) {
         && let Some((context, wait)) = longest
     {
         let chain = deadlock::chain_of(context, wait);
-        ledger::print_past_all(&render::long_wait(&chain, more_than, &snapshot::all()));
+        let is_first = !HAS_BARKED.swap(true, Relaxed);
+        ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
     }
 }
 
