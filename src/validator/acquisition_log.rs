@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
-    Context, ThreadState,
+    Acquisition, Context, ThreadState,
     atomic::locked,
     held::{Entry, Tag},
+    knowledge,
     lineage::Segment,
 };
-use crate::finding::ThreadInfo;
+use crate::finding::{Mode, ThreadInfo};
 
 /// How many acquisitions a log has room for. Later ones are missed.
 const MAX_ENTRIES: usize = 128;
@@ -32,6 +33,9 @@ pub(super) struct Logged {
     pub(super) wanted: Entry,
     /// What was held, sorted.
     pub(super) held: SmallVec<[Tag; 2]>,
+    /// It may have to wait for readers, as the lock has a writer. A lock that is first written later is in
+    /// the order graph by then.
+    pub(super) has_writer: bool,
     /// Who acquired it: the thread, or one that it joined.
     pub(super) thread: ThreadInfo,
     pub(super) segment: Segment,
@@ -58,8 +62,12 @@ struct Log {
 }
 
 impl Log {
+    fn is_news(&self, new: &Logged) -> bool {
+        self.entries.len() < MAX_ENTRIES && !self.entries.iter().any(|it| it.covers(new))
+    }
+
     fn add(&mut self, new: Logged) {
-        if self.entries.len() < MAX_ENTRIES && !self.entries.iter().any(|it| it.covers(&new)) {
+        if self.is_news(&new) {
             self.entries.push(new);
         }
     }
@@ -71,18 +79,24 @@ impl AcquisitionLog {
     }
 
     /// Adds an acquisition that the calling thread, whose log it is, is about to make.
-    pub(super) fn record(&self, context: &'static Context, wanted: &Entry) {
+    pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
         let is_first = context.held.is_empty();
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
-        let mut log = locked(&self.0);
-        log.add(Logged {
-            wanted: *wanted,
+        let mut new = Logged {
+            wanted: acquisition.wanted,
             held,
+            has_writer: false,
             thread: context.info(),
             segment: context.segment(),
-        });
+        };
+        // Only this thread adds any, so the lock may be released in between.
+        if locked(&self.0).is_news(&new) {
+            new.has_writer = has_writer(acquisition);
+            locked(&self.0).add(new);
+        }
+        let mut log = locked(&self.0);
         log.lookups += u32::from(is_first);
         if log.lookups == MAX_LOOKUPS {
             context.held.set_logged(false);
@@ -105,6 +119,18 @@ impl AcquisitionLog {
     }
 }
 
+/// Returns `true` if an acquisition may have to wait for readers, behind a writer. If the lock has no
+/// writer yet, puts it into the order graph, where its first writer looks.
+fn has_writer(Acquisition { identity, wanted, named_at }: &Acquisition<'_>) -> bool {
+    if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
+        return false;
+    }
+    if !identity.has_writer() {
+        knowledge::lock().await_writer(wanted, named_at);
+    }
+    identity.has_writer()
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::panic::Location;
@@ -117,6 +143,7 @@ mod tests {
         Logged {
             wanted: Entry { tag: tag(&lock), site: Location::caller() },
             held: held.iter().map(tag).collect(),
+            has_writer: false,
             thread: ThreadInfo { number, ..ThreadInfo::default() },
             segment: Segment { thread: number, index: 0, lineage: None },
         }

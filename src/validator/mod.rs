@@ -122,7 +122,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         return;
     }
     if let Some(log) = context.log() {
-        log.record(context, &acquisition.wanted);
+        log.record(context, acquisition);
     }
     let is_awaited = context.awaited_exit().is_some();
     if context.held.is_empty() && !is_awaited {
