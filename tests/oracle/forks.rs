@@ -14,8 +14,8 @@ pub(crate) type Segment = (Thread, usize);
 pub(crate) enum Apart {
     /// One of the threads descends from the other, which is joined by those between them.
     InLine,
-    /// Neither of them descends from the other, or one of them is joined by a thread that is not
-    /// between them.
+    /// Neither of them descends from the other, or the earlier one is joined by a thread from which it
+    /// does not descend.
     Otherwise,
 }
 
@@ -92,7 +92,7 @@ impl Forks {
 
     fn how(&self, earlier: Thread, later: Thread) -> Apart {
         let mut between = std::iter::successors(Some(earlier), |&it| self.joiner[it])
-            .take_while(|&it| it == later || self.descends(it, later));
+            .take_while(|&it| it == earlier || self.descends(earlier, it));
         if self.descends(later, earlier) || between.any(|it| it == later) {
             Apart::InLine
         } else {

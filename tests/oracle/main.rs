@@ -57,6 +57,11 @@ const KNOWN: &[&str] = &[
     "lock A, lock B, release B, release A, lock B, lock C \
      // lock A, lock B, release B, release A, lock C, lock D \
      // lock A, lock B, release B, release A, lock D, lock A",
+    // The same, and the fourth comes last.
+    "lock A, lock B, release B, release A, lock B, lock C \
+     // lock A, lock B, release B, release A, lock C, lock D \
+     // lock D, lock A, release A, release D, lock A, lock B \
+     // lock A, lock B",
 ];
 
 /// The same, with modes that std does not have.
@@ -73,8 +78,20 @@ const KNOWN_OF_PARKING_LOT: &[&str] = &[
 ];
 
 /// The same, of threads that spawn and join each other.
-const KNOWN_FORKS: &[&str] =
-    &["spawn 1, lock A, join 1 // lock A", "open scope, spawn 1, lock A, close scope // lock A"];
+const KNOWN_FORKS: &[&str] = &[
+    "spawn 1, lock A, join 1 // lock A",
+    "open scope, spawn 1, lock A, close scope // lock A",
+    // The third thread comes when the others are gone.
+    "spawn 1, lock A, join 1 // lock B // lock B, lock A",
+    // The reader who is joined waits behind a writer, who comes before or after the others.
+    "read A, spawn 1, join 1 // read A // write A",
+    // Another thread is supposed before one comes that is no child of the others.
+    "lock B, lock A \
+     // spawn 2, join 2, lock B, lock A, release B, lock B, release B, release A, spawn 3, join 3 \
+     // lock B, lock A // lock B, lock A",
+    // A sibling joins the thread, so that it is not known to have ended.
+    "spawn 1, spawn 2, join 2, lock A, lock B // lock B, lock A // join 1",
+];
 
 /// A kind of programs: do their threads spawn each other?
 #[derive(Clone, Copy, PartialEq, Eq)]
