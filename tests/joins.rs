@@ -145,6 +145,64 @@ fn through_a_third_thread() {
     }
 }
 
+/// The join is over, and its thread and handle are gone, when the third one comes.
+#[test]
+fn a_third_thread_after_the_join() {
+    // Of no class, or they would be of one.
+    let [a, b] = [Arc::default(), Arc::default()];
+    lockdep::name::<Mutex<()>>(&a, "gone a");
+    let worker = thread::spawn({
+        let b: Arc<Mutex<()>> = Arc::clone(&b);
+        move || take(&b)
+    });
+    {
+        let _held = a.lock().unwrap();
+        worker.join().unwrap();
+    }
+    let third = std::thread::spawn(move || {
+        let _held = b.lock().unwrap();
+        denied(|| take(&a))
+    });
+    let report = third.join().unwrap().expect("an inversion");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+    assert!(report.contains("3 locks are acquired in a circle"), "{report}");
+    assert_eq!(found("gone a"), [FindingKind::Inversion]);
+}
+
+/// A reader waits for the reader that joins it, behind a writer, who was there before or comes last.
+#[test]
+fn a_reader_who_is_joined_by_a_reader() {
+    for (name, writes_first) in [("read after a write", true), ("read before a write", false)] {
+        let lock = Arc::new(RwLock::new(()));
+        let write = || drop(lock.write().unwrap());
+        lockdep::name(&*lock, name);
+        if writes_first {
+            write();
+        }
+        let worker = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || drop(lock.read().unwrap())
+        });
+        while !worker.is_finished() {
+            thread::yield_now();
+        }
+        let join = || {
+            let _held = lock.read().unwrap();
+            worker.join().unwrap();
+        };
+        let report = if writes_first {
+            denied(join)
+        } else {
+            assert_eq!(denied(join), None);
+            assert_eq!(found(name), []);
+            denied(write)
+        };
+        let report = report.expect("an inversion");
+        assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+        assert_eq!(found(name), [FindingKind::Inversion]);
+    }
+}
+
 /// Who is waited for waits for another in turn, and that one took the lock.
 #[test]
 fn a_join_of_who_joins() {

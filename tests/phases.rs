@@ -276,6 +276,22 @@ fn a_pool_that_was_there_before() {
     });
 }
 
+/// Three threads of a family have done it, so that more of them are supposed. A thread of another family
+/// is news all the same.
+#[test]
+fn a_stranger_after_a_family() {
+    run(|| {
+        let locks = Locks::new("a stranger");
+        thread::spawn(locks.doing(Locks::ba)).join().unwrap();
+        locks.ba();
+        locks.ab();
+        thread::spawn(locks.doing(Locks::ba)).join().unwrap();
+        assert_eq!(locks.found(), [SingleThreadInversion]);
+        std::thread::spawn(locks.doing(Locks::ba)).join().unwrap();
+        assert_eq!(locks.found(), [SingleThreadInversion, Inversion]);
+    });
+}
+
 #[test]
 fn three_locks() {
     run(|| {

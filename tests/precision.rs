@@ -42,6 +42,29 @@ fn found(name: &str) -> Vec<FindingKind> {
 const INVERSION: &str = "error[lockdep::inversion]";
 const SINGLE: &str = "error[lockdep::single_thread_inversion]";
 
+/// A cycle of four locks needs four threads. Once three have taken one of its edges, more of them are
+/// supposed, but that alone is not reported. Then a fourth comes.
+#[test]
+fn a_fourth_thread_takes_what_three_have_taken() {
+    // Of one class, which is no cycle.
+    let locks: [Mutex<()>; 4] = Default::default();
+    let [a, b, c, d] = &locks;
+    lockdep::name(a, "taken by four");
+    let nest = |first: &Mutex<()>, then: &Mutex<()>| {
+        let _first = take(first);
+        denied(|| drop(take(then)))
+    };
+    on_a_thread(|| assert_eq!([nest(a, b), nest(b, c)], [None, None]));
+    on_a_thread(|| assert_eq!([nest(a, b), nest(c, d)], [None, None]));
+    on_a_thread(|| {
+        let report = nest(d, a).expect("three threads");
+        assert!(report.starts_with(SINGLE), "{report}");
+        assert_eq!(nest(a, b), None);
+    });
+    let report = on_a_thread(|| nest(a, b)).expect("an inversion");
+    assert!(report.starts_with(INVERSION), "{report}");
+}
+
 #[test]
 fn one_thread_and_then_two() {
     let (a, b) = (named("alone"), named("alone too"));

@@ -16,9 +16,10 @@ use super::{
     Acquisition, Context, ThreadState,
     atomic::{locked, locked_in_time},
     held::{Entry, Tag},
+    knowledge,
     lineage::Segment,
 };
-use crate::finding::ThreadInfo;
+use crate::finding::{Mode, ThreadInfo};
 
 /// How many acquisitions a log has room for. Later ones are missed.
 const MAX_ENTRIES: usize = 128;
@@ -32,7 +33,8 @@ pub(super) struct Logged {
     pub(super) wanted: Entry,
     /// What was held, sorted.
     pub(super) held: SmallVec<[Tag; 2]>,
-    /// `true` if the lock had been written, so that its readers may wait for each other.
+    /// It may have to wait for readers, as the lock has a writer. A lock that is first written later is in
+    /// the order graph by then.
     pub(super) has_writer: bool,
     /// Who acquired it: the thread, or one that it joined.
     pub(super) thread: ThreadInfo,
@@ -60,8 +62,12 @@ struct Log {
 }
 
 impl Log {
+    fn is_news(&self, new: &Logged) -> bool {
+        self.entries.len() < MAX_ENTRIES && !self.entries.iter().any(|it| it.covers(new))
+    }
+
     fn add(&mut self, new: Logged) {
-        if self.entries.len() < MAX_ENTRIES && !self.entries.iter().any(|it| it.covers(&new)) {
+        if self.is_news(&new) {
             self.entries.push(new);
         }
     }
@@ -74,16 +80,23 @@ impl AcquisitionLog {
 
     /// Adds an acquisition that the calling thread, whose log it is, is about to make.
     pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
-        let Acquisition { identity, wanted, .. } = acquisition;
         let is_first = context.held.is_empty();
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
-        let (thread, segment) = (context.info(), context.segment());
-        let new =
-            Logged { wanted: *wanted, held, has_writer: identity.has_writer(), thread, segment };
+        let mut new = Logged {
+            wanted: acquisition.wanted,
+            held,
+            has_writer: false,
+            thread: context.info(),
+            segment: context.segment(),
+        };
+        // Only this thread adds any, so the lock may be released in between.
+        if locked(&self.0).is_news(&new) {
+            new.has_writer = has_writer(acquisition);
+            locked(&self.0).add(new);
+        }
         let mut log = locked(&self.0);
-        log.add(new);
         log.lookups += u32::from(is_first);
         if log.lookups == MAX_LOOKUPS {
             context.held.set_logged(false);
@@ -105,6 +118,18 @@ impl AcquisitionLog {
             log.add(other.clone());
         }
     }
+}
+
+/// Returns `true` if an acquisition may have to wait for readers, behind a writer. If the lock has no
+/// writer yet, puts it into the order graph, where its first writer looks.
+fn has_writer(Acquisition { identity, wanted, named_at }: &Acquisition<'_>) -> bool {
+    if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
+        return false;
+    }
+    if !identity.has_writer() {
+        knowledge::lock().await_writer(wanted, named_at);
+    }
+    identity.has_writer()
 }
 
 #[cfg(all(test, not(loom)))]

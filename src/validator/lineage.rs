@@ -191,18 +191,18 @@ impl Segment {
     }
 }
 
+/// Histories of threads that spawn each other and are joined by their parents, with vector clocks.
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod histories {
     use std::{collections::HashMap, iter};
 
     use proptest::{prelude::*, sample};
 
     use super::*;
 
-    /// A vector clock: by thread, how many of its steps happened before.
+    /// By thread, how many of its steps happened before.
     type Clock = HashMap<usize, usize>;
 
-    /// A thread of the model.
     struct Thread {
         lineage: Arc<Lineage>,
         segment: SegmentIndex,
@@ -219,88 +219,130 @@ mod tests {
     }
 
     /// What a thread did in one of its steps.
-    struct Observed {
+    pub(in crate::validator) struct Observed {
         thread: usize,
         step: usize,
         clock: Clock,
-        segment: Segment,
+        pub(in crate::validator) segment: Segment,
     }
 
     impl Observed {
-        fn is_before(&self, other: &Self) -> bool {
+        pub(super) fn is_before(&self, other: &Self) -> bool {
             other.clock.get(&self.thread).is_some_and(|&known| known >= self.step)
         }
     }
 
-    fn descends(threads: &[Thread], one: usize, from: usize) -> bool {
-        iter::successors(threads[one].parent, |&it| threads[it].parent).any(|it| it == from)
+    /// What a thread does, which one, and whom it joins.
+    pub(in crate::validator) type Step = (u8, sample::Index, sample::Index);
+
+    pub(in crate::validator) fn any_step() -> impl Strategy<Value = Step> {
+        (0..4_u8, any::<sample::Index>(), any::<sample::Index>())
+    }
+
+    pub(in crate::validator) struct History {
+        threads: Vec<Thread>,
+    }
+
+    impl History {
+        /// Threads with no known ancestors.
+        pub(in crate::validator) fn new(roots: usize) -> Self {
+            let root = |at| Thread::new(Lineage::root(number(at)), None, Clock::new());
+            Self { threads: (0..roots).map(root).collect() }
+        }
+
+        /// A thread spawns another one, joins one, or, else, does something.
+        pub(in crate::validator) fn step(&mut self, (what, who, whom): Step) -> Option<Observed> {
+            let threads = &mut self.threads;
+            let alive: Vec<_> = (0..threads.len()).filter(|&at| !threads[at].has_ended).collect();
+            let at = *who.get(&alive);
+            threads[at].steps += 1;
+            let step = threads[at].steps;
+            threads[at].clock.insert(at, step);
+            match what {
+                0 => {
+                    let parent = &mut threads[at];
+                    let lineage = parent.lineage.child(number(at), parent.segment);
+                    parent.segment += SPAWNED;
+                    let clock = parent.clock.clone();
+                    threads.push(Thread::new(lineage, Some(at), clock));
+                }
+                1 => {
+                    let is_child = |it: &Thread| it.parent == Some(at) && !it.has_ended;
+                    let children: Vec<_> =
+                        (0..threads.len()).filter(|&it| is_child(&threads[it])).collect();
+                    if children.is_empty() {
+                        return None;
+                    }
+                    let child = *whom.get(&children);
+                    threads[child].has_ended = true;
+                    threads[at].segment += JOINED;
+                    let own = Arc::clone(&threads[at].lineage);
+                    threads[child].lineage.joined(number(at), Some(&own), threads[at].segment);
+                    for (of, known) in threads[child].clock.clone() {
+                        let own = threads[at].clock.entry(of).or_default();
+                        *own = known.max(*own);
+                    }
+                }
+                _ => {
+                    let Thread { lineage, segment: index, clock, .. } = &threads[at];
+                    let lineage = Some(Arc::clone(lineage));
+                    let segment = Segment { thread: number(at), index: *index, lineage };
+                    return Some(Observed { thread: at, step, clock: clock.clone(), segment });
+                }
+            }
+            None
+        }
+
+        /// Returns `true` if one thread descends from the other and, by their clocks, did its part before
+        /// or after that one.
+        pub(in crate::validator) fn are_apart(&self, one: &Observed, other: &Observed) -> bool {
+            let is_line =
+                self.descends(one.thread, other.thread) || self.descends(other.thread, one.thread);
+            is_line && (one.is_before(other) || other.is_before(one))
+        }
+
+        /// Returns `true` if the thread has seen the last steps of all others but of some roots.
+        pub(super) fn is_alone(&self, one: &Observed, roots: usize) -> bool {
+            let has_seen = |(other, it): (usize, &Thread)| {
+                it.steps <= one.clock.get(&other).copied().unwrap_or_default()
+            };
+            self.threads.iter().enumerate().skip(roots).all(has_seen)
+        }
+
+        fn descends(&self, one: usize, from: usize) -> bool {
+            let parent = |&it: &usize| self.threads[it].parent;
+            iter::successors(parent(&one), parent).any(|it| it == from)
+        }
     }
 
     fn number(thread: usize) -> u64 {
         thread as u64 + 1
     }
+}
 
-    fn any_steps() -> impl Strategy<Value = Vec<(u8, sample::Index, sample::Index)>> {
-        prop::collection::vec((0..3_u8, any::<sample::Index>(), any::<sample::Index>()), 1..60)
-    }
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::histories::{History, any_step};
 
     proptest! {
-        /// Of ancestors and descendants, says what vector clocks say: in histories of threads that spawn
-        /// each other and are joined by their parents.
+        /// Says of ancestors and descendants what vector clocks say.
         #[test]
-        fn agrees_with_vector_clocks(steps in any_steps()) {
-            let mut threads = vec![Thread::new(Lineage::root(1), None, Clock::new())];
+        fn agrees_with_vector_clocks(steps in prop::collection::vec(any_step(), 1..60)) {
+            let mut history = History::new(1);
             let mut observed = Vec::new();
-            for (what, who, whom) in steps {
-                let alive: Vec<_> = (0..threads.len()).filter(|&at| !threads[at].has_ended).collect();
-                let at = *who.get(&alive);
-                threads[at].steps += 1;
-                let step = threads[at].steps;
-                threads[at].clock.insert(at, step);
-                match what {
-                    0 => {
-                        let parent = &mut threads[at];
-                        let lineage = parent.lineage.child(number(at), parent.segment);
-                        parent.segment += SPAWNED;
-                        let clock = parent.clock.clone();
-                        threads.push(Thread::new(lineage, Some(at), clock));
-                    }
-                    1 => {
-                        let is_child = |it: &Thread| it.parent == Some(at) && !it.has_ended;
-                        let children: Vec<_> =
-                            (0..threads.len()).filter(|&it| is_child(&threads[it])).collect();
-                        if children.is_empty() {
-                            continue;
-                        }
-                        let child = *whom.get(&children);
-                        threads[child].has_ended = true;
-                        threads[at].segment += JOINED;
-                        let own = Arc::clone(&threads[at].lineage);
-                        threads[child].lineage.joined(number(at), Some(&own), threads[at].segment);
-                        for (of, known) in threads[child].clock.clone() {
-                            let own = threads[at].clock.entry(of).or_default();
-                            *own = known.max(*own);
-                        }
-                    }
-                    _ => {
-                        let Thread { lineage, segment: index, clock, .. } = &threads[at];
-                        let lineage = Some(Arc::clone(lineage));
-                        let segment = Segment { thread: number(at), index: *index, lineage };
-                        if at == 0 && segment.is_outside_family(1) {
-                            for (other, it) in threads.iter().enumerate().skip(1) {
-                                prop_assert!(it.steps <= clock.get(&other).copied().unwrap_or(0));
-                            }
-                        }
-                        observed.push(Observed { thread: at, step, clock: clock.clone(), segment });
-                    }
+            for step in steps {
+                let Some(new) = history.step(step) else { continue };
+                if new.segment.is_outside_family(1) {
+                    prop_assert!(history.is_alone(&new, 1));
                 }
+                observed.push(new);
             }
             for one in &observed {
                 for other in &observed {
-                    let is_line = descends(&threads, one.thread, other.thread)
-                        || descends(&threads, other.thread, one.thread);
-                    let expected = is_line && (one.is_before(other) || other.is_before(one));
-                    prop_assert_eq!(one.segment.is_apart_from(&other.segment), expected);
+                    let is_apart = one.segment.is_apart_from(&other.segment);
+                    prop_assert_eq!(is_apart, history.are_apart(one, other));
                     // Whatever is in sequence is over before the other begins.
                     if one.segment.ends_before(&other.segment) {
                         prop_assert!(one.is_before(other));

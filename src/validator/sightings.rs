@@ -368,6 +368,11 @@ impl Choice {
         Self { at, sighting: sighting.clone(), stands_for: Settled::No }
     }
 
+    /// Makes it stand for no other threads.
+    pub(super) fn suppose_nothing(&mut self) {
+        self.stands_for = Settled::No;
+    }
+
     /// Returns `true` if both can be chosen in a cycle of so many edges.
     pub(super) fn goes_with(&self, other: &Self, edges: usize) -> bool {
         self.is_apart_from(other, edges) && self.is_free_of(other) && self.may_meet(other)
@@ -679,12 +684,17 @@ impl Index {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::mem;
+
     use proptest::prelude::*;
 
     use super::{
         super::{
             budget::STEPS,
-            lineage::{JOINED, Lineage, SPAWNED},
+            lineage::{
+                JOINED, Lineage, SPAWNED,
+                histories::{self, History, Observed},
+            },
         },
         *,
     };
@@ -915,6 +925,47 @@ mod tests {
         }
     }
 
+    /// What a thread holds.
+    fn any_locks() -> impl Strategy<Value = Vec<Tag>> {
+        let locks =
+            prop::collection::btree_map(1..5_u64, prop::sample::select(vec![X, S, U]), 0..3);
+        locks.prop_map(|locks| locks.into_iter().map(|(lock, mode)| Tag::new(lock, mode)).collect())
+    }
+
+    /// Decides as [`judge`] does, by trying all choices.
+    fn naive_verdict(
+        edges: &[Vec<(&Observed, Sighting)>],
+        may_meet: &dyn Fn(&Observed, &Observed) -> bool,
+    ) -> Verdict {
+        type Observation<'a> = (&'a Observed, Sighting);
+        fn with_each<'a>(
+            chosen: &[&'a Observation<'a>],
+            edge: &'a [Observation<'a>],
+        ) -> Vec<Vec<&'a Observation<'a>>> {
+            edge.iter().map(|it| chosen.iter().copied().chain([it]).collect()).collect()
+        }
+        let mut all: Vec<Vec<&Observation<'_>>> = vec![Vec::new()];
+        for edge in edges {
+            all = all.iter().flat_map(|chosen| with_each(chosen, edge)).collect();
+        }
+        let any = |may: &dyn Fn(&Observation<'_>, &Observation<'_>) -> bool| {
+            all.iter()
+                .any(|chosen| (0..chosen.len()).all(|i| (0..i).all(|j| may(chosen[i], chosen[j]))))
+        };
+        let are_two = |a: &Observation<'_>, b: &Observation<'_>| a.1.thread() != b.1.thread();
+        let are_free = |a: &Observation<'_>, b: &Observation<'_>| a.1.gate_with(&b.1).is_none();
+        if any(&|a, b| are_two(a, b) && are_free(a, b) && may_meet(a.0, b.0)) {
+            Verdict::Feasible
+        } else if any(&|a, b| are_two(a, b) && are_free(a, b)) {
+            let is_of_one = any(&|a, b| !are_two(a, b) && are_free(a, b));
+            if is_of_one { Verdict::OneThreadTwice } else { Verdict::Ordered }
+        } else if any(&are_free) && !any(&are_two) {
+            Verdict::OneThreadTwice
+        } else {
+            Verdict::Guarded(Vec::new())
+        }
+    }
+
     proptest! {
         /// Against all choices that there are.
         #[test]
@@ -959,6 +1010,71 @@ mod tests {
             // With two edges, what is left out changes nothing.
             if edges.len() == 2 {
                 prop_assert_eq!(verdict(&edges) == Verdict::Feasible, expected);
+            }
+        }
+
+        /// Against all choices that there are, by threads whose descent is known.
+        #[test]
+        fn agrees_with_trying_everything_at_any_time(
+            steps in prop::collection::vec(histories::any_step(), 4..40),
+            roots in 1..3_usize,
+            edges in prop::collection::vec(
+                prop::collection::vec((any::<prop::sample::Index>(), any_locks()), 1..5),
+                2..4,
+            ),
+        ) {
+            let mut history = History::new(roots);
+            let observed: Vec<_> =
+                steps.into_iter().filter_map(|step| history.step(step)).collect();
+            prop_assume!(!observed.is_empty());
+            let edges: Vec<Vec<(&Observed, Sighting)>> = edges.into_iter().map(|edge| {
+                edge.into_iter().map(|(at, locks)| {
+                    let at = at.get(&observed);
+                    (at, Sighting::new(at.segment.clone(), locks))
+                }).collect()
+            }).collect();
+            let choices: Vec<Vec<Choice>> = edges.iter()
+                .map(|edge| edge.iter().enumerate().map(|(at, (_, it))| Choice::now(it, at)).collect())
+                .collect();
+            let expected = naive_verdict(&edges, &|one, other| !history.are_apart(one, other));
+            let found = judge(&choices, &mut unlimited()).unwrap();
+            prop_assert_eq!(mem::discriminant(&found), mem::discriminant(&expected));
+        }
+
+        /// A cycle is judged again and again, as threads are observed at its edges, of which not all
+        /// observations are kept. Nothing is missed by that, and nothing is invented unless other threads
+        /// are supposed.
+        #[test]
+        fn agrees_with_remembering_everything(
+            steps in prop::collection::vec((histories::any_step(), 0..3_usize, any_locks()), 4..60),
+            roots in 1..3_usize,
+            edges in 2..4_usize,
+        ) {
+            let mut history = History::new(roots);
+            let mut stored: Vec<Sightings<()>> = (0..edges).map(|_| Sightings::default()).collect();
+            let mut all: Vec<Vec<(Observed, Sighting)>> = (0..edges).map(|_| Vec::new()).collect();
+            let (mut is_found, mut is_expected) = (false, false);
+            for (step, at, locks) in steps {
+                let Some(observed) = history.step(step) else { continue };
+                let at = at % edges;
+                let sighting = Sighting::new(observed.segment.clone(), locks);
+                let is_supposed = all.iter().any(|edge| edge.len() >= ENOUGH);
+                if !stored[at].knows(&sighting) {
+                    let mut choices: Vec<_> = stored.iter().map(Sightings::choices).collect();
+                    choices[at] = vec![Choice::now(&sighting, 0)];
+                    is_found |= assign(&choices, &mut unlimited()).unwrap().is_some();
+                    stored[at].learn(sighting.clone(), ());
+                }
+                all[at].push((observed, sighting));
+                let all: Vec<Vec<_>> = all.iter()
+                    .map(|edge| edge.iter().map(|(at, it)| (at, it.clone())).collect())
+                    .collect();
+                let may_meet = |one: &Observed, other: &Observed| !history.are_apart(one, other);
+                is_expected |= naive_verdict(&all, &may_meet) == Verdict::Feasible;
+                if edges == 2 {
+                    prop_assert!(is_found || !is_expected);
+                }
+                prop_assert!(!is_found || is_expected || is_supposed);
             }
         }
 

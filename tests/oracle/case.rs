@@ -7,17 +7,21 @@ use std::fmt;
 use lockdep::{FindingKind, Level};
 
 use crate::{
+    forks::Forks,
     locks::{self, Found},
     paths::{Paths, paths},
-    program::{self, Program},
+    program::{self, Lock, Program},
     reasons::{Reason, reason},
-    scheduler::{Exploration, explore, from_the_smallest},
+    scheduler::{Exploration, canonical, explore, schedule},
+    threads,
 };
 
 /// Why an inversion may be reported that cannot close: the library does not ask who is left
-/// to write, nor what was held before, and supposes that there are more threads of which it has
-/// seen three.
-const DOCUMENTED: [Reason; 3] = [Reason::AnotherThread, Reason::NoWriter, Reason::Unreachable];
+/// to write, nor what was held before, supposes that there are more threads of which it has
+/// seen three, and that threads could also be there at once of which one was joined before the other was
+/// spawned.
+const DOCUMENTED: [Reason; 4] =
+    [Reason::AnotherThread, Reason::NoWriter, Reason::InSequence, Reason::Unreachable];
 
 /// Has nothing thrown: each thread goes on to its end.
 pub(crate) fn throw_nothing() {
@@ -29,6 +33,7 @@ pub(crate) fn throw_nothing() {
         FindingKind::SelfDeadlock,
         FindingKind::RecursiveRead,
         FindingKind::WaitWhileHolding,
+        FindingKind::ClassInversion,
     ] {
         lockdep::set_level(kind, Level::Allow);
     }
@@ -50,7 +55,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(paths: &[Paths], exploration: &Exploration, found: Vec<Found>) -> Self {
+    fn new(paths: &[Paths], forks: &Forks, exploration: &Exploration, found: Vec<Found>) -> Self {
         let is_inversion = |found: &Found| found.kind == "inversion";
         let verdict = match found.iter().any(is_inversion) {
             true => Verdict::Inversion,
@@ -58,12 +63,20 @@ impl Run {
             false => Verdict::Weaker,
         };
         let with_reason = |found: Found| {
-            let can_close = exploration.circles.contains(&from_the_smallest(found.cycle.clone()));
+            let can_close = exploration.circles.contains(&canonical(&found.cycle));
             let is_impossible = is_inversion(&found) && !can_close;
-            let reason = is_impossible.then(|| reason(paths, &found.cycle));
+            let reason = is_impossible.then(|| reason(paths, forks, &found.cycle));
             (found, reason)
         };
         Self { verdict, found: found.into_iter().map(with_reason).collect() }
+    }
+
+    /// Returns `true` if a circle has an edge of an inversion that was found.
+    fn tells_of(&self, circle: &[Lock]) -> bool {
+        let inversions = self.found.iter().filter(|(found, _)| found.kind == "inversion");
+        inversions
+            .map(|(found, _)| canonical(&found.cycle))
+            .any(|cycle| edges(&cycle).any(|edge| edges(circle).any(|other| edge == other)))
     }
 
     pub(crate) fn impossible(&self) -> impl Iterator<Item = Reason> {
@@ -75,8 +88,14 @@ impl Run {
 pub(crate) struct Case {
     pub(crate) program: Program,
     pub(crate) exploration: Exploration,
-    /// The threads in their order, and the other way round.
-    pub(crate) runs: [Run; 2],
+    /// The threads in their order, and the other way round. None if the threads spawn each other and
+    /// always end in a deadlock.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// The edges of a cycle.
+fn edges(cycle: &[Lock]) -> impl Iterator<Item = (Lock, Lock)> {
+    (0..cycle.len()).map(|at| (cycle[at], cycle[(at + 1) % cycle.len()]))
 }
 
 impl Case {
@@ -85,11 +104,20 @@ impl Case {
         let threads = 0..program.threads.len();
         let paths: Vec<_> =
             threads.clone().map(|t| paths(&program, t, &exploration.failing_tries)).collect();
-        let run = |found| Run::new(&paths, &exploration, found);
-        let runs = [
-            run(locks::run(&program, &paths, threads.clone())),
-            run(locks::run(&program, &paths, threads.rev())),
-        ];
+        let forks = Forks::new(&program);
+        let forwards: Vec<_> = threads.collect();
+        let backwards: Vec<_> = forwards.iter().rev().copied().collect();
+        let run = |order: &Vec<_>| {
+            let found = if program.forks() {
+                let schedule = schedule(&program, order)?;
+                locks::found(&program, |locks| threads::run(&program, locks, schedule))
+            } else {
+                let order = order.iter().copied();
+                locks::found(&program, |locks| locks::one_by_one(locks, &paths, order))
+            };
+            Some(Run::new(&paths, &forks, &exploration, found))
+        };
+        let runs = [forwards, backwards].iter().filter_map(run).collect();
         Self { program, exploration, runs }
     }
 
@@ -106,7 +134,14 @@ impl Case {
     }
 
     pub(crate) fn depends_on_order(&self) -> bool {
-        self.runs[0].verdict != self.runs[1].verdict
+        self.runs.windows(2).any(|runs| runs[0].verdict != runs[1].verdict)
+    }
+
+    /// Returns `true` if a circle that can close has no edge in any inversion, so that it was missed or called
+    /// ordered. If it has one, a shorter circle through that edge was found.
+    pub(crate) fn is_weaker(&self) -> bool {
+        let circles = &self.exploration.circles;
+        self.runs.iter().any(|run| !circles.iter().all(|circle| run.tells_of(circle)))
     }
 }
 

@@ -1,11 +1,11 @@
 //! A program on the library's locks.
 //!
-//! Owns fresh locks for each run and the findings about them. Each thread is run to its end
-//! before the next one starts, so that nobody ever waits, and still all of a program's
-//! acquisitions are seen.
+//! Owns fresh locks for each run and the findings about them. [One after the other](one_by_one), each
+//! thread is run to its end before the next one starts, so that no thread ever waits, and still all of a
+//! program's acquisitions are seen.
 
 use std::{
-    sync::{Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
     thread,
 };
 
@@ -17,7 +17,7 @@ use lockdep::sync::RwLock;
 
 use crate::{
     paths::Paths,
-    program::{Kind, Lock, MAX_LOCKS, Mode, Program, Step, Thread},
+    program::{Kind, Lock, MAX_LOCKS, MAX_THREADS, Mode, Program, Step, Thread, exit},
 };
 
 /// What was found, by the program's numbers.
@@ -29,16 +29,16 @@ pub(crate) struct Found {
     pub(crate) cycle: Vec<Lock>,
 }
 
-enum AnyLock {
+pub(crate) enum AnyLock {
     Mutex(Mutex<()>),
     RwLock(RwLock<()>),
 }
 
 /// A guard that can only be dropped.
-trait Opaque {}
+pub(crate) trait Opaque {}
 impl<T> Opaque for T {}
 
-enum Guard<'a> {
+pub(crate) enum Guard<'a> {
     Plain(Box<dyn Opaque + 'a>),
     #[cfg(feature = "parking_lot")]
     Upgradable(RwLockUpgradableReadGuard<'a, ()>),
@@ -116,11 +116,28 @@ fn acquire(lock: &RwLock<()>, mode: Mode, tries: bool) -> Guard<'_> {
     }
 }
 
-/// Runs the paths of each thread, the threads in some order. What is found.
-pub(crate) fn run(
-    program: &Program,
+/// The lines in which the threads are spawned, which identify their exits.
+pub(crate) type Exits = [u32; MAX_THREADS];
+
+/// Runs the paths of each thread, the threads in some order.
+pub(crate) fn one_by_one(
+    locks: &Arc<Vec<AnyLock>>,
     paths: &[Paths],
     order: impl Iterator<Item = Thread>,
+) -> Exits {
+    for thread in order {
+        thread::scope(|scope| {
+            // All on one thread, as it is one thread's.
+            scope.spawn(|| paths[thread].iter().for_each(|path| walk(path, locks)));
+        });
+    }
+    Exits::default()
+}
+
+/// What is found while a program is run on fresh locks.
+pub(crate) fn found(
+    program: &Program,
+    run: impl FnOnce(&Arc<Vec<AnyLock>>) -> Exits,
 ) -> Vec<Found> {
     // One at a time, as all findings of the process are taken.
     static RUNS: StdMutex<usize> = StdMutex::new(0);
@@ -129,19 +146,15 @@ pub(crate) fn run(
     let prefix = format!("oracle {runs}.");
     // Every other run is of locks of which nothing is said until it is over.
     let is_early = runs.is_multiple_of(2);
-    let locks: Vec<_> = program.locks.iter().map(|&kind| AnyLock::new(kind)).collect();
+    let locks: Arc<Vec<_>> =
+        Arc::new(program.locks.iter().map(|&kind| AnyLock::new(kind)).collect());
     let name_all = || {
         locks.iter().enumerate().for_each(|(at, lock)| lock.name(&format!("{prefix}{at}")));
     };
     if is_early {
         name_all();
     }
-    for thread in order {
-        thread::scope(|scope| {
-            // All on one thread, as it is one thread's.
-            scope.spawn(|| paths[thread].iter().for_each(|path| walk(path, &locks)));
-        });
-    }
+    let exits = run(&locks);
     let findings = lockdep::take_findings();
     name_all();
     let graph = lockdep::order_graph();
@@ -149,25 +162,43 @@ pub(crate) fn run(
         let number = |it: &lockdep::LockInfo| it.name()?.strip_prefix(&prefix)?.parse().ok();
         let is_it = |it: &&lockdep::LockInfo| it.id() == lock.id();
         let in_graph = || number(graph.as_petgraph().node_weights().find(is_it)?);
-        number(lock).or_else(in_graph).expect("only locks of this run are in use")
+        let thread = || {
+            let site = lock.created_at().filter(|_| lock.type_name() == "JoinHandle")?;
+            Some(exit(exits.iter().position(|&line| line == site.line())?))
+        };
+        thread()
+            .or_else(|| number(lock))
+            .or_else(in_graph)
+            .unwrap_or_else(|| panic!("only locks of this run are in use: {lock:?} {exits:?}"))
     };
     let found = |finding: &lockdep::Finding| Found {
         kind: finding.kind().name(),
         cycle: finding.cycle().iter().map(|edge| number(edge.held())).collect(),
     };
-    findings.iter().map(found).collect()
+    // Others that are made alike are no part of the program.
+    let is_of_locks = |it: &&lockdep::Finding| it.kind() != lockdep::FindingKind::ClassInversion;
+    findings.iter().filter(is_of_locks).map(found).collect()
 }
 
+/// What a thread holds.
+pub(crate) type Guards<'a> = [Option<Guard<'a>>; MAX_LOCKS];
+
 fn walk(path: &[Step], locks: &[AnyLock]) {
-    let mut guards: [Option<Guard<'_>>; MAX_LOCKS] = Default::default();
+    let mut guards = Guards::default();
     for &step in path {
-        match step {
-            Step::Acquire(lock, Mode::Upgrade) => {
-                guards[lock] = guards[lock].take().map(Guard::upgrade);
-            }
-            Step::Acquire(lock, mode) => guards[lock] = Some(locks[lock].acquire(mode, false)),
-            Step::TryAcquire(lock, mode) => guards[lock] = Some(locks[lock].acquire(mode, true)),
-            Step::Release(lock) => guards[lock].take().expect("it is held").release(),
+        perform(step, &mut guards, locks);
+    }
+}
+
+/// Does a step that is about a lock.
+pub(crate) fn perform<'a>(step: Step, guards: &mut Guards<'a>, locks: &'a [AnyLock]) {
+    match step {
+        Step::Acquire(lock, Mode::Upgrade) => {
+            guards[lock] = guards[lock].take().map(Guard::upgrade);
         }
+        Step::Acquire(lock, mode) => guards[lock] = Some(locks[lock].acquire(mode, false)),
+        Step::TryAcquire(lock, mode) => guards[lock] = Some(locks[lock].acquire(mode, true)),
+        Step::Release(lock) => guards[lock].take().expect("it is held").release(),
+        _ => panic!("it is no step of a lock: {step:?}"),
     }
 }

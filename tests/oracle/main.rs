@@ -1,19 +1,22 @@
 //! What the library says of small random programs, against what can really happen to them.
 //!
-//! Owns the census: for each program, whether some interleaving of its threads ends in a
-//! deadlock, and what is found when they are run one after the other, in two orders. How
-//! many programs: `LOCKDEP_ORACLE_CASES`. A program is made of its number alone, so that
+//! Owns two censuses: of programs whose threads all run from the start, and of those that spawn and join
+//! each other. For each program, whether some interleaving of its threads ends in a deadlock, and what is
+//! found when they are run one after the other, in two orders; if they spawn each other, step by step in
+//! two orders in which no thread waits. How many programs: `LOCKDEP_ORACLE_CASES`. A program is made of its number alone, so that
 //! every run has the same ones. A test that fails shows the smallest program that it can
 //! make of the first that is wrong.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 mod case;
+mod forks;
 mod locks;
 mod paths;
 mod program;
 mod random;
 mod reasons;
 mod scheduler;
+mod threads;
 
 use std::sync::LazyLock;
 
@@ -54,6 +57,11 @@ const KNOWN: &[&str] = &[
     "lock A, lock B, release B, release A, lock B, lock C \
      // lock A, lock B, release B, release A, lock C, lock D \
      // lock A, lock B, release B, release A, lock D, lock A",
+    // The same, and the fourth comes last.
+    "lock A, lock B, release B, release A, lock B, lock C \
+     // lock A, lock B, release B, release A, lock C, lock D \
+     // lock D, lock A, release A, release D, lock A, lock B \
+     // lock A, lock B",
 ];
 
 /// The same, with modes that std does not have.
@@ -69,9 +77,32 @@ const KNOWN_OF_PARKING_LOT: &[&str] = &[
     "upgradable_read A, lock B, upgrade A // write A, lock B",
 ];
 
+/// The same, of threads that spawn and join each other.
+const KNOWN_FORKS: &[&str] = &[
+    "spawn 1, lock A, join 1 // lock A",
+    "open scope, spawn 1, lock A, close scope // lock A",
+    // The third thread comes when the others are gone.
+    "spawn 1, lock A, join 1 // lock B // lock B, lock A",
+    // The reader who is joined waits behind a writer, who comes before or after the others.
+    "read A, spawn 1, join 1 // read A // write A",
+    // Another thread is supposed before one comes that is no child of the others.
+    "lock B, lock A \
+     // spawn 2, join 2, lock B, lock A, release B, lock B, release B, release A, spawn 3, join 3 \
+     // lock B, lock A // lock B, lock A",
+    // A sibling joins the thread, so that it is not known to have ended.
+    "spawn 1, spawn 2, join 2, lock A, lock B // lock B, lock A // join 1",
+];
+
+/// A kind of programs: do their threads spawn each other?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Forks {
+    No,
+    Yes,
+}
+
 /// What came of all cases.
-#[derive(Default)]
 struct Census {
+    forks: Forks,
     cases: u32,
     states: usize,
     /// Runs, by whether the program can deadlock and by verdict.
@@ -82,104 +113,165 @@ struct Census {
     missed: Vec<u32>,
     invented: Vec<u32>,
     depends_on_order: Vec<u32>,
+    weaker: Vec<u32>,
+    /// How many programs always end in a deadlock, so that there is no run.
+    hopeless: usize,
 }
 
-static CENSUS: LazyLock<Census> = LazyLock::new(|| {
-    case::throw_nothing();
-    let cases = std::env::var("LOCKDEP_ORACLE_CASES")
-        .map_or(CASES, |cases| cases.parse().expect("a number of programs"));
-    let mut census = Census { cases, ..Census::default() };
-    for number in 0..cases {
-        let case = Case::new(program(number));
-        census.states += case.exploration.states;
+static PLAIN: LazyLock<Census> = LazyLock::new(|| Census::new(Forks::No));
+static FORKING: LazyLock<Census> = LazyLock::new(|| Census::new(Forks::Yes));
+
+impl Census {
+    fn new(forks: Forks) -> Self {
+        case::throw_nothing();
+        let cases = std::env::var("LOCKDEP_ORACLE_CASES")
+            .map_or(CASES, |cases| cases.parse().expect("a number of programs"));
+        let mut census = Self {
+            forks,
+            cases,
+            states: 0,
+            runs: [[0; 3]; 2],
+            impossible: Vec::new(),
+            missed: Vec::new(),
+            invented: Vec::new(),
+            depends_on_order: Vec::new(),
+            weaker: Vec::new(),
+            hopeless: 0,
+        };
+        (0..cases).for_each(|number| census.add(number));
+        census
+    }
+
+    fn add(&mut self, number: u32) {
+        let case = Case::new(self.program(number));
+        self.states += case.exploration.states;
+        self.hopeless += usize::from(case.runs.is_empty());
         for run in &case.runs {
-            census.runs[usize::from(case.can_deadlock())][run.verdict as usize] += 1;
-            census.impossible.extend(run.impossible());
+            self.runs[usize::from(case.can_deadlock())][run.verdict as usize] += 1;
+            self.impossible.extend(run.impossible());
         }
         for (numbers, is_so) in [
-            (&mut census.missed, case.is_missed()),
-            (&mut census.invented, case.has_invented()),
-            (&mut census.depends_on_order, case.depends_on_order()),
+            (&mut self.missed, case.is_missed()),
+            (&mut self.invented, case.has_invented()),
+            (&mut self.depends_on_order, case.depends_on_order()),
+            (&mut self.weaker, case.is_weaker()),
         ] {
             if is_so {
                 numbers.push(number);
             }
         }
     }
-    census
-});
 
-/// The known programs come first.
-fn known(number: u32) -> Option<Program> {
-    let of_parking_lot = if cfg!(feature = "parking_lot") { KNOWN_OF_PARKING_LOT } else { &[] };
-    let texts = KNOWN.iter().chain(of_parking_lot);
-    texts.copied().nth(number as usize).map(Program::parse)
-}
-
-fn program(number: u32) -> Program {
-    known(number).unwrap_or_else(|| random(number).current())
-}
-
-/// A random program that can be made smaller.
-fn random(number: u32) -> impl ValueTree<Value = Program> {
-    let mut seed = [0; 32];
-    seed[..4].copy_from_slice(&number.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
-    random::programs().new_tree(&mut runner).expect("nothing is rejected")
-}
-
-/// Panics with the first of the wrong cases, made smaller, if there is any.
-fn assert_none(wrong: &[u32], is_wrong: impl Fn(&Case) -> bool) {
-    let Some(&number) = wrong.first() else { return };
-    let smallest = known(number).unwrap_or_else(|| {
-        let test = |program| {
-            let is_wrong = is_wrong(&Case::new(program));
-            if is_wrong { Err(TestCaseError::fail("it is wrong")) } else { Ok(()) }
+    /// The known programs come first.
+    fn known(&self, number: u32) -> Option<Program> {
+        let of_parking_lot = if cfg!(feature = "parking_lot") { KNOWN_OF_PARKING_LOT } else { &[] };
+        let texts = match self.forks {
+            Forks::No => [KNOWN, of_parking_lot],
+            Forks::Yes => [KNOWN_FORKS, &[]],
         };
-        match TestRunner::default().run_one(random(number), test) {
-            Err(TestError::Fail(_, smallest)) => smallest,
-            other => panic!("number {number} was wrong before: {other:?}"),
+        texts.concat().get(number as usize).map(|text| Program::parse(text))
+    }
+
+    fn program(&self, number: u32) -> Program {
+        self.known(number).unwrap_or_else(|| self.random(number).current())
+    }
+
+    /// A random program that can be made smaller.
+    fn random(&self, number: u32) -> Box<dyn ValueTree<Value = Program>> {
+        let mut seed = [0; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+        let programs = match self.forks {
+            Forks::No => random::programs().boxed(),
+            Forks::Yes => random::forking_programs().boxed(),
+        };
+        programs.new_tree(&mut runner).expect("nothing is rejected")
+    }
+
+    /// Panics with the first of the wrong cases, made smaller, if there is any.
+    fn assert_none(&self, wrong: &[u32], is_wrong: impl Fn(&Case) -> bool) {
+        let Some(&number) = wrong.first() else { return };
+        let smallest = self.known(number).unwrap_or_else(|| {
+            let test = |program| {
+                let is_wrong = is_wrong(&Case::new(program));
+                if is_wrong { Err(TestCaseError::fail("it is wrong")) } else { Ok(()) }
+            };
+            match TestRunner::default().run_one(self.random(number), test) {
+                Err(TestError::Fail(_, smallest)) => smallest,
+                other => panic!("number {number} was wrong before: {other:?}"),
+            }
+        });
+        let (count, all) = (wrong.len(), self.cases);
+        panic!("{count} of {all} programs; the first is number {number}:\n{}", Case::new(smallest));
+    }
+
+    fn print(&self) {
+        let Self { cases, states, runs: [cannot, can], hopeless, .. } = self;
+        println!("{cases} programs, each run in two orders; {states} states");
+        if self.forks == Forks::Yes {
+            println!(
+                "their threads spawn and join each other; {hopeless} always end in a deadlock"
+            );
         }
-    });
-    let (count, all) = (wrong.len(), CENSUS.cases);
-    panic!("{count} of {all} programs; the first is number {number}:\n{}", Case::new(smallest));
+        println!("{:<18}{:>12}{:>12}{:>12}", "", "inversion", "weaker", "nothing");
+        for (name, [nothing, weaker, inversion]) in
+            [("can deadlock", can), ("cannot deadlock", cannot)]
+        {
+            println!("{name:<18}{inversion:>12}{weaker:>12}{nothing:>12}");
+        }
+        println!("inversions that cannot close, as the cycle");
+        for (reason, text) in Reason::ALL {
+            let count = self.impossible.iter().filter(|&&other| other == reason).count();
+            println!("    {text:<36}{count:>6}");
+        }
+    }
+}
+
+fn censuses() -> [&'static Census; 2] {
+    [&PLAIN, &FORKING]
 }
 
 /// Of a program that can deadlock, whichever thread was the last to show its part.
 #[test]
 fn nothing_feasible_is_missed() {
-    assert_none(&CENSUS.missed, Case::is_missed);
+    for it in censuses() {
+        it.assert_none(&it.missed, Case::is_missed);
+    }
+}
+
+/// Each circle in which an interleaving ends has an edge of an inversion.
+#[test]
+fn no_circle_becomes_weaker() {
+    for it in censuses() {
+        it.assert_none(&it.weaker, Case::is_weaker);
+    }
 }
 
 /// Each inversion is a circle in which some interleaving ends, or an exception that is
 /// [`DOCUMENTED`].
 #[test]
 fn whatever_is_reported_can_happen() {
-    assert_none(&CENSUS.invented, Case::has_invented);
+    for it in censuses() {
+        it.assert_none(&it.invented, Case::has_invented);
+    }
 }
 
 #[test]
 fn the_verdict_does_not_depend_on_the_order_of_threads() {
-    assert_none(&CENSUS.depends_on_order, Case::depends_on_order);
+    for it in censuses() {
+        it.assert_none(&it.depends_on_order, Case::depends_on_order);
+    }
 }
 
 #[test]
 fn confusion_table() {
-    let Census { cases, states, runs: [cannot, can], .. } = &*CENSUS;
-    println!("{cases} programs, each run in two orders; {states} states");
-    println!("{:<18}{:>12}{:>12}{:>12}", "", "inversion", "weaker", "nothing");
-    for (name, [nothing, weaker, inversion]) in [("can deadlock", can), ("cannot deadlock", cannot)]
-    {
-        println!("{name:<18}{inversion:>12}{weaker:>12}{nothing:>12}");
+    for census in censuses() {
+        census.print();
+        let [cannot, can] = census.runs;
+        assert_eq!(can[0] + can[1], 0);
+        let false_alarms = cannot[Verdict::Inversion as usize];
+        let per_mille = false_alarms * 1000 / (2 * census.cases as usize);
+        assert!(per_mille <= FALSE_ALARMS, "{per_mille} false alarms in a thousand runs");
     }
-    println!("inversions that cannot close, as the cycle");
-    for (reason, text) in Reason::ALL {
-        let count = CENSUS.impossible.iter().filter(|&&other| other == reason).count();
-        println!("    {text:<36}{count:>6}");
-    }
-    let [missed, false_alarms] = [can[0] + can[1], cannot[Verdict::Inversion as usize]];
-    assert_eq!(missed, 0);
-    let per_mille = false_alarms * 1000 / (2 * *cases as usize);
-    assert!(per_mille <= FALSE_ALARMS, "{per_mille} false alarms in a thousand runs");
 }

@@ -29,7 +29,7 @@ pub(crate) fn paths(
             }
         }
         for (path, missed) in &mut paths {
-            if !missed.contains(&step.lock()) {
+            if !step.lock().is_some_and(|lock| missed.contains(&lock)) {
                 path.push(step);
             } else if let Step::Release(lock) = step {
                 missed.remove(&lock);

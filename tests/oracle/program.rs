@@ -1,4 +1,4 @@
-//! Small programs that take locks.
+//! Small programs that take locks, whose threads may spawn and join each other.
 //!
 //! Owns what a program is, what makes it a proper one, and its text. Does not know where a
 //! program comes from, nor how it is run or judged.
@@ -14,6 +14,23 @@ const MAX_TRIES: usize = 2;
 pub(crate) type Lock = usize;
 /// A thread is its place in [`Program::threads`].
 pub(crate) type Thread = usize;
+/// A set of threads, one bit each.
+pub(crate) type Threads = u8;
+
+/// The number of a thread's exit, which counts as a lock: the thread holds it until its end, and who
+/// joins the thread wants it.
+pub(crate) const fn exit(thread: Thread) -> Lock {
+    MAX_LOCKS + thread
+}
+
+pub(crate) const fn is_exit(lock: Lock) -> bool {
+    lock >= MAX_LOCKS
+}
+
+/// The threads of a set.
+pub(crate) fn members(threads: Threads) -> impl Iterator<Item = Thread> + Clone {
+    (0..MAX_THREADS).filter(move |thread| threads & 1 << thread != 0)
+}
 
 /// `RwLock` is `parking_lot`'s if that feature is on, else std's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +68,35 @@ pub(crate) enum Step {
     /// the release of it do nothing.
     TryAcquire(Lock, Mode),
     Release(Lock),
+    /// In the innermost scope that is open, if there is one.
+    Spawn(Thread),
+    Join(Thread),
+    OpenScope,
+    /// Waits for the threads that were spawned in it.
+    CloseScope(Threads),
 }
 
 impl Step {
-    pub(crate) fn lock(self) -> Lock {
-        let (Self::Acquire(lock, _) | Self::TryAcquire(lock, _) | Self::Release(lock)) = self;
-        lock
+    pub(crate) fn lock(self) -> Option<Lock> {
+        match self {
+            Self::Acquire(lock, _) | Self::TryAcquire(lock, _) | Self::Release(lock) => Some(lock),
+            _ => None,
+        }
+    }
+
+    /// The threads that it waits for.
+    pub(crate) fn joins(self) -> Threads {
+        match self {
+            Self::Join(thread) => 1 << thread,
+            Self::CloseScope(threads) => threads,
+            _ => 0,
+        }
     }
 }
 
-/// Threads that all run at the same time. None takes a lock that it holds, but to
-/// upgrade it, and each releases what it took.
+/// Threads that all run at the same time, from the start or from where they are spawned. None takes a
+/// lock that it holds, but to upgrade it, and each releases what it took. A thread is joined
+/// once at most: in a scope by its parent, or else by its parent or a later sibling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) locks: Vec<Kind>,
@@ -76,8 +111,18 @@ impl Program {
         let mut thread = |line: &str| {
             let mut builder = Builder::default();
             for step in line.split(',') {
-                let (verb, name) = step.trim().split_once(' ').expect("a verb and a lock");
-                let lock = NAMES.find(name).expect("a lock's name");
+                let (verb, name) = step.trim().split_once(' ').expect("a verb and a name");
+                let thread = name.parse();
+                match (verb, thread) {
+                    ("open", _) => builder.open_scope(),
+                    ("close", _) => builder.close_scope(),
+                    ("spawn", Ok(thread)) => builder.spawn(thread),
+                    ("join", Ok(thread)) => builder.join(thread),
+                    _ => {}
+                }
+                let Some(lock) = NAMES[..MAX_LOCKS].iter().position(|it| *it == name) else {
+                    continue;
+                };
                 if locks.len() <= lock {
                     locks.resize(lock + 1, Kind::RwLock);
                 }
@@ -103,11 +148,20 @@ impl Program {
         Self { locks, threads }
     }
 
+    /// Returns `true` if any of its threads spawns another, or opens a scope.
+    pub(crate) fn forks(&self) -> bool {
+        self.threads.iter().flatten().any(|step| matches!(step, Step::Spawn(_) | Step::OpenScope))
+    }
+
     fn verb(&self, step: Step) -> &'static str {
         let (lock, mode, tries) = match step {
             Step::Acquire(lock, mode) => (lock, mode, false),
             Step::TryAcquire(lock, mode) => (lock, mode, true),
             Step::Release(_) => return "release",
+            Step::Spawn(_) => return "spawn",
+            Step::Join(_) => return "join",
+            Step::OpenScope => return "open",
+            Step::CloseScope(_) => return "close",
         };
         match (mode, self.locks[lock], tries) {
             (Mode::Exclusive, Kind::Mutex, false) => "lock",
@@ -126,14 +180,23 @@ impl Program {
 
     /// One step, as it is printed.
     pub(crate) fn step(&self, step: Step) -> String {
-        format!("{} {}", self.verb(step), name(step.lock()))
+        let verb = self.verb(step);
+        match step {
+            Step::Acquire(lock, _) | Step::TryAcquire(lock, _) | Step::Release(lock) => {
+                format!("{verb} {}", name(lock))
+            }
+            Step::Spawn(thread) | Step::Join(thread) => format!("{verb} {thread}"),
+            Step::OpenScope | Step::CloseScope(_) => format!("{verb} scope"),
+        }
     }
 }
 
-const NAMES: &str = "ABCDE";
+/// The locks, and the exits of the threads.
+const NAMES: [&str; MAX_LOCKS + MAX_THREADS] =
+    ["A", "B", "C", "D", "E", "(0)", "(1)", "(2)", "(3)"];
 
 pub(crate) fn name(lock: Lock) -> &'static str {
-    &NAMES[lock..=lock]
+    NAMES[lock]
 }
 
 impl fmt::Display for Program {
@@ -153,9 +216,16 @@ pub(crate) struct Builder {
     steps: Vec<Step>,
     held: Vec<(Lock, Mode)>,
     tries: usize,
+    /// The threads of each scope that is open, the innermost last.
+    scopes: Vec<Threads>,
 }
 
 impl Builder {
+    /// For a thread that tries nothing.
+    pub(crate) fn without_tries() -> Self {
+        Self { tries: MAX_TRIES, ..Self::default() }
+    }
+
     pub(crate) fn held(&self) -> &[(Lock, Mode)] {
         &self.held
     }
@@ -192,8 +262,37 @@ impl Builder {
         }
     }
 
+    pub(crate) fn spawn(&mut self, thread: Thread) {
+        if let Some(threads) = self.scopes.last_mut() {
+            *threads |= 1 << thread;
+        }
+        self.steps.push(Step::Spawn(thread));
+    }
+
+    pub(crate) fn join(&mut self, thread: Thread) {
+        self.steps.push(Step::Join(thread));
+    }
+
+    pub(crate) fn is_in_scope(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
+    pub(crate) fn open_scope(&mut self) {
+        self.scopes.push(0);
+        self.steps.push(Step::OpenScope);
+    }
+
+    pub(crate) fn close_scope(&mut self) {
+        if let Some(threads) = self.scopes.pop() {
+            self.steps.push(Step::CloseScope(threads));
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Vec<Step> {
         self.release_all();
+        while self.is_in_scope() {
+            self.close_scope();
+        }
         self.steps
     }
 }

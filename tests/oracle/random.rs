@@ -1,11 +1,11 @@
 //! Random programs.
 //!
-//! Owns how likely what is: gates, modes, tries, releases out of order. What is made here is
-//! made smaller by proptest, part by part.
+//! Owns how likely what is: gates, modes, tries, releases out of order, spawns and joins. What is made
+//! here is made smaller by proptest, part by part.
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use crate::program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program};
+use crate::program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program, Thread};
 
 /// How many locks a section holds at once, its gate not counted.
 const MAX_NESTED: usize = 3;
@@ -24,6 +24,8 @@ enum Intent {
     Take { lock: usize, mode: Mode, tries: bool },
     Upgrade,
     Release { which: usize },
+    Spawn,
+    Join { which: usize },
 }
 
 /// A part of a thread that begins and ends with nothing held.
@@ -58,7 +60,9 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
             let threads = threads.into_iter().map(|sections| {
                 let mut builder = Builder::default();
                 for section in sections {
-                    perform(&mut builder, &locks, gate.filter(|_| section.in_gate), &section);
+                    let gate = gate.filter(|_| section.in_gate);
+                    perform(&mut builder, &locks, gate, &section, &mut Children::default());
+                    builder.release_all();
                 }
                 builder.finish()
             });
@@ -67,7 +71,156 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
     )
 }
 
-fn perform(builder: &mut Builder, locks: &[Kind], gate: Option<(usize, Mode)>, section: &Section) {
+/// A section of a thread that spawns and joins others.
+#[derive(Clone, Debug)]
+struct ForkSection {
+    /// A scope around it, if there is one: does that end with its locks held?
+    scope: Option<bool>,
+    section: Section,
+    /// What it does before and after.
+    around: [Option<Intent>; 2],
+}
+
+fn fork_section() -> impl Strategy<Value = ForkSection> {
+    let fork = || {
+        prop_oneof![
+            2 => Just(Intent::Spawn),
+            1 => (0..MAX_THREADS).prop_map(|which| Intent::Join { which }),
+        ]
+    };
+    let intent = prop_oneof![4 => intent(), 1 => fork()];
+    let section = (prop::bool::weighted(0.7), vec(intent, 1..=4))
+        .prop_map(|(in_gate, intents)| Section { in_gate, intents });
+    let around = || option::weighted(0.5, fork());
+    (option::weighted(0.15, any::<bool>()), section, [around(), around()])
+        .prop_map(|(scope, section, around)| ForkSection { scope, section, around })
+}
+
+/// Who joins a thread that is not in a scope.
+#[derive(Clone, Copy, Debug)]
+enum Joiner {
+    Parent,
+    /// The next one that its parent spawns, or else the parent.
+    Sibling,
+    Nobody,
+}
+
+/// The threads that one thread spawns and joins.
+#[derive(Clone, Debug, Default)]
+struct Children {
+    /// Those that it still has to spawn, and who will join them.
+    unborn: Vec<(Thread, Joiner)>,
+    /// Those that it may join.
+    unjoined: Vec<Thread>,
+    /// Those that its next child will join.
+    handed_down: Vec<Thread>,
+    /// What was handed down to each that it has spawned.
+    heirs: Vec<(Thread, Vec<Thread>)>,
+}
+
+impl Children {
+    fn spawn(&mut self, builder: &mut Builder) {
+        if self.unborn.is_empty() {
+            return;
+        }
+        let (child, joiner) = self.unborn.remove(0);
+        self.heirs.push((child, std::mem::take(&mut self.handed_down)));
+        let is_last = self.unborn.is_empty();
+        match joiner {
+            _ if builder.is_in_scope() => {}
+            Joiner::Sibling if !is_last => self.handed_down.push(child),
+            Joiner::Parent | Joiner::Sibling => self.unjoined.push(child),
+            Joiner::Nobody => {}
+        }
+        builder.spawn(child);
+    }
+
+    fn join(&mut self, builder: &mut Builder, which: usize) {
+        if !self.unjoined.is_empty() {
+            let child = self.unjoined.remove(which % self.unjoined.len());
+            builder.join(child);
+        }
+    }
+}
+
+/// Programs of two to four threads over two to four locks, most of which are spawned by others.
+pub(crate) fn forking_programs() -> impl Strategy<Value = Program> {
+    let kind = prop_oneof![2 => Just(Kind::Mutex), 1 => Just(Kind::RwLock)];
+    let gate = (0..MAX_LOCKS, prop_oneof![3 => Just(Mode::Exclusive), 1 => Just(Mode::Shared)]);
+    let joiner = prop_oneof![
+        6 => Just(Joiner::Parent),
+        1 => Just(Joiner::Sibling),
+        1 => Just(Joiner::Nobody),
+    ];
+    // By which of the threads before it each is spawned.
+    let parent = (option::weighted(0.9, any::<prop::sample::Index>()), joiner);
+    let threads = vec((parent, vec(fork_section(), 1..=3)), 2..=MAX_THREADS);
+    (vec(kind, 2..MAX_LOCKS), option::weighted(0.2, gate), threads).prop_map(
+        |(locks, gate, threads)| {
+            let mut all = vec![Children::default(); threads.len()];
+            for (child, ((parent, joiner), _)) in threads.iter().enumerate().skip(1) {
+                if let Some(parent) = parent {
+                    all[parent.index(child)].unborn.push((child, *joiner));
+                }
+            }
+            let mut built = Vec::new();
+            for (at, (_, sections)) in threads.into_iter().enumerate() {
+                let mut builder = Builder::without_tries();
+                let mut children = std::mem::take(&mut all[at]);
+                for section in sections {
+                    perform_forking(&mut builder, &locks, gate, &section, &mut children);
+                }
+                while !children.unborn.is_empty() {
+                    children.spawn(&mut builder);
+                }
+                while !children.unjoined.is_empty() {
+                    children.join(&mut builder, 0);
+                }
+                for (heir, inherited) in children.heirs {
+                    all[heir].unjoined.extend(inherited);
+                }
+                built.push(builder.finish());
+            }
+            Program { threads: built, locks }
+        },
+    )
+}
+
+fn perform_forking(
+    builder: &mut Builder,
+    locks: &[Kind],
+    gate: Option<(usize, Mode)>,
+    ForkSection { scope, section, around: [before, after] }: &ForkSection,
+    children: &mut Children,
+) {
+    let fork =
+        |builder: &mut Builder, children: &mut Children, intent: &Option<Intent>| match intent {
+            Some(Intent::Join { which }) => children.join(builder, *which),
+            Some(_) => children.spawn(builder),
+            None => {}
+        };
+    fork(builder, children, before);
+    if scope.is_some() {
+        builder.open_scope();
+    }
+    perform(builder, locks, gate.filter(|_| section.in_gate), section, children);
+    if *scope == Some(true) {
+        builder.close_scope();
+    }
+    builder.release_all();
+    if builder.is_in_scope() {
+        builder.close_scope();
+    }
+    fork(builder, children, after);
+}
+
+fn perform(
+    builder: &mut Builder,
+    locks: &[Kind],
+    gate: Option<(usize, Mode)>,
+    section: &Section,
+    children: &mut Children,
+) {
     let take = |builder: &mut Builder, lock: usize, mode, tries| {
         let lock = lock % locks.len();
         let mode = if locks[lock] == Kind::Mutex { Mode::Exclusive } else { mode };
@@ -96,7 +249,8 @@ fn perform(builder: &mut Builder, locks: &[Kind], gate: Option<(usize, Mode)>, s
                     builder.release(lock);
                 }
             }
+            Intent::Spawn => children.spawn(builder),
+            Intent::Join { which } => children.join(builder, which),
         }
     }
-    builder.release_all();
 }

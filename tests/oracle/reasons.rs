@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    forks::{Apart, Forks, Segment, is_boundary},
     paths::Paths,
-    program::{Lock, Mode, Step, Thread},
+    program::{Lock, Mode, Step, Thread, exit, is_exit, members},
     scheduler::{excludes, waits_behind_writers},
 };
 
@@ -23,6 +24,11 @@ pub(crate) enum Reason {
     SameThreadTwice,
     /// Two of its threads hold a lock, of the cycle or another, that only one can have.
     Gate,
+    /// A thread does its part before another one is spawned, which descends from it, or after that
+    /// was joined.
+    Ordered,
+    /// Two threads of which one was joined before the other was spawned, by a third.
+    InSequence,
     /// There are not as many threads as edges; but more edges than threads of one edge are told
     /// from each other, and that many did what one more would have to do.
     AnotherThread,
@@ -35,11 +41,13 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [(Self, &str); 7] = [
+    pub(crate) const ALL: [(Self, &str); 9] = [
         (Self::NoCycle, "is no cycle"),
         (Self::OneThread, "is taken by one thread alone"),
         (Self::SameThreadTwice, "has more edges than threads"),
         (Self::Gate, "has a gate"),
+        (Self::Ordered, "is ordered by spawns and joins"),
+        (Self::InSequence, "is of threads in sequence"),
         (Self::AnotherThread, "needs a fourth thread to do the same"),
         (Self::NoWriter, "has no thread left to write"),
         (Self::Unreachable, "has edges that exclude each other"),
@@ -54,13 +62,24 @@ const KEPT_APART: usize = 3;
 struct Context {
     thread: Thread,
     held: Vec<(Lock, Mode)>,
+    /// Those of the thread and of all that wait for its end.
+    exits: Vec<Lock>,
     wanted: Lock,
     mode: Mode,
+    segment: Segment,
 }
 
 impl Context {
     fn holds(&self, lock: Lock) -> Option<Mode> {
         self.held.iter().find(|&&(held, _)| held == lock).map(|&(_, mode)| mode)
+    }
+
+    /// How it keeps others from having a lock, or from getting past an exit.
+    fn keeps(&self, lock: Lock) -> Option<Mode> {
+        if is_exit(lock) {
+            return self.exits.contains(&lock).then_some(Mode::Exclusive);
+        }
+        self.holds(lock)
     }
 
     fn can_be_there_with(&self, other: &Self) -> bool {
@@ -80,7 +99,7 @@ impl Context {
         let excludes_as_much = |held: Mode, theirs: Mode| {
             held == theirs || theirs == Mode::Exclusive || held == Mode::Shared
         };
-        (self.wanted, self.mode, self.holds(lock)) == (other.wanted, other.mode, other.holds(lock))
+        (self.wanted, self.mode, self.keeps(lock)) == (other.wanted, other.mode, other.keeps(lock))
             && self.held.iter().all(|&(lock, mode)| {
                 other.holds(lock).is_some_and(|theirs| excludes_as_much(mode, theirs))
             })
@@ -88,12 +107,12 @@ impl Context {
 }
 
 /// Why the threads on these paths cannot close a cycle of locks, given in its order.
-pub(crate) fn reason(paths: &[Paths], cycle: &[Lock]) -> Reason {
-    let contexts = contexts(paths);
+pub(crate) fn reason(paths: &[Paths], forks: &Forks, cycle: &[Lock]) -> Reason {
+    let contexts = contexts(paths, forks);
     let choices = (0..cycle.len()).map(|at| {
         let (held, wanted) = (cycle[at], cycle[(at + 1) % cycle.len()]);
         let is_edge =
-            |context: &&Context| context.holds(held).is_some() && context.wanted == wanted;
+            |context: &&Context| context.keeps(held).is_some() && context.wanted == wanted;
         contexts.iter().filter(is_edge).collect::<Vec<_>>()
     });
     // All ways to choose a context for each edge.
@@ -106,15 +125,16 @@ pub(crate) fn reason(paths: &[Paths], cycle: &[Lock]) -> Reason {
             })
             .collect();
     }
-    chosen.iter().map(|chosen| obstacle(&contexts, cycle, chosen)).max().unwrap_or(Reason::NoCycle)
+    let obstacle = |chosen: &Vec<&Context>| obstacle(&contexts, forks, cycle, chosen);
+    chosen.iter().map(obstacle).max().unwrap_or(Reason::NoCycle)
 }
 
 /// What keeps these contexts from meeting, one of them for each edge of the cycle.
-fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason {
+fn obstacle(contexts: &[Context], forks: &Forks, cycle: &[Lock], chosen: &[&Context]) -> Reason {
     let mut unaided = Vec::new();
     for (at, &lock) in cycle.iter().enumerate() {
         let into = chosen[(at + cycle.len() - 1) % cycle.len()];
-        let Some(held) = chosen[at].holds(lock) else { return Reason::NoCycle };
+        let Some(held) = chosen[at].keeps(lock) else { return Reason::NoCycle };
         if !excludes(held, into.mode) {
             let is_writer = |context: &&Context| {
                 context.wanted == lock && matches!(context.mode, Mode::Exclusive | Mode::Upgrade)
@@ -137,11 +157,24 @@ fn obstacle(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> Reason
         }
     } else if !(0..chosen.len()).all(|at| can_join(&chosen[..at], chosen[at])) {
         Reason::Gate
+    } else if let Some(reason) = order(forks, chosen) {
+        reason
     } else if !can_be_aided(chosen, &unaided) {
         Reason::NoWriter
     } else {
         Reason::Unreachable
     }
+}
+
+/// How spawns and joins keep these contexts from meeting, if they do.
+fn order(forks: &Forks, chosen: &[&Context]) -> Option<Reason> {
+    let pairs = (0..chosen.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+    let apart = pairs.filter_map(|(a, b)| forks.apart(chosen[a].segment, chosen[b].segment));
+    let reason = |apart| match apart {
+        Apart::InLine => Reason::Ordered,
+        Apart::Otherwise => Reason::InSequence,
+    };
+    apart.map(reason).min()
 }
 
 /// Whether one more thread could close it for each that is needed twice, doing what many have done.
@@ -177,22 +210,31 @@ fn can_be_aided(chosen: &[&Context], unaided: &[(Lock, Vec<&Context>)]) -> bool 
         })
 }
 
-/// Every blocking acquisition, those included with nothing held.
-fn contexts(paths: &[Paths]) -> Vec<Context> {
+/// Every blocking acquisition, those included with nothing held, and every join.
+fn contexts(paths: &[Paths], forks: &Forks) -> Vec<Context> {
     let mut contexts = Vec::new();
     for (thread, paths) in paths.iter().enumerate() {
+        let exits: Vec<_> = [thread].into_iter().chain(forks.joiners(thread)).map(exit).collect();
         for path in paths {
             let mut held: Vec<(Lock, Mode)> = Vec::new();
+            let mut segment = 0;
             for &step in path {
-                if let Step::Acquire(wanted, mode) = step {
-                    let context = Context { thread, held: held.clone(), wanted, mode };
+                let joined = members(step.joins()).map(|thread| (exit(thread), Mode::Exclusive));
+                let acquired = match step {
+                    Step::Acquire(wanted, mode) => Some((wanted, mode)),
+                    _ => None,
+                };
+                for (wanted, mode) in acquired.into_iter().chain(joined) {
+                    let (held, exits, segment) = (held.clone(), exits.clone(), (thread, segment));
+                    let context = Context { thread, held, exits, wanted, mode, segment };
                     if !contexts.contains(&context) {
                         contexts.push(context);
                     }
                 }
-                held.retain(|&(held, _)| held != step.lock());
-                if let Step::Acquire(_, mode) | Step::TryAcquire(_, mode) = step {
-                    held.push((step.lock(), mode.once_held()));
+                segment += usize::from(is_boundary(step));
+                held.retain(|&(held, _)| step.lock() != Some(held));
+                if let Step::Acquire(lock, mode) | Step::TryAcquire(lock, mode) = step {
+                    held.push((lock, mode.once_held()));
                 }
             }
         }

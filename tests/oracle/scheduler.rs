@@ -21,7 +21,9 @@ use std::{
 
 use rustc_hash::FxHasher;
 
-use crate::program::{Kind, Lock, MAX_LOCKS, MAX_THREADS, Mode, Program, Step, Thread, name};
+use crate::program::{
+    Kind, Lock, MAX_LOCKS, MAX_THREADS, Mode, Program, Step, Thread, exit, is_exit, members, name,
+};
 
 /// Whether a lock that is held in one mode cannot be had in another by somebody else.
 pub(crate) fn excludes(held: Mode, wanted: Mode) -> bool {
@@ -79,8 +81,12 @@ impl fmt::Display for Deadlock {
     }
 }
 
-/// A circle, which begins nowhere, as one that is equal to it wherever it began.
-pub(crate) fn from_the_smallest(mut circle: Vec<Lock>) -> Vec<Lock> {
+/// A circle, which begins nowhere, as one that is equal to it wherever it began. Of exits in a row, the
+/// first is left: to wait for a thread is to wait for whatever that one waits for.
+pub(crate) fn canonical(circle: &[Lock]) -> Vec<Lock> {
+    let before = |at: usize| circle[(at + circle.len() - 1) % circle.len()];
+    let is_left = |&at: &usize| !is_exit(circle[at]) || !is_exit(before(at));
+    let mut circle: Vec<_> = (0..circle.len()).filter(is_left).map(|at| circle[at]).collect();
     let smallest = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
     circle.rotate_left(smallest);
     circle
@@ -108,11 +114,13 @@ struct Explorer<'a> {
     program: &'a Program,
     /// By thread and steps done: how each lock is held if no try failed.
     held: Vec<Vec<[Option<Mode>; MAX_LOCKS]>>,
+    /// Who spawns a thread, and in which step.
+    spawned: [Option<(Thread, usize)>; MAX_THREADS],
 }
 
 /// Visits every state that can be reached, the nearest first.
 pub(crate) fn explore(program: &Program) -> Exploration {
-    let explorer = Explorer { program, held: program.threads.iter().map(|t| held(t)).collect() };
+    let explorer = Explorer::new(program);
     let mut found = Exploration {
         deadlock: None,
         circles: BTreeSet::new(),
@@ -160,15 +168,84 @@ fn held(steps: &[Step]) -> Vec<[Option<Mode>; MAX_LOCKS]> {
                 now[lock] = Some(mode.once_held());
             }
             Step::Release(lock) => now[lock] = None,
+            _ => {}
         }
         held.push(now);
     }
     held
 }
 
-impl Explorer<'_> {
+/// An order in which all threads do all of their steps, and no thread ever waits. Where several can go on,
+/// that is the first one as `by_preference` has them, unless it leads into a deadlock. `None` if the
+/// program always ends in one.
+pub(crate) fn schedule(program: &Program, by_preference: &[Thread]) -> Option<Vec<Thread>> {
+    let explorer = Explorer::new(program);
+    let mut known: HashSet<State, BuildHasherDefault<FxHasher>> = HashSet::default();
+    let mut path = vec![(State::default(), 0)];
+    let mut schedule = Vec::new();
+    loop {
+        let (state, tried) = path.last_mut()?;
+        let state = *state;
+        let Some(&thread) = by_preference.get(*tried) else {
+            path.pop();
+            schedule.pop();
+            continue;
+        };
+        *tried += 1;
+        let next = explorer.advance(&state, thread).filter(|next| !next[thread].is_queued);
+        if let Some(next) = next.filter(|&next| known.insert(next)) {
+            schedule.push(thread);
+            if by_preference.iter().all(|&thread| explorer.has_ended(&next, thread)) {
+                return Some(schedule);
+            }
+            path.push((next, 0));
+        }
+    }
+}
+
+impl<'a> Explorer<'a> {
+    fn new(program: &'a Program) -> Self {
+        let mut spawned = [None; MAX_THREADS];
+        for (thread, steps) in program.threads.iter().enumerate() {
+            for (at, &step) in steps.iter().enumerate() {
+                if let Step::Spawn(child) = step {
+                    spawned[child] = Some((thread, at));
+                }
+            }
+        }
+        Self { program, held: program.threads.iter().map(|t| held(t)).collect(), spawned }
+    }
+
+    fn is_spawned(&self, state: &State, thread: Thread) -> bool {
+        self.spawned[thread].is_none_or(|(by, at)| usize::from(state[by].done) > at)
+    }
+
+    fn has_ended(&self, state: &State, thread: Thread) -> bool {
+        self.is_spawned(state, thread)
+            && usize::from(state[thread].done) == self.program.threads[thread].len()
+    }
+
+    /// What a thread does next. `None` if it was not spawned yet, or has ended.
     fn next_step(&self, state: &State, thread: Thread) -> Option<Step> {
-        self.program.threads[thread].get(usize::from(state[thread].done)).copied()
+        let done = usize::from(state[thread].done);
+        let step = self.program.threads[thread].get(done).copied();
+        step.filter(|_| self.is_spawned(state, thread))
+    }
+
+    /// Whom a thread has to wait for before its next step, and for which lock or exit of each.
+    fn waits(&self, state: &State, thread: Thread) -> Vec<(Thread, Lock)> {
+        match self.next_step(state, thread) {
+            Some(Step::Acquire(lock, mode)) => {
+                let others = self.holding_up(state, thread, lock, mode);
+                others.into_iter().map(|other| (other, lock)).collect()
+            }
+            Some(step) => {
+                let is_alive = |&other: &Thread| !self.has_ended(state, other);
+                let others = members(step.joins()).filter(is_alive);
+                others.map(|other| (other, exit(other))).collect()
+            }
+            None => Vec::new(),
+        }
     }
 
     fn holds(&self, state: &State, thread: Thread, lock: Lock) -> Option<Mode> {
@@ -223,48 +300,50 @@ impl Explorer<'_> {
                     return Some(next);
                 }
             }
+            Step::Spawn(_) | Step::OpenScope => {}
+            Step::Join(_) | Step::CloseScope(_) => {
+                if !self.waits(state, thread).is_empty() {
+                    return None;
+                }
+            }
         }
         position.done += 1;
         position.is_queued = false;
         Some(next)
     }
 
-    /// The threads that have not ended, in a state in which none can move.
+    /// The threads that wait, in a state in which none can move.
     fn stuck(&self, state: &State) -> Vec<Stuck> {
-        let stuck = |thread| match self.next_step(state, thread)? {
-            Step::Acquire(lock, mode) => {
-                let holds = (0..self.program.locks.len())
-                    .filter_map(|lock| Some((lock, self.holds(state, thread, lock)?)))
-                    .collect();
-                Some(Stuck { thread, holds, wants: (lock, mode) })
-            }
-            _ => None,
+        let stuck = |thread| {
+            let wants = match self.next_step(state, thread)? {
+                Step::Acquire(lock, mode) => (lock, mode),
+                _ => (self.waits(state, thread).first()?.1, Mode::Exclusive),
+            };
+            let holds = (0..self.program.locks.len())
+                .filter_map(|lock| Some((lock, self.holds(state, thread, lock)?)))
+                .collect();
+            Some(Stuck { thread, holds, wants })
         };
         (0..self.program.threads.len()).filter_map(stuck).collect()
     }
 
     /// The circles among threads that wait, by the locks that they wait for.
     fn add_circles(&self, state: &State, circles: &mut BTreeSet<Vec<Lock>>) {
-        let wants = |thread| match self.next_step(state, thread) {
-            Some(Step::Acquire(lock, mode)) => Some((lock, mode)),
-            _ => None,
-        };
-        let mut paths: Vec<Vec<Thread>> =
-            (0..self.program.threads.len()).map(|t| vec![t]).collect();
-        while let Some(path) = paths.pop() {
-            let Some((lock, mode)) = wants(path[path.len() - 1]) else { continue };
-            for other in self.holding_up(state, path[path.len() - 1], lock, mode) {
+        // Threads, and what the last but one of them and those before wait for.
+        let mut paths: Vec<(Vec<Thread>, Vec<Lock>)> =
+            (0..self.program.threads.len()).map(|t| (vec![t], Vec::new())).collect();
+        while let Some((path, locks)) = paths.pop() {
+            for (other, lock) in self.waits(state, path[path.len() - 1]) {
+                let mut locks = [locks.as_slice(), &[lock]].concat();
                 if other == path[0] {
-                    let mut locks: Vec<_> =
-                        path.iter().filter_map(|&t| Some(wants(t)?.0)).collect();
                     // A reader and the writer before it want the same lock.
                     locks.dedup();
                     if locks.len() > 1 && locks.first() == locks.last() {
                         locks.pop();
                     }
-                    circles.insert(from_the_smallest(locks));
+                    circles.insert(canonical(&locks));
                 } else if !path.contains(&other) {
-                    paths.push([path.as_slice(), &[other]].concat());
+                    paths.push(([path.as_slice(), &[other]].concat(), locks));
                 }
             }
         }
@@ -385,6 +464,41 @@ mod tests {
     #[test]
     fn an_upgradable_reader_keeps_a_writer_from_holding_readers_up() {
         assert!(!can_deadlock("upgradable_read A, lock B // lock B, read A // write A"));
+    }
+
+    #[test]
+    fn joins() {
+        assert!(can_deadlock("spawn 1, lock A, join 1 // lock A"));
+        assert!(!can_deadlock("spawn 1, lock A, release A, join 1 // lock A"));
+        assert!(!can_deadlock("lock A, spawn 1, release A, join 1 // lock A"));
+        assert!(can_deadlock("open scope, spawn 1, lock A, close scope // lock A"));
+        let chain =
+            explore(&Program::parse("spawn 1, lock A, join 1 // spawn 2, join 2 // lock A"));
+        assert_eq!(chain.circles, BTreeSet::from([vec![0, exit(1)]]));
+        assert_eq!(chain.deadlock.unwrap().stuck.len(), 3);
+        // A thread is there from its spawn to its join.
+        let other = "lock B, lock A";
+        assert!(!can_deadlock(&format!(
+            "lock A, lock B, release A, release B, spawn 1 // {other}"
+        )));
+        assert!(!can_deadlock(&format!("spawn 1, join 1, lock A, lock B // {other}")));
+        assert!(can_deadlock(&format!("spawn 1, lock A, lock B // {other}")));
+        // The third one is joined by the second.
+        assert!(!can_deadlock(&format!(
+            "spawn 1, spawn 2, join 2, lock A, lock B // {other} // join 1"
+        )));
+    }
+
+    #[test]
+    fn schedules_without_waiting() {
+        let by = |text: &str, order: &[Thread]| schedule(&Program::parse(text), order);
+        let text = "spawn 1, lock A, join 1 // lock A";
+        assert_eq!(by(text, &[0, 1]), Some(vec![0, 1, 1, 0, 0, 0]));
+        assert_eq!(by(text, &[1, 0]), by(text, &[0, 1]));
+        let text = "spawn 1, lock A // lock A";
+        assert_eq!(by(text, &[0, 1]), Some(vec![0, 0, 0, 1, 1]));
+        assert_eq!(by(text, &[1, 0]), Some(vec![0, 1, 1, 0, 0]));
+        assert_eq!(by("lock A, spawn 1, join 1 // lock A", &[0, 1]), None);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Knowledge {
         };
         // A thread that keeps the order hears of a cycle only if its observation changes the kind.
         let becomes_feasible = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
-            Ok::<_, Exhausted>(is_told(at) || self.assign(cycle, None, budget)?.is_none())
+            Ok::<_, Exhausted>(is_told(at) || !self.was_feasible(cycle, budget)?)
         };
         let changes_kind = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
             Ok::<_, Exhausted>(is_told(at) || self.kind_changes(cycle, now, budget)?)
@@ -172,6 +172,14 @@ impl Knowledge {
             FindingKind::OrderedInversion => before == FindingKind::GuardedInversion,
             _ => now != before,
         })
+    }
+
+    /// Returns `true` if the known observations of a cycle let it close, without any thread that is
+    /// only [supposed](sightings::Settled). When one begins to be supposed, no cycle is reported for that.
+    fn was_feasible(&self, cycle: &[EdgeIndex], budget: &mut Budget) -> Result<bool, Exhausted> {
+        let mut choices = self.choices(cycle, None);
+        choices.iter_mut().flatten().for_each(Choice::suppose_nothing);
+        Ok(sightings::assign(&choices, budget)?.is_some())
     }
 
     /// Chooses a sighting for each edge of a cycle, if it can close.

@@ -12,6 +12,7 @@ mod facts;
 mod feasible;
 pub(super) mod leaves;
 mod origins;
+mod past_exits;
 pub(super) mod recorded;
 mod shown;
 #[cfg(all(test, not(loom)))]
@@ -20,13 +21,17 @@ mod tests;
 use std::{iter, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use petgraph::graph::{EdgeIndex, NodeIndex};
+use petgraph::{
+    Direction::{Incoming, Outgoing},
+    graph::{EdgeIndex, NodeIndex},
+};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use self::{
     facts::{EdgeFacts, FactStore},
     origins::{Origin, OriginId, Origins},
+    past_exits::PastExits,
     recorded::Recorded,
     shown::{AllShown, Shown},
 };
@@ -36,6 +41,7 @@ use super::{
     budget::{self, Budget},
     classes::Classes,
     context::Context,
+    creation_sites,
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
@@ -44,7 +50,7 @@ use super::{
     seen::{Filling, Seen},
     sightings::{Choice, Settled, Sighting},
 };
-use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack};
+use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack, Role};
 
 pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 
@@ -82,6 +88,7 @@ pub(super) struct Knowledge {
     shown: AllShown,
     filling: Filling,
     leaves: leaves::Leaves,
+    past_exits: PastExits,
     recorded: Recorded,
     /// How many edges there have ever been.
     edges: u64,
@@ -276,8 +283,27 @@ impl Knowledge {
         })
     }
 
-    /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock.
-    pub(super) fn forget(&mut self, lock: LockId) -> Option<Arc<dyn Key>> {
+    /// Adds a lock that has no edges yet, so that it hears of its first writer.
+    pub(super) fn await_writer(&mut self, wanted: &Entry, seen: &'static Location<'static>) {
+        self.node(wanted, seen);
+    }
+
+    /// Returns `true` for an exit between locks.
+    fn is_passed_exit(&self, lock: LockId) -> bool {
+        let graph = self.order.graph();
+        self.order.node(lock).is_some_and(|node| {
+            let is_exit = self.origins.get(graph[node].facts).kind.role == Role::Exit;
+            let has_edges = |direction| graph.neighbors_directed(node, direction).next().is_some();
+            is_exit && has_edges(Incoming) && has_edges(Outgoing)
+        })
+    }
+
+    /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock. Keeps
+    /// the latest [exits of threads](super::thread_exit).
+    pub(super) fn forget(&mut self, mut lock: LockId) -> Option<Arc<dyn Key>> {
+        if self.is_passed_exit(lock) {
+            lock = self.past_exits.keep(creation_sites::site_of(lock), lock)?;
+        }
         if self.order.remove(lock, |facts| self.facts.forget(facts)) {
             presence::left(lock);
             self.filling.lock_destroyed();
@@ -313,6 +339,7 @@ impl Knowledge {
         self.facts = FactStore::default();
         self.shown = AllShown::default();
         self.leaves.forget_shown();
+        self.past_exits = PastExits::default();
     }
 
     /// How many edges there have ever been.
