@@ -107,7 +107,9 @@ pub(crate) fn long_wait(
 pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
     let mut told = Vec::new();
     let mut notes = String::new();
-    for chain in chains {
+    let mut longest_first: Vec<_> = chains.iter().collect();
+    longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
+    for chain in longest_first {
         // Whoever waits behind another is told with that one.
         let is_told = |waiter: &ThreadInfo| told.contains(waiter);
         if !is_told(&chain.links[0].waiter) {
@@ -131,18 +133,19 @@ fn names(links: &[WaitLink]) -> Names {
 /// A chain of waits in words, from its first thread to its end.
 fn why(WaitChain { links, end }: &WaitChain) -> String {
     let names = names(links);
-    let link = |WaitLink { waiter, wanted, holder }: &WaitLink| {
+    let link = |WaitLink { waiter, wanted, holder, joined }: &WaitLink| {
         let name = names.at(&wanted.lock, &wanted.since);
         let waits = match wanted.age.and_then(age) {
             Some(age) => format!("thread `{waiter}` has waited {age} for {name}"),
             None => format!("thread `{waiter}` waits for {name}"),
         };
-        match holder {
-            Some((holder, since)) => {
-                format!("{waits}, which thread `{holder}` has held since {since}")
-            }
-            None => format!("{waits}, which no thread is known to hold"),
-        }
+        let Some((holder, since)) = holder else {
+            return format!("{waits}, which no thread is known to hold");
+        };
+        let joins = joined.as_ref().map_or_else(String::new, |joined| {
+            format!("; thread `{holder}` waits for thread `{joined}` to end")
+        });
+        format!("{waits}, which thread `{holder}` has held since {since}{joins}")
     };
     let mut sentences: Vec<_> = links.iter().map(link).collect();
     let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
@@ -159,6 +162,11 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
             let does = os.as_ref().and_then(|os| activity::words(&os.activity));
             let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
             Some(format!("{last} waits for no lock, it is {does}"))
+        }
+        ChainEnd::Joined(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let joined = links.last().and_then(|link| link.joined.as_ref());
+            joined.zip(does).map(|(joined, does)| format!("thread `{joined}` is {does}"))
         }
         ChainEnd::Notification => Some(format!("{last} waits to be notified")),
         ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),

@@ -18,7 +18,9 @@ use super::{
     threads, waiting::Wait,
 };
 use crate::{
-    finding::{ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink},
+    finding::{
+        Activity, ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink,
+    },
     os_threads,
 };
 
@@ -95,6 +97,7 @@ pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitCha
         links.push(WaitLink {
             waiter: context.info(),
             wanted: snapshot::held_lock(&wait.wanted, wait.since),
+            joined: None,
             holder: held.or(leak.as_ref().map(|leak| (leak.thread.clone(), leak.held.site.into()))),
         });
         if let Some(circle) = find(context).filter(Circle::stands) {
@@ -104,7 +107,24 @@ pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitCha
         let end = match holder.map(|(holder, _)| (holder, holder.waiting.read())) {
             None if leak.is_some() => ChainEnd::Ended,
             None => ChainEnd::Nobody,
-            Some((holder, None)) => ChainEnd::Holder(what_it_does(holder)),
+            Some((holder, None)) => {
+                let does = what_it_does(holder);
+                let Some(joined) = does.as_ref().and_then(joined_by) else {
+                    return WaitChain { links, end: ChainEnd::Holder(does) };
+                };
+                if let Some(last) = links.last_mut() {
+                    last.joined = Some(joined.info());
+                }
+                let has_passed = passed.contains(&std::ptr::from_ref(joined));
+                match joined.waiting.read().filter(|theirs| theirs.until != Until::Notified) {
+                    _ if has_passed => ChainEnd::Joined(None),
+                    None => ChainEnd::Joined(what_it_does(joined)),
+                    Some(theirs) => {
+                        (context, wait) = (joined, theirs);
+                        continue;
+                    }
+                }
+            }
             Some((_, Some(theirs))) if theirs.until == Until::Notified => ChainEnd::Notification,
             // It was a circle when its parts were read, and no longer is.
             Some((holder, Some(_))) if passed.contains(&std::ptr::from_ref(holder)) => {
@@ -126,6 +146,12 @@ fn holder_of(wait: &Wait) -> Option<(&'static Context, Entry)> {
         held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
     };
     threads::all().find_map(|other| Some((other, other.first_held(usize::MAX, blocks)?)))
+}
+
+/// The thread for whose end another one waits.
+fn joined_by(thread: &OsThread) -> Option<&'static Context> {
+    let Activity::Joins(joined) = thread.activity else { return None };
+    threads::all().find(|context| context.os_thread() == Some(joined))
 }
 
 /// What the system says of a thread.
