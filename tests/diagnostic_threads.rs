@@ -1,6 +1,7 @@
 //! The threads that look at a program from outside: the watchdog, and the one that answers a
 //! signal. Each in a process of its own.
 #![cfg(all(debug_assertions, unix))]
+#![allow(unsafe_code, reason = "forks are")]
 
 mod support;
 
@@ -242,6 +243,35 @@ fn a_programs_own_handlers_come_first() {
     kill(&child, "-INT");
     kill(&child, "-TERM");
     let text = lines_until(&mut child, "both received");
+    assert!(!text.contains("lockdep:"), "{text}");
+    end(child);
+}
+
+/// A fork has the handler, but no watchdog.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_fork_ends_by_a_signal_as_ever() {
+    if is_child() {
+        thread::scope(|scope| _ = scope.spawn(|| drop(Mutex::new(()).lock())));
+        until_signals_are_answered();
+        // SAFETY: the fork only sleeps.
+        let status = unsafe {
+            let fork = libc::fork();
+            if fork == 0 {
+                libc::sleep(60);
+                libc::_exit(0);
+            }
+            libc::kill(fork, libc::SIGTERM);
+            let mut status = 0;
+            assert_eq!(libc::waitpid(fork, &raw mut status, 0), fork);
+            status
+        };
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM);
+        eprintln!("it has ended");
+        return until_told();
+    }
+    let mut child = start("a_fork_ends_by_a_signal_as_ever", &[("LOCKDEP_SIGNAL", "TERM")]);
+    let text = lines_until(&mut child, "it has ended");
     assert!(!text.contains("lockdep:"), "{text}");
     end(child);
 }

@@ -75,6 +75,6 @@ pub(crate) enum ChainEnd {
     Notification,
     /// The last holder has ended.
     Ended,
-    /// Nobody is known to hold the last lock.
+    /// The holder of the last lock is unknown.
     Nobody,
 }

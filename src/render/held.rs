@@ -7,7 +7,7 @@ use crate::finding::{
     Activity, ChainEnd, HeldLock, ThreadInfo, ThreadSnapshot, Until, WaitChain, WaitLink,
 };
 
-/// How many threads that neither hold nor wait for a lock are listed; nobody reads more.
+/// How many threads without a lock are listed; more would bury the others.
 const LISTED: usize = 32;
 
 /// See [`crate::held`].
@@ -80,8 +80,8 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     }
 }
 
-/// What the watchdog has to say: who waits, why, and the whole table. The first time, also who says how
-/// long is too long.
+/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
+/// the limit.
 pub(crate) fn long_wait(
     chain: &WaitChain,
     more_than: Duration,
@@ -110,7 +110,7 @@ pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapsh
     let mut longest_first: Vec<_> = chains.iter().collect();
     longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
     for chain in longest_first {
-        // Whoever waits behind another is told with that one.
+        // A shorter chain that a longer one contains adds nothing.
         let is_told = |waiter: &ThreadInfo| told.contains(waiter);
         if !is_told(&chain.links[0].waiter) {
             told.extend(chain.links.iter().map(|link| link.waiter.clone()));
