@@ -90,12 +90,13 @@
 //!
 //! # Signals
 //!
-//! With `LOCKDEP_SIGNAL=USR1` the table of [`held`] is printed when the process receives that signal, and it goes
-//! on. `INT`, `TERM`, `HUP` and `QUIT` end the process as they would have, after the table and, for
-//! each thread that waits for a lock, who keeps it waiting and why: that is what Ctrl-C has to say about a program
-//! that hangs. A handler is installed only where the program has none and does not ignore the signal,
-//! three seconds after its first lock, so that its own come first; one that it installs later takes
-//! the place of ours. A second signal ends the process at once.
+//! With `LOCKDEP_SIGNAL=USR1` the table of [`held`] is printed when the process receives that signal. `INT`,
+//! `TERM`, `HUP` and `QUIT` print the table too, followed by the chain of waits of each thread that
+//! waits for a lock, and then end the process as usual: so Ctrl-C explains why a program hangs.
+//!
+//! A handler for these four is installed only where the default action is in place, three seconds after the
+//! first lock, so that the program's handlers come first. One that it installs later takes precedence. A
+//! second signal ends the process at once.
 //!
 //! # What it costs
 //!
@@ -310,9 +311,9 @@ pub fn order_graph() -> OrderGraph {
 /// which line; and every thread that waits for a message, for space in a channel or at a barrier. A
 /// glance: the threads run on meanwhile.
 ///
-/// On 64-bit Linux it also has what the operating system says of each thread that waits for no lock of
-/// ours, and all threads that hold none: what they sleep for, in which system call they are, whose end
-/// they wait for. The calling thread is left out if it holds nothing.
+/// On 64-bit Linux it lists all other threads too, and tells what each one does unless it waits for a
+/// checked lock: running, joining a thread, blocked in a system call. The calling thread is
+/// left out if it holds no lock.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -344,22 +345,23 @@ pub fn held() -> String {
 ///
 /// Threads that wait on a condition variable, for a message or at a barrier are idle, not kept waiting.
 ///
-/// # When nobody is left
+/// # Global deadlocks
 ///
-/// On 64-bit Linux the watchdog also finds deadlocks through anything that is no lock of ours: mutexes that are
-/// not checked, locks of C, channels, condition variables, joins, `park`. If every thread of the process
-/// sleeps until another thread of it wakes it, nothing ever will. That is a [`FindingKind::Deadlock`] with
-/// an empty [`cycle`](Finding::cycle), found at the second look in a row that sees the same. It is certain:
-/// nothing is said if a thread waits with a time limit, for input or for a signal, if the
-/// program has a handler for any signal but those of its own faults, if a debugger is attached, if what is waited for is in
-/// memory that other processes share, or if there is an `io_uring`.
+/// On 64-bit Linux the watchdog also detects deadlocks through any other primitive: unchecked mutexes, locks
+/// of C, channels, condition variables, joins, `park`. If every thread of the process
+/// sleeps until another thread of it wakes it, none ever wakes. This is a [`FindingKind::Deadlock`] with
+/// an empty [`cycle`](Finding::cycle), reported when two looks in a row see the same.
 ///
-/// Nobody can panic for it: at [`Level::Deny`] and [`Level::Warn`] it is printed, at `Deny` it changes the
-/// [exit status](crate#the-exit-status) if something ends the process by `exit` after all, and at [`Level::Abort`] the process aborts. Hooks run in the
-/// watchdog's thread, after it was printed.
+/// It is certain. Nothing is reported while any thread waits with a timeout, for input or for a signal; while the
+/// program handles any signal other than its own faults; while a debugger is attached; while another process
+/// shares the memory that a thread waits in; or while the program uses `io_uring`.
 ///
-/// The test harness waits with a time limit for the first minute of each test: a test that hangs
-/// is found after that.
+/// No thread can panic for it. At [`Level::Deny`] and [`Level::Warn`] it is printed. `Deny` also changes the
+/// [exit status](crate#the-exit-status), in case the process still calls `exit`; [`Level::Abort`] aborts the
+/// process. Hooks run afterwards, on the watchdog's thread.
+///
+/// The test harness waits with a timeout during the first minute of a test, so a hanging test is reported
+/// after that minute. A program that parks all of its threads on purpose is reported as well.
 ///
 /// ```
 /// lockdep::watchdog(std::time::Duration::from_secs(30));

@@ -96,7 +96,7 @@ golden! {
     stuck: "stuck" [];
 }
 
-// Elsewhere nobody knows what the one does that keeps the others waiting.
+// Elsewhere the report does not say what the holder does.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 golden! {
     stuck_watchdog: "stuck" ["--watchdog"];

@@ -1,5 +1,5 @@
-//! All threads sleep, and nothing can wake them: found, by whatever primitive. And not found where
-//! anything can. Each in a process of its own.
+//! Global deadlocks through various primitives are found, and nothing is while any thread can still be
+//! woken. Each test runs in a separate process.
 #![allow(unsafe_code, reason = "signals, forks and futexes are")]
 #![cfg(all(debug_assertions, target_os = "linux", target_pointer_width = "64"))]
 
@@ -30,7 +30,7 @@ const GONE: &str = "from here on, nothing wakes it";
 /// Runs a closure in a process whose threads are those of the closure: a fork, as the test harness has a
 /// thread that waits with a time limit for the first minute of a test. Then all of them are to sleep.
 fn alone(body: impl FnOnce()) -> ! {
-    // SAFETY: the fork has this thread alone, and std's locks are free: nobody else runs.
+    // SAFETY: the fork has this thread alone, and std's locks are free.
     unsafe {
         match libc::fork() {
             0 => {
@@ -83,14 +83,14 @@ fn report_of(test: &str, body: impl FnOnce()) -> String {
     output_up_to(&mut child_command(test), is_all)
 }
 
-/// Starts a thread that sleeps for good, and is the last in the table.
+/// Starts a thread that sleeps for ever, and is the last in the table.
 fn end_of_table() {
     let name = "table's end".to_owned();
     thread::Builder::new().name(name).spawn(thread::park).unwrap();
 }
 
-/// Nothing is found while something keeps a process alive, or may do so; when it has gone, it is. What the
-/// body leaves behind is gone after some time.
+/// Nothing is found while something may still wake a thread, which lasts until the body returns. Afterwards
+/// the deadlock is found.
 fn is_silent_until_gone(test: &str, keeps_alive: impl FnOnce()) {
     if is_child() {
         alone(|| {
@@ -142,7 +142,7 @@ fn a_mutex_of_c_taken_twice() {
     });
 }
 
-/// A join under a lock that the joined thread takes: both are told.
+/// A join under a lock that the joined thread takes: the report shows both.
 #[test]
 fn a_join_under_a_checked_lock() {
     let text = report_of("a_join_under_a_checked_lock", || {
@@ -179,7 +179,7 @@ fn a_channel_whose_senders_all_wait() {
     });
 }
 
-/// std's own handlers, those of faults, and ours, wake nobody.
+/// Handlers of faults, as std installs, and ours do not count.
 #[test]
 fn handlers_that_wake_nobody() {
     if is_child() {
@@ -219,7 +219,7 @@ fn what_is_allowed_is_not_printed() {
     assert!(!text.contains("lockdep::"), "{text}");
 }
 
-/// A hook may take a lock that nobody gives back.
+/// A hook may block for ever.
 #[test]
 fn it_is_printed_before_a_hook_can_hang() {
     if is_child() {
@@ -320,7 +320,7 @@ fn a_handler_may_wake_somebody() {
 #[test]
 fn another_process_may_wake_somebody() {
     is_silent_until_gone("another_process_may_wake_somebody", || {
-        // SAFETY: a page of its own, which lives for ever; the fork sleeps, wakes and ends.
+        // SAFETY: the page is new and never unmapped; the fork sleeps, wakes and ends.
         unsafe {
             let [access, shared] =
                 [libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS];
@@ -341,7 +341,7 @@ fn another_process_may_wake_somebody() {
     });
 }
 
-/// A thread that sleeps for good most of the time, but is woken now and then.
+/// Two threads that wake each other in turn.
 #[test]
 fn a_thread_that_is_about_to_wake() {
     is_silent_until_gone("a_thread_that_is_about_to_wake", || {

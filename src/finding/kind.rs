@@ -40,8 +40,8 @@ pub enum FindingKind {
     /// holds. At [`Level::Deny`] the thread that closes the circle panics, which gives back
     /// what it holds, so that the others go on; at [`Level::Warn`] it blocks with them.
     ///
-    /// Or every thread of the process sleeps until another one wakes it, whatever it waits for: the
-    /// [`watchdog`](crate::watchdog#when-nobody-is-left) finds that on Linux, and prints it.
+    /// Or every thread of the process sleeps until another one wakes it, whatever it waits for. The
+    /// [`watchdog`](crate::watchdog#global-deadlocks) detects this on Linux, and prints it.
     Deadlock,
     /// An order that the program declared was broken: by [`order_by_key`](crate::order_by_key),
     /// [`declare_order`](crate::declare_order) and their like.

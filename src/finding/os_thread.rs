@@ -1,6 +1,6 @@
 //! What the operating system says of a thread.
 
-/// A thread of this process, whether it ever took a lock of ours or not.
+/// A thread of this process, whether or not it ever took a checked lock.
 #[derive(Clone, Debug)]
 pub(crate) struct OsThread {
     /// Its number, by which debuggers and `top -H` know it.
@@ -21,7 +21,7 @@ pub(crate) enum Activity {
     Joins(u64),
     /// It is blocked in some other system call.
     SystemCall(SystemCall),
-    /// It is blocked in the kernel, but not in a system call: by a page that has to be read.
+    /// It is blocked in the kernel, but not in a system call: by a page fault.
     Faults,
     /// A signal or a debugger has stopped it.
     Stopped,

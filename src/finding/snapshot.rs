@@ -79,7 +79,7 @@ impl Until {
 /// Why a thread waits: who keeps it waiting, who keeps that one, and so on to the end.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitChain {
-    /// Never empty. Each holder but the last is the next one's waiter.
+    /// Never empty. Each holder but the last, or else the thread that it joins, is the next one's waiter.
     pub(crate) links: Vec<WaitLink>,
     pub(crate) end: ChainEnd,
 }
@@ -91,6 +91,8 @@ pub(crate) struct WaitLink {
     pub(crate) wanted: HeldLock,
     /// The thread that holds it, and since where, if that is known.
     pub(crate) holder: Option<(ThreadInfo, Site)>,
+    /// The thread whose end the holder waits for, as the system says.
+    pub(crate) joined: Option<ThreadInfo>,
 }
 
 /// What stands at the end of a chain.
@@ -100,11 +102,14 @@ pub(crate) enum ChainEnd {
     Deadlock(Vec<ThreadInfo>),
     /// The last holder waits for no lock. What it does, if the system tells.
     Holder(Option<OsThread>),
+    /// The last holder joins a thread that waits for no lock, or that the chain has led through. What
+    /// that does, if the system tells.
+    Joined(Option<OsThread>),
     /// The last holder waits for something that is no lock.
     Event(WaitKind),
     /// The last holder has ended.
     Ended,
-    /// Nobody is known to hold the last lock.
+    /// The holder of the last lock is unknown.
     Nobody,
 }
 

@@ -137,10 +137,10 @@ pub(crate) fn submit(
     Verdict::Proceed
 }
 
-/// Takes in a finding that no thread of the program has made, and none can panic for: it is printed, and
-/// changes the exit status, if the process ends by itself after all. At [`Level::Abort`] it aborts.
+/// Records a finding of the watchdog, for which no thread can panic. It is printed, and changes the exit
+/// status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
 ///
-/// It is printed before the hooks run, which may take a lock that nobody gives back any more.
+/// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
 pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
     let mut finding = Finding::new(kind, level(kind), Vec::new(), detail);
     finding.silenced = silence::reason(&finding);
@@ -195,7 +195,7 @@ pub(crate) fn print_past_capture(message: &str) {
     let _ = writeln!(stderr, "{}", message.trim_end()).and_then(|()| stderr.flush());
 }
 
-/// The same, past the lock around standard error as well: a thread that hangs may have it.
+/// Prints a message on standard error without taking std's lock, which a hanging thread may hold.
 pub(crate) fn print_past_all(message: &str) {
     #[cfg(unix)]
     exit::write_to_stderr(message);

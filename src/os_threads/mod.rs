@@ -1,7 +1,7 @@
 //! What the operating system says of this process's threads: which there are, and what each does.
 //!
-//! Known on Linux, from `/proc/self/task`; what a sleeping thread waits for, only where pointers have
-//! 64 bits. Elsewhere nothing is, and whoever asks has to wait for a while instead.
+//! Reads `/proc/self/task` on Linux, and what a sleeping thread waits for on 64-bit Linux. Elsewhere
+//! nothing is known, and callers must wait with a timeout instead.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -75,14 +75,14 @@ pub(crate) struct Sleep {
 
 impl Sleep {
     /// Reads what a thread does. `None` if it may go on without another thread of this process, or if
-    /// nobody tells.
+    /// the system does not say.
     pub(crate) fn of(thread: u64) -> Option<Self> {
         let before = status(thread)?;
         if before.state == 'Z' {
             // The first thread, which has left the others behind.
             return Some(Self { thread, wait: None, switches: before.switches });
         }
-        // The kernel tells of a call only if the thread was off its processor all the while.
+        // The kernel names a call only if the thread was off its processor during the whole read.
         let Blocked::InCall { number, arguments } = blocked(thread)? else { return None };
         let wait = futex(number, arguments).filter(|wait| !wait.is_timed)?;
         let after = status(thread)?;

@@ -1,10 +1,10 @@
 //! Reads what Linux writes into the files of `/proc/self/task/*` (proc(5)). Pure: text in, data out.
 //!
-//! What cannot be read, or not wholly, is `None`: nobody may conclude anything from it.
+//! Incomplete or unknown text is `None`, which allows no conclusion.
 
 use crate::finding::FutexWait;
 
-/// From `status`: a thread, and what it tells of its process.
+/// The contents of `status`: a thread, and some facts about its process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) name: String,
@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// From `syscall`: what a thread is blocked in.
+/// The contents of `syscall`: where a thread is blocked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Blocked {
     /// In nothing: it runs, or has been woken.
@@ -180,7 +180,7 @@ mod tests {
         for other in [1, 6, 11, 13, 0x8b] {
             assert_eq!(told(other, 0), None, "{other}");
         }
-        // What stands in the upper half of a register is nobody's.
+        // The upper half of a register is ignored.
         let wait = futex_wait([0x7000, 0xffff_ffff_0000_0080, 0x1_0000_0007, 0, 0, 0]).unwrap();
         assert_eq!((wait.value, wait.is_private), (7, true));
     }

@@ -65,7 +65,7 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
     let mut text = if waits().next().is_some() {
         renderer.render(&std::iter::once(told).chain(notes).collect::<Vec<_>>())
     } else {
-        // A title of its own, below which no line is drawn to the notes.
+        // Rendered separately, so that no line is drawn from the title to the notes.
         format!("{}\n{}", renderer.render(&[told]), renderer.render(&notes))
     };
     let _ = write!(text, "\n\n{}", held(threads));

@@ -13,7 +13,7 @@ use crate::finding::{
     Activity, ChainEnd, HeldLock, Role, ThreadInfo, ThreadSnapshot, Until, WaitChain, WaitLink,
 };
 
-/// How many threads that neither hold nor wait for a lock are listed; nobody reads more.
+/// How many threads without a lock are listed; more would bury the others.
 const LISTED: usize = 32;
 
 /// See [`crate::held`].
@@ -97,8 +97,8 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     }
 }
 
-/// What the watchdog has to say: who waits, why, and the whole table. The first time, also who says how
-/// long is too long.
+/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
+/// the limit.
 pub(crate) fn long_wait(
     chain: &WaitChain,
     more_than: Duration,
@@ -124,8 +124,10 @@ pub(crate) fn long_wait(
 pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
     let mut told = Vec::new();
     let mut notes = String::new();
-    for chain in chains {
-        // Whoever waits behind another is told with that one.
+    let mut longest_first: Vec<_> = chains.iter().collect();
+    longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
+    for chain in longest_first {
+        // A shorter chain that a longer one contains adds nothing.
         let is_told = |waiter: &ThreadInfo| told.contains(waiter);
         if !is_told(&chain.links[0].waiter) {
             told.extend(chain.links.iter().map(|link| link.waiter.clone()));
@@ -148,17 +150,20 @@ fn names(links: &[WaitLink]) -> Names {
 /// A chain of waits in words, from its first thread to its end.
 fn why(WaitChain { links, end }: &WaitChain) -> String {
     let names = names(links);
-    let link = |WaitLink { waiter, wanted, holder }: &WaitLink| {
+    let link = |WaitLink { waiter, wanted, holder, joined }: &WaitLink| {
         let role = wanted.lock.kind.role;
         let name = roles::awaited(role, &names.at(&wanted.lock, &wanted.since));
         let waits = match wanted.age.and_then(age) {
             Some(age) => format!("thread `{waiter}` has waited {age} for {name}"),
             None => format!("thread `{waiter}` waits for {name}"),
         };
-        match holder {
-            Some((holder, since)) => format!("{waits}, {}", roles::held_by(role, holder, since)),
-            None => format!("{waits}, which no thread is known to hold"),
-        }
+        let Some((holder, since)) = holder else {
+            return format!("{waits}, which no thread is known to hold");
+        };
+        let joins = joined.as_ref().map_or_else(String::new, |joined| {
+            format!("; thread `{holder}` waits for thread `{joined}` to end")
+        });
+        format!("{waits}, {}{joins}", roles::held_by(role, holder, since))
     };
     let mut sentences: Vec<_> = links.iter().map(link).collect();
     let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
@@ -175,6 +180,11 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
             let does = os.as_ref().and_then(|os| activity::words(&os.activity));
             let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
             Some(format!("{last} waits for no lock, it is {does}"))
+        }
+        ChainEnd::Joined(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let joined = links.last().and_then(|link| link.joined.as_ref());
+            joined.zip(does).map(|(joined, does)| format!("thread `{joined}` is {does}"))
         }
         ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
         ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),

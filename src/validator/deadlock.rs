@@ -21,7 +21,9 @@ use super::{
     leaks, snapshot, threads, waiting::Wait,
 };
 use crate::{
-    finding::{ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink},
+    finding::{
+        Activity, ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink,
+    },
     os_threads,
 };
 
@@ -102,6 +104,7 @@ pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitCha
         links.push(WaitLink {
             waiter: context.info(),
             wanted: snapshot::held_lock(&wait.wanted, wait.since),
+            joined: None,
             holder: held.or(leak.as_ref().map(|leak| (leak.thread.clone(), leak.held.site.into()))),
         });
         if let Some(circle) = find(context).filter(Circle::stands) {
@@ -111,7 +114,24 @@ pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitCha
         let end = match holder.map(|(holder, _)| (holder, holder.waiting.read())) {
             None if leak.is_some() => ChainEnd::Ended,
             None => ChainEnd::Nobody,
-            Some((holder, None)) => ChainEnd::Holder(what_it_does(holder)),
+            Some((holder, None)) => {
+                let does = what_it_does(holder);
+                let Some(joined) = does.as_ref().and_then(joined_by) else {
+                    return WaitChain { links, end: ChainEnd::Holder(does) };
+                };
+                if let Some(last) = links.last_mut() {
+                    last.joined = Some(joined.info());
+                }
+                let has_passed = passed.contains(&std::ptr::from_ref(joined));
+                match joined.waiting.read().filter(|theirs| theirs.until.event().is_none()) {
+                    _ if has_passed => ChainEnd::Joined(None),
+                    None => ChainEnd::Joined(what_it_does(joined)),
+                    Some(theirs) => {
+                        (context, wait) = (joined, theirs);
+                        continue;
+                    }
+                }
+            }
             Some((_, Some(Wait { until, .. }))) if until.event().is_some() => {
                 until.event().map_or(ChainEnd::Nobody, ChainEnd::Event)
             }
@@ -135,6 +155,12 @@ fn holder_of(wait: &Wait) -> Option<(&'static Context, Entry)> {
         held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
     };
     threads::all().find_map(|other| Some((other, other.first_held(usize::MAX, blocks)?)))
+}
+
+/// The thread for whose end another one waits.
+fn joined_by(thread: &OsThread) -> Option<&'static Context> {
+    let Activity::Joins(joined) = thread.activity else { return None };
+    threads::all().find(|context| context.os_thread() == Some(joined))
 }
 
 /// What the system says of a thread.

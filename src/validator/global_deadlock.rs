@@ -1,24 +1,24 @@
-//! Are all threads asleep, and nobody is left to wake one? A deadlock, by whatever primitive.
+//! Detects global deadlocks: all threads of the process sleep, and nothing can wake one.
 //!
-//! Go's runtime calls it "all goroutines are asleep". Here the operating system is asked, so it takes
-//! no lock of ours to see: unchecked mutexes, channels, condition variables, joins, C's locks. Runs in
-//! the watchdog, which looks once at each tick.
+//! Go's runtime reports the same as "all goroutines are asleep". This one asks the operating system, so
+//! it works for any primitive: unchecked mutexes, channels, condition variables, joins, C's locks. Runs in
+//! the watchdog, which looks once per tick.
 //!
 //! # Why it is certain
 //!
 //! Each thread is read twice, all of them once before any of them is read again. If both readings of
 //! each are the same sleep ([`Sleep`]), then between the last first and the first second reading there
-//! was a time in which all of them slept and none was woken. What else has to be true is looked at
-//! within that time:
+//! was a time in which all of them slept and none was woken. The other conditions are checked within
+//! that time:
 //!
-//! - the process has no other thread: their number is that of those that were read;
-//! - our own other threads rest, so that nobody waits for a lock of ours that they will give back;
-//! - nothing comes from outside: no memory with another process around a futex, no debugger, no
-//!   handler for a signal that anybody may send, no requests to the kernel that complete on their own.
+//! - the process has as many threads as were read, so none was overlooked;
+//! - our other helper threads are at rest, so no thread waits for an internal lock that one of them holds;
+//! - nothing comes from outside: no futex in shared memory, no debugger, no handler for a signal that
+//!   could be sent, no requests that the kernel completes asynchronously.
 //!
-//! Timers need no rule: they send signals, or have a thread that waits for them. Nor do child
-//! processes: they share no futex in private memory. Not looked for are processes that were cloned with
-//! this one's memory (`CLONE_VM`), which wait for nobody and are not threads; no library makes such.
+//! Timers need no rule: they send signals, or a thread waits for them. Nor do child processes, which
+//! share no private memory. A process that shares this one's memory without being a thread
+//! (`CLONE_VM` without `CLONE_THREAD`, and not `vfork`, which blocks the caller) is not detected.
 
 use super::helpers;
 use crate::os_threads;
@@ -30,7 +30,7 @@ use crate::os_threads::{Process, Sleep};
 #[derive(Default)]
 pub(super) struct Detector {
     has_found: bool,
-    /// The thread that was not asleep for good at the last look: it is looked at first.
+    /// A thread that could still go on at the last look. It is read first.
     awake: Option<u64>,
     /// All threads, if all of them were asleep at the last look.
     before: Option<Vec<Sleep>>,
@@ -42,7 +42,7 @@ impl Detector {
         self.has_found
     }
 
-    /// Looks once. Returns `true` when all threads sleep for good, once in the life of a process.
+    /// Looks once. Returns `true` at a global deadlock, once in the life of a process.
     pub(super) fn look(&mut self) -> bool {
         if self.has_found || self.is_still_awake() {
             return false;
@@ -60,10 +60,10 @@ impl Detector {
         is_certain
     }
 
-    /// Returns `true` if the thread that was awake last time is so now. Costs little, as nearly always
-    /// there is one.
+    /// Returns `true` if the thread that could go on last time still can. Nearly always there is one,
+    /// which makes a look cheap.
     fn is_still_awake(&mut self) -> bool {
-        // It may have ended meanwhile, or turned out to be one of ours.
+        // It may have ended meanwhile, or registered as a helper.
         let is_awake = |&thread: &u64| {
             Sleep::of(thread).is_none() && os_threads::is_there(thread) && !helpers::is_one(thread)
         };
@@ -71,7 +71,7 @@ impl Detector {
         self.awake.is_some()
     }
 
-    /// Reads all threads but ours, up to the first that is not asleep for good.
+    /// Reads all threads except the helpers, up to the first that can still go on.
     fn read(&mut self) -> Option<Vec<Sleep>> {
         let threads = os_threads::all().into_iter().filter(|&thread| !helpers::is_one(thread));
         let mut sleeps = Vec::new();
@@ -99,7 +99,7 @@ fn nobody_else_can_wake(sleeps: &[Sleep]) -> bool {
         && !Process::shares_a_futex(sleeps)
 }
 
-/// The signals whose handlers wake nobody of the program: a bit for each, the lowest for the first.
+/// The signals whose handlers wake no thread of the program: a bit for each, the lowest for the first.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn harmless_signals() -> u64 {
     // A thread's own faults: std has handlers for two of them. One that sleeps makes none.
@@ -110,7 +110,7 @@ fn harmless_signals() -> u64 {
     bits.fold(super::on_signal::ours(), |all, bit| all | bit)
 }
 
-/// Elsewhere nobody tells what a thread sleeps for.
+/// Elsewhere the system does not say what a thread sleeps for.
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 #[derive(Default)]
 pub(super) struct Detector;

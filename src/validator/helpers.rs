@@ -9,15 +9,15 @@ use std::sync::atomic::{
 use super::ignore_this_thread;
 use crate::os_threads;
 
-/// A thread of ours.
+/// A helper thread.
 pub(super) struct Helper {
-    /// The operating system's number of it; 0 if nobody has this place.
+    /// The operating system's number of the thread; 0 if this entry is free.
     os_thread: AtomicU64,
-    /// It waits for something to do, and holds none of our locks.
+    /// `true` while it waits for something to do, and holds no internal lock.
     is_at_rest: AtomicBool,
 }
 
-/// One that finds no place here is taken for one of the program's, which is never wrong.
+/// A helper without an entry counts as a thread of the program, which is safe: it is never asleep for ever.
 static HELPERS: [Helper; 4] =
     [const { Helper { os_thread: AtomicU64::new(0), is_at_rest: AtomicBool::new(false) } }; 4];
 
@@ -47,7 +47,7 @@ impl Helper {
     }
 }
 
-/// Returns `true` if a thread is one of ours.
+/// Returns `true` if a thread is a helper.
 pub(super) fn is_one(os_thread: u64) -> bool {
     HELPERS.iter().any(|helper| helper.os_thread.load(Relaxed) == os_thread)
 }
@@ -75,8 +75,8 @@ pub(super) fn forget_all() {
     }
 }
 
-/// Starts a thread of ours that no signal reaches: a program may block signals in all of its own
-/// threads, to wait for them in one.
+/// Starts a helper thread with all signals blocked. A program may block signals in all of its threads to
+/// receive them by `sigwait`; they must not be delivered to a helper instead.
 pub(super) fn start(
     name: &str,
     body: impl FnOnce() + Send + 'static,

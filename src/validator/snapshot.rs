@@ -23,8 +23,8 @@ pub(super) fn of_locks() -> Vec<ThreadSnapshot> {
     threads
 }
 
-/// The same, with what the operating system says of them; and then all other threads that it knows of,
-/// but for our own and the calling one.
+/// The same, with what the operating system says of them, followed by all its other threads except the
+/// helpers and the calling one.
 pub(super) fn all() -> Vec<ThreadSnapshot> {
     let mut os_threads = os_threads::look();
     let numbered = threads::all().map(|context| (of(context), context.os_thread()));
@@ -51,7 +51,7 @@ pub(super) fn all() -> Vec<ThreadSnapshot> {
     snapshots
 }
 
-/// A thread that has never taken a lock of ours.
+/// A thread that has never taken a checked lock.
 fn only_known_to_the_system(thread: OsThread) -> ThreadSnapshot {
     let is_main = thread.id == u64::from(std::process::id());
     let name = if is_main { "main" } else { &thread.name };

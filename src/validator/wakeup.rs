@@ -1,7 +1,7 @@
 //! What the watchdog waits in: for some time, or until a signal handler wakes it.
 //!
-//! A futex of our own, as no primitive of std may be used in a signal handler. Where there is none, the
-//! watchdog only finds out when its time is over.
+//! Uses a futex directly, because std's primitives must not be used in a signal handler. On systems without
+//! futexes the watchdog notices only at its next tick.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) fn wait(limit: Duration) {
     imp::wait(limit);
 }
 
-/// Ends the wait, or the next one if there is none. May be called in a signal handler.
+/// Ends the current wait or the next one. Async-signal-safe.
 pub(super) fn ring() {
     imp::ring();
 }

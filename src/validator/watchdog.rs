@@ -1,8 +1,7 @@
-//! Says when somebody waits for a lock for too long, and when nobody can go on at all.
+//! Reports waits for locks that last too long, and global deadlocks; answers signals that end the process.
 //!
-//! One thread of ours, started when it is asked for. It looks at what the threads publish and
-//! takes no lock of theirs; whatever it takes itself is not looked at. It also answers the signals
-//! that end the process.
+//! A helper thread, started on request. It reads what the program's threads publish and takes no lock
+//! of the program; its own acquisitions are not tracked.
 
 use std::{
     sync::{
@@ -29,10 +28,10 @@ use crate::{
 
 /// How long a wait may last, in milliseconds; 0 if as long as it likes.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
-/// Whether the environment asks for it, and it is to be started with the second thread.
+/// `true` if the environment asks for it and the process has had one thread so far.
 static IS_AWAITED: AtomicBool = AtomicBool::new(false);
 static WATCHDOG: OnceLock<()> = OnceLock::new();
-/// Whether it was said how it is told how long a wait may last.
+/// `true` once a report has named the variable that sets the limit.
 static HAS_BARKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts the watchdog, or gives it another limit.
@@ -42,8 +41,8 @@ pub(super) fn start(limit: Duration) {
     start_thread();
 }
 
-/// Has the watchdog started with the second thread, for a process that has only one may be forbidden
-/// what one with more is: to unshare its user namespace, or to ask for the time zone.
+/// Has the watchdog started with the process's second thread. Some things work only in a process with a
+/// single thread, for example `unshare(CLONE_NEWUSER)`.
 pub(super) fn await_threads(limit: Option<Duration>) {
     if let Some(limit) = limit {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
@@ -52,7 +51,7 @@ pub(super) fn await_threads(limit: Option<Duration>) {
     IS_AWAITED.store(true, Relaxed);
 }
 
-/// Returns `true` if the watchdog is to be started with the second thread.
+/// Returns `true` if the watchdog waits to be started by [`note_thread`].
 pub(super) fn is_awaited() -> bool {
     IS_AWAITED.load(Relaxed)
 }
@@ -66,7 +65,7 @@ pub(super) fn note_thread(number: u64) {
 
 fn start_thread() {
     WATCHDOG.get_or_init(|| {
-        // Without a thread to spare, nobody watches.
+        // If no thread can be started, the program runs unwatched.
         let _ = helpers::start("lockdep-watchdog", watch);
     });
     wakeup::ring();
@@ -93,7 +92,7 @@ fn watch() {
         if detector.look() {
             tell_all_asleep();
         }
-        // Who has told that nobody goes on need not tell who waits.
+        // After a global deadlock was reported, single waits are no news.
         if !limit.is_zero() && !detector.has_found() {
             bark(&mut episode, limit);
         }
@@ -120,7 +119,7 @@ fn bark(episode: &mut Episode, limit: Duration) {
     }
 }
 
-/// All threads sleep, and nothing can wake them: says so. Nobody can be made to panic.
+/// Reports a global deadlock. No thread can panic for it.
 fn tell_all_asleep() {
     let threads = snapshot::all();
     ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));

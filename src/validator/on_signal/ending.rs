@@ -1,14 +1,13 @@
 //! Answers a signal that ends the process, Ctrl-C for example, with what its threads wait for; then the
 //! process ends as it would have.
 //!
-//! A program's own handlers are left alone, and so are signals that are ignored: a handler of ours is
-//! installed only where nobody has one, and only some time after the first lock, as programs install
-//! theirs when they start. If a program installs one later, it takes the place of ours; if it calls the
-//! one that it has found there as well, as the crate `signal_hook` does, ours sees that it is not the
-//! first and leaves the process to it.
+//! The program's handlers take precedence. Ours is installed only where the default action is in place, and
+//! some time after the first lock, because programs install theirs when they start. A handler that the
+//! program installs later replaces ours; if it chains to the previous one, as the crate `signal_hook`
+//! does, ours notices that it is no longer installed and returns.
 //!
-//! The handler stores a number and wakes the watchdog, which prints and ends the process. In a fork, which has no
-//! watchdog, and at the second signal, which nobody sends who still wants to read, it ends the process itself.
+//! The handler stores the signal's number and wakes the watchdog, which prints and ends the process. In a
+//! fork, which has no watchdog, and at the second signal, it ends the process itself.
 
 #![allow(unsafe_code, reason = "std has no signals")]
 
@@ -47,7 +46,7 @@ pub(in super::super) struct Endings {
     not_installed: Vec<c_int>,
 }
 
-/// A signal that is to be answered.
+/// A signal that the watchdog must answer.
 pub(in super::super) struct Answer {
     signal: c_int,
 }
@@ -114,7 +113,7 @@ fn ours_as_handler() -> sighandler_t {
     receive as *const () as sighandler_t
 }
 
-/// Returns `true` if a signal's handler is ours, and nobody else's calls it.
+/// Returns `true` if our handler is the one that is installed for a signal.
 fn is_ours(signal: c_int) -> bool {
     INSTALLED.load(Relaxed) & bit(signal) != 0 && handler(signal) == Some(ours_as_handler())
 }

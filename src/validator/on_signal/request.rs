@@ -1,7 +1,7 @@
 //! Prints the table of held locks when a signal asks for it.
 //!
-//! The handler, of the crate `signal_hook`, writes a byte to a pipe and no more; a thread of
-//! ours reads it and prints.
+//! The handler, of the crate `signal_hook`, writes a byte to a pipe and no more; a helper
+//! thread reads it and prints.
 
 use std::sync::atomic::{
     AtomicUsize,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{ledger, render};
 
-/// The handler that was installed for each signal that nobody handled before.
+/// The handler that was installed for each signal, if its default action was in place before.
 static INSTALLED: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
 
 /// Listens for a signal from now on.
