@@ -17,6 +17,11 @@ pub mod tracked {
     pub use crate::tracked::{Acquiring, FastAcquire, Held, Tracked};
 }
 
+/// Gives a lock, by its number, the name that reports call it by.
+pub fn name(lock: u64, name: &str) {
+    crate::validator::name(lock, name);
+}
+
 /// Of what is drawn.
 pub mod render {
     pub use crate::render::dot::quoted;

@@ -20,6 +20,8 @@ pub(crate) struct Note {
     pub(crate) package: String,
     pub(crate) crate_name: String,
     pub(crate) fate: Fate,
+    /// It does not compile with checked standard streams, and has std's.
+    pub(crate) lacks_streams: bool,
     /// The files, without what all have in common, of the crates that it depends on.
     pub(crate) needs: BTreeSet<String>,
 }
@@ -122,6 +124,7 @@ mod tests {
             package: format!("{name} 1.0.0"),
             crate_name: crate_name.to_owned(),
             fate: Fate::Checked,
+            lacks_streams: false,
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         };
         let written = SystemTime::now() - Duration::from_secs(age);

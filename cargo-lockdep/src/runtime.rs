@@ -23,6 +23,14 @@ const FACADE: &[(&str, &str)] = &[
     ("once_cell.rs", include_str!("../runtime/once_cell.rs")),
     ("parking_lot.rs", include_str!("../runtime/parking_lot.rs")),
     ("parking_lot_0_13.rs", include_str!("../runtime/parking_lot_0_13.rs")),
+    ("streams/Cargo.toml", include_str!("../runtime/streams/manifest.toml")),
+    ("streams/io/handles.rs", include_str!("../runtime/streams/io/handles.rs")),
+    ("streams/io/mod.rs", include_str!("../runtime/streams/io/mod.rs")),
+    ("streams/io/stream.rs", include_str!("../runtime/streams/io/stream.rs")),
+    ("streams/io/terminal.rs", include_str!("../runtime/streams/io/terminal.rs")),
+    ("streams/lib.rs", include_str!("../runtime/streams/lib.rs")),
+    ("streams/prelude.rs", include_str!("../runtime/streams/prelude.rs")),
+    ("streams/print.rs", include_str!("../runtime/streams/print.rs")),
 ];
 
 /// What decides how crates are compiled: cargo does not know of it, and would leave them as they
@@ -32,6 +40,9 @@ const RULES: [&str; 3] =
 
 /// The facade's name, as rustc has it.
 const NAME: &str = "lockdep_std";
+
+/// The same of the one with checked streams.
+const STREAMS: &str = "lockdep_streams";
 
 /// Where the program is built, below the runtime's folder.
 pub(crate) fn build_folder(folder: &Path, choice: &Choice) -> PathBuf {
@@ -51,12 +62,23 @@ const BUILT: &str = "runtime.json";
 pub(crate) struct Runtime {
     /// The facade.
     pub(crate) std: PathBuf,
+    /// The facade with checked streams, if the toolchain allows it.
+    pub(crate) streams: Option<PathBuf>,
     /// The library.
     pub(crate) lockdep: PathBuf,
     /// The sources.
     pub(crate) source: PathBuf,
     /// Where its dependencies are.
     pub(crate) search: BTreeSet<PathBuf>,
+}
+
+/// Which facade a crate gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Std {
+    /// With checked locks and streams.
+    Streams,
+    /// With checked locks.
+    Locks,
 }
 
 impl Runtime {
@@ -67,9 +89,18 @@ impl Runtime {
         serde_json::from_slice(&text).map_err(cannot(format!("read {}", file.display())))
     }
 
-    pub(crate) fn add_std(&self, command: &mut Command) {
+    /// The facades that there are, the best one first.
+    pub(crate) fn facades(&self) -> Vec<Std> {
+        self.streams.iter().map(|_| Std::Streams).chain([Std::Locks]).collect()
+    }
+
+    pub(crate) fn add_std(&self, command: &mut Command, std: Std) {
+        let path = match (std, &self.streams) {
+            (Std::Streams, Some(streams)) => streams,
+            _ => &self.std,
+        };
         let mut std = "std=".to_owned();
-        std.push_str(&self.std.to_string_lossy());
+        std.push_str(&path.to_string_lossy());
         command.arg("--extern").arg(std);
     }
 
@@ -173,7 +204,30 @@ const PROFILE: [&str; 2] = ["profile.release.panic = \"unwind\"", "profile.relea
 /// The bitcode is for programs whose profile has `lto`, which do not link without it.
 const RUSTFLAGS: &str = "-Cmetadata=lockdep-runtime\x1f-Cembed-bitcode=yes\x1f--cap-lints=allow";
 
+/// Lets the crates that it names use internals of std with a stable compiler.
+const UNLOCK: &str = "RUSTC_BOOTSTRAP";
+
+/// Builds both crates; the second one's failure is not an error, as not every toolchain has what it needs.
 fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
+    let std = run_cargo(project, source, target_folder, |cargo| cargo.stderr(Stdio::inherit()))?
+        .ok_or_else(|| format!("the checked std could not be built for {}", project.target))?;
+    let streams = run_cargo(project, source, target_folder, |cargo| {
+        cargo.args(["--package", "lockdep-streams"]).env(UNLOCK, STREAMS).stderr(Stdio::null())
+    })?;
+    if streams.is_none() {
+        eprintln!("lockdep: stdout, stderr and stdin are std's own with this toolchain");
+    }
+    runtime_of(std.into_iter().chain(streams.into_iter().flatten()), source)
+        .ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+}
+
+/// What cargo has built, if it could be.
+fn run_cargo(
+    project: &Project,
+    source: &Path,
+    target_folder: &Path,
+    of_one: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Option<Vec<Artifact>>> {
     let mut cargo = Command::new(&project.cargo);
     cargo
         .args(["build", "--release", "--message-format=json-render-diagnostics", "--target"])
@@ -184,21 +238,17 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
         .arg(target_folder)
         .args(project.offline.then_some("--offline"))
         .args(PROFILE.iter().flat_map(|setting| ["--config", setting]))
-        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
-        .stderr(Stdio::inherit());
+        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS);
+    of_one(&mut cargo);
     project.keep_out_of_build_folder(&mut cargo, target_folder);
     let output = cargo.output().map_err(cannot_start(&cargo))?;
-    if !output.status.success() {
-        return Err(format!("the checked std could not be built for {}", project.target));
-    }
     let lines = output.stdout.split(|&byte| byte == b'\n');
     let artifacts = lines.filter_map(|line| serde_json::from_slice::<Artifact>(line).ok());
-    runtime_of(artifacts, source)
-        .ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+    Ok(output.status.success().then(|| artifacts.collect()))
 }
 
 fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Option<Runtime> {
-    let (mut std, mut lockdep, mut search) = (None, None, BTreeSet::new());
+    let (mut std, mut streams, mut lockdep, mut search) = (None, None, None, BTreeSet::new());
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
             // The facade itself is copied to the folder above that of its dependencies.
@@ -206,13 +256,14 @@ fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Optio
             if file.extension().is_some_and(|kind| kind == "rlib") {
                 match &*target.name {
                     NAME => std = Some(file),
+                    STREAMS => streams = Some(file),
                     "lockdep" => lockdep = Some(file),
                     _ => {}
                 }
             }
         }
     }
-    Some(Runtime { std: std?, lockdep: lockdep?, source: source.to_owned(), search })
+    Some(Runtime { std: std?, streams, lockdep: lockdep?, source: source.to_owned(), search })
 }
 
 #[cfg(test)]

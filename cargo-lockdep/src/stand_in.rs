@@ -203,6 +203,7 @@ mod tests {
     fn runtime() -> Runtime {
         Runtime {
             std: "/std.rlib".into(),
+            streams: None,
             lockdep: "/l.rlib".into(),
             source: "/s".into(),
             search: BTreeSet::new(),

@@ -17,7 +17,7 @@ use crate::{
     environment::COUNTS,
     notes::{self, Fate, Note},
     real::{Real, code, through},
-    runtime::Runtime,
+    runtime::{Runtime, Std},
     stand_in::{CHECKED, Calls, REAL, with_aside},
     treatment::Treatment,
 };
@@ -49,7 +49,7 @@ impl Unit<'_> {
             }
             Treatment::FindRuntime | Treatment::Leave => {
                 self.note(Fate::NoStd)?;
-                through(self.checked(self.arguments, false))
+                through(self.checked(self.arguments, None))
             }
         }
     }
@@ -59,28 +59,40 @@ impl Unit<'_> {
         if let Some(records) = env::var_os(COUNTS) {
             notes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
         }
-        let is_unchecked = notes::read_one(&self.notes.join(&self.name))
-            .is_some_and(|note| matches!(note.fate, Fate::FellBack(_) | Fate::Unchosen));
-        let std = treatment == Treatment::Check { std: true };
-        through(if is_unchecked { self.unchecked() } else { self.checked(self.arguments, std) })
+        let note = notes::read_one(&self.notes.join(&self.name));
+        if note.as_ref().is_some_and(|it| matches!(it.fate, Fate::FellBack(_) | Fate::Unchosen)) {
+            return through(self.unchecked());
+        }
+        let facades = self.facades(treatment == Treatment::Check { std: true });
+        let lacks_streams = note.is_some_and(|note| note.lacks_streams);
+        let std = if lacks_streams { facades.last() } else { facades.first() };
+        through(self.checked(self.arguments, std.copied().flatten()))
     }
 
-    /// With checked locks, or else without.
+    /// What it may have as std, the best first: the real one if it is not to have our `std`.
+    fn facades(&self, std: bool) -> Vec<Option<Std>> {
+        if std { self.runtime.facades().into_iter().map(Some).collect() } else { vec![None] }
+    }
+
+    /// With checked locks and streams, or else with checked locks, or else without.
     fn check(&self, std: bool) -> Result<ExitCode> {
+        let facades = self.facades(std);
         let with_parts = with_aside(self.arguments, CHECKED, Path::exists);
-        if with_parts != self.arguments
-            && let Attempt::Ended(status) = attempt(self.checked(&with_parts, std))?
-        {
-            self.note(Fate::CheckedParts)?;
-            return Ok(code(status));
-        }
-        let error = match attempt(self.checked(self.arguments, std))? {
-            Attempt::Ended(status) => {
-                self.note(Fate::Checked)?;
-                return Ok(code(status));
+        let with_parts =
+            (with_parts != self.arguments).then_some((&*with_parts, Fate::CheckedParts));
+        let mut error = String::new();
+        for (arguments, fate) in with_parts.into_iter().chain([(self.arguments, Fate::Checked)]) {
+            for &std in &facades {
+                match attempt(self.checked(arguments, std))? {
+                    Attempt::Ended(status) => {
+                        let lacks_streams = std != facades[0];
+                        self.write(&Note { fate, lacks_streams, ..self.note.clone() })?;
+                        return Ok(code(status));
+                    }
+                    Attempt::Failed(_, output) => error = first_error(&output),
+                }
             }
-            Attempt::Failed(_, output) => first_error(&output),
-        };
+        }
         match attempt(self.unchecked())? {
             Attempt::Ended(status) => {
                 self.note(Fate::FellBack(error))?;
@@ -129,10 +141,10 @@ impl Unit<'_> {
         }
     }
 
-    fn checked(&self, arguments: &[OsString], std: bool) -> Command {
+    fn checked(&self, arguments: &[OsString], std: Option<Std>) -> Command {
         let mut command = self.command(arguments);
-        if std {
-            self.runtime.add_std(&mut command);
+        if let Some(std) = std {
+            self.runtime.add_std(&mut command, std);
         }
         command
     }
@@ -148,8 +160,11 @@ impl Unit<'_> {
     }
 
     fn note(&self, fate: Fate) -> Result<()> {
-        let note = Note { fate, ..self.note.clone() };
-        notes::write(&self.notes, &self.name, &note).map_err(cannot("write down what was done"))
+        self.write(&Note { fate, ..self.note.clone() })
+    }
+
+    fn write(&self, note: &Note) -> Result<()> {
+        notes::write(&self.notes, &self.name, note).map_err(cannot("write down what was done"))
     }
 }
 

@@ -13,8 +13,8 @@ const PARTS: [&str; 2] = ["lock_api", "parking_lot_core"];
 /// As lines for people; nothing, if all has been seen.
 pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let mut text = String::new();
-    let (mut no_std, mut own_locks, mut unchosen) =
-        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for note in notes {
         let Note { package, crate_name, fate, .. } = note;
         match fate {
@@ -29,6 +29,9 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             Fate::Unchosen => _ = unchosen.insert(&**package),
             Fate::Checked | Fate::CheckedParts | Fate::Replaced => {}
         }
+        if note.lacks_streams {
+            no_streams.insert(&**package);
+        }
         if has_own_locks(note) {
             own_locks.insert(&**package);
         }
@@ -37,6 +40,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
         (no_std, "are without std"),
         (own_locks, "may have locks of their own"),
         (unchosen, "were not chosen"),
+        (no_streams, "have std's own stdin, stdout and stderr"),
     ] {
         if !packages.is_empty() {
             let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
@@ -54,8 +58,11 @@ pub(crate) fn why(note: &Note) -> Option<String> {
         }
         Fate::NoStd => Some("is without std".to_owned()),
         Fate::Unchosen => Some("was not chosen".to_owned()),
+        Fate::Checked | Fate::CheckedParts | Fate::Replaced if has_own_locks(note) => {
+            Some("may have locks of its own".to_owned())
+        }
         Fate::Checked | Fate::CheckedParts | Fate::Replaced => {
-            has_own_locks(note).then(|| "may have locks of its own".to_owned())
+            note.lacks_streams.then(|| "has std's own stdin, stdout and stderr".to_owned())
         }
     }
 }
@@ -81,6 +88,7 @@ mod tests {
             package: package.to_owned(),
             crate_name: package.split(' ').next().unwrap().to_owned(),
             fate,
+            lacks_streams: package.starts_with("printer"),
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         }
     }
@@ -96,6 +104,7 @@ mod tests {
             note("dashmap 6.0.0", Fate::Checked, &["parking_lot_core-1", "libc-1"]),
             note("parking_lot 0.12.5", Fate::Replaced, &["lock_api-1", "parking_lot_core-1"]),
             note("tokio 1.0.0", Fate::Checked, &[]),
+            note("printer 1.0.0", Fate::Checked, &[]),
         ]);
         assert_eq!(
             text(&notes),
@@ -103,7 +112,8 @@ mod tests {
              checked ones: src/lib.rs:1:2: no\n\
              lockdep: unseen: these are without std: c 3.0.0\n\
              lockdep: unseen: these may have locks of their own: dashmap 6.0.0, tokio 1.0.0\n\
-             lockdep: unseen: these were not chosen: d 4.0.0\n"
+             lockdep: unseen: these were not chosen: d 4.0.0\n\
+             lockdep: unseen: these have std's own stdin, stdout and stderr: printer 1.0.0\n"
         );
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
             needs: call.needs().map(str::to_owned).collect(),
             crate_name: call.crate_name.unwrap_or_default(),
             fate: Fate::Checked,
+            lacks_streams: false,
         },
     };
     match tool {

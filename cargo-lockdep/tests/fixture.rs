@@ -128,6 +128,42 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     again.says(&["1 denied (1 `inversion`)", "unseen: stubborn 0.1.0", "plain 0.1.0"]);
 }
 
+/// The streams' locks are inside std. The program prints what it prints without us.
+#[test]
+fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {
+    let fixture = Fixture::new("streams");
+    fs::write(fixture.0.join("input"), "one\ntwo\n").unwrap();
+    let mut run = fixture.command("run -p narrator");
+    run.stdin(fs::File::open(fixture.0.join("input")).unwrap());
+    let ended = Ended::new(run).has_status(100).says(&[
+        "error[lockdep::inversion]: `TOTAL` and `stdout` are acquired in both orders",
+        "error[lockdep::inversion]: `SCREEN` and `stdout` are acquired in both orders",
+        "error[lockdep::inversion]: `stderr` and `LOG` are acquired in both orders",
+        "error[lockdep::inversion]: `stdin` and `INPUT` are acquired in both orders",
+        "narrator/src/main.rs:21:43",
+        "narrator/src/main.rs:31:20",
+        "`stdout` is a `Stdout`",
+        "8 locks,",
+        "4 denied (4 `inversion`)",
+    ]);
+    assert_eq!(
+        ended.stdout,
+        "a shop with 3, 1\n3 in all\ndrawn\nagain\ncleared\nread: two\n4\n4 again\na child\n\
+         [false, false] Stderr { .. }\n"
+    );
+
+    // Also where a test harness takes what is printed; and a crate that needs std's own types has them.
+    let ended = fixture.run("test -p narrator -p printer").has_status(100).says(&[
+        "error[lockdep::inversion]: `TOTAL` and `stdout` are acquired in both orders",
+        "error[lockdep::inversion]: `second` (Mutex #",
+        "2 denied (2 `inversion`)",
+        "unseen: these have std's own stdin, stdout and stderr: printer 0.1.0",
+    ]);
+    assert!(!ended.stdout.contains("a shop with"), "{}", ended.stdout);
+    let example = ended.stdout.lines().find(|line| line.contains("src/lib.rs - print (line 12)"));
+    assert!(example.is_some_and(|line| line.ends_with(" ... ok")), "{}", ended.stdout);
+}
+
 #[test]
 fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
     let fixture = Fixture::new("parking_lot");
@@ -144,12 +180,12 @@ fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
     assert!(ended.stdout.contains("test all_is_there ... ok"), "{}", ended.stdout);
     assert!(!ended.stderr.contains("shop"), "what has not run is not told: {}", ended.stderr);
 
-    for (only, summary) in [("std", "1 lock, "), ("parking_lot,once_cell", "4 locks, ")] {
+    for (only, summary) in [("std", "2 locks, "), ("parking_lot,once_cell", "4 locks, ")] {
         let ended = fixture.run(&format!("run --only {only} -p till")).has_status(0);
         assert_eq!(ended.stdout, "7 in the till\n");
         ended.says(&[summary, "nothing found"]);
     }
-    fixture.run("run --release -p till").has_status(100).says(&["5 locks, "]);
+    fixture.run("run --release -p till").has_status(100).says(&["6 locks, "]);
 
     // Examples share their crate's types.
     let examples = fixture.run("test -p ledger --doc").has_status(0).says(&["1 edge, "]);
@@ -200,11 +236,11 @@ fn a_lock_that_is_made_of_lock_api_is_checked() {
 fn only_the_packages_that_were_chosen_are_checked() {
     let fixture = Fixture::new("chosen");
     fixture.run("run --crates till -p till").has_status(0).says(&[
-        "3 locks, ",
+        "4 locks, ",
         "nothing found",
         "unseen: these were not chosen: cfg-if 1.0.5, ",
     ]);
-    fixture.run("run --no-deps -p till").has_status(100).says(&["5 locks, "]);
+    fixture.run("run --no-deps -p till").has_status(100).says(&["6 locks, "]);
     fixture
         .run("run --crates till,leger -p till")
         .has_status(101)

@@ -1,4 +1,4 @@
-//! Waits that this crate cannot see by itself, declared by the program.
+//! Waits that no lock shows, declared by the program.
 //!
 //! A thread that holds a lock while it waits for a GUI's main loop, for Python's GIL or for the
 //! reply of a process hangs if the other side needs that lock to answer. There is no lock to see in

@@ -84,7 +84,14 @@ fn site(file: &Path, line: u32, column: Option<u32>) -> String {
 fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let is_ours = |frame: &Frame| {
         let function = frame.function.trim_start_matches('<');
-        let homes = ["lockdep::", "lock_api::", "parking_lot::", "once_cell::", "backtrace::"];
+        let homes = [
+            "lockdep::",
+            "lockdep_streams::",
+            "lock_api::",
+            "parking_lot::",
+            "once_cell::",
+            "backtrace::",
+        ];
         homes.iter().any(|home| function.starts_with(home))
     };
     // Only the innermost run of ours: an initializer that runs inside a

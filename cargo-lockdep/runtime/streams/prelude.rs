@@ -1,0 +1,14 @@
+//! The preludes, which have the macros that print.
+
+macro_rules! preludes {
+    ($($name:ident)*) => {$(
+        #[doc = concat!("As `std::prelude::", stringify!($name), "`.")]
+        pub mod $name {
+            pub use ::std::prelude::$name::*;
+
+            pub use crate::{eprint, eprintln, print, println};
+        }
+    )*};
+}
+
+preludes!(v1 rust_2015 rust_2018 rust_2021 rust_2024);
