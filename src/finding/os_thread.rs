@@ -1,5 +1,10 @@
 //! What the operating system says of a thread.
 
+#![cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    allow(dead_code, reason = "it does not say anything there")
+)]
+
 /// A thread of this process, whether or not it ever took a checked lock.
 #[derive(Clone, Debug)]
 pub(crate) struct OsThread {

@@ -1,12 +1,29 @@
 //! Which threads there are, and which of them sleep.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
-/// The calling thread.
+/// The process whose threads are numbered in `/proc` as it numbers them itself, which they are unless
+/// it is in a PID namespace that has no `/proc` mounted.
+static NUMBERS_AS_PROC: AtomicU32 = AtomicU32::new(0);
+
+/// The calling thread, by its number in `/proc`.
 #[allow(unsafe_code, reason = "std does not tell")]
 pub(crate) fn own() -> Option<u64> {
+    let process = std::process::id();
     // SAFETY: it takes nothing, and cannot fail.
-    u64::try_from(unsafe { libc::gettid() }).ok()
+    let thread = u64::try_from(unsafe { libc::gettid() }).ok()?;
+    if NUMBERS_AS_PROC.load(Relaxed) == process {
+        return Some(thread);
+    }
+    let link = fs::read_link("/proc/thread-self").ok()?;
+    let in_proc = link.file_name()?.to_str()?.parse().ok()?;
+    if in_proc == thread {
+        NUMBERS_AS_PROC.store(process, Relaxed);
+    }
+    Some(in_proc)
 }
 
 /// All threads of this process, in the order in which they were started. May have some that have

@@ -98,8 +98,9 @@ pub(super) fn futex_wait([address, operation, value, limit, ..]: [u64; 6]) -> Op
     }
 }
 
-/// From `maps`: whether an address is in memory that no other process shares. A futex there is
-/// private, even if it was not said to be: that of a thread that is joined, for example.
+/// Returns `true` if, by the contents of `maps`, no other process can share the memory at an address. A
+/// futex there is private even without the flag, for example that of a joined thread. Memory of a
+/// file may be shared until it is written to, so only anonymous memory counts.
 pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
     let has_address = |line: &&str| {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
@@ -110,9 +111,10 @@ pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
         bounds.is_some_and(|bounds| bounds.contains(&address))
     };
     let mapping = maps.lines().find(has_address);
-    // `rw-p`: the last letter says whether a copy is private or shared.
-    let permissions = mapping.and_then(|line| line.split(' ').nth(1));
-    permissions.is_some_and(|permissions| permissions.len() == 4 && permissions.ends_with('p'))
+    let mut fields = mapping.unwrap_or_default().split_ascii_whitespace().skip(1);
+    // `rw-p`: the last letter says whether a copy is private or shared. Then offset, device, inode.
+    let is_private = fields.next().is_some_and(|it| it.len() == 4 && it.ends_with('p'));
+    is_private && fields.nth(2) == Some("0")
 }
 
 #[cfg(all(test, not(loom)))]
@@ -191,7 +193,8 @@ mod tests {
                     7f00a000-7f00b000 rw-s 00000000 00:05 1041 /dev/shm/queue\n\
                     7f00b000-7f00c000 rw-p 00000000 00:00 0 \n";
         let is_private = |address| is_in_private_memory(maps, address);
-        assert!(is_private(0x40_0000) && is_private(0x7f00_bfff));
+        assert!(is_private(0x7f00_b000) && is_private(0x7f00_bfff));
+        assert!(!is_private(0x40_0000), "a file's");
         assert!(!is_private(0x7f00_a000) && !is_private(0x7f00_afff));
         assert!(!is_private(0x7f00_c000) && !is_private(0));
         assert!(!is_in_private_memory("", 0x40_0000));

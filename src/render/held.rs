@@ -121,6 +121,7 @@ pub(crate) fn long_wait(
 }
 
 /// What is said when a signal ends the process: what its threads wait for, and why.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
 pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
     let mut told = Vec::new();
     let mut notes = String::new();

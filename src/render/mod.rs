@@ -23,7 +23,9 @@ use std::{
 };
 
 pub(crate) use self::backtrace::is_any_function;
-pub(crate) use held::{answer, held, long_wait};
+#[cfg(unix)]
+pub(crate) use held::answer;
+pub(crate) use held::{held, long_wait};
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};
 pub(crate) use source::{is_a_call, receiver};

@@ -21,12 +21,9 @@
 //! (`CLONE_VM` without `CLONE_THREAD`, and not `vfork`, which blocks the caller) is not detected.
 
 use super::helpers;
-use crate::os_threads;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::os_threads::{Process, Sleep};
+use crate::os_threads::{self, Process, Sleep};
 
 /// Looks for a global deadlock, again and again, until it has found one.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[derive(Default)]
 pub(super) struct Detector {
     has_found: bool,
@@ -36,7 +33,6 @@ pub(super) struct Detector {
     before: Option<Vec<Sleep>>,
 }
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 impl Detector {
     pub(super) fn has_found(&self) -> bool {
         self.has_found
@@ -87,7 +83,6 @@ impl Detector {
 }
 
 /// Returns `true` if these threads are all there are, and nothing else can wake one of them.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn nobody_else_can_wake(sleeps: &[Sleep]) -> bool {
     let Some(process) = Process::read() else { return false };
     let read = sleeps.len() as u64 + helpers::count();
@@ -100,7 +95,6 @@ fn nobody_else_can_wake(sleeps: &[Sleep]) -> bool {
 }
 
 /// The signals whose handlers wake no thread of the program: a bit for each, the lowest for the first.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn harmless_signals() -> u64 {
     // A thread's own faults: std has handlers for two of them. One that sleeps makes none.
     let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -110,23 +104,7 @@ fn harmless_signals() -> u64 {
     bits.fold(super::on_signal::ours(), |all, bit| all | bit)
 }
 
-/// Elsewhere the system does not say what a thread sleeps for.
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-#[derive(Default)]
-pub(super) struct Detector;
-
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-impl Detector {
-    pub(super) fn has_found(&self) -> bool {
-        false
-    }
-
-    pub(super) fn look(&mut self) -> bool {
-        false
-    }
-}
-
-#[cfg(all(test, target_os = "linux", target_pointer_width = "64", not(loom), not(shuttle)))]
+#[cfg(all(test, not(loom), not(shuttle)))]
 #[allow(unsafe_code, reason = "`fork` is")]
 mod tests {
     use std::{

@@ -53,12 +53,20 @@ pub(super) fn is_one(os_thread: u64) -> bool {
 }
 
 /// How many there are.
+#[cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    allow(dead_code, reason = "for global deadlocks")
+)]
 pub(super) fn count() -> u64 {
     let is_there = |helper: &&Helper| helper.os_thread.load(Relaxed) != 0;
     HELPERS.iter().filter(is_there).count() as u64
 }
 
 /// Returns `true` if all of them but the calling one are at rest.
+#[cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    allow(dead_code, reason = "for global deadlocks")
+)]
 pub(super) fn others_rest() -> bool {
     let own = os_threads::own().unwrap_or(0);
     HELPERS.iter().all(|helper| {

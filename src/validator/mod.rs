@@ -23,6 +23,10 @@ mod ending;
 mod events;
 #[cfg(all(unix, not(loom)))]
 mod forks;
+#[cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    path = "no_global_deadlock.rs"
+)]
 mod global_deadlock;
 mod handler_stack;
 mod held;
