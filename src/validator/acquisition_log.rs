@@ -40,9 +40,18 @@ pub(super) struct Logged {
 }
 
 impl Logged {
+    /// What the calling thread is about to acquire.
+    pub(super) fn now(context: &Context, acquisition: &Acquisition<'_>) -> Self {
+        let Acquisition { identity, wanted, .. } = acquisition;
+        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
+        held.sort_unstable();
+        let (thread, segment) = (context.info(), context.segment());
+        Self { wanted: *wanted, held, has_writer: identity.has_writer(), thread, segment }
+    }
+
     /// Returns `true` if this shows all that `other` shows: the same lock, acquired by the same thread
     /// while it held no more.
-    fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         self.wanted.tag == other.wanted.tag
             && self.thread == other.thread
             && self.held.iter().all(|tag| other.held.contains(tag))
@@ -74,16 +83,11 @@ impl AcquisitionLog {
 
     /// Adds an acquisition that the calling thread, whose log it is, is about to make.
     pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
-        let Acquisition { identity, wanted, .. } = acquisition;
         let is_first = context.held.is_empty();
-        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
-        held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
-        let (thread, segment) = (context.info(), context.segment());
-        let new =
-            Logged { wanted: *wanted, held, has_writer: identity.has_writer(), thread, segment };
+        let acquired = Logged::now(context, acquisition);
         let mut log = locked(&self.0);
-        log.add(new);
+        log.add(acquired);
         log.lookups += u32::from(is_first);
         if log.lookups == MAX_LOOKUPS {
             context.held.set_logged(false);
