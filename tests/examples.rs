@@ -77,6 +77,8 @@ macro_rules! golden {
 golden! {
     two_lock_deadlock: "two_lock_deadlock" [];
     two_lock_ordered: "two_lock_ordered" [];
+    channel_under_lock: "channel_under_lock" [];
+    channel_under_lock_fixed: "channel_under_lock" ["--fixed"];
     join_under_lock: "join_under_lock" [];
     join_under_lock_fixed: "join_under_lock" ["--fixed"];
     dining_philosophers: "dining_philosophers" [];

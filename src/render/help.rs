@@ -1,7 +1,7 @@
 //! What a report says would help, kind by kind.
 
 use super::{roles, words::Words};
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, WaitKind};
+use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Role, WaitKind};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
@@ -96,6 +96,9 @@ impl Words<'_> {
                     1 => {
                         format!("{what_now}. Drop the guard of line {held_line} before line {line}")
                     }
+                    _ if self.waits_for_event() => {
+                        format!("{what_now}. Release the lock before the wait that is for no lock")
+                    }
                     _ => format!(
                         "{what_now}. Acquire these locks in one order everywhere, or release \
                          {held} before line {line}"
@@ -112,6 +115,12 @@ impl Words<'_> {
                  or a cycle of `Arc`s"
             ),
         }
+    }
+
+    /// Returns `true` if any of its threads waits for space in a channel or at a barrier.
+    fn waits_for_event(&self) -> bool {
+        let roles = self.shown.iter().map(|edge| edge.wanted.kind.role);
+        roles.into_iter().any(|role| matches!(role, Role::Channel | Role::Barrier))
     }
 
     /// The same where one of two edges waits for what is no lock.

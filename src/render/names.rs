@@ -83,7 +83,9 @@ impl Names {
 
     /// The lock at a place that mentions it.
     pub(super) fn at(&self, lock: &LockInfo, site: &Site) -> String {
-        let local = self.local.get(&(lock.id, site.clone())).filter(|_| self.ambiguous);
+        // A channel's ends have a name each.
+        let is_told = self.ambiguous || lock.kind.role == Role::Channel;
+        let local = self.local.get(&(lock.id, site.clone())).filter(|_| is_told);
         self.mention(lock, local.or_else(|| self.by_lock.get(&lock.id)))
     }
 

@@ -39,7 +39,8 @@ impl Sources {
             return self.receiver(site);
         }
         let text = self.text(site)?;
-        receiver_at(text, offset(text, site)?)
+        let offset = offset(text, site)?;
+        looped_over(text, offset).or_else(|| receiver_at(text, offset))
     }
 }
 
@@ -115,6 +116,17 @@ fn receiver_at(text: &str, offset: usize) -> Option<String> {
     };
     let name = on_one_line(expression.trim());
     (!name.is_empty() && name.chars().count() <= 60).then_some(name)
+}
+
+/// The receiver that a `for` at `offset` takes messages from: `jobs` in `for job in &jobs {`.
+fn looped_over(text: &str, offset: usize) -> Option<String> {
+    let header = text[offset..].strip_prefix("for ")?.split('{').next()?;
+    let (_, expression) = header.split_once(" in ")?;
+    let expression = expression.trim().trim_start_matches('&');
+    let methods = [".iter()", ".into_iter()", ".try_iter()"];
+    let method = methods.iter().find_map(|method| expression.strip_suffix(method));
+    let name = method.unwrap_or(expression);
+    (!name.is_empty() && leading_path(name) == name).then(|| name.to_owned())
 }
 
 /// `a::b.c` of `a::b.c + 1`.
@@ -202,6 +214,20 @@ mod tests {
             ("let x = ^*CONFIG + 1;", "CONFIG"),
         ] {
             assert_eq!(name(source).as_deref(), Some(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_source_names_the_receiver_of_a_loop() {
+        for (source, expected) in [
+            ("^for job in &self.jobs {", Some("self.jobs")),
+            ("^for (at, job) in jobs.into_iter() {", Some("jobs")),
+            ("^for job in jobs(1) {", None),
+            ("^force.recv()", None),
+        ] {
+            let offset = source.find('^').expect("a mark");
+            let name = looped_over(&source.replace('^', ""), offset);
+            assert_eq!(name.as_deref(), expected, "{source}");
         }
     }
 

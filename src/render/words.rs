@@ -270,13 +270,25 @@ impl Words<'_> {
             _ => "holds",
         };
         let next = &next.thread;
-        let since = if edge.is_queued {
+        let owes = matches!(edge.held.kind.role, Role::Channel | Role::Barrier);
+        let since = if edge.is_queued || owes {
             String::new()
         } else {
             roles::has_held(edge, &held, for_reading(*held_mode))
         };
         if edge.wanted.kind.role == Role::Exit {
             return [since, format!("waits here for the end of thread `{next}`")];
+        }
+        match edge.wanted.kind.role {
+            Role::Channel => {
+                let now = format!("waits here for space in {wanted}, from which `{next}` receives");
+                return [since, now];
+            }
+            Role::Barrier => {
+                let now = format!("waits here at {wanted}, to which `{next}` has to come");
+                return [since, now];
+            }
+            _ => {}
         }
         let reading = for_reading(edge.wanted_mode);
         let now = format!("waits here for {wanted}{reading}, which thread `{next}` {does}");

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     finding::{LockKind, LockOf, Role, WaitKind},
     tracked::Tracked,
+    validator::{Arrival, BarrierOrder},
 };
 
 /// [`std::sync::Barrier`], checked: a wait while a lock is held is a
@@ -30,6 +31,7 @@ pub struct Barrier {
     threads: u64,
     /// How many threads have come here to wait, ever.
     arrived: AtomicU64,
+    order: BarrierOrder,
     inner: sync::Barrier,
 }
 
@@ -53,15 +55,23 @@ impl Barrier {
     #[inline]
     pub const fn new(n: usize) -> Self {
         let inner = sync::Barrier::new(n);
-        Self { tracked: Tracked::new(), threads: n as u64, arrived: AtomicU64::new(0), inner }
+        Self {
+            tracked: Tracked::new(),
+            threads: n as u64,
+            arrived: AtomicU64::new(0),
+            order: BarrierOrder::new(),
+            inner,
+        }
     }
 
     /// As [`std::sync::Barrier::wait`].
     ///
     /// # Panics
     ///
-    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The thread does not count as
-    /// one that has come then.
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). A
+    /// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding) is thrown before the wait, and the thread does not
+    /// count as one that has come. An [`Inversion`](crate::FindingKind::Inversion) is thrown afterwards, so that
+    /// the others pass as well.
     ///
     /// # Examples
     ///
@@ -80,21 +90,39 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
-        if self.would_be_last() {
-            return self.arrive();
+        if self.threads <= 1 {
+            return self.inner.wait();
         }
-        self.tracked.wait_for(Self::KIND, WaitKind::Barrier, || self.arrive())
+        let arrival = self.order.arrive(self.threads, Self::KIND, &self.tracked);
+        let result = if self.would_be_last() {
+            self.arrive(arrival.as_ref())
+        } else {
+            self.tracked.wait_for(Self::KIND, WaitKind::Barrier, || self.arrive(arrival.as_ref()))
+        };
+        if let Some(arrival) = arrival {
+            self.order.passed(arrival);
+        }
+        result
     }
 
     /// Returns `true` if a thread that comes now would not wait. Another may come at the same time: then it
     /// waits a moment longer than others know.
     fn would_be_last(&self) -> bool {
-        self.threads <= 1 || self.arrived.load(Relaxed) % self.threads == self.threads - 1
+        self.arrived.load(Relaxed) % self.threads == self.threads - 1
     }
 
-    fn arrive(&self) -> BarrierWaitResult {
+    fn arrive(&self, arrival: Option<&Arrival>) -> BarrierWaitResult {
         self.arrived.fetch_add(1, Relaxed);
+        if let Some(arrival) = arrival {
+            self.order.arrived(arrival, self.threads);
+        }
         self.inner.wait()
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        BarrierOrder::forget(&self.tracked);
     }
 }
 

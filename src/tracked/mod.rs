@@ -270,6 +270,11 @@ impl Tracked {
         self.identity.clear_forgiven();
     }
 
+    /// For another one that is made at the same place.
+    pub(crate) const fn alike(&self) -> Self {
+        Self { identity: Identity::new(), created: self.created }
+    }
+
     /// For what is acquired, but never held.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity

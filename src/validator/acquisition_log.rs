@@ -42,9 +42,30 @@ pub(super) struct Logged {
 }
 
 impl Logged {
+    /// What the calling thread is about to acquire, as if the lock had no writer.
+    pub(super) fn now(context: &Context, acquisition: &Acquisition<'_>) -> Self {
+        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
+        held.sort_unstable();
+        let (thread, segment) = (context.info(), context.segment());
+        Self { wanted: acquisition.wanted, held, has_writer: false, thread, segment }
+    }
+
+    /// Notes whether the lock has a writer, behind which readers wait. If it has none yet, puts it into
+    /// the order graph, where its first writer looks.
+    pub(super) fn note_writer(&mut self, acquisition: &Acquisition<'_>) {
+        let Acquisition { identity, wanted, named_at } = acquisition;
+        if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
+            return;
+        }
+        if !identity.has_writer() {
+            knowledge::lock().await_writer(wanted, named_at);
+        }
+        self.has_writer = identity.has_writer();
+    }
+
     /// Returns `true` if this shows all that `other` shows: the same lock, acquired by the same thread
     /// while it held no more.
-    fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         self.wanted.tag == other.wanted.tag
             && self.thread == other.thread
             && self.held.iter().all(|tag| other.held.contains(tag))
@@ -81,19 +102,11 @@ impl AcquisitionLog {
     /// Adds an acquisition that the calling thread, whose log it is, is about to make.
     pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
         let is_first = context.held.is_empty();
-        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
-        held.sort_unstable();
         let _inside = context.enter(ThreadState::Inside);
-        let mut new = Logged {
-            wanted: acquisition.wanted,
-            held,
-            has_writer: false,
-            thread: context.info(),
-            segment: context.segment(),
-        };
+        let mut new = Logged::now(context, acquisition);
         // Only this thread adds any, so the lock may be released in between.
         if locked(&self.0).is_news(&new) {
-            new.has_writer = has_writer(acquisition);
+            new.note_writer(acquisition);
             locked(&self.0).add(new);
         }
         let mut log = locked(&self.0);
@@ -118,18 +131,6 @@ impl AcquisitionLog {
             log.add(other.clone());
         }
     }
-}
-
-/// Returns `true` if an acquisition may have to wait for readers, behind a writer. If the lock has no
-/// writer yet, puts it into the order graph, where its first writer looks.
-fn has_writer(Acquisition { identity, wanted, named_at }: &Acquisition<'_>) -> bool {
-    if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
-        return false;
-    }
-    if !identity.has_writer() {
-        knowledge::lock().await_writer(wanted, named_at);
-    }
-    identity.has_writer()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -11,7 +11,7 @@ use super::{
     waiting::Wait,
 };
 use crate::{
-    finding::{Detail, FindingKind, RawStack, Until},
+    finding::{Detail, Finding, FindingKind, Level, RawStack, Role, Until, WaitKind},
     ledger::{self, Backtraces},
 };
 
@@ -54,8 +54,12 @@ pub(crate) fn begin_wait(
     // Asked again after the wait was published: a thread that begins to wait for this one reads that
     // afterwards.
     let holds = holds || context.awaited_exit().is_some();
-    // A wait that is notified cannot close a circle: whoever is to take its mutex comes later.
-    let may_close = until == Until::Acquired && (holds || is_writer);
+    // A wait that is notified cannot close a circle: the thread that takes its mutex comes later.
+    let may_close = match until {
+        Until::Acquired => holds || is_writer || context.notes.are_on(),
+        Until::Happened(WaitKind::Send | WaitKind::Barrier) => holds,
+        _ => false,
+    };
     let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
     // Who confirms waits only for what is found here.
     let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
@@ -67,10 +71,27 @@ pub(crate) fn begin_wait(
             leak.into_iter().chain(circle.map(Found::from)).collect()
         };
         if !found.is_empty() {
+            tell_those_left_behind(&found);
             submit(context, found);
         }
     }
     waited
+}
+
+/// Prints a deadlock with a barrier in it. The panic does not wake the threads at the barrier, so its own
+/// message may never be seen.
+fn tell_those_left_behind(found: &[Found]) {
+    let at_barrier = |it: &&Found| {
+        it.kind == FindingKind::Deadlock
+            && it.cycle.iter().any(|edge| edge.wanted.kind.role == Role::Barrier)
+    };
+    if let Some(found) = found.iter().find(at_barrier)
+        && ledger::level(found.kind) == Level::Deny
+    {
+        let finding =
+            Finding::new(found.kind, Level::Warn, found.cycle.clone(), found.detail.clone());
+        ledger::print_past_capture(&finding.render(false));
+    }
 }
 
 impl From<Deadlock> for Found {

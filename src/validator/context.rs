@@ -25,6 +25,7 @@ use super::{
     held::{Entry, HeldSet, Slot, Tag},
     interrupted,
     lineage::{self, JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
+    notes::Notes,
     seen::Recent,
     thread_exit::ThreadExit,
     waiting::Waiting,
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     denied_with: AtomicUsize,
     /// The acquisitions of a thread that keeps a log.
     log: Mutex<Option<Arc<AcquisitionLog>>>,
+    /// What it has acquired lately, if it owes events.
+    pub(super) notes: Notes,
     /// The exit of a thread that the mirror of `std::thread` has spawned.
     exit: Mutex<Option<Arc<ThreadExit>>>,
     /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
@@ -131,6 +134,7 @@ impl Context {
             traces: Mutex::default(),
             denied_with: AtomicUsize::new(0),
             log: Mutex::new(None),
+            notes: Notes::default(),
             exit: Mutex::new(None),
             has_exit: AtomicBool::new(false),
             exit_slot: Slot::new(),
@@ -256,6 +260,11 @@ impl Context {
         self.log.lock().clone()
     }
 
+    /// Returns `true` if there is a log of the thread's acquisitions. For the thread itself.
+    pub(super) fn keeps_log(&self) -> bool {
+        self.log.lock().is_some()
+    }
+
     /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.
     #[inline]
     pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
@@ -275,6 +284,7 @@ impl Context {
     pub(super) fn end(&self) {
         self.end_wait();
         self.release_exit();
+        self.notes.end();
         self.segment.store(0, Relaxed);
         self.os_thread.store(0, Relaxed);
         self.released_elsewhere.lock().clear();
@@ -295,8 +305,16 @@ impl Context {
 
     /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 6] {
-        [&self.released_elsewhere, &self.thread, &self.traces, &self.log, &self.exit, &self.lineage]
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 7] {
+        [
+            &self.released_elsewhere,
+            &self.thread,
+            &self.traces,
+            &self.log,
+            &self.exit,
+            &self.lineage,
+            self.notes.lock(),
+        ]
     }
 
     #[inline]

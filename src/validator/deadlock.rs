@@ -9,20 +9,25 @@
 //! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
 //! loses patience, at last, is no link of a circle.
 //!
+//! A wait for space in a channel is a link if the receiving thread is in a loop over the messages, and one
+//! at a barrier if all of its threads are known: each of those that have not come keeps the others waiting.
+//!
 //! A wait for an [event](crate::external::Event) is a link if exactly one thread owes the event: of
 //! several, any may answer.
 
 use std::{thread, time::Duration};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::{
     atomic::locked, circle, context::Context, held::Entry, identity::LockId, judge, knowledge,
-    leaks, snapshot, threads, waiting::Wait,
+    leaks, obligations, snapshot, threads, waiting::Wait,
 };
 use crate::{
     finding::{
-        Activity, ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain, WaitLink,
+        Activity, ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain,
+        WaitKind, WaitLink,
     },
     os_threads,
 };
@@ -40,6 +45,8 @@ enum Blocking {
     Holds(Entry),
     /// It waits to write the lock, and the other to read it.
     Queues,
+    /// It has to receive from the channel, or to come to the barrier, at which the other waits.
+    Owes,
 }
 
 /// A circle of waiting threads, the one that looked for it first. Each with how it keeps
@@ -200,9 +207,15 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     if wait.wanted.kind().is_event() && !has_one_holder(wanted.lock()) {
         return Vec::new();
     }
+    let obligors = obligors(wait);
     let blocking = |blocker: &Waiter| {
-        if blocker.wait.until == Until::TimedOut {
+        if matches!(blocker.wait.until, Until::TimedOut | Until::HappenedInTime(_)) {
             return None;
+        }
+        // A thread that waits there as well has done its part.
+        let waits_there = blocker.wait.wanted.tag.lock() == wanted.lock();
+        if obligors.contains(&blocker.context.number()) && !waits_there {
+            return Some(Blocking::Owes);
         }
         let blocks = |held: &Entry| {
             held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), false)
@@ -218,6 +231,16 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     };
     let each = waiters.iter().enumerate();
     each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
+}
+
+/// The threads each of which has to act before a wait ends that is for no lock, if they are known.
+fn obligors(wait: &Wait) -> SmallVec<[u64; 2]> {
+    match wait.until {
+        Until::Happened(WaitKind::Send | WaitKind::Barrier) => {
+            obligations::obligors(wait.wanted.tag.lock())
+        }
+        _ => SmallVec::new(),
+    }
 }
 
 /// Returns `true` if one thread holds a lock, and no other.
@@ -246,13 +269,15 @@ impl Circle {
     /// Each thread has waited since it was first looked at, and so all do now; what it held
     /// then it holds now, unless somebody else has released it.
     fn still_stands(&self) -> bool {
-        self.0.iter().all(|(Waiter { context, wait }, blocking)| {
+        let before = self.0.iter().cycle().skip(self.0.len() - 1);
+        self.0.iter().zip(before).all(|((Waiter { context, wait }, blocking), (blocked, _))| {
             let blocks = match blocking {
                 Blocking::Holds(held) => {
                     let is_alone = || !held.kind().is_event() || has_one_holder(held.tag.lock());
                     context.first_held(wait.holds, |it| it.tag == held.tag).is_some() && is_alone()
                 }
                 Blocking::Queues => true,
+                Blocking::Owes => obligors(&blocked.wait).contains(&context.number()),
             };
             blocks && context.waiting.is_still(wait.epoch)
         })
@@ -265,6 +290,7 @@ impl Circle {
             Blocking::Holds(held) if held.kind().guards_can_be_sent() => GUARDS_SETTLE,
             Blocking::Holds(_) => Duration::ZERO,
             Blocking::Queues => QUEUE_SETTLES,
+            Blocking::Owes => ANSWER_SETTLES,
         };
         self.0.iter().map(settles).max().unwrap_or_default()
     }
@@ -298,6 +324,10 @@ impl Circle {
             let (held, held_mode, held_at, is_queued) = match blocking {
                 Blocking::Holds(held) => (held, held.tag.mode(), held.site, false),
                 Blocking::Queues => (&blocked.wait.wanted, wanted.tag.mode(), wanted.site, true),
+                Blocking::Owes => {
+                    let owed = &blocked.wait.wanted;
+                    (owed, owed.tag.mode(), owed.site, false)
+                }
             };
             let knowledge = knowledge::lock();
             Edge {

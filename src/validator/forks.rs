@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use super::{
     Context, ThreadState, creation_sites, current_if_attached, deadlock, helpers, knowledge, leaks,
-    threads,
+    obligations, threads,
 };
 use crate::{ledger, render, renewable::Renewable};
 
@@ -21,7 +21,13 @@ thread_local! {
 /// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
 /// none but those two, which come last. While the pool's is held, no context is added.
 fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
-    let ours = [knowledge::itself(), leaks::lock(), deadlock::lock(), threads::pool()];
+    let ours = [
+        knowledge::itself(),
+        obligations::lock(),
+        leaks::lock(),
+        deadlock::lock(),
+        threads::pool(),
+    ];
     render::locks().into_iter().chain(ledger::locks()).chain(ours)
 }
 

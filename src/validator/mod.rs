@@ -9,8 +9,10 @@
 
 mod acquisition_log;
 mod atomic;
+mod barrier_order;
 mod blocking;
 mod budget;
+mod channel_space;
 mod circle;
 mod classes;
 mod clock;
@@ -39,6 +41,8 @@ mod judging;
 mod knowledge;
 mod leaks;
 mod lineage;
+mod notes;
+mod obligations;
 #[cfg(unix)]
 mod on_signal;
 mod order;
@@ -61,7 +65,9 @@ use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
 
 use self::knowledge::{Cycle, SEEN};
 pub(crate) use self::{
+    barrier_order::{Arrival, BarrierOrder},
     blocking::{Waited, begin_wait},
+    channel_space::{ChannelSpace, Receiving},
     context::{Context, State as ThreadState},
     current::{
         acquired_unattached, current, current_if_attached, current_unless_in_handler,
@@ -133,6 +139,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     if let Some(log) = context.log() {
         log.record(context, acquisition);
     }
+    context.notes.record(context, acquisition);
     let is_awaited = context.awaited_exit().is_some();
     if context.held.is_empty() && !is_awaited {
         return context.recent.insert(chain);

@@ -1,8 +1,8 @@
 //! [`Iter`], [`TryIter`] and [`IntoIter`].
 //!
-//! They are printed as std's, field by field.
+use std::fmt;
 
-use super::Receiver;
+use super::{Loop, Receiver};
 
 /// [`std::sync::mpsc::Iter`]: see [`Receiver::iter`].
 ///
@@ -13,9 +13,9 @@ use super::Receiver;
 /// let mut messages: mpsc::Iter<'_, i32> = receiver.iter();
 /// assert_eq!((messages.next(), messages.next()), (Some(1), None));
 /// ```
-#[derive(Debug)]
 pub struct Iter<'a, T: 'a> {
     pub(super) rx: &'a Receiver<T>,
+    pub(super) _in_loop: Loop,
 }
 
 /// [`std::sync::mpsc::TryIter`]: see [`Receiver::try_iter`].
@@ -42,9 +42,9 @@ pub struct TryIter<'a, T: 'a> {
 /// let messages: mpsc::IntoIter<i32> = receiver.into_iter();
 /// assert_eq!(messages.last(), Some(1));
 /// ```
-#[derive(Debug)]
 pub struct IntoIter<T> {
     pub(super) rx: Receiver<T>,
+    pub(super) _in_loop: Loop,
 }
 
 impl<T> Iterator for Iter<'_, T> {
@@ -52,13 +52,14 @@ impl<T> Iterator for Iter<'_, T> {
 
     #[track_caller]
     fn next(&mut self) -> Option<T> {
-        self.rx.recv().ok()
+        self.rx.recv_in_loop().ok()
     }
 }
 
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
+    #[track_caller]
     fn next(&mut self) -> Option<T> {
         self.rx.try_recv().ok()
     }
@@ -69,6 +70,21 @@ impl<T> Iterator for IntoIter<T> {
 
     #[track_caller]
     fn next(&mut self) -> Option<T> {
-        self.rx.recv().ok()
+        self.rx.recv_in_loop().ok()
+    }
+}
+
+/// As std derives it: for messages that can be printed.
+#[allow(clippy::missing_fields_in_debug, reason = "std's has no other field")]
+impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("rx", self.rx).finish()
+    }
+}
+
+#[allow(clippy::missing_fields_in_debug, reason = "std's has no other field")]
+impl<T: fmt::Debug> fmt::Debug for IntoIter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("rx", &self.rx).finish()
     }
 }

@@ -23,7 +23,11 @@ pub use self::{
     receiver::Receiver,
     sender::{Sender, SyncSender},
 };
-use crate::{finding::LockKind, tracked::Tracked};
+use crate::{
+    finding::LockKind,
+    tracked::Tracked,
+    validator::{ChannelSpace, Receiving},
+};
 
 /// As [`std::sync::mpsc::channel`]. The caller's place in the source is where the channel is said to have
 /// been made.
@@ -37,7 +41,8 @@ use crate::{finding::LockKind, tracked::Tracked};
 #[track_caller]
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let channel = Arc::new(Channel { kind: Receiver::<T>::CHANNEL, tracked: Tracked::new() });
+    let tracked = Tracked::new();
+    let channel = Arc::new(Channel { kind: Receiver::<T>::CHANNEL, space: None, tracked });
     let (sender, receiver) = mpsc::channel();
     (Sender { inner: sender }, Receiver { inner: receiver, channel })
 }
@@ -58,7 +63,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 #[track_caller]
 #[must_use]
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
-    let channel = Arc::new(Channel { kind: Receiver::<T>::SYNC_CHANNEL, tracked: Tracked::new() });
+    let (space, tracked) = (Some(ChannelSpace::new(bound > 0)), Tracked::new());
+    let channel = Arc::new(Channel { kind: Receiver::<T>::SYNC_CHANNEL, space, tracked });
     let (sender, receiver) = mpsc::sync_channel(bound);
     let sender = SyncSender { inner: sender, channel: Arc::clone(&channel) };
     (sender, Receiver { inner: receiver, channel })
@@ -67,5 +73,68 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
 /// What a channel's ends share, those that may wait.
 struct Channel {
     kind: &'static LockKind,
+    /// If it has a bound.
+    space: Option<ChannelSpace>,
+    // Dropped last, as the space is known by its number.
     tracked: Tracked,
+}
+
+impl Channel {
+    /// The calling thread receives until this is dropped.
+    #[track_caller]
+    fn receive(&self) -> Option<Receiving<'_>> {
+        self.space.as_ref()?.receive(|| self.tracked.number(self.kind))
+    }
+
+    /// The same for a thread that is in a loop over the messages.
+    #[track_caller]
+    fn receive_in_loop(&self) -> Option<Receiving<'_>> {
+        let receiving = self.receive();
+        if let (Some(space), Some(receiving)) = (&self.space, &receiving) {
+            space.begin_loop(receiving, || self.tracked.number(self.kind));
+        }
+        receiving
+    }
+
+    /// The calling thread is about to send, and may have to wait.
+    #[track_caller]
+    fn about_to_send(&self) {
+        if let Some(space) = &self.space {
+            space.about_to_send(self.tracked.identity(), || self.tracked.number(self.kind));
+        }
+    }
+
+    /// A send has found it full.
+    fn note_full(&self) {
+        if let Some(space) = &self.space {
+            space.note_full();
+        }
+    }
+}
+
+/// A loop over the messages of a bounded channel, until this is dropped.
+struct Loop(Option<Arc<Channel>>);
+
+impl Loop {
+    fn new(channel: &Arc<Channel>) -> Self {
+        Self(channel.space.is_some().then(|| Arc::clone(channel)))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Some(channel) = &self.0
+            && let Some(space) = &channel.space
+        {
+            space.end_loop(|| channel.tracked.number(channel.kind));
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if let (Some(space), Some(id)) = (&self.space, self.tracked.identity().assigned()) {
+            space.forget(id);
+        }
+    }
 }

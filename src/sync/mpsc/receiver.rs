@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Channel, IntoIter, Iter, TryIter};
+use super::{Channel, IntoIter, Iter, Loop, TryIter};
 use crate::finding::{LockKind, LockOf, Role, WaitKind};
 
 /// [`std::sync::mpsc::Receiver`], checked: a wait for a message while a lock is held is a
@@ -44,11 +44,16 @@ impl<T> Receiver<T> {
         role: Role::Channel,
     };
 
-    /// As [`std::sync::mpsc::Receiver::try_recv`]. Never a finding: it does not wait.
+    /// As [`std::sync::mpsc::Receiver::try_recv`].
     ///
     /// # Errors
     ///
     /// If there is no message, and maybe never will be.
+    ///
+    /// # Panics
+    ///
+    /// If what this thread has acquired since it last received, of a bounded channel, is a finding at
+    /// [`Level::Deny`](crate::Level::Deny): another thread sends while it holds that.
     ///
     /// # Examples
     ///
@@ -61,8 +66,9 @@ impl<T> Receiver<T> {
     /// drop(sender);
     /// assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     /// ```
-    #[inline]
+    #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let _receiving = self.channel.receive();
         self.inner.try_recv()
     }
 
@@ -74,7 +80,8 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     ///
-    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny), and as
+    /// [`try_recv`](Self::try_recv).
     ///
     /// # Examples
     ///
@@ -87,11 +94,24 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
+        let _receiving = self.channel.receive();
+        self.recv_now()
+    }
+
+    /// For a loop over the messages.
+    #[track_caller]
+    pub(super) fn recv_in_loop(&self) -> Result<T, RecvError> {
+        let _receiving = self.channel.receive_in_loop();
+        self.recv_now()
+    }
+
+    #[track_caller]
+    fn recv_now(&self) -> Result<T, RecvError> {
         match self.inner.try_recv() {
             Ok(message) => Ok(message),
             Err(TryRecvError::Disconnected) => Err(RecvError),
             Err(TryRecvError::Empty) => {
-                let Channel { kind, tracked } = &*self.channel;
+                let Channel { kind, tracked, .. } = &*self.channel;
                 tracked.wait_for(kind, WaitKind::Recv, || self.inner.recv())
             }
         }
@@ -119,6 +139,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        let _receiving = self.channel.receive();
         if timeout.is_zero() {
             // Not the same as `try_recv`, which no `try_send` on a channel without capacity can meet.
             return self.inner.recv_timeout(timeout);
@@ -127,7 +148,7 @@ impl<T> Receiver<T> {
             Ok(message) => Ok(message),
             Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
             Err(TryRecvError::Empty) => {
-                let Channel { kind, tracked } = &*self.channel;
+                let Channel { kind, tracked, .. } = &*self.channel;
                 let wait = || self.inner.recv_timeout(timeout);
                 tracked.wait_in_time(kind, WaitKind::Recv, wait)
             }
@@ -145,7 +166,7 @@ impl<T> Receiver<T> {
     #[inline]
     #[allow(clippy::must_use_candidate, reason = "std's is none")]
     pub fn iter(&self) -> Iter<'_, T> {
-        Iter { rx: self }
+        Iter { rx: self, _in_loop: Loop::new(&self.channel) }
     }
 
     /// As [`std::sync::mpsc::Receiver::try_iter`].
@@ -178,7 +199,8 @@ impl<T> IntoIterator for Receiver<T> {
     type IntoIter = IntoIter<T>;
 
     fn into_iter(self) -> IntoIter<T> {
-        IntoIter { rx: self }
+        let in_loop = Loop::new(&self.channel);
+        IntoIter { rx: self, _in_loop: in_loop }
     }
 }
 

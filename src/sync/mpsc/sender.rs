@@ -98,11 +98,14 @@ impl<T> SyncSender<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        self.channel.about_to_send();
         match self.inner.try_send(t) {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(t)) => Err(SendError(t)),
             Err(TrySendError::Full(t)) => {
-                let Channel { kind, tracked } = &*self.channel;
+                self.channel.note_full();
+                self.channel.about_to_send();
+                let Channel { kind, tracked, .. } = &*self.channel;
                 tracked.wait_for(kind, WaitKind::Send, || self.inner.send(t))
             }
         }
@@ -126,7 +129,11 @@ impl<T> SyncSender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
-        self.inner.try_send(t)
+        let result = self.inner.try_send(t);
+        if let Err(TrySendError::Full(_)) = result {
+            self.channel.note_full();
+        }
+        result
     }
 }
 

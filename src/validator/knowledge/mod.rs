@@ -45,6 +45,7 @@ use super::{
     declared::{Declared, Key},
     held::Entry,
     identity::{Identity, LockId},
+    obligations::Owed,
     order::{Order, Vertex},
     presence,
     seen::{Filling, Seen},
@@ -211,6 +212,58 @@ impl Knowledge {
             let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
             let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
             cycles.extend(self.class_inversions(&edges, &held, wanted, &[]));
+        }
+        cycles
+    }
+
+    /// Enters edges from an event to what is acquired before it happens, and returns the cycles that these
+    /// close. Leaves out locks that are neither in the graph nor among `held`: they may be gone.
+    pub(super) fn enter_owed(
+        &mut self,
+        event: &Entry,
+        owed: &[Owed],
+        held: &[Entry],
+    ) -> Vec<Cycle> {
+        // The source names it where it is waited for.
+        self.node(event, event.site);
+        let mut cycles = Vec::new();
+        for Owed { since, acquired } in owed {
+            let lock = acquired.wanted.tag.lock();
+            if held.iter().any(|held| held.tag.lock() == lock) || self.order.node(lock).is_some() {
+                let event = Entry { site: since, ..*event };
+                cycles.append(&mut self.enter_one_owed(&event, acquired));
+            }
+        }
+        cycles
+    }
+
+    fn enter_one_owed(&mut self, event: &Entry, acquired: &Logged) -> Vec<Cycle> {
+        let Logged { wanted, held: others, has_writer, thread, segment } = acquired;
+        let head = self.node(wanted, wanted.site);
+        if *has_writer {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        let edges = self.edges_to(head, &[*event], wanted);
+        let (edge, is_new) = edges[0];
+        let sighting = Sighting::new(segment.clone(), others.iter().copied().chain([event.tag]));
+        let mut cycles = Vec::new();
+        if !self.order.refused().is_empty() {
+            let mut budget = Budget::new(budget::STEPS);
+            cycles = self.cycles_now(&edges, &sighting, &mut budget);
+            cycles::note_cut_short(&budget);
+        }
+        if is_new && !cycles.is_empty() {
+            self.order.note_closing(edge);
+        }
+        let facts = self.order.facts_mut(edge);
+        if !self.facts.knows(facts, &sighting) {
+            let shown = self.shown.without_stack((thread, segment), [event, wanted]);
+            self.facts.learn(facts, event.tag, sighting, shown);
+        }
+        for Cycle { edges, .. } in &mut cycles {
+            edges[0].held_at = event.site.into();
+            edges[0].acquired_at = wanted.site.into();
+            edges[0].thread = thread.clone();
         }
         cycles
     }

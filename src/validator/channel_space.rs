@@ -1,0 +1,182 @@
+//! The space in a bounded channel, as a lock: the receiving thread holds it from one receive to the next. A
+//! thread that sends acquires it, and does not hold it afterwards.
+//!
+//! So a thread that sends while it holds a lock makes an edge from that lock to the space, and an acquisition of
+//! the receiving thread between two receives is an edge from the space. Nothing is predicted once a second thread
+//! has received. What the receiving thread acquires before its first receive and after its last does not delay a
+//! sender, nor is any send delayed on a channel that was never found full, unless it has no capacity.
+
+use std::{
+    panic::Location,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use smallvec::SmallVec;
+
+use super::{
+    Acquisition, Context, Found, ThreadState, about_to_block, current, destroyed,
+    held::{Entry, Tag},
+    identity::{Identity, LockId},
+    knowledge,
+    obligations::{self, Owed},
+    publish::Published,
+    submit, unjudged,
+};
+use crate::finding::Mode;
+
+/// What is known of a bounded channel's receiving thread.
+pub(crate) struct ChannelSpace {
+    /// Its number, or one of those below.
+    receiver: AtomicU64,
+    /// The count of its [notes](super::notes) when its last receive ended, and where that was.
+    since: AtomicU64,
+    received_at: Published<Location<'static>>,
+    /// `true` if a send may have to wait: one has found the channel full, or there is no capacity.
+    may_block: AtomicBool,
+    /// `true` if that thread is in a loop over the messages, so that it cannot have sent the receiver elsewhere.
+    is_in_loop: AtomicBool,
+}
+
+const NOBODY: u64 = 0;
+const SEVERAL: u64 = u64::MAX;
+
+/// A thread receives, until this is dropped.
+pub(crate) struct Receiving<'a> {
+    space: &'a ChannelSpace,
+    context: &'static Context,
+    site: &'static Location<'static>,
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.space.received_at.store(self.site);
+        self.space.since.store(self.context.notes.count(), Relaxed);
+    }
+}
+
+impl ChannelSpace {
+    pub(crate) fn new(has_capacity: bool) -> Self {
+        Self {
+            receiver: AtomicU64::new(NOBODY),
+            since: AtomicU64::new(0),
+            received_at: Published::new(),
+            may_block: AtomicBool::new(!has_capacity),
+            is_in_loop: AtomicBool::new(false),
+        }
+    }
+
+    /// A send has found the channel full.
+    pub(crate) fn note_full(&self) {
+        self.may_block.store(true, Relaxed);
+    }
+
+    /// The calling thread is about to receive, or to try.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub(crate) fn receive(&self, id: impl FnOnce() -> LockId) -> Option<Receiving<'_>> {
+        let context = current().filter(|context| !context.is_blind())?;
+        let own = context.number();
+        match self.receiver.load(Relaxed) {
+            receiver if receiver == own => {
+                if context.notes.count() != self.since.load(Relaxed) {
+                    self.end_window(context, &entry(id()));
+                }
+            }
+            SEVERAL => return None,
+            NOBODY if self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() => {
+                let _inside = context.enter(ThreadState::Inside);
+                context.notes.begin_window(context);
+            }
+            _ => {
+                self.receiver.store(SEVERAL, Relaxed);
+                let id = id();
+                self.forget(id);
+                destroyed(id);
+                return None;
+            }
+        }
+        Some(Receiving { space: self, context, site: Location::caller() })
+    }
+
+    /// The receiving thread is in a loop over the messages: only it will receive until that [ends](Self::end_loop).
+    pub(crate) fn begin_loop(&self, receiving: &Receiving<'_>, id: impl FnOnce() -> LockId) {
+        if !self.is_in_loop.load(Relaxed) {
+            self.is_in_loop.store(true, Relaxed);
+            let number = receiving.context.number();
+            super::inside(|| obligations::set_obligors(id(), [number]));
+        }
+    }
+
+    /// A loop over the messages has ended, if there was one.
+    pub(crate) fn end_loop(&self, id: impl FnOnce() -> LockId) {
+        if self.is_in_loop.swap(false, Relaxed) {
+            super::inside(|| obligations::set_obligors(id(), []));
+        }
+    }
+
+    /// Adds what the receiving thread has acquired since its last receive: it delayed the senders.
+    #[track_caller]
+    fn end_window(&self, context: &'static Context, space: &Entry) {
+        let Some(since) = self.received_at.load() else { return };
+        let found: Vec<Found> = {
+            let _inside = context.enter(ThreadState::Inside);
+            let acquired = context.notes.since(self.since.load(Relaxed)).into_iter();
+            let owed = acquired.map(|acquired| Owed { since, acquired });
+            let news = obligations::add(space.tag.lock(), owed);
+            let mut cycles = Vec::new();
+            if !news.is_empty() {
+                cycles = knowledge::lock().enter_owed(space, &news, &[]);
+            }
+            cycles.into_iter().map(Found::from).collect()
+        };
+        if !found.is_empty() && !context.is(ThreadState::Allowing) {
+            submit(context, found);
+        }
+    }
+
+    /// The calling thread is about to send. If it holds a lock and may have to wait, this is judged.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub(crate) fn about_to_send(&self, identity: &Identity, id: impl FnOnce() -> LockId) {
+        let receiver = self.receiver.load(Relaxed);
+        if !self.may_block.load(Relaxed) || receiver == NOBODY || receiver == SEVERAL {
+            return;
+        }
+        let Some(context) = super::current_if_attached() else { return };
+        if context.is_blind() || context.held.is_empty() || context.number() == receiver {
+            return;
+        }
+        let id = id();
+        let wanted = entry(id);
+        let place = context.held.any_place_for(wanted.tag);
+        let Some(chain) = unjudged(context, place) else { return };
+        if !context.is(ThreadState::Allowing) {
+            let _inside = context.enter(ThreadState::Inside);
+            let owed = obligations::wait_for(id);
+            let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
+            // What these close is found with the edge that follows.
+            drop(knowledge::lock().enter_owed(&wanted, &owed, &held));
+        }
+        let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
+        about_to_block(context, &acquisition, chain);
+    }
+
+    /// Forgets who receives from the channel, which is destroyed or has several receiving threads.
+    pub(crate) fn forget(&self, id: LockId) {
+        if self.receiver.load(Relaxed) != NOBODY {
+            super::inside(|| obligations::forget(id));
+        }
+    }
+}
+
+/// The space in a channel, at the caller's place.
+#[track_caller]
+fn entry(id: LockId) -> Entry {
+    Entry { tag: Tag::new(id, Mode::Exclusive), site: Location::caller() }
+}

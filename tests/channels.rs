@@ -1,0 +1,487 @@
+//! Sends on bounded channels under a lock that the receiving thread acquires between two receives.
+#![cfg(debug_assertions)]
+
+mod support;
+
+use std::sync::{Arc, mpsc as std_mpsc};
+
+use lockdep::{
+    Finding, FindingKind,
+    sync::{
+        Mutex,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread,
+};
+use support::{denied, findings_about};
+
+type Lock = Arc<Mutex<()>>;
+
+fn named(name: &str) -> Lock {
+    let lock = Arc::new(Mutex::new(()));
+    lockdep::name(&*lock, name);
+    lock
+}
+
+fn take(lock: &Mutex<()>) {
+    drop(lock.lock().unwrap());
+}
+
+/// The kinds of findings about a lock. A wait for space in a channel under a lock is one, too, and is not
+/// looked at here.
+fn found(name: &str) -> Vec<FindingKind> {
+    let is_order = |it: &Finding| it.kind() != FindingKind::WaitWhileHolding;
+    findings_about(&[name]).iter().filter(|it| is_order(it)).map(Finding::kind).collect()
+}
+
+/// A thread with the receiver of a channel, which does one thing after the other.
+struct Consumer {
+    jobs: std_mpsc::Sender<Job>,
+    done: std_mpsc::Receiver<Option<String>>,
+    thread: thread::JoinHandle<Receiver<u32>>,
+}
+
+type Job = Box<dyn FnOnce(&Receiver<u32>) + Send>;
+
+impl Consumer {
+    fn new(receiver: Receiver<u32>) -> Self {
+        let ((jobs, to_do), (did, done)) = (std_mpsc::channel::<Job>(), std_mpsc::channel());
+        let consumer = thread::Builder::new().name("consumer".into());
+        let work = move || {
+            for job in to_do {
+                did.send(denied(|| job(&receiver))).unwrap();
+            }
+            receiver
+        };
+        Self { jobs, done, thread: consumer.spawn(work).unwrap() }
+    }
+
+    fn begin(&self, job: impl FnOnce(&Receiver<u32>) + Send + 'static) {
+        self.jobs.send(Box::new(job)).unwrap();
+    }
+
+    /// The report of what it has done, if that was denied.
+    fn finish(&self) -> Option<String> {
+        self.done.recv().unwrap()
+    }
+
+    fn run(&self, job: impl FnOnce(&Receiver<u32>) + Send + 'static) -> Option<String> {
+        self.begin(job);
+        self.finish()
+    }
+
+    fn takes(&self, lock: &Lock) {
+        let lock = Arc::clone(lock);
+        assert_eq!(self.run(move |_| take(&lock)), None);
+    }
+
+    fn end(self) -> Receiver<u32> {
+        drop(self.jobs);
+        self.thread.join().unwrap()
+    }
+}
+
+/// A message goes from this thread to the other, by rendezvous. The reports of both.
+fn meet(sender: &SyncSender<u32>, consumer: &Consumer) -> [Option<String>; 2] {
+    consumer.begin(|receiver| _ = receiver.recv());
+    let sends = denied(|| sender.send(1).unwrap());
+    if sends.is_some() {
+        // Somebody has to wake it.
+        lockdep::allow(|| sender.send(0).unwrap());
+    }
+    [sends, consumer.finish()]
+}
+
+fn meet_under(lock: &Lock, sender: &SyncSender<u32>, consumer: &Consumer) -> [Option<String>; 2] {
+    let _held = lock.lock().unwrap();
+    meet(sender, consumer)
+}
+
+const NONE: [Option<String>; 2] = [None, None];
+
+#[test]
+fn the_receiver_took_the_lock_before_the_send() {
+    let state = named("sent under, taken before");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    let [report, _] = meet_under(&state, &sender, &consumer);
+    let report = report.expect("an inversion");
+    for text in [
+        "error[lockdep::inversion]: `sent under, taken before` is held during a send to `sender`, whose \
+         receiver acquires `sent under, taken before`",
+        "and sends to `sender` here",
+        "note: thread `consumer` acquired `sent under, taken before` before it received from `sender` again",
+        "`sender` is a `sync_channel<u32>` made at tests/channels.rs:",
+        "help: if the receiver of `sender` has yet to acquire `sent under, taken before` when the wait for \
+         space in `sender`",
+    ] {
+        let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(report.contains(text), "{text}\n{report}");
+    }
+    assert_eq!(found("sent under, taken before"), [FindingKind::Inversion]);
+    consumer.end();
+}
+
+#[test]
+fn the_receiver_takes_the_lock_after_the_send() {
+    let state = named("sent under, taken after");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+    consumer.takes(&state);
+    assert_eq!(found("sent under, taken after"), []);
+    let report = consumer.run(|receiver| _ = receiver.try_recv()).expect("an inversion");
+    assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+    assert!(report.contains("thread `consumer` receives from"), "{report}");
+    assert_eq!(found("sent under, taken after"), [FindingKind::Inversion]);
+    consumer.end();
+}
+
+/// A chain through a lock of a third thread, which neither of the two takes under the other's.
+#[test]
+fn through_a_third_thread() {
+    let (a, b) = (named("channel third a"), named("channel third b"));
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    support::on_a_thread(|| {
+        let _b = b.lock().unwrap();
+        take(&a);
+    });
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&b);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    let [report, _] = meet_under(&a, &sender, &consumer);
+    let report = report.expect("an inversion");
+    assert!(report.contains("3 locks and waits form a circle"), "{report}");
+    consumer.end();
+}
+
+/// Space is waited for only on a channel that was full once: what a protocol never fills does not block.
+#[test]
+fn a_channel_with_capacity_has_to_be_full_once() {
+    let state = named("sent under with capacity");
+    let (sender, receiver) = mpsc::sync_channel(2);
+    let consumer = Consumer::new(receiver);
+    let round = |is_full: bool| {
+        let _held = state.lock().unwrap();
+        denied(|| sender.send(1).unwrap()).inspect(|_| assert!(is_full))
+    };
+    for _ in 0..10 {
+        assert_eq!(round(false), None);
+        assert_eq!(consumer.run(|receiver| _ = receiver.recv()), None);
+        consumer.takes(&state);
+    }
+    assert_eq!(found("sent under with capacity"), []);
+    (0..2).for_each(|_| sender.send(1).unwrap());
+    assert!(sender.try_send(1).is_err());
+    assert_eq!(consumer.run(|receiver| assert_eq!(receiver.try_iter().count(), 2)), None);
+    assert!(round(true).is_some());
+    assert_eq!(found("sent under with capacity"), [FindingKind::Inversion]);
+    consumer.end();
+}
+
+#[test]
+fn a_reply_channel_that_is_used_once() {
+    let state = named("under a reply");
+    for _ in 0..10 {
+        let (reply, replied) = mpsc::sync_channel(1);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _held = state.lock().unwrap();
+                reply.send(1).unwrap();
+            });
+            assert_eq!(replied.recv(), Ok(1));
+            take(&state);
+        });
+    }
+    assert_eq!(found("under a reply"), []);
+}
+
+/// What is taken before the first receive, or after the last, keeps no sender waiting.
+#[test]
+fn before_the_first_receive_and_after_the_last() {
+    let state = named("before the first receive");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    consumer.takes(&state);
+    assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+    assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+    consumer.takes(&state);
+    drop(consumer.end());
+    assert_eq!(found("before the first receive"), []);
+}
+
+/// The receiver holds it during the receive, and has not acquired it between two receives.
+#[test]
+fn a_lock_that_is_held_during_the_receive() {
+    let (state, other) = (named("held by the receiver"), named("taken by the receiver"));
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    let lock = Arc::clone(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.begin(move |receiver| {
+        let held = lock.lock().unwrap();
+        drop((receiver.recv(), held));
+    });
+    sender.send(1).unwrap();
+    assert_eq!(consumer.finish(), None);
+    // It was taken between the first two receives, however.
+    consumer.takes(&other);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    let [report, _] = meet_under(&other, &sender, &consumer);
+    assert!(report.is_some());
+    consumer.end();
+}
+
+/// The lock is taken under a gate that the sender holds as well.
+#[test]
+fn a_gate() {
+    let (gate, state) = (named("gate of a channel"), named("behind a gate of a channel"));
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    // It has the gate for as long as it receives: no sender who wants it is kept waiting by it.
+    let ((open, opened), locks) = (std_mpsc::channel(), (Arc::clone(&gate), Arc::clone(&state)));
+    consumer.begin(move |receiver| {
+        let (gate, state) = locks;
+        let _gate = lockdep::allow(|| gate.lock().unwrap());
+        receiver.recv().unwrap();
+        take(&state);
+        receiver.recv().unwrap();
+        opened.recv().unwrap();
+    });
+    (0..2).for_each(|_| sender.send(1).unwrap());
+    open.send(()).unwrap();
+    assert_eq!(consumer.finish(), None);
+    let _gate = gate.lock().unwrap();
+    assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+    assert_eq!(found("behind a gate of a channel"), [FindingKind::GuardedInversion]);
+    consumer.end();
+}
+
+/// Who would be woken by a receive is not known once a second thread has received.
+#[test]
+fn a_receiver_that_moves() {
+    let state = named("sent under to a receiver that moves");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    let consumer = Consumer::new(consumer.end());
+    assert_eq!(meet(&sender, &consumer), NONE);
+    for _ in 0..2 {
+        consumer.takes(&state);
+        assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+    }
+    assert_eq!(found("sent under to a receiver that moves"), []);
+    consumer.end();
+}
+
+/// One thread that sends to itself is never kept waiting by what it does in between.
+#[test]
+fn a_thread_that_sends_to_itself() {
+    let state = named("sent under to oneself");
+    let (sender, receiver) = mpsc::sync_channel(1);
+    for _ in 0..3 {
+        let held = state.lock().unwrap();
+        sender.send(1).unwrap();
+        assert!(sender.try_send(2).is_err());
+        drop(held);
+        receiver.recv().unwrap();
+        take(&state);
+    }
+    assert_eq!(found("sent under to oneself"), []);
+}
+
+#[test]
+fn what_is_allowed() {
+    let (state, other) = (named("allowed in a send"), named("allowed between receives"));
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&state);
+    let lock = Arc::clone(&other);
+    assert_eq!(consumer.run(move |_| lockdep::allow(|| take(&lock))), None);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    lockdep::allow(|| assert_eq!(meet_under(&state, &sender, &consumer), NONE));
+    assert_eq!(meet_under(&other, &sender, &consumer), NONE);
+    consumer.end();
+    assert_eq!((found("allowed in a send"), found("allowed between receives")), (vec![], vec![]));
+}
+
+/// An attempt to send does not wait, nor does an attempt to lock.
+#[test]
+fn attempts() {
+    let state = named("attempts of a channel");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.begin(|receiver| _ = receiver.recv());
+    let held = state.lock().unwrap();
+    while sender.try_send(1).is_err() {}
+    drop(held);
+    assert_eq!(consumer.finish(), None);
+    assert_eq!(found("attempts of a channel"), []);
+    consumer.end();
+}
+
+/// Threads that a thread spawned and joined before: their order is known.
+#[test]
+fn phases() {
+    let state = named("sent under in a phase");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    thread::scope(|scope| {
+        let sends = || (0..2).for_each(|_| sender.send(1).unwrap());
+        scope.spawn(sends);
+        // The only receiving thread is this one, and takes the lock in between.
+        receiver.recv().unwrap();
+        take(&state);
+        receiver.recv().unwrap();
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _held = state.lock().unwrap();
+            sender.send(1).unwrap();
+        });
+        receiver.recv().unwrap();
+    });
+    assert_eq!(found("sent under in a phase"), [FindingKind::OrderedInversion]);
+}
+
+/// A thread that was not spawned by the mirror, and takes the lock each time.
+#[test]
+fn any_thread_may_receive() {
+    let state = named("received by a thread of std's");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    take(&state);
+    let (start, started) = std_mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let state = &state;
+        let consumer = scope.spawn(move || {
+            take(state);
+            for _ in 0..3 {
+                let _ = receiver.recv();
+                take(state);
+            }
+            drop(start);
+            receiver
+        });
+        (0..3).for_each(|_| sender.send(1).unwrap());
+        assert!(started.recv().is_err());
+        let receiver = consumer.join().unwrap();
+        let _held = state.lock().unwrap();
+        assert!(denied(|| sender.send(1)).is_some());
+        drop(receiver);
+    });
+    assert_eq!(found("received by a thread of std's"), [FindingKind::Inversion]);
+}
+
+/// What is kept of a channel goes with it.
+#[test]
+fn a_channel_that_is_gone_leaves_nothing() {
+    let state = named("kept by no channel");
+    let edges = || {
+        let graph = lockdep::order_graph();
+        let about = |lock: &lockdep::LockInfo| lock.name() == Some("kept by no channel");
+        graph
+            .as_petgraph()
+            .edge_weights()
+            .filter(|it| about(it.held()) || about(it.wanted()))
+            .count()
+    };
+    for _ in 0..3 {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let consumer = Consumer::new(receiver);
+        assert_eq!(meet(&sender, &consumer), NONE);
+        assert_eq!(meet_under(&state, &sender, &consumer), NONE);
+        assert_eq!(edges(), 1);
+        consumer.end();
+        drop(sender);
+        assert_eq!(edges(), 0);
+    }
+}
+
+/// Circles of two threads, many at once: each is found when it has stood for a second, and broken by a panic.
+fn circles(test: &str, circle: impl Fn(usize) + Send + Copy + 'static, text: &str) {
+    const CIRCLES: usize = 200;
+    let output = support::in_a_child(test, || {
+        for kind in [FindingKind::Inversion, FindingKind::WaitWhileHolding] {
+            lockdep::set_level(kind, lockdep::Level::Allow);
+        }
+        for number in 0..CIRCLES {
+            std::thread::spawn(move || circle(number));
+        }
+        let deadlocks = || {
+            let findings = lockdep::findings();
+            findings.into_iter().filter(|it| it.kind() == FindingKind::Deadlock).collect::<Vec<_>>()
+        };
+        while deadlocks().len() < CIRCLES {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        println!("{}", deadlocks()[0]);
+        std::process::exit(0);
+    });
+    if let Some(output) = output {
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{printed}");
+        assert!(printed.contains(text), "{printed}");
+    }
+}
+
+#[test]
+fn a_circle_of_a_send_and_a_lock() {
+    let circle = |_| {
+        let state = Mutex::new(());
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let held = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for message in receiver {
+                    if message == 2 {
+                        held.wait();
+                        take(&state);
+                    }
+                }
+            });
+            scope.spawn(|| {
+                (1..=2).for_each(|message| sender.send(message).unwrap());
+                let _state = state.lock().unwrap();
+                held.wait();
+                _ = sender.send(3);
+            });
+        });
+    };
+    let text = "waits here for space in `sender`, from which `";
+    circles("a_circle_of_a_send_and_a_lock", circle, text);
+}
+
+#[test]
+fn a_circle_of_a_barrier_and_a_lock() {
+    let circle = |_| {
+        let (state, barrier) = (Mutex::new(()), lockdep::sync::Barrier::new(2));
+        let held = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                held.wait();
+                take(&state);
+                barrier.wait();
+            });
+            scope.spawn(|| {
+                barrier.wait();
+                let _state = state.lock().unwrap();
+                held.wait();
+                barrier.wait();
+            });
+        });
+    };
+    let text = "waits here at `barrier`, to which `";
+    circles("a_circle_of_a_barrier_and_a_lock", circle, text);
+}
