@@ -165,7 +165,7 @@ fn a_third_thread_after_the_join() {
     });
     let report = third.join().unwrap().expect("an inversion");
     assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
-    assert!(report.contains("3 locks are acquired in a circle"), "{report}");
+    assert!(report.contains("3 locks and waits form a circle"), "{report}");
     assert_eq!(found("gone a"), [FindingKind::Inversion]);
 }
 
