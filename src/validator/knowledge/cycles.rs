@@ -33,7 +33,7 @@ pub(in crate::validator) struct Cycle {
 #[derive(Default)]
 pub(super) struct Through {
     pub(super) to_report: Vec<Cycle>,
-    /// There are cycles, whether they are to be reported or not, or it is not known.
+    /// There are cycles, reported or not, or the budget did not suffice to tell.
     pub(super) are_any: bool,
 }
 
