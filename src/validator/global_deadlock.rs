@@ -149,7 +149,7 @@ mod tests {
 
     /// How long the soak lasts.
     fn soak() -> Duration {
-        let seconds = std::env::var("CENSUS_SOAK_SECONDS");
+        let seconds = std::env::var("GLOBAL_DEADLOCK_SOAK_SECONDS");
         Duration::from_secs(seconds.ok().and_then(|it| it.parse().ok()).unwrap_or(2))
     }
 
