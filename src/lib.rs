@@ -62,10 +62,10 @@
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), or both |
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
-//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported: see [`watchdog`] |
+//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
-//! | `LOCKDEP_SIGNAL` | on Unix, the signal at which the table of [`held`] is printed: `USR1` |
+//! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
 //!
@@ -82,6 +82,16 @@
 //! This is done in a handler of `exit`, on Unix. Handlers that were registered before it still
 //! run (with glibc, on Apple's systems and FreeBSD). A process that is killed, aborts or calls
 //! `_exit` says nothing, and a fork does not answer for the findings of its parent.
+//!
+//! # Signals
+//!
+//! With `LOCKDEP_SIGNAL=USR1` the table of [`held`] is printed when the process receives that signal. `INT`,
+//! `TERM`, `HUP` and `QUIT` print the table too, followed by the chain of waits of each thread that
+//! waits for a lock, and then end the process as usual: so Ctrl-C explains why a program hangs.
+//!
+//! A handler for these four is installed only where the default action is in place, three seconds after the
+//! first lock, so that the program's handlers come first. One that it installs later takes precedence. A
+//! second signal ends the process at once.
 //!
 //! # What it costs
 //!
@@ -115,6 +125,7 @@ mod named;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
 mod orders;
+mod os_threads;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
@@ -276,6 +287,10 @@ pub fn order_graph() -> OrderGraph {
 /// Every thread that holds or waits for a lock: which ones, in which mode, since
 /// which line. A glance: the threads run on meanwhile.
 ///
+/// On 64-bit Linux it lists all other threads too, and tells what each one does unless it waits for a
+/// checked lock: running, joining a thread, blocked in a system call. The calling thread is
+/// left out if it holds no lock.
+///
 /// ```
 /// # use lockdep::sync::Mutex;
 /// let accounts = Mutex::new(vec![1, 2]);
@@ -287,23 +302,42 @@ pub fn order_graph() -> OrderGraph {
 #[must_use]
 pub fn held() -> String {
     if ENABLED {
-        render::held(&validator::snapshot())
+        render::held(&validator::snapshot_of_all_threads())
     } else {
         "locks are not checked in this build\n".to_owned()
     }
 }
 
 /// Has every wait for a lock watched: one that lasts longer than `limit` is reported on
-/// standard error, with who holds and waits for what, since when, and whether it is a
-/// deadlock. Once for as long as some wait is too long, then again at doubling intervals.
+/// standard error, with who holds what is waited for, what that thread waits for in turn, and so on to
+/// the end: a deadlock, or a thread that waits for no lock, with what it does instead. Once for as long as
+/// some wait is too long, then again at doubling intervals.
 ///
 /// A thread of ours looks at the waits, 16 times within the limit, but not more often than
 /// every millisecond nor less often than every second. While it runs, [`held`] knows how
 /// long each lock has been held, to the precision of these looks. `LOCKDEP_WATCHDOG=30s` in
-/// the environment starts it with the first lock, and wins over this call. A second call
-/// changes the limit.
+/// the environment starts it when a second thread is there, and wins over this call, as does
+/// `LOCKDEP_WATCHDOG=off`. A second call changes the limit.
 ///
 /// Threads that wait on a condition variable are idle, not kept waiting.
+///
+/// # Global deadlocks
+///
+/// On 64-bit Linux the watchdog also detects deadlocks through any other primitive: unchecked mutexes, locks
+/// of C, channels, condition variables, joins, `park`. If every thread of the process
+/// sleeps until another thread of it wakes it, none ever wakes. This is a [`FindingKind::Deadlock`] with
+/// an empty [`cycle`](Finding::cycle), reported when two looks in a row see the same.
+///
+/// It is certain. Nothing is reported while any thread waits with a timeout, for input or for a signal; while the
+/// program handles any signal other than its own faults; while a debugger is attached; while another process
+/// shares the memory that a thread waits in; or while the program uses `io_uring`.
+///
+/// No thread can panic for it. At [`Level::Deny`] and [`Level::Warn`] it is printed. `Deny` also changes the
+/// [exit status](crate#the-exit-status), in case the process still calls `exit`; [`Level::Abort`] aborts the
+/// process. Hooks run afterwards, on the watchdog's thread.
+///
+/// The test harness waits with a timeout during the first minute of a test, so a hanging test is reported
+/// after that minute. A program that parks all of its threads on purpose is reported as well.
 ///
 /// ```
 /// lockdep::watchdog(std::time::Duration::from_secs(30));

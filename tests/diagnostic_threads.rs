@@ -1,6 +1,7 @@
 //! The threads that look at a program from outside: the watchdog, and the one that answers a
 //! signal. Each in a process of its own.
 #![cfg(all(debug_assertions, unix))]
+#![allow(unsafe_code, reason = "forks are")]
 
 mod support;
 
@@ -104,11 +105,15 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
         });
     }
     let mut child = start("the_watchdog_tells_a_long_wait_from_idle_threads", &[]);
-    let first = lines_until(&mut child, "note:");
+    let first = lines_until(&mut child, "(read)");
     assert!(first.starts_with("warning[lockdep::watchdog]: thread `#"), "{first}");
     assert!(first.contains("waits for `wanted` at tests/"), "{first}");
     assert!(first.contains("for more than 20ms\n"), "{first}");
-    assert!(first.contains("note: no deadlock: thread `"), "{first}");
+    let note = first.split_once("\nnote: thread `#").expect("there is a note").1;
+    let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(note.contains("` waits for `wanted`, which thread `"), "{note}");
+    assert!(note.contains("` has held since tests/diagnostic_threads.rs:"), "{note}");
+    assert!(note.contains("` waits for no lock, it is reading (read)"), "{note}");
     // Again, at doubling intervals.
     lines_until(&mut child, "for more than 40ms\n");
     lines_until(&mut child, "for more than 80ms\n");
@@ -137,6 +142,152 @@ fn the_watchdog_knows_a_deadlock() {
         return until_told();
     }
     let mut child = start("the_watchdog_knows_a_deadlock", &[("LOCKDEP", "allow")]);
-    lines_until(&mut child, "note: a deadlock, each of these threads waits for the next: `#");
+    let text = lines_until(&mut child, "waits for the next: `#");
+    assert!(text.contains("; this is a deadlock, each of"), "{text}");
     end(child);
+}
+
+/// Until the watchdog has installed its handlers, and has looked again.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn until_signals_are_answered() {
+    // From the first lock on it is three seconds, and up to one for the next look.
+    thread::sleep(Duration::from_millis(4500));
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn kill(child: &Child, signal: &str) {
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(kill.expect("kill is there").success());
+}
+
+/// The process ends as it would have, after the answer.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_signal_that_ends_it_is_answered() {
+    use std::os::unix::process::ExitStatusExt;
+
+    if is_child() {
+        let (state, log) = (Mutex::new(()), Mutex::new(()));
+        lockdep::name(&state, "state");
+        lockdep::name(&log, "log");
+        let guard = state.lock();
+        let worker = || {
+            let _log = log.lock();
+            drop(state.lock());
+        };
+        return thread::scope(|scope| {
+            scope.spawn(worker);
+            while !lockdep::held().contains("waits for  `state`") {
+                thread::yield_now();
+            }
+            let waits = thread::Builder::new().name("waits".into());
+            waits.spawn_scoped(scope, || drop(log.lock())).unwrap();
+            until_signals_are_answered();
+            eprintln!("ready");
+            until_told();
+            drop(guard);
+        });
+    }
+    for (signal, number) in [("-INT", libc::SIGINT), ("-TERM", libc::SIGTERM)] {
+        let environment = [("LOCKDEP_SIGNAL", "INT,TERM")];
+        let mut child = start("a_signal_that_ends_it_is_answered", &environment);
+        lines_until(&mut child, "ready");
+        kill(&child, signal);
+        let mut text = String::new();
+        child.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{text}");
+        let name = signal.replace('-', "SIG");
+        assert!(text.starts_with(&format!("lockdep: {name} ends this process.")), "{text}");
+        assert!(text.contains("holds      `state` (exclusive)  since tests/"), "{text}");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // One sentence for all, from the last in the chain on.
+        assert_eq!(text.matches("note: ").count(), 1, "{text}");
+        assert!(text.contains("note: thread `waits` has waited "), "{text}");
+        assert!(text.contains(" for `log`, which thread `#"), "{text}");
+        assert!(text.ends_with("waits for no lock, it is reading (read)"), "{text}");
+    }
+}
+
+/// A handler that was there first stays, and so does one that comes later and calls the one before it.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_programs_own_handlers_come_first() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    };
+
+    use signal_hook::{
+        consts::{SIGINT, SIGTERM},
+        flag,
+    };
+
+    if is_child() {
+        let received = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        flag::register(SIGINT, Arc::clone(&received[0])).unwrap();
+        thread::scope(|scope| _ = scope.spawn(|| drop(Mutex::new(()).lock())));
+        until_signals_are_answered();
+        flag::register(SIGTERM, Arc::clone(&received[1])).unwrap();
+        eprintln!("ready");
+        while !received.iter().all(|it| it.load(SeqCst)) {
+            thread::yield_now();
+        }
+        // Ours would have ended it by now.
+        thread::sleep(Duration::from_millis(1500));
+        eprintln!("both received");
+        return until_told();
+    }
+    let environment = [("LOCKDEP_SIGNAL", "INT,TERM"), ("LOCKDEP_WATCHDOG", "16ms")];
+    let mut child = start("a_programs_own_handlers_come_first", &environment);
+    lines_until(&mut child, "ready");
+    kill(&child, "-INT");
+    kill(&child, "-TERM");
+    let text = lines_until(&mut child, "both received");
+    assert!(!text.contains("lockdep:"), "{text}");
+    end(child);
+}
+
+/// A fork has the handler, but no watchdog.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_fork_ends_by_a_signal_as_ever() {
+    if is_child() {
+        thread::scope(|scope| _ = scope.spawn(|| drop(Mutex::new(()).lock())));
+        until_signals_are_answered();
+        // SAFETY: the fork only sleeps.
+        let status = unsafe {
+            let fork = libc::fork();
+            if fork == 0 {
+                libc::sleep(60);
+                libc::_exit(0);
+            }
+            libc::kill(fork, libc::SIGTERM);
+            let mut status = 0;
+            assert_eq!(libc::waitpid(fork, &raw mut status, 0), fork);
+            status
+        };
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM);
+        eprintln!("it has ended");
+        return until_told();
+    }
+    let mut child = start("a_fork_ends_by_a_signal_as_ever", &[("LOCKDEP_SIGNAL", "TERM")]);
+    let text = lines_until(&mut child, "it has ended");
+    assert!(!text.contains("lockdep:"), "{text}");
+    end(child);
+}
+
+/// `off` is the environment's last word.
+#[test]
+fn the_watchdog_can_be_turned_off() {
+    if is_child() {
+        lockdep::watchdog(Duration::from_millis(1));
+        return hold_and_wait();
+    }
+    let mut child = start("the_watchdog_can_be_turned_off", &[("LOCKDEP_WATCHDOG", "off")]);
+    thread::sleep(Duration::from_millis(300)); // in which it would bark
+    drop(child.stdin.take());
+    let mut text = String::new();
+    child.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
+    assert!(!text.contains("lockdep"), "{text}");
+    assert!(child.wait().unwrap().success());
 }

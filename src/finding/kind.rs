@@ -34,6 +34,9 @@ pub enum FindingKind {
     /// It has happened: each thread of a circle waits for a lock that the next one
     /// holds. At [`Level::Deny`] the thread that closes the circle panics, which gives back
     /// what it holds, so that the others go on; at [`Level::Warn`] it blocks with them.
+    ///
+    /// Or every thread of the process sleeps until another one wakes it, whatever it waits for. The
+    /// [`watchdog`](crate::watchdog#global-deadlocks) detects this on Linux, and prints it.
     Deadlock,
     /// An order that the program declared was broken: by [`order_by_key`](crate::order_by_key),
     /// [`declare_order`](crate::declare_order) and their like.

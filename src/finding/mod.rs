@@ -9,6 +9,7 @@ mod kind;
 mod level;
 mod lock;
 mod order_graph;
+mod os_thread;
 mod site;
 mod snapshot;
 mod stack;
@@ -23,9 +24,10 @@ pub use kind::FindingKind;
 pub use level::Level;
 pub use lock::{LockInfo, LockKind, LockOf, Mode};
 pub use order_graph::OrderGraph;
+pub(crate) use os_thread::{Activity, FutexWait, OsThread, SystemCall};
 pub use site::Site;
 pub(crate) use site::is_of_the_toolchain;
-pub(crate) use snapshot::{Cause, HeldLock, LongWait, ThreadSnapshot, Until};
+pub(crate) use snapshot::{ChainEnd, HeldLock, ThreadSnapshot, Until, WaitChain, WaitLink};
 pub use stack::Stack;
 pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
@@ -75,6 +77,8 @@ pub(crate) enum Detail {
     Declared(Declaration),
     /// All that the threads of a deadlock hold and wait for.
     Threads(Arc<[ThreadSnapshot]>),
+    /// All threads of the process, none of which will ever go on.
+    AllAsleep(Arc<[ThreadSnapshot]>),
     /// The thread that ended while holding what another is about to wait for.
     LeftBy(ThreadInfo),
 }
@@ -151,7 +155,8 @@ impl Finding {
     /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
     /// wait, each wanting the mutex that the wait gives back.
     /// [`FindingKind::Deadlock`] has one edge per thread: what it holds of the circle
-    /// and what it waits for, that of the thread which closed the circle first.
+    /// and what it waits for, that of the thread which closed the circle first; it has none if all
+    /// threads of the process sleep and nothing can wake them, whatever they wait for.
     /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread
     /// that ended, and of each that is about to wait for the lock.
     ///

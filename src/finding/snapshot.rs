@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{LockInfo, Mode, Site, ThreadInfo};
+use super::{LockInfo, Mode, OsThread, Site, ThreadInfo};
 
-/// One thread that holds or waits for something.
+/// One thread: what it holds and waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadSnapshot {
     pub(crate) thread: ThreadInfo,
@@ -13,6 +13,8 @@ pub(crate) struct ThreadSnapshot {
     /// In the order of acquisition.
     pub(crate) held: Vec<HeldLock>,
     pub(crate) waiting: Option<(HeldLock, Until)>,
+    /// What the operating system says of it, if it was asked and knows.
+    pub(crate) os: Option<OsThread>,
 }
 
 /// A lock that is held, or waited for.
@@ -40,26 +42,39 @@ impl Until {
     pub(crate) const ALL: [Self; 3] = [Self::Acquired, Self::TimedOut, Self::Notified];
 }
 
-/// A wait that lasts too long.
+/// Why a thread waits: who keeps it waiting, who keeps that one, and so on to the end.
 #[derive(Clone, Debug)]
-pub(crate) struct LongWait {
-    pub(crate) thread: ThreadInfo,
-    pub(crate) wanted: HeldLock,
-    pub(crate) more_than: Duration,
-    pub(crate) cause: Cause,
+pub(crate) struct WaitChain {
+    /// Never empty. Each holder but the last, or else the thread that it joins, is the next one's waiter.
+    pub(crate) links: Vec<WaitLink>,
+    pub(crate) end: ChainEnd,
 }
 
-/// Why a thread waits: what stands at the end of the chain of threads that wait for each other.
+/// A thread that waits for a lock, and who holds it.
 #[derive(Clone, Debug)]
-pub(crate) enum Cause {
+pub(crate) struct WaitLink {
+    pub(crate) waiter: ThreadInfo,
+    pub(crate) wanted: HeldLock,
+    /// The thread that holds it, and since where, if that is known.
+    pub(crate) holder: Option<(ThreadInfo, Site)>,
+    /// The thread whose end the holder waits for, as the system says.
+    pub(crate) joined: Option<ThreadInfo>,
+}
+
+/// What stands at the end of a chain.
+#[derive(Clone, Debug)]
+pub(crate) enum ChainEnd {
     /// These threads wait for each other.
     Deadlock(Vec<ThreadInfo>),
-    /// A thread that holds the lock and waits for none.
-    Holder(ThreadInfo),
-    /// A thread that waits to be notified.
-    Notification(ThreadInfo),
-    /// A thread that ended.
-    Ended(ThreadInfo),
-    /// Nobody is known to hold the lock.
+    /// The last holder waits for no lock. What it does, if the system tells.
+    Holder(Option<OsThread>),
+    /// The last holder joins a thread that waits for no lock, or that the chain has led through. What
+    /// that does, if the system tells.
+    Joined(Option<OsThread>),
+    /// The last holder waits to be notified.
+    Notification,
+    /// The last holder has ended.
+    Ended,
+    /// The holder of the last lock is unknown.
     Nobody,
 }

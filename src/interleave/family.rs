@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::os_threads;
+use crate::os_threads;
 
 /// A thread and all that descend from it, by whoever.
 #[derive(Clone, Debug)]

@@ -47,7 +47,6 @@ mod confirm;
 mod explore;
 mod family;
 mod insert;
-mod os_threads;
 mod point;
 mod rng;
 mod schedule;

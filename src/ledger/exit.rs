@@ -71,7 +71,7 @@ extern "C" fn read_config() {
 
 /// Writes past the stream of std, whose lock may be held for ever.
 #[cfg(unix)]
-fn write_to_stderr(text: &str) {
+pub(super) fn write_to_stderr(text: &str) {
     use std::{io::Write, os::fd::AsFd};
 
     if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {

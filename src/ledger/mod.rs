@@ -104,11 +104,7 @@ pub(crate) fn submit(
         exit::watch();
     }
     if is_new {
-        let hooks = HOOKS.lock().clone();
-        for hook in hooks {
-            // A hook that panics must not take the program's lock down with it.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(&finding)));
-        }
+        call_hooks(&finding);
     }
     let report = || match (render::stderr_wants_color(), &recorded) {
         (false, Some(report)) => report.clone(),
@@ -138,6 +134,41 @@ pub(crate) fn submit(
     Verdict::Proceed
 }
 
+/// Records a finding of the watchdog, for which no thread can panic. It is printed, and changes the exit
+/// status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
+///
+/// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
+pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
+    let mut finding = Finding::new(kind, level(kind), Vec::new(), detail);
+    finding.silenced = silence::reason(&finding);
+    if finding.silenced.is_some() {
+        finding.level = Level::Allow;
+    }
+    let Added { is_new, scope, .. } =
+        BOOK.lock().get_or_insert_default().add(&finding, None, this_process());
+    if is_new && records() {
+        out::record_finding(&finding, scope.is_some());
+    }
+    if finding.level != Level::Allow {
+        exit::watch();
+        print_past_all(&finding.render(render::stderr_wants_color()));
+    }
+    if finding.level == Level::Abort {
+        std::process::abort();
+    }
+    if is_new {
+        call_hooks(&finding);
+    }
+}
+
+fn call_hooks(finding: &Finding) {
+    let hooks = HOOKS.lock().clone();
+    for hook in hooks {
+        // A hook that panics must not take the program's lock down with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| hook(finding)));
+    }
+}
+
 /// The number of this process, by which it is told from its forks.
 fn this_process() -> u32 {
     if IS_BARE { 0 } else { std::process::id() }
@@ -159,6 +190,14 @@ pub(crate) fn print_past_capture(message: &str) {
     let mut stderr = std::io::stderr().lock();
     // If standard error is gone, nobody is to be told.
     let _ = writeln!(stderr, "{}", message.trim_end()).and_then(|()| stderr.flush());
+}
+
+/// Prints a message on standard error without taking std's lock, which a hanging thread may hold.
+pub(crate) fn print_past_all(message: &str) {
+    #[cfg(unix)]
+    exit::write_to_stderr(message);
+    #[cfg(not(unix))]
+    print_past_capture(message);
 }
 
 /// See [`crate::findings`].

@@ -28,9 +28,11 @@ pub(crate) struct Settings {
     pub(crate) backtraces: Backtraces,
     /// How long a wait may last before the watchdog says so.
     pub(crate) watchdog: Option<Duration>,
+    /// `LOCKDEP_WATCHDOG=off`: none is started, by whomever.
+    pub(crate) no_watchdog: bool,
     /// The file with what is known and not to be told.
     pub(crate) config: Option<String>,
-    /// The name of the signal that has the table of held locks printed.
+    /// The names of the signals that have the table of held locks printed.
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
@@ -87,6 +89,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         off: false,
         backtraces: Backtraces::NewEdges,
         watchdog: None,
+        no_watchdog: false,
         config: variable("LOCKDEP_CONFIG").filter(|path| !path.is_empty()),
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
         out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
@@ -129,12 +132,14 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
             true
         }
     };
-    if let Some(limit) = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty()) {
+    let limit = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty());
+    settings.no_watchdog = limit.as_deref().is_some_and(|limit| ["0", "off"].contains(&limit));
+    if let Some(limit) = limit.filter(|_| !settings.no_watchdog) {
         match humantime::parse_duration(&limit) {
             Ok(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
             _ => complaints.push(format!(
                 "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes how long a wait may \
-                 last, as `30s`, `500ms` or `2m`"
+                 last, as `30s`, `500ms` or `2m`, or `off`"
             )),
         }
     }
@@ -278,6 +283,10 @@ mod tests {
         let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", "2m 30s")]);
         assert_eq!(settings.watchdog, Some(Duration::from_secs(150)));
         assert_eq!(complaints, [""; 0]);
+        for off in ["0", "off"] {
+            let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", off)]);
+            assert!(settings.watchdog.is_none() && settings.no_watchdog && complaints.is_empty());
+        }
         for bad in ["30", "0s", "soon", "-1s"] {
             let (settings, complaints) = environment(&[("LOCKDEP_WATCHDOG", bad)]);
             assert_eq!(settings.watchdog, None);

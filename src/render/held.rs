@@ -1,15 +1,17 @@
-//! Who holds what, and who waits for it, as a table.
+//! Who holds what, and who waits for it, as a table; and why, as sentences.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
-use super::{WIDTH, age, names::Names, source::Sources};
-use crate::finding::{Cause, HeldLock, LongWait, ThreadInfo, ThreadSnapshot, Until};
+use super::{WIDTH, activity, age, names::Names, source::Sources};
+use crate::finding::{
+    Activity, ChainEnd, HeldLock, ThreadInfo, ThreadSnapshot, Until, WaitChain, WaitLink,
+};
+
+/// How many threads without a lock are listed; more would bury the others.
+const LISTED: usize = 32;
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
-    if threads.is_empty() {
-        return "no thread holds or waits for a lock\n".to_owned();
-    }
     let mut sources = Sources::default();
     let locks = threads.iter().flat_map(mentioned);
     let mentions = locks.clone().map(|held| (&held.lock, &held.since));
@@ -21,9 +23,13 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
         let at = format!("{}{age}", held.since);
         (format!("{} ({mode})", names.at(&held.lock, &held.since)), at)
     };
-    let width = locks.map(|held| line(held).0.chars().count()).max().unwrap_or(0);
+    let width = locks.clone().map(|held| line(held).0.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
-    for thread in threads {
+    if locks.clone().next().is_none() {
+        text += "no thread holds or waits for a lock\n";
+    }
+    let has_locks = |thread: &&ThreadSnapshot| mentioned(thread).next().is_some();
+    for thread in threads.iter().filter(has_locks) {
         let has_ended = if thread.has_ended { " has ended" } else { "" };
         let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
         for held in &thread.held {
@@ -41,43 +47,133 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
                     writeln!(text, "    waits to be notified, then for {lock}  at {at}")
                 }
             };
+        } else if let Some(does) = does(thread, threads) {
+            let _ = writeln!(text, "    is         {does}");
         }
+    }
+    let others: Vec<_> = threads.iter().filter(|thread| !has_locks(thread)).collect();
+    for thread in others.iter().take(LISTED) {
+        let id = thread.os.as_ref().map_or(0, |os| os.id);
+        let _ = writeln!(text, "thread `{}` ({id})", thread.thread);
+        if let Some(does) = does(thread, threads) {
+            let _ = writeln!(text, "    is         {does}");
+        }
+    }
+    if others.len() > LISTED {
+        let _ = writeln!(text, "and {} more threads without a lock", others.len() - LISTED);
     }
     text
 }
 
-/// What the watchdog has to say: who waits, why, and the whole table.
-pub(crate) fn long_wait(wait: &LongWait, threads: &[ThreadSnapshot]) -> String {
-    let LongWait { thread, wanted, more_than, cause } = wait;
-    let mut sources = Sources::default();
-    let (lock, site) = (&wanted.lock, &wanted.since);
-    let name = Names::new(&mut sources, [lock], [(lock, site)]).at(lock, site);
-    let more_than = humantime::format_duration(*more_than);
-    let why = match cause {
-        Cause::Deadlock(threads) => {
-            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
-            let circle = circle.collect::<Vec<_>>().join("` → `");
-            format!("a deadlock, each of these threads waits for the next: `{circle}`")
+/// What the system says that a thread does.
+fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
+    let os = thread.os.as_ref()?;
+    match os.activity {
+        Activity::Unknown => None,
+        Activity::Joins(joined) => {
+            let is_it = |it: &&ThreadSnapshot| it.os.as_ref().is_some_and(|os| os.id == joined);
+            let name = threads.iter().find(is_it).map(|it| format!("`{}` ", it.thread));
+            let name = name.unwrap_or_default();
+            Some(format!("joining thread {name}({joined}), until it ends"))
         }
-        Cause::Holder(holder) => format!(
-            "no deadlock: thread `{holder}` holds what is waited for, and itself waits for no \
-             lock. It is busy, asleep, or waits for something else"
-        ),
-        Cause::Notification(holder) => {
-            format!("thread `{holder}` holds what is waited for, and waits to be notified")
-        }
-        Cause::Ended(holder) => {
-            format!("thread `{holder}` has ended without releasing what is waited for")
-        }
-        Cause::Nobody => "no thread is known to hold what is waited for".to_owned(),
-    };
-    let note = textwrap::fill(&why, textwrap::Options::new(WIDTH).subsequent_indent("      "));
+        _ => activity::words(&os.activity),
+    }
+}
+
+/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
+/// the limit.
+pub(crate) fn long_wait(
+    chain: &WaitChain,
+    more_than: Duration,
+    is_first: bool,
+    threads: &[ThreadSnapshot],
+) -> String {
+    let WaitLink { waiter, wanted, .. } = &chain.links[0];
+    let name = names(&chain.links).at(&wanted.lock, &wanted.since);
+    let more_than = humantime::format_duration(more_than);
+    let help =
+        "help: `LOCKDEP_WATCHDOG` says how long a wait may last before it is reported, or `off`\n";
     format!(
-        "warning[lockdep::watchdog]: thread `{thread}` waits for {name} at {site}, \
-         for more than {more_than}\n\
-         note: {note}\n{}",
+        "warning[lockdep::watchdog]: thread `{waiter}` waits for {name} at {}, \
+         for more than {more_than}\n{}{}{}",
+        wanted.since,
+        note(&why(chain)),
+        if is_first { help } else { "" },
         held(threads)
     )
+}
+
+/// What is said when a signal ends the process: what its threads wait for, and why.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
+pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
+    let mut told = Vec::new();
+    let mut notes = String::new();
+    let mut longest_first: Vec<_> = chains.iter().collect();
+    longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
+    for chain in longest_first {
+        // A shorter chain that a longer one contains adds nothing.
+        let is_told = |waiter: &ThreadInfo| told.contains(waiter);
+        if !is_told(&chain.links[0].waiter) {
+            told.extend(chain.links.iter().map(|link| link.waiter.clone()));
+            notes += &note(&why(chain));
+        }
+    }
+    format!("lockdep: {signal} ends this process. What its threads did:\n{}{notes}", held(threads))
+}
+
+fn note(text: &str) -> String {
+    let indented = textwrap::Options::new(WIDTH).subsequent_indent("      ");
+    format!("note: {}\n", textwrap::fill(text, indented))
+}
+
+fn names(links: &[WaitLink]) -> Names {
+    let wanted = || links.iter().map(|link| (&link.wanted.lock, &link.wanted.since));
+    Names::new(&mut Sources::default(), wanted().map(|(lock, _)| lock), wanted())
+}
+
+/// A chain of waits in words, from its first thread to its end.
+fn why(WaitChain { links, end }: &WaitChain) -> String {
+    let names = names(links);
+    let link = |WaitLink { waiter, wanted, holder, joined }: &WaitLink| {
+        let name = names.at(&wanted.lock, &wanted.since);
+        let waits = match wanted.age.and_then(age) {
+            Some(age) => format!("thread `{waiter}` has waited {age} for {name}"),
+            None => format!("thread `{waiter}` waits for {name}"),
+        };
+        let Some((holder, since)) = holder else {
+            return format!("{waits}, which no thread is known to hold");
+        };
+        let joins = joined.as_ref().map_or_else(String::new, |joined| {
+            format!("; thread `{holder}` waits for thread `{joined}` to end")
+        });
+        format!("{waits}, which thread `{holder}` has held since {since}{joins}")
+    };
+    let mut sentences: Vec<_> = links.iter().map(link).collect();
+    let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
+    let last = last.map_or_else(String::new, |holder| format!("thread `{holder}`"));
+    sentences.extend(match end {
+        ChainEnd::Deadlock(threads) => {
+            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
+            let circle = circle.collect::<Vec<_>>().join("` → `");
+            Some(format!(
+                "this is a deadlock, each of these threads waits for the next: `{circle}`"
+            ))
+        }
+        ChainEnd::Holder(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
+            Some(format!("{last} waits for no lock, it is {does}"))
+        }
+        ChainEnd::Joined(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let joined = links.last().and_then(|link| link.joined.as_ref());
+            joined.zip(does).map(|(joined, does)| format!("thread `{joined}` is {does}"))
+        }
+        ChainEnd::Notification => Some(format!("{last} waits to be notified")),
+        ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),
+        ChainEnd::Nobody => None,
+    });
+    sentences.join("; ")
 }
 
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {

@@ -2,6 +2,8 @@
 //! of ours but one to look up symbols, and all of it runs while no other is held,
 //! since it reads files.
 
+mod activity;
+mod all_asleep;
 mod backtrace;
 pub(crate) mod dot;
 mod held;
@@ -20,6 +22,8 @@ use std::{
 };
 
 pub(crate) use self::backtrace::is_any_function;
+#[cfg(unix)]
+pub(crate) use held::answer;
 pub(crate) use held::{held, long_wait};
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};

@@ -7,7 +7,7 @@ use annotate_snippets::{
 };
 
 use super::{
-    WIDTH,
+    WIDTH, all_asleep,
     backtrace::backtrace,
     held::held,
     names::Names,
@@ -21,6 +21,9 @@ const SHOWN: usize = 8;
 
 /// See [`Finding::render`].
 pub(super) fn report(finding: &Finding, color: bool) -> String {
+    if let Detail::AllAsleep(threads) = &finding.detail {
+        return all_asleep::report(finding, threads, color);
+    }
     let shown = shown(finding);
     let mut sources = Sources::default();
     let names = names(finding, &mut sources);
@@ -58,13 +61,17 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
 
 /// A finding in one line: how bad, of which kind, what it says and where. Without colours.
 pub(crate) fn headline(finding: &Finding) -> String {
-    let mut sources = Sources::default();
-    let names = names(finding, &mut sources);
     let severity = match finding.level {
         Level::Deny | Level::Abort => "error",
         Level::Warn => "warning",
         Level::Allow => "note",
     };
+    if let Detail::AllAsleep(threads) = &finding.detail {
+        let title = all_asleep::title(threads);
+        return format!("{severity}[lockdep::{}]: {title}", finding.kind.name());
+    }
+    let mut sources = Sources::default();
+    let names = names(finding, &mut sources);
     let shown = shown(finding);
     let title = Words { finding, shown, names: &names }.title();
     let Edge { acquired_at, .. } = &shown[0];
@@ -101,15 +108,19 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
     Names::new(sources, &locks, mentions)
 }
 
-/// The finding itself, a note for every further edge, and what helps.
-fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
-    let severity = match words.finding.level {
+/// How a level is drawn.
+pub(super) fn severity(level: Level) -> Severity<'static> {
+    match level {
         Level::Deny | Level::Abort => Severity::ERROR,
         Level::Warn => Severity::WARNING,
         Level::Allow => Severity::NOTE,
-    };
+    }
+}
+
+/// The finding itself, a note for every further edge, and what helps.
+fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     let id = format!("lockdep::{}", words.finding.kind.name());
-    let title = severity.primary_title(words.title()).id(id);
+    let title = severity(words.finding.level).primary_title(words.title()).id(id);
     let first = &words.shown[0];
     let labels = match words.finding.detail {
         Detail::Writer(_) => words.before(0, first),
@@ -161,7 +172,7 @@ fn edge<'a>(
 }
 
 /// Places in one file, each with its label.
-fn excerpt<'a>(
+pub(super) fn excerpt<'a>(
     sources: &'a Sources,
     group: Group<'a>,
     places: Vec<(&Site, String, AnnotationKind)>,

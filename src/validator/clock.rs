@@ -19,6 +19,11 @@ impl Moment {
         Self(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1)
     }
 
+    /// How long after the first lock of the process it was; nothing if that is not known.
+    pub(super) fn since_first_lock(self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(1))
+    }
+
     /// How long ago it was, if that is known.
     pub(super) fn age(self) -> Option<Duration> {
         let then = Duration::from_millis(self.0.checked_sub(1)?);

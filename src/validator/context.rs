@@ -23,7 +23,10 @@ use super::{
     seen::Recent,
     waiting::Waiting,
 };
-use crate::finding::{Mode, ScopeId, Stack, ThreadInfo};
+use crate::{
+    finding::{Mode, ScopeId, Stack, ThreadInfo},
+    os_threads,
+};
 
 /// The state of one thread.
 pub(crate) struct Context {
@@ -43,6 +46,8 @@ pub(crate) struct Context {
     has_released_elsewhere: AtomicBool,
     /// Copies of fields of `thread`, which the thread itself reads without locking.
     number: AtomicU64,
+    /// The operating system's number of the thread, or 0.
+    os_thread: AtomicU64,
     scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
     traces: Mutex<Traces>,
@@ -102,6 +107,7 @@ impl Context {
             released_elsewhere: Mutex::new(Vec::new()),
             has_released_elsewhere: AtomicBool::new(false),
             number: AtomicU64::new(0),
+            os_thread: AtomicU64::new(0),
             scope: AtomicU64::new(0),
             thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
             traces: Mutex::default(),
@@ -119,6 +125,16 @@ impl Context {
         self.number.load(Relaxed)
     }
 
+    /// The operating system's number of the thread, if it has one.
+    pub(super) fn os_thread(&self) -> Option<u64> {
+        Some(self.os_thread.load(Relaxed)).filter(|&thread| thread != 0)
+    }
+
+    /// Notes the calling thread's number.
+    pub(super) fn note_os_thread(&self) {
+        self.os_thread.store(os_threads::own().unwrap_or(0), Relaxed);
+    }
+
     /// The innermost scope that it is in. For the thread itself.
     pub(super) fn scope(&self) -> Option<ScopeId> {
         ScopeId::new(self.scope.load(Relaxed))
@@ -132,9 +148,10 @@ impl Context {
         mem::replace(&mut self.thread.lock().scope, scope)
     }
 
-    /// Assigns the context to a thread.
+    /// Assigns the context to the calling thread.
     pub(super) fn begin(&self, info: ThreadInfo) {
         self.number.store(info.number, Relaxed);
+        self.note_os_thread();
         self.scope.store(0, Relaxed);
         *self.thread.lock() = info;
     }
@@ -142,6 +159,7 @@ impl Context {
     /// The thread has ended and holds nothing. Prepares the context for another one.
     pub(super) fn end(&self) {
         self.end_wait();
+        self.os_thread.store(0, Relaxed);
         self.released_elsewhere.lock().clear();
         self.recent.clear();
         self.flags.store(0, Relaxed);
@@ -153,6 +171,7 @@ impl Context {
     #[cfg(all(unix, not(loom)))]
     pub(super) fn abandon(&self) {
         self.end_wait();
+        self.os_thread.store(0, Relaxed);
         self.flags.store(0, Relaxed);
         self.held.clear();
     }

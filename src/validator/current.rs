@@ -22,6 +22,7 @@ use super::{
     identity::LockId,
     interrupted, threads,
     unattached::Unattached,
+    watchdog,
 };
 use crate::{
     finding::ThreadInfo,
@@ -136,11 +137,9 @@ fn attach() -> Option<&'static Context> {
     if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
         return None;
     }
-    let info = ThreadInfo {
-        number: NUMBER.fetch_add(1, Relaxed),
-        name: std::thread::current().name().map(Arc::from),
-        scope: None,
-    };
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let info =
+        ThreadInfo { number, name: std::thread::current().name().map(Arc::from), scope: None };
     let context = threads::take_up();
     context.begin(info);
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
@@ -151,6 +150,9 @@ fn attach() -> Option<&'static Context> {
     interrupted::here();
     if !BEGUN.swap(true, Relaxed) {
         super::inside(super::process_begins);
+    }
+    if watchdog::is_awaited() {
+        super::inside(|| watchdog::note_thread(number));
     }
     Some(context)
 }

@@ -8,7 +8,8 @@
 use std::cell::Cell;
 
 use super::{
-    Context, ThreadState, creation_sites, current_if_attached, deadlock, knowledge, leaks, threads,
+    Context, ThreadState, creation_sites, current_if_attached, deadlock, helpers, knowledge, leaks,
+    threads,
 };
 use crate::{ledger, render, renewable::Renewable};
 
@@ -64,6 +65,7 @@ extern "C" fn in_child() {
         knowledge::recorded::forget_recorded();
     }
     threads::abandon_others(current_if_attached());
+    helpers::forget_all();
 }
 
 #[cfg(test)]

@@ -21,8 +21,14 @@ mod declared;
 mod ending;
 #[cfg(all(unix, not(loom)))]
 mod forks;
+#[cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    path = "no_global_deadlock.rs"
+)]
+mod global_deadlock;
 mod handler_stack;
 mod held;
+mod helpers;
 mod identity;
 mod interned;
 mod interrupted;
@@ -44,6 +50,7 @@ mod snapshot;
 mod threads;
 mod unattached;
 mod waiting;
+mod wakeup;
 mod watchdog;
 
 use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
@@ -218,14 +225,20 @@ fn process_begins() {
     inside(open_record);
     let settings = ledger::settings();
     ledger::note_config();
-    if let Some(limit) = settings.watchdog {
-        watchdog::start(limit);
+    let answers = settings.signal.as_deref().is_some_and(listen_for);
+    if settings.watchdog.is_some() || answers {
+        watchdog::await_threads(settings.watchdog);
     }
-    if let Some(signal) = &settings.signal {
-        #[cfg(unix)]
-        on_signal::start(signal);
-        #[cfg(not(unix))]
-        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signal} is ignored: this is not Unix"));
+}
+
+/// Listens for the signals of some names. Returns `true` if the watchdog has to answer any of them.
+fn listen_for(signals: &str) -> bool {
+    #[cfg(unix)]
+    return on_signal::start(signals);
+    #[cfg(not(unix))]
+    {
+        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: this is not Unix"));
+        false
     }
 }
 
@@ -242,8 +255,9 @@ fn open_record() {
 
 /// See [`crate::watchdog`].
 pub(crate) fn watch(limit: Duration) {
-    if ledger::settings().watchdog.is_none() && !ledger::settings().off {
-        inside(|| watchdog::start(limit));
+    let settings = ledger::settings();
+    if !settings.off && !settings.no_watchdog {
+        inside(|| watchdog::start(settings.watchdog.unwrap_or(limit)));
     }
 }
 
@@ -466,5 +480,10 @@ pub(crate) fn stats() -> Stats {
 
 /// What every thread holds and waits for: a glance, thread by thread.
 pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
+    inside(snapshot::of_locks)
+}
+
+/// The same, and what the operating system says of all threads.
+pub(crate) fn snapshot_of_all_threads() -> Vec<ThreadSnapshot> {
     inside(snapshot::all)
 }

@@ -48,6 +48,9 @@ fn enlist(context: &'static Context) -> &'static Context {
 pub(super) fn abandon_others(own: Option<&'static Context>) {
     let is_own = |context: &Context| own.is_some_and(|own| std::ptr::eq(context, own));
     all().filter(|context| !is_own(context)).for_each(Context::abandon);
+    if let Some(own) = own {
+        own.note_os_thread();
+    }
 }
 
 /// The lock around the pool, without which no context is added.

@@ -1,72 +1,134 @@
-//! Says when somebody waits for a lock for too long.
+//! Reports waits for locks that last too long, and global deadlocks; answers signals that end the process.
 //!
-//! One thread of ours, started when it is asked for. It looks at what the threads publish and
-//! takes no lock of theirs; whatever it takes itself is not looked at.
+//! A helper thread, started on request. It reads what the program's threads publish and takes no lock
+//! of the program; its own acquisitions are not tracked.
 
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, Thread},
     time::Duration,
 };
 
 use super::{
-    Context, clock::Moment, deadlock, ignore_this_thread, snapshot, threads, waiting::Wait,
+    Context,
+    clock::Moment,
+    deadlock,
+    global_deadlock::Detector,
+    helpers::{self, Helper},
+    snapshot, threads,
+    waiting::Wait,
+    wakeup,
 };
 use crate::{
-    finding::{LongWait, Until},
-    ledger, render,
+    finding::{Detail, FindingKind, Until},
+    ledger, os_threads, render,
 };
 
-/// How long a wait may last, in milliseconds.
+/// How long a wait may last, in milliseconds; 0 if as long as it likes.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
-static WATCHDOG: OnceLock<Option<Thread>> = OnceLock::new();
+/// `true` if the environment asks for it and the process has had one thread so far.
+static IS_AWAITED: AtomicBool = AtomicBool::new(false);
+static WATCHDOG: OnceLock<()> = OnceLock::new();
+/// `true` once a report has named the variable that sets the limit.
+static HAS_BARKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts the watchdog, or gives it another limit.
 pub(super) fn start(limit: Duration) {
     let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     LIMIT.store(limit.max(1), Relaxed);
-    let watchdog = WATCHDOG.get_or_init(|| {
-        let thread = thread::Builder::new().name("lockdep-watchdog".into()).spawn(watch);
-        Some(thread.ok()?.thread().clone())
-    });
-    if let Some(thread) = watchdog {
-        thread.unpark();
+    start_thread();
+}
+
+/// Has the watchdog started with the process's second thread. Some things work only in a process with a
+/// single thread, for example `unshare(CLONE_NEWUSER)`.
+pub(super) fn await_threads(limit: Option<Duration>) {
+    if let Some(limit) = limit {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        LIMIT.store(limit.max(1), Relaxed);
     }
+    IS_AWAITED.store(true, Relaxed);
+}
+
+/// Returns `true` if the watchdog waits to be started by [`note_thread`].
+pub(super) fn is_awaited() -> bool {
+    IS_AWAITED.load(Relaxed)
+}
+
+/// A thread has taken its first lock, as the `number`-th.
+pub(super) fn note_thread(number: u64) {
+    if (number > 1 || os_threads::are_many()) && IS_AWAITED.swap(false, Relaxed) {
+        start_thread();
+    }
+}
+
+fn start_thread() {
+    WATCHDOG.get_or_init(|| {
+        // If no thread can be started, the program runs unwatched.
+        let _ = helpers::start("lockdep-watchdog", watch);
+    });
+    wakeup::ring();
 }
 
 fn watch() {
-    ignore_this_thread();
+    let helper = Helper::this_thread();
     let mut episode = Episode::default();
+    let mut detector = Detector::default();
+    #[cfg(unix)]
+    let mut endings = super::on_signal::Endings::of_environment();
     loop {
+        #[cfg(unix)]
+        if let Some(answer) = endings.look() {
+            let chains: Vec<_> =
+                waits_for_locks().map(|(it, wait)| deadlock::chain_of(it, wait)).collect();
+            let text = render::answer(answer.signal_name(), &chains, &snapshot::all());
+            ledger::print_past_all(&text);
+            answer.end_process();
+        }
         let now = Moment::now();
         threads::all().for_each(|context| context.held.note_age(now));
         let limit = Duration::from_millis(LIMIT.load(Relaxed));
-        let longest = longest_wait();
-        let age = longest.and_then(|(_, wait)| wait.since.age());
-        if let Some(more_than) = episode.is_due(limit, age)
-            && let Some((context, wait)) = longest
-        {
-            let wait = LongWait {
-                thread: context.info(),
-                wanted: snapshot::held_lock(&wait.wanted, wait.since),
-                more_than,
-                cause: deadlock::cause_of(context, wait),
-            };
-            ledger::print_past_capture(&render::long_wait(&wait, &snapshot::all()));
+        if detector.look() {
+            tell_all_asleep();
         }
-        let tick = (limit / 16).clamp(Duration::from_millis(1), Duration::from_secs(1));
-        thread::park_timeout(tick);
+        // After a global deadlock was reported, single waits are no news.
+        if !limit.is_zero() && !detector.has_found() {
+            bark(&mut episode, limit);
+        }
+        Helper::rest(helper, || wakeup::wait(tick(limit)));
     }
 }
 
-/// The longest of all waits for a lock. Idle threads that wait to be notified are none.
-fn longest_wait() -> Option<(&'static Context, Wait)> {
+/// The time between two looks.
+fn tick(limit: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(1);
+    if limit.is_zero() { LONGEST } else { (limit / 16).clamp(Duration::from_millis(1), LONGEST) }
+}
+
+/// Reports the longest wait, if it is due.
+fn bark(episode: &mut Episode, limit: Duration) {
+    let longest = waits_for_locks().min_by_key(|(_, wait)| wait.since.0);
+    let age = longest.and_then(|(_, wait)| wait.since.age());
+    if let Some(more_than) = episode.is_due(limit, age)
+        && let Some((context, wait)) = longest
+    {
+        let chain = deadlock::chain_of(context, wait);
+        let is_first = !HAS_BARKED.swap(true, Relaxed);
+        ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
+    }
+}
+
+/// Reports a global deadlock. No thread can panic for it.
+fn tell_all_asleep() {
+    let threads = snapshot::all();
+    ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));
+}
+
+/// The waits for locks. Idle threads that wait to be notified are none.
+fn waits_for_locks() -> impl Iterator<Item = (&'static Context, Wait)> {
     let waits = threads::all().filter_map(|context| Some((context, context.waiting.read()?)));
-    let waits_for_lock = waits.filter(|(_, wait)| wait.until != Until::Notified);
-    waits_for_lock.min_by_key(|(_, wait)| wait.since.0)
+    waits.filter(|(_, wait)| wait.until != Until::Notified)
 }
 
 /// When there is something to say: once when a wait has become too long, and then at

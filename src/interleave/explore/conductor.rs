@@ -14,7 +14,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Order, SILENCE, Step, others::Others, priorities::Priorities};
 use crate::{
-    interleave::{family::Family, os_threads, point::describe},
+    interleave::{family::Family, point::describe},
+    os_threads,
     points::{Part, Passage, Script},
     testing::{Entered, Handle},
     validator::{self, Entry, LockId},

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::SILENCE;
-use crate::interleave::{family::Family, os_threads};
+use crate::{interleave::family::Family, os_threads};
 
 /// What is known of threads that have not come to a point.
 pub(super) struct Others {

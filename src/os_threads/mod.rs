@@ -1,0 +1,28 @@
+//! What the operating system says of this process's threads: which there are, and what each does.
+//!
+//! Reads `/proc/self/task` on Linux, and what a sleeping thread waits for on 64-bit Linux. Elsewhere
+//! nothing is known, and callers must wait with a timeout instead.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod sleep;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod system_calls;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod text;
+#[cfg(not(target_os = "linux"))]
+mod unknown;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{all, are_many, is_there, own, sleeps};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use sleep::{Process, Sleep, look};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use unknown::{all, are_many, is_there, own, sleeps};
+
+/// Every thread of this process, and what it does.
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+pub(crate) fn look() -> Vec<crate::finding::OsThread> {
+    Vec::new()
+}

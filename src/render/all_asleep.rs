@@ -1,0 +1,73 @@
+//! The report of a process all of whose threads sleep, and none of which can wake another.
+
+use std::fmt::Write;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, renderer::DecorStyle};
+
+use super::{
+    WIDTH,
+    held::held,
+    names::Names,
+    report::{excerpt, severity},
+    source::Sources,
+};
+use crate::finding::{Finding, HeldLock, Level, ThreadSnapshot};
+
+/// How many threads are shown in the source; the table has all.
+const SHOWN: usize = 8;
+
+pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
+    match threads {
+        [only] => {
+            format!("thread `{}` is all there is, it sleeps, and nothing can wake it", only.thread)
+        }
+        _ => format!("all {} threads sleep, and nothing can wake them", threads.len()),
+    }
+}
+
+pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool) -> String {
+    let id = format!("lockdep::{}", finding.kind.name());
+    let waits = || threads.iter().filter_map(|it| Some((it, &it.waiting.as_ref()?.0))).take(SHOWN);
+    let mut sources = Sources::default();
+    let mentions = waits().map(|(_, wanted)| (&wanted.lock, &wanted.since));
+    let names = Names::new(&mut sources, waits().map(|(_, wanted)| &wanted.lock), mentions.clone());
+    for (_, site) in mentions {
+        sources.text(site);
+    }
+
+    let title = severity(finding.level).primary_title(title(threads)).id(id);
+    let wait = |group, (thread, wanted): (&ThreadSnapshot, &'_ HeldLock)| {
+        let name = names.at(&wanted.lock, &wanted.since);
+        let holder = threads.iter().find(|it| it.held.iter().any(|held| held.lock == wanted.lock));
+        let holder = holder
+            .map_or_else(String::new, |holder| format!(", which thread `{}` holds", holder.thread));
+        let label = format!("thread `{}` waits here for {name}{holder}", thread.thread);
+        excerpt(&sources, group, vec![(&wanted.since, label, AnnotationKind::Primary)])
+    };
+    let told = waits().fold(Group::with_title(title), wait);
+    let note = "each of them sleeps, with no time limit, until another thread of this process wakes it. \
+         No thread is left to do so, it handles no signal, and no other process shares \
+         what they wait for";
+    let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
+    let help = match finding.level {
+        Level::Abort => "the process is aborted",
+        _ => "this process hangs until it is killed",
+    };
+    let help = format!(
+        "{help}. The table below says what each thread waits for, as far as it is known; where in \
+         the source, a debugger shows"
+    );
+    let help = Severity::HELP.secondary_title(textwrap::fill(&help, WIDTH));
+
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.decor_style(DecorStyle::Unicode).term_width(100);
+    let notes = [note, help].map(Group::with_title);
+    let mut text = if waits().next().is_some() {
+        renderer.render(&std::iter::once(told).chain(notes).collect::<Vec<_>>())
+    } else {
+        // Rendered separately, so that no line is drawn from the title to the notes.
+        format!("{}\n{}", renderer.render(&[told]), renderer.render(&notes))
+    };
+    let _ = write!(text, "\n\n{}", held(threads));
+    text
+}
