@@ -11,7 +11,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{self, Command, ExitCode, ExitStatus},
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 #[cfg(unix)]
@@ -37,6 +38,43 @@ use crate::{
 
 /// The exit status of cargo, if it does not know an option.
 const CARGOS_USAGE: i32 = 1;
+
+/// How long a wait for a lock may last before the process reports it, unless the environment says it.
+const WATCHDOG: &str = "30s";
+
+/// The signals that the processes answer with what their threads wait for: Ctrl-C, and what a
+/// time-out of CI or nextest sends. And those that the environment names.
+fn signals(named: Option<&str>) -> String {
+    const ENDINGS: &str = "INT,TERM";
+    named
+        .filter(|named| !named.trim().is_empty())
+        .map_or_else(|| ENDINGS.to_owned(), |named| format!("{named},{ENDINGS}"))
+}
+
+/// How long the processes may take to say what their threads wait for, when a signal has ended cargo and
+/// them.
+const ANSWERS: Duration = Duration::from_secs(2);
+
+/// Waits for the processes that have a record, which outlive cargo for a moment. Does nothing where
+/// processes are no files.
+fn wait_for_answers(records: &Path) {
+    let begin = Instant::now();
+    let runs = |process: &str| Path::new("/proc").join(process).exists();
+    while begin.elapsed() < ANSWERS && processes(records).iter().any(|process| runs(process)) {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The numbers of the processes that have a record.
+fn processes(records: &Path) -> Vec<String> {
+    let files = fs::read_dir(records).into_iter().flatten().flatten();
+    let number = |name: OsString| {
+        let name = name.into_string().ok()?;
+        let mut parts = name.strip_suffix(".jsonl")?.rsplit('-');
+        Some(parts.nth(1)?.to_owned()).filter(|it| it.bytes().all(|it| it.is_ascii_digit()))
+    };
+    files.filter_map(|file| number(file.file_name())).collect()
+}
 
 /// `after` is what goes to the tests or the program.
 pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
@@ -75,11 +113,19 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .env("LOCKDEP_OUT", &records)
         .env(environment::COUNTS, &records)
         // The verdict is ours.
-        .env("LOCKDEP_EXIT", "0");
+        .env("LOCKDEP_EXIT", "0")
+        .env("LOCKDEP_SIGNAL", signals(env::var("LOCKDEP_SIGNAL").ok().as_deref()));
+    if env::var_os("LOCKDEP_WATCHDOG").is_none_or(|limit| limit.is_empty()) {
+        cargo.env("LOCKDEP_WATCHDOG", WATCHDOG);
+    }
     if let Some(config) = options.config {
         cargo.env("LOCKDEP_CONFIG", config);
     }
     let status = status(&mut cargo)?;
+    // If a signal has ended it.
+    if status.code().is_none() {
+        wait_for_answers(&records);
+    }
 
     let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
     let levels = Levels::new(options.levels);
@@ -176,4 +222,16 @@ fn new_folder(parent: &Path) -> Result<PathBuf> {
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_are_named_are_kept() {
+        assert_eq!(signals(None), "INT,TERM");
+        assert_eq!(signals(Some(" ")), "INT,TERM");
+        assert_eq!(signals(Some("USR1")), "USR1,INT,TERM");
+    }
 }

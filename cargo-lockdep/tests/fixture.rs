@@ -357,6 +357,57 @@ fn a_program_that_is_ended_by_ctrl_c_is_reported() {
     Ended { status, stdout: line, stderr }.has_status(130).says(&["1 denied (1 `inversion`)"]);
 }
 
+/// It is told at once that nothing can wake it, and Ctrl-C has it say more.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_program_that_hangs_says_why() {
+    use std::{
+        io::{BufRead, BufReader, Read},
+        os::unix::process::CommandExt,
+        process::Stdio,
+        thread,
+        time::Duration,
+    };
+
+    let fixture = Fixture::new("hangs");
+    let main = r#"use std::{sync::{Mutex, mpsc}, thread};
+
+static STATE: Mutex<u32> = Mutex::new(0);
+
+fn main() {
+    let (ask, asked) = mpsc::channel::<()>();
+    let guard = STATE.lock().unwrap();
+    let worker = thread::Builder::new().name("worker".into()).spawn(move || {
+        *STATE.lock().unwrap() += 1;
+        drop(ask);
+    });
+    asked.recv().unwrap();
+    println!("{guard} {}", worker.is_ok());
+}
+"#;
+    fs::write(fixture.0.join("shop/src/main.rs"), main).unwrap();
+    let mut command = fixture.command("run -p shop");
+    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap());
+    let mut stderr = String::new();
+    while !stderr.contains("error[lockdep::deadlock]: all 2 threads sleep") {
+        assert_ne!(lines.read_line(&mut stderr).unwrap(), 0, "it has ended: {stderr}");
+    }
+    // Handlers are installed three seconds after the first lock.
+    thread::sleep(Duration::from_secs(5));
+    let group = format!("kill -INT -{}", running.id());
+    assert!(Command::new("sh").args(["-c", &group]).status().unwrap().success());
+    lines.read_to_string(&mut stderr).unwrap();
+    let status = running.wait().unwrap().code();
+    Ended { status, stdout: String::new(), stderr }.has_status(130).says(&[
+        "SIGINT ends this process. What its threads did:",
+        "note: thread `worker` has waited ",
+        "thread `worker` waits here for `STATE`, which thread `main` holds",
+        "1 denied (1 `deadlock`)",
+    ]);
+}
+
 /// The name of a script.
 #[cfg(unix)]
 fn script(fixture: &Fixture, name: &str, text: &str) -> PathBuf {
