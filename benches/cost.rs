@@ -68,6 +68,22 @@ macro_rules! workloads {
             }
         }
 
+        pub(super) fn write(times: u64) {
+            let lock = RwLock::new(0_u64);
+            for _ in 0..times {
+                *black_box(&lock).write()$($unwrap)* += 1;
+            }
+        }
+
+        pub(super) fn write_nested(times: u64) {
+            let (outer, lock) = (Mutex::new(0_u64), RwLock::new(0_u64));
+            for _ in 0..times {
+                let mut guard = black_box(&outer).lock()$($unwrap)*;
+                *black_box(&lock).write()$($unwrap)* += 1;
+                *guard += 1;
+            }
+        }
+
         pub(super) fn create(times: u64) {
             for at in 0..times {
                 let lock = Mutex::new(at);
@@ -169,6 +185,8 @@ const PARKING_LOT: &[Workload] = &table! {
     "parking_lot: A then B, known" pair 100_000 thread_time
     "parking_lot: depth 8, known" depth_8 20_000 thread_time
     "parking_lot: read" read 200_000 thread_time
+    "parking_lot: write" write 200_000 thread_time
+    "parking_lot: write in another lock" write_nested 100_000 thread_time
     "parking_lot: create, lock once, drop" create 100_000 thread_time
     "parking_lot: the same nested in another" create_nested 5_000 thread_time
     "parking_lot: two threads, own pairs" two_threads 100_000 wall_time
@@ -184,6 +202,8 @@ const STD: &[Workload] = &table! {
     "A then B, known" pair 100_000 thread_time
     "depth 8, known" depth_8 20_000 thread_time
     "read" read 200_000 thread_time
+    "write" write 200_000 thread_time
+    "write in another lock" write_nested 100_000 thread_time
     "create, lock once, drop" create 100_000 thread_time
     "the same nested in another" create_nested 5_000 thread_time
     "two threads, own pairs" two_threads 100_000 wall_time

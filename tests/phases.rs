@@ -292,6 +292,30 @@ fn a_stranger_after_a_family() {
     });
 }
 
+/// Three of the family were never there together with the one that takes the other order; a fourth is.
+#[test]
+fn a_sibling_after_the_others_of_its_family() {
+    run(|| {
+        let locks = Locks::new("a sibling comes last");
+        locks.ba();
+        let child = thread::spawn({
+            let locks = locks.clone();
+            move || {
+                locks.ba();
+                locks.ab();
+                for _ in 0..2 {
+                    thread::spawn(locks.doing(Locks::ba)).join().unwrap();
+                }
+            }
+        });
+        until(|| child.is_finished());
+        assert_eq!(locks.found(), [SingleThreadInversion]);
+        thread::spawn(locks.doing(Locks::ba)).join().unwrap();
+        child.join().unwrap();
+        assert_eq!(locks.found(), [SingleThreadInversion, Inversion]);
+    });
+}
+
 #[test]
 fn three_locks() {
     run(|| {

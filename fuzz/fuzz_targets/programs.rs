@@ -5,6 +5,8 @@
 
 #[path = "../../tests/oracle/case.rs"]
 mod case;
+#[path = "../../tests/oracle/forks.rs"]
+mod forks;
 #[path = "../../tests/oracle/locks.rs"]
 mod locks;
 #[path = "../../tests/oracle/paths.rs"]
@@ -15,6 +17,8 @@ mod program;
 mod reasons;
 #[path = "../../tests/oracle/scheduler.rs"]
 mod scheduler;
+#[path = "../../tests/oracle/threads.rs"]
+mod threads;
 
 use program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program};
 

@@ -237,6 +237,14 @@ pub(super) enum Settled {
     ForAll,
 }
 
+impl Settled {
+    /// For which threads the edge need not be judged again, given whether it is on a cycle. On a cycle
+    /// that cannot close, a thread of the same family may be the one that meets what the others did not.
+    pub(super) fn on_cycle(self, is_on_cycle: bool) -> Self {
+        if is_on_cycle && self == Self::ForFamily { Self::No } else { self }
+    }
+}
+
 impl<T> Default for Sightings<T> {
     fn default() -> Self {
         Self { all: SmallVec::new(), settled: [Settled::No; KEPT] }
@@ -267,7 +275,7 @@ impl<T> Sightings<T> {
     }
 
     /// For which threads one more such sighting would change nothing: enough threads of as many
-    /// families were seen, or enough of this family.
+    /// families were seen, or enough of this family under the same gates.
     pub(super) fn settled_for(&self, new: &Sighting) -> Settled {
         if self.all.len() < ENOUGH {
             return Settled::No;
@@ -280,7 +288,10 @@ impl<T> Sightings<T> {
             if !families.contains(&of) {
                 families.push(of);
             }
-            if of == family && !threads.contains(&known.thread()) {
+            // Not those under fewer gates: they may have been there at other times, and do not stand for
+            // this one then.
+            let is_alike = || new.is_as_free_as(known);
+            if of == family && !threads.contains(&known.thread()) && is_alike() {
                 threads.push(known.thread());
             }
         }
@@ -1053,17 +1064,33 @@ mod tests {
             let mut history = History::new(roots);
             let mut stored: Vec<Sightings<()>> = (0..edges).map(|_| Sightings::default()).collect();
             let mut all: Vec<Vec<(Observed, Sighting)>> = (0..edges).map(|_| Vec::new()).collect();
+            // As the chains that are judged no more.
+            let mut settled = Vec::new();
             let (mut is_found, mut is_expected) = (false, false);
             for (step, at, locks) in steps {
                 let Some(observed) = history.step(step) else { continue };
                 let at = at % edges;
                 let sighting = Sighting::new(observed.segment.clone(), locks);
                 let is_supposed = all.iter().any(|edge| edge.len() >= ENOUGH);
-                if !stored[at].knows(&sighting) {
+                let is_settled = settled.iter().any(|(edge, known, by): &(usize, Sighting, _)| {
+                    let is_by = match by {
+                        Settled::No => known.segment.is_like(&sighting.segment),
+                        Settled::ForFamily => known.segment.family() == sighting.segment.family(),
+                        Settled::ForAll => true,
+                    };
+                    *edge == at && known.held == sighting.held && is_by
+                });
+                if !is_settled {
+                    let is_on_cycle = (0..edges).all(|edge| edge == at || !all[edge].is_empty());
                     let mut choices: Vec<_> = stored.iter().map(Sightings::choices).collect();
                     choices[at] = vec![Choice::now(&sighting, 0)];
                     is_found |= assign(&choices, &mut unlimited()).unwrap().is_some();
-                    stored[at].learn(sighting.clone(), ());
+                    if stored[at].knows(&sighting) {
+                        let by = stored[at].settled_for(&sighting).on_cycle(is_on_cycle);
+                        settled.push((at, sighting.clone(), by));
+                    } else {
+                        stored[at].learn(sighting.clone(), ());
+                    }
                 }
                 all[at].push((observed, sighting));
                 let all: Vec<Vec<_>> = all.iter()

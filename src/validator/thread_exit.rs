@@ -8,6 +8,9 @@
 //! edges from its exit to what is in its log are entered into the order graph, and the acquisition of the exit
 //! is judged as any other. From then on, what the thread acquires is judged with its exit held.
 //!
+//! The exit of a thread that has ended stays in the order graph if it was joined under a lock, with the
+//! latest of its spawn site: a third thread may close the cycle after the join. Earlier ones are missed.
+//!
 //! A thread that waits for another also waits for those that this one waits for. So being awaited is passed
 //! on along joins, and what a joined thread acquired is added to the log of the one that joined it.
 

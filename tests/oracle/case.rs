@@ -17,11 +17,17 @@ use crate::{
 };
 
 /// Why an inversion may be reported that cannot close: the library does not ask who is left
-/// to write, nor what was held before, supposes that there are more threads of which it has
+/// to write, or when they did, nor what was held before, supposes that there are more threads of which it has
 /// seen three, and that threads could also be there at once of which one was joined before the other was
 /// spawned.
-const DOCUMENTED: [Reason; 4] =
-    [Reason::AnotherThread, Reason::NoWriter, Reason::InSequence, Reason::Unreachable];
+const DOCUMENTED: [Reason; 6] = [
+    Reason::InSequence,
+    Reason::AnotherThread,
+    Reason::OnlyWriter,
+    Reason::NoWriter,
+    Reason::WriterApart,
+    Reason::Unreachable,
+];
 
 /// Has nothing thrown: each thread goes on to its end.
 pub(crate) fn throw_nothing() {

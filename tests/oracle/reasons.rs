@@ -32,16 +32,21 @@ pub(crate) enum Reason {
     /// There are not as many threads as edges; but more edges than threads of one edge are told
     /// from each other, and that many did what one more would have to do.
     AnotherThread,
-    /// Its readers wait for readers only behind a writer; and who writes that lock is one
-    /// of the cycle's own threads, or is kept out by what they hold.
+    /// Its readers wait for readers only behind a writer; and one thread alone writes that lock, which is
+    /// one of the cycle's own.
+    OnlyWriter,
+    /// The same, and those who write the lock are of the cycle, or kept out by what its threads hold.
     NoWriter,
+    /// The same, and all writes of the lock come before the others are spawned, or after they were
+    /// joined.
+    WriterApart,
     /// By all that is held at its edges it could. But on the way there, each of two threads
     /// takes what the other one holds already, so that one of them never arrives.
     Unreachable,
 }
 
 impl Reason {
-    pub(crate) const ALL: [(Self, &str); 9] = [
+    pub(crate) const ALL: [(Self, &str); 11] = [
         (Self::NoCycle, "is no cycle"),
         (Self::OneThread, "is taken by one thread alone"),
         (Self::SameThreadTwice, "has more edges than threads"),
@@ -49,7 +54,9 @@ impl Reason {
         (Self::Ordered, "is ordered by spawns and joins"),
         (Self::InSequence, "is of threads in sequence"),
         (Self::AnotherThread, "needs a fourth thread to do the same"),
+        (Self::OnlyWriter, "has one thread to write, and needs it"),
         (Self::NoWriter, "has no thread left to write"),
+        (Self::WriterApart, "has been written at other times"),
         (Self::Unreachable, "has edges that exclude each other"),
     ];
 }
@@ -146,6 +153,10 @@ fn obstacle(contexts: &[Context], forks: &Forks, cycle: &[Lock], chosen: &[&Cont
             unaided.push((lock, writers));
         }
     }
+    let can_meet = |chosen: &[&Context], next: &Context| {
+        let is_apart = |it: &&Context| forks.apart(it.segment, next.segment).is_some();
+        can_join(chosen, next) && !chosen.iter().any(is_apart)
+    };
     let is_one_of_a_kind = |at: usize| chosen[..at].iter().all(|c| c.thread != chosen[at].thread);
     if chosen.iter().all(|context| context.thread == chosen[0].thread) {
         Reason::OneThread
@@ -159,11 +170,20 @@ fn obstacle(contexts: &[Context], forks: &Forks, cycle: &[Lock], chosen: &[&Cont
         Reason::Gate
     } else if let Some(reason) = order(forks, chosen) {
         reason
-    } else if !can_be_aided(chosen, &unaided) {
-        Reason::NoWriter
+    } else if !can_be_aided(chosen, &unaided, &can_join) {
+        let is_only_writer = |(_, writers): &(Lock, Vec<&Context>)| is_only_writer(chosen, writers);
+        if unaided.iter().any(is_only_writer) { Reason::OnlyWriter } else { Reason::NoWriter }
+    } else if !can_be_aided(chosen, &unaided, &can_meet) {
+        Reason::WriterApart
     } else {
         Reason::Unreachable
     }
+}
+
+/// Returns `true` if one thread alone writes a lock, and is one of those that are chosen.
+fn is_only_writer(chosen: &[&Context], writers: &[&Context]) -> bool {
+    let writer = writers[0].thread;
+    writers.iter().all(|it| it.thread == writer) && chosen.iter().any(|it| it.thread == writer)
 }
 
 /// How spawns and joins keep these contexts from meeting, if they do.
@@ -198,15 +218,19 @@ fn can_join(chosen: &[&Context], next: &Context) -> bool {
     chosen.iter().all(|context| context.can_be_there_with(next))
 }
 
-/// Whether there is a writer for each lock whose readers need one. A writer has to have
-/// nothing but readers before it.
-fn can_be_aided(chosen: &[&Context], unaided: &[(Lock, Vec<&Context>)]) -> bool {
+/// Returns `true` if there is a writer for each lock whose readers need one, which can join the others. A
+/// writer has to have nothing but readers before it.
+fn can_be_aided(
+    chosen: &[&Context],
+    unaided: &[(Lock, Vec<&Context>)],
+    can_join: &dyn Fn(&[&Context], &Context) -> bool,
+) -> bool {
     let Some(((lock, writers), rest)) = unaided.split_first() else { return true };
     let has_only_readers =
         chosen.iter().all(|context| matches!(context.holds(*lock), None | Some(Mode::Shared)));
     has_only_readers
         && writers.iter().any(|writer| {
-            can_join(chosen, writer) && can_be_aided(&[chosen, &[writer]].concat(), rest)
+            can_join(chosen, writer) && can_be_aided(&[chosen, &[writer]].concat(), rest, can_join)
         })
 }
 

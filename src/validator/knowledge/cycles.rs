@@ -29,6 +29,14 @@ pub(in crate::validator) struct Cycle {
     pub(in crate::validator) detail: Detail,
 }
 
+/// The cycles through some edges.
+#[derive(Default)]
+pub(super) struct Through {
+    pub(super) to_report: Vec<Cycle>,
+    /// There are cycles, reported or not, or the budget did not suffice to tell.
+    pub(super) are_any: bool,
+}
+
 /// Where the shortest cycle through an edge cannot close and is longer than this, no longer one is
 /// searched for.
 const SEARCHED: usize = 16;
@@ -37,12 +45,7 @@ impl Knowledge {
     /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
     /// are observed now: the shortest cycle through each edge that can close; if none can, the
     /// shortest of all.
-    pub(super) fn cycles_now(
-        &self,
-        edges: &Edges,
-        now: &Sighting,
-        budget: &mut Budget,
-    ) -> Vec<Cycle> {
+    pub(super) fn cycles_now(&self, edges: &Edges, now: &Sighting, budget: &mut Budget) -> Through {
         let firsts: Vec<EdgeIndex> = edges.iter().map(|&(edge, _)| edge).collect();
         let is_told = |at: usize| {
             let (edge, is_new) = edges[at];
@@ -87,7 +90,8 @@ impl Knowledge {
                 into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
             // Other cycles through the lock were reported before.
             let leaves = |held| wanted.queues_behind_writers(held) && !waits(wanted, held, false);
-            cycles.extend(self.cycles_through(&firsts, None, &leaves, [any, any], budget));
+            let through = self.cycles_through(&firsts, None, &leaves, [any, any], budget);
+            cycles.extend(through.to_report);
         }
         let is_feasible = |cycle: &Cycle| cycle.kind == FindingKind::Inversion;
         if cycles.iter().any(is_feasible) {
@@ -111,9 +115,10 @@ impl Knowledge {
         leaves_head: &dyn Fn(Mode) -> bool,
         [is_meant, is_meant_anyway]: [&Accept<'_>; 2],
         budget: &mut Budget,
-    ) -> Vec<Cycle> {
+    ) -> Through {
         let shortest =
             budget.with_half(|budget| self.order.shortest_cycles(firsts, leaves_head, budget));
+        let are_any = budget.is_exhausted() || shortest.iter().any(Option::is_some);
         let mut found = vec![None; firsts.len()];
         let (mut goals, mut of_goals) = (Vec::new(), Vec::new());
         for (at, cycle) in shortest.iter().enumerate() {
@@ -142,7 +147,8 @@ impl Knowledge {
         }
         if found.iter().any(Option::is_some) {
             let found = found.iter().flatten();
-            return found.map(|found| self.feasible_cycle(found, now, budget)).collect();
+            let to_report = found.map(|found| self.feasible_cycle(found, now, budget)).collect();
+            return Through { to_report, are_any };
         }
         let mut shortest: Vec<_> = shortest.into_iter().enumerate().collect();
         shortest.sort_by_key(|(_, cycle)| cycle.as_ref().map(Vec::len));
@@ -155,7 +161,7 @@ impl Knowledge {
                 })
                 .ok()?
         });
-        decided.into_iter().collect()
+        Through { to_report: decided.into_iter().collect(), are_any }
     }
 
     /// Returns `true` if an observation of a cycle's first edge changes its kind.

@@ -29,6 +29,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use self::{
+    cycles::Through,
     facts::{EdgeFacts, FactStore},
     origins::{Origin, OriginId, Origins},
     past_exits::PastExits,
@@ -152,12 +153,13 @@ impl Knowledge {
         let edges = self.edges_to(head, held, wanted);
         // Check for cycles before recording this observation. There are none while no edge was ever
         // refused.
-        let mut cycles = Vec::new();
+        let mut through = Through::default();
         if !self.order.refused().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
-            cycles = self.cycles_now(&edges, sighting, &mut budget);
+            through = self.cycles_now(&edges, sighting, &mut budget);
             cycles::note_cut_short(&budget);
         }
+        let Through { to_report: mut cycles, are_any } = through;
         let mut settled = Settled::ForAll;
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
             let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
@@ -171,7 +173,7 @@ impl Knowledge {
                     earlier.unwrap_or_else(|| self.shown.now(context, [entry, wanted], &backtrace));
                 self.facts.learn(facts, entry.tag, sighting.clone(), shown);
             }
-            settled = settled.min(self.facts.settled_for(facts, sighting));
+            settled = settled.min(self.facts.settled_for(facts, sighting).on_cycle(are_any));
         }
         let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {

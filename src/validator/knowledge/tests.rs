@@ -171,7 +171,7 @@ impl Model {
         let head = self.knowledge.node(&wanted_entry, wanted_entry.site);
         let edges = self.knowledge.edges_to(head, &entries, &wanted_entry);
         let mut budget = Budget::new(steps);
-        let cycles = self.knowledge.cycles_now(&edges, &sighting, &mut budget);
+        let cycles = self.knowledge.cycles_now(&edges, &sighting, &mut budget).to_report;
         self.note(steps, &budget);
         for (&(edge, is_new), entry) in edges.iter().zip(&entries) {
             if is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock()) {
