@@ -70,8 +70,8 @@ impl Words<'_> {
         let [first, second] = self.shown else { return None };
         [first, second]
             .into_iter()
-            .find(|edge| roles::is_wait(edge.wanted.kind.role))
-            .filter(|edge| !roles::is_wait(edge.held.kind.role))
+            .find(|edge| !edge.wanted.kind.role.is_lock())
+            .filter(|edge| edge.held.kind.role.is_lock())
             .map(|edge| [&edge.held, &edge.wanted])
     }
 
@@ -204,12 +204,12 @@ impl Words<'_> {
 
     /// Returns `true` if any edge waits for what is no lock.
     fn has_wait(&self) -> bool {
-        self.shown.iter().any(|edge| roles::is_wait(edge.wanted.kind.role))
+        self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
     }
 
     /// Returns `true` if the first edge waits for what is no lock.
     pub(super) fn is_wait(&self) -> bool {
-        roles::is_wait(self.first().wanted.kind.role)
+        !self.first().wanted.kind.role.is_lock()
     }
 
     /// What the first edge's two places are: where the lock has been held since,
