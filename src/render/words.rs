@@ -330,15 +330,16 @@ impl Words<'_> {
                 let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
                 format!("{number} of {len}: thread `{thread}` {waits} {wanted}")
             }
-            _ if self.len() > 2 => {
-                let number = index + 1;
-                let len = self.len();
-                let step = roles::step(&self.shown[index], &held, &wanted);
-                format!("{number} of {len}: thread `{thread}` {step}")
-            }
-            _ if self.wait_in_cycle().is_some() => {
-                let step = roles::step(&self.shown[index], &held, &wanted);
-                format!("thread `{thread}` {step}")
+            _ if self.len() > 2 || self.wait_in_cycle().is_some() => {
+                let edge = &self.shown[index];
+                let step = roles::step(edge, &held, &wanted);
+                // A thread without a name is called what its handle is called.
+                let is_named = edge.held.kind.role != Role::Exit || thread.name().is_some();
+                let thread = if is_named { format!("`{thread}`") } else { held };
+                match self.len() {
+                    ..=2 => format!("thread {thread} {step}"),
+                    len => format!("{} of {len}: thread {thread} {step}", index + 1),
+                }
             }
             _ if *thread == self.first().thread => {
                 format!("the same thread, `{thread}`, took them the other way round before")
