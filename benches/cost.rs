@@ -158,6 +158,61 @@ mod lockdep_parking_lot {
     workloads!(lockdep::parking_lot,);
 }
 
+/// What takes no lock, over these `thread` and `mpsc`.
+macro_rules! wait_workloads {
+    ($thread:path, $mpsc:path) => {
+        use $mpsc as mpsc;
+        use $thread as thread;
+
+        use super::black_box;
+
+        pub(super) fn spawn(times: u64) {
+            for _ in 0..times {
+                thread::spawn(|| ()).join().unwrap();
+            }
+        }
+
+        /// Every message is there when it is received.
+        pub(super) fn send(times: u64) {
+            let (sender, receiver) = mpsc::channel();
+            for at in 0..times {
+                black_box(&sender).send(at).unwrap();
+                black_box(black_box(&receiver).recv().unwrap());
+            }
+        }
+
+        pub(super) fn send_bounded(times: u64) {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            for at in 0..times {
+                black_box(&sender).send(at).unwrap();
+                black_box(black_box(&receiver).recv().unwrap());
+            }
+        }
+
+        /// Each end waits for the other.
+        pub(super) fn round_trip(times: u64) {
+            let (request, requests) = mpsc::sync_channel(0);
+            let (answer, answers) = mpsc::sync_channel(0);
+            thread::scope(|scope| {
+                scope.spawn(move || requests.iter().try_for_each(|it| answer.send(it)));
+                for at in 0..times {
+                    request.send(at).unwrap();
+                    answers.recv().unwrap();
+                }
+                drop(request);
+            });
+        }
+    };
+}
+
+mod std_waits {
+    wait_workloads!(std::thread, std::sync::mpsc);
+}
+
+mod lockdep_waits {
+    wait_workloads!(lockdep::thread, lockdep::sync::mpsc);
+}
+
 struct Workload {
     name: &'static str,
     raw: fn(u64),
@@ -211,6 +266,19 @@ const STD: &[Workload] = &table! {
     "the same, another held" contended_nested 50_000 wall_time
 };
 
+const WAITS: &[Workload] = &table! {
+    std_waits lockdep_waits:
+    "spawn a thread and join it" spawn 500 wall_time
+    "send and receive" send 100_000 thread_time
+    "send and receive, bounded" send_bounded 100_000 thread_time
+    "a message to a thread and back" round_trip 2_000 wall_time
+};
+
+/// All rows, in the order in which they are printed.
+fn workloads() -> impl Iterator<Item = &'static Workload> {
+    STD.iter().chain(WAITS).chain(PARKING_LOT)
+}
+
 const ROUNDS: usize = 51;
 
 fn main() {
@@ -222,11 +290,7 @@ fn main() {
     if let [_, "--only", name, which, times] =
         arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
     {
-        let workload = STD
-            .iter()
-            .chain(PARKING_LOT)
-            .find(|workload| workload.name == name)
-            .expect("a workload");
+        let workload = workloads().find(|workload| workload.name == name).expect("a workload");
         let run = if which == "raw" { workload.raw } else { workload.lockdep };
         return run(times.parse().expect("a number"));
     }
@@ -237,7 +301,7 @@ fn main() {
     // Cargo passes `--bench`.
     let chosen: Vec<&String> = arguments[1..].iter().filter(|it| !it.starts_with('-')).collect();
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|it| name.contains(*it));
-    for workload in STD.iter().chain(PARKING_LOT).filter(|it| is_chosen(it.name)) {
+    for workload in workloads().filter(|it| is_chosen(it.name)) {
         let (mut raw, mut lockdep) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             raw.push(each(workload, workload.raw));

@@ -1,9 +1,9 @@
-//! Every lock that was acquired is counted once. One test, so that the process has no other locks.
+//! Every lock that was acquired is counted once, and nothing else. One test, so that the process has no other locks.
 #![cfg(debug_assertions)]
 
-use std::{sync::Barrier, thread};
+use std::{sync::Barrier, thread, time::Duration};
 
-use lockdep::sync::{Mutex, RwLock};
+use lockdep::sync::{Mutex, RwLock, mpsc};
 
 const LOCKS: u64 = 1_000;
 const THREADS: u64 = 4;
@@ -49,4 +49,16 @@ fn each_lock_is_counted_once() {
         acquire();
     });
     check(20 * LOCKS);
+
+    // These have ids as well.
+    let wait = || {
+        for _ in 0..LOCKS {
+            let (_sender, receiver) = mpsc::channel::<u8>();
+            receiver.recv_timeout(Duration::from_nanos(1)).unwrap_err();
+            lockdep::thread::park_timeout(Duration::from_nanos(1));
+            drop((Mutex::new(1_u8).lock(), Mutex::new(1_u16).lock()));
+        }
+    };
+    lockdep::thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(wait))));
+    check(THREADS * 2 * LOCKS);
 }

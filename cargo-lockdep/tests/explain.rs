@@ -34,8 +34,8 @@ fn every_example_is_of_its_kind() {
     }
     for (kind, _) in EXAMPLES {
         let with_it: &[&str] = match *kind {
-            // That of which it is made.
-            "deadlock" => &["deadlock", "inversion"],
+            // That of which it is made, and its barrier, where both threads hold a lock.
+            "deadlock" => &["deadlock", "inversion", "wait_while_holding", "wait_while_holding"],
             kind => &[kind],
         };
         assert_eq!(found(kind), with_it);

@@ -233,6 +233,39 @@ fn a_lock_that_is_made_of_lock_api_is_checked() {
 }
 
 #[test]
+fn waits_for_threads_and_messages_are_seen() {
+    let fixture = Fixture::new("waits");
+    let main = r#"use std::{sync::{Arc, Mutex, mpsc}, thread, time::Duration};
+
+fn main() {
+    let (state, (sender, receiver)) = (Arc::new(Mutex::new(0)), mpsc::channel());
+    let shared = Arc::clone(&state);
+    let worker = thread::spawn(move || {
+        *shared.lock().unwrap() += 1;
+        sender.send(()).unwrap();
+        sender
+    });
+    receiver.recv().unwrap();
+    let _state = state.lock().unwrap();
+    let _sender = worker.join().unwrap(); // this time it has been done with the lock
+    receiver.recv_timeout(Duration::from_millis(1)).unwrap_err();
+}
+"#;
+    fs::write(fixture.0.join("shop/src/main.rs"), main).unwrap();
+    fixture.run("run -p shop").has_status(100).says(&[
+        "is held while thread `worker` is joined, which acquires",
+        "note: thread `worker` acquired `shared` before it ended",
+        "shop/src/main.rs:7:17",
+        "shop/src/main.rs:13:26",
+        "lockdep: 1 lock, 2 edges, 1 process: 1 denied (1 `inversion`), 1 allowed",
+    ]);
+    fixture
+        .run("run --level inversion=warn,wait_while_holding.recv=deny -p shop")
+        .has_status(100)
+        .says(&["waits for a message while it holds", "shop/src/main.rs:14:14"]);
+}
+
+#[test]
 fn only_the_packages_that_were_chosen_are_checked() {
     let fixture = Fixture::new("chosen");
     fixture.run("run --crates till -p till").has_status(0).says(&[

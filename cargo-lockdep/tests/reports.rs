@@ -267,7 +267,7 @@ fn a_finding_is_shown_in_the_repository_if_a_part_of_it_is_there() {
 fn kinds_are_explained() {
     let project = Project::new("explain");
     let list = project.run("explain").has_status(0).stdout;
-    assert_eq!(list.lines().filter(|line| line.starts_with("  ")).count(), 10);
+    assert_eq!(list.lines().filter(|line| line.starts_with("  ")).count(), 11);
     let one = project.run("explain lockdep::recursive_read").has_status(0).stdout;
     assert_eq!(
         one,

@@ -102,6 +102,17 @@ pub enum Role {
     Token,
 }
 
+impl Role {
+    /// Returns `true` if it is held like a lock. An acquisition of one of the others is only a wait, after which
+    /// nothing is held.
+    pub(crate) fn is_lock(self) -> bool {
+        match self {
+            Self::Lock | Self::Initializer => true,
+            Self::Exit | Self::Channel | Self::Barrier | Self::Event | Self::Token => false,
+        }
+    }
+}
+
 /// What tells a lock's type from others with the same wrapper; each by its
 /// [`std::any::type_name`].
 #[derive(Debug)]

@@ -19,7 +19,7 @@ pub struct Stats {
 
 impl Stats {
     /// Returns how many locks were acquired, each counted once. Locks that other threads acquire for the
-    /// first time meanwhile may or may not be among them.
+    /// first time meanwhile may or may not be among them. Threads, channels and barriers are no locks.
     ///
     /// ```
     /// let accounts = lockdep::sync::Mutex::new(());

@@ -3,14 +3,6 @@
 
 use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
 
-/// Returns `true` if to acquire it is to wait for an event, after which nothing is held.
-pub(super) fn is_wait(role: Role) -> bool {
-    match role {
-        Role::Lock | Role::Initializer => false,
-        Role::Exit | Role::Channel | Role::Barrier | Role::Event | Role::Token => true,
-    }
-}
-
 /// What the thread of an edge has been doing since the place where it came to hold the first end.
 pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
     let thread = &edge.thread;

@@ -27,10 +27,8 @@ impl Sources {
     pub(super) fn receiver(&mut self, site: &Site) -> Option<String> {
         let text = self.text(site)?;
         let offset = offset(text, site)?;
-        let (word, after) = text[offset..].split_at(identifier(text, offset));
-        let starts = ["spawn", "spawn_scoped", "spawn_unchecked", "scope"].contains(&word);
-        let is_none = word.starts_with("wait") || starts && after.starts_with('(');
-        if is_none { None } else { receiver_at(text, offset) }
+        let is_wait = text[offset..].starts_with("wait");
+        if is_wait || starts_a_thread(&text[offset..]) { None } else { receiver_at(text, offset) }
     }
 
     /// The same of what is known to be a channel or a barrier, whose own method may be called `wait`.
@@ -42,6 +40,15 @@ impl Sources {
         let offset = offset(text, site)?;
         looped_over(text, offset).or_else(|| receiver_at(text, offset))
     }
+}
+
+/// Returns `true` if the text starts with a call that spawns threads: `thread::spawn(`, `spawn(`, or
+/// `spawn_scoped(` of a method.
+fn starts_a_thread(text: &str) -> bool {
+    let path = leading_path(text);
+    let function = path.rsplit("::").next().unwrap_or(path);
+    ["spawn", "spawn_scoped", "spawn_unchecked", "scope"].contains(&function)
+        && text[path.len()..].starts_with('(')
 }
 
 /// What the source calls the lock that is acquired at a site. Reads the file.
@@ -228,6 +235,16 @@ mod tests {
             let offset = source.find('^').expect("a mark");
             let name = looped_over(&source.replace('^', ""), offset);
             assert_eq!(name.as_deref(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_spawns_names_no_lock() {
+        for source in ["thread::spawn(move || ())", "spawn(f)", "std::thread::scope(|scope| ())"] {
+            assert!(starts_a_thread(source), "{source}");
+        }
+        for source in ["spawn.lock()", "lock()", "spawned(&a)", "self.spawn"] {
+            assert!(!starts_a_thread(source), "{source}");
         }
     }
 

@@ -70,8 +70,8 @@ impl Words<'_> {
         let [first, second] = self.shown else { return None };
         [first, second]
             .into_iter()
-            .find(|edge| roles::is_wait(edge.wanted.kind.role))
-            .filter(|edge| !roles::is_wait(edge.held.kind.role))
+            .find(|edge| !edge.wanted.kind.role.is_lock())
+            .filter(|edge| edge.held.kind.role.is_lock())
             .map(|edge| [&edge.held, &edge.wanted])
     }
 
@@ -204,12 +204,12 @@ impl Words<'_> {
 
     /// Returns `true` if any edge waits for what is no lock.
     fn has_wait(&self) -> bool {
-        self.shown.iter().any(|edge| roles::is_wait(edge.wanted.kind.role))
+        self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
     }
 
     /// Returns `true` if the first edge waits for what is no lock.
     pub(super) fn is_wait(&self) -> bool {
-        roles::is_wait(self.first().wanted.kind.role)
+        !self.first().wanted.kind.role.is_lock()
     }
 
     /// What the first edge's two places are: where the lock has been held since,
@@ -330,15 +330,16 @@ impl Words<'_> {
                 let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
                 format!("{number} of {len}: thread `{thread}` {waits} {wanted}")
             }
-            _ if self.len() > 2 => {
-                let number = index + 1;
-                let len = self.len();
-                let step = roles::step(&self.shown[index], &held, &wanted);
-                format!("{number} of {len}: thread `{thread}` {step}")
-            }
-            _ if self.wait_in_cycle().is_some() => {
-                let step = roles::step(&self.shown[index], &held, &wanted);
-                format!("thread `{thread}` {step}")
+            _ if self.len() > 2 || self.wait_in_cycle().is_some() => {
+                let edge = &self.shown[index];
+                let step = roles::step(edge, &held, &wanted);
+                // A thread without a name is called what its handle is called.
+                let is_named = edge.held.kind.role != Role::Exit || thread.name().is_some();
+                let thread = if is_named { format!("`{thread}`") } else { held };
+                match self.len() {
+                    ..=2 => format!("thread {thread} {step}"),
+                    len => format!("{} of {len}: thread {thread} {step}", index + 1),
+                }
             }
             _ if *thread == self.first().thread => {
                 format!("the same thread, `{thread}`, took them the other way round before")

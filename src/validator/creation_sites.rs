@@ -96,7 +96,7 @@ struct Table<const SITES: usize, const BLOCKS: usize> {
     last_block: AtomicUsize,
     /// How many ids were taken that belong to no block.
     unattributed: AtomicU64,
-    /// How many of the taken ids no lock will ever have.
+    /// How many of the ids that were taken for locks no lock will ever have.
     abandoned: AtomicU64,
     /// By ascending start. The first has no ids.
     blocks: [Block; BLOCKS],
@@ -161,9 +161,16 @@ fn location_address(location: Option<&'static Location<'static>>) -> *mut Locati
     location.map_or(NO_LOCATION, |location| ptr::from_ref(location).cast_mut())
 }
 
+/// Returns `true` if ids of this kind are for locks: not for threads, channels or barriers.
+#[allow(unsafe_code, reason = "std has no atomic reference")]
+fn is_for_locks(kind: &AtomicPtr<LockKind>) -> bool {
+    // SAFETY: the pointer is null or comes from a `'static` reference.
+    unsafe { kind.load(Acquire).as_ref() }.is_none_or(|kind| kind.role.is_lock())
+}
+
 /// Notes that an id is not used, because another thread has numbered its lock first.
-pub(super) fn abandon_id() {
-    TABLE.abandoned.fetch_add(1, Relaxed);
+pub(super) fn abandon_id(id: LockId) {
+    TABLE.abandoned.fetch_add(of(id).0.role.is_lock().into(), Relaxed);
 }
 
 /// Returns the kind of a lock, and where it was created.
@@ -184,7 +191,7 @@ pub(super) fn block_of(lock: LockId) -> (Range<LockId>, SiteIndex) {
 /// Returns how many locks have an id. Locks that other threads number meanwhile may be missing.
 pub(super) fn count() -> u64 {
     let before = USES_TABLE.replace(true);
-    let stocked: u64 = threads::all().map(|context| context.ids.len()).sum();
+    let stocked: u64 = threads::all().map(|context| context.ids.locks()).sum();
     let taken = TABLE.taken();
     USES_TABLE.set(before);
     taken.saturating_sub(stocked)
@@ -257,7 +264,7 @@ impl IdStock {
         result
     }
 
-    /// Replaces a stock. Returns how many ids were left in it.
+    /// Replaces a stock. Returns how many ids for locks were left in it.
     fn refill(
         &self,
         kind: *mut LockKind,
@@ -266,7 +273,7 @@ impl IdStock {
     ) -> u64 {
         let stock = self.of(kind, location);
         self.change(|| {
-            let unused = stock.len();
+            let unused = stock.locks();
             stock.kind.store(kind, Relaxed);
             stock.location.store(location, Relaxed);
             stock.next.store(ids.start, Relaxed);
@@ -275,14 +282,18 @@ impl IdStock {
         })
     }
 
-    /// How many ids are left.
-    fn len(&self) -> u64 {
-        self.sites.iter().map(SiteStock::len).sum()
+    /// How many ids for locks are left.
+    fn locks(&self) -> u64 {
+        self.sites.iter().map(SiteStock::locks).sum()
     }
 }
 
 impl SiteStock {
-    fn len(&self) -> u64 {
+    /// How many ids are left, if they are for locks.
+    fn locks(&self) -> u64 {
+        if !is_for_locks(&self.kind) {
+            return 0;
+        }
         let left = self.end.load(Relaxed).saturating_sub(self.next.load(Relaxed));
         // Bounded because another thread may read this between the stores of a change.
         left.min(STOCK_SIZE)
@@ -427,11 +438,13 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         unsafe { (site.kind.load(Acquire).as_ref().unwrap_or(&UNKNOWN_KIND), location.as_ref()) }
     }
 
-    /// Returns how many ids were taken and not abandoned.
+    /// Returns how many ids were taken for locks and not abandoned. Those that belong to no site are
+    /// taken to be for locks.
     fn taken(&self) -> u64 {
         let _adding = self.adding.lock();
         let last = self.last_block.load(Relaxed);
         let blocks = self.blocks[..=last].iter().enumerate().skip(1);
+        let blocks = blocks.filter(|(_, block)| is_for_locks(&self.sites[block.site()].kind));
         let taken = blocks.map(|(at, block)| {
             let last = self.sites[block.site()].taken.load(Relaxed);
             if last >> 32 == at as u64 { last & 0xFFFF_FFFF } else { 1 << block.size() }
@@ -447,7 +460,7 @@ mod tests {
 
     use super::*;
 
-    /// A table that is soon full, in a static: its kinds and places are compared, never looked at.
+    /// A table that is soon full, in a static.
     type Small = Table<16, 8>;
 
     fn kind() -> *mut LockKind {
@@ -534,15 +547,12 @@ mod tests {
     #[test]
     fn threads_take_different_ids() {
         let table = Table::<64, 64>::new();
-        let sites: Vec<_> = (0..3).map(|_| (kind().addr(), here().addr())).collect();
+        let pointers = |_| (AtomicPtr::new(kind()), AtomicPtr::new(here()));
+        let sites: Vec<_> = (0..3).map(pointers).collect();
         let take = || {
             let ids = (0..3_000).flat_map(|round: usize| {
-                let (kind, location) = sites[round % 3];
-                table.take(
-                    ptr::without_provenance_mut(kind),
-                    ptr::without_provenance_mut(location),
-                    5,
-                )
+                let (kind, location) = &sites[round % 3];
+                table.take(kind.load(Relaxed), location.load(Relaxed), 5)
             });
             ids.collect::<Vec<_>>()
         };
@@ -562,12 +572,12 @@ mod tests {
         let here = Some(Location::caller());
         let next = || stock.next(&UNKNOWN_KIND, here);
         let refill = |ids| stock.refill(kind_address(&UNKNOWN_KIND), location_address(here), ids);
-        assert_eq!((next(), stock.len()), (None, 0));
+        assert_eq!((next(), stock.locks()), (None, 0));
         assert_eq!(refill(7..10), 0);
         assert_eq!([next(), next()], [Some(7), Some(8)]);
         assert_eq!(stock.next(&UNKNOWN_KIND, None), None);
-        assert_eq!((stock.len(), refill(20..21)), (1, 1));
+        assert_eq!((stock.locks(), refill(20..21)), (1, 1));
         assert_eq!([next(), next()], [Some(20), None]);
-        assert_eq!(stock.len(), 0);
+        assert_eq!(stock.locks(), 0);
     }
 }

@@ -101,7 +101,7 @@ impl Identity {
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
             Ok(_) => id,
             Err(theirs) => {
-                creation_sites::abandon_id();
+                creation_sites::abandon_id(id);
                 theirs >> SHIFT
             }
         }
