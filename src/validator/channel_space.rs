@@ -4,7 +4,7 @@
 //! So a thread that sends while it holds a lock makes an edge from that lock to the space, and an acquisition of
 //! the receiving thread between two receives is an edge from the space. Nothing is predicted once a second thread
 //! has received. What the receiving thread acquires before its first receive and after its last does not delay a
-//! sender, nor is any send delayed on a channel that was never found full, unless it has no capacity.
+//! sender, nor is a send delayed that fits into the channel together with all sends before it.
 
 use std::{
     panic::Location,
@@ -31,8 +31,9 @@ pub(crate) struct ChannelSpace {
     /// The count of its [notes](super::notes) when its last receive ended, and where that was.
     since: AtomicU64,
     received_at: Published<Location<'static>>,
-    /// `true` if a send may have to wait: one has found the channel full, or there is no capacity.
-    may_block: AtomicBool,
+    capacity: u64,
+    /// How many sends have begun.
+    sends: AtomicU64,
     /// `true` if that thread is in a loop over the messages, so that it cannot have sent the receiver elsewhere.
     is_in_loop: AtomicBool,
 }
@@ -55,19 +56,15 @@ impl Drop for Receiving<'_> {
 }
 
 impl ChannelSpace {
-    pub(crate) fn new(has_capacity: bool) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             receiver: AtomicU64::new(NOBODY),
             since: AtomicU64::new(0),
             received_at: Published::new(),
-            may_block: AtomicBool::new(!has_capacity),
+            capacity: capacity as u64,
+            sends: AtomicU64::new(0),
             is_in_loop: AtomicBool::new(false),
         }
-    }
-
-    /// A send has found the channel full.
-    pub(crate) fn note_full(&self) {
-        self.may_block.store(true, Relaxed);
     }
 
     /// The calling thread is about to receive, or to try.
@@ -132,15 +129,17 @@ impl ChannelSpace {
         }
     }
 
-    /// The calling thread is about to send. If it holds a lock and may have to wait, this is judged.
+    /// The calling thread is about to send. If it holds a lock and may have to wait, because there were more
+    /// sends than the channel has room for, this is judged.
     ///
     /// # Panics
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
     pub(crate) fn about_to_send(&self, identity: &Identity, id: impl FnOnce() -> LockId) {
+        let may_block = self.sends.fetch_add(1, Relaxed) >= self.capacity;
         let receiver = self.receiver.load(Relaxed);
-        if !self.may_block.load(Relaxed) || receiver == NOBODY || receiver == SEVERAL {
+        if !may_block || receiver == NOBODY || receiver == SEVERAL {
             return;
         }
         let Some(context) = super::current_if_attached() else { return };
@@ -168,6 +167,11 @@ impl ChannelSpace {
                 submit(context, found);
             }
         }
+    }
+
+    /// The calling thread has sent, or tried to, without waiting.
+    pub(crate) fn note_send(&self) {
+        self.sends.fetch_add(1, Relaxed);
     }
 
     /// Forgets who receives from the channel, which is destroyed or has several receiving threads.

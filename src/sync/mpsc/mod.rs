@@ -63,7 +63,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 #[track_caller]
 #[must_use]
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
-    let (space, tracked) = (Some(ChannelSpace::new(bound > 0)), Tracked::new());
+    let (space, tracked) = (Some(ChannelSpace::new(bound)), Tracked::new());
     let channel = Arc::new(Channel { kind: Receiver::<T>::SYNC_CHANNEL, space, tracked });
     let (sender, receiver) = mpsc::sync_channel(bound);
     let sender = SyncSender { inner: sender, channel: Arc::clone(&channel) };
@@ -104,10 +104,10 @@ impl Channel {
         }
     }
 
-    /// A send has found it full.
-    fn note_full(&self) {
+    /// The calling thread has tried to send.
+    fn note_send(&self) {
         if let Some(space) = &self.space {
-            space.note_full();
+            space.note_send();
         }
     }
 }

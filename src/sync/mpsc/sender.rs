@@ -103,8 +103,6 @@ impl<T> SyncSender<T> {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(t)) => Err(SendError(t)),
             Err(TrySendError::Full(t)) => {
-                self.channel.note_full();
-                self.channel.about_to_send();
                 let Channel { kind, tracked, .. } = &*self.channel;
                 tracked.wait_for(kind, WaitKind::Send, || self.inner.send(t))
             }
@@ -129,11 +127,8 @@ impl<T> SyncSender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
-        let result = self.inner.try_send(t);
-        if let Err(TrySendError::Full(_)) = result {
-            self.channel.note_full();
-        }
-        result
+        self.channel.note_send();
+        self.inner.try_send(t)
     }
 }
 
