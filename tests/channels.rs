@@ -215,6 +215,20 @@ fn before_the_first_receive_and_after_the_last() {
     assert_eq!(found("before the first receive"), []);
 }
 
+/// A thread that knows the lock already acquires it between two receives all the same.
+#[test]
+fn before_the_first_receive_and_between_others() {
+    let state = named("before and between receives");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let consumer = Consumer::new(receiver);
+    consumer.takes(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    consumer.takes(&state);
+    assert_eq!(meet(&sender, &consumer), NONE);
+    assert!(meet_under(&state, &sender, &consumer)[0].is_some());
+    consumer.end();
+}
+
 /// The receiver holds it during the receive, and has not acquired it between two receives.
 #[test]
 fn a_lock_that_is_held_during_the_receive() {

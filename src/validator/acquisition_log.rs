@@ -103,6 +103,10 @@ impl AcquisitionLog {
     pub(super) fn record(&self, context: &'static Context, acquisition: &Acquisition<'_>) {
         let is_first = context.held.is_empty();
         let _inside = context.enter(ThreadState::Inside);
+        if self.is_over() {
+            // The thread's first locks are looked up for its notes only.
+            return;
+        }
         let mut new = Logged::now(context, acquisition);
         // Only this thread adds any, so the lock may be released in between.
         if locked(&self.0).is_news(&new) {
@@ -111,9 +115,14 @@ impl AcquisitionLog {
         }
         let mut log = locked(&self.0);
         log.lookups += u32::from(is_first);
-        if log.lookups == MAX_LOOKUPS {
+        if log.lookups == MAX_LOOKUPS && !context.notes.are_on() {
             context.held.set_logged(false);
         }
+    }
+
+    /// Returns `true` if nothing is added any more.
+    pub(super) fn is_over(&self) -> bool {
+        locked(&self.0).lookups >= MAX_LOOKUPS
     }
 
     /// Returns what is in the log. In a fork's child, that is nothing if its thread, which does not exist

@@ -18,9 +18,6 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
-use smallvec::SmallVec;
-
 use super::{
     Acquisition, Context, Found, ThreadState, current,
     held::{Entry, Tag},
@@ -33,6 +30,8 @@ use crate::{
     finding::{FindingKind, LockKind, Mode},
     tracked::Tracked,
 };
+use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 /// What is known of the threads at one barrier.
 pub(crate) struct BarrierOrder(Mutex<State>);
@@ -113,23 +112,30 @@ impl BarrierOrder {
             && !context.is(ThreadState::Allowing)
             && !context.is(ThreadState::Confirming);
         let mut arrival = Arrival { context, site, found: Vec::new(), node: None };
-        let (owed, is_awaited) = {
+        let is_awaited = {
             let generation = &mut self.0.lock().generation;
             if awaits || !acquired.is_empty() {
                 let node = generation.node.get_or_insert_with(|| Arc::new(barrier.alike()));
                 arrival.node = Some(Arc::clone(node));
             }
-            let owed = generation.owed.clone();
-            generation.owed.extend(acquired.iter().cloned());
-            let is_awaited = generation.is_awaited;
+            generation.owed.extend(acquired);
             generation.is_awaited |= awaits;
-            (owed, is_awaited)
+            generation.is_awaited
         };
         if let Some(node) = &arrival.node {
             let tag = Tag::new(node.number(kind), Mode::Exclusive);
-            let passage = Entry { tag, site };
-            arrival.found =
-                judge(context, &passage, node, [&owed, &acquired], [awaits, is_awaited]);
+            if awaits {
+                let owed = self.0.lock().generation.owed.clone();
+                arrival.found = judge(context, &Entry { tag, site }, node, &owed);
+            }
+            if is_awaited {
+                // What was added meanwhile: one of two threads that come at once finds the cycle.
+                let owed = self.0.lock().generation.owed.clone();
+                let cycles = knowledge::lock().enter_owed(tag, &owed);
+                arrival.found.extend(cycles.into_iter().map(Found::from));
+            }
+            // A thread's own acquisitions do not delay its own wait.
+            arrival.found.retain(|found| found.kind != FindingKind::SingleThreadInversion);
         }
         drop(inside);
         Some(arrival)
@@ -220,29 +226,12 @@ impl BarrierOrder {
     }
 }
 
-/// Judges an arrival: what is held against what others have acquired, if it `awaits` them, and what this
-/// thread has acquired against what others hold, if they await it.
-fn judge(
-    context: &'static Context,
-    passage: &Entry,
-    node: &Tracked,
-    [owed, acquired]: [&[Owed]; 2],
-    [awaits, is_awaited]: [bool; 2],
-) -> Vec<Found> {
-    let mut found = Vec::new();
-    if is_awaited {
-        let cycles = knowledge::lock().enter_owed(passage, acquired, &[]);
-        found.extend(cycles.into_iter().map(Found::from));
-    }
-    if awaits {
-        let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
-        drop(knowledge::lock().enter_owed(passage, owed, &held));
-        let identity = node.identity();
-        let acquisition = Acquisition { identity, wanted: *passage, named_at: passage.site };
-        let place = context.held.any_place_for(passage.tag);
-        found.extend(judging::judge(context, &acquisition, seen::key(place.chain())));
-    }
-    // A thread's own acquisitions do not delay its own wait.
-    found.retain(|found| found.kind != FindingKind::SingleThreadInversion);
-    found
+/// Judges a wait for the others while locks are held.
+fn judge(context: &'static Context, passage: &Entry, node: &Tracked, owed: &[Owed]) -> Vec<Found> {
+    let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
+    knowledge::lock().enter_owed_to(passage, owed, &held);
+    let acquisition =
+        Acquisition { identity: node.identity(), wanted: *passage, named_at: passage.site };
+    let place = context.held.any_place_for(passage.tag);
+    judging::judge(context, &acquisition, seen::key(place.chain()))
 }

@@ -82,7 +82,7 @@ impl ChannelSpace {
         match self.receiver.load(Relaxed) {
             receiver if receiver == own => {
                 if context.notes.count() != self.since.load(Relaxed) {
-                    self.end_window(context, &entry(id()));
+                    self.end_window(context, entry(id()).tag);
                 }
             }
             SEVERAL => return None,
@@ -119,19 +119,14 @@ impl ChannelSpace {
 
     /// Adds what the receiving thread has acquired since its last receive: it delayed the senders.
     #[track_caller]
-    fn end_window(&self, context: &'static Context, space: &Entry) {
+    fn end_window(&self, context: &'static Context, space: Tag) {
         let Some(since) = self.received_at.load() else { return };
-        let found: Vec<Found> = {
-            let _inside = context.enter(ThreadState::Inside);
+        let found = super::inside(|| {
             let acquired = context.notes.since(self.since.load(Relaxed)).into_iter();
             let owed = acquired.map(|acquired| Owed { since, acquired });
-            let news = obligations::add(space.tag.lock(), owed);
-            let mut cycles = Vec::new();
-            if !news.is_empty() {
-                cycles = knowledge::lock().enter_owed(space, &news, &[]);
-            }
-            cycles.into_iter().map(Found::from).collect()
-        };
+            let is_awaited = obligations::add(space.lock(), owed);
+            if is_awaited { enter(space) } else { Vec::new() }
+        });
         if !found.is_empty() && !context.is(ThreadState::Allowing) {
             submit(context, found);
         }
@@ -156,15 +151,23 @@ impl ChannelSpace {
         let wanted = entry(id);
         let place = context.held.any_place_for(wanted.tag);
         let Some(chain) = unjudged(context, place) else { return };
-        if !context.is(ThreadState::Allowing) {
-            let _inside = context.enter(ThreadState::Inside);
-            let owed = obligations::wait_for(id);
-            let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
-            // What these close is found with the edge that follows.
-            drop(knowledge::lock().enter_owed(&wanted, &owed, &held));
+        let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
+        if !is_quiet {
+            // From now on, the receiving thread enters what it acquires.
+            super::inside(|| {
+                let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
+                knowledge::lock().enter_owed_to(&wanted, &obligations::wait_for(id), &held);
+            });
         }
         let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
         about_to_block(context, &acquisition, chain);
+        if !is_quiet {
+            // What it did meanwhile: one of the two threads finds the cycle.
+            let found = super::inside(|| enter(wanted.tag));
+            if !found.is_empty() {
+                submit(context, found);
+            }
+        }
     }
 
     /// Forgets who receives from the channel, which is destroyed or has several receiving threads.
@@ -173,6 +176,12 @@ impl ChannelSpace {
             super::inside(|| obligations::forget(id));
         }
     }
+}
+
+/// Enters all that the receiving thread is known to acquire. Returns the cycles that this closes.
+fn enter(space: Tag) -> Vec<Found> {
+    let owed = obligations::of(space.lock());
+    knowledge::lock().enter_owed(space, &owed).into_iter().map(Found::from).collect()
 }
 
 /// The space in a channel, at the caller's place.

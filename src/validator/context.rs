@@ -260,9 +260,9 @@ impl Context {
         self.log.lock().clone()
     }
 
-    /// Returns `true` if there is a log of the thread's acquisitions. For the thread itself.
+    /// Returns `true` if the thread still adds to a log of its acquisitions. For the thread itself.
     pub(super) fn keeps_log(&self) -> bool {
-        self.log.lock().is_some()
+        self.log.lock().as_ref().is_some_and(|log| !log.is_over())
     }
 
     /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.

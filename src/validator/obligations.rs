@@ -42,29 +42,32 @@ pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
     &OBLIGATIONS
 }
 
-/// Adds acquisitions that an event depends on. If it is awaited, returns the new ones, which must be entered into
-/// the graph.
-pub(super) fn add(event: LockId, owed: impl Iterator<Item = Owed>) -> Vec<Owed> {
+/// Adds acquisitions that an event depends on. Returns `true` if it is awaited: they must be entered into the
+/// graph.
+pub(super) fn add(event: LockId, owed: impl Iterator<Item = Owed>) -> bool {
     let mut all = OBLIGATIONS.lock();
     let obligation = all.get_or_insert_default().entry(event).or_default();
-    let mut news = Vec::new();
     for new in owed {
         let is_known = |known: &Owed| known.acquired.covers(&new.acquired);
         if !obligation.owed.iter().any(is_known) && obligation.owed.len() < MAX_OWED {
-            obligation.owed.push(new.clone());
-            news.push(new);
+            obligation.owed.push(new);
         }
     }
-    if obligation.is_awaited { news } else { Vec::new() }
+    obligation.is_awaited
 }
 
-/// An event is about to be waited for under a lock. Returns what it depends on, which must be entered into the
-/// graph.
+/// An event is about to be waited for under a lock. Returns what it depends on.
 pub(super) fn wait_for(event: LockId) -> Vec<Owed> {
     let mut all = OBLIGATIONS.lock();
     let obligation = all.get_or_insert_default().entry(event).or_default();
     obligation.is_awaited = true;
     obligation.owed.clone()
+}
+
+/// Returns what an event depends on.
+pub(super) fn of(event: LockId) -> Vec<Owed> {
+    let all = OBLIGATIONS.lock();
+    all.as_ref().and_then(|all| all.get(&event)).map_or_else(Vec::new, |known| known.owed.clone())
 }
 
 /// Each of these threads, by number, has to act before the event happens; none if that is not known.

@@ -44,7 +44,7 @@ use super::{
     context::Context,
     creation_sites,
     declared::{Declared, Key},
-    held::Entry,
+    held::{Entry, Tag},
     identity::{Identity, LockId},
     obligations::Owed,
     order::{Order, Vertex},
@@ -218,21 +218,31 @@ impl Knowledge {
         cycles
     }
 
-    /// Enters edges from an event to what is acquired before it happens, and returns the cycles that these
-    /// close. Leaves out locks that are neither in the graph nor among `held`: they may be gone.
-    pub(super) fn enter_owed(
-        &mut self,
-        event: &Entry,
-        owed: &[Owed],
-        held: &[Entry],
-    ) -> Vec<Cycle> {
+    /// A thread that holds these locks is about to wait for an event: enters edges from the event to what is
+    /// acquired before it happens. The cycles are found with the thread's own edges, which follow.
+    pub(super) fn enter_owed_to(&mut self, event: &Entry, owed: &[Owed], held: &[Entry]) {
         // The source names it where it is waited for.
         self.node(event, event.site);
+        let is_held = |owed: &&Owed| {
+            held.iter().any(|held| held.tag.lock() == owed.acquired.wanted.tag.lock())
+        };
+        for Owed { since, acquired } in owed.iter().filter(is_held) {
+            self.enter_one_owed(&Entry { site: since, ..*event }, acquired);
+        }
+        self.enter_owed(event.tag, owed);
+    }
+
+    /// Enters edges from an event to what is acquired before it happens, and returns the cycles that new ones
+    /// close. Leaves out locks that are not in the graph: they are on no cycle, and may be gone.
+    pub(super) fn enter_owed(&mut self, event: Tag, owed: &[Owed]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
+        if self.order.node(event.lock()).is_none() {
+            // The thread that is about to wait for it enters these later.
+            return cycles;
+        }
         for Owed { since, acquired } in owed {
-            let lock = acquired.wanted.tag.lock();
-            if held.iter().any(|held| held.tag.lock() == lock) || self.order.node(lock).is_some() {
-                let event = Entry { site: since, ..*event };
+            if self.order.node(acquired.wanted.tag.lock()).is_some() {
+                let event = Entry { tag: event, site: since };
                 cycles.append(&mut self.enter_one_owed(&event, acquired));
             }
         }
@@ -248,20 +258,20 @@ impl Knowledge {
         let edges = self.edges_to(head, &[*event], wanted);
         let (edge, is_new) = edges[0];
         let sighting = Sighting::new(segment.clone(), others.iter().copied().chain([event.tag]));
+        if self.facts.knows(&self.order.graph()[edge].facts, &sighting) {
+            return Vec::new();
+        }
         let mut cycles = Vec::new();
         if !self.order.refused().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
-            cycles = self.cycles_now(&edges, &sighting, &mut budget);
+            cycles = self.cycles_now(&edges, &sighting, &mut budget).to_report;
             cycles::note_cut_short(&budget);
         }
         if is_new && !cycles.is_empty() {
             self.order.note_closing(edge);
         }
-        let facts = self.order.facts_mut(edge);
-        if !self.facts.knows(facts, &sighting) {
-            let shown = self.shown.without_stack((thread, segment), [event, wanted]);
-            self.facts.learn(facts, event.tag, sighting, shown);
-        }
+        let shown = self.shown.without_stack((thread, segment), [event, wanted]);
+        self.facts.learn(self.order.facts_mut(edge), event.tag, sighting, shown);
         for Cycle { edges, .. } in &mut cycles {
             edges[0].held_at = event.site.into();
             edges[0].acquired_at = wanted.site.into();
