@@ -63,7 +63,8 @@ impl WaitKind {
     /// unless the program or `LOCKDEP` says otherwise.
     ///
     /// The others are allowed, as they are usually harmless: the workers of a pool take turns at one
-    /// receiver, and tests have threads meet at a barrier with their locks held.
+    /// receiver, scopes join their threads with the list of them locked, and tests have threads meet at a
+    /// barrier with their locks held.
     ///
     /// ```
     /// use lockdep::{Level, WaitKind};
