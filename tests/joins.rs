@@ -10,7 +10,7 @@ use std::{
 
 use lockdep::{
     FindingKind, Level, WaitKind,
-    sync::{Mutex, RwLock},
+    sync::{Condvar, Mutex, RwLock},
     thread,
 };
 use support::{denied, findings_about, kinds};
@@ -463,4 +463,41 @@ fn readers_of_a_lock_that_is_written() {
         drop(held);
         assert_eq!(report.is_some(), is_written, "{report:?}");
     }
+}
+
+/// A thread that waits at a condition variable until another one is done with the mutex may join it with
+/// the guard that the wait has returned.
+#[test]
+fn under_the_guard_that_a_condition_variable_gives_back() {
+    let shared = Arc::new((Mutex::new(false), Condvar::new()));
+    lockdep::name(&shared.0, "held for its condition");
+    for has_finished in [false, true] {
+        let worker = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                *shared.0.lock().unwrap() = true;
+                shared.1.notify_all();
+            }
+        });
+        while has_finished && !worker.is_finished() {
+            thread::yield_now();
+        }
+        let done = shared.0.lock().unwrap();
+        let mut done = shared.1.wait_while(done, |done| !*done).unwrap();
+        worker.join().unwrap();
+        *done = false;
+    }
+    assert_eq!(found("held for its condition"), []);
+    // Locked again, it is held for something else.
+    let worker = thread::spawn({
+        let shared = Arc::clone(&shared);
+        move || drop(shared.0.lock().unwrap())
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let held = shared.0.lock().unwrap();
+    let report = denied(|| worker.join().unwrap());
+    drop(held);
+    assert!(report.is_some());
 }

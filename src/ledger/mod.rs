@@ -8,6 +8,7 @@
 
 mod book;
 mod exit;
+mod known;
 mod levels;
 #[cfg_attr(not(feature = "write_records"), path = "no_out.rs")]
 mod out;

@@ -21,7 +21,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::settings;
+use super::{known, settings};
 use crate::{
     finding::{Finding, FindingKind, Site},
     render,
@@ -108,6 +108,9 @@ pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
             PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&a)?.get(&b).cloned())
     {
         return Some(reason);
+    }
+    if let Some(reason) = known::reason(finding) {
+        return Some(Arc::from(reason));
     }
     super::load_config();
     let entry = FILE.get()?.iter().find(|entry| entry.fits(finding))?;

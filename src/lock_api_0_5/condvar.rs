@@ -37,6 +37,7 @@ impl<C: lock_api::RawCondvar> RawCondvar<C> {
         let acquiring = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
         let result = acquiring.notified(|| wait(&mutex.inner));
         acquiring.acquired().keep();
+        mutex.tracked.note_condition();
         result
     }
 }

@@ -165,6 +165,7 @@ impl Condvar {
         while condition(mutex_guard) {
             self.wait(mutex_guard);
         }
+        RawMutex::tracked_of(MutexGuard::mutex(mutex_guard)).note_condition();
     }
 
     /// As [`parking_lot::Condvar::wait_while_until`].
@@ -192,6 +193,7 @@ impl Condvar {
         while !result.timed_out() && condition(mutex_guard) {
             result = self.wait_until(mutex_guard, timeout);
         }
+        RawMutex::tracked_of(MutexGuard::mutex(mutex_guard)).note_condition();
         result
     }
 
@@ -241,6 +243,7 @@ fn waiting<T: ?Sized, R>(
     let mut inner = ManuallyDrop::new(inner);
     let result = acquiring.notified(|| wait(&mut inner));
     acquiring.acquired().keep();
+    RawMutex::tracked_of(lock).note_condition();
     result
 }
 

@@ -74,7 +74,9 @@ impl Condvar {
         let (mutex, inner, held) = guard.into_parts();
         let acquiring = held.about_to_wait(Mutex::<T>::KIND);
         held.keep();
-        mutex.guard(acquiring, acquiring.notified(|| self.inner.wait(inner)))
+        let result = mutex.guard(acquiring, acquiring.notified(|| self.inner.wait(inner)));
+        mutex.note_condition();
+        result
     }
 
     /// As [`std::sync::Condvar::wait_while`].
@@ -113,6 +115,7 @@ impl Condvar {
         while condition(&mut guard) {
             guard = self.wait(guard)?;
         }
+        guard.note_condition();
         Ok(guard)
     }
 
@@ -230,6 +233,7 @@ impl Condvar {
         let start = Instant::now();
         loop {
             if !condition(&mut guard) {
+                guard.note_condition();
                 return Ok((guard, timeout_result(false)));
             }
             let Some(left) = dur.checked_sub(start.elapsed()) else {

@@ -59,6 +59,20 @@ pub struct MutexGuard<'a, T: ?Sized> {
 // through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
+impl<T: ?Sized> MutexGuard<'_, T> {
+    /// A condition variable has given it back.
+    pub(super) fn note_condition(&self) {
+        self.lock.note_condition();
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// A condition variable has given back its guard.
+    pub(super) fn note_condition(&self) {
+        self.tracked.note_condition();
+    }
+}
+
 impl<T> Mutex<T> {
     /// As [`std::sync::Mutex::new`]. The caller's place in the source is where the
     /// lock is said to have been made.

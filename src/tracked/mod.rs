@@ -174,6 +174,11 @@ impl Tracked {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
+    /// A condition variable has given back the calling thread's guard of this lock.
+    pub fn note_condition(&self) {
+        validator::note_condition(Tag::new(self.identity.id_or_0(), Mode::Exclusive));
+    }
+
     /// Fast path of a release: removes the lock from the calling thread's held set, if it is the
     /// last that was acquired and the thread is in no special state. Returns `true` if so, and then
     /// nothing is left to do but to unlock.

@@ -70,6 +70,9 @@ pub(crate) struct Context {
     /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
     has_exit: AtomicBool,
     exit_slot: Slot,
+    /// The last lock whose guard a condition variable has given back, and where it is held since. For
+    /// the thread itself.
+    condition: Slot,
     /// The [segment](lineage) of the thread's life.
     segment: AtomicU64,
     /// Who has spawned the thread, if that is known, or if it has spawned one itself; and its family.
@@ -138,6 +141,7 @@ impl Context {
             exit: Mutex::new(None),
             has_exit: AtomicBool::new(false),
             exit_slot: Slot::new(),
+            condition: Slot::new(),
             segment: AtomicU64::new(0),
             lineage: Mutex::new(None),
             family: AtomicU64::new(0),
@@ -203,6 +207,23 @@ impl Context {
         self.held.set_logged(false);
         drop(self.exit.lock().take());
         drop(self.log.lock().take());
+    }
+
+    /// A condition that other threads bring about is met, under a lock that is held. For the thread
+    /// itself.
+    pub(super) fn note_condition(&self, tag: Tag) {
+        if let Some(held) = self.held.last_of(tag) {
+            self.condition.fill(&held);
+        }
+    }
+
+    /// Returns `true` if all that is held is a lock whose guard a condition variable has given back. For
+    /// the thread itself.
+    pub(super) fn holds_for_condition(&self) -> bool {
+        let (Some(held), Some(condition)) = (self.held.only(), self.condition.read()) else {
+            return false;
+        };
+        held.tag == condition.tag && std::ptr::eq(held.site, condition.site)
     }
 
     /// Where the thread is in its life. For the thread itself.

@@ -467,6 +467,13 @@ pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
     current()?.set_scope(scope)
 }
 
+/// A condition variable has given back the calling thread's guard of this lock.
+pub(crate) fn note_condition(tag: Tag) {
+    if let Some(context) = current_if_attached().filter(|context| !context.is_blind()) {
+        context.note_condition(tag);
+    }
+}
+
 /// What the calling thread holds, as a hash. `None` if that is not known.
 pub(crate) fn held_now() -> Option<u64> {
     current_if_attached().map(|context| context.held.chain())

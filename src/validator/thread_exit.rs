@@ -151,7 +151,8 @@ pub(crate) fn join<R>(
     let wanted = exit.acquired_at(joined_at);
     let own = context.exit();
     let joining = own.as_deref().map(Joining);
-    if progress != Progress::FoundFinished {
+    // A thread that holds its lock for a condition has waited for others to be done with it.
+    if progress != Progress::FoundFinished && !context.holds_for_condition() {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             begin_join(context, own.as_deref(), exit)
