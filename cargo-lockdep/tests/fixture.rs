@@ -235,7 +235,7 @@ fn a_lock_that_is_made_of_lock_api_is_checked() {
 #[test]
 fn waits_for_threads_and_messages_are_seen() {
     let fixture = Fixture::new("waits");
-    let main = r#"use std::{sync::{Arc, Mutex, mpsc}, thread, time::Duration};
+    let main = "use std::{sync::{Arc, Mutex, mpsc}, thread, time::Duration};
 
 fn main() {
     let (state, (sender, receiver)) = (Arc::new(Mutex::new(0)), mpsc::channel());
@@ -250,7 +250,7 @@ fn main() {
     let _sender = worker.join().unwrap(); // this time it has been done with the lock
     receiver.recv_timeout(Duration::from_millis(1)).unwrap_err();
 }
-"#;
+";
     fs::write(fixture.0.join("shop/src/main.rs"), main).unwrap();
     fixture.run("run -p shop").has_status(100).says(&[
         "is held while thread `worker` is joined, which acquires",
