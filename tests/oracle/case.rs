@@ -61,7 +61,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(paths: &[Paths], forks: &Forks, exploration: &Exploration, found: Vec<Found>) -> Self {
+    fn new(
+        paths: &[Paths],
+        forks: &Forks,
+        exploration: &Exploration,
+        mut found: Vec<Found>,
+    ) -> Self {
+        // Whether a join has to wait is a matter of time.
+        found.retain(|found| found.kind != "wait_while_holding");
         let is_inversion = |found: &Found| found.kind == "inversion";
         let verdict = match found.iter().any(is_inversion) {
             true => Verdict::Inversion,
