@@ -84,7 +84,7 @@ fn a_lock_that_is_held_over_a_wait_and_taken_by_who_owes() {
     assert_eq!(waits.wanted().name(), Some("over, event"));
 }
 
-/// Whoever comes last is denied: here the one that owes, and takes a lock with others waiting.
+/// The last thread is denied: here the one that owes, and takes a lock with others waiting.
 #[test]
 fn a_lock_that_is_taken_by_who_owes_and_held_over_a_wait() {
     let (lock, event) = (named("owing last"), Event::new("owing last, event"));
@@ -123,7 +123,7 @@ fn what_is_not_held_over_the_wait_or_not_taken_while_owing() {
     assert_eq!(found("apart, event"), []);
 }
 
-/// To begin to owe waits for nobody: a lock that is held by then is not ordered before the event.
+/// Beginning to owe does not wait: a lock that is held by then is not ordered before the event.
 #[test]
 fn an_obligation_that_begins_under_a_lock() {
     let (lock, event) = (named("begins"), Event::new("begins, event"));
@@ -215,7 +215,7 @@ fn what_nobody_else_owes_is_waited_for_in_vain() {
     assert_eq!(found("alone"), [FindingKind::SelfDeadlock]);
 }
 
-/// Another thread may answer; once it does not owe any more, nobody is left.
+/// Another thread may answer; once it does not owe any more, no thread is left.
 #[test]
 fn what_others_owe_as_well_is_not_waited_for_in_vain() {
     let event = Event::new("not alone");
@@ -354,7 +354,7 @@ fn at_other_levels_it_waits() {
     }
 }
 
-/// No wait with anything held, whoever owes the event, or nobody.
+/// No wait with anything held, whether any thread owes the event or not.
 #[test]
 fn an_event_that_is_declared_outermost() {
     let (lock, event) = (named("innermost"), Event::new("outermost"));

@@ -97,7 +97,7 @@ fn after_it_was_joined() {
     });
 }
 
-/// The thread happens to be done first, which nothing enforces.
+/// The thread is done first, which nothing enforces.
 #[test]
 fn while_it_is_there() {
     run(|| {

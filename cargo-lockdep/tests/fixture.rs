@@ -426,7 +426,7 @@ fn a_program_that_is_ended_by_ctrl_c_is_reported() {
     Ended { status, stdout: line, stderr }.has_status(130).says(&["1 denied (1 `inversion`)"]);
 }
 
-/// It is told at once that nothing can wake it, and Ctrl-C has it say more.
+/// It is reported at once that nothing can wake the program, and Ctrl-C has it say more.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn a_program_that_hangs_says_why() {

@@ -60,14 +60,14 @@ pub struct MutexGuard<'a, T: ?Sized> {
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T: ?Sized> MutexGuard<'_, T> {
-    /// A condition variable has given it back.
+    /// A condition variable has returned it.
     pub(super) fn note_condition(&self) {
         self.lock.note_condition();
     }
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// A condition variable has given back its guard.
+    /// A condition variable has returned its guard.
     pub(super) fn note_condition(&self) {
         self.tracked.note_condition();
     }

@@ -174,7 +174,7 @@ impl Tracked {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
-    /// A condition variable has given back the calling thread's guard of this lock.
+    /// A condition variable has returned the calling thread's guard of this lock.
     pub fn note_condition(&self) {
         validator::note_condition(Tag::new(self.identity.id_or_0(), Mode::Exclusive));
     }

@@ -70,7 +70,7 @@ pub(crate) struct Context {
     /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
     has_exit: AtomicBool,
     exit_slot: Slot,
-    /// The last lock whose guard a condition variable has given back, and where it is held since. For
+    /// The last lock whose guard a condition variable has returned, and where it is held since. For
     /// the thread itself.
     condition: Slot,
     /// The [segment](lineage) of the thread's life.
@@ -217,7 +217,7 @@ impl Context {
         }
     }
 
-    /// Returns `true` if all that is held is a lock whose guard a condition variable has given back. For
+    /// Returns `true` if all that is held is a lock whose guard a condition variable has returned. For
     /// the thread itself.
     pub(super) fn holds_for_condition(&self) -> bool {
         let (Some(held), Some(condition)) = (self.held.only(), self.condition.read()) else {

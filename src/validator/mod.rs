@@ -467,7 +467,7 @@ pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
     current()?.set_scope(scope)
 }
 
-/// A condition variable has given back the calling thread's guard of this lock.
+/// A condition variable has returned the calling thread's guard of this lock.
 pub(crate) fn note_condition(tag: Tag) {
     if let Some(context) = current_if_attached().filter(|context| !context.is_blind()) {
         context.note_condition(tag);

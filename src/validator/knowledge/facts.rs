@@ -147,7 +147,7 @@ impl FactStore {
     }
 
     /// Returns what is shown of an earlier sighting in the same two places that differs from this one in
-    /// time only. No other stack has to be captured then.
+    /// time only. Then no stack is captured.
     pub(super) fn shown_earlier(
         &self,
         facts: &EdgeFacts,
