@@ -501,3 +501,25 @@ fn under_the_guard_that_a_condition_variable_gives_back() {
     drop(held);
     assert!(report.is_some());
 }
+
+/// Whichever of the two threads comes last, one of them reports it.
+#[test]
+fn a_circle_with_a_join_200_times() {
+    in_a_child("a_circle_with_a_join_200_times", || {
+        for round in 0..200 {
+            let lock = named("again and again");
+            let held = lock.lock().unwrap();
+            let worker = thread::spawn({
+                let lock = Arc::clone(&lock);
+                move || denied(|| take(&lock))
+            });
+            let mut of_worker = None;
+            let of_joiner = denied(|| of_worker = worker.join().unwrap());
+            drop(held);
+            let reports: Vec<_> = [of_worker, of_joiner].into_iter().flatten().collect();
+            let [report] = &reports[..] else { panic!("round {round}: {reports:#?}") };
+            assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+            _ = lockdep::take_findings();
+        }
+    });
+}
