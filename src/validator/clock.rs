@@ -20,6 +20,7 @@ impl Moment {
     }
 
     /// How long after the first lock of the process it was; nothing if that is not known.
+    #[cfg(unix)]
     pub(super) fn since_first_lock(self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(1))
     }

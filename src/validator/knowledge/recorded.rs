@@ -9,7 +9,7 @@ use std::{panic::Location, ptr, sync::Arc};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
-use super::{KNOWLEDGE, Knowledge};
+use super::Knowledge;
 use crate::{
     finding::Mode,
     validator::{
@@ -108,7 +108,7 @@ impl Knowledge {
 /// Forgets all lines: a fork starts a new record.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_recorded() {
-    if let Some(knowledge) = &mut *KNOWLEDGE.lock() {
+    if let Some(knowledge) = &mut *super::KNOWLEDGE.lock() {
         knowledge.recorded.0.clear();
     }
 }
