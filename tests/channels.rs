@@ -369,6 +369,31 @@ fn phases() {
     assert_eq!(found("sent under in a phase"), [FindingKind::OrderedInversion]);
 }
 
+/// What the receiving thread takes comes before the barrier, and the next send after it.
+#[test]
+fn a_barrier_in_between() {
+    let state = named("taken before a barrier");
+    let barrier = lockdep::sync::Barrier::new(2);
+    let (sender, receiver) = mpsc::sync_channel(0);
+    thread::scope(|scope| {
+        let (state, barrier) = (&state, &barrier);
+        scope.spawn(move || {
+            for _ in 0..3 {
+                while denied(|| receiver.recv().unwrap()).is_some() {}
+                take(state);
+                barrier.wait();
+            }
+        });
+        for _ in 0..3 {
+            let held = state.lock().unwrap();
+            while denied(|| sender.send(1).unwrap()).is_some() {}
+            drop(held);
+            barrier.wait();
+        }
+    });
+    assert_eq!(found("taken before a barrier"), []);
+}
+
 /// A thread that was not spawned by the mirror, and takes the lock each time.
 #[test]
 fn any_thread_may_receive() {

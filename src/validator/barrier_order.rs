@@ -99,6 +99,7 @@ impl BarrierOrder {
         let inside = context.enter(ThreadState::Inside);
         let barrier_id = barrier.number(kind);
         let Ok(passed) = self.participant(context.number(), threads, barrier_id) else {
+            context.notes.pass_barrier();
             drop(inside);
             self.give_up(barrier);
             return None;
@@ -107,6 +108,7 @@ impl BarrierOrder {
             let acquired = context.notes.since(count).into_iter();
             acquired.map(|acquired| Owed { since, acquired }).collect()
         });
+        context.notes.pass_barrier();
         let awaits = !context.held.is_empty()
             && context.held.is_whole()
             && !context.is(ThreadState::Allowing)
