@@ -469,7 +469,7 @@ pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
 
 /// What the calling thread holds, as a hash. `None` if that is not known.
 pub(crate) fn held_now() -> Option<u64> {
-    current_if_attached().map(|context| context.held.chain())
+    current().map(|context| context.held.chain())
 }
 
 /// Whether anything is checked at all.
