@@ -484,3 +484,31 @@ fn readers_of_a_lock_that_is_written() {
         assert_eq!(report.is_some(), is_written, "{report:?}");
     }
 }
+
+/// Nor is what was acquired before a reset, by a thread that is joined or that receives.
+#[test]
+fn what_was_acquired_before_a_reset_is_forgotten() {
+    let output = support::in_a_child("what_was_acquired_before_a_reset_is_forgotten", || {
+        lockdep::set_level(FindingKind::WaitWhileHolding, lockdep::Level::Allow);
+        let lock = named("acquired before a reset");
+        let (sender, receiver) = lockdep::sync::mpsc::sync_channel(0);
+        let worker = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || {
+                receiver.recv().unwrap();
+                take(&lock);
+                receiver.into_iter().for_each(drop);
+            }
+        });
+        (0..3).for_each(|_| sender.send(()).unwrap());
+        lockdep::reset();
+        let _held = lock.lock().unwrap();
+        sender.send(()).unwrap();
+        drop(sender);
+        worker.join().unwrap();
+        assert_eq!(found("acquired before a reset"), []);
+    });
+    if let Some(output) = output {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}

@@ -485,6 +485,7 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
 
 /// Forgets the order. Names, and what is held right now, stay.
 pub(crate) fn reset() {
+    acquisition_log::forget_all();
     inside(|| knowledge::lock().reset());
     forget_chains();
 }

@@ -100,7 +100,7 @@ impl Notes {
     pub(super) fn since(&self, count: u64) -> Vec<Logged> {
         let count = count.max(self.at_barrier.load(Relaxed));
         let notes = self.kept.lock();
-        let since = notes.iter().filter(|note| note.at > count);
+        let since = notes.iter().filter(|note| note.at > count && note.acquired.is_remembered());
         since.map(|note| note.acquired.clone()).collect()
     }
 
