@@ -194,3 +194,26 @@ fn a_generation_that_is_over_leaves_nothing() {
     );
     assert_eq!(edges(), 0);
 }
+
+/// One barrier begins each phase and another ends it. What is taken between the phases is in the window of the
+/// second barrier, but comes before the first one.
+#[test]
+fn another_barrier_in_between() {
+    let lock = named("taken between phases");
+    let (begin, end) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..3 {
+                begin.wait();
+                let _held = lock.lock().unwrap();
+                denied(|| end.wait());
+            }
+        });
+        for _ in 0..3 {
+            take(&lock);
+            begin.wait();
+            denied(|| end.wait());
+        }
+    });
+    assert_eq!(found("taken between phases"), []);
+}

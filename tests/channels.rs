@@ -370,6 +370,31 @@ fn phases() {
     assert_eq!(found("sent under in a phase"), [FindingKind::OrderedInversion]);
 }
 
+/// What the receiving thread takes comes before the barrier, and the next send after it.
+#[test]
+fn a_barrier_in_between() {
+    let state = named("taken before a barrier");
+    let barrier = lockdep::sync::Barrier::new(2);
+    let (sender, receiver) = mpsc::sync_channel(0);
+    thread::scope(|scope| {
+        let (state, barrier) = (&state, &barrier);
+        scope.spawn(move || {
+            for _ in 0..3 {
+                while denied(|| receiver.recv().unwrap()).is_some() {}
+                take(state);
+                barrier.wait();
+            }
+        });
+        for _ in 0..3 {
+            let held = state.lock().unwrap();
+            while denied(|| sender.send(1).unwrap()).is_some() {}
+            drop(held);
+            barrier.wait();
+        }
+    });
+    assert_eq!(found("taken before a barrier"), []);
+}
+
 /// A thread that was not spawned by the mirror, and takes the lock each time.
 #[test]
 fn any_thread_may_receive() {
@@ -484,13 +509,13 @@ fn a_circle_of_a_barrier_and_a_lock() {
         let held = std::sync::Barrier::new(2);
         thread::scope(|scope| {
             scope.spawn(|| {
-                barrier.wait();
+                (0..2).for_each(|_| _ = barrier.wait());
                 held.wait();
                 take(&state);
                 barrier.wait();
             });
             scope.spawn(|| {
-                barrier.wait();
+                (0..2).for_each(|_| _ = barrier.wait());
                 let _state = state.lock().unwrap();
                 held.wait();
                 barrier.wait();
@@ -499,4 +524,71 @@ fn a_circle_of_a_barrier_and_a_lock() {
     };
     let text = "waits here at `barrier`, to which `";
     circles("a_circle_of_a_barrier_and_a_lock", circle, text);
+}
+
+/// A thread takes a lock under which another waits, which seems to wait for it for four seconds, until a
+/// third thread comes in its place.
+fn in_its_place<R: Send + 'static>(
+    test: &str,
+    before: impl FnOnce(),
+    waits: impl FnOnce() -> R + Send + 'static,
+    third: impl FnOnce() + Send + 'static,
+) {
+    let output = support::in_a_child(test, || {
+        for kind in [FindingKind::Inversion, FindingKind::WaitWhileHolding] {
+            lockdep::set_level(kind, lockdep::Level::Allow);
+        }
+        let state = named("held until a third comes");
+        let (is_held, held) = std_mpsc::channel();
+        let waits = thread::spawn({
+            let state = Arc::clone(&state);
+            move || {
+                let _state = state.lock().unwrap();
+                is_held.send(()).unwrap();
+                waits();
+            }
+        });
+        held.recv().unwrap();
+        before();
+        let third = thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_secs(4));
+            third();
+        });
+        take(&state);
+        assert_eq!(found("held until a third comes"), []);
+        waits.join().unwrap();
+        third.join().unwrap();
+    });
+    if let Some(output) = output {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn an_iterator_that_moves_to_another_thread() {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    sender.send(1).unwrap();
+    let mut messages = receiver.into_iter();
+    messages.next();
+    sender.send(2).unwrap();
+    let waits = move || sender.send(3);
+    in_its_place(
+        "an_iterator_that_moves_to_another_thread",
+        || (),
+        waits,
+        || messages.for_each(drop),
+    );
+}
+
+#[test]
+fn a_barrier_to_which_another_thread_comes() {
+    let barrier = Arc::new(lockdep::sync::Barrier::new(2));
+    let [waits, passes, third] = [(); 3].map(|()| Arc::clone(&barrier));
+    let waits = move || (0..2).for_each(|_| _ = waits.wait());
+    in_its_place(
+        "a_barrier_to_which_another_thread_comes",
+        || _ = passes.wait(),
+        waits,
+        move || _ = third.wait(),
+    );
 }

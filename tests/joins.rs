@@ -346,6 +346,26 @@ fn a_thread_that_is_known_to_have_finished() {
     assert_eq!(found("known to have finished"), []);
 }
 
+/// Nor does a thread that joins only what it found to have finished wait for that, whoever joins it.
+#[test]
+fn a_join_of_who_joins_what_has_finished() {
+    let lock = named("taken by a finished thread");
+    let worker = thread::spawn({
+        let lock = Arc::clone(&lock);
+        move || take(&lock)
+    });
+    while !worker.is_finished() {
+        thread::yield_now();
+    }
+    let joins = thread::spawn(|| {
+        assert!(worker.is_finished());
+        worker.join().unwrap();
+    });
+    let _held = lock.lock().unwrap();
+    joins.join().unwrap();
+    assert_eq!(found("taken by a finished thread"), []);
+}
+
 /// That the thread was found to have finished under other locks does not count.
 #[test]
 fn a_thread_that_has_finished_as_was_found_before() {
@@ -522,4 +542,32 @@ fn a_circle_with_a_join_200_times() {
             _ = lockdep::take_findings();
         }
     });
+}
+
+/// Nor is what was acquired before a reset, by a thread that is joined or that receives.
+#[test]
+fn what_was_acquired_before_a_reset_is_forgotten() {
+    let output = support::in_a_child("what_was_acquired_before_a_reset_is_forgotten", || {
+        lockdep::set_level(FindingKind::WaitWhileHolding, lockdep::Level::Allow);
+        let lock = named("acquired before a reset");
+        let (sender, receiver) = lockdep::sync::mpsc::sync_channel(0);
+        let worker = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || {
+                receiver.recv().unwrap();
+                take(&lock);
+                receiver.into_iter().for_each(drop);
+            }
+        });
+        (0..3).for_each(|_| sender.send(()).unwrap());
+        lockdep::reset();
+        let _held = lock.lock().unwrap();
+        sender.send(()).unwrap();
+        drop(sender);
+        worker.join().unwrap();
+        assert_eq!(found("acquired before a reset"), []);
+    });
+    if let Some(output) = output {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }

@@ -7,7 +7,10 @@
 //! Only such threads pay for it: their [held set](super::held) starts from another word, so that a first
 //! lock is looked up in the thread's own table of recent chains, and comes here if it is not found.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -27,6 +30,14 @@ const MAX_ENTRIES: usize = 128;
 /// makes new locks all the time has no use for one.
 const MAX_LOOKUPS: u32 = 512;
 
+/// How often the order was [reset](super::reset).
+static RESETS: AtomicU64 = AtomicU64::new(0);
+
+/// The order is reset: all acquisitions so far are forgotten.
+pub(super) fn forget_all() {
+    RESETS.fetch_add(1, Relaxed);
+}
+
 /// An acquisition that might have blocked.
 #[derive(Clone)]
 pub(super) struct Logged {
@@ -39,6 +50,8 @@ pub(super) struct Logged {
     /// Who acquired it: the thread, or one that it joined.
     pub(super) thread: ThreadInfo,
     pub(super) segment: Segment,
+    /// How often the order had been reset.
+    resets: u64,
 }
 
 impl Logged {
@@ -47,7 +60,13 @@ impl Logged {
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
         let (thread, segment) = (context.info(), context.segment());
-        Self { wanted: acquisition.wanted, held, has_writer: false, thread, segment }
+        let resets = RESETS.load(Relaxed);
+        Self { wanted: acquisition.wanted, held, has_writer: false, thread, segment, resets }
+    }
+
+    /// Returns `true` if the order has not been reset since.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.resets == RESETS.load(Relaxed)
     }
 
     /// Notes whether the lock has a writer, behind which readers wait. If it has none yet, puts it into
@@ -66,7 +85,8 @@ impl Logged {
     /// Returns `true` if this shows all that `other` shows: the same lock, acquired by the same thread
     /// while it held no more.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        self.wanted.tag == other.wanted.tag
+        self.is_remembered()
+            && self.wanted.tag == other.wanted.tag
             && self.thread == other.thread
             && self.held.iter().all(|tag| other.held.contains(tag))
     }
@@ -128,7 +148,9 @@ impl AcquisitionLog {
     /// Returns what is in the log. In a fork's child, that is nothing if its thread, which does not exist
     /// there, was writing it.
     pub(super) fn entries(&self) -> Vec<Logged> {
-        locked_in_time(&self.0).map_or_else(Vec::new, |log| log.entries.clone())
+        let remembered =
+            |log: &Log| log.entries.iter().filter(|it| it.is_remembered()).cloned().collect();
+        locked_in_time(&self.0).map_or_else(Vec::new, |log| remembered(&log))
     }
 
     /// Replaces the acquisition of a thread's exit, now that the thread has ended, by what that thread
@@ -157,6 +179,7 @@ mod tests {
             has_writer: false,
             thread: ThreadInfo { number, ..ThreadInfo::default() },
             segment: Segment { thread: number, index: 0, lineage: None },
+            resets: RESETS.load(Relaxed),
         }
     }
 

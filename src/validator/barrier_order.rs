@@ -41,7 +41,13 @@ struct State {
     is_silent: bool,
     participants: Vec<Participant>,
     generation: Generation,
+    /// How often all of them have come together, up to [`KNOWN_AFTER`].
+    generations: u8,
 }
+
+/// In how many generations the same threads have to come before it is believed that no other will come in the
+/// place of one.
+const KNOWN_AFTER: u8 = 2;
 
 /// A thread that has come.
 struct Participant {
@@ -80,7 +86,12 @@ impl RefUnwindSafe for BarrierOrder {}
 impl BarrierOrder {
     pub(crate) const fn new() -> Self {
         let generation = Generation { node: None, owed: Vec::new(), is_awaited: false };
-        Self(Mutex::new(State { is_silent: false, participants: Vec::new(), generation }))
+        Self(Mutex::new(State {
+            is_silent: false,
+            participants: Vec::new(),
+            generation,
+            generations: 0,
+        }))
     }
 
     /// The calling thread comes to the barrier, which is for that many threads.
@@ -99,6 +110,7 @@ impl BarrierOrder {
         let inside = context.enter(ThreadState::Inside);
         let barrier_id = barrier.number(kind);
         let Ok(passed) = self.participant(context.number(), threads, barrier_id) else {
+            context.notes.pass_barrier();
             drop(inside);
             self.give_up(barrier);
             return None;
@@ -107,6 +119,7 @@ impl BarrierOrder {
             let acquired = context.notes.since(count).into_iter();
             acquired.map(|acquired| Owed { since, acquired }).collect()
         });
+        context.notes.pass_barrier();
         let awaits = !context.held.is_empty()
             && context.held.is_whole()
             && !context.is(ThreadState::Allowing)
@@ -171,17 +184,18 @@ impl BarrierOrder {
             return Err(TooMany);
         }
         if let Some(known) = state.participants.iter().find(|it| it.number == number) {
-            return Ok(known.passed);
+            let passed = known.passed;
+            if state.generations == KNOWN_AFTER {
+                let numbers: Vec<u64> = state.participants.iter().map(|it| it.number).collect();
+                drop(state);
+                obligations::set_obligors(barrier, numbers);
+            }
+            return Ok(passed);
         }
         if state.participants.len() as u64 >= threads {
             return Err(TooMany);
         }
         state.participants.push(Participant { number, has_arrived: false, passed: None });
-        if state.participants.len() as u64 == threads {
-            let numbers: Vec<u64> = state.participants.iter().map(|it| it.number).collect();
-            drop(state);
-            obligations::set_obligors(barrier, numbers);
-        }
         Ok(None)
     }
 
@@ -197,6 +211,7 @@ impl BarrierOrder {
         if arrived as u64 == threads {
             state.participants.iter_mut().for_each(|it| it.has_arrived = false);
             over = mem::take(&mut state.generation);
+            state.generations = KNOWN_AFTER.min(state.generations + 1);
         }
         drop(state);
         drop(over);

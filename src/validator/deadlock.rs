@@ -9,8 +9,8 @@
 //! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
 //! loses patience, at last, is no link of a circle.
 //!
-//! A wait for space in a channel is a link if the receiving thread is in a loop over the messages, and one
-//! at a barrier if all of its threads are known: each of those that have not come keeps the others waiting.
+//! A wait for space in a channel is a link if the receiving thread is in a `for` loop over the messages, and one
+//! at a barrier if all of its threads are known, because the same ones have come twice: each of those that have not come keeps the others waiting.
 //!
 //! A wait for an [event](crate::external::Event) is a link if exactly one thread owes the event: of
 //! several, any may answer.

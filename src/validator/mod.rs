@@ -476,7 +476,7 @@ pub(crate) fn note_condition(tag: Tag) {
 
 /// What the calling thread holds, as a hash. `None` if that is not known.
 pub(crate) fn held_now() -> Option<u64> {
-    current_if_attached().map(|context| context.held.chain())
+    current().map(|context| context.held.chain())
 }
 
 /// Whether anything is checked at all.
@@ -492,6 +492,7 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
 
 /// Forgets the order. Names, and what is held right now, stay.
 pub(crate) fn reset() {
+    acquisition_log::forget_all();
     inside(|| knowledge::lock().reset());
     forget_chains();
 }

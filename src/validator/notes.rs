@@ -4,6 +4,9 @@
 //! barrier owes the others its next arrival. A wait for that is also a wait for all acquisitions in between, the
 //! thread's *window*. So such a thread notes its acquisitions with a count, by which each window finds its own.
 //!
+//! A barrier may also order what comes before it and a wait that begins after it. So its passage ends the first
+//! part of each window, of other barriers and of channels as well.
+//!
 //! As with the [log](super::acquisition_log) of a thread's whole life, only such threads pay: their
 //! [held set](super::held) starts from another word, so that first locks are looked up among the thread's recent
 //! chains as well, and come here if they are not found. These chains are forgotten when a window begins.
@@ -29,6 +32,8 @@ pub(super) struct Notes {
     /// How many acquisitions were noted.
     count: AtomicU64,
     windows: AtomicU64,
+    /// The count at the last barrier. Nothing before it belongs to a window.
+    at_barrier: AtomicU64,
     kept: Mutex<Vec<Note>>,
 }
 
@@ -86,10 +91,16 @@ impl Notes {
         self.count.store(at, Relaxed);
     }
 
-    /// Returns what was noted after a count.
+    /// The thread has come to a barrier. For the thread itself.
+    pub(super) fn pass_barrier(&self) {
+        self.at_barrier.store(self.count(), Relaxed);
+    }
+
+    /// Returns what was noted after a count, and after the last barrier.
     pub(super) fn since(&self, count: u64) -> Vec<Logged> {
+        let count = count.max(self.at_barrier.load(Relaxed));
         let notes = self.kept.lock();
-        let since = notes.iter().filter(|note| note.at > count);
+        let since = notes.iter().filter(|note| note.at > count && note.acquired.is_remembered());
         since.map(|note| note.acquired.clone()).collect()
     }
 
@@ -98,6 +109,7 @@ impl Notes {
         self.is_on.store(false, Relaxed);
         self.count.store(0, Relaxed);
         self.windows.store(0, Relaxed);
+        self.at_barrier.store(0, Relaxed);
         self.kept.lock().clear();
     }
 

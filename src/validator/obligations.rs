@@ -47,6 +47,7 @@ pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
 pub(super) fn add(event: LockId, owed: impl Iterator<Item = Owed>) -> bool {
     let mut all = OBLIGATIONS.lock();
     let obligation = all.get_or_insert_default().entry(event).or_default();
+    obligation.owed.retain(|known| known.acquired.is_remembered());
     for new in owed {
         let is_known = |known: &Owed| known.acquired.covers(&new.acquired);
         if !obligation.owed.iter().any(is_known) && obligation.owed.len() < MAX_OWED {
@@ -61,6 +62,7 @@ pub(super) fn wait_for(event: LockId) -> Vec<Owed> {
     let mut all = OBLIGATIONS.lock();
     let obligation = all.get_or_insert_default().entry(event).or_default();
     obligation.is_awaited = true;
+    obligation.owed.retain(|known| known.acquired.is_remembered());
     obligation.owed.clone()
 }
 

@@ -173,7 +173,8 @@ pub(crate) fn join<R>(
     let result = wait();
     drop(waited);
     drop(joining);
-    if let Some(own) = &own {
+    // A join of what was found to have finished is no wait for what that acquired.
+    if let Some(own) = own.filter(|_| progress != Progress::FoundFinished) {
         let _inside = context.enter(ThreadState::Inside);
         own.log.absorb(exit.entry.tag, &exit.log.entries());
     }

@@ -15,7 +15,7 @@ use super::{Loop, Receiver};
 /// ```
 pub struct Iter<'a, T: 'a> {
     pub(super) rx: &'a Receiver<T>,
-    pub(super) _in_loop: Loop,
+    pub(super) in_loop: Loop,
 }
 
 /// [`std::sync::mpsc::TryIter`]: see [`Receiver::try_iter`].
@@ -44,7 +44,7 @@ pub struct TryIter<'a, T: 'a> {
 /// ```
 pub struct IntoIter<T> {
     pub(super) rx: Receiver<T>,
-    pub(super) _in_loop: Loop,
+    pub(super) in_loop: Loop,
 }
 
 impl<T> Iterator for Iter<'_, T> {
@@ -52,7 +52,7 @@ impl<T> Iterator for Iter<'_, T> {
 
     #[track_caller]
     fn next(&mut self) -> Option<T> {
-        self.rx.recv_in_loop().ok()
+        self.rx.recv_in_loop(&self.in_loop).ok()
     }
 }
 
@@ -70,7 +70,7 @@ impl<T> Iterator for IntoIter<T> {
 
     #[track_caller]
     fn next(&mut self) -> Option<T> {
-        self.rx.recv_in_loop().ok()
+        self.rx.recv_in_loop(&self.in_loop).ok()
     }
 }
 

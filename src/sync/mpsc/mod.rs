@@ -14,7 +14,10 @@ mod iter;
 mod receiver;
 mod sender;
 
-use std::sync::{Arc, mpsc};
+use std::{
+    panic::Location,
+    sync::{Arc, mpsc},
+};
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
@@ -113,17 +116,32 @@ impl Channel {
 }
 
 /// A loop over the messages of a bounded channel, until this is dropped.
-struct Loop(Option<Arc<Channel>>);
+struct Loop {
+    /// `None` if the channel has no bound.
+    channel: Option<Arc<Channel>>,
+    begun_at: &'static Location<'static>,
+}
 
 impl Loop {
+    #[track_caller]
     fn new(channel: &Arc<Channel>) -> Self {
-        Self(channel.space.is_some().then(|| Arc::clone(channel)))
+        let channel = channel.space.is_some().then(|| Arc::clone(channel));
+        Self { channel, begun_at: Location::caller() }
+    }
+
+    /// Returns `true` if the caller is the `for` loop that owns the iterator, which calls `next` where it is made.
+    /// Any other caller may send it to another thread, or receive without it.
+    #[track_caller]
+    fn is_for(&self) -> bool {
+        let (next, begun) = (Location::caller(), self.begun_at);
+        (next.file(), next.line()) == (begun.file(), begun.line())
+            && next.column() <= begun.column()
     }
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        if let Some(channel) = &self.0
+        if let Some(channel) = &self.channel
             && let Some(space) = &channel.space
         {
             space.end_loop(|| channel.tracked.number(channel.kind));

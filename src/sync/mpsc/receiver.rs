@@ -100,8 +100,10 @@ impl<T> Receiver<T> {
 
     /// For a loop over the messages.
     #[track_caller]
-    pub(super) fn recv_in_loop(&self) -> Result<T, RecvError> {
-        let _receiving = self.channel.receive_in_loop();
+    pub(super) fn recv_in_loop(&self, of: &Loop) -> Result<T, RecvError> {
+        let is_for = of.is_for();
+        let _receiving =
+            if is_for { self.channel.receive_in_loop() } else { self.channel.receive() };
         self.recv_now()
     }
 
@@ -164,9 +166,10 @@ impl<T> Receiver<T> {
     /// assert_eq!(receiver.iter().sum::<i32>(), 6);
     /// ```
     #[inline]
+    #[track_caller]
     #[allow(clippy::must_use_candidate, reason = "std's is none")]
     pub fn iter(&self) -> Iter<'_, T> {
-        Iter { rx: self, _in_loop: Loop::new(&self.channel) }
+        Iter { rx: self, in_loop: Loop::new(&self.channel) }
     }
 
     /// As [`std::sync::mpsc::Receiver::try_iter`].
@@ -189,6 +192,7 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
     type Item = T;
     type IntoIter = Iter<'a, T>;
 
+    #[track_caller]
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }
@@ -198,9 +202,10 @@ impl<T> IntoIterator for Receiver<T> {
     type Item = T;
     type IntoIter = IntoIter<T>;
 
+    #[track_caller]
     fn into_iter(self) -> IntoIter<T> {
         let in_loop = Loop::new(&self.channel);
-        IntoIter { rx: self, _in_loop: in_loop }
+        IntoIter { rx: self, in_loop }
     }
 }
 

@@ -197,7 +197,7 @@ impl Knowledge {
     /// class inversions; no edge leads to the exit yet, so these close no cycle of locks.
     pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
-        for Logged { wanted, held: others, has_writer, thread, segment } in acquired {
+        for Logged { wanted, held: others, has_writer, thread, segment, .. } in acquired {
             let head = self.node(wanted, wanted.site);
             if *has_writer {
                 self.order.note_writer(wanted.tag.lock());
@@ -250,7 +250,7 @@ impl Knowledge {
     }
 
     fn enter_one_owed(&mut self, event: &Entry, acquired: &Logged) -> Vec<Cycle> {
-        let Logged { wanted, held: others, has_writer, thread, segment } = acquired;
+        let Logged { wanted, held: others, has_writer, thread, segment, .. } = acquired;
         let head = self.node(wanted, wanted.site);
         if *has_writer {
             self.order.note_writer(wanted.tag.lock());
