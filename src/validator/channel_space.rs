@@ -3,7 +3,7 @@
 //!
 //! So a thread that sends while it holds a lock makes an edge from that lock to the space, and an acquisition of
 //! the receiving thread between two receives is an edge from the space. Nothing is predicted once a second thread
-//! has received. What the receiving thread acquires before its first receive and after its last does not delay a
+//! has received, or might: if the receiver is behind a lock. What the receiving thread acquires before its first receive and after its last does not delay a
 //! sender, nor is any send delayed on a channel that was never found full, unless it has no capacity.
 
 use std::{
@@ -70,23 +70,30 @@ impl ChannelSpace {
         self.may_block.store(true, Relaxed);
     }
 
-    /// The calling thread is about to receive, or to try.
+    /// The calling thread is about to receive, or to try; in a `for` loop, or else.
     ///
     /// # Panics
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
-    pub(crate) fn receive(&self, id: impl FnOnce() -> LockId) -> Option<Receiving<'_>> {
+    pub(crate) fn receive(
+        &self,
+        is_in_loop: bool,
+        id: impl FnOnce() -> LockId,
+    ) -> Option<Receiving<'_>> {
         let context = current().filter(|context| !context.is_blind())?;
         let own = context.number();
         match self.receiver.load(Relaxed) {
-            receiver if receiver == own => {
+            SEVERAL => return None,
+            receiver if receiver == own && (is_in_loop || !may_be_shared(context)) => {
                 if context.notes.count() != self.since.load(Relaxed) {
                     self.end_window(context, entry(id()).tag);
                 }
             }
-            SEVERAL => return None,
-            NOBODY if self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() => {
+            NOBODY
+                if (is_in_loop || !may_be_shared(context))
+                    && self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() =>
+            {
                 let _inside = context.enter(ThreadState::Inside);
                 context.notes.begin_window(context);
             }
@@ -176,6 +183,13 @@ impl ChannelSpace {
             super::inside(|| obligations::forget(id));
         }
     }
+}
+
+/// Returns `true` if the receiver may be behind a lock that the calling thread holds, where other threads find it
+/// as well.
+fn may_be_shared(context: &Context) -> bool {
+    let is_exclusive = |held: &Entry| held.tag.mode() == Mode::Exclusive && !held.kind().is_event();
+    context.held.iter().any(|held| is_exclusive(&held))
 }
 
 /// Enters all that the receiving thread is known to acquire. Returns the cycles that this closes.
