@@ -244,12 +244,46 @@ fn a_lock_that_is_held_during_the_receive() {
     });
     sender.send(1).unwrap();
     assert_eq!(consumer.finish(), None);
-    // It was taken between the first two receives, however.
+    // From now on, the receiver may be what the lock is for.
     consumer.takes(&other);
     assert_eq!(meet(&sender, &consumer), NONE);
-    let [report, _] = meet_under(&other, &sender, &consumer);
-    assert!(report.is_some());
+    assert_eq!(meet_under(&other, &sender, &consumer), NONE);
     consumer.end();
+}
+
+/// A pool of threads that have one receiver behind a mutex: another may receive while one waits for the lock.
+#[test]
+fn a_receiver_behind_a_mutex() {
+    let state = named("taken by a pool");
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let receiver = Mutex::new(receiver);
+    let (done, next) = std_mpsc::channel();
+    thread::scope(|scope| {
+        let (receiver, state) = (&receiver, &state);
+        let begin = || {
+            let done = done.clone();
+            scope.spawn(move || {
+                // A thread that receives from elsewhere as well, with nothing held.
+                let (own, from_own) = mpsc::sync_channel(1);
+                own.send(1).unwrap();
+                from_own.recv().unwrap();
+                while receiver.lock().unwrap().recv().is_ok() {
+                    take(state);
+                    done.send(()).unwrap();
+                }
+            });
+        };
+        begin();
+        for _ in 0..3 {
+            sender.send(1).unwrap();
+            next.recv().unwrap();
+        }
+        begin();
+        let held = state.lock().unwrap();
+        assert_eq!(denied(|| sender.send(1).unwrap()), None);
+        drop((held, sender));
+    });
+    assert_eq!(found("taken by a pool"), []);
 }
 
 /// The lock is taken under a gate that the sender holds as well.
@@ -259,13 +293,14 @@ fn a_gate() {
     let (sender, receiver) = mpsc::sync_channel(0);
     let consumer = Consumer::new(receiver);
     assert_eq!(meet(&sender, &consumer), NONE);
-    // It has the gate for as long as it receives: no sender who wants it is kept waiting by it.
+    // That the gate itself is taken between two receives is allowed.
     let ((open, opened), locks) = (std_mpsc::channel(), (Arc::clone(&gate), Arc::clone(&state)));
     consumer.begin(move |receiver| {
         let (gate, state) = locks;
-        let _gate = lockdep::allow(|| gate.lock().unwrap());
         receiver.recv().unwrap();
+        let gate = lockdep::allow(|| gate.lock().unwrap());
         take(&state);
+        drop(gate);
         receiver.recv().unwrap();
         opened.recv().unwrap();
     });

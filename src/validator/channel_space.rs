@@ -3,8 +3,9 @@
 //!
 //! So a thread that sends while it holds a lock makes an edge from that lock to the space, and an acquisition of
 //! the receiving thread between two receives is an edge from the space. Nothing is predicted once a second thread
-//! has received. What the receiving thread acquires before its first receive and after its last does not delay a
-//! sender, nor is a send delayed that fits into the channel together with all sends before it.
+//! has received, or might, because the receiver is behind a lock. What the receiving thread acquires before its
+//! first receive and after its last does not delay a sender, nor is a send delayed that fits into the channel
+//! together with all sends before it.
 
 use std::{
     panic::Location,
@@ -67,23 +68,30 @@ impl ChannelSpace {
         }
     }
 
-    /// The calling thread is about to receive, or to try.
+    /// The calling thread is about to receive, or to try; in a `for` loop, or else.
     ///
     /// # Panics
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
-    pub(crate) fn receive(&self, id: impl FnOnce() -> LockId) -> Option<Receiving<'_>> {
+    pub(crate) fn receive(
+        &self,
+        is_in_loop: bool,
+        id: impl FnOnce() -> LockId,
+    ) -> Option<Receiving<'_>> {
         let context = current().filter(|context| !context.is_blind())?;
         let own = context.number();
         match self.receiver.load(Relaxed) {
-            receiver if receiver == own => {
+            SEVERAL => return None,
+            receiver if receiver == own && (is_in_loop || !may_be_shared(context)) => {
                 if context.notes.count() != self.since.load(Relaxed) {
                     self.end_window(context, entry(id()).tag);
                 }
             }
-            SEVERAL => return None,
-            NOBODY if self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() => {
+            NOBODY
+                if (is_in_loop || !may_be_shared(context))
+                    && self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() =>
+            {
                 let _inside = context.enter(ThreadState::Inside);
                 context.notes.begin_window(context);
             }
@@ -180,6 +188,13 @@ impl ChannelSpace {
             super::inside(|| obligations::forget(id));
         }
     }
+}
+
+/// Returns `true` if the receiver may be behind a lock that the calling thread holds, where other threads find it
+/// as well.
+fn may_be_shared(context: &Context) -> bool {
+    let is_exclusive = |held: &Entry| held.tag.mode() == Mode::Exclusive && !held.kind().is_event();
+    context.held.iter().any(|held| is_exclusive(&held))
 }
 
 /// Enters all that the receiving thread is known to acquire. Returns the cycles that this closes.

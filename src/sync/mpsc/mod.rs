@@ -86,14 +86,15 @@ impl Channel {
     /// The calling thread receives until this is dropped.
     #[track_caller]
     fn receive(&self) -> Option<Receiving<'_>> {
-        self.space.as_ref()?.receive(|| self.tracked.number(self.kind))
+        self.space.as_ref()?.receive(false, || self.tracked.number(self.kind))
     }
 
     /// The same for a thread that is in a loop over the messages.
     #[track_caller]
     fn receive_in_loop(&self) -> Option<Receiving<'_>> {
-        let receiving = self.receive();
-        if let (Some(space), Some(receiving)) = (&self.space, &receiving) {
+        let space = self.space.as_ref()?;
+        let receiving = space.receive(true, || self.tracked.number(self.kind));
+        if let Some(receiving) = &receiving {
             space.begin_loop(receiving, || self.tracked.number(self.kind));
         }
         receiving
