@@ -244,7 +244,7 @@ fn a_lock_that_is_held_during_the_receive() {
     });
     sender.send(1).unwrap();
     assert_eq!(consumer.finish(), None);
-    // From now on, the receiver may be what the lock is for.
+    // From now on, other threads may find the receiver behind the lock.
     consumer.takes(&other);
     assert_eq!(meet(&sender, &consumer), NONE);
     assert_eq!(meet_under(&other, &sender, &consumer), NONE);

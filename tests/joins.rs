@@ -346,24 +346,29 @@ fn a_thread_that_is_known_to_have_finished() {
     assert_eq!(found("known to have finished"), []);
 }
 
-/// Nor does a thread that joins only what it found to have finished wait for that, whoever joins it.
+/// Nor does a thread wait that joins only what it found to have finished, before it is joined itself or meanwhile.
 #[test]
 fn a_join_of_who_joins_what_has_finished() {
-    let lock = named("taken by a finished thread");
-    let worker = thread::spawn({
-        let lock = Arc::clone(&lock);
-        move || take(&lock)
-    });
-    while !worker.is_finished() {
-        thread::yield_now();
+    for is_before in [true, false] {
+        let lock = named("taken by a finished thread");
+        let worker = thread::spawn({
+            let lock = Arc::clone(&lock);
+            move || take(&lock)
+        });
+        while !worker.is_finished() {
+            thread::yield_now();
+        }
+        let joins = thread::spawn(|| {
+            assert!(worker.is_finished());
+            worker.join().unwrap();
+        });
+        while is_before && !joins.is_finished() {
+            thread::yield_now();
+        }
+        let _held = lock.lock().unwrap();
+        joins.join().unwrap();
+        assert_eq!(found("taken by a finished thread"), []);
     }
-    let joins = thread::spawn(|| {
-        assert!(worker.is_finished());
-        worker.join().unwrap();
-    });
-    let _held = lock.lock().unwrap();
-    joins.join().unwrap();
-    assert_eq!(found("taken by a finished thread"), []);
 }
 
 /// That the thread was found to have finished under other locks does not count.
