@@ -12,7 +12,6 @@ use lockdep::{
         Barrier, Mutex, RwLock,
         mpsc::{self, RecvTimeoutError},
     },
-    testing,
 };
 use support::{child_command, denied, findings_about, is_child};
 
@@ -223,7 +222,7 @@ fn a_lock_that_was_released_elsewhere_is_not_held() {
             lock.unlock();
         }
     });
-    let findings = testing::collect(|| {
+    let findings = lockdep::testing::collect(|| {
         let (_sender, receiver) = mpsc::channel::<u8>();
         assert!(receiver.recv_timeout(Duration::from_millis(1)).is_err());
     });

@@ -4,11 +4,13 @@ use std::{
     mem,
     panic::Location,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::Result,
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::{
     finding::{LockKind, LockOf, Role},
@@ -60,7 +62,7 @@ impl Drop for Running {
         if self.until == Until::BodyEnds {
             validator::release_exit();
         }
-        self.thread.state().has_ended = true;
+        self.thread.0.state.lock().has_ended = true;
         self.thread.0.changed.notify_all();
     }
 }
@@ -94,16 +96,10 @@ impl Spawned {
         (spawned, run)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until its body is over.
     fn wait(&self) {
-        let mut state = self.state();
-        while !state.has_ended {
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut state = self.0.state.lock();
+        self.0.changed.wait_while(&mut state, |state| !state.has_ended);
     }
 
     /// Notes the result of `is_finished`. Joining a thread that has finished cannot block, and a caller
@@ -132,7 +128,7 @@ impl Spawned {
 
     /// Its end was waited for.
     fn joined(&self) {
-        self.state().is_joined = true;
+        self.0.state.lock().is_joined = true;
         self.0.exit.joined();
     }
 
@@ -183,13 +179,13 @@ pub(super) struct Children(Mutex<Vec<Spawned>>);
 
 impl Children {
     pub(super) fn add(&self, spawned: Option<&Spawned>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|it| !it.state().is_joined);
+        let mut all = self.0.lock();
+        all.retain(|it| !it.0.state.lock().is_joined);
         all.extend(spawned.cloned());
     }
 
     fn take(&self) -> Vec<Spawned> {
-        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut self.0.lock())
     }
 
     /// Waits until the bodies of all are over, at the end of their scope.
@@ -202,7 +198,7 @@ impl Children {
                 return;
             }
             for spawned in some {
-                let State { has_ended, is_joined } = *spawned.state();
+                let State { has_ended, is_joined } = *spawned.0.state.lock();
                 if !is_joined {
                     let progress = if has_ended { Progress::Finished } else { Progress::Running };
                     spawned.join_with(end, progress, || spawned.wait());

@@ -36,7 +36,7 @@ impl Drop for Waited {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`](crate::Level::Deny).
+/// For a finding at [`Level::Deny`].
 #[track_caller]
 pub(crate) fn begin_wait(
     context: &'static Context,
