@@ -101,8 +101,9 @@ fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let last = frames[first..first + run].iter().rposition(is_ours);
     let start = last.map_or(first, |last| first + last + 1);
     let is_runtime = |frame: &Frame| {
-        frame.function.contains("__rust_begin_short_backtrace")
-            || frame.function.starts_with("lockdep::thread::spawned::Spawned::new::")
+        let function = frame.function.trim_start_matches('<');
+        function.contains("__rust_begin_short_backtrace")
+            || function.starts_with("lockdep::thread::spawned::Spawned")
     };
     let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
     frames[start..end].iter().filter(|frame| !is_of_std(frame))
