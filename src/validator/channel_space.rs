@@ -79,7 +79,11 @@ impl ChannelSpace {
         is_in_loop: bool,
         id: impl FnOnce() -> LockId,
     ) -> Option<Receiving<'_>> {
-        let context = current().filter(|context| !context.is_blind())?;
+        let Some(context) = current().filter(|context| !context.is_blind()) else {
+            // A thread that is not looked at receives, so nothing is known of the others.
+            self.receiver.store(SEVERAL, Relaxed);
+            return None;
+        };
         let own = context.number();
         match self.receiver.load(Relaxed) {
             SEVERAL => return None,
