@@ -95,7 +95,7 @@ fn a_lock_that_is_taken_by_who_owes_and_held_over_a_wait() {
         "has owed `owing last, event` since here",
         "and acquires `owing last` here",
         "held `owing last` and waited for `owing last, event`\n",
-        "has yet to acquire `owing last` when the wait for `owing last, event` begins",
+        "still needs `owing last` when the wait for `owing last, event` begins",
     ] {
         assert!(report.replace("\n      ", " ").contains(words), "{words}: {report}");
     }

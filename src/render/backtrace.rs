@@ -104,6 +104,7 @@ fn trimmed(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
         let function = frame.function.trim_start_matches('<');
         function.contains("__rust_begin_short_backtrace")
             || function.starts_with("lockdep::thread::spawned::Spawned")
+                && function.contains("::new::")
     };
     let end = frames.iter().position(is_runtime).unwrap_or(frames.len()).max(start);
     frames[start..end].iter().filter(|frame| !is_of_std(frame))

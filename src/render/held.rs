@@ -153,18 +153,22 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
     let names = names(links);
     let link = |WaitLink { waiter, wanted, holder, joined }: &WaitLink| {
         let role = wanted.lock.kind.role;
-        let name = roles::awaited(role, &names.at(&wanted.lock, &wanted.since));
+        let name = names.at(&wanted.lock, &wanted.since);
+        let awaited = roles::awaited(role, &name);
         let waits = match wanted.age.and_then(age) {
-            Some(age) => format!("thread `{waiter}` has waited {age} for {name}"),
-            None => format!("thread `{waiter}` waits for {name}"),
+            Some(age) => format!("thread `{waiter}` has waited {age} for {awaited}"),
+            None => format!("thread `{waiter}` waits for {awaited}"),
         };
         let Some((holder, since)) = holder else {
-            return format!("{waits}, which no thread is known to hold");
+            return match role {
+                Role::Exit => format!("{waits}, which has taken no lock so far"),
+                _ => format!("{waits}, which no thread is known to hold"),
+            };
         };
         let joins = joined.as_ref().map_or_else(String::new, |joined| {
             format!("; thread `{holder}` waits for thread `{joined}` to end")
         });
-        format!("{waits}, {}{joins}", roles::held_by(role, holder, since))
+        format!("{waits}, {}{joins}", roles::held_by(role, &name, holder, since))
     };
     let mut sentences: Vec<_> = links.iter().map(link).collect();
     let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);

@@ -1,7 +1,7 @@
 //! What a report says would help, kind by kind.
 
 use super::{roles, words::Words};
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Role, WaitKind};
+use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, WaitKind};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
@@ -96,13 +96,7 @@ impl Words<'_> {
                     1 => {
                         format!("{what_now}. Drop the guard of line {held_line} before line {line}")
                     }
-                    _ if self.waits_for_event() => {
-                        format!("{what_now}. Release the lock before the wait that is for no lock")
-                    }
-                    _ => format!(
-                        "{what_now}. Acquire these locks in one order everywhere, or release \
-                         {held} before line {line}"
-                    ),
+                    _ => format!("{what_now}. {}", self.help_with_circle()),
                 }
             }
             FindingKind::LeakedGuard if self.is_of_event() => format!(
@@ -117,12 +111,6 @@ impl Words<'_> {
         }
     }
 
-    /// Returns `true` if any of its threads waits for space in a channel or at a barrier.
-    fn waits_for_event(&self) -> bool {
-        let roles = self.shown.iter().map(|edge| edge.wanted.kind.role);
-        roles.into_iter().any(|role| matches!(role, Role::Channel | Role::Barrier))
-    }
-
     /// The same where one of two edges waits for what is no lock.
     fn help_with_wait(&self) -> String {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
@@ -131,12 +119,23 @@ impl Words<'_> {
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
         format!(
-            "if {} has yet to acquire {lock}{} when the wait for {} begins, neither goes on: \
-             release {lock} before line {line}",
+            "if {} still needs {lock}{} when the wait for {} begins, both wait for ever: release \
+             {lock} before line {line}",
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
         )
+    }
+
+    /// What would have kept a circle from closing.
+    fn help_with_circle(&self) -> String {
+        let is_lock = |edge: &&Edge| edge.held.kind.role.is_lock();
+        let edge = self.shown.iter().find(is_lock).unwrap_or_else(|| self.first());
+        let (held, line) = (self.names.of(&edge.held), edge.acquired_at.line());
+        if self.has_wait() {
+            return format!("Release {held} before line {line}");
+        }
+        format!("Acquire these locks in one order everywhere, or release {held} before line {line}")
     }
 
     /// The same for a wait while a lock is held.

@@ -24,6 +24,15 @@ pub(crate) fn lock_name(lock: &LockInfo, site: &Site) -> String {
     Names::new(&mut Sources::default(), [lock], [(lock, site)]).at(lock, site)
 }
 
+/// `self.worker.take().unwrap()` → `self.worker`. `None` if it is a call itself.
+fn without_calls(receiver: &str) -> Option<String> {
+    let mut name = receiver;
+    while let Some(call) = name.strip_suffix("()") {
+        name = call.rsplit_once('.')?.0;
+    }
+    (!name.contains('(')).then(|| name.to_owned())
+}
+
 impl Names {
     /// Names for locks, and for the places at which they are mentioned.
     pub(super) fn new<'a>(
@@ -49,8 +58,7 @@ impl Names {
             }
             if lock.kind.role == Role::Exit {
                 // The source names a thread where it is joined, if its handle has a name.
-                let is_variable = |name: &String| !name.contains('(');
-                if let Some(name) = sources.receiver(site).filter(is_variable) {
+                if let Some(name) = sources.receiver(site).and_then(|it| without_calls(&it)) {
                     names.by_lock.insert(lock.id, name);
                 }
                 continue;
@@ -97,5 +105,21 @@ impl Names {
             true if name.starts_with(wrapper) => format!("`{name}` (#{id})"),
             true => format!("`{name}` ({wrapper} #{id})"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_calls;
+
+    #[test]
+    fn a_handle_is_called_what_it_is_taken_from() {
+        let name = |receiver| without_calls(receiver);
+        assert_eq!(name("worker").as_deref(), Some("worker"));
+        assert_eq!(name("self.worker.take().unwrap()").as_deref(), Some("self.worker"));
+        assert_eq!(name("self.jobs.as_ref().unwrap()").as_deref(), Some("self.jobs"));
+        assert_eq!(name("thread::spawn(|| ())"), None);
+        assert_eq!(name("workers.remove(0)"), None);
+        assert_eq!(name("spawn()"), None);
     }
 }

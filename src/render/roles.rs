@@ -117,8 +117,9 @@ pub(super) fn holder(role: Role, name: &str) -> String {
 }
 
 /// Who holds it, for somebody who waits for it.
-pub(super) fn held_by(role: Role, holder: &ThreadInfo, since: &Site) -> String {
+pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site) -> String {
     match role {
+        Role::Exit if name == format!("`{holder}`") => format!("spawned at {since}"),
         Role::Exit => format!("which is `{holder}`, spawned at {since}"),
         Role::Event => format!("which thread `{holder}` has owed since {since}"),
         Role::Initializer => format!("whose initializer thread `{holder}` runs since {since}"),

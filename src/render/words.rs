@@ -203,7 +203,7 @@ impl Words<'_> {
     }
 
     /// Returns `true` if any edge waits for what is no lock.
-    fn has_wait(&self) -> bool {
+    pub(super) fn has_wait(&self) -> bool {
         self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
     }
 

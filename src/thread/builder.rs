@@ -41,6 +41,7 @@ where
 #[derive(Debug)]
 pub struct Builder {
     inner: thread::Builder,
+    name: Option<String>,
 }
 
 impl Builder {
@@ -52,7 +53,7 @@ impl Builder {
     /// ```
     #[allow(clippy::new_without_default, reason = "std's has no default")]
     pub fn new() -> Self {
-        Self { inner: thread::Builder::new() }
+        Self { inner: thread::Builder::new(), name: None }
     }
 
     /// As [`std::thread::Builder::name`].
@@ -62,7 +63,7 @@ impl Builder {
     /// # _ = builder;
     /// ```
     pub fn name(self, name: String) -> Self {
-        Self { inner: self.inner.name(name) }
+        Self { inner: self.inner.name(name.clone()), name: Some(name) }
     }
 
     /// As [`std::thread::Builder::stack_size`].
@@ -72,7 +73,7 @@ impl Builder {
     /// # _ = builder;
     /// ```
     pub fn stack_size(self, size: usize) -> Self {
-        Self { inner: self.inner.stack_size(size) }
+        Self { inner: self.inner.stack_size(size), ..self }
     }
 
     /// As [`std::thread::Builder::spawn`].
@@ -93,7 +94,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
+        let (spawned, body) = Spawned::new(self.name, Until::ThreadEnds, f);
         let inner = started(spawned.as_ref(), self.inner.spawn(body))?;
         Ok(JoinHandle { inner, spawned })
     }
@@ -124,7 +125,7 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        let (spawned, body) = Spawned::new(Until::ThreadEnds, f);
+        let (spawned, body) = Spawned::new(self.name, Until::ThreadEnds, f);
         // SAFETY: as our caller promises.
         let inner = started(spawned.as_ref(), unsafe { self.inner.spawn_unchecked(body) })?;
         Ok(JoinHandle { inner, spawned })
@@ -155,7 +156,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let (spawned, body) = Spawned::new(Until::BodyEnds, f);
+        let (spawned, body) = Spawned::new(self.name, Until::BodyEnds, f);
         let inner = started(spawned.as_ref(), self.inner.spawn_scoped(scope.inner, body))?;
         scope.add(spawned.as_ref());
         Ok(ScopedJoinHandle { inner, spawned })

@@ -71,11 +71,15 @@ impl Spawned {
     /// For a thread that is about to be spawned, and what it is to run. `None` if nothing is checked.
     #[track_caller]
     pub(super) fn new<T>(
+        name: Option<String>,
         until: Until,
         body: impl FnOnce() -> T,
     ) -> (Option<Self>, impl FnOnce() -> T) {
         let (tracked, site) = (Tracked::new(), here());
         let exit = validator::is_on().then(|| ThreadExit::new(tracked.number(&EXIT), site));
+        if let (Some(Some(exit)), Some(name)) = (&exit, name) {
+            validator::name(exit.id(), &name);
+        }
         let spawned = exit.flatten().map(|exit| {
             Self(Arc::new(Inner {
                 exit,

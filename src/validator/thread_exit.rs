@@ -81,6 +81,11 @@ impl ThreadExit {
         &self.lineage
     }
 
+    /// Its number, as a lock.
+    pub(crate) fn id(&self) -> LockId {
+        self.entry.tag.lock()
+    }
+
     /// The exit, as a joining thread acquires it.
     pub(crate) fn acquired_at(&self, site: &'static Location<'static>) -> Entry {
         Entry { site, ..self.entry }
