@@ -35,14 +35,15 @@ fn every_example_is_of_its_kind() {
     for (kind, _) in EXAMPLES {
         let with_it: &[&str] = match *kind {
             // That of which it is made, and its barrier, where both threads hold a lock.
-            "deadlock" => &["deadlock", "inversion", "wait_while_holding", "wait_while_holding"],
+            "deadlock" => &["deadlock", "inversion", "wait_while_holding"],
             kind => &[kind],
         };
         assert_eq!(found(kind), with_it);
     }
 }
 
-/// The kinds of what is found in an example, in a process of its own.
+/// The kinds of what is found in an example, each once, in a separate process. Whether a join waits is a
+/// matter of time.
 fn found(example: &str) -> Vec<String> {
     let records = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain").join(example);
     let _ = fs::remove_dir_all(&records);
@@ -59,5 +60,6 @@ fn found(example: &str) -> Vec<String> {
     assert_eq!(merge.read_folder(&records).unwrap(), []);
     let mut kinds: Vec<_> = merge.findings().into_iter().map(|finding| finding.kind).collect();
     kinds.sort();
+    kinds.dedup();
     kinds
 }
