@@ -115,8 +115,8 @@ fn the_receiver_took_the_lock_before_the_send() {
         "and sends to `sender` here",
         "note: thread `consumer` acquired `sent under, taken before` before it received from `sender` again",
         "`sender` is a `sync_channel<u32>` made at tests/channels.rs:",
-        "help: if the receiver of `sender` has yet to acquire `sent under, taken before` when the wait for \
-         space in `sender`",
+        "help: if the receiver of `sender` still needs `sent under, taken before` when the wait for space \
+         in `sender`",
     ] {
         let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(report.contains(text), "{text}\n{report}");
