@@ -576,3 +576,31 @@ fn what_was_acquired_before_a_reset_is_forgotten() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
+
+/// The thread was not done with the mutex after all: whichever comes last reports it.
+#[test]
+fn a_circle_under_the_guard_that_a_condition_variable_gives_back() {
+    in_a_child("a_circle_under_the_guard_that_a_condition_variable_gives_back", || {
+        for _ in 0..20 {
+            let shared = Arc::new((Mutex::new(false), Condvar::new()));
+            let worker = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    *shared.0.lock().unwrap() = true;
+                    shared.1.notify_all();
+                    let joins = || lockdep::held().contains("for  the end of thread");
+                    while !joins() {
+                        thread::yield_now();
+                    }
+                    denied(|| drop(shared.0.lock().unwrap()))
+                }
+            });
+            let done = shared.0.lock().unwrap();
+            let done = shared.1.wait_while(done, |done| !*done).unwrap();
+            let report = worker.join().unwrap().expect("a deadlock");
+            drop(done);
+            assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
+            _ = lockdep::take_findings();
+        }
+    });
+}

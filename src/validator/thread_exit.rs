@@ -156,8 +156,14 @@ pub(crate) fn join<R>(
     let wanted = exit.acquired_at(joined_at);
     let own = context.exit();
     let joining = own.as_deref().map(Joining);
-    // A thread that holds its lock for a condition has waited for others to be done with it.
-    if progress != Progress::FoundFinished && !context.holds_for_condition() {
+    if progress != Progress::FoundFinished && context.holds_for_condition() {
+        // It has waited for others to be done with its lock. If they are not, that is found when it happens.
+        let _inside = context.enter(ThreadState::Inside);
+        if let Some(own) = &own {
+            own.begin_to_join(exit);
+        }
+        exit.await_all();
+    } else if progress != Progress::FoundFinished {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
             begin_join(context, own.as_deref(), exit)
