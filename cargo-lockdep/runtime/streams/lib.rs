@@ -4,7 +4,7 @@
 //! These are in types of `io` and in the macros that print, which are made of std's internals.
 
 #![feature(allow_internal_unstable, format_args_nl, internal_output_capture, print_internals)]
-#![allow(internal_features)]
+#![allow(internal_features, reason = "the macros that print are made of them")]
 
 pub use lockdep_std::*;
 
