@@ -14,7 +14,7 @@ pub mod points {
 
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
-    pub use crate::tracked::{Acquiring, FastAcquire, Held, Tracked};
+    pub use crate::tracked::{Acquiring, Awaited, FastAcquire, GuardKind, Held, Tracked};
 }
 
 /// Gives a lock, by its number, the name that reports call it by.
@@ -25,4 +25,9 @@ pub fn name(lock: u64, name: &str) {
 /// Of what is drawn.
 pub mod render {
     pub use crate::render::dot::quoted;
+}
+
+/// As `crate::validator` is to a flavour.
+pub mod validator {
+    pub use crate::validator::tasks;
 }

@@ -1,5 +1,5 @@
-//! A lock validator: swap an import, run the tests you already have, and it names
-//! the deadlock that has not happened yet.
+//! A lock validator for threads and tasks: swap an import, run the tests you already have, and it
+//! names the deadlock that has not happened yet.
 //!
 //! ```
 //! use lockdep::sync::{Arc, Mutex}; // was: use std::sync::{Arc, Mutex};
@@ -8,9 +8,9 @@
 //! accounts.lock().unwrap()[0] -= 10;
 //! ```
 //!
-//! Every blocking acquisition is judged *before* it blocks, against the order in
-//! which all threads took locks so far. The first one that closes a cycle in that
-//! order panics with a [report](Finding) that shows both orders, the threads that
+//! Every acquisition that may wait is judged *before* it waits, against the order in
+//! which all threads and tasks took locks so far. The first one that closes a cycle in that
+//! order panics with a [report](Finding) that shows both orders, the threads or tasks that
 //! took them, and every place in the source, although nothing has hung.
 //!
 //! # The switch
@@ -29,6 +29,7 @@
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
 //! | `parking_lot_0_13` | parking_lot 0.13 | `parking_lot_0_13` |
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
+//! | `tokio` | tokio, with its tasks and the locks of `tokio::sync` | `tokio` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
 //!
@@ -45,16 +46,17 @@
 //! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between | warn |
 //! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that needs a thread to be in two places | deny |
 //! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that a lock held around it keeps from closing | allow |
-//! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread already holds the lock in a mode that blocks it | deny |
-//! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread already holds a read guard of the lock it reads | deny |
-//! | [`Deadlock`](FindingKind::Deadlock) | threads that wait for each other right now | deny |
+//! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread or task already holds the lock in a mode that blocks it | deny |
+//! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread or task already holds a read guard of the lock it reads | deny |
+//! | [`Deadlock`](FindingKind::Deadlock) | threads or tasks that wait for each other right now | deny |
 //! | [`DeclaredOrder`](FindingKind::DeclaredOrder) | an order that the program declared was broken | deny |
 //! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks that were made alike | warn |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
+//! | [`PoolExhaustion`](FindingKind::PoolExhaustion) | a permit of a semaphore is held while another one is waited for | warn |
 //!
 //! At [`Level::Deny`] the thread that is about to block panics instead, which leaves
-//! that lock untouched and poisons nothing; at [`Level::Warn`] the report is printed
+//! that lock untouched and poisons nothing; a task panics at its `.await`, and the others go on; at [`Level::Warn`] the report is printed
 //! once; at [`Level::Allow`] it is only recorded, in [`findings`]; at [`Level::Abort`] the
 //! process aborts.
 //!
@@ -114,6 +116,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+mod as_task;
 #[doc(hidden)]
 pub mod bridge;
 pub mod external;
@@ -147,6 +151,8 @@ pub mod sync;
 pub mod testing;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod thread;
+#[cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+pub mod tokio;
 mod tracked;
 mod validator;
 
@@ -162,10 +168,16 @@ pub use ::parking_lot;
 #[doc(no_inline)]
 pub use ::parking_lot_0_13;
 
+#[cfg(all(feature = "tokio", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::tokio;
+
 #[cfg(all(feature = "once_cell", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::once_cell;
 
+#[cfg(feature = "tokio")]
+pub use self::as_task::as_task;
 pub use self::{
     finding::{
         Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, Stats,
@@ -307,9 +319,10 @@ pub fn order_graph() -> OrderGraph {
     validator::order_graph()
 }
 
-/// Every thread that holds or waits for a lock: which ones, in which mode, since
+/// Every thread and task that holds or waits for a lock: which ones, in which mode, since
 /// which line; and every thread that waits for a message, for space in a channel or at a barrier. A
-/// glance: the threads run on meanwhile.
+/// glance: the threads run on meanwhile. Of more than 64 tasks, it lists those first that hold what others
+/// wait for.
 ///
 /// On 64-bit Linux it lists all other threads too, and tells what each one does unless it waits for a
 /// checked lock: running, joining a thread, blocked in a system call. The calling thread is

@@ -86,6 +86,14 @@ locks! {
     [T, F] crate::once_cell::sync::Lazy<T, F> => crate::once_cell::sync::Lazy::tracked, Self::KIND;
 }
 
+#[cfg(feature = "tokio")]
+locks! {
+    [T: ?Sized] crate::tokio::sync::Mutex<T> => crate::tokio::sync::Mutex::tracked, Self::KIND;
+    [T: ?Sized] crate::tokio::sync::RwLock<T> => crate::tokio::sync::RwLock::tracked, Self::KIND;
+    [] crate::tokio::sync::Semaphore => crate::tokio::sync::Semaphore::tracked, Self::KIND;
+    [T] crate::tokio::sync::OnceCell<T> => crate::tokio::sync::OnceCell::tracked, Self::KIND;
+}
+
 #[cfg(feature = "lock_api_0_5")]
 locks! {
     [R: ::lock_api_0_5::RawMutex, T: ?Sized]

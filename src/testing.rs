@@ -270,6 +270,10 @@ impl Drop for Scope {
 }
 
 impl Handle {
+    pub(crate) fn id(&self) -> ScopeId {
+        self.id
+    }
+
     /// Puts the calling thread in the scope, until what this gives is dropped.
     ///
     /// ```

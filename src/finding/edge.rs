@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{LockInfo, Mode, Site, Stack, ThreadInfo};
 
-/// An edge of the lock order: a thread that held one lock acquired another, or
+/// An edge of the lock order: a thread or task that held one lock acquired another, or
 /// was about to.
 ///
 /// ```
@@ -28,6 +28,7 @@ pub struct Edge {
     pub(crate) backtrace: Stack,
     pub(crate) thread: ThreadInfo,
     pub(crate) is_queued: bool,
+    pub(crate) is_granted: bool,
     pub(crate) waited: Option<Duration>,
 }
 
@@ -62,7 +63,7 @@ impl Edge {
         &self.wanted
     }
 
-    /// The thread that was first seen to do so.
+    /// The thread or task that was first seen at this edge.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -95,6 +96,21 @@ impl Edge {
         self.is_queued
     }
 
+    /// Returns `true` if a future of the task was granted [`held`](Self::held) and has not been polled since,
+    /// so that there is no guard yet. Only in a [`Futurelock`](super::FindingKind::Futurelock).
+    ///
+    /// ```
+    /// for futurelock in lockdep::findings() {
+    ///     for edge in futurelock.cycle().iter().filter(|edge| edge.is_granted()) {
+    ///         println!("poll the future that requested the lock at {}", edge.held_at());
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.is_granted
+    }
+
     /// How long the thread had waited when the finding was made. Only in a
     /// [`Deadlock`](super::FindingKind::Deadlock).
     ///
@@ -112,7 +128,7 @@ impl Edge {
         self.waited
     }
 
-    /// Where the held lock had been acquired.
+    /// Where the held lock had been acquired; or requested, if it [was granted](Self::is_granted).
     ///
     /// ```
     /// # use lockdep::sync::Mutex;

@@ -29,14 +29,14 @@ pub enum FindingKind {
     /// around it, a gate, which lets one of them through at a time. It becomes an
     /// [`Inversion`](Self::Inversion) as soon as an edge is seen without the gate.
     GuardedInversion,
-    /// This thread already holds the lock in a mode that blocks it: `lock` in
+    /// This thread or task already holds the lock in a mode that blocks it: `lock` in
     /// `lock`, `read` in `write`, `write` in `read`, an initializer that asks
     /// for its own cell. Certain, not a matter of timing.
     SelfDeadlock,
-    /// This thread already holds a read guard of the lock that it reads again:
+    /// This thread or task already holds a read guard of the lock that it reads again:
     /// hangs as soon as a writer queues between the two.
     RecursiveRead,
-    /// It has happened: each thread of a circle waits for a lock that the next one
+    /// It has happened: each thread or task of a circle waits for a lock that the next one
     /// holds. At [`Level::Deny`] the thread that closes the circle panics, which gives back
     /// what it holds, so that the others go on; at [`Level::Warn`] it blocks with them.
     ///
@@ -58,10 +58,19 @@ pub enum FindingKind {
     /// [`Level::Deny`] prints an error, as the thread can no longer panic; and again by
     /// each thread that is about to wait for the lock.
     LeakedGuard,
+    /// A guard of a lock that threads wait for was held while its task was not polled. A thread that waits
+    /// for the lock may be the one that has to poll the task.
+    HeldAcrossAwait,
+    /// A task waits for a lock that another future of the same task holds or was granted, and which it does not
+    /// poll meanwhile. Certain: nothing can wake the task. See Oxide's RFD 609.
+    Futurelock,
+    /// A permit of a semaphore is held while another one of the same semaphore is waited for. If as many tasks
+    /// do this at once as the semaphore has permits, all of them wait for ever.
+    PoolExhaustion,
 }
 
 impl FindingKind {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Inversion,
         Self::OrderedInversion,
         Self::SingleThreadInversion,
@@ -73,11 +82,14 @@ impl FindingKind {
         Self::ClassInversion,
         Self::WaitWhileHolding,
         Self::LeakedGuard,
+        Self::HeldAcrossAwait,
+        Self::Futurelock,
+        Self::PoolExhaustion,
     ];
 
     /// The name used in reports and in `LOCKDEP`: `inversion`, `ordered_inversion`,
     /// `single_thread_inversion`, `guarded_inversion`, `self_deadlock`, `recursive_read`, `deadlock`, `declared_order`,
-    /// `class_inversion`, `wait_while_holding`, `leaked_guard`.
+    /// `class_inversion`, `wait_while_holding`, `leaked_guard`, `held_across_await`, `futurelock`, `pool_exhaustion`.
     ///
     /// ```
     /// // As in `LOCKDEP=recursive_read=warn`.
@@ -97,6 +109,9 @@ impl FindingKind {
             Self::ClassInversion => "class_inversion",
             Self::WaitWhileHolding => "wait_while_holding",
             Self::LeakedGuard => "leaked_guard",
+            Self::HeldAcrossAwait => "held_across_await",
+            Self::Futurelock => "futurelock",
+            Self::PoolExhaustion => "pool_exhaustion",
         }
     }
 
@@ -118,12 +133,15 @@ impl FindingKind {
             | Self::SelfDeadlock
             | Self::RecursiveRead
             | Self::Deadlock
+            | Self::Futurelock
             | Self::DeclaredOrder => Level::Deny,
             Self::GuardedInversion => Level::Allow,
             Self::OrderedInversion
             | Self::ClassInversion
             | Self::WaitWhileHolding
-            | Self::LeakedGuard => Level::Warn,
+            | Self::LeakedGuard
+            | Self::HeldAcrossAwait
+            | Self::PoolExhaustion => Level::Warn,
         }
     }
 }

@@ -90,6 +90,8 @@ pub enum Role {
     Lock,
     /// A cell: its holder runs its initializer.
     Initializer,
+    /// A semaphore. Its holder has permits of it; alone if there is only one.
+    Pool,
     /// A thread's exit. The thread holds it until it ends, and joining it is waiting for that.
     Exit,
     /// A channel: its only receiver owes space in it, and a sender waits for that.
@@ -107,7 +109,7 @@ impl Role {
     /// nothing is held.
     pub(crate) fn is_lock(self) -> bool {
         match self {
-            Self::Lock | Self::Initializer => true,
+            Self::Lock | Self::Initializer | Self::Pool => true,
             Self::Exit | Self::Channel | Self::Barrier | Self::Event | Self::Token => false,
         }
     }
@@ -121,6 +123,8 @@ pub enum LockOf {
     Nothing,
     /// Nothing is known of the lock.
     Unknown,
+    /// The guarded type, of a lock that tasks wait for.
+    Awaited(fn() -> &'static str),
     /// The guarded type.
     Value(fn() -> &'static str),
     /// A lock of `lock_api`.
@@ -143,12 +147,19 @@ impl LockKind {
         let wrapper = self.wrapper;
         match self.of {
             LockOf::Nothing | LockOf::Unknown => wrapper.to_owned(),
-            LockOf::Value(value) => format!("{wrapper}<{}>", without_paths(value())),
+            LockOf::Value(value) | LockOf::Awaited(value) => {
+                format!("{wrapper}<{}>", without_paths(value()))
+            }
             LockOf::Raw { raw, .. } => {
                 let (home, _) = raw().split_once("::").unwrap_or_default();
                 format!("{home}::{wrapper}")
             }
         }
+    }
+
+    /// Returns `true` if a task waits for it without blocking its thread.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.of, LockOf::Awaited(_)) || self.role == Role::Pool
     }
 
     /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
@@ -160,7 +171,7 @@ impl LockKind {
     /// nobody knows which thread really holds the lock.
     pub(crate) fn guards_can_be_sent(&self) -> bool {
         match self.of {
-            LockOf::Nothing | LockOf::Value(_) => false,
+            LockOf::Nothing | LockOf::Value(_) | LockOf::Awaited(_) => false,
             LockOf::Unknown => true,
             LockOf::Raw { guard, .. } => !guard().ends_with("::GuardNoSend"),
         }

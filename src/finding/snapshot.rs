@@ -1,10 +1,10 @@
-//! What the threads hold and wait for, at one moment.
+//! What the threads and tasks hold and wait for, at one moment.
 
 use std::time::Duration;
 
 use super::{LockInfo, Mode, OsThread, Site, ThreadInfo, WaitKind};
 
-/// One thread: what it holds and waits for.
+/// One thread or task: what it holds and waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadSnapshot {
     pub(crate) thread: ThreadInfo,
@@ -12,7 +12,10 @@ pub(crate) struct ThreadSnapshot {
     pub(crate) has_ended: bool,
     /// In the order of acquisition.
     pub(crate) held: Vec<HeldLock>,
-    pub(crate) waiting: Option<(HeldLock, Until)>,
+    /// At most one wait, if it is a thread. Each future of a task may have one.
+    pub(crate) waiting: Vec<(HeldLock, Until)>,
+    /// Of a task: what its futures were granted, if they have not been polled since.
+    pub(crate) granted: Vec<HeldLock>,
     /// What the operating system says of it, if it was asked and knows.
     pub(crate) os: Option<OsThread>,
 }
@@ -25,6 +28,8 @@ pub(crate) struct HeldLock {
     pub(crate) since: Site,
     /// For how long, if that is known.
     pub(crate) age: Option<Duration>,
+    /// Its guard may have been sent to another task or thread.
+    pub(crate) may_be_elsewhere: bool,
 }
 
 /// How long a thread waits.
@@ -76,7 +81,7 @@ impl Until {
     }
 }
 
-/// Why a thread waits: who keeps it waiting, who keeps that one, and so on to the end.
+/// Why a thread or task waits: who keeps it waiting, who keeps that one, and so on to the end.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitChain {
     /// Never empty. Each holder but the last, or else the thread that it joins, is the next one's waiter.
@@ -84,13 +89,15 @@ pub(crate) struct WaitChain {
     pub(crate) end: ChainEnd,
 }
 
-/// A thread that waits for a lock, and who holds it.
+/// A thread or task that waits for a lock, and who holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitLink {
     pub(crate) waiter: ThreadInfo,
     pub(crate) wanted: HeldLock,
-    /// The thread that holds it, and since where, if that is known.
+    /// The thread or task that holds it, and since where, if that is known.
     pub(crate) holder: Option<(ThreadInfo, Site)>,
+    /// A future of that task was granted the lock, which it requested there, and has not been polled since.
+    pub(crate) is_granted: bool,
     /// The thread whose end the holder waits for, as the system says.
     pub(crate) joined: Option<ThreadInfo>,
 }
@@ -98,13 +105,17 @@ pub(crate) struct WaitLink {
 /// What stands at the end of a chain.
 #[derive(Clone, Debug)]
 pub(crate) enum ChainEnd {
-    /// These threads wait for each other.
+    /// These threads and tasks wait for each other.
     Deadlock(Vec<ThreadInfo>),
     /// The last holder waits for no lock. What it does, if the system tells.
     Holder(Option<OsThread>),
     /// The last holder joins a thread that waits for no lock, or that the chain has led through. What
     /// that does, if the system tells.
     Joined(Option<OsThread>),
+    /// The last holder's guard may have been sent to another task or thread.
+    Sent,
+    /// The last holder is a task that waits for no lock, but is not polled now.
+    AtRest,
     /// The last holder waits for something that is no lock.
     Event(WaitKind),
     /// The last holder has ended.

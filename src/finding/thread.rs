@@ -1,13 +1,15 @@
-//! A thread, as a report names it.
+//! A thread or a task, as a report names it.
 
 use std::{fmt, num::NonZeroU64, sync::Arc};
+
+use super::Site;
 
 /// The number of a scope of [`testing`](crate::testing), never used again.
 pub(crate) type ScopeId = NonZeroU64;
 
-/// A thread of the program.
+/// A thread of the program, or a task that its threads poll.
 ///
-/// [`Display`](fmt::Display) is its name, or `#4` for a thread without one.
+/// [`Display`](fmt::Display) is a thread's name, `#4` for a thread without one, and `task 7` for a task.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -24,11 +26,13 @@ pub struct ThreadInfo {
     pub(crate) name: Option<Arc<str>>,
     /// The innermost scope that it was in.
     pub(crate) scope: Option<ScopeId>,
+    /// Where it was spawned, if it is a task.
+    pub(crate) spawned_at: Option<Site>,
 }
 
 impl ThreadInfo {
-    /// The number of this thread: given when it first takes a lock, never used
-    /// again in this process.
+    /// The number of this thread or task, never used again in this process. A thread gets it when it
+    /// first takes a lock, a task when it is spawned.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -44,7 +48,7 @@ impl ThreadInfo {
         self.number
     }
 
-    /// The name it had when it first took a lock.
+    /// The name that a thread had when it first took a lock. A task has none.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -59,10 +63,49 @@ impl ThreadInfo {
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
+
+    /// Returns `true` if it is a task: one of `lockdep::tokio`, or of a program under `cargo lockdep`.
+    ///
+    /// ```
+    /// # use lockdep::sync::Mutex;
+    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    /// drop((accounts.lock(), ledger.lock())); // in a thread
+    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
+    ///     assert!(!edge.thread().is_task());
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_task(&self) -> bool {
+        self.spawned_at.is_some()
+    }
+
+    /// Where a task was spawned. `None` if it is a thread.
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// use lockdep::tokio::{self, sync::Mutex};
+    ///
+    /// let nested = async {
+    ///     let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
+    ///     let both = (accounts.lock().await, ledger.lock().await);
+    ///     lockdep::order_graph()
+    /// };
+    /// let (task, line) = (tokio::spawn(nested), line!());
+    /// for edge in task.await.unwrap().as_petgraph().edge_weights() {
+    ///     assert_eq!(edge.thread().spawned_at().unwrap().line(), line);
+    /// }
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))] fn main() {}
+    /// ```
+    #[must_use]
+    pub fn spawned_at(&self) -> Option<&Site> {
+        self.spawned_at.as_ref()
+    }
 }
 
 impl PartialEq for ThreadInfo {
-    /// The same thread.
+    /// The same thread or task.
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number
     }
@@ -74,6 +117,7 @@ impl fmt::Display for ThreadInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => f.write_str(name),
+            None if self.is_task() => write!(f, "task {}", self.number),
             None => write!(f, "#{}", self.number),
         }
     }

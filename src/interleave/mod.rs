@@ -29,13 +29,27 @@
 //! # }
 //! ```
 //!
+//! # Tasks
+//!
+//! With the feature `tokio`, tasks take part as threads do. At a lock of `lockdep::tokio`, and at an [`async_point!`], a
+//! script suspends a task: its future is pending, and is woken when the task may go on. So the tasks of a
+//! current-thread runtime can be ordered, and more tasks stopped than there are worker threads.
+//!
+//! A [`point!`], the release of a lock and whatever else is not awaited cannot suspend a task, so they block its thread. On a
+//! runtime of several threads the other tasks usually go on, though tokio may have queued one of them behind the
+//! blocked one. A schedule that fails for such a reason says so.
+//!
+//! [`confirm()`] takes in all tasks that are spawned by `lockdep::tokio`, in a program's own runtime or one that was
+//! there before. A [`Schedule`] knows a task by the role in which [`inside_async`] has brought it in; tasks have no
+//! names. What a thread blocks on, by `block_on`, does the thread's part. [`explore()`] does not order tasks.
+//!
 //! # Whose threads
 //!
 //! Std tells nobody who has started a thread. On Linux, a thread started by one that belongs to a
 //! schedule, a confirmation or an exploration belongs there as well: it inherits a mark, a timer
 //! slack of 50 to 90 µs (`PR_SET_TIMERSLACK`). So tests that run side by side do not draw in each
 //! other's threads. Elsewhere any thread that comes meanwhile is taken for one of them, unless
-//! all are brought in by [`inside`]: there such tests should run alone (`--test-threads=1`).
+//! all are brought in by [`inside()`]: there such tests should run alone (`--test-threads=1`).
 //!
 //! # Cost
 //!
@@ -43,26 +57,30 @@
 //! nothing then.
 
 mod alone;
+mod async_point;
 mod confirm;
 mod explore;
 mod family;
 mod insert;
+mod inside;
 mod point;
 mod rng;
 mod schedule;
 
-use std::sync::Arc;
-
 pub use self::{
+    async_point::pass_async,
     confirm::{Confirm, Confirmation, Confirmed, NotReached, Replay, Why, confirm},
     explore::{Explore, Explored, Order, explore},
     insert::{EveryTime, Insertion, after, before},
+    inside::{inside, inside_async},
     point::{Point, WhichLock, acquire, release, wait},
     schedule::{Event, Schedule, Unfollowed, at},
 };
 #[doc(inline)]
+pub use crate::__interleave_async_point as async_point;
+#[doc(inline)]
 pub use crate::__interleave_point as point;
-use crate::points::{self, Script};
+use crate::points;
 
 /// A place where a thread can be stopped, or made to run other code, by its name:
 /// `point!("balance read")`.
@@ -97,50 +115,5 @@ macro_rules! __interleave_point {
 pub fn pass(name: &str) {
     if points::are_active() {
         points::point(name);
-    }
-}
-
-/// A closure that brings the thread which runs it into the schedule or the exploration of the
-/// calling thread, in a role: `thread::spawn(inside("worker", || ..))`. If there is none, it is the
-/// closure alone.
-///
-/// From now on the thread is expected; by its own name it could come too late to be waited for.
-///
-/// ```
-/// use std::thread;
-/// use lockdep::interleave::{Schedule, at, inside, point};
-///
-/// Schedule::new().order([at("writer", "written"), at("reader", "about to read")]).run(|| {
-///     let reader = thread::spawn(inside("reader", || point!("about to read")));
-///     let writer = thread::spawn(inside("writer", || point!("written")));
-///     (reader.join().unwrap(), writer.join().unwrap())
-/// });
-/// ```
-pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + use<R, F> {
-    let expected = points::script().map(|script| {
-        script.expect(role);
-        Expected { script, role: role.into() }
-    });
-    move || {
-        let _playing = expected.as_ref().map(Expected::play);
-        body()
-    }
-}
-
-/// A thread that is to come, or is there.
-struct Expected {
-    script: Arc<dyn Script>,
-    role: Box<str>,
-}
-
-impl Expected {
-    fn play(&self) -> points::Playing {
-        points::play(Arc::clone(&self.script).role(&self.role))
-    }
-}
-
-impl Drop for Expected {
-    fn drop(&mut self) {
-        self.script.expect_no_longer(&self.role);
     }
 }

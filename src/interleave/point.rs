@@ -133,7 +133,8 @@ pub fn wait(lock: impl Into<WhichLock>) -> Point {
 
 /// A release: from while the thread still has the lock until others can have it. A wait on a
 /// condition variable releases its mutex as well. A guard that was sent to another thread is
-/// given back there without a point; and a thread that unwinds passes, but does not wait.
+/// released there without a point; and a thread that unwinds passes, but does not wait. A task that waits here blocks
+/// its thread, since a release is not awaited.
 ///
 /// ```
 /// # use lockdep::{interleave::{after, release}, sync::Mutex};

@@ -123,9 +123,11 @@ pub(crate) fn submit(
         }
         // A second panic during an unwinding would abort the process.
         Level::Deny if !std::thread::panicking() => return Verdict::Panic(report()),
-        // The thread is about to hang: no test harness will ever show what it captured. Nor does
+        // The thread or task is about to hang: no test harness will ever show what it captured. Nor does
         // it panic, if it does so already.
-        Level::Warn | Level::Deny if kind == FindingKind::Deadlock => {
+        Level::Warn | Level::Deny
+            if matches!(kind, FindingKind::Deadlock | FindingKind::Futurelock) =>
+        {
             let hangs = Finding { level: Level::Warn, ..finding.clone() };
             print_past_capture(&hangs.render(render::stderr_wants_color()));
         }
@@ -142,8 +144,14 @@ pub(crate) fn submit(
 /// status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
 ///
 /// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
-pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
-    let mut finding = Finding::new(kind, level(kind), Vec::new(), detail);
+pub(crate) fn submit_from_outside(
+    kind: FindingKind,
+    cycle: Vec<Edge>,
+    detail: Detail,
+    at_most: Level,
+) {
+    let level = level(kind).min(at_most);
+    let mut finding = Finding::new(kind, level, cycle, detail);
     finding.silenced = silence::reason(&finding);
     if finding.silenced.is_some() {
         finding.level = Level::Allow;

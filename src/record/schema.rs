@@ -108,7 +108,7 @@ pub struct Lock<'a> {
     pub class: Option<Cow<'a, str>>,
 }
 
-/// A thread that held one lock acquired another, or was about to.
+/// A thread or task that held one lock acquired another, or was about to.
 ///
 /// ```
 /// # use lockdep::record::Edge;
@@ -137,9 +137,16 @@ pub struct Edge<'a> {
     /// Where.
     #[serde(borrow)]
     pub acquired_at: Cow<'a, str>,
-    /// The thread's name, or `#4`. The test harness names threads after tests.
+    /// The thread's name, or `#4`; or `task 7`. The test harness names threads after tests.
     #[serde(borrow)]
     pub thread: Cow<'a, str>,
+    /// Where it was spawned, if it is a task.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub spawned_at: Option<Cow<'a, str>>,
+    /// `true` if the lock was not held yet: a future of the task had requested it there, was granted it, and has
+    /// not been polled since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_granted: bool,
     /// The other locks that the thread held exclusively.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<u64>,

@@ -10,6 +10,7 @@ use super::{
     names::Names,
     report::{excerpt, severity},
     source::Sources,
+    who::who,
 };
 use crate::finding::{Finding, HeldLock, Level, ThreadSnapshot};
 
@@ -19,7 +20,7 @@ const SHOWN: usize = 8;
 pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
     match threads {
         [only] => {
-            format!("thread `{}` is all there is, it sleeps, and nothing can wake it", only.thread)
+            format!("{} is all there is, it sleeps, and nothing can wake it", who(&only.thread))
         }
         _ => format!("all {} threads sleep, and nothing can wake them", threads.len()),
     }
@@ -27,7 +28,7 @@ pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
 
 pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool) -> String {
     let id = format!("lockdep::{}", finding.kind.name());
-    let waits = || threads.iter().filter_map(|it| Some((it, &it.waiting.as_ref()?.0))).take(SHOWN);
+    let waits = || threads.iter().filter_map(|it| Some((it, &it.waiting.first()?.0))).take(SHOWN);
     let mut sources = Sources::default();
     let mentions = waits().map(|(_, wanted)| (&wanted.lock, &wanted.since));
     let names = Names::new(&mut sources, waits().map(|(_, wanted)| &wanted.lock), mentions.clone());
@@ -40,8 +41,8 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
         let name = names.at(&wanted.lock, &wanted.since);
         let holder = threads.iter().find(|it| it.held.iter().any(|held| held.lock == wanted.lock));
         let holder = holder
-            .map_or_else(String::new, |holder| format!(", which thread `{}` holds", holder.thread));
-        let label = format!("thread `{}` waits here for {name}{holder}", thread.thread);
+            .map_or_else(String::new, |holder| format!(", which {} holds", who(&holder.thread)));
+        let label = format!("{} waits here for {name}{holder}", who(&thread.thread));
         excerpt(&sources, group, vec![(&wanted.since, label, AnnotationKind::Primary)])
     };
     let told = waits().fold(Group::with_title(title), wait);

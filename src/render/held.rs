@@ -1,85 +1,152 @@
-//! Who holds what, and who waits for it, as a table; and why, as sentences.
+//! Who holds what, and who waits for it, as a table.
 
-use std::{fmt::Write, time::Duration};
+use std::{cmp::Reverse, fmt::Write};
+
+use rustc_hash::FxHashSet;
 
 use super::{
-    WIDTH, activity, age,
+    activity, age,
     names::Names,
-    roles,
     source::Sources,
+    who::who,
     words::{event, what_it_is},
 };
-use crate::finding::{
-    Activity, ChainEnd, HeldLock, Role, ThreadInfo, ThreadSnapshot, Until, WaitChain, WaitLink,
-};
+use crate::finding::{Activity, HeldLock, Role, ThreadSnapshot, Until};
 
 /// How many threads without a lock are listed; more would bury the others.
 const LISTED: usize = 32;
+/// How many tasks are listed.
+const LISTED_TASKS: usize = 64;
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
-    let mut sources = Sources::default();
-    let locks = threads.iter().flat_map(mentioned);
-    let mentions = locks.clone().map(|held| (&held.lock, &held.since));
-    let names = Names::new(&mut sources, locks.clone().map(|held| &held.lock), mentions);
-
-    let at = |held: &HeldLock| {
-        let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
-        format!("{}{age}", held.since)
-    };
-    let lock = |held: &HeldLock| {
-        let name = names.at(&held.lock, &held.since);
-        if held.lock.kind.is_event() { name } else { format!("{name} ({})", held.mode) }
-    };
-    let widths = locks_alone(threads).map(|held| lock(held).chars().count());
-    let width = widths.max().unwrap_or(0);
+    let has_locks = |thread: &ThreadSnapshot| mentioned(thread).next().is_some();
+    let (with, without): (Vec<_>, Vec<_>) = threads.iter().partition(|it| has_locks(it));
+    let (listed, left_out) = listed(with);
+    let table = Table::new(&listed);
     let mut text = String::new();
-    if locks.clone().next().is_none() {
+    if listed.is_empty() {
         text += "no thread holds or waits for a lock\n";
     }
-    let has_locks = |thread: &&ThreadSnapshot| mentioned(thread).next().is_some();
-    for thread in threads.iter().filter(has_locks) {
-        let has_ended = if thread.has_ended { " has ended" } else { "" };
-        let _ = writeln!(text, "thread `{}`{has_ended}", thread.thread);
-        for held in &thread.held {
-            let holds = if held.lock.kind.is_event() { "owes " } else { "holds" };
-            let _ = writeln!(text, "    {holds}      {:<width$}  since {}", lock(held), at(held));
+    for thread in listed {
+        table.write(&mut text, thread);
+        if thread.waiting.is_empty()
+            && let Some(does) = does(thread, threads)
+        {
+            let _ = writeln!(text, "    is         {does}");
         }
-        if let Some((wanted, until)) = &thread.waiting {
-            let (lock, at) = (lock(wanted), at(wanted));
-            let what = match until {
-                Until::Acquired if wanted.lock.kind.role == Role::Exit => {
-                    let name = names.at(&wanted.lock, &wanted.since);
-                    format!("for  the end of thread {name}")
-                }
-                Until::Acquired | Until::TimedOut => format!("for  {lock:<width$}"),
-                Until::Notified => format!("to be notified, then for {lock}"),
-                Until::Happened(kind) | Until::HappenedInTime(kind) => {
-                    let name = names.at(&wanted.lock, &wanted.since);
-                    format!("for  {}, {}", event(*kind, &name), what_it_is(&wanted.lock))
-                }
-            };
+    }
+    if left_out > 0 {
+        let _ = writeln!(text, "and {left_out} more tasks that hold a lock or wait for one");
+    }
+    for thread in without.iter().take(LISTED) {
+        let id = thread.os.as_ref().map_or(0, |os| os.id);
+        let _ = writeln!(text, "{} ({id})", who(&thread.thread));
+        if let Some(does) = does(thread, threads) {
+            let _ = writeln!(text, "    is         {does}");
+        }
+    }
+    if without.len() > LISTED {
+        let _ = writeln!(text, "and {} more threads without a lock", without.len() - LISTED);
+    }
+    text
+}
+
+/// All threads; and of the tasks, if there are many, those that explain the waits of others. Returns the number
+/// of the rest.
+fn listed(mut all: Vec<&ThreadSnapshot>) -> (Vec<&ThreadSnapshot>, usize) {
+    let tasks = all.iter().filter(|it| it.thread.is_task()).count();
+    let left_out = tasks.saturating_sub(LISTED_TASKS);
+    if left_out > 0 {
+        let wanted: FxHashSet<_> =
+            all.iter().flat_map(|it| &it.waiting).map(|(wanted, _)| wanted.lock.id).collect();
+        all.sort_by_key(|it| {
+            let is_wanted =
+                it.held.iter().chain(&it.granted).any(|it| wanted.contains(&it.lock.id));
+            let waits = !it.waiting.is_empty();
+            (it.thread.is_task(), Reverse((is_wanted, waits)), it.thread.number())
+        });
+        all.truncate(all.len() - left_out);
+        all.sort_by_key(|it| (it.thread.is_task(), it.thread.number()));
+    }
+    (all, left_out)
+}
+
+/// What is common to all entries of a table.
+struct Table {
+    names: Names,
+    /// Of the column of locks.
+    width: usize,
+}
+
+impl Table {
+    fn new(threads: &[&ThreadSnapshot]) -> Self {
+        let locks = || threads.iter().copied().flat_map(mentioned);
+        let mentions = locks().map(|held| (&held.lock, &held.since));
+        let names = Names::new(&mut Sources::default(), locks().map(|it| &it.lock), mentions);
+        let mut table = Self { names, width: 0 };
+        let lined_up = threads.iter().copied().flat_map(lined_up);
+        let width = lined_up.map(|held| table.lock(held).chars().count()).max();
+        table.width = width.unwrap_or(0);
+        table
+    }
+
+    fn lock(&self, held: &HeldLock) -> String {
+        let name = self.names.at(&held.lock, &held.since);
+        match held.lock.kind.role {
+            Role::Event => name,
+            Role::Pool => format!("{name} (permit)"),
+            _ => format!("{name} ({})", held.mode),
+        }
+    }
+
+    /// Where a thread has acquired a lock or waits for it, and for how long.
+    fn since(held: &HeldLock) -> String {
+        let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
+        format!("{}{age}", held.since)
+    }
+
+    /// A thread or task, and a line for each of its locks.
+    fn write(&self, text: &mut String, thread: &ThreadSnapshot) {
+        let width = self.width;
+        let has_ended = if thread.has_ended { " has ended" } else { "" };
+        let spawned = thread.thread.spawned_at();
+        let spawned = spawned.map_or_else(String::new, |site| format!(", spawned at {site}"));
+        let _ = writeln!(text, "{}{spawned}{has_ended}", who(&thread.thread));
+        for held in &thread.held {
+            let (lock, since) = (self.lock(held), Self::since(held));
+            let holds = if held.lock.kind.is_event() { "owes " } else { "holds" };
+            let unless =
+                if held.may_be_elsewhere { ", unless its guard was sent elsewhere" } else { "" };
+            let _ = writeln!(text, "    {holds}      {lock:<width$}  since {since}{unless}");
+        }
+        for granted in &thread.granted {
+            let (lock, at) = (self.lock(granted), Self::since(granted));
+            let _ = writeln!(text, "    granted    {lock:<width$}  at {at}, and not polled since");
+        }
+        for (wanted, until) in &thread.waiting {
+            let (what, at) = (self.awaited(wanted, *until), Self::since(wanted));
             let at_most = match until {
                 Until::TimedOut | Until::HappenedInTime(_) => ", for some time at most",
                 Until::Acquired | Until::Notified | Until::Happened(_) => "",
             };
             let _ = writeln!(text, "    waits {what}  at {at}{at_most}");
-        } else if let Some(does) = does(thread, threads) {
-            let _ = writeln!(text, "    is         {does}");
         }
     }
-    let others: Vec<_> = threads.iter().filter(|thread| !has_locks(thread)).collect();
-    for thread in others.iter().take(LISTED) {
-        let id = thread.os.as_ref().map_or(0, |os| os.id);
-        let _ = writeln!(text, "thread `{}` ({id})", thread.thread);
-        if let Some(does) = does(thread, threads) {
-            let _ = writeln!(text, "    is         {does}");
+
+    fn awaited(&self, wanted: &HeldLock, until: Until) -> String {
+        let (width, name) = (self.width, || self.names.at(&wanted.lock, &wanted.since));
+        match until {
+            Until::Acquired if wanted.lock.kind.role == Role::Exit => {
+                format!("for  the end of thread {}", name())
+            }
+            Until::Acquired | Until::TimedOut => format!("for  {:<width$}", self.lock(wanted)),
+            Until::Notified => format!("to be notified, then for {}", self.lock(wanted)),
+            Until::Happened(kind) | Until::HappenedInTime(kind) => {
+                format!("for  {}, {}", event(kind, &name()), what_it_is(&wanted.lock))
+            }
         }
     }
-    if others.len() > LISTED {
-        let _ = writeln!(text, "and {} more threads without a lock", others.len() - LISTED);
-    }
-    text
 }
 
 /// What the system says that a thread does.
@@ -97,116 +164,67 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     }
 }
 
-/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
-/// the limit.
-pub(crate) fn long_wait(
-    chain: &WaitChain,
-    more_than: Duration,
-    is_first: bool,
-    threads: &[ThreadSnapshot],
-) -> String {
-    let WaitLink { waiter, wanted, .. } = &chain.links[0];
-    let name = names(&chain.links).at(&wanted.lock, &wanted.since);
-    let more_than = humantime::format_duration(more_than);
-    let help =
-        "help: `LOCKDEP_WATCHDOG` says how long a wait may last before it is reported, or `off`\n";
-    format!(
-        "warning[lockdep::watchdog]: thread `{waiter}` waits for {name} at {}, \
-         for more than {more_than}\n{}{}{}",
-        wanted.since,
-        note(&why(chain)),
-        if is_first { help } else { "" },
-        held(threads)
-    )
+/// The locks of an entry.
+fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {
+    let wanted = thread.waiting.iter().map(|(wanted, _)| wanted);
+    thread.held.iter().chain(&thread.granted).chain(wanted)
 }
 
-/// What is said when a signal ends the process: what its threads wait for, and why.
-#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
-pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
-    let mut told = Vec::new();
-    let mut notes = String::new();
-    let mut longest_first: Vec<_> = chains.iter().collect();
-    longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
-    for chain in longest_first {
-        // A shorter chain that a longer one contains adds nothing.
-        let is_told = |waiter: &ThreadInfo| told.contains(waiter);
-        if !is_told(&chain.links[0].waiter) {
-            told.extend(chain.links.iter().map(|link| link.waiter.clone()));
-            notes += &note(&why(chain));
+/// Those of them that are lined up: not those that are waited for with more words.
+fn lined_up(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> {
+    let wanted = thread.waiting.iter().filter(|(_, until)| until.event().is_none());
+    thread.held.iter().chain(&thread.granted).chain(wanted.map(|(wanted, _)| wanted))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::finding::{LockInfo, LockKind, LockOf, Mode, Site, ThreadInfo};
+
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
+
+    fn lock(id: u64) -> HeldLock {
+        let site = Site::from(Location::caller());
+        let lock = LockInfo {
+            id,
+            kind: &KIND,
+            created_at: None,
+            seen_at: site.clone(),
+            name: Some(format!("lock {id}").into()),
+            class: None,
+        };
+        HeldLock { lock, mode: Mode::Exclusive, since: site, age: None, may_be_elsewhere: false }
+    }
+
+    /// A task that holds the lock of the same number.
+    fn task(number: u64, wanted: Option<u64>) -> ThreadSnapshot {
+        let spawned_at = Some(Site::from(Location::caller()));
+        let wanted = wanted.map(|id| (lock(id), Until::Acquired));
+        ThreadSnapshot {
+            thread: ThreadInfo { number, spawned_at, ..ThreadInfo::default() },
+            has_ended: false,
+            held: vec![lock(number)],
+            waiting: wanted.into_iter().collect(),
+            granted: Vec::new(),
+            os: None,
         }
     }
-    format!("lockdep: {signal} ends this process. What its threads did:\n{}{notes}", held(threads))
-}
 
-fn note(text: &str) -> String {
-    let indented = textwrap::Options::new(WIDTH).subsequent_indent("      ");
-    format!("note: {}\n", textwrap::fill(text, indented))
-}
-
-fn names(links: &[WaitLink]) -> Names {
-    let wanted = || links.iter().map(|link| (&link.wanted.lock, &link.wanted.since));
-    Names::new(&mut Sources::default(), wanted().map(|(lock, _)| lock), wanted())
-}
-
-/// A chain of waits in words, from its first thread to its end.
-fn why(WaitChain { links, end }: &WaitChain) -> String {
-    let names = names(links);
-    let link = |WaitLink { waiter, wanted, holder, joined }: &WaitLink| {
-        let role = wanted.lock.kind.role;
-        let name = names.at(&wanted.lock, &wanted.since);
-        let awaited = roles::awaited(role, &name);
-        let waits = match wanted.age.and_then(age) {
-            Some(age) => format!("thread `{waiter}` has waited {age} for {awaited}"),
-            None => format!("thread `{waiter}` waits for {awaited}"),
-        };
-        let Some((holder, since)) = holder else {
-            return match role {
-                Role::Exit => format!("{waits}, which has taken no lock so far"),
-                _ => format!("{waits}, which no thread is known to hold"),
-            };
-        };
-        let joins = joined.as_ref().map_or_else(String::new, |joined| {
-            format!("; thread `{holder}` waits for thread `{joined}` to end")
-        });
-        format!("{waits}, {}{joins}", roles::held_by(role, &name, holder, since))
-    };
-    let mut sentences: Vec<_> = links.iter().map(link).collect();
-    let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
-    let last = last.map_or_else(String::new, |holder| format!("thread `{holder}`"));
-    sentences.extend(match end {
-        ChainEnd::Deadlock(threads) => {
-            let circle = threads.iter().chain(threads.first()).map(ThreadInfo::to_string);
-            let circle = circle.collect::<Vec<_>>().join("` → `");
-            Some(format!(
-                "this is a deadlock, each of these threads waits for the next: `{circle}`"
-            ))
-        }
-        ChainEnd::Holder(os) => {
-            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
-            let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
-            Some(format!("{last} waits for no lock, it is {does}"))
-        }
-        ChainEnd::Joined(os) => {
-            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
-            let joined = links.last().and_then(|link| link.joined.as_ref());
-            joined.zip(does).map(|(joined, does)| format!("thread `{joined}` is {does}"))
-        }
-        ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
-        ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),
-        ChainEnd::Nobody => None,
-    });
-    sentences.join("; ")
-}
-
-fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {
-    let wanted = thread.waiting.as_ref().map(|(wanted, _)| wanted);
-    thread.held.iter().chain(wanted)
-}
-
-/// What is lined up: the locks that are held, and those that are waited for without more words.
-fn locks_alone(threads: &[ThreadSnapshot]) -> impl Iterator<Item = &HeldLock> {
-    threads.iter().flat_map(|thread| {
-        let wanted = thread.waiting.as_ref().filter(|(_, until)| until.event().is_none());
-        thread.held.iter().chain(wanted.map(|(wanted, _)| wanted))
-    })
+    #[test]
+    fn of_many_tasks_those_are_listed_that_keep_others_waiting() {
+        let all: Vec<_> = (0..1000).map(|it| task(it, (it >= 998).then(|| it - 700))).collect();
+        let text = held(&all);
+        let is_listed = |number: u64| text.contains(&format!("\ntask {number}, spawned at"));
+        assert!([298, 299, 998, 999].into_iter().all(is_listed), "{text}");
+        assert_eq!(text.matches("    holds ").count(), LISTED_TASKS);
+        assert!(
+            text.ends_with("\nand 936 more tasks that hold a lock or wait for one\n"),
+            "{text}"
+        );
+        // In the order of their numbers.
+        let (before, after) = text.split_once("\ntask 299,").unwrap();
+        assert!(before.contains("\ntask 1,") && after.contains("\ntask 998,"), "{text}");
+    }
 }

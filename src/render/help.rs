@@ -1,6 +1,10 @@
 //! What a report says would help, kind by kind.
 
-use super::{roles, words::Words};
+use super::{
+    roles,
+    who::{what, who},
+    words::Words,
+};
 use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, WaitKind};
 
 impl Words<'_> {
@@ -16,9 +20,10 @@ impl Words<'_> {
     }
 
     fn help_of_kind(&self) -> String {
-        let Edge { held, wanted, held_at, acquired_at, .. } = self.first();
+        let Edge { held, wanted, held_at, acquired_at, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
         let (held_line, line) = (held_at.line(), acquired_at.line());
+        let what = what(thread);
         let writer = self.while_writers_wait();
         match self.finding.kind {
             FindingKind::OrderedInversion => format!(
@@ -28,12 +33,12 @@ impl Words<'_> {
             ),
             FindingKind::SingleThreadInversion => {
                 let (needed, again) = match self.len() {
-                    2 => ("two threads".to_owned(), "either of the two"),
-                    len => (format!("{len} threads"), "one of these"),
+                    2 => (format!("two {what}s"), "either of the two"),
+                    len => (format!("{len} {what}s"), "one of these"),
                 };
                 format!(
                     "it takes {needed} at once{writer} to hang, and one of them was seen in two of \
-                     these places. As soon as another thread does {again}, this is an inversion: \
+                     these places. As soon as another {what} does {again}, this is an inversion: \
                      decide on one order of these locks and acquire them in it everywhere"
                 )
             }
@@ -72,6 +77,10 @@ impl Words<'_> {
                 "it would wait for itself for ever: at line {line}, do what is waited for instead, or \
                  drop the guard of line {held_line} first"
             ),
+            FindingKind::SelfDeadlock if self.is_of_pool() => format!(
+                "it would wait for itself for ever: drop the permit of line {held_line} first, or \
+                 pass it on"
+            ),
             FindingKind::SelfDeadlock => format!(
                 "it would wait for itself for ever: drop the guard of line {held_line} first, or \
                  pass it on. A guard made in the header of a `match`, `if let` or `for` lives to \
@@ -84,14 +93,7 @@ impl Words<'_> {
             ),
             FindingKind::WaitWhileHolding => self.wait_while_holding(),
             FindingKind::Deadlock => {
-                let what_now = match self.finding.level {
-                    Level::Deny => {
-                        "this thread panics, which gives back what it holds, so that \
-                                    the others can go on"
-                    }
-                    Level::Abort => "the process is aborted",
-                    Level::Warn | Level::Allow => "none of them will ever go on",
-                };
+                let what_now = self.what_now();
                 match self.len() {
                     1 => {
                         format!("{what_now}. Drop the guard of line {held_line} before line {line}")
@@ -99,6 +101,9 @@ impl Words<'_> {
                     _ => format!("{what_now}. {}", self.help_with_circle()),
                 }
             }
+            FindingKind::Futurelock => self.poll_or_drop(),
+            FindingKind::HeldAcrossAwait => self.drop_before_await(),
+            FindingKind::PoolExhaustion => self.acquire_at_once(),
             FindingKind::LeakedGuard if self.is_of_event() => format!(
                 "unless another thread answers, a wait for {held} lasts for ever. The guard was \
                  forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s"
@@ -132,13 +137,63 @@ impl Words<'_> {
         let is_lock = |edge: &&Edge| edge.held.kind.role.is_lock();
         let edge = self.shown.iter().find(is_lock).unwrap_or_else(|| self.first());
         let (held, line) = (self.names.of(&edge.held), edge.acquired_at.line());
-        if self.has_wait() {
+        let is_of_one_lock = self.shown.iter().all(|it| it.wanted == edge.held);
+        if self.has_wait() || is_of_one_lock {
             return format!("Release {held} before line {line}");
         }
         format!("Acquire these locks in one order everywhere, or release {held} before line {line}")
     }
 
-    /// The same for a wait while a lock is held.
+    /// What becomes of those that wait for each other right now.
+    fn what_now(&self) -> String {
+        match self.finding.level {
+            Level::Deny => format!(
+                "this {} panics, which gives back what it holds, so that the others can go on",
+                what(&self.first().thread)
+            ),
+            Level::Abort => "the process is aborted".to_owned(),
+            Level::Warn | Level::Allow => match self.len() {
+                1 => "it will never go on".to_owned(),
+                _ => "none of them will ever go on".to_owned(),
+            },
+        }
+    }
+
+    /// What helps where a blocking guard is held over an await.
+    fn drop_before_await(&self) -> String {
+        let Edge { held, thread, .. } = self.first();
+        let (held, who) = (self.names.of(held), who(thread));
+        format!(
+            "a thread that waits for {held} meanwhile is blocked, and may be the one that has to poll \
+             {who}: then both wait for ever. Drop the guard before the await, or use a lock of \
+             `tokio::sync`, which can be held over one"
+        )
+    }
+
+    /// What helps where a permit is held while another one is acquired.
+    fn acquire_at_once(&self) -> String {
+        let Edge { held, acquired_at, thread, .. } = self.first();
+        let (held, line, what) = (self.names.of(held), acquired_at.line(), what(thread));
+        format!(
+            "if as many {what}s as {held} has permits do so at once, each of them waits for another \
+             one's permit for ever. Acquire all that is needed in one call, or release the first \
+             permit before line {line}"
+        )
+    }
+
+    /// What would have kept a task from waiting for one of its futures.
+    fn poll_or_drop(&self) -> String {
+        let asleep = self.shown.iter().find(|edge| edge.is_granted);
+        let edge = asleep.unwrap_or_else(|| self.first());
+        let (held, what_now) = (self.names.of(&edge.held), self.what_now());
+        let what = if edge.is_granted { "it" } else { "its guard" };
+        format!(
+            "{what_now}. A future that is not polled cannot release {held}: spawn it as a task of its \
+             own, or drop {what} before waiting for {held} again"
+        )
+    }
+
+    /// What helps where a lock is held over a wait.
     fn wait_while_holding(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
         let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());

@@ -127,6 +127,8 @@ pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
         wanted_mode: edge.wanted_mode.to_string().into(),
         acquired_at: edge.acquired_at.to_string().into(),
         thread: edge.thread.to_string().into(),
+        is_granted: edge.is_granted,
+        spawned_at: edge.thread.spawned_at().map(|site| site.to_string().into()),
         gates: gates.iter().map(|gate| gate.id).collect(),
     }
 }

@@ -14,6 +14,9 @@ mod names;
 mod report;
 mod roles;
 mod source;
+mod title;
+mod wait_chain;
+mod who;
 mod words;
 
 use std::{
@@ -22,13 +25,14 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::backtrace::is_any_function;
-#[cfg(unix)]
-pub(crate) use held::answer;
-pub(crate) use held::{held, long_wait};
+pub(crate) use self::backtrace::{Function, function_at, is_any_function};
+pub(crate) use held::held;
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};
 pub(crate) use source::{is_a_call, receiver};
+#[cfg(unix)]
+pub(crate) use wait_chain::answer;
+pub(crate) use wait_chain::long_wait;
 
 use crate::finding::Finding;
 

@@ -12,6 +12,7 @@ use super::{
     held::held,
     names::Names,
     source::{self, Sources},
+    who::what_all,
     words::Words,
 };
 use crate::finding::{Detail, Edge, Finding, Level, LockInfo, Role, Site};
@@ -45,12 +46,13 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     if let Detail::Threads(threads) = &finding.detail
         && threads.iter().any(|thread| thread.held.len() > 1)
     {
-        let _ = write!(text, "\nall that these threads hold:\n{}", held(threads));
+        let what = what_all(threads.iter().map(|it| &it.thread));
+        let _ = write!(text, "\nall that these {what} hold:\n{}", held(threads));
     }
     for edge in shown {
         let [held_heading, heading] = words.stacks(edge);
         for (heading, stack) in [(held_heading, &edge.held_backtrace), (heading, &edge.backtrace)] {
-            let frames = backtrace(stack);
+            let frames = backtrace(stack, &edge.thread);
             if !frames.is_empty() {
                 let _ = write!(text, "\n{heading}:\n{frames}");
             }
@@ -148,6 +150,8 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
         groups.push(excerpt(sources, note(title), place));
     }
     groups.push(note(words.locks()));
+    groups.extend(words.spawned().map(note));
+    groups.extend(words.hint().map(|hint| note(hint.to_owned())));
     groups.extend(words.silenced().map(note));
     let help = textwrap::fill(&words.help(), WIDTH);
     groups.push(Group::with_title(Severity::HELP.secondary_title(help)));

@@ -1,21 +1,26 @@
 //! The words for what a node of the order graph is, if it is no lock: what it means to hold it, and to
 //! wait for it.
 
+use super::who::who;
 use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
 
 /// What the thread of an edge has been doing since the place where it came to hold the first end.
 pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
-    let thread = &edge.thread;
+    let who = who(&edge.thread);
+    if edge.is_granted {
+        return format!("requested here by a future of {who}, not polled since");
+    }
     match edge.held.kind.role {
-        Role::Lock => format!("thread `{thread}` has held {held}{reading} since here"),
+        Role::Lock => format!("{who} has held {held}{reading} since here"),
+        Role::Pool => format!("{who} has held a permit of {held} since here"),
         Role::Initializer => {
-            format!("thread `{thread}` has been running the initializer of {held} since here")
+            format!("{who} has been running the initializer of {held} since here")
         }
         Role::Exit => format!("thread {held} was spawned here, and has not ended"),
-        Role::Channel => format!("thread `{thread}` receives from {held} here"),
-        Role::Barrier => format!("thread `{thread}` has passed {held} here"),
-        Role::Event => format!("thread `{thread}` has owed {held} since here"),
-        Role::Token => format!("thread `{thread}` has parked here"),
+        Role::Channel => format!("{who} receives from {held} here"),
+        Role::Barrier => format!("{who} has passed {held} here"),
+        Role::Event => format!("{who} has owed {held} since here"),
+        Role::Token => format!("{who} has parked here"),
     }
 }
 
@@ -23,6 +28,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
 pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{held} held{reading} since here"),
+        Role::Pool => format!("a permit of {held} held since here"),
         Role::Exit => format!("thread {held} was spawned here"),
         Role::Channel => format!("{held} received from here"),
         Role::Barrier => format!("{held} passed here"),
@@ -35,6 +41,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
 pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
+        Role::Pool => format!("and acquires a permit of {wanted} here"),
         Role::Exit => format!("and joins thread {wanted} here"),
         Role::Channel => format!("and sends to {wanted} here"),
         Role::Barrier => format!("and waits at {wanted} here"),
@@ -47,6 +54,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
 pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
+        Role::Pool => format!("a permit of {wanted} acquired here"),
         Role::Exit => format!("thread {wanted} joined here"),
         Role::Channel => format!("sent to {wanted} here"),
         Role::Barrier => format!("waited at {wanted} here"),
@@ -59,6 +67,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
 pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     let acquired = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquired {wanted}"),
+        Role::Pool => format!("acquired a permit of {wanted}"),
         Role::Exit => format!("joined thread {wanted}"),
         Role::Channel => format!("sent to {wanted}"),
         Role::Barrier => format!("waited at {wanted}"),
@@ -67,6 +76,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("held {held} and {acquired}"),
+        Role::Pool => format!("held a permit of {held} and {acquired}"),
         Role::Exit => format!("{acquired} before it ended"),
         Role::Channel => format!("{acquired} before it received from {held} again"),
         Role::Barrier => format!("{acquired} before it waited at {held} again"),
@@ -79,6 +89,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
 pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     let acquiring = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
+        Role::Pool => format!("acquiring a permit of {wanted}"),
         Role::Exit => format!("joining thread {wanted}"),
         Role::Channel => format!("sending to {wanted}"),
         Role::Barrier => format!("waiting at {wanted}"),
@@ -87,6 +98,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     };
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
+        Role::Pool => format!("{acquiring} with a permit of {held} held"),
         Role::Event => format!("{acquiring} with {held} owed"),
         Role::Exit | Role::Channel | Role::Barrier | Role::Token => acquiring,
     }
@@ -96,6 +108,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
 pub(super) fn awaited(role: Role, name: &str) -> String {
     match role {
         Role::Lock | Role::Initializer | Role::Event => name.to_owned(),
+        Role::Pool => format!("a permit of {name}"),
         Role::Exit => format!("the end of thread {name}"),
         Role::Channel => format!("space in {name}"),
         Role::Barrier => format!("the other threads at {name}"),
@@ -107,6 +120,7 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
 pub(super) fn holder(role: Role, name: &str) -> String {
     match role {
         Role::Lock => format!("whoever holds {name}"),
+        Role::Pool => format!("whoever holds a permit of {name}"),
         Role::Initializer => format!("the initializer of {name}"),
         Role::Exit => format!("thread {name}"),
         Role::Channel => format!("the receiver of {name}"),
@@ -118,13 +132,15 @@ pub(super) fn holder(role: Role, name: &str) -> String {
 
 /// Who holds it, for somebody who waits for it.
 pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site) -> String {
+    let who = who(holder);
     match role {
         Role::Exit if name == format!("`{holder}`") => format!("spawned at {since}"),
         Role::Exit => format!("which is `{holder}`, spawned at {since}"),
-        Role::Event => format!("which thread `{holder}` has owed since {since}"),
-        Role::Initializer => format!("whose initializer thread `{holder}` runs since {since}"),
+        Role::Event => format!("which {who} has owed since {since}"),
+        Role::Initializer => format!("whose initializer {who} runs since {since}"),
+        Role::Pool => format!("of which {who} has held a permit since {since}"),
         Role::Lock | Role::Channel | Role::Barrier | Role::Token => {
-            format!("which thread `{holder}` has held since {since}")
+            format!("which {who} has held since {since}")
         }
     }
 }
@@ -132,7 +148,7 @@ pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site)
 /// The title of a wait during which a lock is held that is needed for the wait to end.
 pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
     match role {
-        Role::Lock | Role::Initializer | Role::Token => {
+        Role::Lock | Role::Initializer | Role::Pool | Role::Token => {
             format!("{lock} is held while {name} is acquired")
         }
         Role::Exit => {
@@ -156,7 +172,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
         Role::Exit => "a thread".to_owned(),
         Role::Token => "what a parked thread waits for".to_owned(),
         Role::Event => "an `Event`".to_owned(),
-        Role::Lock | Role::Initializer | Role::Channel | Role::Barrier => {
+        Role::Lock | Role::Initializer | Role::Pool | Role::Channel | Role::Barrier => {
             format!("a `{}`", lock.type_name())
         }
     }
@@ -168,6 +184,7 @@ pub(super) fn made(role: Role) -> &'static str {
         Role::Exit => "spawned",
         Role::Lock
         | Role::Initializer
+        | Role::Pool
         | Role::Channel
         | Role::Barrier
         | Role::Event

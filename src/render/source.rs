@@ -121,8 +121,18 @@ fn receiver_at(text: &str, offset: usize) -> Option<String> {
             None => path,
         }
     };
-    let name = on_one_line(expression.trim());
+    let name = on_one_line(cloned(expression.trim()));
     (!name.is_empty() && name.chars().count() <= 60).then_some(name)
+}
+
+/// What a handle is cloned of, for a guard that keeps the clone: `Arc::clone(&lock)`, `lock.clone()` → `lock`.
+fn cloned(expression: &str) -> &str {
+    let of_call = || {
+        let (function, argument) = expression.strip_suffix(')')?.split_once("::clone(&")?;
+        let is_whole = leading_path(argument) == argument && leading_path(function) == function;
+        is_whole.then_some(argument)
+    };
+    expression.strip_suffix(".clone()").or_else(of_call).unwrap_or(expression)
 }
 
 /// The receiver that a `for` at `offset` takes messages from: `jobs` in `for job in &jobs {`.
@@ -215,6 +225,10 @@ mod tests {
             ("self\n        .bank\n        .accounts\n        .^lock()", "self.bank.accounts"),
             ("(*pair).0.^lock()", "(*pair).0"),
             ("for x in 0..locks[i].^lock()", "locks[i]"),
+            ("Arc::clone(&self.lock).^lock_owned()", "self.lock"),
+            ("std::sync::Arc::clone(&lock).^lock_owned()", "lock"),
+            ("self.lock.clone().^lock_owned()", "self.lock"),
+            ("Arc::clone(&locks[0]).^lock_owned()", "Arc::clone(&locks[0])"),
             ("^Mutex::lock(&a)", "a"),
             ("^LazyLock::force(&CONFIG)", "CONFIG"),
             ("let x = ^CONFIG.port;", "CONFIG.port"),

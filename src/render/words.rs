@@ -1,7 +1,12 @@
 //! What a report says, kind by kind. Every sentence says what was seen, or what
 //! would have to happen; none calls a possible deadlock a deadlock.
 
-use super::{age, names::Names, roles};
+use super::{
+    age,
+    names::Names,
+    roles,
+    who::{spawned, who},
+};
 use crate::finding::{
     Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
 };
@@ -56,15 +61,6 @@ impl Words<'_> {
         }
     }
 
-    /// The locks held along the cycle, as far as they are shown.
-    fn held_locks(&self, separator: &str) -> String {
-        let mut names: Vec<_> = self.shown.iter().map(|edge| self.names.of(&edge.held)).collect();
-        if self.len() > self.shown.len() {
-            names.push("…".to_owned());
-        }
-        names.join(separator)
-    }
-
     /// The lock and the wait of a cycle of two edges, one of which waits for what is no lock.
     pub(super) fn wait_in_cycle(&self) -> Option<[&LockInfo; 2]> {
         let [first, second] = self.shown else { return None };
@@ -73,11 +69,6 @@ impl Words<'_> {
             .find(|edge| !edge.wanted.kind.role.is_lock())
             .filter(|edge| edge.held.kind.role.is_lock())
             .map(|edge| [&edge.held, &edge.wanted])
-    }
-
-    fn title_with_wait(&self, [lock, wait]: [&LockInfo; 2]) -> String {
-        let lock = self.names.of(lock);
-        roles::needs_to_end(wait.kind.role, &self.names.of(wait), &lock)
     }
 
     /// The locks that keep a cycle from closing.
@@ -94,7 +85,7 @@ impl Words<'_> {
     }
 
     /// The thread that left behind what another is about to wait for.
-    fn left_by(&self) -> Option<&ThreadInfo> {
+    pub(super) fn left_by(&self) -> Option<&ThreadInfo> {
         match &self.finding.detail {
             Detail::LeftBy(thread) => Some(thread),
             _ => None,
@@ -109,97 +100,14 @@ impl Words<'_> {
         }
     }
 
-    pub(super) fn title(&self) -> String {
-        let Edge { held, wanted, thread, .. } = self.first();
-        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        match self.finding.kind {
-            FindingKind::Inversion
-            | FindingKind::OrderedInversion
-            | FindingKind::SingleThreadInversion
-            | FindingKind::GuardedInversion => {
-                let so_far = match self.finding.kind {
-                    FindingKind::OrderedInversion => ", so far never at the same time",
-                    FindingKind::SingleThreadInversion => ", so far by one thread",
-                    FindingKind::GuardedInversion => ", behind a gate",
-                    _ => "",
-                };
-                if let Some(wait) = self.wait_in_cycle() {
-                    return format!("{}{so_far}", self.title_with_wait(wait));
-                }
-                if self.len() == 2 && self.is_of_event() {
-                    format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
-                } else if self.len() == 2 {
-                    format!("{held} and {wanted} are acquired in both orders{so_far}")
-                } else {
-                    let (len, circle) = (self.len(), self.held_locks(" → "));
-                    let what = if self.has_wait() {
-                        "locks and waits form a circle"
-                    } else {
-                        "locks are acquired in a circle"
-                    };
-                    format!("{len} {what}{so_far}: {circle} → {held}")
-                }
-            }
-            FindingKind::SelfDeadlock if self.initializes() => {
-                format!("the initializer of {held} asks for {held} itself")
-            }
-            FindingKind::SelfDeadlock if self.is_of_event() => {
-                format!("thread `{thread}` waits for {held}, which it alone owes")
-            }
-            FindingKind::SelfDeadlock => {
-                format!("thread `{thread}` acquires {held}, which it holds already")
-            }
-            FindingKind::RecursiveRead => {
-                format!("thread `{thread}` reads {held} again while it holds a read guard of it")
-            }
-            FindingKind::WaitWhileHolding => {
-                let held = self.held_locks(", ");
-                let event = self.wait().event();
-                format!("thread `{thread}` waits for {event} while it holds {held}")
-            }
-            FindingKind::Deadlock if self.len() == 1 => {
-                let holds = if self.is_of_event() { "owes" } else { "already holds" };
-                format!("thread `{thread}` waits for itself: it {holds} {held}")
-            }
-            FindingKind::Deadlock if self.len() == 2 => {
-                let other = &self.shown[1].thread;
-                format!("threads `{thread}` and `{other}` wait for each other")
-            }
-            FindingKind::Deadlock => {
-                let threads = self.shown.iter().map(|edge| format!("`{}`", edge.thread));
-                let mut threads: Vec<_> = threads.collect();
-                if self.len() > self.shown.len() {
-                    threads.push("…".to_owned());
-                }
-                let circle = threads.join(" → ");
-                format!("{} threads wait for each other: {circle} → `{thread}`", self.len())
-            }
-            FindingKind::ClassInversion if self.has_wait() => format!(
-                "{held} and {wanted}, or others like them, are held and waited for in both orders"
-            ),
-            FindingKind::ClassInversion => {
-                format!("locks like {held} and {wanted} are acquired in both orders")
-            }
-            FindingKind::DeclaredOrder => {
-                let acquired = if self.is_wait() { "waited for" } else { "acquired" };
-                format!("{wanted} is {acquired} after {held}, against the declared order")
-            }
-            FindingKind::LeakedGuard => match self.left_by() {
-                Some(_) if self.is_of_event() => {
-                    format!("thread `{thread}` waits for {held}, which no thread will answer")
-                }
-                Some(_) => format!("thread `{thread}` waits for {held}, which nobody gives back"),
-                None if self.is_of_event() => {
-                    format!("thread `{thread}` ended while it owed {held}")
-                }
-                None => format!("thread `{thread}` ended while it held {held}"),
-            },
-        }
-    }
-
     /// Returns `true` if the first edge holds an event.
     pub(super) fn is_of_event(&self) -> bool {
         self.first().held.kind.is_event()
+    }
+
+    /// Returns `true` if the first edge holds a permit.
+    pub(super) fn is_of_pool(&self) -> bool {
+        self.first().held.kind.role == Role::Pool
     }
 
     /// Returns `true` if any edge waits for what is no lock.
@@ -216,14 +124,14 @@ impl Words<'_> {
     /// and what happens now.
     pub(super) fn now(&self) -> [String; 2] {
         let first = self.first();
-        let Edge { held, held_at, wanted, acquired_at, thread, held_mode, .. } = first;
+        let Edge { held, held_at, wanted, acquired_at, held_mode, .. } = first;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
-        let since = if self.finding.kind == FindingKind::Deadlock {
+        let since = if self.is_circle_of_waits() {
             return self.waits(1, first);
         } else if let Some(left_by) = self.left_by() {
             let acquired = if self.is_of_event() { "owed" } else { "acquired" };
-            format!("thread `{left_by}` {acquired} {held} here, and has ended since")
-        } else if self.finding.kind == FindingKind::LeakedGuard {
+            format!("{} {acquired} {held} here, and has ended since", who(left_by))
+        } else if self.has_one_place() {
             String::new()
         } else {
             roles::has_held(first, &held, for_reading(*held_mode))
@@ -247,19 +155,52 @@ impl Words<'_> {
                 format!("and asks for {wanted} here")
             }
             FindingKind::SelfDeadlock if self.is_wait() => format!("and waits for {wanted} here"),
+            FindingKind::SelfDeadlock if self.is_of_pool() => {
+                format!("and acquires a permit of {wanted} again here")
+            }
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
             FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
             FindingKind::LeakedGuard if self.left_by().is_some() => {
-                format!("thread `{thread}` waits for {wanted} here")
+                format!("{} waits for {wanted} here", who(&first.thread))
             }
             FindingKind::LeakedGuard if self.is_of_event() => format!("{held} owed since here"),
             FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
+            FindingKind::HeldAcrossAwait => {
+                format!("{held} acquired here, and held while {} waits", who(&first.thread))
+            }
+            FindingKind::PoolExhaustion => "and waits for another permit here".to_owned(),
+            FindingKind::Futurelock if self.has_one_place() => {
+                format!(
+                    "one future was granted {held} here and is not polled, another waits for it"
+                )
+            }
+            FindingKind::Futurelock => format!("and waits for {wanted} here"),
             FindingKind::Deadlock => unreachable!("seen to above"),
         };
         [since, now]
     }
 
-    /// What a thread of a deadlock holds and waits for, the circle's `number`-th.
+    /// Returns `true` if one label is enough for both places of the first edge.
+    fn has_one_place(&self) -> bool {
+        let first = self.first();
+        match self.finding.kind {
+            FindingKind::LeakedGuard => self.left_by().is_none(),
+            FindingKind::HeldAcrossAwait => true,
+            FindingKind::Futurelock => first.is_granted && first.held_at == first.acquired_at,
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if each of its edges is a wait of right now, for the next one.
+    pub(super) fn is_circle_of_waits(&self) -> bool {
+        match self.finding.kind {
+            FindingKind::Deadlock => true,
+            FindingKind::Futurelock => self.len() > 1,
+            _ => false,
+        }
+    }
+
+    /// What a thread or task of a circle holds and waits for, the circle's `number`-th.
     fn waits(&self, number: usize, edge: &Edge) -> [String; 2] {
         let Edge { held, held_at, held_mode, wanted, acquired_at, .. } = edge;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
@@ -267,9 +208,10 @@ impl Words<'_> {
         let does = match next {
             next if next.is_queued => "waits to write",
             next if next.held.kind.is_event() => "owes",
+            next if next.is_granted => "was granted",
             _ => "holds",
         };
-        let next = &next.thread;
+        let next = who(&next.thread);
         let owes = matches!(edge.held.kind.role, Role::Channel | Role::Barrier);
         let since = if edge.is_queued || owes {
             String::new()
@@ -277,27 +219,33 @@ impl Words<'_> {
             roles::has_held(edge, &held, for_reading(*held_mode))
         };
         if edge.wanted.kind.role == Role::Exit {
-            return [since, format!("waits here for the end of thread `{next}`")];
+            return [since, format!("waits here for the end of {next}")];
         }
         match edge.wanted.kind.role {
             Role::Channel => {
-                let now = format!("waits here for space in {wanted}, from which `{next}` receives");
+                let now = format!("waits here for space in {wanted}, from which {next} receives");
                 return [since, now];
             }
             Role::Barrier => {
-                let now = format!("waits here at {wanted}, to which `{next}` has to come");
+                let now = format!("waits here at {wanted}, to which {next} has to come");
                 return [since, now];
+            }
+            Role::Pool => {
+                return [
+                    since,
+                    format!("waits here for a permit of {wanted}, which {next} {does}"),
+                ];
             }
             _ => {}
         }
         let reading = for_reading(edge.wanted_mode);
-        let now = format!("waits here for {wanted}{reading}, which thread `{next}` {does}");
+        let now = format!("waits here for {wanted}{reading}, which {next} {does}");
         [since, now]
     }
 
     /// The same for an edge that was seen before.
     pub(super) fn before(&self, index: usize, edge: &Edge) -> [String; 2] {
-        if self.finding.kind == FindingKind::Deadlock {
+        if self.is_circle_of_waits() {
             return self.waits(index + 1, edge);
         }
         let held = self.names.at(&edge.held, &edge.held_at);
@@ -315,36 +263,39 @@ impl Words<'_> {
     pub(super) fn further(&self, index: usize) -> String {
         let Edge { held, wanted, thread, .. } = &self.shown[index];
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let who = who(thread);
         match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
             FindingKind::ClassInversion => format!(
-                "thread `{thread}` took two others of the same kind, {held} and {wanted}, the other \
-                 way round"
+                "{who} took two others of the same kind, {held} and {wanted}, the other way round"
             ),
-            FindingKind::Deadlock => {
+            _ if self.is_circle_of_waits() => {
                 let (number, len) = (index + 1, self.len());
                 let waits = match self.shown[index].waited.and_then(age) {
                     Some(age) => format!("has waited {age} for"),
                     None => "waits for".to_owned(),
                 };
                 let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
-                format!("{number} of {len}: thread `{thread}` {waits} {wanted}")
+                format!("{number} of {len}: {who} {waits} {wanted}")
             }
             _ if self.len() > 2 || self.wait_in_cycle().is_some() => {
                 let edge = &self.shown[index];
                 let step = roles::step(edge, &held, &wanted);
                 // A thread without a name is called what its handle is called.
-                let is_named = edge.held.kind.role != Role::Exit || thread.name().is_some();
-                let thread = if is_named { format!("`{thread}`") } else { held };
+                let is_called_so = edge.held.kind.role == Role::Exit && thread.name().is_none();
+                let who = if is_called_so { format!("thread {held}") } else { who };
                 match self.len() {
-                    ..=2 => format!("thread {thread} {step}"),
-                    len => format!("{} of {len}: thread {thread} {step}", index + 1),
+                    ..=2 => format!("{who} {step}"),
+                    len => format!("{} of {len}: {who} {step}", index + 1),
                 }
+            }
+            _ if *thread == self.first().thread && thread.is_task() => {
+                format!("{who} itself took them the other way round before")
             }
             _ if *thread == self.first().thread => {
                 format!("the same thread, `{thread}`, took them the other way round before")
             }
-            _ => format!("thread `{thread}` took them the other way round"),
+            _ => format!("{who} took them the other way round"),
         }
     }
 
@@ -356,10 +307,9 @@ impl Words<'_> {
 
     /// Introduces the writer that made readers wait for each other.
     pub(super) fn writer(&self, writer: &Writer) -> [String; 2] {
-        let (lock, thread) = (self.names.of(&writer.lock), &writer.thread);
+        let (lock, who) = (self.names.of(&writer.lock), who(&writer.thread));
         let title = format!(
-            "thread `{thread}` writes {lock}, for the first time: while a writer waits, readers \
-             wait behind it"
+            "{who} writes {lock}, for the first time: while a writer waits, readers wait behind it"
         );
         [title, format!("{lock} written here")]
     }
@@ -385,6 +335,24 @@ impl Words<'_> {
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
+    /// Where the tasks that it mentions were spawned.
+    pub(super) fn spawned(&self) -> Option<String> {
+        let writer = match &self.finding.detail {
+            Detail::Writer(writer) => Some(&writer.thread),
+            _ => None,
+        };
+        let members = self.shown.iter().map(|edge| &edge.thread);
+        spawned(members.chain(writer).chain(self.left_by()))
+    }
+
+    /// Where to learn more, if two futures are in one place.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        let is_unclear = self.finding.kind == FindingKind::Futurelock
+            && self.has_one_place()
+            && self.first().backtrace.is_empty();
+        is_unclear.then_some("`LOCKDEP_BACKTRACE=full` shows which two futures these are")
+    }
+
     /// Why it is not told.
     pub(super) fn silenced(&self) -> Option<String> {
         let reason = self.finding.silenced.as_ref()?;
@@ -393,7 +361,7 @@ impl Words<'_> {
 
     /// The headings of an edge's two call stacks.
     pub(super) fn stacks(&self, edge: &Edge) -> [String; 2] {
-        let thread = &edge.thread;
+        let who = who(&edge.thread);
         let held = self.names.at(&edge.held, &edge.held_at);
         let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
         let what = match self.finding.kind {
@@ -408,15 +376,20 @@ impl Words<'_> {
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
-            FindingKind::Deadlock | FindingKind::LeakedGuard => {
+            FindingKind::Deadlock
+            | FindingKind::LeakedGuard
+            | FindingKind::HeldAcrossAwait
+            | FindingKind::Futurelock
+            | FindingKind::PoolExhaustion => {
                 format!("waiting for {}", roles::awaited(edge.wanted.kind.role, &wanted))
             }
         };
-        let holds = if edge.held.kind.is_event() { "owing" } else { "acquiring" };
-        [
-            format!("stack of thread `{thread}`, {holds} {held}"),
-            format!("stack of thread `{thread}`, {what}"),
-        ]
+        let holds = match edge.held.kind.role {
+            Role::Event => "owing",
+            _ if edge.is_granted => "requesting",
+            _ => "acquiring",
+        };
+        [format!("stack of {who}, {holds} {held}"), format!("stack of {who}, {what}")]
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Acquiring, Tracked};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
-    validator::{self, Context, Entry, Tag, ThreadState},
+    validator::{self, Context, Entry, Tag, ThreadState, tasks},
 };
 
 /// A lock that is held, until this is dropped.
@@ -170,7 +170,7 @@ impl Held<'_> {
             return;
         }
         if self.is_directed(context)
-            && let Some(entry) = context.held.last_of(tag)
+            && let Some(entry) = context.held.last_of(tag).or_else(|| tasks::held_loosely(tag))
         {
             points::releasing(entry);
         }

@@ -20,6 +20,7 @@
 #![allow(missing_debug_implementations, reason = "wrappers print the wrapped lock")]
 #![allow(clippy::new_without_default, reason = "a default would not know who its caller is")]
 
+mod awaited;
 mod held;
 mod wait;
 
@@ -29,8 +30,11 @@ use std::{
     sync::{LockResult, PoisonError, TryLockError, TryLockResult},
 };
 
-pub use self::held::Held;
 pub(crate) use self::held::{Wrapper, drop_guard, token};
+pub use self::{
+    awaited::{Awaited, GuardKind},
+    held::Held,
+};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},

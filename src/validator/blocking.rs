@@ -7,7 +7,7 @@ use super::{
     deadlock::{self, Deadlock},
     ending, inside, knowledge,
     leaks::{self, Leak},
-    own_edge, presence, report, submit,
+    own_edge, presence, report, submit, tasks,
     waiting::Wait,
 };
 use crate::{
@@ -67,8 +67,9 @@ pub(crate) fn begin_wait(
         let found: Vec<Found> = {
             let _inside = context.enter(ThreadState::Inside);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
-            let circle = may_close.then(|| deadlock::closed_by(context)).flatten();
-            leak.into_iter().chain(circle.map(Found::from)).collect()
+            let circle = may_close.then(|| deadlock::closed_by(context)).flatten().map(Found::from);
+            let circle = circle.or_else(|| tasks::closed_by_thread(context));
+            leak.into_iter().chain(circle).collect()
         };
         if !found.is_empty() {
             tell_those_left_behind(&found);

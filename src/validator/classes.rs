@@ -80,7 +80,9 @@ impl Classes {
         }
         let value = match kind.of {
             LockOf::Nothing | LockOf::Unknown => "",
-            LockOf::Value(value) | LockOf::Raw { raw: value, .. } => value(),
+            LockOf::Value(value) | LockOf::Awaited(value) | LockOf::Raw { raw: value, .. } => {
+                value()
+            }
         };
         let number = self.number(Class::Made(site, kind.wrapper, value));
         self.by_address.insert(address, number);
@@ -230,6 +232,7 @@ mod tests {
             backtrace: Stack::default(),
             thread: ThreadInfo::default(),
             is_queued: false,
+            is_granted: false,
             waited: None,
         }
     }

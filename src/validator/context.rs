@@ -4,12 +4,13 @@
 
 use std::{
     mem,
+    panic::Location,
     sync::{
         Arc,
         atomic::{
             AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
-            compiler_fence,
+            compiler_fence, fence,
         },
     },
 };
@@ -26,7 +27,9 @@ use super::{
     interrupted,
     lineage::{self, JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
     notes::Notes,
+    publish::Published,
     seen::Recent,
+    tasks::{self, BlockedOn},
     thread_exit::ThreadExit,
     waiting::Waiting,
 };
@@ -57,6 +60,10 @@ pub(crate) struct Context {
     os_thread: AtomicU64,
     scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
+    /// Where the task was spawned that is polled in this context, if one is.
+    task: Published<Location<'static>>,
+    /// The tasks that the thread blocks on.
+    blocked_on: BlockedOn,
     traces: Mutex<Traces>,
     /// How many locks were held when the panic for a finding began. Locks that destructors take
     /// during the unwinding are not forgiven.
@@ -133,7 +140,9 @@ impl Context {
             number: AtomicU64::new(0),
             os_thread: AtomicU64::new(0),
             scope: AtomicU64::new(0),
-            thread: Mutex::new(ThreadInfo { number: 0, name: None, scope: None }),
+            thread: Mutex::default(),
+            task: Published::new(),
+            blocked_on: BlockedOn::new(),
             traces: Mutex::default(),
             denied_with: AtomicUsize::new(0),
             log: Mutex::new(None),
@@ -150,11 +159,43 @@ impl Context {
     }
 
     pub(crate) fn info(&self) -> ThreadInfo {
-        self.thread.lock().clone()
+        match self.task.load() {
+            Some(spawned_at) => tasks::info(self.number(), spawned_at, self.scope()),
+            None => self.thread.lock().clone(),
+        }
+    }
+
+    /// Returns `true` while a task is polled in it.
+    pub(super) fn is_of_task(&self) -> bool {
+        self.task.load().is_some()
+    }
+
+    /// A task is about to be polled in this context. For the thread itself.
+    #[inline]
+    pub(super) fn begin_task(
+        &self,
+        number: u64,
+        spawned_at: &'static Location<'static>,
+        scope: Option<ScopeId>,
+    ) {
+        self.number.store(number, Relaxed);
+        self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
+        self.task.store(spawned_at);
+    }
+
+    /// The task is no longer polled, and holds nothing here. For the thread itself.
+    #[inline]
+    pub(super) fn end_task(&self) {
+        self.task.clear();
+    }
+
+    /// The tasks that the thread blocks on.
+    pub(super) fn blocked_on(&self) -> &BlockedOn {
+        &self.blocked_on
     }
 
     /// The number of the thread. For the thread itself.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number.load(Relaxed)
     }
 
@@ -177,8 +218,12 @@ impl Context {
     /// before. For the thread itself.
     pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
         let _inside = self.enter(State::Inside);
+        let before = self.scope();
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
-        mem::replace(&mut self.thread.lock().scope, scope)
+        if !self.is_of_task() {
+            self.thread.lock().scope = scope;
+        }
+        before
     }
 
     /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned it.
@@ -186,6 +231,7 @@ impl Context {
         self.number.store(info.number, Relaxed);
         self.note_os_thread();
         self.scope.store(0, Relaxed);
+        self.task.clear();
         *self.thread.lock() = info;
         if let Some(exit) = exit {
             *self.log.lock() = Some(Arc::clone(exit.log()));
@@ -326,8 +372,9 @@ impl Context {
 
     /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 7] {
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 8] {
         [
+            self.blocked_on.lock(),
             &self.released_elsewhere,
             &self.thread,
             &self.traces,
@@ -445,6 +492,32 @@ impl Context {
         !released.is_empty()
     }
 
+    /// Returns `true` if something may have been released elsewhere. For the thread itself.
+    #[inline]
+    pub(super) fn has_released_elsewhere(&self) -> bool {
+        self.has_released_elsewhere.load(Relaxed)
+    }
+
+    /// What was released elsewhere and is still held here. For the thread itself, after it has removed what it
+    /// held.
+    pub(super) fn take_released_elsewhere(&self) -> Vec<Tag> {
+        // What is noted from now on is noted by one that sees what was removed.
+        fence(SeqCst);
+        if !self.has_released_elsewhere() {
+            return Vec::new();
+        }
+        self.has_released_elsewhere.store(false, Relaxed);
+        mem::take(&mut *self.released_elsewhere.lock())
+    }
+
+    /// Removes a note of another thread, the caller, which came too late. Returns `false` if the thread itself
+    /// has seen it.
+    pub(super) fn forget_released_elsewhere(&self, tag: Tag) -> bool {
+        let mut noted = self.released_elsewhere.lock();
+        let at = noted.iter().rposition(|&it| it == tag);
+        at.map(|at| noted.swap_remove(at)).is_some()
+    }
+
     /// What it holds, except what was released elsewhere, and since when. For any thread.
     pub(super) fn holds(&self) -> Vec<(Entry, Moment)> {
         let mut released = self.released_elsewhere.lock().clone();
@@ -503,6 +576,23 @@ impl Context {
         let Traces { held, released, .. } = &mut *self.traces.lock();
         if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
             released.push(held.remove(last).1);
+        }
+    }
+
+    /// Takes the stack of a held lock's acquisition along. For the thread itself.
+    pub(super) fn take_trace(&self, tag: Tag) -> Stack {
+        if !self.is(State::Tracing) {
+            return Stack::default();
+        }
+        let held = &mut self.traces.lock().held;
+        let at = held.iter().rposition(|(of, _)| *of == tag);
+        at.map_or_else(Stack::default, |at| held.remove(at).1)
+    }
+
+    /// Puts one back. For the thread itself.
+    pub(super) fn put_trace(&self, tag: Tag, stack: Stack) {
+        if self.is(State::Tracing) {
+            self.traces.lock().held.push((tag, stack));
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     context::{Context, State},
     held::{Entry, Tag},
     identity::LockId,
-    interrupted, knowledge,
+    interrupted, knowledge, tasks,
     thread_exit::ThreadExit,
     threads,
     unattached::Unattached,
@@ -129,7 +129,6 @@ pub(crate) fn current_if_attached() -> Option<&'static Context> {
 
 #[cold]
 fn attach() -> Option<&'static Context> {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
     static BEGUN: AtomicBool = AtomicBool::new(false);
     // All of this may allocate, and the allocator may take a checked lock. That one is not tracked.
     let _attaching = Flag::raise(&ATTACHING)?;
@@ -141,9 +140,9 @@ fn attach() -> Option<&'static Context> {
     if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
         return None;
     }
-    let number = NUMBER.fetch_add(1, Relaxed);
-    let info =
-        ThreadInfo { number, name: std::thread::current().name().map(Arc::from), scope: None };
+    let number = next_number();
+    let name = std::thread::current().name().map(Arc::from);
+    let info = ThreadInfo { number, name, ..ThreadInfo::default() };
     let context = threads::take_up();
     context.begin(info, EXIT.try_with(RefCell::take).ok().flatten());
     context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
@@ -159,6 +158,18 @@ fn attach() -> Option<&'static Context> {
         super::inside(|| watchdog::note_thread(number));
     }
     Some(context)
+}
+
+/// A number that no thread and no task has had.
+pub(super) fn next_number() -> u64 {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    NUMBER.fetch_add(1, Relaxed)
+}
+
+/// Switches the calling thread to another context. Returns the one it had.
+#[inline]
+pub(super) fn act_in(context: Option<&'static Context>) -> Option<&'static Context> {
+    CONTEXT.replace(context)
 }
 
 /// Gives the calling thread, which has just been spawned, its exit.
@@ -212,6 +223,8 @@ struct Reaper;
 
 impl Drop for Reaper {
     fn drop(&mut self) {
+        tasks::thread_ends();
+        tasks::thread_ends();
         let Some(context) = CONTEXT.take() else { return };
         blocking::thread_ends(context);
         threads::give_back(context);

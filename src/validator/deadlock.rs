@@ -22,15 +22,9 @@ use smallvec::SmallVec;
 
 use super::{
     atomic::locked, circle, context::Context, held::Entry, identity::LockId, judge, knowledge,
-    leaks, obligations, snapshot, threads, waiting::Wait,
+    obligations, snapshot, threads, waiting::Wait,
 };
-use crate::{
-    finding::{
-        Activity, ChainEnd, Edge, Mode, OsThread, Stack, ThreadSnapshot, Until, WaitChain,
-        WaitKind, WaitLink,
-    },
-    os_threads,
-};
+use crate::finding::{Edge, Mode, Stack, ThreadInfo, ThreadSnapshot, Until, WaitKind};
 
 /// A thread that waits, as it was seen.
 struct Waiter {
@@ -98,82 +92,10 @@ pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
     None
 }
 
-/// Why a thread waits: follows those that keep each other waiting to the end, or into a
-/// circle.
-pub(super) fn chain_of(mut context: &'static Context, mut wait: Wait) -> WaitChain {
-    let mut passed = Vec::new();
-    let mut links = Vec::new();
-    loop {
-        passed.push(std::ptr::from_ref(context));
-        let holder = holder_of(&wait);
-        let held = holder.as_ref().map(|(by, held)| (by.info(), held.site.into()));
-        let leak = if held.is_none() { leaks::blocking(&wait.wanted) } else { None };
-        links.push(WaitLink {
-            waiter: context.info(),
-            wanted: snapshot::held_lock(&wait.wanted, wait.since),
-            joined: None,
-            holder: held.or(leak.as_ref().map(|leak| (leak.thread.clone(), leak.held.site.into()))),
-        });
-        if let Some(circle) = find(context).filter(Circle::stands) {
-            let threads = circle.0.iter().map(|(waiter, _)| waiter.context.info());
-            return WaitChain { links, end: ChainEnd::Deadlock(threads.collect()) };
-        }
-        let end = match holder.map(|(holder, _)| (holder, holder.waiting.read())) {
-            None if leak.is_some() => ChainEnd::Ended,
-            None => ChainEnd::Nobody,
-            Some((holder, None)) => {
-                let does = what_it_does(holder);
-                let Some(joined) = does.as_ref().and_then(joined_by) else {
-                    return WaitChain { links, end: ChainEnd::Holder(does) };
-                };
-                if let Some(last) = links.last_mut() {
-                    last.joined = Some(joined.info());
-                }
-                let has_passed = passed.contains(&std::ptr::from_ref(joined));
-                match joined.waiting.read().filter(|theirs| theirs.until.event().is_none()) {
-                    _ if has_passed => ChainEnd::Joined(None),
-                    None => ChainEnd::Joined(what_it_does(joined)),
-                    Some(theirs) => {
-                        (context, wait) = (joined, theirs);
-                        continue;
-                    }
-                }
-            }
-            Some((_, Some(Wait { until, .. }))) if until.event().is_some() => {
-                until.event().map_or(ChainEnd::Nobody, ChainEnd::Event)
-            }
-            // It was a circle when its parts were read, and no longer is.
-            Some((holder, Some(_))) if passed.contains(&std::ptr::from_ref(holder)) => {
-                ChainEnd::Nobody
-            }
-            Some((holder, Some(theirs))) => {
-                (context, wait) = (holder, theirs);
-                continue;
-            }
-        };
-        return WaitChain { links, end };
-    }
-}
-
-/// A thread that holds what is waited for, in a mode that keeps the other waiting.
-fn holder_of(wait: &Wait) -> Option<(&'static Context, Entry)> {
-    let wanted = wait.wanted.tag;
-    let blocks = |held: &Entry| {
-        held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), true)
-    };
-    threads::all().find_map(|other| Some((other, other.first_held(usize::MAX, blocks)?)))
-}
-
-/// The thread for whose end another one waits.
-fn joined_by(thread: &OsThread) -> Option<&'static Context> {
-    let Activity::Joins(joined) = thread.activity else { return None };
-    threads::all().find(|context| context.os_thread() == Some(joined))
-}
-
-/// What the system says of a thread.
-fn what_it_does(context: &Context) -> Option<OsThread> {
-    let thread = context.os_thread()?;
-    os_threads::look().into_iter().find(|it| it.id == thread)
+/// The threads that wait for each other, if a waiting thread is one of them.
+pub(super) fn circle_of(context: &'static Context) -> Option<Vec<ThreadInfo>> {
+    let circle = find(context).filter(Circle::stands)?;
+    Some(circle.0.iter().map(|(waiter, _)| waiter.context.info()).collect())
 }
 
 /// A circle that seems to lead back to a waiting thread.
@@ -345,6 +267,7 @@ impl Circle {
                 backtrace: context.waiting.stack(wait.epoch),
                 thread: context.info(),
                 is_queued,
+                is_granted: false,
                 waited: wait.since.age(),
             }
         };

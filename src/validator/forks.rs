@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use super::{
     Context, ThreadState, creation_sites, current_if_attached, deadlock, helpers, knowledge, leaks,
-    obligations, threads,
+    obligations, tasks, threads,
 };
 use crate::{ledger, render, renewable::Renewable};
 
@@ -28,7 +28,7 @@ fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
         deadlock::lock(),
         threads::pool(),
     ];
-    render::locks().into_iter().chain(ledger::locks()).chain(ours)
+    render::locks().into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
 }
 
 /// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,

@@ -17,7 +17,7 @@ use super::{
     sightings::{Settled, Sighting},
 };
 use crate::{
-    finding::{Detail, FindingKind, Level, Mode, RawStack, Stack},
+    finding::{Detail, FindingKind, Level, Mode, RawStack, Role, Stack},
     ledger,
 };
 
@@ -140,6 +140,9 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
             return None;
         }
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
+        (None, Some(entry)) if entry.kind().role == Role::Pool => {
+            (FindingKind::PoolExhaustion, entry)
+        }
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };

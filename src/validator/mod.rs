@@ -54,9 +54,11 @@ mod seen;
 mod shuttle_models;
 mod sightings;
 mod snapshot;
+pub mod tasks;
 mod thread_exit;
 mod threads;
 mod unattached;
+mod wait_chain;
 mod waiting;
 mod wakeup;
 mod watchdog;
@@ -114,6 +116,13 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     Some(chain)
 }
 
+/// The same for a lock that tasks wait for.
+#[inline]
+pub(crate) fn is_judged_for_task(context: &Context, place: Place) -> bool {
+    let chain = place.chain();
+    context.recent.contains(chain) || context.recent.contains(seen::by(chain, context.number()))
+}
+
 /// Looks at an acquisition that may block, of an [unjudged] chain.
 ///
 /// # Panics
@@ -134,6 +143,9 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         if let Some(chain) = unjudged(context, place) {
             about_to_block(context, acquisition, chain);
         }
+        return;
+    }
+    if context.is_of_task() && context.recent.contains(seen::by(chain, context.number())) {
         return;
     }
     if let Some(log) = context.log() {
@@ -164,6 +176,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             }
             return;
         }
+    }
+    if context.is_of_task() && !SEEN.contains(key) {
+        // The thread polls other tasks in this context as well.
+        context.recent.insert(seen::by(chain, context.number()));
+        return;
     }
     context.recent.insert(chain);
     if seen::epoch() != epoch {
@@ -199,6 +216,7 @@ fn own_edge(
         backtrace: backtrace.into(),
         thread: context.info(),
         is_queued: false,
+        is_granted: false,
         waited: None,
     }
 }
@@ -398,9 +416,14 @@ pub(crate) fn released_at_last(tag: Tag) {
     }
 }
 
+/// Returns `true` if the calling thread, or the task that it polls, is known to hold a lock.
+pub(crate) fn is_held(tag: Tag) -> bool {
+    current_if_attached().is_some_and(|context| context.held.last_of(tag).is_some())
+}
+
 /// A lock was released by a thread that did not take it.
 pub(crate) fn released_elsewhere(tag: Tag) {
-    inside(|| threads::released_elsewhere(tag));
+    inside(|| tasks::released_elsewhere(tag));
 }
 
 /// A lock is destroyed: whatever is known of it goes with it.
@@ -441,6 +464,7 @@ fn destroyed_slow(lock: LockId) {
     // Its key is the program's, and dropped without any lock of ours.
     let key = inside(|| {
         leaks::destroyed(lock);
+        tasks::destroyed(lock);
         for other in ledger::forget_pairs(lock) {
             presence::left(lock);
             presence::left(other);

@@ -20,6 +20,10 @@ impl<T: Sync> Published<T> {
         self.0.store(ptr::from_ref(value).cast_mut(), Release);
     }
 
+    pub(super) fn clear(&self) {
+        self.0.store(ptr::null_mut(), Release);
+    }
+
     #[allow(unsafe_code, reason = "std has no atomic reference")]
     pub(super) fn load(&self) -> Option<&'static T> {
         // SAFETY: the pointer is null or was a `&'static T` in `store`, and is

@@ -4,10 +4,12 @@
 //! time, without a lock; there are as many as threads have been alive at once. A lock is taken
 //! when a thread starts or ends.
 
+use std::sync::atomic::{Ordering::SeqCst, fence};
+
 use once_cell::race::OnceRef;
 use parking_lot::Mutex;
 
-use super::{context::Context, held::Tag, leaks};
+use super::{context::Context, held::Tag};
 
 /// The list of all contexts, in use or not: read without a lock, as it only grows.
 static FIRST: OnceRef<'static, Context> = OnceRef::new();
@@ -66,13 +68,15 @@ pub(super) fn locks_of_contexts() -> impl Iterator<Item = &'static dyn crate::re
     all().flat_map(Context::locks)
 }
 
-/// A lock is released by a thread that did not take it: finds the one that did.
-pub(super) fn released_elsewhere(tag: Tag) {
-    let holds = |context: &&Context| context.held.iter().any(|entry| entry.tag == tag);
-    match all().find(holds) {
-        Some(context) => context.note_released_elsewhere(tag),
-        None => leaks::released(tag),
-    }
+/// A lock is released by a thread that did not take it: finds the one that did, and notes it there. Returns
+/// `false` if there is none.
+pub(super) fn released_elsewhere(tag: Tag) -> bool {
+    let holds = |context: &Context| context.held.iter().any(|entry| entry.tag == tag);
+    let Some(context) = all().find(|context| holds(context)) else { return false };
+    context.note_released_elsewhere(tag);
+    // A task that has come to rest meanwhile may have looked at its notes before this one.
+    fence(SeqCst);
+    holds(context) || !context.forget_released_elsewhere(tag)
 }
 
 /// The contexts of all threads that have taken a lock, and of threads to come, which hold

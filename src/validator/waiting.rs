@@ -112,6 +112,12 @@ impl Waiting {
         self.epoch.load(Relaxed) & ON != 0
     }
 
+    /// A number that changes whenever a wait begins or ends.
+    pub(super) fn epoch(&self) -> u64 {
+        fence(Acquire);
+        self.epoch.load(Acquire)
+    }
+
     /// Reads the wait. `None` if there is none, or if it begins or ends right now.
     pub(super) fn read(&self) -> Option<Wait> {
         let epoch = self.epoch.load(Acquire);

@@ -12,17 +12,13 @@ use std::{
 };
 
 use super::{
-    Context,
     clock::Moment,
-    deadlock,
     global_deadlock::Detector,
     helpers::{self, Helper},
-    snapshot, threads,
-    waiting::Wait,
-    wakeup,
+    snapshot, threads, wait_chain, wakeup,
 };
 use crate::{
-    finding::{Detail, FindingKind, Role},
+    finding::{Detail, FindingKind},
     ledger, os_threads, render,
 };
 
@@ -30,6 +26,10 @@ use crate::{
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// `true` if the environment asks for it and the process has had one thread so far.
 static IS_AWAITED: AtomicBool = AtomicBool::new(false);
+/// How many waits are explained when the process ends: the longest ones.
+#[cfg(unix)]
+const MAX_EXPLAINED: usize = 256;
+
 static WATCHDOG: OnceLock<()> = OnceLock::new();
 /// `true` once a report has named the variable that sets the limit.
 static HAS_BARKED: AtomicBool = AtomicBool::new(false);
@@ -80,8 +80,10 @@ fn watch() {
     loop {
         #[cfg(unix)]
         if let Some(answer) = endings.look() {
-            let chains: Vec<_> =
-                waits_for_locks().map(|(it, wait)| deadlock::chain_of(it, wait)).collect();
+            let mut waits = wait_chain::all();
+            waits.sort_by_key(|wait| wait.since.0);
+            waits.truncate(MAX_EXPLAINED);
+            let chains: Vec<_> = waits.into_iter().map(wait_chain::of).collect();
             let text = render::answer(answer.signal_name(), &chains, &snapshot::all());
             ledger::print_past_all(&text);
             answer.end_process();
@@ -108,12 +110,12 @@ fn tick(limit: Duration) -> Duration {
 
 /// Reports the longest wait, if it is due.
 fn bark(episode: &mut Episode, limit: Duration) {
-    let longest = waits_for_locks().min_by_key(|(_, wait)| wait.since.0);
-    let age = longest.and_then(|(_, wait)| wait.since.age());
+    let longest = wait_chain::all().into_iter().min_by_key(|wait| wait.since.0);
+    let age = longest.as_ref().and_then(|wait| wait.since.age());
     if let Some(more_than) = episode.is_due(limit, age)
-        && let Some((context, wait)) = longest
+        && let Some(wait) = longest
     {
-        let chain = deadlock::chain_of(context, wait);
+        let chain = wait_chain::of(wait);
         let is_first = !HAS_BARKED.swap(true, Relaxed);
         ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
     }
@@ -122,18 +124,13 @@ fn bark(episode: &mut Episode, limit: Duration) {
 /// Reports a global deadlock. No thread can panic for it.
 fn tell_all_asleep() {
     let threads = snapshot::all();
-    ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));
-}
-
-/// The waits that should be short: for locks, and for another thread to end while a lock is held. A
-/// thread that waits for a notification or a message is idle, and most programs join what runs for as
-/// long as they do.
-fn waits_for_locks() -> impl Iterator<Item = (&'static Context, Wait)> {
-    let waits = threads::all().filter_map(|context| Some((context, context.waiting.read()?)));
-    waits.filter(|(context, wait)| {
-        let is_join = wait.wanted.kind().role == Role::Exit;
-        wait.until.event().is_none() && !(is_join && context.held.is_empty())
-    })
+    let detail = Detail::AllAsleep(threads.into());
+    ledger::submit_from_outside(
+        FindingKind::Deadlock,
+        Vec::new(),
+        detail,
+        crate::finding::Level::Abort,
+    );
 }
 
 /// When there is something to say: once when a wait has become too long, and then at

@@ -1,8 +1,6 @@
 //! One attempt: threads stop where they have a part in the deadlock, until all are there.
 
 use std::{
-    cell::Cell,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,45 +11,60 @@ use super::outcome::{NotReached, Part, Replay, Why};
 use crate::{
     finding::{ScopeId, ThreadInfo, ThreadSnapshot},
     interleave::{family::Family, rng::Rng},
-    points::{self, Passage, Script},
+    points::Suspension,
     render,
-    validator::{self, Context, Entry, LockId, ThreadState},
+    validator::{self, Context, Entry, LockId},
 };
 
 pub(super) struct Gathering {
     parts: Arc<[Part]>,
     limit: Duration,
-    scope: ScopeId,
+    pub(super) scope: ScopeId,
     /// Whose threads are looked at.
-    family: Family,
-    state: Mutex<State>,
+    pub(super) family: Family,
+    pub(super) state: Mutex<State>,
     changed: Condvar,
 }
 
-struct State {
+pub(super) struct State {
     /// From the second attempt on, decides who stops.
     rng: Option<Rng>,
     /// All who have stopped, in this order.
-    stops: Vec<Stop>,
+    pub(super) stops: Vec<Stop>,
     /// What was first seen to keep threads apart.
     apart: Option<Why>,
     /// All were there: nobody stops any more.
     lets_all_go: bool,
     /// The program has ended.
-    is_closed: bool,
+    pub(super) is_closed: bool,
 }
 
 /// A thread that is stopped, or was.
-struct Stop {
-    thread: ThreadInfo,
+pub(super) struct Stop {
+    pub(super) thread: ThreadInfo,
     /// By part: the locks that it holds as that part wants it. Empty if it is not for this thread.
-    holds: Vec<Vec<LockId>>,
-    wants: LockId,
-    at: Standing,
+    pub(super) holds: Vec<Vec<LockId>>,
+    pub(super) wants: LockId,
+    pub(super) at: Standing,
+    /// Of a future, which does not block its thread.
+    pub(super) suspension: Option<Arc<Suspension>>,
+}
+
+impl Stop {
+    fn let_go(&mut self) {
+        self.at = Standing::LetGo;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(suspension) = &self.suspension {
+            suspension.resume();
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     Stopped,
     /// All were there.
     LetGo,
@@ -87,6 +100,7 @@ impl Gathering {
         state.lets_all_go = true;
         state.is_closed = true;
         self.changed.notify_all();
+        state.stops.iter().for_each(Stop::wake);
         let stop_at = |part: usize| state.stops.iter().find(|stop| !stop.holds[part].is_empty());
         let missing = (0..self.parts.len()).find(|&part| stop_at(part).is_none());
         let why = match (&state.apart, missing) {
@@ -104,7 +118,7 @@ impl Gathering {
 
     /// By part: which of the locks that the thread holds that part wants, if the thread is about to
     /// take the lock of that part.
-    fn holds(&self, context: &Context, wanted: &Entry) -> Vec<Vec<LockId>> {
+    pub(super) fn holds(&self, context: &Context, wanted: &Entry) -> Vec<Vec<LockId>> {
         let holds = |part: &Part| {
             let is_meant =
                 |held: &Entry| part.wanted_at.is(wanted.site) && part.held_at.is(held.site);
@@ -114,34 +128,50 @@ impl Gathering {
     }
 
     /// The thread has a part, and waits for the others. Whether all came.
-    fn stop(&self, thread: ThreadInfo, holds: Vec<Vec<LockId>>, wants: LockId) -> bool {
+    pub(super) fn stop(&self, stop: Stop) -> bool {
         let mut state = self.state.lock();
-        let is_skipped = state.rng.as_mut().is_some_and(|rng| rng.below(2) == 0);
-        if state.lets_all_go || is_skipped {
-            return false;
-        }
-        state.note_who_is_late(&holds, &thread);
-        let own = state.stops.len();
-        state.stops.push(Stop { thread, holds, wants, at: Standing::Stopped });
-        if let Some(all) = state.all_there(self.parts.len()) {
-            for stop in all {
-                state.stops[stop].at = Standing::LetGo;
-            }
-            state.lets_all_go = true;
-            self.changed.notify_all();
-        }
-        let deadline = Instant::now() + self.limit / state.waits_in_vain(own);
-        while state.stops[own].at == Standing::Stopped && !state.lets_all_go {
+        let Some((own, deadline)) = self.enlist(&mut state, stop) else { return false };
+        while state.is_stopped(own) {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
-                state.note_gate(own);
-                state.stops[own].at = Standing::GoneOn;
+                state.give_up(own);
             }
         }
         state.stops[own].at == Standing::LetGo
     }
+
+    /// Adds one that stops, and lets all go if it is the last. Returns its number and until when it waits for the
+    /// others; `None` if it does not stop.
+    pub(super) fn enlist(&self, state: &mut State, stop: Stop) -> Option<(usize, Instant)> {
+        let is_skipped = state.rng.as_mut().is_some_and(|rng| rng.below(2) == 0);
+        if state.lets_all_go || is_skipped {
+            return None;
+        }
+        state.note_who_is_late(&stop.holds, &stop.thread);
+        let own = state.stops.len();
+        state.stops.push(stop);
+        if let Some(all) = state.all_there(self.parts.len()) {
+            for stop in all {
+                state.stops[stop].let_go();
+            }
+            state.lets_all_go = true;
+            self.changed.notify_all();
+            state.stops.iter().for_each(Stop::wake);
+        }
+        Some((own, Instant::now() + self.limit / state.waits_in_vain(own)))
+    }
 }
 
 impl State {
+    pub(super) fn is_stopped(&self, own: usize) -> bool {
+        self.stops[own].at == Standing::Stopped && !self.lets_all_go
+    }
+
+    /// The others did not come in time.
+    pub(super) fn give_up(&mut self, own: usize) {
+        self.note_gate(own);
+        self.stops[own].at = Standing::GoneOn;
+    }
+
     /// For each part a stopped thread, each of which wants what the next one holds.
     fn all_there(&self, parts: usize) -> Option<Vec<usize>> {
         let mut chosen = Vec::new();
@@ -200,9 +230,8 @@ impl State {
         let threads = validator::snapshot();
         let Some(own) = threads.iter().find(|it| it.thread == *holder) else { return };
         let wanted = |lock: u64| {
-            let waits = |it: &&ThreadSnapshot| {
-                it.waiting.as_ref().is_some_and(|(wanted, _)| wanted.lock.id == lock)
-            };
+            let waits =
+                |it: &&ThreadSnapshot| it.waiting.iter().any(|(wanted, _)| wanted.lock.id == lock);
             threads.iter().find(waits)
         };
         let gate = own.held.iter().find_map(|held| Some((held, wanted(held.lock.id)?)));
@@ -212,100 +241,6 @@ impl State {
                 holder: holder.to_string(),
                 waiter: waiter.thread.to_string(),
             });
-        }
-    }
-}
-
-/// The scope that a thread was in before it took its part, if it was in one.
-struct Before(Option<ScopeId>);
-
-/// A thread that may come to a part.
-struct Player {
-    gathering: Arc<Gathering>,
-    /// Its number, once it has stopped.
-    stopped: Cell<Option<u64>>,
-    /// While it takes its part: the scope that it was in before.
-    scope_before: Cell<Option<Before>>,
-}
-
-impl Player {
-    /// The thread takes its part: what is found of it belongs to the attempt, and is not denied
-    /// before the deadlock is there.
-    fn begin(&self, context: &Context) {
-        let before = validator::set_scope(Some(self.gathering.scope));
-        self.scope_before.set(Some(Before(before)));
-        context.set(ThreadState::Confirming, true);
-    }
-
-    fn end(&self) {
-        if let (Some(Before(scope)), Some(context)) =
-            (self.scope_before.take(), validator::current_if_attached())
-        {
-            validator::set_scope(scope);
-            context.set(ThreadState::Confirming, false);
-        }
-    }
-}
-
-impl Script for Gathering {
-    fn cast(self: Arc<Self>) -> Option<Rc<dyn points::Part>> {
-        self.family.may_employ_this_thread().then(|| self.role(""))
-    }
-
-    fn role(self: Arc<Self>, _: &str) -> Rc<dyn points::Part> {
-        Rc::new(Player { gathering: self, stopped: Cell::new(None), scope_before: Cell::new(None) })
-    }
-
-    fn is_for_all(&self) -> bool {
-        true
-    }
-}
-
-impl points::Part for Player {
-    fn script(&self) -> Arc<dyn Script> {
-        Arc::clone(&self.gathering) as _
-    }
-
-    fn is_over(&self) -> bool {
-        self.gathering.state.lock().is_closed
-    }
-
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
-        if matches!(passage, Passage::Wait(..)) {
-            return;
-        }
-        self.end();
-        let (Passage::Acquire(wanted), Some(context)) = (passage, validator::current()) else {
-            return;
-        };
-        // Where nothing can be thrown, a deadlock that happens is not broken.
-        if validator::is_retaken(wanted.site.file()) {
-            return;
-        }
-        let holds = self.gathering.holds(context, wanted);
-        if may_block && holds.iter().any(|held| !held.is_empty()) {
-            self.stopped.set(Some(context.info().number()));
-            if self.gathering.stop(context.info(), holds, wanted.tag.lock()) {
-                self.begin(context);
-            }
-        }
-    }
-
-    fn passed(&self, passage: &Passage<'_>) {
-        if matches!(passage, Passage::Acquire(_)) {
-            self.end();
-        }
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        self.end();
-        let own = self.stopped.get();
-        for stop in &mut self.gathering.state.lock().stops {
-            if stop.at == Standing::GoneOn && Some(stop.thread.number()) == own {
-                stop.at = Standing::Ended;
-            }
         }
     }
 }

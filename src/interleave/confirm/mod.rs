@@ -2,6 +2,7 @@
 
 mod gathering;
 mod outcome;
+mod player;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -175,6 +176,8 @@ impl Confirm {
     /// [`Deadlock`](FindingKind::Deadlock) and panics, whatever its level is, so that all others go
     /// on. That panic is expected, and ends here if it comes out of the program. The report
     /// is in [`Confirmed`], and not among [`lockdep::findings`](crate::findings).
+    ///
+    /// The same holds for [tasks](super#tasks), which are suspended instead of stopped, and for cycles of threads and tasks.
     ///
     /// The stopped threads are not denied what they do then; findings of all others are made as ever.
     /// Any thread that comes to these places is taken for one of the program's, if it is its

@@ -4,7 +4,6 @@
 //! something that is not ours to know. So the choice does not depend on who was faster.
 
 use std::{
-    rc::Rc,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -14,11 +13,12 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Order, SILENCE, Step, others::Others, priorities::Priorities};
 use crate::{
+    finding::ScopeId,
     interleave::{family::Family, point::describe},
     os_threads,
-    points::{Part, Passage, Script},
-    testing::{Entered, Handle},
-    validator::{self, Entry, LockId},
+    points::{self, Part, Passage, Script},
+    testing::Handle,
+    validator::{self, Entry, LockId, tasks},
 };
 
 /// Between two looks at a thread that seems to sleep: it may only wait for a short lock.
@@ -315,7 +315,7 @@ struct Player {
     conductor: Arc<Conductor>,
     key: u64,
     go: Arc<Condvar>,
-    _entered: Entered,
+    scope_before: Option<ScopeId>,
 }
 
 impl Player {
@@ -351,16 +351,17 @@ impl Player {
 }
 
 impl Script for Conductor {
-    fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>> {
-        if !self.family.has_this_thread() {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+        // What runs next is decided among threads: a task may be in any of them.
+        if tasks::acted_as().is_some() || !self.family.has_this_thread() {
             return None;
         }
         let thread = thread::current();
         Some(self.role(thread.name().unwrap_or_default()))
     }
 
-    fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {
-        let entered = self.findings.enter();
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part> {
+        let scope_before = validator::set_scope(Some(self.findings.id()));
         let go = Arc::new(Condvar::new());
         let key = {
             let state = &mut self.state.lock();
@@ -372,11 +373,15 @@ impl Script for Conductor {
             state.version += 1;
             key
         };
-        Rc::new(Player { conductor: self, key, go, _entered: entered })
+        Arc::new(Player { conductor: self, key, go, scope_before })
     }
 
     fn is_for_all(&self) -> bool {
         true
+    }
+
+    fn takes_tasks(&self) -> bool {
+        false
     }
 }
 
@@ -393,6 +398,11 @@ impl Part for Player {
         if may_block && matches!(passage, Passage::Point(_) | Passage::Acquire(_)) {
             self.stop(Standing::Stopped(Stop::at(passage)));
         }
+    }
+
+    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn points::Stop>> {
+        self.arrives(passage, true);
+        None
     }
 
     fn passed(&self, passage: &Passage<'_>) {
@@ -429,5 +439,6 @@ impl Drop for Player {
         }
         drop(state);
         self.conductor.happened.notify_all();
+        validator::set_scope(self.scope_before);
     }
 }

@@ -69,7 +69,7 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 ///
 /// # Threads
 ///
-/// The calling thread, those that are brought in by [`inside`](super::inside), and its
+/// The calling thread, those that are brought in by [`inside`](super::inside()), and its
 /// [own](super#whose-threads) when they come to a point or take their first lock, unless a
 /// [`Schedule`](super::Schedule) knows them by name. A thread that blocks
 /// on anything else than a checked lock, to join another or to receive a message, is left alone

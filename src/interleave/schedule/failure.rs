@@ -36,6 +36,8 @@ pub struct Unfollowed {
     /// Each event, and how far it has come.
     events: Vec<(&'static str, String)>,
     threads: Vec<String>,
+    /// The tasks that kept their threads from polling others.
+    blocking: Vec<Box<str>>,
     held: Vec<ThreadSnapshot>,
 }
 
@@ -90,6 +92,11 @@ impl Unfollowed {
             reason,
             events: events.collect(),
             threads: roles.iter().map(describe).collect(),
+            blocking: roles
+                .iter()
+                .filter(|it| it.blocks_thread())
+                .map(|it| it.name.clone())
+                .collect(),
             held: held_by(roles),
         }
     }
@@ -164,6 +171,13 @@ impl fmt::Display for Unfollowed {
         let threads: Vec<_> =
             self.threads.iter().map(|thread| format!("thread {thread}")).collect();
         f.write_str(&threads.join("\n"))?;
+        for task in &self.blocking {
+            write!(
+                f,
+                "\nnote: the task `{task}` waits where it cannot be suspended, so that its thread polls no other \
+                 task: `async_point!` suspends a task, `point!` and releases block the thread"
+            )?;
+        }
         if self.held.is_empty() {
             return Ok(());
         }

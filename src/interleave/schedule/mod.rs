@@ -2,6 +2,7 @@
 
 mod failure;
 mod plan;
+mod player;
 mod reserved;
 mod role;
 mod stage;
@@ -55,10 +56,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Threads
 ///
-/// A thread is known by the role in which it was [brought in](super::inside), or else by its name. By name
+/// A thread is known by the role in which it was [brought in](super::inside()), or else by its name. By name
 /// it comes in when it passes a [`point!`](super::point!), takes its first lock, or takes a lock in another; so
 /// one that is there before the schedule runs may be overlooked at first. The thread that calls
 /// [`run`](Self::run) is in by its own name: `main`, or that of the test.
+///
+/// A task is known by the role in which it was [brought in](super::inside_async), and by that alone.
 ///
 /// Tests side by side do not take each other's threads: schedules with a thread of the same name run one
 /// after the other, and on Linux no thread comes in by name that somebody else has

@@ -28,7 +28,7 @@ pub struct Event {
 /// The event that a thread passes a point, for the first time unless [`nth`](Event::nth) says
 /// otherwise.
 ///
-/// The thread is one that has this [role](super::super::inside), or this name.
+/// The thread is one that has this [role](super::super::inside()), or this name.
 ///
 /// ```
 /// use lockdep::interleave::{at, release};

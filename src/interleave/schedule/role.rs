@@ -1,7 +1,12 @@
 //! Who takes part in a schedule, and what each is doing.
 
+use std::sync::Weak;
+
 use super::plan::At;
-use crate::{finding::ThreadInfo, validator::Tag};
+use crate::{
+    finding::ThreadInfo,
+    validator::{Tag, tasks::Task},
+};
 
 /// A thread of the schedule, or several that came in one role.
 pub(super) struct Role {
@@ -24,6 +29,12 @@ pub(super) struct Actor {
     /// The lock that it waits for, and the wait in words.
     pub(super) blocked: Option<(Tag, String)>,
     pub(super) holds: Vec<Tag>,
+    /// It does neither: a thread that runs, or a task that is being polled.
+    pub(super) is_moving: bool,
+    /// If it is a task, which something else may wake.
+    pub(super) task: Option<Weak<Task>>,
+    /// It is a task, and waits where it cannot be suspended.
+    pub(super) blocks_thread: bool,
 }
 
 impl Role {
@@ -43,6 +54,11 @@ impl Role {
     /// The events before which its threads wait.
     pub(super) fn waits(&self) -> impl Iterator<Item = At> {
         self.actors.iter().flat_map(|actor| &actor.waits).copied()
+    }
+
+    /// Returns `true` if a task in this role waits for its turn and blocks its thread.
+    pub(super) fn blocks_thread(&self) -> bool {
+        self.actors.iter().any(|actor| actor.blocks_thread && !actor.waits.is_empty())
     }
 
     /// The wait for a lock that keeps one of its threads, in words.

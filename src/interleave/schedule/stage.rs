@@ -1,11 +1,8 @@
 //! A schedule that is being followed: who is where, and who waits for whom.
 
 use std::{
-    cell::RefCell,
     collections::HashSet,
-    rc::Rc,
-    sync::Arc,
-    thread,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,35 +14,43 @@ use super::{
     role::{Actor, Role},
 };
 use crate::{
-    finding::Until,
-    interleave::{family::Family, point::describe},
-    points::{Part, Passage, Script},
-    validator::{self, LockId},
+    interleave::family::Family,
+    points::{Passage, Suspension},
+    validator::{self, LockId, tasks},
 };
 
 pub(super) struct Stage {
-    state: Mutex<State>,
-    changed: Condvar,
-    deadline: Instant,
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
+    pub(super) deadline: Instant,
     /// Whose threads may come by their names.
-    family: Family,
+    pub(super) family: Family,
 }
 
-struct State {
-    plan: Plan,
-    roles: Vec<Role>,
+pub(super) struct State {
+    pub(super) plan: Plan,
+    pub(super) roles: Vec<Role>,
     failed: Option<Unfollowed>,
     /// The schedule is over: nobody waits any more.
-    closed: bool,
+    pub(super) closed: bool,
     /// Whether it is over where a lock of the program does not let it be followed.
     yields_to_locks: bool,
     /// How many threads have come.
     came: u64,
+    pub(super) suspended: Vec<Suspended>,
+}
+
+/// A future that waits before events.
+pub(super) struct Suspended {
+    /// The key of the task that it is in.
+    pub(super) actor: u64,
+    pub(super) events: Vec<At>,
+    pub(super) suspension: Arc<Suspension>,
 }
 
 /// What tells a passage from others of one thread, from its arrival to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+pub(super) enum Deed {
     Point,
     Acquire(LockId),
     Wait(LockId),
@@ -72,6 +77,7 @@ impl Stage {
             closed: false,
             yields_to_locks,
             came: 0,
+            suspended: Vec::new(),
         };
         for at in state.plan.events() {
             let name = state.plan.event(at).role.clone();
@@ -100,21 +106,30 @@ impl Stage {
                 state.fail(Reason::TooLate(missing));
             }
         }
+        self.let_go(state);
+    }
+
+    /// Wakes threads and tasks whose turn may have come.
+    pub(super) fn let_go(&self, state: &State) {
         self.changed.notify_all();
+        let may_go_on = |it: &&Suspended| state.first_missing_before(&it.events).is_none();
+        for suspended in state.suspended.iter().filter(may_go_on) {
+            suspended.suspension.resume();
+        }
     }
 
     /// Lets all go, and says what went wrong.
     pub(super) fn close(&self) -> Option<Unfollowed> {
         let mut state = self.state.lock();
         state.closed = true;
-        self.changed.notify_all();
+        self.let_go(&state);
         state.failed.take()
     }
 }
 
 impl State {
     /// The number of a role, added if it is new.
-    fn role(&mut self, name: &str) -> usize {
+    pub(super) fn role(&mut self, name: &str) -> usize {
         let known = self.roles.iter().position(|role| *role.name == *name);
         known.unwrap_or_else(|| {
             self.roles.push(Role {
@@ -127,6 +142,11 @@ impl State {
             });
             self.roles.len() - 1
         })
+    }
+
+    /// Returns `true` if it has an event of this role.
+    pub(super) fn orders(&self, role: &str) -> bool {
+        self.plan.events().iter().any(|&at| *self.plan.event(at).role == *role)
     }
 
     /// Whether some event of a role is not passed yet.
@@ -146,26 +166,40 @@ impl State {
         first.expect("some event is missing")
     }
 
+    /// The first event that must be passed before one of these. `None` as well if the schedule is over.
+    pub(super) fn first_missing_before(&self, events: &[At]) -> Option<At> {
+        let missing = events.iter().find_map(|&at| self.plan.missing(at).next());
+        missing.filter(|_| !self.closed && self.failed.is_none())
+    }
+
     /// The schedule cannot be followed. All go on as they like.
-    fn fail(&mut self, reason: Reason) {
+    pub(super) fn fail(&mut self, reason: Reason) {
         if self.failed.is_none() && !self.closed {
             self.failed = Some(Unfollowed::new(reason, &self.plan, &self.roles));
         }
     }
 
     /// A thread comes in a role, and has this key from now on.
-    fn begin(&mut self, role: usize) -> u64 {
+    pub(super) fn begin(&mut self, role: usize) -> u64 {
         self.came += 1;
         let key = self.came;
         let role = &mut self.roles[role];
         role.has_begun = true;
         role.numbers.extend(validator::current().map(|context| context.info().number()));
-        role.actors.push(Actor { key, waits: Vec::new(), blocked: None, holds: Vec::new() });
+        role.actors.push(Actor {
+            key,
+            waits: Vec::new(),
+            blocked: None,
+            holds: Vec::new(),
+            is_moving: true,
+            task: tasks::acted_as().map(|task| Arc::downgrade(&task)),
+            blocks_thread: false,
+        });
         key
     }
 
     /// Fails if some thread waits for what can no longer come.
-    fn look_for_a_dead_end(&mut self) {
+    pub(super) fn look_for_a_dead_end(&mut self) {
         let Some((waiting, lost)) = self.dead_end() else { return };
         let is_locked_out = self.role_of(lost).is_some_and(|role| role.blocked().is_some());
         if is_locked_out && self.yields_to_locks {
@@ -202,6 +236,9 @@ impl State {
     }
 
     fn could_go_on(&self, actor: &Actor, may_go_on: &HashSet<u64>) -> bool {
+        if actor.is_moving || self.may_be_woken(actor) {
+            return true;
+        }
         if let Some((wanted, _)) = &actor.blocked {
             let blocks = |other: &&Actor| {
                 other.key != actor.key
@@ -214,6 +251,14 @@ impl State {
         missing.all(|before| self.may_come(before, may_go_on))
     }
 
+    /// Returns `true` for a task that may be woken by something other than this schedule and its locks.
+    fn may_be_woken(&self, actor: &Actor) -> bool {
+        let Some(task) = actor.task.as_ref().and_then(Weak::upgrade) else { return false };
+        let is_own = |it: &&Suspended| it.actor == actor.key && it.suspension.wakes_task();
+        let own = self.suspended.iter().filter(is_own).count();
+        !actor.blocks_thread && !task.is_woken_only_by(own as u64)
+    }
+
     /// Whether some thread may still come to an event: one that is there, or one to come.
     fn may_come(&self, at: At, may_go_on: &HashSet<u64>) -> bool {
         self.role_of(at).is_some_and(|role| {
@@ -224,170 +269,5 @@ impl State {
 
     fn role_of(&self, at: At) -> Option<&Role> {
         self.roles.iter().find(|role| role.name == self.plan.event(at).role)
-    }
-}
-
-/// A thread in a role.
-struct Player {
-    stage: Arc<Stage>,
-    role: usize,
-    key: u64,
-    /// The events that it has begun, and by which passage.
-    begun: RefCell<Vec<(At, Deed)>>,
-}
-
-impl Player {
-    fn part(stage: Arc<Stage>, role: usize, key: u64) -> Rc<dyn Part> {
-        Rc::new(Self { stage, role, key, begun: RefCell::default() })
-    }
-
-    /// The thread as the schedule knows it, with what it holds now.
-    fn actor<'a>(&self, state: &'a mut State) -> Option<&'a mut Actor> {
-        let actor = state.roles[self.role].actors.iter_mut().find(|it| it.key == self.key)?;
-        if let Some(context) = validator::current_if_attached() {
-            actor.holds.clear();
-            actor.holds.extend(context.held.iter().map(|held| held.tag));
-        }
-        Some(actor)
-    }
-
-    /// The events that this has begun are passed.
-    fn pass(&self, state: &mut State, which: impl Fn(Deed) -> bool) {
-        self.begun.borrow_mut().retain(|&(at, deed)| {
-            let is_passed = which(deed);
-            if is_passed {
-                state.plan.pass(at);
-            }
-            !is_passed
-        });
-        self.stage.changed.notify_all();
-    }
-}
-
-impl Script for Stage {
-    fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>> {
-        let thread = thread::current();
-        let name = thread.name()?;
-        let mut state = self.state.lock();
-        let at = state.roles.iter().position(|role| *role.name == *name)?;
-        let role = &state.roles[at];
-        let is_free = role.actors.is_empty() && role.expected == 0;
-        // One that it does not order may be another schedule's.
-        let is_ordered =
-            || state.plan.events().iter().any(|&at| *state.plan.event(at).role == *name);
-        if state.closed || !is_free || !is_ordered() || !self.family.may_employ_this_thread() {
-            return None;
-        }
-        let key = state.begin(at);
-        drop(state);
-        Some(Player::part(self, at, key))
-    }
-
-    fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part> {
-        let mut state = self.state.lock();
-        let role = state.role(name);
-        let key = state.begin(role);
-        drop(state);
-        Player::part(self, role, key)
-    }
-
-    fn expect(&self, name: &str) {
-        let mut state = self.state.lock();
-        let role = state.role(name);
-        state.roles[role].expected += 1;
-    }
-
-    fn expect_no_longer(&self, name: &str) {
-        let mut state = self.state.lock();
-        let role = state.role(name);
-        state.roles[role].expected -= 1;
-        state.look_for_a_dead_end();
-        self.changed.notify_all();
-    }
-
-    fn has_role(&self, name: &str) -> bool {
-        self.state.lock().roles.iter().any(|role| *role.name == *name)
-    }
-}
-
-impl Part for Player {
-    fn script(&self) -> Arc<dyn Script> {
-        Arc::clone(&self.stage) as _
-    }
-
-    fn is_over(&self) -> bool {
-        self.stage.state.lock().closed
-    }
-
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
-        let Stage { state, changed, deadline, .. } = &*self.stage;
-        let state = &mut state.lock();
-        if state.closed {
-            return;
-        }
-        // An acquisition that was neither made nor given up, as it was denied, is over when the
-        // thread does anything else.
-        if !matches!(passage, Passage::Wait(..)) {
-            self.pass(state, |deed| matches!(deed, Deed::Acquire(_)));
-        }
-        let name = state.roles[self.role].name.clone();
-        let events = state.plan.arrive(&name, passage);
-        self.begun.borrow_mut().extend(events.iter().map(|&at| (at, passage.into())));
-        if events.iter().any(|&at| state.plan.missing(at).next().is_some()) && may_block {
-            if let Some(actor) = self.actor(state) {
-                actor.waits.extend(&events);
-            }
-            state.look_for_a_dead_end();
-            let is_early = |state: &State| {
-                let missing = |&at: &At| state.plan.missing(at).next();
-                let first = events.iter().find_map(missing);
-                first.filter(|_| !state.closed && state.failed.is_none())
-            };
-            while let Some(missing) = is_early(state) {
-                if changed.wait_until(state, *deadline).timed_out() {
-                    state.fail(Reason::TooLate(missing));
-                }
-            }
-            changed.notify_all();
-            if let Some(actor) = self.actor(state) {
-                actor.waits.clear();
-            }
-        }
-        if let Some(actor) = self.actor(state) {
-            actor.blocked = match passage {
-                Passage::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
-                _ => None,
-            };
-            if actor.blocked.is_some() {
-                state.look_for_a_dead_end();
-                changed.notify_all();
-            }
-        }
-    }
-
-    fn passed(&self, passage: &Passage<'_>) {
-        let state = &mut self.stage.state.lock();
-        if state.closed {
-            return;
-        }
-        let deed = Deed::from(passage);
-        self.pass(state, |begun| begun == deed);
-        state.roles[self.role].last = Some(describe(passage));
-        if let Some(actor) = self.actor(state)
-            && !matches!(passage, Passage::Wait(..))
-        {
-            actor.blocked = None;
-        }
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        validator::inside(|| {
-            let state = &mut self.stage.state.lock();
-            self.pass(state, |_| true);
-            state.roles[self.role].actors.retain(|actor| actor.key != self.key);
-            state.look_for_a_dead_end();
-        });
     }
 }

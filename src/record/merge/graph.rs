@@ -56,7 +56,7 @@ pub struct MergedLock {
     pub class: Option<String>,
 }
 
-/// Threads that held one lock acquired another.
+/// Threads or tasks that held one lock acquired another.
 ///
 /// ```
 /// # use lockdep::record::Merge;
@@ -84,7 +84,7 @@ pub struct MergedOrder {
     pub are_more: bool,
     /// In which tests, as far as they are known, else in which programs.
     pub tests: Vec<String>,
-    /// Which threads.
+    /// Which threads; and of tasks, where they were spawned.
     pub threads: Vec<String>,
     /// Where in the source.
     pub places: Vec<Place>,

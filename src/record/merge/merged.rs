@@ -63,16 +63,22 @@ pub struct MergedFinding {
 pub struct MergedEdge {
     /// The test, or else the program.
     pub test: String,
-    /// The thread: the test harness names threads after tests.
+    /// The thread, or `task 7`: the test harness names threads after tests.
     pub thread: String,
+    /// Where it was spawned, if it is a task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawned_at: Option<String>,
     /// The name of the lock that was held.
     pub held: String,
     /// Its type, and where it is made.
     pub held_class: String,
     /// How it was held: see [`Edge::held_mode`](super::super::Edge::held_mode).
     pub held_mode: String,
-    /// Where it was acquired.
+    /// Where it was acquired; or requested, if it [was granted](Self::is_granted).
     pub held_at: String,
+    /// See [`Edge::is_granted`](super::super::Edge::is_granted).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_granted: bool,
     /// The name of the lock that was acquired.
     pub wanted: String,
     /// Its type, and where it is made.
@@ -81,6 +87,27 @@ pub struct MergedEdge {
     pub wanted_mode: String,
     /// Where it was acquired.
     pub acquired_at: String,
+}
+
+impl MergedEdge {
+    /// Who it was, in a sentence: `` thread `worker` ``, or `task 7`.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// # let mut merge = Merge::default();
+    /// merge.read_folder("docs/records")?;
+    /// for edge in merge.findings().iter().flat_map(|finding| &finding.cycle) {
+    ///     assert_eq!(edge.who(), format!("thread `{}`", edge.thread));
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn who(&self) -> String {
+        match self.spawned_at {
+            Some(_) => self.thread.clone(),
+            None => format!("thread `{}`", self.thread),
+        }
+    }
 }
 
 /// Two edges of different processes.
@@ -94,17 +121,28 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     for edge in [first, second] {
         let _ = writeln!(
             report,
-            "note: thread `{}` of `{}` acquired `{}` at {},\n      with `{}` held since {}",
-            edge.thread, edge.test, edge.wanted, edge.acquired_at, edge.held, edge.held_at
+            "note: {} of `{}` acquired `{}` at {},\n      with `{}` held since {}",
+            edge.who(),
+            edge.test,
+            edge.wanted,
+            edge.acquired_at,
+            edge.held,
+            edge.held_at
         );
+    }
+    for edge in [first, second] {
+        if let Some(site) = &edge.spawned_at {
+            let _ =
+                writeln!(report, "note: {} of `{}` was spawned at {site}", edge.who(), edge.test);
+        }
     }
     for (name, class) in [(&first.held, &first.held_class), (&first.wanted, &first.wanted_class)] {
         let (of_type, place) = class.split_once(" made at ").unwrap_or((class, "an unknown place"));
         let _ = writeln!(report, "note: `{name}` is a `{of_type}` made at {place}");
     }
     report += "help: no process has seen both, so these may be different locks of the same two \
-               kinds.\n      If they can be the same two, two threads can wait for each other: \
-               acquire them\n      in one order everywhere\n";
+               kinds.\n      If they can be the same two, each may wait for the other: acquire them \
+               in one\n      order everywhere\n";
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
         kind: "class_inversion".to_owned(),

@@ -1,6 +1,6 @@
 //! Who has seen an edge between classes, and where.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
     ClassEdge, ClassId, NAMED, RecordId, Smallest,
@@ -12,6 +12,12 @@ use crate::{finding::Mode, record::schema::Edge};
 
 /// How many processes are counted at most.
 const COUNTED: usize = 100;
+
+/// The name of a thread. A task has that of its spawn site, as its number has no meaning in other
+/// processes.
+fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
+    spawned_at.map_or(thread.into(), |site| format!("task spawned at {site}").into())
+}
 
 /// Who has seen an edge between classes, and where.
 #[derive(Clone, Debug)]
@@ -33,7 +39,7 @@ impl Seen {
     pub(super) fn new(record: RecordId, edge: MergedEdge, gates: Vec<ClassId>) -> Self {
         Self {
             records: Smallest::of(record),
-            threads: Smallest::of(edge.thread.as_str().into()),
+            threads: Smallest::of(name(&edge.thread, edge.spawned_at.as_deref()).into()),
             tests: Smallest::of(edge.test.as_str().into()),
             places: Smallest::of((edge.held_at.as_str().into(), edge.acquired_at.as_str().into())),
             gates,
@@ -53,7 +59,7 @@ impl Seen {
             return false;
         }
         self.records.add(|known| known.cmp(&record), || record);
-        self.threads.add_text(&edge.thread);
+        self.threads.add_text(&name(&edge.thread, edge.spawned_at.as_deref()));
         self.tests.add_text(test);
         let place = (&*edge.held_at, &*edge.acquired_at);
         self.places.add(

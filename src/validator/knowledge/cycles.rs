@@ -291,7 +291,7 @@ mod tests {
         let (written, other) = (Identity::new(), Identity::new());
         let context = threads::take_up();
         let mut nest = |number, held, wanted, identity: &Identity| {
-            context.begin(ThreadInfo { number, name: None, scope: None }, None);
+            context.begin(ThreadInfo { number, ..ThreadInfo::default() }, None);
             let entry =
                 |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
             let (held, wanted) = (entry(held), entry(wanted));

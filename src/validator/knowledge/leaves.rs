@@ -117,6 +117,8 @@ pub(in crate::validator) fn note(
     if held.tag.lock() == wanted.tag.lock()
         || !std::ptr::eq(*named_at, wanted.site)
         || context.is(State::Tracing)
+        // By the time a leaf is entered, the thread may poll another task in this context.
+        || is_new && context.is_of_task()
     {
         return false;
     }

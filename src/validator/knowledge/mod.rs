@@ -467,6 +467,7 @@ impl Knowledge {
             backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
             thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),
             is_queued: false,
+            is_granted: false,
             waited: None,
         }
     }

@@ -7,13 +7,19 @@
 //!
 //! Nothing of this is on the way of a thread that has no part: one that has is in a special
 //! [state](ThreadState::Directed), in which it leaves the fast path anyway.
+//!
+//! A script blocks a thread at a point. It [suspends](Suspension) a future at the points that are awaited, because the
+//! tasks that it waits for may need the same thread. A task has its own part, which replaces the thread's part while
+//! the task is polled.
+
+mod passing;
+mod suspension;
 
 use std::{
     any::Any,
     cell::RefCell,
     hint::black_box,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -24,6 +30,10 @@ use std::{
 use parking_lot::Mutex;
 use scoped_tls_hkt::scoped_thread_local;
 
+pub(crate) use self::{
+    passing::{Aside, Passing, TaskPart, begin_task, end_task, take_part, task_rests},
+    suspension::Suspension,
+};
 use crate::{
     finding::Until,
     validator::{self, Entry, ThreadState},
@@ -44,7 +54,7 @@ pub(crate) enum Passage<'a> {
 
 /// What a thread has to do in a script. Called with no lock of ours held, and as our own code, whose
 /// locks are not looked at.
-pub(crate) trait Part {
+pub(crate) trait Part: Send + Sync {
     /// What it is a part of.
     fn script(&self) -> Arc<dyn Script>;
 
@@ -55,8 +65,17 @@ pub(crate) trait Part {
     /// as it is unwinding.
     fn arrives(&self, passage: &Passage<'_>, may_block: bool);
 
+    /// A future has come here. Returns what suspends it, or `None` if it goes on at once.
+    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn Stop>>;
+
     /// What it came for is done, or was given up.
     fn passed(&self, passage: &Passage<'_>);
+
+    /// The task that has the part is about to be polled.
+    fn resumes(&self) {}
+
+    /// The task that has the part was polled, and is pending.
+    fn rests(&self) {}
 
     /// Somebody else has the lock. Whether this has taken it, by trying again whenever it may be
     /// free; or else the thread blocks.
@@ -66,18 +85,37 @@ pub(crate) trait Part {
     }
 }
 
+/// A future that is stopped at a point, until this is dropped.
+pub(crate) trait Stop: Send + Sync {
+    /// What wakes it.
+    fn suspension(&self) -> &Suspension;
+
+    /// Returns `true` if the future may go on. Its waker is in the suspension before this is called.
+    fn may_go_on(&mut self) -> bool;
+}
+
 /// What threads have parts in.
 pub(crate) trait Script: Send + Sync {
     /// The part of the calling thread, which has none and comes here by itself.
-    fn cast(self: Arc<Self>) -> Option<Rc<dyn Part>>;
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>>;
 
     /// A part for a thread that is brought here.
-    fn role(self: Arc<Self>, name: &str) -> Rc<dyn Part>;
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part>;
 
     /// A thread will be brought here, or is there, until [no longer](Self::expect_no_longer).
     fn expect(&self, _name: &str) {}
 
     fn expect_no_longer(&self, _name: &str) {}
+
+    /// Returns `true` if tasks can have parts in it.
+    fn takes_tasks(&self) -> bool {
+        true
+    }
+
+    /// Returns `true` if it orders events of this role and the calling thread may bring in a task.
+    fn admits(&self, _name: &str) -> bool {
+        false
+    }
 
     /// Whether it knows a thread of this name.
     fn has_role(&self, _name: &str) -> bool {
@@ -99,7 +137,7 @@ pub(crate) trait Inserted {
 scoped_thread_local!(static INSERTED: for<'a> &'a (dyn Inserted + 'a));
 
 thread_local! {
-    static PART: RefCell<Option<Rc<dyn Part>>> = const { RefCell::new(None) };
+    static PART: RefCell<Option<Arc<dyn Part>>> = const { RefCell::new(None) };
     /// The locks that are just given back.
     static RELEASING: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
     /// What inserted code has thrown where a panic would leave a lock behind that nobody gives back:
@@ -171,12 +209,12 @@ impl Drop for Open {
 
 /// The calling thread has a part, until this is dropped; then that which it had before.
 pub(crate) struct Playing {
-    before: Option<Rc<dyn Part>>,
+    before: Option<Arc<dyn Part>>,
     _active: Active,
 }
 
 /// Gives the calling thread a part.
-pub(crate) fn play(part: Rc<dyn Part>) -> Playing {
+pub(crate) fn play(part: Arc<dyn Part>) -> Playing {
     meet_the_allocator();
     // Without a place to keep it, the thread is ending: it has no part.
     let mut part = Some(part);
@@ -227,6 +265,20 @@ pub(crate) fn script() -> Option<Arc<dyn Script>> {
     PART.try_with(|part| part.borrow().as_ref().map(|part| part.script())).ok().flatten()
 }
 
+/// The script that gives a task a part in this role: the calling thread's, or else an open one.
+pub(crate) fn script_for_task(role: &str) -> Option<Arc<dyn Script>> {
+    let own = script().filter(|script| script.takes_tasks());
+    own.or_else(|| {
+        if !are_active() {
+            return None;
+        }
+        validator::inside(|| {
+            let scripts = OPEN.lock().clone();
+            scripts.into_iter().find(|script| script.admits(role))
+        })
+    })
+}
+
 /// Allocates, as our own code: by that a global allocator's lock is told from the program's, before
 /// a thread comes to it.
 fn meet_the_allocator() {
@@ -241,14 +293,14 @@ fn direct(on: bool) {
 }
 
 /// What the thread has to do in a script, if anything. Joins one that is open.
-fn part() -> Option<Rc<dyn Part>> {
+fn part() -> Option<Arc<dyn Part>> {
     // The thread may be ending.
     let part = PART.try_with(|part| part.borrow().clone()).ok()?;
     part.filter(|part| !part.is_over()).or_else(join)
 }
 
 #[cold]
-fn join() -> Option<Rc<dyn Part>> {
+fn join() -> Option<Arc<dyn Part>> {
     meet_the_allocator();
     let part = validator::inside(|| {
         let scripts = OPEN.lock().clone();

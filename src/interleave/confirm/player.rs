@@ -1,0 +1,205 @@
+//! A thread or a task that may come to a part of the deadlock.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use super::gathering::{Gathering, Standing, Stop};
+use crate::{
+    finding::ScopeId,
+    points::{self, Part, Passage, Script, Suspension},
+    validator::{self, Context, Entry, ThreadState},
+};
+
+pub(super) struct Player {
+    gathering: Arc<Gathering>,
+    /// Its number, once it has stopped; 0 before.
+    stopped: AtomicU64,
+    /// While it takes its part.
+    taking: Mutex<Option<Taking>>,
+}
+
+/// Who takes its part.
+struct Taking {
+    number: u64,
+    /// The scope that it was in before.
+    scope: Option<ScopeId>,
+}
+
+impl Player {
+    /// It takes its part: what is found of it belongs to the attempt, and is not denied before the deadlock is
+    /// there.
+    fn begin(&self, context: &Context) {
+        let scope = validator::set_scope(Some(self.gathering.scope));
+        *self.taking.lock() = Some(Taking { number: context.number(), scope });
+        context.set(ThreadState::Confirming, true);
+    }
+
+    fn end(&self) {
+        let Some(Taking { number, scope }) = self.taking.lock().take() else { return };
+        // A task's future may be dropped elsewhere.
+        if let Some(context) = validator::current_if_attached()
+            && context.number() == number
+        {
+            validator::set_scope(scope);
+            context.set(ThreadState::Confirming, false);
+        }
+    }
+
+    /// It comes to a point. How it stops there, if it has a part.
+    fn arrive(&self, passage: &Passage<'_>) -> Option<(&'static Context, Stop)> {
+        if matches!(passage, Passage::Wait(..)) {
+            return None;
+        }
+        self.end();
+        let (Passage::Acquire(wanted), Some(context)) = (passage, validator::current()) else {
+            return None;
+        };
+        // Where nothing can be thrown, a deadlock that happens is not broken.
+        if validator::is_retaken(wanted.site.file()) {
+            return None;
+        }
+        let stop = self.stop_at(context, wanted)?;
+        self.stopped.store(context.number(), Relaxed);
+        Some((context, stop))
+    }
+
+    fn stop_at(&self, context: &Context, wanted: &Entry) -> Option<Stop> {
+        let holds = self.gathering.holds(context, wanted);
+        let is_part = holds.iter().any(|held| !held.is_empty());
+        is_part.then(|| Stop {
+            thread: context.info(),
+            holds,
+            wants: wanted.tag.lock(),
+            at: Standing::Stopped,
+            suspension: None,
+        })
+    }
+}
+
+impl Script for Gathering {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+        self.family.may_employ_this_thread().then(|| self.role(""))
+    }
+
+    fn role(self: Arc<Self>, _: &str) -> Arc<dyn Part> {
+        Arc::new(Player { gathering: self, stopped: AtomicU64::new(0), taking: Mutex::new(None) })
+    }
+
+    fn is_for_all(&self) -> bool {
+        true
+    }
+}
+
+impl Part for Player {
+    fn script(&self) -> Arc<dyn Script> {
+        Arc::clone(&self.gathering) as _
+    }
+
+    fn is_over(&self) -> bool {
+        self.gathering.state.lock().is_closed
+    }
+
+    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
+        if let Some((context, stop)) = self.arrive(passage)
+            && may_block
+            && self.gathering.stop(stop)
+        {
+            self.begin(context);
+        }
+    }
+
+    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn points::Stop>> {
+        let (context, mut stop) = self.arrive(passage)?;
+        let suspension = Suspension::new();
+        stop.suspension = Some(Arc::clone(&suspension));
+        let gathering = &self.gathering;
+        let mut state = gathering.state.lock();
+        let (own, deadline) = gathering.enlist(&mut state, stop)?;
+        if state.is_stopped(own) {
+            drop(state);
+            return Some(Box::new(Stopped { player: self, own, deadline, suspension }));
+        }
+        let is_let_go = state.stops[own].at == Standing::LetGo;
+        drop(state);
+        if is_let_go {
+            self.begin(context);
+        }
+        None
+    }
+
+    fn passed(&self, passage: &Passage<'_>) {
+        if matches!(passage, Passage::Acquire(_)) {
+            self.end();
+        }
+    }
+
+    fn resumes(&self) {
+        if let Some(context) = validator::current_if_attached()
+            && self.taking.lock().is_some()
+        {
+            validator::set_scope(Some(self.gathering.scope));
+            context.set(ThreadState::Confirming, true);
+        }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.end();
+        let own = self.stopped.load(Relaxed);
+        for stop in &mut self.gathering.state.lock().stops {
+            if stop.at == Standing::GoneOn && stop.thread.number() == own {
+                stop.at = Standing::Ended;
+            }
+        }
+    }
+}
+
+/// A future that has a part, and waits for the others.
+struct Stopped {
+    player: Arc<Player>,
+    own: usize,
+    deadline: Instant,
+    suspension: Arc<Suspension>,
+}
+
+impl points::Stop for Stopped {
+    fn suspension(&self) -> &Suspension {
+        &self.suspension
+    }
+
+    fn may_go_on(&mut self) -> bool {
+        let mut state = self.player.gathering.state.lock();
+        if state.is_stopped(self.own) {
+            if Instant::now() < self.deadline {
+                self.suspension.wake_at(self.deadline);
+                return false;
+            }
+            state.give_up(self.own);
+        }
+        let is_let_go = state.stops[self.own].at == Standing::LetGo;
+        drop(state);
+        if is_let_go && let Some(context) = validator::current() {
+            self.player.begin(context);
+        }
+        true
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let mut state = self.player.gathering.state.lock();
+        let stop = &mut state.stops[self.own];
+        if stop.at == Standing::Stopped {
+            stop.at = Standing::GoneOn;
+        }
+        stop.suspension = None;
+    }
+}

@@ -1,0 +1,148 @@
+//! Threads and tasks that are brought into a script, in a role.
+
+use std::{
+    future::Future,
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use crate::{
+    points::{self, Script},
+    validator::tasks::{self, Task},
+};
+
+/// A closure that brings the thread which runs it into the schedule or the exploration of the
+/// calling thread, in a role: `thread::spawn(inside("worker", || ..))`. If there is none, it is the
+/// closure alone.
+///
+/// From now on the thread is expected; by its own name it could come too late to be waited for.
+///
+/// ```
+/// use std::thread;
+/// use lockdep::interleave::{Schedule, at, inside, point};
+///
+/// Schedule::new().order([at("writer", "written"), at("reader", "about to read")]).run(|| {
+///     let reader = thread::spawn(inside("reader", || point!("about to read")));
+///     let writer = thread::spawn(inside("writer", || point!("written")));
+///     (reader.join().unwrap(), writer.join().unwrap())
+/// });
+/// ```
+pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + use<R, F> {
+    let expected = points::script().map(|script| Expected::new(script, role));
+    move || {
+        let _playing = expected.as_ref().map(Expected::play);
+        body()
+    }
+}
+
+/// Brings a future into a schedule in a role, as [`inside`] does with a thread: what the future does at points, the
+/// role does. It can be spawned, or awaited in another task.
+///
+/// The schedule is that of the calling thread or task, or else one that orders events of this role; so a server can
+/// bring in the request that it handles. Without a schedule, this returns the future unchanged.
+///
+/// The future becomes a task: the locks that it holds are not those of the surrounding task. So bring in a whole task
+/// or request, not a part of one.
+///
+/// ```
+/// # #[cfg(feature = "tokio")]
+/// # fn main() {
+/// use lockdep::{interleave::{Schedule, acquire, at, inside_async}, tokio::{self, sync::Mutex}};
+/// use std::sync::Arc;
+///
+/// let log = Arc::new(Mutex::new(Vec::new()));
+/// let write = |line| {
+///     let log = Arc::clone(&log);
+///     tokio::spawn(inside_async(line, async move { log.lock().await.push(line) }))
+/// };
+/// let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let order = [at("late", acquire(&*log)), at("early", acquire(&*log))];
+/// Schedule::new().order(order).run(|| runtime.block_on(async {
+///     let (early, late) = (write("early"), write("late"));
+///     (early.await.unwrap(), late.await.unwrap())
+/// }));
+/// assert!(!lockdep::ENABLED || *log.blocking_lock() == ["late", "early"]);
+/// # }
+/// # #[cfg(not(feature = "tokio"))]
+/// # fn main() {}
+/// ```
+#[track_caller]
+pub fn inside_async<F: Future>(role: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
+    let playing = points::script_for_task(role).map(|script| Playing {
+        task: Task::new(Location::caller(), size_of::<F>()),
+        expected: Expected::new(script, role),
+        has_begun: false,
+    });
+    Inside { future: Box::pin(Some(future)), playing }
+}
+
+/// Somebody who is to come, or is there.
+struct Expected {
+    script: Arc<dyn Script>,
+    role: Box<str>,
+}
+
+impl Expected {
+    fn new(script: Arc<dyn Script>, role: &str) -> Self {
+        script.expect(role);
+        Self { script, role: role.into() }
+    }
+
+    fn play(&self) -> points::Playing {
+        points::play(Arc::clone(&self.script).role(&self.role))
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.script.expect_no_longer(&self.role);
+    }
+}
+
+/// A future, as a task in a role.
+struct Inside<F> {
+    /// `None` once it is ready.
+    future: Pin<Box<Option<F>>>,
+    playing: Option<Playing>,
+}
+
+struct Playing {
+    task: Arc<Task>,
+    expected: Expected,
+    has_begun: bool,
+}
+
+impl Playing {
+    fn begin(&mut self) {
+        self.has_begun = true;
+        let Expected { script, role } = &self.expected;
+        tasks::within(&self.task, || points::take_part(Arc::clone(script).role(role)));
+    }
+}
+
+impl<F: Future> Future for Inside<F> {
+    type Output = F::Output;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { future, playing } = self.get_mut();
+        let Some(playing) = playing else {
+            let future = future.as_mut().as_pin_mut();
+            return future.expect("`async fn` resumed after completion").poll(cx);
+        };
+        if !playing.has_begun {
+            playing.begin();
+        }
+        tasks::poll(&playing.task, future.as_mut(), cx)
+    }
+}
+
+impl<F> Drop for Inside<F> {
+    fn drop(&mut self) {
+        if let Some(playing) = &self.playing {
+            tasks::end(&playing.task, self.future.as_mut());
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A thread or a task in a role of a schedule.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    failure::Reason,
+    plan::At,
+    role::Actor,
+    stage::{Deed, Stage, State, Suspended},
+};
+use crate::{
+    finding::Until,
+    interleave::point::describe,
+    points::{Part, Passage, Script, Stop, Suspension},
+    validator::{self, Context, Tag, tasks},
+};
+
+/// How often a suspended task checks for a dead end: another task may have become stuck by the drop of a waker, which
+/// the schedule does not notice.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+pub(super) struct Player {
+    stage: Arc<Stage>,
+    role: usize,
+    key: u64,
+    /// Its number, as the validator has it.
+    number: Option<u64>,
+    is_task: bool,
+    /// The events that it has begun, and by which passage.
+    begun: Mutex<Vec<(At, Deed)>>,
+}
+
+impl Player {
+    /// The part of the calling thread or task, which has come in a role and has this key.
+    pub(super) fn part(stage: Arc<Stage>, role: usize, key: u64) -> Arc<dyn Part> {
+        let number = validator::current().map(Context::number);
+        let is_task = tasks::acted_as().is_some();
+        Arc::new(Self { stage, role, key, number, is_task, begun: Mutex::default() })
+    }
+
+    /// The thread as the schedule knows it, with what it holds now.
+    fn actor<'a>(&self, state: &'a mut State) -> Option<&'a mut Actor> {
+        let actor = state.roles[self.role].actors.iter_mut().find(|it| it.key == self.key)?;
+        // A task's future may be dropped elsewhere.
+        if let Some(context) = validator::current_if_attached()
+            && Some(context.number()) == self.number
+        {
+            let loosely = if self.is_task { tasks::all_held_loosely() } else { Vec::new() };
+            actor.holds.clear();
+            actor.holds.extend(context.held.iter().chain(loosely).map(|held| held.tag));
+        }
+        Some(actor)
+    }
+
+    /// Begins the events that happen at a point. Returns them.
+    fn begin(&self, state: &mut State, passage: &Passage<'_>) -> Vec<At> {
+        // An acquisition that was neither made nor given up, as it was denied, is over when the
+        // thread does anything else. In a task, another future may still be acquiring.
+        if !self.is_task && !matches!(passage, Passage::Wait(..)) {
+            self.pass(state, |deed| matches!(deed, Deed::Acquire(_)));
+        }
+        let name = state.roles[self.role].name.clone();
+        let events = state.plan.arrive(&name, passage);
+        self.begun.lock().extend(events.iter().map(|&at| (at, passage.into())));
+        events
+    }
+
+    /// The events that this has begun are passed.
+    fn pass(&self, state: &mut State, which: impl Fn(Deed) -> bool) {
+        self.begun.lock().retain(|&(at, deed)| {
+            let is_passed = which(deed);
+            if is_passed {
+                state.plan.pass(at);
+            }
+            !is_passed
+        });
+        self.stage.let_go(state);
+    }
+
+    /// Blocks the thread until these events may happen.
+    fn block(&self, state: &mut parking_lot::MutexGuard<'_, State>, events: &[At]) {
+        if let Some(actor) = self.actor(state) {
+            actor.waits.extend(events);
+            actor.is_moving = false;
+            actor.blocks_thread = self.is_task;
+        }
+        state.look_for_a_dead_end();
+        self.stage.let_go(state);
+        while let Some(missing) = state.first_missing_before(events) {
+            if self.stage.changed.wait_until(state, self.stage.deadline).timed_out() {
+                state.fail(Reason::TooLate(missing));
+            }
+        }
+        self.stage.let_go(state);
+        if let Some(actor) = self.actor(state) {
+            actor.waits.clear();
+            actor.is_moving = true;
+            actor.blocks_thread = false;
+        }
+    }
+
+    /// Goes on from a point, maybe to wait for a lock.
+    fn go_on(&self, state: &mut State, blocked: Option<(Tag, String)>) {
+        if let Some(actor) = self.actor(state) {
+            actor.blocked = blocked;
+        }
+    }
+}
+
+/// The lock that a thread or task waits for once it goes on from here.
+fn blocked_by(passage: &Passage<'_>) -> Option<(Tag, String)> {
+    match passage {
+        Passage::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
+        _ => None,
+    }
+}
+
+impl Part for Player {
+    fn script(&self) -> Arc<dyn Script> {
+        Arc::clone(&self.stage) as _
+    }
+
+    fn is_over(&self) -> bool {
+        self.stage.state.lock().closed
+    }
+
+    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
+        let state = &mut self.stage.state.lock();
+        if state.closed {
+            return;
+        }
+        let events = self.begin(state, passage);
+        if may_block && state.first_missing_before(&events).is_some() {
+            self.block(state, &events);
+        }
+        let blocked = blocked_by(passage);
+        let blocks = blocked.is_some();
+        self.go_on(state, blocked);
+        if blocks {
+            if let Some(actor) = self.actor(state) {
+                actor.is_moving = false;
+                actor.blocks_thread = self.is_task;
+            }
+            state.look_for_a_dead_end();
+            self.stage.let_go(state);
+        }
+    }
+
+    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn Stop>> {
+        let state = &mut self.stage.state.lock();
+        if state.closed {
+            return None;
+        }
+        let events = self.begin(state, passage);
+        if state.first_missing_before(&events).is_none() {
+            self.go_on(state, blocked_by(passage));
+            return None;
+        }
+        // Whether that is a dead end is known once the task is at rest.
+        if let Some(actor) = self.actor(state) {
+            actor.waits.extend(&events);
+        }
+        let suspension = Suspension::new();
+        let suspended = Suspended {
+            actor: self.key,
+            events: events.clone(),
+            suspension: Arc::clone(&suspension),
+        };
+        state.suspended.push(suspended);
+        let player = Arc::clone(&self);
+        Some(Box::new(Stopped { player, events, suspension, blocked: blocked_by(passage) }))
+    }
+
+    fn passed(&self, passage: &Passage<'_>) {
+        let state = &mut self.stage.state.lock();
+        if state.closed {
+            return;
+        }
+        let deed = Deed::from(passage);
+        self.pass(state, |begun| begun == deed);
+        state.roles[self.role].last = Some(describe(passage));
+        if let Some(actor) = self.actor(state)
+            && !matches!(passage, Passage::Wait(..))
+        {
+            actor.blocked = None;
+            actor.is_moving = true;
+            actor.blocks_thread = false;
+        }
+    }
+
+    fn resumes(&self) {
+        let state = &mut self.stage.state.lock();
+        if let Some(actor) = self.actor(state) {
+            actor.is_moving = true;
+        }
+    }
+
+    fn rests(&self) {
+        let state = &mut self.stage.state.lock();
+        if let Some(actor) = self.actor(state) {
+            actor.is_moving = false;
+        }
+        state.look_for_a_dead_end();
+        self.stage.let_go(state);
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        validator::inside(|| {
+            let state = &mut self.stage.state.lock();
+            self.pass(state, |_| true);
+            state.roles[self.role].actors.retain(|actor| actor.key != self.key);
+            state.look_for_a_dead_end();
+            self.stage.let_go(state);
+        });
+    }
+}
+
+/// A future that waits before events.
+struct Stopped {
+    player: Arc<Player>,
+    events: Vec<At>,
+    suspension: Arc<Suspension>,
+    /// The lock for which it waits next.
+    blocked: Option<(Tag, String)>,
+}
+
+impl Stop for Stopped {
+    fn suspension(&self) -> &Suspension {
+        &self.suspension
+    }
+
+    fn may_go_on(&mut self) -> bool {
+        let stage = &self.player.stage;
+        let state = &mut stage.state.lock();
+        if let Some(missing) = state.first_missing_before(&self.events) {
+            let now = Instant::now();
+            if now < stage.deadline {
+                self.suspension.wake_at(stage.deadline.min(now + LOOK_AGAIN));
+                return false;
+            }
+            state.fail(Reason::TooLate(missing));
+            stage.let_go(state);
+        }
+        self.player.go_on(state, self.blocked.take());
+        true
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let state = &mut self.player.stage.state.lock();
+        state.suspended.retain(|it| !Arc::ptr_eq(&it.suspension, &self.suspension));
+        if let Some(actor) = self.player.actor(state) {
+            actor.waits.retain(|at| !self.events.contains(at));
+        }
+    }
+}
+
+impl Script for Stage {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+        // Tasks have no names, and a thread's name is not that of the tasks it polls.
+        if tasks::acted_as().is_some() {
+            return None;
+        }
+        let thread = thread::current();
+        let name = thread.name()?;
+        let mut state = self.state.lock();
+        let at = state.roles.iter().position(|role| *role.name == *name)?;
+        let role = &state.roles[at];
+        let is_free = role.actors.is_empty() && role.expected == 0;
+        // One that it does not order may be another schedule's.
+        if state.closed || !is_free || !state.orders(name) || !self.family.may_employ_this_thread()
+        {
+            return None;
+        }
+        let key = state.begin(at);
+        drop(state);
+        Some(Player::part(self, at, key))
+    }
+
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part> {
+        let mut state = self.state.lock();
+        let role = state.role(name);
+        let key = state.begin(role);
+        drop(state);
+        Player::part(self, role, key)
+    }
+
+    fn expect(&self, name: &str) {
+        let mut state = self.state.lock();
+        let role = state.role(name);
+        state.roles[role].expected += 1;
+    }
+
+    fn expect_no_longer(&self, name: &str) {
+        let mut state = self.state.lock();
+        let role = state.role(name);
+        state.roles[role].expected -= 1;
+        state.look_for_a_dead_end();
+        self.let_go(&state);
+    }
+
+    fn has_role(&self, name: &str) -> bool {
+        self.state.lock().roles.iter().any(|role| *role.name == *name)
+    }
+
+    fn admits(&self, name: &str) -> bool {
+        let state = self.state.lock();
+        !state.closed && state.orders(name) && self.family.may_employ_this_thread()
+    }
+}

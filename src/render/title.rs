@@ -1,0 +1,138 @@
+//! A report's first line, kind by kind.
+
+use super::{
+    roles,
+    who::{both, circle, what, what_all, who},
+    words::Words,
+};
+use crate::finding::{Edge, FindingKind, LockInfo};
+
+impl Words<'_> {
+    pub(super) fn title(&self) -> String {
+        let Edge { held, wanted, thread, .. } = self.first();
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let who = who(thread);
+        match self.finding.kind {
+            FindingKind::Inversion
+            | FindingKind::OrderedInversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion => {
+                let so_far = match self.finding.kind {
+                    FindingKind::OrderedInversion => ", so far never at the same time",
+                    FindingKind::SingleThreadInversion => {
+                        &format!(", so far by one {}", what(thread))
+                    }
+                    FindingKind::GuardedInversion => ", behind a gate",
+                    _ => "",
+                };
+                if let Some(wait) = self.wait_in_cycle() {
+                    return format!("{}{so_far}", self.title_with_wait(wait));
+                }
+                if self.len() == 2 && self.is_of_event() {
+                    format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
+                } else if self.len() == 2 {
+                    format!("{held} and {wanted} are acquired in both orders{so_far}")
+                } else {
+                    let (len, circle) = (self.len(), self.held_locks(" → "));
+                    let what = if self.has_wait() {
+                        "locks and waits form a circle"
+                    } else {
+                        "locks are acquired in a circle"
+                    };
+                    format!("{len} {what}{so_far}: {circle} → {held}")
+                }
+            }
+            FindingKind::SelfDeadlock if self.initializes() => {
+                format!("the initializer of {held} asks for {held} itself")
+            }
+            FindingKind::SelfDeadlock if self.is_of_event() => {
+                format!("{who} waits for {held}, which it alone owes")
+            }
+            FindingKind::SelfDeadlock if self.is_of_pool() => {
+                format!("{who} acquires a permit of {held}, and holds the only one already")
+            }
+            FindingKind::SelfDeadlock => {
+                format!("{who} acquires {held}, which it holds already")
+            }
+            FindingKind::RecursiveRead => {
+                format!("{who} reads {held} again while it holds a read guard of it")
+            }
+            FindingKind::WaitWhileHolding => {
+                let held = self.held_locks(", ");
+                let event = self.wait().event();
+                format!("{who} waits for {event} while it holds {held}")
+            }
+            FindingKind::Deadlock if self.len() == 1 => {
+                let holds = if self.is_of_event() { "owes" } else { "already holds" };
+                format!("{who} waits for itself: it {holds} {held}")
+            }
+            FindingKind::Deadlock => self.wait_for_each_other(),
+            FindingKind::ClassInversion if self.has_wait() => format!(
+                "{held} and {wanted}, or others like them, are held and waited for in both orders"
+            ),
+            FindingKind::ClassInversion => {
+                format!("locks like {held} and {wanted} are acquired in both orders")
+            }
+            FindingKind::DeclaredOrder => {
+                let acquired = if self.is_wait() { "waited for" } else { "acquired" };
+                format!("{wanted} is {acquired} after {held}, against the declared order")
+            }
+            FindingKind::PoolExhaustion => {
+                format!("{who} holds a permit of {held} and waits for another one")
+            }
+            FindingKind::HeldAcrossAwait => format!("{who} holds {held} over an await"),
+            FindingKind::Futurelock => self.futurelock(),
+            FindingKind::LeakedGuard => match self.left_by() {
+                Some(_) if self.is_of_event() => {
+                    format!("{who} waits for {held}, which no thread will answer")
+                }
+                Some(_) => format!("{who} waits for {held}, which nobody gives back"),
+                None if self.is_of_event() => {
+                    format!("{who} ended while it owed {held}")
+                }
+                None => format!("{who} ended while it held {held}"),
+            },
+        }
+    }
+
+    /// Two or more threads or tasks that wait for each other right now.
+    fn wait_for_each_other(&self) -> String {
+        let members = || self.shown.iter().map(|edge| &edge.thread);
+        if let [first, second] = self.shown {
+            return format!("{} wait for each other", both([&first.thread, &second.thread]));
+        }
+        let (len, what) = (self.len(), what_all(members()));
+        let circle = circle(members(), self.len() > self.shown.len());
+        format!("{len} {what} wait for each other: {circle}")
+    }
+
+    fn futurelock(&self) -> String {
+        let asleep = self.shown.iter().find(|edge| edge.is_granted);
+        let edge = asleep.unwrap_or_else(|| self.first());
+        let (who, held) = (who(&edge.thread), self.names.of(&edge.held));
+        match (self.len(), edge.is_granted) {
+            (1, true) => {
+                format!("{who} waits for {held}, which another of its own futures was granted")
+            }
+            (1, false) => format!("{who} waits for {held}, which one of its own futures holds"),
+            _ => {
+                let circle = self.wait_for_each_other();
+                format!("{circle}, and {who} does not poll the future that has {held}")
+            }
+        }
+    }
+
+    fn title_with_wait(&self, [lock, wait]: [&LockInfo; 2]) -> String {
+        let lock = self.names.of(lock);
+        roles::needs_to_end(wait.kind.role, &self.names.of(wait), &lock)
+    }
+
+    /// The locks held along the cycle, as far as they are shown.
+    fn held_locks(&self, separator: &str) -> String {
+        let mut names: Vec<_> = self.shown.iter().map(|edge| self.names.of(&edge.held)).collect();
+        if self.len() > self.shown.len() {
+            names.push("…".to_owned());
+        }
+        names.join(separator)
+    }
+}

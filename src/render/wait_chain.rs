@@ -1,0 +1,127 @@
+//! Why a thread or task waits, in sentences.
+
+use std::time::Duration;
+
+use super::{
+    WIDTH, activity, age,
+    held::held,
+    names::Names,
+    roles,
+    source::Sources,
+    who::{circle, what_all, who},
+};
+use crate::finding::{ChainEnd, Role, ThreadSnapshot, WaitChain, WaitLink};
+
+/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
+/// the limit.
+pub(crate) fn long_wait(
+    chain: &WaitChain,
+    more_than: Duration,
+    is_first: bool,
+    threads: &[ThreadSnapshot],
+) -> String {
+    let WaitLink { waiter, wanted, .. } = &chain.links[0];
+    let name = names(&chain.links).at(&wanted.lock, &wanted.since);
+    let more_than = humantime::format_duration(more_than);
+    let help =
+        "help: `LOCKDEP_WATCHDOG` says how long a wait may last before it is reported, or `off`\n";
+    format!(
+        "warning[lockdep::watchdog]: {} waits for {name} at {}, for more than {more_than}\n{}{}{}",
+        who(waiter),
+        wanted.since,
+        note(&why(chain)),
+        if is_first { help } else { "" },
+        held(threads)
+    )
+}
+
+/// What is said when a signal ends the process: what its threads wait for, and why.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
+pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
+    let mut known: Vec<&WaitLink> = Vec::new();
+    let mut notes = String::new();
+    let mut longest_first: Vec<_> = chains.iter().collect();
+    longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
+    for chain in longest_first {
+        // A shorter chain that a longer one contains adds nothing; nor do more tasks that wait for the same lock.
+        let WaitLink { waiter, wanted, .. } = &chain.links[0];
+        let is_known = |link: &&WaitLink| {
+            link.waiter == *waiter || waiter.is_task() && link.wanted.lock == wanted.lock
+        };
+        if !known.iter().any(is_known) {
+            known.extend(&chain.links);
+            notes += &note(&why(chain));
+        }
+    }
+    format!("lockdep: {signal} ends this process. What its threads did:\n{}{notes}", held(threads))
+}
+
+fn note(text: &str) -> String {
+    let indented = textwrap::Options::new(WIDTH).subsequent_indent("      ");
+    format!("note: {}\n", textwrap::fill(text, indented))
+}
+
+fn names(links: &[WaitLink]) -> Names {
+    let wanted = || links.iter().map(|link| (&link.wanted.lock, &link.wanted.since));
+    Names::new(&mut Sources::default(), wanted().map(|(lock, _)| lock), wanted())
+}
+
+/// A chain of waits in words, from its first thread to its end.
+fn why(WaitChain { links, end }: &WaitChain) -> String {
+    let names = names(links);
+    let link = |WaitLink { waiter, wanted, holder, is_granted, joined }: &WaitLink| {
+        let role = wanted.lock.kind.role;
+        let name = names.at(&wanted.lock, &wanted.since);
+        let awaited = roles::awaited(role, &name);
+        let waiter = who(waiter);
+        let waits = match wanted.age.and_then(age) {
+            Some(age) => format!("{waiter} has waited {age} for {awaited}"),
+            None => format!("{waiter} waits for {awaited}"),
+        };
+        let Some((holder, since)) = holder else {
+            return match role {
+                Role::Exit => format!("{waits}, which has taken no lock so far"),
+                _ => format!("{waits}, which no thread is known to hold"),
+            };
+        };
+        if *is_granted {
+            let holder = who(holder);
+            return format!(
+                "{waits}, which a future of {holder} requested at {since}: it was granted, and that \
+                 future has not been polled since"
+            );
+        }
+        let joins = joined.as_ref().map_or_else(String::new, |joined| {
+            format!("; {} waits for {} to end", who(holder), who(joined))
+        });
+        format!("{waits}, {}{joins}", roles::held_by(role, &name, holder, since))
+    };
+    let mut sentences: Vec<_> = links.iter().map(link).collect();
+    let last = links.last().and_then(|link| link.holder.as_ref()).map(|(holder, _)| holder);
+    let last = last.map_or_else(String::new, who);
+    sentences.extend(match end {
+        ChainEnd::Deadlock(members) => Some(format!(
+            "this is a deadlock, each of these {} waits for the next: {}",
+            what_all(members),
+            circle(members.iter(), false)
+        )),
+        ChainEnd::Holder(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
+            Some(format!("{last} waits for no lock, it is {does}"))
+        }
+        ChainEnd::Joined(os) => {
+            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let joined = links.last().and_then(|link| link.joined.as_ref());
+            joined.zip(does).map(|(joined, does)| format!("{} is {does}", who(joined)))
+        }
+        ChainEnd::Sent => Some("its guard may have been sent elsewhere since".to_owned()),
+        ChainEnd::AtRest => Some(format!(
+            "{last} waits for no lock, but for something else: a timer, a message, another task"
+        )),
+        ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
+        ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),
+        ChainEnd::Nobody => None,
+    });
+    sentences.join("; ")
+}

@@ -1,0 +1,138 @@
+//! What a report calls a thread or a task.
+
+use crate::finding::ThreadInfo;
+
+/// One in a sentence: `` thread `worker` ``, `task 7`.
+pub(super) fn who(actor: &ThreadInfo) -> String {
+    format!("{} {}", what(actor), alone(actor))
+}
+
+/// What it is.
+pub(super) fn what(actor: &ThreadInfo) -> &'static str {
+    if actor.is_task() { "task" } else { "thread" }
+}
+
+/// What several of them are, if there are two or more: `threads`, `tasks`, `tasks and threads`.
+pub(super) fn what_all<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> &'static str {
+    let (mut tasks, mut threads) = (false, false);
+    for actor in actors {
+        *if actor.is_task() { &mut tasks } else { &mut threads } = true;
+    }
+    match (tasks, threads) {
+        (true, true) => "tasks and threads",
+        (true, false) => "tasks",
+        (false, _) => "threads",
+    }
+}
+
+/// Two of them: `` threads `a` and `b` ``, `tasks 7 and 8`, `` task 7 and thread `b` ``.
+pub(super) fn both(actors: [&ThreadInfo; 2]) -> String {
+    let [first, second] = actors;
+    if first.is_task() == second.is_task() {
+        format!("{} {} and {}", what_all(actors), alone(first), alone(second))
+    } else {
+        format!("{} and {}", who(first), who(second))
+    }
+}
+
+/// A circle of them, from one back to it. What they are is said before, if all are threads.
+pub(super) fn circle<'a>(
+    actors: impl Iterator<Item = &'a ThreadInfo> + Clone,
+    are_more: bool,
+) -> String {
+    let are_threads = actors.clone().all(|actor| !actor.is_task());
+    let name = |actor| if are_threads { alone(actor) } else { who(actor) };
+    let rest = are_more.then(|| "…".to_owned());
+    let back = actors.clone().next().map(name);
+    actors.map(name).chain(rest).chain(back).collect::<Vec<_>>().join(" → ")
+}
+
+/// Where tasks were spawned, each told once: `tasks 7 and 8 were spawned at src/main.rs:4:5`. `None` if
+/// all of them are threads.
+pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> Option<String> {
+    let mut by_site: Vec<(_, Vec<&ThreadInfo>)> = Vec::new();
+    for task in actors {
+        let Some(site) = task.spawned_at() else { continue };
+        match by_site.iter_mut().find(|(known, _)| *known == site) {
+            Some((_, tasks)) if tasks.contains(&task) => {}
+            Some((_, tasks)) => tasks.push(task),
+            None => by_site.push((site, vec![task])),
+        }
+    }
+    let line = |(site, mut tasks): (_, Vec<&ThreadInfo>)| {
+        tasks.sort_by_key(|task| task.number());
+        let mut names: Vec<_> = tasks.into_iter().map(alone).collect();
+        let last = names.pop().unwrap_or_default();
+        match &names[..] {
+            [] => format!("task {last} was spawned at {site}"),
+            others => format!("tasks {} and {last} were spawned at {site}", others.join(", ")),
+        }
+    };
+    let lines: Vec<_> = by_site.into_iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Its name, where it was said before what it is: `` `worker` ``, `7`.
+fn alone(actor: &ThreadInfo) -> String {
+    match actor.name() {
+        None if actor.is_task() => actor.number().to_string(),
+        _ => format!("`{actor}`"),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+
+    fn thread(name: &str) -> ThreadInfo {
+        ThreadInfo { name: Some(name.into()), ..ThreadInfo::default() }
+    }
+
+    #[track_caller]
+    fn task(number: u64) -> ThreadInfo {
+        let spawned_at = Some(Location::caller().into());
+        ThreadInfo { number, spawned_at, ..ThreadInfo::default() }
+    }
+
+    #[test]
+    fn threads_have_names_and_tasks_numbers() {
+        let nameless = ThreadInfo { number: 4, ..ThreadInfo::default() };
+        let named = ThreadInfo { name: Some("reader".into()), ..task(7) };
+        let all = [thread("a"), nameless, task(7), named];
+        assert_eq!(
+            all.map(|it| who(&it)),
+            ["thread `a`", "thread `#4`", "task 7", "task `reader`"]
+        );
+    }
+
+    #[test]
+    fn two_are_named_together_if_they_are_alike() {
+        let all = [thread("a"), thread("b"), task(7), task(8)];
+        let both = |first: usize, second: usize| both([&all[first], &all[second]]);
+        assert_eq!(both(0, 1), "threads `a` and `b`");
+        assert_eq!(both(2, 3), "tasks 7 and 8");
+        assert_eq!(both(2, 0), "task 7 and thread `a`");
+        assert_eq!(what_all(&all[1..3]), "tasks and threads");
+        assert_eq!(circle(all[..2].iter(), false), "`a` → `b` → `a`");
+        assert_eq!(circle(all[1..3].iter(), true), "thread `b` → task 7 → … → thread `b`");
+    }
+
+    #[test]
+    fn a_spawn_site_is_said_once() {
+        let [first, second] = [7, 8].map(|number| task(number));
+        let other = task(9);
+        let site = |task: &ThreadInfo| task.spawned_at().unwrap().to_string();
+        let all = [thread("a"), first.clone(), other.clone(), second, first.clone()];
+        assert_eq!(
+            spawned(&all).unwrap(),
+            format!(
+                "tasks 7 and 8 were spawned at {}\ntask 9 was spawned at {}",
+                site(&first),
+                site(&other)
+            )
+        );
+        assert_eq!(spawned(&all[..1]), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! [`Runtime`].
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    ops::Deref,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
+
+use ::tokio::task::JoinHandle;
+
+use super::{Builder, Handle};
+use crate::tokio::root::Root;
+
+/// [`tokio::runtime::Runtime`], to which it dereferences.
+///
+/// `.into()` converts it to and from tokio's own.
+///
+/// ```
+/// use lockdep::tokio::runtime::Runtime;
+///
+/// let runtime = Runtime::new().unwrap();
+/// let one = runtime.spawn(async { 1 });
+/// assert_eq!(runtime.block_on(one).unwrap(), 1);
+/// ```
+pub struct Runtime {
+    runtime: ::tokio::runtime::Runtime,
+    handle: Handle,
+}
+
+impl Runtime {
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// let runtime = Runtime::new().unwrap();
+    /// ```
+    pub fn new() -> io::Result<Self> {
+        Builder::new_multi_thread().enable_all().build()
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// let runtime = Runtime::new().unwrap();
+    /// let one = runtime.handle().spawn(async { 1 });
+    /// assert_eq!(runtime.block_on(one).unwrap(), 1);
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// let runtime = Runtime::new().unwrap();
+    /// let one = runtime.spawn(async { 1 });
+    /// assert_eq!(runtime.block_on(one).unwrap(), 1);
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.runtime.spawn(Root::spawned(future))
+    }
+
+    /// As tokio's. The future is a part of the calling thread: what the thread holds is held by the future as well.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// assert_eq!(Runtime::new().unwrap().block_on(async { 1 }), 1);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If tokio's would or the future does, and for a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(Root::to_block_on(future))
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// Runtime::new().unwrap().shutdown_timeout(Duration::from_secs(1));
+    /// ```
+    pub fn shutdown_timeout(self, duration: Duration) {
+        self.runtime.shutdown_timeout(duration);
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// Runtime::new().unwrap().shutdown_background();
+    /// ```
+    pub fn shutdown_background(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+impl Deref for Runtime {
+    type Target = ::tokio::runtime::Runtime;
+
+    fn deref(&self) -> &Self::Target {
+        &self.runtime
+    }
+}
+
+impl From<::tokio::runtime::Runtime> for Runtime {
+    fn from(runtime: ::tokio::runtime::Runtime) -> Self {
+        let handle = runtime.handle().clone().into();
+        Self { runtime, handle }
+    }
+}
+
+impl From<Runtime> for ::tokio::runtime::Runtime {
+    fn from(runtime: Runtime) -> Self {
+        runtime.runtime
+    }
+}
+
+// Of its handle this is only known with newer versions of tokio.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.runtime.fmt(f)
+    }
+}

@@ -1,0 +1,454 @@
+//! [`RwLock`].
+
+#![allow(unsafe_code, reason = "a lock guards a value")]
+
+mod mapped_write_guard;
+mod read_guard;
+mod write_guard;
+
+use std::{any::type_name, cell::UnsafeCell, fmt, future::Future, sync::Arc};
+
+use ::tokio::sync::{Semaphore, TryLockError};
+
+pub use self::{
+    mapped_write_guard::{OwnedRwLockMappedWriteGuard, RwLockMappedWriteGuard},
+    read_guard::{OwnedRwLockReadGuard, RwLockReadGuard},
+    write_guard::{OwnedRwLockWriteGuard, RwLockWriteGuard},
+};
+use super::{
+    acquire::{
+        Acquirable, Request, acquire, blocking_acquire, never_closed, try_acquire, would_block,
+    },
+    raw::{HasRaw, RawLock},
+};
+use crate::{
+    finding::{LockKind, LockOf, Role},
+    tracked::Tracked,
+};
+
+/// The default number of readers at once, which is also the maximum, as in tokio.
+const MAX_READERS: u32 = u32::MAX >> 3;
+
+/// [`tokio::sync::RwLock`], checked.
+///
+/// Tasks get the lock in the order in which they asked, so readers wait behind a waiting writer. A task that
+/// reads twice deadlocks if a writer asks in between: see
+/// [`RecursiveRead`](crate::FindingKind::RecursiveRead).
+///
+/// ```
+/// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+/// use lockdep::tokio::sync::RwLock;
+///
+/// let rates = RwLock::new(vec![1.5, 2.5]);
+/// rates.write().await.push(3.5);
+/// assert_eq!(rates.read().await.len(), 3);
+/// # }
+/// ```
+pub struct RwLock<T: ?Sized> {
+    raw: RawLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock owns the value.
+unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
+// SAFETY: readers in several threads share the value; a writer is alone with it.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+impl<T: ?Sized> RwLock<T> {
+    pub(crate) const KIND: &'static LockKind = &LockKind {
+        wrapper: "tokio::RwLock",
+        of: LockOf::Awaited(type_name::<T>),
+        role: Role::Lock,
+    };
+
+    fn shared() -> Request {
+        RawLock::shared(Self::KIND)
+    }
+
+    fn written(&self) -> Request {
+        self.raw.written(Self::KIND)
+    }
+
+    /// Creates a lock. Reports show the caller's location as the place where it was made.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(vec![1.5, 2.5]);
+    /// ```
+    #[track_caller]
+    pub fn new(value: T) -> Self
+    where
+        T: Sized,
+    {
+        Self { raw: RawLock::new(MAX_READERS), value: UnsafeCell::new(value) }
+    }
+
+    /// Creates a lock with a maximum number of readers at once. Further readers wait.
+    ///
+    /// # Panics
+    ///
+    /// If `max_reads` is 0, or greater than `u32::MAX >> 3`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::with_max_readers(1.5, 1);
+    /// let reader = rates.try_read().unwrap();
+    /// assert!(rates.try_read().is_err());
+    /// ```
+    #[track_caller]
+    pub fn with_max_readers(value: T, max_reads: u32) -> Self
+    where
+        T: Sized,
+    {
+        assert_ne!(max_reads, 0, "a RwLock may not be created with 0 readers");
+        assert!(
+            max_reads <= MAX_READERS,
+            "a RwLock may not be created with more than {MAX_READERS} readers"
+        );
+        Self { raw: RawLock::new(max_reads), value: UnsafeCell::new(value) }
+    }
+
+    /// Creates a lock in a constant context, for a `static`.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// static RATES: RwLock<Vec<f64>> = RwLock::const_new(Vec::new());
+    /// ```
+    #[track_caller]
+    #[cfg(not(tokio_no_const_new))]
+    pub const fn const_new(value: T) -> Self
+    where
+        T: Sized,
+    {
+        Self { raw: RawLock::const_new(MAX_READERS), value: UnsafeCell::new(value) }
+    }
+
+    /// As [`with_max_readers`](Self::with_max_readers), in a constant context.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_readers`](Self::with_max_readers).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// static RATES: RwLock<f64> = RwLock::const_with_max_readers(1.5, 8);
+    /// ```
+    #[track_caller]
+    #[cfg(not(tokio_no_const_new))]
+    pub const fn const_with_max_readers(value: T, max_reads: u32) -> Self
+    where
+        T: Sized,
+    {
+        assert!(max_reads != 0, "a RwLock may not be created with 0 readers");
+        assert!(max_reads <= MAX_READERS);
+        Self { raw: RawLock::const_new(max_reads), value: UnsafeCell::new(value) }
+    }
+
+    /// Acquires the lock for reading, shared with other readers. The task waits while another task writes, and
+    /// behind writers that asked earlier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(vec![1.5, 2.5]);
+    /// assert_eq!(rates.read().await[1], 2.5);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        acquire(self, Self::shared(), |lock, acquired| {
+            never_closed(acquired);
+            RwLockReadGuard::new(lock)
+        })
+    }
+
+    /// As [`read`](Self::read), by blocking the thread, for code that is not async.
+    ///
+    /// # Panics
+    ///
+    /// In a thread that runs async code of tokio's, and for a finding at
+    /// [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(vec![1.5]);
+    /// rates.blocking_write().push(2.5);
+    /// assert_eq!(rates.blocking_read().len(), 2);
+    /// ```
+    #[track_caller]
+    pub fn blocking_read(&self) -> RwLockReadGuard<'_, T> {
+        never_closed(blocking_acquire(&self, Self::shared()));
+        RwLockReadGuard::new(self)
+    }
+
+    /// As [`read`](Self::read), with a guard that keeps the lock alive, so that it can move to another task.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use std::sync::Arc; use lockdep::tokio::{self, sync::RwLock};
+    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
+    /// let reader = rates.read_owned().await;
+    /// tokio::spawn(async move { assert_eq!(reader[1], 2.5) }).await.unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn read_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
+        acquire(self, Self::shared(), |lock, acquired| {
+            never_closed(acquired);
+            OwnedRwLockReadGuard::new(lock)
+        })
+    }
+
+    /// Acquires the lock for reading if that is possible at once. Never a finding: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If a task writes, or waits to write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(1.5);
+    /// let (one, other) = (rates.try_read().unwrap(), rates.try_read().unwrap());
+    /// assert!(rates.try_write().is_err());
+    /// ```
+    #[track_caller]
+    pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError> {
+        try_acquire(&self, Self::shared()).map_err(|_| would_block())?;
+        Ok(RwLockReadGuard::new(self))
+    }
+
+    /// As [`try_read`](Self::try_read), with a guard that keeps the lock alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc; use lockdep::tokio::sync::{RwLock};
+    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
+    /// let reader = rates.clone().try_read_owned().unwrap();
+    /// assert!(rates.try_write().is_err());
+    /// ```
+    #[track_caller]
+    pub fn try_read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
+        try_acquire(&self, Self::shared()).map_err(|_| would_block())?;
+        Ok(OwnedRwLockReadGuard::new(self))
+    }
+
+    /// Acquires the lock for writing. The task waits until all that asked earlier have released the lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(vec![1.5, 2.5]);
+    /// rates.write().await.push(3.5);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        acquire(self, self.written(), |lock, acquired| {
+            never_closed(acquired);
+            RwLockWriteGuard::new(lock)
+        })
+    }
+
+    /// As [`write`](Self::write), by blocking the thread, for code that is not async.
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_read`](Self::blocking_read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(vec![1.5, 2.5]);
+    /// rates.blocking_write().push(3.5);
+    /// ```
+    #[track_caller]
+    pub fn blocking_write(&self) -> RwLockWriteGuard<'_, T> {
+        never_closed(blocking_acquire(&self, self.written()));
+        RwLockWriteGuard::new(self)
+    }
+
+    /// As [`write`](Self::write), with a guard that keeps the lock alive, so that it can move to another task.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use std::sync::Arc; use lockdep::tokio::{self, sync::RwLock};
+    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
+    /// let mut writer = rates.write_owned().await;
+    /// tokio::spawn(async move { writer.push(3.5) }).await.unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn write_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
+        let request = self.written();
+        acquire(self, request, |lock, acquired| {
+            never_closed(acquired);
+            OwnedRwLockWriteGuard::new(lock)
+        })
+    }
+
+    /// Acquires the lock for writing if it is free. Never a finding: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If another task reads or writes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let rates = RwLock::new(1.5);
+    /// let reader = rates.try_read().unwrap();
+    /// assert!(rates.try_write().is_err());
+    /// ```
+    #[track_caller]
+    pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
+        try_acquire(&self, self.written()).map_err(|_| would_block())?;
+        Ok(RwLockWriteGuard::new(self))
+    }
+
+    /// As [`try_write`](Self::try_write), with a guard that keeps the lock alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc; use lockdep::tokio::sync::{RwLock};
+    /// let rates = Arc::new(RwLock::new(1.5));
+    /// let writer = rates.clone().try_write_owned().unwrap();
+    /// assert!(rates.try_read().is_err());
+    /// ```
+    #[track_caller]
+    pub fn try_write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
+        try_acquire(&self, self.written()).map_err(|_| would_block())?;
+        Ok(OwnedRwLockWriteGuard::new(self))
+    }
+
+    /// Returns the value. `&mut self` proves that the lock is free.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// let mut rates = RwLock::new(vec![1.5, 2.5]);
+    /// rates.get_mut().push(3.5);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// Consumes the lock and returns the value.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::RwLock;
+    /// assert_eq!(RwLock::new(1.5).into_inner(), 1.5);
+    /// ```
+    pub fn into_inner(self) -> T
+    where
+        T: Sized,
+    {
+        self.value.into_inner()
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        self.raw.tracked()
+    }
+}
+
+impl<T: ?Sized> Acquirable for RwLock<T> {
+    fn tracked(&self) -> &Tracked {
+        self.raw.tracked()
+    }
+
+    fn semaphore(&self) -> &Semaphore {
+        self.raw.semaphore()
+    }
+}
+
+impl<T: ?Sized> HasRaw for RwLock<T> {
+    fn raw(&self) -> &RawLock {
+        &self.raw
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    #[track_caller]
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("RwLock");
+        let data = self.raw.peek(|| {
+            // SAFETY: `peek` holds a reader's permit during this call.
+            f.field("data", &unsafe { &*self.value.get() });
+        });
+        if data.is_none() {
+            f.field("data", &format_args!("<locked>"));
+        }
+        f.finish()
+    }
+}

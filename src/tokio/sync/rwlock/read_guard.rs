@@ -1,0 +1,187 @@
+//! [`RwLockReadGuard`] and [`OwnedRwLockReadGuard`].
+
+use std::{marker::PhantomData, ptr, sync::Arc};
+
+use super::{
+    super::{
+        guard,
+        raw::{HasRaw, Hold, RawLock},
+    },
+    RwLock,
+};
+
+/// The guard of a [`RwLock`] that is read. It is released when this is dropped.
+///
+/// ```
+/// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
+/// let rates = RwLock::new((1.5, 2.5));
+/// let reader: RwLockReadGuard<(f64, f64)> = rates.try_read().unwrap();
+/// assert_eq!(reader.0, 1.5);
+/// ```
+#[must_use = "if unused the RwLock will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    pub(super) hold: Hold<&'a RawLock, false>,
+    pub(super) data: *const T,
+    pub(super) marker: PhantomData<&'a T>,
+}
+
+/// The guard of a [`RwLock`] that is read, which it keeps alive. It is released when this is dropped.
+///
+/// ```
+/// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
+/// let rates = Arc::new(RwLock::new((1.5, 2.5)));
+/// let reader: OwnedRwLockReadGuard<(f64, f64)> = rates.try_read_owned().unwrap();
+/// assert_eq!(reader.0, 1.5);
+/// ```
+#[clippy::has_significant_drop]
+pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T> {
+    pub(super) hold: Hold<Arc<RwLock<T>>, false>,
+    pub(super) data: *const U,
+    pub(super) marker: PhantomData<T>,
+}
+
+// SAFETY: a `&T`, and the right to release the lock, which is not bound to a thread.
+unsafe impl<T: ?Sized + Sync> Send for RwLockReadGuard<'_, T> {}
+// SAFETY: a `&RwLockReadGuard` gives access to `&T` only.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLockReadGuard<'_, T> {}
+// SAFETY: a `&U`, and an `Arc` of the lock.
+unsafe impl<T, U> Send for OwnedRwLockReadGuard<T, U>
+where
+    T: ?Sized + Send + Sync,
+    U: ?Sized + Sync,
+{
+}
+// SAFETY: a `&OwnedRwLockReadGuard` gives access to `&U`, and to an `Arc` of the lock.
+unsafe impl<T, U> Sync for OwnedRwLockReadGuard<T, U>
+where
+    T: ?Sized + Send + Sync,
+    U: ?Sized + Send + Sync,
+{
+}
+
+guard!(read ['a, T: ?Sized] RwLockReadGuard<'a, T> => T);
+guard!(read [T: ?Sized, U: ?Sized] OwnedRwLockReadGuard<T, U> => U);
+
+impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// For a lock that was just acquired.
+    pub(super) fn new(lock: &'a RwLock<T>) -> Self {
+        Self { hold: Hold::new(lock.raw()), data: lock.value.get(), marker: PhantomData }
+    }
+
+    fn data(&self) -> *const T {
+        self.data
+    }
+
+    /// Narrows the guard to a part of what it refers to.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
+    /// let rates = RwLock::new((1.5, 2.5));
+    /// let second = RwLockReadGuard::map(rates.try_read().unwrap(), |it| &it.1);
+    /// assert_eq!(*second, 2.5);
+    /// ```
+    #[inline]
+    pub fn map<F, U: ?Sized>(this: Self, f: F) -> RwLockReadGuard<'a, U>
+    where
+        F: FnOnce(&T) -> &U,
+    {
+        let data = ptr::from_ref(f(&this));
+        RwLockReadGuard { hold: this.hold, data, marker: PhantomData }
+    }
+
+    /// Narrows the guard to a part of what it refers to, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard if the closure returns `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
+    /// let rates = RwLock::new(vec![1.5, 2.5]);
+    /// let reader = rates.try_read().unwrap();
+    /// let reader = RwLockReadGuard::try_map(reader, |it| it.get(2)).unwrap_err();
+    /// assert_eq!(*RwLockReadGuard::try_map(reader, |it| it.get(1)).unwrap(), 2.5);
+    /// ```
+    #[inline]
+    pub fn try_map<F, U: ?Sized>(this: Self, f: F) -> Result<RwLockReadGuard<'a, U>, Self>
+    where
+        F: FnOnce(&T) -> Option<&U>,
+    {
+        match f(&this).map(ptr::from_ref) {
+            Some(data) => Ok(RwLockReadGuard { hold: this.hold, data, marker: PhantomData }),
+            None => Err(this),
+        }
+    }
+}
+
+impl<T: ?Sized> OwnedRwLockReadGuard<T> {
+    /// For a lock that was just acquired.
+    pub(super) fn new(lock: Arc<RwLock<T>>) -> Self {
+        let data = lock.value.get();
+        Self { hold: Hold::new(lock), data, marker: PhantomData }
+    }
+}
+
+impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
+    fn data(&self) -> *const U {
+        self.data
+    }
+
+    /// Narrows the guard to a part of what it refers to.
+    ///
+    /// ```
+    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
+    /// let rates = Arc::new(RwLock::new((1.5, 2.5)));
+    /// let reader = rates.try_read_owned().unwrap();
+    /// assert_eq!(*OwnedRwLockReadGuard::map(reader, |it| &it.1), 2.5);
+    /// ```
+    #[inline]
+    pub fn map<F, V: ?Sized>(this: Self, f: F) -> OwnedRwLockReadGuard<T, V>
+    where
+        F: FnOnce(&U) -> &V,
+    {
+        let data = ptr::from_ref(f(&this));
+        OwnedRwLockReadGuard { hold: this.hold, data, marker: PhantomData }
+    }
+
+    /// Narrows the guard to a part of what it refers to, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard if the closure returns `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
+    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
+    /// let reader = rates.try_read_owned().unwrap();
+    /// let reader = OwnedRwLockReadGuard::try_map(reader, |it| it.get(2)).unwrap_err();
+    /// assert_eq!(*OwnedRwLockReadGuard::try_map(reader, |it| it.get(1)).unwrap(), 2.5);
+    /// ```
+    #[inline]
+    pub fn try_map<F, V: ?Sized>(this: Self, f: F) -> Result<OwnedRwLockReadGuard<T, V>, Self>
+    where
+        F: FnOnce(&U) -> Option<&V>,
+    {
+        match f(&this).map(ptr::from_ref) {
+            Some(data) => Ok(OwnedRwLockReadGuard { hold: this.hold, data, marker: PhantomData }),
+            None => Err(this),
+        }
+    }
+
+    /// Returns the lock.
+    ///
+    /// ```
+    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
+    /// let rates = Arc::new(RwLock::new(1.5));
+    /// let reader = rates.clone().try_read_owned().unwrap();
+    /// assert!(Arc::ptr_eq(OwnedRwLockReadGuard::rwlock(&reader), &rates));
+    /// ```
+    pub fn rwlock(this: &Self) -> &Arc<RwLock<T>> {
+        this.hold.handle()
+    }
+}

@@ -1,0 +1,363 @@
+//! [`Semaphore`].
+
+mod forgetful;
+mod owned;
+mod permit;
+
+use std::{
+    fmt,
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use ::tokio::sync::{AcquireError, Semaphore as Inner, TryAcquireError};
+
+use self::permit::Permits;
+pub use self::permit::{OwnedSemaphorePermit, SemaphorePermit};
+use super::acquire::{Acquirable, Request, acquire, blocking_acquire, try_acquire};
+use crate::{
+    finding::{LockKind, LockOf, Mode, Role},
+    tracked::Tracked,
+};
+
+/// [`tokio::sync::Semaphore`], checked.
+///
+/// What is checked depends on the number of permits that it is created with:
+///
+/// - One: it is checked like a mutex.
+/// - Several: it is a pool. A task that holds a permit while it waits for another one is a
+///   [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). A pool is not part of the lock order.
+/// - None: it is a signal, which any task can give, and is not checked.
+///
+/// Checks end with the first [`add_permits`](Self::add_permits), and when the only permit is forgotten.
+///
+/// ```
+/// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+/// use lockdep::tokio::sync::Semaphore;
+///
+/// let connections = Semaphore::new(10);
+/// let permit = connections.acquire().await.unwrap();
+/// assert_eq!(connections.available_permits(), 9);
+/// # }
+/// ```
+pub struct Semaphore {
+    tracked: Tracked,
+    inner: Inner,
+    mode: Mode,
+    is_signal: AtomicBool,
+}
+
+impl Semaphore {
+    pub(crate) const KIND: &'static LockKind =
+        &LockKind { wrapper: "tokio::Semaphore", of: LockOf::Nothing, role: Role::Pool };
+
+    /// The greatest number of permits that a semaphore can have.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// assert!(Semaphore::MAX_PERMITS > 1_000_000);
+    /// ```
+    pub const MAX_PERMITS: usize = Inner::MAX_PERMITS;
+
+    /// Creates a semaphore. Reports show the caller's location as the place where it was made.
+    ///
+    /// # Panics
+    ///
+    /// If `permits` is greater than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// ```
+    #[track_caller]
+    pub fn new(permits: usize) -> Self {
+        Self::made_of(permits, Inner::new(permits))
+    }
+
+    /// Creates a semaphore in a constant context, for a `static`.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// static CONNECTIONS: Semaphore = Semaphore::const_new(10);
+    /// ```
+    #[track_caller]
+    #[cfg(not(tokio_no_const_new))]
+    pub const fn const_new(permits: usize) -> Self {
+        Self::made_of(permits, Inner::const_new(permits))
+    }
+
+    #[track_caller]
+    const fn made_of(permits: usize, inner: Inner) -> Self {
+        let mode = if permits == 1 { Mode::Exclusive } else { Mode::Shared };
+        let is_signal = AtomicBool::new(permits == 0);
+        Self { tracked: Tracked::new(), inner, mode, is_signal }
+    }
+
+    fn request(&self, permits: u32) -> Request {
+        Request { kind: Self::KIND, mode: self.mode, is_write: false, permits }
+    }
+
+    /// Notes that permits are gone. Without its only one, the semaphore waits for `add_permits`.
+    fn note_forgotten(&self) {
+        if self.mode == Mode::Exclusive {
+            self.is_signal.store(true, Relaxed);
+        }
+    }
+
+    /// Returns how many permits are free.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// assert_eq!(Semaphore::new(10).available_permits(), 10);
+    /// ```
+    pub fn available_permits(&self) -> usize {
+        self.inner.available_permits()
+    }
+
+    /// Adds permits. From then on nothing is checked, because any task may add more.
+    ///
+    /// # Panics
+    ///
+    /// If the sum is greater than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let jobs = Semaphore::new(0);
+    /// jobs.add_permits(1);
+    /// jobs.acquire().await.unwrap().forget();
+    /// # }
+    /// ```
+    pub fn add_permits(&self, n: usize) {
+        if n > 0 {
+            self.is_signal.store(true, Relaxed);
+        }
+        self.inner.add_permits(n);
+    }
+
+    /// Removes up to `n` of the free permits. Returns how many it removed.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// assert_eq!((connections.forget_permits(4), connections.available_permits()), (4, 6));
+    /// ```
+    pub fn forget_permits(&self, n: usize) -> usize {
+        #[allow(unused_imports, reason = "used with an old tokio")]
+        use self::forgetful::Forgetful;
+        let forgotten = self.inner.forget_permits(n);
+        if forgotten > 0 {
+            self.note_forgotten();
+        }
+        forgotten
+    }
+
+    /// Acquires a permit. The task waits until one is free. Waiting tasks get permits in the order in which they
+    /// asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed, also while the task waits.
+    ///
+    /// # Panics
+    ///
+    /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// let permit = connections.acquire().await.unwrap();
+    /// assert_eq!(connections.available_permits(), 9);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        self.acquire_many(1)
+    }
+
+    /// As [`acquire`](Self::acquire), for `n` permits at once. The task waits until it has all of them; tasks that
+    /// asked later wait behind it.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped loses its place in the queue, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// let permits = connections.acquire_many(4).await.unwrap();
+    /// assert_eq!(connections.available_permits(), 6);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn acquire_many(
+        &self,
+        n: u32,
+    ) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        acquire(self, self.request(n), move |sem, acquired| {
+            Ok(SemaphorePermit(Permits::new(sem, n, acquired?)))
+        })
+    }
+
+    /// Acquires a permit if one is free. Never a finding: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If no permit is free, or the semaphore is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::{Semaphore, TryAcquireError};
+    /// let connections = Semaphore::new(1);
+    /// let permit = connections.try_acquire().unwrap();
+    /// assert_eq!(connections.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+    /// ```
+    #[track_caller]
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_acquire_many(1)
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), for `n` permits.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// assert!(connections.try_acquire_many(11).is_err());
+    /// ```
+    #[track_caller]
+    pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        let is_held = try_acquire(&self, self.request(n))?;
+        Ok(SemaphorePermit(Permits::new(self, n, is_held)))
+    }
+
+    /// As [`acquire`](Self::acquire), by blocking the thread, for code that is not async.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// In a thread that runs async code of tokio's, and for a finding at
+    /// [`Level::Deny`](crate::Level::Deny).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// let permit = connections.blocking_acquire().unwrap();
+    /// assert_eq!(connections.available_permits(), 9);
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.blocking_acquire_many(1)
+    }
+
+    /// As [`blocking_acquire`](Self::blocking_acquire), for `n` permits at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// let permits = connections.blocking_acquire_many(4).unwrap();
+    /// assert_eq!(connections.available_permits(), 6);
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let is_held = blocking_acquire(&self, self.request(n))?;
+        Ok(SemaphorePermit(Permits::new(self, n, is_held)))
+    }
+
+    /// Closes the semaphore: all acquisitions fail from then on, also those that wait.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::{Semaphore, TryAcquireError};
+    /// let connections = Semaphore::new(10);
+    /// connections.close();
+    /// assert_eq!(connections.try_acquire().unwrap_err(), TryAcquireError::Closed);
+    /// ```
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Returns `true` if the semaphore is closed.
+    ///
+    /// ```
+    /// # use lockdep::tokio::sync::Semaphore;
+    /// let connections = Semaphore::new(10);
+    /// connections.close();
+    /// assert!(connections.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+}
+
+impl Acquirable for Semaphore {
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    fn semaphore(&self) -> &Inner {
+        &self.inner
+    }
+
+    fn is_checked(&self) -> bool {
+        !self.is_signal.load(Relaxed) && !self.is_closed()
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

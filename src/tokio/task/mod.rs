@@ -1,0 +1,49 @@
+//! [`tokio::task`], with tasks that are known.
+
+mod join_set;
+mod local_set;
+
+use std::future::Future;
+
+pub use ::tokio::task::*;
+
+pub use self::{join_set::JoinSet, local_set::LocalSet};
+use super::root::Root;
+
+/// As [`tokio::spawn`].
+///
+/// ```
+/// use lockdep::tokio;
+///
+/// # #[tokio::main] async fn main() {
+/// let sum = tokio::spawn(async { 1 + 2 });
+/// assert_eq!(sum.await.unwrap(), 3);
+/// # }
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    ::tokio::spawn(Root::spawned(future))
+}
+
+/// As [`tokio::task::spawn_local`].
+///
+/// ```
+/// use lockdep::tokio::{self, task::{LocalSet, spawn_local}};
+///
+/// # #[tokio::main] async fn main() {
+/// let answer = LocalSet::new().run_until(async { spawn_local(async { 42 }).await }).await;
+/// assert_eq!(answer.unwrap(), 42);
+/// # }
+/// ```
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    ::tokio::task::spawn_local(Root::spawned(future))
+}

@@ -1,0 +1,337 @@
+//! Acquisitions by tasks, which wait without blocking their thread.
+
+use std::{
+    panic::Location,
+    task::{self, Poll},
+};
+
+use super::{Acquiring, FastAcquire, Tracked};
+use crate::{
+    finding::{LockKind, Mode, Role},
+    points::{self, Passing},
+    validator::{
+        self, Entry, Tag, ThreadState,
+        tasks::{self, Operation, Wanted},
+    },
+};
+
+/// What can become of a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardKind {
+    /// It borrows the lock, so it stays with the future that has acquired it.
+    Borrowed,
+    /// It owns the lock, so it may be sent to another task.
+    Owned,
+}
+
+/// One acquisition by a task, from the call to the moment at which the lock is taken. A part of the
+/// lock's future.
+pub struct Awaited {
+    kind: &'static LockKind,
+    mode: Mode,
+    guard: GuardKind,
+    site: &'static Location<'static>,
+    is_write: bool,
+    is_judged: bool,
+    operation: Operation,
+    /// Its way through the points of the acquisition, if a script is concerned.
+    passing: Option<Box<Passing>>,
+}
+
+impl Awaited {
+    /// For an acquisition that is requested where this is called.
+    #[track_caller]
+    #[must_use]
+    pub fn new(kind: &'static LockKind, mode: Mode, guard: GuardKind) -> Self {
+        let site = Location::caller();
+        let operation = Operation::default();
+        let is_write = false;
+        Self { kind, mode, guard, site, is_write, is_judged: false, operation, passing: None }
+    }
+
+    /// For a write of a lock that also has readers, who from then on may have to wait for each other.
+    #[track_caller]
+    #[must_use]
+    pub fn write(kind: &'static LockKind, guard: GuardKind) -> Self {
+        Self { is_write: true, ..Self::new(kind, Mode::Exclusive, guard) }
+    }
+
+    /// Polls the wrapped lock's operation, `poll`, and records the lock as taken if that succeeds. The
+    /// acquisition is checked at the first poll.
+    ///
+    /// Outside of a task that is known nothing is tracked: one thread may poll many futures in turn, and each in
+    /// several threads.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn poll<P, E>(
+        &mut self,
+        tracked: &Tracked,
+        cx: &mut task::Context<'_>,
+        poll: impl FnOnce(&mut task::Context<'_>) -> Poll<Result<P, E>>,
+    ) -> Poll<Result<P, E>> {
+        if !tasks::is_known() {
+            tasks::note_unknown();
+            return poll(cx);
+        }
+        let future = std::ptr::from_ref(self).addr();
+        // A place in the stack.
+        let place = std::ptr::from_ref(&future).addr();
+        let mut acquiring = self.acquiring(tracked);
+        if points::are_active() {
+            if self.is_stopped(acquiring.wanted(), cx) {
+                return Poll::Pending;
+            }
+            acquiring = self.acquiring(tracked);
+        }
+        if !self.is_judged {
+            self.is_judged = true;
+            if !is_unremarkable(&acquiring) {
+                acquiring.judge_in_task(place);
+                acquiring = self.acquiring(tracked);
+            }
+            if self.is_write && !tracked.identity.has_writer() {
+                acquiring.note_first_writer();
+                acquiring = self.acquiring(tracked);
+            }
+        }
+        let is_writer = self.is_write && tracked.identity.has_writer();
+        let wanted = Wanted { entry: acquiring.wanted(), is_writer };
+        let polled =
+            if self.is_of_pool() { poll(cx) } else { self.operation.poll(wanted, cx, poll) };
+        if let Poll::Ready(Ok(_)) = polled {
+            if self.operation.has_waited() {
+                self.operation = Operation::default();
+                // What the wakers of the program did meanwhile may have released what was held.
+                acquiring = self.acquiring(tracked);
+            }
+            // Another future, as `Shared`, may poll this one for several tasks.
+            let guard = if tasks::is_of_task(cx.waker()) { self.guard } else { GuardKind::Owned };
+            acquiring.acquired_in_task(guard, future);
+            if tasks::is_path_wanted(self.site)
+                && let Some(context) = acquiring.context()
+            {
+                tasks::keep_path(context, acquiring.tag.once_held(), place);
+            }
+        }
+        if let Some(passing) = &mut self.passing {
+            match polled {
+                Poll::Pending => passing.wait(cx),
+                Poll::Ready(_) => self.passing = None,
+            }
+        }
+        polled
+    }
+
+    /// Comes to the points of the acquisition. Returns `true` if a script keeps it there.
+    #[cold]
+    fn is_stopped(&mut self, wanted: Entry, cx: &task::Context<'_>) -> bool {
+        if !self.is_judged && self.passing.is_none() {
+            self.passing = Passing::acquire(wanted);
+        }
+        self.passing.as_mut().is_some_and(|passing| passing.poll(cx).is_pending())
+    }
+
+    /// Fast path of the first poll: returns what records the lock as taken, if its chain is validated and nothing
+    /// else needs to be done. If the lock is not free after all, the caller goes on with [`poll`](Self::poll).
+    ///
+    /// Not more than some acquisitions in each poll of the task take it, as an attempt does not use up the
+    /// runtime's budget, by which tasks let others run.
+    #[inline]
+    pub fn try_fast(&self, tracked: &Tracked) -> Option<FastAcquire> {
+        let is_plain = self.guard == GuardKind::Borrowed && !self.is_judged && !self.is_of_pool();
+        let identity = &tracked.identity;
+        let lock = identity.id_or_0();
+        if !is_plain || lock == 0 || (self.is_write && !identity.has_writer()) {
+            return None;
+        }
+        let context = validator::current_if_attached()?;
+        let tag = Tag::new(lock, self.mode);
+        let place = context.held.place_for(tag)?;
+        if tasks::is_path_wanted(self.site) {
+            return None;
+        }
+        let (future, lock) = (std::ptr::from_ref(self).addr(), std::ptr::from_ref(tracked).addr());
+        if !tasks::may_acquire_at_once(future, lock) {
+            return None;
+        }
+        let is_judged = place.is_unremarkable()
+            || tasks::is_alone()
+                && !tasks::is_in_doubt()
+                && validator::is_judged_for_task(context, place);
+        is_judged.then_some(FastAcquire { context, place, entry: Entry { tag, site: self.site } })
+    }
+
+    /// Returns `true` for a semaphore of several permits. Any holder may return the one that is waited for, so
+    /// nothing is certain about the wait.
+    fn is_of_pool(&self) -> bool {
+        self.kind.role == Role::Pool && self.mode == Mode::Shared
+    }
+
+    #[inline]
+    fn acquiring<'a>(&self, tracked: &'a Tracked) -> Acquiring<'a> {
+        let tag = Tag::new(tracked.number(self.kind), self.mode);
+        let ordinary =
+            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        Acquiring { tracked, tag, site: self.site, ordinary }
+    }
+}
+
+/// Returns `true` if the task holds nothing.
+#[inline]
+fn is_unremarkable(acquiring: &Acquiring<'_>) -> bool {
+    matches!(acquiring.ordinary, Some((_, place)) if place.is_unremarkable())
+}
+
+impl Tracked {
+    /// Runs an attempt to acquire the lock without waiting, and records the lock as taken if that succeeds.
+    ///
+    /// `is_in_task` tells whether the runtime is polling a task at all: nothing is tracked in one that it was
+    /// given directly.
+    #[track_caller]
+    pub fn try_awaited<P, E>(
+        &self,
+        kind: &'static LockKind,
+        mode: Mode,
+        guard: GuardKind,
+        is_in_task: fn() -> bool,
+        attempt: impl FnOnce() -> Result<P, E>,
+    ) -> Result<P, E> {
+        if !tasks::is_known() && is_in_task() {
+            return attempt();
+        }
+        let acquiring = self.about_to_try(kind, mode);
+        let result = attempt();
+        match result {
+            // The address of its future is unknown.
+            Ok(_) => acquiring.acquired_in_task(guard, 0),
+            Err(_) => acquiring.gave_up(),
+        }
+        result
+    }
+
+    /// Acquires the lock by blocking the thread: `attempt` first, and if that fails, `block`.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn block_on_awaited<P, E>(
+        &self,
+        kind: &'static LockKind,
+        mode: Mode,
+        guard: GuardKind,
+        attempt: impl FnOnce() -> Option<P>,
+        block: impl FnOnce() -> Result<P, E>,
+    ) -> Result<P, E> {
+        self.about_to_block(kind, mode).block_on_awaited(guard, attempt, block)
+    }
+
+    /// The same to write a lock that also has readers, who from then on may have to wait for each other.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn block_to_write_awaited<P, E>(
+        &self,
+        kind: &'static LockKind,
+        guard: GuardKind,
+        attempt: impl FnOnce() -> Option<P>,
+        block: impl FnOnce() -> Result<P, E>,
+    ) -> Result<P, E> {
+        self.about_to_write(kind, Mode::Exclusive).block_on_awaited(guard, attempt, block)
+    }
+
+    /// Releases a lock that tasks wait for, in any task or thread, and unlocks it.
+    pub fn release_awaited(&self, mode: Mode, guard: GuardKind, unlock: impl FnOnce()) {
+        let _ = guard;
+        self.release(mode, unlock);
+    }
+
+    /// The lock is from now on held in another mode.
+    pub fn turn_awaited(&self, from: Mode, to: Mode, guard: GuardKind) {
+        let tag = |mode| Tag::new(self.identity().id_or_0(), mode);
+        // A task that has spawned another since does not know where its guards are, the borrowed ones included.
+        let is_held = guard == GuardKind::Borrowed && validator::is_held(tag(from));
+        if is_held || !tasks::turned(tag(from), tag(to)) {
+            self.held(from).turned(to).keep();
+        }
+    }
+}
+
+impl Acquiring<'_> {
+    #[track_caller]
+    fn block_on_awaited<P, E>(
+        mut self,
+        guard: GuardKind,
+        attempt: impl FnOnce() -> Option<P>,
+        block: impl FnOnce() -> Result<P, E>,
+    ) -> Result<P, E> {
+        let permit = match attempt() {
+            Some(permit) => permit,
+            None => self.blocked(block)?,
+        };
+        // A hook may have released what this thread held.
+        self.ordinary = self.place_again();
+        match guard {
+            GuardKind::Borrowed => self.acquired().keep(),
+            GuardKind::Owned => self.acquired_owned(),
+        }
+        Ok(permit)
+    }
+
+    /// The lock is taken, by a guard that may go anywhere. A task holds it loosely, and no hold of a thread is recorded.
+    fn acquired_owned(self) {
+        let Entry { tag, site } = self.wanted();
+        let is_of_task = tasks::acquired_owned(Entry { tag: tag.once_held(), site });
+        if self.is_directed() {
+            points::acquired(self.wanted());
+        } else if !is_of_task {
+            let _released = self.acquired().release();
+        }
+    }
+
+    /// The lock is taken, by a future at this address.
+    fn acquired_in_task(self, guard: GuardKind, future: usize) {
+        if guard == GuardKind::Owned {
+            self.acquired_owned();
+        } else {
+            let tag = self.wanted().tag.once_held();
+            self.acquired().keep();
+            tasks::acquired_at(tag, future, std::ptr::from_ref(self.tracked).addr());
+        }
+    }
+
+    /// Checks the acquisition of a task that holds something.
+    #[track_caller]
+    fn judge_in_task(self, place: usize) {
+        let is_alone = tasks::is_alone();
+        match self.ordinary {
+            Some((context, place))
+                if is_alone
+                    && !tasks::is_in_doubt()
+                    && validator::is_judged_for_task(context, place) => {}
+            _ => self.judge_what_is_certain(is_alone, place),
+        }
+    }
+
+    /// Leaves out what a sibling future may hold.
+    #[cold]
+    #[track_caller]
+    fn judge_what_is_certain(self, is_alone: bool, place: usize) {
+        let Some(context) = self.context() else { return };
+        context.end_denied();
+        let aside = tasks::set_doubtful_aside(context, self.tag, is_alone, place);
+        let place = context.held.any_place_for(self.tag);
+        if let Some(key) = validator::unjudged(context, place) {
+            validator::about_to_block(context, &self.acquisition(self.site), key);
+        }
+        drop(aside);
+        if context.held.place_for(self.tag).is_none() && !context.is(ThreadState::Inside) {
+            validator::prepare(context);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Which tasks and threads will never go on.
+//!
+//! Runs when a task comes to rest with a lock operation that waits, and when a thread is about to block. Starting
+//! from that one, it looks at everybody who would have to go on first, and at whom those wait for. The greatest set
+//! of them in which each waits for another is stuck for ever. The idea is that of garbage collection, as in Go's detection of leaked
+//! goroutines (Saioc et al., "Dynamic Partial Deadlock Detection and Recovery via Garbage Collection", ASPLOS
+//! 2025), with the owners of wakers in the place of references.
+//!
+//! Each member is read, and later read again: a task by its polls and wakes and the count of its wakers, a thread by the
+//! epoch of its wait; and the hands of each lock between the two. If none has changed, all of it was true at the
+//! moment at which the last was first read.
+
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
+
+use super::{
+    Task,
+    hands::{self, Holder, Whereabouts},
+    operation::Op,
+    snapshots, stacks, standing,
+    stuck::{Blockers, stuck},
+    task::{ENDED, RESTING},
+};
+use crate::{
+    finding::{Detail, Edge, FindingKind, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until},
+    validator::{Context, Entry, Found, ThreadState, circle, judge, knowledge, snapshot, threads},
+};
+
+/// A task or a thread.
+#[derive(Clone)]
+pub(super) enum Actor {
+    Task(Arc<Task>),
+    Thread(&'static Context),
+}
+
+/// Tells an actor from others: a thread that is polling a task acts under the task's number.
+pub(super) type Key = (u64, bool);
+
+impl Actor {
+    fn key(&self) -> Key {
+        match self {
+            Self::Task(task) => (task.number, true),
+            Self::Thread(context) => (context.number(), false),
+        }
+    }
+
+    fn info(&self) -> ThreadInfo {
+        match self {
+            Self::Task(task) => task.info(),
+            Self::Thread(context) => context.info(),
+        }
+    }
+
+    /// What changes whenever it goes on.
+    fn moment(&self) -> (u64, u64) {
+        match self {
+            Self::Task(task) => (task.polls.load(SeqCst), task.wakes.load(SeqCst)),
+            Self::Thread(context) => (context.waiting.epoch(), 0),
+        }
+    }
+}
+
+/// One of those that are stuck.
+pub(super) struct Member {
+    actor: Actor,
+    moment: (u64, u64),
+    waits: Vec<Waits>,
+}
+
+/// A lock that is waited for, and who has to go on before it is free.
+struct Waits {
+    wanted: Entry,
+    /// Its place in the lock's queue, if that is known.
+    place: Option<u64>,
+    whereabouts: Whereabouts,
+    hands: Vec<Hand>,
+}
+
+#[derive(Clone)]
+struct Hand {
+    whose: Actor,
+    /// The lock as it is held, or as it is waited for.
+    entry: Entry,
+    reason: Reason,
+    /// It alone keeps the other waiting, whatever becomes of the other hands.
+    is_certain: bool,
+    whereabouts: Whereabouts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Holds,
+    /// An operation of it was granted the lock, and has not been polled since.
+    WasGranted,
+    /// It waits to write what the other wants to read.
+    Queues,
+}
+
+impl Member {
+    /// Reads a task or a thread. `None` if it can go on by itself, or if that is unknown.
+    fn read(actor: Actor) -> Option<Self> {
+        let moment = actor.moment();
+        let waits = match &actor {
+            Actor::Task(task) => waits_of_task(task, moment.0)?,
+            Actor::Thread(context) => vec![wait_of_thread(context)?],
+        };
+        Some(Self { actor, moment, waits })
+    }
+
+    fn is_unchanged(&self) -> bool {
+        let has_no_waker = match &self.actor {
+            Actor::Task(task) => task.live.load(SeqCst) == 0,
+            Actor::Thread(_) => true,
+        };
+        has_no_waker && self.actor.moment() == self.moment
+    }
+}
+
+/// The locks that a task waits for, if nothing but their grant can wake it.
+fn waits_of_task(task: &Arc<Task>, polls: u64) -> Option<Vec<Waits>> {
+    let is_at_rest = polls & (RESTING | ENDED) == RESTING && task.recent_wakes() == 0;
+    if !is_at_rest || task.live.load(SeqCst) != 0 {
+        return None;
+    }
+    // An operation that wakes another waker is not the task's way to go on: that waker would need a clone of
+    // the task's, and no clone is left.
+    let operations = task.operations.lock().clone();
+    if operations.iter().any(|it| it.is_grant_under_way()) {
+        return None;
+    }
+    let own = operations.iter().filter(|it| !it.is_granted() && it.wakes_task());
+    let waits: Option<Vec<_>> =
+        own.map(|it| Waits::read(it.wanted, it.whereabouts(), Some(it.place))).collect();
+    waits.filter(|waits| !waits.is_empty())
+}
+
+/// The lock that a thread waits for until it has it.
+fn wait_of_thread(context: &'static Context) -> Option<Waits> {
+    let wait = context.waiting.read()?;
+    let is_for_lock = wait.until == Until::Acquired && wait.wanted.kind().role.is_lock();
+    if is_for_lock { Waits::read(wait.wanted, Whereabouts::Task, None) } else { None }
+}
+
+impl Waits {
+    /// `None` if the lock is on its way: in no hands.
+    fn read(wanted: Entry, whereabouts: Whereabouts, place: Option<u64>) -> Option<Self> {
+        // Any task may add a permit to a semaphore, or close it.
+        if wanted.kind().role == Role::Pool {
+            return None;
+        }
+        let hands = hands_of(wanted, place)?;
+        (!hands.is_empty()).then_some(Self { wanted, place, whereabouts, hands })
+    }
+
+    /// Returns `true` if those who were found to have the lock have it still.
+    fn is_unchanged(&self) -> bool {
+        let Some(now) = hands_of(self.wanted, self.place) else { return false };
+        let is_there = |hand: &Hand| {
+            now.iter().any(|it| it.whose.key() == hand.whose.key() && it.reason == hand.reason)
+        };
+        self.hands.iter().all(is_there)
+    }
+
+    fn blockers(&self) -> Blockers<Key> {
+        let certain = self.hands.iter().filter(|it| it.is_certain);
+        Blockers {
+            alone: certain.map(|it| it.whose.key()).collect(),
+            together: self.hands.iter().map(|it| it.whose.key()).collect(),
+        }
+    }
+
+    /// Forgets all but the one of whom it is most certain that he keeps it waiting for ever, if there is one.
+    fn keep_the_surest(&mut self, stuck: &FxHashSet<Key>) {
+        self.hands.retain(|it| stuck.contains(&it.whose.key()));
+        let certain = self.hands.iter().filter(|it| it.is_certain);
+        if let Some(surest) = certain.min_by_key(|it| it.whereabouts).cloned() {
+            self.hands = vec![surest];
+        }
+    }
+}
+
+/// Who has to go on before a lock can be taken in the wanted mode, from a place in its queue if that is known. `None`
+/// if that includes somebody who is unknown.
+fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
+    let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
+    let blocks =
+        |held: &Entry| held.tag.lock() == lock && judge::waits(mode, held.tag.mode(), false);
+    // Readers wait behind each writer that does.
+    let queues = |waiting: &Entry| {
+        let is_writer = matches!(waiting.tag.mode(), Mode::Exclusive | Mode::Upgrade);
+        waiting.tag.lock() == lock && is_writer && mode.queues_behind_writers(Mode::Shared)
+    };
+    let mut all = Vec::new();
+    for context in threads::all() {
+        let (whose, whereabouts) = (Actor::Thread(context), Whereabouts::Task);
+        let hand = |entry, reason| {
+            let is_certain = reason == Reason::Holds;
+            Hand { whose, entry, reason, is_certain, whereabouts }
+        };
+        let wait = context.waiting.read();
+        if let Some(entry) = context.first_held(wait.map_or(usize::MAX, |it| it.holds), blocks) {
+            // A thread that waits for a lock itself is not at rest, though it may block on a task.
+            let blocks_on = if wait.is_none() {
+                context.blocked_on().before_release_of(entry.tag)
+            } else {
+                None
+            };
+            all.push(match blocks_on {
+                Some(task) => held_by_thread_of(task, entry),
+                None => hand(entry, Reason::Holds),
+            });
+        } else if let Some(wait) = wait
+            && queues(&wait.wanted)
+        {
+            all.push(hand(wait.wanted, Reason::Queues));
+        }
+    }
+    let known = hands::of(lock);
+    for holder in known.holders.into_iter().filter(|it| blocks(&it.entry)) {
+        let Holder { task, entry, whereabouts, .. } = holder;
+        let (whose, reason) = (Actor::Task(task), Reason::Holds);
+        all.push(Hand { whose, entry, reason, is_certain: true, whereabouts });
+    }
+    let granted = known.granted.iter().filter(|it| blocks(&it.held()));
+    // No operation overtakes another in a queue.
+    let is_ahead = |it: &Op| place.is_none_or(|place| it.place < place);
+    let writers = known.writers.iter().filter(|it| !it.is_granted() && queues(&it.wanted));
+    let writers = writers.filter(|it| is_ahead(it));
+    let granted = granted.map(|it| (it, Reason::WasGranted));
+    for (operation, reason) in granted.chain(writers.map(|it| (it, Reason::Queues))) {
+        let whose = Actor::Task(operation.task()?);
+        let whereabouts = operation.whereabouts();
+        // What was granted may be no more than an exhausted budget.
+        let is_certain = reason == Reason::Queues && place.is_some();
+        all.push(Hand { whose, entry: operation.wanted, reason, is_certain, whereabouts });
+    }
+    Some(all)
+}
+
+/// A lock is held by the thread that blocks on this task.
+fn held_by_thread_of(task: Arc<Task>, entry: Entry) -> Hand {
+    let may_have_gone = entry.kind().is_awaited() || entry.kind().guards_can_be_sent();
+    let whereabouts = if may_have_gone { Whereabouts::Unknown } else { Whereabouts::Task };
+    let (whose, reason) = (Actor::Task(task), Reason::Holds);
+    Hand { whose, entry, reason, is_certain: true, whereabouts }
+}
+
+/// Those with whom an actor is stuck for ever, the actor first.
+pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
+    let first = start.key();
+    let mut stuck = stuck(start, Actor::key, |actor| {
+        let member = Member::read(actor)?;
+        let blockers = member.waits.iter().map(Waits::blockers).collect();
+        let hands = member.waits.iter().flat_map(|it| &it.hands);
+        let others = hands.map(|hand| hand.whose.clone()).collect();
+        Some((member, blockers, others))
+    });
+    let keys: FxHashSet<_> = stuck.keys().copied().collect();
+    let mut members: Vec<Member> = Vec::new();
+    let mut open = vec![first];
+    while let Some(next) = open.pop() {
+        let Some(mut member) = stuck.remove(&next) else { continue };
+        member.waits.iter_mut().for_each(|it| it.keep_the_surest(&keys));
+        let hands = member.waits.iter().flat_map(|it| &it.hands);
+        open.extend(hands.map(|it| it.whose.key()));
+        members.push(member);
+    }
+    // First the hands: a lock may have changed hands after it was read, and before its former holder was.
+    let are_hands_unchanged = members.iter().flat_map(|it| &it.waits).all(Waits::is_unchanged);
+    let are_unchanged = are_hands_unchanged && members.iter().all(Member::is_unchanged);
+    (!members.is_empty() && are_unchanged).then_some(members)
+}
+
+/// Returns `true` if a lock that the task waits for is held by a task that can be woken, or was granted to one: what
+/// is most often the case. That would not be enough if the lock had readers.
+fn waits_for_awake(task: &Task) -> bool {
+    let is_awake = |task: &Task| task.live.load(SeqCst) != 0 || task.recent_wakes() != 0;
+    let operations = task.operations.lock();
+    operations.iter().any(|it| !it.has_readers() && hands::is_anybody(it.lock(), is_awake))
+}
+
+/// A task whose poll is over, with a lock operation that waits.
+#[cold]
+pub(super) fn rests(task: &Arc<Task>, context: &'static Context) {
+    let polls = task.polls.load(SeqCst);
+    task.polls.store(polls | RESTING, SeqCst);
+    if task.recent_wakes() != 0 || task.live.load(SeqCst) != 0 || waits_for_awake(task) {
+        return;
+    }
+    let _inside = context.enter(ThreadState::Inside);
+    let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) else { return };
+    // Another task may have a guard of other whereabouts, and take its time.
+    if whereabouts(&members) <= Whereabouts::Box {
+        standing::watch(task, &members);
+    }
+}
+
+/// The deadlock that a thread closes which is about to block, if there are tasks in it.
+pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Option<Found> {
+    if !super::operation::are_any_waiting() {
+        return None;
+    }
+    let members = stuck_with(Actor::Thread(context))?;
+    // What was read of others one after the other is believed if it stands.
+    std::thread::sleep(standing::SETTLES);
+    let again = stuck_with(Actor::Thread(context))?;
+    if moments(&members) != moments(&again) {
+        return None;
+    }
+    let has_tasks = members.iter().any(|it| matches!(it.actor, Actor::Task(_)));
+    if !has_tasks || whereabouts(&members) != Whereabouts::Task || !first_to_report(&members) {
+        return None;
+    }
+    describe(&members)
+}
+
+/// What changes whenever one of them goes on.
+pub(super) fn moments(members: &[Member]) -> Vec<(Key, (u64, u64))> {
+    let mut moments: Vec<_> = members.iter().map(|it| (it.actor.key(), it.moment)).collect();
+    moments.sort_unstable();
+    moments
+}
+
+/// Where the guards and operations are that they are stuck by: the least certain.
+pub(super) fn whereabouts(members: &[Member]) -> Whereabouts {
+    let waits = members.iter().flat_map(|it| &it.waits);
+    let all =
+        waits.flat_map(|it| it.hands.iter().map(|hand| hand.whereabouts).chain([it.whereabouts]));
+    all.max().unwrap_or(Whereabouts::Task)
+}
+
+/// The last ones that were reported, each with the moment.
+static REPORTED: Mutex<Vec<(Key, (u64, u64))>> = Mutex::new(Vec::new());
+
+/// The lock around them.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &REPORTED
+}
+
+/// Returns `true` unless another task or thread has reported these: two may close a circle at the same time.
+pub(super) fn first_to_report(members: &[Member]) -> bool {
+    const MAX_REPORTED: usize = 256;
+    let mut reported = REPORTED.lock();
+    let is_known = |it: &Member| reported.contains(&(it.actor.key(), it.moment));
+    if members.iter().any(is_known) {
+        return false;
+    }
+    let excess = (reported.len() + members.len()).saturating_sub(MAX_REPORTED);
+    let oldest = excess.min(reported.len());
+    reported.drain(..oldest);
+    reported.extend(members.iter().map(|it| (it.actor.key(), it.moment)));
+    true
+}
+
+/// A circle among them, as a finding: the shortest through the first, if that is in one.
+pub(super) fn describe(members: &[Member]) -> Option<Found> {
+    let circle = (0..members.len()).find_map(|start| circle_through(start, members))?;
+    let next = circle.iter().cycle().skip(1);
+    let cycle = circle
+        .iter()
+        .zip(next)
+        .map(|((this, link), (_, next))| edge(&members[*this].actor, link, next.wanted));
+    let cycle: Vec<_> = cycle.collect();
+    let is_asleep = circle.iter().any(|(_, link)| link.hand.reason == Reason::WasGranted);
+    let kind = match &circle[..] {
+        _ if is_asleep => FindingKind::Futurelock,
+        [(_, link)] if link.is_by_sibling() => FindingKind::Futurelock,
+        [_] => FindingKind::SelfDeadlock,
+        _ => FindingKind::Deadlock,
+    };
+    let detail = if kind == FindingKind::Deadlock {
+        let of = |(this, _): &(usize, Link)| snapshot_of(&members[*this]);
+        Detail::Threads(circle.iter().map(of).collect())
+    } else {
+        Detail::None
+    };
+    Some(Found { kind, cycle, detail })
+}
+
+/// The shortest circle through one of them, each with how it keeps the one before it waiting.
+fn circle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>> {
+    let at = |actor: &Actor| members.iter().position(|it| it.actor.key() == actor.key());
+    circle::shortest(start, |from| {
+        let waits = members[from].waits.iter();
+        let links = waits.flat_map(|it| {
+            it.hands.iter().map(|hand| Link { wanted: it.wanted, hand: hand.clone() })
+        });
+        links.filter_map(|link| Some((at(&link.hand.whose)?, link))).collect()
+    })
+}
+
+/// How a member keeps the one before it waiting.
+#[derive(Clone)]
+struct Link {
+    /// What that one wants.
+    wanted: Entry,
+    hand: Hand,
+}
+
+impl Link {
+    /// Returns `true` if another future of the same task may hold the lock.
+    fn is_by_sibling(&self) -> bool {
+        match &self.hand.whose {
+            Actor::Task(task) => task.doubtful.lock().contains(&self.hand.entry.tag),
+            Actor::Thread(_) => false,
+        }
+    }
+}
+
+/// What a member has and what it wants.
+fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> Edge {
+    let held = hand.entry;
+    let is_queued = hand.reason == Reason::Queues;
+    let (backtrace, waited) = stacks::of_wait(actor, &wanted);
+    let held_backtrace = match hand.reason {
+        Reason::Holds => stacks::of_hold(actor, held.tag),
+        Reason::WasGranted => stacks::of_grant(actor, &held),
+        Reason::Queues => Stack::default(),
+    };
+    let knowledge = knowledge::lock();
+    Edge {
+        held: knowledge.lock_of(&held, held.site),
+        held_mode: if is_queued { blocked.tag.mode() } else { held.tag.mode() },
+        held_at: held.site.into(),
+        held_backtrace,
+        wanted: knowledge.lock_of(&wanted, wanted.site),
+        wanted_mode: wanted.tag.mode(),
+        acquired_at: wanted.site.into(),
+        backtrace,
+        thread: actor.info(),
+        is_queued,
+        is_granted: hand.reason == Reason::WasGranted,
+        waited,
+    }
+}
+
+/// What a member holds and waits for.
+fn snapshot_of(member: &Member) -> ThreadSnapshot {
+    match &member.actor {
+        Actor::Task(task) => snapshots::of(task),
+        Actor::Thread(context) => snapshot::of(context),
+    }
+}

@@ -1,0 +1,145 @@
+//! Tasks: futures that a runtime polls, now in one thread and now in another.
+//!
+//! A thread switches to another context while it polls a task. So whatever is
+//! kept of a thread is kept of a task as well, and std's and parking_lot's locks are recorded for a task
+//! without a change to their fast path. Between two polls, what the task holds is kept aside (`resting`): there
+//! are as many contexts as threads that poll, however many tasks there are.
+//!
+//! A task that a thread blocks on (`block_on`) is a part of that thread, and keeps the thread's context.
+//!
+//! Nothing of a runtime is needed but its [root poll](poll), in which it polls the future that was spawned.
+//!
+//! **The census.** A task can only be woken by a clone of its waker. These are counted: each root poll hands
+//! out our own waker, and each lock operation that waits has another one, whose wake is the grant of the lock. A task at rest that can be woken by nothing but its own lock operations will never go on
+//! if all of their locks are held by such tasks (`census`). Whatever is unknown, a timer, a socket or a
+//! channel, has a clone of the waker: it can hide a deadlock, but never make one up.
+//!
+//! What may have left the task is *loose*: an owned guard, any guard once the task has spawned another task,
+//! and an operation in a box. A deadlock with such a thing is only believed after it has stood for some
+//! seconds (`standing`), and a guard of unknown whereabouts is no edge of the order.
+
+#![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
+
+mod block_on;
+mod branches;
+mod census;
+mod hands;
+#[cfg(all(test, loom))]
+mod loom_models;
+mod operation;
+mod paths;
+mod resting;
+mod root_poll;
+mod runtime_waker;
+mod sets;
+mod snapshots;
+mod stacks;
+mod standing;
+mod statics;
+mod stuck;
+mod task;
+mod wakers;
+
+use std::{
+    cell::Cell,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+pub(super) use self::{
+    block_on::BlockedOn,
+    census::closed_by_thread,
+    hands::destroyed,
+    operation::all_waiting,
+    resting::released_elsewhere,
+    snapshots::{Hold, all as snapshots, circle_of, circle_of_thread, holder_of},
+    task::info,
+};
+pub(crate) use self::{
+    branches::{is_alone, is_in_doubt, keep_path, set_doubtful_aside},
+    operation::{Operation, Wanted},
+    paths::is_wanted as is_path_wanted,
+    resting::{acquired_at, acquired_owned, all_held_loosely, held_loosely, turned},
+    root_poll::within,
+    wakers::is_of_task,
+};
+pub use self::{
+    root_poll::{end, poll, poll_at},
+    sets::{Outer, poll_set, poll_set_around},
+    task::Task,
+    wakers::of_timeout,
+};
+use super::{Context, threads};
+
+thread_local! {
+    /// The context in which this thread polls tasks, while it polls none.
+    static SPARE: Cell<Option<&'static Context>> = const { Cell::new(None) };
+    /// The task that the thread polls.
+    static TASK: Cell<Option<NonNull<Task>>> = const { Cell::new(None) };
+}
+
+/// The task that the calling thread polls.
+fn polled() -> Option<Arc<Task>> {
+    // SAFETY: it is being polled, by a caller that has an `Arc` of it.
+    TASK.get().map(|task| unsafe {
+        Arc::increment_strong_count(task.as_ptr());
+        Arc::from_raw(task.as_ptr())
+    })
+}
+
+/// Calls a closure with the task that the calling thread polls, if it polls one.
+#[inline]
+fn with_polled<R>(look: impl FnOnce(&Task) -> R) -> Option<R> {
+    // SAFETY: it is being polled, by a caller that has an `Arc` of it.
+    TASK.get().map(|task| look(unsafe { task.as_ref() }))
+}
+
+/// The task as which the calling thread acts, with a part in scripts that is not the thread's.
+pub(crate) fn acted_as() -> Option<Arc<Task>> {
+    polled().filter(|task| task.thread.is_none())
+}
+
+/// A lock was awaited outside of all tasks that are known.
+static HAS_UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that something polls the future of a lock, and that it is not known which task this is.
+#[cold]
+pub(crate) fn note_unknown() {
+    HAS_UNKNOWN.store(true, Relaxed);
+}
+
+/// Returns `true` if this has happened.
+pub fn has_unknown() -> bool {
+    HAS_UNKNOWN.load(Relaxed)
+}
+
+/// Returns `true` if the lock at an address may be acquired without the runtime's knowledge, by a future at another
+/// address, which is part of the task that the calling thread polls.
+#[inline]
+pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
+    let may = with_polled(|task| task.may_acquire_at_once(future)).unwrap_or(false);
+    may && !statics::is_static(lock)
+}
+
+/// Returns `true` if the calling thread polls a task that is known.
+#[inline]
+pub(crate) fn is_known() -> bool {
+    TASK.get().is_some()
+}
+
+/// The calling thread ends.
+pub(super) fn thread_ends() {
+    if let Some(spare) = SPARE.take() {
+        threads::give_back(spare);
+    }
+}
+
+/// The locks around what is known of tasks.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
+    let tables = standing::locks().chain(operation::locks()).chain(hands::locks());
+    tables.chain([census::lock(), paths::lock()])
+}

@@ -1,0 +1,390 @@
+//! The path of an acquisition: through which futures the poll of a task led to it.
+//!
+//! Where the count of wakers leaves it in doubt whether two acquisitions of a task are one after the other, their
+//! paths may show it. They have the same beginning, and part in some function. If that is an `async` function or
+//! block, which awaits one future at a time, then the earlier acquisition was over when the later one began, and its
+//! guard was kept there or had been returned to there. This holds under conditions, all of which are checked:
+//!
+//! - Each function that both paths have in common polls one and the same future both times. Such are `async` ones
+//!   and a list of functions that wrap a single future. Not so `join_all`, which polls many futures in one place.
+//! - From where they part, the later path leads through no `join!` or `select!`: a guard may have been moved into
+//!   another branch of that.
+//!
+//! It takes symbols, and functions that were not inlined. Without them, nothing is proved.
+
+use std::{
+    hash::{Hash, Hasher},
+    panic::Location,
+    path::Path as FilePath,
+    ptr,
+    sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::{
+    finding,
+    render::{self, Function},
+};
+
+/// How many frames a path has at most. A longer one proves nothing.
+const MAX_FRAMES: usize = 256;
+
+/// Addresses of the frames from the root poll, the outermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Path(Vec<usize>);
+
+impl Path {
+    /// The path of the calling thread between the root poll and the poll of a lock's future, each of which has a
+    /// local variable at such a place in the stack.
+    pub(super) fn between(root: usize, end: usize) -> Option<Self> {
+        let mut frames = Vec::new();
+        let mut is_whole = false;
+        finding::trace(|frame| {
+            let place = frame.sp().addr();
+            is_whole = place > root;
+            if !is_whole && place > end {
+                frames.push(frame.ip().addr());
+            }
+            !is_whole && frames.len() < MAX_FRAMES
+        });
+        frames.reverse();
+        is_whole.then_some(Self(frames))
+    }
+
+    fn hash(&self) -> u64 {
+        let mut hasher = FxHasher::default();
+        self.0.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// `None` if a function is unknown, or was inlined into another.
+    fn frames(&self) -> Option<Vec<Frame>> {
+        let frame = |&address: &usize| {
+            let function = render::function_at(ptr::without_provenance_mut(address))?;
+            Some(Frame { address, function })
+        };
+        self.0.iter().map(frame).collect()
+    }
+}
+
+/// `true` once any path was wanted.
+static ARE_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Acquisitions that were in doubt once, by their place in the source: their paths are kept.
+static WANTED: [AtomicPtr<Location<'static>>; 256] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; 256];
+
+fn place(site: &'static Location<'static>) -> &'static AtomicPtr<Location<'static>> {
+    &WANTED[ptr::from_ref(site).addr() / align_of::<Location<'_>>() % WANTED.len()]
+}
+
+/// What was acquired here is in doubt: the next acquisition here keeps its path.
+pub(super) fn want(site: &'static Location<'static>) {
+    place(site).store(ptr::from_ref(site).cast_mut(), Relaxed);
+    ARE_WANTED.store(true, Relaxed);
+}
+
+/// Returns `true` if an acquisition must keep its path.
+#[inline]
+pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
+    ARE_WANTED.load(Relaxed) && ptr::eq(place(site).load(Relaxed), site)
+}
+
+/// Verdicts on pairs of paths, by their hashes.
+static PROVED: Mutex<Option<FxHashMap<(u64, u64), bool>>> = Mutex::new(None);
+/// How many are kept.
+const MAX_PROVED: usize = 4096;
+
+/// The lock around them.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &PROVED
+}
+
+/// Returns `true` if a path leads through a function that may poll other futures as well. Looks up symbols for a path
+/// that was not looked at before. Where those are not known, it is not known of any.
+pub(super) fn may_have_siblings(path: &Path) -> bool {
+    let key = (path.hash(), 0);
+    let known = PROVED.lock().as_ref().and_then(|known| known.get(&key).copied());
+    known.unwrap_or_else(|| {
+        let is_one_line = |it: &Step| matches!(it, Step::Wraps | Step::Refers | Step::Async);
+        let is_alone = path.frames().is_none_or(|frames| steps(&frames).iter().all(is_one_line));
+        remember(key, !is_alone);
+        !is_alone
+    })
+}
+
+fn remember(key: (u64, u64), verdict: bool) {
+    let mut known = PROVED.lock();
+    let known = known.get_or_insert_default();
+    if known.len() >= MAX_PROVED {
+        known.clear();
+    }
+    known.insert(key, verdict);
+}
+
+/// Returns `true` if what was acquired by the earlier path is held until the later one has led to the end. Looks up
+/// symbols for paths that were not compared before.
+pub(super) fn are_in_sequence(earlier: &Path, later: &Path) -> bool {
+    let key = (earlier.hash(), later.hash());
+    let known = PROVED.lock().as_ref().and_then(|known| known.get(&key).copied());
+    known.unwrap_or_else(|| {
+        let (earlier, later) = (earlier.frames(), later.frames());
+        let proved = earlier.zip(later).is_some_and(|(earlier, later)| prove(&earlier, &later));
+        remember(key, proved);
+        proved
+    })
+}
+
+/// One frame of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Frame {
+    /// Where it returns to.
+    address: usize,
+    function: Function,
+}
+
+/// What a function does in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It wraps a single future.
+    Wraps,
+    /// The same, in a reference or a box: which future that is may change.
+    Refers,
+    /// An `async` function or block, if it is polled by one of these.
+    Async,
+    /// `PollFn`, of which `join!` and `select!` are made. It calls a closure.
+    PollsBranches,
+    /// That closure, if it comes from one of these macros: it polls each branch in another place.
+    Branch,
+    Unknown,
+}
+
+/// The types called `PollFn`: older versions of tokio make `join!` and `select!` of their own one.
+const POLL_FNS: [&str; 3] = [
+    "<core::future::poll_fn::PollFn<",
+    "<tokio::future::poll_fn::PollFn<",
+    "<futures_util::future::poll_fn::PollFn<",
+];
+
+/// Functions that wrap a single future, by the beginning of their names.
+const WRAPPERS: [&str; 27] = [
+    "<lockdep::",
+    "lockdep::tracked::",
+    "lockdep::validator::tasks::",
+    "<tokio::",
+    "<tracing::instrument::Instrumented<",
+    "<core::panic::unwind_safe::AssertUnwindSafe<",
+    "<futures_util::future::future::map::Map<",
+    "<futures_util::future::future::Map<",
+    "<futures_util::future::future::Then<",
+    "<futures_util::future::future::Inspect<",
+    "<futures_util::future::future::fuse::Fuse<",
+    "<futures_util::future::future::flatten::Flatten<",
+    "<futures_util::future::future::catch_unwind::CatchUnwind<",
+    "<futures_util::future::try_future::",
+    "<futures_util::future::either::Either<",
+    "<futures_util::future::maybe_done::",
+    "<tower::",
+    "<tower_http::",
+    "<tower_service::",
+    "<axum::",
+    "<axum_core::",
+    "<hyper::",
+    "<hyper_util::",
+    // Functions that are called by their `poll`.
+    "hyper::",
+    "hyper_util::",
+    "axum::",
+    "tower::",
+];
+
+/// Crates in which a branch that refers to a future always refers to the same one.
+const OF_ONE_FUTURE: [&str; 3] = ["axum::", "hyper::", "hyper_util::"];
+
+/// The files of tokio in which these macros are.
+const MACROS: [&str; 3] = ["src/macros/select.rs", "src/macros/join.rs", "src/macros/try_join.rs"];
+
+/// Returns `true` for code that one of these macros has made. A closure that a program passes to `poll_fn` may poll
+/// one future in this place now, and another one later.
+fn is_of_macro(function: &Function) -> bool {
+    let is_in = |file: &FilePath| MACROS.iter().any(|name| file.ends_with(name));
+    function.file.as_deref().is_some_and(is_in)
+}
+
+impl Step {
+    fn of(function: &Function) -> Self {
+        let name = &function.name;
+        let is_poll = name.contains(" as core::future::future::Future>::poll");
+        if name.ends_with("::{{closure}}") {
+            Self::Async
+        } else if is_poll && POLL_FNS.iter().any(|name_of_one| name.starts_with(name_of_one)) {
+            Self::PollsBranches
+        } else if is_poll
+            && (name.starts_with("<core::pin::Pin<") || name.starts_with("<alloc::boxed::Box<"))
+        {
+            Self::Refers
+        } else if WRAPPERS.iter().any(|wrapper| name.starts_with(wrapper)) {
+            Self::Wraps
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// What each frame of a path does.
+fn steps(path: &[Frame]) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(path.len());
+    for Frame { function, .. } in path {
+        let step = match (steps.last(), Step::of(function)) {
+            (Some(Step::PollsBranches), Step::Async) if is_of_macro(function) => Step::Branch,
+            (Some(Step::PollsBranches), _) => Step::Unknown,
+            (_, step) => step,
+        };
+        steps.push(step);
+    }
+    steps
+}
+
+/// See [`are_in_sequence`]. Pure.
+fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
+    let common = earlier.iter().zip(later).take_while(|(one, other)| one == other).count();
+    let (Some(parting), Some(other)) = (earlier.get(common), later.get(common)) else {
+        return false;
+    };
+    let steps = steps(later);
+    // The future of a branch is always the same, unless the branch only refers to it.
+    let polls_one = |at: usize| match steps[at] {
+        Step::Wraps | Step::Refers | Step::Async | Step::PollsBranches => true,
+        Step::Branch => {
+            let name = &later[at].function.name;
+            steps.get(at + 1) != Some(&Step::Refers)
+                || OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
+        }
+        Step::Unknown => false,
+    };
+    let is_single_line = |at: usize| matches!(steps[at], Step::Wraps | Step::Refers | Step::Async);
+    parting.function.is(&other.function)
+        && steps[common] == Step::Async
+        && (0..common).all(polls_one)
+        && (common + 1..later.len()).all(is_single_line)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A path of functions, each with a number for the place in it.
+    fn path(frames: &[(&str, usize)]) -> Vec<Frame> {
+        let frame = |(name, address): &(&str, usize)| Frame {
+            address: *address,
+            function: Function::new(
+                name,
+                if [BRANCH, AXUMS_BRANCH].contains(name) { SELECT } else { "src/main.rs" },
+            ),
+        };
+        frames.iter().map(frame).collect()
+    }
+
+    const SELECT: &str = "/registry/tokio-1.54.1/src/macros/select.rs";
+    const AXUMS_BRANCH: &str =
+        "axum::serve::handle_connection::{{closure}}::{{closure}}::{{closure}}";
+    const BRANCH: &str = "shop::serve::{{closure}}::{{closure}}";
+    const ROOT: (&str, usize) = ("lockdep::validator::tasks::root_poll::poll", 1);
+    const POLL_FN: (&str, usize) =
+        ("<core::future::poll_fn::PollFn<F> as core::future::future::Future>::poll", 2);
+    const LOCK: (&str, usize) =
+        ("<lockdep::tokio::sync::acquire::Acquire<H> as core::future::future::Future>::poll", 3);
+    const REFERENCE: (&str, usize) = ("<&mut F as core::future::future::Future>::poll", 4);
+    const JOIN_ALL: (&str, usize) =
+        ("<futures_util::future::join_all::JoinAll<F> as core::future::future::Future>::poll", 5);
+    const HANDLE: &str = "shop::handle::{{closure}}";
+    const SERVE: &str = "shop::serve::{{closure}}";
+
+    #[test]
+    fn awaits_of_one_function_are_in_sequence() {
+        let earlier = path(&[ROOT, (HANDLE, 10), LOCK]);
+        assert!(prove(&earlier, &path(&[ROOT, (HANDLE, 11), LOCK])));
+        let nested = [ROOT, (HANDLE, 11), ("shop::pay::{{closure}}", 12), LOCK];
+        assert!(prove(&earlier, &path(&nested)));
+        assert!(prove(&path(&nested), &path(&[ROOT, (HANDLE, 13), LOCK])));
+    }
+
+    #[test]
+    fn branches_are_not() {
+        let branch = |at| path(&[ROOT, (SERVE, 10), POLL_FN, (BRANCH, at), LOCK]);
+        assert!(!prove(&branch(11), &branch(12)));
+        assert!(!prove(&branch(11), &branch(11)));
+
+        // As in tokio 1.38.
+        let poll = "<tokio::future::poll_fn::PollFn<F> as core::future::future::Future>::poll";
+        let branch = |at| {
+            let closure = "shop::serve::{{closure}}::{{closure}}";
+            path(&[ROOT, (SERVE, 10), (poll, 2), (closure, at), LOCK])
+        };
+        assert!(!prove(&branch(11), &branch(12)));
+    }
+
+    #[test]
+    fn awaits_within_one_branch_are_unless_it_refers_to_a_future() {
+        let branch = (BRANCH, 11);
+        let direct = |at| path(&[ROOT, (SERVE, 10), POLL_FN, branch, (HANDLE, at), LOCK]);
+        assert!(prove(&direct(20), &direct(21)));
+        let by_reference =
+            |at| path(&[ROOT, (SERVE, 10), POLL_FN, branch, REFERENCE, (HANDLE, at), LOCK]);
+        assert!(!prove(&by_reference(20), &by_reference(21)));
+    }
+
+    /// It may poll several futures in one place.
+    #[test]
+    fn a_programs_own_poll_fn_proves_nothing() {
+        let own = ("shop::serve::{{closure}}::{{closure}}::{{closure}}", 11);
+        let through = |at| path(&[ROOT, (SERVE, 10), POLL_FN, own, (HANDLE, at), LOCK]);
+        assert!(!prove(&through(20), &through(21)));
+    }
+
+    /// axum's connection is always the same.
+    #[test]
+    fn handlers_of_axum_are_proved() {
+        let connection = [
+            ROOT,
+            ("axum::serve::handle_connection::{{closure}}::{{closure}}", 10),
+            POLL_FN,
+            (AXUMS_BRANCH, 11),
+            ("<core::pin::Pin<P> as core::future::future::Future>::poll", 12),
+            ("hyper::proto::h1::dispatch::Dispatcher<D,Bs,I,T>::poll_catch", 13),
+        ];
+        let handler = |at| path(&[&connection[..], &[(HANDLE, at), LOCK]].concat());
+        assert!(prove(&handler(20), &handler(21)));
+    }
+
+    #[test]
+    fn futures_in_a_collection_are_not() {
+        let child = |at| path(&[ROOT, (SERVE, 10), JOIN_ALL, (HANDLE, at), LOCK]);
+        assert!(!prove(&child(20), &child(21)));
+    }
+
+    /// What is held may have been moved into another branch.
+    #[test]
+    fn an_await_and_a_later_branch_are_not() {
+        let earlier = path(&[ROOT, (SERVE, 9), LOCK]);
+        let branch = (BRANCH, 11);
+        assert!(!prove(&earlier, &path(&[ROOT, (SERVE, 10), POLL_FN, branch, LOCK])));
+        assert!(prove(
+            &path(&[ROOT, (SERVE, 10), POLL_FN, branch, LOCK]),
+            &path(&[ROOT, (SERVE, 12), LOCK])
+        ));
+    }
+
+    #[test]
+    fn nothing_is_proved_of_other_functions() {
+        let other = ("shop::Custom::poll", 30);
+        let through = |at| path(&[ROOT, other, (HANDLE, at), LOCK]);
+        assert!(!prove(&through(20), &through(21)));
+        // Where two different functions are called in one place.
+        let (one, two) = (path(&[ROOT, (HANDLE, 1), LOCK]), path(&[ROOT, (SERVE, 1), LOCK]));
+        assert!(!prove(&one, &two));
+    }
+}

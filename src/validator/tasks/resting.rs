@@ -1,0 +1,252 @@
+//! What a task holds between two polls.
+//!
+//! At the end of a poll, the holds move from the held set of the context, in which the thread will poll the
+//! next task, to the task, and to the [index by lock](hands), where others look for them. At the next poll they
+//! move back. At each moment a hold can be found in one of the two places: it is added to the second before it
+//! is removed from the first. A guard that another task or thread drops meanwhile takes it out of the index, and
+//! the thread that moves the hold notices.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{
+    TASK, Task,
+    block_on::own_holds,
+    branches,
+    hands::{self, Holder, Whereabouts},
+    statics,
+};
+use crate::{
+    finding::{FindingKind, RawStack, Stack},
+    validator::{
+        Context, Entry, Found, Tag, ThreadState, clock::Moment, current_if_attached, inside,
+        own_edge, submit, threads,
+    },
+};
+
+/// One hold, with the stack of its acquisition if stacks are kept.
+pub(super) struct Kept {
+    pub(super) entry: Entry,
+    pub(super) stack: Stack,
+}
+
+/// The future of a task is pending, while the task holds locks.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
+#[cold]
+#[track_caller]
+pub(super) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
+    context.settle_released_elsewhere();
+    let held = own_holds(task, context);
+    if held.iter().any(|it| !it.kind().is_awaited()) {
+        report_blocking_guards(context, &held);
+    }
+    if task.wakers() > 1 {
+        note_doubt(task, context, &held);
+    }
+    keep(task, context);
+}
+
+/// The task is no longer polled: moves what it holds out of the context.
+#[cold]
+pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
+    context.settle_released_elsewhere();
+    let _inside = context.enter(ThreadState::Inside);
+    let loose = std::mem::take(&mut *task.loose.lock());
+    let mut kept = task.kept.lock();
+    for entry in own_holds(task, context) {
+        let known = loose.iter().find(|(tag, _)| *tag == entry.tag);
+        let whereabouts = known.map_or(Whereabouts::Task, |(_, whereabouts)| *whereabouts);
+        let since = Moment::UNKNOWN;
+        hands::hold(Holder { task: Arc::clone(task), entry, whereabouts, since });
+        kept.push(Kept { entry, stack: context.take_trace(entry.tag) });
+    }
+    for Kept { entry, .. } in kept.iter().rev() {
+        context.held.remove(entry.tag);
+    }
+    // Released by others while it was in both places, and noted in the one that it has left.
+    for tag in context.take_released_elsewhere() {
+        match kept.iter().position(|it| it.entry.tag == tag) {
+            Some(at) if hands::take_back(task, tag).is_some() => drop(kept.remove(at)),
+            Some(_) => {}
+            // Of the thread that blocks on the task.
+            None => drop(context.held.remove(tag)),
+        }
+    }
+    task.has_kept.store(!kept.is_empty(), Relaxed);
+}
+
+/// The task is about to be polled: moves what it holds into the context.
+#[cold]
+pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
+    let _inside = context.enter(ThreadState::Inside);
+    let mut kept = task.kept.lock();
+    task.has_kept.store(false, Relaxed);
+    for Kept { entry, stack } in kept.drain(..) {
+        context.held.make_room();
+        context.held.push_anywhere(entry);
+        match hands::take_back(task, entry.tag) {
+            Some(holder) => {
+                if holder.whereabouts != Whereabouts::Task {
+                    task.loose.lock().push((entry.tag, holder.whereabouts));
+                }
+                context.put_trace(entry.tag, stack);
+            }
+            // Released by another meanwhile.
+            None => _ = context.held.remove(entry.tag),
+        }
+    }
+}
+
+/// The task has ended: forgets what it holds.
+#[cold]
+pub(super) fn forget(context: &'static Context) {
+    let _inside = context.enter(ThreadState::Inside);
+    let held: Vec<Tag> = context.held.iter().map(|it| it.tag).collect();
+    for tag in held {
+        context.held.remove(tag);
+        drop(context.take_trace(tag));
+    }
+}
+
+/// The calling thread, or the task that it polls, has acquired a lock by an owned guard, which may go anywhere.
+/// Returns `false` if it polls no task, so that nothing is known of the guard.
+pub(crate) fn acquired_owned(entry: Entry) -> bool {
+    let Some(task) = super::polled() else { return false };
+    inside(|| {
+        let (whereabouts, since) = (Whereabouts::Unknown, Moment::now());
+        hands::hold(Holder { task, entry, whereabouts, since });
+    });
+    true
+}
+
+/// What the task that the calling thread polls holds by guards of unknown whereabouts.
+pub(crate) fn all_held_loosely() -> Vec<Entry> {
+    let Some(task) = super::polled() else { return Vec::new() };
+    let is_own =
+        |it: &Holder| it.whereabouts == Whereabouts::Unknown && Arc::ptr_eq(&it.task, &task);
+    inside(|| hands::all().into_iter().filter(is_own).map(|it| it.entry).collect())
+}
+
+/// One of these, by its tag.
+pub(crate) fn held_loosely(tag: Tag) -> Option<Entry> {
+    all_held_loosely().into_iter().find(|held| held.tag == tag)
+}
+
+/// The task that the calling thread polls has acquired a lock, by a future at this address. The lock is at the other.
+pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
+    // SAFETY: the task is being polled, by a caller that has an `Arc` of it.
+    let Some(task) = TASK.get().map(|task| unsafe { task.as_ref() }) else { return };
+    if task.has_paths.load(Relaxed)
+        && let Some(context) = current_if_attached()
+    {
+        branches::forget_path(task, context, tag);
+    }
+    let whereabouts = match task.contains(future) {
+        _ if statics::is_static(lock) => Whereabouts::Free,
+        true => return,
+        false => Whereabouts::Box,
+    };
+    if task.loose.lock().iter().any(|(of, _)| *of == tag) {
+        return;
+    }
+    if let Some(context) = current_if_attached() {
+        let _inside = context.enter(ThreadState::Inside);
+        let mut loose = task.loose.lock();
+        // It was acquired again since, or released.
+        loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
+        loose.push((tag, whereabouts));
+    }
+}
+
+/// A lock is released that the calling thread or task does not hold. Returns `false` if no task holds it either,
+/// as far as is known.
+fn released(tag: Tag) -> bool {
+    // SAFETY: as above.
+    let own = TASK.get().map(|task| unsafe { task.as_ref() }.number);
+    inside(|| {
+        let Some(holder) = hands::release(tag, own) else { return false };
+        if holder.whereabouts != Whereabouts::Unknown {
+            let mut kept = holder.task.kept.lock();
+            if let Some(at) = kept.iter().position(|it| it.entry.tag == tag) {
+                kept.remove(at);
+            }
+        }
+        true
+    })
+}
+
+/// A lock that is held by a guard of unknown whereabouts is from now on held in another mode. Returns `false` if
+/// there is none.
+pub(crate) fn turned(from: Tag, to: Tag) -> bool {
+    inside(|| hands::turn(from, to))
+}
+
+/// The task spawns another one, to which the guards of locks may go that live as long as the program, and boxes
+/// with futures in them: it is unknown from now on where those are.
+pub(super) fn loosen(task: &Task) {
+    let Some(context) = current_if_attached().filter(|context| !context.is_blind()) else { return };
+    if task.pending.load(Relaxed) > 0 {
+        task.operations.lock().iter().for_each(|operation| operation.loosen());
+    }
+    context.settle_released_elsewhere();
+    if context.held.is_empty() {
+        return;
+    }
+    let Some(task) = super::polled() else { return };
+    let _inside = context.enter(ThreadState::Inside);
+    let (whereabouts, since) = (Whereabouts::Unknown, Moment::now());
+    let held: Vec<Entry> = context.held.iter().filter(|it| it.kind().is_awaited()).collect();
+    for &entry in &held {
+        hands::hold(Holder { task: Arc::clone(&task), entry, whereabouts, since });
+        context.held.remove(entry.tag);
+        drop(context.take_trace(entry.tag));
+    }
+    // Released by others while it was in both places, and noted in the one that it has left.
+    for tag in context.take_released_elsewhere() {
+        if held.iter().any(|it| it.tag == tag) {
+            drop(hands::release(tag, Some(task.number)));
+        } else {
+            context.note_released_elsewhere(tag);
+        }
+    }
+}
+
+/// A sibling future may be about to run, and does not know of what is held now.
+#[cold]
+fn note_doubt(task: &Task, context: &'static Context, held: &[Entry]) {
+    let _inside = context.enter(ThreadState::Inside);
+    let mut doubtful = task.doubtful.lock();
+    doubtful.clear();
+    doubtful.extend(held.iter().map(|it| it.tag));
+    task.has_doubtful.store(!doubtful.is_empty(), Relaxed);
+}
+
+/// Reports guards that the thread cannot release until it polls this task again.
+#[cold]
+#[track_caller]
+fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
+    if context.is(ThreadState::Allowing) {
+        return;
+    }
+    let found: Vec<Found> = {
+        let _inside = context.enter(ThreadState::Inside);
+        let across = held.iter().filter(|held| !held.kind().is_awaited());
+        let edge = |held: &Entry| own_edge(context, held, held, held.site, &RawStack::EMPTY);
+        across.map(|held| Found::new(FindingKind::HeldAcrossAwait, vec![edge(held)])).collect()
+    };
+    submit(context, found);
+}
+
+/// A lock is released by a thread or a task that does not hold it: finds who does, at rest or not.
+pub(in crate::validator) fn released_elsewhere(tag: Tag) {
+    // A hold may move from a place that was looked at to one that was not looked at yet; no task moves one
+    // twice in the time of three looks, unless it is polled twice.
+    for _ in 0..3 {
+        if released(tag) || threads::released_elsewhere(tag) {
+            return;
+        }
+    }
+    crate::validator::leaks::released(tag);
+}

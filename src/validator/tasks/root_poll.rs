@@ -1,0 +1,209 @@
+//! The root poll: a thread acts as a task while it polls the task, or drops its future.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    ptr::{self, NonNull},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+};
+
+use super::{SPARE, TASK, Task, block_on, census, resting};
+use crate::{
+    ledger::{self, Backtraces},
+    points,
+    validator::{Context, ThreadState, current, current::act_in, submit, threads},
+};
+
+/// Polls a task: what a runtime does with the future that was spawned. Nothing is left of the future once it
+/// is ready.
+///
+/// # Panics
+///
+/// If the future does, and for a finding at [`Level::Deny`](crate::Level::Deny). The runtime treats this as a
+/// panic of the task.
+#[track_caller]
+pub fn poll<F: Future>(
+    task: &Arc<Task>,
+    root: Pin<&mut Option<F>>,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<F::Output> {
+    let at = root.as_ref().get_ref().as_ref().map_or(0, |future| ptr::from_ref(future).addr());
+    poll_at(task, root, at, cx)
+}
+
+/// As [`poll`], of a root that is a box: the future itself is at this address.
+#[track_caller]
+pub fn poll_at<F: Future>(
+    task: &Arc<Task>,
+    mut root: Pin<&mut Option<F>>,
+    at: usize,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<F::Output> {
+    let entered = enter(task);
+    let Some(future) = root.as_mut().as_pin_mut() else {
+        panic!("`async fn` resumed after completion");
+    };
+    let waker = task.begin_poll(cx.waker(), at);
+    task.root.store(ptr::from_ref(&entered).addr(), Relaxed);
+    entered.report_verdict();
+    let polled = future.poll(&mut std::task::Context::from_waker(&waker));
+    match polled {
+        Poll::Pending => entered.come_to_rest(),
+        Poll::Ready(_) => {
+            root.set(None);
+            entered.end();
+        }
+    }
+    polled
+}
+
+/// Runs a closure as the task, which is not being polled.
+pub(crate) fn within(task: &Arc<Task>, body: impl FnOnce()) {
+    let _entered = enter(task);
+    body();
+}
+
+/// Drops what is left of a task's future.
+pub fn end<F>(task: &Arc<Task>, mut root: Pin<&mut Option<F>>) {
+    if task.has_ended() {
+        return;
+    }
+    let entered = enter(task);
+    task.begin_end();
+    // It may panic.
+    let ending = Ending(&entered);
+    root.set(None);
+    drop(ending);
+}
+
+/// The future of a task is being dropped.
+struct Ending<'a>(&'a Entered<'a>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The calling thread acts as a task, until this is dropped. In its own context, if it blocks on the task.
+struct Entered<'a> {
+    task: &'a Arc<Task>,
+    outer_task: Option<NonNull<Task>>,
+    outer: Option<&'static Context>,
+    /// `None` if nothing is checked.
+    context: Option<&'static Context>,
+    /// The thread's part in a script, while the task's part replaces it. `None` if no script is active.
+    aside: Option<points::Aside>,
+}
+
+/// The calling thread is about to poll a task, or to drop its future.
+#[inline]
+fn enter(task: &Arc<Task>) -> Entered<'_> {
+    let Some(outer) = current() else {
+        return Entered { task, outer_task: None, outer: None, context: None, aside: None };
+    };
+    if task.thread.is_some() {
+        return enter_blocking(task, outer);
+    }
+    let context = SPARE.take().unwrap_or_else(another);
+    context.begin_task(task.number, task.spawned_at, task.scope);
+    if task.has_kept.load(Relaxed) {
+        resting::resume(task, context);
+    }
+    act_in(Some(context));
+    let outer_task = TASK.replace(Some(NonNull::from(&**task)));
+    let aside = points::are_active().then(|| points::begin_task(&task.part));
+    Entered { task, outer_task, outer: Some(outer), context: Some(context), aside }
+}
+
+#[cold]
+fn another() -> &'static Context {
+    let context = threads::take_up();
+    let is_full = ledger::settings().backtraces == Backtraces::Full;
+    context.set(ThreadState::Tracing, is_full);
+    context
+}
+
+/// The same for a task that the thread blocks on.
+#[cold]
+fn enter_blocking<'a>(task: &'a Arc<Task>, own: &'static Context) -> Entered<'a> {
+    if task.is_new() {
+        block_on::begin(task, own);
+    }
+    if task.has_kept.load(Relaxed) {
+        resting::resume(task, own);
+    }
+    let outer_task = TASK.replace(Some(NonNull::from(&**task)));
+    // It does the thread's part in a script.
+    Entered { task, outer_task, outer: Some(own), context: Some(own), aside: None }
+}
+
+impl Entered<'_> {
+    /// Reports a deadlock that was found while the task was at rest.
+    #[track_caller]
+    #[inline]
+    fn report_verdict(&self) {
+        if self.task.has_verdict.load(Relaxed)
+            && let Some(context) = self.context
+            && let Some(verdict) = self.task.take_verdict()
+        {
+            submit(context, vec![verdict]);
+        }
+    }
+
+    /// The future is pending.
+    #[track_caller]
+    #[inline]
+    fn come_to_rest(&self) {
+        let Some(context) = self.context else { return };
+        if self.aside.is_some() {
+            points::task_rests();
+        }
+        if !context.held.is_empty() {
+            resting::come_to_rest(self.task, context);
+        }
+        if self.task.pending.load(Relaxed) > 0 {
+            census::rests(self.task, context);
+        }
+    }
+}
+
+impl Entered<'_> {
+    /// The future is gone. What the task still holds has gone elsewhere, as its result, or will never be released.
+    fn end(&self) {
+        self.task.end();
+        let Some(context) = self.context else { return };
+        if self.task.thread.is_some() {
+            // The thread may have its guards, as its result.
+            block_on::end(self.task, context);
+        } else if !context.held.is_empty() {
+            resting::forget(context);
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.task.runtime.end_poll();
+        let Some(context) = self.context else { return };
+        let is_of_thread = self.task.thread.is_some();
+        let may_hold = !context.held.is_empty() || context.has_released_elsewhere();
+        if may_hold && !(is_of_thread && self.task.has_ended()) {
+            resting::keep(self.task, context);
+        }
+        TASK.set(self.outer_task);
+        if is_of_thread {
+            return;
+        }
+        if self.aside.is_some() || context.is(ThreadState::Directed) {
+            points::end_task(&self.task.part, self.task.has_ended(), self.aside.take());
+        }
+        context.end_task();
+        act_in(self.outer);
+        if let Some(other) = SPARE.replace(Some(context)) {
+            threads::give_back(other);
+        }
+    }
+}

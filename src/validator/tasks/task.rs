@@ -1,0 +1,298 @@
+//! The state of one task.
+
+use std::{
+    fmt,
+    mem::ManuallyDrop,
+    panic::Location,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+        },
+    },
+    task::Waker,
+};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::{
+    hands::Whereabouts,
+    operation::Op,
+    paths::Path,
+    resting::{self, Kept},
+    runtime_waker::RuntimeWaker,
+    wakers, with_polled,
+};
+use crate::{
+    finding::{ScopeId, ThreadInfo},
+    points::TaskPart,
+    validator::{Context, Found, Tag, current, current::next_number},
+};
+
+/// A task, from its spawn to the end of its future.
+pub struct Task {
+    pub(super) number: u64,
+    pub(super) spawned_at: &'static Location<'static>,
+    pub(super) scope: Option<ScopeId>,
+    /// How often it was polled, and [`RESTING`], [`ENDED`]. Written by the thread that polls it.
+    pub(super) polls: AtomicU64,
+    /// How often it was woken, ever, and when its last poll began.
+    pub(super) wakes: AtomicU64,
+    pub(super) wakes_seen: AtomicU64,
+    /// The clones of its waker, except for those of its lock operations: how many there are, in the lower half,
+    /// and how many of these are [of time-outs](super::of_timeout), in the upper half.
+    pub(super) live: AtomicU64,
+    /// How many `operations` there are.
+    pub(super) pending: AtomicUsize,
+    /// Its lock operations that wait, or were granted the lock and not polled since.
+    pub(super) operations: Mutex<SmallVec<[Arc<Op>; 1]>>,
+    pub(super) runtime: RuntimeWaker,
+    /// The thread that [blocks on](super::block_on) it, if one does.
+    pub(super) thread: Option<Box<ThreadInfo>>,
+    /// Where its future is, from the first poll on: it is pinned.
+    pub(super) future: AtomicUsize,
+    pub(super) size: usize,
+    /// How many more locks it may acquire [at once](Self::may_acquire_at_once) in this poll.
+    pub(super) at_once: AtomicU32,
+    /// What it holds between two polls.
+    pub(super) kept: Mutex<SmallVec<[Kept; 1]>>,
+    pub(super) has_kept: AtomicBool,
+    /// What it holds by guards that may leave the task, and why.
+    pub(super) loose: Mutex<SmallVec<[(Tag, Whereabouts); 2]>>,
+    /// The address of a local variable of the root poll that goes on.
+    pub(super) root: AtomicUsize,
+    /// The paths by which it acquired what it holds, if they may be needed.
+    pub(super) paths: Mutex<SmallVec<[(Tag, Path); 1]>>,
+    pub(super) has_paths: AtomicBool,
+    /// What it held while a sibling future might have been about to run.
+    pub(super) doubtful: Mutex<SmallVec<[Tag; 2]>>,
+    pub(super) has_doubtful: AtomicBool,
+    /// A deadlock with it that was found while it was at rest, and how many of its operations had been granted
+    /// their locks. Reported at its next poll.
+    pub(super) verdict: Mutex<Option<(Found, usize)>>,
+    pub(super) has_verdict: AtomicBool,
+    /// Its part in a script, while it is not polled.
+    pub(super) part: TaskPart,
+}
+
+/// It is not being polled, and has lock operations that wait.
+pub(super) const RESTING: u64 = 1;
+/// Its future is gone.
+pub(super) const ENDED: u64 = 2;
+/// One poll.
+pub(super) const POLL: u64 = 4;
+
+/// How many locks a task may acquire in one poll without the runtime's knowledge. tokio's budget is 128.
+const AT_ONCE: u32 = 64;
+
+/// In the count of clones: one of a time-out, and where all are counted.
+pub(super) const TIMEOUT: u64 = 1 << 32;
+pub(super) const CLONES: u64 = TIMEOUT - 1;
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Task {
+    /// A task that is about to be spawned at a place in the program, with a future of this many bytes.
+    ///
+    /// What the calling task holds may leave with it.
+    #[must_use]
+    pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        with_polled(resting::loosen);
+        Arc::new(Self::with_thread(None, spawned_at, size))
+    }
+
+    /// A future of this many bytes, within a task that is not known, which may drop it at any time: so it is treated
+    /// as if it were under a time-out.
+    #[must_use]
+    pub fn within_unknown(named_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        let task = Self::with_thread(None, named_at, size);
+        task.live.store(1 + TIMEOUT, Relaxed);
+        Arc::new(task)
+    }
+
+    /// A task that the calling thread is about to block on, at a place in the program, with a future of this many
+    /// bytes. Reports name the thread instead.
+    #[must_use]
+    pub fn to_block_on(blocks_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        let thread = current().map(|context| Box::new(context.info()));
+        Arc::new(Self::with_thread(thread, blocks_at, size))
+    }
+
+    fn with_thread(
+        thread: Option<Box<ThreadInfo>>,
+        spawned_at: &'static Location<'static>,
+        size: usize,
+    ) -> Self {
+        let scope = current().and_then(Context::scope);
+        Self {
+            number: next_number(),
+            spawned_at,
+            scope,
+            thread,
+            polls: AtomicU64::new(0),
+            wakes: AtomicU64::new(0),
+            wakes_seen: AtomicU64::new(0),
+            live: AtomicU64::new(0),
+            pending: AtomicUsize::new(0),
+            operations: Mutex::default(),
+            runtime: RuntimeWaker::default(),
+            future: AtomicUsize::new(0),
+            size,
+            at_once: AtomicU32::new(0),
+            kept: Mutex::default(),
+            has_kept: AtomicBool::new(false),
+            loose: Mutex::default(),
+            root: AtomicUsize::new(0),
+            paths: Mutex::default(),
+            has_paths: AtomicBool::new(false),
+            doubtful: Mutex::default(),
+            has_doubtful: AtomicBool::new(false),
+            verdict: Mutex::new(None),
+            has_verdict: AtomicBool::new(false),
+            part: TaskPart::default(),
+        }
+    }
+
+    /// Returns `true` if the task, which is not being polled, can be woken by nothing but so many clones of its
+    /// waker and its own lock operations.
+    pub(crate) fn is_woken_only_by(&self, clones: u64) -> bool {
+        // In this order: a waker notes that it has woken the task before its clone is no longer counted.
+        self.live.load(SeqCst) & CLONES == clones && self.recent_wakes() == 0
+    }
+
+    /// The task as a report names it.
+    pub(in crate::validator) fn info(&self) -> ThreadInfo {
+        if let Some(thread) = &self.thread {
+            return ThreadInfo::clone(thread);
+        }
+        info(self.number, self.spawned_at, self.scope)
+    }
+
+    /// Begins a poll. Returns the waker that it hands out, which does not count itself.
+    ///
+    /// Plain stores suffice: a census that reads them too late reads the wake-up that led to this poll.
+    #[inline]
+    pub(super) fn begin_poll(
+        self: &Arc<Self>,
+        given: &Waker,
+        future: usize,
+    ) -> ManuallyDrop<Waker> {
+        self.future.store(future, Relaxed);
+        let polls = self.polls.load(Relaxed);
+        self.polls.store((polls & !RESTING) + POLL, Release);
+        // After the store above: a census that reads this one reads that one as well.
+        self.wakes_seen.store(self.wakes.load(Acquire), Release);
+        self.at_once.store(AT_ONCE, Relaxed);
+        self.runtime.begin_poll(given);
+        wakers::of_poll(self)
+    }
+
+    /// Returns `true` if it was never polled.
+    pub(super) fn is_new(&self) -> bool {
+        self.polls.load(Relaxed) < POLL
+    }
+
+    /// Its future is about to be dropped, and with it what others may wait for.
+    pub(super) fn begin_end(&self) {
+        self.polls.fetch_and(!RESTING, SeqCst);
+    }
+
+    /// Its future is gone.
+    pub(super) fn end(&self) {
+        self.polls.fetch_or(ENDED, SeqCst);
+        self.runtime.forget();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.polls.load(SeqCst) & ENDED != 0
+    }
+
+    /// How often it was woken since its last poll began.
+    #[inline]
+    pub(super) fn recent_wakes(&self) -> u64 {
+        self.wakes.load(SeqCst).wrapping_sub(self.wakes_seen.load(SeqCst))
+    }
+
+    /// Returns `true` if an address is within its future, so that it is no other task's.
+    pub(super) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.future.load(Relaxed)) < self.size
+    }
+
+    /// Returns `true` if a lock may be acquired without the runtime's knowledge, by a future at this address. Not
+    /// while the task has [paths](super::branches::keep_path) to forget.
+    #[inline]
+    pub(super) fn may_acquire_at_once(&self, future: usize) -> bool {
+        let left = self.at_once.load(Relaxed);
+        if left == 0 || !self.contains(future) || self.has_paths.load(Relaxed) {
+            return false;
+        }
+        self.at_once.store(left - 1, Relaxed);
+        true
+    }
+
+    pub(super) fn note_wake(&self) {
+        self.wakes.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn wake(&self) {
+        self.note_wake();
+        self.runtime.wake();
+    }
+
+    pub(super) fn set_verdict(&self, verdict: Found) {
+        *self.verdict.lock() = Some((verdict, self.granted()));
+        self.has_verdict.store(true, SeqCst);
+    }
+
+    /// How many of its operations were granted their locks.
+    pub(super) fn granted(&self) -> usize {
+        self.operations.lock().iter().filter(|it| it.is_granted()).count()
+    }
+
+    /// Takes the verdict, unless the task was granted a lock since.
+    pub(super) fn take_verdict(&self) -> Option<Found> {
+        self.has_verdict.store(false, Relaxed);
+        let verdict = self.verdict.lock().take();
+        let (found, granted) = verdict?;
+        (self.granted() == granted).then_some(found)
+    }
+
+    /// Wakes it if it is at rest and no other waker is left. The census at the end of its next poll finds it stuck.
+    pub(super) fn wake_if_forgotten(&self) {
+        let is_at_rest = self.polls.load(SeqCst) & (RESTING | ENDED) == RESTING;
+        if is_at_rest && self.recent_wakes() == 0 && self.live.load(SeqCst) == 0 {
+            self.runtime.wake_if_kept(|| self.note_wake());
+        }
+    }
+
+    /// How many futures of it may go on: those that have a waker, as far as that is known, except for time-outs
+    /// around others, and those that have used theirs since the poll began.
+    #[inline]
+    pub(super) fn wakers(&self) -> u64 {
+        let operations = if self.pending.load(Relaxed) == 0 {
+            0
+        } else {
+            let operations = self.operations.lock();
+            let may_go_on = |it: &&Arc<Op>| !it.is_granted() || it.is_grant_under_way();
+            operations.iter().filter(may_go_on).filter(|it| it.wakes_task()).count()
+        };
+        let live = self.live.load(SeqCst);
+        // Last: a wake is counted here before its waker is no longer counted above.
+        (live & CLONES) - live / TIMEOUT + operations as u64 + self.recent_wakes()
+    }
+}
+
+/// A task as a report names it.
+pub(in crate::validator) fn info(
+    number: u64,
+    spawned_at: &'static Location<'static>,
+    scope: Option<ScopeId>,
+) -> ThreadInfo {
+    ThreadInfo { number, name: None, scope, spawned_at: Some(spawned_at.into()) }
+}
