@@ -533,7 +533,7 @@ fn a_circle_of_a_send_and_a_lock() {
             });
         });
     };
-    let text = "waits here for space in `sender`, from which `";
+    let text = "waits here for space in `sender`, from which thread `";
     circles("a_circle_of_a_send_and_a_lock", circle, text);
 }
 
@@ -557,7 +557,7 @@ fn a_circle_of_a_barrier_and_a_lock() {
             });
         });
     };
-    let text = "waits here at `barrier`, to which `";
+    let text = "waits here at `barrier`, to which thread `";
     circles("a_circle_of_a_barrier_and_a_lock", circle, text);
 }
 

@@ -1,10 +1,15 @@
 //! Nothing that a mirrored crate offers is missing from its mirror: the list is read from
 //! the very source that this build uses. Locks and guards are `lock_api`'s own types, so
 //! that their methods cannot be missing; what is a type of ours is compared by method.
-#![cfg(all(feature = "parking_lot", feature = "parking_lot_0_13", feature = "once_cell"))]
+#![cfg(all(
+    feature = "parking_lot",
+    feature = "parking_lot_0_13",
+    feature = "once_cell",
+    feature = "tokio"
+))]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -30,9 +35,13 @@ fn read(folder: &Path, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A source of ours, without what it only talks about.
+/// A source of ours, without its comments.
 fn ours(file: &str) -> String {
-    let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), file);
+    code(&read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), file))
+}
+
+/// A source without its comments.
+fn code(source: &str) -> String {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     source.lines().filter(is_code).collect::<Vec<_>>().join("\n")
 }
@@ -113,4 +122,154 @@ fn once_cell_sync() {
     assert!(names.len() >= 15, "{names:?}");
     let ours = ours("once_cell/sync/once_cell.rs") + &ours("once_cell/sync/lazy.rs");
     assert_has_all("lockdep::once_cell::sync", &ours, &names);
+}
+
+/// The public functions of a source that our type cannot leave to the real one, to which it dereferences: those that
+/// do not take a reference to it, and those that take a future, which would not be known.
+fn not_dereferenced(source: &str) -> BTreeSet<&str> {
+    let starts = ["pub fn ", "pub async fn "];
+    let all = starts.into_iter().flat_map(|start| source.split(start).skip(1));
+    let signatures = all.filter_map(|rest| rest.split_once('{')).map(|(it, _)| it);
+    let is_wanted = |it: &&str| {
+        let arguments = it.split_once('(').map_or("", |(_, arguments)| arguments);
+        !arguments.trim_start().starts_with('&') || it.contains("Future")
+    };
+    let names = signatures.filter(is_wanted);
+    names.filter_map(|it| it.split(['(', '<']).next()).collect()
+}
+
+#[test]
+fn tokio_runtime_and_task() {
+    let source = source_of("tokio", "1.");
+    for (theirs, mirror, at_least) in [
+        ("runtime/runtime.rs", "tokio/runtime/runtime.rs", 5),
+        ("runtime/handle.rs", "tokio/runtime/handle.rs", 4),
+        ("task/join_set.rs", "tokio/task/join_set.rs", 6),
+        ("task/local.rs", "tokio/task/local_set.rs", 4),
+        ("task/spawn.rs", "tokio/task/mod.rs", 1),
+    ] {
+        let theirs = code(&read(&source, theirs));
+        // Before their builder of one task, which is unstable.
+        let theirs = theirs.split("impl<'a, T: 'static> Builder").next().expect("a first part");
+        let mut names = not_dereferenced(theirs);
+        // Unstable, or beside the type.
+        let beside = ["is_tracing", "is_rt_shutdown_err"];
+        names.retain(|name| !beside.contains(name));
+        assert!(names.len() >= at_least, "{mirror}: {names:?}");
+        assert_has_all(mirror, &ours(mirror), &names);
+    }
+}
+
+/// A setting of the builder that is not ours would return tokio's own, and that an unknown runtime.
+#[test]
+fn tokio_runtime_builder() {
+    let source = source_of("tokio", "1.");
+    let theirs = code(&read(&source, "runtime/builder.rs"));
+    let mut names = functions(&theirs);
+    assert!(names.len() >= 25, "{names:?}");
+    // Unstable, or of a runtime that is not ours.
+    for unstable in [
+        "build_local",
+        "disable_lifo_slot",
+        "enable_alt_timer",
+        "enable_eager_driver_handoff",
+        "enable_io_uring",
+        "enable_metrics_poll_count_histogram",
+        "enable_metrics_poll_time_histogram",
+        "enable_metrics_schedule_latency_histogram",
+        "enable_sharded_blocking_queue",
+        "metrics_poll_count_histogram_buckets",
+        "metrics_poll_count_histogram_resolution",
+        "metrics_poll_count_histogram_scale",
+        "metrics_poll_time_histogram_configuration",
+        "metrics_schedule_latency_histogram_configuration",
+        "new_multi_thread_alt",
+        "on_after_task_poll",
+        "on_before_task_poll",
+        "on_task_spawn",
+        "on_task_terminate",
+        "rng_seed",
+        "track_task_schedule_latency",
+        "unhandled_panic",
+    ] {
+        names.remove(unstable);
+    }
+    assert_has_all("tokio::runtime::Builder", &ours("tokio/runtime/builder.rs"), &names);
+}
+
+/// Every name after `pub use`, with or without braces, in the part of tokio's `sync` that its feature `sync`
+/// turns on.
+fn tokio_reexports(source: &str) -> BTreeMap<&str, &str> {
+    let (_, source) = source.split_once("cfg_sync! {").expect("it is there");
+    let (source, _) = source.split_once("cfg_not_sync! {").expect("it is there");
+    let uses = source.split("\n    pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    uses.filter_map(|path| path.trim_start_matches("self::").split_once("::"))
+        .flat_map(|(module, names)| {
+            let names = names.rsplit("::").next().unwrap_or(names).trim_matches(['{', '}']);
+            names.split(',').map(move |name| (name.trim(), module))
+        })
+        .collect()
+}
+
+/// How often a public function of each name is there.
+fn counted<'a>(sources: &[&'a str]) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for source in sources {
+        for start in ["pub fn ", "pub const fn ", "pub async fn "] {
+            for rest in source.split(start).skip(1) {
+                let name = rest.split(['(', '<']).next().expect("a first part");
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// The types whose source is one of these modules are ours. Each has as many functions of each name as tokio's, its
+/// guards included.
+#[test]
+fn tokio_sync() {
+    let source = source_of("tokio", "1.").join("sync");
+    let names = read(&source, "mod.rs");
+    let names = tokio_reexports(&names);
+    assert!(names.len() >= 20, "{names:?}");
+    let exported = ours("tokio/sync/mod.rs");
+    let not_locks = ["barrier", "batch_semaphore", "notify", "set_once"];
+    for (name, module) in names {
+        let is_error = name.ends_with("Error");
+        let is_ours = is_word(&exported, name);
+        assert_eq!(is_ours, !is_error && !not_locks.contains(&module), "{name} of {module}");
+    }
+
+    let guards = ["read_guard", "write_guard", "write_guard_mapped"];
+    let guards = guards.into_iter().flat_map(|it| [it.to_owned(), format!("owned_{it}")]);
+    let guards: Vec<_> = guards.map(|it| format!("rwlock/{it}.rs")).collect();
+    let rwlock = guards.iter().map(String::as_str).chain(["rwlock.rs"]).collect::<Vec<_>>();
+    for (theirs, files) in [
+        (vec!["mutex.rs"], vec!["mutex.rs", "mutex/guard.rs", "mutex/mapped.rs"]),
+        (
+            rwlock,
+            vec![
+                "rwlock.rs",
+                "rwlock/read_guard.rs",
+                "rwlock/write_guard.rs",
+                "rwlock/mapped_write_guard.rs",
+            ],
+        ),
+        (vec!["semaphore.rs"], vec!["semaphore.rs", "semaphore/owned.rs", "semaphore/permit.rs"]),
+        (vec!["once_cell.rs"], vec!["once_cell.rs"]),
+    ] {
+        let theirs: Vec<_> = theirs.iter().map(|file| code(&read(&source, file))).collect();
+        // What belongs to `SetError`, which is re-exported as it is.
+        let theirs: Vec<_> =
+            theirs.iter().filter_map(|it| it.split("impl<T> SetError<T>").next()).collect();
+        let mirror: Vec<_> = files.iter().map(|file| ours(&format!("tokio/sync/{file}"))).collect();
+        let mirror = counted(&mirror.iter().map(String::as_str).collect::<Vec<_>>());
+        let theirs = counted(&theirs);
+        assert!(theirs.len() >= 12, "{theirs:?}");
+        for (name, count) in theirs {
+            let here = mirror.get(name).copied().unwrap_or_default();
+            assert!(here >= count, "{files:?} has {here} times `{name}`, {count} in tokio");
+        }
+    }
 }

@@ -6,45 +6,18 @@
 mod support;
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    io::Read,
+    process::{Child, Command},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
 
 use lockdep::sync::{Barrier, Condvar, Mutex, mpsc};
-use support::{child_command, is_child};
-
-/// Starts a test of this process again, in a process of its own.
-fn start(test: &str, environment: &[(&str, &str)]) -> Child {
-    let mut command = child_command(test);
-    command.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("it runs")
-}
-
-/// In the child: until the parent closes standard input.
-fn until_told() {
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-}
-
-/// In the parent: the lines that the child writes, up to one that has some text in it.
-fn lines_until(child: &mut Child, text: &str) -> String {
-    let mut lines = String::new();
-    for line in BufReader::new(child.stderr.as_mut().unwrap()).lines() {
-        lines += &line.unwrap();
-        lines.push('\n');
-        if lines.contains(text) {
-            return lines;
-        }
-    }
-    panic!("the child ended: {lines}");
-}
-
-fn end(mut child: Child) {
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
-}
+use support::{
+    child::{end, lines_until, start, until_told},
+    is_child,
+};
 
 /// A holder, and a thread that waits for it.
 fn hold_and_wait() {
@@ -234,6 +207,7 @@ fn a_signal_that_ends_it_is_answered() {
     use std::os::unix::process::ExitStatusExt;
 
     if is_child() {
+        heed_interrupts();
         let (state, log) = (Mutex::new(()), Mutex::new(()));
         lockdep::name(&state, "state");
         lockdep::name(&log, "log");
@@ -273,6 +247,13 @@ fn a_signal_that_ends_it_is_answered() {
         assert!(text.contains(" for `log`, which thread `#"), "{text}");
         assert!(text.ends_with("waits for no lock, it is reading (read)"), "{text}");
     }
+}
+
+/// A shell has its background jobs ignore SIGINT, and so would the test.
+#[allow(unsafe_code, reason = "`signal` is")]
+fn heed_interrupts() {
+    // SAFETY: no other thread of this test sets a handler.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
 }
 
 /// A handler that was there first stays, and so does one that comes later and calls the one before it.

@@ -16,8 +16,12 @@ use snapbox::assert_data_eq;
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--examples"]);
-    if cfg!(feature = "enforce") {
-        build.args(["--features", "enforce"]);
+    for (is_on, feature) in
+        [(cfg!(feature = "enforce"), "enforce"), (cfg!(feature = "tokio"), "tokio")]
+    {
+        if is_on {
+            build.args(["--features", feature]);
+        }
     }
     assert!(build.status().expect("cargo runs").success());
     let this = std::env::current_exe().expect("this test is a file");
@@ -49,6 +53,11 @@ fn transcript(output: &Output) -> String {
         }
         _ => format!("{line}\n"),
     };
+    // A task that will never go on panics in this crate, where its lines change.
+    let without_own_line = |line: String| match line.split_once("' panicked at src/") {
+        Some((thread, _)) => format!("{thread}' panicked at src/...\n"),
+        None => line,
+    };
     // What the operating system says of threads is left out: not every one does.
     let is_ours = |line: &&str| {
         let number = line.strip_suffix(')').and_then(|line| line.rsplit_once("` ("));
@@ -58,6 +67,7 @@ fn transcript(output: &Output) -> String {
     text.lines()
         .filter(is_ours)
         .map(without_thread_number)
+        .map(without_own_line)
         .collect::<String>()
         .replace(env!("CARGO_MANIFEST_DIR"), "[here]")
 }
@@ -96,6 +106,16 @@ golden! {
     lost_update_retried: "lost_update" ["--retried"];
     main_thread_round_trip: "main_thread_round_trip" [];
     stuck: "stuck" [];
+}
+
+#[cfg(feature = "tokio")]
+golden! {
+    task_deadlock: "task_deadlock" [];
+    task_deadlock_really: "task_deadlock" ["--really"];
+    futurelock: "futurelock" [];
+    futurelock_fixed: "futurelock" ["--fixed"];
+    recursive_async_read: "recursive_async_read" [];
+    recursive_async_read_really: "recursive_async_read" ["--really"];
 }
 
 // Elsewhere the report does not say what the holder does.
@@ -179,6 +199,35 @@ fn backtraces_can_be_off_or_at_both_ends() {
     assert!(!off.contains("stack of thread"), "{off}");
     let full = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "full")]));
     assert_eq!(full.matches("stack of thread").count(), 4, "{full}");
+}
+
+/// A deadlock of tasks has no stacks otherwise: to keep one for each wait would cost too much.
+#[test]
+#[cfg(feature = "tokio")]
+fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
+    let full = [("LOCKDEP_BACKTRACE", "full")];
+    let text = transcript(&run("futurelock", &[], &full));
+    let (_, stacks) = text.split_once("\n\nstack of task ").expect(&text);
+    let (number, stacks) = stacks.split_once(',').expect(&text);
+    let line = stacks.lines().nth(8).unwrap_or_default();
+    assert!(line.starts_with("             at examples/futurelock.rs:"), "{text}");
+    let expected = format!(
+        " requesting `cache`:\n\
+         \u{20}  0: futurelock::fetch\n\
+         \u{20}            at examples/futurelock.rs:25:34\n\
+         \u{20}  1: futurelock::request\n\
+         \u{20}            in `tokio::select!`\n\
+         \n\
+         stack of task {number}, waiting for `cache`:\n\
+         \u{20}  0: futurelock::fetch\n\
+         \u{20}            at examples/futurelock.rs:25:34\n\
+         \u{20}  1: futurelock::request\n"
+    );
+    assert!(stacks.starts_with(&expected), "{text}");
+    let text = transcript(&run("task_deadlock", &["--really"], &full));
+    for stack in ["acquiring `bank.accounts`", "waiting for `bank.ledger`"] {
+        assert!(text.contains(&format!(", {stack}:\n   0: task_deadlock::transfer\n")), "{text}");
+    }
 }
 
 /// Standard error is not captured by anybody when the process aborts.

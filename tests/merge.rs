@@ -54,6 +54,8 @@ fn edge(it: &SeenEdge, thread: usize) -> Edge<'static> {
         wanted_mode: mode.into(),
         acquired_at: format!("src/a.rs:{}:9", it.line).into(),
         thread: format!("test {thread}").into(),
+        spawned_at: None,
+        is_granted: false,
         gates: it.gates.iter().map(|&gate| gate.into()).collect(),
     }
 }

@@ -112,6 +112,36 @@ fn once_cell_is_ours_only_when_checked() {
     assert_eq!(is_real, [!lockdep::ENABLED; 2]);
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn tokio_is_ours_only_when_checked() {
+    macro_rules! is_tokio {
+        ($($type:tt)*) => {
+            TypeId::of::<lockdep::tokio::$($type)*>() == TypeId::of::<tokio::$($type)*>()
+        };
+    }
+    let is_real = [
+        is_tokio!(sync::Mutex<u8>),
+        is_tokio!(task::JoinSet<u8>),
+        is_tokio!(task::LocalSet),
+        is_tokio!(runtime::Builder),
+        is_tokio!(runtime::Handle),
+        is_tokio!(runtime::Runtime),
+    ];
+    assert_eq!(is_real, [!lockdep::ENABLED; 6]);
+    let is_real = [
+        is_tokio!(task::AbortHandle),
+        is_tokio!(task::JoinError),
+        is_tokio!(task::JoinHandle<u8>),
+        is_tokio!(task::LocalEnterGuard),
+        is_tokio!(runtime::EnterGuard<'static>),
+        is_tokio!(runtime::RuntimeFlavor),
+        is_tokio!(runtime::TryCurrentError),
+        is_tokio!(time::Sleep),
+    ];
+    assert_eq!(is_real, [true; 8]);
+}
+
 /// The functions are there in both, so that no program needs a `cfg` for them.
 #[test]
 fn the_functions_work_in_both() {

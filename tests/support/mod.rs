@@ -1,6 +1,7 @@
 //! What several test crates need.
 #![allow(dead_code, reason = "not every test crate needs all of it")]
 
+pub(crate) mod child;
 pub(crate) mod ring;
 
 use std::{

@@ -1,0 +1,275 @@
+//! Which acquisitions of one task are an edge of the order: those that are in sequence, never two of branches that
+//! run side by side. Each scenario runs twice, as the path of an acquisition is kept from the second time on.
+#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+
+use std::{future::Future, pin::Pin, sync::Mutex as StdMutex, time::Duration};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use lockdep::tokio::{
+    join, select,
+    sync::{Mutex, MutexGuard, oneshot},
+    task::LocalSet,
+    time::{sleep, timeout},
+};
+
+const LONG: Duration = Duration::from_mins(1);
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn two_locks() -> (Mutex<()>, Mutex<()>) {
+    (Mutex::new(()), Mutex::new(()))
+}
+
+async fn hold(lock: &Mutex<()>) {
+    let _guard = lock.lock().await;
+    sleep(ms(5)).await;
+}
+
+async fn acquire_late(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    sleep(ms(1)).await;
+    lock.lock().await
+}
+
+async fn release_late(guard: MutexGuard<'_, ()>) {
+    sleep(ms(1)).await;
+    drop(guard);
+}
+
+/// One lock after the other, none within the other.
+async fn one_by_one(first: &Mutex<()>, second: &Mutex<()>) {
+    drop(async { (first.lock().await, sleep(ms(4)).await) }.await);
+    hold(second).await;
+}
+
+/// Returns `true` if the locks of a scenario have an edge. They have one at most.
+fn has_edge() -> bool {
+    let graph = lockdep::order_graph();
+    assert!(graph.as_petgraph().edge_count() <= 1, "{}", graph.to_dot());
+    graph.as_petgraph().edge_count() == 1
+}
+
+/// Runs a scenario twice.
+fn runs<F: Future<Output = bool>>(scenario: impl Fn() -> F) -> [bool; 2] {
+    static ONE: StdMutex<()> = StdMutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    [(); 2].map(|()| {
+        lockdep::reset();
+        let runtime =
+            lockdep::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = LocalSet::new().block_on(&runtime, async { timeout(LONG, scenario()).await });
+        found.expect("it ends")
+    })
+}
+
+const PROVED: [bool; 2] = [true, true];
+const NONE: [bool; 2] = [false, false];
+
+#[test]
+fn an_await_after_another() {
+    let at_once = runs(|| async {
+        let (a, b) = two_locks();
+        let _a = a.lock().await;
+        let _b = b.lock().await;
+        has_edge()
+    });
+    assert_eq!(at_once, PROVED);
+    let after_a_rest = runs(|| async {
+        let (a, b) = two_locks();
+        let _a = a.lock().await;
+        sleep(ms(2)).await;
+        let _b = b.lock().await;
+        has_edge()
+    });
+    assert_eq!(after_a_rest, PROVED);
+    let through_functions = runs(|| async {
+        let (a, b) = two_locks();
+        let _a = acquire_late(&a).await;
+        hold(&b).await;
+        has_edge()
+    });
+    assert_eq!(through_functions, PROVED);
+    let through_a_box = runs(|| async {
+        let (a, b) = two_locks();
+        let _a = a.lock().await;
+        let future: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(hold(&b));
+        timeout(LONG, future).await.unwrap();
+        has_edge()
+    });
+    assert_eq!(through_a_box, PROVED);
+}
+
+#[test]
+fn under_a_time_out() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let both = async {
+            let _a = a.lock().await;
+            sleep(ms(2)).await;
+            let _b = b.lock().await;
+        };
+        timeout(LONG, both).await.unwrap();
+        has_edge()
+    });
+    assert_eq!(found, PROVED);
+}
+
+/// The other branch can always wake the task.
+#[test]
+fn beside_a_listener() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let (_sender, stop) = oneshot::channel::<()>();
+        let work = async {
+            let _a = a.lock().await;
+            sleep(ms(2)).await;
+            let _b = b.lock().await;
+        };
+        select! { biased; _ = stop => {}, () = work => {} }
+        has_edge()
+    });
+    assert!(found[1]);
+}
+
+/// The future that holds a lock is not polled any more.
+#[test]
+fn held_by_a_future_that_is_left_behind() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let mut left = Box::pin(hold(&a));
+        select! { biased; () = &mut left => {}, () = sleep(ms(2)) => hold(&b).await }
+        has_edge()
+    });
+    assert!(found[1]);
+}
+
+/// True, and not proved: a branch may have other futures beside it.
+#[test]
+fn guards_that_are_joined() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let _guards = join!(a.lock(), b.lock());
+        has_edge()
+    });
+    assert_eq!(found, NONE);
+}
+
+/// True, and not proved: a guard may be moved into a branch.
+#[test]
+fn held_over_a_join() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let _a = a.lock().await;
+        join!(sleep(ms(1)), async {
+            sleep(ms(2)).await;
+            hold(&b).await;
+        });
+        has_edge()
+    });
+    assert_eq!(found, NONE);
+}
+
+/// True, and not proved: the child has a waker that is not the task's.
+#[test]
+fn in_a_child_of_a_stream() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let mut children = FuturesUnordered::new();
+        children.push(async {
+            let _a = a.lock().await;
+            let _b = b.lock().await;
+        });
+        while children.next().await.is_some() {}
+        has_edge()
+    });
+    assert_eq!(found, NONE);
+}
+
+#[test]
+fn branches_are_no_order() {
+    let at_once = runs(|| async {
+        let (a, b) = two_locks();
+        join!(hold(&a), hold(&b));
+        has_edge()
+    });
+    assert_eq!(at_once, NONE);
+    let later = runs(|| async {
+        let (a, b) = two_locks();
+        join!(hold(&a), async {
+            sleep(ms(1)).await;
+            hold(&b).await;
+        });
+        has_edge()
+    });
+    assert_eq!(later, NONE);
+    let in_a_collection = runs(|| async {
+        let locks = [Mutex::new(()), Mutex::new(())];
+        futures::future::join_all(locks.iter().map(hold)).await;
+        has_edge()
+    });
+    assert_eq!(in_a_collection, NONE);
+}
+
+#[test]
+fn two_futures_of_one_function_are_no_order() {
+    let joined = runs(|| async {
+        let locks: Vec<_> = (0..4).map(|_| Mutex::new(())).collect();
+        let both = locks.chunks(2).zip([0, 1]).map(|(pair, delay)| async move {
+            sleep(ms(delay)).await;
+            one_by_one(&pair[0], &pair[1]).await;
+        });
+        futures::future::join_all(both).await;
+        has_edge()
+    });
+    assert_eq!(joined, NONE);
+    let selected_by_reference = runs(|| async {
+        let locks: Vec<_> = (0..4).map(|_| Mutex::new(())).collect();
+        let mut both: Vec<_> =
+            locks.chunks(2).map(|pair| Box::pin(one_by_one(&pair[0], &pair[1]))).collect();
+        let mut are_done = [false; 2];
+        for at in [0, 1].into_iter().cycle().take(40) {
+            if !are_done[at] {
+                select! { biased; () = &mut both[at] => are_done[at] = true, () = sleep(ms(1)) => {} }
+            }
+        }
+        has_edge()
+    });
+    assert_eq!(selected_by_reference, NONE);
+}
+
+#[test]
+fn a_guard_that_is_moved_into_a_branch() {
+    let found = runs(|| async {
+        let (a, b) = two_locks();
+        let guard = a.lock().await;
+        join!(biased; release_late(guard), async {
+            sleep(ms(2)).await;
+            hold(&b).await;
+        });
+        let guard = a.lock().await;
+        join!(biased; release_late(guard), hold(&b));
+        has_edge()
+    });
+    assert_eq!(found, NONE);
+}
+
+/// A guard of std's that one branch holds over an await.
+#[test]
+fn a_guard_of_std_in_a_branch() {
+    lockdep::set_level(lockdep::FindingKind::HeldAcrossAwait, lockdep::Level::Allow);
+    let found = runs(|| async {
+        let (a, b) = (lockdep::sync::Mutex::new(()), Mutex::new(()));
+        let holds = async {
+            let _a = a.lock().unwrap();
+            sleep(ms(4)).await;
+        };
+        let waits = async {
+            sleep(ms(1)).await;
+            hold(&b).await;
+        };
+        join!(biased; holds, waits);
+        has_edge()
+    });
+    assert_eq!(found, NONE);
+}

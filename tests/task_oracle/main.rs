@@ -1,0 +1,223 @@
+//! What the library says of small random programs of tasks, against what becomes of them.
+//!
+//! Each program runs on an executor of ours, in several orders. At the end of a run, a task that has not ended
+//! will never go on: so it is known who may be reported as stuck, and who has to be. And the text of the program
+//! tells which locks a task takes one after the other. How many programs: `LOCKDEP_ORACLE_CASES`. A program is
+//! made of its number alone, so that every run has the same ones. A test that fails shows the smallest program
+//! that it can make of the first that is wrong.
+#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+
+mod directed;
+mod executor;
+mod program;
+mod random;
+mod run;
+mod truth;
+mod world;
+
+use std::sync::LazyLock;
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{RngAlgorithm, TestError, TestRng, TestRunner},
+};
+
+use self::{
+    program::Program,
+    random::{All, Profile, Random},
+    run::{Run, run},
+};
+
+const CASES: u32 = 500;
+
+/// In how many random orders each program runs.
+const ORDERS: u64 = 6;
+
+/// How many orders are tried to find one in which a program hangs.
+const MAX_ORDERS: usize = 5_000;
+
+fn runs(program: &Program) -> impl Iterator<Item = Run> {
+    (0..ORDERS).map(|seed| run(program, seed, &mut Random(seed)))
+}
+
+/// What came of all cases of a profile.
+struct Census {
+    profile: Profile,
+    cases: u32,
+    /// Groups of stuck tasks.
+    reported: usize,
+    loose: usize,
+    mixed: usize,
+    hidden: usize,
+    /// Edges that the text has, those of them that can be proved, and those that are.
+    edges: [usize; 3],
+    /// The numbers of the cases for which this is true.
+    accuses_falsely: Vec<u32>,
+    misses: Vec<u32>,
+    invents: Vec<u32>,
+    has_inversion: Vec<u32>,
+}
+
+static CENSUSES: LazyLock<[Census; 3]> =
+    LazyLock::new(|| [Profile::Locks, Profile::Branches, Profile::Loose].map(Census::new));
+
+/// A random program that can be made smaller.
+fn random(profile: Profile, number: u32) -> Box<dyn ValueTree<Value = Program>> {
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&number.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    Box::new(random::programs(profile).new_tree(&mut runner).expect("nothing is rejected"))
+}
+
+impl Census {
+    fn new(profile: Profile) -> Self {
+        let cases = std::env::var("LOCKDEP_ORACLE_CASES")
+            .map_or(CASES, |cases| cases.parse().expect("a number of programs"));
+        let mut census = Self {
+            profile,
+            cases,
+            reported: 0,
+            loose: 0,
+            mixed: 0,
+            hidden: 0,
+            edges: [0; 3],
+            accuses_falsely: Vec::new(),
+            misses: Vec::new(),
+            invents: Vec::new(),
+            has_inversion: Vec::new(),
+        };
+        (0..cases).for_each(|number| census.add(number));
+        census
+    }
+
+    fn add(&mut self, number: u32) {
+        let program = random(self.profile, number).current();
+        let runs: Vec<Run> = runs(&program).collect();
+        for run in &runs {
+            self.reported += run.reported.len();
+            self.loose += run.loose;
+            self.mixed += run.mixed;
+            self.hidden += usize::from(run.hidden > 0);
+            self.edges[0] += run.true_edges.len();
+            self.edges[1] += run.firm_edges.len();
+            self.edges[2] += run.firm_edges.intersection(&run.edges).count();
+        }
+        for (numbers, is_so) in [
+            (&mut self.accuses_falsely, runs.iter().any(Run::has_false_accusation)),
+            (&mut self.misses, runs.iter().any(|run| !run.missed.is_empty())),
+            (&mut self.invents, runs.iter().any(Run::has_invented_edge)),
+            (&mut self.has_inversion, runs.iter().any(|run| run.has_inversion)),
+        ] {
+            if is_so {
+                numbers.push(number);
+            }
+        }
+    }
+
+    /// Panics with the first of the wrong cases, made smaller, if there is any.
+    fn assert_none(&self, wrong: &[u32], is_wrong: impl Fn(&Program) -> bool) {
+        let Some(&number) = wrong.first() else { return };
+        let test = |program| {
+            if is_wrong(&program) { Err(TestCaseError::fail("it is wrong")) } else { Ok(()) }
+        };
+        let smallest = match TestRunner::default().run_one(random(self.profile, number), test) {
+            Err(TestError::Fail(_, smallest)) => smallest,
+            other => panic!("number {number} was wrong before: {other:?}"),
+        };
+        let (count, all) = (wrong.len(), self.cases);
+        let outcomes: String = runs(&smallest).map(|run| run.to_string()).collect();
+        panic!(
+            "{count} of {all} programs of {:?}; the first is number {number}:\n{smallest}{outcomes}",
+            self.profile
+        );
+    }
+
+    fn print(&self) {
+        let Self { profile, cases, reported, loose, mixed, hidden, edges, .. } = self;
+        let orders = u64::from(*cases) * ORDERS;
+        println!("{profile:?}: {cases} programs, {orders} runs");
+        println!(
+            "    groups of tasks that are stuck: {reported} reported, {loose} loose, {mixed} mixed"
+        );
+        println!("    runs in which something unknown might still wake one: {hidden}");
+        let [all, firm, proved] = edges;
+        println!("    edges in the text: {all}, of firm guards: {firm}, of these proved: {proved}");
+        println!("    programs with an inversion: {}", self.has_inversion.len());
+    }
+}
+
+#[test]
+fn nobody_who_can_go_on_is_accused() {
+    for census in &*CENSUSES {
+        census.assert_none(&census.accuses_falsely, |program| {
+            runs(program).any(|run| run.has_false_accusation())
+        });
+    }
+}
+
+/// Unless a guard or a future may have left its task, or it is not known who of several keeps one waiting.
+#[test]
+fn nobody_who_is_stuck_is_missed() {
+    for census in &*CENSUSES {
+        census
+            .assert_none(&census.misses, |program| runs(program).any(|run| !run.missed.is_empty()));
+    }
+}
+
+/// Each edge of the order is in the text of a task, and not between two of its branches.
+#[test]
+fn no_edge_is_invented() {
+    for census in &*CENSUSES {
+        census.assert_none(&census.invents, |program| {
+            runs(program).any(|run| run.has_invented_edge())
+        });
+    }
+}
+
+/// Returns `true` if some order of the program's steps leaves tasks stuck. `None` if there are too many orders.
+fn can_hang(program: &Program) -> Option<bool> {
+    let program = program.yielding();
+    let mut all = All::default();
+    for _ in 0..MAX_ORDERS {
+        if !run(&program, 0, &mut all).certain.is_empty() {
+            return Some(true);
+        }
+        if !all.next() {
+            return Some(false);
+        }
+    }
+    None
+}
+
+/// Some interleaving of the tasks ends in a deadlock.
+#[test]
+fn inversions_are_real() {
+    let census = &CENSUSES[0];
+    let mut undecided = 0;
+    let is_invented = |program: &Program| {
+        runs(program).any(|run| run.has_inversion) && can_hang(program) == Some(false)
+    };
+    let mut wrong = Vec::new();
+    for &number in &census.has_inversion {
+        match can_hang(&random(census.profile, number).current()) {
+            Some(true) => {}
+            Some(false) => wrong.push(number),
+            None => undecided += 1,
+        }
+    }
+    println!("{} programs with inversions, {undecided} undecided", census.has_inversion.len());
+    census.assert_none(&wrong, is_invented);
+}
+
+#[test]
+fn shares() {
+    for census in &*CENSUSES {
+        census.print();
+        let Census { reported, mixed, edges: [_, firm, proved], .. } = census;
+        assert!(mixed * 1000 <= *reported, "{mixed} of {reported} groups are missed");
+        let percent = if census.profile == Profile::Locks { 95 } else { 50 };
+        assert!(proved * 100 >= firm * percent, "{proved} of {firm} edges are proved");
+    }
+}

@@ -1,0 +1,62 @@
+//! What is found of tokio's `RwLock`, `Semaphore` and `OnceCell`, and what is not.
+#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+
+mod leftovers;
+mod once_cell;
+mod rwlock;
+mod semaphore;
+mod unknown;
+
+use std::{
+    sync::{Arc, Mutex as Serial, PoisonError},
+    time::Duration,
+};
+
+use lockdep::{
+    Finding, FindingKind,
+    tokio::{self, time::sleep},
+};
+
+/// Runs one test at a time. Returns what it found.
+fn alone(body: impl FnOnce()) -> Vec<Finding> {
+    static ONE: Serial<()> = Serial::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    lockdep::reset();
+    body();
+    lockdep::take_findings()
+}
+
+/// Runs a task on both kinds of runtime. Returns what it found on each, which is the same.
+fn found<F: Future<Output = ()>>(body: impl Fn() -> F) -> Vec<Finding> {
+    let [single, multi] = [None, Some(2)].map(|workers| {
+        let mut builder = match workers {
+            None => tokio::runtime::Builder::new_current_thread(),
+            Some(_) => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = builder.worker_threads(workers.unwrap_or(1)).enable_all().build().unwrap();
+        alone(|| {
+            runtime.block_on(body());
+            runtime.shutdown_timeout(Duration::from_secs(10));
+        })
+    });
+    assert_eq!(kinds(&single), kinds(&multi));
+    single
+}
+
+fn kinds(found: &[Finding]) -> Vec<FindingKind> {
+    found.iter().map(Finding::kind).collect()
+}
+
+/// Runs a task to its end. Returns `false` if it panicked.
+async fn task<F: Future<Output = ()> + Send + 'static>(future: F) -> bool {
+    tokio::spawn(future).await.is_ok()
+}
+
+/// Lets others run between two acquisitions, as real tasks do.
+async fn elsewhere() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+fn two<L: Default>() -> [Arc<L>; 2] {
+    [Arc::default(), Arc::default()]
+}
