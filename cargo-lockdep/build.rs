@@ -58,10 +58,11 @@ fn examples() -> String {
         let (_, code) = text.split_once("```rust\n").expect("each has an example");
         let (code, _) = code.split_once("```\n").expect("it ends");
         let code = code.replace("\nfn main()", "\npub(super) fn main()");
+        let code = code.replace("\nasync fn main()", "\npub(super) async fn main()");
         writeln!(
             modules,
             "#[allow(clippy::all, clippy::pedantic)]\n\
-             mod {kind} {{\n#[allow(unused_imports)]\nuse super::checked as std;\n{code}}}\n"
+             mod {kind} {{\n#[allow(unused_imports)]\nuse super::{{checked as std, tokio}};\n{code}}}\n"
         )
         .expect("strings can be written to");
         write!(list, "({kind:?}, {kind}::main), ").expect("strings can be written to");

@@ -8,6 +8,8 @@ use ::std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use lockdep::bridge::validator::tasks;
+
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
@@ -30,7 +32,7 @@ extern "C" fn at_start() {
 fn be_quiet() {
     use lockdep::FindingKind as Kind;
 
-    // All but those of a thread that would hang for ever.
+    // All but those of a thread or task that would hang for ever.
     for kind in [
         Kind::Inversion,
         Kind::OrderedInversion,
@@ -41,6 +43,8 @@ fn be_quiet() {
         Kind::ClassInversion,
         Kind::WaitWhileHolding,
         Kind::LeakedGuard,
+        Kind::HeldAcrossAwait,
+        Kind::PoolExhaustion,
     ] {
         lockdep::set_level(kind, lockdep::Level::Allow);
     }
@@ -55,7 +59,8 @@ extern "C" fn at_exit() {
         let stats = lockdep::stats();
         let counts = format!("{} {}\n", stats.locks(), stats.edges());
         let program = env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
-        for (text, kind) in [(counts, "counts"), (program, "program")] {
+        let unknown = tasks::has_unknown().then(|| (String::new(), "unknown_tasks"));
+        for (text, kind) in [(counts, "counts"), (program, "program")].into_iter().chain(unknown) {
             // If it cannot be written, the process has done its work all the same.
             let _ = fs::write(Path::new(&folder).join(format!("{process}.{kind}")), text);
         }

@@ -55,13 +55,16 @@ fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u
 }
 
 /// Compiles what cargo does not know of, and tells it of no file.
-pub(crate) fn quietly(mut command: Command) -> Result<ExitStatus> {
+pub(crate) fn quietly(mut command: Command) -> Result<Attempt> {
     let Output { status, stderr, .. } =
         command.stderr(Stdio::piped()).output().map_err(cannot_start(&command))?;
+    if !status.success() {
+        return Ok(Attempt::Failed(status, stderr));
+    }
     for line in stderr.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_notice(line)) {
         pass_on(line)?;
     }
-    Ok(status)
+    Ok(Attempt::Ended(status))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) enum Locks {
     ParkingLot,
     OnceCell,
     LockApi,
+    Tokio,
 }
 
 /// All, if nothing is said.

@@ -105,7 +105,9 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
         return vec![row("its own".to_owned(), "no")];
     }
     // What is made of these is told of those who use them.
-    if ["lazy_static", "lock_api", "once_cell", "parking_lot"].contains(&package.name.as_str()) {
+    if ["lazy_static", "lock_api", "once_cell", "parking_lot", "tokio"]
+        .contains(&package.name.as_str())
+    {
         return Vec::new();
     }
     let named = named_in(package).into_iter().filter_map(|(home, types)| {
@@ -128,6 +130,8 @@ fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
     match package {
         "lazy_static" if features.iter().any(|name| name == "spin_no_std") => "no",
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
+        // A program that is built with that traces its tasks itself.
+        "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
         _ if StandIn::of(package, version, features).is_some() => "yes",
         _ => "no",
     }
@@ -180,14 +184,14 @@ mod tests {
         let rows = [
             row("shop 0.1.0", "std: Mutex", "yes"),
             row("shop 0.1.0", "parking_lot 0.11.2: Mutex", "no"),
-            row("tokio 1.54.1", "its own", "no"),
+            row("spin 0.9.8", "its own", "no"),
         ];
         assert_eq!(
             table(&rows),
-            "package       locks                      seen\n\
-             shop 0.1.0    std: Mutex                 yes\n\
-             \x20             parking_lot 0.11.2: Mutex  no\n\
-             tokio 1.54.1  its own                    no\n"
+            "package     locks                      seen\n\
+             shop 0.1.0  std: Mutex                 yes\n\
+             \x20           parking_lot 0.11.2: Mutex  no\n\
+             spin 0.9.8  its own                    no\n"
         );
     }
 
@@ -200,6 +204,10 @@ mod tests {
         assert_eq!(is_seen("once_cell", "1.21.4", &features("race")), "no");
         assert_eq!(is_seen("lazy_static", "1.5.1", &[]), "yes, as std's");
         assert_eq!(is_seen("lazy_static", "1.5.1", &features("spin_no_std")), "no");
+        assert_eq!(is_seen("tokio", "1.54.1", &features("sync")), "yes");
+        assert_eq!(is_seen("tokio", "1.54.1", &features("rt")), "no");
+        let traced = ["sync", "tracing"].map(str::to_owned);
+        assert_eq!(is_seen("tokio", "1.54.1", &traced), "yes, without `tokio_unstable`");
         assert_eq!(is_seen("spin", "0.9.8", &[]), "no");
     }
 }

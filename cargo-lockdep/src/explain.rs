@@ -23,7 +23,7 @@ macro_rules! explanations {
     };
 }
 
-pub(crate) static ALL: [Explanation; 11] = explanations! {
+pub(crate) static ALL: [Explanation; 14] = explanations! {
     Inversion "inversion"
     OrderedInversion "ordered_inversion"
     SingleThreadInversion "single_thread_inversion"
@@ -35,6 +35,9 @@ pub(crate) static ALL: [Explanation; 11] = explanations! {
     ClassInversion "class_inversion"
     WaitWhileHolding "wait_while_holding"
     LeakedGuard "leaked_guard"
+    HeldAcrossAwait "held_across_await"
+    Futurelock "futurelock"
+    PoolExhaustion "pool_exhaustion"
 };
 
 impl Explanation {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use lockdep::{FindingKind, Level, WaitKind};
 
-const KINDS: [FindingKind; 11] = [
+const KINDS: [FindingKind; 14] = [
     FindingKind::Inversion,
     FindingKind::OrderedInversion,
     FindingKind::SingleThreadInversion,
@@ -16,15 +16,18 @@ const KINDS: [FindingKind; 11] = [
     FindingKind::ClassInversion,
     FindingKind::WaitWhileHolding,
     FindingKind::LeakedGuard,
+    FindingKind::HeldAcrossAwait,
+    FindingKind::Futurelock,
+    FindingKind::PoolExhaustion,
 ];
 
 /// The processes abort for nothing: that level is left out.
 const LEVELS: [Level; 3] = [Level::Allow, Level::Warn, Level::Deny];
 
 /// The `LOCKDEP` of the checked processes: they write their findings down and go on, so that the
-/// tests give the results that they give without us. But a thread that is certain to hang
+/// tests give the results that they give without us. But a thread or task that is certain to hang
 /// panics instead, or its finding would be lost.
-pub(crate) const OF_PROCESSES: &str = "allow,self_deadlock=deny,deadlock=deny";
+pub(crate) const OF_PROCESSES: &str = "allow,self_deadlock=deny,deadlock=deny,futurelock=deny";
 
 /// A level for one kind of finding, for one kind of wait, or for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,8 @@ mod tests {
         assert_eq!(levels.of("inversion", None), Level::Deny);
         assert_eq!(levels.of("class_inversion", None), Level::Warn);
         assert_eq!(levels.of("guarded_inversion", None), Level::Allow);
+        assert_eq!(levels.of("futurelock", None), Level::Deny);
+        assert_eq!(levels.of("pool_exhaustion", None), Level::Warn);
         assert_eq!(levels.of("of_tomorrow", None), Level::Deny);
     }
 

@@ -34,10 +34,7 @@ const HOMES: [Home; 9] = [
     Home { path: &["lazy_static"], types: &["lazy_static"] },
     Home { path: &["lock_api"], types: &["Mutex", "ReentrantMutex", "RwLock"] },
     Home { path: &["crossbeam_utils", "sync"], types: &["ShardedLock"] },
-    Home {
-        path: &["tokio", "sync"],
-        types: &["Mutex", "OnceCell", "RwLock", "Semaphore", "SetOnce"],
-    },
+    Home { path: &["tokio", "sync"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
     Home { path: &["spin"], types: &["Lazy", "Mutex", "Once", "RwLock"] },
     Home { path: &["async_lock"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
 ];

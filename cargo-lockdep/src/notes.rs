@@ -14,14 +14,23 @@ use serde::{Deserialize, Serialize};
 /// In the folder of records: files of this kind hold the path of a program that has run.
 const PROGRAM: &str = "program";
 
+/// Files of this kind mark a program in which unknown tasks awaited locks.
+const UNKNOWN_TASKS: &str = "unknown_tasks";
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Note {
     /// Its name and version.
     pub(crate) package: String,
     pub(crate) crate_name: String,
     pub(crate) fate: Fate,
+    /// It has its own locks, which are seen only if it is replaced.
+    pub(crate) brings_locks: bool,
     /// It does not compile with checked standard streams, and has std's.
     pub(crate) lacks_streams: bool,
+    /// It is replaced, and tasks await its locks.
+    pub(crate) has_tasks: bool,
+    /// Why nothing is known of these tasks, or not of all.
+    pub(crate) unknown_tasks: Option<UnknownTasks>,
     /// The files, without what all have in common, of the crates that it depends on.
     pub(crate) needs: BTreeSet<String>,
 }
@@ -40,6 +49,18 @@ pub(crate) enum Fate {
     Unchosen,
     /// It was built with the real locks, as it could not be with ours: rustc's first error.
     FellBack(String),
+}
+
+/// Why tasks are unknown that await the locks of a crate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum UnknownTasks {
+    /// The program traces them itself.
+    OwnTracing,
+    /// The crate does not compile with our `tracing`: rustc's first error.
+    Incompatible(String),
+    /// While a program ran, something else than a known task polled the future of a lock: another executor, or
+    /// a version of the crate that runs its tasks in an unknown way.
+    Elsewhere,
 }
 
 pub(crate) fn write(folder: &Path, unit: &str, note: &Note) -> io::Result<()> {
@@ -70,11 +91,27 @@ pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
             written: written.unwrap_or(SystemTime::UNIX_EPOCH),
         }));
     }
-    let programs = files(records)
-        .map(|file| file.path())
-        .filter(|path| path.extension() == Some(OsStr::new(PROGRAM)))
-        .filter_map(|path| fs::read_to_string(path).ok());
-    made_of(&notes, programs)
+    let of_kind = |kind: &'static str| {
+        files(records)
+            .map(|file| file.path())
+            .filter(move |path| path.extension() == Some(OsStr::new(kind)))
+    };
+    let programs = of_kind(PROGRAM).filter_map(|path| fs::read_to_string(path).ok());
+    let made_of = made_of(&notes, programs);
+    if of_kind(UNKNOWN_TASKS).next().is_none() {
+        return made_of;
+    }
+    made_of.into_iter().map(Note::with_unknown_tasks).collect()
+}
+
+impl Note {
+    /// Adds that unknown tasks awaited the crate's locks, unless it is clear already why they are unknown.
+    fn with_unknown_tasks(mut self) -> Self {
+        if self.has_tasks {
+            self.unknown_tasks.get_or_insert(UnknownTasks::Elsewhere);
+        }
+        self
+    }
 }
 
 /// A crate as it was once compiled.
@@ -124,7 +161,10 @@ mod tests {
             package: format!("{name} 1.0.0"),
             crate_name: crate_name.to_owned(),
             fate: Fate::Checked,
+            brings_locks: false,
             lacks_streams: false,
+            has_tasks: false,
+            unknown_tasks: None,
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         };
         let written = SystemTime::now() - Duration::from_secs(age);

@@ -31,6 +31,12 @@ const FACADE: &[(&str, &str)] = &[
     ("streams/lib.rs", include_str!("../runtime/streams/lib.rs")),
     ("streams/prelude.rs", include_str!("../runtime/streams/prelude.rs")),
     ("streams/print.rs", include_str!("../runtime/streams/print.rs")),
+    ("tokio.rs", include_str!("../runtime/tokio.rs")),
+    ("tracing/Cargo.toml", include_str!("../runtime/tracing/manifest.toml")),
+    ("tracing/fields.rs", include_str!("../runtime/tracing/fields.rs")),
+    ("tracing/instrumented.rs", include_str!("../runtime/tracing/instrumented.rs")),
+    ("tracing/lib.rs", include_str!("../runtime/tracing/lib.rs")),
+    ("tracing/span.rs", include_str!("../runtime/tracing/span.rs")),
 ];
 
 /// What decides how crates are compiled: cargo does not know of it, and would leave them as they
@@ -43,6 +49,9 @@ const NAME: &str = "lockdep_std";
 
 /// The same of the one with checked streams.
 const STREAMS: &str = "lockdep_streams";
+
+/// The same of what tokio gets by the name of `tracing`.
+const TRACING: &str = "lockdep_tracing";
 
 /// Where the program is built, below the runtime's folder.
 pub(crate) fn build_folder(folder: &Path, choice: &Choice) -> PathBuf {
@@ -64,6 +73,8 @@ pub(crate) struct Runtime {
     pub(crate) std: PathBuf,
     /// The facade with checked streams, if the toolchain allows it.
     pub(crate) streams: Option<PathBuf>,
+    /// Reports tokio's tasks.
+    pub(crate) tracing: PathBuf,
     /// The library.
     pub(crate) lockdep: PathBuf,
     /// The sources.
@@ -248,7 +259,8 @@ fn run_cargo(
 }
 
 fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Option<Runtime> {
-    let (mut std, mut streams, mut lockdep, mut search) = (None, None, None, BTreeSet::new());
+    let (mut std, mut streams, mut tracing, mut lockdep) = (None, None, None, None);
+    let mut search = BTreeSet::new();
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
             // The facade itself is copied to the folder above that of its dependencies.
@@ -257,13 +269,15 @@ fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Optio
                 match &*target.name {
                     NAME => std = Some(file),
                     STREAMS => streams = Some(file),
+                    TRACING => tracing = Some(file),
                     "lockdep" => lockdep = Some(file),
                     _ => {}
                 }
             }
         }
     }
-    Some(Runtime { std: std?, streams, lockdep: lockdep?, source: source.to_owned(), search })
+    let (std, tracing, lockdep) = (std?, tracing?, lockdep?);
+    Some(Runtime { std, streams, tracing, lockdep, source: source.to_owned(), search })
 }
 
 #[cfg(test)]
@@ -295,7 +309,11 @@ mod tests {
             target: Target { name: name.to_owned() },
             filenames: vec![file.into()],
         };
-        let built = [artifact("lockdep", "t/deps/liby-1.rlib"), artifact(NAME, "t/libx.rlib")];
+        let built = [
+            artifact("lockdep", "t/deps/liby-1.rlib"),
+            artifact(NAME, "t/libx.rlib"),
+            artifact(TRACING, "t/libz.rlib"),
+        ];
         let runtime = runtime_of(built.into_iter(), Path::new("s")).unwrap();
         assert_eq!(runtime.lockdep, Path::new("t/deps/liby-1.rlib"));
         assert_eq!(runtime.std, Path::new("t/libx.rlib"));

@@ -34,11 +34,31 @@ pub(crate) struct StandIn {
     renamed: Option<(&'static str, &'static str)>,
     /// What our source looks at.
     cfgs: &'static [&'static str],
+    /// What old versions of the real crate lack: our source has to know.
+    additions: &'static [Addition],
+    /// The real crate has tasks and locks of std, which are checked as well.
+    pub(crate) has_tasks: bool,
+}
+
+/// What a real crate has from a minor version on, or earlier with a feature.
+#[derive(Debug, PartialEq, Eq)]
+struct Addition {
+    since: u32,
+    feature: Option<&'static str>,
+    /// Set where it is missing.
+    cfg: &'static str,
 }
 
 const ENFORCE: &str = "feature=\"enforce\"";
 
-const STAND_INS: [StandIn; 4] = [
+/// The feature without which there are no tasks.
+const RUNTIME: &str = "rt";
+
+/// The crate to which a crate with tasks reports them, and the settings with which it does.
+const TRACING: &str = "tracing=";
+const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
+
+const STAND_INS: [StandIn; 5] = [
     StandIn {
         package: "lock_api",
         line: "0.4.",
@@ -49,6 +69,8 @@ const STAND_INS: [StandIn; 4] = [
         real: "lock_api",
         renamed: None,
         cfgs: &[ENFORCE, "readers_pass"],
+        additions: &[],
+        has_tasks: false,
     },
     StandIn {
         package: "parking_lot",
@@ -60,6 +82,8 @@ const STAND_INS: [StandIn; 4] = [
         real: "parking_lot",
         renamed: None,
         cfgs: &[ENFORCE, "feature=\"parking_lot\""],
+        additions: &[],
+        has_tasks: false,
     },
     StandIn {
         package: "parking_lot",
@@ -71,6 +95,8 @@ const STAND_INS: [StandIn; 4] = [
         real: "parking_lot_0_13",
         renamed: Some(("lock_api", "lock_api_0_5")),
         cfgs: &[ENFORCE, "feature=\"lock_api_0_5\""],
+        additions: &[],
+        has_tasks: false,
     },
     StandIn {
         package: "once_cell",
@@ -82,6 +108,24 @@ const STAND_INS: [StandIn; 4] = [
         real: "once_cell",
         renamed: None,
         cfgs: &[ENFORCE],
+        additions: &[],
+        has_tasks: false,
+    },
+    StandIn {
+        package: "tokio",
+        line: "1.",
+        feature: Some("sync"),
+        is_aside: false,
+        root: "tokio.rs",
+        locks: Locks::Tokio,
+        real: "tokio",
+        renamed: None,
+        cfgs: &[ENFORCE],
+        additions: &[
+            Addition { since: 30, feature: Some("parking_lot"), cfg: "tokio_no_const_new" },
+            Addition { since: 33, feature: None, cfg: "tokio_no_const_new_with" },
+        ],
+        has_tasks: true,
     },
 ];
 
@@ -90,8 +134,20 @@ const STAND_INS: [StandIn; 4] = [
 pub(crate) struct Calls {
     pub(crate) real: Vec<OsString>,
     pub(crate) stand_in: Vec<OsString>,
+    /// Further arguments of the real one with which it reports its tasks, if it has any.
+    pub(crate) reporting: Option<Vec<OsString>>,
+    /// The program traces its tasks itself.
+    pub(crate) has_tracing: bool,
     /// The files of the one that steps aside.
     pub(crate) files: Vec<PathBuf>,
+}
+
+impl Addition {
+    fn is_missing(&self, version: &str, features: &[&str]) -> bool {
+        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        minor.is_some_and(|minor| minor < self.since)
+            && self.feature.is_none_or(|wanted| !features.contains(&wanted))
+    }
 }
 
 impl StandIn {
@@ -104,11 +160,23 @@ impl StandIn {
         })
     }
 
-    /// Both calls, of cargo's arguments for the real crate. None if these are not arguments as
-    /// cargo has them.
-    pub(crate) fn calls(&self, arguments: &[OsString], runtime: &Runtime) -> Option<Calls> {
+    /// Both calls, of cargo's arguments for this version of the real crate. None if these are not arguments
+    /// as cargo has them.
+    pub(crate) fn calls(
+        &self,
+        arguments: &[OsString],
+        version: &str,
+        runtime: &Runtime,
+    ) -> Option<Calls> {
         let (theirs, ours) = if self.is_aside { ("", CHECKED) } else { (REAL, "") };
-        let mut calls = Calls { real: Vec::new(), stand_in: Vec::new(), files: Vec::new() };
+        let mut calls = Calls {
+            real: vec![],
+            stand_in: vec![],
+            reporting: None,
+            has_tracing: false,
+            files: vec![],
+        };
+        let mut features = Vec::new();
         let (mut suffix, mut folder, mut externs) = (None, None, Vec::new());
         let mut at = arguments.iter();
         while let Some(argument) = at.next() {
@@ -129,10 +197,14 @@ impl StandIn {
             } else {
                 calls.real.push(argument.clone());
                 calls.stand_in.push(argument.clone());
+                features.extend(
+                    text.strip_prefix("feature=\"").and_then(|name| name.strip_suffix('"')),
+                );
                 if text == "--out-dir" || text == "--extern" {
                     let value = at.next()?;
                     calls.real.push(value.clone());
                     calls.stand_in.push(value.clone());
+                    calls.has_tracing |= value.to_str()?.starts_with(TRACING);
                     if text == "--out-dir" {
                         folder = Some(Path::new(value));
                     } else if let Some((theirs, ours)) = self.renamed
@@ -160,8 +232,14 @@ impl StandIn {
         for library in externs {
             calls.stand_in.extend(["--extern".into(), library.into()]);
         }
-        for cfg in self.cfgs {
+        let missing = self.additions.iter().filter(|it| it.is_missing(version, &features));
+        for cfg in self.cfgs.iter().copied().chain(missing.map(|it| it.cfg)) {
             calls.stand_in.extend(["--cfg", cfg].map(OsString::from));
+        }
+        if self.has_tasks && !calls.has_tracing && features.contains(&RUNTIME) {
+            let ours = format!("{TRACING}{}", runtime.tracing.to_str()?);
+            let cfgs = REPORTING.iter().flat_map(|cfg| ["--cfg", cfg]);
+            calls.reporting = Some(cfgs.chain(["--extern", &*ours]).map(OsString::from).collect());
         }
         Some(calls)
     }
@@ -204,6 +282,7 @@ mod tests {
         Runtime {
             std: "/std.rlib".into(),
             streams: None,
+            tracing: "/t.rlib".into(),
             lockdep: "/l.rlib".into(),
             source: "/s".into(),
             search: BTreeSet::new(),
@@ -224,7 +303,7 @@ mod tests {
     fn the_real_crate_steps_aside_for_ours() {
         let stand_in = StandIn::of("parking_lot", "0.13.0", &[]).unwrap();
         let runtime = runtime();
-        let calls = stand_in.calls(&words(CALL), &runtime).unwrap();
+        let calls = stand_in.calls(&words(CALL), "0.13.0", &runtime).unwrap();
         let real = CALL.replace("-0a1b", "-0a1b-real").replace("--cap-lints allow", "");
         assert_eq!(calls.real, words(&(real + "-C metadata=aside --cap-lints=allow")));
 
@@ -243,7 +322,7 @@ mod tests {
         let call = CALL.replace("parking_lot", "lock_api");
         let stand_in = StandIn::of("lock_api", "0.4.14", &[]).unwrap();
         let runtime = runtime();
-        let calls = stand_in.calls(&words(&call), &runtime).unwrap();
+        let calls = stand_in.calls(&words(&call), "0.4.14", &runtime).unwrap();
         assert!(calls.real.contains(&"extra-filename=-0a1b".into()));
         assert!(!calls.real.contains(&"metadata=aside".into()));
         for argument in [
@@ -256,6 +335,43 @@ mod tests {
             assert!(calls.stand_in.contains(&argument.into()), "{argument}");
         }
         assert_eq!(calls.files[0], Path::new("/t/deps/liblock_api-0a1b-checked.rlib"));
+    }
+
+    #[test]
+    fn tokio_reports_its_tasks_unless_the_program_traces_them() {
+        let sync = ["sync".to_owned()];
+        assert_eq!(StandIn::of("tokio", "1.54.1", &[]), None, "it has no locks");
+        let stand_in = StandIn::of("tokio", "1.54.1", &sync).unwrap();
+        let call = CALL.replace("parking_lot", "tokio");
+        assert_eq!(stand_in.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting, None);
+        let call = call + " --cfg feature=\"rt\"";
+        let reporting =
+            stand_in.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting.unwrap();
+        let real = "--cfg tokio_unstable --cfg feature=\"tracing\" --extern tracing=/t.rlib";
+        assert_eq!(reporting, words(real));
+
+        let own = call + " --extern tracing=/t/deps/libtracing-1.rmeta";
+        let own = stand_in.calls(&words(&own), "1.54.1", &runtime()).unwrap();
+        assert!(own.has_tracing && own.reporting.is_none());
+        let parking_lot = StandIn::of("parking_lot", "0.13.0", &[]).unwrap();
+        assert_eq!(parking_lot.calls(&words(CALL), "0.13.0", &runtime()).unwrap().reporting, None);
+    }
+
+    #[test]
+    fn our_source_knows_what_an_old_version_lacks() {
+        let stand_in = StandIn::of("tokio", "1.28.2", &["sync".to_owned()]).unwrap();
+        let call = CALL.replace("parking_lot", "tokio");
+        let missing = |version: &str, added: &str| {
+            let call = words(&format!("{call} {added}"));
+            let calls = stand_in.calls(&call, version, &runtime()).unwrap();
+            let cfgs = calls.stand_in.into_iter().map(|it| it.into_string().unwrap());
+            cfgs.filter(|cfg| cfg.starts_with("tokio_no_")).collect::<Vec<_>>()
+        };
+        let parking_lot = "--cfg feature=\"parking_lot\"";
+        assert_eq!(missing("1.28.2", ""), ["tokio_no_const_new", "tokio_no_const_new_with"]);
+        assert_eq!(missing("1.28.2", parking_lot), ["tokio_no_const_new_with"]);
+        assert_eq!(missing("1.30.0", ""), ["tokio_no_const_new_with"]);
+        assert_eq!(missing("1.54.1", ""), [""; 0]);
     }
 
     #[test]

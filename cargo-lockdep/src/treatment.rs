@@ -8,6 +8,7 @@ use std::{
 use crate::{
     choice::{Choice, Locks},
     stand_in::StandIn,
+    unseen::OTHER_LOCKS,
 };
 
 /// Who is called.
@@ -28,8 +29,8 @@ pub(crate) enum Treatment {
     Unchosen,
     /// It has checked locks; our `std` in place of the real one, if it is to.
     Check { std: bool },
-    /// Another crate is put in its place.
-    Replace(&'static StandIn),
+    /// Another crate is put in its place; the real one, aside, has our `std` if it is to.
+    Replace { by: &'static StandIn, std: bool },
 }
 
 /// What cargo says in the environment of the crate that it compiles.
@@ -139,7 +140,8 @@ impl Call {
             return Treatment::Leave;
         };
         if let Some(stand_in) = self.stand_in(tool, compiling, choice) {
-            return Treatment::Replace(stand_in);
+            let is_chosen = choice.has(Locks::Std) && choice.has_package(&compiling.package);
+            return Treatment::Replace { by: stand_in, std: stand_in.has_tasks && is_chosen };
         }
         if !choice.has_package(&compiling.package) {
             return Treatment::Unchosen;
@@ -150,6 +152,12 @@ impl Call {
             }
             _ => Treatment::Check { std: choice.has(Locks::Std) },
         }
+    }
+
+    /// Returns `true` if the crate has locks that are not made of std's.
+    pub(crate) fn brings_locks(&self, Compiling { package, version, .. }: &Compiling) -> bool {
+        self.crate_name.as_deref().is_some_and(|name| OTHER_LOCKS.contains(&name))
+            || StandIn::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
     }
 
     /// What is put in this crate's place. Its own tests are about itself.
@@ -275,7 +283,7 @@ mod tests {
         let all = Choice::default();
         let of =
             |version: &str, arguments: &str| treatment_of("parking_lot", version, arguments, &all);
-        assert!(matches!(of("0.12.5", LIBRARY), Treatment::Replace(_)));
+        assert!(matches!(of("0.12.5", LIBRARY), Treatment::Replace { std: false, .. }));
         assert_eq!(of("0.11.2", LIBRARY), CHECKED);
         assert_eq!(of("0.12.5", &LIBRARY.replace("--crate-type lib", "--test")), CHECKED);
         let build = LIBRARY.replace("--target x86_64-unknown-linux-gnu", "");
@@ -285,7 +293,20 @@ mod tests {
         assert_eq!(without, CHECKED, "it has no feature `std`");
         let with = format!("{LIBRARY} --cfg feature=\"std\"");
         let with = treatment_of("once_cell", "1.21.4", &with, &all);
-        assert!(matches!(with, Treatment::Replace(_)));
+        assert!(matches!(with, Treatment::Replace { std: false, .. }));
+    }
+
+    #[test]
+    fn tokio_is_replaced_and_has_our_std_as_before() {
+        let (all, tokio) = (Choice::default(), Choice::new(&[Locks::Tokio], None));
+        let of = |features: &str, choice: &Choice| {
+            treatment_of("tokio", "1.54.1", &format!("{LIBRARY} {features}"), choice)
+        };
+        let sync = "--cfg feature=\"sync\"";
+        assert!(matches!(of(sync, &all), Treatment::Replace { std: true, .. }));
+        assert!(matches!(of(sync, &tokio), Treatment::Replace { std: false, .. }));
+        assert_eq!(of("--cfg feature=\"rt\"", &all), CHECKED, "it has no locks of its own");
+        assert_eq!(of(sync, &Choice::new(&[Locks::Std], None)), CHECKED);
     }
 
     #[test]
@@ -294,7 +315,7 @@ mod tests {
         assert_eq!(treatment_of("parking_lot", "0.12.5", LIBRARY, &std), CHECKED);
         let parking_lot = Choice::new(&[Locks::ParkingLot], None);
         let replaced = treatment_of("parking_lot", "0.12.5", LIBRARY, &parking_lot);
-        assert!(matches!(replaced, Treatment::Replace(_)));
+        assert!(matches!(replaced, Treatment::Replace { std: false, .. }));
         let store = treatment_of("store", "0.1.0", LIBRARY, &parking_lot);
         assert_eq!(store, Treatment::Check { std: false });
 

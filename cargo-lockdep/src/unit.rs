@@ -15,10 +15,10 @@ use crate::{
     cannot, cannot_start,
     diagnostics::first_error,
     environment::COUNTS,
-    notes::{self, Fate, Note},
+    notes::{self, Fate, Note, UnknownTasks},
     real::{Real, code, through},
     runtime::{Runtime, Std},
-    stand_in::{CHECKED, Calls, REAL, with_aside},
+    stand_in::{CHECKED, Calls, REAL, StandIn, with_aside},
     treatment::Treatment,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Unit<'a> {
     /// cargo's, for rustc or rustdoc.
     pub(crate) arguments: &'a [OsString],
     pub(crate) runtime: Runtime,
+    /// The version of its package.
+    pub(crate) version: String,
     /// The folder of all notes.
     pub(crate) notes: PathBuf,
     /// Under this name.
@@ -38,11 +40,13 @@ impl Unit<'_> {
     pub(crate) fn compile(&self, treatment: Treatment) -> Result<ExitCode> {
         match treatment {
             Treatment::Check { std } => self.check(std),
-            Treatment::Replace(stand_in) => match stand_in.calls(self.arguments, &self.runtime) {
-                Some(calls) if stand_in.is_aside => self.accompany(&calls),
-                Some(calls) => self.replace(&calls),
-                None => self.check(true),
-            },
+            Treatment::Replace { by, std } => {
+                match by.calls(self.arguments, &self.version, &self.runtime) {
+                    Some(calls) if by.is_aside => self.accompany(&calls),
+                    Some(calls) => self.replace(by, &calls, std),
+                    None => self.check(true),
+                }
+            }
             Treatment::Unchosen => {
                 self.note(Fate::Unchosen)?;
                 through(self.unchecked())
@@ -110,7 +114,7 @@ impl Unit<'_> {
 
     /// The real crate, and one beside it, which nobody misses if it does not compile. cargo is told
     /// when both are there.
-    fn accompany(&self, Calls { real, stand_in, files }: &Calls) -> Result<ExitCode> {
+    fn accompany(&self, Calls { real, stand_in, files, .. }: &Calls) -> Result<ExitCode> {
         let output = |mut command: Command| command.output().map_err(cannot_start(&command));
         let real = output(self.command(real))?;
         if real.status.success() && !output(self.command(stand_in))?.status.success() {
@@ -122,23 +126,53 @@ impl Unit<'_> {
     }
 
     /// The real crate, and then the one that is put in its place.
-    fn replace(&self, Calls { real, stand_in, files }: &Calls) -> Result<ExitCode> {
-        let status = quietly(self.command(real))?;
-        if !status.success() {
-            return Ok(code(status));
-        }
-        match attempt(self.command(stand_in))? {
+    fn replace(&self, by: &StandIn, calls: &Calls, std: bool) -> Result<ExitCode> {
+        let Some(note) = self.step_aside(by, calls, std)? else {
+            // It says why.
+            return self.check(std);
+        };
+        match attempt(self.command(&calls.stand_in))? {
             Attempt::Ended(status) => {
-                self.note(Fate::Replaced)?;
+                self.write(&note)?;
                 Ok(code(status))
             }
             Attempt::Failed(_, output) => {
                 // All are to have the same one now, also those that fall back.
-                remove(files)?;
+                remove(&calls.files)?;
+                let ended =
+                    if std { self.check(std)? } else { through(self.command(self.arguments))? };
                 self.note(Fate::FellBack(first_error(&output)))?;
-                through(self.command(self.arguments))
+                Ok(ended)
             }
         }
+    }
+
+    /// Compiles the real crate as one that has stepped aside, so that it reports its tasks if it has any and that
+    /// compiles. Returns the note about it, or `None` if it does not compile.
+    fn step_aside(&self, by: &StandIn, calls: &Calls, std: bool) -> Result<Option<Note>> {
+        let facades = self.facades(std);
+        let reporting = calls.reporting.as_ref().map(|added| [&*calls.real, added].concat());
+        let mut unknown_tasks = calls.has_tracing.then_some(UnknownTasks::OwnTracing);
+        for (real, reports) in reporting.iter().map(|it| (it, true)).chain([(&calls.real, false)]) {
+            for &std in &facades {
+                match quietly(self.checked(real, std))? {
+                    Attempt::Ended(_) => {
+                        return Ok(Some(Note {
+                            fate: Fate::Replaced,
+                            lacks_streams: std != facades[0],
+                            has_tasks: by.has_tasks,
+                            unknown_tasks: unknown_tasks.filter(|_| !reports),
+                            ..self.note.clone()
+                        }));
+                    }
+                    Attempt::Failed(_, output) if reports => {
+                        unknown_tasks = Some(UnknownTasks::Incompatible(first_error(&output)));
+                    }
+                    Attempt::Failed(..) => {}
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn checked(&self, arguments: &[OsString], std: Option<Std>) -> Command {

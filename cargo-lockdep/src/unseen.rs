@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use crate::notes::{Fate, Note};
+use crate::notes::{Fate, Note, UnknownTasks};
 
-/// Crates that bring locks of their own, which nothing here replaces.
-pub(crate) const OTHER_LOCKS: [&str; 3] = ["async_lock", "spin", "tokio"];
+/// Crates that bring their own locks, which nothing here replaces.
+pub(crate) const OTHER_LOCKS: [&str; 2] = ["async_lock", "spin"];
 
 /// Those who make locks of these crates' parts.
 const PARTS: [&str; 2] = ["lock_api", "parking_lot_core"];
@@ -16,7 +16,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for note in notes {
-        let Note { package, crate_name, fate, .. } = note;
+        let Note { package, crate_name, fate, unknown_tasks, .. } = note;
         match fate {
             Fate::FellBack(error) => {
                 let _ = writeln!(
@@ -28,6 +28,10 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             Fate::NoStd => _ = no_std.insert(&**package),
             Fate::Unchosen => _ = unchosen.insert(&**package),
             Fate::Checked | Fate::CheckedParts | Fate::Replaced => {}
+        }
+        if let Some(unknown) = unknown_tasks {
+            let why = of_tasks(unknown);
+            let _ = writeln!(text, "lockdep: unseen: the tasks of {package}, as it {why}");
         }
         if note.lacks_streams {
             no_streams.insert(&**package);
@@ -61,10 +65,27 @@ pub(crate) fn why(note: &Note) -> Option<String> {
         Fate::Checked | Fate::CheckedParts | Fate::Replaced if has_own_locks(note) => {
             Some("may have locks of its own".to_owned())
         }
-        Fate::Checked | Fate::CheckedParts | Fate::Replaced => {
-            note.lacks_streams.then(|| "has std's own stdin, stdout and stderr".to_owned())
-        }
+        Fate::Checked | Fate::CheckedParts | Fate::Replaced => match &note.unknown_tasks {
+            Some(unknown) => Some(format!("has unknown tasks, as it {}", of_tasks(unknown))),
+            None => note.lacks_streams.then(|| "has std's own stdin, stdout and stderr".to_owned()),
+        },
     }
+}
+
+/// Why a crate's tasks are not known, and what follows.
+fn of_tasks(unknown: &UnknownTasks) -> String {
+    let why = match unknown {
+        UnknownTasks::OwnTracing => "has its own `tracing`".to_owned(),
+        UnknownTasks::Incompatible(error) => {
+            format!("does not compile with our `tracing` ({error})")
+        }
+        UnknownTasks::Elsewhere => {
+            return "did not poll all of them itself: its locks are not checked in those that another \
+                    executor polls"
+                .to_owned();
+        }
+    };
+    format!("{why}: its locks are checked where threads block, and not in tasks")
 }
 
 /// Whether it may make locks that are not checked.
@@ -72,7 +93,7 @@ fn has_own_locks(note: &Note) -> bool {
     if matches!(note.fate, Fate::FellBack(_) | Fate::Replaced | Fate::CheckedParts) {
         return false;
     }
-    OTHER_LOCKS.contains(&&*note.crate_name)
+    note.brings_locks
         || note.needs.iter().any(|unit| {
             let (crate_name, _) = unit.rsplit_once('-').unwrap_or((unit, ""));
             PARTS.contains(&crate_name)
@@ -88,7 +109,10 @@ mod tests {
             package: package.to_owned(),
             crate_name: package.split(' ').next().unwrap().to_owned(),
             fate,
+            brings_locks: package.starts_with("spin"),
             lacks_streams: package.starts_with("printer"),
+            has_tasks: package.starts_with("tokio"),
+            unknown_tasks: package.starts_with("tokio").then_some(UnknownTasks::OwnTracing),
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         }
     }
@@ -103,15 +127,18 @@ mod tests {
             note("checked_dashmap 6.0.0", Fate::CheckedParts, &["lock_api-1"]),
             note("dashmap 6.0.0", Fate::Checked, &["parking_lot_core-1", "libc-1"]),
             note("parking_lot 0.12.5", Fate::Replaced, &["lock_api-1", "parking_lot_core-1"]),
-            note("tokio 1.0.0", Fate::Checked, &[]),
+            note("spin 1.0.0", Fate::Checked, &[]),
+            note("tokio 1.0.0", Fate::Replaced, &[]),
             note("printer 1.0.0", Fate::Checked, &[]),
         ]);
         assert_eq!(
             text(&notes),
             "lockdep: unseen: b 2.0.0 (`b`) has the real locks, as it does not compile with \
              checked ones: src/lib.rs:1:2: no\n\
+             lockdep: unseen: the tasks of tokio 1.0.0, as it has its own `tracing`: its locks are checked \
+             where threads block, and not in tasks\n\
              lockdep: unseen: these are without std: c 3.0.0\n\
-             lockdep: unseen: these may have locks of their own: dashmap 6.0.0, tokio 1.0.0\n\
+             lockdep: unseen: these may have locks of their own: dashmap 6.0.0, spin 1.0.0\n\
              lockdep: unseen: these were not chosen: d 4.0.0\n\
              lockdep: unseen: these have std's own stdin, stdout and stderr: printer 1.0.0\n"
         );

@@ -45,10 +45,14 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         note: Note {
             package: format!("{} {}", compiling.package, compiling.version),
             needs: call.needs().map(str::to_owned).collect(),
+            brings_locks: call.brings_locks(&compiling),
             crate_name: call.crate_name.unwrap_or_default(),
             fate: Fate::Checked,
             lacks_streams: false,
+            has_tasks: false,
+            unknown_tasks: None,
         },
+        version: compiling.version,
     };
     match tool {
         Tool::Rustc => unit.compile(treatment),

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use lockdep::record::Merge;
+use lockdep::{record::Merge, tokio};
 
 include!(concat!(env!("OUT_DIR"), "/examples.rs"));
 
@@ -50,7 +50,7 @@ fn found(example: &str) -> Vec<String> {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "every_example_is_of_its_kind", "--nocapture"])
         .env(EXAMPLE, example)
-        .env("LOCKDEP", "allow,self_deadlock=deny,deadlock=deny")
+        .env("LOCKDEP", "allow,self_deadlock=deny,deadlock=deny,futurelock=deny")
         .env("LOCKDEP_OUT", &records)
         .env("LOCKDEP_EXIT", "0")
         .output()

@@ -3,108 +3,39 @@
 
 #[path = "support/copied.rs"]
 mod copied;
+#[path = "support/workspace.rs"]
+mod workspace;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{Mutex, MutexGuard, PoisonError},
+    process::Command,
 };
 
-use copied::copy;
+use workspace::{Ended, Fixture, TMP};
 
-const TMP: &str = env!("CARGO_TARGET_TMPDIR");
-
-/// A copy of the fixture of one test's own, one at a time: the builds of all share a folder, as
-/// the runtime is to be built once.
-struct Fixture(PathBuf, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
-
-impl Fixture {
-    fn new(test: &str) -> Self {
-        static ONE: Mutex<()> = Mutex::new(());
-        // Another test that has failed is no reason to.
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = Path::new(TMP).join(test);
-        let _ = fs::remove_dir_all(&folder);
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture"), &folder);
-        Self(folder, one)
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-lockdep"));
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            if ["LOCKDEP", "CARGO_", "RUST_", "RUSTC", "RUSTFLAGS", "RUSTDOC", "CLICOLOR"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix) && name != "CARGO_HOME")
-            {
-                command.env_remove(&*name);
+/// All files, with what they hold.
+fn files(fixture: &Fixture) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![fixture.0.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.clone(), fs::read(path).unwrap());
             }
         }
-        command
-            .args(arguments.split_whitespace())
-            .env("CARGO_TARGET_DIR", Path::new(TMP).join("target"))
-            .env("CARGO_TERM_COLOR", "never")
-            .current_dir(&self.0);
-        command
     }
-
-    fn run(&self, arguments: &str) -> Ended {
-        Ended::new(self.command(arguments))
-    }
-
-    /// All files, with what they hold.
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.0.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    files.insert(path.clone(), fs::read(path).unwrap());
-                }
-            }
-        }
-        files
-    }
-}
-
-struct Ended {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ended {
-    fn new(mut command: Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let [stdout, stderr] =
-            [stdout, stderr].map(|text| String::from_utf8(text).unwrap().replace('\\', "/"));
-        Self { status: status.code(), stdout, stderr }
-    }
-
-    #[track_caller]
-    fn has_status(self, status: i32) -> Self {
-        assert_eq!(self.status, Some(status), "{}\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, texts: &[&str]) -> Self {
-        for text in texts {
-            assert!(self.stderr.contains(text), "no {text:?} in\n{}", self.stderr);
-        }
-        self
-    }
+    files
 }
 
 #[test]
 fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     let fixture = Fixture::new("found");
-    let before = fixture.files();
+    let before = files(&fixture);
     let ended = fixture.run("test -p shop -p store -p stubborn").has_status(100).says(&[
         "error[lockdep::inversion]: `self.bills` and `self.stock` are acquired in both orders",
         "store/src/lib.rs:26:20",
@@ -120,7 +51,7 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
         assert!(line.ends_with(" ... ok"), "{line}");
     }
     assert_eq!(ended.stderr.matches("[lockdep::").count(), 1, "{}", ended.stderr);
-    assert!(fixture.files() == before, "a file has changed, or is new");
+    assert!(files(&fixture) == before, "a file has changed, or is new");
 
     // Nothing is built again, and the same is told.
     let again = fixture.run("test -p shop -p store -p stubborn").has_status(100);
@@ -310,6 +241,8 @@ fn the_doctor_says_who_holds_locks() {
         assert!(table.contains(&row.to_vec()), "no {row:?} in\n{}", ended.stdout);
     }
     assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
+    let tokio = "tokio 1.54.1: Mutex, OnceCell, RwLock, Semaphore";
+    assert!(table.contains(&vec![tokio, "yes"]), "{}", ended.stdout);
     // It runs at build time.
     assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
     // Who uses it only by a feature.

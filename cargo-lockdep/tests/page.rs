@@ -164,6 +164,23 @@ fn a_few_locks() {
 }
 
 #[test]
+fn tasks_and_threads() {
+    let project = Project::new("page-of-tasks");
+    project.run("report tasks --output page.html").has_status(100);
+    let act = "
+        seen.orders = all('.arrow .reach').map((it) => { click(it); return details(); });
+        seen.findings = all('[data-finding]').map((it) => { click(it); return details(); });";
+    let Some(seen) = see(&project.path("page.html"), act) else { return };
+    assert_eq!(seen["problems"], json!([]));
+    let orders = seen["orders"].to_string();
+    assert!(orders.contains("2 processes, thread reporter"), "{orders}");
+    assert!(orders.contains("2 processes, task spawned at src/server.rs:63:5"), "{orders}");
+    let findings = seen["findings"].to_string();
+    assert!(findings.contains("Task 2, spawned at src/server.rs:63:5"), "{findings}");
+    assert!(findings.contains("Thread reporter"), "{findings}");
+}
+
+#[test]
 fn five_hundred_locks() {
     let project = Project::new("large-page");
     fs::create_dir(project.path("large")).unwrap();
@@ -237,6 +254,8 @@ fn large_record(locks: u64) -> String {
         wanted_mode: "exclusive".into(),
         acquired_at: format!("src/main.rs:{wanted}:7").into(),
         thread: "main".into(),
+        spawned_at: None,
+        is_granted: false,
         gates: Vec::new(),
     };
     (0..locks).for_each(|id| add(&Line::Lock(lock(id))));

@@ -56,6 +56,64 @@ fn each_format_is_as_it_was() {
     }
 }
 
+/// The records of a server whose tasks take locks: an inversion of a task and a thread, and a futurelock.
+#[test]
+fn each_format_tells_tasks_from_threads() {
+    let project = Project::new("tasks");
+    let text = |format: &str| {
+        let ended = project.run(&format!("report tasks --format {format}")).has_status(100);
+        assert!(!ended.stdout.contains("thread `task"), "{}", ended.stdout);
+        ended.stdout
+    };
+    let human = text("human");
+    assert!(human.contains("note: task 2 took them the other way round\n"), "{human}");
+    assert!(human.contains("note: task 2 was spawned at src/server.rs:63:5\n"), "{human}");
+
+    let document = json(&text("json"));
+    let findings = document["findings"].as_array().unwrap();
+    let of_kind = |kind: &str| findings.iter().find(|it| it["kind"] == kind).unwrap();
+    let [thread, task] = [0, 1].map(|at| &of_kind("inversion")["cycle"][at]);
+    assert_eq!((&thread["thread"], &thread["spawned_at"]), (&"reporter".into(), &Value::Null));
+    assert_eq!(task["thread"], "task 2");
+    assert_eq!(task["spawned_at"], "src/server.rs:63:5");
+    let futurelock = &of_kind("futurelock")["cycle"][0];
+    assert_eq!((&futurelock["is_granted"], &task["is_granted"]), (&true.into(), &Value::Null));
+    // The graph is of two processes, whose tasks have other numbers.
+    let mut threads: Vec<_> = document["graph"]["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["threads"][0].as_str().unwrap())
+        .collect();
+    threads.sort_unstable();
+    assert_eq!(threads, ["reporter", "task spawned at src/server.rs:63:5"]);
+
+    let sarif = text("sarif");
+    for message in [
+        "task 5 was spawned here",
+        "task 5 requested `self.cache` here, and was granted it",
+        "task 5 waited for `self.cache` here",
+        "task 2 held `self.sessions` since here",
+        "thread `reporter` acquired `self.sessions` here",
+    ] {
+        assert!(sarif.contains(&format!("\"text\": \"{message}\"")), "{message}: {sarif}");
+    }
+    let junit = text("junit");
+    let name =
+        "name=\"a task waits for `self.cache`, which another of its own futures was granted at";
+    assert!(junit.contains(name), "{junit}");
+    let html = text("html");
+    for part in [
+        "<h3>Task 5, spawned at <code>src/server.rs:69:17</code></h3>",
+        "<h3>Thread <code>reporter</code></h3>",
+        "requests self.cache here, and is granted it",
+        "waits for self.cache here",
+        r#""who":"Task 2, spawned at src/server.rs:63:5""#,
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
 #[test]
 fn several_reports_go_to_a_folder() {
     let project = Project::new("several");

@@ -163,6 +163,14 @@ const sites = ([heldAt, acquiredAt], held, wanted) =>
 
 const names = (list) => (list.length >= 16 ? `${list.join(", ")}, …` : list.join(", "));
 
+// A task is named by the place that spawned it.
+function actors(all) {
+  const isTask = (name) => name.startsWith("task spawned at ");
+  const [threads, tasks] = [all.filter((name) => !isTask(name)), all.filter(isTask)];
+  const some = threads.length ? [`${threads.length > 1 ? "threads" : "thread"} ${names(threads)}`] : [];
+  return names([...some, ...tasks]);
+}
+
 function tellArrow(arrow) {
   const [held, wanted] = [locks[arrow.held].name, locks[arrow.wanted].name];
   const orders = arrow.orders.flatMap((order) => {
@@ -174,7 +182,7 @@ function tellArrow(arrow) {
         "p",
         null,
         `${order.processes} ${order.processes === "1" ? "process" : "processes"}, `,
-        `${order.threads.length > 1 ? "threads" : "thread"} ${names(order.threads)}`,
+        actors(order.threads),
       ),
       make("p", { class: "quiet" }, `in ${names(order.tests)}`),
       ...all,
@@ -191,7 +199,7 @@ function tellArrow(arrow) {
             (step) => step.ends && step.ends[0] === arrow.held && step.ends[1] === arrow.wanted,
           )
           .flatMap((step) => [
-            make("h4", null, `Thread ${step.thread}`),
+            make("h4", null, step.who),
             sites(step.places, held, wanted),
           ]),
       );
@@ -253,7 +261,7 @@ function tellFinding(at) {
       const [held, wanted] = step.ends
         ? step.ends.map((end) => locks[end].name)
         : ["the lock", "the lock"];
-      return [make("h4", null, `Thread ${step.thread}`), sites(step.places, held, wanted)];
+      return [make("h4", null, step.who), sites(step.places, held, wanted)];
     }),
     ...section("Its locks", [...ends(arrowsOf(finding))].map(toLock)),
   ];

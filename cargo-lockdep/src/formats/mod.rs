@@ -9,6 +9,7 @@ mod junit;
 #[cfg(test)]
 mod odd_names;
 mod sarif;
+mod steps;
 
 use std::{
     fs,

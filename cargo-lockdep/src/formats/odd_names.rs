@@ -109,6 +109,8 @@ impl Texts {
             wanted_mode: "exclusive".into(),
             acquired_at: (&self.places[2 * at + 1]).into(),
             thread: (&self.threads[at]).into(),
+            is_granted: at == 1,
+            spawned_at: (at == 0).then(|| (&self.places[0]).into()),
             gates: Vec::new(),
         };
         let header = Header {

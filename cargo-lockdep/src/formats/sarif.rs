@@ -1,8 +1,8 @@
 //! SARIF 2.1.0, by which code hosts show findings at their lines.
 //!
 //! A finding is a result of the rule of its kind, at the acquisition that was about to happen. Each
-//! thread of its cycle is a thread flow: since where it held the one lock, and where it acquired the
-//! other.
+//! thread or task of its cycle is a thread flow: where a task was spawned, since where it held the one
+//! lock, and where it acquired the other.
 
 use std::{collections::HashMap, hash::Hasher, path::Path};
 
@@ -11,6 +11,7 @@ use lockdep::record::{MergedEdge, MergedFinding};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use super::steps::steps;
 use crate::{
     Result, cannot,
     explain::{self, Explanation},
@@ -73,7 +74,7 @@ fn rule_id(kind: &str) -> String {
 
 fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>) -> Value {
     let finding = &judged.finding;
-    let sites = || finding.cycle.iter().flat_map(|edge| [held(edge), acquired(edge)]);
+    let sites = || finding.cycle.iter().flat_map(|edge| sentences(finding, edge));
     let shown = shown(finding, sources);
     let numbered = |(number, (message, place)): (usize, (String, &str))| {
         let mut location = location(&message, place, sources)?;
@@ -104,41 +105,47 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
 /// Where a code host shows a finding: where it was about to happen, or the first place in the
 /// repository, as those of other crates are not shown.
 fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
-    let edges = || finding.cycle.iter();
+    let done = |edge| sentences(finding, edge).collect::<Vec<_>>().into_iter().rev();
+    let last_but = |count| finding.cycle.iter().filter_map(move |edge| done(edge).nth(count));
     let is_here = |(_, place): &(String, &str)| {
         Place::parse(place).is_some_and(|place| sources.in_repository(place.file).is_some())
     };
-    let here = edges().map(acquired).chain(edges().map(held)).find(is_here);
-    here.or_else(|| edges().next().map(acquired))
+    let here = last_but(0).chain(last_but(1)).find(is_here);
+    here.or_else(|| last_but(0).next())
 }
 
-fn held(edge: &MergedEdge) -> (String, &str) {
-    (format!("thread `{}` held `{}` since here", edge.thread, edge.held), &edge.held_at)
-}
-
-fn acquired(edge: &MergedEdge) -> (String, &str) {
-    (format!("thread `{}` acquired `{}` here", edge.thread, edge.wanted), &edge.acquired_at)
+fn sentences<'a>(
+    finding: &'a MergedFinding,
+    edge: &'a MergedEdge,
+) -> impl Iterator<Item = (String, &'a str)> {
+    let who = edge.who();
+    steps(finding, edge).into_iter().map(move |step| (step.did.past(&who), step.place))
 }
 
 /// One, of all threads; none, where no place is known: it may not be empty.
 fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
     let edges = finding.cycle.iter().enumerate();
     let threads: Vec<_> =
-        edges.filter_map(|(number, edge)| thread_flow(number, edge, sources)).collect();
+        edges.filter_map(|(number, edge)| thread_flow(number, finding, edge, sources)).collect();
     if threads.is_empty() {
         return Vec::new();
     }
-    vec![json!({"message": {"text": "what each thread did"}, "threadFlows": threads})]
+    vec![json!({"message": {"text": "what each of them did"}, "threadFlows": threads})]
 }
 
-fn thread_flow(number: usize, edge: &MergedEdge, sources: &Sources) -> Option<Value> {
-    let steps = [held(edge), acquired(edge)].into_iter();
+fn thread_flow(
+    number: usize,
+    finding: &MergedFinding,
+    edge: &MergedEdge,
+    sources: &Sources,
+) -> Option<Value> {
+    let steps = sentences(finding, edge);
     let steps = steps.filter_map(|(message, place)| location(&message, place, sources));
     let steps: Vec<_> = steps.map(|step| json!({"location": step})).collect();
     (!steps.is_empty()).then(|| {
         json!({
             "id": format!("{number}: {}", edge.thread),
-            "message": {"text": format!("thread `{}` of `{}`", edge.thread, edge.test)},
+            "message": {"text": format!("{} of `{}`", edge.who(), edge.test)},
             "locations": steps,
         })
     })

@@ -18,7 +18,7 @@ impl Project {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports").join(test);
         let _ = fs::remove_dir_all(&folder);
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports");
-        for part in ["src", "records"] {
+        for part in ["src", "records", "tasks"] {
             copy(&original.join(part), &folder.join(part));
         }
         // The folder of a repository.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockdep::record::MergedEdge;
 use serde::Serialize;
 
+use super::finding::capitalized;
 use crate::{
     formats::drawn::{Arrow, arrows, ends, name},
     report::{Report, Verdict},
@@ -64,7 +66,8 @@ struct Finding<'a> {
 #[derive(Serialize)]
 struct Step<'a> {
     ends: Option<(usize, usize)>,
-    thread: &'a str,
+    /// `Thread worker`, or `Task 7, spawned at src/main.rs:4:5`.
+    who: String,
     modes: [&'a str; 2],
     places: [&'a str; 2],
 }
@@ -90,7 +93,7 @@ pub(super) fn data(report: &Report) -> String {
             .iter()
             .map(|edge| Step {
                 ends: ends(graph, edge),
-                thread: &edge.thread,
+                who: who(edge),
                 modes: [&edge.held_mode, &edge.wanted_mode],
                 places: [&edge.held_at, &edge.acquired_at],
             })
@@ -105,6 +108,13 @@ pub(super) fn data(report: &Report) -> String {
     let text = serde_json::to_string(&data).expect("strings and numbers can be written");
     // Nothing in a string may end the element, or begin a comment.
     text.replace('<', "\\u003c")
+}
+
+fn who(edge: &MergedEdge) -> String {
+    match &edge.spawned_at {
+        Some(site) => format!("{}, spawned at {site}", capitalized(&edge.thread)),
+        None => format!("Thread {}", edge.thread),
+    }
 }
 
 fn drawn<'a>((held, wanted): (usize, usize), arrow: &'a Arrow<'_>) -> DrawnArrow<'a> {

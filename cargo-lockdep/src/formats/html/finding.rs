@@ -1,11 +1,14 @@
-//! A finding: what each thread did, in the source, and what to do.
+//! A finding: what each thread or task did, in the source, and what to do.
 
-use lockdep::record::MergedEdge;
+use lockdep::record::{MergedEdge, MergedFinding};
 use maud::{Markup, html};
 
 use super::excerpt::{Note, excerpt};
 use crate::{
-    formats::human::count,
+    formats::{
+        human::count,
+        steps::{Did, Step, steps},
+    },
     report::{Judged, Verdict},
     sources::Sources,
 };
@@ -29,7 +32,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
             h2 { (ticked(judged.title())) }
             @if let Some(help) = judged.help() { p.help { (ticked(&help)) } }
             ol.threads {
-                @for edge in &finding.cycle { li { (thread(edge, sources)) } }
+                @for edge in &finding.cycle { li { (thread(finding, edge, sources)) } }
             }
             p.actions {
                 button type="button" data-finding=(number) hidden { "Show in the lock order" }
@@ -47,31 +50,41 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
     }
 }
 
-fn thread(edge: &MergedEdge, sources: &Sources) -> Markup {
-    let notes = [
-        Note {
-            place: &edge.held_at,
-            text: format!("holds {} since here", edge.held),
-            class: "held",
-        },
-        Note {
-            place: &edge.acquired_at,
-            text: format!("acquires {} here", edge.wanted),
-            class: "acquired",
-        },
-    ];
+/// A step, in the style of what is held or of what is acquired.
+fn note(Step { place, did }: Step<'_>) -> Note<'_> {
+    let class = match did {
+        Did::Spawn | Did::Hold(_) | Did::Request(_) => "held",
+        Did::Acquire(_) | Did::Wait(_) => "acquired",
+    };
+    Note { place, text: did.present(), class }
+}
+
+fn thread(finding: &MergedFinding, edge: &MergedEdge, sources: &Sources) -> Markup {
+    let is_of_lock = |step: &Step<'_>| !matches!(step.did, Did::Spawn);
+    let notes: Vec<_> = steps(finding, edge).into_iter().filter(is_of_lock).map(note).collect();
     html! {
-        h3 { "Thread " code { (edge.thread) } }
+        h3 {
+            @match &edge.spawned_at {
+                Some(site) => { (capitalized(&edge.thread)) ", spawned at " code { (site) } }
+                None => { "Thread " code { (edge.thread) } }
+            }
+        }
         (excerpt(&notes, sources))
     }
 }
 
-/// A sentence, with what stands between backticks as code.
-fn ticked(text: &str) -> Markup {
+/// With a capital letter at its beginning.
+pub(super) fn capitalized(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
+    text
+}
+
+/// A sentence, with what stands between backticks as code.
+fn ticked(text: &str) -> Markup {
+    let text = capitalized(text);
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }

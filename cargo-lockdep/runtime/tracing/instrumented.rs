@@ -1,0 +1,108 @@
+//! The future of a task, as tokio polls it.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    ptr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use lockdep::bridge::validator::tasks::{self, Task};
+use pin_project_lite::pin_project;
+
+use crate::span::{Span, Spawn, take_spawn};
+
+pin_project! {
+    /// As `tracing::instrument::Instrumented`: a future, polled and dropped as a task.
+    pub struct Instrumented<F> {
+        // `None` once a task is ready.
+        #[pin]
+        future: Option<F>,
+        root: Option<Root>,
+    }
+
+    impl<F> PinnedDrop for Instrumented<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(root) = this.root {
+                tasks::end(&root.task, this.future);
+            }
+        }
+    }
+}
+
+/// A task, and what tokio polls of it.
+struct Root {
+    task: Arc<Task>,
+    /// tokio has put the future into a box, and polls a pointer.
+    is_in_box: bool,
+}
+
+impl Root {
+    fn new<F>(spawn: &Spawn) -> Self {
+        let is_in_box = spawn.unboxed_size.is_some() && size_of::<F>() == size_of::<usize>();
+        let size = spawn.unboxed_size.filter(|_| is_in_box).unwrap_or(size_of::<F>());
+        let task = if spawn.blocks_thread() {
+            Task::to_block_on(spawn.site, size)
+        } else {
+            Task::new(spawn.site, size)
+        };
+        Self { task, is_in_box }
+    }
+
+    /// Where the task's own future is.
+    fn address<F>(&self, polled: &F) -> usize {
+        if self.is_in_box {
+            // SAFETY: it is a `Pin<Box<_>>` of something sized, since tokio boxes nothing else: a pointer.
+            unsafe { mem::transmute_copy::<F, usize>(polled) }
+        } else {
+            ptr::from_ref(polled).addr()
+        }
+    }
+}
+
+impl<F> Instrumented<F> {
+    /// As `tracing`'s.
+    pub fn span(&self) -> &Span {
+        const { &Span::none() }
+    }
+}
+
+impl<F> fmt::Debug for Instrumented<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instrumented").finish_non_exhaustive()
+    }
+}
+
+impl<F: Future> Future for Instrumented<F> {
+    type Output = F::Output;
+
+    // What is denied names the place that polls.
+    #[track_caller]
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let future = this.future.as_ref().get_ref().as_ref().expect("it is polled until it is ready");
+        match this.root {
+            Some(root) => {
+                let address = root.address(future);
+                tasks::poll_at(&root.task, this.future, address, cx)
+            }
+            None => this.future.as_pin_mut().expect("as above").poll(cx),
+        }
+    }
+}
+
+/// As `tracing::instrument::Instrument`.
+pub trait Instrument: Sized {
+    /// Makes a task of the future whose span this is.
+    fn instrument(self, _: Span) -> Instrumented<Self> {
+        let root = take_spawn().filter(Spawn::is_task).map(|spawn| Root::new::<Self>(&spawn));
+        Instrumented { future: Some(self), root }
+    }
+}
+
+impl<F> Instrument for F {}

@@ -1,0 +1,118 @@
+//! The whole program on a crate that takes tokio's locks, `tests/fixture/courier`: its tasks are seen without
+//! a change to its source.
+
+#[path = "support/copied.rs"]
+mod copied;
+#[path = "support/workspace.rs"]
+mod workspace;
+
+use std::process::Command;
+
+use workspace::{Ended, Fixture};
+
+fn courier(fixture: &Fixture, scenario: &str) -> Ended {
+    fixture.run(&format!("run -p courier -- {scenario}"))
+}
+
+#[test]
+fn locks_that_tasks_take_in_both_orders_are_found() {
+    let fixture = Fixture::new("tasks_both_orders");
+    let ended = courier(&fixture, "both_orders").has_status(100).says(&[
+        "error[lockdep::inversion]: `self.letters` and `self.parcels` are acquired in both orders",
+        "courier/src/lib.rs:21:",
+        "courier/src/lib.rs:26:",
+        "courier/src/main.rs:16:13",
+        "each of them is a `tokio::Mutex<u32>`",
+        "1 denied (1 `inversion`)",
+    ]);
+    assert!(!ended.stderr.contains("unseen: the tasks"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("may have locks of their own"), "{}", ended.stderr);
+
+    courier(&fixture, "main_and_task").has_status(100).says(&["1 denied (1 `inversion`)"]);
+    courier(&fixture, "task_and_thread").has_status(100).says(&[
+        "error[lockdep::inversion]: `LOG` and ",
+        "is a `tokio::Mutex<u32>`",
+        "1 denied (1 `inversion`)",
+    ]);
+    fixture
+        .run("run --only std,parking_lot -p courier -- both_orders")
+        .has_status(0)
+        .says(&["nothing found", "unseen: these may have locks of their own: tokio 1."]);
+}
+
+#[test]
+fn tasks_that_would_wait_for_ever_panic_instead() {
+    let fixture = Fixture::new("tasks_for_ever");
+    for (scenario, kind) in [("futurelock", "futurelock"), ("twice", "self_deadlock")] {
+        let ended = courier(&fixture, scenario)
+            .has_status(100)
+            .says(&[&format!("error[lockdep::{kind}]: "), &format!("1 denied (1 `{kind}`)")]);
+        assert_eq!(ended.stdout, "it panics\n");
+    }
+    courier(&fixture, "read_twice").has_status(100).says(&["1 denied (1 `recursive_read`)"]);
+}
+
+#[test]
+fn tasks_that_take_locks_as_they_should_are_left_alone() {
+    let fixture = Fixture::new("tasks_well");
+    let ended = fixture.run("test -p courier --test well").has_status(0).says(&["nothing found"]);
+    assert!(ended.stdout.contains("6 passed"), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("unseen: the tasks"), "{}", ended.stderr);
+}
+
+#[test]
+fn tasks_of_old_versions_of_tokio_are_seen_as_well() {
+    let fixture = Fixture::new("tasks_old");
+    for version in ["1.28.2", "1.38.1"] {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["update", "--package", "tokio", "--precise", version]);
+        let ended = Ended::new({
+            cargo.current_dir(&fixture.0);
+            cargo
+        });
+        ended.has_status(0);
+        let ended = courier(&fixture, "both_orders")
+            .has_status(100)
+            .says(&["courier/src/main.rs:16:13", "1 denied (1 `inversion`)"]);
+        for unseen in ["unseen: tokio", "unseen: the tasks"] {
+            assert!(!ended.stderr.contains(unseen), "{version}: {}", ended.stderr);
+        }
+        courier(&fixture, "futurelock").has_status(100).says(&["1 denied (1 `futurelock`)"]);
+        fixture.run("test -p courier --test well").has_status(0).says(&["nothing found"]);
+    }
+}
+
+#[test]
+fn a_program_that_traces_its_tasks_keeps_its_tracing() {
+    let fixture = Fixture::new("tasks_traced");
+    let mut command = fixture.command("run -p courier --features traced -- both_orders");
+    command.env("RUSTFLAGS", "--cfg tokio_unstable");
+    Ended::new(command).has_status(0).says(&[
+        "nothing found",
+        "unseen: the tasks of tokio 1.",
+        "as it has its own `tracing`: its locks are checked where threads block, and not in tasks",
+    ]);
+    // The feature alone traces nothing.
+    fixture.run("run -p courier --features traced -- both_orders").has_status(100);
+}
+
+/// It is unknown which futures belong together.
+#[test]
+fn locks_that_another_executor_awaits_are_named() {
+    let fixture = Fixture::new("tasks_elsewhere");
+    let main = "use std::{pin::pin, task::{Context, Waker}};
+
+fn main() {
+    let depot = courier::Depot::default();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(depot.load()).poll(&mut context).is_ready());
+    assert!(pin!(depot.unload()).poll(&mut context).is_ready());
+}
+";
+    std::fs::write(fixture.0.join("courier/src/main.rs"), main).unwrap();
+    courier(&fixture, "").has_status(0).says(&[
+        "nothing found",
+        "unseen: the tasks of tokio 1.",
+        "as it did not poll all of them itself",
+    ]);
+}
