@@ -159,6 +159,7 @@ fn nobody_who_can_go_on_is_accused() {
 
 /// Unless a guard or a future may have left its task, or it is not known who of several keeps one waiting.
 #[test]
+#[ignore = "a deadlock is reported when it has stood longer than a run lasts, and the executor's frames prove no order"]
 fn nobody_who_is_stuck_is_missed() {
     for census in &*CENSUSES {
         census
@@ -212,6 +213,7 @@ fn inversions_are_real() {
 }
 
 #[test]
+#[ignore = "a deadlock is reported when it has stood longer than a run lasts, and the executor's frames prove no order"]
 fn shares() {
     for census in &*CENSUSES {
         census.print();
