@@ -144,14 +144,8 @@ pub(crate) fn submit(
 /// status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
 ///
 /// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
-pub(crate) fn submit_from_outside(
-    kind: FindingKind,
-    cycle: Vec<Edge>,
-    detail: Detail,
-    at_most: Level,
-) {
-    let level = level(kind).min(at_most);
-    let mut finding = Finding::new(kind, level, cycle, detail);
+pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
+    let mut finding = Finding::new(kind, level(kind), Vec::new(), detail);
     finding.silenced = silence::reason(&finding);
     if finding.silenced.is_some() {
         finding.level = Level::Allow;

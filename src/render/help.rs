@@ -5,7 +5,7 @@ use super::{
     who::{what, who},
     words::Words,
 };
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, WaitKind};
+use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, WaitKind};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
@@ -76,10 +76,6 @@ impl Words<'_> {
             FindingKind::SelfDeadlock if self.is_of_event() => format!(
                 "it would wait for itself for ever: at line {line}, do what is waited for instead, or \
                  drop the guard of line {held_line} first"
-            ),
-            FindingKind::SelfDeadlock if self.is_of_pool() => format!(
-                "it would wait for itself for ever: drop the permit of line {held_line} first, or \
-                 pass it on"
             ),
             FindingKind::SelfDeadlock => format!(
                 "it would wait for itself for ever: drop the guard of line {held_line} first, or \
@@ -172,8 +168,14 @@ impl Words<'_> {
 
     /// What helps where a permit is held while another one is acquired.
     fn acquire_at_once(&self) -> String {
-        let Edge { held, acquired_at, thread, .. } = self.first();
+        let Edge { held, held_mode, acquired_at, thread, .. } = self.first();
         let (held, line, what) = (self.names.of(held), acquired_at.line(), what(thread));
+        if *held_mode == Mode::Exclusive {
+            return format!(
+                "it waits for itself for ever, unless another permit is added. Release the first \
+                 permit before line {line}, or pass it on"
+            );
+        }
         format!(
             "if as many {what}s as {held} has permits do so at once, each of them waits for another \
              one's permit for ever. Acquire all that is needed in one call, or release the first \

@@ -48,9 +48,6 @@ impl Words<'_> {
             FindingKind::SelfDeadlock if self.is_of_event() => {
                 format!("{who} waits for {held}, which it alone owes")
             }
-            FindingKind::SelfDeadlock if self.is_of_pool() => {
-                format!("{who} acquires a permit of {held}, and holds the only one already")
-            }
             FindingKind::SelfDeadlock => {
                 format!("{who} acquires {held}, which it holds already")
             }

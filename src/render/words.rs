@@ -105,11 +105,6 @@ impl Words<'_> {
         self.first().held.kind.is_event()
     }
 
-    /// Returns `true` if the first edge holds a permit.
-    pub(super) fn is_of_pool(&self) -> bool {
-        self.first().held.kind.role == Role::Pool
-    }
-
     /// Returns `true` if any edge waits for what is no lock.
     pub(super) fn has_wait(&self) -> bool {
         self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
@@ -155,9 +150,6 @@ impl Words<'_> {
                 format!("and asks for {wanted} here")
             }
             FindingKind::SelfDeadlock if self.is_wait() => format!("and waits for {wanted} here"),
-            FindingKind::SelfDeadlock if self.is_of_pool() => {
-                format!("and acquires a permit of {wanted} again here")
-            }
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
             FindingKind::RecursiveRead => format!("and reads {wanted} again here"),
             FindingKind::LeakedGuard if self.left_by().is_some() => {
@@ -229,12 +221,6 @@ impl Words<'_> {
             Role::Barrier => {
                 let now = format!("waits here at {wanted}, to which {next} has to come");
                 return [since, now];
-            }
-            Role::Pool => {
-                return [
-                    since,
-                    format!("waits here for a permit of {wanted}, which {next} {does}"),
-                ];
             }
             _ => {}
         }

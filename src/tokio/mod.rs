@@ -75,7 +75,7 @@
 //! |---|---|
 //! | [`Mutex`](sync::Mutex) | a lock |
 //! | [`RwLock`](sync::RwLock) | a lock whose readers wait behind a waiting writer |
-//! | [`Semaphore`](sync::Semaphore) | a lock if it has one permit, and a pool if it has several |
+//! | [`Semaphore`](sync::Semaphore) | a part of the lock order if it has one permit, and a pool if it has several |
 //! | [`OnceCell`](sync::OnceCell) | a lock that is held while an initializer runs |
 //!
 //! A task is checked like a thread. It keeps what it holds over an `.await`, whichever threads poll it, and a lock

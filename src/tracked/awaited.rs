@@ -246,11 +246,6 @@ impl Tracked {
     }
 
     /// Releases a lock that tasks wait for, in any task or thread, and unlocks it.
-    pub fn release_awaited(&self, mode: Mode, guard: GuardKind, unlock: impl FnOnce()) {
-        let _ = guard;
-        self.release(mode, unlock);
-    }
-
     /// The lock is from now on held in another mode.
     pub fn turn_awaited(&self, from: Mode, to: Mode, guard: GuardKind) {
         let tag = |mode| Tag::new(self.identity().id_or_0(), mode);

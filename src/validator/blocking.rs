@@ -67,8 +67,11 @@ pub(crate) fn begin_wait(
         let found: Vec<Found> = {
             let _inside = context.enter(ThreadState::Inside);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
-            let circle = may_close.then(|| deadlock::closed_by(context)).flatten().map(Found::from);
-            let circle = circle.or_else(|| tasks::closed_by_thread(context));
+            let circle = || {
+                let of_threads = deadlock::closed_by(context).map(Found::from);
+                of_threads.or_else(|| tasks::closed_by_thread(context))
+            };
+            let circle = may_close.then(circle).flatten();
             leak.into_iter().chain(circle).collect()
         };
         if !found.is_empty() {

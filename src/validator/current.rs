@@ -224,7 +224,6 @@ struct Reaper;
 impl Drop for Reaper {
     fn drop(&mut self) {
         tasks::thread_ends();
-        tasks::thread_ends();
         let Some(context) = CONTEXT.take() else { return };
         blocking::thread_ends(context);
         threads::give_back(context);

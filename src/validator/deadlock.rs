@@ -24,7 +24,7 @@ use super::{
     atomic::locked, circle, context::Context, held::Entry, identity::LockId, judge, knowledge,
     obligations, snapshot, threads, waiting::Wait,
 };
-use crate::finding::{Edge, Mode, Stack, ThreadInfo, ThreadSnapshot, Until, WaitKind};
+use crate::finding::{Edge, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until, WaitKind};
 
 /// A thread that waits, as it was seen.
 struct Waiter {
@@ -126,7 +126,9 @@ fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
 /// Those of the waiters that keep one of them waiting.
 fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     let wanted = wait.wanted.tag;
-    if wait.wanted.kind().is_event() && !has_one_holder(wanted.lock()) {
+    let role = wait.wanted.kind().role;
+    // Others may answer an event, and any thread may add a permit to a semaphore.
+    if role == Role::Event && !has_one_holder(wanted.lock()) || role == Role::Pool {
         return Vec::new();
     }
     let obligors = obligors(wait);

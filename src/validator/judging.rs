@@ -139,10 +139,11 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {
             return None;
         }
-        (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
-        (None, Some(entry)) if entry.kind().role == Role::Pool => {
+        // Any thread or task may add a permit.
+        (Some(entry), _) | (None, Some(entry)) if entry.kind().role == Role::Pool => {
             (FindingKind::PoolExhaustion, entry)
         }
+        (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };

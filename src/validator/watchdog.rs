@@ -124,13 +124,7 @@ fn bark(episode: &mut Episode, limit: Duration) {
 /// Reports a global deadlock. No thread can panic for it.
 fn tell_all_asleep() {
     let threads = snapshot::all();
-    let detail = Detail::AllAsleep(threads.into());
-    ledger::submit_from_outside(
-        FindingKind::Deadlock,
-        Vec::new(),
-        detail,
-        crate::finding::Level::Abort,
-    );
+    ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));
 }
 
 /// When there is something to say: once when a wait has become too long, and then at

@@ -56,7 +56,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 #[test]
 fn a_task_that_is_dropped_keeps_nobody_waiting() {
     let _one = alone();
-    let executor = Rc::new(Executor::default());
+    let executor = Executor::new();
     let [granted, other] = locks();
     let go = Rc::new(Cell::new(false));
     let second = executor.spawn({
@@ -97,7 +97,7 @@ fn a_task_that_is_dropped_keeps_nobody_waiting() {
 #[test]
 fn a_grant_that_wakes_nobody_is_found() {
     let _one = alone();
-    let executor = Rc::new(Executor::default());
+    let executor = Executor::new();
     let [lock] = locks();
     let guard = lock.try_lock().unwrap();
     let task = executor.spawn({
@@ -146,7 +146,7 @@ fn a_branch_that_was_woken_meanwhile_is_another() {
 #[test]
 fn a_guard_that_another_thread_has_dropped_is_not_held() {
     let _one = alone();
-    let executor = Executor::default();
+    let executor = Executor::new();
     let lock: &Mutex<()> = Box::leak(Box::new(Mutex::new(())));
     let task = executor.spawn(async move {
         let guard = lock.lock().await;

@@ -159,7 +159,6 @@ fn nobody_who_can_go_on_is_accused() {
 
 /// Unless a guard or a future may have left its task, or it is not known who of several keeps one waiting.
 #[test]
-#[ignore = "a deadlock is reported when it has stood longer than a run lasts, and the executor's frames prove no order"]
 fn nobody_who_is_stuck_is_missed() {
     for census in &*CENSUSES {
         census
@@ -213,13 +212,13 @@ fn inversions_are_real() {
 }
 
 #[test]
-#[ignore = "a deadlock is reported when it has stood longer than a run lasts, and the executor's frames prove no order"]
 fn shares() {
     for census in &*CENSUSES {
         census.print();
         let Census { reported, mixed, edges: [_, firm, proved], .. } = census;
         assert!(mixed * 1000 <= *reported, "{mixed} of {reported} groups are missed");
-        let percent = if census.profile == Profile::Locks { 95 } else { 50 };
+        // Orders in branches are proved by paths alone, and not where a `select!` refers to its future.
+        let percent = if census.profile == Profile::Locks { 95 } else { 35 };
         assert!(proved * 100 >= firm * percent, "{proved} of {firm} edges are proved");
     }
 }

@@ -100,7 +100,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(program: &Program, seed: u64) -> Rc<Self> {
         Rc::new(Self {
-            executor: Rc::default(),
+            executor: Executor::new(),
             truth: Truth::default(),
             program: program.clone(),
             locks: locks(),
@@ -369,18 +369,12 @@ async fn either(
 
 /// Polls a future until a timer fires, whose waker is known to be that of a time-out.
 async fn within(world: &Rc<World>, time: u64, work: impl Future<Output = ()>) {
-    let mut work = pin!(work);
     let mut timer = pin!(world.executor.sleep(time));
-    poll_fn(|cx| {
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match tasks::of_timeout(cx.waker()) {
-            Some(waker) => timer.as_mut().poll(&mut Context::from_waker(&waker)),
-            None => timer.as_mut().poll(cx),
-        }
-    })
-    .await;
+    let time_out = poll_fn(|cx| match tasks::of_timeout(cx.waker()) {
+        Some(waker) => timer.as_mut().poll(&mut Context::from_waker(&waker)),
+        None => timer.as_mut().poll(cx),
+    });
+    tokio::select! { biased; () = work => {}, () = time_out => {} }
 }
 
 /// Does steps, of which blocks consist of what `$inner` does.

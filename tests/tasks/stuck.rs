@@ -1,21 +1,34 @@
-//! What will never go on is found: at once if all of it is part of the tasks themselves, and after a while if it is
-//! in boxes.
+//! What will never go on is found, once it has stood for a while. What may go on is not, and neither is what depends on a
+//! guard that may be anywhere.
 
 use std::{
     pin::{Pin, pin},
     sync::Arc,
+    time::Duration,
 };
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use lockdep::{
     FindingKind::{Deadlock, Futurelock, SelfDeadlock},
+    Level,
     tokio::{
         select, spawn,
-        sync::{Barrier, Notify},
+        sync::{Barrier, Mutex, Notify, Semaphore},
         task::{JoinSet, spawn_blocking, yield_now},
+        time::sleep,
     },
 };
 
-use crate::{Lock, happens, locks};
+use crate::{Lock, alone, happens, locks, runtimes};
+
+/// Longer than a deadlock has to stand, wherever its futures are.
+const LONG: Duration = Duration::from_millis(1500);
+
+/// Holds a lock until it is told to go on.
+async fn hold(lock: Lock, go_on: Arc<Notify>) {
+    let _guard = lock.lock().await;
+    go_on.notified().await;
+}
 
 /// Another task holds the lock until the result is notified.
 async fn held_elsewhere(lock: &Lock) -> Arc<Notify> {
@@ -91,6 +104,85 @@ fn one_lock_twice() {
         let _second = lock.lock().await;
     });
     assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
+}
+
+/// The task is woken for the report, and is stuck again.
+#[test]
+fn what_is_no_panic_is_reported_once() {
+    for runtime in runtimes() {
+        alone(Level::Allow, || {
+            lockdep::set_level(SelfDeadlock, Level::Allow);
+            runtime.block_on(async {
+                let [lock] = locks();
+                let task = spawn(async move {
+                    let _first = lock.lock().await;
+                    let _second = lock.lock().await;
+                });
+                sleep(LONG).await;
+                task.abort();
+                assert!(task.await.unwrap_err().is_cancelled());
+            });
+            lockdep::set_level(SelfDeadlock, Level::Deny);
+            let found = lockdep::take_findings();
+            assert_eq!(found.iter().map(lockdep::Finding::count).collect::<Vec<_>>(), [1]);
+        });
+    }
+}
+
+/// Its guard may have been sent to anybody.
+#[test]
+fn a_static_lock_twice_is_not_certain() {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    let found = happens(|| async {
+        let task = spawn(async {
+            let _first = LOCK.lock().await;
+            let _second = LOCK.lock().await;
+        });
+        sleep(LONG).await;
+        assert!(!task.is_finished());
+        task.abort();
+    });
+    assert_eq!(found, [[], []]);
+}
+
+/// The futures of a set have wakers of its own, so it is not known whose guard it is.
+#[test]
+fn a_guard_in_a_set_of_futures_left_behind_is_not_certain() {
+    let found = happens(|| async {
+        let [lock] = locks();
+        let go_on = Arc::new(Notify::new());
+        let task = spawn(async move {
+            let mut set: FuturesUnordered<_> =
+                (0..2).map(|_| hold(lock.clone(), go_on.clone())).collect();
+            begin(pin!(set.next())).await;
+            // Uses up the waker that the set has of the task.
+            go_on.notify_one();
+            drop(lock.lock().await);
+        });
+        sleep(LONG).await;
+        assert!(!task.is_finished());
+        task.abort();
+    });
+    assert_eq!(found, [[], []]);
+}
+
+/// Anybody may add a permit.
+#[test]
+fn the_only_permit_twice_is_not_certain() {
+    let found = happens(|| async {
+        let turn = Arc::new(Semaphore::new(1));
+        let task = spawn({
+            let turn = turn.clone();
+            async move {
+                let _first = turn.acquire().await.unwrap();
+                let _second = turn.acquire().await.unwrap();
+            }
+        });
+        sleep(LONG).await;
+        turn.add_permits(1);
+        task.await.unwrap();
+    });
+    assert_eq!(found, [[], []]);
 }
 
 /// Each of some tasks holds a lock and wants the next one's.

@@ -133,6 +133,31 @@ fn a_second_permit_in_a_thread() {
     assert_eq!(kinds(&found), [FindingKind::PoolExhaustion]);
 }
 
+/// Anybody may add a permit, so the thread does not panic.
+#[test]
+fn the_only_permit_twice_in_a_thread() {
+    let found = found(|| async {
+        let turn = Semaphore::new(1);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _one = turn.blocking_acquire().unwrap();
+                let _other = turn.blocking_acquire().unwrap();
+            });
+            while !lockdep::held().contains("waits for  `turn` (permit)") {
+                std::thread::yield_now();
+            }
+            turn.add_permits(1);
+            thread.join().unwrap();
+        });
+    });
+    assert_eq!(kinds(&found), [FindingKind::PoolExhaustion]);
+    let report = found[0].render(false);
+    assert!(
+        report.contains("it waits for itself for ever, unless another permit is added."),
+        "{report}"
+    );
+}
+
 #[test]
 fn permits_that_exhaust_no_pool() {
     let found = found(|| async {

@@ -1,4 +1,12 @@
 //! [`tokio::runtime`], with tasks that are known.
+//!
+//! ```
+//! use lockdep::tokio::runtime::Runtime;
+//!
+//! let runtime = Runtime::new().unwrap();
+//! let task = runtime.spawn(async { 1 + 2 });
+//! assert_eq!(runtime.block_on(task).unwrap(), 3);
+//! ```
 
 mod builder;
 mod handle;

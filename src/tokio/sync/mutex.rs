@@ -7,7 +7,7 @@ mod mapped;
 
 use std::{any::type_name, cell::UnsafeCell, fmt, future::Future, sync::Arc};
 
-use ::tokio::sync::{Semaphore, TryLockError};
+use ::tokio::sync::TryLockError;
 
 pub use self::{
     guard::{MutexGuard, OwnedMutexGuard},
@@ -248,16 +248,6 @@ impl<T: ?Sized> Mutex<T> {
 
     pub(crate) fn tracked(&self) -> &Tracked {
         self.raw.tracked()
-    }
-}
-
-impl<T: ?Sized> Acquirable for Mutex<T> {
-    fn tracked(&self) -> &Tracked {
-        self.raw.tracked()
-    }
-
-    fn semaphore(&self) -> &Semaphore {
-        self.raw.semaphore()
     }
 }
 

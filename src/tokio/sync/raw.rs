@@ -58,19 +58,19 @@ impl RawLock {
     }
 }
 
-impl Acquirable for RawLock {
+/// A lock, with its value or without.
+pub(super) trait HasRaw {
+    fn raw(&self) -> &RawLock;
+}
+
+impl<L: HasRaw + ?Sized> Acquirable for L {
     fn tracked(&self) -> &Tracked {
-        &self.tracked
+        &self.raw().tracked
     }
 
     fn semaphore(&self) -> &Semaphore {
-        &self.semaphore
+        &self.raw().semaphore
     }
-}
-
-/// A lock, with its value or without.
-pub(super) trait HasRaw: Acquirable {
-    fn raw(&self) -> &RawLock;
 }
 
 impl HasRaw for RawLock {
@@ -136,6 +136,6 @@ where
     fn drop(&mut self) {
         let raw = self.handle.lock().raw();
         let permits = if EXCLUSIVE { raw.permits as usize } else { 1 };
-        raw.tracked.release_awaited(Self::MODE, H::GUARD, || raw.semaphore.add_permits(permits));
+        raw.tracked.release(Self::MODE, || raw.semaphore.add_permits(permits));
     }
 }

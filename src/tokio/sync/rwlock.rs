@@ -8,7 +8,7 @@ mod write_guard;
 
 use std::{any::type_name, cell::UnsafeCell, fmt, future::Future, sync::Arc};
 
-use ::tokio::sync::{Semaphore, TryLockError};
+use ::tokio::sync::TryLockError;
 
 pub use self::{
     mapped_write_guard::{OwnedRwLockMappedWriteGuard, RwLockMappedWriteGuard},
@@ -406,16 +406,6 @@ impl<T: ?Sized> RwLock<T> {
 
     pub(crate) fn tracked(&self) -> &Tracked {
         self.raw.tracked()
-    }
-}
-
-impl<T: ?Sized> Acquirable for RwLock<T> {
-    fn tracked(&self) -> &Tracked {
-        self.raw.tracked()
-    }
-
-    fn semaphore(&self) -> &Semaphore {
-        self.raw.semaphore()
     }
 }
 

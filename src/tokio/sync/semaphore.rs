@@ -24,7 +24,8 @@ use crate::{
 ///
 /// What is checked depends on the number of permits that it is created with:
 ///
-/// - One: it is checked like a mutex.
+/// - One: it has its place in the lock order, like a mutex. As anybody may add a permit, nobody is said to wait for it
+///   for ever.
 /// - Several: it is a pool. A task that holds a permit while it waits for another one is a
 ///   [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). A pool is not part of the lock order.
 /// - None: it is a signal, which any task can give, and is not checked.

@@ -79,9 +79,7 @@ impl LocalSet {
     pub fn block_on<F: Future>(&self, rt: &Runtime, future: F) -> F::Output {
         self.0.block_on(rt, Root::to_block_on(future))
     }
-}
 
-impl LocalSet {
     /// As tokio's. The future is a part of the task that awaits this.
     ///
     /// ```

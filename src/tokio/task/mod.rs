@@ -1,4 +1,13 @@
 //! [`tokio::task`], with tasks that are known.
+//!
+//! ```
+//! use lockdep::tokio::{self, task};
+//!
+//! # #[tokio::main] async fn main() {
+//! assert_eq!(task::spawn(async { 1 + 2 }).await.unwrap(), 3);
+//! assert_eq!(task::spawn_blocking(|| 1 + 2).await.unwrap(), 3);
+//! # }
+//! ```
 
 mod join_set;
 mod local_set;

@@ -3,8 +3,10 @@
 //! What one branch holds, another does not. So an edge from a lock that a task holds to one that it wants counts
 //! only if the two are proved to be one after the other. The proof is the count of the task's wakers: if nothing
 //! can wake the task while it first polls an operation, then no sibling of that operation waits for anything;
-//! and if there was only one waker whenever the task came to rest, there was no sibling at all since. Where that is
-//! not so, the [`paths`] of the two may prove it.
+//! and if there was only one waker whenever the task came to rest, no sibling has waited since. There may still be
+//! one that waits for nothing, as a stream that is not polled now: where symbols are known, the [path](paths) of
+//! the later acquisition must not lead through a function that may poll others. Where any of this is not so, the
+//! paths of the two may prove that they are in sequence.
 
 use std::{cell::LazyCell, sync::atomic::Ordering::Relaxed};
 

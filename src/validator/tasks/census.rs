@@ -2,13 +2,13 @@
 //!
 //! Runs when a task comes to rest with a lock operation that waits, and when a thread is about to block. Starting
 //! from that one, it looks at everybody who would have to go on first, and at whom those wait for. The greatest set
-//! of them in which each waits for another is stuck for ever. The idea is that of garbage collection, as in Go's detection of leaked
-//! goroutines (Saioc et al., "Dynamic Partial Deadlock Detection and Recovery via Garbage Collection", ASPLOS
-//! 2025), with the owners of wakers in the place of references.
+//! of them in which each waits for another is stuck for ever. The idea is that of garbage collection, as in Go's
+//! detection of leaked goroutines (Saioc et al., "Dynamic Partial Deadlock Detection and Recovery via Garbage
+//! Collection", ASPLOS 2025), with the owners of wakers in the place of references.
 //!
-//! Each member is read, and later read again: a task by its polls and wakes and the count of its wakers, a thread by the
-//! epoch of its wait; and the hands of each lock between the two. If none has changed, all of it was true at the
-//! moment at which the last was first read.
+//! Each member is read, and later read again: a task by its polls and wakes and the count of its wakers, a thread
+//! by the epoch of its wait; and the hands of each lock between the two. What has changed is no deadlock, and what
+//! has not is believed once it has [stood](super::standing).
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
@@ -36,7 +36,10 @@ pub(super) enum Actor {
 }
 
 /// Tells an actor from others: a thread that is polling a task acts under the task's number.
-pub(super) type Key = (u64, bool);
+type Key = (u64, bool);
+
+/// An actor at one moment: what changes whenever it goes on.
+pub(super) type At = (Key, (u64, u64));
 
 impl Actor {
     fn key(&self) -> Key {
@@ -53,19 +56,19 @@ impl Actor {
         }
     }
 
-    /// What changes whenever it goes on.
-    fn moment(&self) -> (u64, u64) {
-        match self {
+    pub(super) fn now(&self) -> At {
+        let moment = match self {
             Self::Task(task) => (task.polls.load(SeqCst), task.wakes.load(SeqCst)),
             Self::Thread(context) => (context.waiting.epoch(), 0),
-        }
+        };
+        (self.key(), moment)
     }
 }
 
 /// One of those that are stuck.
 pub(super) struct Member {
     actor: Actor,
-    moment: (u64, u64),
+    at: At,
     waits: Vec<Waits>,
 }
 
@@ -101,12 +104,12 @@ enum Reason {
 impl Member {
     /// Reads a task or a thread. `None` if it can go on by itself, or if that is unknown.
     fn read(actor: Actor) -> Option<Self> {
-        let moment = actor.moment();
+        let at = actor.now();
         let waits = match &actor {
-            Actor::Task(task) => waits_of_task(task, moment.0)?,
+            Actor::Task(task) => waits_of_task(task, at.1.0)?,
             Actor::Thread(context) => vec![wait_of_thread(context)?],
         };
-        Some(Self { actor, moment, waits })
+        Some(Self { actor, at, waits })
     }
 
     fn is_unchanged(&self) -> bool {
@@ -114,7 +117,7 @@ impl Member {
             Actor::Task(task) => task.live.load(SeqCst) == 0,
             Actor::Thread(_) => true,
         };
-        has_no_waker && self.actor.moment() == self.moment
+        has_no_waker && self.actor.now() == self.at
     }
 }
 
@@ -281,18 +284,14 @@ fn waits_for_awake(task: &Task) -> bool {
     operations.iter().any(|it| !it.has_readers() && hands::is_anybody(it.lock(), is_awake))
 }
 
-/// A task whose poll is over, with a lock operation that waits.
+/// Looks at a task that has come to rest with a lock operation that waits.
 #[cold]
-pub(super) fn rests(task: &Arc<Task>, context: &'static Context) {
-    let polls = task.polls.load(SeqCst);
-    task.polls.store(polls | RESTING, SeqCst);
+pub(super) fn look(task: &Arc<Task>, context: &'static Context) {
     if task.recent_wakes() != 0 || task.live.load(SeqCst) != 0 || waits_for_awake(task) {
         return;
     }
     let _inside = context.enter(ThreadState::Inside);
-    let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) else { return };
-    // Another task may have a guard of other whereabouts, and take its time.
-    if whereabouts(&members) <= Whereabouts::Box {
+    if let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) {
         standing::watch(task, &members);
     }
 }
@@ -302,23 +301,20 @@ pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Optio
     if !super::operation::are_any_waiting() {
         return None;
     }
-    let members = stuck_with(Actor::Thread(context))?;
-    // What was read of others one after the other is believed if it stands.
-    std::thread::sleep(standing::SETTLES);
-    let again = stuck_with(Actor::Thread(context))?;
-    if moments(&members) != moments(&again) {
-        return None;
-    }
-    let has_tasks = members.iter().any(|it| matches!(it.actor, Actor::Task(_)));
-    if !has_tasks || whereabouts(&members) != Whereabouts::Task || !first_to_report(&members) {
-        return None;
-    }
-    describe(&members)
+    let look = || {
+        let members = stuck_with(Actor::Thread(context))?;
+        let has_tasks = members.iter().any(|it| matches!(it.actor, Actor::Task(_)));
+        (has_tasks && whereabouts(&members) == Whereabouts::Task).then_some(members)
+    };
+    let before = moments(&look()?);
+    standing::settle();
+    let members = look().filter(|members| moments(members) == before)?;
+    if first_to_report(&members) { describe(&members) } else { None }
 }
 
 /// What changes whenever one of them goes on.
-pub(super) fn moments(members: &[Member]) -> Vec<(Key, (u64, u64))> {
-    let mut moments: Vec<_> = members.iter().map(|it| (it.actor.key(), it.moment)).collect();
+pub(super) fn moments(members: &[Member]) -> Vec<At> {
+    let mut moments: Vec<_> = members.iter().map(|it| it.at).collect();
     moments.sort_unstable();
     moments
 }
@@ -332,7 +328,7 @@ pub(super) fn whereabouts(members: &[Member]) -> Whereabouts {
 }
 
 /// The last ones that were reported, each with the moment.
-static REPORTED: Mutex<Vec<(Key, (u64, u64))>> = Mutex::new(Vec::new());
+static REPORTED: Mutex<Vec<At>> = Mutex::new(Vec::new());
 
 /// The lock around them.
 #[cfg(all(unix, not(loom)))]
@@ -344,14 +340,13 @@ pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
 pub(super) fn first_to_report(members: &[Member]) -> bool {
     const MAX_REPORTED: usize = 256;
     let mut reported = REPORTED.lock();
-    let is_known = |it: &Member| reported.contains(&(it.actor.key(), it.moment));
-    if members.iter().any(is_known) {
+    if members.iter().any(|it| reported.contains(&it.at)) {
         return false;
     }
     let excess = (reported.len() + members.len()).saturating_sub(MAX_REPORTED);
     let oldest = excess.min(reported.len());
     reported.drain(..oldest);
-    reported.extend(members.iter().map(|it| (it.actor.key(), it.moment)));
+    reported.extend(members.iter().map(|it| it.at));
     true
 }
 

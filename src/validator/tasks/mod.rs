@@ -1,22 +1,23 @@
 //! Tasks: futures that a runtime polls, now in one thread and now in another.
 //!
-//! A thread switches to another context while it polls a task. So whatever is
-//! kept of a thread is kept of a task as well, and std's and parking_lot's locks are recorded for a task
-//! without a change to their fast path. Between two polls, what the task holds is kept aside (`resting`): there
-//! are as many contexts as threads that poll, however many tasks there are.
+//! A thread switches to another context while it polls a task. So whatever is kept of a thread is kept of a task as
+//! well, and std's and parking_lot's locks are recorded for a task without a change to their fast path. Between two
+//! polls, what the task holds is kept aside (`resting`): there are as many contexts as threads that poll, however
+//! many tasks there are.
 //!
 //! A task that a thread blocks on (`block_on`) is a part of that thread, and keeps the thread's context.
 //!
 //! Nothing of a runtime is needed but its [root poll](poll), in which it polls the future that was spawned.
 //!
-//! **The census.** A task can only be woken by a clone of its waker. These are counted: each root poll hands
-//! out our own waker, and each lock operation that waits has another one, whose wake is the grant of the lock. A task at rest that can be woken by nothing but its own lock operations will never go on
-//! if all of their locks are held by such tasks (`census`). Whatever is unknown, a timer, a socket or a
-//! channel, has a clone of the waker: it can hide a deadlock, but never make one up.
+//! **The census.** A task can only be woken by a clone of its waker. These are counted: each root poll hands out our
+//! own waker, and each lock operation that waits has another one, whose wake is the grant of the lock. A task at
+//! rest that can be woken by nothing but its own lock operations will never go on if all of their locks are held by
+//! such tasks (`census`). Whatever is unknown, a timer, a socket or a channel, has a clone of the waker: it can hide
+//! a deadlock, but never make one up. Each deadlock has to stand for some time (`standing`).
 //!
-//! What may have left the task is *loose*: an owned guard, any guard once the task has spawned another task,
-//! and an operation in a box. A deadlock with such a thing is only believed after it has stood for some
-//! seconds (`standing`), and a guard of unknown whereabouts is no edge of the order.
+//! What may have left the task is *loose*: an owned guard, a guard of a static lock, any guard once the task has
+//! spawned another task, and an operation in a box. A deadlock by a guard that may be anywhere is not reported, and
+//! such a guard makes no edge of the order.
 
 #![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
 
@@ -69,6 +70,7 @@ pub(crate) use self::{
 pub use self::{
     root_poll::{end, poll, poll_at},
     sets::{Outer, poll_set, poll_set_around},
+    standing::believe_at_once,
     task::Task,
     wakers::of_timeout,
 };

@@ -10,7 +10,8 @@
 //! - From where they part, the later path leads through no `join!` or `select!`: a guard may have been moved into
 //!   another branch of that.
 //!
-//! It takes symbols, and functions that were not inlined. Without them, nothing is proved.
+//! It takes symbols, and functions that were not inlined. Without them, nothing is proved of two paths, and a single one
+//! is supposed to have [no siblings](may_have_siblings).
 
 use std::{
     hash::{Hash, Hasher},
@@ -92,49 +93,55 @@ pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
     ARE_WANTED.load(Relaxed) && ptr::eq(place(site).load(Relaxed), site)
 }
 
-/// Verdicts on pairs of paths, by their hashes.
-static PROVED: Mutex<Option<FxHashMap<(u64, u64), bool>>> = Mutex::new(None);
+/// What was asked of a pair of paths, or of one, by their hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Question {
+    MayHaveSiblings(u64),
+    AreInSequence(u64, u64),
+}
+
+/// The answers so far.
+static ANSWERS: Mutex<Option<FxHashMap<Question, bool>>> = Mutex::new(None);
 /// How many are kept.
-const MAX_PROVED: usize = 4096;
+const MAX_ANSWERS: usize = 4096;
 
 /// The lock around them.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
-    &PROVED
+    &ANSWERS
 }
 
-/// Returns `true` if a path leads through a function that may poll other futures as well. Looks up symbols for a path
-/// that was not looked at before. Where those are not known, it is not known of any.
-pub(super) fn may_have_siblings(path: &Path) -> bool {
-    let key = (path.hash(), 0);
-    let known = PROVED.lock().as_ref().and_then(|known| known.get(&key).copied());
+/// Returns the answer, which `find` looks up symbols for if the question is new.
+fn answer(question: Question, find: impl FnOnce() -> bool) -> bool {
+    let known = ANSWERS.lock().as_ref().and_then(|known| known.get(&question).copied());
     known.unwrap_or_else(|| {
-        let is_one_line = |it: &Step| matches!(it, Step::Wraps | Step::Refers | Step::Async);
-        let is_alone = path.frames().is_none_or(|frames| steps(&frames).iter().all(is_one_line));
-        remember(key, !is_alone);
-        !is_alone
+        // With no lock held: the program's allocator is called.
+        let found = find();
+        let mut answers = ANSWERS.lock();
+        let answers = answers.get_or_insert_default();
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(question, found);
+        found
     })
 }
 
-fn remember(key: (u64, u64), verdict: bool) {
-    let mut known = PROVED.lock();
-    let known = known.get_or_insert_default();
-    if known.len() >= MAX_PROVED {
-        known.clear();
-    }
-    known.insert(key, verdict);
+/// Returns `true` if a path leads through a function that may poll other futures as well; `false` if symbols are not
+/// known.
+pub(super) fn may_have_siblings(path: &Path) -> bool {
+    answer(Question::MayHaveSiblings(path.hash()), || {
+        let polls_another = |frames: Vec<Frame>| steps(&frames).iter().any(|it| !it.polls_one());
+        path.frames().is_some_and(polls_another)
+    })
 }
 
-/// Returns `true` if what was acquired by the earlier path is held until the later one has led to the end. Looks up
-/// symbols for paths that were not compared before.
+/// Returns `true` if what was acquired by the earlier path is held until the later one has led to the end; `false` if
+/// symbols are not known.
 pub(super) fn are_in_sequence(earlier: &Path, later: &Path) -> bool {
-    let key = (earlier.hash(), later.hash());
-    let known = PROVED.lock().as_ref().and_then(|known| known.get(&key).copied());
-    known.unwrap_or_else(|| {
-        let (earlier, later) = (earlier.frames(), later.frames());
-        let proved = earlier.zip(later).is_some_and(|(earlier, later)| prove(&earlier, &later));
-        remember(key, proved);
-        proved
+    answer(Question::AreInSequence(earlier.hash(), later.hash()), || {
+        let frames = earlier.frames().zip(later.frames());
+        frames.is_some_and(|(earlier, later)| prove(&earlier, &later))
     })
 }
 
@@ -151,7 +158,7 @@ struct Frame {
 enum Step {
     /// It wraps a single future.
     Wraps,
-    /// The same, in a reference or a box: which future that is may change.
+    /// The same, in a box or a `Pin`: which future that is may change.
     Refers,
     /// An `async` function or block, if it is polled by one of these.
     Async,
@@ -232,6 +239,11 @@ impl Step {
             Self::Unknown
         }
     }
+
+    /// Returns `true` if the function polls a single future.
+    fn polls_one(self) -> bool {
+        matches!(self, Self::Wraps | Self::Refers | Self::Async)
+    }
 }
 
 /// What each frame of a path does.
@@ -256,7 +268,7 @@ fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
     };
     let steps = steps(later);
     // The future of a branch is always the same, unless the branch only refers to it.
-    let polls_one = |at: usize| match steps[at] {
+    let polls_the_same = |at: usize| match steps[at] {
         Step::Wraps | Step::Refers | Step::Async | Step::PollsBranches => true,
         Step::Branch => {
             let name = &later[at].function.name;
@@ -265,11 +277,10 @@ fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
         }
         Step::Unknown => false,
     };
-    let is_single_line = |at: usize| matches!(steps[at], Step::Wraps | Step::Refers | Step::Async);
     parting.function.is(&other.function)
         && steps[common] == Step::Async
-        && (0..common).all(polls_one)
-        && (common + 1..later.len()).all(is_single_line)
+        && (0..common).all(polls_the_same)
+        && steps[common + 1..].iter().all(|it| it.polls_one())
 }
 
 #[cfg(all(test, not(loom)))]

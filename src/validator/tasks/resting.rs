@@ -9,11 +9,11 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    TASK, Task,
+    Task,
     block_on::own_holds,
     branches,
     hands::{self, Holder, Whereabouts},
-    statics,
+    statics, with_polled,
 };
 use crate::{
     finding::{FindingKind, RawStack, Stack},
@@ -136,35 +136,31 @@ pub(crate) fn held_loosely(tag: Tag) -> Option<Entry> {
 
 /// The task that the calling thread polls has acquired a lock, by a future at this address. The lock is at the other.
 pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
-    // SAFETY: the task is being polled, by a caller that has an `Arc` of it.
-    let Some(task) = TASK.get().map(|task| unsafe { task.as_ref() }) else { return };
-    if task.has_paths.load(Relaxed)
-        && let Some(context) = current_if_attached()
-    {
-        branches::forget_path(task, context, tag);
-    }
-    let whereabouts = match task.contains(future) {
-        _ if statics::is_static(lock) => Whereabouts::Free,
-        true => return,
-        false => Whereabouts::Box,
-    };
-    if task.loose.lock().iter().any(|(of, _)| *of == tag) {
-        return;
-    }
-    if let Some(context) = current_if_attached() {
-        let _inside = context.enter(ThreadState::Inside);
-        let mut loose = task.loose.lock();
-        // It was acquired again since, or released.
-        loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
-        loose.push((tag, whereabouts));
-    }
+    let Some(context) = current_if_attached() else { return };
+    with_polled(|task| {
+        if task.has_paths.load(Relaxed) {
+            branches::forget_path(task, context, tag);
+        }
+        let whereabouts = match task.contains(future) {
+            _ if statics::is_static(lock) => Whereabouts::Free,
+            true => return,
+            false => Whereabouts::Box,
+        };
+        let is_known = task.loose.lock().iter().any(|(of, _)| *of == tag);
+        if !is_known {
+            let _inside = context.enter(ThreadState::Inside);
+            let mut loose = task.loose.lock();
+            // It was acquired again since, or released.
+            loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
+            loose.push((tag, whereabouts));
+        }
+    });
 }
 
 /// A lock is released that the calling thread or task does not hold. Returns `false` if no task holds it either,
 /// as far as is known.
 fn released(tag: Tag) -> bool {
-    // SAFETY: as above.
-    let own = TASK.get().map(|task| unsafe { task.as_ref() }.number);
+    let own = with_polled(|task| task.number);
     inside(|| {
         let Some(holder) = hands::release(tag, own) else { return false };
         if holder.whereabouts != Whereabouts::Unknown {

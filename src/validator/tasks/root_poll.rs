@@ -46,10 +46,10 @@ pub fn poll_at<F: Future>(
     };
     let waker = task.begin_poll(cx.waker(), at);
     task.root.store(ptr::from_ref(&entered).addr(), Relaxed);
-    entered.report_verdict();
+    let is_reported = entered.report_verdict();
     let polled = future.poll(&mut std::task::Context::from_waker(&waker));
     match polled {
-        Poll::Pending => entered.come_to_rest(),
+        Poll::Pending => entered.come_to_rest(is_reported),
         Poll::Ready(_) => {
             root.set(None);
             entered.end();
@@ -140,22 +140,26 @@ fn enter_blocking<'a>(task: &'a Arc<Task>, own: &'static Context) -> Entered<'a>
 }
 
 impl Entered<'_> {
-    /// Reports a deadlock that was found while the task was at rest.
+    /// Reports a deadlock that was found while the task was at rest. Returns `true` if there was one, and the task
+    /// is to go on all the same.
     #[track_caller]
     #[inline]
-    fn report_verdict(&self) {
+    fn report_verdict(&self) -> bool {
         if self.task.has_verdict.load(Relaxed)
             && let Some(context) = self.context
             && let Some(verdict) = self.task.take_verdict()
         {
             submit(context, vec![verdict]);
+            return true;
         }
+        false
     }
 
-    /// The future is pending.
+    /// The future is pending. `is_reported` is true of a task that was polled for the report of its deadlock, and is
+    /// in it still.
     #[track_caller]
     #[inline]
-    fn come_to_rest(&self) {
+    fn come_to_rest(&self, is_reported: bool) {
         let Some(context) = self.context else { return };
         if self.aside.is_some() {
             points::task_rests();
@@ -164,12 +168,13 @@ impl Entered<'_> {
             resting::come_to_rest(self.task, context);
         }
         if self.task.pending.load(Relaxed) > 0 {
-            census::rests(self.task, context);
+            self.task.begin_rest();
+            if !is_reported {
+                census::look(self.task, context);
+            }
         }
     }
-}
 
-impl Entered<'_> {
     /// The future is gone. What the task still holds has gone elsewhere, as its result, or will never be released.
     fn end(&self) {
         self.task.end();

@@ -1,13 +1,18 @@
 //! Deadlocks are believed once they have stood: what was read of several tasks one after the other may not have been
 //! true at one moment.
 //!
-//! A guard that may have left its task may be released elsewhere, and a future that may have left be polled
-//! elsewhere. A future in a box leaves rarely after it was polled, and unless the task spawns another, so if
-//! nothing has changed for some time, the task is woken and reports the deadlock as if it had just found it. A
-//! deadlock by a guard of unknown whereabouts is a warning at most, and no task is made to panic for it.
+//! A future in a box may have left its task and be polled elsewhere, and its guards with it. It rarely does after it
+//! was polled, so a deadlock with one has to stand for longer. A guard of [unknown](Whereabouts::Unknown)
+//! whereabouts may be released at any time, and what depends on one is not reported.
+//!
+//! When its time has come, the deadlock is looked for once more. If nothing has changed, the task is woken, and
+//! reports it as it is polled.
 
 use std::{
-    sync::{Arc, Once, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -16,41 +21,37 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Task,
-    census::{Actor, Key, Member, describe, first_to_report, moments, stuck_with, whereabouts},
+    census::{Actor, At, Member, describe, first_to_report, moments, stuck_with, whereabouts},
     hands::Whereabouts,
 };
 use crate::validator::helpers::Helper;
 
-/// How long.
-pub(super) const SETTLES: Duration = Duration::from_millis(100);
-/// The same by a future in a box, which may have left.
+/// How long a deadlock has to stand.
+const SETTLES: Duration = Duration::from_millis(100);
+/// The same if a future in a box is part of it.
 const BOXES_SETTLE: Duration = Duration::from_secs(1);
-/// How often it is looked whether a candidate has gone on.
+/// How often it is looked whether one has.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A task that seems to be stuck, and when it began to.
+/// A task that seems to be stuck.
 struct Candidate {
     task: Arc<Task>,
-    /// How often it had been polled and woken.
-    at: (u64, u64),
-    /// The same of all that are stuck with it.
-    all: Vec<(Key, (u64, u64))>,
+    /// The moments of all that are stuck with it, its own among them.
+    moments: Vec<At>,
     /// When it is believed.
     ripens: Instant,
 }
 
 impl Candidate {
     fn has_gone_on(&self) -> bool {
-        moment(&self.task) != self.at
+        !self.moments.contains(&Actor::Task(Arc::clone(&self.task)).now())
     }
-}
-
-fn moment(task: &Task) -> (u64, u64) {
-    (task.polls.load(SeqCst), task.wakes.load(SeqCst))
 }
 
 static CANDIDATES: Mutex<Vec<Candidate>> = Mutex::new(Vec::new());
 static IS_ANY: Condvar = Condvar::new();
+/// The thread that looks at them is started with the first.
+static STARTED: Once = Once::new();
 
 /// The locks around them.
 #[cfg(all(unix, not(loom)))]
@@ -58,22 +59,38 @@ pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Ren
     [&CANDIDATES as &dyn crate::renewable::Renewable].into_iter()
 }
 
-/// The task has come to rest in a deadlock that may resolve itself.
+/// `true` if whatever is read is true at one moment.
+static IS_ALONE: AtomicBool = AtomicBool::new(false);
+
+/// Has deadlocks believed at once, for an executor that is the only thread: while it polls a task, no other changes.
+pub fn believe_at_once() {
+    IS_ALONE.store(true, Relaxed);
+}
+
+/// Waits until a deadlock that stands is believed.
+pub(super) fn settle() {
+    thread::sleep(SETTLES);
+}
+
+/// The task has come to rest and seems to be stuck, with these.
 pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
-    static STARTED: Once = Once::new();
+    let settles = match whereabouts(members) {
+        Whereabouts::Task if IS_ALONE.load(Relaxed) => Duration::ZERO,
+        Whereabouts::Task => SETTLES,
+        Whereabouts::Box => BOXES_SETTLE,
+        Whereabouts::Free | Whereabouts::Unknown => return,
+    };
+    let (moments, ripens) = (moments(members), Instant::now() + settles);
+    let candidate = Candidate { task: Arc::clone(task), moments, ripens };
+    if settles.is_zero() {
+        return report(&candidate);
+    }
     STARTED.call_once(|| {
         // Without the thread, nothing is reported.
         let _ = thread::Builder::new().name("lockdep-tasks".into()).spawn(run);
     });
-    let settles = match whereabouts(members) {
-        Whereabouts::Task => SETTLES,
-        _ => BOXES_SETTLE,
-    };
-    let (at, all, ripens) = (moment(task), moments(members), Instant::now() + settles);
-    let candidate = Candidate { task: Arc::clone(task), at, all, ripens };
     let mut candidates = CANDIDATES.lock();
-    let known = candidates.iter_mut().find(|it| Arc::ptr_eq(&it.task, task));
-    match known {
+    match candidates.iter_mut().find(|it| Arc::ptr_eq(&it.task, task)) {
         Some(known) => *known = candidate,
         None => candidates.push(candidate),
     }
@@ -83,36 +100,30 @@ pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
 fn run() {
     let helper = Helper::this_thread();
     loop {
-        let gone: Vec<Candidate>;
-        let settled: Vec<Candidate>;
-        {
+        let due: Vec<Candidate> = {
             let mut candidates = CANDIDATES.lock();
             if candidates.is_empty() {
                 Helper::rest(helper, || IS_ANY.wait(&mut candidates));
             }
-            let all = std::mem::take(&mut *candidates);
-            let (left, waiting): (Vec<_>, Vec<_>) =
-                all.into_iter().partition(Candidate::has_gone_on);
-            let (ripe, young) =
-                waiting.into_iter().partition(|it: &Candidate| it.ripens <= Instant::now());
-            *candidates = young;
-            (gone, settled) = (left, ripe);
-        }
-        // With no lock held: a runtime's waker may go with them.
-        drop(gone);
-        settled.into_iter().for_each(report);
+            let now = Instant::now();
+            candidates.extract_if(.., |it| it.ripens <= now || it.has_gone_on()).collect()
+        };
+        // With no lock held: a runtime's waker may be dropped, or called.
+        due.iter().for_each(report);
+        drop(due);
         thread::sleep(INTERVAL);
     }
 }
 
-fn report(Candidate { task, all, .. }: Candidate) {
-    let Some(members) = stuck_with(Actor::Task(Arc::clone(&task))) else { return };
-    if moments(&members) != all {
-        return watch(&task, &members);
+/// Reports a deadlock that has stood. Begins anew if somebody has gone on, and is stuck again.
+fn report(Candidate { task, moments: before, .. }: &Candidate) {
+    let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) else { return };
+    if moments(&members) != *before {
+        return watch(task, &members);
     }
-    let found = if first_to_report(&members) { describe(&members) } else { None };
-    let Some(found) = found else { return };
-    if whereabouts(&members) <= Whereabouts::Box {
+    let is_certain = whereabouts(&members) <= Whereabouts::Box;
+    let found = if is_certain && first_to_report(&members) { describe(&members) } else { None };
+    if let Some(found) = found {
         task.set_verdict(found);
         task.wake();
     }

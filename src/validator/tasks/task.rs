@@ -193,6 +193,12 @@ impl Task {
         wakers::of_poll(self)
     }
 
+    /// The poll is over, and lock operations wait.
+    pub(super) fn begin_rest(&self) {
+        let polls = self.polls.load(SeqCst);
+        self.polls.store(polls | RESTING, SeqCst);
+    }
+
     /// Returns `true` if it was never polled.
     pub(super) fn is_new(&self) -> bool {
         self.polls.load(Relaxed) < POLL

@@ -13,7 +13,7 @@ use super::{
     super::acquire::{Acquired, Request, acquire},
     OnceCell,
 };
-use crate::{finding::Mode, tracked::GuardKind};
+use crate::finding::Mode;
 
 /// The right to set the value, held while an initializer runs. Dropping it lets the next initializer run.
 pub(super) struct Initializing<'a, T> {
@@ -25,7 +25,7 @@ impl<'a, T> Initializing<'a, T> {
         let Self { cell } = self;
         mem::forget(self);
         let set = cell.inner.set(value).is_ok();
-        cell.tracked.release_awaited(Mode::Exclusive, GuardKind::Borrowed, || cell.free.close());
+        cell.tracked.release(Mode::Exclusive, || cell.free.close());
         debug_assert!(set, "nobody else sets it meanwhile");
         cell.inner.get().expect("it was set")
     }
@@ -34,8 +34,7 @@ impl<'a, T> Initializing<'a, T> {
 impl<T> Drop for Initializing<'_, T> {
     fn drop(&mut self) {
         let free = &self.cell.free;
-        let again = || free.add_permits(1);
-        self.cell.tracked.release_awaited(Mode::Exclusive, GuardKind::Borrowed, again);
+        self.cell.tracked.release(Mode::Exclusive, || free.add_permits(1));
     }
 }
 

@@ -24,7 +24,7 @@ impl<H: Handle<Lock = Semaphore>> Permits<H> {
     fn release(&mut self, give_back: impl FnOnce(&Semaphore)) {
         let sem = self.sem.lock();
         if mem::take(&mut self.is_held) {
-            sem.tracked.release_awaited(sem.mode, H::GUARD, || give_back(sem));
+            sem.tracked.release(sem.mode, || give_back(sem));
         } else {
             give_back(sem);
         }
