@@ -29,6 +29,7 @@ pub struct Edge {
     pub(crate) thread: ThreadInfo,
     pub(crate) is_queued: bool,
     pub(crate) is_granted: bool,
+    pub(crate) may_have_left: bool,
     pub(crate) waited: Option<Duration>,
 }
 
@@ -109,6 +110,22 @@ impl Edge {
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.is_granted
+    }
+
+    /// Returns `true` if the guard of [`held`](Self::held) may have left the task that acquired it: the lock is a
+    /// `static`, or the task has spawned another one since. If it has, nothing is deadlocked, so the finding is at
+    /// [`Level::Warn`](super::Level::Warn) at most. Only in a deadlock of tasks.
+    ///
+    /// ```
+    /// for deadlock in lockdep::findings() {
+    ///     for edge in deadlock.cycle().iter().filter(|edge| edge.may_have_left()) {
+    ///         println!("does {} still have the guard of {}?", edge.thread(), edge.held_at());
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn may_have_left(&self) -> bool {
+        self.may_have_left
     }
 
     /// How long the thread had waited when the finding was made. Only in a

@@ -171,8 +171,9 @@ impl LockKind {
     /// nobody knows which thread really holds the lock.
     pub(crate) fn guards_can_be_sent(&self) -> bool {
         match self.of {
-            LockOf::Nothing | LockOf::Value(_) | LockOf::Awaited(_) => false,
-            LockOf::Unknown => true,
+            LockOf::Nothing => self.role == Role::Pool,
+            LockOf::Value(_) => false,
+            LockOf::Unknown | LockOf::Awaited(_) => true,
             LockOf::Raw { guard, .. } => !guard().ends_with("::GuardNoSend"),
         }
     }

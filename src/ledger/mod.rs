@@ -88,6 +88,9 @@ pub(crate) fn submit(
         Detail::Wait(wait) => levels::wait_level(wait),
         _ => level(kind),
     });
+    // What may not be true must not panic.
+    let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
+    let level = if is_certain { level } else { level.min(Level::Warn) };
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(render::is_a_call)
     {
@@ -126,7 +129,7 @@ pub(crate) fn submit(
         // The thread or task is about to hang: no test harness will ever show what it captured. Nor does
         // it panic, if it does so already.
         Level::Warn | Level::Deny
-            if matches!(kind, FindingKind::Deadlock | FindingKind::Futurelock) =>
+            if matches!(kind, FindingKind::Deadlock | FindingKind::Futurelock) || !is_certain =>
         {
             let hangs = Finding { level: Level::Warn, ..finding.clone() };
             print_past_capture(&hangs.render(render::stderr_wants_color()));

@@ -151,6 +151,7 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     }
     groups.push(note(words.locks()));
     groups.extend(words.spawned().map(note));
+    groups.extend(words.doubt().map(note));
     groups.extend(words.hint().map(|hint| note(hint.to_owned())));
     groups.extend(words.silenced().map(note));
     let help = textwrap::fill(&words.help(), WIDTH);

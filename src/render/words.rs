@@ -331,6 +331,15 @@ impl Words<'_> {
         spawned(members.chain(writer).chain(self.left_by()))
     }
 
+    /// Returns under which condition the finding is true, if there is one.
+    pub(super) fn doubt(&self) -> Option<String> {
+        let edge = self.shown.iter().find(|edge| edge.may_have_left)?;
+        let (who, lock) = (who(&edge.thread), self.names.of(&edge.held));
+        Some(format!(
+            "this is certain unless {who} has moved its guard of {lock} to another task or thread"
+        ))
+    }
+
     /// Where to learn more, if two futures are in one place.
     pub(super) fn hint(&self) -> Option<&'static str> {
         let is_unclear = self.finding.kind == FindingKind::Futurelock

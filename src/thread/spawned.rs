@@ -75,6 +75,7 @@ impl Spawned {
         until: Until,
         body: impl FnOnce() -> T,
     ) -> (Option<Self>, impl FnOnce() -> T) {
+        validator::tasks::may_send_guards();
         let (tracked, site) = (Tracked::new(), here());
         let exit = validator::is_on().then(|| ThreadExit::new(tracked.number(&EXIT), site));
         if let (Some(Some(exit)), Some(name)) = (&exit, name) {

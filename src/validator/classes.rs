@@ -233,6 +233,7 @@ mod tests {
             thread: ThreadInfo::default(),
             is_queued: false,
             is_granted: false,
+            may_have_left: false,
             waited: None,
         }
     }

@@ -220,7 +220,9 @@ impl Context {
         let _inside = self.enter(State::Inside);
         let before = self.scope();
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
-        if !self.is_of_task() {
+        if self.is_of_task() {
+            tasks::set_scope(scope);
+        } else {
             self.thread.lock().scope = scope;
         }
         before
@@ -487,7 +489,10 @@ impl Context {
         self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());
         for &tag in &released {
-            self.held.remove(tag);
+            if self.held.remove(tag).is_none() {
+                // The thread has released another guard of the lock meanwhile, which was acquired elsewhere.
+                tasks::released(tag);
+            }
         }
         !released.is_empty()
     }

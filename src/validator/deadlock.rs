@@ -270,6 +270,7 @@ impl Circle {
                 thread: context.info(),
                 is_queued,
                 is_granted: false,
+                may_have_left: false,
                 waited: wait.since.age(),
             }
         };

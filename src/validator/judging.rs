@@ -143,6 +143,8 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (Some(entry), _) | (None, Some(entry)) if entry.kind().role == Role::Pool => {
             (FindingKind::PoolExhaustion, entry)
         }
+        // Another thread may have the guard. Otherwise the wait is a deadlock.
+        (Some(entry), _) if entry.kind().guards_can_be_sent() => return None,
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,

@@ -217,6 +217,7 @@ fn own_edge(
         thread: context.info(),
         is_queued: false,
         is_granted: false,
+        may_have_left: false,
         waited: None,
     }
 }

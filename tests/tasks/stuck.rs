@@ -129,9 +129,9 @@ fn what_is_no_panic_is_reported_once() {
     }
 }
 
-/// Its guard may have been sent to anybody.
+/// The guard may have been sent to another task, so the task does not panic.
 #[test]
-fn a_static_lock_twice_is_not_certain() {
+fn a_static_lock_twice_is_a_warning() {
     static LOCK: Mutex<()> = Mutex::const_new(());
     let found = happens(|| async {
         let task = spawn(async {
@@ -141,8 +141,86 @@ fn a_static_lock_twice_is_not_certain() {
         sleep(LONG).await;
         assert!(!task.is_finished());
         task.abort();
+        let found = lockdep::findings();
+        assert_eq!(found[0].level(), Level::Warn);
+        assert!(found[0].cycle()[0].may_have_left());
+        let report = found[0].render(false);
+        assert!(report.contains("this is certain unless task "), "{report}");
+        assert!(report.contains(" has moved its guard of `LOCK` to another task"), "{report}");
+    });
+    assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
+}
+
+/// The spawned task may have the guard, if the lock lives as long as the program.
+#[test]
+fn a_lock_twice_around_a_spawn_is_a_warning() {
+    let found = happens(|| async {
+        let [lock] = locks();
+        let task = spawn(async move {
+            let _first = lock.lock().await;
+            spawn(async {}).await.unwrap();
+            let _second = lock.lock().await;
+        });
+        sleep(LONG).await;
+        assert!(!task.is_finished());
+        task.abort();
+        assert_eq!(lockdep::findings()[0].level(), Level::Warn);
+    });
+    assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
+}
+
+/// A guard of a static lock has gone with the spawned task.
+#[test]
+fn a_static_guard_around_a_spawn_is_unknown() {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    let found = happens(|| async {
+        let guard = LOCK.lock().await;
+        let other = spawn(async move {
+            sleep(LONG).await;
+            drop(guard);
+        });
+        drop(LOCK.lock().await);
+        other.await.unwrap();
     });
     assert_eq!(found, [[], []]);
+}
+
+/// A thread closes a circle with a task that has a guard of a static lock.
+#[test]
+fn a_circle_of_a_thread_and_a_static_lock_is_a_warning() {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    let found = happens(|| async {
+        let [other] = locks();
+        let (held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let task = spawn({
+            let (other, held, go_on) = (other.clone(), held.clone(), go_on.clone());
+            async move {
+                let _static = LOCK.lock().await;
+                held.notify_one();
+                go_on.notified().await;
+                let _other = other.lock().await;
+            }
+        });
+        held.notified().await;
+        let has_other = Arc::new(std::sync::Barrier::new(2));
+        let thread = spawn_blocking({
+            let has_other = has_other.clone();
+            move || {
+                let _other = other.blocking_lock();
+                has_other.wait();
+                let _static = LOCK.blocking_lock();
+            }
+        });
+        has_other.wait();
+        go_on.notify_one();
+        sleep(LONG).await;
+        let found = lockdep::findings();
+        let deadlock = found.iter().find(|it| it.kind() == Deadlock).expect("it stands");
+        assert_eq!(deadlock.level(), Level::Warn, "{deadlock}");
+        task.abort();
+        thread.await.unwrap();
+    });
+    assert_eq!(found, [[Deadlock], [Deadlock]]);
 }
 
 /// The futures of a set have wakers of its own, so it is not known whose guard it is.

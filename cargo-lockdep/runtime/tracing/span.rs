@@ -2,6 +2,8 @@
 
 use std::{cell::Cell, marker::PhantomData, panic::Location};
 
+use lockdep::bridge::validator::tasks;
+
 /// What tokio says of a task that it spawns.
 #[derive(Clone, Copy)]
 pub(crate) struct Spawn {
@@ -63,7 +65,11 @@ impl Span {
         site: &'static Location<'static>,
         unboxed_size: Option<usize>,
     ) -> Self {
-        SPAWN.set(Some(Spawn { kind, site, unboxed_size }));
+        let spawn = Spawn { kind, site, unboxed_size };
+        if !spawn.is_task() {
+            tasks::may_send_guards();
+        }
+        SPAWN.set(Some(spawn));
         Self(())
     }
 

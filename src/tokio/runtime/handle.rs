@@ -4,7 +4,7 @@ use std::{fmt, future::Future, ops::Deref};
 
 use ::tokio::{runtime::TryCurrentError, task::JoinHandle};
 
-use crate::tokio::root::Root;
+use crate::{tokio::root::Root, validator::tasks};
 
 /// [`tokio::runtime::Handle`], to which it dereferences.
 ///
@@ -71,6 +71,25 @@ impl Handle {
         F::Output: Send + 'static,
     {
         self.0.spawn(Root::spawned(future))
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// let runtime = Runtime::new().unwrap();
+    /// let three = runtime.handle().spawn_blocking(|| 1 + 2);
+    /// assert_eq!(runtime.block_on(three).unwrap(), 3);
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, func: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        tasks::may_send_guards();
+        self.0.spawn_blocking(func)
     }
 
     /// As tokio's. The future is a part of the calling thread: what the thread holds is held by the future as well.

@@ -12,7 +12,7 @@ use std::{
 use ::tokio::task::JoinHandle;
 
 use super::{Builder, Handle};
-use crate::tokio::root::Root;
+use crate::{tokio::root::Root, validator::tasks};
 
 /// [`tokio::runtime::Runtime`], to which it dereferences.
 ///
@@ -72,6 +72,25 @@ impl Runtime {
         F::Output: Send + 'static,
     {
         self.runtime.spawn(Root::spawned(future))
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::runtime::Runtime;
+    ///
+    /// let runtime = Runtime::new().unwrap();
+    /// let three = runtime.spawn_blocking(|| 1 + 2);
+    /// assert_eq!(runtime.block_on(three).unwrap(), 3);
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, func: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        tasks::may_send_guards();
+        self.runtime.spawn_blocking(func)
     }
 
     /// As tokio's. The future is a part of the calling thread: what the thread holds is held by the future as well.

@@ -10,7 +10,10 @@ use std::{
 use ::tokio::task::AbortHandle;
 
 use super::LocalSet;
-use crate::tokio::{root::Root, runtime::Handle};
+use crate::{
+    tokio::{root::Root, runtime::Handle},
+    validator::tasks,
+};
 
 /// [`tokio::task::JoinSet`], to which it dereferences for all that spawns no future.
 ///
@@ -85,6 +88,48 @@ impl<T: 'static> JoinSet<T> {
         T: Send,
     {
         self.0.spawn(Root::spawned(task))
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::{self, task::JoinSet};
+    ///
+    /// # #[tokio::main] async fn main() {
+    /// let mut tasks = JoinSet::new();
+    /// tasks.spawn_blocking(|| 1 + 2);
+    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 3);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<F>(&mut self, f: F) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        tasks::may_send_guards();
+        self.0.spawn_blocking(f)
+    }
+
+    /// As tokio's.
+    ///
+    /// ```
+    /// use lockdep::tokio::{self, runtime::Handle, task::JoinSet};
+    ///
+    /// # #[tokio::main] async fn main() {
+    /// let mut tasks = JoinSet::new();
+    /// tasks.spawn_blocking_on(|| 1 + 2, &Handle::current());
+    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 3);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &Handle) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        tasks::may_send_guards();
+        self.0.spawn_blocking_on(f, handle)
     }
 
     /// As tokio's.

@@ -5,7 +5,6 @@
 //!
 //! # #[tokio::main] async fn main() {
 //! assert_eq!(task::spawn(async { 1 + 2 }).await.unwrap(), 3);
-//! assert_eq!(task::spawn_blocking(|| 1 + 2).await.unwrap(), 3);
 //! # }
 //! ```
 
@@ -18,6 +17,7 @@ pub use ::tokio::task::*;
 
 pub use self::{join_set::JoinSet, local_set::LocalSet};
 use super::root::Root;
+use crate::validator::tasks;
 
 /// As [`tokio::spawn`].
 ///
@@ -36,6 +36,25 @@ where
     F::Output: Send + 'static,
 {
     ::tokio::spawn(Root::spawned(future))
+}
+
+/// As [`tokio::task::spawn_blocking`].
+///
+/// ```
+/// use lockdep::tokio::{self, task};
+///
+/// # #[tokio::main] async fn main() {
+/// assert_eq!(task::spawn_blocking(|| 1 + 2).await.unwrap(), 3);
+/// # }
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    tasks::may_send_guards();
+    ::tokio::task::spawn_blocking(f)
 }
 
 /// As [`tokio::task::spawn_local`].

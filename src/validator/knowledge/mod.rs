@@ -468,6 +468,7 @@ impl Knowledge {
             thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),
             is_queued: false,
             is_granted: false,
+            may_have_left: false,
             waited: None,
         }
     }

@@ -244,7 +244,7 @@ fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
 
 /// A lock is held by the thread that blocks on this task.
 fn held_by_thread_of(task: Arc<Task>, entry: Entry) -> Hand {
-    let may_have_gone = entry.kind().is_awaited() || entry.kind().guards_can_be_sent();
+    let may_have_gone = entry.kind().guards_can_be_sent();
     let whereabouts = if may_have_gone { Whereabouts::Unknown } else { Whereabouts::Task };
     let (whose, reason) = (Actor::Task(task), Reason::Holds);
     Hand { whose, entry, reason, is_certain: true, whereabouts }
@@ -304,12 +304,34 @@ pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Optio
     let look = || {
         let members = stuck_with(Actor::Thread(context))?;
         let has_tasks = members.iter().any(|it| matches!(it.actor, Actor::Task(_)));
-        (has_tasks && whereabouts(&members) == Whereabouts::Task).then_some(members)
+        has_tasks.then_some(members)
     };
-    let before = moments(&look()?);
+    let members = look()?;
+    if whereabouts(&members) != Whereabouts::Task {
+        // The thread cannot wait for so long.
+        watch_task_of(&members);
+        return None;
+    }
+    let before = moments(&members);
     standing::settle();
-    let members = look().filter(|members| moments(members) == before)?;
+    let is_same = |members: &Vec<Member>| {
+        moments(members) == before && whereabouts(members) == Whereabouts::Task
+    };
+    let members = look().filter(is_same)?;
     if first_to_report(&members) { describe(&members) } else { None }
+}
+
+/// Has one of the tasks report the deadlock once it has stood.
+fn watch_task_of(members: &[Member]) {
+    let task = members.iter().find_map(|it| match &it.actor {
+        Actor::Task(task) => Some(task),
+        Actor::Thread(_) => None,
+    });
+    if let Some(task) = task
+        && let Some(members) = stuck_with(Actor::Task(Arc::clone(task)))
+    {
+        standing::watch(task, &members);
+    }
 }
 
 /// What changes whenever one of them goes on.
@@ -428,6 +450,7 @@ fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> 
         thread: actor.info(),
         is_queued,
         is_granted: hand.reason == Reason::WasGranted,
+        may_have_left: hand.whereabouts.may_have_left(),
         waited,
     }
 }

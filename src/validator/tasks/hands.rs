@@ -33,6 +33,8 @@ pub(super) enum Whereabouts {
     Box,
     /// It borrows a lock that lives for ever, so that the task may have sent it.
     Free,
+    /// The task has spawned another since, which may have it if the lock lives for ever.
+    Spawned,
     /// Unknown.
     Unknown,
 }
@@ -43,15 +45,21 @@ impl Whereabouts {
             0 => Self::Task,
             1 => Self::Box,
             2 => Self::Free,
+            3 => Self::Spawned,
             _ => Self::Unknown,
         }
+    }
+
+    /// Returns `true` if it may have left the task, which has most likely kept it.
+    pub(super) fn may_have_left(self) -> bool {
+        matches!(self, Self::Free | Self::Spawned)
     }
 }
 
 impl Holder {
     /// Returns `true` if the task is at rest and [keeps](super::resting) the hold.
-    fn is_kept(&self) -> bool {
-        self.whereabouts != Whereabouts::Unknown
+    pub(super) fn is_kept(&self) -> bool {
+        self.whereabouts < Whereabouts::Spawned
     }
 }
 

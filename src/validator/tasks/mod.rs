@@ -16,8 +16,9 @@
 //! a deadlock, but never make one up. Each deadlock has to stand for some time (`standing`).
 //!
 //! What may have left the task is *loose*: an owned guard, a guard of a static lock, any guard once the task has
-//! spawned another task, and an operation in a box. A deadlock by a guard that may be anywhere is not reported, and
-//! such a guard makes no edge of the order.
+//! spawned another task or a thread, and an operation in a box. A deadlock by a guard that may be anywhere is not
+//! reported, and such a guard makes no edge of the order. If the guard is most likely where it was, the deadlock is a
+//! warning.
 
 #![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
 
@@ -55,7 +56,7 @@ pub(super) use self::{
     census::closed_by_thread,
     hands::destroyed,
     operation::all_waiting,
-    resting::released_elsewhere,
+    resting::{released, released_elsewhere},
     snapshots::{Hold, all as snapshots, circle_of, circle_of_thread, holder_of},
     task::info,
 };
@@ -75,6 +76,7 @@ pub use self::{
     wakers::of_timeout,
 };
 use super::{Context, threads};
+use crate::finding::ScopeId;
 
 thread_local! {
     /// The context in which this thread polls tasks, while it polls none.
@@ -130,6 +132,18 @@ pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
 #[inline]
 pub(crate) fn is_known() -> bool {
     TASK.get().is_some()
+}
+
+/// Notes that the task which the calling thread polls passes a closure to another thread, and its guards may go with
+/// that.
+#[inline]
+pub fn may_send_guards() {
+    with_polled(resting::loosen);
+}
+
+/// Moves the task that the calling thread polls to a scope of [`testing`](crate::testing), or out of any.
+pub(super) fn set_scope(scope: Option<ScopeId>) {
+    with_polled(|task| task.set_scope(scope));
 }
 
 /// The calling thread ends.

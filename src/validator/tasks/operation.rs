@@ -149,9 +149,11 @@ impl Op {
         Whereabouts::from_number(self.whereabouts.load(Relaxed))
     }
 
-    /// From now on, its whereabouts are unknown until it is polled again.
+    /// If it is in a box, its whereabouts are unknown from now on, until it is polled again.
     pub(super) fn loosen(&self) {
-        self.whereabouts.store(Whereabouts::Unknown as u8, Relaxed);
+        if self.whereabouts() != Whereabouts::Task {
+            self.whereabouts.store(Whereabouts::Unknown as u8, Relaxed);
+        }
     }
 
     /// It is about to be polled with this waker.

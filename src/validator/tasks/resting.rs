@@ -121,11 +121,10 @@ pub(crate) fn acquired_owned(entry: Entry) -> bool {
     true
 }
 
-/// What the task that the calling thread polls holds by guards of unknown whereabouts.
+/// What the task that the calling thread polls holds by guards that may have left it.
 pub(crate) fn all_held_loosely() -> Vec<Entry> {
     let Some(task) = super::polled() else { return Vec::new() };
-    let is_own =
-        |it: &Holder| it.whereabouts == Whereabouts::Unknown && Arc::ptr_eq(&it.task, &task);
+    let is_own = |it: &Holder| !it.is_kept() && Arc::ptr_eq(&it.task, &task);
     inside(|| hands::all().into_iter().filter(is_own).map(|it| it.entry).collect())
 }
 
@@ -159,11 +158,11 @@ pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
 
 /// A lock is released that the calling thread or task does not hold. Returns `false` if no task holds it either,
 /// as far as is known.
-fn released(tag: Tag) -> bool {
+pub(in crate::validator) fn released(tag: Tag) -> bool {
     let own = with_polled(|task| task.number);
     inside(|| {
         let Some(holder) = hands::release(tag, own) else { return false };
-        if holder.whereabouts != Whereabouts::Unknown {
+        if holder.is_kept() {
             let mut kept = holder.task.kept.lock();
             if let Some(at) = kept.iter().position(|it| it.entry.tag == tag) {
                 kept.remove(at);
@@ -173,14 +172,14 @@ fn released(tag: Tag) -> bool {
     })
 }
 
-/// A lock that is held by a guard of unknown whereabouts is from now on held in another mode. Returns `false` if
+/// A lock that is held by a guard which may have left its task is from now on held in another mode. Returns `false` if
 /// there is none.
 pub(crate) fn turned(from: Tag, to: Tag) -> bool {
     inside(|| hands::turn(from, to))
 }
 
-/// The task spawns another one, to which the guards of locks may go that live as long as the program, and boxes
-/// with futures in them: it is unknown from now on where those are.
+/// The task spawns another one, or a thread. The guards of locks that live as long as the program may go there, and
+/// boxes with futures in them.
 pub(super) fn loosen(task: &Task) {
     let Some(context) = current_if_attached().filter(|context| !context.is_blind()) else { return };
     if task.pending.load(Relaxed) > 0 {
@@ -192,9 +191,12 @@ pub(super) fn loosen(task: &Task) {
     }
     let Some(task) = super::polled() else { return };
     let _inside = context.enter(ThreadState::Inside);
-    let (whereabouts, since) = (Whereabouts::Unknown, Moment::now());
+    let since = Moment::now();
     let held: Vec<Entry> = context.held.iter().filter(|it| it.kind().is_awaited()).collect();
+    let loose = std::mem::take(&mut *task.loose.lock());
     for &entry in &held {
+        let is_loose = loose.iter().any(|(tag, _)| *tag == entry.tag);
+        let whereabouts = if is_loose { Whereabouts::Unknown } else { Whereabouts::Spawned };
         hands::hold(Holder { task: Arc::clone(&task), entry, whereabouts, since });
         context.held.remove(entry.tag);
         drop(context.take_trace(entry.tag));

@@ -107,7 +107,7 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
         return enter_blocking(task, outer);
     }
     let context = SPARE.take().unwrap_or_else(another);
-    context.begin_task(task.number, task.spawned_at, task.scope);
+    context.begin_task(task.number, task.spawned_at, task.scope());
     if task.has_kept.load(Relaxed) {
         resting::resume(task, context);
     }

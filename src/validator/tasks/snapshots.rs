@@ -112,7 +112,7 @@ fn without_holds(task: &Task) -> ThreadSnapshot {
 /// that was put there after the last one.
 fn held(holder: &Holder) -> HeldLock {
     match holder.whereabouts {
-        Whereabouts::Unknown => {
+        Whereabouts::Spawned | Whereabouts::Unknown => {
             HeldLock { may_be_elsewhere: true, ..held_lock(&holder.entry, holder.since) }
         }
         Whereabouts::Task | Whereabouts::Box | Whereabouts::Free => {

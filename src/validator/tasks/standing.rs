@@ -2,8 +2,9 @@
 //! true at one moment.
 //!
 //! A future in a box may have left its task and be polled elsewhere, and its guards with it. It rarely does after it
-//! was polled, so a deadlock with one has to stand for longer. A guard of [unknown](Whereabouts::Unknown)
-//! whereabouts may be released at any time, and what depends on one is not reported.
+//! was polled, so a deadlock with one has to stand for longer. So does one with a guard that [may have
+//! left](Whereabouts::may_have_left) its task, and then it is a warning at most. A guard of
+//! [unknown](Whereabouts::Unknown) whereabouts may be released at any time, and what depends on one is not reported.
 //!
 //! When its time has come, the deadlock is looked for once more. If nothing has changed, the task is woken, and
 //! reports it as it is polled.
@@ -28,8 +29,8 @@ use crate::validator::helpers::Helper;
 
 /// How long a deadlock has to stand.
 const SETTLES: Duration = Duration::from_millis(100);
-/// The same if a future in a box is part of it.
-const BOXES_SETTLE: Duration = Duration::from_secs(1);
+/// The same if a future in a box is part of it, or a guard that may have left its task.
+const LOOSE_SETTLES: Duration = Duration::from_secs(1);
 /// How often it is looked whether one has.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -77,8 +78,8 @@ pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
     let settles = match whereabouts(members) {
         Whereabouts::Task if IS_ALONE.load(Relaxed) => Duration::ZERO,
         Whereabouts::Task => SETTLES,
-        Whereabouts::Box => BOXES_SETTLE,
-        Whereabouts::Free | Whereabouts::Unknown => return,
+        Whereabouts::Box | Whereabouts::Free | Whereabouts::Spawned => LOOSE_SETTLES,
+        Whereabouts::Unknown => return,
     };
     let (moments, ripens) = (moments(members), Instant::now() + settles);
     let candidate = Candidate { task: Arc::clone(task), moments, ripens };
@@ -121,8 +122,8 @@ fn report(Candidate { task, moments: before, .. }: &Candidate) {
     if moments(&members) != *before {
         return watch(task, &members);
     }
-    let is_certain = whereabouts(&members) <= Whereabouts::Box;
-    let found = if is_certain && first_to_report(&members) { describe(&members) } else { None };
+    let is_known = whereabouts(&members) != Whereabouts::Unknown;
+    let found = if is_known && first_to_report(&members) { describe(&members) } else { None };
     if let Some(found) = found {
         task.set_verdict(found);
         task.wake();

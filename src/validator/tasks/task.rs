@@ -35,7 +35,8 @@ use crate::{
 pub struct Task {
     pub(super) number: u64,
     pub(super) spawned_at: &'static Location<'static>,
-    pub(super) scope: Option<ScopeId>,
+    /// The innermost scope that it is in, or 0.
+    scope: AtomicU64,
     /// How often it was polled, and [`RESTING`], [`ENDED`]. Written by the thread that polls it.
     pub(super) polls: AtomicU64,
     /// How often it was woken, ever, and when its last poll began.
@@ -133,7 +134,7 @@ impl Task {
         Self {
             number: next_number(),
             spawned_at,
-            scope,
+            scope: AtomicU64::new(scope.map_or(0, ScopeId::get)),
             thread,
             polls: AtomicU64::new(0),
             wakes: AtomicU64::new(0),
@@ -171,7 +172,15 @@ impl Task {
         if let Some(thread) = &self.thread {
             return ThreadInfo::clone(thread);
         }
-        info(self.number, self.spawned_at, self.scope)
+        info(self.number, self.spawned_at, self.scope())
+    }
+
+    pub(super) fn scope(&self) -> Option<ScopeId> {
+        ScopeId::new(self.scope.load(Relaxed))
+    }
+
+    pub(super) fn set_scope(&self, scope: Option<ScopeId>) {
+        self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
     }
 
     /// Begins a poll. Returns the waker that it hands out, which does not count itself.

@@ -1,0 +1,102 @@
+//! Correct programs of tasks, of which nothing may be said.
+#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+#![allow(clippy::items_after_statements, reason = "what one test needs stands in it")]
+#![allow(clippy::cast_possible_truncation, reason = "the numbers are small")]
+
+mod branches;
+mod guards_that_leave;
+mod services;
+mod soak;
+mod streams;
+mod wakers;
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex as Serial, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use lockdep::{
+    FindingKind, Level,
+    tokio::{
+        runtime::{Builder, Runtime},
+        spawn,
+        sync::Mutex,
+        time::timeout,
+    },
+};
+
+type Lock = Arc<Mutex<()>>;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// A lock that lives as long as the program.
+fn leaked() -> &'static Mutex<()> {
+    Box::leak(Box::default())
+}
+
+fn multi() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn single() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Runs one program at a time, in a task of a runtime. Nothing is found, it ends, and nothing is held.
+#[track_caller]
+fn is_correct_on<F>(runtime: Runtime, body: impl FnOnce() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let _one = one_at_a_time();
+    let before = all_held();
+    lockdep::reset();
+    for kind in [FindingKind::Inversion, FindingKind::SingleThreadInversion] {
+        lockdep::set_level(kind, Level::Deny);
+    }
+    let ended = runtime.block_on(async { timeout(Duration::from_secs(20), spawn(body())).await });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let findings = lockdep::take_findings();
+    let held = &all_held() - &before;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let kinds: Vec<_> = findings.iter().map(|it| (it.kind(), it.level())).collect();
+    println!("kinds: {kinds:?}");
+    assert!(findings.is_empty(), "{kinds:?}");
+    ended.expect("it ends").expect("it does not panic");
+    assert!(held.is_empty(), "{held:?}");
+}
+
+/// Lets the other tests wait until the result is dropped.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Serial<()> = Serial::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The places at which the locks that are held were acquired.
+fn all_held() -> BTreeSet<String> {
+    let is_hold = |line: &&str| line.contains("(exclusive)") || line.contains("(shared)");
+    let site = |line: &str| Some(line.split_once(" since ")?.1.split(',').next()?.to_owned());
+    lockdep::held().lines().filter(is_hold).filter_map(site).collect()
+}
+
+#[track_caller]
+fn is_correct<F>(body: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    is_correct_on(multi(), &body);
+    is_correct_on(single(), &body);
+}
+
+/// Takes two locks, one while it has the other, in another task.
+async fn in_order(first: &'static Mutex<()>, second: &'static Mutex<()>) {
+    let nested = spawn(async move {
+        let _first = first.lock().await;
+        let _second = second.lock().await;
+    });
+    nested.await.expect("it is correct");
+}
