@@ -7,82 +7,48 @@
 
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-mod acquisition_log;
 mod atomic;
-mod barrier_order;
-mod blocking;
-mod budget;
-mod channel_space;
-mod circle;
-mod classes;
-mod clock;
+mod atomic_ref;
+mod chain_cache;
+mod check;
 mod context;
-mod creation_sites;
-mod current;
 mod deadlock;
-mod declared;
-mod ending;
 mod events;
-#[cfg(all(unix, not(loom)))]
-mod forks;
-#[cfg_attr(
-    not(all(target_os = "linux", target_pointer_width = "64")),
-    path = "no_global_deadlock.rs"
-)]
-mod global_deadlock;
-mod handler_stack;
-mod held;
-mod helpers;
-mod identity;
-mod interned;
-mod interrupted;
+mod graph;
 mod judge;
-mod judging;
-mod knowledge;
-mod leaks;
-mod lineage;
-mod notes;
-mod obligations;
-#[cfg(unix)]
-mod on_signal;
-mod order;
-mod presence;
-mod publish;
-mod said;
-mod seen;
+mod lock_id;
+mod monitor;
+mod process;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
-mod sightings;
-mod snapshot;
 pub mod tasks;
-mod thread_exit;
-mod threads;
-mod unattached;
-mod wait_chain;
-mod waiting;
-mod wakeup;
-mod watchdog;
 
 use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
 
-use self::knowledge::{Cycle, SEEN};
+use self::graph::{Cycle, SEEN};
 pub(crate) use self::{
-    barrier_order::{Arrival, BarrierOrder},
-    blocking::{Waited, begin_wait},
-    channel_space::{ChannelSpace, Receiving},
-    context::{Context, State as ThreadState},
-    current::{
-        acquired_unattached, current, current_if_attached, current_unless_in_handler,
-        direct_new_threads, ignore_this_thread, release_exit, released_unattached, set_exit,
-        turned_unattached,
+    context::{
+        Context, State as ThreadState,
+        current::{
+            acquired_unattached, current, current_if_attached, current_unless_in_handler,
+            direct_new_threads, ignore_this_thread, release_exit, released_unattached, set_exit,
+            turned_unattached,
+        },
+        held::{Entry, Place, Tag},
+        thread_exit::{Progress, ThreadExit, join},
     },
-    declared::{Ordered, Rank},
+    deadlock::{
+        barrier_order::{Arrival, BarrierOrder},
+        blocking::{Waited, begin_wait},
+        channel_space::{ChannelSpace, Receiving},
+    },
     events::about_to_wait_for,
-    held::{Entry, Place, Tag},
-    identity::{Identity, LockId},
-    knowledge::Acquisition,
-    said::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
-    thread_exit::{Progress, ThreadExit, join},
+    graph::{
+        Acquisition,
+        annotations::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
+        declared::{Ordered, Rank},
+    },
+    lock_id::{Identity, LockId},
 };
 use crate::{
     finding::{
@@ -106,7 +72,7 @@ impl Found {
 }
 
 /// The chain that a lock would make at its place, unless the thread has had this chain lately. That of
-/// a first lock only if the thread keeps a [log](acquisition_log).
+/// a first lock only if the thread keeps a [log](context::acquisition_log).
 #[inline(always)]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     let chain = place.chain();
@@ -120,7 +86,8 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
 #[inline]
 pub(crate) fn is_judged_for_task(context: &Context, place: Place) -> bool {
     let chain = place.chain();
-    context.recent.contains(chain) || context.recent.contains(seen::by(chain, context.number()))
+    context.recent.contains(chain)
+        || context.recent.contains(chain_cache::by(chain, context.number()))
 }
 
 /// Looks at an acquisition that may block, of an [unjudged] chain.
@@ -145,7 +112,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
         return;
     }
-    if context.is_of_task() && context.recent.contains(seen::by(chain, context.number())) {
+    if context.is_of_task() && context.recent.contains(chain_cache::by(chain, context.number())) {
         return;
     }
     if let Some(log) = context.log() {
@@ -156,34 +123,34 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     if context.held.is_empty() && !is_awaited {
         return context.recent.insert(chain);
     }
-    let (epoch, key) = (seen::epoch(), seen::key(chain));
-    let is_new = !presence::may_be_known(acquisition.wanted.tag.lock());
+    let (epoch, key) = (chain_cache::epoch(), chain_cache::key(chain));
+    let is_new = !graph::known_locks::may_be_known(acquisition.wanted.tag.lock());
     // While somebody waits for the end of this thread, it holds its exit as well.
     let is_known = !is_awaited && !is_new && (SEEN.contains(key) || is_known_of(context, key));
     if is_known {
         if !context.recent.should_insert(chain) {
             return;
         }
-    } else if is_awaited || !knowledge::leaves::note(context, acquisition, is_new, key) {
+    } else if is_awaited || !graph::leaves::note(context, acquisition, is_new, key) {
         let found = {
             let _inside = context.enter(ThreadState::Inside);
-            judging::judge(context, acquisition, key)
+            check::judge(context, acquisition, key)
         };
         if !found.is_empty() {
             if submit(context, found) {
                 let _inside = context.enter(ThreadState::Inside);
-                knowledge::lock().settle(seen::by(key, context.number_in_segment()));
+                graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
             }
             return;
         }
     }
     if context.is_of_task() && !SEEN.contains(key) {
         // The thread polls other tasks in this context as well.
-        context.recent.insert(seen::by(chain, context.number()));
+        context.recent.insert(chain_cache::by(chain, context.number()));
         return;
     }
     context.recent.insert(chain);
-    if seen::epoch() != epoch {
+    if chain_cache::epoch() != epoch {
         // Whoever has all chains forgotten may have been here before this one was added.
         context.recent.clear();
     }
@@ -192,8 +159,8 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
 /// Returns `true` if a chain was judged harmless for this thread, since it last spawned another, or for
 /// all of its family.
 fn is_known_of(context: &Context, key: u64) -> bool {
-    SEEN.contains(seen::by(key, context.number_in_segment()))
-        || context.family().is_some_and(|family| SEEN.contains(seen::by_family(key, family)))
+    SEEN.contains(chain_cache::by(key, context.number_in_segment()))
+        || context.family().is_some_and(|family| SEEN.contains(chain_cache::by_family(key, family)))
 }
 
 /// An edge that the calling thread makes right now, outside the graph.
@@ -204,7 +171,7 @@ fn own_edge(
     named_at: &'static Location<'static>,
     backtrace: &RawStack,
 ) -> Edge {
-    let knowledge = knowledge::lock();
+    let knowledge = graph::lock();
     Edge {
         held: knowledge.lock_of(held, held.site),
         held_mode: held.tag.mode(),
@@ -268,20 +235,20 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
 /// The process has its first lock: starts what the environment asks for.
 fn process_begins() {
     #[cfg(all(unix, not(loom)))]
-    forks::watch();
+    process::forks::watch();
     inside(open_record);
     let settings = ledger::settings();
     ledger::note_config();
     let answers = settings.signal.as_deref().is_some_and(listen_for);
     if settings.watchdog.is_some() || answers {
-        watchdog::await_threads(settings.watchdog);
+        monitor::watchdog::await_threads(settings.watchdog);
     }
 }
 
 /// Listens for the signals of some names. Returns `true` if the watchdog has to answer any of them.
 fn listen_for(signals: &str) -> bool {
     #[cfg(unix)]
-    return on_signal::start(signals);
+    return monitor::on_signal::start(signals);
     #[cfg(not(unix))]
     {
         ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: this is not Unix"));
@@ -294,7 +261,7 @@ fn listen_for(signals: &str) -> bool {
 fn open_record() {
     ledger::open_record();
     if ledger::records() {
-        let graph = knowledge::lock().snapshot();
+        let graph = graph::lock().snapshot();
         let edges = graph.as_petgraph().edge_weights().map(|edge| (edge.clone(), Vec::new()));
         ledger::record_edges(&edges.collect::<Vec<_>>());
     }
@@ -304,7 +271,7 @@ fn open_record() {
 pub(crate) fn watch(limit: Duration) {
     let settings = ledger::settings();
     if !settings.off && !settings.no_watchdog {
-        inside(|| watchdog::start(settings.watchdog.unwrap_or(limit)));
+        inside(|| monitor::watchdog::start(settings.watchdog.unwrap_or(limit)));
     }
 }
 
@@ -318,12 +285,12 @@ pub(crate) fn watch(limit: Duration) {
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
-    if is_quiet || !presence::may_be_known(wanted.tag.lock()) {
+    if is_quiet || !graph::known_locks::may_be_known(wanted.tag.lock()) {
         return;
     }
     let found = {
         let _inside = context.enter(ThreadState::Inside);
-        let mut knowledge = knowledge::lock();
+        let mut knowledge = graph::lock();
         let cycles = knowledge.first_writer(wanted.tag.lock());
         let writer = Writer {
             lock: knowledge.lock_of(wanted, wanted.site),
@@ -356,7 +323,7 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             }
             let is_ending = {
                 let _reporting = context.enter(ThreadState::Reporting);
-                ending::thread_is_ending()
+                process::exit::thread_is_ending()
             };
             if is_ending {
                 ledger::print(&format!(
@@ -412,8 +379,8 @@ fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
 /// A thread-local's destructor has released a lock after the thread's context was returned, so the
 /// lock may be known as leaked.
 pub(crate) fn released_at_last(tag: Tag) {
-    if leaks::are_any() {
-        inside(|| leaks::released(tag));
+    if deadlock::leaks::are_any() {
+        inside(|| deadlock::leaks::released(tag));
     }
 }
 
@@ -431,7 +398,7 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 #[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
     let is_idle = current_if_attached().is_some_and(|context| context.held.is_idle());
-    if !is_idle || presence::may_be_known(lock) {
+    if !is_idle || graph::known_locks::may_be_known(lock) {
         destroyed_known(lock, is_idle);
     }
 }
@@ -439,7 +406,7 @@ pub(crate) fn destroyed(lock: LockId) {
 #[cold]
 #[inline(never)]
 fn destroyed_known(lock: LockId, is_idle: bool) {
-    if !is_idle || !knowledge::leaves::forget(lock) {
+    if !is_idle || !graph::leaves::forget(lock) {
         destroyed_slow(lock);
     }
 }
@@ -457,20 +424,20 @@ fn destroyed_slow(lock: LockId) {
             return;
         }
     } else {
-        current::destroyed_unattached(lock);
+        context::current::destroyed_unattached(lock);
     }
-    if !presence::may_be_known(lock) || knowledge::leaves::forget(lock) {
+    if !graph::known_locks::may_be_known(lock) || graph::leaves::forget(lock) {
         return;
     }
     // Its key is the program's, and dropped without any lock of ours.
     let key = inside(|| {
-        leaks::destroyed(lock);
+        deadlock::leaks::destroyed(lock);
         tasks::destroyed(lock);
         for other in ledger::forget_pairs(lock) {
-            presence::left(lock);
-            presence::left(other);
+            graph::known_locks::left(lock);
+            graph::known_locks::left(other);
         }
-        knowledge::lock().forget(lock)
+        graph::lock().forget(lock)
     });
     drop(key);
 }
@@ -482,7 +449,7 @@ fn destroyed_slow(lock: LockId) {
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let context = current_if_attached();
     let _inside = context.map(|context| context.enter(ThreadState::Inside));
-    let _unattached = context.is_none().then(current::stay_unattached);
+    let _unattached = context.is_none().then(context::current::stay_unattached);
     body()
 }
 
@@ -517,8 +484,8 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
 
 /// Forgets the order. Names, and what is held right now, stay.
 pub(crate) fn reset() {
-    acquisition_log::forget_all();
-    inside(|| knowledge::lock().reset());
+    context::acquisition_log::forget_all();
+    inside(|| graph::lock().reset());
     forget_chains();
 }
 
@@ -529,27 +496,27 @@ pub(crate) fn rejudge() {
 
 /// Makes every chain unseen, by all threads.
 fn forget_chains() {
-    seen::forget_all();
-    threads::all().for_each(|context| context.recent.clear());
+    chain_cache::forget_all();
+    context::registry::all().for_each(|context| context.recent.clear());
 }
 
 /// See [`crate::order_graph`].
 pub(crate) fn order_graph() -> OrderGraph {
-    inside(|| knowledge::lock().snapshot())
+    inside(|| graph::lock().snapshot())
 }
 
 /// See [`crate::stats`].
 pub(crate) fn stats() -> Stats {
-    let edges = inside(|| knowledge::lock().edges());
+    let edges = inside(|| graph::lock().edges());
     Stats { locks: Identity::count(), edges, cut_short: ledger::cut_short() }
 }
 
 /// What every thread holds and waits for: a glance, thread by thread.
 pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
-    inside(snapshot::of_locks)
+    inside(monitor::snapshot::of_locks)
 }
 
 /// The same, and what the operating system says of all threads.
 pub(crate) fn snapshot_of_all_threads() -> Vec<ThreadSnapshot> {
-    inside(snapshot::all)
+    inside(monitor::snapshot::all)
 }

@@ -17,15 +17,17 @@ use shuttle::{
 };
 
 use super::{
-    clock::Moment,
-    context::Context,
-    creation_sites,
+    context::{
+        Context,
+        held::{Entry, Tag},
+        lineage::Lineage,
+        registry,
+        thread_exit::ThreadExit,
+    },
     deadlock::{self, Deadlock},
-    held::{Entry, Tag},
-    identity::{Identity, LockId},
-    lineage::Lineage,
-    thread_exit::ThreadExit,
-    threads,
+    graph::creation_sites,
+    lock_id::{Identity, LockId},
+    monitor::clock::Moment,
 };
 use crate::finding::{LockKind, LockOf, Mode, RawStack, Role, ThreadInfo, Until};
 
@@ -131,9 +133,9 @@ fn shuttle_a_circle_of_three_is_found_once() {
         let threads = [[1, 2], [2, 3], [3, 1]].map(|order| {
             let (locks, held) = (Arc::clone(&locks), Arc::clone(&held));
             thread::spawn(move || {
-                let context = threads::take_up();
+                let context = registry::take_up();
                 let found = locks.nest(context, &order, &held);
-                threads::give_back(context);
+                registry::give_back(context);
                 found
             })
         });
@@ -153,11 +155,11 @@ fn shuttle_a_circle_with_joins_is_found_once() {
     in_many_schedules(|| {
         let spawned = |lock: usize| {
             let (context, exit) =
-                (threads::take_up(), ThreadExit::with(entry(lock), Lineage::root(lock as u64)));
+                (registry::take_up(), ThreadExit::with(entry(lock), Lineage::root(lock as u64)));
             context.begin(ThreadInfo::default(), Some(Arc::clone(&exit)));
             (context, exit)
         };
-        let joiner = threads::take_up();
+        let joiner = registry::take_up();
         let ((middle, exit_of_middle), (last, exit_of_last)) = (spawned(2), spawned(3));
         hold(joiner, 1);
         let (next, own) = (Arc::clone(&exit_of_last), Arc::clone(&exit_of_middle));
@@ -184,7 +186,7 @@ fn shuttle_a_circle_with_joins_is_found_once() {
         release(joiner, 1);
         for context in [joiner, others[0].0, others[1].0] {
             context.end_wait();
-            threads::give_back(context);
+            registry::give_back(context);
         }
     });
 }
@@ -200,9 +202,9 @@ fn shuttle_one_order_makes_no_circle() {
             thread::spawn(move || {
                 for order in orders {
                     // Each time by another thread of the program.
-                    let context = threads::take_up();
+                    let context = registry::take_up();
                     assert!(!locks.nest(context, order, &AtomicUsize::new(0)));
-                    threads::give_back(context);
+                    registry::give_back(context);
                 }
             })
         });
@@ -217,18 +219,18 @@ fn shuttle_one_order_makes_no_circle() {
 #[test]
 fn shuttle_contexts_are_used_again() {
     in_many_schedules(|| {
-        let context = threads::take_up();
+        let context = registry::take_up();
         let others = thread::spawn(|| {
-            let first = threads::take_up();
+            let first = registry::take_up();
             begin_wait(first, 1);
-            threads::give_back(first);
-            let second = threads::take_up();
+            registry::give_back(first);
+            let second = registry::take_up();
             assert!(std::ptr::eq(first, second), "the model is about one context");
             hold(second, 2);
             begin_wait(second, 3);
             second.end_wait();
             release(second, 2);
-            threads::give_back(second);
+            registry::give_back(second);
         });
         hold(context, 1);
         begin_wait(context, 2);
@@ -236,7 +238,7 @@ fn shuttle_contexts_are_used_again() {
         context.end_wait();
         release(context, 1);
         others.join().unwrap();
-        threads::give_back(context);
+        registry::give_back(context);
     });
 }
 

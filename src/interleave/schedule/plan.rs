@@ -7,8 +7,10 @@ use petgraph::{
     graph::{DiGraph, NodeIndex},
 };
 
-use super::super::point::{Point, describe};
-use crate::points::Passage;
+use crate::{
+    interleave::point::{Point, describe},
+    points::Passage,
+};
 
 /// That a thread passes a point: made by [`at`].
 ///

@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until},
-    validator::{Context, Entry, Found, ThreadState, circle, judge, knowledge, snapshot, threads},
+    validator::{
+        Context, Entry, Found, ThreadState, context::registry, deadlock::wait_cycle, graph, judge,
+        monitor::snapshot,
+    },
 };
 
 /// A task or a thread.
@@ -196,7 +199,7 @@ fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
         waiting.tag.lock() == lock && is_writer && mode.queues_behind_writers(Mode::Shared)
     };
     let mut all = Vec::new();
-    for context in threads::all() {
+    for context in registry::all() {
         let (whose, whereabouts) = (Actor::Thread(context), Whereabouts::Task);
         let hand = |entry, reason| {
             let is_certain = reason == Reason::Holds;
@@ -400,7 +403,7 @@ pub(super) fn describe(members: &[Member]) -> Option<Found> {
 /// The shortest circle through one of them, each with how it keeps the one before it waiting.
 fn circle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>> {
     let at = |actor: &Actor| members.iter().position(|it| it.actor.key() == actor.key());
-    circle::shortest(start, |from| {
+    wait_cycle::shortest(start, |from| {
         let waits = members[from].waits.iter();
         let links = waits.flat_map(|it| {
             it.hands.iter().map(|hand| Link { wanted: it.wanted, hand: hand.clone() })
@@ -437,7 +440,7 @@ fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> 
         Reason::WasGranted => stacks::of_grant(actor, &held),
         Reason::Queues => Stack::default(),
     };
-    let knowledge = knowledge::lock();
+    let knowledge = graph::lock();
     Edge {
         held: knowledge.lock_of(&held, held.site),
         held_mode: if is_queued { blocked.tag.mode() } else { held.tag.mode() },

@@ -75,7 +75,7 @@ pub use self::{
     task::Task,
     wakers::of_timeout,
 };
-use super::{Context, threads};
+use super::{Context, context::registry};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -149,7 +149,7 @@ pub(super) fn set_scope(scope: Option<ScopeId>) {
 /// The calling thread ends.
 pub(super) fn thread_ends() {
     if let Some(spare) = SPARE.take() {
-        threads::give_back(spare);
+        registry::give_back(spare);
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     finding::{Mode, Stack},
-    validator::{Entry, clock::Moment, identity::LockId, inside},
+    validator::{Entry, inside, lock_id::LockId, monitor::clock::Moment},
 };
 
 /// A lock operation that waits, or was granted its lock and not polled since.

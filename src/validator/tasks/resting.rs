@@ -18,8 +18,8 @@ use super::{
 use crate::{
     finding::{FindingKind, RawStack, Stack},
     validator::{
-        Context, Entry, Found, Tag, ThreadState, clock::Moment, current_if_attached, inside,
-        own_edge, submit, threads,
+        Context, Entry, Found, Tag, ThreadState, context::registry, current_if_attached, inside,
+        monitor::clock::Moment, own_edge, submit,
     },
 };
 
@@ -242,9 +242,9 @@ pub(in crate::validator) fn released_elsewhere(tag: Tag) {
     // A hold may move from a place that was looked at to one that was not looked at yet; no task moves one
     // twice in the time of three looks, unless it is polled twice.
     for _ in 0..3 {
-        if released(tag) || threads::released_elsewhere(tag) {
+        if released(tag) || registry::released_elsewhere(tag) {
             return;
         }
     }
-    crate::validator::leaks::released(tag);
+    crate::validator::deadlock::leaks::released(tag);
 }

@@ -12,7 +12,11 @@ use super::{SPARE, TASK, Task, block_on, census, resting};
 use crate::{
     ledger::{self, Backtraces},
     points,
-    validator::{Context, ThreadState, current, current::act_in, submit, threads},
+    validator::{
+        Context, ThreadState,
+        context::{current::act_in, registry},
+        current, submit,
+    },
 };
 
 /// Polls a task: what a runtime does with the future that was spawned. Nothing is left of the future once it
@@ -119,7 +123,7 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
 
 #[cold]
 fn another() -> &'static Context {
-    let context = threads::take_up();
+    let context = registry::take_up();
     let is_full = ledger::settings().backtraces == Backtraces::Full;
     context.set(ThreadState::Tracing, is_full);
     context
@@ -208,7 +212,7 @@ impl Drop for Entered<'_> {
         context.end_task();
         act_in(self.outer);
         if let Some(other) = SPARE.replace(Some(context)) {
-            threads::give_back(other);
+            registry::give_back(other);
         }
     }
 }

@@ -6,12 +6,15 @@ use super::{
     Task,
     census::{self, Actor},
     hands::{self, Holder, Whereabouts},
-    operation,
-    operation::Op,
+    operation::{self, Op},
 };
 use crate::{
     finding::{HeldLock, ThreadInfo, ThreadSnapshot, Until},
-    validator::{Context, Entry, clock::Moment, identity::LockId, snapshot::held_lock},
+    validator::{
+        Context, Entry,
+        lock_id::LockId,
+        monitor::{clock::Moment, snapshot::held_lock},
+    },
 };
 
 /// One task.

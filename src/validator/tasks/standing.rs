@@ -25,7 +25,7 @@ use super::{
     census::{Actor, At, Member, describe, first_to_report, moments, stuck_with, whereabouts},
     hands::Whereabouts,
 };
-use crate::validator::helpers::Helper;
+use crate::validator::monitor::helpers::Helper;
 
 /// How long a deadlock has to stand.
 const SETTLES: Duration = Duration::from_millis(100);

@@ -2,10 +2,8 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::{
-    super::{guard, raw::Hold},
-    MappedMutexGuard, Mutex, OwnedMappedMutexGuard,
-};
+use super::{MappedMutexGuard, Mutex, OwnedMappedMutexGuard};
+use crate::tokio::sync::{guard, raw::Hold};
 
 /// The guard of a [`Mutex`], released when this is dropped.
 ///

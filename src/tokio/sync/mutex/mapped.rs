@@ -2,12 +2,10 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::{
-    super::{
-        guard,
-        raw::{Hold, RawLock},
-    },
-    Mutex,
+use super::Mutex;
+use crate::tokio::sync::{
+    guard,
+    raw::{Hold, RawLock},
 };
 
 /// The guard of a [`Mutex`], narrowed to a part of its value by

@@ -2,12 +2,10 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::{
-    super::{
-        guard,
-        raw::{Hold, RawLock},
-    },
-    RwLock,
+use super::RwLock;
+use crate::tokio::sync::{
+    guard,
+    raw::{Hold, RawLock},
 };
 
 /// The guard of a [`RwLock`] that is written, narrowed to a part of its value by

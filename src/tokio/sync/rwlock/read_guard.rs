@@ -2,12 +2,10 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::{
-    super::{
-        guard,
-        raw::{HasRaw, Hold, RawLock},
-    },
-    RwLock,
+use super::RwLock;
+use crate::tokio::sync::{
+    guard,
+    raw::{HasRaw, Hold, RawLock},
 };
 
 /// The guard of a [`RwLock`] that is read. It is released when this is dropped.

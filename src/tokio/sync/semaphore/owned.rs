@@ -4,10 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use ::tokio::sync::{AcquireError, TryAcquireError};
 
-use super::{
-    super::acquire::{acquire, blocking_acquire, try_acquire},
-    OwnedSemaphorePermit, Permits, Semaphore,
-};
+use super::{OwnedSemaphorePermit, Permits, Semaphore};
+use crate::tokio::sync::acquire::{acquire, blocking_acquire, try_acquire};
 
 impl Semaphore {
     /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive, so that it can move to another

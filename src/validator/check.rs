@@ -1,0 +1,154 @@
+//! What is there to say of an acquisition whose chain is not known?
+//!
+//! Runs [`Inside`](super::ThreadState::Inside); the lock around [`graph`] is taken several
+//! times and never held while the program's code runs, which compares keys.
+
+use std::mem;
+
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+
+use super::{
+    Acquisition, Context, Entry, Found, capture, chain_cache,
+    deadlock::has_one_holder,
+    graph::{
+        self, Cycle, Learned, declared, known_locks,
+        observations::{Settled, Sighting},
+    },
+    judge, own_edge,
+};
+use crate::{
+    finding::{Detail, FindingKind, Level, Mode, RawStack, Role, Stack},
+    ledger,
+};
+
+type Held = SmallVec<[Entry; 8]>;
+
+/// Judges a chain that is not known to be harmless, and learns its edges.
+pub(super) fn judge(
+    context: &'static Context,
+    acquisition: &Acquisition<'_>,
+    key: u64,
+) -> Vec<Found> {
+    ledger::load_config();
+    let wanted = &acquisition.wanted;
+    let mut held: Held = context.held.iter().collect();
+    if let Some(exit) = context.awaited_exit() {
+        held.insert(0, exit);
+    }
+    if let Some(found) = reentry(context, &held, wanted) {
+        if ledger::level(found.kind) < Level::Deny {
+            graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
+        }
+        return vec![found];
+    }
+    let sighting = Sighting::new(context.segment(), held.iter().map(|held| held.tag));
+    held.retain(|held| held.tag.lock() != wanted.tag.lock());
+    if sighting.has_repeats() {
+        // A reader may hold one lock several times, which makes one edge.
+        let mut tags = FxHashSet::default();
+        held.retain(|held| tags.insert(held.tag));
+    }
+    let mut found = against_declared(context, &mut held, wanted);
+
+    // The stack is captured only if there is news, and outside the lock. Locks that are all
+    // ordered by key make none.
+    let is_known = are_known(&held, wanted) && graph::lock().knows(&held, wanted, &sighting);
+    let backtrace = if is_known { RawStack::EMPTY } else { capture() };
+
+    let mut knowledge = graph::lock();
+    let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
+    let Learned { mut cycles, settled } = match &held[..] {
+        [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
+        held => knowledge.learn(context, held, acquisition, &sighting, &backtrace),
+    };
+    let new = knowledge.edges_for_record(context, &new, &held, wanted);
+    let denies = |kind| ledger::level(kind) >= Level::Deny;
+    let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
+    // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs; the
+    // thread's own cache has it. Chains of many locks go there at once, as they take long to check.
+    if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
+        // Otherwise the chain is judged again each time, and denied each time.
+        knowledge.settle(match settled {
+            Settled::ForAll => key,
+            Settled::ForFamily => chain_cache::by_family(key, context.segment().family()),
+            Settled::No => chain_cache::by(key, context.number_in_segment()),
+        });
+    }
+    drop(knowledge);
+    ledger::record_edges(&new);
+    if is_known {
+        for cycle in &mut cycles {
+            cycle.edges[0].backtrace = Stack::from(&capture());
+        }
+    }
+    found.extend(cycles.into_iter().map(Found::from));
+    found
+}
+
+/// Whether the graph may know all of these locks. If not, there is an edge that it does not know.
+fn are_known(held: &[Entry], wanted: &Entry) -> bool {
+    held.iter().chain([wanted]).all(|entry| known_locks::may_be_known(entry.tag.lock()))
+}
+
+impl From<Cycle> for Found {
+    fn from(Cycle { kind, edges: cycle, detail }: Cycle) -> Self {
+        Self { kind, cycle, detail }
+    }
+}
+
+/// What breaks an order that was declared. Locks that are ordered by key need no edge, whether
+/// they agree or not, nor does what is denied, and so will not happen: they are taken out of
+/// those that are held.
+///
+/// Compares keys: runs code of the program, without any lock of ours.
+fn against_declared(context: &Context, held: &mut Held, wanted: &Entry) -> Vec<Found> {
+    let mut found = Vec::new();
+    if !graph::is_any_declared() {
+        return found;
+    }
+    // Not by `retain`: a frame of another crate's is not left out of backtraces.
+    for entry in mem::take(held) {
+        let (breach, keys) = graph::lock().declared(&entry, wanted);
+        let by_key = keys.and_then(|(held, wanted)| declared::compare(&*held, &*wanted));
+        let denies = ledger::level(FindingKind::DeclaredOrder) >= Level::Deny;
+        if by_key.is_none() && !(breach.is_some() && denies) {
+            held.push(entry);
+        }
+        for declaration in breach.into_iter().chain(by_key.and_then(Result::err)) {
+            let edge = own_edge(context, &entry, wanted, wanted.site, &capture());
+            let detail = Detail::Declared(declaration);
+            found.push(Found { kind: FindingKind::DeclaredOrder, cycle: vec![edge], detail });
+        }
+    }
+    found
+}
+
+/// Whether the thread already holds the lock, in a mode that makes it wait for
+/// itself.
+fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
+    let mode = wanted.tag.mode();
+    if mode == Mode::Upgrade {
+        // It holds the lock, as it must.
+        return None;
+    }
+    let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
+    let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
+    let (kind, entry) = match (same.find(|held| judge::waits(mode, held.tag.mode(), false)), queues)
+    {
+        // Others that owe the event may answer.
+        (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {
+            return None;
+        }
+        // Any thread or task may add a permit.
+        (Some(entry), _) | (None, Some(entry)) if entry.kind().role == Role::Pool => {
+            (FindingKind::PoolExhaustion, entry)
+        }
+        // Another thread may have the guard. Otherwise the wait is a deadlock.
+        (Some(entry), _) if entry.kind().guards_can_be_sent() => return None,
+        (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
+        (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
+        (None, None) => return None,
+    };
+    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, &capture())]))
+}

@@ -1,0 +1,688 @@
+//! One thread's state: the locks it holds, the one it waits for, and which special states it is in.
+//!
+//! Mostly written by the thread itself, and read by any thread at any time.
+
+pub(super) mod acquisition_log;
+pub(super) mod current;
+mod handler_stack;
+pub(super) mod held;
+pub(super) mod interrupted;
+pub(super) mod lineage;
+pub(super) mod notes;
+pub(super) mod registry;
+pub(super) mod thread_exit;
+pub(super) mod unattached;
+pub(super) mod wait;
+
+use std::{
+    mem,
+    panic::Location,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release, SeqCst},
+            compiler_fence, fence,
+        },
+    },
+};
+
+use once_cell::race::OnceRef;
+use parking_lot::Mutex;
+
+use self::{
+    acquisition_log::AcquisitionLog,
+    handler_stack::HandlerStack,
+    held::{Entry, HeldSet, Slot, Tag},
+    lineage::{JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
+    notes::Notes,
+    thread_exit::ThreadExit,
+    wait::Waiting,
+};
+use super::{
+    atomic_ref::Published,
+    chain_cache::Recent,
+    graph::creation_sites::IdStock,
+    monitor::clock::Moment,
+    tasks::{self, BlockedOn},
+};
+use crate::{
+    finding::{Mode, ScopeId, Stack, ThreadInfo},
+    os_threads,
+};
+
+/// The state of one thread.
+pub(crate) struct Context {
+    flags: AtomicU8,
+    pub(crate) held: HeldSet,
+    /// Readers taken while the thread was [blind](Self::is_blind) and not yet released. The same
+    /// lock may also stand in `held`, from before.
+    blind_reads: HandlerStack,
+    pub(super) recent: Recent,
+    /// Stays with the context, for the next thread that has it.
+    pub(super) ids: IdStock,
+    pub(super) waiting: Waiting,
+    /// Locks whose guards were sent to other threads and released there. The thread itself removes
+    /// them from `held` before it checks a chain that contains them.
+    released_elsewhere: Mutex<Vec<Tag>>,
+    /// `true` if `released_elsewhere` is not empty.
+    has_released_elsewhere: AtomicBool,
+    /// Copies of fields of `thread`, which the thread itself reads without locking.
+    number: AtomicU64,
+    /// The operating system's number of the thread, or 0.
+    os_thread: AtomicU64,
+    scope: AtomicU64,
+    thread: Mutex<ThreadInfo>,
+    /// Where the task was spawned that is polled in this context, if one is.
+    task: Published<Location<'static>>,
+    /// The tasks that the thread blocks on.
+    blocked_on: BlockedOn,
+    traces: Mutex<Traces>,
+    /// How many locks were held when the panic for a finding began. Locks that destructors take
+    /// during the unwinding are not forgiven.
+    denied_with: AtomicUsize,
+    /// The acquisitions of a thread that keeps a log.
+    log: Mutex<Option<Arc<AcquisitionLog>>>,
+    /// What it has acquired lately, if it owes events.
+    pub(super) notes: Notes,
+    /// The exit of a thread that the mirror of `std::thread` has spawned.
+    exit: Mutex<Option<Arc<ThreadExit>>>,
+    /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
+    has_exit: AtomicBool,
+    exit_slot: Slot,
+    /// The last lock whose guard a condition variable has returned, and where it is held since. For
+    /// the thread itself.
+    condition: Slot,
+    /// The [segment](lineage) of the thread's life.
+    segment: AtomicU64,
+    /// Who has spawned the thread, if that is known, or if it has spawned one itself; and its family.
+    lineage: Mutex<Option<Arc<Lineage>>>,
+    family: AtomicU64,
+    /// The next in the list of all contexts.
+    pub(super) next: OnceRef<'static, Context>,
+}
+
+/// With `LOCKDEP_BACKTRACE=full`: the stacks of the acquisitions of all held locks, and of the
+/// next one.
+#[derive(Default)]
+struct Traces {
+    held: Vec<(Tag, Stack)>,
+    next: Stack,
+    /// Stacks of released locks. Freed when the next acquisition is prepared, because the lock that
+    /// is being released may be the global allocator's.
+    released: Vec<Stack>,
+}
+
+/// A special state of a thread, which keeps it off the fast path. Written and read by the thread
+/// itself.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// It runs validator code and may hold the order graph's lock. Locks that a global allocator
+    /// takes meanwhile are not checked.
+    Inside = 1,
+    /// It calls a hook of the program, or renders a report.
+    Reporting = 2,
+    /// It is within [`lockdep::allow`](crate::allow).
+    Allowing = 4,
+    /// The panic for a finding unwinds it. The locks that it releases must not be poisoned.
+    Denied = 8,
+    /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
+    Tracing = 16,
+    /// A script may stop it at [points](crate::points).
+    Directed = 32,
+    /// It is about to close a predicted cycle, to prove that it can close. Nothing is reported
+    /// before that.
+    Confirming = 64,
+}
+
+/// The states in which acquisitions leave no trace.
+const BLIND: u8 = State::Inside as u8 | State::Reporting as u8;
+
+impl Context {
+    pub(super) fn new() -> Self {
+        Self {
+            flags: AtomicU8::new(0),
+            held: HeldSet::new(),
+            blind_reads: HandlerStack::new(),
+            recent: Recent::new(),
+            ids: IdStock::new(),
+            waiting: Waiting::new(),
+            released_elsewhere: Mutex::new(Vec::new()),
+            has_released_elsewhere: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            os_thread: AtomicU64::new(0),
+            scope: AtomicU64::new(0),
+            thread: Mutex::default(),
+            task: Published::new(),
+            blocked_on: BlockedOn::new(),
+            traces: Mutex::default(),
+            denied_with: AtomicUsize::new(0),
+            log: Mutex::new(None),
+            notes: Notes::default(),
+            exit: Mutex::new(None),
+            has_exit: AtomicBool::new(false),
+            exit_slot: Slot::new(),
+            condition: Slot::new(),
+            segment: AtomicU64::new(0),
+            lineage: Mutex::new(None),
+            family: AtomicU64::new(0),
+            next: OnceRef::new(),
+        }
+    }
+
+    pub(crate) fn info(&self) -> ThreadInfo {
+        match self.task.load() {
+            Some(spawned_at) => tasks::info(self.number(), spawned_at, self.scope()),
+            None => self.thread.lock().clone(),
+        }
+    }
+
+    /// Returns `true` while a task is polled in it.
+    pub(super) fn is_of_task(&self) -> bool {
+        self.task.load().is_some()
+    }
+
+    /// A task is about to be polled in this context. For the thread itself.
+    #[inline]
+    pub(super) fn begin_task(
+        &self,
+        number: u64,
+        spawned_at: &'static Location<'static>,
+        scope: Option<ScopeId>,
+    ) {
+        self.number.store(number, Relaxed);
+        self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
+        self.task.store(spawned_at);
+    }
+
+    /// The task is no longer polled, and holds nothing here. For the thread itself.
+    #[inline]
+    pub(super) fn end_task(&self) {
+        self.task.clear();
+    }
+
+    /// The tasks that the thread blocks on.
+    pub(super) fn blocked_on(&self) -> &BlockedOn {
+        &self.blocked_on
+    }
+
+    /// The number of the thread. For the thread itself.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Relaxed)
+    }
+
+    /// The operating system's number of the thread, if it has one.
+    pub(super) fn os_thread(&self) -> Option<u64> {
+        Some(self.os_thread.load(Relaxed)).filter(|&thread| thread != 0)
+    }
+
+    /// Notes the calling thread's number.
+    pub(super) fn note_os_thread(&self) {
+        self.os_thread.store(os_threads::own().unwrap_or(0), Relaxed);
+    }
+
+    /// The innermost scope that it is in. For the thread itself.
+    pub(super) fn scope(&self) -> Option<ScopeId> {
+        ScopeId::new(self.scope.load(Relaxed))
+    }
+
+    /// Moves the thread to a scope of [`testing`](crate::testing), or out of any. Returns the one
+    /// before. For the thread itself.
+    pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
+        let _inside = self.enter(State::Inside);
+        let before = self.scope();
+        self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
+        if self.is_of_task() {
+            tasks::set_scope(scope);
+        } else {
+            self.thread.lock().scope = scope;
+        }
+        before
+    }
+
+    /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned it.
+    pub(super) fn begin(&self, info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
+        self.number.store(info.number, Relaxed);
+        self.note_os_thread();
+        self.scope.store(0, Relaxed);
+        self.task.clear();
+        *self.thread.lock() = info;
+        if let Some(exit) = exit {
+            *self.log.lock() = Some(Arc::clone(exit.log()));
+            self.held.set_logged(true);
+            self.family.store(exit.lineage().family(), Relaxed);
+            *self.lineage.lock() = Some(Arc::clone(exit.lineage()));
+            self.exit_slot.fill(&exit.entry());
+            *self.exit.lock() = Some(exit);
+            self.has_exit.store(true, Release);
+        }
+    }
+
+    /// The thread no longer holds its exit, if it has one, nor keeps a log; and what it does now may be
+    /// after it was joined.
+    pub(super) fn release_exit(&self) {
+        self.family.store(0, Relaxed);
+        drop(self.lineage.lock().take());
+        self.has_exit.store(false, Release);
+        self.held.set_logged(false);
+        drop(self.exit.lock().take());
+        drop(self.log.lock().take());
+    }
+
+    /// A condition that other threads bring about is met, under a lock that is held. For the thread
+    /// itself.
+    pub(super) fn note_condition(&self, tag: Tag) {
+        if let Some(held) = self.held.last_of(tag) {
+            self.condition.fill(&held);
+        }
+    }
+
+    /// Returns `true` if all that is held is a lock whose guard a condition variable has returned. For
+    /// the thread itself.
+    pub(super) fn holds_for_condition(&self) -> bool {
+        let (Some(held), Some(condition)) = (self.held.only(), self.condition.read()) else {
+            return false;
+        };
+        held.tag == condition.tag && std::ptr::eq(held.site, condition.site)
+    }
+
+    /// Where the thread is in its life. For the thread itself.
+    pub(super) fn segment(&self) -> Segment {
+        self.segment_at(self.segment_index())
+    }
+
+    /// A segment of the thread's life, by index. For any thread while this one lives.
+    pub(super) fn segment_at(&self, index: SegmentIndex) -> Segment {
+        let has_lineage = self.family.load(Relaxed) != 0;
+        let lineage = if has_lineage { self.lineage.lock().clone() } else { None };
+        Segment { thread: self.number(), index, lineage }
+    }
+
+    pub(super) fn segment_index(&self) -> SegmentIndex {
+        self.segment.load(Relaxed)
+    }
+
+    /// The thread's number, and how many threads it has spawned. Both are in the key of a chain, because
+    /// a thread that spawns another one may do the same again while that one exists.
+    pub(super) fn number_in_segment(&self) -> u64 {
+        self.number() ^ lineage::spawned(self.segment_index()) << 40
+    }
+
+    /// The thread's family, if it is not alone.
+    pub(super) fn family(&self) -> Option<u64> {
+        Some(self.family.load(Relaxed)).filter(|&family| family != 0)
+    }
+
+    /// The thread is about to spawn another. Returns that one's lineage. For the thread itself, which
+    /// has all of its chains judged again.
+    pub(super) fn spawns(&self) -> Arc<Lineage> {
+        let mut lineage = self.lineage.lock();
+        let own = lineage.get_or_insert_with(|| Lineage::root(self.number()));
+        self.family.store(own.family(), Relaxed);
+        let index = self.segment_index();
+        let child = own.child(self.number(), index);
+        self.segment.store(index + SPAWNED, Relaxed);
+        self.recent.clear_own();
+        child
+    }
+
+    /// The thread has joined another. For the thread itself.
+    pub(super) fn has_joined(&self, other: &Lineage) {
+        let index = self.segment_index() + JOINED;
+        self.segment.store(index, Relaxed);
+        other.joined(self.number(), self.lineage.lock().as_deref(), index);
+    }
+
+    /// The log of the thread's acquisitions, if it keeps one. For the thread itself.
+    pub(super) fn log(&self) -> Option<Arc<AcquisitionLog>> {
+        if !self.held.is_logged() {
+            return None;
+        }
+        self.log.lock().clone()
+    }
+
+    /// Returns `true` if the thread still adds to a log of its acquisitions. For the thread itself.
+    pub(super) fn keeps_log(&self) -> bool {
+        self.log.lock().as_ref().is_some_and(|log| !log.is_over())
+    }
+
+    /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.
+    #[inline]
+    pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
+        if !self.has_exit.load(Relaxed) {
+            return None;
+        }
+        self.exit.lock().clone()
+    }
+
+    /// The thread's exit, if somebody who holds a lock may wait for it. For the thread itself.
+    #[inline]
+    pub(super) fn awaited_exit(&self) -> Option<Entry> {
+        self.exit().filter(|exit| exit.is_awaited()).map(|exit| exit.entry())
+    }
+
+    /// The thread has ended and holds nothing. Prepares the context for another one.
+    pub(super) fn end(&self) {
+        self.end_wait();
+        self.release_exit();
+        self.notes.end();
+        self.segment.store(0, Relaxed);
+        self.os_thread.store(0, Relaxed);
+        self.released_elsewhere.lock().clear();
+        self.recent.clear();
+        self.flags.store(0, Relaxed);
+        self.held.set_special(false);
+        *self.traces.lock() = Traces::default();
+    }
+
+    /// The thread does not exist in this fork. It holds nothing and waits for nothing.
+    #[cfg(all(unix, not(loom)))]
+    pub(super) fn abandon(&self) {
+        self.end_wait();
+        self.os_thread.store(0, Relaxed);
+        self.flags.store(0, Relaxed);
+        self.held.clear();
+    }
+
+    /// The locks around parts of it.
+    #[cfg(all(unix, not(loom)))]
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 8] {
+        [
+            self.blocked_on.lock(),
+            &self.released_elsewhere,
+            &self.thread,
+            &self.traces,
+            &self.log,
+            &self.exit,
+            &self.lineage,
+            self.notes.lock(),
+        ]
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, state: State) -> bool {
+        self.flags.load(Relaxed) & state as u8 != 0
+    }
+
+    /// Returns `true` if acquisitions are not tracked now.
+    ///
+    /// A signal handler may acquire locks at any time. A thread holds locks of this crate only while
+    /// it is blind, so a handler whose acquisitions are tracked may wait for those.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
+    }
+
+    /// Records a lock taken while the thread is [blind](Self::is_blind).
+    pub(crate) fn acquired_blind(&self, tag: Tag) {
+        // Only a shared lock can be held twice, so only its release could be mistaken for that of
+        // a hold in `held`.
+        if tag.mode() == Mode::Shared {
+            self.blind_reads.push(tag);
+        }
+    }
+
+    /// Records a release while the thread is blind. Returns `true` if `held` must not be
+    /// searched for it.
+    pub(crate) fn released_blind(&self, tag: Tag) -> bool {
+        tag.mode() == Mode::Shared && self.blind_reads.remove(tag) || self.held.is_changing()
+    }
+
+    /// Ends [`State::Denied`] in the calling thread if the panic was caught. Called at the next
+    /// acquisition or release; until then, a new panic looks the same.
+    pub(crate) fn end_denied(&self) {
+        if self.is(State::Denied) && !std::thread::panicking() {
+            self.set(State::Denied, false);
+        }
+    }
+
+    /// The panic for a finding is about to begin.
+    pub(super) fn begin_denied(&self) {
+        self.denied_with.store(self.held.iter().count(), Relaxed);
+        self.set(State::Denied, true);
+    }
+
+    /// A lock that was held then is put back into `held`.
+    pub(crate) fn denied_with_one_more(&self) {
+        self.denied_with.fetch_add(1, Relaxed);
+    }
+
+    /// Returns `true` if the lock that is about to be released was held when the panic for a finding
+    /// began.
+    pub(crate) fn forgives(&self, tag: Tag) -> bool {
+        let held_then = self.denied_with.load(Relaxed);
+        let last = self.held.iter().enumerate().filter(|(_, held)| held.tag == tag).last();
+        let was_held_then = last.is_some_and(|(at, _)| at < held_then);
+        if was_held_then {
+            self.denied_with.store(held_then - 1, Relaxed);
+        }
+        was_held_then
+    }
+
+    pub(crate) fn set(&self, state: State, on: bool) {
+        // Signal handlers must see the state for as long as its work goes on.
+        compiler_fence(SeqCst);
+        let others = self.flags.load(Relaxed) & !(state as u8);
+        let flags = others | if on { state as u8 } else { 0 };
+        interrupted::here();
+        self.flags.store(flags, Relaxed);
+        compiler_fence(SeqCst);
+        interrupted::here();
+        self.held.set_special(flags != 0);
+        compiler_fence(SeqCst);
+        if flags & BLIND == 0 {
+            // A guard that outlives the state in which it was taken is not tracked.
+            self.blind_reads.clear();
+        }
+    }
+
+    /// Enters a state until the guard is dropped.
+    pub(crate) fn enter(&'static self, state: State) -> Entered {
+        let before = self.is(state);
+        self.set(state, true);
+        Entered { context: self, state, before }
+    }
+
+    /// Notes that another thread, the caller, has released one of its locks.
+    pub(super) fn note_released_elsewhere(&self, tag: Tag) {
+        self.released_elsewhere.lock().push(tag);
+        self.has_released_elsewhere.store(true, Relaxed);
+    }
+
+    /// Removes from `held` what was released elsewhere. Returns `true` if there was anything. For the
+    /// thread itself.
+    #[inline]
+    pub(super) fn settle_released_elsewhere(&'static self) -> bool {
+        self.has_released_elsewhere.load(Relaxed) && self.take_out_released_elsewhere()
+    }
+
+    #[cold]
+    fn take_out_released_elsewhere(&'static self) -> bool {
+        let _inside = self.enter(State::Inside);
+        self.has_released_elsewhere.store(false, Relaxed);
+        let released = mem::take(&mut *self.released_elsewhere.lock());
+        for &tag in &released {
+            if self.held.remove(tag).is_none() {
+                // The thread has released another guard of the lock meanwhile, which was acquired elsewhere.
+                tasks::released(tag);
+            }
+        }
+        !released.is_empty()
+    }
+
+    /// Returns `true` if something may have been released elsewhere. For the thread itself.
+    #[inline]
+    pub(super) fn has_released_elsewhere(&self) -> bool {
+        self.has_released_elsewhere.load(Relaxed)
+    }
+
+    /// What was released elsewhere and is still held here. For the thread itself, after it has removed what it
+    /// held.
+    pub(super) fn take_released_elsewhere(&self) -> Vec<Tag> {
+        // What is noted from now on is noted by one that sees what was removed.
+        fence(SeqCst);
+        if !self.has_released_elsewhere() {
+            return Vec::new();
+        }
+        self.has_released_elsewhere.store(false, Relaxed);
+        mem::take(&mut *self.released_elsewhere.lock())
+    }
+
+    /// Removes a note of another thread, the caller, which came too late. Returns `false` if the thread itself
+    /// has seen it.
+    pub(super) fn forget_released_elsewhere(&self, tag: Tag) -> bool {
+        let mut noted = self.released_elsewhere.lock();
+        let at = noted.iter().rposition(|&it| it == tag);
+        at.map(|at| noted.swap_remove(at)).is_some()
+    }
+
+    /// What it holds, except what was released elsewhere, and since when. For any thread.
+    pub(super) fn holds(&self) -> Vec<(Entry, Moment)> {
+        let mut released = self.released_elsewhere.lock().clone();
+        let is_held = |(entry, _): &(Entry, Moment)| {
+            let at = released.iter().position(|&tag| tag == entry.tag);
+            at.map(|at| released.swap_remove(at)).is_none()
+        };
+        self.held.iter_with_age().filter(is_held).collect()
+    }
+
+    /// The first of its oldest `among` locks that satisfies `is_it`, unless that was released
+    /// elsewhere. Its exit comes before all of them. For any thread.
+    pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        if let Some(exit) = self.exit_entry().filter(&is_it) {
+            return Some(exit);
+        }
+        let held = self.held.iter().take(among).find(is_it)?;
+        let mut holds = self.holds().into_iter().map(|(held, _)| held);
+        holds.find(|it| it.tag == held.tag)
+    }
+
+    /// Its exit, if it has one. For any thread.
+    fn exit_entry(&self) -> Option<Entry> {
+        if self.has_exit.load(Acquire) { self.exit_slot.read() } else { None }
+    }
+
+    /// All that it holds, its exit first. For the thread itself.
+    pub(crate) fn all_held(&self) -> impl Iterator<Item = Entry> {
+        self.exit_entry().into_iter().chain(self.held.iter())
+    }
+
+    /// Ends the thread's wait, if there is one. For the thread itself.
+    pub(crate) fn end_wait(&self) {
+        self.waiting.end();
+    }
+
+    /// Keeps the stack of the next acquisition, and makes room for it among those of held locks.
+    pub(super) fn prepare_trace(&self, stack: Stack) {
+        let mut traces = self.traces.lock();
+        traces.released.clear();
+        traces.held.reserve(1);
+        let held = traces.held.len();
+        traces.released.reserve(held + 1);
+        traces.next = stack;
+    }
+
+    /// The acquisition has succeeded. Allocates nothing.
+    pub(crate) fn keep_trace(&self, tag: Tag) {
+        let mut traces = self.traces.lock();
+        let stack = mem::take(&mut traces.next);
+        traces.held.push((tag, stack));
+    }
+
+    /// A lock is about to be released. Frees nothing.
+    pub(crate) fn drop_trace(&self, tag: Tag) {
+        let Traces { held, released, .. } = &mut *self.traces.lock();
+        if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
+            released.push(held.remove(last).1);
+        }
+    }
+
+    /// Takes the stack of a held lock's acquisition along. For the thread itself.
+    pub(super) fn take_trace(&self, tag: Tag) -> Stack {
+        if !self.is(State::Tracing) {
+            return Stack::default();
+        }
+        let held = &mut self.traces.lock().held;
+        let at = held.iter().rposition(|(of, _)| *of == tag);
+        at.map_or_else(Stack::default, |at| held.remove(at).1)
+    }
+
+    /// Puts one back. For the thread itself.
+    pub(super) fn put_trace(&self, tag: Tag, stack: Stack) {
+        if self.is(State::Tracing) {
+            self.traces.lock().held.push((tag, stack));
+        }
+    }
+
+    /// The stack of a held lock's acquisition; empty unless stacks are kept.
+    pub(super) fn trace_of(&self, tag: Tag) -> Stack {
+        if !self.is(State::Tracing) {
+            return Stack::default();
+        }
+        let held = &self.traces.lock().held;
+        held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
+    }
+}
+
+/// Ends a [`State`] that was [entered](Context::enter).
+pub(crate) struct Entered {
+    context: &'static Context,
+    state: State,
+    before: bool,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.context.set(self.state, self.before);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::finding::Mode;
+
+    /// Readers beyond those that are stored are only counted. The release of a writer does not count.
+    #[test]
+    fn a_writer_is_not_taken_for_one_of_many_blind_readers() {
+        let context = Context::new();
+        (1..20).for_each(|lock| context.acquired_blind(Tag::new(lock, Mode::Shared)));
+        assert!(!context.released_blind(Tag::new(20, Mode::Exclusive)));
+        assert!((1..20).all(|lock| context.released_blind(Tag::new(lock, Mode::Shared))));
+    }
+
+    #[test]
+    fn a_context_whose_thread_has_ended_is_in_no_state() {
+        let states = [State::Allowing, State::Denied, State::Confirming];
+        let context = Context::new();
+        for state in states {
+            context.set(state, true);
+        }
+        assert!(states.iter().all(|&state| context.is(state)));
+        context.end();
+        assert!(!states.iter().any(|&state| context.is(state)));
+    }
+
+    /// Neither the acquisition nor the release allocates: the lock may be the global allocator's.
+    #[test]
+    fn there_is_room_for_a_trace_from_its_acquisition_to_its_release() {
+        let context = Context::new();
+        for lock in 1..100 {
+            let tag = Tag::new(lock, Mode::Exclusive);
+            context.prepare_trace(Stack::default());
+            let room = |traces: &Traces| (traces.held.capacity(), traces.released.capacity());
+            let before = room(&context.traces.lock());
+            context.keep_trace(tag);
+            assert_eq!(room(&context.traces.lock()), before);
+            if lock % 5 == 0 {
+                for gone in (lock - 4..=lock).map(|lock| Tag::new(lock, Mode::Exclusive)) {
+                    context.drop_trace(gone);
+                    assert!(context.traces.lock().held.iter().all(|(tag, _)| *tag != gone));
+                }
+            }
+            let traces = context.traces.lock();
+            assert_eq!(traces.held.len() as u64, lock % 5);
+            assert_eq!(room(&traces), before);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A lock is contended, and the thread about to block; and the threads that ended while others
+//! may wait for what they hold.
+
+use super::{
+    Deadlock,
+    leaks::{self, Leak},
+};
+use crate::{
+    finding::{Detail, Finding, FindingKind, Level, RawStack, Role, Until, WaitKind},
+    ledger::{self, Backtraces},
+    validator::{
+        Context, Entry, Found, ThreadState, Verdict, capture,
+        context::wait::Wait,
+        deadlock,
+        graph::{self, known_locks},
+        inside,
+        monitor::clock::Moment,
+        own_edge,
+        process::exit,
+        report, submit, tasks,
+    },
+};
+
+/// The thread's wait for a lock, until this is dropped.
+pub(crate) struct Waited {
+    context: &'static Context,
+    /// The wait that a signal handler has interrupted, in which this one is.
+    interrupted: Option<Wait>,
+}
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        self.context.end_wait();
+        if let Some(Wait { wanted, until, since, holds, .. }) = &self.interrupted {
+            self.context.waiting.begin(wanted, *until, *since, *holds, &RawStack::EMPTY);
+        }
+    }
+}
+
+/// A lock is contended, and the thread about to block. `is_writer`: of a lock with readers,
+/// who will wait behind it.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`].
+#[track_caller]
+pub(crate) fn begin_wait(
+    context: &'static Context,
+    wanted: &Entry,
+    until: Until,
+    is_writer: bool,
+) -> Waited {
+    let holds = !context.held.is_empty() || context.awaited_exit().is_some();
+    let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
+    // A signal handler does not walk the stack while its thread does.
+    let stack = if may_capture { inside(RawStack::capture) } else { RawStack::EMPTY };
+    let interrupted = context.waiting.read();
+    context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
+    let waited = Waited { context, interrupted };
+    // Asked again after the wait was published: a thread that begins to wait for this one reads that
+    // afterwards.
+    let holds = holds || context.awaited_exit().is_some();
+    // A wait that is notified cannot close a circle: the thread that takes its mutex comes later.
+    let may_close = match until {
+        Until::Acquired => holds || is_writer || context.notes.are_on(),
+        Until::Happened(WaitKind::Send | WaitKind::Barrier) => holds,
+        _ => false,
+    };
+    let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
+    // Who confirms waits only for what is found here.
+    let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
+    if may_last && is_looked_at {
+        let found: Vec<Found> = {
+            let _inside = context.enter(ThreadState::Inside);
+            let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
+            let circle = || {
+                let of_threads = deadlock::closed_by(context).map(Found::from);
+                of_threads.or_else(|| tasks::closed_by_thread(context))
+            };
+            let circle = may_close.then(circle).flatten();
+            leak.into_iter().chain(circle).collect()
+        };
+        if !found.is_empty() {
+            tell_those_left_behind(&found);
+            submit(context, found);
+        }
+    }
+    waited
+}
+
+/// Prints a deadlock with a barrier in it. The panic does not wake the threads at the barrier, so its own
+/// message may never be seen.
+fn tell_those_left_behind(found: &[Found]) {
+    let at_barrier = |it: &&Found| {
+        it.kind == FindingKind::Deadlock
+            && it.cycle.iter().any(|edge| edge.wanted.kind.role == Role::Barrier)
+    };
+    if let Some(found) = found.iter().find(at_barrier)
+        && ledger::level(found.kind) == Level::Deny
+    {
+        let finding =
+            Finding::new(found.kind, Level::Warn, found.cycle.clone(), found.detail.clone());
+        ledger::print_past_capture(&finding.render(false));
+    }
+}
+
+impl From<Deadlock> for Found {
+    fn from(Deadlock { cycle, threads }: Deadlock) -> Self {
+        let kind = FindingKind::Deadlock;
+        Self { kind, cycle, detail: Detail::Threads(threads.into()) }
+    }
+}
+
+/// A lock that a thread is about to wait for was left behind by another.
+fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
+    let edge = own_edge(context, &leak.held, wanted, leak.held.site, &capture());
+    let detail = Detail::LeftBy(leak.thread);
+    Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
+}
+
+/// A thread ends: what it still holds, nobody will release.
+pub(in crate::validator) fn thread_ends(context: &'static Context) {
+    // Its leaves are entered as those of a thread by this name.
+    if known_locks::are_leaves() {
+        inside(|| drop(graph::lock()));
+    }
+    if context.held.is_empty() {
+        return;
+    }
+    let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
+    let left: Vec<Entry> = context.held.iter().collect();
+    for entry in left {
+        context.held.remove(entry.tag);
+    }
+    if exit::process_is_exiting() {
+        return;
+    }
+    // A guard that can be sent may live on elsewhere.
+    let leaked = || held.iter().filter(|entry| !entry.kind().guards_can_be_sent());
+    let leak = |held: &Entry| {
+        let edge = own_edge(context, held, held, held.site, &RawStack::EMPTY);
+        Found::new(FindingKind::LeakedGuard, vec![edge])
+    };
+    let found: Vec<Found> = leaked().map(leak).collect();
+    for entry in leaked() {
+        leaks::add(*entry, context.info());
+    }
+    if !found.is_empty()
+        && let Verdict::Panic(message) = report(context, found)
+    {
+        // A panic in a destructor of a thread's locals would abort the process.
+        ledger::print(&message);
+    }
+}

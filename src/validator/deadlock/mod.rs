@@ -1,0 +1,294 @@
+//! Has it happened? The threads that wait for each other right now.
+//!
+//! Runs in a thread that is about to block: its wait is [published](super::context::wait), it is
+//! not yet in the lock's queue. Takes no lock of the program, and of ours the short one around
+//! what was reported already, and what a description needs; allocates only if some other thread
+//! waits as well.
+//!
+//! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
+//! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
+//! loses patience, at last, is no link of a circle.
+//!
+//! A wait for space in a channel is a link if the receiving thread is in a `for` loop over the messages, and one
+//! at a barrier if all of its threads are known, because the same ones have come twice: each of those that have not come keeps the others waiting.
+//!
+//! A wait for an [event](crate::external::Event) is a link if exactly one thread owes the event: of
+//! several, any may answer.
+
+pub(super) mod barrier_order;
+pub(super) mod blocking;
+pub(super) mod channel_space;
+#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_global.rs")]
+pub(super) mod global;
+pub(super) mod leaks;
+pub(super) mod obligations;
+pub(super) mod wait_cycle;
+
+use std::{thread, time::Duration};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::{
+    atomic::locked,
+    context::{Context, held::Entry, registry, wait::Wait},
+    graph, judge,
+    lock_id::LockId,
+    monitor::snapshot,
+};
+use crate::finding::{Edge, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until, WaitKind};
+
+/// A thread that waits, as it was seen.
+struct Waiter {
+    context: &'static Context,
+    wait: Wait,
+}
+
+/// How a thread keeps another waiting.
+#[derive(Clone, Copy)]
+enum Blocking {
+    /// It holds the lock.
+    Holds(Entry),
+    /// It waits to write the lock, and the other to read it.
+    Queues,
+    /// It has to receive from the channel, or to come to the barrier, at which the other waits.
+    Owes,
+}
+
+/// A circle of waiting threads, the one that looked for it first. Each with how it keeps
+/// the one before it waiting; for the first, that is the last.
+struct Circle(Vec<(Waiter, Blocking)>);
+
+/// The same circle, from whichever of its threads it is seen: who is in it, each in which of
+/// its waits.
+type Members = Box<[(&'static Context, u64)]>;
+
+/// Circles that were reported and may still stand, so that two threads that close one at the
+/// same time report it once.
+static REPORTED: Mutex<Vec<Members>> = Mutex::new(Vec::new());
+
+/// The lock around circles that were reported.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+    &REPORTED
+}
+
+/// How long a circle has to stand before it is believed, if a reader in it waits behind a
+/// writer. Published waits do not say who was first in the lock's queue: a reader that was
+/// woken just before the writer came is about to go on.
+const QUEUE_SETTLES: Duration = Duration::from_millis(10);
+
+/// The same, if a guard in it can be sent to another thread, which may release it.
+const GUARDS_SETTLE: Duration = Duration::from_millis(300);
+
+/// The same, if a thread in it waits for an event. Between the answer and the moment at which the waiting
+/// thread runs again, the thread that answered may already wait for a lock.
+const ANSWER_SETTLES: Duration = Duration::from_secs(1);
+
+/// What there is to say of a circle.
+pub(super) struct Deadlock {
+    pub(super) cycle: Vec<Edge>,
+    pub(super) threads: Vec<ThreadSnapshot>,
+}
+
+/// The circle that the calling thread is about to close, if nobody has reported it yet.
+pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
+    // What is seen may be gone when it is looked at closely. Then there may be another one.
+    while let Some(circle) = find(context) {
+        if circle.stands()
+            && let Some(is_news) = circle.is_news()
+        {
+            return is_news.then(|| circle.describe());
+        }
+    }
+    None
+}
+
+/// The threads that wait for each other, if a waiting thread is one of them.
+pub(super) fn circle_of(context: &'static Context) -> Option<Vec<ThreadInfo>> {
+    let circle = find(context).filter(Circle::stands)?;
+    Some(circle.0.iter().map(|(waiter, _)| waiter.context.info()).collect())
+}
+
+/// A circle that seems to lead back to a waiting thread.
+fn find(context: &'static Context) -> Option<Circle> {
+    let own = Waiter { context, wait: context.waiting.read()? };
+    let is_other = |other: &&Context| !std::ptr::eq(*other, context) && other.waiting.is_on();
+    let waiter =
+        |context: &'static Context| context.waiting.read().map(|wait| Waiter { context, wait });
+    // Of no other waiter, and no hold of its own, nothing need be allocated.
+    let mut others = registry::all().filter(is_other).filter_map(waiter).peekable();
+    if others.peek().is_none() && !holds_what_it_waits_for(&own) {
+        return None;
+    }
+    let waiters: Vec<_> = std::iter::once(own).chain(others).collect();
+    let circle = wait_cycle::shortest(0, |at| blockers(&waiters, &waiters[at].wait))?;
+    let member = |(at, blocking): (usize, Blocking)| {
+        let Waiter { context, wait } = waiters[at];
+        (Waiter { context, wait }, blocking)
+    };
+    Some(Circle(circle.into_iter().map(member).collect()))
+}
+
+/// Alone, a thread can only wait for itself.
+fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
+    context.held.iter().any(|held| held.tag.lock() == wait.wanted.tag.lock())
+}
+
+/// Those of the waiters that keep one of them waiting.
+fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
+    let wanted = wait.wanted.tag;
+    let role = wait.wanted.kind().role;
+    // Others may answer an event, and any thread may add a permit to a semaphore.
+    if role == Role::Event && !has_one_holder(wanted.lock()) || role == Role::Pool {
+        return Vec::new();
+    }
+    let obligors = obligors(wait);
+    let blocking = |blocker: &Waiter| {
+        if matches!(blocker.wait.until, Until::TimedOut | Until::HappenedInTime(_)) {
+            return None;
+        }
+        // A thread that waits there as well has done its part.
+        let waits_there = blocker.wait.wanted.tag.lock() == wanted.lock();
+        if obligors.contains(&blocker.context.number()) && !waits_there {
+            return Some(Blocking::Owes);
+        }
+        let blocks = |held: &Entry| {
+            held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), false)
+        };
+        let queues = || {
+            let theirs = blocker.wait.wanted.tag;
+            theirs.lock() == wanted.lock()
+                && matches!(theirs.mode(), Mode::Exclusive | Mode::Upgrade)
+                && wanted.mode().queues_behind_writers(Mode::Shared)
+        };
+        let held = blocker.context.first_held(blocker.wait.holds, blocks);
+        held.map(Blocking::Holds).or_else(|| queues().then_some(Blocking::Queues))
+    };
+    let each = waiters.iter().enumerate();
+    each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
+}
+
+/// The threads each of which has to act before a wait ends that is for no lock, if they are known.
+fn obligors(wait: &Wait) -> SmallVec<[u64; 2]> {
+    match wait.until {
+        Until::Happened(WaitKind::Send | WaitKind::Barrier) => {
+            obligations::obligors(wait.wanted.tag.lock())
+        }
+        _ => SmallVec::new(),
+    }
+}
+
+/// Returns `true` if one thread holds a lock, and no other.
+pub(super) fn has_one_holder(lock: LockId) -> bool {
+    let holds = |held: &Entry| held.tag.lock() == lock;
+    registry::all().filter(|it| it.first_held(usize::MAX, holds).is_some()).take(2).count() == 1
+}
+
+impl Circle {
+    /// Whether it is there, and not only made of glances at different moments.
+    fn stands(&self) -> bool {
+        const TICK: Duration = Duration::from_millis(1);
+        let mut left = self.settles();
+        loop {
+            if !self.still_stands() {
+                return false;
+            }
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(TICK);
+            left = left.saturating_sub(TICK);
+        }
+    }
+
+    /// Each thread has waited since it was first looked at, and so all do now; what it held
+    /// then it holds now, unless somebody else has released it.
+    fn still_stands(&self) -> bool {
+        let before = self.0.iter().cycle().skip(self.0.len() - 1);
+        self.0.iter().zip(before).all(|((Waiter { context, wait }, blocking), (blocked, _))| {
+            let blocks = match blocking {
+                Blocking::Holds(held) => {
+                    let is_alone = || !held.kind().is_event() || has_one_holder(held.tag.lock());
+                    context.first_held(wait.holds, |it| it.tag == held.tag).is_some() && is_alone()
+                }
+                Blocking::Queues => true,
+                Blocking::Owes => obligors(&blocked.wait).contains(&context.number()),
+            };
+            blocks && context.waiting.is_still(wait.epoch)
+        })
+    }
+
+    /// How long it has to stand before it is certain.
+    fn settles(&self) -> Duration {
+        let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
+            Blocking::Holds(held) if held.kind().is_event() => ANSWER_SETTLES,
+            Blocking::Holds(held) if held.kind().guards_can_be_sent() => GUARDS_SETTLE,
+            Blocking::Holds(_) => Duration::ZERO,
+            Blocking::Queues => QUEUE_SETTLES,
+            Blocking::Owes => ANSWER_SETTLES,
+        };
+        self.0.iter().map(settles).max().unwrap_or_default()
+    }
+
+    /// Whether no other thread of it has reported it; nothing, if it is gone.
+    fn is_news(&self) -> Option<bool> {
+        let mut members: Members =
+            self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
+        let key = |members: &Members| -> Vec<_> {
+            members.iter().map(|&(context, epoch)| (std::ptr::from_ref(context), epoch)).collect()
+        };
+        members.sort_by_key(|&(context, _)| std::ptr::from_ref(context));
+        let mut reported = locked(&REPORTED);
+        // Who has reported it may have gone on since, and then it is forgotten.
+        if !members.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)) {
+            return None;
+        }
+        reported.retain(|known| known.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)));
+        let is_news = !reported.iter().any(|known| key(known) == key(&members));
+        if is_news {
+            reported.push(members);
+        }
+        Some(is_news)
+    }
+
+    fn describe(&self) -> Deadlock {
+        let before = self.0.iter().cycle().skip(self.0.len() - 1);
+        let edge = |((waiter, blocking), (blocked, _)): (&(Waiter, Blocking), &(Waiter, _))| {
+            let Waiter { context, wait } = waiter;
+            let wanted = &wait.wanted;
+            let (held, held_mode, held_at, is_queued) = match blocking {
+                Blocking::Holds(held) => (held, held.tag.mode(), held.site, false),
+                Blocking::Queues => (&blocked.wait.wanted, wanted.tag.mode(), wanted.site, true),
+                Blocking::Owes => {
+                    let owed = &blocked.wait.wanted;
+                    (owed, owed.tag.mode(), owed.site, false)
+                }
+            };
+            let knowledge = graph::lock();
+            Edge {
+                held: knowledge.lock_of(held, held_at),
+                held_mode,
+                held_at: held_at.into(),
+                held_backtrace: if is_queued {
+                    Stack::default()
+                } else {
+                    context.trace_of(held.tag)
+                },
+                wanted: knowledge.lock_of(wanted, wanted.site),
+                wanted_mode: wanted.tag.mode(),
+                acquired_at: wanted.site.into(),
+                backtrace: context.waiting.stack(wait.epoch),
+                thread: context.info(),
+                is_queued,
+                is_granted: false,
+                may_have_left: false,
+                waited: wait.since.age(),
+            }
+        };
+        Deadlock {
+            cycle: self.0.iter().zip(before).map(edge).collect(),
+            threads: self.0.iter().map(|(waiter, _)| snapshot::of(waiter.context)).collect(),
+        }
+    }
+}

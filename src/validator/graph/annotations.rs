@@ -1,0 +1,74 @@
+//! What the program says of its locks.
+
+use std::{panic::Location, sync::Arc};
+
+use super::{
+    declared::{Key, Ordered, Rank},
+    known_locks,
+};
+use crate::{
+    ledger,
+    validator::{graph, inside, lock_id::LockId, rejudge},
+};
+
+/// See [`crate::name`].
+pub(crate) fn name(lock: LockId, name: &str) {
+    inside(|| graph::lock().name(lock, name));
+}
+
+/// The name that a lock was given.
+pub(crate) fn name_of(lock: LockId) -> Option<Arc<str>> {
+    inside(|| graph::lock().name_of(lock))
+}
+
+/// See [`crate::class`].
+pub(crate) fn class(lock: LockId, class: &'static str) {
+    let is_nested = inside(|| {
+        let mut knowledge = graph::lock();
+        knowledge.class(lock, class);
+        knowledge.has_nested(lock)
+    });
+    if is_nested {
+        rejudge();
+    }
+}
+
+/// See [`crate::order_by_key`].
+pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
+    let (before, is_nested) = inside(|| {
+        let mut knowledge = graph::lock();
+        (knowledge.order_by_key(lock, key), knowledge.has_nested(lock))
+    });
+    // A million locks that get their keys when they are made have no chains yet.
+    if before.is_some() || is_nested {
+        rejudge();
+    }
+}
+
+/// See [`crate::declare_leaf`] and [`crate::declare_outermost`].
+pub(crate) fn set_rank(lock: LockId, rank: Rank) {
+    inside(|| graph::lock().set_rank(lock, rank));
+    rejudge();
+}
+
+/// See [`crate::declare_order`]. Fails with the place of what it contradicts.
+pub(crate) fn declare_order(
+    sequence: &[Ordered],
+    site: &'static Location<'static>,
+) -> Result<(), &'static Location<'static>> {
+    let result = inside(|| graph::lock().declare_order(sequence, site));
+    rejudge();
+    result
+}
+
+/// See [`crate::allow_pair`].
+pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
+    let is_new = inside(|| ledger::allow_pair(pair, reason));
+    if is_new {
+        // First, so that neither of them is deferred as a leaf from now on.
+        for lock in pair {
+            known_locks::entered(lock);
+        }
+        inside(|| drop(graph::lock()));
+    }
+}

@@ -1,0 +1,314 @@
+//! The cycles that edges are on, and what to report of each.
+
+use petgraph::{
+    Direction::Incoming,
+    graph::{EdgeIndex, NodeIndex},
+    visit::EdgeRef,
+};
+
+use super::{
+    Edges, Knowledge,
+    budget::{self, Budget, Exhausted},
+    feasible::{Accept, Feasible, Goal, Query},
+    observations::{self, Choice, Sighting, Verdict},
+};
+use crate::{
+    finding::{Detail, Edge, FindingKind, Mode},
+    ledger,
+    validator::{context::held::Tag, judge::waits, lock_id::LockId},
+};
+
+/// A cycle in the order, and whether it can close.
+pub(in crate::validator) struct Cycle {
+    pub(in crate::validator) kind: FindingKind,
+    pub(in crate::validator) edges: Vec<Edge>,
+    pub(in crate::validator) detail: Detail,
+}
+
+/// The cycles through some edges.
+#[derive(Default)]
+pub(super) struct Through {
+    pub(super) to_report: Vec<Cycle>,
+    /// There are cycles, reported or not, or the budget did not suffice to tell.
+    pub(super) are_any: bool,
+}
+
+/// Where the shortest cycle through an edge cannot close and is longer than this, no longer one is
+/// searched for.
+const SEARCHED: usize = 16;
+
+impl Knowledge {
+    /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
+    /// are observed now: the shortest cycle through each edge that can close; if none can, the
+    /// shortest of all.
+    pub(super) fn cycles_now(&self, edges: &Edges, now: &Sighting, budget: &mut Budget) -> Through {
+        let firsts: Vec<EdgeIndex> = edges.iter().map(|&(edge, _)| edge).collect();
+        let is_told = |at: usize| {
+            let (edge, is_new) = edges[at];
+            is_new || self.order.graph()[edge].closes()
+        };
+        // A thread that keeps the order hears of a cycle only if its observation changes the kind.
+        let becomes_feasible = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            Ok::<_, Exhausted>(is_told(at) || !self.was_feasible(cycle, budget)?)
+        };
+        let changes_kind = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            Ok::<_, Exhausted>(is_told(at) || self.kind_changes(cycle, now, budget)?)
+        };
+        self.cycles_through(
+            &firsts,
+            Some(now),
+            &|_| true,
+            [&becomes_feasible, &changes_kind],
+            budget,
+        )
+    }
+
+    /// Notes that a lock is written, so that its readers may wait for each other. Returns the cycles
+    /// in which they now do: the shortest through each acquisition of the lock that can close; if
+    /// none can, the shortest of all.
+    pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
+        let Some(node) = self.order.node(lock) else { return Vec::new() };
+        // Another thread may have noted it already, with a new edge of the lock.
+        self.order.note_writer(lock);
+        let mut budget = Budget::new(budget::STEPS);
+        let cycles = self.cycles_of_readers(node, &mut budget);
+        note_cut_short(&budget);
+        cycles
+    }
+
+    pub(super) fn cycles_of_readers(&self, node: NodeIndex, budget: &mut Budget) -> Vec<Cycle> {
+        let graph = self.order.graph();
+        let any: &Accept<'_> = &|_, _, _| Ok(true);
+        let mut cycles = Vec::new();
+        for wanted in [Mode::Shared, Mode::Upgradable] {
+            let into = graph.edges_directed(node, Incoming);
+            let firsts: Vec<EdgeIndex> =
+                into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
+            // Other cycles through the lock were reported before.
+            let leaves = |held| wanted.queues_behind_writers(held) && !waits(wanted, held, false);
+            let through = self.cycles_through(&firsts, None, &leaves, [any, any], budget);
+            cycles.extend(through.to_report);
+        }
+        let is_feasible = |cycle: &Cycle| cycle.kind == FindingKind::Inversion;
+        if cycles.iter().any(is_feasible) {
+            cycles.retain(is_feasible);
+        } else {
+            cycles.sort_by_key(|cycle| cycle.edges.len());
+            cycles.truncate(1);
+        }
+        cycles
+    }
+
+    /// Returns the shortest cycle through each of these edges that can close and that the first of
+    /// `is_meant` accepts; failing that, the shortest cycle of all that the second accepts.
+    ///
+    /// The edges share a head, wanted in one mode; `now` is how they are observed at this moment.
+    /// Leaves out cycles that the budget does not suffice to judge.
+    fn cycles_through(
+        &self,
+        firsts: &[EdgeIndex],
+        now: Option<&Sighting>,
+        leaves_head: &dyn Fn(Mode) -> bool,
+        [is_meant, is_meant_anyway]: [&Accept<'_>; 2],
+        budget: &mut Budget,
+    ) -> Through {
+        let shortest =
+            budget.with_half(|budget| self.order.shortest_cycles(firsts, leaves_head, budget));
+        let are_any = budget.is_exhausted() || shortest.iter().any(Option::is_some);
+        let mut found = vec![None; firsts.len()];
+        let (mut goals, mut of_goals) = (Vec::new(), Vec::new());
+        for (at, cycle) in shortest.iter().enumerate() {
+            let Some(cycle) = cycle else { continue };
+            let decided = budget.with_half(|budget| {
+                let sightings = self.assign(cycle, now, budget)?;
+                let is_meant = sightings.is_some() && is_meant(at, cycle, budget)?;
+                Ok::<_, Exhausted>(sightings.filter(|_| is_meant))
+            });
+            if let Ok(Some(sightings)) = decided {
+                found[at] = Some(Feasible { edges: cycle.clone(), sightings });
+            } else if cycle.len() <= SEARCHED {
+                goals.push(Goal { first: cycle[0], shortest: cycle.len() });
+                of_goals.push(at);
+            }
+        }
+        let first = now.map(|now| Choice::now(now, 0));
+        let is_meant = |goal: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
+            is_meant(of_goals[goal], cycle, budget)
+        };
+        let query =
+            Query { goals: &goals, first: first.as_ref(), leaves_head, is_meant: &is_meant };
+        let longer = budget.with_half(|budget| self.feasible_cycles(&query, budget));
+        for (&at, cycle) in of_goals.iter().zip(longer) {
+            found[at] = cycle;
+        }
+        if found.iter().any(Option::is_some) {
+            let found = found.iter().flatten();
+            let to_report = found.map(|found| self.feasible_cycle(found, now, budget)).collect();
+            return Through { to_report, are_any };
+        }
+        let mut shortest: Vec<_> = shortest.into_iter().enumerate().collect();
+        shortest.sort_by_key(|(_, cycle)| cycle.as_ref().map(Vec::len));
+        let decided = shortest.into_iter().find_map(|(at, cycle)| {
+            let cycle = cycle?;
+            budget
+                .with_half(|budget| {
+                    let is_meant = is_meant_anyway(at, &cycle, budget)?;
+                    is_meant.then(|| self.judged_cycle(&cycle, now, budget)).transpose()
+                })
+                .ok()?
+        });
+        Through { to_report: decided.into_iter().collect(), are_any }
+    }
+
+    /// Returns `true` if an observation of a cycle's first edge changes its kind.
+    fn kind_changes(
+        &self,
+        cycle: &[EdgeIndex],
+        now: &Sighting,
+        budget: &mut Budget,
+    ) -> Result<bool, Exhausted> {
+        let before = kind(&observations::judge(&self.choices(cycle, None), budget)?);
+        let now = kind(&observations::judge(&self.choices(cycle, Some(now)), budget)?);
+        // Every other kind, except for a guarded one, is graver.
+        Ok(match now {
+            FindingKind::OrderedInversion => before == FindingKind::GuardedInversion,
+            _ => now != before,
+        })
+    }
+
+    /// Returns `true` if the known observations of a cycle let it close, without any thread that is
+    /// only [supposed](observations::Settled). When one begins to be supposed, no cycle is reported for that.
+    fn was_feasible(&self, cycle: &[EdgeIndex], budget: &mut Budget) -> Result<bool, Exhausted> {
+        let mut choices = self.choices(cycle, None);
+        choices.iter_mut().flatten().for_each(Choice::suppose_nothing);
+        Ok(observations::assign(&choices, budget)?.is_some())
+    }
+
+    /// Chooses a sighting for each edge of a cycle, if it can close.
+    fn assign(
+        &self,
+        cycle: &[EdgeIndex],
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Result<Option<Vec<usize>>, Exhausted> {
+        observations::assign(&self.choices(cycle, now), budget)
+    }
+
+    /// The sightings that each edge of a cycle offers.
+    fn choices(&self, cycle: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
+        let stored = |&edge: &EdgeIndex| self.choices_of(edge);
+        let mut choices: Vec<_> = cycle.iter().map(stored).collect();
+        if let Some(now) = now {
+            choices[0] = vec![Choice::now(now, 0)];
+        }
+        choices
+    }
+
+    /// The tail of an edge, in the mode in which it is held.
+    pub(super) fn held_of(&self, edge: EdgeIndex) -> Tag {
+        let graph = self.order.graph();
+        let (tail, _) = graph.edge_endpoints(edge).expect("the edge is in the graph");
+        Tag::new(graph[tail].lock, graph[edge].held)
+    }
+
+    fn feasible_cycle(
+        &self,
+        Feasible { edges, sightings }: &Feasible,
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Cycle {
+        let choices = self.choices(edges, now);
+        // A remark, which can be left out.
+        let in_sequence = budget.with_half(|budget| observations::is_in_sequence(&choices, budget));
+        let detail = if in_sequence == Ok(true) { Detail::InSequence } else { Detail::None };
+        let edges = edges.iter().zip(sightings).map(|(&edge, &at)| self.edge(edge, at)).collect();
+        Cycle { kind: FindingKind::Inversion, edges, detail }
+    }
+
+    /// Returns a cycle that need not be feasible, with the reason if it is not.
+    fn judged_cycle(
+        &self,
+        edges: &[EdgeIndex],
+        now: Option<&Sighting>,
+        budget: &mut Budget,
+    ) -> Result<Cycle, Exhausted> {
+        let choices = self.choices(edges, now);
+        let verdict = observations::judge(&choices, budget)?;
+        let shown = match &verdict {
+            Verdict::Ordered => observations::assign_at_any_time(&choices, budget)?,
+            _ => None,
+        };
+        let shown = shown.unwrap_or_else(|| vec![0; edges.len()]);
+        let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
+        Ok(Cycle {
+            kind: kind(&verdict),
+            edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
+            detail: match &verdict {
+                Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
+                Verdict::Feasible | Verdict::Ordered | Verdict::OneThreadTwice => Detail::None,
+            },
+        })
+    }
+}
+
+/// Counts a search that exhausted its budget.
+pub(super) fn note_cut_short(budget: &Budget) {
+    if budget.is_exhausted() {
+        ledger::note_cut_short();
+    }
+}
+
+fn kind(verdict: &Verdict) -> FindingKind {
+    match verdict {
+        Verdict::Feasible => FindingKind::Inversion,
+        Verdict::Ordered => FindingKind::OrderedInversion,
+        Verdict::OneThreadTwice => FindingKind::SingleThreadInversion,
+        Verdict::Guarded(_) => FindingKind::GuardedInversion,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        finding::{Mode, RawStack, ThreadInfo},
+        validator::{
+            Acquisition, Identity,
+            context::{held::Entry, registry},
+        },
+    };
+
+    /// Between the first write of a lock and its being noted here, another thread makes an edge of
+    /// the lock, and notes the writer. The cycles of readers are found all the same.
+    #[test]
+    fn another_thread_may_note_the_first_writer() {
+        let mut knowledge = Knowledge::default();
+        // No real lock of a test has these numbers, nor any with which it is confused.
+        let [a, b, c] = [16_005, 16_006, 16_007];
+        let (written, other) = (Identity::new(), Identity::new());
+        let context = registry::take_up();
+        let mut nest = |number, held, wanted, identity: &Identity| {
+            context.begin(ThreadInfo { number, ..ThreadInfo::default() }, None);
+            let entry =
+                |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
+            let (held, wanted) = (entry(held), entry(wanted));
+            let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
+            let sighting = Sighting::new(context.segment(), [held.tag]);
+            let learned =
+                knowledge.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
+            assert!(learned.cycles.is_empty());
+        };
+        assert!(other.note_writer());
+        nest(1, a, b, &other);
+        nest(2, b, a, &written);
+        assert!(written.note_writer());
+        nest(3, c, a, &written);
+        assert_eq!(knowledge.first_writer(a).len(), 1);
+        for lock in [a, b, c] {
+            knowledge.forget(lock);
+        }
+        registry::give_back(context);
+    }
+}

@@ -1,0 +1,409 @@
+//! Leaves: new locks that are taken while one other is held, and of which nothing else is known.
+//!
+//! No path leads from a leaf anywhere, so its edge closes no cycle; and its classes may be known to nest this
+//! way. Then the edge need not be in the graph before the graph is read. It is noted here, and most leaves
+//! are destroyed before that. [`super::lock`] enters all of them first. Their numbers are in [`known_locks`],
+//! so that a leaf is destroyed without the graph's lock.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use petgraph::graph::EdgeIndex;
+use rustc_hash::FxHashMap;
+
+use super::{
+    Acquisition, EdgeFacts, KNOWLEDGE, Knowledge,
+    creation_sites::{self, SiteIndex, UNKNOWN_SITE},
+    is_any_declared, known_locks,
+    observations::{Settled, Sighting},
+    shown::Shown,
+};
+use crate::{
+    finding::{RawStack, ScopeId, Stack, number_walk, walk_number},
+    ledger::{self, Backtraces},
+    validator::{
+        chain_cache,
+        context::{Context, State, held::Entry, lineage::SegmentIndex},
+        deadlock::leaks,
+        lock_id::LockId,
+    },
+};
+
+/// How many pairs of creation sites are remembered.
+const PAIRS: usize = 64;
+
+/// How many stacks are numbered before all are forgotten. A walk that is remembered after that has the
+/// number of an older generation, and is numbered again.
+const MAX_STACKS: usize = 1_000;
+
+/// Part of each stack's number, and changed when all numbers are forgotten. Written under the graph's
+/// lock.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// The edge to a leaf.
+#[derive(Clone, Copy)]
+struct Leaf {
+    held: Entry,
+    wanted: Entry,
+    has_writer: bool,
+    context: &'static Context,
+    segment: SegmentIndex,
+    scope: Option<ScopeId>,
+    stack: u64,
+}
+
+pub(super) struct Leaves {
+    /// By the places of the leaves. Those of leaves that were destroyed stay.
+    noted: Vec<Option<Leaf>>,
+    /// The places to which a leaf was added since all were entered, one bit each.
+    added: u64,
+    /// A lock of which it was seen last that it is in the graph, and in no class that was given.
+    holder: LockId,
+    /// Its creation site.
+    holders_site: SiteIndex,
+    /// The block of ids, and its creation site, of the last lock that was wanted.
+    block: (Range<LockId>, SiteIndex),
+    /// Pairs of creation sites and modes of which nothing is left to tell.
+    settled: [u64; PAIRS],
+    /// Stacks, by small numbers that are remembered with the walks that found them.
+    stacks: Vec<Stack>,
+    /// Their numbers, by the address of their frames.
+    stack_numbers: FxHashMap<usize, usize>,
+    /// The last edge's [`Shown`], and the number of its stack.
+    last: Option<(Arc<Shown>, u64)>,
+    /// Of the classes, as far as pairs are remembered.
+    version: u64,
+}
+
+impl Default for Leaves {
+    fn default() -> Self {
+        Self {
+            noted: vec![None; known_locks::LEAVES],
+            added: 0,
+            holder: 0,
+            holders_site: UNKNOWN_SITE,
+            block: (0..0, UNKNOWN_SITE),
+            settled: [0; PAIRS],
+            stacks: Vec::new(),
+            stack_numbers: FxHashMap::default(),
+            last: None,
+            version: 0,
+        }
+    }
+}
+
+impl Leaves {
+    /// Forgets the last edge's [`Shown`], as its number is void.
+    pub(super) fn forget_shown(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Notes an acquisition if it makes one new leaf of which there is nothing to tell, and allocates nothing
+/// then. Or enters its edge into the graph, if it is one that agrees with all that is known, as most do.
+/// Returns `true` if it has done either. `key` is the chain's, which is remembered if all of it is known.
+#[inline(never)]
+pub(in crate::validator) fn note(
+    context: &'static Context,
+    acquisition: &Acquisition<'_>,
+    is_new: bool,
+    key: u64,
+) -> bool {
+    let Acquisition { identity, wanted, named_at } = acquisition;
+    let Some(held) = context.held.only() else { return false };
+    if held.tag.lock() == wanted.tag.lock()
+        || !std::ptr::eq(*named_at, wanted.site)
+        || context.is(State::Tracing)
+        // By the time a leaf is entered, the thread may poll another task in this context.
+        || is_new && context.is_of_task()
+    {
+        return false;
+    }
+    // From here on, our lock may be held: signal handlers are not looked at.
+    let _inside = context.enter(State::Inside);
+    let mark = 0_u64;
+    let from = std::ptr::from_ref(&mark).addr();
+    let has_stack = ledger::settings().backtraces != Backtraces::Off;
+    let mut stack = if has_stack { walk_number(from) } else { 0 };
+    // Before the graph's lock is taken, as an unwinder may take locks itself.
+    let is_unnumbered = has_stack && stack >> 32 != GENERATION.load(Relaxed);
+    let captured = is_unnumbered.then(|| RawStack::capture_from(from));
+    // To wait for it may allocate.
+    let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
+    let Some(knowledge) = &mut *knowledge else { return false };
+    if is_any_declared() {
+        return false;
+    }
+    let lock = wanted.tag.lock();
+    if is_new && known_locks::leaf_at(known_locks::leaf_index(lock)) != 0 {
+        knowledge.enter_leaves();
+    }
+    if let Some(captured) = captured {
+        stack = knowledge.number_stack(&captured);
+        number_walk(from, stack);
+    } else if has_stack && stack >> 32 != GENERATION.load(Relaxed) {
+        // All numbers were forgotten just now.
+        return false;
+    }
+    if held.tag.lock() != knowledge.leaves.holder {
+        let lock = held.tag.lock();
+        if knowledge.order.node(lock).is_none() || knowledge.classes.given(lock).is_some() {
+            return false;
+        }
+        knowledge.leaves.holder = lock;
+        knowledge.leaves.holders_site = creation_sites::site_of(lock);
+    }
+    if !is_new {
+        return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
+    }
+    // Another thread may have nested it first.
+    if known_locks::may_be_known(lock)
+        || !knowledge.is_settled(&held, wanted)
+        || !knowledge.needs_no_line(context, &held, wanted)
+    {
+        return false;
+    }
+    knowledge.edges += 1;
+    known_locks::add_leaf(lock);
+    let at = known_locks::leaf_index(lock);
+    knowledge.leaves.added |= 1 << at;
+    knowledge.leaves.noted[at] = Some(Leaf {
+        held,
+        wanted: *wanted,
+        has_writer: identity.has_writer(),
+        context,
+        segment: context.segment_index(),
+        scope: context.scope(),
+        stack,
+    });
+    true
+}
+
+/// Forgets a lock that was destroyed, if it is a leaf and nothing else is known of it.
+#[inline]
+pub(in crate::validator) fn forget(lock: LockId) -> bool {
+    !leaks::are_any() && known_locks::remove_leaf(lock)
+}
+
+impl Knowledge {
+    /// Enters an edge between two locks that are in the graph, if that agrees with all that is known.
+    fn enter_plainly(
+        &mut self,
+        context: &'static Context,
+        acquisition: &Acquisition<'_>,
+        held: &Entry,
+        (stack, key): (u64, u64),
+    ) -> bool {
+        let Acquisition { identity, wanted, .. } = acquisition;
+        // The lock that is held stays as it is known.
+        if self.leaves.added != 0 {
+            self.enter_leaves();
+        }
+        if !self.order.refused().is_empty() {
+            return false;
+        }
+        let node = |entry: &Entry| self.order.node(entry.tag.lock());
+        let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
+        // What is denied of classes is denied each time.
+        if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted) {
+            return false;
+        }
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        if let Some(edge) = self.order.find(tail, head, modes) {
+            return self.enter_again(context, edge, [held, wanted], key);
+        }
+        if !self.order.agrees(tail, head) || !self.needs_no_line(context, held, wanted) {
+            return false;
+        }
+        if identity.has_writer() {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        self.edges += 1;
+        let shown = self.shown_of(context, held, wanted, stack);
+        let facts = self.facts.once(&shown);
+        self.order.insert(tail, head, modes, facts);
+        true
+    }
+
+    /// Enters an edge again that the thread itself has made before, as far as this is news: it may have
+    /// spawned another thread since.
+    fn enter_again(
+        &mut self,
+        context: &Context,
+        edge: EdgeIndex,
+        entries: [&Entry; 2],
+        key: u64,
+    ) -> bool {
+        let facts = self.order.facts_mut(edge);
+        let new = Sighting::new(context.segment(), [entries[0].tag]);
+        if self.facts.settled_for(facts, &new) > Settled::No {
+            return false;
+        }
+        if !self.facts.knows(facts, &new) {
+            let Some(shown) = self.facts.shown_earlier(facts, &new, entries).cloned() else {
+                return false;
+            };
+            self.facts.learn(facts, entries[0].tag, new, shown);
+        }
+        self.settle(chain_cache::by(key, context.number_in_segment()));
+        true
+    }
+
+    /// Returns `true` unless the edge must be written to the record.
+    fn needs_no_line(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
+        !ledger::records() || self.is_recorded(context, held, wanted)
+    }
+
+    /// Returns the [`Shown`] of an edge, which is often that of the last edge.
+    fn shown_of(
+        &mut self,
+        context: &'static Context,
+        held: &Entry,
+        wanted: &Entry,
+        stack: u64,
+    ) -> Arc<Shown> {
+        let scope = context.scope();
+        let who = (context.number(), context.segment_index());
+        if let Some((last, of)) = &self.leaves.last
+            && *of == stack
+            && last.is(who, scope, [held.site, wanted.site])
+        {
+            return Arc::clone(last);
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let frames = self.leaves.stacks.get(stack as u32 as usize).filter(|_| stack != 0);
+        let frames = frames.cloned().unwrap_or_default();
+        let who = (&context.segment(), scope);
+        let shown = self.shown.noted(context, who, [held, wanted], &frames);
+        self.leaves.last = Some((Arc::clone(&shown), stack));
+        shown
+    }
+
+    /// Returns the number of a stack.
+    #[cold]
+    #[inline(never)]
+    fn number_stack(&mut self, stack: &RawStack) -> u64 {
+        let stack = self.shown.stack(stack.frames());
+        let frames = stack.frames().as_ptr();
+        let Leaves { stacks, stack_numbers, .. } = &mut self.leaves;
+        let at = *stack_numbers.entry(frames.addr()).or_insert_with(|| {
+            stacks.push(stack);
+            stacks.len() - 1
+        });
+        GENERATION.load(Relaxed) << 32 | at as u64
+    }
+
+    /// Returns `true` if the order of these two creation sites is known, and no finding can come of it.
+    fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
+        if self.leaves.version != self.classes.version() {
+            self.leaves.version = self.classes.version();
+            self.leaves.settled = [0; PAIRS];
+        }
+        if !self.leaves.block.0.contains(&wanted.tag.lock()) {
+            self.leaves.block = creation_sites::block_of(wanted.tag.lock());
+        }
+        let (of_held, of_wanted) = (self.leaves.holders_site, self.leaves.block.1);
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        if of_held == UNKNOWN_SITE || of_wanted == UNKNOWN_SITE {
+            return false;
+        }
+        let pair = (of_held as u64) << 32
+            | (of_wanted as u64) << 8
+            | (modes.0 as u64) << 4
+            | modes.1 as u64;
+        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+        let at = (pair ^ pair >> 27) as usize % PAIRS;
+        if self.leaves.settled[at] == pair {
+            return true;
+        }
+        let class =
+            |this: &mut Self, of: &Entry| this.classes.of(of.tag.lock(), of.created(), of.kind());
+        let is_settled = match (class(self, held), class(self, wanted)) {
+            (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes),
+            _ => true,
+        };
+        if is_settled {
+            self.leaves.settled[at] = pair;
+        }
+        is_settled
+    }
+
+    /// Enters all that are noted into the graph: somebody is going to look, and may change what they
+    /// depend on.
+    pub(super) fn enter_leaves(&mut self) {
+        self.leaves.holder = 0;
+        const { assert!(known_locks::LEAVES <= u64::BITS as usize, "a bit for each place") };
+        while self.leaves.added != 0 {
+            let at = self.leaves.added.trailing_zeros() as usize;
+            self.leaves.added &= self.leaves.added - 1;
+            if let Some(leaf) = self.leaves.noted[at]
+                && known_locks::leaf_at(at) == leaf.wanted.tag.lock()
+            {
+                self.enter(&leaf);
+            }
+        }
+        if self.leaves.stacks.len() > MAX_STACKS {
+            self.leaves.stacks.clear();
+            self.leaves.stack_numbers.clear();
+            GENERATION.fetch_add(1, Relaxed);
+            self.leaves.last = None;
+        }
+    }
+
+    fn enter(&mut self, leaf: &Leaf) {
+        let Leaf { held, wanted, has_writer, context, segment, scope, stack } = leaf;
+        // Counted before it is removed, so that a thread that destroys it meanwhile finds one or the other.
+        known_locks::entered(wanted.tag.lock());
+        let is_alive = known_locks::remove_leaf(wanted.tag.lock());
+        // Without the lock that was held there is no edge.
+        let (true, Some(tail)) = (is_alive, self.order.node(held.tag.lock())) else {
+            known_locks::left(wanted.tag.lock());
+            return;
+        };
+        let origin = self.origins.of(wanted, wanted.site);
+        let head = self.order.node_or_insert(wanted.tag.lock(), || origin);
+        if *has_writer {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        let modes = (held.tag.mode(), wanted.tag.mode());
+        let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
+        let stack = stack.cloned().unwrap_or_default();
+        let segment = context.segment_at(*segment);
+        let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
+        let sighting = Sighting::new(segment, [held.tag]);
+        self.facts.learn(self.order.facts_mut(edge), held.tag, sighting, shown);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        finding::Mode,
+        validator::context::{held::Tag, registry},
+    };
+
+    /// Its number means nothing after a reset.
+    #[test]
+    fn the_last_shown_is_forgotten_by_a_reset() {
+        let context = registry::take_up();
+        let mut knowledge = Knowledge::default();
+        let entry = |lock| Entry { tag: Tag::new(lock, Mode::Exclusive), site: Location::caller() };
+        for _ in 0..2 {
+            let shown = knowledge.shown_of(context, &entry(1), &entry(2), 0);
+            let facts = knowledge.facts.once(&shown);
+            assert!(Arc::ptr_eq(knowledge.facts.get(&facts, 0).unwrap(), &shown));
+            knowledge.reset();
+        }
+        registry::give_back(context);
+    }
+}

@@ -1,0 +1,482 @@
+//! All that is known of the order of locks: the graph with what a report needs of
+//! each lock and edge, the names that were given, and the memory of judged chains.
+//!
+//! One lock around it, which is taken for a chain that was never judged before,
+//! when a lock with edges is destroyed, and for snapshots. No code of the program
+//! runs under it but its global allocator, whose locks are then not looked at.
+
+pub(super) mod annotations;
+mod budget;
+mod class_orders;
+pub(super) mod classes;
+pub(super) mod creation_sites;
+mod cycles;
+pub(super) mod declared;
+mod declaring;
+mod facts;
+mod feasible;
+mod interner;
+pub(super) mod known_locks;
+pub(super) mod leaves;
+pub(super) mod observations;
+mod origins;
+mod past_exits;
+pub(super) mod recorded;
+mod shown;
+#[cfg(all(test, not(loom)))]
+mod tests;
+pub(super) mod topology;
+
+use std::{iter, panic::Location, sync::Arc};
+
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use petgraph::{
+    Direction::{Incoming, Outgoing},
+    graph::{EdgeIndex, NodeIndex},
+};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use self::{
+    budget::Budget,
+    classes::Classes,
+    cycles::Through,
+    declared::{Declared, Key},
+    facts::{EdgeFacts, FactStore},
+    observations::{Choice, Settled, Sighting},
+    origins::{Origin, OriginId, Origins},
+    past_exits::PastExits,
+    recorded::Recorded,
+    shown::{AllShown, Shown},
+    topology::{Order, Vertex},
+};
+pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
+use super::{
+    chain_cache::{Filling, Seen},
+    context::{
+        Context,
+        acquisition_log::Logged,
+        held::{Entry, Tag},
+    },
+    deadlock::obligations::Owed,
+    lock_id::{Identity, LockId},
+};
+use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack, Role};
+
+/// Chains judged harmless, by any thread. Read without the lock.
+#[cfg(not(loom))]
+pub(super) static SEEN: Seen = Seen::new();
+#[cfg(loom)]
+pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(Seen::new);
+
+static KNOWLEDGE: Mutex<Option<Knowledge>> = Mutex::new(None);
+
+/// The only way in, but for [`leaves`]. The caller is [`Inside`](super::ThreadState::Inside).
+pub(super) fn lock() -> MappedMutexGuard<'static, Knowledge> {
+    MutexGuard::map(KNOWLEDGE.lock(), |knowledge| {
+        let knowledge = knowledge.get_or_insert_default();
+        knowledge.enter_leaves();
+        knowledge
+    })
+}
+
+/// The lock itself.
+#[cfg(all(unix, not(loom)))]
+pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
+    &KNOWLEDGE
+}
+
+#[derive(Default)]
+pub(super) struct Knowledge {
+    order: Order<OriginId, EdgeFacts>,
+    facts: FactStore,
+    origins: Origins,
+    names: FxHashMap<LockId, Arc<str>>,
+    classes: Classes,
+    declared: Declared,
+    shown: AllShown,
+    filling: Filling,
+    leaves: leaves::Leaves,
+    past_exits: PastExits,
+    recorded: Recorded,
+    /// How many edges there have ever been.
+    edges: u64,
+}
+
+/// A blocking acquisition that is about to happen.
+pub(crate) struct Acquisition<'a> {
+    pub(crate) identity: &'a Identity,
+    /// With the mode in which it is wanted.
+    pub(crate) wanted: Entry,
+    /// Where the source names the lock, if not at `wanted.site`.
+    pub(crate) named_at: &'static Location<'static>,
+}
+
+/// What was found when edges were added.
+pub(super) struct Learned {
+    pub(super) cycles: Vec<Cycle>,
+    /// For which threads the chain is no news any more.
+    pub(super) settled: Settled,
+}
+
+/// The edges of one acquisition, and which are new.
+type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
+
+impl Knowledge {
+    /// Returns `true` if every held lock has its edge to the wanted one, and this way of taking them
+    /// is known, except for the time.
+    pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+        held.iter().all(|held| {
+            let edge = self.edge_between(held, wanted);
+            edge.is_some_and(|edge| {
+                let facts = &self.order.graph()[edge].facts;
+                self.facts.knows(facts, sighting)
+                    || self.facts.shown_earlier(facts, sighting, [held, wanted]).is_some()
+            })
+        })
+    }
+
+    fn edge_between(&mut self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
+        let node = |entry: &Entry| self.order.node(entry.tag.lock());
+        let (tail, head) = (node(held)?, node(wanted)?);
+        self.order.find(tail, head, (held.tag.mode(), wanted.tag.mode()))
+    }
+
+    /// Adds an edge from every held lock to the wanted one, as it is seen now.
+    pub(super) fn learn(
+        &mut self,
+        context: &Context,
+        held: &[Entry],
+        acquisition: &Acquisition<'_>,
+        sighting: &Sighting,
+        backtrace: &RawStack,
+    ) -> Learned {
+        let Acquisition { identity, wanted, named_at } = acquisition;
+        let backtrace = self.shown.stack(backtrace.frames());
+        let head = self.node(wanted, named_at);
+        if identity.has_writer() {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        let edges = self.edges_to(head, held, wanted);
+        // Check for cycles before recording this observation. There are none while no edge was ever
+        // refused.
+        let mut through = Through::default();
+        if !self.order.refused().is_empty() {
+            let mut budget = Budget::new(budget::STEPS);
+            through = self.cycles_now(&edges, sighting, &mut budget);
+            cycles::note_cut_short(&budget);
+        }
+        let Through { to_report: mut cycles, are_any } = through;
+        let mut settled = Settled::ForAll;
+        for (&(edge, is_new), entry) in edges.iter().zip(held) {
+            let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
+            if closes {
+                self.order.note_closing(edge);
+            }
+            let facts = self.order.facts_mut(edge);
+            if !self.facts.knows(facts, sighting) {
+                let earlier = self.facts.shown_earlier(facts, sighting, [entry, wanted]).cloned();
+                let shown =
+                    earlier.unwrap_or_else(|| self.shown.now(context, [entry, wanted], &backtrace));
+                self.facts.learn(facts, entry.tag, sighting.clone(), shown);
+            }
+            settled = settled.min(self.facts.settled_for(facts, sighting).on_cycle(are_any));
+        }
+        let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
+        if cycles.is_empty() {
+            cycles.append(&mut of_classes);
+        }
+        // What is happening now is told as it is, even if it is known of others.
+        for cycle in &mut cycles {
+            let first = &mut cycle.edges[0];
+            if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
+                first.held_at = entry.site.into();
+                first.held_backtrace = context.trace_of(entry.tag);
+                first.acquired_at = wanted.site.into();
+                first.backtrace = backtrace.clone();
+                first.thread = context.info();
+            }
+        }
+        Learned { cycles, settled }
+    }
+
+    /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns the
+    /// class inversions; no edge leads to the exit yet, so these close no cycle of locks.
+    pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
+        let mut cycles = Vec::new();
+        for Logged { wanted, held: others, has_writer, thread, segment, .. } in acquired {
+            let head = self.node(wanted, wanted.site);
+            if *has_writer {
+                self.order.note_writer(wanted.tag.lock());
+            }
+            let edges = self.edges_to(head, &[*exit], wanted);
+            let (edge, _) = edges[0];
+            let tags = others.iter().copied().chain([exit.tag]);
+            let sighting = Sighting::new(segment.clone(), tags);
+            let facts = self.order.facts_mut(edge);
+            if !self.facts.knows(facts, &sighting) {
+                let shown = self.shown.without_stack((thread, segment), [exit, wanted]);
+                self.facts.learn(facts, exit.tag, sighting, shown);
+            }
+            let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
+            let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
+            cycles.extend(self.class_inversions(&edges, &held, wanted, &[]));
+        }
+        cycles
+    }
+
+    /// A thread that holds these locks is about to wait for an event: enters edges from the event to what is
+    /// acquired before it happens. The cycles are found with the thread's own edges, which follow.
+    pub(super) fn enter_owed_to(&mut self, event: &Entry, owed: &[Owed], held: &[Entry]) {
+        // The source names it where it is waited for.
+        self.node(event, event.site);
+        let is_held = |owed: &&Owed| {
+            held.iter().any(|held| held.tag.lock() == owed.acquired.wanted.tag.lock())
+        };
+        for Owed { since, acquired } in owed.iter().filter(is_held) {
+            self.enter_one_owed(&Entry { site: since, ..*event }, acquired);
+        }
+        self.enter_owed(event.tag, owed);
+    }
+
+    /// Enters edges from an event to what is acquired before it happens, and returns the cycles that new ones
+    /// close. Leaves out locks that are not in the graph: they are on no cycle, and may be gone.
+    pub(super) fn enter_owed(&mut self, event: Tag, owed: &[Owed]) -> Vec<Cycle> {
+        let mut cycles = Vec::new();
+        if self.order.node(event.lock()).is_none() {
+            // The thread that is about to wait for it enters these later.
+            return cycles;
+        }
+        for Owed { since, acquired } in owed {
+            if self.order.node(acquired.wanted.tag.lock()).is_some() {
+                let event = Entry { tag: event, site: since };
+                cycles.append(&mut self.enter_one_owed(&event, acquired));
+            }
+        }
+        cycles
+    }
+
+    fn enter_one_owed(&mut self, event: &Entry, acquired: &Logged) -> Vec<Cycle> {
+        let Logged { wanted, held: others, has_writer, thread, segment, .. } = acquired;
+        let head = self.node(wanted, wanted.site);
+        if *has_writer {
+            self.order.note_writer(wanted.tag.lock());
+        }
+        let edges = self.edges_to(head, &[*event], wanted);
+        let (edge, is_new) = edges[0];
+        let sighting = Sighting::new(segment.clone(), others.iter().copied().chain([event.tag]));
+        if self.facts.knows(&self.order.graph()[edge].facts, &sighting) {
+            return Vec::new();
+        }
+        let mut cycles = Vec::new();
+        if !self.order.refused().is_empty() {
+            let mut budget = Budget::new(budget::STEPS);
+            cycles = self.cycles_now(&edges, &sighting, &mut budget).to_report;
+            cycles::note_cut_short(&budget);
+        }
+        if is_new && !cycles.is_empty() {
+            self.order.note_closing(edge);
+        }
+        let shown = self.shown.without_stack((thread, segment), [event, wanted]);
+        self.facts.learn(self.order.facts_mut(edge), event.tag, sighting, shown);
+        for Cycle { edges, .. } in &mut cycles {
+            edges[0].held_at = event.site.into();
+            edges[0].acquired_at = wanted.site.into();
+            edges[0].thread = thread.clone();
+        }
+        cycles
+    }
+
+    /// The edges from held locks to the wanted one, and whether each is new.
+    fn edges_to(&mut self, head: NodeIndex, held: &[Entry], wanted: &Entry) -> Edges {
+        // All are looked for before any is added: new ones would be in the way.
+        let mut known: SmallVec<[_; 8]> = SmallVec::new();
+        for held in held {
+            let tail = self.node(held, held.site);
+            let modes = (held.tag.mode(), wanted.tag.mode());
+            known.push((tail, modes, self.order.find(tail, head, modes)));
+        }
+        let mut edges = Edges::new();
+        for (tail, modes, known) in known {
+            let edge = known.unwrap_or_else(|| {
+                self.edges += 1;
+                self.order.insert(tail, head, modes, EdgeFacts::default())
+            });
+            edges.push((edge, known.is_none()));
+        }
+        edges
+    }
+
+    /// The held locks that have no edge to the wanted one yet.
+    pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
+        held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
+    }
+
+    /// Returns the edges from some held locks to the wanted one that say something new to a reader of
+    /// the record, each with the other locks that are held exclusively.
+    pub(super) fn edges_for_record(
+        &mut self,
+        context: &Context,
+        some: &[Entry],
+        held: &[Entry],
+        wanted: &Entry,
+    ) -> Vec<(Edge, Vec<LockInfo>)> {
+        let edge = |entry: &Entry| {
+            let is_gate = |gate: &&Entry| {
+                gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
+            };
+            let gates = || held.iter().filter(is_gate);
+            let edge = self.edge_between(entry, wanted)?;
+            if !self.note_recorded(context, entry, wanted, gates()) {
+                return None;
+            }
+            let edge = self.edge(edge, 0);
+            let gates = gates().map(|gate| self.lock_of(gate, gate.site));
+            Some((edge, gates.collect()))
+        };
+        some.iter().filter_map(edge).collect()
+    }
+
+    /// The sightings that an edge offers.
+    fn choices_of(&self, edge: EdgeIndex) -> Vec<Choice> {
+        self.facts.choices(&self.order.graph()[edge].facts, self.held_of(edge))
+    }
+
+    /// Remembers that a chain is harmless.
+    pub(super) fn settle(&mut self, key: u64) {
+        SEEN.insert(key, &mut self.filling);
+    }
+
+    /// The node of a lock, made if it is new.
+    fn node(&mut self, entry: &Entry, seen: &'static Location<'static>) -> NodeIndex {
+        self.order.node_or_insert(entry.tag.lock(), || {
+            known_locks::entered(entry.tag.lock());
+            self.origins.of(entry, seen)
+        })
+    }
+
+    /// Adds a lock that has no edges yet, so that it hears of its first writer.
+    pub(super) fn await_writer(&mut self, wanted: &Entry, seen: &'static Location<'static>) {
+        self.node(wanted, seen);
+    }
+
+    /// Returns `true` for an exit between locks.
+    fn is_passed_exit(&self, lock: LockId) -> bool {
+        let graph = self.order.graph();
+        self.order.node(lock).is_some_and(|node| {
+            let is_exit = self.origins.get(graph[node].facts).kind.role == Role::Exit;
+            let has_edges = |direction| graph.neighbors_directed(node, direction).next().is_some();
+            is_exit && has_edges(Incoming) && has_edges(Outgoing)
+        })
+    }
+
+    /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock. Keeps
+    /// the latest [exits of threads](super::context::thread_exit).
+    pub(super) fn forget(&mut self, mut lock: LockId) -> Option<Arc<dyn Key>> {
+        if self.is_passed_exit(lock) {
+            lock = self.past_exits.keep(creation_sites::site_of(lock), lock)?;
+        }
+        if self.order.remove(lock, |facts| self.facts.forget(facts)) {
+            known_locks::left(lock);
+            self.filling.lock_destroyed();
+        }
+        if self.names.remove(&lock).is_some() {
+            known_locks::left(lock);
+        }
+        if self.classes.forget(lock) {
+            known_locks::left(lock);
+        }
+        let (was_declared, key) = self.declared.forget(lock);
+        if was_declared {
+            known_locks::left(lock);
+        }
+        key
+    }
+
+    pub(super) fn name(&mut self, lock: LockId, name: &str) {
+        if self.names.insert(lock, Arc::from(name)).is_none() {
+            known_locks::entered(lock);
+        }
+    }
+
+    pub(super) fn name_of(&self, lock: LockId) -> Option<Arc<str>> {
+        self.names.get(&lock).cloned()
+    }
+
+    /// Forgets the order; names stay.
+    pub(super) fn reset(&mut self) {
+        self.order.locks().for_each(known_locks::left);
+        self.order = Order::default();
+        self.classes.reset();
+        self.facts = FactStore::default();
+        self.shown = AllShown::default();
+        self.leaves.forget_shown();
+        self.past_exits = PastExits::default();
+    }
+
+    /// How many edges there have ever been.
+    pub(super) fn edges(&self) -> u64 {
+        self.edges
+    }
+
+    pub(super) fn snapshot(&self) -> OrderGraph {
+        let graph = self.order.map(|lock| self.lock(lock), |edge| self.edge(edge, 0));
+        OrderGraph { graph: graph.into() }
+    }
+
+    /// What is known of a lock that a thread holds or wants. `seen`: where its name
+    /// is read if the graph knows no better.
+    pub(super) fn lock_of(&self, entry: &Entry, seen: &'static Location<'static>) -> LockInfo {
+        match self.order.node(entry.tag.lock()) {
+            Some(node) => self.lock(&self.order.graph()[node]),
+            None => LockInfo {
+                id: entry.tag.lock(),
+                kind: entry.kind(),
+                created_at: entry.created().map(Into::into),
+                seen_at: seen.into(),
+                name: self.names.get(&entry.tag.lock()).cloned(),
+                class: self.classes.given(entry.tag.lock()),
+            },
+        }
+    }
+
+    fn lock(&self, vertex: &Vertex<OriginId>) -> LockInfo {
+        let &Origin { kind, created, seen } = self.origins.get(vertex.facts);
+        LockInfo {
+            id: vertex.lock,
+            kind,
+            created_at: created.map(Into::into),
+            seen_at: seen.into(),
+            name: self.names.get(&vertex.lock).cloned(),
+            class: self.classes.given(vertex.lock),
+        }
+    }
+
+    /// An edge, as one of its sightings has it. One that is seen right now, for the first time,
+    /// has none yet: the caller fills it in.
+    fn edge(&self, edge: EdgeIndex, at: usize) -> Edge {
+        let graph = self.order.graph();
+        let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
+        let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
+        let shown = self.facts.get(&arc.facts, at);
+        let seen = |lock: &Vertex<OriginId>| self.origins.get(lock.facts).seen;
+        let site = |of: fn(&Shown) -> &'static Location<'static>, or| {
+            shown.map_or(or, |shown| of(shown)).into()
+        };
+        Edge {
+            held: self.lock(tail),
+            held_mode: arc.held,
+            held_at: site(|shown| shown.held_at, seen(tail)),
+            held_backtrace: shown.map(|shown| shown.held_backtrace.clone()).unwrap_or_default(),
+            wanted: self.lock(head),
+            wanted_mode: arc.wanted,
+            acquired_at: site(|shown| shown.acquired_at, seen(head)),
+            backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
+            thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),
+            is_queued: false,
+            is_granted: false,
+            may_have_left: false,
+            waited: None,
+        }
+    }
+}

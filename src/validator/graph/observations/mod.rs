@@ -1,0 +1,434 @@
+//! Who took an edge and what else they held, which decides whether a cycle can close. Pure.
+//!
+//! A cycle of n edges closes when n threads hold one lock of it each and want the next. So its
+//! edges must be seen on different threads, no two of which hold a lock in modes that
+//! exclude each other: such a lock, held around the cycle or in it, is a gate that lets one of
+//! them through at a time.
+//!
+//! Choosing a thread for each edge is a hard problem (rainbow matching is a special case), so
+//! [`assign`] and [`judge`] run under a [budget](super::budget): they answer exactly or not at all.
+
+mod assignment;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use std::{slice, sync::Arc};
+
+use smallvec::SmallVec;
+
+pub(in crate::validator) use self::assignment::{
+    Verdict, assign, assign_at_any_time, is_in_sequence, judge,
+};
+use crate::{
+    finding::Mode,
+    validator::{
+        context::{
+            held::Tag,
+            lineage::{Segment, SegmentIndex},
+        },
+        lock_id::LockId,
+    },
+};
+
+/// A thread that took an edge, in a segment of its life, and all that it held.
+#[derive(Clone, Debug)]
+pub(in crate::validator) struct Sighting {
+    segment: Segment,
+    held: Locks,
+}
+
+/// Sorted. Most threads hold one lock when they take another, which needs no allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Locks {
+    One(Tag),
+    Many(Arc<Many>),
+}
+
+/// One allocation for up to four locks, as many as most threads ever hold.
+#[derive(Debug, PartialEq, Eq)]
+struct Many {
+    summary: Summary,
+    tags: SmallVec<[Tag; 4]>,
+}
+
+/// Masks that prove quickly that two sets of locks are disjoint, and a hash that identifies a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Summary {
+    /// One bit per lock. Up to 64 locks that were made one after the other have distinct bits.
+    locks: u64,
+    /// The same of those that are not held shared.
+    exclusive: u64,
+    /// The sum of the tags' hashes: the hash of a union of disjoint sets is the sum of both.
+    hash: u64,
+}
+
+impl Summary {
+    fn bit(lock: LockId) -> u64 {
+        1 << (lock % 64)
+    }
+
+    fn of(tags: &[Tag]) -> Self {
+        let with = |sum: Self, tag: &Tag| {
+            let bit = Self::bit(tag.lock());
+            Self {
+                locks: sum.locks | bit,
+                exclusive: sum.exclusive | if tag.mode() == Mode::Shared { 0 } else { bit },
+                hash: sum.hash.wrapping_add(hash(Element::Held(*tag))),
+            }
+        };
+        tags.iter().fold(Self::default(), with)
+    }
+}
+
+/// An element of the set that a search keeps of its path.
+#[derive(Clone, Copy)]
+pub(in crate::validator) enum Element {
+    /// A thread, and whether it stands for others.
+    Thread(u64, Settled),
+    /// A segment of a thread whose ancestors or descendants are known.
+    Segment(u64, SegmentIndex),
+    Held(Tag),
+    /// The index of a lock's node.
+    Passed(u64),
+}
+
+/// Hashes an element of a set. The set's hash is the sum of its elements' hashes, so that it does not
+/// depend on their order.
+///
+/// This is the finalizer of `SplitMix64`. A weaker one does not do: Fx is nearly linear, and the sums
+/// of few small numbers meet.
+pub(in crate::validator) fn hash(element: Element) -> u64 {
+    let input = match element {
+        Element::Thread(thread, settled) => thread << 5 | (settled as u64) << 3,
+        Element::Segment(thread, index) => {
+            hash(Element::Thread(thread, Settled::No)).wrapping_add(index) << 3 | 1
+        }
+        Element::Held(tag) => tag.to_bits() << 2 | 2,
+        Element::Passed(node) => node << 2 | 3,
+    };
+    let mut hash = input.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ hash >> 31
+}
+
+/// How many sightings of one edge are kept.
+const KEPT: usize = 8;
+
+/// How many threads have to show the same before more of them are no news. With two, no
+/// cycle of two edges is judged wrongly, with three none of three; of longer ones it is
+/// supposed that yet another thread may do what so many did.
+const ENOUGH: usize = 3;
+
+impl Sighting {
+    pub(in crate::validator) fn new(segment: Segment, held: impl IntoIterator<Item = Tag>) -> Self {
+        let mut held = held.into_iter();
+        let held = match (held.next(), held.next()) {
+            (Some(one), None) => Locks::One(one),
+            (one, another) => {
+                let mut tags: SmallVec<[Tag; 4]> =
+                    one.into_iter().chain(another).chain(held).collect();
+                tags.sort_unstable();
+                Locks::Many(Arc::new(Many { summary: Summary::of(&tags), tags }))
+            }
+        };
+        Self { segment, held }
+    }
+
+    fn held(&self) -> &[Tag] {
+        match &self.held {
+            Locks::One(tag) => slice::from_ref(tag),
+            Locks::Many(many) => &many.tags,
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        match &self.held {
+            Locks::One(tag) => Summary::of(slice::from_ref(tag)),
+            Locks::Many(many) => many.summary,
+        }
+    }
+
+    /// Returns `true` if the thread held one lock.
+    pub(in crate::validator) fn is_of_one(&self) -> bool {
+        matches!(self.held, Locks::One(_))
+    }
+
+    /// The thread.
+    pub(in crate::validator) fn thread(&self) -> u64 {
+        self.segment.thread
+    }
+
+    pub(in crate::validator) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Returns `true` if the same thread did this before, under no more gates, so that only the time is
+    /// new.
+    fn differs_in_time_only(&self, known: &Self) -> bool {
+        known.thread() == self.thread() && known.is_as_free_as(self)
+    }
+
+    /// Whether a lock is held several times in one mode.
+    pub(in crate::validator) fn has_repeats(&self) -> bool {
+        self.held().windows(2).any(|pair| pair[0] == pair[1])
+    }
+
+    /// A lock that keeps two threads from being where they were seen at the same time.
+    fn gate_with(&self, other: &Self) -> Option<LockId> {
+        let (own, their) = (self.summary(), other.summary());
+        let common = own.exclusive & their.locks | own.locks & their.exclusive;
+        if common == 0 {
+            return None;
+        }
+        let mut theirs = other.held();
+        for own in self.held().iter().filter(|own| common & Summary::bit(own.lock()) != 0) {
+            let skipped = theirs.partition_point(|their| their.lock() < own.lock());
+            theirs = &theirs[skipped..];
+            let same = theirs.iter().take_while(|their| their.lock() == own.lock());
+            if same.clone().any(|their| excludes(own.mode(), their.mode())) {
+                return Some(own.lock());
+            }
+        }
+        None
+    }
+
+    /// Whether every gate of this one is a gate of the other as well.
+    fn is_as_free_as(&self, other: &Self) -> bool {
+        if self.summary().locks & !other.summary().locks != 0 {
+            return false;
+        }
+        // Both are sorted, and most of them the same.
+        let mut theirs = other.held();
+        let has = |tag: &Tag| {
+            while theirs.first().is_some_and(|their| their.lock() < tag.lock()) {
+                theirs = &theirs[1..];
+            }
+            let same = theirs.iter().take_while(|their| their.lock() == tag.lock());
+            same.map(|their| strength(their.mode())).max() >= Some(strength(tag.mode()))
+        };
+        self.held().iter().all(has)
+    }
+}
+
+/// Whether one lock cannot be held in these two modes by two threads.
+fn excludes(one: Mode, other: Mode) -> bool {
+    match (one, other) {
+        (Mode::Shared, other) | (other, Mode::Shared) => other == Mode::Exclusive,
+        _ => true,
+    }
+}
+
+/// Who is stronger excludes all that the weaker excludes.
+fn strength(held: Mode) -> u8 {
+    match held {
+        Mode::Exclusive => 2,
+        Mode::Upgradable => 1,
+        _ => 0,
+    }
+}
+
+/// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
+/// have one.
+#[derive(Debug)]
+pub(in crate::validator) struct Sightings<T> {
+    all: SmallVec<[(Sighting, T); 1]>,
+    /// Of each of them, whether enough others [did the same](Self::settled_for).
+    settled: [Settled; KEPT],
+}
+
+/// For which threads it is no news if they do the same as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::validator) enum Settled {
+    No,
+    /// For those of the same family.
+    ForFamily,
+    ForAll,
+}
+
+impl Settled {
+    /// For which threads the edge need not be judged again, given whether it is on a cycle. On a cycle
+    /// that cannot close, a thread of the same family may be the one that meets what the others did not.
+    pub(in crate::validator) fn on_cycle(self, is_on_cycle: bool) -> Self {
+        if is_on_cycle && self == Self::ForFamily { Self::No } else { self }
+    }
+}
+
+impl<T> Default for Sightings<T> {
+    fn default() -> Self {
+        Self { all: SmallVec::new(), settled: [Settled::No; KEPT] }
+    }
+}
+
+impl<T> Sightings<T> {
+    /// What is told of one. The first of all is never forgotten.
+    pub(in crate::validator) fn get(&self, at: usize) -> Option<&T> {
+        self.all.get(at).map(|(_, what)| what)
+    }
+
+    pub(in crate::validator) fn iter(&self) -> impl Iterator<Item = &Sighting> + Clone {
+        self.all.iter().map(|(sighting, _)| sighting)
+    }
+
+    /// Returns what is shown of the last one that differs from this in time only.
+    pub(in crate::validator) fn of_earlier(&self, new: &Sighting) -> Option<&T> {
+        let mut last_first = self.all.iter().rev();
+        last_first.find(|(known, _)| new.differs_in_time_only(known)).map(|(_, what)| what)
+    }
+
+    /// Whether one more would change nothing: this thread or enough others did the same
+    /// under no more gates.
+    pub(in crate::validator) fn knows(&self, new: &Sighting) -> bool {
+        self.iter().any(|known| known.segment.is_like(&new.segment) && known.is_as_free_as(new))
+            || self.settled_for(new) > Settled::No
+    }
+
+    /// For which threads one more such sighting would change nothing: enough threads of as many
+    /// families were seen, or enough of this family under the same gates.
+    pub(in crate::validator) fn settled_for(&self, new: &Sighting) -> Settled {
+        if self.all.len() < ENOUGH {
+            return Settled::No;
+        }
+        let family = new.segment.family();
+        let mut threads: SmallVec<[u64; KEPT]> = SmallVec::new();
+        let mut families: SmallVec<[u64; KEPT]> = SmallVec::new();
+        for known in self.iter().filter(|known| known.is_as_free_as(new)) {
+            let of = known.segment.family();
+            if !families.contains(&of) {
+                families.push(of);
+            }
+            // Not those under fewer gates: they may have been there at other times, and do not stand for
+            // this one then.
+            let is_alike = || new.is_as_free_as(known);
+            if of == family && !threads.contains(&known.thread()) && is_alike() {
+                threads.push(known.thread());
+            }
+        }
+        if families.len() >= ENOUGH {
+            Settled::ForAll
+        } else if threads.len() >= ENOUGH {
+            Settled::ForFamily
+        } else {
+            Settled::No
+        }
+    }
+
+    /// Keeps one that is [news](Self::knows).
+    pub(in crate::validator) fn learn(&mut self, new: Sighting, what: T) {
+        // Of what the thread did before it last spawned another one, the latest is kept: it meets all
+        // that earlier ones meet among the threads that are still there.
+        let implied = |known: &Sighting| known.thread() == new.thread() && new.is_as_free_as(known);
+        let latest = self.all.iter().rposition(|(known, _)| implied(known));
+        let mut at = 0;
+        let before = self.all.len();
+        self.all.retain(|(known, _)| {
+            at += 1;
+            let is_latest = Some(at - 1) == latest && !known.segment.is_like(&new.segment);
+            at == 1 || is_latest || !implied(known)
+        });
+        let is_more = before == self.all.len() && before < KEPT;
+        if self.all.len() < KEPT {
+            self.all.push((new, what));
+        } else if let Some(worse) = self.all[1..].iter_mut().find(|(it, _)| new.is_as_free_as(it)) {
+            *worse = (new, what);
+        } else {
+            return;
+        }
+        if !is_more {
+            self.settled = [Settled::No; KEPT];
+        }
+        // One more sighting settles only those that it is as free as.
+        for at in 0..self.all.len() {
+            let of = &self.all[at].0;
+            let may_be = self.settled[at] < Settled::ForAll
+                && (!is_more || self.all[self.all.len() - 1].0.is_as_free_as(of));
+            if may_be {
+                self.settled[at] = self.settled_for(of);
+            }
+        }
+    }
+
+    /// All that may be chosen for this edge.
+    pub(in crate::validator) fn choices(&self) -> Vec<Choice> {
+        let choice = |(at, sighting): (usize, &Sighting)| Choice {
+            at,
+            sighting: sighting.clone(),
+            stands_for: self.settled[at],
+        };
+        self.iter().enumerate().map(choice).collect()
+    }
+}
+
+/// A sighting that may be chosen for its edge of a cycle.
+#[derive(Clone)]
+pub(in crate::validator) struct Choice {
+    /// Where the edge keeps it.
+    pub(in crate::validator) at: usize,
+    sighting: Sighting,
+    /// Which threads may have done the same and were not kept.
+    stands_for: Settled,
+}
+
+impl Choice {
+    /// A sighting that is being made right now, and is kept there if it is.
+    pub(in crate::validator) fn now(sighting: &Sighting, at: usize) -> Self {
+        Self { at, sighting: sighting.clone(), stands_for: Settled::No }
+    }
+
+    /// Makes it stand for no other threads.
+    pub(in crate::validator) fn suppose_nothing(&mut self) {
+        self.stands_for = Settled::No;
+    }
+
+    /// Returns `true` if both can be chosen in a cycle of so many edges.
+    pub(in crate::validator) fn goes_with(&self, other: &Self, edges: usize) -> bool {
+        self.is_apart_from(other, edges) && self.is_free_of(other) && self.may_meet(other)
+    }
+
+    /// Hashes all that restricts what else may be chosen. The hashes of several choices add up.
+    pub(in crate::validator) fn hash(&self) -> u64 {
+        let Segment { thread, index, ref lineage } = self.sighting.segment;
+        let mut sum = hash(Element::Thread(thread, self.stands_for));
+        if lineage.is_some() {
+            sum = sum.wrapping_add(hash(Element::Segment(thread, index)));
+        }
+        sum.wrapping_add(self.sighting.summary().hash)
+    }
+
+    fn stands_for_others(&self) -> bool {
+        self.stands_for > Settled::No
+    }
+
+    /// Whether two choices may be of different threads: maybe of one that was not kept, for
+    /// which there is need only in a cycle of more than [`ENOUGH`] edges.
+    fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
+        self.sighting.thread() != other.sighting.thread()
+            || edges > ENOUGH && (self.stands_for_others() || other.stands_for_others())
+    }
+
+    /// Returns `true` unless it is known that one was over when the other could begin. Of threads that
+    /// did the same and were not kept, that is known only in one case: the root of their family did its
+    /// part before it spawned any of them, or after all had been joined.
+    fn may_meet(&self, other: &Self) -> bool {
+        let (own, theirs) = (&self.sighting.segment, &other.sighting.segment);
+        if own.lineage.is_none() && theirs.lineage.is_none() {
+            return true;
+        }
+        let others_may_meet = |of: &Self, segment: &Segment| match of.stands_for {
+            Settled::No => false,
+            Settled::ForAll => true,
+            Settled::ForFamily => !segment.is_outside_family(of.sighting.segment.family()),
+        };
+        !own.is_apart_from(theirs) || others_may_meet(self, theirs) || others_may_meet(other, own)
+    }
+
+    /// Returns `true` if both threads were spawned by a third, which joined one before it spawned the
+    /// other.
+    fn is_in_sequence_with(&self, other: &Self) -> bool {
+        self.sighting.segment.is_in_sequence_with(&other.sighting.segment)
+    }
+
+    fn is_free_of(&self, other: &Self) -> bool {
+        self.sighting.gate_with(&other.sighting).is_none()
+    }
+}

@@ -1,0 +1,41 @@
+//! The exits of threads that are gone, but were joined under a lock.
+//!
+//! As long as a thread or its handle is there, edges through its exit say what a join waited for. These
+//! are orders like others: a third thread may close a cycle with them long after the join. So the latest
+//! exits stay in the graph, a few for each place that spawns threads.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use super::creation_sites::SiteIndex;
+use crate::validator::lock_id::LockId;
+
+/// How many exits are kept for each place.
+const KEPT: usize = 8;
+
+#[derive(Default)]
+pub(super) struct PastExits(FxHashMap<SiteIndex, VecDeque<LockId>>);
+
+impl PastExits {
+    /// Keeps an exit whose thread is gone. Returns the one that gives way.
+    pub(super) fn keep(&mut self, spawned_at: SiteIndex, exit: LockId) -> Option<LockId> {
+        let kept = self.0.entry(spawned_at).or_default();
+        kept.push_back(exit);
+        if kept.len() > KEPT { kept.pop_front() } else { None }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let mut exits = PastExits::default();
+        let gone: Vec<_> = (1..=10 * KEPT as u64).map(|exit| exits.keep(1, exit)).collect();
+        assert!(gone[..KEPT].iter().all(Option::is_none));
+        assert!(gone[KEPT..].iter().copied().eq((1..=9 * KEPT as u64).map(Some)));
+        assert_eq!(exits.keep(2, 100), None, "those of another place");
+    }
+}

@@ -1,0 +1,206 @@
+//! What a report tells of each sighting of an edge.
+
+use std::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+    panic::Location,
+    ptr,
+    sync::Arc,
+};
+
+use super::{facts::OnceEdges, interner::Interned};
+use crate::{
+    finding::{ScopeId, Stack, ThreadInfo},
+    validator::context::{
+        Context,
+        held::Entry,
+        lineage::{Segment, SegmentIndex},
+    },
+};
+
+/// Where and by whom an edge was made. Whatever a thread does again in the same two places, come
+/// there in the same way, is one of these, however many locks it takes there.
+#[derive(Debug)]
+pub(super) struct Shown {
+    key: Key,
+    pub(super) once_edges: OnceEdges,
+    pub(super) held_at: &'static Location<'static>,
+    pub(super) held_backtrace: Stack,
+    pub(super) acquired_at: &'static Location<'static>,
+    pub(super) backtrace: Stack,
+    pub(super) thread: ThreadInfo,
+    segment: Segment,
+}
+
+/// Which one it is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// Of the two places and the two stacks, of which there is one each.
+    addresses: [usize; 4],
+    thread: u64,
+    /// The segment of its life.
+    segment: SegmentIndex,
+    scope: Option<ScopeId>,
+}
+
+impl Shown {
+    /// Returns `true` if it has this thread and these places, with any stack.
+    pub(super) fn is(
+        &self,
+        (thread, segment): (u64, SegmentIndex),
+        scope: Option<ScopeId>,
+        [held_at, acquired_at]: [&'static Location<'static>; 2],
+    ) -> bool {
+        self.key.thread == thread
+            && self.key.segment == segment
+            && self.key.scope == scope
+            && ptr::eq(self.held_at, held_at)
+            && ptr::eq(self.acquired_at, acquired_at)
+    }
+
+    /// The thread, and where it was in its life.
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Shown {}
+
+impl Hash for Shown {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Borrow<Key> for Arc<Shown> {
+    fn borrow(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// All that is shown of any edge.
+#[derive(Default)]
+pub(super) struct AllShown {
+    stacks: Interned<[usize]>,
+    shown: Interned<Shown>,
+}
+
+impl AllShown {
+    /// The stack with these frames.
+    pub(super) fn stack(&mut self, frames: &[usize]) -> Stack {
+        match frames {
+            [] => Stack::default(),
+            _ => Stack::new(self.stacks.get(frames).unwrap_or_else(|| self.stacks.insert(frames))),
+        }
+    }
+
+    /// Of an edge that a thread makes now.
+    pub(super) fn now(
+        &mut self,
+        context: &Context,
+        [held, wanted]: [&Entry; 2],
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
+        let held_backtrace = self.stack(context.trace_of(held.tag).frames());
+        let who = (&context.segment(), context.scope());
+        self.of(|| context.info(), who, [held, wanted], held_backtrace, backtrace)
+    }
+
+    /// Of an edge that a thread has made, which is the same still.
+    pub(super) fn noted(
+        &mut self,
+        context: &Context,
+        who: (&Segment, Option<ScopeId>),
+        [held, wanted]: [&Entry; 2],
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
+        self.of(|| context.info(), who, [held, wanted], Stack::default(), backtrace)
+    }
+
+    /// Of an edge that a thread has made, whose stack was not kept.
+    pub(super) fn without_stack(
+        &mut self,
+        (thread, segment): (&ThreadInfo, &Segment),
+        entries: [&Entry; 2],
+    ) -> Arc<Shown> {
+        let none = Stack::default();
+        self.of(|| thread.clone(), (segment, thread.scope), entries, none.clone(), &none)
+    }
+
+    fn of(
+        &mut self,
+        info: impl FnOnce() -> ThreadInfo,
+        (segment, scope): (&Segment, Option<ScopeId>),
+        [held, wanted]: [&Entry; 2],
+        held_backtrace: Stack,
+        backtrace: &Stack,
+    ) -> Arc<Shown> {
+        let place = |of: &'static Location<'static>| ptr::from_ref(of).addr();
+        let stack = |of: &Stack| of.frames().as_ptr().addr();
+        let key = Key {
+            addresses: [
+                place(held.site),
+                place(wanted.site),
+                stack(&held_backtrace),
+                stack(backtrace),
+            ],
+            thread: segment.thread,
+            segment: segment.index,
+            scope,
+        };
+        if let Some(known) = self.shown.get(&key) {
+            return known;
+        }
+        self.shown.insert(Shown {
+            key,
+            once_edges: OnceEdges::default(),
+            held_at: held.site,
+            held_backtrace,
+            acquired_at: wanted.site,
+            backtrace: backtrace.clone(),
+            thread: ThreadInfo { scope, ..info() },
+            segment: segment.clone(),
+        })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::Mode,
+        validator::context::{held::Tag, registry},
+    };
+
+    #[track_caller]
+    fn entry(lock: u64) -> Entry {
+        let tag = Tag::new(lock, Mode::Exclusive);
+        Entry { tag, site: Location::caller() }
+    }
+
+    #[test]
+    fn what_is_done_again_with_other_locks_is_one_thing() {
+        let context = registry::take_up();
+        let mut all = AllShown::default();
+        let [first, again] = [1, 3].map(|lock| [entry(lock), entry(lock + 1)]);
+        let elsewhere = entry(2);
+        let stack = all.stack(&[1, 2, 3]);
+        let mut now =
+            |[held, wanted]: &[Entry; 2], stack: &Stack| all.now(context, [held, wanted], stack);
+        let shown = now(&first, &stack);
+        assert!(Arc::ptr_eq(&shown, &now(&again, &stack)));
+        assert!(!Arc::ptr_eq(&shown, &now(&[first[0], elsewhere], &stack)));
+        assert!(!Arc::ptr_eq(&shown, &now(&first, &Stack::default())));
+        context.set_scope(ScopeId::new(1));
+        let in_scope = all.now(context, [&first[0], &first[1]], &stack);
+        assert!(!Arc::ptr_eq(&shown, &in_scope));
+        context.set_scope(None);
+        registry::give_back(context);
+    }
+}

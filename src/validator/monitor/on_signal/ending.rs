@@ -1,0 +1,150 @@
+//! Answers a signal that ends the process, Ctrl-C for example, with what its threads wait for; then the
+//! process ends as it would have.
+//!
+//! The program's handlers take precedence. Ours is installed only where the default action is in place, and
+//! some time after the first lock, because programs install theirs when they start. A handler that the
+//! program installs later replaces ours; if it chains to the previous one, as the crate `signal_hook`
+//! does, ours notices that it is no longer installed and returns.
+//!
+//! The handler stores the signal's number and wakes the watchdog, which prints and ends the process. In a
+//! fork, which has no watchdog, and at the second signal, it ends the process itself.
+
+#![allow(unsafe_code, reason = "std has no signals")]
+
+use std::{
+    sync::atomic::{
+        AtomicI32, AtomicU32, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
+    time::Duration,
+};
+
+use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, c_int, sighandler_t};
+use signal_hook::low_level::signal_name;
+
+use super::{bit, handler, number};
+use crate::{
+    ledger,
+    validator::monitor::{clock::Moment, wakeup},
+};
+
+/// The signals by which people and their tools end a program.
+pub(super) const ENDINGS: [c_int; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// How long programs have to install their own handlers, from their first lock on.
+const INSTALL_AFTER: Duration = Duration::from_secs(3);
+
+/// The process whose signals are answered.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+/// The signals that are: [`bit`]s.
+static INSTALLED: AtomicU64 = AtomicU64::new(0);
+/// The signal that was received, or 0.
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+
+/// Installs handlers in time, and looks whether one has received its signal.
+pub(in crate::validator) struct Endings {
+    not_installed: Vec<c_int>,
+}
+
+/// A signal that the watchdog must answer.
+pub(in crate::validator) struct Answer {
+    signal: c_int,
+}
+
+impl Endings {
+    /// Those that `LOCKDEP_SIGNAL` names.
+    pub(in crate::validator) fn of_environment() -> Self {
+        PROCESS.store(std::process::id(), Relaxed);
+        let names = ledger::settings().signal.as_deref().unwrap_or_default();
+        let signals = names.split(',').filter_map(|name| number(name.trim()));
+        Self { not_installed: signals.filter(|signal| ENDINGS.contains(signal)).collect() }
+    }
+
+    /// Looks once, in the watchdog.
+    pub(in crate::validator) fn look(&mut self) -> Option<Answer> {
+        if Moment::now().since_first_lock() >= INSTALL_AFTER {
+            std::mem::take(&mut self.not_installed).into_iter().for_each(install);
+        }
+        let signal = RECEIVED.load(SeqCst);
+        if signal != 0 && !is_ours(signal) {
+            // A handler that was installed meanwhile has received it as well.
+            RECEIVED.store(0, SeqCst);
+            return None;
+        }
+        (signal != 0).then_some(Answer { signal })
+    }
+}
+
+impl Answer {
+    pub(in crate::validator) fn signal_name(&self) -> &'static str {
+        signal_name(self.signal).unwrap_or("a signal")
+    }
+
+    /// Ends the process as the signal would have.
+    pub(in crate::validator) fn end_process(self) {
+        // SAFETY: the set is initialized before it is used. The watchdog blocks all signals.
+        unsafe {
+            let mut only = std::mem::zeroed();
+            libc::sigemptyset(&raw mut only);
+            libc::sigaddset(&raw mut only, self.signal);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
+        }
+        take_default(self.signal);
+    }
+}
+
+/// Installs the handler, where the system's own is in place.
+fn install(signal: c_int) {
+    if handler(signal) != Some(libc::SIG_DFL) {
+        return;
+    }
+    INSTALLED.fetch_or(bit(signal), SeqCst);
+    // SAFETY: an action of zeros is one; the handler only does what is safe in one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = ours_as_handler();
+        // What is interrupted goes on until the process ends.
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+    }
+}
+
+fn ours_as_handler() -> sighandler_t {
+    receive as *const () as sighandler_t
+}
+
+/// Returns `true` if our handler is the one that is installed for a signal.
+fn is_ours(signal: c_int) -> bool {
+    INSTALLED.load(Relaxed) & bit(signal) != 0 && handler(signal) == Some(ours_as_handler())
+}
+
+/// The signals whose handler is ours.
+pub(super) fn ours() -> u64 {
+    let ours = ENDINGS.into_iter().filter(|&signal| is_ours(signal));
+    ours.fold(0, |all, signal| all | bit(signal))
+}
+
+/// Takes the place of a signal's default action. All that it calls is safe in a handler.
+extern "C" fn receive(signal: c_int) {
+    if !is_ours(signal) {
+        return;
+    }
+    let is_first = RECEIVED.compare_exchange(0, signal, SeqCst, SeqCst).is_ok();
+    // SAFETY: `getpid` cannot fail.
+    let process = u32::try_from(unsafe { libc::getpid() });
+    if is_first && process == Ok(PROCESS.load(Relaxed)) {
+        wakeup::ring();
+    } else {
+        take_default(signal);
+    }
+}
+
+/// Has the default action of a signal done: it ends the process. If the signal is blocked, as it is in its
+/// handler, as soon as it no longer is.
+fn take_default(signal: c_int) {
+    // SAFETY: both may be called at any time.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}

@@ -1,0 +1,55 @@
+//! Prints the table of held locks when a signal asks for it.
+//!
+//! The handler, of the crate `signal_hook`, writes a byte to a pipe and no more; a helper
+//! thread reads it and prints.
+
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+
+use signal_hook::{iterator::Signals, low_level::signal_name};
+
+use super::{bit, handler};
+use crate::{
+    ledger, render,
+    validator::monitor::{
+        helpers::{self, Helper},
+        snapshot,
+    },
+};
+
+/// The handler that was installed for each signal, if its default action was in place before.
+static INSTALLED: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
+
+/// Listens for a signal from now on.
+pub(super) fn listen(signal: libc::c_int) -> Result<(), String> {
+    let before = handler(signal);
+    let mut signals = Signals::new([signal]).map_err(|error| error.to_string())?;
+    if before == Some(libc::SIG_DFL)
+        && let (Some(ours), Ok(number)) = (handler(signal), usize::try_from(signal))
+    {
+        INSTALLED[number].store(ours, SeqCst);
+    }
+    let name = signal_name(signal).unwrap_or("a signal").to_owned();
+    let answer = move || {
+        let helper = Helper::this_thread();
+        let mut signals = signals.forever();
+        while Helper::rest(helper, || signals.next()).is_some() {
+            let table = render::held(&snapshot::all());
+            let cut_short = render::cut_short(ledger::cut_short());
+            let cut_short = cut_short.map_or_else(String::new, |it| format!("{it}\n"));
+            ledger::print_past_all(&format!("lockdep: held locks, at {name}:\n{table}{cut_short}"));
+        }
+    };
+    helpers::start("lockdep-signal", answer).map(drop).map_err(|error| error.to_string())
+}
+
+/// The signals whose handler is still the one that was installed here.
+pub(super) fn ours() -> u64 {
+    let is_ours = |&signal: &libc::c_int| {
+        let installed = usize::try_from(signal).map_or(0, |at| INSTALLED[at].load(Relaxed));
+        installed != 0 && handler(signal) == Some(installed)
+    };
+    (1..=64).filter(is_ours).fold(0, |all, signal| all | bit(signal))
+}

@@ -1,0 +1,131 @@
+//! What the threads and tasks hold and wait for: a glance, one by one.
+//!
+//! Runs [`Inside`](crate::validator::ThreadState::Inside), for the locks' names.
+
+use rustc_hash::FxHashMap;
+
+use super::{clock::Moment, helpers};
+use crate::{
+    finding::{HeldLock, OsThread, ThreadInfo, ThreadSnapshot},
+    os_threads,
+    validator::{
+        context::{Context, held::Entry, registry},
+        deadlock::leaks::{self, Leak},
+        graph, tasks,
+    },
+};
+
+/// Every thread and task that holds or waits for a lock, and the threads that ended with one. The tasks
+/// come last.
+pub(in crate::validator) fn of_locks() -> Vec<ThreadSnapshot> {
+    let mut all: Vec<_> = everybody().into_iter().map(|(it, _)| it).collect();
+    all.retain(has_locks);
+    all
+}
+
+/// The same, with what the operating system says of them, followed by all its other threads except the
+/// helpers and the calling one.
+pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
+    let mut os_threads = os_threads::look();
+    let mut snapshots = Vec::new();
+    let mut without_locks = Vec::new();
+    for (mut thread, number) in everybody() {
+        let known = os_threads.iter().position(|it| Some(it.id) == number);
+        thread.os = known.map(|at| os_threads.remove(at));
+        if has_locks(&thread) {
+            snapshots.push(thread);
+        } else if thread.os.is_some() {
+            without_locks.push(thread);
+        }
+    }
+    without_locks.extend(os_threads.into_iter().map(only_known_to_the_system));
+    let own = os_threads::own();
+    let is_of_the_program = |thread: &ThreadSnapshot| {
+        let id = thread.os.as_ref().map(|it| it.id);
+        id != own && !id.is_some_and(helpers::is_one)
+    };
+    snapshots.extend(without_locks.into_iter().filter(is_of_the_program));
+    snapshots
+}
+
+/// Everybody who is known, each with the operating system's number of the thread.
+fn everybody() -> Vec<(ThreadSnapshot, Option<u64>)> {
+    let threads = registry::all().map(|context| (of(context), context.os_thread()));
+    let mut all: Vec<_> = threads.chain(left_behind().map(|leak| (leak, None))).collect();
+    add_tasks(&mut all);
+    all.sort_by_key(|(it, _)| (it.thread.is_task(), it.thread.number));
+    all
+}
+
+/// Adds what tasks hold and wait for. A task that is being polled is there already, with what it holds.
+fn add_tasks(all: &mut Vec<(ThreadSnapshot, Option<u64>)>) {
+    let numbers = all.iter().enumerate().map(|(at, (it, _))| (it.thread.number, at));
+    let known: FxHashMap<_, _> = numbers.collect();
+    for task in tasks::snapshots() {
+        match known.get(&task.thread.number) {
+            Some(&at) => {
+                let known = &mut all[at].0;
+                known.held.extend(task.held);
+                known.waiting.extend(task.waiting);
+                known.granted.extend(task.granted);
+            }
+            None => all.push((task, None)),
+        }
+    }
+}
+
+fn has_locks(thread: &ThreadSnapshot) -> bool {
+    !(thread.held.is_empty() && thread.waiting.is_empty() && thread.granted.is_empty())
+}
+
+/// A thread that has never taken a checked lock.
+fn only_known_to_the_system(thread: OsThread) -> ThreadSnapshot {
+    let is_main = thread.id == u64::from(std::process::id());
+    let name = if is_main { "main" } else { &thread.name };
+    ThreadSnapshot {
+        thread: ThreadInfo { name: Some(name.into()), ..ThreadInfo::default() },
+        has_ended: false,
+        held: Vec::new(),
+        waiting: Vec::new(),
+        granted: Vec::new(),
+        os: Some(thread),
+    }
+}
+
+/// One thread, or one task that is being polled.
+pub(in crate::validator) fn of(context: &Context) -> ThreadSnapshot {
+    let held = context.holds().into_iter().map(|(entry, since)| held_lock(&entry, since));
+    let wait = context.waiting.read();
+    let waiting = wait.map(|wait| (held_lock(&wait.wanted, wait.since), wait.until));
+    ThreadSnapshot {
+        thread: context.info(),
+        has_ended: false,
+        held: held.collect(),
+        waiting: waiting.into_iter().collect(),
+        granted: Vec::new(),
+        os: None,
+    }
+}
+
+/// The threads that have ended, each as often as it left a lock.
+fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
+    leaks::all().into_iter().map(|Leak { held, thread }| ThreadSnapshot {
+        thread,
+        has_ended: true,
+        held: vec![held_lock(&held, Moment::UNKNOWN)],
+        waiting: Vec::new(),
+        granted: Vec::new(),
+        os: None,
+    })
+}
+
+/// A lock that is held, or waited for.
+pub(in crate::validator) fn held_lock(entry: &Entry, since: Moment) -> HeldLock {
+    HeldLock {
+        lock: graph::lock().lock_of(entry, entry.site),
+        mode: entry.tag.mode(),
+        since: entry.site.into(),
+        age: since.age(),
+        may_be_elsewhere: false,
+    }
+}

@@ -1,0 +1,174 @@
+//! Reports waits for locks that last too long, and global deadlocks; answers signals that end the process.
+//!
+//! A helper thread, started on request. It reads what the program's threads publish and takes no lock
+//! of the program; its own acquisitions are not tracked.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    clock::Moment,
+    helpers::{self, Helper},
+    snapshot, wait_chain, wakeup,
+};
+use crate::{
+    finding::{Detail, FindingKind},
+    ledger, os_threads, render,
+    validator::{context::registry, deadlock::global::Detector},
+};
+
+/// How long a wait may last, in milliseconds; 0 if as long as it likes.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+/// `true` if the environment asks for it and the process has had one thread so far.
+static IS_AWAITED: AtomicBool = AtomicBool::new(false);
+/// How many waits are explained when the process ends: the longest ones.
+#[cfg(unix)]
+const MAX_EXPLAINED: usize = 256;
+
+static WATCHDOG: OnceLock<()> = OnceLock::new();
+/// `true` once a report has named the variable that sets the limit.
+static HAS_BARKED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the watchdog, or gives it another limit.
+pub(in crate::validator) fn start(limit: Duration) {
+    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    LIMIT.store(limit.max(1), Relaxed);
+    start_thread();
+}
+
+/// Has the watchdog started with the process's second thread. Some things work only in a process with a
+/// single thread, for example `unshare(CLONE_NEWUSER)`.
+pub(in crate::validator) fn await_threads(limit: Option<Duration>) {
+    if let Some(limit) = limit {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        LIMIT.store(limit.max(1), Relaxed);
+    }
+    IS_AWAITED.store(true, Relaxed);
+}
+
+/// Returns `true` if the watchdog waits to be started by [`note_thread`].
+pub(in crate::validator) fn is_awaited() -> bool {
+    IS_AWAITED.load(Relaxed)
+}
+
+/// A thread has taken its first lock, as the `number`-th.
+pub(in crate::validator) fn note_thread(number: u64) {
+    if (number > 1 || os_threads::are_many()) && IS_AWAITED.swap(false, Relaxed) {
+        start_thread();
+    }
+}
+
+fn start_thread() {
+    WATCHDOG.get_or_init(|| {
+        // If no thread can be started, the program runs unwatched.
+        let _ = helpers::start("lockdep-watchdog", watch);
+    });
+    wakeup::ring();
+}
+
+fn watch() {
+    let helper = Helper::this_thread();
+    let mut episode = Episode::default();
+    let mut detector = Detector::default();
+    #[cfg(unix)]
+    let mut endings = super::on_signal::Endings::of_environment();
+    loop {
+        #[cfg(unix)]
+        if let Some(answer) = endings.look() {
+            let mut waits = wait_chain::all();
+            waits.sort_by_key(|wait| wait.since.0);
+            waits.truncate(MAX_EXPLAINED);
+            let chains: Vec<_> = waits.into_iter().map(wait_chain::of).collect();
+            let text = render::answer(answer.signal_name(), &chains, &snapshot::all());
+            ledger::print_past_all(&text);
+            answer.end_process();
+        }
+        let now = Moment::now();
+        registry::all().for_each(|context| context.held.note_age(now));
+        let limit = Duration::from_millis(LIMIT.load(Relaxed));
+        if detector.look() {
+            tell_all_asleep();
+        }
+        // After a global deadlock was reported, single waits are no news.
+        if !limit.is_zero() && !detector.has_found() {
+            bark(&mut episode, limit);
+        }
+        Helper::rest(helper, || wakeup::wait(tick(limit)));
+    }
+}
+
+/// The time between two looks.
+fn tick(limit: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(1);
+    if limit.is_zero() { LONGEST } else { (limit / 16).clamp(Duration::from_millis(1), LONGEST) }
+}
+
+/// Reports the longest wait, if it is due.
+fn bark(episode: &mut Episode, limit: Duration) {
+    let longest = wait_chain::all().into_iter().min_by_key(|wait| wait.since.0);
+    let age = longest.as_ref().and_then(|wait| wait.since.age());
+    if let Some(more_than) = episode.is_due(limit, age)
+        && let Some(wait) = longest
+    {
+        let chain = wait_chain::of(wait);
+        let is_first = !HAS_BARKED.swap(true, Relaxed);
+        ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
+    }
+}
+
+/// Reports a global deadlock. No thread can panic for it.
+fn tell_all_asleep() {
+    let threads = snapshot::all();
+    ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));
+}
+
+/// When there is something to say: once when a wait has become too long, and then at
+/// doubling intervals for as long as any wait is.
+#[derive(Default)]
+struct Episode {
+    /// How often it was said.
+    said: u32,
+}
+
+impl Episode {
+    /// What the longest wait has just exceeded.
+    fn is_due(&mut self, limit: Duration, longest: Option<Duration>) -> Option<Duration> {
+        let Some(longest) = longest.filter(|&age| age >= limit) else {
+            self.said = 0;
+            return None;
+        };
+        let due_at = limit.saturating_mul(2_u32.saturating_pow(self.said));
+        let is_due = longest >= due_at;
+        self.said += u32::from(is_due);
+        is_due.then_some(due_at)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_an_episode_then_at_doubling_intervals() {
+        let mut episode = Episode::default();
+        let mut is_due = |longest: Option<u64>| {
+            let seconds = longest.map(Duration::from_secs);
+            episode.is_due(Duration::from_secs(10), seconds).map(|due_at| due_at.as_secs())
+        };
+        assert_eq!(is_due(None), None);
+        assert_eq!(is_due(Some(9)), None);
+        assert_eq!(is_due(Some(11)), Some(10));
+        let due: Vec<_> = (12..=100).filter_map(|age| is_due(Some(age))).collect();
+        assert_eq!(due, [20, 40, 80]);
+        // The same episode: another wait is too long already when the longest ends.
+        assert_eq!(is_due(Some(12)), None);
+        // It has ended.
+        assert_eq!(is_due(Some(3)), None);
+        assert_eq!(is_due(Some(10)), Some(10));
+    }
+}

@@ -1,0 +1,166 @@
+//! Forks: the child has one thread, and no other ever finishes what it was in the middle of.
+//!
+//! Before a fork all our locks are taken, so that what they guard is whole; afterwards the parent
+//! gives them back, and the child makes them new: whoever queued for them is not there, and would be
+//! handed them. Locks that are waited for with patience alone, and those of scripts, are left out.
+#![allow(unsafe_code, reason = "`pthread_atfork` is, and so is what a lock is made new by")]
+
+use std::cell::Cell;
+
+use crate::{
+    ledger, render,
+    renewable::Renewable,
+    validator::{
+        Context, ThreadState,
+        context::registry,
+        current_if_attached,
+        deadlock::{self, leaks, obligations},
+        graph::{self, creation_sites},
+        monitor::helpers,
+        tasks,
+    },
+};
+
+thread_local! {
+    /// Whether the calling thread has taken them.
+    static TAKEN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
+/// none but those two, which come last. While the pool's is held, no context is added.
+fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
+    let ours =
+        [graph::itself(), obligations::lock(), leaks::lock(), deadlock::lock(), registry::pool()];
+    render::locks().into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
+}
+
+/// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,
+/// or a context that another thread adds meanwhile would be released as well.
+fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
+    [creation_sites::lock()].into_iter().chain(registry::locks_of_contexts()).chain(locks())
+}
+
+/// Watches the forks of this process.
+pub(in crate::validator) fn watch() {
+    // SAFETY: none of the handlers unwinds.
+    unsafe {
+        libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
+    }
+}
+
+extern "C" fn before() {
+    // Where an allocator forks while we allocate, or a signal handler does, this thread may hold some of
+    // them already. Then none is taken, and the child gets them as they are.
+    let is_inside = |context: &Context| context.is(ThreadState::Inside);
+    if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
+        TAKEN.set(true);
+        locks().for_each(Renewable::take);
+        registry::locks_of_contexts().for_each(Renewable::take);
+        creation_sites::lock().take();
+    }
+}
+
+extern "C" fn in_parent() {
+    if TAKEN.replace(false) {
+        // SAFETY: taken by this thread, before.
+        taken().for_each(|lock| unsafe { lock.give_back() });
+    }
+}
+
+extern "C" fn in_child() {
+    if TAKEN.replace(false) {
+        // SAFETY: taken by this thread, before, and there is no other.
+        taken().for_each(|lock| unsafe { lock.renew() });
+        graph::recorded::forget_recorded();
+    }
+    registry::abandon_others(current_if_attached());
+    helpers::forget_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        hint,
+        sync::{Barrier, PoisonError},
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        finding::{LockKind, LockOf, Role},
+        sync::Mutex,
+    };
+
+    /// A test that takes all locks delays a fork.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// Another thread adds a block of ids while this one forks. The child adds one as well.
+    #[test]
+    fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
+        static KIND: LockKind = LockKind { wrapper: "new", of: LockOf::Nothing, role: Role::Lock };
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forks are watched from the first context on.
+        let _own = crate::validator::current();
+        let is_held = Barrier::new(2);
+        let status = thread::scope(|scope| {
+            scope.spawn(|| {
+                let adding = creation_sites::lock();
+                adding.take();
+                is_held.wait();
+                // For the fork to begin meanwhile.
+                (0..1_000_000).for_each(|_| hint::spin_loop());
+                // SAFETY: taken by this thread.
+                unsafe { adding.give_back() }
+            });
+            is_held.wait();
+            // SAFETY: the child takes an id and ends; `alarm` ends it if it hangs.
+            unsafe {
+                match libc::fork() {
+                    0 => {
+                        libc::alarm(20);
+                        let id = creation_sites::next_id(&KIND, None);
+                        libc::_exit(i32::from(!std::ptr::eq(
+                            creation_sites::of(id).0,
+                            &raw const KIND,
+                        )))
+                    }
+                    pid => {
+                        let mut status = 0;
+                        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                        status
+                    }
+                }
+            }
+        });
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
+    }
+
+    /// A thread that waits for its first context while all is taken has it before all is given back.
+    #[test]
+    fn what_was_not_taken_is_not_given_back() {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let _own = crate::validator::current();
+        // No context is left for the thread that comes.
+        let unused: Vec<_> = (0..100).map(|_| registry::take_up()).collect();
+        let others = registry::locks_of_contexts().count();
+        before();
+        let taken_before = taken().count();
+        let comes = thread::spawn(|| registry::give_back(registry::take_up()));
+        let mut given_back = 0;
+        for lock in taken() {
+            // SAFETY: taken by this thread, before.
+            unsafe { lock.give_back() };
+            given_back += 1;
+            // For the thread to come in between, were the pool's lock not the last: nothing tells when it
+            // has added its context but the list that is being walked.
+            thread::sleep(Duration::from_micros(200));
+        }
+        TAKEN.set(false);
+        comes.join().unwrap();
+        unused.into_iter().for_each(registry::give_back);
+        // Only now: what fails with all of it taken would hang.
+        assert!(taken_before >= others);
+        assert_eq!(given_back, taken_before);
+    }
+}
