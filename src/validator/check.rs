@@ -56,26 +56,26 @@ pub(super) fn judge(
     let is_known = are_known(&held, wanted) && graph::lock().knows(&held, wanted, &sighting);
     let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
-    let mut knowledge = graph::lock();
-    let new = if ledger::records() { knowledge.without_edge(&held, wanted) } else { Vec::new() };
+    let mut graph = graph::lock();
+    let new = if ledger::records() { graph.without_edge(&held, wanted) } else { Vec::new() };
     let Learned { mut cycles, settled } = match &held[..] {
         [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
-        held => knowledge.learn(context, held, acquisition, &sighting, &backtrace),
+        held => graph.learn(context, held, acquisition, &sighting, &backtrace),
     };
-    let new = knowledge.edges_for_record(context, &new, &held, wanted);
+    let new = graph.edges_for_record(context, &new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs; the
     // thread's own cache has it. Chains of many locks go there at once, as they take long to check.
     if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
         // Otherwise the chain is judged again each time, and denied each time.
-        knowledge.settle(match settled {
+        graph.settle(match settled {
             Settled::ForAll => key,
             Settled::ForFamily => chain_cache::by_family(key, context.segment().family()),
             Settled::No => chain_cache::by(key, context.number_in_segment()),
         });
     }
-    drop(knowledge);
+    drop(graph);
     ledger::record_edges(&new);
     if is_known {
         for cycle in &mut cycles {

@@ -171,13 +171,13 @@ fn own_edge(
     named_at: &'static Location<'static>,
     backtrace: &RawStack,
 ) -> Edge {
-    let knowledge = graph::lock();
+    let graph = graph::lock();
     Edge {
-        held: knowledge.lock_of(held, held.site),
+        held: graph.lock_of(held, held.site),
         held_mode: held.tag.mode(),
         held_at: held.site.into(),
         held_backtrace: context.trace_of(held.tag),
-        wanted: knowledge.lock_of(wanted, named_at),
+        wanted: graph.lock_of(wanted, named_at),
         wanted_mode: wanted.tag.mode(),
         acquired_at: wanted.site.into(),
         backtrace: backtrace.into(),
@@ -290,10 +290,10 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     }
     let found = {
         let _inside = context.enter(ThreadState::Inside);
-        let mut knowledge = graph::lock();
-        let cycles = knowledge.first_writer(wanted.tag.lock());
+        let mut graph = graph::lock();
+        let cycles = graph.first_writer(wanted.tag.lock());
         let writer = Writer {
-            lock: knowledge.lock_of(wanted, wanted.site),
+            lock: graph.lock_of(wanted, wanted.site),
             thread: context.info(),
             site: wanted.site.into(),
         };

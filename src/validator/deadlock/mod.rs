@@ -265,9 +265,9 @@ impl Circle {
                     (owed, owed.tag.mode(), owed.site, false)
                 }
             };
-            let knowledge = graph::lock();
+            let graph = graph::lock();
             Edge {
-                held: knowledge.lock_of(held, held_at),
+                held: graph.lock_of(held, held_at),
                 held_mode,
                 held_at: held_at.into(),
                 held_backtrace: if is_queued {
@@ -275,7 +275,7 @@ impl Circle {
                 } else {
                     context.trace_of(held.tag)
                 },
-                wanted: knowledge.lock_of(wanted, wanted.site),
+                wanted: graph.lock_of(wanted, wanted.site),
                 wanted_mode: wanted.tag.mode(),
                 acquired_at: wanted.site.into(),
                 backtrace: context.waiting.stack(wait.epoch),

@@ -24,9 +24,9 @@ pub(crate) fn name_of(lock: LockId) -> Option<Arc<str>> {
 /// See [`crate::class`].
 pub(crate) fn class(lock: LockId, class: &'static str) {
     let is_nested = inside(|| {
-        let mut knowledge = graph::lock();
-        knowledge.class(lock, class);
-        knowledge.has_nested(lock)
+        let mut graph = graph::lock();
+        graph.class(lock, class);
+        graph.has_nested(lock)
     });
     if is_nested {
         rejudge();
@@ -36,8 +36,8 @@ pub(crate) fn class(lock: LockId, class: &'static str) {
 /// See [`crate::order_by_key`].
 pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
     let (before, is_nested) = inside(|| {
-        let mut knowledge = graph::lock();
-        (knowledge.order_by_key(lock, key), knowledge.has_nested(lock))
+        let mut graph = graph::lock();
+        (graph.order_by_key(lock, key), graph.has_nested(lock))
     });
     // A million locks that get their keys when they are made have no chains yet.
     if before.is_some() || is_nested {

@@ -4,7 +4,7 @@ use petgraph::graph::EdgeIndex;
 use smallvec::SmallVec;
 
 use super::{
-    Cycle, Edges, Knowledge,
+    Cycle, Edges, LockGraph,
     classes::{self, ClassId, Gate, Way},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     validator::context::held::Entry,
 };
 
-impl Knowledge {
+impl LockGraph {
     /// What the edges of held locks to the wanted one say of their classes, unless one of these
     /// cycles says it of the locks themselves. All are noted, one is told; again only if that is
     /// denied each time.

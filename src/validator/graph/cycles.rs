@@ -7,7 +7,7 @@ use petgraph::{
 };
 
 use super::{
-    Edges, Knowledge,
+    Edges, LockGraph,
     budget::{self, Budget, Exhausted},
     feasible::{Accept, Feasible, Goal, Query},
     observations::{self, Choice, Sighting, Verdict},
@@ -37,7 +37,7 @@ pub(super) struct Through {
 /// searched for.
 const SEARCHED: usize = 16;
 
-impl Knowledge {
+impl LockGraph {
     /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
     /// are observed now: the shortest cycle through each edge that can close; if none can, the
     /// shortest of all.
@@ -284,7 +284,7 @@ mod tests {
     /// the lock, and notes the writer. The cycles of readers are found all the same.
     #[test]
     fn another_thread_may_note_the_first_writer() {
-        let mut knowledge = Knowledge::default();
+        let mut graph = LockGraph::default();
         // No real lock of a test has these numbers, nor any with which it is confused.
         let [a, b, c] = [16_005, 16_006, 16_007];
         let (written, other) = (Identity::new(), Identity::new());
@@ -297,7 +297,7 @@ mod tests {
             let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
             let sighting = Sighting::new(context.segment(), [held.tag]);
             let learned =
-                knowledge.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
+                graph.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
             assert!(learned.cycles.is_empty());
         };
         assert!(other.note_writer());
@@ -305,9 +305,9 @@ mod tests {
         nest(2, b, a, &written);
         assert!(written.note_writer());
         nest(3, c, a, &written);
-        assert_eq!(knowledge.first_writer(a).len(), 1);
+        assert_eq!(graph.first_writer(a).len(), 1);
         for lock in [a, b, c] {
-            knowledge.forget(lock);
+            graph.forget(lock);
         }
         registry::give_back(context);
     }

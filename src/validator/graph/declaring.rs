@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Knowledge,
+    LockGraph,
     declared::{Declared, Key, Ordered, Rank},
     known_locks,
 };
@@ -29,7 +29,7 @@ pub(in crate::validator) fn is_any_declared() -> bool {
     IS_ANY.load(Relaxed)
 }
 
-impl Knowledge {
+impl LockGraph {
     /// Whether it was judged with another lock.
     pub(in crate::validator) fn has_nested(&self, lock: LockId) -> bool {
         self.order.node(lock).is_some()
@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn the_last_name_holds() {
-        let mut knowledge = Knowledge::default();
+        let mut graph = LockGraph::default();
         let [lock, other] = [16_003, 16_004];
-        knowledge.name(lock, "first");
-        knowledge.name(lock, "last");
-        assert_eq!(knowledge.name_of(lock).as_deref(), Some("last"));
-        assert_eq!(knowledge.name_of(other), None);
-        knowledge.forget(lock);
-        assert_eq!(knowledge.name_of(lock), None);
+        graph.name(lock, "first");
+        graph.name(lock, "last");
+        assert_eq!(graph.name_of(lock).as_deref(), Some("last"));
+        assert_eq!(graph.name_of(other), None);
+        graph.forget(lock);
+        assert_eq!(graph.name_of(lock), None);
     }
 
     /// Whatever is said of a lock, and however often: it is worth looking for until the lock is gone.
@@ -124,12 +124,12 @@ mod tests {
     fn what_was_said_of_a_lock_can_be_known_until_it_is_gone() {
         let [lock, other] = LOCKS;
         let order = |lock: LockId, other: LockId| {
-            move |knowledge: &mut Knowledge| {
+            move |graph: &mut LockGraph| {
                 let sequence = [Ordered::Lock(lock), Ordered::Lock(other)];
-                assert!(knowledge.declare_order(&sequence, Location::caller()).is_ok());
+                assert!(graph.declare_order(&sequence, Location::caller()).is_ok());
             }
         };
-        let says: [&dyn Fn(&mut Knowledge); 5] = [
+        let says: [&dyn Fn(&mut LockGraph); 5] = [
             &|it| it.name(lock, "named"),
             &|it| it.class(lock, "its class"),
             &|it| it.set_rank(lock, Rank::Leaf),
@@ -138,13 +138,13 @@ mod tests {
         ];
         for first in says {
             for second in says {
-                let mut knowledge = Knowledge::default();
-                first(&mut knowledge);
+                let mut graph = LockGraph::default();
+                first(&mut graph);
                 assert!(known_locks::may_be_known(lock));
-                second(&mut knowledge);
-                second(&mut knowledge);
+                second(&mut graph);
+                second(&mut graph);
                 for lock in LOCKS {
-                    knowledge.forget(lock);
+                    graph.forget(lock);
                     assert!(!known_locks::may_be_known(lock));
                 }
             }

@@ -22,7 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::{
-    Knowledge,
+    LockGraph,
     budget::{Budget, Exhausted, PAIR},
     observations::{self, Choice, Element},
 };
@@ -65,7 +65,7 @@ pub(super) type Accept<'a> =
     dyn Fn(usize, &[EdgeIndex], &mut Budget) -> Result<bool, Exhausted> + 'a;
 
 struct Search<'a> {
-    knowledge: &'a Knowledge,
+    graph: &'a LockGraph,
     query: &'a Query<'a>,
     budget: &'a mut Budget,
     /// The goals that end at each lock.
@@ -88,7 +88,7 @@ struct Search<'a> {
     chosen: Vec<Choice>,
 }
 
-impl Knowledge {
+impl LockGraph {
     /// Returns, for each goal of a query, the shortest cycle that can close and is meant, up to
     /// [`LONGER`] edges longer than its shortest cycle. With an exhausted budget, cycles not found
     /// yet are missing.
@@ -106,7 +106,7 @@ impl Knowledge {
             goals_at.entry(self.ends(goal.first).0).or_default().push(at);
         }
         let mut search = Search {
-            knowledge: self,
+            graph: self,
             query,
             budget,
             goals_at,
@@ -138,7 +138,7 @@ impl Search<'_> {
         let goals = self.query.goals;
         let lengths = || goals.iter().map(|goal| goal.shortest);
         let (Some(from), Some(to)) = (lengths().min(), lengths().max()) else { return Ok(()) };
-        let wanted = self.knowledge.order.graph()[goals[0].first].wanted;
+        let wanted = self.graph.order.graph()[goals[0].first].wanted;
         let hash = self.query.first.map_or(0, Choice::hash);
         self.measure(to + LONGER)?;
         for length in from.max(2)..=to + LONGER {
@@ -198,14 +198,14 @@ impl Search<'_> {
         if let Some(known) = self.steps.get(&node) {
             return Ok(Rc::clone(known));
         }
-        let Knowledge { order, .. } = self.knowledge;
+        let LockGraph { order, .. } = self.graph;
         let mut steps = Vec::new();
         for edge in order.graph().edges(node) {
             self.budget.spend(2 * PAIR)?;
             if !self.range.contains(&order.label(edge.target())) {
                 continue;
             }
-            let mut choices = self.knowledge.choices_of(edge.id());
+            let mut choices = self.graph.choices_of(edge.id());
             self.budget.spend(PAIR * choices.len())?;
             if let Some(first) = self.query.first {
                 // A cycle may be long enough for a sighting to stand for others.
@@ -229,7 +229,7 @@ impl Search<'_> {
         if self.missing == 0 || self.failed.contains(&state) {
             return Ok(false);
         }
-        let graph = self.knowledge.order.graph();
+        let graph = self.graph.order.graph();
         let has_writer = graph[node].has_writer;
         let mut anything = false;
         for (edge, to, choices) in &*self.steps(node)? {
@@ -275,7 +275,7 @@ impl Search<'_> {
     /// Closes the path with the first edges out of its last lock. Returns `true` if any could be, even
     /// if that cycle is not meant.
     fn arrive(&mut self, node: NodeIndex, wanted: Mode) -> Result<bool, Exhausted> {
-        let graph = self.knowledge.order.graph();
+        let graph = self.graph.order.graph();
         let mut anything = false;
         for at in self.goals_at.get(&node).cloned().into_iter().flatten() {
             let Goal { first, shortest } = self.query.goals[at];
@@ -302,7 +302,7 @@ impl Search<'_> {
         if self.query.first.is_some() {
             return Ok(Some(sightings));
         }
-        for choice in self.knowledge.choices_of(first) {
+        for choice in self.graph.choices_of(first) {
             if self.admits(&choice)? {
                 sightings.insert(0, choice.at);
                 return Ok(Some(sightings));

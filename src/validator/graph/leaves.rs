@@ -17,7 +17,7 @@ use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Acquisition, EdgeFacts, KNOWLEDGE, Knowledge,
+    Acquisition, EdgeFacts, GRAPH, LockGraph,
     creation_sites::{self, SiteIndex, UNKNOWN_SITE},
     is_any_declared, known_locks,
     observations::{Settled, Sighting},
@@ -134,45 +134,45 @@ pub(in crate::validator) fn note(
     let is_unnumbered = has_stack && stack >> 32 != GENERATION.load(Relaxed);
     let captured = is_unnumbered.then(|| RawStack::capture_from(from));
     // To wait for it may allocate.
-    let Some(mut knowledge) = KNOWLEDGE.try_lock() else { return false };
-    let Some(knowledge) = &mut *knowledge else { return false };
+    let Some(mut graph) = GRAPH.try_lock() else { return false };
+    let Some(graph) = &mut *graph else { return false };
     if is_any_declared() {
         return false;
     }
     let lock = wanted.tag.lock();
     if is_new && known_locks::leaf_at(known_locks::leaf_index(lock)) != 0 {
-        knowledge.enter_leaves();
+        graph.enter_leaves();
     }
     if let Some(captured) = captured {
-        stack = knowledge.number_stack(&captured);
+        stack = graph.number_stack(&captured);
         number_walk(from, stack);
     } else if has_stack && stack >> 32 != GENERATION.load(Relaxed) {
         // All numbers were forgotten just now.
         return false;
     }
-    if held.tag.lock() != knowledge.leaves.holder {
+    if held.tag.lock() != graph.leaves.holder {
         let lock = held.tag.lock();
-        if knowledge.order.node(lock).is_none() || knowledge.classes.given(lock).is_some() {
+        if graph.order.node(lock).is_none() || graph.classes.given(lock).is_some() {
             return false;
         }
-        knowledge.leaves.holder = lock;
-        knowledge.leaves.holders_site = creation_sites::site_of(lock);
+        graph.leaves.holder = lock;
+        graph.leaves.holders_site = creation_sites::site_of(lock);
     }
     if !is_new {
-        return knowledge.enter_plainly(context, acquisition, &held, (stack, key));
+        return graph.enter_plainly(context, acquisition, &held, (stack, key));
     }
     // Another thread may have nested it first.
     if known_locks::may_be_known(lock)
-        || !knowledge.is_settled(&held, wanted)
-        || !knowledge.needs_no_line(context, &held, wanted)
+        || !graph.is_settled(&held, wanted)
+        || !graph.needs_no_line(context, &held, wanted)
     {
         return false;
     }
-    knowledge.edges += 1;
+    graph.edges += 1;
     known_locks::add_leaf(lock);
     let at = known_locks::leaf_index(lock);
-    knowledge.leaves.added |= 1 << at;
-    knowledge.leaves.noted[at] = Some(Leaf {
+    graph.leaves.added |= 1 << at;
+    graph.leaves.noted[at] = Some(Leaf {
         held,
         wanted: *wanted,
         has_writer: identity.has_writer(),
@@ -190,7 +190,7 @@ pub(in crate::validator) fn forget(lock: LockId) -> bool {
     !leaks::are_any() && known_locks::remove_leaf(lock)
 }
 
-impl Knowledge {
+impl LockGraph {
     /// Enters an edge between two locks that are in the graph, if that agrees with all that is known.
     fn enter_plainly(
         &mut self,
@@ -396,13 +396,13 @@ mod tests {
     #[test]
     fn the_last_shown_is_forgotten_by_a_reset() {
         let context = registry::take_up();
-        let mut knowledge = Knowledge::default();
+        let mut graph = LockGraph::default();
         let entry = |lock| Entry { tag: Tag::new(lock, Mode::Exclusive), site: Location::caller() };
         for _ in 0..2 {
-            let shown = knowledge.shown_of(context, &entry(1), &entry(2), 0);
-            let facts = knowledge.facts.once(&shown);
-            assert!(Arc::ptr_eq(knowledge.facts.get(&facts, 0).unwrap(), &shown));
-            knowledge.reset();
+            let shown = graph.shown_of(context, &entry(1), &entry(2), 0);
+            let facts = graph.facts.once(&shown);
+            assert!(Arc::ptr_eq(graph.facts.get(&facts, 0).unwrap(), &shown));
+            graph.reset();
         }
         registry::give_back(context);
     }

@@ -69,25 +69,25 @@ pub(super) static SEEN: Seen = Seen::new();
 #[cfg(loom)]
 pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(Seen::new);
 
-static KNOWLEDGE: Mutex<Option<Knowledge>> = Mutex::new(None);
+static GRAPH: Mutex<Option<LockGraph>> = Mutex::new(None);
 
 /// The only way in, but for [`leaves`]. The caller is [`Inside`](super::ThreadState::Inside).
-pub(super) fn lock() -> MappedMutexGuard<'static, Knowledge> {
-    MutexGuard::map(KNOWLEDGE.lock(), |knowledge| {
-        let knowledge = knowledge.get_or_insert_default();
-        knowledge.enter_leaves();
-        knowledge
+pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
+    MutexGuard::map(GRAPH.lock(), |graph| {
+        let graph = graph.get_or_insert_default();
+        graph.enter_leaves();
+        graph
     })
 }
 
 /// The lock itself.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
-    &KNOWLEDGE
+    &GRAPH
 }
 
 #[derive(Default)]
-pub(super) struct Knowledge {
+pub(super) struct LockGraph {
     order: Order<OriginId, EdgeFacts>,
     facts: FactStore,
     origins: Origins,
@@ -122,7 +122,7 @@ pub(super) struct Learned {
 /// The edges of one acquisition, and which are new.
 type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 
-impl Knowledge {
+impl LockGraph {
     /// Returns `true` if every held lock has its edge to the wanted one, and this way of taking them
     /// is known, except for the time.
     pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {

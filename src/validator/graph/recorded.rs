@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
-    Knowledge,
+    LockGraph,
     creation_sites::{self, SiteIndex, UNKNOWN_SITE},
 };
 use crate::{
@@ -51,7 +51,7 @@ enum Label {
     Own(LockId),
 }
 
-impl Knowledge {
+impl LockGraph {
     /// Returns `true` if the record has a line that says the same as that of an edge to the
     /// wanted lock, by a thread that holds nothing but its tail.
     pub(super) fn is_recorded(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
@@ -109,8 +109,8 @@ impl Knowledge {
 /// Forgets all lines: a fork starts a new record.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_recorded() {
-    if let Some(knowledge) = &mut *super::KNOWLEDGE.lock() {
-        knowledge.recorded.0.clear();
+    if let Some(graph) = &mut *super::GRAPH.lock() {
+        graph.recorded.0.clear();
     }
 }
 

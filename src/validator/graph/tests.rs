@@ -120,7 +120,7 @@ impl Observation {
 
 /// All observations, and the graph that is tested against them.
 struct Model {
-    knowledge: Knowledge,
+    graph: LockGraph,
     context: &'static Context,
     edges: BTreeMap<NaiveEdge, Vec<Observation>>,
     writers: BTreeSet<LockId>,
@@ -133,7 +133,7 @@ struct Model {
 
 impl Drop for Model {
     fn drop(&mut self) {
-        self.knowledge.reset();
+        self.graph.reset();
         registry::give_back(self.context);
     }
 }
@@ -146,7 +146,7 @@ fn entry((lock, mode): (LockId, Mode)) -> Entry {
 impl Model {
     fn new() -> Self {
         Self {
-            knowledge: Knowledge::default(),
+            graph: LockGraph::default(),
             context: registry::take_up(),
             edges: BTreeMap::new(),
             writers: BTreeSet::new(),
@@ -168,16 +168,16 @@ impl Model {
         let wanted_entry = entry(wanted);
         let segment = Segment { thread, index: 0, lineage: None };
         let sighting = Sighting::new(segment.clone(), entries.iter().map(|entry| entry.tag));
-        let head = self.knowledge.node(&wanted_entry, wanted_entry.site);
-        let edges = self.knowledge.edges_to(head, &entries, &wanted_entry);
+        let head = self.graph.node(&wanted_entry, wanted_entry.site);
+        let edges = self.graph.edges_to(head, &entries, &wanted_entry);
         let mut budget = Budget::new(steps);
-        let cycles = self.knowledge.cycles_now(&edges, &sighting, &mut budget).to_report;
+        let cycles = self.graph.cycles_now(&edges, &sighting, &mut budget).to_report;
         self.note(steps, &budget);
         for (&(edge, is_new), entry) in edges.iter().zip(&entries) {
             if is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock()) {
-                self.knowledge.order.note_closing(edge);
+                self.graph.order.note_closing(edge);
             }
-            let Knowledge { order, facts: store, shown, .. } = &mut self.knowledge;
+            let LockGraph { order, facts: store, shown, .. } = &mut self.graph;
             let facts = order.facts_mut(edge);
             if !store.knows(facts, &sighting) {
                 let stack = Stack::default();
@@ -290,13 +290,13 @@ impl Model {
                 }
             }
             Op::Write(lock) => {
-                if self.knowledge.order.node(*lock).is_none() || !self.writers.insert(*lock) {
+                if self.graph.order.node(*lock).is_none() || !self.writers.insert(*lock) {
                     return;
                 }
-                self.knowledge.order.note_writer(*lock);
+                self.graph.order.note_writer(*lock);
                 let mut budget = Budget::new(steps);
-                let node = self.knowledge.order.node(*lock).unwrap();
-                let cycles = self.knowledge.cycles_of_readers(node, &mut budget);
+                let node = self.graph.order.node(*lock).unwrap();
+                let cycles = self.graph.cycles_of_readers(node, &mut budget);
                 self.note(steps, &budget);
                 let into: Vec<_> = self
                     .edges
@@ -458,10 +458,10 @@ fn dense_inversions_of_readers_take_few_steps() {
         model.longest = 0;
         let mut found = BTreeSet::new();
         for lock in 1..=locks {
-            let node = model.knowledge.order.node(lock).unwrap();
-            model.knowledge.order.note_writer(lock);
+            let node = model.graph.order.node(lock).unwrap();
+            model.graph.order.note_writer(lock);
             let mut budget = Budget::new(u32::MAX);
-            let cycles = model.knowledge.cycles_of_readers(node, &mut budget);
+            let cycles = model.graph.cycles_of_readers(node, &mut budget);
             model.note(u32::MAX, &budget);
             found.extend(cycles.iter().map(ids));
         }

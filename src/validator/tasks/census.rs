@@ -440,13 +440,13 @@ fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> 
         Reason::WasGranted => stacks::of_grant(actor, &held),
         Reason::Queues => Stack::default(),
     };
-    let knowledge = graph::lock();
+    let graph = graph::lock();
     Edge {
-        held: knowledge.lock_of(&held, held.site),
+        held: graph.lock_of(&held, held.site),
         held_mode: if is_queued { blocked.tag.mode() } else { held.tag.mode() },
         held_at: held.site.into(),
         held_backtrace,
-        wanted: knowledge.lock_of(&wanted, wanted.site),
+        wanted: graph.lock_of(&wanted, wanted.site),
         wanted_mode: wanted.tag.mode(),
         acquired_at: wanted.site.into(),
         backtrace,
