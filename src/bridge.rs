@@ -14,7 +14,7 @@ pub mod points {
 
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
-    pub use crate::tracked::{Acquiring, Awaited, FastAcquire, GuardKind, Held, Tracked};
+    pub use crate::tracked::{Awaited, FastAcquire, GuardKind, Held, PendingAcquire, Tracked};
 }
 
 /// Gives a lock, by its number, the name that reports call it by.

@@ -41,9 +41,9 @@ impl Obligations {
 
     #[track_caller]
     pub(super) fn wait_timeout<R>(&self, name: &str, wait: impl FnOnce() -> R) -> R {
-        let acquiring = self.named(name).about_to_try(Self::KIND, Mode::Exclusive);
-        let result = acquiring.for_a_while(wait);
-        acquiring.gave_up();
+        let pending = self.named(name).about_to_try(Self::KIND, Mode::Exclusive);
+        let result = pending.for_a_while(wait);
+        pending.abandon();
         result
     }
 
@@ -55,8 +55,8 @@ impl Obligations {
     /// Gives the event its name, unless it has it. Not within validator code, which may hold the lock that
     /// this takes.
     fn named(&self, name: &str) -> &Tracked {
-        let is_blind = || validator::current_if_attached().is_some_and(Context::is_blind);
-        if !self.is_named.load(Relaxed) && !is_blind() && !self.is_named.swap(true, Relaxed) {
+        let is_suspended = || validator::current_if_attached().is_some_and(Context::is_suspended);
+        if !self.is_named.load(Relaxed) && !is_suspended() && !self.is_named.swap(true, Relaxed) {
             validator::name(self.tracked.number(Self::KIND), name);
         }
         &self.tracked

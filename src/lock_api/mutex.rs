@@ -66,22 +66,22 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     #[cold]
     #[track_caller]
     fn lock_slow(&self) {
-        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         if !self.raw().try_lock() {
-            acquiring.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
+            pending.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
         }
-        acquiring.acquired().keep();
+        pending.acquired().keep();
     }
 
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying(&self, try_lock: impl FnOnce(&R) -> bool) -> bool {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let taken = try_lock(self.raw());
         if taken {
-            acquiring.acquired().keep();
+            pending.acquired().keep();
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         taken
     }
@@ -89,12 +89,12 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     /// An acquisition that waits for some time at most.
     #[track_caller]
     fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> bool) -> bool {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let taken = self.raw().try_lock() || acquiring.for_a_while(|| wait(self.raw()));
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let taken = self.raw().try_lock() || pending.for_a_while(|| wait(self.raw()));
         if taken {
-            acquiring.acquired().keep();
+            pending.acquired().keep();
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         taken
     }
@@ -108,8 +108,10 @@ impl<R> fmt::Debug for RawMutex<R> {
 
 // SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
-    const INIT: Self =
-        Self { tracked: Tracked::somewhere(), inner: lock_api::Mutex::const_new(R::INIT, ()) };
+    const INIT: Self = Self {
+        tracked: Tracked::without_location(),
+        inner: lock_api::Mutex::const_new(R::INIT, ()),
+    };
 
     type GuardMarker = R::GuardMarker;
 
@@ -152,10 +154,10 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     unsafe fn bump(&self) {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
-        let acquiring = held.about_to_bump(Self::KIND);
+        let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        acquiring.blocked(|| unsafe { self.raw().bump() });
-        acquiring.acquired_at_last().keep();
+        pending.blocked(|| unsafe { self.raw().bump() });
+        pending.acquired_at_last().keep();
     }
 }
 

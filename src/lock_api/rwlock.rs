@@ -22,7 +22,7 @@ use ::lock_api::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{Acquiring, Tracked},
+    tracked::{PendingAcquire, Tracked},
 };
 
 /// How `lock_shared` acquires. Where nobody knows what the raw lock does, as with those that `cargo
@@ -75,25 +75,25 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     #[cold]
     #[track_caller]
     fn taking_slow(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let mut acquiring = match mode {
+        let mut pending = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
         };
         if !try_lock(&self.inner) {
-            acquiring.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
+            pending.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
         }
-        acquiring.acquired().keep();
+        pending.acquired().keep();
     }
 
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying(&self, mode: Mode, try_lock: impl FnOnce(&R) -> bool) -> bool {
-        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let pending = self.tracked.about_to_try(Self::KIND, mode);
         let taken = try_lock(&self.inner);
         if taken {
-            acquiring.acquired().keep();
+            pending.acquired().keep();
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         taken
     }
@@ -106,12 +106,12 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         try_lock: impl FnOnce(&R) -> bool,
         wait: impl FnOnce(&R) -> bool,
     ) -> bool {
-        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
-        let taken = try_lock(&self.inner) || acquiring.for_a_while(|| wait(&self.inner));
+        let pending = self.tracked.about_to_try(Self::KIND, mode);
+        let taken = try_lock(&self.inner) || pending.for_a_while(|| wait(&self.inner));
         if taken {
-            acquiring.acquired().keep();
+            pending.acquired().keep();
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         taken
     }
@@ -121,21 +121,21 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
     fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(mode));
-        let acquiring = held.about_to_bump(Self::KIND);
-        acquiring.blocked(|| bump(&self.inner));
-        acquiring.acquired_at_last().keep();
+        let pending = held.about_to_bump(Self::KIND);
+        pending.blocked(|| bump(&self.inner));
+        pending.acquired_at_last().keep();
     }
 
     /// An upgrade that waits for some time at most, or not at all.
     #[track_caller]
-    fn upgrading(&self, upgrade: impl FnOnce(Acquiring<'_>) -> bool) -> bool {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
-        let upgraded = upgrade(acquiring);
+    fn upgrading(&self, upgrade: impl FnOnce(PendingAcquire<'_>) -> bool) -> bool {
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
+        let upgraded = upgrade(pending);
         if upgraded {
-            acquiring.upgraded();
+            pending.upgraded();
             self.turn(Mode::Upgradable, Mode::Exclusive);
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         upgraded
     }
@@ -154,7 +154,7 @@ impl<R> fmt::Debug for RawRwLock<R> {
 
 // SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
-    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+    const INIT: Self = Self { tracked: Tracked::without_location(), inner: R::INIT };
 
     type GuardMarker = R::GuardMarker;
 
@@ -328,13 +328,13 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn upgrade(&self) {
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
+        let pending = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         // SAFETY: *Held*.
         if unsafe { self.inner.try_upgrade() } {
-            acquiring.upgraded();
+            pending.upgraded();
         } else {
             // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
-            acquiring.blocked(|| unsafe { self.inner.upgrade() });
+            pending.blocked(|| unsafe { self.inner.upgrade() });
         }
         self.turn(Mode::Upgradable, Mode::Exclusive);
     }
@@ -395,13 +395,13 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
-        self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
+        self.upgrading(|pending| pending.for_a_while(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
-        self.upgrading(|acquiring| acquiring.for_a_while(upgrade))
+        self.upgrading(|pending| pending.for_a_while(upgrade))
     }
 }

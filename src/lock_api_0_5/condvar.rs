@@ -34,9 +34,9 @@ impl<C: lock_api::RawCondvar> RawCondvar<C> {
     fn waiting<R>(mutex: &RawMutex<C::RawMutex>, wait: impl FnOnce(&C::RawMutex) -> R) -> R {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(mutex.tracked.held(Mode::Exclusive));
-        let acquiring = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
-        let result = acquiring.notified(|| wait(&mutex.inner));
-        acquiring.acquired().keep();
+        let pending = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
+        let result = pending.notified(|| wait(&mutex.inner));
+        pending.acquired().keep();
         mutex.tracked.note_condition();
         result
     }

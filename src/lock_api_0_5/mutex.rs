@@ -53,37 +53,37 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     #[cold]
     #[track_caller]
     fn lock_slow(&self) -> R::Guard {
-        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
-            None => acquiring.contended(|| self.inner.try_lock(), || self.inner.lock()),
+            None => pending.contended(|| self.inner.try_lock(), || self.inner.lock()),
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         guard
     }
 
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying<G>(&self, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let Some(guard) = try_lock(&self.inner) else {
-            acquiring.gave_up();
+            pending.abandon();
             return None;
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         Some(guard)
     }
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
     fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let wait = || acquiring.for_a_while(|| wait(&self.inner));
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let wait = || pending.for_a_while(|| wait(&self.inner));
         let Some(guard) = self.inner.try_lock().or_else(wait) else {
-            acquiring.gave_up();
+            pending.abandon();
             return None;
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         Some(guard)
     }
 
@@ -101,7 +101,7 @@ impl<R> fmt::Debug for RawMutex<R> {
 
 // SAFETY: *Forwarded*.
 unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
-    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+    const INIT: Self = Self { tracked: Tracked::without_location(), inner: R::INIT };
 
     type Guard = R::Guard;
 
@@ -147,10 +147,10 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     unsafe fn bump(&self, guard: &mut R::Guard) {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
-        let acquiring = held.about_to_bump(Self::KIND);
+        let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        acquiring.blocked(|| unsafe { self.inner.bump(guard) });
-        acquiring.acquired_at_last().keep();
+        pending.blocked(|| unsafe { self.inner.bump(guard) });
+        pending.acquired_at_last().keep();
     }
 }
 

@@ -23,7 +23,7 @@ use lock_api_0_5::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{Acquiring, Tracked},
+    tracked::{PendingAcquire, Tracked},
 };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -110,27 +110,27 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         try_lock: impl Fn(&R) -> Option<G>,
         lock: impl FnOnce(&R) -> G,
     ) -> G {
-        let mut acquiring = match mode {
+        let mut pending = match mode {
             Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
             mode => self.tracked.about_to_block(Self::KIND, mode),
         };
         let guard = match try_lock(&self.inner) {
             Some(guard) => guard,
-            None => acquiring.contended(|| try_lock(&self.inner), || lock(&self.inner)),
+            None => pending.contended(|| try_lock(&self.inner), || lock(&self.inner)),
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         guard
     }
 
     /// An acquisition that does not wait.
     #[track_caller]
     fn trying<G>(&self, mode: Mode, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
+        let pending = self.tracked.about_to_try(Self::KIND, mode);
         let Some(guard) = try_lock(&self.inner) else {
-            acquiring.gave_up();
+            pending.abandon();
             return None;
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         Some(guard)
     }
 
@@ -142,13 +142,13 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         try_lock: impl FnOnce(&R) -> Option<G>,
         wait: impl FnOnce(&R) -> Option<G>,
     ) -> Option<G> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, mode);
-        let wait = || acquiring.for_a_while(|| wait(&self.inner));
+        let pending = self.tracked.about_to_try(Self::KIND, mode);
+        let wait = || pending.for_a_while(|| wait(&self.inner));
         let Some(guard) = try_lock(&self.inner).or_else(wait) else {
-            acquiring.gave_up();
+            pending.abandon();
             return None;
         };
-        acquiring.acquired().keep();
+        pending.acquired().keep();
         Some(guard)
     }
 
@@ -157,9 +157,9 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(mode.once_held()));
-        let acquiring = held.about_to_bump(Self::KIND);
-        acquiring.blocked(|| bump(&self.inner));
-        acquiring.acquired_at_last().keep();
+        let pending = held.about_to_bump(Self::KIND);
+        pending.blocked(|| bump(&self.inner));
+        pending.acquired_at_last().keep();
     }
 
     /// The lock stays held, in another mode.
@@ -178,7 +178,7 @@ impl<R, const RECURSIVE: bool> fmt::Debug for RawRwLock<R, RECURSIVE> {
 unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     for RawRwLock<R, RECURSIVE>
 {
-    const INIT: Self = Self { tracked: Tracked::somewhere(), inner: R::INIT };
+    const INIT: Self = Self { tracked: Tracked::without_location(), inner: R::INIT };
 
     type SharedGuard = R::SharedGuard;
     type ExclusiveGuard = R::ExclusiveGuard;
@@ -310,18 +310,18 @@ impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         guard: R::UpgradableGuard,
         upgrade: impl FnOnce(
             R::UpgradableGuard,
-            Acquiring<'_>,
+            PendingAcquire<'_>,
         ) -> Result<R::ExclusiveGuard, R::UpgradableGuard>,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
         let guard = on_unwind.guard.take().expect("it was not dropped");
-        let result = upgrade(guard, acquiring);
+        let result = upgrade(guard, pending);
         if result.is_ok() {
-            acquiring.upgraded();
+            pending.upgraded();
             self.turn(Mode::Upgradable, Mode::Exclusive);
         } else {
-            acquiring.gave_up();
+            pending.abandon();
         }
         result
     }
@@ -371,17 +371,17 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     #[track_caller]
     unsafe fn upgrade(&self, guard: R::UpgradableGuard) -> R::ExclusiveGuard {
         let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
-        let acquiring = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
+        let pending = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
         let guard = on_unwind.guard.take().expect("it was not dropped");
         // SAFETY: *Held*.
         let guard = match unsafe { self.inner.try_upgrade(guard) } {
             Ok(guard) => {
-                acquiring.upgraded();
+                pending.upgraded();
                 guard
             }
             Err(guard) => {
                 on_unwind.guard = Some(guard);
-                acquiring.blocked(|| {
+                pending.blocked(|| {
                     let guard = on_unwind.guard.take().expect("it was not dropped");
                     // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
                     unsafe { self.inner.upgrade(guard) }
@@ -462,9 +462,9 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        self.upgrading(guard, |guard, acquiring| {
+        self.upgrading(guard, |guard, pending| {
             // SAFETY: *Held*.
-            acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
+            pending.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
         })
     }
 
@@ -474,9 +474,9 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        self.upgrading(guard, |guard, acquiring| {
+        self.upgrading(guard, |guard, pending| {
             // SAFETY: *Held*.
-            acquiring.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
+            pending.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
         })
     }
 }

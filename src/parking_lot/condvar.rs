@@ -236,13 +236,13 @@ fn waiting<T: ?Sized, R>(
     let lock = MutexGuard::mutex(guard);
     // If it is denied, `guard` is still there.
     let held = ManuallyDrop::new(RawMutex::tracked_of(lock).held(Mode::Exclusive));
-    let acquiring = held.about_to_wait(RawMutex::KIND);
+    let pending = held.about_to_wait(RawMutex::KIND);
     // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
     // that the lock is released once.
     let inner = unsafe { lock.raw().inner().make_guard_unchecked() };
     let mut inner = ManuallyDrop::new(inner);
-    let result = acquiring.notified(|| wait(&mut inner));
-    acquiring.acquired().keep();
+    let result = pending.notified(|| wait(&mut inner));
+    pending.acquired().keep();
     RawMutex::tracked_of(lock).note_condition();
     result
 }

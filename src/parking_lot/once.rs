@@ -116,12 +116,12 @@ impl Once {
     /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| {
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = acquiring.running();
+                let _held = pending.running();
                 f(state);
             });
         });

@@ -94,8 +94,8 @@ impl Once {
         if self.tracked.is_forgiven() {
             return self.wait_force();
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait());
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait());
     }
 
     /// As [`parking_lot_0_13::Once::wait_force`].
@@ -120,8 +120,8 @@ impl Once {
         if self.inner.is_completed() {
             return;
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait_force());
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait_force());
     }
 
     /// As [`parking_lot_0_13::Once::state`].
@@ -197,12 +197,12 @@ impl Once {
     /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| {
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = acquiring.running();
+                let _held = pending.running();
                 f(state);
             });
         });

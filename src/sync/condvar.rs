@@ -72,9 +72,9 @@ impl Condvar {
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let (mutex, inner, held) = guard.into_parts();
-        let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        let pending = held.about_to_wait(Mutex::<T>::KIND);
         held.keep();
-        let result = mutex.guard(acquiring, acquiring.notified(|| self.inner.wait(inner)));
+        let result = mutex.guard(pending, pending.notified(|| self.inner.wait(inner)));
         mutex.note_condition();
         result
     }
@@ -185,16 +185,16 @@ impl Condvar {
         dur: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let (mutex, inner, held) = guard.into_parts();
-        let acquiring = held.about_to_wait(Mutex::<T>::KIND);
+        let pending = held.about_to_wait(Mutex::<T>::KIND);
         held.keep();
-        let (inner, result) = match acquiring.notified(|| self.inner.wait_timeout(inner, dur)) {
+        let (inner, result) = match pending.notified(|| self.inner.wait_timeout(inner, dur)) {
             Ok((inner, result)) => (Ok(inner), result),
             Err(poisoned) => {
                 let (inner, result) = poisoned.into_inner();
                 (Err(PoisonError::new(inner)), result)
             }
         };
-        match mutex.guard(acquiring, inner) {
+        match mutex.guard(pending, inner) {
             Ok(guard) => Ok((guard, result)),
             Err(poisoned) => Err(PoisonError::new((poisoned.into_inner(), result))),
         }

@@ -9,7 +9,9 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{Acquiring, Held, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
+    tracked::{
+        Held, PendingAcquire, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token,
+    },
 };
 
 /// [`std::sync::Mutex`], checked.
@@ -144,13 +146,13 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     #[track_caller]
     fn lock_slow(&self) -> LockResult<sync::MutexGuard<'_, T>> {
-        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
         let try_lock = || taken(self.inner.try_lock());
         let result = match try_lock() {
             Some(result) => result,
-            None => acquiring.contended(try_lock, || self.inner.lock()),
+            None => pending.contended(try_lock, || self.inner.lock()),
         };
-        acquiring.given(result, || self.inner.clear_poison())
+        pending.given(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::Mutex::try_lock`]. Never a finding: it cannot block.
@@ -172,12 +174,12 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         match self.inner.try_lock() {
-            Ok(inner) => Ok(self.guard(acquiring, Ok(inner))?),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(self.guard(acquiring, Err(poisoned))?),
+            Ok(inner) => Ok(self.guard(pending, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(self.guard(pending, Err(poisoned))?),
             Err(TryLockError::WouldBlock) => {
-                acquiring.gave_up();
+                pending.abandon();
                 Err(TryLockError::WouldBlock)
             }
         }
@@ -271,10 +273,10 @@ impl<T: ?Sized> Mutex<T> {
     /// The guard of a lock that the wrapped one has just given.
     pub(super) fn guard<'a>(
         &'a self,
-        acquiring: Acquiring<'a>,
+        pending: PendingAcquire<'a>,
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
-        let result = acquiring.given(result, || self.inner.clear_poison());
+        let result = pending.given(result, || self.inner.clear_poison());
         map_guard(result, |inner| MutexGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 

@@ -114,12 +114,12 @@ impl Once {
     /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(&OnceState)) {
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| {
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.is_poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = acquiring.running();
+                let _held = pending.running();
                 f(state);
             });
         });
@@ -162,8 +162,8 @@ impl Once {
         if self.tracked.is_forgiven() {
             return self.wait_force();
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait());
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait());
     }
 
     /// As [`std::sync::Once::wait_force`].
@@ -188,8 +188,8 @@ impl Once {
         if self.inner.is_completed() {
             return;
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait_force());
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait_force());
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {

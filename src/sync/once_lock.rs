@@ -94,8 +94,8 @@ impl<T> OnceLock<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait())
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait())
     }
 
     /// As [`std::sync::OnceLock::set`].
@@ -123,8 +123,8 @@ impl<T> OnceLock<T> {
         if self.inner.get().is_some() {
             return Err(value);
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.set(value))
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.set(value))
     }
 
     /// As [`std::sync::OnceLock::get_or_init`].
@@ -159,10 +159,10 @@ impl<T> OnceLock<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let acquiring = self.tracked.about_to_block(kind, Mode::Exclusive);
-        acquiring.blocked(|| {
+        let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
+        pending.blocked(|| {
             self.inner.get_or_init(|| {
-                let _held = acquiring.running();
+                let _held = pending.running();
                 f()
             })
         })

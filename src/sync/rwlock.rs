@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{Acquiring, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
+    tracked::{PendingAcquire, Tracked, Wrapper, drop_guard, map_guard, not_free, taken, token},
 };
 
 /// [`std::sync::RwLock`], checked.
@@ -141,13 +141,13 @@ impl<T: ?Sized> RwLock<T> {
     #[cold]
     #[track_caller]
     fn read_slow(&self) -> LockResult<sync::RwLockReadGuard<'_, T>> {
-        let mut acquiring = self.tracked.about_to_block(Self::KIND, Mode::Shared);
+        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Shared);
         let try_read = || taken(self.inner.try_read());
         let result = match try_read() {
             Some(result) => result,
-            None => acquiring.contended(try_read, || self.inner.read()),
+            None => pending.contended(try_read, || self.inner.read()),
         };
-        acquiring.given(result, || self.inner.clear_poison())
+        pending.given(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_read`]. Never a finding: it cannot block.
@@ -167,12 +167,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Shared);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Shared);
         match self.inner.try_read() {
-            Ok(inner) => Ok(self.read_guard(acquiring, Ok(inner))?),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(self.read_guard(acquiring, Err(poisoned))?),
+            Ok(inner) => Ok(self.read_guard(pending, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(self.read_guard(pending, Err(poisoned))?),
             Err(TryLockError::WouldBlock) => {
-                acquiring.gave_up();
+                pending.abandon();
                 Err(TryLockError::WouldBlock)
             }
         }
@@ -222,13 +222,13 @@ impl<T: ?Sized> RwLock<T> {
     #[cold]
     #[track_caller]
     fn write_slow(&self) -> LockResult<sync::RwLockWriteGuard<'_, T>> {
-        let mut acquiring = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
+        let mut pending = self.tracked.about_to_write(Self::KIND, Mode::Exclusive);
         let try_write = || taken(self.inner.try_write());
         let result = match try_write() {
             Some(result) => result,
-            None => acquiring.contended(try_write, || self.inner.write()),
+            None => pending.contended(try_write, || self.inner.write()),
         };
-        acquiring.given(result, || self.inner.clear_poison())
+        pending.given(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_write`]. Never a finding: it cannot block.
@@ -248,14 +248,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let acquiring = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
+        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         match self.inner.try_write() {
-            Ok(inner) => Ok(self.write_guard(acquiring, Ok(inner))?),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                Ok(self.write_guard(acquiring, Err(poisoned))?)
-            }
+            Ok(inner) => Ok(self.write_guard(pending, Ok(inner))?),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(self.write_guard(pending, Err(poisoned))?),
             Err(TryLockError::WouldBlock) => {
-                acquiring.gave_up();
+                pending.abandon();
                 Err(TryLockError::WouldBlock)
             }
         }
@@ -348,10 +346,10 @@ impl<T: ?Sized> RwLock<T> {
 
     fn read_guard<'a>(
         &'a self,
-        acquiring: Acquiring<'a>,
+        pending: PendingAcquire<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        let result = acquiring.given(result, || self.inner.clear_poison());
+        let result = pending.given(result, || self.inner.clear_poison());
         map_guard(result, |inner| RwLockReadGuard {
             lock: &self.tracked,
             inner: ManuallyDrop::new(inner),
@@ -360,10 +358,10 @@ impl<T: ?Sized> RwLock<T> {
 
     fn write_guard<'a>(
         &'a self,
-        acquiring: Acquiring<'a>,
+        pending: PendingAcquire<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        let result = acquiring.given(result, || self.inner.clear_poison());
+        let result = pending.given(result, || self.inner.clear_poison());
         map_guard(result, |inner| RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 

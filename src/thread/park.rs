@@ -10,7 +10,7 @@ use crate::{
 static KIND: LockKind = LockKind { wrapper: "park", of: LockOf::Nothing, role: Role::Token };
 
 /// What a parked thread waits for: any thread may hand it over.
-static TOKEN: Tracked = Tracked::somewhere();
+static TOKEN: Tracked = Tracked::without_location();
 
 /// As [`std::thread::park`]. Parking while a lock is held is a
 /// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only recorded.

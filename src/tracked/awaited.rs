@@ -5,7 +5,7 @@ use std::{
     task::{self, Poll},
 };
 
-use super::{Acquiring, FastAcquire, Tracked};
+use super::{FastAcquire, PendingAcquire, Tracked};
 use crate::{
     finding::{LockKind, Mode, Role},
     points::{self, Passing},
@@ -79,41 +79,41 @@ impl Awaited {
         let future = std::ptr::from_ref(self).addr();
         // A place in the stack.
         let place = std::ptr::from_ref(&future).addr();
-        let mut acquiring = self.acquiring(tracked);
+        let mut pending = self.pending(tracked);
         if points::are_active() {
-            if self.is_stopped(acquiring.wanted(), cx) {
+            if self.is_stopped(pending.wanted(), cx) {
                 return Poll::Pending;
             }
-            acquiring = self.acquiring(tracked);
+            pending = self.pending(tracked);
         }
         if !self.is_judged {
             self.is_judged = true;
-            if !is_unremarkable(&acquiring) {
-                acquiring.judge_in_task(place);
-                acquiring = self.acquiring(tracked);
+            if !is_unremarkable(&pending) {
+                pending.judge_in_task(place);
+                pending = self.pending(tracked);
             }
             if self.is_write && !tracked.identity.has_writer() {
-                acquiring.note_first_writer();
-                acquiring = self.acquiring(tracked);
+                pending.note_first_writer();
+                pending = self.pending(tracked);
             }
         }
         let is_writer = self.is_write && tracked.identity.has_writer();
-        let wanted = Wanted { entry: acquiring.wanted(), is_writer };
+        let wanted = Wanted { entry: pending.wanted(), is_writer };
         let polled =
             if self.is_of_pool() { poll(cx) } else { self.operation.poll(wanted, cx, poll) };
         if let Poll::Ready(Ok(_)) = polled {
             if self.operation.has_waited() {
                 self.operation = Operation::default();
                 // What the wakers of the program did meanwhile may have released what was held.
-                acquiring = self.acquiring(tracked);
+                pending = self.pending(tracked);
             }
             // Another future, as `Shared`, may poll this one for several tasks.
             let guard = if tasks::is_of_task(cx.waker()) { self.guard } else { GuardKind::Owned };
-            acquiring.acquired_in_task(guard, future);
+            pending.acquired_in_task(guard, future);
             if tasks::is_path_wanted(self.site)
-                && let Some(context) = acquiring.context()
+                && let Some(context) = pending.context()
             {
-                tasks::keep_path(context, acquiring.tag.once_held(), place);
+                tasks::keep_path(context, pending.tag.once_held(), place);
             }
         }
         if let Some(passing) = &mut self.passing {
@@ -171,18 +171,18 @@ impl Awaited {
     }
 
     #[inline]
-    fn acquiring<'a>(&self, tracked: &'a Tracked) -> Acquiring<'a> {
+    fn pending<'a>(&self, tracked: &'a Tracked) -> PendingAcquire<'a> {
         let tag = Tag::new(tracked.number(self.kind), self.mode);
         let ordinary =
             validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
-        Acquiring { tracked, tag, site: self.site, ordinary }
+        PendingAcquire { tracked, tag, site: self.site, ordinary }
     }
 }
 
 /// Returns `true` if the task holds nothing.
 #[inline]
-fn is_unremarkable(acquiring: &Acquiring<'_>) -> bool {
-    matches!(acquiring.ordinary, Some((_, place)) if place.is_unremarkable())
+fn is_unremarkable(pending: &PendingAcquire<'_>) -> bool {
+    matches!(pending.ordinary, Some((_, place)) if place.is_unremarkable())
 }
 
 impl Tracked {
@@ -202,12 +202,12 @@ impl Tracked {
         if !tasks::is_known() && is_in_task() {
             return attempt();
         }
-        let acquiring = self.about_to_try(kind, mode);
+        let pending = self.about_to_try(kind, mode);
         let result = attempt();
         match result {
             // The address of its future is unknown.
-            Ok(_) => acquiring.acquired_in_task(guard, 0),
-            Err(_) => acquiring.gave_up(),
+            Ok(_) => pending.acquired_in_task(guard, 0),
+            Err(_) => pending.abandon(),
         }
         result
     }
@@ -257,7 +257,7 @@ impl Tracked {
     }
 }
 
-impl Acquiring<'_> {
+impl PendingAcquire<'_> {
     #[track_caller]
     fn block_on_awaited<P, E>(
         mut self,
@@ -318,14 +318,14 @@ impl Acquiring<'_> {
     #[track_caller]
     fn judge_what_is_certain(self, is_alone: bool, place: usize) {
         let Some(context) = self.context() else { return };
-        context.end_denied();
+        context.end_unwinding();
         let aside = tasks::set_doubtful_aside(context, self.tag, is_alone, place);
         let place = context.held.any_place_for(self.tag);
         if let Some(key) = validator::unjudged(context, place) {
             validator::about_to_block(context, &self.acquisition(self.site), key);
         }
         drop(aside);
-        if context.held.place_for(self.tag).is_none() && !context.is(ThreadState::Inside) {
+        if context.held.place_for(self.tag).is_none() && !context.is(ThreadState::InValidator) {
             validator::prepare(context);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::mem::ManuallyDrop;
 
-use super::{Acquiring, Tracked};
+use super::{PendingAcquire, Tracked};
 use crate::{
     finding::{LockKind, Mode, Until},
     points::{self, Passage},
@@ -22,28 +22,28 @@ impl<'a> Held<'a> {
     /// it again. If that is denied, it is held as before. What is left of this token is to be
     /// [kept](Self::keep).
     #[track_caller]
-    pub fn about_to_wait(&self, kind: &'static LockKind) -> Acquiring<'a> {
+    pub fn about_to_wait(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[Passage::Release, |entry| Passage::Wait(entry, Until::Notified)]);
         let aside = self.aside();
-        let mut acquiring = self.tracked.once_more(kind, self.tag.mode());
-        if let Some(context) = acquiring.context() {
-            let named_at = aside.entry.map_or(acquiring.site, |entry| entry.site);
-            validator::about_to_wait(context, &acquiring.acquisition(named_at));
-            acquiring.ordinary = acquiring.place_again();
+        let mut pending = self.tracked.resume(kind, self.tag.mode());
+        if let Some(context) = pending.context() {
+            let named_at = aside.entry.map_or(pending.site, |entry| entry.site);
+            validator::about_to_wait(context, &pending.acquisition(named_at));
+            pending.ordinary = pending.place_again();
         }
         aside.for_good();
-        acquiring
+        pending
     }
 
     /// The lock is given back for a moment, to whoever waits for it, and taken again; the rest
     /// as for a wait.
     #[track_caller]
-    pub fn about_to_bump(&self, kind: &'static LockKind) -> Acquiring<'a> {
+    pub fn about_to_bump(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[Passage::Release]);
         let aside = self.aside();
-        let acquiring = self.tracked.about_to_block(kind, self.tag.mode());
+        let pending = self.tracked.about_to_block(kind, self.tag.mode());
         aside.for_good();
-        acquiring
+        pending
     }
 
     /// Comes to points that are one step with what follows, and about this lock as it is held.
@@ -60,7 +60,7 @@ impl<'a> Held<'a> {
 
     /// Whether the thread may have something to do at points of this lock.
     fn is_directed(&self, context: &Context) -> bool {
-        let may_be = context.is(ThreadState::Directed) && !context.is_blind();
+        let may_be = context.is(ThreadState::Directed) && !context.is_suspended();
         may_be && !self.tracked.identity.is_allocators()
     }
 
@@ -145,7 +145,7 @@ impl Drop for Held<'_> {
 fn released(tracked: &Tracked, tag: Tag) {
     let held = ManuallyDrop::new(Held { tracked, tag });
     match validator::current_if_attached() {
-        Some(context) => held.released_uncommonly(context),
+        Some(context) => held.released_slow(context),
         None => held.released_first(),
     }
 }
@@ -164,9 +164,9 @@ impl Held<'_> {
         }
     }
 
-    fn released_uncommonly(&self, context: &'static Context) {
+    fn released_slow(&self, context: &'static Context) {
         let tag = self.tag.in_set();
-        if context.is_blind() && context.released_blind(tag) {
+        if context.is_suspended() && context.released_blind(tag) {
             return;
         }
         if self.is_directed(context)
@@ -176,7 +176,7 @@ impl Held<'_> {
         }
         let is_forgiven = context.forgives(tag);
         let was_held = context.held.remove(tag).is_some();
-        if context.is_blind() {
+        if context.is_suspended() {
             // A lock that is taken by a hook, or by the global allocator for our own code,
             // is not looked at.
             return;
@@ -186,12 +186,12 @@ impl Held<'_> {
             validator::released_elsewhere(tag);
         }
         if context.is(ThreadState::Tracing) {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             context.drop_trace(tag);
         }
-        context.end_denied();
+        context.end_unwinding();
         let poisons = tag.mode() == Mode::Exclusive && self.tag == tag;
-        if poisons && is_forgiven && context.is(ThreadState::Denied) {
+        if poisons && is_forgiven && context.is(ThreadState::Unwinding) {
             self.tracked.identity.forgive();
         }
     }

@@ -2,8 +2,8 @@
 //! a thread does with it.
 //!
 //! Fast path: [`Tracked::try_fast`] → [`FastAcquire::acquired`] → [`Tracked::try_release`]. Slow path:
-//! [`Tracked::about_to_block`] → [`Acquiring::acquired`] → [`Held`], whose drop is the release. An
-//! [`Acquiring`] that is dropped leaves no trace. On release, a lock leaves the held set before it is
+//! [`Tracked::about_to_block`] → [`PendingAcquire::acquired`] → [`Held`], whose drop is the release. A
+//! [`PendingAcquire`] that is dropped leaves no trace. On release, a lock leaves the held set before it is
 //! unlocked, so that it is no longer held by the time another thread can take it.
 //!
 //! Inlining is decided by measurement, in three kinds of builds:
@@ -52,7 +52,7 @@ pub struct Tracked {
 /// An acquisition that has begun.
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct Acquiring<'a> {
+pub struct PendingAcquire<'a> {
     tracked: &'a Tracked,
     tag: Tag,
     site: &'static Location<'static>,
@@ -89,7 +89,7 @@ impl Tracked {
 
     /// For a lock whose constructor does not say where it was called.
     #[must_use]
-    pub const fn somewhere() -> Self {
+    pub const fn without_location() -> Self {
         Self { identity: Identity::new(), created: None }
     }
 
@@ -142,33 +142,33 @@ impl Tracked {
 
     /// An acquisition that waits for as long as it takes begins.
     #[track_caller]
-    pub fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
         // Unlike an attempt, which a signal handler may make, a wait always attaches the thread.
         let _ = validator::current();
-        let mut acquiring = self.about_to_try(kind, mode);
-        match acquiring.ordinary {
+        let mut pending = self.about_to_try(kind, mode);
+        match pending.ordinary {
             Some((context, place)) => {
                 if let Some(key) = validator::unjudged(context, place) {
-                    acquiring.judge(context, key);
+                    pending.judge(context, key);
                     // A hook may have released what this thread held.
-                    acquiring.ordinary = acquiring.place_again();
+                    pending.ordinary = pending.place_again();
                 }
             }
-            None => acquiring.judge_uncommonly(),
+            None => pending.check_slow(),
         }
-        acquiring
+        pending
     }
 
     /// The same for a lock with readers, who from now on may have to wait for each other:
     /// to write it, or to upgrade it.
     #[track_caller]
-    pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let mut acquiring = self.about_to_block(kind, mode);
+    pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
+        let mut pending = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
-            acquiring.note_first_writer();
-            acquiring.ordinary = acquiring.place_again();
+            pending.note_first_writer();
+            pending.ordinary = pending.place_again();
         }
-        acquiring
+        pending
     }
 
     /// The token of a lock that the calling thread holds, where a wrapper could not keep
@@ -216,12 +216,12 @@ impl Tracked {
     /// until it has succeeded.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
-        let mut acquiring = self.resume_on(validator::current_if_attached(), kind, mode);
-        if acquiring.ordinary.is_none() {
-            acquiring.ordinary = self.prepare(acquiring.tag, acquiring.site);
+    pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
+        let mut pending = self.resume_on(validator::current_if_attached(), kind, mode);
+        if pending.ordinary.is_none() {
+            pending.ordinary = self.prepare(pending.tag, pending.site);
         }
-        acquiring
+        pending
     }
 
     /// Something is out of the ordinary. What has to be allocated is so now, before the
@@ -233,16 +233,16 @@ impl Tracked {
         site: &'static Location<'static>,
     ) -> Option<(&'static Context, Place)> {
         let context = validator::current_unless_in_handler()?;
-        context.end_denied();
-        if context.is(ThreadState::Inside) {
+        context.end_unwinding();
+        if context.is(ThreadState::InValidator) {
             self.identity.note_allocator();
         }
-        let acquiring = Acquiring { tracked: self, tag, site, ordinary: None };
-        if acquiring.is_directed() {
-            acquiring.arrive(context);
+        let pending = PendingAcquire { tracked: self, tag, site, ordinary: None };
+        if pending.is_directed() {
+            pending.arrive(context);
         }
         let place = context.held.place_for(tag);
-        if place.is_none() && !context.is_blind() {
+        if place.is_none() && !context.is_suspended() {
             validator::prepare(context);
         }
         Some((context, place?))
@@ -251,7 +251,7 @@ impl Tracked {
     /// An acquisition that has begun already goes on.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn once_more(&self, kind: &'static LockKind, mode: Mode) -> Acquiring<'_> {
+    pub fn resume(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
         self.resume_on(validator::current(), kind, mode)
     }
 
@@ -262,10 +262,10 @@ impl Tracked {
         context: Option<&'static Context>,
         kind: &'static LockKind,
         mode: Mode,
-    ) -> Acquiring<'_> {
+    ) -> PendingAcquire<'_> {
         let tag = Tag::new(self.identity.id(kind, self.created), mode);
         let ordinary = context.and_then(|context| Some((context, context.held.place_for(tag)?)));
-        Acquiring { tracked: self, tag, site: Location::caller(), ordinary }
+        PendingAcquire { tracked: self, tag, site: Location::caller(), ordinary }
     }
 
     /// Whether the poison in the wrapped lock was left by a panic of ours, and
@@ -340,7 +340,7 @@ impl Drop for Tracked {
 
 // By value throughout: a reference to it would keep the fast path from having it in
 // registers.
-impl<'a> Acquiring<'a> {
+impl<'a> PendingAcquire<'a> {
     /// Comes to a point, maybe for the first time.
     fn arrive(&self, context: &Context) {
         let is_directed = points::arrive(&Passage::Acquire(self.wanted()));
@@ -349,7 +349,7 @@ impl<'a> Acquiring<'a> {
 
     /// The attempt has failed.
     #[cold]
-    pub fn gave_up(self) {
+    pub fn abandon(self) {
         if self.is_directed() {
             match self.tag.mode() {
                 // Of lock_api 0.5, whose guards give nothing back by themselves.
@@ -387,7 +387,7 @@ impl<'a> Acquiring<'a> {
     /// Many locks are held, or the thread is in a special state.
     #[cold]
     #[track_caller]
-    fn judge_uncommonly(self) {
+    fn check_slow(self) {
         if let Some(context) = self.context() {
             let place = context.held.any_place_for(self.tag);
             if let Some(key) = validator::unjudged(context, place) {
@@ -427,7 +427,8 @@ impl<'a> Acquiring<'a> {
     /// The calling thread's context, unless it is in a state in which locks are not
     /// looked at.
     fn context(&self) -> Option<&'static Context> {
-        let looked_at = || validator::current_if_attached().filter(|context| !context.is_blind());
+        let looked_at =
+            || validator::current_if_attached().filter(|context| !context.is_suspended());
         self.ordinary.map(|(context, _)| context).or_else(looked_at)
     }
 
@@ -513,7 +514,7 @@ impl<'a> Acquiring<'a> {
             Some((context, place)) if tag == self.tag => {
                 context.held.push(place, self.wanted());
             }
-            _ => self.acquired_uncommonly(),
+            _ => self.acquired_slow(),
         }
         Held { tracked: self.tracked, tag }
     }
@@ -526,12 +527,12 @@ impl<'a> Acquiring<'a> {
     }
 
     #[cold]
-    fn acquired_uncommonly(self) {
+    fn acquired_slow(self) {
         if let Some(context) = self.context() {
             let tag = self.tag.once_held();
             context.held.push_anywhere(Entry { tag, ..self.wanted() });
             if context.is(ThreadState::Tracing) {
-                let _inside = context.enter(ThreadState::Inside);
+                let _inside = context.enter(ThreadState::InValidator);
                 context.keep_trace(tag);
             }
             if self.is_directed() {

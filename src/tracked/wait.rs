@@ -42,7 +42,7 @@ impl Tracked {
         event: WaitKind,
         until: Until,
     ) -> Option<Waited> {
-        let context = validator::current().filter(|context| !context.is_blind())?;
+        let context = validator::current().filter(|context| !context.is_suspended())?;
         let tag = Tag::new(self.number(kind), Mode::Exclusive);
         let wanted = Entry { tag, site: Location::caller() };
         validator::about_to_wait_for(context, &wanted, event);

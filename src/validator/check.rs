@@ -1,6 +1,6 @@
 //! What is there to say of an acquisition whose chain is not known?
 //!
-//! Runs [`Inside`](super::ThreadState::Inside); the lock around [`graph`] is taken several
+//! Runs [`InValidator`](super::ThreadState::InValidator); the lock around [`graph`] is taken several
 //! times and never held while the program's code runs, which compares keys.
 
 use std::mem;
@@ -13,7 +13,7 @@ use super::{
     deadlock::has_one_holder,
     graph::{
         self, Cycle, Learned, declared, known_locks,
-        observations::{Settled, Sighting},
+        observations::{Observation, Settled},
     },
     judge, own_edge,
 };
@@ -42,9 +42,9 @@ pub(super) fn judge(
         }
         return vec![found];
     }
-    let sighting = Sighting::new(context.segment(), held.iter().map(|held| held.tag));
+    let observation = Observation::new(context.segment(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
-    if sighting.has_repeats() {
+    if observation.has_repeats() {
         // A reader may hold one lock several times, which makes one edge.
         let mut tags = FxHashSet::default();
         held.retain(|held| tags.insert(held.tag));
@@ -53,14 +53,14 @@ pub(super) fn judge(
 
     // The stack is captured only if there is news, and outside the lock. Locks that are all
     // ordered by key make none.
-    let is_known = are_known(&held, wanted) && graph::lock().knows(&held, wanted, &sighting);
+    let is_known = are_known(&held, wanted) && graph::lock().knows(&held, wanted, &observation);
     let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
     let mut graph = graph::lock();
     let new = if ledger::records() { graph.without_edge(&held, wanted) } else { Vec::new() };
     let Learned { mut cycles, settled } = match &held[..] {
         [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
-        held => graph.learn(context, held, acquisition, &sighting, &backtrace),
+        held => graph.learn(context, held, acquisition, &observation, &backtrace),
     };
     let new = graph.edges_for_record(context, &new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;

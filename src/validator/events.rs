@@ -23,7 +23,7 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
         return;
     }
     let found = {
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         wait_while_holding(context, wanted, wanted.site, kind)
     };
     if let Some(found) = found {
@@ -31,7 +31,7 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
     }
 }
 
-/// A wait of the calling thread, if it holds locks. Runs [`Inside`](ThreadState::Inside).
+/// A wait of the calling thread, if it holds locks. Runs [`InValidator`](ThreadState::InValidator).
 // Inlined, not to waste one of the stack's frames.
 #[inline(always)]
 pub(super) fn wait_while_holding(

@@ -133,12 +133,12 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
     } else if is_awaited || !graph::leaves::note(context, acquisition, is_new, key) {
         let found = {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             check::judge(context, acquisition, key)
         };
         if !found.is_empty() {
             if submit(context, found) {
-                let _inside = context.enter(ThreadState::Inside);
+                let _inside = context.enter(ThreadState::InValidator);
                 graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
             }
             return;
@@ -201,7 +201,7 @@ fn capture() -> RawStack {
 /// Does what may allocate before an acquisition, whether it may block or not: room for
 /// one more held lock, and its stack, if every held end of an edge is to have one.
 pub(crate) fn prepare(context: &'static Context) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
     if context.is(ThreadState::Tracing) {
         context.prepare_trace(Stack::from(&RawStack::capture()));
@@ -223,7 +223,7 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
         about_to_block(context, acquisition, key);
     }
     let found = {
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         let Acquisition { wanted, named_at, .. } = acquisition;
         events::wait_while_holding(context, wanted, named_at, WaitKind::Condvar)
     };
@@ -289,7 +289,7 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
         return;
     }
     let found = {
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         let mut graph = graph::lock();
         let cycles = graph.first_writer(wanted.tag.lock());
         let writer = Writer {
@@ -332,7 +332,7 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
                 ));
                 return true;
             }
-            context.begin_denied();
+            context.begin_unwinding();
             panic!("{message}");
         }
     }
@@ -418,7 +418,7 @@ fn destroyed_slow(lock: LockId) {
         if !context.held.is_empty() {
             context.held.purge(lock);
         }
-        if context.is(ThreadState::Inside) {
+        if context.is(ThreadState::InValidator) {
             // Our lock may be held by this thread. Only a global allocator can
             // come here, with a lock that it made and destroyed meanwhile.
             return;
@@ -448,7 +448,7 @@ fn destroyed_slow(lock: LockId) {
 #[inline]
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let context = current_if_attached();
-    let _inside = context.map(|context| context.enter(ThreadState::Inside));
+    let _inside = context.map(|context| context.enter(ThreadState::InValidator));
     let _unattached = context.is_none().then(context::current::stay_unattached);
     body()
 }
@@ -461,7 +461,7 @@ pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
 
 /// A condition variable has returned the calling thread's guard of this lock.
 pub(crate) fn note_condition(tag: Tag) {
-    if let Some(context) = current_if_attached().filter(|context| !context.is_blind()) {
+    if let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) {
         context.note_condition(tag);
     }
 }

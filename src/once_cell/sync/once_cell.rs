@@ -95,8 +95,8 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let acquiring = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        acquiring.blocked(|| self.inner.wait())
+        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
+        pending.blocked(|| self.inner.wait())
     }
 
     /// As [`sync::OnceCell::get_mut`].
@@ -256,10 +256,10 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.inner.get() {
             return Ok(value);
         }
-        let acquiring = self.tracked.about_to_block(kind, Mode::Exclusive);
-        acquiring.blocked(|| {
+        let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
+        pending.blocked(|| {
             self.inner.get_or_try_init(|| {
-                let _held = acquiring.running();
+                let _held = pending.running();
                 f()
             })
         })

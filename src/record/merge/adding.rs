@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::{
-    ClassEdge, ClassId, KeyEdge, MODES, Merge, MergedEdge, MergedFinding, RecordId, Seen,
-    Sightings, Smallest, all_modes, mode, pair,
+    ClassEdge, ClassId, KeyEdge, MODES, Merge, MergedEdge, MergedFinding, Observations, RecordId,
+    Seen, Smallest, all_modes, mode, pair,
 };
 use crate::record::schema::{Edge, Finding, Header, Lock};
 
@@ -146,10 +146,10 @@ impl Record {
             report: finding.report.to_string(),
         };
         let records = BTreeSet::from([self.id]);
-        let sightings = Sightings { records, tests, witness: (self.id, merged) };
+        let observations = Observations { records, tests, witness: (self.id, merged) };
         match merge.findings.get_mut(&key) {
-            Some(known) => known.merge(&sightings),
-            None => _ = merge.findings.insert(key, sightings),
+            Some(known) => known.merge(&observations),
+            None => _ = merge.findings.insert(key, observations),
         }
     }
 }

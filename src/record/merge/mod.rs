@@ -63,7 +63,7 @@ const NAMED: usize = 16;
 pub struct Merge {
     records: BTreeSet<RecordId>,
     classes: Classes,
-    findings: BTreeMap<Key, Sightings>,
+    findings: BTreeMap<Key, Observations>,
     edges: FxHashMap<ClassEdge, Seen>,
     /// Pairs of classes, the smaller number first, of which one process has seen both orders:
     /// it has judged them itself.
@@ -80,7 +80,7 @@ type KeyEdge = [Box<str>; 4];
 
 /// Who has seen a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sightings {
+struct Observations {
     records: BTreeSet<RecordId>,
     tests: Smallest<Box<str>, NAMED>,
     /// From the record with the smallest number.
@@ -302,7 +302,7 @@ impl Merge {
     /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<MergedFinding> {
-        let of_processes = self.findings.values().map(Sightings::finding);
+        let of_processes = self.findings.values().map(Observations::finding);
         of_processes.chain(self.across_runs()).collect()
     }
 
@@ -392,7 +392,7 @@ fn pair(a: ClassId, b: ClassId) -> (ClassId, ClassId) {
     (a.min(b), a.max(b))
 }
 
-impl Sightings {
+impl Observations {
     fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
         self.tests.merge(&other.tests);

@@ -130,7 +130,7 @@ impl AcquisitionLog {
         acquisition: &Acquisition<'_>,
     ) {
         let is_first = context.held.is_empty();
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         if self.is_over() {
             // The thread's first locks are looked up for its notes only.
             return;

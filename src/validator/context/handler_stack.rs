@@ -1,7 +1,7 @@
 //! A short stack of held readers that a thread shares with its own signal handlers.
 //!
 //! Holds what the [held set](super::held) cannot: locks taken while the thread is
-//! [blind](crate::validator::Context::is_blind). A handler may run between any two stores and leaves the stack
+//! [suspended](crate::validator::Context::is_suspended). A handler may run between any two stores and leaves the stack
 //! as it found it, because it releases what it took. [`push`](HandlerStack::push) therefore reserves
 //! its slot before it writes it, so that a handler pushes above. Allocates nothing and takes no lock.
 

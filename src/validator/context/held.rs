@@ -18,7 +18,7 @@
 //! to the depth as they were; only slots above the depth may differ. An acquisition stores the word
 //! first, so that a handler's locks land above a slot that is not filled yet; what the handler reads
 //! of that slot, the checksum refutes. Other changes are made while the word says [`CHANGING`], and a
-//! handler that sees it is [blind](crate::validator::Context::is_blind) and leaves the set alone.
+//! handler that sees it is [suspended](crate::validator::Context::is_suspended) and leaves the set alone.
 //!
 //! `docs/decisions/held-set.md` has the designs that were not chosen.
 

@@ -129,7 +129,7 @@ mod tests {
             let pending = PENDING.replace(0);
             let expected: Vec<Tag> = held.values().map(|(tag, _)| *tag).collect();
             assert_eq!(tags(), expected);
-            assert!(!context.is_blind());
+            assert!(!context.is_suspended());
             PENDING.set(pending);
         };
         let take = |at: usize, held: &mut BTreeMap<usize, (Tag, Guard<'a>)>| {

@@ -55,9 +55,9 @@ use crate::{
 pub(crate) struct Context {
     flags: AtomicU8,
     pub(crate) held: HeldSet,
-    /// Readers taken while the thread was [blind](Self::is_blind) and not yet released. The same
+    /// Readers taken while the thread was [suspended](Self::is_suspended) and not yet released. The same
     /// lock may also stand in `held`, from before.
-    blind_reads: HandlerStack,
+    suspended_reads: HandlerStack,
     pub(super) recent: Recent,
     /// Stays with the context, for the next thread that has it.
     pub(super) ids: IdStock,
@@ -120,13 +120,13 @@ struct Traces {
 pub(crate) enum State {
     /// It runs validator code and may hold the order graph's lock. Locks that a global allocator
     /// takes meanwhile are not checked.
-    Inside = 1,
+    InValidator = 1,
     /// It calls a hook of the program, or renders a report.
     Reporting = 2,
     /// It is within [`lockdep::allow`](crate::allow).
     Allowing = 4,
     /// The panic for a finding unwinds it. The locks that it releases must not be poisoned.
-    Denied = 8,
+    Unwinding = 8,
     /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
     Tracing = 16,
     /// A script may stop it at [points](crate::points).
@@ -137,14 +137,14 @@ pub(crate) enum State {
 }
 
 /// The states in which acquisitions leave no trace.
-const BLIND: u8 = State::Inside as u8 | State::Reporting as u8;
+const BLIND: u8 = State::InValidator as u8 | State::Reporting as u8;
 
 impl Context {
     pub(super) fn new() -> Self {
         Self {
             flags: AtomicU8::new(0),
             held: HeldSet::new(),
-            blind_reads: HandlerStack::new(),
+            suspended_reads: HandlerStack::new(),
             recent: Recent::new(),
             ids: IdStock::new(),
             waiting: Waiting::new(),
@@ -230,7 +230,7 @@ impl Context {
     /// Moves the thread to a scope of [`testing`](crate::testing), or out of any. Returns the one
     /// before. For the thread itself.
     pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
-        let _inside = self.enter(State::Inside);
+        let _inside = self.enter(State::InValidator);
         let before = self.scope();
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
         if self.is_of_task() {
@@ -409,37 +409,37 @@ impl Context {
     ///
     /// A signal handler may acquire locks at any time. A thread holds locks of this crate only while
     /// it is blind, so a handler whose acquisitions are tracked may wait for those.
-    pub(crate) fn is_blind(&self) -> bool {
+    pub(crate) fn is_suspended(&self) -> bool {
         self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
     }
 
-    /// Records a lock taken while the thread is [blind](Self::is_blind).
+    /// Records a lock taken while the thread is [suspended](Self::is_suspended).
     pub(crate) fn acquired_blind(&self, tag: Tag) {
         // Only a shared lock can be held twice, so only its release could be mistaken for that of
         // a hold in `held`.
         if tag.mode() == Mode::Shared {
-            self.blind_reads.push(tag);
+            self.suspended_reads.push(tag);
         }
     }
 
     /// Records a release while the thread is blind. Returns `true` if `held` must not be
     /// searched for it.
     pub(crate) fn released_blind(&self, tag: Tag) -> bool {
-        tag.mode() == Mode::Shared && self.blind_reads.remove(tag) || self.held.is_changing()
+        tag.mode() == Mode::Shared && self.suspended_reads.remove(tag) || self.held.is_changing()
     }
 
-    /// Ends [`State::Denied`] in the calling thread if the panic was caught. Called at the next
+    /// Ends [`State::Unwinding`] in the calling thread if the panic was caught. Called at the next
     /// acquisition or release; until then, a new panic looks the same.
-    pub(crate) fn end_denied(&self) {
-        if self.is(State::Denied) && !std::thread::panicking() {
-            self.set(State::Denied, false);
+    pub(crate) fn end_unwinding(&self) {
+        if self.is(State::Unwinding) && !std::thread::panicking() {
+            self.set(State::Unwinding, false);
         }
     }
 
     /// The panic for a finding is about to begin.
-    pub(super) fn begin_denied(&self) {
+    pub(super) fn begin_unwinding(&self) {
         self.denied_with.store(self.held.iter().count(), Relaxed);
-        self.set(State::Denied, true);
+        self.set(State::Unwinding, true);
     }
 
     /// A lock that was held then is put back into `held`.
@@ -472,7 +472,7 @@ impl Context {
         compiler_fence(SeqCst);
         if flags & BLIND == 0 {
             // A guard that outlives the state in which it was taken is not tracked.
-            self.blind_reads.clear();
+            self.suspended_reads.clear();
         }
     }
 
@@ -498,7 +498,7 @@ impl Context {
 
     #[cold]
     fn take_out_released_elsewhere(&'static self) -> bool {
-        let _inside = self.enter(State::Inside);
+        let _inside = self.enter(State::InValidator);
         self.has_released_elsewhere.store(false, Relaxed);
         let released = mem::take(&mut *self.released_elsewhere.lock());
         for &tag in &released {
@@ -653,7 +653,7 @@ mod tests {
 
     #[test]
     fn a_context_whose_thread_has_ended_is_in_no_state() {
-        let states = [State::Allowing, State::Denied, State::Confirming];
+        let states = [State::Allowing, State::Unwinding, State::Confirming];
         let context = Context::new();
         for state in states {
             context.set(state, true);

@@ -76,7 +76,7 @@ impl Notes {
         if !self.is_on.load(Relaxed) {
             return;
         }
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         let at = self.count.load(Relaxed) + 1;
         if at > MAX_COUNT {
             self.is_on.store(false, Relaxed);

@@ -52,8 +52,8 @@ impl ThreadExit {
     /// For a thread that the calling one is about to spawn. `None` if the calling thread is not looked
     /// at.
     pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Option<Arc<Self>> {
-        let context = current().filter(|context| !context.is_blind())?;
-        let _inside = context.enter(ThreadState::Inside);
+        let context = current().filter(|context| !context.is_suspended())?;
+        let _inside = context.enter(ThreadState::InValidator);
         let entry = Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at };
         Some(Self::with(entry, context.spawns()))
     }
@@ -75,8 +75,8 @@ impl ThreadExit {
 
     /// The thread has ended, or its scope, and the calling one has waited for that.
     pub(crate) fn joined(&self) {
-        if let Some(context) = current().filter(|context| !context.is_blind()) {
-            let _inside = context.enter(ThreadState::Inside);
+        if let Some(context) = current().filter(|context| !context.is_suspended()) {
+            let _inside = context.enter(ThreadState::InValidator);
             context.has_joined(&self.lineage);
         }
     }
@@ -156,20 +156,20 @@ pub(crate) fn join<R>(
     progress: Progress,
     wait: impl FnOnce() -> R,
 ) -> R {
-    let Some(context) = current().filter(|context| !context.is_blind()) else { return wait() };
+    let Some(context) = current().filter(|context| !context.is_suspended()) else { return wait() };
     let wanted = exit.acquired_at(joined_at);
     let own = context.exit();
     let joining = own.as_deref().map(Joining);
     if progress != Progress::FoundFinished && context.holds_for_condition() {
         // It has waited for others to be done with its lock. If they are not, that is found when it happens.
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         if let Some(own) = &own {
             own.begin_to_join(exit);
         }
         exit.await_all();
     } else if progress != Progress::FoundFinished {
         let found = {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             begin_join(context, own.as_deref(), exit)
         };
         if !found.is_empty() && !context.is(ThreadState::Allowing) {
@@ -190,7 +190,7 @@ pub(crate) fn join<R>(
     drop(joining);
     // A join of what was found to have finished is no wait for what that acquired.
     if let Some(own) = own.filter(|_| progress != Progress::FoundFinished) {
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         own.log.absorb(exit.entry.tag, &exit.log.entries());
     }
     result

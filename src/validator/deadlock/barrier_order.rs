@@ -103,12 +103,12 @@ impl BarrierOrder {
         kind: &'static LockKind,
         barrier: &Tracked,
     ) -> Option<Arrival> {
-        let Some(context) = current().filter(|context| !context.is_blind()) else {
+        let Some(context) = current().filter(|context| !context.is_suspended()) else {
             self.give_up(barrier);
             return None;
         };
         let site = Location::caller();
-        let inside = context.enter(ThreadState::Inside);
+        let inside = context.enter(ThreadState::InValidator);
         let barrier_id = barrier.number(kind);
         let Ok(passed) = self.participant(context.number(), threads, barrier_id) else {
             context.notes.pass_barrier();
@@ -227,7 +227,7 @@ impl BarrierOrder {
     pub(crate) fn passed(&self, arrival: Arrival) {
         let Arrival { context, site, found, node } = arrival;
         let count = {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             context.notes.begin_window(context)
         };
         let number = context.number();

@@ -71,7 +71,7 @@ pub(crate) fn begin_wait(
     let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
     if may_last && is_looked_at {
         let found: Vec<Found> = {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
             let circle = || {
                 let of_threads = deadlock::closed_by(context).map(Found::from);

@@ -81,7 +81,7 @@ impl ChannelSpace {
         is_in_loop: bool,
         id: impl FnOnce() -> LockId,
     ) -> Option<Receiving<'_>> {
-        let Some(context) = current().filter(|context| !context.is_blind()) else {
+        let Some(context) = current().filter(|context| !context.is_suspended()) else {
             // A thread that is not looked at receives, so nothing is known of the others.
             self.receiver.store(SEVERAL, Relaxed);
             return None;
@@ -98,7 +98,7 @@ impl ChannelSpace {
                 if (is_in_loop || !may_be_shared(context))
                     && self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() =>
             {
-                let _inside = context.enter(ThreadState::Inside);
+                let _inside = context.enter(ThreadState::InValidator);
                 context.notes.begin_window(context);
             }
             _ => {
@@ -157,7 +157,7 @@ impl ChannelSpace {
             return;
         }
         let Some(context) = crate::validator::current_if_attached() else { return };
-        if context.is_blind() || context.held.is_empty() || context.number() == receiver {
+        if context.is_suspended() || context.held.is_empty() || context.number() == receiver {
             return;
         }
         let id = id();

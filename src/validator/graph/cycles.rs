@@ -10,7 +10,7 @@ use super::{
     Edges, LockGraph,
     budget::{self, Budget, Exhausted},
     feasible::{Accept, Feasible, Goal, Query},
-    observations::{self, Choice, Sighting, Verdict},
+    observations::{self, Choice, Observation, Verdict},
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Mode},
@@ -41,7 +41,12 @@ impl LockGraph {
     /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
     /// are observed now: the shortest cycle through each edge that can close; if none can, the
     /// shortest of all.
-    pub(super) fn cycles_now(&self, edges: &Edges, now: &Sighting, budget: &mut Budget) -> Through {
+    pub(super) fn cycles_now(
+        &self,
+        edges: &Edges,
+        now: &Observation,
+        budget: &mut Budget,
+    ) -> Through {
         let firsts: Vec<EdgeIndex> = edges.iter().map(|&(edge, _)| edge).collect();
         let is_told = |at: usize| {
             let (edge, is_new) = edges[at];
@@ -107,7 +112,7 @@ impl LockGraph {
     fn cycles_through(
         &self,
         firsts: &[EdgeIndex],
-        now: Option<&Sighting>,
+        now: Option<&Observation>,
         leaves_head: &dyn Fn(Mode) -> bool,
         [is_meant, is_meant_anyway]: [&Accept<'_>; 2],
         budget: &mut Budget,
@@ -120,12 +125,12 @@ impl LockGraph {
         for (at, cycle) in shortest.iter().enumerate() {
             let Some(cycle) = cycle else { continue };
             let decided = budget.with_half(|budget| {
-                let sightings = self.assign(cycle, now, budget)?;
-                let is_meant = sightings.is_some() && is_meant(at, cycle, budget)?;
-                Ok::<_, Exhausted>(sightings.filter(|_| is_meant))
+                let observations = self.assign(cycle, now, budget)?;
+                let is_meant = observations.is_some() && is_meant(at, cycle, budget)?;
+                Ok::<_, Exhausted>(observations.filter(|_| is_meant))
             });
-            if let Ok(Some(sightings)) = decided {
-                found[at] = Some(Feasible { edges: cycle.clone(), sightings });
+            if let Ok(Some(observations)) = decided {
+                found[at] = Some(Feasible { edges: cycle.clone(), observations });
             } else if cycle.len() <= SEARCHED {
                 goals.push(Goal { first: cycle[0], shortest: cycle.len() });
                 of_goals.push(at);
@@ -164,7 +169,7 @@ impl LockGraph {
     fn kind_changes(
         &self,
         cycle: &[EdgeIndex],
-        now: &Sighting,
+        now: &Observation,
         budget: &mut Budget,
     ) -> Result<bool, Exhausted> {
         let before = kind(&observations::judge(&self.choices(cycle, None), budget)?);
@@ -184,18 +189,18 @@ impl LockGraph {
         Ok(observations::assign(&choices, budget)?.is_some())
     }
 
-    /// Chooses a sighting for each edge of a cycle, if it can close.
+    /// Chooses an observation for each edge of a cycle, if it can close.
     fn assign(
         &self,
         cycle: &[EdgeIndex],
-        now: Option<&Sighting>,
+        now: Option<&Observation>,
         budget: &mut Budget,
     ) -> Result<Option<Vec<usize>>, Exhausted> {
         observations::assign(&self.choices(cycle, now), budget)
     }
 
-    /// The sightings that each edge of a cycle offers.
-    fn choices(&self, cycle: &[EdgeIndex], now: Option<&Sighting>) -> Vec<Vec<Choice>> {
+    /// The observations that each edge of a cycle offers.
+    fn choices(&self, cycle: &[EdgeIndex], now: Option<&Observation>) -> Vec<Vec<Choice>> {
         let stored = |&edge: &EdgeIndex| self.choices_of(edge);
         let mut choices: Vec<_> = cycle.iter().map(stored).collect();
         if let Some(now) = now {
@@ -213,15 +218,16 @@ impl LockGraph {
 
     fn feasible_cycle(
         &self,
-        Feasible { edges, sightings }: &Feasible,
-        now: Option<&Sighting>,
+        Feasible { edges, observations }: &Feasible,
+        now: Option<&Observation>,
         budget: &mut Budget,
     ) -> Cycle {
         let choices = self.choices(edges, now);
         // A remark, which can be left out.
         let in_sequence = budget.with_half(|budget| observations::is_in_sequence(&choices, budget));
         let detail = if in_sequence == Ok(true) { Detail::InSequence } else { Detail::None };
-        let edges = edges.iter().zip(sightings).map(|(&edge, &at)| self.edge(edge, at)).collect();
+        let edges =
+            edges.iter().zip(observations).map(|(&edge, &at)| self.edge(edge, at)).collect();
         Cycle { kind: FindingKind::Inversion, edges, detail }
     }
 
@@ -229,7 +235,7 @@ impl LockGraph {
     fn judged_cycle(
         &self,
         edges: &[EdgeIndex],
-        now: Option<&Sighting>,
+        now: Option<&Observation>,
         budget: &mut Budget,
     ) -> Result<Cycle, Exhausted> {
         let choices = self.choices(edges, now);
@@ -295,9 +301,9 @@ mod tests {
                 |lock| Entry { tag: Tag::new(lock, Mode::Shared), site: Location::caller() };
             let (held, wanted) = (entry(held), entry(wanted));
             let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
-            let sighting = Sighting::new(context.segment(), [held.tag]);
+            let observation = Observation::new(context.segment(), [held.tag]);
             let learned =
-                graph.learn(context, &[held], &acquisition, &sighting, &RawStack::EMPTY);
+                graph.learn(context, &[held], &acquisition, &observation, &RawStack::EMPTY);
             assert!(learned.cycles.is_empty());
         };
         assert!(other.note_writer());

@@ -15,7 +15,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    observations::{Choice, Settled, Sighting, Sightings},
+    observations::{Choice, Observation, Observations, Settled},
     shown::Shown,
 };
 use crate::validator::context::held::{Entry, Tag};
@@ -99,7 +99,7 @@ pub(super) struct OnceEdges {
 pub(super) struct FactStore {
     once: Numbered<Arc<Shown>>,
     /// Boxed, as a hash table may be half empty.
-    more: Numbered<Box<Sightings<Arc<Shown>>>>,
+    more: Numbered<Box<Observations<Arc<Shown>>>>,
 }
 
 impl FactStore {
@@ -136,8 +136,8 @@ impl FactStore {
         }
     }
 
-    /// Returns `true` if one more sighting would change nothing.
-    pub(super) fn knows(&self, facts: &EdgeFacts, new: &Sighting) -> bool {
+    /// Returns `true` if one more observation would change nothing.
+    pub(super) fn knows(&self, facts: &EdgeFacts, new: &Observation) -> bool {
         match *facts {
             EdgeFacts::Unseen => false,
             // It holds the tail as well, in the same mode.
@@ -146,12 +146,12 @@ impl FactStore {
         }
     }
 
-    /// Returns what is shown of an earlier sighting in the same two places that differs from this one in
+    /// Returns what is shown of an earlier observation in the same two places that differs from this one in
     /// time only. Then no stack is captured.
     pub(super) fn shown_earlier(
         &self,
         facts: &EdgeFacts,
-        new: &Sighting,
+        new: &Observation,
         [held, wanted]: [&Entry; 2],
     ) -> Option<&Arc<Shown>> {
         let earlier = match *facts {
@@ -166,22 +166,22 @@ impl FactStore {
         })
     }
 
-    pub(super) fn settled_for(&self, facts: &EdgeFacts, new: &Sighting) -> Settled {
+    pub(super) fn settled_for(&self, facts: &EdgeFacts, new: &Observation) -> Settled {
         match *facts {
             EdgeFacts::Unseen | EdgeFacts::Once(_) => Settled::No,
             EdgeFacts::More(number) => self.more.get(number).settled_for(new),
         }
     }
 
-    /// Keeps a sighting that is news, of an edge from this lock.
+    /// Keeps an observation that is news, of an edge from this lock.
     pub(super) fn learn(
         &mut self,
         facts: &mut EdgeFacts,
         held: Tag,
-        new: Sighting,
+        new: Observation,
         shown: Arc<Shown>,
     ) {
-        let mut sightings = Sightings::default();
+        let mut observations = Observations::default();
         match *facts {
             EdgeFacts::Unseen if new.is_of_one() => {
                 *facts = self.once(&shown);
@@ -192,26 +192,26 @@ impl FactStore {
             EdgeFacts::Once(number) => {
                 let first = Arc::clone(self.once.get(number));
                 self.forget_once(number);
-                sightings.learn(Sighting::new(first.segment().clone(), [held]), first);
+                observations.learn(Observation::new(first.segment().clone(), [held]), first);
             }
         }
-        sightings.learn(new, shown);
-        *facts = EdgeFacts::More(self.more.insert(Box::new(sightings)));
+        observations.learn(new, shown);
+        *facts = EdgeFacts::More(self.more.insert(Box::new(observations)));
     }
 
-    /// Returns the sightings of an edge from this lock.
+    /// Returns the observations of an edge from this lock.
     pub(super) fn choices(&self, facts: &EdgeFacts, held: Tag) -> Vec<Choice> {
         match *facts {
             EdgeFacts::Unseen => Vec::new(),
             EdgeFacts::Once(number) => {
                 let segment = self.once.get(number).segment().clone();
-                vec![Choice::now(&Sighting::new(segment, [held]), 0)]
+                vec![Choice::now(&Observation::new(segment, [held]), 0)]
             }
             EdgeFacts::More(number) => self.more.get(number).choices(),
         }
     }
 
-    /// Returns what a report shows of one of the sightings.
+    /// Returns what a report shows of one of the observations.
     pub(super) fn get(&self, facts: &EdgeFacts, at: usize) -> Option<&Arc<Shown>> {
         match *facts {
             EdgeFacts::Unseen => None,
@@ -284,7 +284,7 @@ mod tests {
         let (mut edge, stays) = (store.once(&shown), store.once(&shown));
         let mut segment = shown.segment().clone();
         segment.thread += 1;
-        let by_another = Sighting::new(segment, [held()]);
+        let by_another = Observation::new(segment, [held()]);
         assert!(!store.knows(&edge, &by_another));
         store.learn(&mut edge, held(), by_another.clone(), Arc::clone(&other));
         assert!(store.knows(&edge, &by_another) && !store.knows(&stays, &by_another));

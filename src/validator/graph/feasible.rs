@@ -2,7 +2,7 @@
 //!
 //! A thread wants one lock while it holds others. Each held lock is a goal: a path from the wanted
 //! lock to it closes a cycle. One depth-first search with iterative deepening serves all goals. It
-//! chooses edges and the sightings on them together, so that a choice that excludes another is
+//! chooses edges and the observations on them together, so that a choice that excludes another is
 //! dropped at once. The question is hard (see [`observations`]), so there is a budget; the pruning is
 //! exact:
 //!
@@ -43,8 +43,8 @@ pub(super) struct Goal {
 pub(super) struct Feasible {
     /// Starts with the first edge.
     pub(super) edges: Vec<EdgeIndex>,
-    /// Where each edge keeps the sighting that was chosen for it.
-    pub(super) sightings: Vec<usize>,
+    /// Where each edge keeps the observation that was chosen for it.
+    pub(super) observations: Vec<usize>,
 }
 
 /// An edge out of a lock, its head, and the choices that go together with the first edge's.
@@ -53,7 +53,7 @@ type Step = (EdgeIndex, NodeIndex, Rc<[Choice]>);
 /// Several goals that share a head, wanted in one mode.
 pub(super) struct Query<'a> {
     pub(super) goals: &'a [Goal],
-    /// The choice for the first edge. `None`: any of its sightings.
+    /// The choice for the first edge. `None`: any of its observations.
     pub(super) first: Option<&'a Choice>,
     /// Returns `true` if the second edge of a cycle may hold the head in this mode.
     pub(super) leaves_head: &'a dyn Fn(Mode) -> bool,
@@ -208,7 +208,7 @@ impl Search<'_> {
             let mut choices = self.graph.choices_of(edge.id());
             self.budget.spend(PAIR * choices.len())?;
             if let Some(first) = self.query.first {
-                // A cycle may be long enough for a sighting to stand for others.
+                // A cycle may be long enough for an observation to stand for others.
                 choices.retain(|choice| choice.goes_with(first, usize::MAX));
             }
             if !choices.is_empty() {
@@ -285,27 +285,27 @@ impl Search<'_> {
             {
                 continue;
             }
-            let Some(sightings) = self.sightings_with(first)? else { continue };
+            let Some(observations) = self.sightings_with(first)? else { continue };
             anything = true;
             let edges: Vec<_> = [first].into_iter().chain(self.path.iter().copied()).collect();
             if (self.query.is_meant)(at, &edges, self.budget)? {
-                self.found[at] = Some(Feasible { edges, sightings });
+                self.found[at] = Some(Feasible { edges, observations });
                 self.missing -= 1;
             }
         }
         Ok(anything)
     }
 
-    /// Returns the chosen sightings of the path and of the edge that closes it, that one first.
+    /// Returns the chosen observations of the path and of the edge that closes it, that one first.
     fn sightings_with(&mut self, first: EdgeIndex) -> Result<Option<Vec<usize>>, Exhausted> {
-        let mut sightings: Vec<_> = self.chosen.iter().map(|choice| choice.at).collect();
+        let mut observations: Vec<_> = self.chosen.iter().map(|choice| choice.at).collect();
         if self.query.first.is_some() {
-            return Ok(Some(sightings));
+            return Ok(Some(observations));
         }
         for choice in self.graph.choices_of(first) {
             if self.admits(&choice)? {
-                sightings.insert(0, choice.at);
-                return Ok(Some(sightings));
+                observations.insert(0, choice.at);
+                return Ok(Some(observations));
             }
         }
         Ok(None)

@@ -20,7 +20,7 @@ use super::{
     Acquisition, EdgeFacts, GRAPH, LockGraph,
     creation_sites::{self, SiteIndex, UNKNOWN_SITE},
     is_any_declared, known_locks,
-    observations::{Settled, Sighting},
+    observations::{Observation, Settled},
     shown::Shown,
 };
 use crate::{
@@ -125,7 +125,7 @@ pub(in crate::validator) fn note(
         return false;
     }
     // From here on, our lock may be held: signal handlers are not looked at.
-    let _inside = context.enter(State::Inside);
+    let _inside = context.enter(State::InValidator);
     let mark = 0_u64;
     let from = std::ptr::from_ref(&mark).addr();
     let has_stack = ledger::settings().backtraces != Backtraces::Off;
@@ -240,7 +240,7 @@ impl LockGraph {
         key: u64,
     ) -> bool {
         let facts = self.order.facts_mut(edge);
-        let new = Sighting::new(context.segment(), [entries[0].tag]);
+        let new = Observation::new(context.segment(), [entries[0].tag]);
         if self.facts.settled_for(facts, &new) > Settled::No {
             return false;
         }
@@ -377,8 +377,8 @@ impl LockGraph {
         let stack = stack.cloned().unwrap_or_default();
         let segment = context.segment_at(*segment);
         let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
-        let sighting = Sighting::new(segment, [held.tag]);
-        self.facts.learn(self.order.facts_mut(edge), held.tag, sighting, shown);
+        let observation = Observation::new(segment, [held.tag]);
+        self.facts.learn(self.order.facts_mut(edge), held.tag, observation, shown);
     }
 }
 

@@ -43,7 +43,7 @@ use self::{
     cycles::Through,
     declared::{Declared, Key},
     facts::{EdgeFacts, FactStore},
-    observations::{Choice, Settled, Sighting},
+    observations::{Choice, Observation, Settled},
     origins::{Origin, OriginId, Origins},
     past_exits::PastExits,
     recorded::Recorded,
@@ -71,7 +71,7 @@ pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(See
 
 static GRAPH: Mutex<Option<LockGraph>> = Mutex::new(None);
 
-/// The only way in, but for [`leaves`]. The caller is [`Inside`](super::ThreadState::Inside).
+/// The only way in, but for [`leaves`]. The caller is [`InValidator`](super::ThreadState::InValidator).
 pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
     MutexGuard::map(GRAPH.lock(), |graph| {
         let graph = graph.get_or_insert_default();
@@ -125,13 +125,18 @@ type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 impl LockGraph {
     /// Returns `true` if every held lock has its edge to the wanted one, and this way of taking them
     /// is known, except for the time.
-    pub(super) fn knows(&mut self, held: &[Entry], wanted: &Entry, sighting: &Sighting) -> bool {
+    pub(super) fn knows(
+        &mut self,
+        held: &[Entry],
+        wanted: &Entry,
+        observation: &Observation,
+    ) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
             edge.is_some_and(|edge| {
                 let facts = &self.order.graph()[edge].facts;
-                self.facts.knows(facts, sighting)
-                    || self.facts.shown_earlier(facts, sighting, [held, wanted]).is_some()
+                self.facts.knows(facts, observation)
+                    || self.facts.shown_earlier(facts, observation, [held, wanted]).is_some()
             })
         })
     }
@@ -148,7 +153,7 @@ impl LockGraph {
         context: &Context,
         held: &[Entry],
         acquisition: &Acquisition<'_>,
-        sighting: &Sighting,
+        observation: &Observation,
         backtrace: &RawStack,
     ) -> Learned {
         let Acquisition { identity, wanted, named_at } = acquisition;
@@ -163,7 +168,7 @@ impl LockGraph {
         let mut through = Through::default();
         if !self.order.refused().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
-            through = self.cycles_now(&edges, sighting, &mut budget);
+            through = self.cycles_now(&edges, observation, &mut budget);
             cycles::note_cut_short(&budget);
         }
         let Through { to_report: mut cycles, are_any } = through;
@@ -174,13 +179,14 @@ impl LockGraph {
                 self.order.note_closing(edge);
             }
             let facts = self.order.facts_mut(edge);
-            if !self.facts.knows(facts, sighting) {
-                let earlier = self.facts.shown_earlier(facts, sighting, [entry, wanted]).cloned();
+            if !self.facts.knows(facts, observation) {
+                let earlier =
+                    self.facts.shown_earlier(facts, observation, [entry, wanted]).cloned();
                 let shown =
                     earlier.unwrap_or_else(|| self.shown.now(context, [entry, wanted], &backtrace));
-                self.facts.learn(facts, entry.tag, sighting.clone(), shown);
+                self.facts.learn(facts, entry.tag, observation.clone(), shown);
             }
-            settled = settled.min(self.facts.settled_for(facts, sighting).on_cycle(are_any));
+            settled = settled.min(self.facts.settled_for(facts, observation).on_cycle(are_any));
         }
         let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
         if cycles.is_empty() {
@@ -212,11 +218,11 @@ impl LockGraph {
             let edges = self.edges_to(head, &[*exit], wanted);
             let (edge, _) = edges[0];
             let tags = others.iter().copied().chain([exit.tag]);
-            let sighting = Sighting::new(segment.clone(), tags);
+            let observation = Observation::new(segment.clone(), tags);
             let facts = self.order.facts_mut(edge);
-            if !self.facts.knows(facts, &sighting) {
+            if !self.facts.knows(facts, &observation) {
                 let shown = self.shown.without_stack((thread, segment), [exit, wanted]);
-                self.facts.learn(facts, exit.tag, sighting, shown);
+                self.facts.learn(facts, exit.tag, observation, shown);
             }
             let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
             let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
@@ -264,21 +270,22 @@ impl LockGraph {
         }
         let edges = self.edges_to(head, &[*event], wanted);
         let (edge, is_new) = edges[0];
-        let sighting = Sighting::new(segment.clone(), others.iter().copied().chain([event.tag]));
-        if self.facts.knows(&self.order.graph()[edge].facts, &sighting) {
+        let observation =
+            Observation::new(segment.clone(), others.iter().copied().chain([event.tag]));
+        if self.facts.knows(&self.order.graph()[edge].facts, &observation) {
             return Vec::new();
         }
         let mut cycles = Vec::new();
         if !self.order.refused().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
-            cycles = self.cycles_now(&edges, &sighting, &mut budget).to_report;
+            cycles = self.cycles_now(&edges, &observation, &mut budget).to_report;
             cycles::note_cut_short(&budget);
         }
         if is_new && !cycles.is_empty() {
             self.order.note_closing(edge);
         }
         let shown = self.shown.without_stack((thread, segment), [event, wanted]);
-        self.facts.learn(self.order.facts_mut(edge), event.tag, sighting, shown);
+        self.facts.learn(self.order.facts_mut(edge), event.tag, observation, shown);
         for Cycle { edges, .. } in &mut cycles {
             edges[0].held_at = event.site.into();
             edges[0].acquired_at = wanted.site.into();
@@ -337,7 +344,7 @@ impl LockGraph {
         some.iter().filter_map(edge).collect()
     }
 
-    /// The sightings that an edge offers.
+    /// The observations that an edge offers.
     fn choices_of(&self, edge: EdgeIndex) -> Vec<Choice> {
         self.facts.choices(&self.order.graph()[edge].facts, self.held_of(edge))
     }
@@ -452,7 +459,7 @@ impl LockGraph {
         }
     }
 
-    /// An edge, as one of its sightings has it. One that is seen right now, for the first time,
+    /// An edge, as one of its observations has it. One that is seen right now, for the first time,
     /// has none yet: the caller fills it in.
     fn edge(&self, edge: EdgeIndex, at: usize) -> Edge {
         let graph = self.order.graph();

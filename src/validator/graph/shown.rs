@@ -1,4 +1,4 @@
-//! What a report tells of each sighting of an edge.
+//! What a report tells of each observation of an edge.
 
 use std::{
     borrow::Borrow,

@@ -167,11 +167,11 @@ impl Model {
         let entries: Vec<Entry> = held.iter().map(|(&lock, &mode)| entry((lock, mode))).collect();
         let wanted_entry = entry(wanted);
         let segment = Segment { thread, index: 0, lineage: None };
-        let sighting = Sighting::new(segment.clone(), entries.iter().map(|entry| entry.tag));
+        let observation = Observation::new(segment.clone(), entries.iter().map(|entry| entry.tag));
         let head = self.graph.node(&wanted_entry, wanted_entry.site);
         let edges = self.graph.edges_to(head, &entries, &wanted_entry);
         let mut budget = Budget::new(steps);
-        let cycles = self.graph.cycles_now(&edges, &sighting, &mut budget).to_report;
+        let cycles = self.graph.cycles_now(&edges, &observation, &mut budget).to_report;
         self.note(steps, &budget);
         for (&(edge, is_new), entry) in edges.iter().zip(&entries) {
             if is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock()) {
@@ -179,11 +179,11 @@ impl Model {
             }
             let LockGraph { order, facts: store, shown, .. } = &mut self.graph;
             let facts = order.facts_mut(edge);
-            if !store.knows(facts, &sighting) {
+            if !store.knows(facts, &observation) {
                 let stack = Stack::default();
                 let entries = [entry, &wanted_entry];
                 let shown = shown.noted(self.context, (&segment, None), entries, &stack);
-                store.learn(facts, entry.tag, sighting.clone(), shown);
+                store.learn(facts, entry.tag, observation.clone(), shown);
             }
         }
         let naive = held.iter().map(|(&lock, &mode)| NaiveEdge::new((lock, mode), wanted));

@@ -1,6 +1,6 @@
 //! What the threads and tasks hold and wait for: a glance, one by one.
 //!
-//! Runs [`Inside`](crate::validator::ThreadState::Inside), for the locks' names.
+//! Runs [`InValidator`](crate::validator::ThreadState::InValidator), for the locks' names.
 
 use rustc_hash::FxHashMap;
 

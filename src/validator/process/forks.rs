@@ -51,7 +51,7 @@ pub(in crate::validator) fn watch() {
 extern "C" fn before() {
     // Where an allocator forks while we allocate, or a signal handler does, this thread may hold some of
     // them already. Then none is taken, and the child gets them as they are.
-    let is_inside = |context: &Context| context.is(ThreadState::Inside);
+    let is_inside = |context: &Context| context.is(ThreadState::InValidator);
     if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
         locks().for_each(Renewable::take);

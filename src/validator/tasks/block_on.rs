@@ -67,13 +67,13 @@ impl BlockedOn {
 /// The calling thread is about to poll a task for the first time, and blocks until it is ready.
 pub(super) fn begin(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().begin(task, context.held.iter());
 }
 
 /// The task has ended, and the thread goes on.
 pub(super) fn end(task: &Arc<Task>, context: &'static Context) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().end(task);
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn is_in_doubt() -> bool {
 #[cold]
 #[inline(never)]
 pub(crate) fn keep_path(context: &'static Context, tag: Tag, place: usize) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     // Of several readers, it is not known which one is left when another is gone.
     if context.held.iter().filter(|held| held.tag == tag).count() != 1 {
         return;
@@ -56,7 +56,7 @@ pub(crate) fn keep_path(context: &'static Context, tag: Tag, place: usize) {
 /// A task has acquired a lock again: forgets how it was acquired before.
 #[cold]
 pub(super) fn forget_path(task: &Task, context: &'static Context, tag: Tag) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let mut paths = task.paths.lock();
     paths.retain(|(of, _)| *of != tag && context.held.last_of(*of).is_some());
     task.has_paths.store(!paths.is_empty(), Relaxed);
@@ -72,7 +72,7 @@ pub(crate) fn set_doubtful_aside(
     is_alone: bool,
     place: usize,
 ) -> Aside {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let is_held = |tag: Tag| context.held.iter().any(|held| held.tag == tag);
     let doubtful = with_polled(|task| {
         let mut doubtful = task.doubtful.lock();

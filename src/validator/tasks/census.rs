@@ -293,7 +293,7 @@ pub(super) fn look(task: &Arc<Task>, context: &'static Context) {
     if task.recent_wakes() != 0 || task.live.load(SeqCst) != 0 || waits_for_awake(task) {
         return;
     }
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     if let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) {
         standing::watch(task, &members);
     }

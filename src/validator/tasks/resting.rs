@@ -52,7 +52,7 @@ pub(super) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
 #[cold]
 pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let loose = std::mem::take(&mut *task.loose.lock());
     let mut kept = task.kept.lock();
     for entry in own_holds(task, context) {
@@ -80,7 +80,7 @@ pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
 /// The task is about to be polled: moves what it holds into the context.
 #[cold]
 pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let mut kept = task.kept.lock();
     task.has_kept.store(false, Relaxed);
     for Kept { entry, stack } in kept.drain(..) {
@@ -102,7 +102,7 @@ pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
 /// The task has ended: forgets what it holds.
 #[cold]
 pub(super) fn forget(context: &'static Context) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let held: Vec<Tag> = context.held.iter().map(|it| it.tag).collect();
     for tag in held {
         context.held.remove(tag);
@@ -147,7 +147,7 @@ pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
         };
         let is_known = task.loose.lock().iter().any(|(of, _)| *of == tag);
         if !is_known {
-            let _inside = context.enter(ThreadState::Inside);
+            let _inside = context.enter(ThreadState::InValidator);
             let mut loose = task.loose.lock();
             // It was acquired again since, or released.
             loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
@@ -181,7 +181,9 @@ pub(crate) fn turned(from: Tag, to: Tag) -> bool {
 /// The task spawns another one, or a thread. The guards of locks that live as long as the program may go there, and
 /// boxes with futures in them.
 pub(super) fn loosen(task: &Task) {
-    let Some(context) = current_if_attached().filter(|context| !context.is_blind()) else { return };
+    let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) else {
+        return;
+    };
     if task.pending.load(Relaxed) > 0 {
         task.operations.lock().iter().for_each(|operation| operation.loosen());
     }
@@ -190,7 +192,7 @@ pub(super) fn loosen(task: &Task) {
         return;
     }
     let Some(task) = super::polled() else { return };
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let since = Moment::now();
     let held: Vec<Entry> = context.held.iter().filter(|it| it.kind().is_awaited()).collect();
     let loose = std::mem::take(&mut *task.loose.lock());
@@ -214,7 +216,7 @@ pub(super) fn loosen(task: &Task) {
 /// A sibling future may be about to run, and does not know of what is held now.
 #[cold]
 fn note_doubt(task: &Task, context: &'static Context, held: &[Entry]) {
-    let _inside = context.enter(ThreadState::Inside);
+    let _inside = context.enter(ThreadState::InValidator);
     let mut doubtful = task.doubtful.lock();
     doubtful.clear();
     doubtful.extend(held.iter().map(|it| it.tag));
@@ -229,7 +231,7 @@ fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
         return;
     }
     let found: Vec<Found> = {
-        let _inside = context.enter(ThreadState::Inside);
+        let _inside = context.enter(ThreadState::InValidator);
         let across = held.iter().filter(|held| !held.kind().is_awaited());
         let edge = |held: &Entry| own_edge(context, held, held, held.site, &RawStack::EMPTY);
         across.map(|held| Found::new(FindingKind::HeldAcrossAwait, vec![edge(held)])).collect()

@@ -43,7 +43,7 @@ impl Stream {
     ) -> Self {
         let kind = LockKind { wrapper, of: LockOf::Nothing, role: Role::Lock };
         let is_named = AtomicBool::new(false);
-        Self { tracked: Tracked::somewhere(), kind, name, is_named, depth }
+        Self { tracked: Tracked::without_location(), kind, name, is_named, depth }
     }
 
     /// Locks the stream by `lock`.

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What the sightings of a cycle's edges have to say.
+/// What the observations of a cycle's edges have to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::validator) enum Verdict {
     /// It can close.
@@ -59,7 +59,7 @@ impl Rules {
     }
 }
 
-/// Chooses a sighting for each edge of a cycle so that all threads can be there at the same time.
+/// Chooses an observation for each edge of a cycle so that all threads can be there at the same time.
 /// Returns where the edges keep them, or `None` if there is no such choice.
 pub(in crate::validator) fn assign(
     cycle: &[Vec<Choice>],
@@ -110,7 +110,7 @@ pub(in crate::validator) fn judge(
             others.map(move |other| (one, other))
         }) {
             budget.spend(1)?;
-            gates.extend(one.sighting.gate_with(&other.sighting));
+            gates.extend(one.observation.gate_with(&other.observation));
         }
     }
     gates.sort_unstable();
@@ -121,8 +121,8 @@ pub(in crate::validator) fn judge(
 /// Returns `true` if one thread made all edges of a cycle, without a gate.
 fn of_one_thread(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<bool, Exhausted> {
     let by_gates = Rules { threads: false, gates: true, times: Times::Any };
-    for thread in cycle.first().into_iter().flatten().map(|choice| choice.sighting.thread()) {
-        let is_of_thread = |choice: &&Choice| choice.sighting.thread() == thread;
+    for thread in cycle.first().into_iter().flatten().map(|choice| choice.observation.thread()) {
+        let is_of_thread = |choice: &&Choice| choice.observation.thread() == thread;
         let own = |edge: &Vec<Choice>| edge.iter().filter(is_of_thread).cloned().collect();
         let of_thread: Vec<Vec<Choice>> = cycle.iter().map(own).collect();
         budget.spend(PAIR * cycle.len())?;
@@ -193,7 +193,7 @@ impl<'a> Chosen<'a> {
     pub(super) fn new(rules: Rules, cycle: &[Vec<Choice>]) -> Self {
         let edges = cycle.len();
         let index = (edges > INDEXED).then(Index::default);
-        let has_lineage = |choice: &Choice| choice.sighting.segment.lineage.is_some();
+        let has_lineage = |choice: &Choice| choice.observation.segment.lineage.is_some();
         let timed = rules.times != Times::Any && cycle.iter().flatten().any(has_lineage);
         Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index, timed }
     }
@@ -201,7 +201,7 @@ impl<'a> Chosen<'a> {
     /// How many steps [`admits`](Self::admits) takes.
     fn cost_of(&self, choice: &Choice) -> usize {
         match &self.index {
-            Some(_) if !self.timed => choice.sighting.held().len(),
+            Some(_) if !self.timed => choice.observation.held().len(),
             _ => self.all.len(),
         }
     }
@@ -253,9 +253,9 @@ pub(super) struct Index {
 
 impl Index {
     fn count(&mut self, choice: &Choice, change: impl Fn(&mut u32)) {
-        let thread = self.threads.entry(choice.sighting.thread()).or_default();
+        let thread = self.threads.entry(choice.observation.thread()).or_default();
         change(&mut thread[usize::from(!choice.stands_for_others())]);
-        for tag in choice.sighting.held() {
+        for tag in choice.observation.held() {
             let lock = self.locks.entry(tag.lock()).or_default();
             change(&mut lock[usize::from(strength(tag.mode()))]);
         }
@@ -264,7 +264,7 @@ impl Index {
     /// See [`Choice::is_apart_from`].
     fn has_thread_for(&self, choice: &Choice, edges: usize) -> bool {
         let [standing, alone] =
-            self.threads.get(&choice.sighting.thread()).copied().unwrap_or_default();
+            self.threads.get(&choice.observation.thread()).copied().unwrap_or_default();
         if edges > ENOUGH {
             choice.stands_for_others() || alone == 0
         } else {
@@ -274,7 +274,7 @@ impl Index {
 
     /// See [`Choice::is_free_of`].
     fn has_no_gate_with(&self, choice: &Choice) -> bool {
-        choice.sighting.held().iter().all(|tag| {
+        choice.observation.held().iter().all(|tag| {
             let counts = self.locks.get(&tag.lock()).copied().unwrap_or_default();
             let modes = [Mode::Shared, Mode::Upgradable, Mode::Exclusive];
             let held = modes.into_iter().zip(counts).filter(|&(_, count)| count > 0);

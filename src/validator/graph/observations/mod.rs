@@ -32,7 +32,7 @@ use crate::{
 
 /// A thread that took an edge, in a segment of its life, and all that it held.
 #[derive(Clone, Debug)]
-pub(in crate::validator) struct Sighting {
+pub(in crate::validator) struct Observation {
     segment: Segment,
     held: Locks,
 }
@@ -112,7 +112,7 @@ pub(in crate::validator) fn hash(element: Element) -> u64 {
     hash ^ hash >> 31
 }
 
-/// How many sightings of one edge are kept.
+/// How many observations of one edge are kept.
 const KEPT: usize = 8;
 
 /// How many threads have to show the same before more of them are no news. With two, no
@@ -120,7 +120,7 @@ const KEPT: usize = 8;
 /// supposed that yet another thread may do what so many did.
 const ENOUGH: usize = 3;
 
-impl Sighting {
+impl Observation {
     pub(in crate::validator) fn new(segment: Segment, held: impl IntoIterator<Item = Tag>) -> Self {
         let mut held = held.into_iter();
         let held = match (held.next(), held.next()) {
@@ -228,11 +228,11 @@ fn strength(held: Mode) -> u8 {
     }
 }
 
-/// The sightings of one edge, those that matter, each with what is to be told of it. Most edges
+/// The observations of one edge, those that matter, each with what is to be told of it. Most edges
 /// have one.
 #[derive(Debug)]
-pub(in crate::validator) struct Sightings<T> {
-    all: SmallVec<[(Sighting, T); 1]>,
+pub(in crate::validator) struct Observations<T> {
+    all: SmallVec<[(Observation, T); 1]>,
     /// Of each of them, whether enough others [did the same](Self::settled_for).
     settled: [Settled; KEPT],
 }
@@ -254,38 +254,38 @@ impl Settled {
     }
 }
 
-impl<T> Default for Sightings<T> {
+impl<T> Default for Observations<T> {
     fn default() -> Self {
         Self { all: SmallVec::new(), settled: [Settled::No; KEPT] }
     }
 }
 
-impl<T> Sightings<T> {
+impl<T> Observations<T> {
     /// What is told of one. The first of all is never forgotten.
     pub(in crate::validator) fn get(&self, at: usize) -> Option<&T> {
         self.all.get(at).map(|(_, what)| what)
     }
 
-    pub(in crate::validator) fn iter(&self) -> impl Iterator<Item = &Sighting> + Clone {
-        self.all.iter().map(|(sighting, _)| sighting)
+    pub(in crate::validator) fn iter(&self) -> impl Iterator<Item = &Observation> + Clone {
+        self.all.iter().map(|(observation, _)| observation)
     }
 
     /// Returns what is shown of the last one that differs from this in time only.
-    pub(in crate::validator) fn of_earlier(&self, new: &Sighting) -> Option<&T> {
+    pub(in crate::validator) fn of_earlier(&self, new: &Observation) -> Option<&T> {
         let mut last_first = self.all.iter().rev();
         last_first.find(|(known, _)| new.differs_in_time_only(known)).map(|(_, what)| what)
     }
 
     /// Whether one more would change nothing: this thread or enough others did the same
     /// under no more gates.
-    pub(in crate::validator) fn knows(&self, new: &Sighting) -> bool {
+    pub(in crate::validator) fn knows(&self, new: &Observation) -> bool {
         self.iter().any(|known| known.segment.is_like(&new.segment) && known.is_as_free_as(new))
             || self.settled_for(new) > Settled::No
     }
 
-    /// For which threads one more such sighting would change nothing: enough threads of as many
+    /// For which threads one more such observation would change nothing: enough threads of as many
     /// families were seen, or enough of this family under the same gates.
-    pub(in crate::validator) fn settled_for(&self, new: &Sighting) -> Settled {
+    pub(in crate::validator) fn settled_for(&self, new: &Observation) -> Settled {
         if self.all.len() < ENOUGH {
             return Settled::No;
         }
@@ -314,10 +314,11 @@ impl<T> Sightings<T> {
     }
 
     /// Keeps one that is [news](Self::knows).
-    pub(in crate::validator) fn learn(&mut self, new: Sighting, what: T) {
+    pub(in crate::validator) fn learn(&mut self, new: Observation, what: T) {
         // Of what the thread did before it last spawned another one, the latest is kept: it meets all
         // that earlier ones meet among the threads that are still there.
-        let implied = |known: &Sighting| known.thread() == new.thread() && new.is_as_free_as(known);
+        let implied =
+            |known: &Observation| known.thread() == new.thread() && new.is_as_free_as(known);
         let latest = self.all.iter().rposition(|(known, _)| implied(known));
         let mut at = 0;
         let before = self.all.len();
@@ -337,7 +338,7 @@ impl<T> Sightings<T> {
         if !is_more {
             self.settled = [Settled::No; KEPT];
         }
-        // One more sighting settles only those that it is as free as.
+        // One more observation settles only those that it is as free as.
         for at in 0..self.all.len() {
             let of = &self.all[at].0;
             let may_be = self.settled[at] < Settled::ForAll
@@ -350,29 +351,29 @@ impl<T> Sightings<T> {
 
     /// All that may be chosen for this edge.
     pub(in crate::validator) fn choices(&self) -> Vec<Choice> {
-        let choice = |(at, sighting): (usize, &Sighting)| Choice {
+        let choice = |(at, observation): (usize, &Observation)| Choice {
             at,
-            sighting: sighting.clone(),
+            observation: observation.clone(),
             stands_for: self.settled[at],
         };
         self.iter().enumerate().map(choice).collect()
     }
 }
 
-/// A sighting that may be chosen for its edge of a cycle.
+/// A observation that may be chosen for its edge of a cycle.
 #[derive(Clone)]
 pub(in crate::validator) struct Choice {
     /// Where the edge keeps it.
     pub(in crate::validator) at: usize,
-    sighting: Sighting,
+    observation: Observation,
     /// Which threads may have done the same and were not kept.
     stands_for: Settled,
 }
 
 impl Choice {
-    /// A sighting that is being made right now, and is kept there if it is.
-    pub(in crate::validator) fn now(sighting: &Sighting, at: usize) -> Self {
-        Self { at, sighting: sighting.clone(), stands_for: Settled::No }
+    /// A observation that is being made right now, and is kept there if it is.
+    pub(in crate::validator) fn now(observation: &Observation, at: usize) -> Self {
+        Self { at, observation: observation.clone(), stands_for: Settled::No }
     }
 
     /// Makes it stand for no other threads.
@@ -387,12 +388,12 @@ impl Choice {
 
     /// Hashes all that restricts what else may be chosen. The hashes of several choices add up.
     pub(in crate::validator) fn hash(&self) -> u64 {
-        let Segment { thread, index, ref lineage } = self.sighting.segment;
+        let Segment { thread, index, ref lineage } = self.observation.segment;
         let mut sum = hash(Element::Thread(thread, self.stands_for));
         if lineage.is_some() {
             sum = sum.wrapping_add(hash(Element::Segment(thread, index)));
         }
-        sum.wrapping_add(self.sighting.summary().hash)
+        sum.wrapping_add(self.observation.summary().hash)
     }
 
     fn stands_for_others(&self) -> bool {
@@ -402,7 +403,7 @@ impl Choice {
     /// Whether two choices may be of different threads: maybe of one that was not kept, for
     /// which there is need only in a cycle of more than [`ENOUGH`] edges.
     fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
-        self.sighting.thread() != other.sighting.thread()
+        self.observation.thread() != other.observation.thread()
             || edges > ENOUGH && (self.stands_for_others() || other.stands_for_others())
     }
 
@@ -410,14 +411,14 @@ impl Choice {
     /// did the same and were not kept, that is known only in one case: the root of their family did its
     /// part before it spawned any of them, or after all had been joined.
     fn may_meet(&self, other: &Self) -> bool {
-        let (own, theirs) = (&self.sighting.segment, &other.sighting.segment);
+        let (own, theirs) = (&self.observation.segment, &other.observation.segment);
         if own.lineage.is_none() && theirs.lineage.is_none() {
             return true;
         }
         let others_may_meet = |of: &Self, segment: &Segment| match of.stands_for {
             Settled::No => false,
             Settled::ForAll => true,
-            Settled::ForFamily => !segment.is_outside_family(of.sighting.segment.family()),
+            Settled::ForFamily => !segment.is_outside_family(of.observation.segment.family()),
         };
         !own.is_apart_from(theirs) || others_may_meet(self, theirs) || others_may_meet(other, own)
     }
@@ -425,10 +426,10 @@ impl Choice {
     /// Returns `true` if both threads were spawned by a third, which joined one before it spawned the
     /// other.
     fn is_in_sequence_with(&self, other: &Self) -> bool {
-        self.sighting.segment.is_in_sequence_with(&other.sighting.segment)
+        self.observation.segment.is_in_sequence_with(&other.observation.segment)
     }
 
     fn is_free_of(&self, other: &Self) -> bool {
-        self.sighting.gate_with(&other.sighting).is_none()
+        self.observation.gate_with(&other.observation).is_none()
     }
 }

@@ -40,7 +40,7 @@ fn family() -> [Segment; 6] {
 #[test]
 fn a_thread_meets_its_child_only_while_that_lives() {
     let family = family();
-    let seen = |at: usize, lock| vec![Sighting::new(family[at].clone(), [Tag::new(lock, X)])];
+    let seen = |at: usize, lock| vec![Observation::new(family[at].clone(), [Tag::new(lock, X)])];
     let verdicts = [0, 1, 2, 4, 5].map(|at| verdict(&[seen(at, 1), seen(3, 2)]));
     let (ordered, feasible) = (Verdict::Ordered, Verdict::Feasible);
     let expected = [&ordered, &feasible, &ordered, &feasible, &feasible];
@@ -55,29 +55,29 @@ fn a_thread_meets_its_child_only_while_that_lives() {
 #[test]
 fn one_thread_twice_is_graver_than_never_at_once() {
     let family = family();
-    let seen = |at: usize, lock| Sighting::new(family[at].clone(), [Tag::new(lock, X)]);
+    let seen = |at: usize, lock| Observation::new(family[at].clone(), [Tag::new(lock, X)]);
     let cycle = [vec![seen(2, 1), seen(3, 1)], vec![seen(2, 2)]];
     assert_eq!(verdict(&cycle), Verdict::OneThreadTwice);
     assert_eq!(verdict(&[vec![seen(3, 1)], vec![seen(2, 2)]]), Verdict::Ordered);
 }
 
-fn sighting(thread: u64, held: &[(u64, Mode)]) -> Sighting {
-    Sighting::new(segment(thread), held.iter().map(|&(lock, mode)| Tag::new(lock, mode)))
+fn observation(thread: u64, held: &[(u64, Mode)]) -> Observation {
+    Observation::new(segment(thread), held.iter().map(|&(lock, mode)| Tag::new(lock, mode)))
 }
 
-fn seen_in(sightings: &[Sighting]) -> Sightings<()> {
-    let mut all = Sightings::default();
-    for sighting in sightings {
-        if !all.knows(sighting) {
-            all.learn(sighting.clone(), ());
+fn seen_in(observations: &[Observation]) -> Observations<()> {
+    let mut all = Observations::default();
+    for observation in observations {
+        if !all.knows(observation) {
+            all.learn(observation.clone(), ());
         }
     }
     all
 }
 
-fn verdict(edges: &[Vec<Sighting>]) -> Verdict {
+fn verdict(edges: &[Vec<Observation>]) -> Verdict {
     let edges: Vec<_> = edges.iter().map(|edge| seen_in(edge)).collect();
-    judge(&edges.iter().map(Sightings::choices).collect::<Vec<_>>(), &mut unlimited()).unwrap()
+    judge(&edges.iter().map(Observations::choices).collect::<Vec<_>>(), &mut unlimited()).unwrap()
 }
 
 fn unlimited() -> Budget {
@@ -90,12 +90,12 @@ const U: Mode = Mode::Upgradable;
 
 #[test]
 fn the_threads_have_to_differ() {
-    let (a, b) = (sighting(1, &[(1, X)]), sighting(1, &[(2, X)]));
+    let (a, b) = (observation(1, &[(1, X)]), observation(1, &[(2, X)]));
     assert_eq!(verdict(&[vec![a.clone()], vec![b.clone()]]), Verdict::OneThreadTwice);
-    let other = sighting(2, &[(2, X)]);
+    let other = observation(2, &[(2, X)]);
     assert_eq!(verdict(&[vec![a.clone()], vec![b, other.clone()]]), Verdict::Feasible);
     // Three edges on two threads.
-    let third = sighting(1, &[(3, X)]);
+    let third = observation(1, &[(3, X)]);
     assert_eq!(verdict(&[vec![a], vec![other], vec![third]]), Verdict::OneThreadTwice);
 }
 
@@ -104,8 +104,8 @@ fn a_gate_is_held_in_modes_that_exclude_each_other() {
     for (one, other, is_gate) in
         [(X, X, true), (X, S, true), (U, U, true), (X, U, true), (U, S, false), (S, S, false)]
     {
-        let a = sighting(1, &[(9, one), (1, X)]);
-        let b = sighting(2, &[(9, other), (2, X)]);
+        let a = observation(1, &[(9, one), (1, X)]);
+        let b = observation(2, &[(9, other), (2, X)]);
         let expected = if is_gate { Verdict::Guarded(vec![9]) } else { Verdict::Feasible };
         assert_eq!(verdict(&[vec![a], vec![b]]), expected, "{one} {other}");
     }
@@ -113,8 +113,8 @@ fn a_gate_is_held_in_modes_that_exclude_each_other() {
 
 #[test]
 fn a_gate_that_is_left_out_once_is_none() {
-    let guarded = [sighting(1, &[(9, X), (1, X)]), sighting(2, &[(9, X), (2, X)])];
-    let free = sighting(1, &[(1, X)]);
+    let guarded = [observation(1, &[(9, X), (1, X)]), observation(2, &[(9, X), (2, X)])];
+    let free = observation(1, &[(1, X)]);
     let [one, other] = guarded;
     assert_eq!(verdict(&[vec![one, free], vec![other]]), Verdict::Feasible);
 }
@@ -122,35 +122,36 @@ fn a_gate_that_is_left_out_once_is_none() {
 #[test]
 fn enough_is_enough() {
     let held = [(1, X)];
-    let mut edge = seen_in(&[sighting(1, &held)]);
-    assert!(edge.knows(&sighting(1, &held)) && !edge.knows(&sighting(2, &held)));
-    assert!(edge.knows(&sighting(1, &[(1, X), (5, S)])), "with more gates");
-    edge.learn(sighting(2, &held), ());
-    assert!(!edge.knows(&sighting(3, &held)));
-    edge.learn(sighting(3, &held), ());
+    let mut edge = seen_in(&[observation(1, &held)]);
+    assert!(edge.knows(&observation(1, &held)) && !edge.knows(&observation(2, &held)));
+    assert!(edge.knows(&observation(1, &[(1, X), (5, S)])), "with more gates");
+    edge.learn(observation(2, &held), ());
+    assert!(!edge.knows(&observation(3, &held)));
+    edge.learn(observation(3, &held), ());
     assert!(
-        edge.knows(&sighting(4, &held)) && edge.settled_for(&sighting(1, &held)) == Settled::ForAll
+        edge.knows(&observation(4, &held))
+            && edge.settled_for(&observation(1, &held)) == Settled::ForAll
     );
     // It is bounded, and what has fewer gates is preferred.
     for gate in 10..100 {
-        let guarded = sighting(gate, &[(gate, X), (2, X)]);
+        let guarded = observation(gate, &[(gate, X), (2, X)]);
         if !edge.knows(&guarded) {
             edge.learn(guarded, ());
         }
     }
     assert_eq!(edge.iter().count(), KEPT);
-    edge.learn(sighting(200, &[(2, X)]), ());
-    assert!(edge.knows(&sighting(200, &[(2, X)])));
+    edge.learn(observation(200, &[(2, X)]), ());
+    assert!(edge.knows(&observation(200, &[(2, X)])));
 }
 
 /// A report names who was first; whoever did the same under fewer locks since takes the place of
 /// what came between.
 #[test]
 fn the_first_is_never_forgotten() {
-    let mut edge = Sightings::default();
-    edge.learn(sighting(1, &[(1, X), (8, X), (9, X)]), "first");
-    edge.learn(sighting(1, &[(1, X), (8, X)]), "freer");
-    edge.learn(sighting(1, &[(1, X)]), "free");
+    let mut edge = Observations::default();
+    edge.learn(observation(1, &[(1, X), (8, X), (9, X)]), "first");
+    edge.learn(observation(1, &[(1, X), (8, X)]), "freer");
+    edge.learn(observation(1, &[(1, X)]), "free");
     assert_eq!([0, 1, 2].map(|at| edge.get(at)), [Some(&"first"), Some(&"free"), None]);
 }
 
@@ -158,7 +159,7 @@ fn the_first_is_never_forgotten() {
 #[test]
 fn enough_threads_stand_for_others() {
     let four_edges = |threads: u64| -> Vec<_> {
-        let edge = |lock| (1..=threads).map(|thread| sighting(thread, &[(lock, X)])).collect();
+        let edge = |lock| (1..=threads).map(|thread| observation(thread, &[(lock, X)])).collect();
         (1..=4).map(edge).collect()
     };
     assert_eq!(verdict(&four_edges(3)), Verdict::Feasible);
@@ -174,11 +175,11 @@ fn enough_threads_stand_for_others() {
 /// Another thread would not help: it is the gate that is named.
 #[test]
 fn a_gate_is_named_before_a_thread() {
-    let behind = |thread, lock| sighting(thread, &[(9, X), (lock, X)]);
+    let behind = |thread, lock| observation(thread, &[(9, X), (lock, X)]);
     let guarded = Verdict::Guarded(vec![9]);
     assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(1, 2)]]), guarded);
     // Who left the gate out is the thread of the other edge, and the other one was behind it.
-    let free = sighting(1, &[(2, X)]);
+    let free = observation(1, &[(2, X)]);
     assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(2, 2), free]]), guarded);
 }
 
@@ -193,7 +194,7 @@ fn an_undecided_cycle_has_no_verdict() {
     };
     let edges: Vec<Vec<Choice>> = (0..20)
         .map(|lock| {
-            let of = |at| Choice::now(&sighting(thread(), &[(lock, X)]), at);
+            let of = |at| Choice::now(&observation(thread(), &[(lock, X)]), at);
             (0..KEPT).map(of).collect()
         })
         .collect();
@@ -206,7 +207,7 @@ fn an_undecided_cycle_has_no_verdict() {
 #[test]
 fn a_long_cycle_is_decided() {
     let ring = |threads: u64| -> Vec<Vec<Choice>> {
-        let edge = |lock| vec![Choice::now(&sighting(lock % threads, &[(lock, X)]), 0)];
+        let edge = |lock| vec![Choice::now(&observation(lock % threads, &[(lock, X)]), 0)];
         (0..1_000).map(edge).collect()
     };
     let mut budget = Budget::new(STEPS);
@@ -249,10 +250,10 @@ fn any_locks() -> impl Strategy<Value = Vec<Tag>> {
 
 /// Decides as [`judge`] does, by trying all choices.
 fn naive_verdict(
-    edges: &[Vec<(&Observed, Sighting)>],
+    edges: &[Vec<(&Observed, Observation)>],
     may_meet: &dyn Fn(&Observed, &Observed) -> bool,
 ) -> Verdict {
-    type Observation<'a> = (&'a Observed, Sighting);
+    type Observation<'a> = (&'a Observed, Observation);
     fn with_each<'a>(
         chosen: &[&'a Observation<'a>],
         edge: &'a [Observation<'a>],
@@ -292,23 +293,23 @@ proptest! {
         budget in 0..100_u32,
     ) {
         let held = [X, S, U];
-        let edges: Vec<Vec<Sighting>> = edges.into_iter().map(|edge| {
+        let edges: Vec<Vec<Observation>> = edges.into_iter().map(|edge| {
             edge.into_iter().map(|(thread, locks)| {
-                Sighting::new(segment(thread), locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode])))
+                Observation::new(segment(thread), locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode])))
             }).collect()
         }).collect();
-        let all = edges.iter().fold(vec![Vec::new()], |partial: Vec<Vec<&Sighting>>, edge| {
+        let all = edges.iter().fold(vec![Vec::new()], |partial: Vec<Vec<&Observation>>, edge| {
             partial.iter().flat_map(|chosen| edge.iter().map(move |it| {
                 chosen.iter().copied().chain([it]).collect()
             })).collect()
         });
-        let pairs_all = |chosen: &[&Sighting], may: &dyn Fn(&Sighting, &Sighting) -> bool| {
+        let pairs_all = |chosen: &[&Observation], may: &dyn Fn(&Observation, &Observation) -> bool| {
             (0..chosen.len()).all(|i| (0..i).all(|j| may(chosen[i], chosen[j])))
         };
         let expected = all.iter().any(|chosen| pairs_all(chosen, &|a, b| {
             a.thread() != b.thread() && a.gate_with(b).is_none()
         }));
-        // Every sighting is offered, none is left out: they stand for nobody else.
+        // Every observation is offered, none is left out: they stand for nobody else.
         let choices: Vec<Vec<Choice>> = edges.iter()
             .map(|edge| edge.iter().enumerate().map(|(at, it)| Choice::now(it, at)).collect())
             .collect();
@@ -342,10 +343,10 @@ proptest! {
         let observed: Vec<_> =
             steps.into_iter().filter_map(|step| history.step(step)).collect();
         prop_assume!(!observed.is_empty());
-        let edges: Vec<Vec<(&Observed, Sighting)>> = edges.into_iter().map(|edge| {
+        let edges: Vec<Vec<(&Observed, Observation)>> = edges.into_iter().map(|edge| {
             edge.into_iter().map(|(at, locks)| {
                 let at = at.get(&observed);
-                (at, Sighting::new(at.segment.clone(), locks))
+                (at, Observation::new(at.segment.clone(), locks))
             }).collect()
         }).collect();
         let choices: Vec<Vec<Choice>> = edges.iter()
@@ -366,37 +367,37 @@ proptest! {
         edges in 2..4_usize,
     ) {
         let mut history = History::new(roots);
-        let mut stored: Vec<Sightings<()>> = (0..edges).map(|_| Sightings::default()).collect();
-        let mut all: Vec<Vec<(Observed, Sighting)>> = (0..edges).map(|_| Vec::new()).collect();
+        let mut stored: Vec<Observations<()>> = (0..edges).map(|_| Observations::default()).collect();
+        let mut all: Vec<Vec<(Observed, Observation)>> = (0..edges).map(|_| Vec::new()).collect();
         // As the chains that are judged no more.
         let mut settled = Vec::new();
         let (mut is_found, mut is_expected) = (false, false);
         for (step, at, locks) in steps {
             let Some(observed) = history.step(step) else { continue };
             let at = at % edges;
-            let sighting = Sighting::new(observed.segment.clone(), locks);
+            let observation = Observation::new(observed.segment.clone(), locks);
             let is_supposed = all.iter().any(|edge| edge.len() >= ENOUGH);
-            let is_settled = settled.iter().any(|(edge, known, by): &(usize, Sighting, _)| {
+            let is_settled = settled.iter().any(|(edge, known, by): &(usize, Observation, _)| {
                 let is_by = match by {
-                    Settled::No => known.segment.is_like(&sighting.segment),
-                    Settled::ForFamily => known.segment.family() == sighting.segment.family(),
+                    Settled::No => known.segment.is_like(&observation.segment),
+                    Settled::ForFamily => known.segment.family() == observation.segment.family(),
                     Settled::ForAll => true,
                 };
-                *edge == at && known.held == sighting.held && is_by
+                *edge == at && known.held == observation.held && is_by
             });
             if !is_settled {
                 let is_on_cycle = (0..edges).all(|edge| edge == at || !all[edge].is_empty());
-                let mut choices: Vec<_> = stored.iter().map(Sightings::choices).collect();
-                choices[at] = vec![Choice::now(&sighting, 0)];
+                let mut choices: Vec<_> = stored.iter().map(Observations::choices).collect();
+                choices[at] = vec![Choice::now(&observation, 0)];
                 is_found |= assign(&choices, &mut unlimited()).unwrap().is_some();
-                if stored[at].knows(&sighting) {
-                    let by = stored[at].settled_for(&sighting).on_cycle(is_on_cycle);
-                    settled.push((at, sighting.clone(), by));
+                if stored[at].knows(&observation) {
+                    let by = stored[at].settled_for(&observation).on_cycle(is_on_cycle);
+                    settled.push((at, observation.clone(), by));
                 } else {
-                    stored[at].learn(sighting.clone(), ());
+                    stored[at].learn(observation.clone(), ());
                 }
             }
-            all[at].push((observed, sighting));
+            all[at].push((observed, observation));
             let all: Vec<Vec<_>> = all.iter()
                 .map(|edge| edge.iter().map(|(at, it)| (at, it.clone())).collect())
                 .collect();
@@ -426,8 +427,8 @@ proptest! {
         let settled = [Settled::No, Settled::ForFamily, Settled::ForAll];
         let all: Vec<_> = all.into_iter().map(|(at, stands_for, locks, pops)| {
             let tags = locks.into_iter().map(|(lock, mode)| Tag::new(lock, held[mode]));
-            let sighting = Sighting::new(family[at].clone(), tags);
-            (Choice { at: 0, sighting, stands_for: settled[stands_for] }, pops)
+            let observation = Observation::new(family[at].clone(), tags);
+            (Choice { at: 0, observation, stands_for: settled[stands_for] }, pops)
         }).collect();
         let cycle = vec![all.iter().map(|(choice, _)| choice.clone()).collect(); edges];
         let rules = Rules { threads, gates, times };

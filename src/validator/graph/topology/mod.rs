@@ -265,13 +265,13 @@ impl<N, E> Order<N, E> {
         }
         let all = self.graph.node_count() + self.graph.edge_count();
         if self.gone >= WORTHWHILE.max(all / 2) {
-            self.make_anew();
+            self.compact();
         }
         true
     }
 
     /// Leaves what is gone behind: nodes and edges get other indices.
-    fn make_anew(&mut self) {
+    fn compact(&mut self) {
         let old = mem::take(&mut self.list);
         // As petgraph numbers them: those that stay, in their old sequence.
         let mut next = 0;
