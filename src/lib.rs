@@ -120,8 +120,11 @@ use std::time::Duration;
 mod as_task;
 #[doc(hidden)]
 pub mod bridge;
+mod declare;
 pub mod external;
 mod finding;
+#[cfg(all(unix, not(loom)))]
+mod fork_lock;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -131,10 +134,9 @@ mod ledger;
 pub mod lock_api;
 #[cfg(feature = "lock_api_0_5")]
 pub mod lock_api_0_5;
-mod named;
+mod lock_trait;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
-mod orders;
 mod os_threads;
 #[cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot;
@@ -144,8 +146,6 @@ mod points;
 #[cfg(feature = "write_records")]
 pub mod record;
 mod render;
-#[cfg(all(unix, not(loom)))]
-mod renewable;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
 pub mod testing;
@@ -179,15 +179,15 @@ pub use ::once_cell;
 #[cfg(feature = "tokio")]
 pub use self::as_task::as_task;
 pub use self::{
+    declare::{
+        allow_pair, class, declare_class_order, declare_leaf, declare_order, declare_outermost,
+        order_by_key,
+    },
     finding::{
         Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, Stats,
         ThreadInfo, WaitKind,
     },
-    named::Lock,
-    orders::{
-        allow_pair, class, declare_class_order, declare_leaf, declare_order, declare_outermost,
-        order_by_key,
-    },
+    lock_trait::Lock,
 };
 
 /// Which side of the [switch](crate#the-switch) this build is on: whether
@@ -288,7 +288,7 @@ pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
 /// }
 /// ```
 pub fn name<L: Lock + ?Sized>(lock: &L, name: impl AsRef<str>) {
-    if let Some(lock) = named::number(lock) {
+    if let Some(lock) = lock_trait::number(lock) {
         validator::name(lock, name.as_ref());
     }
 }

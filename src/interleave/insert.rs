@@ -7,7 +7,7 @@ use std::{
 
 use super::point::{self, Point};
 use crate::{
-    points::{self, Inserted, Passage},
+    points::{self, Inserted, SyncEvent},
     validator,
 };
 
@@ -263,7 +263,7 @@ impl<'a> Layer<'a> {
         })
     }
 
-    fn passes(&self, place: Place, passage: &Passage<'_>) {
+    fn passes(&self, place: Place, passage: &SyncEvent<'_>) {
         let is_it = validator::inside(|| {
             if self.point.is(passage) {
                 return true;
@@ -319,14 +319,14 @@ struct Layered<'a> {
 }
 
 impl Inserted for Layered<'_> {
-    fn before(&self, passage: &Passage<'_>) {
+    fn before(&self, passage: &SyncEvent<'_>) {
         if let Some(outer) = self.outer {
             outer.before(passage);
         }
         self.layer.passes(Place::Before, passage);
     }
 
-    fn after(&self, passage: &Passage<'_>) {
+    fn after(&self, passage: &SyncEvent<'_>) {
         if let Some(outer) = self.outer {
             outer.after(passage);
         }

@@ -60,12 +60,12 @@ mod alone;
 mod async_point;
 mod confirm;
 mod explore;
-mod family;
 mod insert;
 mod inside;
 mod point;
 mod rng;
 mod schedule;
+mod thread_group;
 
 pub use self::{
     async_point::pass_async,

@@ -10,8 +10,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Lock, named,
-    points::Passage,
+    Lock, lock_trait,
+    points::SyncEvent,
     render,
     validator::{self, Entry},
 };
@@ -75,7 +75,7 @@ impl From<&str> for WhichLock {
 impl<L: Lock + ?Sized> From<&L> for WhichLock {
     fn from(lock: &L) -> Self {
         // In a build that is not checked, nothing is passed.
-        Self(Which::Lock(named::number(lock).unwrap_or(0)))
+        Self(Which::Lock(lock_trait::number(lock).unwrap_or(0)))
     }
 }
 
@@ -157,16 +157,16 @@ impl Point {
     }
 
     /// Whether it is this one.
-    pub(super) fn is(&self, passage: &Passage<'_>) -> bool {
+    pub(super) fn is(&self, passage: &SyncEvent<'_>) -> bool {
         let is_lock = |entry: &Entry| match &self.which {
             Which::Lock(number) => entry.tag.lock() == *number,
             Which::Named(wanted) => is_called(entry, wanted),
         };
         match (passage, self.step) {
-            (Passage::Point(name), Step::Point) => self.which == Which::Named((*name).into()),
-            (Passage::Acquire(entry), Step::Acquire)
-            | (Passage::Wait(entry, _), Step::Wait)
-            | (Passage::Release(entry), Step::Release) => is_lock(entry),
+            (SyncEvent::Point(name), Step::Point) => self.which == Which::Named((*name).into()),
+            (SyncEvent::Acquire(entry), Step::Acquire)
+            | (SyncEvent::Wait(entry, _), Step::Wait)
+            | (SyncEvent::Release(entry), Step::Release) => is_lock(entry),
             _ => false,
         }
     }
@@ -189,16 +189,16 @@ impl fmt::Display for Point {
 }
 
 /// A passage as a report calls it, in the same words.
-pub(super) fn describe(passage: &Passage<'_>) -> String {
+pub(super) fn describe(passage: &SyncEvent<'_>) -> String {
     let lock = |entry| match name(entry) {
         Some(name) => format!("`{name}`"),
         None => format!("{} #{}", entry.kind().type_name(), entry.tag.lock()),
     };
     match passage {
-        Passage::Point(name) => format!("point `{name}`"),
-        Passage::Acquire(entry) => format!("acquire of {} ({})", lock(entry), entry.site),
-        Passage::Wait(entry, _) => format!("wait for {} ({})", lock(entry), entry.site),
-        Passage::Release(entry) => format!("release of {}", lock(entry)),
+        SyncEvent::Point(name) => format!("point `{name}`"),
+        SyncEvent::Acquire(entry) => format!("acquire of {} ({})", lock(entry), entry.site),
+        SyncEvent::Wait(entry, _) => format!("wait for {} ({})", lock(entry), entry.site),
+        SyncEvent::Release(entry) => format!("release of {}", lock(entry)),
     }
 }
 

@@ -63,7 +63,7 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 #[cfg(unix)]
 extern "C" fn read_config() {
     let is_ours = PROCESS.load(Relaxed) == super::this_process();
-    let loads = || is_ours && super::silence::load(write_to_stderr) && super::settings().exit;
+    let loads = || is_ours && super::suppress::load(write_to_stderr) && super::settings().exit;
     if std::panic::catch_unwind(loads).unwrap_or(false) {
         at_exit();
     }
@@ -85,8 +85,9 @@ extern "C" fn at_exit() {
 
     let has_failed = catch_unwind(|| {
         // A thread that was stopped with the list locked will not let go of it any more.
-        let findings = super::untaken(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) = summary(&findings, &super::silence::unused(), super::cut_short())?;
+        let findings = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
+        let (text, has_failed) =
+            summary(&findings, &super::suppress::unused(), super::cut_short())?;
         write_to_stderr(&text);
         Some(has_failed)
     });
@@ -131,7 +132,7 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
     if !denied.is_empty() {
         let count = count(&denied, "finding");
         lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
-        lines.push(match super::out::path() {
+        lines.push(match super::record_writer::path() {
             Some(path) => format!("lockdep: the reports are in {}", path.display()),
             None if harness_captures() => {
                 reports.extend(denied.iter().take(REPORTED).map(|finding| format!("\n{finding}")));

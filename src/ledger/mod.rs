@@ -6,17 +6,17 @@
 //! reports are drawn and printed outside of it. The list is cloned under the lock, so callers are
 //! in a blind state: the global allocator and signal handlers may take checked locks meanwhile.
 
-mod book;
 mod exit;
 mod known;
 mod levels;
-#[cfg_attr(not(feature = "write_records"), path = "no_out.rs")]
-mod out;
+#[cfg_attr(not(feature = "write_records"), path = "no_record_writer.rs")]
+mod record_writer;
 mod settings;
-mod silence;
+mod store;
+mod suppress;
 
 #[cfg(fuzzing)]
-pub(crate) use self::{settings::complaints, silence::check as check_config};
+pub(crate) use self::{settings::complaints, suppress::check as check_config};
 
 use std::{
     io::Write,
@@ -31,11 +31,11 @@ use std::{
 use parking_lot::Mutex;
 
 pub(crate) use levels::{level, set_level, set_wait_level};
-pub(crate) use out::{open_record, record_edges, records};
+pub(crate) use record_writer::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
-pub(crate) use silence::{allow_pair, forget_pairs};
+pub(crate) use suppress::{allow_pair, forget_pairs};
 
-use self::book::{Added, Book, Key};
+use self::store::{Added, Key, Store};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
     render,
@@ -46,7 +46,7 @@ const IS_BARE: bool = cfg!(all(target_family = "wasm", target_os = "unknown"));
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 
-static BOOK: Mutex<Option<Book>> = Mutex::new(None);
+static STORE: Mutex<Option<Store>> = Mutex::new(None);
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 
 /// How many searches for a cycle have exhausted their budget.
@@ -98,15 +98,16 @@ pub(crate) fn submit(
         return Verdict::Proceed;
     }
     let mut finding = Finding::new(kind, level, cycle, detail);
-    finding.silenced = silence::reason(&finding).filter(|_| certainly.is_none());
+    finding.silenced = suppress::reason(&finding).filter(|_| certainly.is_none());
     if finding.silenced.is_some() {
         finding.level = Level::Allow;
     }
     let level = finding.level;
     let Added { is_new, is_news, scope } =
-        BOOK.lock().get_or_insert_default().add(&finding, scope, this_process());
+        STORE.lock().get_or_insert_default().add(&finding, scope, this_process());
     // Before anybody is told.
-    let recorded = (is_new && records()).then(|| out::record_finding(&finding, scope.is_some()));
+    let recorded =
+        (is_new && records()).then(|| record_writer::record_finding(&finding, scope.is_some()));
     if level != Level::Allow {
         exit::watch();
     }
@@ -149,14 +150,14 @@ pub(crate) fn submit(
 /// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
 pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
     let mut finding = Finding::new(kind, level(kind), Vec::new(), detail);
-    finding.silenced = silence::reason(&finding);
+    finding.silenced = suppress::reason(&finding);
     if finding.silenced.is_some() {
         finding.level = Level::Allow;
     }
     let Added { is_new, scope, .. } =
-        BOOK.lock().get_or_insert_default().add(&finding, None, this_process());
+        STORE.lock().get_or_insert_default().add(&finding, None, this_process());
     if is_new && records() {
-        out::record_finding(&finding, scope.is_some());
+        record_writer::record_finding(&finding, scope.is_some());
     }
     if finding.level != Level::Allow {
         exit::watch();
@@ -211,12 +212,12 @@ pub(crate) fn print_past_all(message: &str) {
 
 /// See [`crate::findings`].
 pub(crate) fn findings() -> Vec<Finding> {
-    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.findings(None))
+    STORE.lock().as_ref().map_or_else(Vec::new, |book| book.findings(None))
 }
 
 /// See [`crate::take_findings`].
 pub(crate) fn take_findings() -> Vec<Finding> {
-    BOOK.lock().as_mut().map_or_else(Vec::new, Book::take_all_of_process)
+    STORE.lock().as_mut().map_or_else(Vec::new, Store::take_all_of_process)
 }
 
 /// Opens a scope, which from now on has its own findings.
@@ -224,13 +225,13 @@ pub(crate) fn open_scope() -> ScopeId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let scope =
         ScopeId::new(NEXT.fetch_add(1, Relaxed)).expect("so many scopes outlast no process");
-    BOOK.lock().get_or_insert_default().open(scope);
+    STORE.lock().get_or_insert_default().open(scope);
     scope
 }
 
 /// The findings of a scope.
 pub(crate) fn findings_in(scope: ScopeId) -> Vec<Finding> {
-    BOOK.lock().as_ref().map_or_else(Vec::new, |book| book.findings(Some(scope)))
+    STORE.lock().as_ref().map_or_else(Vec::new, |book| book.findings(Some(scope)))
 }
 
 /// Takes those findings of a scope that are of some description.
@@ -241,12 +242,12 @@ pub(crate) fn take_findings_in(
     // What is wanted may be decided by what the sources say: not while the book is locked.
     let wanted = findings_in(scope).iter().filter(|it| are_wanted(it)).map(Key::of).collect();
     // As they are by now: one that came again meanwhile is counted.
-    BOOK.lock().as_mut().map_or_else(Vec::new, |book| book.take(scope, &wanted))
+    STORE.lock().as_mut().map_or_else(Vec::new, |book| book.take(scope, &wanted))
 }
 
 /// Closes a scope. What was not taken is the process's from now on.
 pub(crate) fn close_scope(scope: ScopeId) {
-    if let Some(book) = BOOK.lock().as_mut() {
+    if let Some(book) = STORE.lock().as_mut() {
         book.close(scope);
     }
 }
@@ -254,15 +255,15 @@ pub(crate) fn close_scope(scope: ScopeId) {
 /// The findings of this process that nobody took, if they can be had within some time: other
 /// threads still run, and may be stopped anywhere.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-fn untaken(patience: Duration) -> Option<Vec<Finding>> {
-    let book = BOOK.try_lock_for(patience)?;
-    Some(book.as_ref().map_or_else(Vec::new, |book| book.untaken(this_process())))
+fn unhandled(patience: Duration) -> Option<Vec<Finding>> {
+    let book = STORE.try_lock_for(patience)?;
+    Some(book.as_ref().map_or_else(Vec::new, |book| book.unhandled(this_process())))
 }
 
 /// The process has its first lock: sees to it that the file that silences is read, and what is wrong with
 /// it told, at the [first nested lock](load_config), the first finding, or the end of the process.
 pub(crate) fn note_config() {
-    silence::note_start_folder();
+    suppress::note_start_folder();
     if !exit::read_config_at_exit() {
         load_config();
     }
@@ -270,7 +271,7 @@ pub(crate) fn note_config() {
 
 /// Reads the file that silences, unless it was read before.
 pub(crate) fn load_config() {
-    if silence::load(print) {
+    if suppress::load(print) {
         // To tell what nothing has needed.
         exit::watch();
     }
@@ -283,8 +284,8 @@ pub(crate) fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
 
 /// The locks of the ledger.
 #[cfg(all(unix, not(loom)))]
-pub(crate) fn locks() -> [&'static dyn crate::renewable::Renewable; 3] {
-    [&BOOK, &HOOKS, silence::lock()]
+pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 3] {
+    [&STORE, &HOOKS, suppress::lock()]
 }
 
 /// Forgets all findings. Levels and hooks stay.

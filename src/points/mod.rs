@@ -41,7 +41,7 @@ use crate::{
 
 /// What a thread is about to do, or has just done.
 #[derive(Clone, Copy)]
-pub(crate) enum Passage<'a> {
+pub(crate) enum SyncEvent<'a> {
     /// It comes to a `point!`.
     Point(&'a str),
     /// It takes a lock: from before it asks until it has it, or gives up.
@@ -63,13 +63,13 @@ pub(crate) trait Part: Send + Sync {
 
     /// The thread has come here, and goes on when this returns; at once if it may not block,
     /// as it is unwinding.
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool);
+    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool);
 
     /// A future has come here. Returns what suspends it, or `None` if it goes on at once.
-    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn Stop>>;
+    fn arrives_in_future(self: Arc<Self>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>>;
 
     /// What it came for is done, or was given up.
-    fn passed(&self, passage: &Passage<'_>);
+    fn passed(&self, passage: &SyncEvent<'_>);
 
     /// The task that has the part is about to be polled.
     fn resumes(&self) {}
@@ -130,8 +130,8 @@ pub(crate) trait Script: Send + Sync {
 
 /// Code that was inserted into the calling thread.
 pub(crate) trait Inserted {
-    fn before(&self, passage: &Passage<'_>);
-    fn after(&self, passage: &Passage<'_>);
+    fn before(&self, passage: &SyncEvent<'_>);
+    fn after(&self, passage: &SyncEvent<'_>);
 }
 
 scoped_thread_local!(static INSERTED: for<'a> &'a (dyn Inserted + 'a));
@@ -316,17 +316,17 @@ fn join() -> Option<Arc<dyn Part>> {
 /// The thread comes to a `point!`.
 #[cold]
 pub(crate) fn point(name: &str) {
-    come_by(&Passage::Point(name));
+    come_by(&SyncEvent::Point(name));
 }
 
 /// The thread is at a point that takes no time.
-pub(crate) fn come_by(passage: &Passage<'_>) {
+pub(crate) fn come_by(passage: &SyncEvent<'_>) {
     arrive(passage);
     passed(passage);
 }
 
 /// The thread is about to do something. Whether it has anything to do at points.
-pub(crate) fn arrive(passage: &Passage<'_>) -> bool {
+pub(crate) fn arrive(passage: &SyncEvent<'_>) -> bool {
     let may_block = !thread::panicking();
     let is_inserted = INSERTED.is_set();
     if is_inserted && may_block {
@@ -340,7 +340,7 @@ pub(crate) fn arrive(passage: &Passage<'_>) -> bool {
 }
 
 /// It is done, or was given up.
-pub(crate) fn passed(passage: &Passage<'_>) {
+pub(crate) fn passed(passage: &SyncEvent<'_>) {
     if let Some(part) = part() {
         validator::inside(|| part.passed(passage));
     }
@@ -356,13 +356,13 @@ pub(crate) fn contended(wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> 
 
 /// A lock is acquired, but its guard not made yet: what inserted code throws is thrown later.
 pub(crate) fn acquired(wanted: Entry) {
-    catch(|| passed(&Passage::Acquire(wanted)));
+    catch(|| passed(&SyncEvent::Acquire(wanted)));
 }
 
 /// A lock is about to be given back, in any case: what inserted code throws is thrown later.
 pub(crate) fn releasing(held: Entry) {
     catch(|| {
-        arrive(&Passage::Release(held));
+        arrive(&SyncEvent::Release(held));
     });
     let keep = || RELEASING.try_with(|releasing| releasing.borrow_mut().push(held));
     let _ = validator::inside(keep);
@@ -409,9 +409,9 @@ pub(crate) fn released() {
     let last = |releasing: &RefCell<Vec<Entry>>| releasing.try_borrow_mut().ok()?.pop();
     let last = || RELEASING.try_with(last).ok().flatten();
     let Some(held) = last() else { return };
-    passed(&Passage::Release(held));
+    passed(&SyncEvent::Release(held));
     while let Some(held) = last() {
-        passed(&Passage::Release(held));
+        passed(&SyncEvent::Release(held));
     }
     throw_again();
 }

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{INSERTED, PART, Part, Passage, Stop, direct, part};
+use super::{INSERTED, PART, Part, Stop, SyncEvent, direct, part};
 use crate::{
     finding::Until,
     validator::{self, Entry, ThreadState},
@@ -30,10 +30,10 @@ enum What {
 }
 
 impl What {
-    fn passage(&self) -> Passage<'_> {
+    fn passage(&self) -> SyncEvent<'_> {
         match self {
-            Self::Point(name) => Passage::Point(name),
-            Self::Acquire(wanted) => Passage::Acquire(*wanted),
+            Self::Point(name) => SyncEvent::Point(name),
+            Self::Acquire(wanted) => SyncEvent::Acquire(*wanted),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Passing {
         }
         self.end_stop();
         if let (true, What::Acquire(wanted), Some(part)) = (self.waits, &self.what, &self.part) {
-            validator::inside(|| part.passed(&Passage::Wait(*wanted, Until::Acquired)));
+            validator::inside(|| part.passed(&SyncEvent::Wait(*wanted, Until::Acquired)));
         }
         Poll::Ready(())
     }
@@ -87,7 +87,7 @@ impl Passing {
             return;
         }
         self.waits = true;
-        let passage = Passage::Wait(wanted, Until::Acquired);
+        let passage = SyncEvent::Wait(wanted, Until::Acquired);
         inserted(|inserted| inserted.before(&passage));
         inserted(|inserted| inserted.after(&passage));
         if let Some(part) = &self.part {
@@ -129,7 +129,7 @@ fn inserted(run: impl FnOnce(&dyn super::Inserted)) {
 }
 
 /// The calling future, which has this part, comes to a point. Returns what suspends it there.
-fn arrive(part: &Arc<dyn Part>, passage: &Passage<'_>) -> Option<Box<dyn Stop>> {
+fn arrive(part: &Arc<dyn Part>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
     validator::inside(|| {
         if thread::panicking() {
             part.arrives(passage, false);

@@ -43,7 +43,7 @@ static SYMBOLS: Mutex<()> = Mutex::new(());
 
 /// The lock around the look-up of symbols.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &SYMBOLS
 }
 

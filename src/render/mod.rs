@@ -68,7 +68,7 @@ impl fmt::Display for Finding {
 
 /// The locks of what is drawn here.
 #[cfg(all(unix, not(loom)))]
-pub(crate) fn locks() -> [&'static dyn crate::renewable::Renewable; 1] {
+pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 1] {
     [backtrace::lock()]
 }
 

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     finding::{LockKind, LockOf, Role},
-    points::{self, Passage},
+    points::{self, SyncEvent},
     tracked::Tracked,
     validator::{self, Progress, ThreadExit, ThreadState},
 };
@@ -146,7 +146,7 @@ impl Spawned {
         wait: impl FnOnce() -> R,
     ) -> R {
         let Inner { tracked, exit, .. } = &*self.0;
-        let passage = Passage::Acquire(exit.acquired_at(site));
+        let passage = SyncEvent::Acquire(exit.acquired_at(site));
         let directed = validator::current().filter(|context| context.is(ThreadState::Directed));
         if let Some(context) = directed {
             context.set(ThreadState::Directed, points::arrive(&passage));

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use super::{PendingAcquire, Tracked};
 use crate::{
     finding::{LockKind, Mode, Until},
-    points::{self, Passage},
+    points::{self, SyncEvent},
     validator::{self, Context, Entry, Tag, ThreadState, tasks},
 };
 
@@ -23,7 +23,7 @@ impl<'a> Held<'a> {
     /// [kept](Self::keep).
     #[track_caller]
     pub fn about_to_wait(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
-        self.come_by(&[Passage::Release, |entry| Passage::Wait(entry, Until::Notified)]);
+        self.come_by(&[SyncEvent::Release, |entry| SyncEvent::Wait(entry, Until::Notified)]);
         let aside = self.aside();
         let mut pending = self.tracked.resume(kind, self.tag.mode());
         if let Some(context) = pending.context() {
@@ -39,7 +39,7 @@ impl<'a> Held<'a> {
     /// as for a wait.
     #[track_caller]
     pub fn about_to_bump(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
-        self.come_by(&[Passage::Release]);
+        self.come_by(&[SyncEvent::Release]);
         let aside = self.aside();
         let pending = self.tracked.about_to_block(kind, self.tag.mode());
         aside.for_good();
@@ -47,7 +47,7 @@ impl<'a> Held<'a> {
     }
 
     /// Comes to points that are one step with what follows, and about this lock as it is held.
-    fn come_by(&self, points: &[fn(Entry) -> Passage<'static>]) {
+    fn come_by(&self, points: &[fn(Entry) -> SyncEvent<'static>]) {
         if let Some(context) = validator::current_if_attached()
             && self.is_directed(context)
             && let Some(entry) = context.held.last_of(self.tag.in_set())

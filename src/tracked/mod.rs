@@ -37,7 +37,7 @@ pub use self::{
 };
 use crate::{
     finding::{LockKind, Mode, Until},
-    points::{self, Passage},
+    points::{self, SyncEvent},
     validator::{
         self, Acquisition, Context, Entry, Identity, LockId, Place, Tag, ThreadState, Waited,
     },
@@ -343,7 +343,7 @@ impl Drop for Tracked {
 impl<'a> PendingAcquire<'a> {
     /// Comes to a point, maybe for the first time.
     fn arrive(&self, context: &Context) {
-        let is_directed = points::arrive(&Passage::Acquire(self.wanted()));
+        let is_directed = points::arrive(&SyncEvent::Acquire(self.wanted()));
         context.set(ThreadState::Directed, is_directed);
     }
 
@@ -354,7 +354,7 @@ impl<'a> PendingAcquire<'a> {
             match self.tag.mode() {
                 // Of lock_api 0.5, whose guards give nothing back by themselves.
                 Mode::Upgrade => points::acquired(self.wanted()),
-                _ => points::passed(&Passage::Acquire(self.wanted())),
+                _ => points::passed(&SyncEvent::Acquire(self.wanted())),
             }
         }
     }
@@ -499,7 +499,7 @@ impl<'a> PendingAcquire<'a> {
     fn begin_wait(&self, until: Until) -> Option<Waited> {
         // A wait for a notification has come to its point with the release before it.
         if until != Until::Notified && self.is_directed() {
-            points::come_by(&Passage::Wait(self.wanted(), until));
+            points::come_by(&SyncEvent::Wait(self.wanted(), until));
         }
         let is_writer = self.tracked.identity.has_writer() && self.tag.mode() == Mode::Exclusive;
         let context = self.context()?;

@@ -1,8 +1,8 @@
 //! Makes a predicted deadlock happen.
 
-mod gathering;
 mod outcome;
 mod player;
+mod rendezvous;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -11,8 +11,8 @@ use std::{
 };
 
 pub use self::outcome::{Confirmation, Confirmed, NotReached, Replay, Why};
-use self::{gathering::Gathering, outcome::Part};
-use super::{alone, family::Family};
+use self::{outcome::Part, rendezvous::Rendezvous};
+use super::{alone, thread_group::ThreadGroup};
 use crate::{
     finding::{Edge, Finding, FindingKind},
     ledger, points, validator,
@@ -269,15 +269,15 @@ fn attempt_once<R>(
     program: &mut impl FnMut() -> R,
 ) -> Result<Confirmed, NotReached> {
     let _alone = alone::wait();
-    let (family, _member) = Family::found();
+    let (family, _member) = ThreadGroup::found();
     let scope = validator::inside(ledger::open_scope);
-    let gathering = Arc::new(Gathering::new(&replay, limit, scope, family));
+    let rendezvous = Arc::new(Rendezvous::new(&replay, limit, scope, family));
     let result = {
-        let _open = points::open(Arc::clone(&gathering) as _);
-        let _playing = points::play(points::Script::role(Arc::clone(&gathering) as _, ""));
+        let _open = points::open(Arc::clone(&rendezvous) as _);
+        let _playing = points::play(points::Script::role(Arc::clone(&rendezvous) as _, ""));
         catch_unwind(AssertUnwindSafe(program))
     };
-    let not_reached = gathering.close();
+    let not_reached = rendezvous.close();
     let is_deadlock = |finding: &Finding| finding.kind() == FindingKind::Deadlock;
     let deadlock = validator::inside(|| {
         let deadlock = ledger::take_findings_in(scope, is_deadlock).pop();

@@ -10,15 +10,15 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::gathering::{Gathering, Standing, Stop};
+use super::rendezvous::{Rendezvous, Status, Stop};
 use crate::{
     finding::ScopeId,
-    points::{self, Part, Passage, Script, Suspension},
+    points::{self, Part, Script, Suspension, SyncEvent},
     validator::{self, Context, Entry, ThreadState},
 };
 
 pub(super) struct Player {
-    gathering: Arc<Gathering>,
+    rendezvous: Arc<Rendezvous>,
     /// Its number, once it has stopped; 0 before.
     stopped: AtomicU64,
     /// While it takes its part.
@@ -36,7 +36,7 @@ impl Player {
     /// It takes its part: what is found of it belongs to the attempt, and is not denied before the deadlock is
     /// there.
     fn begin(&self, context: &Context) {
-        let scope = validator::set_scope(Some(self.gathering.scope));
+        let scope = validator::set_scope(Some(self.rendezvous.scope));
         *self.taking.lock() = Some(Taking { number: context.number(), scope });
         context.set(ThreadState::Confirming, true);
     }
@@ -53,12 +53,12 @@ impl Player {
     }
 
     /// It comes to a point. How it stops there, if it has a part.
-    fn arrive(&self, passage: &Passage<'_>) -> Option<(&'static Context, Stop)> {
-        if matches!(passage, Passage::Wait(..)) {
+    fn arrive(&self, passage: &SyncEvent<'_>) -> Option<(&'static Context, Stop)> {
+        if matches!(passage, SyncEvent::Wait(..)) {
             return None;
         }
         self.end();
-        let (Passage::Acquire(wanted), Some(context)) = (passage, validator::current()) else {
+        let (SyncEvent::Acquire(wanted), Some(context)) = (passage, validator::current()) else {
             return None;
         };
         // Where nothing can be thrown, a deadlock that happens is not broken.
@@ -71,25 +71,25 @@ impl Player {
     }
 
     fn stop_at(&self, context: &Context, wanted: &Entry) -> Option<Stop> {
-        let holds = self.gathering.holds(context, wanted);
+        let holds = self.rendezvous.holds(context, wanted);
         let is_part = holds.iter().any(|held| !held.is_empty());
         is_part.then(|| Stop {
             thread: context.info(),
             holds,
             wants: wanted.tag.lock(),
-            at: Standing::Stopped,
+            at: Status::Stopped,
             suspension: None,
         })
     }
 }
 
-impl Script for Gathering {
+impl Script for Rendezvous {
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
         self.family.may_employ_this_thread().then(|| self.role(""))
     }
 
     fn role(self: Arc<Self>, _: &str) -> Arc<dyn Part> {
-        Arc::new(Player { gathering: self, stopped: AtomicU64::new(0), taking: Mutex::new(None) })
+        Arc::new(Player { rendezvous: self, stopped: AtomicU64::new(0), taking: Mutex::new(None) })
     }
 
     fn is_for_all(&self) -> bool {
@@ -99,34 +99,37 @@ impl Script for Gathering {
 
 impl Part for Player {
     fn script(&self) -> Arc<dyn Script> {
-        Arc::clone(&self.gathering) as _
+        Arc::clone(&self.rendezvous) as _
     }
 
     fn is_over(&self) -> bool {
-        self.gathering.state.lock().is_closed
+        self.rendezvous.state.lock().is_closed
     }
 
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
+    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
         if let Some((context, stop)) = self.arrive(passage)
             && may_block
-            && self.gathering.stop(stop)
+            && self.rendezvous.stop(stop)
         {
             self.begin(context);
         }
     }
 
-    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn points::Stop>> {
+    fn arrives_in_future(
+        self: Arc<Self>,
+        passage: &SyncEvent<'_>,
+    ) -> Option<Box<dyn points::Stop>> {
         let (context, mut stop) = self.arrive(passage)?;
         let suspension = Suspension::new();
         stop.suspension = Some(Arc::clone(&suspension));
-        let gathering = &self.gathering;
-        let mut state = gathering.state.lock();
-        let (own, deadline) = gathering.enlist(&mut state, stop)?;
+        let rendezvous = &self.rendezvous;
+        let mut state = rendezvous.state.lock();
+        let (own, deadline) = rendezvous.enlist(&mut state, stop)?;
         if state.is_stopped(own) {
             drop(state);
             return Some(Box::new(Stopped { player: self, own, deadline, suspension }));
         }
-        let is_let_go = state.stops[own].at == Standing::LetGo;
+        let is_let_go = state.stops[own].at == Status::LetGo;
         drop(state);
         if is_let_go {
             self.begin(context);
@@ -134,8 +137,8 @@ impl Part for Player {
         None
     }
 
-    fn passed(&self, passage: &Passage<'_>) {
-        if matches!(passage, Passage::Acquire(_)) {
+    fn passed(&self, passage: &SyncEvent<'_>) {
+        if matches!(passage, SyncEvent::Acquire(_)) {
             self.end();
         }
     }
@@ -144,7 +147,7 @@ impl Part for Player {
         if let Some(context) = validator::current_if_attached()
             && self.taking.lock().is_some()
         {
-            validator::set_scope(Some(self.gathering.scope));
+            validator::set_scope(Some(self.rendezvous.scope));
             context.set(ThreadState::Confirming, true);
         }
     }
@@ -154,9 +157,9 @@ impl Drop for Player {
     fn drop(&mut self) {
         self.end();
         let own = self.stopped.load(Relaxed);
-        for stop in &mut self.gathering.state.lock().stops {
-            if stop.at == Standing::GoneOn && stop.thread.number() == own {
-                stop.at = Standing::Ended;
+        for stop in &mut self.rendezvous.state.lock().stops {
+            if stop.at == Status::GoneOn && stop.thread.number() == own {
+                stop.at = Status::Ended;
             }
         }
     }
@@ -176,7 +179,7 @@ impl points::Stop for Stopped {
     }
 
     fn may_go_on(&mut self) -> bool {
-        let mut state = self.player.gathering.state.lock();
+        let mut state = self.player.rendezvous.state.lock();
         if state.is_stopped(self.own) {
             if Instant::now() < self.deadline {
                 self.suspension.wake_at(self.deadline);
@@ -184,7 +187,7 @@ impl points::Stop for Stopped {
             }
             state.give_up(self.own);
         }
-        let is_let_go = state.stops[self.own].at == Standing::LetGo;
+        let is_let_go = state.stops[self.own].at == Status::LetGo;
         drop(state);
         if is_let_go && let Some(context) = validator::current() {
             self.player.begin(context);
@@ -195,10 +198,10 @@ impl points::Stop for Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let mut state = self.player.gathering.state.lock();
+        let mut state = self.player.rendezvous.state.lock();
         let stop = &mut state.stops[self.own];
-        if stop.at == Standing::Stopped {
-            stop.at = Standing::GoneOn;
+        if stop.at == Status::Stopped {
+            stop.at = Status::GoneOn;
         }
         stop.suspension = None;
     }

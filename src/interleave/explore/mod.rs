@@ -1,8 +1,8 @@
 //! Many interleavings, each given by a seed.
 
-mod conductor;
 mod others;
 mod priorities;
+mod scheduler;
 
 use std::{
     fmt,
@@ -12,10 +12,10 @@ use std::{
 };
 
 use self::{
-    conductor::{Conducted, Conductor},
     priorities::Priorities,
+    scheduler::{Conducted, Scheduler},
 };
-use super::{alone, family::Family};
+use super::{alone, thread_group::ThreadGroup};
 use crate::{ledger, points, testing::Scope, validator};
 
 /// How long a thread of which nothing is known has to be silent before it counts as blocked.
@@ -199,16 +199,16 @@ impl Explore {
         test: &mut impl FnMut() -> R,
     ) -> Order {
         let scope = Scope::new();
-        let (family, _member) = Family::found();
-        let (conductor, conducting) =
-            Conductor::start(priorities, self.limit, scope.handle(), family);
+        let (family, _member) = ThreadGroup::found();
+        let (scheduler, conducting) =
+            Scheduler::start(priorities, self.limit, scope.handle(), family);
         let result = {
-            let _open = points::open(Arc::clone(&conductor) as _);
+            let _open = points::open(Arc::clone(&scheduler) as _);
             let _playing =
-                points::play(points::Script::role(Arc::clone(&conductor) as _, "the test"));
+                points::play(points::Script::role(Arc::clone(&scheduler) as _, "the test"));
             catch_unwind(AssertUnwindSafe(test))
         };
-        let Conducted { order, to_the_end } = conductor.close(conducting);
+        let Conducted { order, to_the_end } = scheduler.close(conducting);
         if !to_the_end {
             let run =
                 seed.map_or_else(|| "the first run".to_owned(), |seed| format!("seed {seed}"));

@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::SILENCE;
-use crate::{interleave::family::Family, os_threads};
+use crate::{interleave::thread_group::ThreadGroup, os_threads};
 
 /// What is known of threads that have not come to a point.
 pub(super) struct Others {
-    family: Family,
+    family: ThreadGroup,
     /// The one that runs the test.
     test: Option<u64>,
     /// The one that conducts.
@@ -23,7 +23,7 @@ pub(super) struct Others {
 
 impl Others {
     /// All threads but the calling one are strangers.
-    pub(super) fn new(family: Family) -> Self {
+    pub(super) fn new(family: ThreadGroup) -> Self {
         let test = os_threads::own();
         let mut strangers: HashSet<_> = os_threads::all().into_iter().collect();
         test.map(|own| strangers.remove(&own));

@@ -5,7 +5,7 @@ mod plan;
 mod player;
 mod reserved;
 mod role;
-mod stage;
+mod run;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -17,8 +17,8 @@ pub use self::{
     failure::Unfollowed,
     plan::{Event, at},
 };
-use self::{plan::Plan, stage::Stage};
-use super::family::Family;
+use self::{plan::Plan, run::Run};
+use super::thread_group::ThreadGroup;
 use crate::{points, validator};
 
 /// How long a schedule may take, unless it is said.
@@ -223,8 +223,8 @@ impl Schedule {
             return Ok(body());
         }
         let _reserved = reserved::reserve(&self.plan);
-        let (family, _member) = Family::found();
-        let stage = Arc::new(Stage::new(self.plan, self.limit, self.yields_to_locks, family));
+        let (family, _member) = ThreadGroup::found();
+        let stage = Arc::new(Run::new(self.plan, self.limit, self.yields_to_locks, family));
         let open = points::open(Arc::clone(&stage) as _);
         let own = std::thread::current();
         let playing = points::play(points::Script::role(

@@ -9,7 +9,7 @@ use petgraph::{
 
 use crate::{
     interleave::point::{Point, describe},
-    points::Passage,
+    points::SyncEvent,
 };
 
 /// That a thread passes a point: made by [`at`].
@@ -123,7 +123,7 @@ impl Plan {
     }
 
     /// A thread comes to a point: the events that begin by that.
-    pub(super) fn arrive(&mut self, role: &str, passage: &Passage<'_>) -> Vec<At> {
+    pub(super) fn arrive(&mut self, role: &str, passage: &SyncEvent<'_>) -> Vec<At> {
         let mut begun = Vec::new();
         for at in self.order.node_indices() {
             let event = &self.order[at];
@@ -198,10 +198,10 @@ mod tests {
     #[test]
     fn an_event_waits_for_all_before_it() {
         let mut plan = plan(&[&[("a", "x"), ("c", "z")], &[("b", "y"), ("c", "z")]]);
-        let z = plan.arrive("c", &Passage::Point("z"))[0];
+        let z = plan.arrive("c", &SyncEvent::Point("z"))[0];
         assert_eq!(plan.missing(z).count(), 2);
         for (role, point) in [("a", "x"), ("b", "y")] {
-            let begun = plan.arrive(role, &Passage::Point(point));
+            let begun = plan.arrive(role, &SyncEvent::Point(point));
             assert_eq!(plan.missing(begun[0]).count(), 0);
             plan.pass(begun[0]);
         }
@@ -215,10 +215,10 @@ mod tests {
     fn the_time_that_is_meant_is_counted() {
         let mut plan = Plan::default();
         plan.order([at("a", "x").nth(2)]);
-        assert!(plan.arrive("a", &Passage::Point("x")).is_empty());
-        assert!(plan.arrive("b", &Passage::Point("x")).is_empty());
-        assert_eq!(plan.arrive("a", &Passage::Point("x")).len(), 1);
-        assert!(plan.arrive("a", &Passage::Point("x")).is_empty());
+        assert!(plan.arrive("a", &SyncEvent::Point("x")).is_empty());
+        assert!(plan.arrive("b", &SyncEvent::Point("x")).is_empty());
+        assert_eq!(plan.arrive("a", &SyncEvent::Point("x")).len(), 1);
+        assert!(plan.arrive("a", &SyncEvent::Point("x")).is_empty());
     }
 
     /// A role, a point, and the time that is meant.
@@ -258,7 +258,7 @@ mod tests {
             let (mut came, mut passed) = (Vec::new(), BTreeSet::new());
             for (role, point, passes) in arrivals {
                 let (name, place) = (format!("r{role}"), format!("p{point}"));
-                let begun = plan.arrive(&name, &Passage::Point(&place));
+                let begun = plan.arrive(&name, &SyncEvent::Point(&place));
                 came.push((role, point));
                 let nth = came.iter().filter(|it| **it == (role, point)).count() as u64;
                 let expected = events.get(&(role, point, nth));

@@ -12,12 +12,12 @@ use super::{
     failure::Reason,
     plan::At,
     role::Actor,
-    stage::{Deed, Stage, State, Suspended},
+    run::{EventKind, Run, State, Suspended},
 };
 use crate::{
     finding::Until,
     interleave::point::describe,
-    points::{Part, Passage, Script, Stop, Suspension},
+    points::{Part, Script, Stop, Suspension, SyncEvent},
     validator::{self, Context, Tag, tasks},
 };
 
@@ -26,19 +26,19 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) struct Player {
-    stage: Arc<Stage>,
+    stage: Arc<Run>,
     role: usize,
     key: u64,
     /// Its number, as the validator has it.
     number: Option<u64>,
     is_task: bool,
     /// The events that it has begun, and by which passage.
-    begun: Mutex<Vec<(At, Deed)>>,
+    begun: Mutex<Vec<(At, EventKind)>>,
 }
 
 impl Player {
     /// The part of the calling thread or task, which has come in a role and has this key.
-    pub(super) fn part(stage: Arc<Stage>, role: usize, key: u64) -> Arc<dyn Part> {
+    pub(super) fn part(stage: Arc<Run>, role: usize, key: u64) -> Arc<dyn Part> {
         let number = validator::current().map(Context::number);
         let is_task = tasks::acted_as().is_some();
         Arc::new(Self { stage, role, key, number, is_task, begun: Mutex::default() })
@@ -59,11 +59,11 @@ impl Player {
     }
 
     /// Begins the events that happen at a point. Returns them.
-    fn begin(&self, state: &mut State, passage: &Passage<'_>) -> Vec<At> {
+    fn begin(&self, state: &mut State, passage: &SyncEvent<'_>) -> Vec<At> {
         // An acquisition that was neither made nor given up, as it was denied, is over when the
         // thread does anything else. In a task, another future may still be acquiring.
-        if !self.is_task && !matches!(passage, Passage::Wait(..)) {
-            self.pass(state, |deed| matches!(deed, Deed::Acquire(_)));
+        if !self.is_task && !matches!(passage, SyncEvent::Wait(..)) {
+            self.pass(state, |deed| matches!(deed, EventKind::Acquire(_)));
         }
         let name = state.roles[self.role].name.clone();
         let events = state.plan.arrive(&name, passage);
@@ -72,7 +72,7 @@ impl Player {
     }
 
     /// The events that this has begun are passed.
-    fn pass(&self, state: &mut State, which: impl Fn(Deed) -> bool) {
+    fn pass(&self, state: &mut State, which: impl Fn(EventKind) -> bool) {
         self.begun.lock().retain(|&(at, deed)| {
             let is_passed = which(deed);
             if is_passed {
@@ -114,9 +114,9 @@ impl Player {
 }
 
 /// The lock that a thread or task waits for once it goes on from here.
-fn blocked_by(passage: &Passage<'_>) -> Option<(Tag, String)> {
+fn blocked_by(passage: &SyncEvent<'_>) -> Option<(Tag, String)> {
     match passage {
-        Passage::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
+        SyncEvent::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
         _ => None,
     }
 }
@@ -130,7 +130,7 @@ impl Part for Player {
         self.stage.state.lock().closed
     }
 
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
+    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
         let state = &mut self.stage.state.lock();
         if state.closed {
             return;
@@ -152,7 +152,7 @@ impl Part for Player {
         }
     }
 
-    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn Stop>> {
+    fn arrives_in_future(self: Arc<Self>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
         let state = &mut self.stage.state.lock();
         if state.closed {
             return None;
@@ -177,16 +177,16 @@ impl Part for Player {
         Some(Box::new(Stopped { player, events, suspension, blocked: blocked_by(passage) }))
     }
 
-    fn passed(&self, passage: &Passage<'_>) {
+    fn passed(&self, passage: &SyncEvent<'_>) {
         let state = &mut self.stage.state.lock();
         if state.closed {
             return;
         }
-        let deed = Deed::from(passage);
+        let deed = EventKind::from(passage);
         self.pass(state, |begun| begun == deed);
         state.roles[self.role].last = Some(describe(passage));
         if let Some(actor) = self.actor(state)
-            && !matches!(passage, Passage::Wait(..))
+            && !matches!(passage, SyncEvent::Wait(..))
         {
             actor.blocked = None;
             actor.is_moving = true;
@@ -264,7 +264,7 @@ impl Drop for Stopped {
     }
 }
 
-impl Script for Stage {
+impl Script for Run {
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
         // Tasks have no names, and a thread's name is not that of the tasks it polls.
         if tasks::acted_as().is_some() {

@@ -387,7 +387,7 @@ impl Context {
 
     /// The locks around parts of it.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::renewable::Renewable; 8] {
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::fork_lock::ForkLock; 8] {
         [
             self.blocked_on.lock(),
             &self.released_elsewhere,

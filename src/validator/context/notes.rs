@@ -119,7 +119,7 @@ impl Notes {
     }
 
     #[cfg(all(unix, not(loom)))]
-    pub(in crate::validator) fn lock(&self) -> &dyn crate::renewable::Renewable {
+    pub(in crate::validator) fn lock(&self) -> &dyn crate::fork_lock::ForkLock {
         &self.kept
     }
 }

@@ -57,14 +57,14 @@ pub(in crate::validator) fn abandon_others(own: Option<&'static Context>) {
 
 /// The lock around the pool, without which no context is added.
 #[cfg(all(unix, not(loom)))]
-pub(in crate::validator) fn pool() -> &'static dyn crate::renewable::Renewable {
+pub(in crate::validator) fn pool() -> &'static dyn crate::fork_lock::ForkLock {
     &POOL
 }
 
 /// The locks of each context.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn locks_of_contexts()
--> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
+-> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     all().flat_map(Context::locks)
 }
 

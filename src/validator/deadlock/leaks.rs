@@ -33,7 +33,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The lock around the list.
 #[cfg(all(unix, not(loom)))]
-pub(in crate::validator) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(in crate::validator) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &LEAKS
 }
 

@@ -69,7 +69,7 @@ static REPORTED: Mutex<Vec<Members>> = Mutex::new(Vec::new());
 
 /// The lock around circles that were reported.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &REPORTED
 }
 

@@ -38,7 +38,7 @@ pub(in crate::validator) struct Owed {
 
 /// The lock around the table.
 #[cfg(all(unix, not(loom)))]
-pub(in crate::validator) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(in crate::validator) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &OBLIGATIONS
 }
 

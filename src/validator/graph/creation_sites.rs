@@ -212,7 +212,7 @@ pub(in crate::validator) fn is_assigning() -> bool {
 
 /// Returns the table's lock.
 #[cfg(all(unix, not(loom)))]
-pub(in crate::validator) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(in crate::validator) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &TABLE.adding
 }
 

@@ -48,7 +48,7 @@ use self::{
     past_exits::PastExits,
     recorded::Recorded,
     shown::{AllShown, Shown},
-    topology::{Order, Vertex},
+    topology::{AcyclicGraph, Vertex},
 };
 pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 use super::{
@@ -82,13 +82,13 @@ pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
 
 /// The lock itself.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn itself() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn itself() -> &'static dyn crate::fork_lock::ForkLock {
     &GRAPH
 }
 
 #[derive(Default)]
 pub(super) struct LockGraph {
-    order: Order<OriginId, EdgeFacts>,
+    order: AcyclicGraph<OriginId, EdgeFacts>,
     facts: FactStore,
     origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
@@ -413,7 +413,7 @@ impl LockGraph {
     /// Forgets the order; names stay.
     pub(super) fn reset(&mut self) {
         self.order.locks().for_each(known_locks::left);
-        self.order = Order::default();
+        self.order = AcyclicGraph::default();
         self.classes.reset();
         self.facts = FactStore::default();
         self.shown = AllShown::default();

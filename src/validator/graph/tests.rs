@@ -91,13 +91,13 @@ impl NaiveEdge {
 
 /// A thread, and all that it held.
 #[derive(Clone, Debug)]
-struct Observation {
+struct NaiveObservation {
     thread: u64,
     held: Held,
     is_common: bool,
 }
 
-impl Observation {
+impl NaiveObservation {
     fn excludes(&self, other: &Self) -> bool {
         self.held.iter().any(|(lock, &own)| {
             other.held.get(lock).is_some_and(|&their| match (own, their) {
@@ -122,7 +122,7 @@ impl Observation {
 struct Model {
     graph: LockGraph,
     context: &'static Context,
-    edges: BTreeMap<NaiveEdge, Vec<Observation>>,
+    edges: BTreeMap<NaiveEdge, Vec<NaiveObservation>>,
     writers: BTreeSet<LockId>,
     /// Edges that closed a cycle when they were new.
     closing: BTreeSet<NaiveEdge>,
@@ -219,20 +219,20 @@ impl Model {
 
     /// Returns `true` if an observation is dropped, because the same thread or three others took the
     /// edge under fewer locks.
-    fn is_redundant(&self, edge: &NaiveEdge, new: &Observation) -> bool {
+    fn is_redundant(&self, edge: &NaiveEdge, new: &NaiveObservation) -> bool {
         let freer = || self.edges[edge].iter().filter(|known| known.is_as_free_as(new));
         freer().any(|known| known.thread == new.thread)
             || freer().map(|known| known.thread).collect::<BTreeSet<_>>().len() >= 3
     }
 
     /// The observations of an edge, each with whether three threads did the same.
-    fn observations(&self, edge: &NaiveEdge) -> Vec<Observation> {
+    fn observations(&self, edge: &NaiveEdge) -> Vec<NaiveObservation> {
         let all = &self.edges[edge];
-        let common = |one: &Observation| {
+        let common = |one: &NaiveObservation| {
             let same = all.iter().filter(|other| other.is_as_free_as(one));
             same.map(|it| it.thread).collect::<BTreeSet<_>>().len() >= 3
         };
-        all.iter().map(|it| Observation { is_common: common(it), ..it.clone() }).collect()
+        all.iter().map(|it| NaiveObservation { is_common: common(it), ..it.clone() }).collect()
     }
 
     /// Returns `true` if the cycle could close before this moment. One that can close only with threads
@@ -242,13 +242,13 @@ impl Model {
         can_choose(&choices, &|a, b| !a.excludes(b) && a.thread != b.thread)
     }
 
-    fn kind(&self, cycle: &[NaiveEdge], now: Option<&Observation>) -> FindingKind {
+    fn kind(&self, cycle: &[NaiveEdge], now: Option<&NaiveObservation>) -> FindingKind {
         let mut choices: Vec<_> = cycle.iter().map(|edge| self.observations(edge)).collect();
         if let Some(now) = now {
             choices[0] = vec![now.clone()];
         }
-        let is_free = |a: &Observation, b: &Observation| !a.excludes(b);
-        let are_two = |a: &Observation, b: &Observation| {
+        let is_free = |a: &NaiveObservation, b: &NaiveObservation| !a.excludes(b);
+        let are_two = |a: &NaiveObservation, b: &NaiveObservation| {
             a.thread != b.thread || cycle.len() > 3 && (a.is_common || b.is_common)
         };
         match (
@@ -278,7 +278,7 @@ impl Model {
                 for &(edge, _) in &edges {
                     self.edges.entry(edge).or_default();
                 }
-                let now = Observation { thread: *thread, held, is_common: false };
+                let now = NaiveObservation { thread: *thread, held, is_common: false };
                 self.check(&edges, Some(&now), &|_| true, &cycles, steps);
                 for (edge, is_new) in edges {
                     if !self.is_redundant(&edge, &now) {
@@ -315,7 +315,7 @@ impl Model {
     fn check(
         &self,
         firsts: &[(NaiveEdge, bool)],
-        now: Option<&Observation>,
+        now: Option<&NaiveObservation>,
         is_so: &dyn Fn(&[NaiveEdge]) -> bool,
         found: &[Cycle],
         steps: u32,
@@ -366,13 +366,13 @@ impl Model {
 
 /// Returns `true` if there is a choice for each edge such that every two go together.
 fn can_choose(
-    choices: &[Vec<Observation>],
-    go_together: &dyn Fn(&Observation, &Observation) -> bool,
+    choices: &[Vec<NaiveObservation>],
+    go_together: &dyn Fn(&NaiveObservation, &NaiveObservation) -> bool,
 ) -> bool {
     fn extend<'a>(
-        chosen: &mut Vec<&'a Observation>,
-        rest: &'a [Vec<Observation>],
-        go_together: &dyn Fn(&Observation, &Observation) -> bool,
+        chosen: &mut Vec<&'a NaiveObservation>,
+        rest: &'a [Vec<NaiveObservation>],
+        go_together: &dyn Fn(&NaiveObservation, &NaiveObservation) -> bool,
     ) -> bool {
         let Some((edge, rest)) = rest.split_first() else { return true };
         edge.iter().any(|next| {

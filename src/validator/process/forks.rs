@@ -8,8 +8,8 @@
 use std::cell::Cell;
 
 use crate::{
+    fork_lock::ForkLock,
     ledger, render,
-    renewable::Renewable,
     validator::{
         Context, ThreadState,
         context::registry,
@@ -28,7 +28,7 @@ thread_local! {
 
 /// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
 /// none but those two, which come last. While the pool's is held, no context is added.
-fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
+fn locks() -> impl Iterator<Item = &'static dyn ForkLock> {
     let ours =
         [graph::itself(), obligations::lock(), leaks::lock(), deadlock::lock(), registry::pool()];
     render::locks().into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
@@ -36,7 +36,7 @@ fn locks() -> impl Iterator<Item = &'static dyn Renewable> {
 
 /// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,
 /// or a context that another thread adds meanwhile would be released as well.
-fn taken() -> impl Iterator<Item = &'static dyn Renewable> {
+fn taken() -> impl Iterator<Item = &'static dyn ForkLock> {
     [creation_sites::lock()].into_iter().chain(registry::locks_of_contexts()).chain(locks())
 }
 
@@ -54,8 +54,8 @@ extern "C" fn before() {
     let is_inside = |context: &Context| context.is(ThreadState::InValidator);
     if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
-        locks().for_each(Renewable::take);
-        registry::locks_of_contexts().for_each(Renewable::take);
+        locks().for_each(ForkLock::take);
+        registry::locks_of_contexts().for_each(ForkLock::take);
         creation_sites::lock().take();
     }
 }

@@ -59,7 +59,7 @@ impl BlockedOn {
 
     /// The lock around them.
     #[cfg(all(unix, not(loom)))]
-    pub(in crate::validator) fn lock(&self) -> &dyn crate::renewable::Renewable {
+    pub(in crate::validator) fn lock(&self) -> &dyn crate::fork_lock::ForkLock {
         &self.0
     }
 }

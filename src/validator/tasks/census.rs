@@ -357,7 +357,7 @@ static REPORTED: Mutex<Vec<At>> = Mutex::new(Vec::new());
 
 /// The lock around them.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &REPORTED
 }
 

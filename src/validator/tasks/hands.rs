@@ -91,8 +91,8 @@ fn shard(lock: LockId) -> &'static Shard {
 
 /// The locks around all of it.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
-    SHARDS.iter().map(|shard| shard as &dyn crate::renewable::Renewable)
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
+    SHARDS.iter().map(|shard| shard as &dyn crate::fork_lock::ForkLock)
 }
 
 /// Changes what is known of a lock. What `change` returns is dropped by the caller, after the shard is unlocked:

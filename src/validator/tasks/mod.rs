@@ -155,7 +155,7 @@ pub(super) fn thread_ends() {
 
 /// The locks around what is known of tasks.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     let tables = standing::locks().chain(operation::locks()).chain(hands::locks());
     tables.chain([census::lock(), paths::lock()])
 }

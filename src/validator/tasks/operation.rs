@@ -285,8 +285,8 @@ pub(in crate::validator) fn all_waiting() -> Vec<Arc<Task>> {
 
 /// The locks around them.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
-    TASKS.iter().map(|tasks| tasks as &dyn crate::renewable::Renewable)
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
+    TASKS.iter().map(|tasks| tasks as &dyn crate::fork_lock::ForkLock)
 }
 
 /// A lock that an operation wants.

@@ -107,7 +107,7 @@ const MAX_ANSWERS: usize = 4096;
 
 /// The lock around them.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &ANSWERS
 }
 

@@ -56,8 +56,8 @@ static STARTED: Once = Once::new();
 
 /// The locks around them.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::renewable::Renewable> {
-    [&CANDIDATES as &dyn crate::renewable::Renewable].into_iter()
+pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
+    [&CANDIDATES as &dyn crate::fork_lock::ForkLock].into_iter()
 }
 
 /// `true` if whatever is read is true at one moment.

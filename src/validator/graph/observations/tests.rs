@@ -253,23 +253,23 @@ fn naive_verdict(
     edges: &[Vec<(&Observed, Observation)>],
     may_meet: &dyn Fn(&Observed, &Observed) -> bool,
 ) -> Verdict {
-    type Observation<'a> = (&'a Observed, Observation);
+    type Choosable<'a> = (&'a Observed, Observation);
     fn with_each<'a>(
-        chosen: &[&'a Observation<'a>],
-        edge: &'a [Observation<'a>],
-    ) -> Vec<Vec<&'a Observation<'a>>> {
+        chosen: &[&'a Choosable<'a>],
+        edge: &'a [Choosable<'a>],
+    ) -> Vec<Vec<&'a Choosable<'a>>> {
         edge.iter().map(|it| chosen.iter().copied().chain([it]).collect()).collect()
     }
-    let mut all: Vec<Vec<&Observation<'_>>> = vec![Vec::new()];
+    let mut all: Vec<Vec<&Choosable<'_>>> = vec![Vec::new()];
     for edge in edges {
         all = all.iter().flat_map(|chosen| with_each(chosen, edge)).collect();
     }
-    let any = |may: &dyn Fn(&Observation<'_>, &Observation<'_>) -> bool| {
+    let any = |may: &dyn Fn(&Choosable<'_>, &Choosable<'_>) -> bool| {
         all.iter()
             .any(|chosen| (0..chosen.len()).all(|i| (0..i).all(|j| may(chosen[i], chosen[j]))))
     };
-    let are_two = |a: &Observation<'_>, b: &Observation<'_>| a.1.thread() != b.1.thread();
-    let are_free = |a: &Observation<'_>, b: &Observation<'_>| a.1.gate_with(&b.1).is_none();
+    let are_two = |a: &Choosable<'_>, b: &Choosable<'_>| a.1.thread() != b.1.thread();
+    let are_free = |a: &Choosable<'_>, b: &Choosable<'_>| a.1.gate_with(&b.1).is_none();
     if any(&|a, b| are_two(a, b) && are_free(a, b) && may_meet(a.0, b.0)) {
         Verdict::Feasible
     } else if any(&|a, b| are_two(a, b) && are_free(a, b)) {

@@ -10,7 +10,7 @@ use petgraph::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::Order;
+use super::AcyclicGraph;
 use crate::{
     finding::Mode,
     validator::{
@@ -28,7 +28,7 @@ type State = (NodeIndex, Mode);
 /// How each state was reached: by which edge, out of a lock that was wanted in which mode.
 type ReachedBy = FxHashMap<State, Option<(EdgeIndex, Mode)>>;
 
-impl<N, E> Order<N, E> {
+impl<N, E> AcyclicGraph<N, E> {
     /// Returns, for each of `firsts`, the shortest simple cycle that begins with it and in which
     /// every lock is wanted in a mode that [waits] for the one it is held in.
     ///
@@ -218,7 +218,7 @@ impl<N, E> Order<N, E> {
 }
 
 #[cfg(test)]
-impl<N, E> Order<N, E> {
+impl<N, E> AcyclicGraph<N, E> {
     /// Returns the shortest cycle through one edge, with an unlimited budget.
     pub(super) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
         let mut budget = Budget::new(u32::MAX);

@@ -21,7 +21,7 @@
 //! of no use, it is made anew without that.
 
 mod cycles;
-mod list;
+mod order_list;
 mod search;
 
 use std::{hash::BuildHasher, mem};
@@ -35,7 +35,7 @@ use petgraph::{
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use self::{
-    list::OrderList,
+    order_list::OrderList,
     search::{Search, Step},
 };
 use crate::{finding::Mode, validator::lock_id::LockId};
@@ -58,7 +58,7 @@ pub(crate) struct Vertex<N> {
 
 /// An acquisition of the head while the tail was held.
 #[derive(Debug)]
-pub(crate) struct Arc<E> {
+pub(crate) struct EdgeData<E> {
     pub(crate) held: Mode,
     pub(crate) wanted: Mode,
     flags: u8,
@@ -70,7 +70,7 @@ const REFUSED: u8 = 1;
 /// The edge closed a cycle when it was new.
 const CLOSES: u8 = 2;
 
-impl<E> Arc<E> {
+impl<E> EdgeData<E> {
     fn is_refused(&self) -> bool {
         self.flags & REFUSED != 0
     }
@@ -82,8 +82,8 @@ impl<E> Arc<E> {
     }
 }
 
-pub(crate) struct Order<N, E> {
-    graph: DiGraph<Vertex<N>, Arc<E>>,
+pub(crate) struct AcyclicGraph<N, E> {
+    graph: DiGraph<Vertex<N>, EdgeData<E>>,
     /// By the locks' numbers, which stand in the nodes.
     nodes: HashTable<u32>,
     list: OrderList,
@@ -96,7 +96,7 @@ pub(crate) struct Order<N, E> {
     searches: [Search; 2],
 }
 
-impl<N, E> Default for Order<N, E> {
+impl<N, E> Default for AcyclicGraph<N, E> {
     fn default() -> Self {
         Self {
             graph: DiGraph::default(),
@@ -110,9 +110,9 @@ impl<N, E> Default for Order<N, E> {
     }
 }
 
-impl<N, E> Order<N, E> {
+impl<N, E> AcyclicGraph<N, E> {
     /// To look at nodes and edges that are known.
-    pub(crate) fn graph(&self) -> &DiGraph<Vertex<N>, Arc<E>> {
+    pub(crate) fn graph(&self) -> &DiGraph<Vertex<N>, EdgeData<E>> {
         &self.graph
     }
 
@@ -207,7 +207,7 @@ impl<N, E> Order<N, E> {
         let edge = self.graph.add_edge(
             tail,
             head,
-            Arc { held, wanted, flags: u8::from(refused) * REFUSED, facts },
+            EdgeData { held, wanted, flags: u8::from(refused) * REFUSED, facts },
         );
         if refused {
             self.refused.push(edge);

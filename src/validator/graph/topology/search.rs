@@ -6,7 +6,7 @@ use petgraph::{
 };
 use rustc_hash::FxHashSet;
 
-use super::{Arc, Vertex, label_of, list::OrderList};
+use super::{EdgeData, Vertex, label_of, order_list::OrderList};
 
 /// A depth-first search without recursion, that can be taken one edge at a time.
 /// Its memory is kept for the next.
@@ -28,13 +28,13 @@ impl Search {
         Self { direction, reached: FxHashSet::default(), stack: Vec::new() }
     }
 
-    pub(super) fn start<N, E>(&mut self, graph: &DiGraph<Vertex<N>, Arc<E>>, from: NodeIndex) {
+    pub(super) fn start<N, E>(&mut self, graph: &DiGraph<Vertex<N>, EdgeData<E>>, from: NodeIndex) {
         self.reached.clear();
         self.stack.clear();
         self.visit(graph, from);
     }
 
-    fn visit<N, E>(&mut self, graph: &DiGraph<Vertex<N>, Arc<E>>, node: NodeIndex) {
+    fn visit<N, E>(&mut self, graph: &DiGraph<Vertex<N>, EdgeData<E>>, node: NodeIndex) {
         self.reached.insert(node);
         self.stack.push(graph.neighbors_directed(node, self.direction).detach());
     }
@@ -42,7 +42,7 @@ impl Search {
     /// Follows one edge.
     pub(super) fn step<N, E>(
         &mut self,
-        graph: &DiGraph<Vertex<N>, Arc<E>>,
+        graph: &DiGraph<Vertex<N>, EdgeData<E>>,
         may_enter: impl Fn(NodeIndex) -> bool,
         others: &FxHashSet<NodeIndex>,
     ) -> Step {

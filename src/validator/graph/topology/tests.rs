@@ -68,7 +68,7 @@ impl Oracle {
 
 /// `exact`: no mode may hold a lock shared, so that the shortest walk is a cycle.
 fn run(ops: Vec<Op>, exact: bool) {
-    let mut order: Order<(), ()> = Order::default();
+    let mut order: AcyclicGraph<(), ()> = AcyclicGraph::default();
     let mut oracle = Oracle::default();
     for op in ops {
         match op {
@@ -123,14 +123,14 @@ fn run(ops: Vec<Op>, exact: bool) {
 #[test]
 fn nodes_and_edges_are_small() {
     assert_eq!(size_of::<petgraph::graph::Node<Vertex<u32>>>(), 24);
-    assert_eq!(size_of::<petgraph::graph::Edge<Arc<[u8; 5]>>>(), 24);
+    assert_eq!(size_of::<petgraph::graph::Edge<EdgeData<[u8; 5]>>>(), 24);
 }
 
 /// An edge of the naive store, with a unique number.
 type Known = ((LockId, LockId, Mode, Mode), u32);
 
 /// Compares everything that the store returns with a list of edges in the order of their insertion.
-fn check_store(order: &Order<LockId, u32>, locks: &BTreeSet<LockId>, edges: &[Known]) {
+fn check_store(order: &AcyclicGraph<LockId, u32>, locks: &BTreeSet<LockId>, edges: &[Known]) {
     order.check();
     let is_here = |edge: EdgeIndex| {
         let (tail, head) = order.graph.edge_endpoints(edge).unwrap();
@@ -190,7 +190,7 @@ proptest! {
     /// Rebuilding the graph changes the indices of nodes and edges, not what they lead to.
     #[test]
     fn the_store_agrees_with_a_list(ops in prop::collection::vec(store_op(), 0..120)) {
-        let mut order: Order<LockId, u32> = Order::default();
+        let mut order: AcyclicGraph<LockId, u32> = AcyclicGraph::default();
         let mut locks = BTreeSet::new();
         let mut edges: Vec<Known> = Vec::new();
         for (number, op) in (1..).zip(ops) {
@@ -259,7 +259,7 @@ fn agrees_with_naive_reachability() {
     // A lock that comes back is another one.
     let mut locks: Vec<LockId> = (0..LOCKS).collect();
     let mut next = LOCKS;
-    let mut order: Order<(), ()> = Order::default();
+    let mut order: AcyclicGraph<(), ()> = AcyclicGraph::default();
     let mut edges: BTreeMap<LockId, BTreeSet<LockId>> = BTreeMap::new();
     let mut cycles = 0;
     for operation in 0..operations {
@@ -315,7 +315,7 @@ fn distance(edges: &BTreeMap<LockId, BTreeSet<LockId>>, from: LockId, to: LockId
 }
 
 /// Adds an exclusive edge and says whether it closes a cycle.
-fn edge(order: &mut Order<(), ()>, a: LockId, b: LockId) -> bool {
+fn edge(order: &mut AcyclicGraph<(), ()>, a: LockId, b: LockId) -> bool {
     let (tail, head) = (order.node_or_insert(a, || ()), order.node_or_insert(b, || ()));
     let edge = order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
     order.shortest_cycle(edge).is_some()
@@ -330,7 +330,7 @@ fn long_chains_are_flat() {
     let head_first: Vec<u64> = (1..LENGTH).collect();
     let shuffled: Vec<u64> = (1..LENGTH).map(|i| i * 48_271 % (LENGTH - 1) + 1).collect();
     for starts in [tail_first, head_first, shuffled] {
-        let mut order = Order::default();
+        let mut order = AcyclicGraph::default();
         for start in starts {
             assert!(!edge(&mut order, start, start + 1));
         }
@@ -343,7 +343,7 @@ fn long_chains_are_flat() {
 #[test]
 fn chains_against_a_set_order_are_flat() {
     const LENGTH: u64 = 20_000;
-    let mut order = Order::default();
+    let mut order = AcyclicGraph::default();
     for lock in (1..=LENGTH).rev() {
         assert!(!edge(&mut order, LENGTH + 1, lock));
     }
@@ -362,7 +362,7 @@ fn the_end_of_many_nested_locks_is_flat() {
     let newest_first: Vec<u64> = (2..LOCKS).rev().collect();
     let shuffled: Vec<u64> = (2..LOCKS).map(|i| i * 48_271 % (LOCKS - 1) + 2).collect();
     for locks in [oldest_first, newest_first, shuffled] {
-        let mut order = Order::default();
+        let mut order = AcyclicGraph::default();
         for &lock in &locks {
             assert!(!edge(&mut order, 1, lock));
         }
@@ -383,7 +383,7 @@ fn the_end_of_many_nested_locks_is_flat() {
 /// elsewhere.
 #[test]
 fn locks_that_come_and_go_behind_a_large_graph_are_flat() {
-    let mut order = Order::default();
+    let mut order = AcyclicGraph::default();
     for lock in 2..50_000 {
         edge(&mut order, 1, lock);
     }
@@ -404,7 +404,7 @@ fn the_edge_around_many_others_is_flat() {
     const LOCKS: u64 = 50_000;
     let exclusive = (Mode::Exclusive, Mode::Exclusive);
     for stay in [true, false] {
-        let mut order = Order::default();
+        let mut order = AcyclicGraph::default();
         assert!(!edge(&mut order, 1, 2));
         for lock in 3..2 * LOCKS {
             assert!(!edge(&mut order, 1, lock) && !edge(&mut order, lock, 2));
@@ -421,7 +421,7 @@ fn the_edge_around_many_others_is_flat() {
 /// Only for a path that is in the topological order: each refused edge makes searches longer.
 #[test]
 fn what_closes_a_cycle_by_way_of_a_refused_edge_is_not_refused() {
-    let mut order = Order::default();
+    let mut order = AcyclicGraph::default();
     assert!(!edge(&mut order, 1, 3) && !edge(&mut order, 2, 3));
     assert!(edge(&mut order, 3, 2));
     assert!(!edge(&mut order, 2, 4));
@@ -432,7 +432,7 @@ fn what_closes_a_cycle_by_way_of_a_refused_edge_is_not_refused() {
 
 #[test]
 fn one_report_does_not_hide_the_next() {
-    let mut order = Order::default();
+    let mut order = AcyclicGraph::default();
     assert!(!edge(&mut order, 1, 2));
     assert!(edge(&mut order, 2, 1));
     // Through the refused 2 → 1, which is in no topological order.
@@ -450,7 +450,7 @@ fn one_report_does_not_hide_the_next() {
 #[test]
 fn a_search_of_a_huge_region_is_cut_short() {
     const LENGTH: u64 = 20_000;
-    let mut order = Order::default();
+    let mut order = AcyclicGraph::default();
     for lock in 1..=LENGTH {
         // Not `edge`, which searches.
         let (tail, head) =

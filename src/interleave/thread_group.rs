@@ -11,16 +11,16 @@ use crate::os_threads;
 
 /// A thread and all that descend from it, by whoever.
 #[derive(Clone, Debug)]
-pub(super) struct Family {
+pub(super) struct ThreadGroup {
     mark: u64,
     /// The threads that were there when it was founded.
-    elders: Arc<[u64]>,
+    preexisting: Arc<[u64]>,
 }
 
-impl Family {
+impl ThreadGroup {
     /// A family of which the calling thread is the first, until what is given as well is dropped.
     pub(super) fn found() -> (Self, Member) {
-        let family = Self { mark: marks::new(), elders: os_threads::all().into() };
+        let family = Self { mark: marks::new(), preexisting: os_threads::all().into() };
         let founder = family.adopt();
         (family, founder)
     }
@@ -39,7 +39,7 @@ impl Family {
     /// Whether the calling thread belongs here, or was there before: as a pool's may be, which does
     /// this family's work.
     pub(super) fn may_employ_this_thread(&self) -> bool {
-        let is_elder = |own: u64| self.elders.contains(&own);
+        let is_elder = |own: u64| self.preexisting.contains(&own);
         self.has_this_thread() || os_threads::own().is_some_and(is_elder)
     }
 
@@ -127,12 +127,12 @@ mod tests {
 
     #[test]
     fn children_belong_to_the_family_and_others_do_not() {
-        let (family, member) = Family::found();
+        let (family, member) = ThreadGroup::found();
         thread::scope(|scope| {
             let grandchild = || scope.spawn(|| family.has_this_thread()).join().unwrap();
             assert!(scope.spawn(grandchild).join().unwrap());
         });
-        let (other, other_member) = Family::found();
+        let (other, other_member) = ThreadGroup::found();
         assert!(other.has_this_thread() && !family.has_this_thread());
         drop(other_member);
         assert!(family.has_this_thread());

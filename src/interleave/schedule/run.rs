@@ -14,17 +14,17 @@ use super::{
     role::{Actor, Role},
 };
 use crate::{
-    interleave::family::Family,
-    points::{Passage, Suspension},
+    interleave::thread_group::ThreadGroup,
+    points::{Suspension, SyncEvent},
     validator::{self, LockId, tasks},
 };
 
-pub(super) struct Stage {
+pub(super) struct Run {
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
     pub(super) deadline: Instant,
     /// Whose threads may come by their names.
-    pub(super) family: Family,
+    pub(super) family: ThreadGroup,
 }
 
 pub(super) struct State {
@@ -50,26 +50,31 @@ pub(super) struct Suspended {
 
 /// What tells a passage from others of one thread, from its arrival to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum EventKind {
     Point,
     Acquire(LockId),
     Wait(LockId),
     Release(LockId),
 }
 
-impl From<&Passage<'_>> for Deed {
-    fn from(passage: &Passage<'_>) -> Self {
+impl From<&SyncEvent<'_>> for EventKind {
+    fn from(passage: &SyncEvent<'_>) -> Self {
         match passage {
-            Passage::Point(_) => Self::Point,
-            Passage::Acquire(entry) => Self::Acquire(entry.tag.lock()),
-            Passage::Wait(entry, _) => Self::Wait(entry.tag.lock()),
-            Passage::Release(entry) => Self::Release(entry.tag.lock()),
+            SyncEvent::Point(_) => Self::Point,
+            SyncEvent::Acquire(entry) => Self::Acquire(entry.tag.lock()),
+            SyncEvent::Wait(entry, _) => Self::Wait(entry.tag.lock()),
+            SyncEvent::Release(entry) => Self::Release(entry.tag.lock()),
         }
     }
 }
 
-impl Stage {
-    pub(super) fn new(plan: Plan, limit: Duration, yields_to_locks: bool, family: Family) -> Self {
+impl Run {
+    pub(super) fn new(
+        plan: Plan,
+        limit: Duration,
+        yields_to_locks: bool,
+        family: ThreadGroup,
+    ) -> Self {
         let mut state = State {
             plan,
             roles: Vec::new(),

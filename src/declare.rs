@@ -4,7 +4,7 @@
 use std::{fmt::Debug, panic::Location, sync::Arc};
 
 use crate::{
-    Lock, named,
+    Lock, lock_trait,
     validator::{self, Ordered, Rank},
 };
 
@@ -51,7 +51,7 @@ where
     L: Lock + ?Sized,
     K: Ord + Debug + Send + Sync + 'static,
 {
-    if let Some(lock) = named::number(lock) {
+    if let Some(lock) = lock_trait::number(lock) {
         validator::order_by_key(lock, Arc::new(key));
     }
 }
@@ -75,7 +75,7 @@ where
 /// ```
 #[track_caller]
 pub fn declare_order(locks: &[&dyn Lock]) {
-    let locks = locks.iter().filter_map(|lock| named::number(*lock));
+    let locks = locks.iter().filter_map(|lock| lock_trait::number(*lock));
     declare(&locks.map(Ordered::Lock).collect::<Vec<_>>(), Location::caller());
 }
 
@@ -113,7 +113,7 @@ fn declare(sequence: &[Ordered], site: &'static Location<'static>) {
 /// lockdep::declare_leaf(&LOG);
 /// ```
 pub fn declare_leaf<L: Lock + ?Sized>(lock: &L) {
-    if let Some(lock) = named::number(lock) {
+    if let Some(lock) = lock_trait::number(lock) {
         validator::set_rank(lock, Rank::Leaf);
     }
 }
@@ -127,7 +127,7 @@ pub fn declare_leaf<L: Lock + ?Sized>(lock: &L) {
 /// lockdep::declare_outermost(&SHUTDOWN);
 /// ```
 pub fn declare_outermost<L: Lock + ?Sized>(lock: &L) {
-    if let Some(lock) = named::number(lock) {
+    if let Some(lock) = lock_trait::number(lock) {
         validator::set_rank(lock, Rank::Outermost);
     }
 }
@@ -150,7 +150,7 @@ pub fn declare_outermost<L: Lock + ?Sized>(lock: &L) {
 /// lockdep::class(&shard.0, "shard");
 /// ```
 pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
-    if let Some(lock) = named::number(lock) {
+    if let Some(lock) = lock_trait::number(lock) {
         validator::class(lock, class);
     }
 }
@@ -181,7 +181,7 @@ pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
 /// lockdep::allow_pair(&A, &B, "only one thread runs while the second order is taken");
 /// ```
 pub fn allow_pair<A: Lock + ?Sized, B: Lock + ?Sized>(a: &A, b: &B, reason: &str) {
-    if let (Some(a), Some(b)) = (named::number(a), named::number(b)) {
+    if let (Some(a), Some(b)) = (lock_trait::number(a), lock_trait::number(b)) {
         validator::allow_pair([a, b], reason);
     }
 }

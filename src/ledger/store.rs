@@ -14,7 +14,7 @@ const CAPACITY: usize = 4096;
 
 /// All findings. Each is in the record of one scope, or in that of the process.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct Store {
     process: Record,
     scopes: FxHashMap<ScopeId, Record>,
 }
@@ -77,7 +77,7 @@ fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
     (finding.kind, sites.into())
 }
 
-impl Book {
+impl Store {
     /// Takes a finding in: in the record of the scope of the thread that made it, or else of that
     /// in which one of its edges was seen, if it is still open.
     pub(super) fn add(&mut self, finding: &Finding, scope: Option<ScopeId>, process: u32) -> Added {
@@ -122,7 +122,7 @@ impl Book {
 
     /// What a process has found itself, and not its parent, and nobody has taken.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-    pub(super) fn untaken(&self, process: u32) -> Vec<Finding> {
+    pub(super) fn unhandled(&self, process: u32) -> Vec<Finding> {
         let records = std::iter::once(&self.process).chain(self.scopes.values());
         let kept = records.flat_map(|record| &record.findings);
         let ours = kept.filter(|kept| kept.process == process);
@@ -234,7 +234,7 @@ mod tests {
         /// Against books of plain sums: what is in which record, how often, and what is new there.
         #[test]
         fn every_finding_is_in_one_record(steps in vec(step(), 0..60)) {
-            let mut book = Book::default();
+            let mut book = Store::default();
             // The process's has no scope, and is always open.
             let mut naive = BTreeMap::from([(None, Counts::new())]);
             for step in steps {
@@ -286,19 +286,19 @@ mod tests {
     #[test]
     fn a_fork_answers_for_what_it_finds_again() {
         let [parent, child] = [1, 2];
-        let mut book = Book::default();
+        let mut book = Store::default();
         book.add(&finding(1), None, parent);
         book.add(&finding(2), None, parent);
-        assert!(book.untaken(child).is_empty());
+        assert!(book.unhandled(child).is_empty());
         book.add(&finding(2), None, child);
-        assert_eq!(counts(&book.untaken(child)), Counts::from([(2, 2)]));
+        assert_eq!(counts(&book.unhandled(child)), Counts::from([(2, 2)]));
     }
 
     /// What was allowed when it was found first is denied later: that is what it is told as.
     #[test]
     fn a_finding_has_the_highest_of_its_levels() {
         let at = |level, number| Finding { level, ..finding(number) };
-        let mut book = Book::default();
+        let mut book = Store::default();
         let mut add = |level, number| {
             let Added { is_new, is_news, .. } = book.add(&at(level, number), None, 1);
             (is_new, is_news)
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(add(Level::Warn, 3), (true, false));
         assert_eq!(add(Level::Deny, 1), (false, true));
         assert_eq!(add(Level::Warn, 1), (false, false));
-        let findings = book.untaken(1);
+        let findings = book.unhandled(1);
         let levels: Vec<_> = findings.iter().map(|it| (it.level, it.count)).collect();
         assert_eq!(levels, [(Level::Deny, 3), (Level::Warn, 1), (Level::Warn, 1)]);
     }
@@ -317,19 +317,19 @@ mod tests {
     /// However often something else was found.
     #[test]
     fn a_full_record_has_room_for_news() {
-        let mut book = Book::default();
+        let mut book = Store::default();
         for number in 0..=4096 {
             book.add(&finding(number), None, 1);
         }
         let denied = Finding { level: Level::Deny, ..finding(5000) };
         let Added { is_new, is_news, .. } = book.add(&denied, None, 1);
-        assert!(is_new && is_news && book.untaken(1)[4096].level == Level::Deny);
+        assert!(is_new && is_news && book.unhandled(1)[4096].level == Level::Deny);
     }
 
     /// Beyond that a program's memory would grow with its findings.
     #[test]
     fn a_record_is_full_in_the_end() {
-        let mut book = Book::default();
+        let mut book = Store::default();
         for number in 0..=4096 {
             let added = book.add(&finding(number), None, 1);
             assert_eq!(added.is_new, number < 4096);

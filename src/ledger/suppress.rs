@@ -57,7 +57,7 @@ struct Entry {
 
 /// The lock around the pairs.
 #[cfg(all(unix, not(loom)))]
-pub(super) fn lock() -> &'static dyn crate::renewable::Renewable {
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &PAIRS
 }
 

@@ -10,18 +10,18 @@ use parking_lot::{Condvar, Mutex};
 use super::outcome::{NotReached, Part, Replay, Why};
 use crate::{
     finding::{ScopeId, ThreadInfo, ThreadSnapshot},
-    interleave::{family::Family, rng::Rng},
+    interleave::{rng::Rng, thread_group::ThreadGroup},
     points::Suspension,
     render,
     validator::{self, Context, Entry, LockId},
 };
 
-pub(super) struct Gathering {
+pub(super) struct Rendezvous {
     parts: Arc<[Part]>,
     limit: Duration,
     pub(super) scope: ScopeId,
     /// Whose threads are looked at.
-    pub(super) family: Family,
+    pub(super) family: ThreadGroup,
     pub(super) state: Mutex<State>,
     changed: Condvar,
 }
@@ -45,14 +45,14 @@ pub(super) struct Stop {
     /// By part: the locks that it holds as that part wants it. Empty if it is not for this thread.
     pub(super) holds: Vec<Vec<LockId>>,
     pub(super) wants: LockId,
-    pub(super) at: Standing,
+    pub(super) at: Status,
     /// Of a future, which does not block its thread.
     pub(super) suspension: Option<Arc<Suspension>>,
 }
 
 impl Stop {
     fn let_go(&mut self) {
-        self.at = Standing::LetGo;
+        self.at = Status::LetGo;
         self.wake();
     }
 
@@ -64,7 +64,7 @@ impl Stop {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Status {
     Stopped,
     /// All were there.
     LetGo,
@@ -74,8 +74,13 @@ pub(super) enum Standing {
     Ended,
 }
 
-impl Gathering {
-    pub(super) fn new(replay: &Replay, limit: Duration, scope: ScopeId, family: Family) -> Self {
+impl Rendezvous {
+    pub(super) fn new(
+        replay: &Replay,
+        limit: Duration,
+        scope: ScopeId,
+        family: ThreadGroup,
+    ) -> Self {
         let Replay { parts, attempt, seed } = replay;
         let rng = (*attempt > 0).then(|| Rng::new(seed.wrapping_add((*attempt).into())));
         Self {
@@ -105,7 +110,7 @@ impl Gathering {
         let missing = (0..self.parts.len()).find(|&part| stop_at(part).is_none());
         let why = match (&state.apart, missing) {
             (Some(apart), _) => apart.clone(),
-            _ if state.stops.iter().any(|stop| stop.at == Standing::LetGo) => Why::WentOn,
+            _ if state.stops.iter().any(|stop| stop.at == Status::LetGo) => Why::WentOn,
             (None, Some(missing)) => {
                 Why::NotPassed { place: self.parts[missing].wanted_at.to_string() }
             }
@@ -136,7 +141,7 @@ impl Gathering {
                 state.give_up(own);
             }
         }
-        state.stops[own].at == Standing::LetGo
+        state.stops[own].at == Status::LetGo
     }
 
     /// Adds one that stops, and lets all go if it is the last. Returns its number and until when it waits for the
@@ -163,13 +168,13 @@ impl Gathering {
 
 impl State {
     pub(super) fn is_stopped(&self, own: usize) -> bool {
-        self.stops[own].at == Standing::Stopped && !self.lets_all_go
+        self.stops[own].at == Status::Stopped && !self.lets_all_go
     }
 
     /// The others did not come in time.
     pub(super) fn give_up(&mut self, own: usize) {
         self.note_gate(own);
-        self.stops[own].at = Standing::GoneOn;
+        self.stops[own].at = Status::GoneOn;
     }
 
     /// For each part a stopped thread, each of which wants what the next one holds.
@@ -190,7 +195,7 @@ impl State {
         for (number, stop) in self.stops.iter().enumerate() {
             let holds = &stop.holds[part];
             let fits = before.map_or(!holds.is_empty(), |wanted| holds.contains(&wanted));
-            if stop.at == Standing::Stopped && fits && !chosen.contains(&number) {
+            if stop.at == Status::Stopped && fits && !chosen.contains(&number) {
                 chosen.push(number);
                 if self.choose(parts, chosen) {
                     return true;
@@ -206,7 +211,7 @@ impl State {
     fn waits_in_vain(&self, own: usize) -> u32 {
         let is_same = |stop: &&Stop| {
             let mut parts = stop.holds.iter().zip(&self.stops[own].holds);
-            stop.at != Standing::Stopped && parts.all(|(it, own)| it.is_empty() == own.is_empty())
+            stop.at != Status::Stopped && parts.all(|(it, own)| it.is_empty() == own.is_empty())
         };
         1 + u32::try_from(self.stops.iter().filter(is_same).count()).unwrap_or(u32::MAX - 1)
     }
@@ -216,7 +221,7 @@ impl State {
         let is_other = |stop: &&Stop| {
             let shares =
                 |(theirs, ours): (&Vec<_>, &Vec<_>)| !theirs.is_empty() && !ours.is_empty();
-            stop.at == Standing::Ended && !stop.holds.iter().zip(holds).any(shares)
+            stop.at == Status::Ended && !stop.holds.iter().zip(holds).any(shares)
         };
         if let Some(ended) = self.stops.iter().find(is_other) {
             let why = Why::Ended { thread: ended.thread.to_string(), late: thread.to_string() };

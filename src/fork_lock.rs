@@ -4,7 +4,7 @@
 use parking_lot::{Mutex, lock_api::RawMutex as _};
 
 /// A lock of ours, whatever it guards.
-pub(crate) trait Renewable {
+pub(crate) trait ForkLock {
     /// Takes it.
     fn take(&self);
     /// Gives it back.
@@ -21,7 +21,7 @@ pub(crate) trait Renewable {
     unsafe fn renew(&self);
 }
 
-impl<T> Renewable for Mutex<T> {
+impl<T> ForkLock for Mutex<T> {
     fn take(&self) {
         std::mem::forget(self.lock());
     }

@@ -14,9 +14,9 @@ use parking_lot::{Condvar, Mutex};
 use super::{Order, SILENCE, Step, others::Others, priorities::Priorities};
 use crate::{
     finding::ScopeId,
-    interleave::{family::Family, point::describe},
+    interleave::{point::describe, thread_group::ThreadGroup},
     os_threads,
-    points::{self, Part, Passage, Script},
+    points::{self, Part, Script, SyncEvent},
     testing::Handle,
     validator::{self, Entry, LockId, tasks},
 };
@@ -29,12 +29,12 @@ const SPINS: u32 = 32;
 /// Between two looks when all threads sleep or are blocked.
 const IDLE: Duration = Duration::from_millis(1);
 
-pub(super) struct Conductor {
+pub(super) struct Scheduler {
     state: Mutex<State>,
     /// Something has happened, for the thread that conducts.
     happened: Condvar,
     findings: Handle,
-    family: Family,
+    family: ThreadGroup,
     deadline: Instant,
 }
 
@@ -61,13 +61,13 @@ struct Thread {
     key: u64,
     name: Box<str>,
     os: Option<u64>,
-    at: Standing,
+    at: Status,
     /// It may go on. One for each: whoever were woken in vain would keep the others from our lock,
     /// and those would seem to sleep.
     go: Arc<Condvar>,
 }
 
-enum Standing {
+enum Status {
     /// It may go on, but has not woken up.
     Going,
     /// It runs, as far as is known.
@@ -89,12 +89,12 @@ struct Stop {
 }
 
 impl Stop {
-    fn at(passage: &Passage<'_>) -> Self {
+    fn at(passage: &SyncEvent<'_>) -> Self {
         let lock = match passage {
-            Passage::Acquire(entry) | Passage::Wait(entry, _) | Passage::Release(entry) => {
+            SyncEvent::Acquire(entry) | SyncEvent::Wait(entry, _) | SyncEvent::Release(entry) => {
                 Some(entry.tag.lock())
             }
-            Passage::Point(_) => None,
+            SyncEvent::Point(_) => None,
         };
         Self { point: describe(passage), lock }
     }
@@ -107,16 +107,16 @@ pub(super) struct Conducted {
     pub(super) to_the_end: bool,
 }
 
-impl Conductor {
+impl Scheduler {
     /// Starts to conduct, for some time at most.
     pub(super) fn start(
         priorities: Priorities,
         limit: Duration,
         findings: Handle,
-        family: Family,
+        family: ThreadGroup,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let now = Instant::now();
-        let conductor = Arc::new(Self {
+        let scheduler = Arc::new(Self {
             state: Mutex::new(State {
                 priorities,
                 threads: Vec::new(),
@@ -135,15 +135,15 @@ impl Conductor {
             deadline: now.checked_add(limit).unwrap_or(now + Duration::from_hours(24 * 365)),
         });
         let mut others = Others::new(family);
-        let conducting = thread::Builder::new().name("lockdep-conductor".into()).spawn({
-            let conductor = Arc::clone(&conductor);
+        let conducting = thread::Builder::new().name("lockdep-scheduler".into()).spawn({
+            let scheduler = Arc::clone(&scheduler);
             move || {
                 validator::ignore_this_thread();
                 others.add_this_thread();
-                conductor.conduct(&mut others);
+                scheduler.conduct(&mut others);
             }
         });
-        (conductor, conducting.expect("a thread can be started"))
+        (scheduler, conducting.expect("a thread can be started"))
     }
 
     /// Lets all go, and says in which order they went.
@@ -192,15 +192,15 @@ impl Conductor {
     fn all_rest(&self, others: &mut Others, version: u64) -> bool {
         let (moving, known) = {
             let state = self.state.lock();
-            if state.threads.iter().any(|thread| matches!(thread.at, Standing::Going)) {
+            if state.threads.iter().any(|thread| matches!(thread.at, Status::Going)) {
                 return false;
             }
             let all = || state.threads.iter().chain(&state.newcomers);
             let moving: Vec<_> = all()
                 .filter(|thread| {
-                    matches!(thread.at, Standing::Running | Standing::Away | Standing::Ended)
+                    matches!(thread.at, Status::Running | Status::Away | Status::Ended)
                 })
-                .map(|thread| (thread.key, thread.os, matches!(thread.at, Standing::Running)))
+                .map(|thread| (thread.key, thread.os, matches!(thread.at, Status::Running)))
                 .collect();
             (moving, all().filter_map(|thread| thread.os).collect::<Vec<_>>())
         };
@@ -223,7 +223,7 @@ impl Conductor {
             for thread in
                 state.threads.iter_mut().filter(|it| new.iter().any(|new| new.0 == it.key))
             {
-                thread.at = Standing::Away;
+                thread.at = Status::Away;
             }
         }
         still_rest
@@ -247,13 +247,13 @@ impl State {
             self.priorities.add();
             self.threads.push(thread);
         }
-        let is_stopped = |thread: &Thread| matches!(thread.at, Standing::Stopped(_));
+        let is_stopped = |thread: &Thread| matches!(thread.at, Status::Stopped(_));
         let each = self.threads.iter().enumerate();
         let ready: Vec<_> = each.filter(|(_, it)| is_stopped(it)).map(|(at, _)| at).collect();
         let Some(chosen) = self.priorities.choose(&ready) else { return false };
         let thread = &mut self.threads[chosen];
         thread.go.notify_one();
-        if let Standing::Stopped(stop) = std::mem::replace(&mut thread.at, Standing::Going) {
+        if let Status::Stopped(stop) = std::mem::replace(&mut thread.at, Status::Going) {
             let thread = thread.name.clone();
             let step = Step { thread, point: self.describe(&stop).into() };
             let is_repeated = self.order.last() == Some(&step);
@@ -290,10 +290,10 @@ impl State {
     /// A lock is released: whoever waits for it may try again.
     fn free(&mut self, is_free: impl Fn(LockId) -> bool) {
         for thread in &mut self.threads {
-            if let Standing::Blocked(lock, stop) = &mut thread.at
+            if let Status::Blocked(lock, stop) = &mut thread.at
                 && is_free(*lock)
             {
-                thread.at = Standing::Stopped(std::mem::take(stop));
+                thread.at = Status::Stopped(std::mem::take(stop));
             }
         }
     }
@@ -312,7 +312,7 @@ impl State {
 
 /// A thread of the run.
 struct Player {
-    conductor: Arc<Conductor>,
+    scheduler: Arc<Scheduler>,
     key: u64,
     go: Arc<Condvar>,
     scope_before: Option<ScopeId>,
@@ -320,8 +320,8 @@ struct Player {
 
 impl Player {
     /// Stops until it is this thread's turn. Whether it was conducted.
-    fn stop(&self, at: Standing) -> bool {
-        let Conductor { state, happened, deadline, .. } = &*self.conductor;
+    fn stop(&self, at: Status) -> bool {
+        let Scheduler { state, happened, deadline, .. } = &*self.scheduler;
         let mut state = state.lock();
         if state.lets_all_go {
             return false;
@@ -333,7 +333,7 @@ impl Player {
         happened.notify_all();
         let is_stopped = |state: &mut State| {
             !state.lets_all_go
-                && state.thread(self.key).is_some_and(|it| !matches!(it.at, Standing::Going))
+                && state.thread(self.key).is_some_and(|it| !matches!(it.at, Status::Going))
         };
         while is_stopped(&mut state) {
             // Of a process that was forked, nobody conducts the threads.
@@ -342,7 +342,7 @@ impl Player {
             }
         }
         if let Some(thread) = state.thread(self.key) {
-            thread.at = Standing::Running;
+            thread.at = Status::Running;
         }
         state.version += 1;
         happened.notify_all();
@@ -350,7 +350,7 @@ impl Player {
     }
 }
 
-impl Script for Conductor {
+impl Script for Scheduler {
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
         // What runs next is decided among threads: a task may be in any of them.
         if tasks::acted_as().is_some() || !self.family.has_this_thread() {
@@ -368,12 +368,12 @@ impl Script for Conductor {
             let key = (state.threads.len() + state.newcomers.len()) as u64;
             let os = os_threads::own();
             let name = name.into();
-            let at = Standing::Running;
+            let at = Status::Running;
             state.newcomers.push(Thread { key, name, os, at, go: Arc::clone(&go) });
             state.version += 1;
             key
         };
-        Arc::new(Player { conductor: self, key, go, scope_before })
+        Arc::new(Player { scheduler: self, key, go, scope_before })
     }
 
     fn is_for_all(&self) -> bool {
@@ -387,41 +387,44 @@ impl Script for Conductor {
 
 impl Part for Player {
     fn script(&self) -> Arc<dyn Script> {
-        Arc::clone(&self.conductor) as _
+        Arc::clone(&self.scheduler) as _
     }
 
     fn is_over(&self) -> bool {
-        self.conductor.state.lock().is_closed
+        self.scheduler.state.lock().is_closed
     }
 
-    fn arrives(&self, passage: &Passage<'_>, may_block: bool) {
-        if may_block && matches!(passage, Passage::Point(_) | Passage::Acquire(_)) {
-            self.stop(Standing::Stopped(Stop::at(passage)));
+    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
+        if may_block && matches!(passage, SyncEvent::Point(_) | SyncEvent::Acquire(_)) {
+            self.stop(Status::Stopped(Stop::at(passage)));
         }
     }
 
-    fn arrives_in_future(self: Arc<Self>, passage: &Passage<'_>) -> Option<Box<dyn points::Stop>> {
+    fn arrives_in_future(
+        self: Arc<Self>,
+        passage: &SyncEvent<'_>,
+    ) -> Option<Box<dyn points::Stop>> {
         self.arrives(passage, true);
         None
     }
 
-    fn passed(&self, passage: &Passage<'_>) {
-        if let Passage::Release(entry) = passage {
+    fn passed(&self, passage: &SyncEvent<'_>) {
+        if let SyncEvent::Release(entry) = passage {
             let lock = entry.tag.lock();
             {
-                let mut state = self.conductor.state.lock();
+                let mut state = self.scheduler.state.lock();
                 state.free(|it| it == lock);
                 state.version += 1;
             }
             if !thread::panicking() {
-                self.stop(Standing::Stopped(Stop::at(passage)));
+                self.stop(Status::Stopped(Stop::at(passage)));
             }
         }
     }
 
     fn contended(&self, wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
-        let stop = Stop::at(&Passage::Acquire(*wanted));
-        while self.stop(Standing::Blocked(wanted.tag.lock(), stop.clone())) {
+        let stop = Stop::at(&SyncEvent::Acquire(*wanted));
+        while self.stop(Status::Blocked(wanted.tag.lock(), stop.clone())) {
             if try_again() {
                 return true;
             }
@@ -432,13 +435,13 @@ impl Part for Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        let mut state = self.conductor.state.lock();
+        let mut state = self.scheduler.state.lock();
         state.version += 1;
         if let Some(thread) = state.thread(self.key) {
-            thread.at = Standing::Ended;
+            thread.at = Status::Ended;
         }
         drop(state);
-        self.conductor.happened.notify_all();
+        self.scheduler.happened.notify_all();
         validator::set_scope(self.scope_before);
     }
 }
