@@ -4,7 +4,11 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{choice::Locks, collect, explain::Explanation, formats::Wanted, levels::Change};
+use crate::{
+    cmd::{explain::Explanation, report},
+    report::{formats::Wanted, levels::Change},
+    selection::Locks,
+};
 
 /// Checks the locks of a whole program, dependencies included, without touching its source
 #[derive(Debug, Parser)]
@@ -23,7 +27,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Check(Action),
     /// Reports what is wrong with the locks by records on disk
-    Report(collect::Options),
+    Report(report::Options),
     /// Tells what a kind of finding means, with an example, and what to do about it
     Explain {
         /// The kind; without it, all are listed

@@ -2,35 +2,20 @@
 //! touching its source.
 //!
 //! It builds a crate that goes by the name of `std` and has checked locks ([`runtime`]), has
-//! cargo build the program with it ([`wrapper`], which is this same program when cargo calls it
+//! cargo build the program with it ([`rustc`], which is this same program when cargo calls it
 //! in rustc's place), and reports what the processes wrote down ([`report`], [`formats`]). Records that are on disk already
-//! are [collected](collect), and each kind of finding is [explained](explain).
+//! are [collected](report), and each kind of finding is [explained](explain).
 
 mod arguments;
-mod attempt;
 mod cargo_options;
-mod check;
-mod choice;
-mod collect;
-mod diagnostics;
-mod doctor;
+mod cmd;
 mod environment;
-mod explain;
-mod formats;
-mod levels;
-mod lock_types;
-mod notes;
+mod exit_code;
+mod outcomes;
 mod project;
-mod real;
 mod report;
-mod runtime;
-mod sources;
-mod stand_in;
-mod treatment;
-mod unit;
-mod unseen;
-mod verdict;
-mod wrapper;
+mod rustc;
+mod selection;
 
 use std::{
     env,
@@ -51,7 +36,7 @@ fn main() -> ExitCode {
     // As cargo calls its subcommands.
     let by_cargo = arguments.first().is_some_and(|first| first == "lockdep");
     let result = match env::var_os(environment::FOLDER) {
-        Some(folder) if !by_cargo => wrapper::run(Path::new(&folder), &arguments),
+        Some(folder) if !by_cargo => rustc::run(Path::new(&folder), &arguments),
         _ => {
             if by_cargo {
                 arguments.remove(0);
@@ -63,18 +48,18 @@ fn main() -> ExitCode {
         if !message.is_empty() {
             eprintln!("error: {message}");
         }
-        ExitCode::from(verdict::OUR_ERROR)
+        ExitCode::from(exit_code::OUR_ERROR)
     })
 }
 
 fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
     let (ours, after) = arguments::parse(arguments);
     match ours.command {
-        Command::Check(Action::Check(check)) => check::run(check, after),
-        Command::Check(Action::Doctor { cargo }) => doctor::run(cargo),
-        Command::Report(options) => collect::run(options),
+        Command::Check(Action::Check(check)) => cmd::run::run(check, after),
+        Command::Check(Action::Doctor { cargo }) => cmd::doctor::run(cargo),
+        Command::Report(options) => cmd::report::run(options),
         Command::Explain { kind } => {
-            formats::print(&explain::text(kind.as_ref()))?;
+            report::formats::print(&cmd::explain::text(kind.as_ref()))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use crate::notes::{Fate, Note, UnknownTasks};
+use crate::outcomes::{Note, Outcome, UnknownTasks};
 
 /// Crates that bring their own locks, which nothing here replaces.
 pub(crate) const OTHER_LOCKS: [&str; 2] = ["async_lock", "spin"];
@@ -16,18 +16,18 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for note in notes {
-        let Note { package, crate_name, fate, unknown_tasks, .. } = note;
-        match fate {
-            Fate::FellBack(error) => {
+        let Note { package, crate_name, outcome, unknown_tasks, .. } = note;
+        match outcome {
+            Outcome::FellBack(error) => {
                 let _ = writeln!(
                     text,
                     "lockdep: unseen: {package} (`{crate_name}`) has the real locks, as it does \
                      not compile with checked ones: {error}"
                 );
             }
-            Fate::NoStd => _ = no_std.insert(&**package),
-            Fate::Unchosen => _ = unchosen.insert(&**package),
-            Fate::Checked | Fate::CheckedParts | Fate::Replaced => {}
+            Outcome::NoStd => _ = no_std.insert(&**package),
+            Outcome::Unchosen => _ = unchosen.insert(&**package),
+            Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced => {}
         }
         if let Some(unknown) = unknown_tasks {
             let why = of_tasks(unknown);
@@ -56,16 +56,16 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
 
 /// Why not all locks of a crate were seen, if so.
 pub(crate) fn why(note: &Note) -> Option<String> {
-    match &note.fate {
-        Fate::FellBack(error) => {
+    match &note.outcome {
+        Outcome::FellBack(error) => {
             Some(format!("has the real locks, as it does not compile with checked ones: {error}"))
         }
-        Fate::NoStd => Some("is without std".to_owned()),
-        Fate::Unchosen => Some("was not chosen".to_owned()),
-        Fate::Checked | Fate::CheckedParts | Fate::Replaced if has_own_locks(note) => {
+        Outcome::NoStd => Some("is without std".to_owned()),
+        Outcome::Unchosen => Some("was not chosen".to_owned()),
+        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced if has_own_locks(note) => {
             Some("may have locks of its own".to_owned())
         }
-        Fate::Checked | Fate::CheckedParts | Fate::Replaced => match &note.unknown_tasks {
+        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced => match &note.unknown_tasks {
             Some(unknown) => Some(format!("has unknown tasks, as it {}", of_tasks(unknown))),
             None => note.lacks_streams.then(|| "has std's own stdin, stdout and stderr".to_owned()),
         },
@@ -90,7 +90,7 @@ fn of_tasks(unknown: &UnknownTasks) -> String {
 
 /// Whether it may make locks that are not checked.
 fn has_own_locks(note: &Note) -> bool {
-    if matches!(note.fate, Fate::FellBack(_) | Fate::Replaced | Fate::CheckedParts) {
+    if matches!(note.outcome, Outcome::FellBack(_) | Outcome::Replaced | Outcome::CheckedParts) {
         return false;
     }
     note.brings_locks
@@ -104,11 +104,11 @@ fn has_own_locks(note: &Note) -> bool {
 mod tests {
     use super::*;
 
-    fn note(package: &str, fate: Fate, needs: &[&str]) -> Note {
+    fn note(package: &str, outcome: Outcome, needs: &[&str]) -> Note {
         Note {
             package: package.to_owned(),
             crate_name: package.split(' ').next().unwrap().to_owned(),
-            fate,
+            outcome,
             brings_locks: package.starts_with("spin"),
             lacks_streams: package.starts_with("printer"),
             has_tasks: package.starts_with("tokio"),
@@ -120,16 +120,16 @@ mod tests {
     #[test]
     fn what_is_unseen_is_named_with_its_reason() {
         let notes = BTreeSet::from([
-            note("a 1.0.0", Fate::Checked, &["parking_lot-1"]),
-            note("b 2.0.0", Fate::FellBack("src/lib.rs:1:2: no".to_owned()), &[]),
-            note("c 3.0.0", Fate::NoStd, &[]),
-            note("d 4.0.0", Fate::Unchosen, &[]),
-            note("checked_dashmap 6.0.0", Fate::CheckedParts, &["lock_api-1"]),
-            note("dashmap 6.0.0", Fate::Checked, &["parking_lot_core-1", "libc-1"]),
-            note("parking_lot 0.12.5", Fate::Replaced, &["lock_api-1", "parking_lot_core-1"]),
-            note("spin 1.0.0", Fate::Checked, &[]),
-            note("tokio 1.0.0", Fate::Replaced, &[]),
-            note("printer 1.0.0", Fate::Checked, &[]),
+            note("a 1.0.0", Outcome::Checked, &["parking_lot-1"]),
+            note("b 2.0.0", Outcome::FellBack("src/lib.rs:1:2: no".to_owned()), &[]),
+            note("c 3.0.0", Outcome::NoStd, &[]),
+            note("d 4.0.0", Outcome::Unchosen, &[]),
+            note("checked_dashmap 6.0.0", Outcome::CheckedParts, &["lock_api-1"]),
+            note("dashmap 6.0.0", Outcome::Checked, &["parking_lot_core-1", "libc-1"]),
+            note("parking_lot 0.12.5", Outcome::Replaced, &["lock_api-1", "parking_lot_core-1"]),
+            note("spin 1.0.0", Outcome::Checked, &[]),
+            note("tokio 1.0.0", Outcome::Replaced, &[]),
+            note("printer 1.0.0", Outcome::Checked, &[]),
         ]);
         assert_eq!(
             text(&notes),

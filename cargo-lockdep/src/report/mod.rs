@@ -1,4 +1,8 @@
-//! What the processes wrote down, and our verdict: data, which the [formats](crate::formats) write.
+//! What the processes wrote down, and our verdict: data, which the [formats](self::formats) write.
+
+pub(crate) mod coverage;
+pub(crate) mod formats;
+pub(crate) mod levels;
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +16,8 @@ use lockdep::{
 };
 use serde::Serialize;
 
-use crate::{Result, cannot, levels::Levels, notes::Note, sources::Sources};
+use self::levels::Levels;
+use crate::{Result, cannot, outcomes::Note, rustc::sources::Sources};
 
 /// What a report ends with if a `lockdep.toml`, or the program, knows better.
 const SILENCED: &str = "it is silenced: ";

@@ -18,7 +18,7 @@ macro_rules! explanations {
     ($($kind:ident $file:literal)*) => {
         [$(Explanation {
             kind: FindingKind::$kind,
-            text: include_str!(concat!("../explain/", $file, ".md")),
+            text: include_str!(concat!("../../explain/", $file, ".md")),
         }),*]
     };
 }

@@ -5,7 +5,7 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Parser, Tag, TagEnd};
 
 use super::highlight::Highlighted;
 use crate::{
-    explain::{self, Explanation},
+    cmd::explain::{self, Explanation},
     report::Report,
 };
 

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::replacement::Replacement;
 use crate::{
-    choice::{Choice, Locks},
-    stand_in::StandIn,
-    unseen::OTHER_LOCKS,
+    report::coverage::OTHER_LOCKS,
+    selection::{Locks, Selection},
 };
 
 /// Who is called.
@@ -30,7 +30,7 @@ pub(crate) enum Treatment {
     /// It has checked locks; our `std` in place of the real one, if it is to.
     Check { std: bool },
     /// Another crate is put in its place; the real one, aside, has our `std` if it is to.
-    Replace { by: &'static StandIn, std: bool },
+    Replace { by: &'static Replacement, std: bool },
 }
 
 /// What cargo says in the environment of the crate that it compiles.
@@ -124,7 +124,7 @@ impl Call {
         &self,
         tool: Tool,
         compiling: &Compiling,
-        choice: &Choice,
+        selection: &Selection,
         source: impl FnOnce(&Path) -> Option<String>,
         takes_std: impl FnOnce(&Path) -> bool,
     ) -> Treatment {
@@ -139,39 +139,39 @@ impl Call {
         let Some(path) = self.source.as_deref().filter(|_| is_cargos && is_of_program) else {
             return Treatment::Leave;
         };
-        if let Some(stand_in) = self.stand_in(tool, compiling, choice) {
-            let is_chosen = choice.has(Locks::Std) && choice.has_package(&compiling.package);
-            return Treatment::Replace { by: stand_in, std: stand_in.has_tasks && is_chosen };
+        if let Some(replacement) = self.replacement(tool, compiling, selection) {
+            let is_chosen = selection.has(Locks::Std) && selection.has_package(&compiling.package);
+            return Treatment::Replace { by: replacement, std: replacement.has_tasks && is_chosen };
         }
-        if !choice.has_package(&compiling.package) {
+        if !selection.has_package(&compiling.package) {
             return Treatment::Unchosen;
         }
         match source(path) {
             Some(text) if is_no_std(&text) && !path.parent().is_some_and(takes_std) => {
                 Treatment::FindRuntime
             }
-            _ => Treatment::Check { std: choice.has(Locks::Std) },
+            _ => Treatment::Check { std: selection.has(Locks::Std) },
         }
     }
 
     /// Returns `true` if the crate has locks that are not made of std's.
     pub(crate) fn brings_locks(&self, Compiling { package, version, .. }: &Compiling) -> bool {
         self.crate_name.as_deref().is_some_and(|name| OTHER_LOCKS.contains(&name))
-            || StandIn::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
+            || Replacement::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
     }
 
     /// What is put in this crate's place. Its own tests are about itself.
-    fn stand_in(
+    fn replacement(
         &self,
         tool: Tool,
         compiling: &Compiling,
-        choice: &Choice,
-    ) -> Option<&'static StandIn> {
+        selection: &Selection,
+    ) -> Option<&'static Replacement> {
         let is_library = tool == Tool::Rustc
             && self.crate_types == ["lib"]
             && self.crate_name.as_ref() == Some(&compiling.package);
-        StandIn::of(&compiling.package, &compiling.version, &self.features)
-            .filter(|stand_in| is_library && choice.has(stand_in.locks))
+        Replacement::of(&compiling.package, &compiling.version, &self.features)
+            .filter(|replacement| is_library && selection.has(replacement.locks))
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
             Compiling { crate_name: compiling.map(str::to_owned), ..Compiling::default() };
         let takes_std = source.contains("extern crate std");
         let source = |_: &Path| Some(source.to_owned());
-        let (call, all) = (call(arguments), Choice::default());
+        let (call, all) = (call(arguments), Selection::default());
         call.treatment(Tool::Rustc, &compiling, &all, source, |_| takes_std)
     }
 
@@ -228,14 +228,19 @@ mod tests {
         treatment_with(arguments, call(arguments).crate_name.as_deref(), "")
     }
 
-    fn treatment_of(package: &str, version: &str, arguments: &str, choice: &Choice) -> Treatment {
+    fn treatment_of(
+        package: &str,
+        version: &str,
+        arguments: &str,
+        selection: &Selection,
+    ) -> Treatment {
         let arguments = arguments.replace("--crate-name store", &format!("--crate-name {package}"));
         let compiling = Compiling {
             crate_name: Some(package.to_owned()),
             package: package.to_owned(),
             version: version.to_owned(),
         };
-        call(&arguments).treatment(Tool::Rustc, &compiling, choice, |_| None, |_| false)
+        call(&arguments).treatment(Tool::Rustc, &compiling, selection, |_| None, |_| false)
     }
 
     #[test]
@@ -280,7 +285,7 @@ mod tests {
 
     #[test]
     fn parking_lot_is_replaced_for_whoever_depends_on_it() {
-        let all = Choice::default();
+        let all = Selection::default();
         let of =
             |version: &str, arguments: &str| treatment_of("parking_lot", version, arguments, &all);
         assert!(matches!(of("0.12.5", LIBRARY), Treatment::Replace { std: false, .. }));
@@ -298,28 +303,28 @@ mod tests {
 
     #[test]
     fn tokio_is_replaced_and_has_our_std_as_before() {
-        let (all, tokio) = (Choice::default(), Choice::new(&[Locks::Tokio], None));
-        let of = |features: &str, choice: &Choice| {
-            treatment_of("tokio", "1.54.1", &format!("{LIBRARY} {features}"), choice)
+        let (all, tokio) = (Selection::default(), Selection::new(&[Locks::Tokio], None));
+        let of = |features: &str, selection: &Selection| {
+            treatment_of("tokio", "1.54.1", &format!("{LIBRARY} {features}"), selection)
         };
         let sync = "--cfg feature=\"sync\"";
         assert!(matches!(of(sync, &all), Treatment::Replace { std: true, .. }));
         assert!(matches!(of(sync, &tokio), Treatment::Replace { std: false, .. }));
         assert_eq!(of("--cfg feature=\"rt\"", &all), CHECKED, "it has no locks of its own");
-        assert_eq!(of(sync, &Choice::new(&[Locks::Std], None)), CHECKED);
+        assert_eq!(of(sync, &Selection::new(&[Locks::Std], None)), CHECKED);
     }
 
     #[test]
     fn only_what_was_chosen_is_checked() {
-        let std = Choice::new(&[Locks::Std], None);
+        let std = Selection::new(&[Locks::Std], None);
         assert_eq!(treatment_of("parking_lot", "0.12.5", LIBRARY, &std), CHECKED);
-        let parking_lot = Choice::new(&[Locks::ParkingLot], None);
+        let parking_lot = Selection::new(&[Locks::ParkingLot], None);
         let replaced = treatment_of("parking_lot", "0.12.5", LIBRARY, &parking_lot);
         assert!(matches!(replaced, Treatment::Replace { std: false, .. }));
         let store = treatment_of("store", "0.1.0", LIBRARY, &parking_lot);
         assert_eq!(store, Treatment::Check { std: false });
 
-        let shop = Choice::new(&[], Some(vec!["shop".to_owned()]));
+        let shop = Selection::new(&[], Some(vec!["shop".to_owned()]));
         assert_eq!(treatment_of("shop", "0.1.0", LIBRARY, &shop), CHECKED);
         assert_eq!(treatment_of("store", "0.1.0", LIBRARY, &shop), Treatment::Unchosen);
     }
@@ -329,8 +334,8 @@ mod tests {
         let test = "--edition=2024 --crate-type lib --crate-name store --test src/lib.rs \
             --target x --extern rand=x/librand-1.rlib --extern store=x/libstore-0a1b.rlib";
         let rustdoc = |text: &str| {
-            let (compiling, choice) = (Compiling::default(), Choice::default());
-            call(text).treatment(Tool::Rustdoc, &compiling, &choice, |_| None, |_| false)
+            let (compiling, selection) = (Compiling::default(), Selection::default());
+            call(text).treatment(Tool::Rustdoc, &compiling, &selection, |_| None, |_| false)
         };
         assert_eq!(rustdoc(test), CHECKED);
         assert_eq!(rustdoc(&test.replace("--test", "")), Treatment::Leave);

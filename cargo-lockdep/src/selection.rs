@@ -23,12 +23,12 @@ pub(crate) enum Locks {
 
 /// All, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Choice {
+pub(crate) struct Selection {
     only: BTreeSet<Locks>,
     packages: Option<BTreeSet<String>>,
 }
 
-impl Choice {
+impl Selection {
     pub(crate) fn new(only: &[Locks], packages: Option<Vec<String>>) -> Self {
         let packages = packages.map(BTreeSet::from_iter);
         Self { only: only.iter().copied().collect(), packages }
@@ -51,8 +51,8 @@ impl Choice {
         self.packages.as_ref().is_none_or(|packages| packages.contains(name))
     }
 
-    /// A name for what is built with this choice. cargo does not know of it, so that another
-    /// choice must be built in another folder.
+    /// A name for what is built with this selection. cargo does not know of it, so that another
+    /// selection must be built in another folder.
     pub(crate) fn folder_name(&self) -> String {
         if *self == Self::default() {
             return "all".to_owned();
@@ -69,14 +69,14 @@ mod tests {
 
     #[test]
     fn each_choice_has_a_folder_and_a_text() {
-        let all = Choice::default();
-        let std = Choice::new(&[Locks::Std], None);
-        let shop = Choice::new(&[], Some(vec!["shop".to_owned()]));
-        assert_eq!(all, Choice::new(&[], None));
+        let all = Selection::default();
+        let std = Selection::new(&[Locks::Std], None);
+        let shop = Selection::new(&[], Some(vec!["shop".to_owned()]));
+        assert_eq!(all, Selection::new(&[], None));
         assert_eq!(all.folder_name(), "all");
         assert_ne!(std.folder_name(), shop.folder_name());
-        for choice in [all, std, shop] {
-            assert_eq!(Choice::from_text(&choice.to_text().unwrap()).unwrap(), choice);
+        for selection in [all, std, shop] {
+            assert_eq!(Selection::from_text(&selection.to_text().unwrap()).unwrap(), selection);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use super::highlight::{Highlighted, Mark};
-use crate::sources::{Place, Sources};
+use crate::rustc::sources::{Place, Sources};
 
 /// How many lines are shown before and after a place.
 const AROUND: usize = 2;

@@ -19,7 +19,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use crate::{Result, cannot, report::Report};
+use super::Report;
+use crate::{Result, cannot};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Format {

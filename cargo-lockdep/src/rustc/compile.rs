@@ -9,17 +9,18 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::{
-    Result,
-    attempt::{Attempt, attempt, pass_on, quietly},
-    cannot, cannot_start,
+use super::{
+    classify::Treatment,
     diagnostics::first_error,
-    environment::COUNTS,
-    notes::{self, Fate, Note, UnknownTasks},
     real::{Real, code, through},
+    replacement::{CHECKED, Calls, REAL, Replacement, with_aside},
+    retry::{Attempt, attempt, pass_on, quietly},
     runtime::{Runtime, Std},
-    stand_in::{CHECKED, Calls, REAL, StandIn, with_aside},
-    treatment::Treatment,
+};
+use crate::{
+    Result, cannot, cannot_start,
+    environment::COUNTS,
+    outcomes::{self, Note, Outcome, UnknownTasks},
 };
 
 pub(crate) struct Unit<'a> {
@@ -48,11 +49,11 @@ impl Unit<'_> {
                 }
             }
             Treatment::Unchosen => {
-                self.note(Fate::Unchosen)?;
+                self.note(Outcome::Unchosen)?;
                 through(self.unchecked())
             }
             Treatment::FindRuntime | Treatment::Leave => {
-                self.note(Fate::NoStd)?;
+                self.note(Outcome::NoStd)?;
                 through(self.checked(self.arguments, None))
             }
         }
@@ -61,10 +62,13 @@ impl Unit<'_> {
     /// They use their crate as it was built.
     pub(crate) fn test_examples(&self, treatment: Treatment) -> Result<ExitCode> {
         if let Some(records) = env::var_os(COUNTS) {
-            notes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
+            outcomes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
         }
-        let note = notes::read_one(&self.notes.join(&self.name));
-        if note.as_ref().is_some_and(|it| matches!(it.fate, Fate::FellBack(_) | Fate::Unchosen)) {
+        let note = outcomes::read_one(&self.notes.join(&self.name));
+        if note
+            .as_ref()
+            .is_some_and(|it| matches!(it.outcome, Outcome::FellBack(_) | Outcome::Unchosen))
+        {
             return through(self.unchecked());
         }
         let facades = self.facades(treatment == Treatment::Check { std: true });
@@ -83,14 +87,16 @@ impl Unit<'_> {
         let facades = self.facades(std);
         let with_parts = with_aside(self.arguments, CHECKED, Path::exists);
         let with_parts =
-            (with_parts != self.arguments).then_some((&*with_parts, Fate::CheckedParts));
+            (with_parts != self.arguments).then_some((&*with_parts, Outcome::CheckedParts));
         let mut error = String::new();
-        for (arguments, fate) in with_parts.into_iter().chain([(self.arguments, Fate::Checked)]) {
+        for (arguments, outcome) in
+            with_parts.into_iter().chain([(self.arguments, Outcome::Checked)])
+        {
             for &std in &facades {
                 match attempt(self.checked(arguments, std))? {
                     Attempt::Ended(status) => {
                         let lacks_streams = std != facades[0];
-                        self.write(&Note { fate, lacks_streams, ..self.note.clone() })?;
+                        self.write(&Note { outcome, lacks_streams, ..self.note.clone() })?;
                         return Ok(code(status));
                     }
                     Attempt::Failed(_, output) => error = first_error(&output),
@@ -99,7 +105,7 @@ impl Unit<'_> {
         }
         match attempt(self.unchecked())? {
             Attempt::Ended(status) => {
-                self.note(Fate::FellBack(error))?;
+                self.note(Outcome::FellBack(error))?;
                 Ok(code(status))
             }
             Attempt::Failed(status, output) => {
@@ -114,24 +120,24 @@ impl Unit<'_> {
 
     /// The real crate, and one beside it, which nobody misses if it does not compile. cargo is told
     /// when both are there.
-    fn accompany(&self, Calls { real, stand_in, files, .. }: &Calls) -> Result<ExitCode> {
+    fn accompany(&self, Calls { real, replacement, files, .. }: &Calls) -> Result<ExitCode> {
         let output = |mut command: Command| command.output().map_err(cannot_start(&command));
         let real = output(self.command(real))?;
-        if real.status.success() && !output(self.command(stand_in))?.status.success() {
+        if real.status.success() && !output(self.command(replacement))?.status.success() {
             remove(files)?;
         }
         pass_on(&real.stderr)?;
-        self.note(Fate::NoStd)?;
+        self.note(Outcome::NoStd)?;
         Ok(code(real.status))
     }
 
     /// The real crate, and then the one that is put in its place.
-    fn replace(&self, by: &StandIn, calls: &Calls, std: bool) -> Result<ExitCode> {
+    fn replace(&self, by: &Replacement, calls: &Calls, std: bool) -> Result<ExitCode> {
         let Some(note) = self.step_aside(by, calls, std)? else {
             // It says why.
             return self.check(std);
         };
-        match attempt(self.command(&calls.stand_in))? {
+        match attempt(self.command(&calls.replacement))? {
             Attempt::Ended(status) => {
                 self.write(&note)?;
                 Ok(code(status))
@@ -141,7 +147,7 @@ impl Unit<'_> {
                 remove(&calls.files)?;
                 let ended =
                     if std { self.check(std)? } else { through(self.command(self.arguments))? };
-                self.note(Fate::FellBack(first_error(&output)))?;
+                self.note(Outcome::FellBack(first_error(&output)))?;
                 Ok(ended)
             }
         }
@@ -149,7 +155,7 @@ impl Unit<'_> {
 
     /// Compiles the real crate as one that has stepped aside, so that it reports its tasks if it has any and that
     /// compiles. Returns the note about it, or `None` if it does not compile.
-    fn step_aside(&self, by: &StandIn, calls: &Calls, std: bool) -> Result<Option<Note>> {
+    fn step_aside(&self, by: &Replacement, calls: &Calls, std: bool) -> Result<Option<Note>> {
         let facades = self.facades(std);
         let reporting = calls.reporting.as_ref().map(|added| [&*calls.real, added].concat());
         let mut unknown_tasks = calls.has_tracing.then_some(UnknownTasks::OwnTracing);
@@ -158,7 +164,7 @@ impl Unit<'_> {
                 match quietly(self.checked(real, std))? {
                     Attempt::Ended(_) => {
                         return Ok(Some(Note {
-                            fate: Fate::Replaced,
+                            outcome: Outcome::Replaced,
                             lacks_streams: std != facades[0],
                             has_tasks: by.has_tasks,
                             unknown_tasks: unknown_tasks.filter(|_| !reports),
@@ -193,12 +199,12 @@ impl Unit<'_> {
         command
     }
 
-    fn note(&self, fate: Fate) -> Result<()> {
-        self.write(&Note { fate, ..self.note.clone() })
+    fn note(&self, outcome: Outcome) -> Result<()> {
+        self.write(&Note { outcome, ..self.note.clone() })
     }
 
     fn write(&self, note: &Note) -> Result<()> {
-        notes::write(&self.notes, &self.name, note).map_err(cannot("write down what was done"))
+        outcomes::write(&self.notes, &self.name, note).map_err(cannot("write down what was done"))
     }
 }
 

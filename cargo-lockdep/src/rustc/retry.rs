@@ -5,10 +5,8 @@ use std::{
     process::{Command, ExitStatus, Output, Stdio},
 };
 
-use crate::{
-    Result, cannot, cannot_start,
-    diagnostics::{is_metadata_notice, is_notice},
-};
+use super::diagnostics::{is_metadata_notice, is_notice};
+use crate::{Result, cannot, cannot_start};
 
 /// How a compilation went that may be done again.
 pub(crate) enum Attempt {

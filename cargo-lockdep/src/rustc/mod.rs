@@ -1,18 +1,30 @@
 //! This program in rustc's or rustdoc's place: cargo calls it, and it calls the real one, with
 //! our locks where they are wanted.
 
+pub(crate) mod classify;
+mod compile;
+pub(crate) mod diagnostics;
+pub(crate) mod lock_types;
+pub(crate) mod real;
+pub(crate) mod replacement;
+mod retry;
+pub(crate) mod runtime;
+pub(crate) mod sources;
+
 use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 
+use self::{
+    classify::{Call, Compiling, Tool, Treatment},
+    compile::Unit,
+    lock_types::sources,
+    real::{Real, through},
+    runtime::Runtime,
+};
 use crate::{
     Result, cannot,
-    choice::Choice,
     environment::{CHOICE, INNER, RUSTDOC},
-    lock_types::sources,
-    notes::{Fate, Note},
-    real::{Real, through},
-    runtime::{self, Runtime},
-    treatment::{Call, Compiling, Tool, Treatment},
-    unit::Unit,
+    outcomes::{Note, Outcome},
+    selection::Selection,
 };
 
 /// Runs what cargo wants to be run. As a wrapper of rustc, the first argument is rustc itself; in
@@ -29,10 +41,11 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
 
     let call = Call::parse(arguments);
     let compiling = compiling();
-    let choice = env::var(CHOICE).unwrap_or_default();
-    let choice = Choice::from_text(&choice).map_err(cannot("read what is to be checked"))?;
+    let selection = env::var(CHOICE).unwrap_or_default();
+    let selection =
+        Selection::from_text(&selection).map_err(cannot("read what is to be checked"))?;
     let source = |path: &Path| fs::read_to_string(path).ok();
-    let treatment = call.treatment(tool, &compiling, &choice, source, takes_std);
+    let treatment = call.treatment(tool, &compiling, &selection, source, takes_std);
     if treatment == Treatment::Leave {
         return through(real.command(arguments));
     }
@@ -40,14 +53,14 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         real,
         arguments,
         runtime: Runtime::load(folder)?,
-        notes: runtime::notes(folder, &choice),
+        notes: runtime::notes(folder, &selection),
         name: call.unit(tool).unwrap_or_default(),
         note: Note {
             package: format!("{} {}", compiling.package, compiling.version),
             needs: call.needs().map(str::to_owned).collect(),
             brings_locks: call.brings_locks(&compiling),
             crate_name: call.crate_name.unwrap_or_default(),
-            fate: Fate::Checked,
+            outcome: Outcome::Checked,
             lacks_streams: false,
             has_tasks: false,
             unknown_tasks: None,

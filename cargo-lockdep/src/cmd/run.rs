@@ -23,17 +23,17 @@ use crate::{
     arguments::{self, Check, NEXTEST, Options},
     cannot, cannot_start,
     cargo_options::take_option,
-    choice::Choice,
     environment,
-    formats::human,
-    levels::{self, Levels},
-    notes,
+    exit_code::verdict,
+    outcomes,
     project::Project,
-    real,
-    report::Report,
-    runtime,
-    sources::Sources,
-    verdict::verdict,
+    report::{
+        Report,
+        formats::human,
+        levels::{self, Levels},
+    },
+    rustc::{real, runtime, sources::Sources},
+    selection::Selection,
 };
 
 /// The exit status of cargo, if it does not know an option.
@@ -91,12 +91,12 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     if subcommand == NEXTEST {
         look_for_nextest(&project)?;
     }
-    let choice = choice(&project, &options)?;
+    let selection = selection(&project, &options)?;
     let plan = options.wanted.beside_a_run(&project.target_folder.join("lockdep"))?;
     let folder = runtime::prepare(&project)?;
     let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
 
-    let build_folder = runtime::build_folder(&folder, &choice);
+    let build_folder = runtime::build_folder(&folder, &selection);
     let mut cargo = Command::new(&project.cargo);
     cargo
         .args(subcommand)
@@ -107,7 +107,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .arg(&build_folder);
     project.keep_out_of_build_folder(&mut cargo, &build_folder);
     cargo.args(&options.cargo).args(after);
-    set_wrapper(&mut cargo, &project, &folder, &choice)?;
+    set_wrapper(&mut cargo, &project, &folder, &selection)?;
     cargo
         .env("LOCKDEP", levels::OF_PROCESSES)
         .env("LOCKDEP_OUT", &records)
@@ -127,7 +127,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         wait_for_answers(&records);
     }
 
-    let notes = notes::of_run(&runtime::notes(&folder, &choice), &records);
+    let notes = outcomes::of_run(&runtime::notes(&folder, &selection), &records);
     let levels = Levels::new(options.levels);
     let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
     // If nothing was built, cargo has said why.
@@ -166,7 +166,7 @@ fn status(cargo: &mut Command) -> Result<ExitStatus> {
 }
 
 /// What is checked. A package that is not there is a mistake of whoever named it.
-fn choice(project: &Project, options: &Options) -> Result<Choice> {
+fn selection(project: &Project, options: &Options) -> Result<Selection> {
     if let Some(wanted) = &options.crates {
         let packages = project.packages(&options.cargo)?;
         if let Some(unknown) = wanted.iter().find(|name| !packages.contains(*name)) {
@@ -175,7 +175,7 @@ fn choice(project: &Project, options: &Options) -> Result<Choice> {
     }
     let members = || project.members.iter().cloned().collect();
     let packages = options.crates.clone().or_else(|| options.no_deps.then(members));
-    Ok(Choice::new(&options.only, packages))
+    Ok(Selection::new(&options.only, packages))
 }
 
 fn look_for_nextest(project: &Project) -> Result<()> {
@@ -193,11 +193,14 @@ fn set_wrapper(
     cargo: &mut Command,
     project: &Project,
     folder: &Path,
-    choice: &Choice,
+    selection: &Selection,
 ) -> Result<()> {
     let this = env::current_exe().map_err(cannot("find this program's own file"))?;
     cargo.env(environment::FOLDER, folder);
-    cargo.env(environment::CHOICE, choice.to_text().map_err(cannot("say what is to be checked"))?);
+    cargo.env(
+        environment::CHOICE,
+        selection.to_text().map_err(cannot("say what is to be checked"))?,
+    );
     for (variable, ours, theirs) in [
         ("RUSTC_WRAPPER", environment::INNER, &project.rustc_wrapper),
         ("RUSTDOC", environment::RUSTDOC, &project.rustdoc),

@@ -14,11 +14,10 @@ use serde_json::{Value, json};
 use super::steps::steps;
 use crate::{
     Result, cannot,
-    explain::{self, Explanation},
-    notes::Fate,
-    report::{Judged, Report, Verdict},
-    sources::{Place, Sources},
-    unseen,
+    cmd::explain::{self, Explanation},
+    outcomes::Outcome,
+    report::{Judged, Report, Verdict, coverage},
+    rustc::sources::{Place, Sources},
 };
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -196,8 +195,8 @@ fn fingerprint(finding: &MergedFinding) -> String {
 
 /// The crates whose locks nobody has seen.
 fn unseen(report: &Report) -> Vec<Value> {
-    let fell_back = report.notes.iter().filter(|note| matches!(note.fate, Fate::FellBack(_)));
+    let fell_back = report.notes.iter().filter(|note| matches!(note.outcome, Outcome::FellBack(_)));
     let notes = fell_back
-        .filter_map(|note| Some(format!("unseen: {} {}", note.package, unseen::why(note)?)));
+        .filter_map(|note| Some(format!("unseen: {} {}", note.package, coverage::why(note)?)));
     notes.map(|text| json!({"level": "note", "message": {"text": text}})).collect()
 }

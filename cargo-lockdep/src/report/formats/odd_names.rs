@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 
 use super::{Format, drawn, human};
 use crate::{
-    levels::Levels,
-    report::{Counts, Report},
-    sources::Sources,
+    report::{Counts, Report, levels::Levels},
+    rustc::sources::Sources,
 };
 
 fn odd() -> impl Strategy<Value = String> {
@@ -225,7 +224,7 @@ proptest! {
     #[test]
     fn sarif_is_what_its_schema_says(texts in texts()) {
         static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-            let text = include_str!("../../tests/reports/sarif-2.1.0.schema.json");
+            let text = include_str!("../../../tests/reports/sarif-2.1.0.schema.json");
             // A bracket too many, as it was published.
             let text = text.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}?$");
             jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()

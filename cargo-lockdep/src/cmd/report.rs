@@ -10,11 +10,13 @@ use std::{
 
 use crate::{
     Result, cannot,
-    formats::{Wanted, human},
-    levels::{Change, Levels},
-    report::Report,
-    sources::Sources,
-    verdict::verdict,
+    exit_code::verdict,
+    report::{
+        Report,
+        formats::{Wanted, human},
+        levels::{Change, Levels},
+    },
+    rustc::sources::Sources,
 };
 
 #[derive(Debug, clap::Args)]

@@ -13,37 +13,34 @@ mod highlight;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::human::{count, summary};
-use crate::{
-    report::{Report, Verdict},
-    unseen,
-};
+use crate::report::{Report, Verdict, coverage};
 
-const STYLE: &str = include_str!("../../../assets/page/page.css");
-const LICENSES: &str = include_str!("../../../assets/vendor/LICENSES.txt");
+const STYLE: &str = include_str!("../../../../assets/page/page.css");
+const LICENSES: &str = include_str!("../../../../assets/vendor/LICENSES.txt");
 
 /// In an order in which each has what it needs.
 const VENDOR: [&str; 10] = [
-    include_str!("../../../assets/vendor/dagre.min.js"),
-    include_str!("../../../assets/vendor/d3-color.min.js"),
-    include_str!("../../../assets/vendor/d3-dispatch.min.js"),
-    include_str!("../../../assets/vendor/d3-ease.min.js"),
-    include_str!("../../../assets/vendor/d3-timer.min.js"),
-    include_str!("../../../assets/vendor/d3-selection.min.js"),
-    include_str!("../../../assets/vendor/d3-interpolate.min.js"),
-    include_str!("../../../assets/vendor/d3-drag.min.js"),
-    include_str!("../../../assets/vendor/d3-transition.min.js"),
-    include_str!("../../../assets/vendor/d3-zoom.min.js"),
+    include_str!("../../../../assets/vendor/dagre.min.js"),
+    include_str!("../../../../assets/vendor/d3-color.min.js"),
+    include_str!("../../../../assets/vendor/d3-dispatch.min.js"),
+    include_str!("../../../../assets/vendor/d3-ease.min.js"),
+    include_str!("../../../../assets/vendor/d3-timer.min.js"),
+    include_str!("../../../../assets/vendor/d3-selection.min.js"),
+    include_str!("../../../../assets/vendor/d3-interpolate.min.js"),
+    include_str!("../../../../assets/vendor/d3-drag.min.js"),
+    include_str!("../../../../assets/vendor/d3-transition.min.js"),
+    include_str!("../../../../assets/vendor/d3-zoom.min.js"),
 ];
 
 /// In an order in which each has what it needs.
 const SCRIPTS: [&str; 7] = [
-    include_str!("../../../assets/page/locks.js"),
-    include_str!("../../../assets/page/scopes.js"),
-    include_str!("../../../assets/page/layout.js"),
-    include_str!("../../../assets/page/picture.js"),
-    include_str!("../../../assets/page/choice.js"),
-    include_str!("../../../assets/page/details.js"),
-    include_str!("../../../assets/page/keys.js"),
+    include_str!("../../../../assets/page/locks.js"),
+    include_str!("../../../../assets/page/scopes.js"),
+    include_str!("../../../../assets/page/layout.js"),
+    include_str!("../../../../assets/page/picture.js"),
+    include_str!("../../../../assets/page/choice.js"),
+    include_str!("../../../../assets/page/details.js"),
+    include_str!("../../../../assets/page/keys.js"),
 ];
 
 /// Nothing is loaded from anywhere.
@@ -169,8 +166,8 @@ fn graph(report: &Report) -> Markup {
                 noscript { p { "The picture is drawn by a script." } }
                 div #viewer hidden {
                     div.bar role="toolbar" aria-label="What is shown" {
-                        div.choice #scopes {}
-                        div.choice {
+                        div.selection #scopes {}
+                        div.selection {
                             button type="button" #closer aria-label="Zoom in" title="Zoom in (+)" { "+" }
                             button type="button" #farther aria-label="Zoom out" title="Zoom out (-)" { "−" }
                             button type="button" #fit title="Show all (0)" { "Fit" }
@@ -195,7 +192,7 @@ fn graph(report: &Report) -> Markup {
 
 /// The crates whose locks nobody has seen.
 fn unseen(report: &Report) -> Markup {
-    let unseen = report.notes.iter().filter_map(|note| Some((note, unseen::why(note)?)));
+    let unseen = report.notes.iter().filter_map(|note| Some((note, coverage::why(note)?)));
     let unseen: Vec<_> = unseen.collect();
     html! {
         @if !unseen.is_empty() {

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::finding::capitalized;
 use crate::{
-    formats::drawn::{Arrow, arrows, ends, name},
-    report::{Report, Verdict},
-    sources::{Place, Sources},
+    report::{
+        Report, Verdict,
+        formats::drawn::{Arrow, arrows, ends, name},
+    },
+    rustc::sources::{Place, Sources},
 };
 
 /// Of each arrow, so many pairs of places are shown with their lines.

@@ -12,11 +12,12 @@ use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, Target}
 use crate::{
     Result,
     cargo_options::take_option,
-    formats,
-    lock_types::{self, Home, sources},
     project::{self, Project},
-    stand_in::StandIn,
-    unseen::OTHER_LOCKS,
+    report::{coverage::OTHER_LOCKS, formats},
+    rustc::{
+        lock_types::{self, Home, sources},
+        replacement::Replacement,
+    },
 };
 
 /// Prints a table on standard output.
@@ -132,7 +133,7 @@ fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
         // A program that is built with that traces its tasks itself.
         "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
-        _ if StandIn::of(package, version, features).is_some() => "yes",
+        _ if Replacement::of(package, version, features).is_some() => "yes",
         _ => "no",
     }
 }

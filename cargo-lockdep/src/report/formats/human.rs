@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use crate::{
-    report::{Counts, Report, Verdict},
-    unseen,
-};
+use crate::report::{Counts, Report, Verdict, coverage};
 
 /// All findings, the worst last, where people look first, and what they are found in.
 pub(crate) fn text(report: &Report) -> String {
@@ -13,7 +10,7 @@ pub(crate) fn text(report: &Report) -> String {
     for judged in report.told().collect::<Vec<_>>().into_iter().rev() {
         let _ = writeln!(text, "\n{}", judged.finding.to_string().trim_end());
     }
-    text + "\n" + &summary(report) + &unseen::text(&report.notes) + &hint(report)
+    text + "\n" + &summary(report) + &coverage::text(&report.notes) + &hint(report)
 }
 
 /// How to hear more of the worst.
@@ -77,7 +74,7 @@ mod tests {
     use lockdep::record::MergedGraph;
 
     use super::*;
-    use crate::{levels::Levels, sources::Sources};
+    use crate::{report::levels::Levels, rustc::sources::Sources};
 
     #[test]
     fn nothing_found_is_said() {

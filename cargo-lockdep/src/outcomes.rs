@@ -22,7 +22,7 @@ pub(crate) struct Note {
     /// Its name and version.
     pub(crate) package: String,
     pub(crate) crate_name: String,
-    pub(crate) fate: Fate,
+    pub(crate) outcome: Outcome,
     /// It has its own locks, which are seen only if it is replaced.
     pub(crate) brings_locks: bool,
     /// It does not compile with checked standard streams, and has std's.
@@ -36,7 +36,7 @@ pub(crate) struct Note {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// Its locks are checked.
     Checked,
     /// The same, and those that it makes of `lock_api`'s parts.
@@ -160,7 +160,7 @@ mod tests {
         let note = Note {
             package: format!("{name} 1.0.0"),
             crate_name: crate_name.to_owned(),
-            fate: Fate::Checked,
+            outcome: Outcome::Checked,
             brings_locks: false,
             lacks_streams: false,
             has_tasks: false,

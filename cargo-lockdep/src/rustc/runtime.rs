@@ -11,38 +11,38 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, cannot, cannot_start, choice::Choice, project::Project};
+use crate::{Result, cannot, cannot_start, project::Project, selection::Selection};
 
 /// The library's source, and what makes a `std` of it: names and contents of files.
 const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
 const FACADE: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("../runtime/manifest.toml")),
-    ("counts.rs", include_str!("../runtime/counts.rs")),
-    ("facade.rs", include_str!("../runtime/facade.rs")),
-    ("lock_api.rs", include_str!("../runtime/lock_api.rs")),
-    ("once_cell.rs", include_str!("../runtime/once_cell.rs")),
-    ("parking_lot.rs", include_str!("../runtime/parking_lot.rs")),
-    ("parking_lot_0_13.rs", include_str!("../runtime/parking_lot_0_13.rs")),
-    ("streams/Cargo.toml", include_str!("../runtime/streams/manifest.toml")),
-    ("streams/io/handles.rs", include_str!("../runtime/streams/io/handles.rs")),
-    ("streams/io/mod.rs", include_str!("../runtime/streams/io/mod.rs")),
-    ("streams/io/stream.rs", include_str!("../runtime/streams/io/stream.rs")),
-    ("streams/io/terminal.rs", include_str!("../runtime/streams/io/terminal.rs")),
-    ("streams/lib.rs", include_str!("../runtime/streams/lib.rs")),
-    ("streams/prelude.rs", include_str!("../runtime/streams/prelude.rs")),
-    ("streams/print.rs", include_str!("../runtime/streams/print.rs")),
-    ("tokio.rs", include_str!("../runtime/tokio.rs")),
-    ("tracing/Cargo.toml", include_str!("../runtime/tracing/manifest.toml")),
-    ("tracing/fields.rs", include_str!("../runtime/tracing/fields.rs")),
-    ("tracing/instrumented.rs", include_str!("../runtime/tracing/instrumented.rs")),
-    ("tracing/lib.rs", include_str!("../runtime/tracing/lib.rs")),
-    ("tracing/span.rs", include_str!("../runtime/tracing/span.rs")),
+    ("Cargo.toml", include_str!("../../runtime/manifest.toml")),
+    ("counts.rs", include_str!("../../runtime/counts.rs")),
+    ("facade.rs", include_str!("../../runtime/facade.rs")),
+    ("lock_api.rs", include_str!("../../runtime/lock_api.rs")),
+    ("once_cell.rs", include_str!("../../runtime/once_cell.rs")),
+    ("parking_lot.rs", include_str!("../../runtime/parking_lot.rs")),
+    ("parking_lot_0_13.rs", include_str!("../../runtime/parking_lot_0_13.rs")),
+    ("streams/Cargo.toml", include_str!("../../runtime/streams/manifest.toml")),
+    ("streams/io/handles.rs", include_str!("../../runtime/streams/io/handles.rs")),
+    ("streams/io/mod.rs", include_str!("../../runtime/streams/io/mod.rs")),
+    ("streams/io/stream.rs", include_str!("../../runtime/streams/io/stream.rs")),
+    ("streams/io/terminal.rs", include_str!("../../runtime/streams/io/terminal.rs")),
+    ("streams/lib.rs", include_str!("../../runtime/streams/lib.rs")),
+    ("streams/prelude.rs", include_str!("../../runtime/streams/prelude.rs")),
+    ("streams/print.rs", include_str!("../../runtime/streams/print.rs")),
+    ("tokio.rs", include_str!("../../runtime/tokio.rs")),
+    ("tracing/Cargo.toml", include_str!("../../runtime/tracing/manifest.toml")),
+    ("tracing/fields.rs", include_str!("../../runtime/tracing/fields.rs")),
+    ("tracing/instrumented.rs", include_str!("../../runtime/tracing/instrumented.rs")),
+    ("tracing/lib.rs", include_str!("../../runtime/tracing/lib.rs")),
+    ("tracing/span.rs", include_str!("../../runtime/tracing/span.rs")),
 ];
 
 /// What decides how crates are compiled: cargo does not know of it, and would leave them as they
 /// were when it has changed.
 const RULES: [&str; 3] =
-    [include_str!("stand_in.rs"), include_str!("treatment.rs"), include_str!("unit.rs")];
+    [include_str!("replacement.rs"), include_str!("classify.rs"), include_str!("compile.rs")];
 
 /// The facade's name, as rustc has it.
 const NAME: &str = "lockdep_std";
@@ -54,13 +54,13 @@ const STREAMS: &str = "lockdep_streams";
 const TRACING: &str = "lockdep_tracing";
 
 /// Where the program is built, below the runtime's folder.
-pub(crate) fn build_folder(folder: &Path, choice: &Choice) -> PathBuf {
-    folder.join("build").join(choice.folder_name())
+pub(crate) fn build_folder(folder: &Path, selection: &Selection) -> PathBuf {
+    folder.join("build").join(selection.folder_name())
 }
 
 /// Where the notes about its crates are.
-pub(crate) fn notes(folder: &Path, choice: &Choice) -> PathBuf {
-    folder.join("crates").join(choice.folder_name())
+pub(crate) fn notes(folder: &Path, selection: &Selection) -> PathBuf {
+    folder.join("crates").join(selection.folder_name())
 }
 
 /// Says where the runtime is, when it is built.

@@ -5,12 +5,14 @@ use maud::{Markup, html};
 
 use super::excerpt::{Note, excerpt};
 use crate::{
-    formats::{
-        human::count,
-        steps::{Did, Step, steps},
+    report::{
+        Judged, Verdict,
+        formats::{
+            human::count,
+            steps::{Did, Step, steps},
+        },
     },
-    report::{Judged, Verdict},
-    sources::Sources,
+    rustc::sources::Sources,
 };
 
 /// `number`: its place in the report.

@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::drawn::ends;
 use crate::{
     Result, cannot,
-    notes::Fate,
-    report::{Counts, Judged, Report, Verdict},
-    unseen,
+    outcomes::Outcome,
+    report::{Counts, Judged, Report, Verdict, coverage},
 };
 
 /// It changes when a reader of the old one would misunderstand.
@@ -67,11 +66,11 @@ struct Unseen<'a> {
 
 pub(super) fn text(report: &Report) -> Result<String> {
     let unseen = report.notes.iter().filter_map(|note| {
-        let error = match &note.fate {
-            Fate::FellBack(error) => Some(&**error),
+        let error = match &note.outcome {
+            Outcome::FellBack(error) => Some(&**error),
             _ => None,
         };
-        let why = unseen::why(note)?;
+        let why = coverage::why(note)?;
         Some(Unseen { package: &note.package, crate_name: &note.crate_name, why, error })
     });
     let document = Document {

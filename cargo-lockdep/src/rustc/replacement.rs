@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{choice::Locks, runtime::Runtime};
+use super::runtime::Runtime;
+use crate::selection::Locks;
 
 /// What the files of a real crate end with that has stepped aside, and those of ours.
 pub(crate) const REAL: &str = "-real";
@@ -17,7 +18,7 @@ pub(crate) const CHECKED: &str = "-checked";
 
 /// A crate in whose place another is put.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct StandIn {
+pub(crate) struct Replacement {
     /// The package, and what its versions begin with.
     package: &'static str,
     line: &'static str,
@@ -58,8 +59,8 @@ const RUNTIME: &str = "rt";
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
-const STAND_INS: [StandIn; 5] = [
-    StandIn {
+const STAND_INS: [Replacement; 5] = [
+    Replacement {
         package: "lock_api",
         line: "0.4.",
         feature: None,
@@ -72,7 +73,7 @@ const STAND_INS: [StandIn; 5] = [
         additions: &[],
         has_tasks: false,
     },
-    StandIn {
+    Replacement {
         package: "parking_lot",
         line: "0.12.",
         feature: None,
@@ -85,7 +86,7 @@ const STAND_INS: [StandIn; 5] = [
         additions: &[],
         has_tasks: false,
     },
-    StandIn {
+    Replacement {
         package: "parking_lot",
         line: "0.13.",
         feature: None,
@@ -98,7 +99,7 @@ const STAND_INS: [StandIn; 5] = [
         additions: &[],
         has_tasks: false,
     },
-    StandIn {
+    Replacement {
         package: "once_cell",
         line: "1.",
         feature: Some("std"),
@@ -111,7 +112,7 @@ const STAND_INS: [StandIn; 5] = [
         additions: &[],
         has_tasks: false,
     },
-    StandIn {
+    Replacement {
         package: "tokio",
         line: "1.",
         feature: Some("sync"),
@@ -133,7 +134,7 @@ const STAND_INS: [StandIn; 5] = [
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Calls {
     pub(crate) real: Vec<OsString>,
-    pub(crate) stand_in: Vec<OsString>,
+    pub(crate) replacement: Vec<OsString>,
     /// Further arguments of the real one with which it reports its tasks, if it has any.
     pub(crate) reporting: Option<Vec<OsString>>,
     /// The program traces its tasks itself.
@@ -150,13 +151,15 @@ impl Addition {
     }
 }
 
-impl StandIn {
+impl Replacement {
     /// What is put in the place of a package's library with these features.
     pub(crate) fn of(package: &str, version: &str, features: &[String]) -> Option<&'static Self> {
-        STAND_INS.iter().find(|stand_in| {
-            stand_in.package == package
-                && version.starts_with(stand_in.line)
-                && stand_in.feature.is_none_or(|wanted| features.iter().any(|name| name == wanted))
+        STAND_INS.iter().find(|replacement| {
+            replacement.package == package
+                && version.starts_with(replacement.line)
+                && replacement
+                    .feature
+                    .is_none_or(|wanted| features.iter().any(|name| name == wanted))
         })
     }
 
@@ -171,7 +174,7 @@ impl StandIn {
         let (theirs, ours) = if self.is_aside { ("", CHECKED) } else { (REAL, "") };
         let mut calls = Calls {
             real: vec![],
-            stand_in: vec![],
+            replacement: vec![],
             reporting: None,
             has_tracing: false,
             files: vec![],
@@ -188,22 +191,22 @@ impl StandIn {
             } else if let Some(given) = text.strip_prefix("extra-filename=") {
                 suffix = Some(given);
                 calls.real.push(format!("{text}{theirs}").into());
-                calls.stand_in.push(format!("{text}{ours}").into());
+                calls.replacement.push(format!("{text}{ours}").into());
             } else if Path::new(text).extension() == Some(OsStr::new("rs"))
                 && !text.starts_with('-')
             {
                 calls.real.push(argument.clone());
-                calls.stand_in.push(runtime.source.join(self.root).into());
+                calls.replacement.push(runtime.source.join(self.root).into());
             } else {
                 calls.real.push(argument.clone());
-                calls.stand_in.push(argument.clone());
+                calls.replacement.push(argument.clone());
                 features.extend(
                     text.strip_prefix("feature=\"").and_then(|name| name.strip_suffix('"')),
                 );
                 if text == "--out-dir" || text == "--extern" {
                     let value = at.next()?;
                     calls.real.push(value.clone());
-                    calls.stand_in.push(value.clone());
+                    calls.replacement.push(value.clone());
                     calls.has_tracing |= value.to_str()?.starts_with(TRACING);
                     if text == "--out-dir" {
                         folder = Some(Path::new(value));
@@ -225,16 +228,16 @@ impl StandIn {
         externs.push(format!("lockdep={}", runtime.lockdep.to_str()?));
         externs.push(format!("lockdep_std={}", runtime.std.to_str()?));
         // Two `metadata` add up: it is another crate.
-        let stepping = if self.is_aside { &mut calls.stand_in } else { &mut calls.real };
+        let stepping = if self.is_aside { &mut calls.replacement } else { &mut calls.real };
         stepping.extend(["-C", "metadata=aside"].map(OsString::from));
         calls.real.push("--cap-lints=allow".into());
-        calls.stand_in.extend(["--edition=2024", "--cap-lints=allow"].map(OsString::from));
+        calls.replacement.extend(["--edition=2024", "--cap-lints=allow"].map(OsString::from));
         for library in externs {
-            calls.stand_in.extend(["--extern".into(), library.into()]);
+            calls.replacement.extend(["--extern".into(), library.into()]);
         }
         let missing = self.additions.iter().filter(|it| it.is_missing(version, &features));
         for cfg in self.cfgs.iter().copied().chain(missing.map(|it| it.cfg)) {
-            calls.stand_in.extend(["--cfg", cfg].map(OsString::from));
+            calls.replacement.extend(["--cfg", cfg].map(OsString::from));
         }
         if self.has_tasks && !calls.has_tracing && features.contains(&RUNTIME) {
             let ours = format!("{TRACING}{}", runtime.tracing.to_str()?);
@@ -291,19 +294,19 @@ mod tests {
 
     #[test]
     fn each_line_has_its_own() {
-        let root = |version: &str| StandIn::of("parking_lot", version, &[]).map(|it| it.root);
+        let root = |version: &str| Replacement::of("parking_lot", version, &[]).map(|it| it.root);
         assert_eq!(root("0.12.5"), Some("parking_lot.rs"));
         assert_eq!(root("0.13.0"), Some("parking_lot_0_13.rs"));
         assert_eq!(root("0.11.2"), None);
-        assert_eq!(StandIn::of("once_cell", "1.21.4", &["alloc".to_owned()]), None);
-        assert!(StandIn::of("once_cell", "1.21.4", &["std".to_owned()]).is_some());
+        assert_eq!(Replacement::of("once_cell", "1.21.4", &["alloc".to_owned()]), None);
+        assert!(Replacement::of("once_cell", "1.21.4", &["std".to_owned()]).is_some());
     }
 
     #[test]
     fn the_real_crate_steps_aside_for_ours() {
-        let stand_in = StandIn::of("parking_lot", "0.13.0", &[]).unwrap();
+        let replacement = Replacement::of("parking_lot", "0.13.0", &[]).unwrap();
         let runtime = runtime();
-        let calls = stand_in.calls(&words(CALL), "0.13.0", &runtime).unwrap();
+        let calls = replacement.calls(&words(CALL), "0.13.0", &runtime).unwrap();
         let real = CALL.replace("-0a1b", "-0a1b-real").replace("--cap-lints allow", "");
         assert_eq!(calls.real, words(&(real + "-C metadata=aside --cap-lints=allow")));
 
@@ -314,15 +317,15 @@ mod tests {
             --extern parking_lot_0_13=/t/deps/libparking_lot-0a1b-real.rlib \
             --extern lockdep=/l.rlib --extern lockdep_std=/std.rlib \
             --cfg feature=\"enforce\" --cfg feature=\"lock_api_0_5\"";
-        assert_eq!(calls.stand_in, words(&(ours + added)));
+        assert_eq!(calls.replacement, words(&(ours + added)));
     }
 
     #[test]
     fn ours_steps_aside_where_others_share_the_real_one() {
         let call = CALL.replace("parking_lot", "lock_api");
-        let stand_in = StandIn::of("lock_api", "0.4.14", &[]).unwrap();
+        let replacement = Replacement::of("lock_api", "0.4.14", &[]).unwrap();
         let runtime = runtime();
-        let calls = stand_in.calls(&words(&call), "0.4.14", &runtime).unwrap();
+        let calls = replacement.calls(&words(&call), "0.4.14", &runtime).unwrap();
         assert!(calls.real.contains(&"extra-filename=-0a1b".into()));
         assert!(!calls.real.contains(&"metadata=aside".into()));
         for argument in [
@@ -332,7 +335,7 @@ mod tests {
             "lock_api=/t/deps/liblock_api-0a1b.rlib",
             "readers_pass",
         ] {
-            assert!(calls.stand_in.contains(&argument.into()), "{argument}");
+            assert!(calls.replacement.contains(&argument.into()), "{argument}");
         }
         assert_eq!(calls.files[0], Path::new("/t/deps/liblock_api-0a1b-checked.rlib"));
     }
@@ -340,31 +343,31 @@ mod tests {
     #[test]
     fn tokio_reports_its_tasks_unless_the_program_traces_them() {
         let sync = ["sync".to_owned()];
-        assert_eq!(StandIn::of("tokio", "1.54.1", &[]), None, "it has no locks");
-        let stand_in = StandIn::of("tokio", "1.54.1", &sync).unwrap();
+        assert_eq!(Replacement::of("tokio", "1.54.1", &[]), None, "it has no locks");
+        let replacement = Replacement::of("tokio", "1.54.1", &sync).unwrap();
         let call = CALL.replace("parking_lot", "tokio");
-        assert_eq!(stand_in.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting, None);
+        assert_eq!(replacement.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting, None);
         let call = call + " --cfg feature=\"rt\"";
         let reporting =
-            stand_in.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting.unwrap();
+            replacement.calls(&words(&call), "1.54.1", &runtime()).unwrap().reporting.unwrap();
         let real = "--cfg tokio_unstable --cfg feature=\"tracing\" --extern tracing=/t.rlib";
         assert_eq!(reporting, words(real));
 
         let own = call + " --extern tracing=/t/deps/libtracing-1.rmeta";
-        let own = stand_in.calls(&words(&own), "1.54.1", &runtime()).unwrap();
+        let own = replacement.calls(&words(&own), "1.54.1", &runtime()).unwrap();
         assert!(own.has_tracing && own.reporting.is_none());
-        let parking_lot = StandIn::of("parking_lot", "0.13.0", &[]).unwrap();
+        let parking_lot = Replacement::of("parking_lot", "0.13.0", &[]).unwrap();
         assert_eq!(parking_lot.calls(&words(CALL), "0.13.0", &runtime()).unwrap().reporting, None);
     }
 
     #[test]
     fn our_source_knows_what_an_old_version_lacks() {
-        let stand_in = StandIn::of("tokio", "1.28.2", &["sync".to_owned()]).unwrap();
+        let replacement = Replacement::of("tokio", "1.28.2", &["sync".to_owned()]).unwrap();
         let call = CALL.replace("parking_lot", "tokio");
         let missing = |version: &str, added: &str| {
             let call = words(&format!("{call} {added}"));
-            let calls = stand_in.calls(&call, version, &runtime()).unwrap();
-            let cfgs = calls.stand_in.into_iter().map(|it| it.into_string().unwrap());
+            let calls = replacement.calls(&call, version, &runtime()).unwrap();
+            let cfgs = calls.replacement.into_iter().map(|it| it.into_string().unwrap());
             cfgs.filter(|cfg| cfg.starts_with("tokio_no_")).collect::<Vec<_>>()
         };
         let parking_lot = "--cfg feature=\"parking_lot\"";

@@ -1,0 +1,6 @@
+//! The subcommands, a file each.
+
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod report;
+pub(crate) mod run;
