@@ -4,7 +4,7 @@
 #![cfg(debug_assertions)] // the golden files have the lines of a debug build's stacks
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::LazyLock,
 };
@@ -137,23 +137,29 @@ fn a_prediction_is_confirmed() {
     }
 }
 
-/// The report in the README is the one that the program prints.
+/// Pages show what the examples print: the part of a golden file from one text up to another, and the page
+/// that contains it.
 #[test]
-fn the_readme_shows_the_report() {
-    let golden = include_str!("golden/two_lock_deadlock.txt");
-    let (report, _) = golden.split_once("\nnote: run with `RUST_BACKTRACE=1`").expect("the end");
-    assert!(include_str!("../README.md").contains(report.trim()), "copy it from the golden file");
-    let stuck = include_str!("golden/stuck.txt");
-    let (stuck, _) = stuck.split_once("\nnote: `shop").expect("the end");
-    assert!(include_str!("../README.md").contains(stuck.trim()), "copy it from the golden file");
-    let strict = include_str!("golden/double_spend_strict.txt");
-    let (_, strict) = strict.split_once("double_spend.rs:65:33:\n").expect("the beginning");
-    let (strict, _) = strict.split_once("\nnote: run with").expect("the end");
-    assert!(include_str!("../README.md").contains(strict), "copy it from the golden file");
-    let held = include_str!("golden/diagnostics.txt");
-    let (_, held) = held.split_once("who waits ==\n\n").expect("the beginning");
-    let (held, _) = held.split_once("\n\n").expect("the end");
-    assert!(include_str!("../README.md").contains(held), "copy it from the golden file");
+fn pages_show_what_the_examples_print() {
+    const READ_ME: &str = include_str!("../README.md");
+    const DEADLOCKS: &str = include_str!("../docs/deadlocks.md");
+    const INTERLEAVE: &str = include_str!("../docs/interleave.md");
+    const CI: &str = include_str!("../docs/ci.md");
+    let shown = [
+        ("two_lock_deadlock", "thread 'settler'", "\n\nstack of", READ_ME),
+        ("two_lock_deadlock", "lockdep: 1 finding", "\nworker-2 finished", CI),
+        ("stuck", "thread 'clerk'", "\nnote: `shop", DEADLOCKS),
+        ("stuck_watchdog", "warning[", "\nstock: 5", DEADLOCKS),
+        ("diagnostics", "thread `cashier`\n", "\n\n== the lock order", DEADLOCKS),
+        ("double_spend_strict", "the schedule", "\nnote: run with", INTERLEAVE),
+    ];
+    for (golden, first, end, page) in shown {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{golden}.txt"));
+        let text = std::fs::read_to_string(file).expect("the golden file");
+        let text = &text[text.find(first).expect(first)..];
+        let text = &text[..text.find(end).expect(end)];
+        assert!(page.contains(&format!("\n{text}\n```")), "copy it from {golden}.txt:\n{text}");
+    }
 }
 
 #[test]
