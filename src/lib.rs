@@ -146,6 +146,8 @@ mod points;
 #[cfg(feature = "write_records")]
 pub mod record;
 mod render;
+mod source;
+mod stack;
 #[cfg(any(debug_assertions, feature = "enforce"))]
 pub mod sync;
 pub mod testing;
@@ -160,21 +162,18 @@ mod validator;
 #[doc(no_inline)]
 pub use std::{sync, thread};
 
-#[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
-#[doc(no_inline)]
-pub use ::parking_lot;
-
-#[cfg(all(feature = "parking_lot_0_13", not(any(debug_assertions, feature = "enforce"))))]
-#[doc(no_inline)]
-pub use ::parking_lot_0_13;
-
-#[cfg(all(feature = "tokio", not(any(debug_assertions, feature = "enforce"))))]
-#[doc(no_inline)]
-pub use ::tokio;
-
 #[cfg(all(feature = "once_cell", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::once_cell;
+#[cfg(all(feature = "parking_lot", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::parking_lot;
+#[cfg(all(feature = "parking_lot_0_13", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::parking_lot_0_13;
+#[cfg(all(feature = "tokio", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::tokio;
 
 #[cfg(feature = "tokio")]
 pub use self::as_task::as_task;
@@ -184,10 +183,11 @@ pub use self::{
         order_by_key,
     },
     finding::{
-        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stack, Stats,
-        ThreadInfo, WaitKind,
+        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stats, ThreadInfo,
+        WaitKind,
     },
     lock_trait::Lock,
+    stack::Stack,
 };
 
 /// Which side of the [switch](crate#the-switch) this build is on: whether

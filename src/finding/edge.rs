@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{LockInfo, Mode, Site, Stack, ThreadInfo};
+use super::{LockInfo, Mode, Site, ThreadInfo};
+use crate::stack::Stack;
 
 /// An edge of the lock order: a thread or task that held one lock acquired another, or
 /// was about to.

@@ -12,11 +12,9 @@ mod order_graph;
 mod os_thread;
 mod site;
 mod snapshot;
-mod stack;
 mod stats;
 mod thread;
 mod wait;
-mod walk;
 
 use std::sync::Arc;
 
@@ -29,13 +27,10 @@ pub(crate) use os_thread::{Activity, FutexWait, OsThread, SystemCall};
 pub use site::Site;
 pub(crate) use site::is_of_the_toolchain;
 pub(crate) use snapshot::{ChainEnd, HeldLock, ThreadSnapshot, Until, WaitChain, WaitLink};
-pub use stack::Stack;
-pub(crate) use stack::{MAX_FRAMES, RawStack};
 pub use stats::Stats;
 pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
 pub use wait::WaitKind;
-pub(crate) use walk::{number_walk, trace, walk_number};
 
 /// One thing the validator has to say: a cycle in the lock order, a lock
 /// acquired twice, a wait with a lock held, threads that wait for each other.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::{
     Lock, lock_trait,
     points::SyncEvent,
-    render,
+    source,
     validator::{self, Entry},
 };
 
@@ -222,7 +222,7 @@ fn name_in_source(site: &'static Location<'static>) -> Option<Arc<str>> {
     static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
     let known = NAMES.lock().get(site).cloned();
     known.unwrap_or_else(|| {
-        let name = render::receiver(&site.into()).map(Arc::from);
+        let name = source::receiver(&site.into()).map(Arc::from);
         NAMES.lock().insert(site, name.clone());
         name
     })

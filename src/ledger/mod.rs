@@ -15,9 +15,6 @@ mod settings;
 mod store;
 mod suppress;
 
-#[cfg(fuzzing)]
-pub(crate) use self::{settings::complaints, suppress::check as check_config};
-
 use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,17 +25,18 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 pub(crate) use levels::{level, set_level, set_wait_level};
+use parking_lot::Mutex;
 pub(crate) use record_writer::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use suppress::{allow_pair, forget_pairs};
 
 use self::store::{Added, Key, Store};
+#[cfg(fuzzing)]
+pub(crate) use self::{settings::complaints, suppress::check as check_config};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
-    render,
+    render, source,
 };
 
 /// WebAssembly without a system, where std panics for who asks for the time, or for the process.
@@ -92,7 +90,7 @@ pub(crate) fn submit(
     let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
     let level = if is_certain { level } else { level.min(Level::Warn) };
     if let Detail::Classes { made_at, .. } = &detail
-        && !made_at.iter().all(render::is_a_call)
+        && !made_at.iter().all(source::is_a_call)
     {
         // `#[derive(Default)]` makes all locks of a type at one place: that is no class.
         return Verdict::Proceed;

@@ -26,7 +26,7 @@ use super::{print_past_capture, settings};
 use crate::{
     finding::{Edge, Finding, LockInfo, Site},
     record::{Header, Line, SCHEMA},
-    render,
+    render, source,
 };
 
 static OUT: Mutex<Option<Out>> = Mutex::new(None);
@@ -156,7 +156,7 @@ fn name(lock: &LockInfo) -> String {
 }
 
 fn is_a_call(site: &Site) -> bool {
-    remembered(&CALLS, site, render::is_a_call)
+    remembered(&CALLS, site, source::is_a_call)
 }
 
 /// What the source says at a place. Read without any lock.

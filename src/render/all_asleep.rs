@@ -9,10 +9,12 @@ use super::{
     held::held,
     names::Names,
     report::{excerpt, severity},
-    source::Sources,
     who::who,
 };
-use crate::finding::{Finding, HeldLock, Level, ThreadSnapshot};
+use crate::{
+    finding::{Finding, HeldLock, Level, ThreadSnapshot},
+    source::Sources,
+};
 
 /// How many threads are shown in the source; the table has all.
 const SHOWN: usize = 8;

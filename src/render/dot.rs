@@ -7,8 +7,11 @@ use petgraph::{
     stable_graph::EdgeReference,
 };
 
-use super::{names::Names, source::Sources};
-use crate::finding::{Edge, LockInfo, OrderGraph};
+use super::names::Names;
+use crate::{
+    finding::{Edge, LockInfo, OrderGraph},
+    source::Sources,
+};
 
 impl OrderGraph {
     /// The graph in Graphviz's language: `dot -Tsvg` draws it. A box is a lock,

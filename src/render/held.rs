@@ -7,11 +7,13 @@ use rustc_hash::FxHashSet;
 use super::{
     activity, age,
     names::Names,
-    source::Sources,
     who::who,
     words::{event, what_it_is},
 };
-use crate::finding::{Activity, HeldLock, Role, ThreadSnapshot, Until};
+use crate::{
+    finding::{Activity, HeldLock, Role, ThreadSnapshot, Until},
+    source::Sources,
+};
 
 /// How many threads without a lock are listed; more would bury the others.
 const LISTED: usize = 32;

@@ -1,12 +1,10 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::{
-    names::Names,
-    source::{Sources, is_a_call},
-};
+use super::names::Names;
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
     record,
+    source::{Sources, is_a_call},
 };
 
 impl Finding {

@@ -13,7 +13,6 @@ pub(crate) mod json;
 mod names;
 mod report;
 mod roles;
-mod source;
 mod title;
 mod wait_chain;
 mod who;
@@ -25,11 +24,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::backtrace::{Function, function_at, is_any_function};
 pub(crate) use held::held;
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};
-pub(crate) use source::{is_a_call, receiver};
 #[cfg(unix)]
 pub(crate) use wait_chain::answer;
 pub(crate) use wait_chain::long_wait;
@@ -64,12 +61,6 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
-}
-
-/// The locks of what is drawn here.
-#[cfg(all(unix, not(loom)))]
-pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 1] {
-    [backtrace::lock()]
 }
 
 /// How wide running text is.

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::source::Sources;
-use crate::finding::{LockInfo, Role, Site};
+use crate::{
+    finding::{LockInfo, Role, Site},
+    source::Sources,
+};
 
 /// The names of the locks in one report.
 ///

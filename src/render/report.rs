@@ -7,15 +7,12 @@ use annotate_snippets::{
 };
 
 use super::{
-    WIDTH, all_asleep,
-    backtrace::backtrace,
-    held::held,
-    names::Names,
-    source::{self, Sources},
-    who::what_all,
-    words::Words,
+    WIDTH, all_asleep, backtrace::backtrace, held::held, names::Names, who::what_all, words::Words,
 };
-use crate::finding::{Detail, Edge, Finding, Level, LockInfo, Role, Site};
+use crate::{
+    finding::{Detail, Edge, Finding, Level, LockInfo, Role, Site},
+    source::{self, Sources},
+};
 
 /// How many edges of a cycle are shown; nobody reads more.
 const SHOWN: usize = 8;

@@ -7,10 +7,12 @@ use super::{
     held::held,
     names::Names,
     roles,
-    source::Sources,
     who::{circle, what_all, who},
 };
-use crate::finding::{ChainEnd, Role, ThreadSnapshot, WaitChain, WaitLink};
+use crate::{
+    finding::{ChainEnd, Role, ThreadSnapshot, WaitChain, WaitLink},
+    source::Sources,
+};
 
 /// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
 /// the limit.

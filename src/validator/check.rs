@@ -18,8 +18,9 @@ use super::{
     judge, own_edge,
 };
 use crate::{
-    finding::{Detail, FindingKind, Level, Mode, RawStack, Role, Stack},
+    finding::{Detail, FindingKind, Level, Mode, Role},
     ledger,
+    stack::{RawStack, Stack},
 };
 
 type Held = SmallVec<[Entry; 8]>;

@@ -52,10 +52,11 @@ pub(crate) use self::{
 };
 use crate::{
     finding::{
-        Detail, Edge, FindingKind, Level, OrderGraph, RawStack, ScopeId, Stack, Stats,
-        ThreadSnapshot, WaitKind, Writer,
+        Detail, Edge, FindingKind, Level, OrderGraph, ScopeId, Stats, ThreadSnapshot, WaitKind,
+        Writer,
     },
     ledger::{self, Backtraces, Verdict},
+    stack::{RawStack, Stack},
 };
 
 /// What is to be handed to the ledger.

@@ -29,7 +29,10 @@ use super::{
     lock_id::{Identity, LockId},
     monitor::clock::Moment,
 };
-use crate::finding::{LockKind, LockOf, Mode, RawStack, Role, ThreadInfo, Until};
+use crate::{
+    finding::{LockKind, LockOf, Mode, Role, ThreadInfo, Until},
+    stack::RawStack,
+};
 
 /// Of each model.
 const SCHEDULES: usize = 10_000;

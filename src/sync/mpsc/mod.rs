@@ -14,12 +14,11 @@ mod iter;
 mod receiver;
 mod sender;
 
+pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 use std::{
     panic::Location,
     sync::{Arc, mpsc},
 };
-
-pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
 pub use self::{
     iter::{IntoIter, Iter, TryIter},

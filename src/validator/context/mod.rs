@@ -47,8 +47,9 @@ use super::{
     tasks::{self, BlockedOn},
 };
 use crate::{
-    finding::{Mode, ScopeId, Stack, ThreadInfo},
+    finding::{Mode, ScopeId, ThreadInfo},
     os_threads,
+    stack::Stack,
 };
 
 /// The state of one thread.

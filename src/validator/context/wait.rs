@@ -20,7 +20,8 @@ use super::{
     interrupted,
 };
 use crate::{
-    finding::{MAX_FRAMES, RawStack, Stack, Until},
+    finding::Until,
+    stack::{MAX_FRAMES, RawStack, Stack},
     validator::{
         atomic::{
             AtomicU64, AtomicUsize,

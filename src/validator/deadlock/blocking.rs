@@ -6,8 +6,9 @@ use super::{
     leaks::{self, Leak},
 };
 use crate::{
-    finding::{Detail, Finding, FindingKind, Level, RawStack, Role, Until, WaitKind},
+    finding::{Detail, Finding, FindingKind, Level, Role, Until, WaitKind},
     ledger::{self, Backtraces},
+    stack::RawStack,
     validator::{
         Context, Entry, Found, ThreadState, Verdict, capture,
         context::wait::Wait,

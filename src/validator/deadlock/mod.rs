@@ -36,7 +36,10 @@ use super::{
     lock_id::LockId,
     monitor::snapshot,
 };
-use crate::finding::{Edge, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until, WaitKind};
+use crate::{
+    finding::{Edge, Mode, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind},
+    stack::Stack,
+};
 
 /// A thread that waits, as it was seen.
 struct Waiter {

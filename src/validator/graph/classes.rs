@@ -210,7 +210,10 @@ impl Way {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::finding::{LockInfo, Role, Stack, ThreadInfo};
+    use crate::{
+        finding::{LockInfo, Role, ThreadInfo},
+        stack::Stack,
+    };
 
     const X: Mode = Mode::Exclusive;
     const S: Mode = Mode::Shared;

@@ -279,7 +279,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        finding::{Mode, RawStack, ThreadInfo},
+        finding::{Mode, ThreadInfo},
+        stack::RawStack,
         validator::{
             Acquisition, Identity,
             context::{held::Entry, registry},

@@ -227,7 +227,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        finding::{Mode, Stack},
+        finding::Mode,
+        stack::Stack,
         validator::{context::registry, graph::shown::AllShown},
     };
 

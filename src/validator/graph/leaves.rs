@@ -24,8 +24,9 @@ use super::{
     shown::Shown,
 };
 use crate::{
-    finding::{RawStack, ScopeId, Stack, number_walk, walk_number},
+    finding::ScopeId,
     ledger::{self, Backtraces},
+    stack::{RawStack, Stack, number_walk, walk_number},
     validator::{
         chain_cache,
         context::{Context, State, held::Entry, lineage::SegmentIndex},

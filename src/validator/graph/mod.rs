@@ -61,7 +61,10 @@ use super::{
     deadlock::obligations::Owed,
     lock_id::{Identity, LockId},
 };
-use crate::finding::{Edge, LockInfo, Mode, OrderGraph, RawStack, Role};
+use crate::{
+    finding::{Edge, LockInfo, Mode, OrderGraph, Role},
+    stack::RawStack,
+};
 
 /// Chains judged harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]

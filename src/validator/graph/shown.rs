@@ -10,7 +10,8 @@ use std::{
 
 use super::{facts::OnceEdges, interner::Interned};
 use crate::{
-    finding::{ScopeId, Stack, ThreadInfo},
+    finding::{ScopeId, ThreadInfo},
+    stack::Stack,
     validator::context::{
         Context,
         held::Entry,

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::{budget::STEPS, *};
 use crate::{
-    finding::{FindingKind, Stack},
+    finding::FindingKind,
+    stack::Stack,
     validator::{
         context::{held::Tag, lineage::Segment, registry},
         judge::waits,

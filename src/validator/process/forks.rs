@@ -9,7 +9,8 @@ use std::cell::Cell;
 
 use crate::{
     fork_lock::ForkLock,
-    ledger, render,
+    ledger,
+    stack::symbols,
     validator::{
         Context, ThreadState,
         context::registry,
@@ -31,7 +32,7 @@ thread_local! {
 fn locks() -> impl Iterator<Item = &'static dyn ForkLock> {
     let ours =
         [graph::itself(), obligations::lock(), leaks::lock(), deadlock::lock(), registry::pool()];
-    render::locks().into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
+    [symbols::lock()].into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
 }
 
 /// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,

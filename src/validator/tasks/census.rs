@@ -24,7 +24,8 @@ use super::{
     task::{ENDED, RESTING},
 };
 use crate::{
-    finding::{Detail, Edge, FindingKind, Mode, Role, Stack, ThreadInfo, ThreadSnapshot, Until},
+    finding::{Detail, Edge, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
+    stack::Stack,
     validator::{
         Context, Entry, Found, ThreadState, context::registry, deadlock::wait_cycle, graph, judge,
         monitor::snapshot,

@@ -22,7 +22,8 @@ use super::{
     polled, stacks, wakers,
 };
 use crate::{
-    finding::{Mode, Stack},
+    finding::Mode,
+    stack::Stack,
     validator::{Entry, inside, lock_id::LockId, monitor::clock::Moment},
 };
 

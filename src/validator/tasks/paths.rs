@@ -24,9 +24,9 @@ use std::{
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::{
-    finding,
-    render::{self, Function},
+use crate::stack::{
+    self,
+    symbols::{self, Function},
 };
 
 /// How many frames a path has at most. A longer one proves nothing.
@@ -42,7 +42,7 @@ impl Path {
     pub(super) fn between(root: usize, end: usize) -> Option<Self> {
         let mut frames = Vec::new();
         let mut is_whole = false;
-        finding::trace(|frame| {
+        stack::trace(|frame| {
             let place = frame.sp().addr();
             is_whole = place > root;
             if !is_whole && place > end {
@@ -63,7 +63,7 @@ impl Path {
     /// `None` if a function is unknown, or was inlined into another.
     fn frames(&self) -> Option<Vec<Frame>> {
         let frame = |&address: &usize| {
-            let function = render::function_at(ptr::without_provenance_mut(address))?;
+            let function = symbols::function_at(ptr::without_provenance_mut(address))?;
             Some(Frame { address, function })
         };
         self.0.iter().map(frame).collect()

@@ -16,7 +16,8 @@ use super::{
     statics, with_polled,
 };
 use crate::{
-    finding::{FindingKind, RawStack, Stack},
+    finding::FindingKind,
+    stack::{RawStack, Stack},
     validator::{
         Context, Entry, Found, Tag, ThreadState, context::registry, current_if_attached, inside,
         monitor::clock::Moment, own_edge, submit,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::census::Actor;
 use crate::{
-    finding::{RawStack, Stack},
     ledger::{self, Backtraces},
+    stack::{RawStack, Stack},
     validator::{Entry, Tag},
 };
 

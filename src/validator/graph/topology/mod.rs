@@ -8,7 +8,7 @@
 //! all that it can reach; then the nodes that *it* saw move. This is the two-way
 //! search of Haeupler, Kavitha, Mathew, Sen and Tarjan, *Incremental Cycle
 //! Detection, Topological Ordering, and Strong Component Maintenance* (TALG 2012),
-//! over an [order-maintenance list](list). The affected region of Pearce and Kelly
+//! over an [order-maintenance list](order_list). The affected region of Pearce and Kelly
 //! (JEA 2006), simpler, always searches both ways to the end: it is linear per
 //! edge for a chain of locks that is discovered tail first.
 //!

@@ -1,6 +1,11 @@
-//! A call stack as raw addresses.
+//! Call stacks: raw addresses, how they are walked, and the symbols of them.
+
+pub(crate) mod symbols;
+mod walk;
 
 use std::{ffi::c_void, sync::Arc};
+
+pub(crate) use self::walk::{number_walk, trace, walk_number};
 
 /// How many frames a stack keeps at most.
 pub(crate) const MAX_FRAMES: usize = 32;

@@ -18,7 +18,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::stack::{MAX_FRAMES, RawStack};
+use super::{MAX_FRAMES, RawStack};
 
 /// How many walks a thread remembers.
 const REMEMBERED: usize = 4;

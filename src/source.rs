@@ -7,24 +7,24 @@ use crate::finding::{LockInfo, Role, Site};
 
 /// The source files that one report looks into.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     files: HashMap<String, Option<String>>,
 }
 
 impl Sources {
     /// The text of the file that a site is in.
-    pub(super) fn text(&mut self, site: &Site) -> Option<&str> {
+    pub(crate) fn text(&mut self, site: &Site) -> Option<&str> {
         self.files.entry(site.file().to_owned()).or_insert_with(|| read(site.file())).as_deref()
     }
 
     /// The text of a file that has been looked into before.
-    pub(super) fn known(&self, file: &str) -> Option<&str> {
+    pub(crate) fn known(&self, file: &str) -> Option<&str> {
         self.files.get(file)?.as_deref()
     }
 
     /// What the source calls the lock that is acquired at a site. Nothing for a
     /// wait, whose receiver is the condition variable, nor where a thread is started.
-    pub(super) fn receiver(&mut self, site: &Site) -> Option<String> {
+    pub(crate) fn receiver(&mut self, site: &Site) -> Option<String> {
         let text = self.text(site)?;
         let offset = offset(text, site)?;
         let is_wait = text[offset..].starts_with("wait");
@@ -32,7 +32,7 @@ impl Sources {
     }
 
     /// The same of what is known to be a channel or a barrier, whose own method may be called `wait`.
-    pub(super) fn receiver_of(&mut self, lock: &LockInfo, site: &Site) -> Option<String> {
+    pub(crate) fn receiver_of(&mut self, lock: &LockInfo, site: &Site) -> Option<String> {
         if !matches!(lock.kind.role, Role::Channel | Role::Barrier) {
             return self.receiver(site);
         }
@@ -81,7 +81,7 @@ pub(crate) fn is_a_call(site: &Site) -> bool {
 }
 
 /// The byte at which a site starts, if the text still has such a place.
-pub(super) fn offset(text: &str, site: &Site) -> Option<usize> {
+pub(crate) fn offset(text: &str, site: &Site) -> Option<usize> {
     let line_start = match site.line() {
         0 => return None,
         1 => 0,
@@ -95,7 +95,7 @@ pub(super) fn offset(text: &str, site: &Site) -> Option<usize> {
 
 /// The length of the identifier that starts at `offset`: what the caret
 /// underlines. 1 if there is none.
-pub(super) fn identifier(text: &str, offset: usize) -> usize {
+pub(crate) fn identifier(text: &str, offset: usize) -> usize {
     text[offset..].find(|c: char| !is_identifier(c)).unwrap_or(text.len() - offset).max(1)
 }
 
