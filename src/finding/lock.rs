@@ -59,6 +59,32 @@ impl Mode {
         }
     }
 
+    /// Returns `true` if an acquisition in this mode waits for a thread that holds the lock in that one:
+    /// the rule that makes a cycle of edges a deadlock.
+    ///
+    /// | wanted \ held    | exclusive | shared               | upgradable |
+    /// |------------------|-----------|----------------------|------------|
+    /// | exclusive        | waits     | waits                | waits      |
+    /// | shared           | waits     | behind a writer only | never      |
+    /// | recursive shared | waits     | never                | never      |
+    /// | upgradable       | waits     | behind a writer only | waits      |
+    /// | upgrade          | -         | waits                | -          |
+    ///
+    /// A plain reader queues behind a waiting writer, which waits for the reader
+    /// that holds the lock: so readers wait for readers, but only of a lock that
+    /// somebody also writes. The kernel's lockdep design document proves that a cycle
+    /// in which every pair that meets waits ("a strong path") is a possible deadlock,
+    /// and that no other is.
+    pub(crate) fn waits_for(self, held: Self, has_writer: bool) -> bool {
+        match (self, held) {
+            (_, Self::Exclusive)
+            | (Self::Exclusive, _)
+            | (Self::Upgradable, Self::Upgradable)
+            | (Self::Upgrade, Self::Shared) => true,
+            _ => has_writer && self.queues_behind_writers(held),
+        }
+    }
+
     /// Whether an acquisition in this mode waits for a lock held in that one only if a
     /// writer is queued between the two.
     pub(crate) const fn queues_behind_writers(self, held: Self) -> bool {

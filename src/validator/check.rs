@@ -15,7 +15,7 @@ use super::{
         self, Cycle, Learned, declared, known_locks,
         observations::{Observation, Settled},
     },
-    judge, own_edge,
+    own_edge,
 };
 use crate::{
     finding::{Detail, FindingKind, Level, Mode, Role},
@@ -135,8 +135,7 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
     }
     let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
     let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
-    let (kind, entry) = match (same.find(|held| judge::waits(mode, held.tag.mode(), false)), queues)
-    {
+    let (kind, entry) = match (same.find(|held| mode.waits_for(held.tag.mode(), false)), queues) {
         // Others that owe the event may answer.
         (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {
             return None;

@@ -15,7 +15,6 @@ mod context;
 mod deadlock;
 mod events;
 mod graph;
-mod judge;
 mod lock_id;
 mod monitor;
 mod process;
@@ -341,7 +340,7 @@ fn submit(context: &'static Context, found: Vec<Found>) -> bool {
 
 /// Whether a lock that is held keeps it from being taken.
 pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
-    held.lock() == wanted.lock() && judge::waits(wanted.mode(), held.mode(), false)
+    held.lock() == wanted.lock() && wanted.mode().waits_for(held.mode(), false)
 }
 
 /// Whether `unlocked` of lock_api takes a lock again, in this file of its own. The guard lives on

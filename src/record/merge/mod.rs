@@ -358,21 +358,13 @@ fn problem(line: usize, reason: &str) -> Problem {
 }
 
 impl ClassEdge {
-    /// Whether threads that run this edge and its opposite wait for each other.
+    /// Returns `true` if threads that run this edge and its opposite wait for each other. Readers that wait for
+    /// readers, behind a writer, do not count: records do not say who writes.
     fn may_wait(self, opposite: Self) -> bool {
+        let mode = |number: u8| Mode::ALL[usize::from(number)];
+        let waits = |wanted, held| mode(wanted).waits_for(mode(held), false);
         waits(self.wanted_mode, opposite.held_mode) && waits(opposite.wanted_mode, self.held_mode)
     }
-}
-
-/// Whether a thread that wants a lock in one mode waits for one that holds it in another. Readers
-/// that wait for readers, behind a writer, do not count: records do not say who writes.
-fn waits(wanted: u8, held: u8) -> bool {
-    use Mode::{Exclusive, Shared, Upgradable, Upgrade};
-
-    matches!(
-        [wanted, held].map(|mode| Mode::ALL[usize::from(mode)]),
-        [_, Exclusive] | [Exclusive, _] | [Upgradable, Upgradable] | [Upgrade, Shared]
-    )
 }
 
 /// How many modes there are.

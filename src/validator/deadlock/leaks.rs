@@ -12,7 +12,6 @@ use crate::{
     validator::{
         context::held::{Entry, Tag},
         graph::known_locks,
-        judge,
         lock_id::LockId,
     },
 };
@@ -94,7 +93,7 @@ pub(in crate::validator) fn blocking(wanted: &Entry) -> Option<Leak> {
         return None;
     }
     let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
-    let blocks = |held: Tag| held.lock() == lock && judge::waits(mode, held.mode(), false);
+    let blocks = |held: Tag| held.lock() == lock && mode.waits_for(held.mode(), false);
     LEAKS.lock().iter().find(|leak| blocks(leak.held.tag)).cloned()
 }
 

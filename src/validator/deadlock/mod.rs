@@ -6,7 +6,7 @@
 //! waits as well.
 //!
 //! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
-//! [`judge::waits`]; and for a reader, each writer that waits for the same lock. A wait that
+//! [`Mode::waits_for`]; and for a reader, each writer that waits for the same lock. A wait that
 //! loses patience, at last, is no link of a circle.
 //!
 //! A wait for space in a channel is a link if the receiving thread is in a `for` loop over the messages, and one
@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 use super::{
     atomic::locked,
     context::{Context, held::Entry, registry, wait::Wait},
-    graph, judge,
+    graph,
     lock_id::LockId,
     monitor::snapshot,
 };
@@ -157,7 +157,7 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
             return Some(Blocking::Owes);
         }
         let blocks = |held: &Entry| {
-            held.tag.lock() == wanted.lock() && judge::waits(wanted.mode(), held.tag.mode(), false)
+            held.tag.lock() == wanted.lock() && wanted.mode().waits_for(held.tag.mode(), false)
         };
         let queues = || {
             let theirs = blocker.wait.wanted.tag;

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     finding::{Edge, LockKind, LockOf, Mode, Site},
-    validator::{judge::waits, lock_id::LockId},
+    validator::lock_id::LockId,
 };
 
 /// The number of a class.
@@ -193,7 +193,7 @@ impl Way {
     /// Whether each would wait for the other. Readers that wait for readers behind a writer
     /// are left out: whether there is one is a matter of instances.
     fn meets(&self, other: &Self) -> bool {
-        let waits = |one: &Self, other: &Self| waits(one.wanted, other.held, false);
+        let waits = |one: &Self, other: &Self| one.wanted.waits_for(other.held, false);
         let is_gate = |(one, other): (&Gate, &Gate)| {
             one.is_same(other) && [one.mode, other.mode].contains(&Mode::Exclusive)
         };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     finding::{Detail, Edge, FindingKind, Mode},
     ledger,
-    validator::{context::held::Tag, judge::waits, lock_id::LockId},
+    validator::{context::held::Tag, lock_id::LockId},
 };
 
 /// A cycle in the order, and whether it can close.
@@ -90,7 +90,8 @@ impl LockGraph {
             let firsts: Vec<EdgeIndex> =
                 into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
             // Other cycles through the lock were reported before.
-            let leaves = |held| wanted.queues_behind_writers(held) && !waits(wanted, held, false);
+            let leaves =
+                |held| wanted.queues_behind_writers(held) && !wanted.waits_for(held, false);
             let through = self.cycles_through(&firsts, None, &leaves, [any, any], budget);
             cycles.extend(through.to_report);
         }

@@ -26,7 +26,7 @@ use super::{
     budget::{Budget, Exhausted, PAIR},
     observations::{self, Choice, Element},
 };
-use crate::{finding::Mode, validator::judge::waits};
+use crate::finding::Mode;
 
 /// How many edges more than the shortest cycle through the same first edge a cycle may have.
 pub(super) const LONGER: usize = 4;
@@ -234,7 +234,7 @@ impl Search<'_> {
         let mut anything = false;
         for (edge, to, choices) in &*self.steps(node)? {
             let arc = &graph[*edge];
-            if !waits(wanted, arc.held, has_writer)
+            if !wanted.waits_for(arc.held, has_writer)
                 || node == self.head && !(self.query.leaves_head)(arc.held)
                 || !self.is_near(*to, left - 1)
                 || self.passed.contains(to)
@@ -281,7 +281,7 @@ impl Search<'_> {
             let Goal { first, shortest } = self.query.goals[at];
             if self.found[at].is_some()
                 || !(shortest..=shortest + LONGER).contains(&self.length)
-                || !waits(wanted, graph[first].held, graph[node].has_writer)
+                || !wanted.waits_for(graph[first].held, graph[node].has_writer)
             {
                 continue;
             }

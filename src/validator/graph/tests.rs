@@ -9,10 +9,7 @@ use super::{budget::STEPS, *};
 use crate::{
     finding::FindingKind,
     stack::Stack,
-    validator::{
-        context::{held::Tag, lineage::Segment, registry},
-        judge::waits,
-    },
+    validator::context::{held::Tag, lineage::Segment, registry},
 };
 
 const LOCKS: LockId = 6;
@@ -202,7 +199,7 @@ impl Model {
         let mut partial = vec![vec![first]];
         while let Some(path) = partial.pop() {
             let last = path[path.len() - 1];
-            let waits = |held| waits(last.wanted(), held, self.writers.contains(&last.head));
+            let waits = |held| last.wanted().waits_for(held, self.writers.contains(&last.head));
             if last.head == first.tail {
                 if waits(first.held()) {
                     all.push(path);
@@ -306,7 +303,7 @@ impl Model {
                     .map(|&edge| (edge, true))
                     .collect();
                 let is_new =
-                    |cycle: &[NaiveEdge]| !waits(cycle[0].wanted(), cycle[1].held(), false);
+                    |cycle: &[NaiveEdge]| !cycle[0].wanted().waits_for(cycle[1].held(), false);
                 self.check(&into, None, &is_new, &cycles, steps);
             }
         }

@@ -12,7 +12,6 @@ use crate::{
     validator::{
         context::{Context, held::Entry, registry, wait::Wait},
         deadlock::{self, leaks},
-        judge,
         tasks::{self, Hold, Task},
     },
 };
@@ -163,8 +162,7 @@ fn next_after(holder: &Waiter, links: &mut [WaitLink]) -> Result<LockWait, Chain
 /// A thread or task that holds what is wanted, in a mode that keeps the other waiting.
 fn holder_of(wanted: &Entry) -> Option<Holder> {
     let blocks = |held: &Entry| {
-        held.tag.lock() == wanted.tag.lock()
-            && judge::waits(wanted.tag.mode(), held.tag.mode(), true)
+        held.tag.lock() == wanted.tag.lock() && wanted.tag.mode().waits_for(held.tag.mode(), true)
     };
     let thread =
         registry::all().find_map(|other| Some((other, other.first_held(usize::MAX, blocks)?)));

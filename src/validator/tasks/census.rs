@@ -27,7 +27,7 @@ use crate::{
     finding::{Detail, Edge, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
     stack::Stack,
     validator::{
-        Context, Entry, Found, ThreadState, context::registry, deadlock::wait_cycle, graph, judge,
+        Context, Entry, Found, ThreadState, context::registry, deadlock::wait_cycle, graph,
         monitor::snapshot,
     },
 };
@@ -192,8 +192,7 @@ impl Waits {
 /// if that includes somebody who is unknown.
 fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
     let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
-    let blocks =
-        |held: &Entry| held.tag.lock() == lock && judge::waits(mode, held.tag.mode(), false);
+    let blocks = |held: &Entry| held.tag.lock() == lock && mode.waits_for(held.tag.mode(), false);
     // Readers wait behind each writer that does.
     let queues = |waiting: &Entry| {
         let is_writer = matches!(waiting.tag.mode(), Mode::Exclusive | Mode::Upgrade);

@@ -13,10 +13,7 @@ use smallvec::SmallVec;
 use super::AcyclicGraph;
 use crate::{
     finding::Mode,
-    validator::{
-        graph::budget::{Budget, Exhausted, PAIR},
-        judge::waits,
-    },
+    validator::graph::budget::{Budget, Exhausted, PAIR},
 };
 
 /// With more refused edges than this, searches are not restricted to the range they span.
@@ -30,7 +27,7 @@ type ReachedBy = FxHashMap<State, Option<(EdgeIndex, Mode)>>;
 
 impl<N, E> AcyclicGraph<N, E> {
     /// Returns, for each of `firsts`, the shortest simple cycle that begins with it and in which
-    /// every lock is wanted in a mode that [waits] for the one it is held in.
+    /// every lock is wanted in a mode that [waits](crate::finding::Mode::waits_for) for the one it is held in.
     ///
     /// The edges share a head, wanted in one mode. `leaves_head` says whether the second edge of a
     /// cycle may hold the head in a mode.
@@ -115,7 +112,7 @@ impl<N, E> AcyclicGraph<N, E> {
 
     /// Returns `true` if a thread that wants a lock in this state waits for a thread on this edge.
     fn follows(&self, (node, wanted): State, edge: EdgeIndex) -> bool {
-        waits(wanted, self.graph[edge].held, self.graph[node].has_writer)
+        wanted.waits_for(self.graph[edge].held, self.graph[node].has_writer)
     }
 
     fn ends(&self, edge: EdgeIndex) -> (NodeIndex, NodeIndex) {

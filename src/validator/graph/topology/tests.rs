@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::validator::{graph::budget::Budget, judge::waits};
+use crate::validator::graph::budget::Budget;
 
 const LOCKS: u64 = 6;
 
@@ -44,7 +44,7 @@ impl Oracle {
     fn shortest_cycle(&self, edge: usize) -> Option<usize> {
         let follows = |a: usize, b: usize| {
             let ((_, head, _, wanted), (tail, _, held, _)) = (self.edges[a], self.edges[b]);
-            head == tail && waits(wanted, held, self.writers.contains(&head))
+            head == tail && wanted.waits_for(held, self.writers.contains(&head))
         };
         let mut frontier = BTreeSet::from([(edge, 1_u64 << self.edges[edge].0)]);
         for length in 1..=usize::try_from(LOCKS).unwrap() {
@@ -99,7 +99,7 @@ fn run(ops: Vec<Op>, exact: bool) {
                         assert_eq!(head, tail);
                         let (vertex, edge, next) =
                             (&order.graph[head], &order.graph[edge], &order.graph[next]);
-                        assert!(waits(edge.wanted, next.held, vertex.has_writer));
+                        assert!(edge.wanted.waits_for(next.held, vertex.has_writer));
                     }
                 }
             }
