@@ -184,7 +184,7 @@ pub use self::{
     },
     finding::{
         Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stats, ThreadInfo,
-        WaitKind,
+        UnknownName, WaitKind,
     },
     lock_trait::Lock,
     stack::Stack,

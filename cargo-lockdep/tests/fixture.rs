@@ -144,7 +144,7 @@ fn a_level_changes_the_verdict_and_not_the_run() {
         .says(&["warning[lockdep::inversion]: `self.bills`", "1 warned of (1 `inversion`)"]);
     let allowed = fixture.run("test --level allow -p shop").has_status(0).says(&["1 allowed"]);
     assert!(!allowed.stderr.contains("[lockdep::"));
-    fixture.run("test --level inversoin=warn").says(&["no kind of finding is called `inversoin`"]);
+    fixture.run("test --level inversoin=warn").says(&["unknown kind of finding `inversoin`"]);
 }
 
 #[test]

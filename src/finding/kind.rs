@@ -70,7 +70,14 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    pub(crate) const ALL: [Self; 14] = [
+    /// All of them.
+    ///
+    /// ```
+    /// for kind in lockdep::FindingKind::ALL {
+    ///     println!("{kind}: {}", kind.default_level());
+    /// }
+    /// ```
+    pub const ALL: [Self; 14] = [
         Self::Inversion,
         Self::OrderedInversion,
         Self::SingleThreadInversion,

@@ -29,7 +29,12 @@ pub enum Level {
 }
 
 impl Level {
-    pub(crate) const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
+    /// All of them, the lowest first.
+    ///
+    /// ```
+    /// assert!(lockdep::Level::ALL.is_sorted());
+    /// ```
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
 
     /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
     ///

@@ -35,7 +35,7 @@ impl WaitKind {
     ///
     /// ```
     /// for kind in lockdep::WaitKind::ALL {
-    ///     println!("wait_while_holding.{}={}", kind.name(), kind.default_level().name());
+    ///     println!("wait_while_holding.{}={}", kind.name(), kind.default_level());
     /// }
     /// ```
     pub const ALL: [Self; 6] =

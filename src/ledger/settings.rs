@@ -2,12 +2,13 @@
 
 use std::{
     path::PathBuf,
+    str::FromStr,
     time::{Duration, Instant},
 };
 
 use once_cell::race::OnceBox;
 
-use crate::finding::{FindingKind, Level, WaitKind};
+use crate::finding::{FindingKind, Level, UnknownName, WaitKind};
 
 /// When a call stack is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,8 +161,8 @@ impl Settings {
         match part.split_once('=') {
             None if part.is_empty() => {}
             None if part == "off" => self.off = true,
-            None => self.all = Some(parse_level(part)?),
-            Some((kind, level)) => *self.level_mut(kind.trim())? = Some(parse_level(level.trim())?),
+            None => self.all = Some(named(part)?),
+            Some((kind, level)) => *self.level_mut(kind.trim())? = Some(named(level.trim())?),
         }
         Ok(())
     }
@@ -169,32 +170,19 @@ impl Settings {
     /// The level of a kind of finding, or of one kind of wait: `wait_while_holding.recv`.
     fn level_mut(&mut self, name: &str) -> Result<&mut Option<Level>, String> {
         let (kind, wait) = name.split_once('.').map_or((name, None), |(k, wait)| (k, Some(wait)));
-        let kind = FindingKind::ALL.into_iter().find(|it| it.name() == kind).ok_or_else(|| {
-            let names = names(FindingKind::ALL.map(FindingKind::name));
-            format!("no kind of finding is called `{kind}` ({names})")
-        })?;
+        let kind: FindingKind = named(kind)?;
         let Some(wait) = wait else { return Ok(&mut self.levels[kind as usize]) };
         if kind != FindingKind::WaitWhileHolding {
-            return Err(format!("`{}` is not divided into waits", kind.name()));
+            return Err(format!("`{kind}` is not divided into waits"));
         }
-        let wait = WaitKind::ALL.into_iter().find(|it| it.name() == wait).ok_or_else(|| {
-            let names = names(WaitKind::ALL.map(WaitKind::name));
-            format!("no kind of wait is called `{wait}` ({names})")
-        })?;
+        let wait: WaitKind = named(wait)?;
         Ok(&mut self.waits[wait as usize])
     }
 }
 
-fn parse_level(name: &str) -> Result<Level, String> {
-    Level::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| {
-        format!("no level is called `{name}` ({})", names(Level::ALL.map(Level::name)))
-    })
-}
-
-/// `` there are `a`, `b` and `c` ``
-fn names<const N: usize>(names: [&str; N]) -> String {
-    let (last, others) = names.split_last().expect("never empty");
-    format!("there are `{}` and `{last}`", others.join("`, `"))
+/// Reads a name. The message of the error lists those that there are.
+fn named<T: FromStr<Err = UnknownName>>(name: &str) -> Result<T, String> {
+    name.parse().map_err(|error: UnknownName| error.to_string())
 }
 
 #[cfg(test)]
@@ -240,12 +228,12 @@ mod tests {
         for (part, complaint) in [
             (
                 "wait_while_holding.recieve=warn",
-                "no kind of wait is called `recieve` (there are `condvar`, `join`, `recv`, `send`, \
-                 `barrier` and `park`)",
+                "unknown kind of wait `recieve`, expected `condvar`, `join`, `recv`, `send`, `barrier` \
+                 or `park`",
             ),
             ("inversion.recv=warn", "`inversion` is not divided into waits"),
-            ("wait_while_holding.recv=loud", "no level is called `loud`"),
-            ("waits.recv=warn", "no kind of finding is called `waits`"),
+            ("wait_while_holding.recv=loud", "unknown level `loud`, expected `allow`"),
+            ("waits.recv=warn", "unknown kind of finding `waits`"),
         ] {
             let (settings, complaints) = environment(&[("LOCKDEP", part)]);
             assert_eq!(settings.wait_level(WaitKind::Recv), None);

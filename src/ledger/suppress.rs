@@ -23,7 +23,7 @@ use toml::{
 
 use super::{known, settings};
 use crate::{
-    finding::{Finding, FindingKind, Site},
+    finding::{Finding, FindingKind, Site, UnknownName},
     render,
 };
 
@@ -256,9 +256,8 @@ fn parse_entry(
             ("reason", DeValue::String(reason)) => entry.reason = Arc::from(reason.trim()),
             ("reason", _) => return Err(expected("a text")),
             ("kind", DeValue::String(name)) => {
-                let kind = FindingKind::ALL.into_iter().find(|kind| kind.name() == *name);
                 let kind =
-                    kind.ok_or_else(|| expected(&format!("no kind of finding: `{name}`")))?;
+                    name.parse().map_err(|error: UnknownName| wrong(&at, &error.to_string()))?;
                 entry.kind = Some(kind);
             }
             ("kind", _) => return Err(expected("the name of a kind of finding")),
@@ -360,7 +359,10 @@ mod tests {
             ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
             ("\n[[alow]]\nreason = \"x\"", "lockdep.toml:2: `alow` means nothing here"),
             ("[[allow]]\n\nlock = [\"a\"]", "lockdep.toml:3: `lock` is no key of `[[allow]]`"),
-            ("[[allow]]\nkind = \"inversoin\"", "lockdep.toml:2: `kind` is no kind of finding"),
+            (
+                "[[allow]]\nkind = \"inversoin\"",
+                "lockdep.toml:2: unknown kind of finding `inversoin`, expected `inversion`",
+            ),
             ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` is the name of a kind of finding"),
             ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` is a list"),
             ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` is a list of names"),

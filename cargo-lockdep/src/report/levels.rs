@@ -2,24 +2,7 @@
 
 use std::str::FromStr;
 
-use lockdep::{FindingKind, Level, WaitKind};
-
-const KINDS: [FindingKind; 14] = [
-    FindingKind::Inversion,
-    FindingKind::OrderedInversion,
-    FindingKind::SingleThreadInversion,
-    FindingKind::GuardedInversion,
-    FindingKind::SelfDeadlock,
-    FindingKind::RecursiveRead,
-    FindingKind::Deadlock,
-    FindingKind::DeclaredOrder,
-    FindingKind::ClassInversion,
-    FindingKind::WaitWhileHolding,
-    FindingKind::LeakedGuard,
-    FindingKind::HeldAcrossAwait,
-    FindingKind::Futurelock,
-    FindingKind::PoolExhaustion,
-];
+use lockdep::{FindingKind, Level, UnknownName, WaitKind};
 
 /// The processes abort for nothing: that level is left out.
 const LEVELS: [Level; 3] = [Level::Allow, Level::Warn, Level::Deny];
@@ -49,19 +32,12 @@ impl FromStr for Of {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, wait) = text.split_once('.').map_or((text, None), |(k, wait)| (k, Some(wait)));
-        let kind = KINDS.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names = KINDS.map(FindingKind::name).join("`, `");
-            format!("no kind of finding is called `{name}`: there are `{names}`")
-        })?;
+        let kind: FindingKind = name.parse().map_err(|error: UnknownName| error.to_string())?;
         let Some(wait) = wait else { return Ok(Self::Kind(kind)) };
         if kind != FindingKind::WaitWhileHolding {
             return Err(format!("`{name}` is not divided into waits"));
         }
-        let wait = WaitKind::ALL.into_iter().find(|kind| kind.name() == wait).ok_or_else(|| {
-            let names = WaitKind::ALL.map(WaitKind::name).join("`, `");
-            format!("no kind of wait is called `{wait}`: there are `{names}`")
-        })?;
-        Ok(Self::Wait(wait))
+        wait.parse().map(Self::Wait).map_err(|error: UnknownName| error.to_string())
     }
 }
 
@@ -74,7 +50,7 @@ impl FromStr for Change {
             None => (Of::All, text.trim()),
         };
         let level = LEVELS.into_iter().find(|known| known.name() == level).ok_or_else(|| {
-            format!("no level is called `{level}`: there are `allow`, `warn` and `deny`")
+            format!("unknown level `{level}`, expected `allow`, `warn` or `deny`")
         })?;
         Ok(Self { of, level })
     }
@@ -92,10 +68,8 @@ impl Levels {
     /// What a kind does, by its name and that of the wait it is about. One kind's own level wins over that
     /// for all, and the last word over the first. A kind that is not known here is denied.
     pub(crate) fn of(&self, name: &str, wait: Option<&str>) -> Level {
-        let Some(kind) = KINDS.into_iter().find(|kind| kind.name() == name) else {
-            return Level::Deny;
-        };
-        let wait = WaitKind::ALL.into_iter().find(|it| Some(it.name()) == wait);
+        let Ok(kind) = name.parse::<FindingKind>() else { return Level::Deny };
+        let wait = wait.and_then(|wait| wait.parse::<WaitKind>().ok());
         let last = |wanted| self.0.iter().rev().find(|change| change.of == wanted);
         let change = wait.and_then(|wait| last(Of::Wait(wait)));
         let change = change.or_else(|| last(Of::Kind(kind))).or_else(|| last(Of::All));

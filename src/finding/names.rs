@@ -1,0 +1,81 @@
+//! The names of kinds and levels, as they are printed and as they are read: in `LOCKDEP`, in `lockdep.toml` and by
+//! `cargo lockdep`.
+
+use std::{error::Error, fmt, str::FromStr};
+
+use super::{FindingKind, Level, WaitKind};
+
+/// The error of parsing a [`FindingKind`], a [`WaitKind`] or a [`Level`]. Its message lists the names that there are.
+///
+/// ```
+/// use lockdep::Level;
+///
+/// let error = "loud".parse::<Level>().unwrap_err();
+/// assert_eq!(error.to_string(), "unknown level `loud`, expected `allow`, `warn`, `deny` or `abort`");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    known: Vec<&'static str>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, name, known } = self;
+        let (last, others) = known.split_last().expect("there are some");
+        write!(f, "unknown {what} `{name}`, expected `{}` or `{last}`", others.join("`, `"))
+    }
+}
+
+impl Error for UnknownName {}
+
+macro_rules! read_and_print_names {
+    ($($type:ident $what:literal)*) => {$(
+        impl fmt::Display for $type {
+            /// Writes the [name](Self::name).
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            /// Reads a [name](Self::name).
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownName {
+                    what: $what,
+                    name: name.to_owned(),
+                    known: Self::ALL.map(Self::name).to_vec(),
+                })
+            }
+        }
+    )*};
+}
+
+read_and_print_names! {
+    FindingKind "kind of finding"
+    WaitKind "kind of wait"
+    Level "level"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        for kind in FindingKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        for kind in WaitKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        for level in Level::ALL {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        assert_eq!(format!("{:5}|", Level::Warn), "warn |");
+        assert!("".parse::<FindingKind>().is_err() && "Inversion".parse::<FindingKind>().is_err());
+    }
+}
