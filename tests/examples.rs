@@ -147,7 +147,7 @@ fn pages_show_what_the_examples_print() {
     const CI: &str = include_str!("../docs/ci.md");
     let shown = [
         ("two_lock_deadlock", "thread 'settler'", "\n\nstack of", READ_ME),
-        ("two_lock_deadlock", "lockdep: 1 finding", "\nworker-2 finished", CI),
+        ("two_lock_deadlock", "lockdep: 1 unhandled finding", "\nworker-2 finished", CI),
         ("stuck", "thread 'clerk'", "\nnote: `shop", DEADLOCKS),
         ("stuck_watchdog", "warning[", "\nstock: 5", DEADLOCKS),
         ("diagnostics", "thread `cashier`\n", "\n\n== the lock order", DEADLOCKS),

@@ -1,4 +1,4 @@
-//! A process with findings that nobody took ends with status 101 and says why, whatever its
+//! A process with unhandled findings ends with status 101 and says why, whatever its
 //! tests say. Each in a process of its own.
 #![cfg(all(debug_assertions, unix))]
 
@@ -65,8 +65,8 @@ fn a_worker_that_nobody_joined() {
     assert!(text.contains("test result: ok. 1 passed"), "{text}");
     assert!(
         text.contains(
-            "\nlockdep: 1 finding (1 inversion) that nobody took: this process ends with status 101\n\
-             lockdep: the reports are above"
+            "\nlockdep: 1 unhandled finding (1 inversion); exiting with status 101\n\
+             lockdep: reports are above"
         ),
         "{text}"
     );
@@ -111,7 +111,7 @@ fn a_panic_that_was_caught_counts() {
     }
     let (status, text) = run(child("a_panic_that_was_caught_counts"));
     assert_eq!(status, 101, "{text}");
-    assert!(text.contains("lockdep: 1 finding (1 self_deadlock) that nobody took"), "{text}");
+    assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
 
 /// What was allowed when it was found first is denied later.
@@ -128,7 +128,7 @@ fn a_finding_that_was_allowed_before_counts() {
     }
     let (status, text) = run(child("a_finding_that_was_allowed_before_counts"));
     assert_eq!(status, 101, "{text}");
-    assert!(text.contains("lockdep: 1 finding (1 recursive_read) that nobody took"), "{text}");
+    assert!(text.contains("lockdep: 1 unhandled finding (1 recursive_read)"), "{text}");
 }
 
 /// Nor is it hidden by what was found, and allowed, again and again.
@@ -147,7 +147,7 @@ fn a_finding_after_thousands_counts() {
     }
     let (status, text) = run(child("a_finding_after_thousands_counts"));
     assert_eq!(status, 101, "{text}");
-    assert!(text.contains("lockdep: 1 finding (1 self_deadlock) that nobody took"), "{text}");
+    assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
 
 /// Also if the harness has captured and thrown away what they printed.
@@ -161,7 +161,7 @@ fn warnings_are_summed_up() {
     child.env_remove("LOCKDEP_EXIT");
     let (status, text) = run(child);
     assert_eq!(status, 0, "{text}");
-    let summary = "lockdep: 1 warning (1 wait_while_holding), the exit status stays\n\
+    let summary = "lockdep: 1 unhandled warning (1 wait_while_holding); the exit status is unchanged\n\
                    warning[lockdep::wait_while_holding]: ";
     assert!(text.contains(summary), "{text}");
     assert_eq!(text.matches("warning[lockdep").count(), 1, "{text}");
@@ -184,15 +184,15 @@ fn many_findings_are_summed_up() {
         run(child)
     };
     let run = |arguments: &[&str], nocapture| run_many(20, arguments, nocapture);
-    let summary = "lockdep: 20 findings (20 inversion) that nobody took: this process ends with \
-                   status 101\nlockdep: the reports ";
+    let summary = "lockdep: 20 unhandled findings (20 inversion); exiting with status 101\n\
+                   lockdep: ";
     for nocapture in [None, Some("0")] {
         let (status, text) = run(&[], nocapture);
         assert_eq!(status, 101, "{text}");
-        assert!(text.contains(&format!("{summary}follow")), "{text}");
+        assert!(text.contains(&format!("{summary}reports are repeated below, ")), "{text}");
         assert_eq!(text.matches("` are acquired in both orders, at ").count(), 16, "{text}");
         assert!(text.contains("\nlockdep: and 4 more\n"), "{text}");
-        assert!(!text.contains("the exit status stays"), "{text}");
+        assert!(!text.contains("the exit status is unchanged"), "{text}");
         assert_eq!(text.matches("\nhelp: ").count(), 3, "{text}");
     }
     let (_, text) = run_many(16, &[], None);
@@ -201,7 +201,7 @@ fn many_findings_are_summed_up() {
     for (arguments, nocapture) in shown {
         let (status, text) = run(arguments, nocapture);
         assert_eq!(status, 101, "{text}");
-        assert!(text.contains(&format!("{summary}are above\n")), "{text}");
+        assert!(text.contains(&format!("{summary}reports are above\n")), "{text}");
         assert_eq!(text.matches("\nhelp: ").count(), 20, "{text}");
     }
 }
@@ -274,7 +274,7 @@ fn a_fork_does_not_answer_for_its_parent() {
     let (status, text) = run(child("a_fork_does_not_answer_for_its_parent"));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("the fork ends with 7"), "{text}");
-    assert_eq!(text.matches("that nobody took").count(), 1, "{text}");
+    assert_eq!(text.matches("unhandled finding").count(), 1, "{text}");
 }
 
 /// Threads that still run, and make findings without end, are no reason to wait.
@@ -298,5 +298,5 @@ fn running_threads_do_not_keep_it_from_ending() {
     }
     let (status, text) = run(child("running_threads_do_not_keep_it_from_ending"));
     assert_eq!(status, 101, "{text}");
-    assert!(text.contains("that nobody took: this process ends with status 101\n"), "{text}");
+    assert!(text.contains("; exiting with status 101\n"), "{text}");
 }

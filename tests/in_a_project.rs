@@ -86,9 +86,7 @@ fn a_detached_worker_fails_the_run() {
         assert_eq!(status, if runner == Runner::Nextest { 100 } else { 101 }, "{text}");
         assert!(text.contains("test a_detached_worker ... ok"), "{text}");
         assert!(
-            text.contains(
-                "lockdep: 1 finding (1 inversion) that nobody took: this process ends with status 101\n"
-            ),
+            text.contains("lockdep: 1 unhandled finding (1 inversion); exiting with status 101\n"),
             "{runner:?}: {text}"
         );
         let line = "error[lockdep::inversion]: `self.ledger` and `self.accounts` are acquired in \
@@ -117,7 +115,10 @@ fn a_warning_shows_up_at_the_end() {
         arguments.extend((runner == Runner::Nextest).then_some("--success-output=final"));
         let (status, text) = runner.run(&arguments, None);
         assert_eq!(status, 0, "{text}");
-        assert!(text.contains("lockdep: 1 warning (1 wait_while_holding), "), "{runner:?}: {text}");
+        assert!(
+            text.contains("lockdep: 1 unhandled warning (1 wait_while_holding); "),
+            "{runner:?}: {text}"
+        );
         assert!(text.contains("`outer`, at bank/tests/warned.rs:10:18\n"), "{text}");
     }
 }

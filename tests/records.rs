@@ -355,10 +355,7 @@ fn a_full_disk_is_told_once() {
     let output = child(test, &folder.0).env_remove("LOCKDEP_EXIT").output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(101), "{text}");
-    assert!(
-        text.contains("\nlockdep: the reports are above\n"),
-        "not all are in the record: {text}"
-    );
+    assert!(text.contains("\nlockdep: reports are above\n"), "not all are in the record: {text}");
     assert_eq!(
         text.matches("lockdep: LOCKDEP_OUT: nothing more is recorded in ").count(),
         1,
@@ -410,7 +407,7 @@ fn expected_findings_are_marked() {
     let output = child.env_remove("LOCKDEP_EXIT").output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     let text = stderr(&output);
-    let line = format!("lockdep: the reports are in {}\n", folder.file().display());
+    let line = format!("lockdep: reports are in {}\n", folder.file().display());
     assert!(text.contains(&line), "{text}");
     let mut merge = Merge::default();
     merge.read_folder(&folder.0).unwrap();

@@ -1,4 +1,4 @@
-//! What the end of the process has to say about the findings that nobody took, and what becomes
+//! What the end of the process has to say about the unhandled findings, and what becomes
 //! of its exit status.
 //!
 //! A handler of `exit`, registered with the first finding that is to be told. Other threads still
@@ -127,19 +127,23 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
     let mut lines = Vec::new();
     let mut reports = Vec::new();
     if denied.is_empty() && !told.is_empty() {
-        lines.push(format!("lockdep: {}, the exit status stays", count(&told, "warning")));
+        lines.push(format!(
+            "lockdep: {}; the exit status is unchanged",
+            count(&told, "unhandled warning")
+        ));
     }
     if !denied.is_empty() {
-        let count = count(&denied, "finding");
-        lines.push(format!("lockdep: {count} that nobody took: this process ends with status 101"));
+        let count = count(&denied, "unhandled finding");
+        lines.push(format!("lockdep: {count}; exiting with status 101"));
         lines.push(match super::record_writer::path() {
-            Some(path) => format!("lockdep: the reports are in {}", path.display()),
+            Some(path) => format!("lockdep: reports are in {}", path.display()),
             None if harness_captures() => {
                 reports.extend(denied.iter().take(REPORTED).map(|finding| format!("\n{finding}")));
-                "lockdep: the reports follow, as nobody sees what tests that pass have printed"
+                "lockdep: reports are repeated below, because the test harness discards the output of \
+                 passing tests"
                     .to_owned()
             }
-            None => "lockdep: the reports are above".to_owned(),
+            None => "lockdep: reports are above".to_owned(),
         });
     }
     lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
@@ -147,7 +151,7 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
         lines.push(format!("lockdep: and {} more", told.len() - SHOWN));
     }
     if !unused.is_empty() {
-        lines.push(format!("lockdep: nothing in this process needed {}", unused.join(", ")));
+        lines.push(format!("lockdep: unused entry: {} matched no finding", unused.join(", ")));
     }
     lines.extend(crate::render::cut_short(cut_short));
     lines.extend(reports);

@@ -250,7 +250,7 @@ pub(crate) fn close_scope(scope: ScopeId) {
     }
 }
 
-/// The findings of this process that nobody took, if they can be had within some time: other
+/// The unhandled findings of this process, if they can be had within some time: other
 /// threads still run, and may be stopped anywhere.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 fn unhandled(patience: Duration) -> Option<Vec<Finding>> {

@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
-    /// Whether findings that nobody took change the exit status, and are summed up at the end.
+    /// Whether unhandled findings change the exit status, and are summed up at the end.
     pub(crate) exit: bool,
     /// When this was read, if there is a clock: what is timed counts from here.
     pub(crate) start: Option<Instant>,
@@ -287,12 +287,10 @@ mod tests {
             assert!(complaint.contains(part), "{complaint}");
         }
         assert_eq!(complaints.len(), 3);
-        assert!(
-            complaints[0].contains(
-                "(there are `inversion`, `ordered_inversion`, `single_thread_inversion`, "
-            )
-        );
-        assert!(complaints[1].contains("(there are `allow`, `warn`, `deny` and `abort`)"));
+        assert!(complaints[0].contains(
+            "unknown kind of finding `inversoin`, expected `inversion`, `ordered_inversion`, "
+        ));
+        assert!(complaints[1].contains("expected `allow`, `warn`, `deny` or `abort`"));
     }
 
     #[test]

@@ -221,14 +221,17 @@ fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
         .map_err(|error| wrong(&error.span().unwrap_or_default(), error.message().trim()))?;
     let mut entries = Vec::new();
     for item in items(table.get_ref()) {
-        let (DeValue::Array(all), "allow") = (item.value, item.key) else {
-            let what = format!("`{}` means nothing here: there is `[[allow]]`", item.key);
+        if item.key != "allow" {
+            let what = format!("unknown key `{}`, expected `[[allow]]`", item.key);
             return Err(wrong(&item.at, &what));
+        }
+        let DeValue::Array(all) = item.value else {
+            return Err(wrong(&item.at, "`allow` must be a list of tables: `[[allow]]`"));
         };
         for entry in all {
             let at = entry.span();
             let DeValue::Table(table) = entry.get_ref() else {
-                return Err(wrong(&at, "`allow` is a list of tables: `[[allow]]`"));
+                return Err(wrong(&at, "`allow` must be a list of tables: `[[allow]]`"));
             };
             entries.push(parse_entry(table, &at, place(&at), &wrong)?);
         }
@@ -251,7 +254,7 @@ fn parse_entry(
         is_used: AtomicBool::new(false),
     };
     for Item { key, value, at } in items(table) {
-        let expected = |what: &str| wrong(&at, &format!("`{key}` is {what}"));
+        let expected = |what: &str| wrong(&at, &format!("`{key}` must be {what}"));
         match (key, value) {
             ("reason", DeValue::String(reason)) => entry.reason = Arc::from(reason.trim()),
             ("reason", _) => return Err(expected("a text")),
@@ -270,8 +273,8 @@ fn parse_entry(
             }
             ("locks" | "sites", _) => return Err(expected("a list")),
             _ => {
-                let what = "no key of `[[allow]]`: there are `kind`, `locks`, `sites`, `reason`";
-                return Err(expected(what));
+                let known = "`kind`, `locks`, `sites` or `reason`";
+                return Err(wrong(&at, &format!("unknown key `{key}`, expected {known}")));
             }
         }
     }
@@ -357,17 +360,23 @@ mod tests {
         for (text, expected) in [
             ("[[allow]]\nlocks = [\"a\"]\n", "lockdep.toml:1: `reason` is missing"),
             ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
-            ("\n[[alow]]\nreason = \"x\"", "lockdep.toml:2: `alow` means nothing here"),
-            ("[[allow]]\n\nlock = [\"a\"]", "lockdep.toml:3: `lock` is no key of `[[allow]]`"),
+            (
+                "\n[[alow]]\nreason = \"x\"",
+                "lockdep.toml:2: unknown key `alow`, expected `[[allow]]`",
+            ),
+            (
+                "[[allow]]\n\nlock = [\"a\"]",
+                "lockdep.toml:3: unknown key `lock`, expected `kind`, `locks`, `sites` or `reason`",
+            ),
             (
                 "[[allow]]\nkind = \"inversoin\"",
                 "lockdep.toml:2: unknown kind of finding `inversoin`, expected `inversion`",
             ),
-            ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` is the name of a kind of finding"),
-            ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` is a list"),
-            ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` is a list of names"),
-            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` is a text"),
-            ("allow = 3", "lockdep.toml:1: `allow` means nothing here"),
+            ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` must be the name of a kind of finding"),
+            ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` must be a list"),
+            ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` must be a list of names"),
+            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a text"),
+            ("allow = 3", "lockdep.toml:1: `allow` must be a list of tables: `[[allow]]`"),
             ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
         ] {
             let error = error(text);
