@@ -9,13 +9,13 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
-    Acquisition, Context, Entry, Found, capture, chain_cache,
+    Acquisition, Context, Entry, chain_cache,
     deadlock::has_one_holder,
+    found::{Found, capture, own_edge},
     graph::{
         self, Cycle, Learned, declared, known_locks,
         observations::{Observation, Settled},
     },
-    own_edge,
 };
 use crate::{
     finding::{Detail, FindingKind, Level, Mode, Role},

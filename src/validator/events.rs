@@ -2,7 +2,10 @@
 
 use std::panic::Location;
 
-use super::{Context, Entry, Found, ThreadState, capture, own_edge, submit};
+use super::{
+    Context, Entry, ThreadState,
+    found::{Found, capture, own_edge, submit},
+};
 use crate::finding::{Detail, FindingKind, WaitKind};
 
 /// A thread is about to wait for an event, for which `wanted` stands: of a channel or a barrier.

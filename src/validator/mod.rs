@@ -14,6 +14,7 @@ mod check;
 mod context;
 mod deadlock;
 mod events;
+mod found;
 mod graph;
 mod lock_id;
 mod monitor;
@@ -22,9 +23,8 @@ mod process;
 mod shuttle_models;
 pub mod tasks;
 
-use std::{ffi::OsStr, panic::Location, path::Path, time::Duration};
+use std::time::Duration;
 
-use self::graph::{Cycle, SEEN};
 pub(crate) use self::{
     context::{
         Context, State as ThreadState,
@@ -42,6 +42,7 @@ pub(crate) use self::{
         channel_space::{ChannelSpace, Receiving},
     },
     events::about_to_wait_for,
+    found::is_retaken,
     graph::{
         Acquisition,
         annotations::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
@@ -49,27 +50,15 @@ pub(crate) use self::{
     },
     lock_id::{Identity, LockId},
 };
+use self::{
+    found::{Found, submit},
+    graph::{Cycle, SEEN},
+};
 use crate::{
-    finding::{
-        Detail, Edge, FindingKind, Level, OrderGraph, ScopeId, Stats, ThreadSnapshot, WaitKind,
-        Writer,
-    },
-    ledger::{self, Backtraces, Verdict},
+    finding::{Detail, OrderGraph, ScopeId, Stats, ThreadSnapshot, WaitKind, Writer},
+    ledger::{self, Verdict},
     stack::{RawStack, Stack},
 };
-
-/// What is to be handed to the ledger.
-struct Found {
-    kind: FindingKind,
-    cycle: Vec<Edge>,
-    detail: Detail,
-}
-
-impl Found {
-    fn new(kind: FindingKind, cycle: Vec<Edge>) -> Self {
-        Self { kind, cycle, detail: Detail::None }
-    }
-}
 
 /// The chain that a lock would make at its place, unless the thread has had this chain lately. That of
 /// a first lock only if the thread keeps a [log](context::acquisition_log).
@@ -94,7 +83,7 @@ pub(crate) fn is_judged_for_task(context: &Context, place: Place) -> bool {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
 pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisition<'_>, chain: u64) {
     if context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming) {
@@ -163,41 +152,6 @@ fn is_known_of(context: &Context, key: u64) -> bool {
         || context.family().is_some_and(|family| SEEN.contains(chain_cache::by_family(key, family)))
 }
 
-/// An edge that the calling thread makes right now, outside the graph.
-fn own_edge(
-    context: &Context,
-    held: &Entry,
-    wanted: &Entry,
-    named_at: &'static Location<'static>,
-    backtrace: &RawStack,
-) -> Edge {
-    let graph = graph::lock();
-    Edge {
-        held: graph.lock_of(held, held.site),
-        held_mode: held.tag.mode(),
-        held_at: held.site.into(),
-        held_backtrace: context.trace_of(held.tag),
-        wanted: graph.lock_of(wanted, named_at),
-        wanted_mode: wanted.tag.mode(),
-        acquired_at: wanted.site.into(),
-        backtrace: backtrace.into(),
-        thread: context.info(),
-        is_queued: false,
-        is_granted: false,
-        may_have_left: false,
-        waited: None,
-    }
-}
-
-// Inlined, not to waste one of the stack's frames.
-#[inline(always)]
-fn capture() -> RawStack {
-    match ledger::settings().backtraces {
-        Backtraces::Off => RawStack::EMPTY,
-        Backtraces::NewEdges | Backtraces::Full => RawStack::capture(),
-    }
-}
-
 /// Does what may allocate before an acquisition, whether it may block or not: room for
 /// one more held lock, and its stack, if every held end of an edge is to have one.
 pub(crate) fn prepare(context: &'static Context) {
@@ -213,7 +167,7 @@ pub(crate) fn prepare(context: &'static Context) {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
 pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition<'_>) {
     if context.held.is_empty() || context.is(ThreadState::Allowing) {
@@ -280,7 +234,7 @@ pub(crate) fn watch(limit: Duration) {
 ///
 /// # Panics
 ///
-/// For a finding at [`Level::Deny`].
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[cold]
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
@@ -306,74 +260,9 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     submit(context, found);
 }
 
-/// Hands findings to the ledger, and does what it says. Whether none of them is to be looked at
-/// again.
-#[track_caller]
-fn submit(context: &'static Context, found: Vec<Found>) -> bool {
-    match report(context, found) {
-        Verdict::Proceed => false,
-        Verdict::Silenced => true,
-        Verdict::Panic(message) => {
-            if is_retaken(Location::caller().file()) {
-                ledger::print_past_capture(&format!(
-                    "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
-                     for a guard that lives on: this thread goes on, or hangs"
-                ));
-                return true;
-            }
-            let is_ending = {
-                let _reporting = context.enter(ThreadState::Reporting);
-                process::exit::thread_is_ending()
-            };
-            if is_ending {
-                ledger::print(&format!(
-                    "{message}\nlockdep: nothing is thrown here, in a destructor of a thread-local, \
-                     where a panic would abort the process: this thread goes on, or hangs"
-                ));
-                return true;
-            }
-            context.begin_unwinding();
-            panic!("{message}");
-        }
-    }
-}
-
 /// Whether a lock that is held keeps it from being taken.
 pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
     held.lock() == wanted.lock() && wanted.mode().waits_for(held.mode(), false)
-}
-
-/// Whether `unlocked` of lock_api takes a lock again, in this file of its own. The guard lives on
-/// and would unlock what it does not hold, were it not taken: nothing can be thrown.
-pub(crate) fn is_retaken(file: &str) -> bool {
-    let path = Path::new(file);
-    let is_lock_api = |folder: &Path| {
-        let name = folder.file_name().and_then(OsStr::to_str);
-        name.is_some_and(|name| name == "lock_api" || name.starts_with("lock_api-"))
-    };
-    (path.ends_with("src/mutex.rs") || path.ends_with("src/rwlock.rs"))
-        && path.ancestors().nth(2).is_some_and(is_lock_api)
-}
-
-/// Hands findings to the ledger. What comes of all of them.
-fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
-    let _reporting = context.enter(ThreadState::Reporting);
-    let scope = context.info().scope;
-    let (mut messages, mut all_silenced) = (Vec::new(), true);
-    for Found { kind, cycle, detail } in found {
-        // What is only waited for must neither hang nor abort, whatever its level.
-        let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
-        match ledger::submit(kind, cycle, detail, scope, certainly) {
-            Verdict::Proceed => all_silenced = false,
-            Verdict::Silenced => {}
-            Verdict::Panic(message) => messages.push(message),
-        }
-    }
-    match &messages[..] {
-        [] if all_silenced => Verdict::Silenced,
-        [] => Verdict::Proceed,
-        _ => Verdict::Panic(messages.join("\n")),
-    }
 }
 
 /// A thread-local's destructor has released a lock after the thread's context was returned, so the

@@ -26,13 +26,14 @@ use super::{
 use crate::{
     finding::{Mode, Until, WaitKind},
     validator::{
-        Acquisition, Context, Found, ThreadState, about_to_block,
+        Acquisition, Context, ThreadState, about_to_block,
         atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
         begin_wait, current,
         events::about_to_wait_for,
+        found::{Found, submit},
         graph,
         lock_id::{Identity, LockId},
-        submit, unjudged,
+        unjudged,
     },
 };
 

@@ -26,11 +26,12 @@ use crate::{
     finding::{FindingKind, LockKind, Mode},
     tracked::Tracked,
     validator::{
-        Acquisition, Context, Found, ThreadState, chain_cache, check,
+        Acquisition, Context, ThreadState, chain_cache, check,
         context::held::{Entry, Tag},
-        current, graph,
+        current,
+        found::{Found, submit},
+        graph,
         lock_id::LockId,
-        submit,
     },
 };
 

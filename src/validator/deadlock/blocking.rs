@@ -10,15 +10,15 @@ use crate::{
     ledger::{self, Backtraces},
     stack::RawStack,
     validator::{
-        Context, Entry, Found, ThreadState, Verdict, capture,
+        Context, Entry, ThreadState, Verdict,
         context::wait::Wait,
         deadlock,
+        found::{Found, capture, own_edge, report, submit},
         graph::{self, known_locks},
         inside,
         monitor::clock::Moment,
-        own_edge,
         process::exit,
-        report, submit, tasks,
+        tasks,
     },
 };
 

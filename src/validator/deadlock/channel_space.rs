@@ -18,12 +18,14 @@ use super::obligations::{self, Owed};
 use crate::{
     finding::Mode,
     validator::{
-        Acquisition, Context, Found, ThreadState, about_to_block,
+        Acquisition, Context, ThreadState, about_to_block,
         atomic_ref::Published,
         context::held::{Entry, Tag},
-        current, destroyed, graph,
+        current, destroyed,
+        found::{Found, submit},
+        graph,
         lock_id::{Identity, LockId},
-        submit, unjudged,
+        unjudged,
     },
 };
 

@@ -27,7 +27,7 @@ use crate::{
     finding::{Detail, Edge, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
     stack::Stack,
     validator::{
-        Context, Entry, Found, ThreadState, context::registry, deadlock::wait_cycle, graph,
+        Context, Entry, ThreadState, context::registry, deadlock::wait_cycle, found::Found, graph,
         monitor::snapshot,
     },
 };

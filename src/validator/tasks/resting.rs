@@ -19,8 +19,12 @@ use crate::{
     finding::FindingKind,
     stack::{RawStack, Stack},
     validator::{
-        Context, Entry, Found, Tag, ThreadState, context::registry, current_if_attached, inside,
-        monitor::clock::Moment, own_edge, submit,
+        Context, Entry, Tag, ThreadState,
+        context::registry,
+        current_if_attached,
+        found::{Found, own_edge, submit},
+        inside,
+        monitor::clock::Moment,
     },
 };
 

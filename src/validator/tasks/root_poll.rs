@@ -15,7 +15,8 @@ use crate::{
     validator::{
         Context, ThreadState,
         context::{current::act_in, registry},
-        current, submit,
+        current,
+        found::submit,
     },
 };
 

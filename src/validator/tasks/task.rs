@@ -28,7 +28,7 @@ use super::{
 use crate::{
     finding::{ScopeId, ThreadInfo},
     points::TaskPart,
-    validator::{Context, Found, Tag, context::current::next_number, current},
+    validator::{Context, Tag, context::current::next_number, current, found::Found},
 };
 
 /// A task, from its spawn to the end of its future.
