@@ -339,7 +339,10 @@ impl Words<'_> {
                 Some("`LOCKDEP_BACKTRACE=full` shows which two futures these are")
             }
             // The await is in a caller if the lock was acquired by a function that returns the guard.
-            FindingKind::HeldAcrossAwait if first.held_backtrace.is_empty() => {
+            kind if first.held_backtrace.is_empty()
+                && (kind == FindingKind::HeldAcrossAwait
+                    || first.held_at.is_of_reentrant_mutex()) =>
+            {
                 Some("`LOCKDEP_BACKTRACE=full` shows the call stack of the acquisition")
             }
             _ => None,
