@@ -122,7 +122,7 @@ fn a_reentered_mutex_adds_nothing() {
     assert!(denied(|| reentrant.lock()).is_some());
 }
 
-/// lock_api acquires it in its own source, which says nothing about the program.
+/// lock_api acquires it in a closure, so the caller's location is lost.
 #[test]
 fn a_reentrant_mutex_is_called_by_its_type() {
     let (reentrant, other) = (ReentrantMutex::new(()), Mutex::new(()));

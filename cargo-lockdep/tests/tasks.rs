@@ -31,7 +31,7 @@ fn locks_that_tasks_take_in_both_orders_are_found() {
     let ended = courier(&fixture, "main_and_task")
         .has_status(100)
         .says(&["1 denied (1 `inversion`)", "stack of thread `main`"]);
-    // What polls a future in tokio's place.
+    // The frame that polls the future is ours.
     assert!(!ended.stderr.contains("lockdep_tracing"), "{}", ended.stderr);
     courier(&fixture, "task_and_thread").has_status(100).says(&[
         "error[lockdep::inversion]: `LOG` and ",

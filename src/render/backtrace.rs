@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(shown(&frames), ["server::accept::{{closure}}", "server::main"]);
     }
 
-    /// `cargo lockdep` has tokio poll tasks by a crate of its own.
+    /// Under `cargo lockdep`, tokio polls tasks through `lockdep_tracing`.
     #[test]
     fn the_poll_of_a_checked_program_is_cut_out_of_a_thread_s_stack() {
         let frames = [
