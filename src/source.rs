@@ -23,8 +23,11 @@ impl Sources {
     }
 
     /// What the source calls the lock that is acquired at a site. Nothing for a
-    /// wait, whose receiver is the condition variable, nor where a thread is started.
+    /// wait, whose receiver is the condition variable, nor where a thread is started, nor in lock_api's own source.
     pub(crate) fn receiver(&mut self, site: &Site) -> Option<String> {
+        if site.is_of_reentrant_mutex() {
+            return None;
+        }
         let text = self.text(site)?;
         let offset = offset(text, site)?;
         let is_wait = text[offset..].starts_with("wait");

@@ -125,6 +125,25 @@ fn a_reentered_mutex_adds_nothing() {
     assert!(denied(|| reentrant.lock()).is_some());
 }
 
+/// lock_api acquires it in a closure, so the caller's location is lost.
+#[test]
+fn a_reentrant_mutex_is_called_by_its_type() {
+    let (reentrant, other) = (ReentrantMutex::new(()), Mutex::new(()));
+    on_a_thread(|| drop((reentrant.lock(), other.lock())));
+    let report = on_a_thread(|| {
+        let _other = other.lock();
+        denied(|| drop(reentrant.lock()))
+    })
+    .unwrap();
+    for part in [
+        "`other` and `parking_lot::ReentrantMutex` are acquired in both orders",
+        "acquires `parking_lot::ReentrantMutex` here",
+    ] {
+        assert!(report.contains(part), "{part}\n{report}");
+    }
+    assert!(!report.contains("`self.mutex`"), "{report}");
+}
+
 /// All flavours have one order.
 #[test]
 fn one_order_for_std_and_parking_lot() {

@@ -316,7 +316,12 @@ impl LockInfo {
     /// ```
     #[must_use]
     pub fn type_name(&self) -> String {
-        self.kind.type_name()
+        let name = self.kind.type_name();
+        if self.seen_at.is_of_reentrant_mutex() {
+            // lock_api makes it of this mutex.
+            return name.replace("::Mutex", "::ReentrantMutex");
+        }
+        name
     }
 
     /// Where the lock was made: the call of its constructor. Inside the standard library

@@ -95,7 +95,7 @@ fn starts_thread(frame: &Frame) -> bool {
 /// Returns `true` if it is between the executor and the future of a task.
 fn polls_task(frame: &Frame) -> bool {
     let function = frame.function.trim_start_matches('<');
-    let roots = ["lockdep::validator::tasks::", "lockdep::tokio::"];
+    let roots = ["lockdep::validator::tasks::", "lockdep::tokio::", "lockdep_tracing::"];
     roots.iter().any(|root| function.starts_with(root))
 }
 
@@ -199,6 +199,20 @@ mod tests {
             "tokio::runtime::park::CachedParkThread::block_on",
             "tokio::runtime::runtime::Runtime::block_on",
             "lockdep::tokio::runtime::Runtime::block_on",
+            "server::main",
+        ];
+        assert_eq!(shown(&frames), ["server::accept::{{closure}}", "server::main"]);
+    }
+
+    /// Under `cargo lockdep`, tokio polls tasks through `lockdep_tracing`.
+    #[test]
+    fn the_poll_of_a_checked_program_is_cut_out_of_a_thread_s_stack() {
+        let frames = [
+            "lockdep::sync::mutex::Mutex<T>::lock",
+            "server::accept::{{closure}}",
+            "lockdep::validator::tasks::root_poll::poll_at",
+            "<lockdep_tracing::instrumented::Instrumented<F> as core::future::future::Future>::poll",
+            "tokio::runtime::park::CachedParkThread::block_on",
             "server::main",
         ];
         assert_eq!(shown(&frames), ["server::accept::{{closure}}", "server::main"]);

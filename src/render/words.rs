@@ -340,12 +340,22 @@ impl Words<'_> {
         ))
     }
 
-    /// Where to learn more, if two futures are in one place.
+    /// Where to learn more, if the source lines alone leave it unclear who acquired the lock.
     pub(super) fn hint(&self) -> Option<&'static str> {
-        let is_unclear = self.finding.kind == FindingKind::Futurelock
-            && self.has_one_place()
-            && self.first().backtrace.is_empty();
-        is_unclear.then_some("`LOCKDEP_BACKTRACE=full` shows which two futures these are")
+        let first = self.first();
+        match self.finding.kind {
+            FindingKind::Futurelock if self.has_one_place() && first.backtrace.is_empty() => {
+                Some("`LOCKDEP_BACKTRACE=full` shows which two futures these are")
+            }
+            // The await is in a caller if the lock was acquired by a function that returns the guard.
+            kind if first.held_backtrace.is_empty()
+                && (kind == FindingKind::HeldAcrossAwait
+                    || first.held_at.is_of_reentrant_mutex()) =>
+            {
+                Some("`LOCKDEP_BACKTRACE=full` shows the call stack of the acquisition")
+            }
+            _ => None,
+        }
     }
 
     /// Why it is not told.
