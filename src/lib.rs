@@ -1,5 +1,5 @@
-//! A lock validator for threads and tasks: swap an import, run the tests you already have, and it
-//! names the deadlock that has not happened yet.
+//! A lock validator for threads and tasks: swap an import, run the tests that you have, and it reports
+//! the deadlock that has not happened yet.
 //!
 //! ```
 //! use lockdep::sync::{Arc, Mutex}; // was: use std::sync::{Arc, Mutex};
@@ -8,17 +8,16 @@
 //! accounts.lock().unwrap()[0] -= 10;
 //! ```
 //!
-//! Every acquisition that may wait is judged *before* it waits, against the order in
-//! which all threads and tasks took locks so far. The first one that closes a cycle in that
-//! order panics with a [report](Finding) that shows both orders, the threads or tasks that
-//! took them, and every place in the source, although nothing has hung.
+//! Each acquisition that may wait is checked *before* it waits, against the order in which all threads
+//! and tasks have acquired locks so far. The first one that closes a cycle in that order panics with a
+//! [report](Finding), although nothing has hung. The report shows both orders, the threads or tasks that
+//! used them, and each place in the source.
 //!
 //! # The switch
 //!
-//! [`sync`] is checked in builds with debug assertions, and with the feature
-//! `enforce` in all. Otherwise it *is* `std::sync`, a re-export: the same types at
-//! no cost. [`ENABLED`] says which it is. The rest of this crate's functions are
-//! there in both, and find nothing in a build that is not checked.
+//! [`sync`] is checked in builds with debug assertions, and in all builds with the feature `enforce`.
+//! Otherwise it *is* `std::sync`, re-exported: the same types, at no cost. [`ENABLED`] is `true` in a
+//! checked build. The other functions of this crate exist in both, and find nothing in an unchecked one.
 //!
 //! # Flavours
 //!
@@ -33,9 +32,9 @@
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
 //!
-//! They share one lock order. The switch holds for all of them.
+//! They share one lock order, and the switch applies to all of them.
 //!
-//! A wait that is no lock, such as one for a GUI's main loop, can be declared to be part of it: see
+//! A program can declare other waits to be part of that order, such as a wait for a GUI's main loop: see
 //! [`external`].
 //!
 //! # What is found
@@ -53,23 +52,26 @@
 //! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks that were made alike | warn |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
+//! | [`Futurelock`](FindingKind::Futurelock) | a task waits for a lock that another of its futures has, and does not poll that one | deny |
+//! | [`HeldAcrossAwait`](FindingKind::HeldAcrossAwait) | a task holds a lock that blocks threads while it is not polled | warn |
 //! | [`PoolExhaustion`](FindingKind::PoolExhaustion) | a permit of a semaphore is held while another one is waited for | warn |
 //!
-//! At [`Level::Deny`] the thread that is about to block panics instead, which leaves
-//! that lock untouched and poisons nothing; a task panics at its `.await`, and the others go on; at [`Level::Warn`] the report is printed
-//! once; at [`Level::Allow`] it is only recorded, in [`findings`]; at [`Level::Abort`] the
-//! process aborts.
+//! - At [`Level::Deny`], the thread that is about to block panics instead. The lock is left untouched, and
+//!   no lock is poisoned. A task panics at its `.await`, and the other tasks go on.
+//! - At [`Level::Warn`], the report is printed once.
+//! - At [`Level::Allow`], the finding is recorded in [`findings`], and nothing is printed.
+//! - At [`Level::Abort`], the report is printed, and the process aborts.
 //!
 //! # The environment
 //!
-//! It wins over the program. What it cannot read it names on standard error, once,
-//! and ignores.
+//! Environment variables override the program. Values that do not parse are reported once on standard
+//! error and ignored.
 //!
 //! | variable | values |
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), for a [kind of wait](WaitKind) (`wait_while_holding.recv=warn`), or a list of these |
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
-//! | `LOCKDEP_WATCHDOG` | how long a wait may last before it is reported, or `off`: see [`watchdog`] |
+//! | `LOCKDEP_WATCHDOG` | how long a wait for a lock may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
@@ -78,17 +80,16 @@
 //!
 //! # The exit status
 //!
-//! A process with a finding at [`Level::Deny`] that it did not [take](take_findings) ends with
-//! status 101, whatever `main` returns, and says why on standard error: how many, of which
-//! kinds, and a line for each. So a test run fails although the panic was that of a worker
-//! which nobody joins; and although somebody caught it: a `should_panic` or a `catch_unwind`
-//! has the report, but has not taken the finding. Findings at [`Level::Warn`] are listed as
-//! well, since a test harness throws away what tests that pass have printed, and leave the
-//! status as it is.
+//! A process ends with status 101, whatever `main` returns, if it has a finding at [`Level::Deny`] that it
+//! has not [taken](take_findings). It prints how many findings there are, of which kinds, and a line for
+//! each. So a test run fails even if the panic was in a worker that no thread joins, and even if it was
+//! caught: `should_panic` and `catch_unwind` get the report, but do not take the finding. Findings at
+//! [`Level::Warn`] are listed too, because a test harness discards the output of passing tests; they do
+//! not change the status.
 //!
-//! This is done in a handler of `exit`, on Unix. Handlers that were registered before it still
-//! run (with glibc, on Apple's systems and FreeBSD). A process that is killed, aborts or calls
-//! `_exit` says nothing, and a fork does not answer for the findings of its parent.
+//! On Unix this is implemented with an `atexit` handler. Handlers that were registered earlier still run
+//! with glibc, on Apple's systems and on FreeBSD. A process that is killed, aborts or calls `_exit` prints
+//! nothing, and a fork does not report the findings of its parent.
 //!
 //! # Signals
 //!
@@ -102,9 +103,9 @@
 //!
 //! # What it costs
 //!
-//! With nothing held: a push and a pop on a thread-local array. With locks held: one
-//! more look in a thread-local table, if that path was taken before. A path that is
-//! new to all threads takes a lock of ours once, and a backtrace.
+//! With nothing held, an acquisition costs a push and a pop on a thread-local array. With locks held, it
+//! costs one more look-up in a thread-local table, if the same locks were nested this way before. A nesting
+//! that is new to all threads takes an internal lock once, and captures a backtrace.
 #![cfg_attr(
     not(any(debug_assertions, feature = "enforce")),
     allow(

@@ -1,6 +1,6 @@
-//! Races made on purpose: the interleaving that needs the stars to align, every time.
+//! Races made on purpose: a rare interleaving, in every run.
 //!
-//! Three ways, from the simplest on:
+//! There are four ways, the simplest first:
 //!
 //! - [`before`] and [`after`] a point, the calling thread runs other code. One thread is enough to
 //!   show an update that is lost between a read and a write.
