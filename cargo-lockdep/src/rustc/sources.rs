@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn paths_begin_at_the_repositorys_root() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let sources = Sources::of(&package.join("src/formats"));
+        let sources = Sources::of(&package.join("src/report"));
         let path = |file: &str| sources.in_repository(file);
         if sources.repository().is_some() {
             assert_eq!(path("cargo-lockdep/src/main.rs").unwrap(), "cargo-lockdep/src/main.rs");
