@@ -129,6 +129,13 @@ impl Tracked {
         self.identity.id(kind, self.created)
     }
 
+    /// The same for a lock whose first acquisition is an attempt.
+    #[cold]
+    #[inline(never)]
+    fn assign_tried(&self, kind: &'static LockKind) {
+        validator::note_tried(self.assign(kind));
+    }
+
     /// As [`try_fast`](Self::try_fast), to write a lock that also has readers. The first such write
     /// takes the slow path, because from then on readers may have to wait for each other.
     #[track_caller]
@@ -146,6 +153,7 @@ impl Tracked {
         // Unlike an attempt, which a signal handler may make, a wait always attaches the thread.
         let _ = validator::current();
         let mut pending = self.about_to_try(kind, mode);
+        validator::note_waited_for(pending.tag.lock());
         match pending.ordinary {
             Some((context, place)) => {
                 if let Some(key) = validator::unjudged(context, place) {
@@ -217,6 +225,9 @@ impl Tracked {
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
+        if self.identity.id_or_0() == 0 {
+            self.assign_tried(kind);
+        }
         let mut pending = self.resume_on(validator::current_if_attached(), kind, mode);
         if pending.ordinary.is_none() {
             pending.ordinary = self.prepare(pending.tag, pending.site);

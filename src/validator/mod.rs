@@ -22,6 +22,7 @@ mod process;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
 pub mod tasks;
+mod tried;
 
 use std::time::Duration;
 
@@ -271,6 +272,17 @@ pub(crate) fn released_at_last(tag: Tag) {
     if deadlock::leaks::are_any() {
         inside(|| deadlock::leaks::released(tag));
     }
+}
+
+/// The first acquisition of a lock is an attempt.
+pub(crate) fn note_tried(lock: LockId) {
+    tried::note(lock);
+}
+
+/// A thread is about to acquire a lock, and to wait for it if it is held.
+#[inline]
+pub(crate) fn note_waited_for(lock: LockId) {
+    tried::forget(lock);
 }
 
 /// Returns `true` if the calling thread, or the task that it polls, is known to hold a lock.

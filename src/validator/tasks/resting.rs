@@ -25,6 +25,7 @@ use crate::{
         found::{Found, own_edge, submit},
         inside,
         monitor::clock::Moment,
+        tried::is_only_tried,
     },
 };
 
@@ -237,7 +238,8 @@ fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
     }
     let found: Vec<Found> = {
         let _inside = context.enter(ThreadState::InValidator);
-        let across = held.iter().filter(|held| !held.kind().is_awaited());
+        let blocks = |held: &&Entry| !held.kind().is_awaited() && !is_only_tried(held.tag.lock());
+        let across = held.iter().filter(blocks);
         let edge = |held: &Entry| own_edge(context, held, held, held.site, &RawStack::EMPTY);
         across.map(|held| Found::new(FindingKind::HeldAcrossAwait, vec![edge(held)])).collect()
     };
