@@ -35,7 +35,7 @@ pub use stats::Stats;
 pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
 pub use wait::WaitKind;
-pub(crate) use walk::{number_walk, trace, walk_number};
+pub(crate) use walk::{number_walk, path, trace, walk_number};
 
 /// One thing the validator has to say: a cycle in the lock order, a lock
 /// acquired twice, a wait with a lock held, threads that wait for each other.

@@ -16,7 +16,10 @@
 
 #![allow(unsafe_code, reason = "a measurement asks for it: 7,000 instructions an edge, not 36,000")]
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 use super::stack::{MAX_FRAMES, RawStack};
 
@@ -43,7 +46,30 @@ struct Walk {
     frames: [(usize, usize); MAX_FRAMES],
 }
 
+/// How many paths a thread remembers: some for each lock that a request takes.
+const REMEMBERED_PATHS: usize = 16;
+/// How many frames a path has at most.
+const MAX_PATH: usize = 256;
+
+/// A walk from one place in the stack to another one further out.
+struct KnownPath {
+    from: usize,
+    to: usize,
+    /// The return addresses, innermost first, and where each was found.
+    frames: Vec<(usize, usize)>,
+    /// The same, outermost first.
+    path: Arc<[usize]>,
+}
+
+/// The last paths of a thread, replaced in turn.
+struct KnownPaths {
+    all: Vec<KnownPath>,
+    next: usize,
+}
+
 thread_local! {
+    static PATHS: RefCell<KnownPaths> =
+        const { RefCell::new(KnownPaths { all: Vec::new(), next: 0 }) };
     /// Where the thread's own stack begins and ends, once it was asked for.
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
     static WALKS: RefCell<Walks> = const { RefCell::new(Walks::new()) };
@@ -105,6 +131,77 @@ pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
     }
     #[cfg(not(unix))]
     backtrace::trace(each);
+}
+
+/// Returns the return addresses between two places in the stack of the calling thread, outermost first. `None` if
+/// there are too many, or if the stack does not lead from the one to the other.
+pub(crate) fn path(from: usize, to: usize) -> Option<Arc<[usize]>> {
+    let known = PATHS.try_with(|paths| {
+        let mut paths = paths.try_borrow_mut().ok()?;
+        let (begin, end) = own_stack();
+        if !(begin..end).contains(&from) || !(begin..end).contains(&to) {
+            return None;
+        }
+        Some(paths.find(from, to).or_else(|| paths.make(from, to)))
+    });
+    // The stack is another, the thread is ending, or unwinding has led here.
+    known.ok().flatten().unwrap_or_else(|| {
+        let frames = frames_between(from, to)?;
+        Some(frames.iter().rev().map(|&(address, _)| address).collect())
+    })
+}
+
+/// Walks the stack from one place to another one further out. Returns the return addresses, innermost first, and
+/// where each is if it is where x86-64 has it.
+fn frames_between(from: usize, to: usize) -> Option<Vec<(usize, usize)>> {
+    let (mut frames, mut is_whole) = (Vec::new(), false);
+    trace(|frame| {
+        let place = frame.sp().addr();
+        is_whole = place > to;
+        if !is_whole && place > from {
+            frames.push((frame.ip().addr(), place.wrapping_sub(8)));
+        }
+        !is_whole && frames.len() < MAX_PATH
+    });
+    is_whole.then_some(frames)
+}
+
+impl KnownPaths {
+    /// Finds a path that would be the same again.
+    fn find(&self, from: usize, to: usize) -> Option<Arc<[usize]>> {
+        let known = self.all.iter().find(|it| (it.from, it.to) == (from, to) && it.is_still())?;
+        Some(Arc::clone(&known.path))
+    }
+
+    /// Makes a path in place of the oldest. Both places are in the thread's own stack.
+    fn make(&mut self, from: usize, to: usize) -> Option<Arc<[usize]>> {
+        let frames = frames_between(from, to)?;
+        let path: Arc<[usize]> = frames.iter().rev().map(|&(address, _)| address).collect();
+        let is_reusable = frames.iter().all(|&(address, slot)| {
+            let is_in_between = slot % 8 == 0 && slot > from && slot < to;
+            // SAFETY: it is between two places in this thread's own stack.
+            is_in_between && unsafe { return_address(slot) } == address
+        });
+        if is_reusable {
+            let new = KnownPath { from, to, frames, path: Arc::clone(&path) };
+            match self.all.get_mut(self.next) {
+                Some(oldest) => *oldest = new,
+                None => self.all.push(new),
+            }
+            self.next = (self.next + 1) % REMEMBERED_PATHS;
+        }
+        Some(path)
+    }
+}
+
+impl KnownPath {
+    /// Returns `true` if every return address is where it was found. Only for a path between the same two places.
+    fn is_still(&self) -> bool {
+        self.frames.iter().all(|&(address, slot)| {
+            // SAFETY: the slot is between two places in this thread's own stack, as it was when the path was made.
+            unsafe { return_address(slot) == address }
+        })
+    }
 }
 
 impl Walks {
@@ -288,6 +385,8 @@ mod tests {
     struct Calls {
         state: u64,
         walks: u32,
+        /// A place in the stack that paths lead to.
+        root: usize,
     }
 
     #[repr(align(128))]
@@ -357,6 +456,11 @@ mod tests {
             assert!(first < 12, "{first}");
             let both = walked.len() - first;
             assert_eq!(walked[first..], fresh[at..at + both]);
+
+            let place = std::ptr::from_ref(&stack).addr();
+            let known = path(place, self.root).expect("the root is further out");
+            let fresh = frames_between(place, self.root).expect("the root is further out");
+            assert!(known.iter().rev().eq(fresh.iter().map(|(address, _)| address)));
             self.walks += 1;
         }
     }
@@ -365,7 +469,8 @@ mod tests {
     #[test]
     fn random_calls_are_walked_as_they_are() {
         for seed in 0..200 {
-            let mut calls = Calls { state: seed, walks: 0 };
+            let root = std::ptr::from_ref(&seed).addr();
+            let mut calls = Calls { state: seed, walks: 0, root };
             while calls.walks < 50 {
                 let depth = calls.below(9);
                 calls.next(depth);
@@ -416,5 +521,29 @@ mod tests {
                 frames.filter(|(_, slot)| *slot == 0).for_each(|frame| frame.0 = MARK);
             });
         }
+    }
+
+    /// It is not walked again. Another one is.
+    #[test]
+    fn a_path_that_is_remembered_is_the_same() {
+        #[inline(never)]
+        fn below(root: usize) -> Option<Arc<[usize]>> {
+            let place = 0_u8;
+            path(std::ptr::from_ref(&place).addr(), root)
+        }
+        let root = 0_u8;
+        let root = std::ptr::from_ref(&root).addr();
+        let mut paths = Vec::new();
+        // One call, not two: that is what makes the paths the same.
+        for _ in 0..std::hint::black_box(2) {
+            paths.push(below(root).unwrap());
+        }
+        assert_eq!(paths[0], paths[1]);
+        if cfg!(all(target_arch = "x86_64", target_os = "linux", not(miri))) {
+            assert!(Arc::ptr_eq(&paths[0], &paths[1]));
+        }
+        let other = below(root).unwrap();
+        assert_ne!(paths[0], other);
+        assert_eq!(below(usize::MAX), None);
     }
 }

@@ -18,7 +18,10 @@ use std::{
     panic::Location,
     path::Path as FilePath,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed},
+    },
 };
 
 use parking_lot::Mutex;
@@ -29,29 +32,15 @@ use crate::{
     render::{self, Function},
 };
 
-/// How many frames a path has at most. A longer one proves nothing.
-const MAX_FRAMES: usize = 256;
-
 /// Addresses of the frames from the root poll, the outermost first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Path(Vec<usize>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Path(Arc<[usize]>);
 
 impl Path {
     /// The path of the calling thread between the root poll and the poll of a lock's future, each of which has a
     /// local variable at such a place in the stack.
     pub(super) fn between(root: usize, end: usize) -> Option<Self> {
-        let mut frames = Vec::new();
-        let mut is_whole = false;
-        finding::trace(|frame| {
-            let place = frame.sp().addr();
-            is_whole = place > root;
-            if !is_whole && place > end {
-                frames.push(frame.ip().addr());
-            }
-            !is_whole && frames.len() < MAX_FRAMES
-        });
-        frames.reverse();
-        is_whole.then_some(Self(frames))
+        finding::path(end, root).map(Self)
     }
 
     fn hash(&self) -> u64 {
