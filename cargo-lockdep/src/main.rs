@@ -18,6 +18,7 @@ mod environment;
 mod explain;
 mod formats;
 mod levels;
+mod line_tables;
 mod lock_types;
 mod notes;
 mod project;

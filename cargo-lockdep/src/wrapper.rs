@@ -7,6 +7,7 @@ use crate::{
     Result, cannot,
     choice::Choice,
     environment::{CHOICE, INNER, RUSTDOC},
+    line_tables::with_line_tables,
     lock_types::sources,
     notes::{Fate, Note},
     real::{Real, through},
@@ -36,9 +37,13 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     if treatment == Treatment::Leave {
         return through(real.command(arguments));
     }
+    let arguments = match tool {
+        Tool::Rustc => with_line_tables(arguments),
+        Tool::Rustdoc => arguments.to_vec(),
+    };
     let unit = Unit {
         real,
-        arguments,
+        arguments: &arguments,
         runtime: Runtime::load(folder)?,
         notes: runtime::notes(folder, &choice),
         name: call.unit(tool).unwrap_or_default(),

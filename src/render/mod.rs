@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::backtrace::{Function, function_at, is_any_function};
+pub(crate) use self::backtrace::{Function, functions_at, is_any_function};
 pub(crate) use held::held;
 pub(crate) use names::lock_name;
 pub(crate) use report::{headline, lock_names};

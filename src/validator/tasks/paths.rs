@@ -10,8 +10,9 @@
 //! - From where they part, the later path leads through no `join!` or `select!`: a guard may have been moved into
 //!   another branch of that.
 //!
-//! It takes symbols, and functions that were not inlined. Without them, nothing is proved of two paths, and a single one
-//! is supposed to have [no siblings](may_have_siblings).
+//! It takes symbols. Where functions may have been inlined, it takes line tables as well, which tell the functions that
+//! one address belongs to, and where each was called. Without them, nothing is proved of two paths, and a single one is
+//! supposed to have [no siblings](may_have_siblings).
 
 use std::{
     hash::{Hash, Hasher},
@@ -49,13 +50,23 @@ impl Path {
         hasher.finish()
     }
 
-    /// `None` if a function is unknown, or was inlined into another.
+    /// `None` if a function is unknown, or if it is unknown which others were inlined into it.
     fn frames(&self) -> Option<Vec<Frame>> {
-        let frame = |&address: &usize| {
-            let function = render::function_at(ptr::without_provenance_mut(address))?;
-            Some(Frame { address, function })
-        };
-        self.0.iter().map(frame).collect()
+        let mut frames = Vec::with_capacity(self.0.len());
+        for &address in &*self.0 {
+            let functions = render::functions_at(ptr::without_provenance_mut(address));
+            let innermost = functions.len().checked_sub(1)?;
+            for (depth, (function, call)) in functions.into_iter().enumerate() {
+                // Of this crate it does not matter: all of its functions wrap.
+                if function.file.is_none()
+                    && !function.name.trim_start_matches('<').starts_with("lockdep::")
+                {
+                    return None;
+                }
+                frames.push(Frame { address, function, call, is_inlining: depth < innermost });
+            }
+        }
+        Some(frames)
     }
 }
 
@@ -134,12 +145,30 @@ pub(super) fn are_in_sequence(earlier: &Path, later: &Path) -> bool {
     })
 }
 
-/// One frame of a path.
+/// One frame of a path, or one of several that the compiler has made one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
     /// Where it returns to.
     address: usize,
     function: Function,
+    /// The line and column of the call of the next function.
+    call: Option<(u32, u32)>,
+    /// The next function was inlined into this one.
+    is_inlining: bool,
+}
+
+impl Frame {
+    /// Returns `true` if both make the same call in the source, which the compiler has duplicated.
+    ///
+    /// All branches of a macro have the same line and column, and so have two awaits of another macro.
+    fn is_duplicate_of(&self, other: &Self) -> bool {
+        let can_tell = self.is_inlining && other.is_inlining
+            || matches!(Step::of(&self.function), Step::Wraps | Step::Refers);
+        can_tell
+            && self.call.is_some()
+            && self.call == other.call
+            && self.function == other.function
+    }
 }
 
 /// What a function does in a path.
@@ -197,7 +226,8 @@ const WRAPPERS: [&str; 27] = [
     "tower::",
 ];
 
-/// Crates in which a branch that refers to a future always refers to the same one.
+/// Crates in which a branch that refers to a future always refers to the same one, and no two branches of one
+/// `select!` refer to futures of the same type.
 const OF_ONE_FUTURE: [&str; 3] = ["axum::", "hyper::", "hyper_util::"];
 
 /// The files of tokio in which these macros are.
@@ -251,19 +281,22 @@ fn steps(path: &[Frame]) -> Vec<Step> {
 
 /// See [`are_in_sequence`]. Pure.
 fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
-    let common = earlier.iter().zip(later).take_while(|(one, other)| one == other).count();
+    let is_common = |(one, other): &(&Frame, &Frame)| one == other || one.is_duplicate_of(other);
+    let common = earlier.iter().zip(later).take_while(is_common).count();
     let (Some(parting), Some(other)) = (earlier.get(common), later.get(common)) else {
         return false;
     };
     let steps = steps(later);
-    // The future of a branch is always the same, unless the branch only refers to it.
+    let has_one_future = |at: usize| {
+        let name = later.get(at).map_or("", |branch| &branch.function.name);
+        OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
+    };
+    // The future of a branch is always the same, unless the branch only refers to it. A duplicate may be any branch.
     let polls_the_same = |at: usize| match steps[at] {
+        Step::PollsBranches if earlier[at].address != later[at].address => has_one_future(at + 1),
+        Step::Branch if earlier[at].address != later[at].address => has_one_future(at),
         Step::Wraps | Step::Refers | Step::Async | Step::PollsBranches => true,
-        Step::Branch => {
-            let name = &later[at].function.name;
-            steps.get(at + 1) != Some(&Step::Refers)
-                || OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
-        }
+        Step::Branch => steps.get(at + 1) != Some(&Step::Refers) || has_one_future(at),
         Step::Unknown => false,
     };
     parting.function.is(&other.function)
@@ -284,6 +317,8 @@ mod tests {
                 name,
                 if [BRANCH, AXUMS_BRANCH].contains(name) { SELECT } else { "src/main.rs" },
             ),
+            call: None,
+            is_inlining: false,
         };
         frames.iter().map(frame).collect()
     }
@@ -300,6 +335,8 @@ mod tests {
     const REFERENCE: (&str, usize) = ("<&mut F as core::future::future::Future>::poll", 4);
     const JOIN_ALL: (&str, usize) =
         ("<futures_util::future::join_all::JoinAll<F> as core::future::future::Future>::poll", 5);
+    const WRAPPER: &str =
+        "<axum::util::MapIntoResponseFuture<F> as core::future::future::Future>::poll";
     const HANDLE: &str = "shop::handle::{{closure}}";
     const SERVE: &str = "shop::serve::{{closure}}";
 
@@ -386,5 +423,49 @@ mod tests {
         // Where two different functions are called in one place.
         let (one, two) = (path(&[ROOT, (HANDLE, 1), LOCK]), path(&[ROOT, (SERVE, 1), LOCK]));
         assert!(!prove(&one, &two));
+    }
+    /// In a build with optimization, the handler and what polls it are one function of the machine.
+    #[test]
+    fn awaits_of_an_inlined_function_are_in_sequence() {
+        let at = |address, column| {
+            let mut path = path(&[ROOT, (WRAPPER, address), (HANDLE, address), LOCK]);
+            path[1].call = Some((94, column));
+            path[1].is_inlining = true;
+            path
+        };
+        assert!(prove(&at(20, 1), &at(21, 1)));
+        assert!(!prove(&at(20, 1), &at(21, 2)));
+    }
+
+    /// There, a function may poll its only future in two places.
+    #[test]
+    fn awaits_below_a_call_that_was_duplicated_are_in_sequence() {
+        let at = |wrapper, handler| {
+            let mut path = path(&[ROOT, (WRAPPER, wrapper), (HANDLE, handler), LOCK]);
+            path[1].call = Some((94, 1));
+            path
+        };
+        assert!(prove(&at(20, 30), &at(21, 31)));
+        assert!(!prove(&at(20, 30), &at(21, 30)));
+    }
+
+    /// Their places in the source are the same: that of the macro. axum's connection is known to be one.
+    #[test]
+    fn inlined_branches_are_not() {
+        let at = |branch, address| {
+            let frames = [ROOT, (SERVE, 10), POLL_FN, (branch, address), (HANDLE, address), LOCK];
+            let mut path = path(&frames);
+            for frame in &mut path[2..4] {
+                *frame = Frame {
+                    address,
+                    call: Some((710, 49)),
+                    is_inlining: true,
+                    function: frame.function.clone(),
+                };
+            }
+            path
+        };
+        assert!(!prove(&at(BRANCH, 20), &at(BRANCH, 21)));
+        assert!(prove(&at(AXUMS_BRANCH, 20), &at(AXUMS_BRANCH, 21)));
     }
 }
