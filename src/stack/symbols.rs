@@ -64,19 +64,27 @@ impl Function {
     }
 }
 
-/// The function that an address returns to. `None` if that is unknown, or was inlined into another.
-pub(crate) fn function_at(address: *mut c_void) -> Option<Function> {
+/// The functions that an address returns to, outermost first: each was inlined into the one before, at the place
+/// that is returned with that one. Empty if they are unknown.
+pub(crate) fn functions_at(address: *mut c_void) -> Vec<(Function, Option<(u32, u32)>)> {
     let _symbols = SYMBOLS.lock();
-    let (mut function, mut count) = (None, 0);
+    let (mut functions, mut is_known) = (Vec::new(), true);
     backtrace::resolve(address, |symbol| {
-        count += 1;
-        function = symbol.name().map(|name| Function {
+        let Some(name) = symbol.name() else {
+            is_known = false;
+            return;
+        };
+        let function = Function {
             symbol: name.as_bytes().into(),
             name: format!("{name:#}"),
             file: symbol.filename().map(Path::to_path_buf),
-        });
+        };
+        // Line 0 is that of code which the compiler has merged from several places.
+        let place = symbol.lineno().filter(|&line| line != 0).zip(symbol.colno());
+        functions.push((function, place));
     });
-    function.filter(|_| count == 1)
+    functions.reverse();
+    if is_known { functions } else { Vec::new() }
 }
 
 /// The frames of a stack, innermost first.

@@ -113,7 +113,7 @@ impl Awaited {
             if tasks::is_path_wanted(self.site)
                 && let Some(context) = pending.context()
             {
-                tasks::keep_path(context, pending.tag.once_held(), place);
+                tasks::keep_path(context, pending.wanted(), place);
             }
         }
         if let Some(passing) = &mut self.passing {

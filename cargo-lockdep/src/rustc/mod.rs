@@ -4,6 +4,7 @@
 pub(crate) mod classify;
 mod compile;
 pub(crate) mod diagnostics;
+mod line_tables;
 pub(crate) mod lock_types;
 pub(crate) mod real;
 pub(crate) mod replacement;
@@ -16,6 +17,7 @@ use std::{env, ffi::OsString, fs, path::Path, process::ExitCode};
 use self::{
     classify::{Call, Compiling, Tool, Treatment},
     compile::Unit,
+    line_tables::with_line_tables,
     lock_types::sources,
     real::{Real, through},
     runtime::Runtime,
@@ -49,9 +51,13 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     if treatment == Treatment::Leave {
         return through(real.command(arguments));
     }
+    let arguments = match tool {
+        Tool::Rustc => with_line_tables(arguments),
+        Tool::Rustdoc => arguments.to_vec(),
+    };
     let unit = Unit {
         real,
-        arguments,
+        arguments: &arguments,
         runtime: Runtime::load(folder)?,
         notes: runtime::notes(folder, &selection),
         name: call.unit(tool).unwrap_or_default(),

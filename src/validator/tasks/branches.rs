@@ -39,8 +39,10 @@ pub(crate) fn is_in_doubt() -> bool {
 /// function that has a local variable at `place` in the stack.
 #[cold]
 #[inline(never)]
-pub(crate) fn keep_path(context: &'static Context, tag: Tag, place: usize) {
+pub(crate) fn keep_path(context: &'static Context, acquired: Entry, place: usize) {
     let _inside = context.enter(ThreadState::InValidator);
+    paths::note_seen(acquired.site);
+    let tag = acquired.tag.once_held();
     // Of several readers, it is not known which one is left when another is gone.
     if context.held.iter().filter(|held| held.tag == tag).count() != 1 {
         return;
@@ -117,10 +119,8 @@ fn is_proved(held: &Entry, later: &LazyCell<Option<Path>, impl FnOnce() -> Optio
         let paths = task.paths.lock();
         paths.iter().find(|(of, _)| *of == held.tag).map(|(_, path)| path.clone())
     });
-    let Some(earlier) = earlier.flatten() else {
-        paths::want(held.site);
-        return false;
-    };
+    paths::want(held.site);
+    let Some(earlier) = earlier.flatten() else { return false };
     later.as_ref().is_some_and(|later| paths::are_in_sequence(&earlier, later))
 }
 

@@ -10,15 +10,16 @@
 //! - From where they part, the later path leads through no `join!` or `select!`: a guard may have been moved into
 //!   another branch of that.
 //!
-//! It takes symbols, and functions that were not inlined. Without them, nothing is proved of two paths, and a single one
-//! is supposed to have [no siblings](may_have_siblings).
+//! It takes symbols. Where functions may have been inlined, it takes line tables as well, which tell the functions that
+//! one address belongs to, and where each was called. Without them, nothing is proved of two paths, and a single one is
+//! supposed to have [no siblings](may_have_siblings).
 
 use std::{
     hash::{Hash, Hasher},
     panic::Location,
     path::Path as FilePath,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
@@ -33,7 +34,7 @@ use crate::stack::{
 const MAX_FRAMES: usize = 256;
 
 /// Addresses of the frames from the root poll, the outermost first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Path(Vec<usize>);
 
 impl Path {
@@ -60,13 +61,23 @@ impl Path {
         hasher.finish()
     }
 
-    /// `None` if a function is unknown, or was inlined into another.
+    /// `None` if a function is unknown, or if it is unknown which others were inlined into it.
     fn frames(&self) -> Option<Vec<Frame>> {
-        let frame = |&address: &usize| {
-            let function = symbols::function_at(ptr::without_provenance_mut(address))?;
-            Some(Frame { address, function })
-        };
-        self.0.iter().map(frame).collect()
+        let mut frames = Vec::with_capacity(self.0.len());
+        for &address in &self.0 {
+            let functions = symbols::functions_at(ptr::without_provenance_mut(address));
+            let innermost = functions.len().checked_sub(1)?;
+            for (depth, (function, call)) in functions.into_iter().enumerate() {
+                // Of this crate it does not matter: all of its functions wrap.
+                if function.file.is_none()
+                    && !function.name.trim_start_matches('<').starts_with("lockdep::")
+                {
+                    return None;
+                }
+                frames.push(Frame { address, function, call, is_inlining: depth < innermost });
+            }
+        }
+        Some(frames)
     }
 }
 
@@ -81,16 +92,35 @@ fn place(site: &'static Location<'static>) -> &'static AtomicPtr<Location<'stati
     &WANTED[ptr::from_ref(site).addr() / align_of::<Location<'_>>() % WANTED.len()]
 }
 
-/// What was acquired here is in doubt: the next acquisition here keeps its path.
+/// What was acquired here is in doubt: acquisitions here keep their paths from now on.
 pub(super) fn want(site: &'static Location<'static>) {
     place(site).store(ptr::from_ref(site).cast_mut(), Relaxed);
     ARE_WANTED.store(true, Relaxed);
 }
 
-/// Returns `true` if an acquisition must keep its path.
+/// A bit for each place in the source at which a lock was acquired. Two places may share one.
+static SEEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+/// The word with the bit of a place, and the bit.
+#[inline]
+fn seen(site: &'static Location<'static>) -> (&'static AtomicU64, u64) {
+    let number = ptr::from_ref(site).addr() / align_of::<Location<'_>>();
+    (&SEEN[number / 64 % SEEN.len()], 1 << (number % 64))
+}
+
+/// A lock was acquired here, and the path was kept if it was wanted.
+pub(super) fn note_seen(site: &'static Location<'static>) {
+    let (word, bit) = seen(site);
+    word.fetch_or(bit, Relaxed);
+}
+
+/// Returns `true` if an acquisition must keep its path: the first one at each place, since it is not known yet whether
+/// what it acquires will be in doubt, and all of them once it was.
 #[inline]
 pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
-    ARE_WANTED.load(Relaxed) && ptr::eq(place(site).load(Relaxed), site)
+    let (word, bit) = seen(site);
+    let was_in_doubt = || ARE_WANTED.load(Relaxed) && ptr::eq(place(site).load(Relaxed), site);
+    word.load(Relaxed) & bit == 0 || was_in_doubt()
 }
 
 /// What was asked of a pair of paths, or of one, by their hashes.
@@ -145,12 +175,30 @@ pub(super) fn are_in_sequence(earlier: &Path, later: &Path) -> bool {
     })
 }
 
-/// One frame of a path.
+/// One frame of a path, or one of several that the compiler has made one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
     /// Where it returns to.
     address: usize,
     function: Function,
+    /// The line and column of the call of the next function.
+    call: Option<(u32, u32)>,
+    /// The next function was inlined into this one.
+    is_inlining: bool,
+}
+
+impl Frame {
+    /// Returns `true` if both make the same call in the source, which the compiler has duplicated.
+    ///
+    /// All branches of a macro have the same line and column, and so have two awaits of another macro.
+    fn is_duplicate_of(&self, other: &Self) -> bool {
+        let can_tell = self.is_inlining && other.is_inlining
+            || matches!(Step::of(&self.function), Step::Wraps | Step::Refers);
+        can_tell
+            && self.call.is_some()
+            && self.call == other.call
+            && self.function == other.function
+    }
 }
 
 /// What a function does in a path.
@@ -208,7 +256,8 @@ const WRAPPERS: [&str; 27] = [
     "tower::",
 ];
 
-/// Crates in which a branch that refers to a future always refers to the same one.
+/// Crates in which a branch that refers to a future always refers to the same one, and no two branches of one
+/// `select!` refer to futures of the same type.
 const OF_ONE_FUTURE: [&str; 3] = ["axum::", "hyper::", "hyper_util::"];
 
 /// The files of tokio in which these macros are.
@@ -262,18 +311,29 @@ fn steps(path: &[Frame]) -> Vec<Step> {
 
 /// See [`are_in_sequence`]. Pure.
 fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
-    let common = earlier.iter().zip(later).take_while(|(one, other)| one == other).count();
+    let is_common = |(one, other): &(&Frame, &Frame)| one == other || one.is_duplicate_of(other);
+    let common = earlier.iter().zip(later).take_while(is_common).count();
     let (Some(parting), Some(other)) = (earlier.get(common), later.get(common)) else {
         return false;
     };
     let steps = steps(later);
+    let has_one_future = |at: usize| {
+        let name = later.get(at).map_or("", |branch| &branch.function.name);
+        OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
+    };
+    // An optimizer duplicates the call in a branch, and makes one call of those in two branches, if their futures are
+    // of one type. It also inlines `PollFn`, so where that stands alone, nothing is optimized.
+    let is_optimized =
+        |at: usize| later.get(at).is_none_or(|it| it.is_inlining) || earlier[at].is_inlining;
     // The future of a branch is always the same, unless the branch only refers to it.
     let polls_the_same = |at: usize| match steps[at] {
-        Step::Wraps | Step::Refers | Step::Async | Step::PollsBranches => true,
+        Step::Wraps | Step::Refers | Step::Async => true,
+        Step::PollsBranches => {
+            at > 0 && !is_optimized(at - 1) && !is_optimized(at) || has_one_future(at + 1)
+        }
         Step::Branch => {
-            let name = &later[at].function.name;
-            steps.get(at + 1) != Some(&Step::Refers)
-                || OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
+            let is_in_place = !is_optimized(at) && steps.get(at + 1) != Some(&Step::Refers);
+            is_in_place || has_one_future(at)
         }
         Step::Unknown => false,
     };
@@ -295,6 +355,8 @@ mod tests {
                 name,
                 if [BRANCH, AXUMS_BRANCH].contains(name) { SELECT } else { "src/main.rs" },
             ),
+            call: None,
+            is_inlining: false,
         };
         frames.iter().map(frame).collect()
     }
@@ -311,6 +373,8 @@ mod tests {
     const REFERENCE: (&str, usize) = ("<&mut F as core::future::future::Future>::poll", 4);
     const JOIN_ALL: (&str, usize) =
         ("<futures_util::future::join_all::JoinAll<F> as core::future::future::Future>::poll", 5);
+    const WRAPPER: &str =
+        "<axum::util::MapIntoResponseFuture<F> as core::future::future::Future>::poll";
     const HANDLE: &str = "shop::handle::{{closure}}";
     const SERVE: &str = "shop::serve::{{closure}}";
 
@@ -397,5 +461,64 @@ mod tests {
         // Where two different functions are called in one place.
         let (one, two) = (path(&[ROOT, (HANDLE, 1), LOCK]), path(&[ROOT, (SERVE, 1), LOCK]));
         assert!(!prove(&one, &two));
+    }
+
+    /// In a build with optimization, the handler and what polls it are one function of the machine.
+    #[test]
+    fn awaits_of_an_inlined_function_are_in_sequence() {
+        let at = |address, column| {
+            let mut path = path(&[ROOT, (WRAPPER, address), (HANDLE, address), LOCK]);
+            path[1].call = Some((94, column));
+            path[1].is_inlining = true;
+            path
+        };
+        assert!(prove(&at(20, 1), &at(21, 1)));
+        assert!(!prove(&at(20, 1), &at(21, 2)));
+    }
+
+    /// There, a function may poll its only future in two places.
+    #[test]
+    fn awaits_below_a_call_that_was_duplicated_are_in_sequence() {
+        let at = |wrapper, handler| {
+            let mut path = path(&[ROOT, (WRAPPER, wrapper), (HANDLE, handler), LOCK]);
+            path[1].call = Some((94, 1));
+            path
+        };
+        assert!(prove(&at(20, 30), &at(21, 31)));
+        assert!(!prove(&at(20, 30), &at(21, 30)));
+    }
+
+    /// Their places in the source are the same: that of the macro. axum's connection is known to be one.
+    #[test]
+    fn inlined_branches_are_not() {
+        let at = |branch, address| {
+            let frames = [ROOT, (SERVE, 10), POLL_FN, (branch, address), (HANDLE, address), LOCK];
+            let mut path = path(&frames);
+            for frame in &mut path[2..4] {
+                *frame = Frame {
+                    address,
+                    call: Some((710, 49)),
+                    is_inlining: true,
+                    function: frame.function.clone(),
+                };
+            }
+            path
+        };
+        assert!(!prove(&at(BRANCH, 20), &at(BRANCH, 21)));
+        assert!(prove(&at(AXUMS_BRANCH, 20), &at(AXUMS_BRANCH, 21)));
+    }
+
+    /// The optimizer makes one call of those in two branches whose futures are of one type.
+    #[test]
+    fn merged_branches_are_not() {
+        let at = |branch, handler| {
+            let frames = [ROOT, (SERVE, 10), POLL_FN, (branch, 11), (HANDLE, handler), LOCK];
+            let mut path = path(&frames);
+            path[1].is_inlining = true;
+            path[2].is_inlining = true;
+            path
+        };
+        assert!(!prove(&at(BRANCH, 20), &at(BRANCH, 21)));
+        assert!(prove(&at(AXUMS_BRANCH, 20), &at(AXUMS_BRANCH, 21)));
     }
 }
