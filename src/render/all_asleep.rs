@@ -6,9 +6,9 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, rend
 
 use super::{
     WIDTH,
+    excerpt::{excerpt, severity},
     held::held,
     names::Names,
-    report::{excerpt, severity},
     who::who,
 };
 use crate::{

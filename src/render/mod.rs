@@ -6,6 +6,7 @@ mod activity;
 mod all_asleep;
 mod backtrace;
 pub(crate) mod dot;
+mod excerpt;
 mod held;
 mod help;
 #[cfg(feature = "write_records")]

@@ -2,16 +2,20 @@
 
 use std::fmt::Write;
 
-use annotate_snippets::{
-    AnnotationKind, Group, Level as Severity, Origin, Renderer, Snippet, renderer::DecorStyle,
-};
+use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, renderer::DecorStyle};
 
 use super::{
-    WIDTH, all_asleep, backtrace::backtrace, held::held, names::Names, who::what_all, words::Words,
+    WIDTH, all_asleep,
+    backtrace::backtrace,
+    excerpt::{excerpt, severity},
+    held::held,
+    names::Names,
+    who::what_all,
+    words::Words,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, Level, LockInfo, Role, Site},
-    source::{self, Sources},
+    finding::{Detail, Edge, Finding, Level, LockInfo, Role},
+    source::Sources,
 };
 
 /// How many edges of a cycle are shown; nobody reads more.
@@ -111,15 +115,6 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
     names
 }
 
-/// How a level is drawn.
-pub(super) fn severity(level: Level) -> Severity<'static> {
-    match level {
-        Level::Deny | Level::Abort => Severity::ERROR,
-        Level::Warn => Severity::WARNING,
-        Level::Allow => Severity::NOTE,
-    }
-}
-
 /// The finding itself, a note for every further edge, and what helps.
 fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     let id = format!("lockdep::{}", words.finding.kind.name());
@@ -175,31 +170,4 @@ fn edge<'a>(
         let group = excerpt(sources, group, vec![acquired]);
         excerpt(sources, group, vec![held])
     }
-}
-
-/// Places in one file, each with its label.
-pub(super) fn excerpt<'a>(
-    sources: &'a Sources,
-    group: Group<'a>,
-    places: Vec<(&Site, String, AnnotationKind)>,
-) -> Group<'a> {
-    let path = places[0].0.file();
-    if let Some(text) = sources.known(path)
-        && let Some(offsets) =
-            places.iter().map(|(site, ..)| source::offset(text, site)).collect::<Option<Vec<_>>>()
-    {
-        let snippet = Snippet::source(text).path(path.to_owned());
-        let annotations = offsets.into_iter().zip(places).map(|(offset, (_, label, kind))| {
-            let end = offset + source::identifier(text, offset);
-            kind.span(offset..end).label(label)
-        });
-        return group.element(snippet.annotations(annotations));
-    }
-    // The source is gone or has changed: the places must do.
-    places.into_iter().rev().fold(group, |group, (site, label, _)| {
-        let origin = Origin::path(path.to_owned())
-            .line(site.line() as usize)
-            .char_column(site.column() as usize);
-        group.element(origin).element(Severity::NOTE.no_name().message(label))
-    })
 }
