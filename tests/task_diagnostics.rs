@@ -144,23 +144,26 @@ fn the_watchdog_does_not_know_where_a_guard_was_sent() {
 fn the_watchdog_knows_who_was_granted_a_lock() {
     if is_child() {
         return run(async {
-            let (state, is_late) = (Arc::new(Mutex::new(())), Arc::new(Notify::new()));
-            let is_over = Arc::new(Notify::new());
+            let state = Arc::new(Mutex::new(()));
+            let [is_late, has_left, is_over] = [(); 3].map(|()| Arc::new(Notify::new()));
             let guard = state.lock().await;
             let sleeper = spawn({
-                let (state, is_late) = (Arc::clone(&state), Arc::clone(&is_late));
-                let is_over = Arc::clone(&is_over);
+                let state = Arc::clone(&state);
+                let [is_late, has_left, is_over] = [&is_late, &has_left, &is_over].map(Arc::clone);
                 async move {
                     let mut first = std::pin::pin!(state.lock());
                     tokio::select! {
                         _ = &mut first => {}
-                        () = is_late.notified() => is_over.notified().await,
+                        () = is_late.notified() => {
+                            has_left.notify_one();
+                            is_over.notified().await;
+                        }
                     }
                 }
             });
             until_table_has("waits for  `state`").await;
             is_late.notify_one();
-            yield_now().await;
+            has_left.notified().await;
             let waiter = spawn(queue(Arc::clone(&state)));
             drop(guard);
             spawn_blocking(until_told).await.unwrap();
