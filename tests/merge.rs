@@ -56,6 +56,7 @@ fn edge(it: &SeenEdge, thread: usize) -> Edge<'static> {
         thread: format!("test {thread}").into(),
         spawned_at: None,
         is_granted: false,
+        may_have_left: false,
         gates: it.gates.iter().map(|&gate| gate.into()).collect(),
     }
 }

@@ -256,6 +256,7 @@ fn large_record(locks: u64) -> String {
         thread: "main".into(),
         spawned_at: None,
         is_granted: false,
+        may_have_left: false,
         gates: Vec::new(),
     };
     (0..locks).for_each(|id| add(&Line::Lock(lock(id))));

@@ -115,7 +115,7 @@ impl Edge {
 
     /// Returns `true` if the guard of [`held`](Self::held) may have left the task that acquired it: the lock is a
     /// `static`, or the task has spawned another one since. If it has, nothing is deadlocked, so the finding is at
-    /// [`Level::Warn`](super::Level::Warn) at most. Only in a deadlock of tasks.
+    /// [`Level::Warn`](super::Level::Warn) at most. Only where tasks wait for each other or for themselves.
     ///
     /// ```
     /// for deadlock in lockdep::findings() {

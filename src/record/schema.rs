@@ -147,6 +147,10 @@ pub struct Edge<'a> {
     /// not been polled since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_granted: bool,
+    /// `true` if the guard may have left the task that acquired it: see
+    /// [`Edge::may_have_left`](crate::Edge::may_have_left).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_left: bool,
     /// The other locks that the thread held exclusively.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<u64>,

@@ -333,11 +333,17 @@ impl Words<'_> {
 
     /// Returns under which condition the finding is true, if there is one.
     pub(super) fn doubt(&self) -> Option<String> {
-        let edge = self.shown.iter().find(|edge| edge.may_have_left)?;
-        let (who, lock) = (who(&edge.thread), self.names.of(&edge.held));
-        Some(format!(
-            "this is certain unless {who} has moved its guard of {lock} to another task or thread"
-        ))
+        let doubtful = self.shown.iter().filter(|edge| edge.may_have_left);
+        let guard = |edge: &Edge| {
+            format!("{} still has its guard of {}", who(&edge.thread), self.names.of(&edge.held))
+        };
+        let guards: Vec<String> = doubtful.map(guard).collect();
+        (!guards.is_empty()).then(|| {
+            format!(
+                "this is a deadlock only if {}: a task may move a guard to another task or thread",
+                guards.join(", and ")
+            )
+        })
     }
 
     /// Where to learn more, if the source lines alone leave it unclear who acquired the lock.

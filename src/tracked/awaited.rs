@@ -77,8 +77,6 @@ impl Awaited {
             return poll(cx);
         }
         let future = std::ptr::from_ref(self).addr();
-        // A place in the stack.
-        let place = std::ptr::from_ref(&future).addr();
         let mut pending = self.pending(tracked);
         if points::are_active() {
             if self.is_stopped(pending.wanted(), cx) {
@@ -89,7 +87,7 @@ impl Awaited {
         if !self.is_judged {
             self.is_judged = true;
             if !is_unremarkable(&pending) {
-                pending.judge_in_task(place);
+                pending.judge_in_task();
                 pending = self.pending(tracked);
             }
             if self.is_write && !tracked.identity.has_writer() {
@@ -113,7 +111,7 @@ impl Awaited {
             if tasks::is_path_wanted(self.site)
                 && let Some(context) = pending.context()
             {
-                tasks::keep_path(context, pending.wanted(), place);
+                tasks::keep_path(context, pending.wanted());
             }
         }
         if let Some(passing) = &mut self.passing {
@@ -302,24 +300,24 @@ impl PendingAcquire<'_> {
 
     /// Checks the acquisition of a task that holds something.
     #[track_caller]
-    fn judge_in_task(self, place: usize) {
+    fn judge_in_task(self) {
         let is_alone = tasks::is_alone();
         match self.ordinary {
             Some((context, place))
                 if is_alone
                     && !tasks::is_in_doubt()
                     && validator::is_judged_for_task(context, place) => {}
-            _ => self.judge_what_is_certain(is_alone, place),
+            _ => self.judge_what_is_certain(is_alone),
         }
     }
 
     /// Leaves out what a sibling future may hold.
     #[cold]
     #[track_caller]
-    fn judge_what_is_certain(self, is_alone: bool, place: usize) {
+    fn judge_what_is_certain(self, is_alone: bool) {
         let Some(context) = self.context() else { return };
         context.end_unwinding();
-        let aside = tasks::set_doubtful_aside(context, self.tag, is_alone, place);
+        let aside = tasks::set_doubtful_aside(context, self.tag, is_alone);
         let place = context.held.any_place_for(self.tag);
         if let Some(key) = validator::unjudged(context, place) {
             validator::about_to_block(context, &self.acquisition(self.site), key);

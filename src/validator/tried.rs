@@ -1,4 +1,5 @@
-//! Locks that were only tried so far: no thread waits for them.
+//! Locks that were only tried so far, as far as is known: no thread waits for them. The fast path of an acquisition
+//! does not say that a thread would have waited.
 //!
 //! Not more than some of them, of those whose first acquisition was an attempt. No lock is taken, because a signal
 //! handler may try a lock.

@@ -145,8 +145,8 @@ fn a_static_lock_twice_is_a_warning() {
         assert_eq!(found[0].level(), Level::Warn);
         assert!(found[0].cycle()[0].may_have_left());
         let report = found[0].render(false);
-        assert!(report.contains("this is certain unless task "), "{report}");
-        assert!(report.contains(" has moved its guard of `LOCK` to another task"), "{report}");
+        assert!(report.contains("this is a deadlock only if task "), "{report}");
+        assert!(report.contains(" still has its guard of `LOCK`: a task may move"), "{report}");
     });
     assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
 }

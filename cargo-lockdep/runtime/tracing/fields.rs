@@ -32,6 +32,7 @@ macro_rules! __spawn {
             $crate::__kind!($($fields)*),
             $crate::__site!($($fields)*),
             $crate::__unboxed_size!($($fields)*),
+            file!(),
         )
     };
 }

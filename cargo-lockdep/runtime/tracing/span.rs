@@ -20,6 +20,13 @@ impl Spawn {
         self.kind != "blocking"
     }
 
+    /// Returns `true` for what tokio itself runs in another thread, as for each call of `tokio::fs`. No guard of the
+    /// program goes there.
+    fn is_by(&self, tokio: &str) -> bool {
+        let home = tokio.strip_suffix("util/trace.rs").unwrap_or(tokio);
+        self.site.file().starts_with(home)
+    }
+
     /// Returns `true` for what the thread waits for that polls it.
     pub(crate) fn blocks_thread(&self) -> bool {
         self.kind == "block_on"
@@ -59,14 +66,15 @@ impl Span {
         Self(())
     }
 
-    /// The span of a task that is being spawned.
+    /// The span of a task that is being spawned. `tokio` is the path of tokio's file that says so.
     pub fn of_spawn(
         kind: &'static str,
         site: &'static Location<'static>,
         unboxed_size: Option<usize>,
+        tokio: &str,
     ) -> Self {
         let spawn = Spawn { kind, site, unboxed_size };
-        if !spawn.is_task() {
+        if !spawn.is_task() && !spawn.is_by(tokio) {
             tasks::may_send_guards();
         }
         SPAWN.set(Some(spawn));

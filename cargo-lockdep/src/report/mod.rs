@@ -110,6 +110,7 @@ impl Report {
                 _ if finding.report.contains(SILENCED) => Verdict::Silenced,
                 Level::Allow => Verdict::Allowed,
                 Level::Warn => Verdict::Warned,
+                _ if finding.cycle.iter().any(|edge| edge.may_have_left) => Verdict::Warned,
                 _ => Verdict::Denied,
             };
             retitle(&mut finding.report, verdict);

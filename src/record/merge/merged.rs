@@ -79,6 +79,9 @@ pub struct MergedEdge {
     /// See [`Edge::is_granted`](super::super::Edge::is_granted).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_granted: bool,
+    /// See [`Edge::may_have_left`](super::super::Edge::may_have_left). A finding with such an edge is a warning at most.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_left: bool,
     /// The name of the lock that was acquired.
     pub wanted: String,
     /// Its type, and where it is made.

@@ -505,7 +505,9 @@ impl Context {
         for &tag in &released {
             if self.held.remove(tag).is_none() {
                 // The thread has released another guard of the lock meanwhile, which was acquired elsewhere.
-                tasks::released(tag);
+                if !tasks::released(tag) {
+                    registry::released_elsewhere(tag);
+                }
             }
         }
         !released.is_empty()

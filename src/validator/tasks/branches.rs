@@ -8,7 +8,7 @@
 //! the later acquisition must not lead through a function that may poll others. Where any of this is not so, the
 //! paths of the two may prove that they are in sequence.
 
-use std::{cell::LazyCell, sync::atomic::Ordering::Relaxed};
+use std::{cell::LazyCell, ptr, sync::atomic::Ordering::Relaxed};
 
 use smallvec::SmallVec;
 
@@ -35,11 +35,12 @@ pub(crate) fn is_in_doubt() -> bool {
     with_polled(|task| task.has_doubtful.load(Relaxed)).unwrap_or(false)
 }
 
-/// The calling task has acquired a lock, whose path [is wanted](paths::is_wanted). Its future is being polled by a
-/// function that has a local variable at `place` in the stack.
+/// The calling task has acquired a lock, whose path [is wanted](paths::is_wanted).
 #[cold]
 #[inline(never)]
-pub(crate) fn keep_path(context: &'static Context, acquired: Entry, place: usize) {
+pub(crate) fn keep_path(context: &'static Context, acquired: Entry) {
+    let local = 0_u8;
+    let place = place_in_stack(&local);
     let _inside = context.enter(ThreadState::InValidator);
     paths::note_seen(acquired.site);
     let tag = acquired.tag.once_held();
@@ -64,16 +65,18 @@ pub(super) fn forget_path(task: &Task, context: &'static Context, tag: Tag) {
     task.has_paths.store(!paths.is_empty(), Relaxed);
 }
 
+/// Where a local variable is. All functions that led to the one which has it stand further out.
+fn place_in_stack(local: &u8) -> usize {
+    ptr::from_ref(std::hint::black_box(local)).addr()
+}
+
 /// Takes out of what the calling task holds, until the result is dropped, whatever a sibling of the future may
 /// hold; and the wanted lock, unless it can be acquired again: there may be a time-out, and the census tells what
-/// is certain. `place` is as for [`keep_path`].
+/// is certain.
 #[inline(never)]
-pub(crate) fn set_doubtful_aside(
-    context: &'static Context,
-    wanted: Tag,
-    is_alone: bool,
-    place: usize,
-) -> Aside {
+pub(crate) fn set_doubtful_aside(context: &'static Context, wanted: Tag, is_alone: bool) -> Aside {
+    let local = 0_u8;
+    let place = place_in_stack(&local);
     let _inside = context.enter(ThreadState::InValidator);
     let is_held = |tag: Tag| context.held.iter().any(|held| held.tag == tag);
     let doubtful = with_polled(|task| {

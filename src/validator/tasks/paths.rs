@@ -38,8 +38,8 @@ const MAX_FRAMES: usize = 256;
 pub(super) struct Path(Vec<usize>);
 
 impl Path {
-    /// The path of the calling thread between the root poll and the poll of a lock's future, each of which has a
-    /// local variable at such a place in the stack.
+    /// The path of the calling thread between the root poll and a function that is called by the poll of a lock's
+    /// future. Each has a local variable at such a place in the stack. Empty if it is too long.
     pub(super) fn between(root: usize, end: usize) -> Option<Self> {
         let mut frames = Vec::new();
         let mut is_whole = false;
@@ -51,6 +51,9 @@ impl Path {
             }
             !is_whole && frames.len() < MAX_FRAMES
         });
+        if frames.len() == MAX_FRAMES {
+            return Some(Self(Vec::new()));
+        }
         frames.reverse();
         is_whole.then_some(Self(frames))
     }
@@ -61,23 +64,27 @@ impl Path {
         hasher.finish()
     }
 
-    /// `None` if a function is unknown, or if it is unknown which others were inlined into it.
-    fn frames(&self) -> Option<Vec<Frame>> {
+    /// Those that are known.
+    fn known_frames(&self) -> Vec<Frame> {
         let mut frames = Vec::with_capacity(self.0.len());
         for &address in &self.0 {
             let functions = symbols::functions_at(ptr::without_provenance_mut(address));
-            let innermost = functions.len().checked_sub(1)?;
+            let count = functions.len();
             for (depth, (function, call)) in functions.into_iter().enumerate() {
-                // Of this crate it does not matter: all of its functions wrap.
-                if function.file.is_none()
-                    && !function.name.trim_start_matches('<').starts_with("lockdep::")
-                {
-                    return None;
-                }
-                frames.push(Frame { address, function, call, is_inlining: depth < innermost });
+                frames.push(Frame { address, function, call, is_inlining: depth + 1 < count });
             }
         }
-        Some(frames)
+        frames
+    }
+
+    /// `None` if a function is unknown, or if it is unknown which others were inlined into it.
+    fn frames(&self) -> Option<Vec<Frame>> {
+        let frames = self.known_frames();
+        let mut addresses: Vec<usize> = frames.iter().map(|frame| frame.address).collect();
+        addresses.dedup();
+        let is_known = |frame: &Frame| frame.function.file.is_some() || frame.is_ours();
+        let are_known = addresses == self.0 && frames.iter().all(is_known);
+        (are_known && frames.last().is_some_and(Frame::is_ours)).then_some(frames)
     }
 }
 
@@ -160,9 +167,17 @@ fn answer(question: Question, find: impl FnOnce() -> bool) -> bool {
 /// Returns `true` if a path leads through a function that may poll other futures as well; `false` if symbols are not
 /// known.
 pub(super) fn may_have_siblings(path: &Path) -> bool {
+    if path.0.is_empty() {
+        return true;
+    }
     answer(Question::MayHaveSiblings(path.hash()), || {
-        let polls_another = |frames: Vec<Frame>| steps(&frames).iter().any(|it| !it.polls_one());
-        path.frames().is_some_and(polls_another)
+        let frames = path.known_frames();
+        // Where nothing is known of the function that called this crate, it was inlined into another.
+        let is_cut = frames.last().is_some_and(|last| !last.is_ours());
+        let may_poll_others = |(frame, step): (&Frame, &Step)| {
+            !step.polls_one() || *step == Step::Async && frame.is_merged()
+        };
+        is_cut || frames.iter().zip(&steps(&frames)).any(may_poll_others)
     })
 }
 
@@ -188,6 +203,16 @@ struct Frame {
 }
 
 impl Frame {
+    /// Returns `true` for a function of this crate. All of them wrap.
+    fn is_ours(&self) -> bool {
+        self.function.name.trim_start_matches('<').starts_with("lockdep::")
+    }
+
+    /// Returns `true` if the compiler has merged its call with another one: there are line tables, and it has no line.
+    fn is_merged(&self) -> bool {
+        self.function.file.is_some() && self.call.is_none() && !self.is_ours()
+    }
+
     /// Returns `true` if both make the same call in the source, which the compiler has duplicated.
     ///
     /// All branches of a macro have the same line and column, and so have two awaits of another macro.
@@ -225,13 +250,17 @@ const POLL_FNS: [&str; 3] = [
 ];
 
 /// Functions that wrap a single future, by the beginning of their names.
-const WRAPPERS: [&str; 27] = [
+const WRAPPERS: [&str; 31] = [
     "<lockdep::",
     "lockdep::tracked::",
     "lockdep::validator::tasks::",
     "<tokio::",
     "<tracing::instrument::Instrumented<",
     "<core::panic::unwind_safe::AssertUnwindSafe<",
+    "std::panic::catch_unwind",
+    "std::panicking::",
+    "__rust_try",
+    "core::ops::function::FnOnce::call_once",
     "<futures_util::future::future::map::Map<",
     "<futures_util::future::future::Map<",
     "<futures_util::future::future::Then<",
@@ -274,7 +303,7 @@ impl Step {
     fn of(function: &Function) -> Self {
         let name = &function.name;
         let is_poll = name.contains(" as core::future::future::Future>::poll");
-        if name.ends_with("::{{closure}}") {
+        if is_closure(name) {
             Self::Async
         } else if is_poll && POLL_FNS.iter().any(|name_of_one| name.starts_with(name_of_one)) {
             Self::PollsBranches
@@ -295,6 +324,12 @@ impl Step {
     }
 }
 
+/// Returns `true` for a closure, or the body of an `async` function or block, by either way to mangle names.
+fn is_closure(name: &str) -> bool {
+    let last = name.rsplit("::").next().unwrap_or_default();
+    last == "{{closure}}" || last.starts_with("{closure#")
+}
+
 /// What each frame of a path does.
 fn steps(path: &[Frame]) -> Vec<Step> {
     let mut steps = Vec::with_capacity(path.len());
@@ -311,7 +346,9 @@ fn steps(path: &[Frame]) -> Vec<Step> {
 
 /// See [`are_in_sequence`]. Pure.
 fn prove(earlier: &[Frame], later: &[Frame]) -> bool {
-    let is_common = |(one, other): &(&Frame, &Frame)| one == other || one.is_duplicate_of(other);
+    let is_common = |(one, other): &(&Frame, &Frame)| {
+        one == other && !one.is_merged() || one.is_duplicate_of(other)
+    };
     let common = earlier.iter().zip(later).take_while(is_common).count();
     let (Some(parting), Some(other)) = (earlier.get(common), later.get(common)) else {
         return false;
@@ -355,7 +392,7 @@ mod tests {
                 name,
                 if [BRANCH, AXUMS_BRANCH].contains(name) { SELECT } else { "src/main.rs" },
             ),
-            call: None,
+            call: u32::try_from(*address).ok().map(|line| (line, 1)),
             is_inlining: false,
         };
         frames.iter().map(frame).collect()

@@ -203,8 +203,8 @@ pub(super) fn loosen(task: &Task) {
     let held: Vec<Entry> = context.held.iter().filter(|it| it.kind().is_awaited()).collect();
     let loose = std::mem::take(&mut *task.loose.lock());
     for &entry in &held {
-        let is_loose = loose.iter().any(|(tag, _)| *tag == entry.tag);
-        let whereabouts = if is_loose { Whereabouts::Unknown } else { Whereabouts::Spawned };
+        let is_free = loose.contains(&(entry.tag, Whereabouts::Free));
+        let whereabouts = if is_free { Whereabouts::Unknown } else { Whereabouts::Spawned };
         hands::hold(Holder { task: Arc::clone(&task), entry, whereabouts, since });
         context.held.remove(entry.tag);
         drop(context.take_trace(entry.tag));

@@ -109,6 +109,7 @@ impl Texts {
             acquired_at: (&self.places[2 * at + 1]).into(),
             thread: (&self.threads[at]).into(),
             is_granted: at == 1,
+            may_have_left: false,
             spawned_at: (at == 0).then(|| (&self.places[0]).into()),
             gates: Vec::new(),
         };
