@@ -146,6 +146,23 @@ fn a_level_changes_the_verdict() {
     assert_eq!(json(&allowed.stdout)["findings"][0]["verdict"], "allowed");
 }
 
+/// A guard of the task may have left it.
+#[test]
+fn what_may_not_be_true_is_a_warning() {
+    let project = Project::new("doubtful");
+    for file in fs::read_dir(project.path("tasks")).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let (granted, doubtful) =
+            (r#""is_granted":true"#, r#""is_granted":true,"may_have_left":true"#);
+        fs::write(path, text.replace(granted, doubtful)).unwrap();
+    }
+    let document = json(&project.run("report tasks --format json").has_status(100).stdout);
+    let findings = document["findings"].as_array().unwrap();
+    let verdict = |kind: &str| &findings.iter().find(|it| it["kind"] == kind).unwrap()["verdict"];
+    assert_eq!([verdict("inversion"), verdict("futurelock")], ["denied", "warned"]);
+}
+
 #[test]
 fn sarif_is_what_its_schema_says() {
     // As published, it has a bracket too many in a pattern, which only some regular expressions
