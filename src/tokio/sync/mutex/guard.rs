@@ -2,8 +2,10 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::{MappedMutexGuard, Mutex, OwnedMappedMutexGuard};
-use crate::tokio::sync::{guard, raw::Hold};
+use super::{
+    super::{guard, raw::Hold},
+    MappedMutexGuard, Mutex, OwnedMappedMutexGuard,
+};
 
 /// The guard of a [`Mutex`], released when this is dropped.
 ///

@@ -2,10 +2,12 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::Mutex;
-use crate::tokio::sync::{
-    guard,
-    raw::{Hold, RawLock},
+use super::{
+    super::{
+        guard,
+        raw::{Hold, RawLock},
+    },
+    Mutex,
 };
 
 /// The guard of a [`Mutex`], narrowed to a part of its value by

@@ -9,11 +9,11 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::OnceCell;
-use crate::{
-    finding::Mode,
-    tokio::sync::acquire::{Acquired, Request, acquire},
+use super::{
+    super::acquire::{Acquired, Request, acquire},
+    OnceCell,
 };
+use crate::finding::Mode;
 
 /// The right to set the value, held while an initializer runs. Dropping it lets the next initializer run.
 pub(super) struct Initializing<'a, T> {

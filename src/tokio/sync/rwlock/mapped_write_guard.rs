@@ -2,10 +2,12 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::RwLock;
-use crate::tokio::sync::{
-    guard,
-    raw::{Hold, RawLock},
+use super::{
+    super::{
+        guard,
+        raw::{Hold, RawLock},
+    },
+    RwLock,
 };
 
 /// The guard of a [`RwLock`] that is written, narrowed to a part of its value by

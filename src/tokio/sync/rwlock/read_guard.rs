@@ -2,10 +2,12 @@
 
 use std::{marker::PhantomData, ptr, sync::Arc};
 
-use super::RwLock;
-use crate::tokio::sync::{
-    guard,
-    raw::{HasRaw, Hold, RawLock},
+use super::{
+    super::{
+        guard,
+        raw::{HasRaw, Hold, RawLock},
+    },
+    RwLock,
 };
 
 /// The guard of a [`RwLock`] that is read. It is released when this is dropped.

@@ -3,12 +3,12 @@
 use std::{marker::PhantomData, ptr, sync::Arc};
 
 use super::{
+    super::{
+        guard,
+        raw::{HasRaw, Hold, RawLock},
+    },
     OwnedRwLockMappedWriteGuard, OwnedRwLockReadGuard, RwLock, RwLockMappedWriteGuard,
     RwLockReadGuard,
-};
-use crate::tokio::sync::{
-    guard,
-    raw::{HasRaw, Hold, RawLock},
 };
 
 /// The guard of a [`RwLock`] that is written. It is released when this is dropped.

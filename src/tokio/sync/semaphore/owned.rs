@@ -4,8 +4,10 @@ use std::{future::Future, sync::Arc};
 
 use ::tokio::sync::{AcquireError, TryAcquireError};
 
-use super::{OwnedSemaphorePermit, Permits, Semaphore};
-use crate::tokio::sync::acquire::{acquire, blocking_acquire, try_acquire};
+use super::{
+    super::acquire::{acquire, blocking_acquire, try_acquire},
+    OwnedSemaphorePermit, Permits, Semaphore,
+};
 
 impl Semaphore {
     /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive, so that it can move to another

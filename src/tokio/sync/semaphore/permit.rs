@@ -2,8 +2,10 @@
 
 use std::{fmt, mem, ptr, sync::Arc};
 
-use super::Semaphore;
-use crate::tokio::sync::{acquire::Handle, in_task::is_in_task};
+use super::{
+    super::{acquire::Handle, in_task::is_in_task},
+    Semaphore,
+};
 
 /// Permits that were acquired together, or merged.
 pub(super) struct Permits<H: Handle<Lock = Semaphore>> {
