@@ -110,8 +110,9 @@ fn a_guard_that_is_moved_into_a_blocking_task() {
 
 #[test]
 fn a_pool_whose_permits_are_moved_into_blocking_tasks() {
+    static POOL: Semaphore = Semaphore::const_new(2);
     is_correct(|| async {
-        let pool: &'static Semaphore = Box::leak(Box::new(Semaphore::new(2)));
+        let pool = &POOL;
         for _ in 0..6 {
             let permit = pool.acquire().await.unwrap();
             spawn_blocking(move || {
@@ -482,8 +483,9 @@ fn guards_that_leave_the_main_future() {
 
 #[test]
 fn a_thread_that_gets_a_guard_and_takes_the_lock_again() {
+    static LOCK: Mutex<()> = Mutex::const_new(());
     is_correct_on(multi(), || async {
-        let lock = leaked();
+        let lock = &LOCK;
         let guard = lock.lock().await;
         let thread = lockdep::thread::spawn(move || {
             drop(guard);

@@ -134,11 +134,11 @@ pub(crate) fn is_known() -> bool {
     TASK.get().is_some()
 }
 
-/// Notes that the task which the calling thread polls passes a closure to another thread, and its guards may go with
-/// that.
+/// Notes that the task which the calling thread polls passes a closure to another thread, and guards of static locks may
+/// go with that.
 #[inline]
 pub fn may_send_guards() {
-    with_polled(resting::loosen);
+    with_polled(resting::loosen_static);
 }
 
 /// Moves the task that the calling thread polls to a scope of [`testing`](crate::testing), or out of any.

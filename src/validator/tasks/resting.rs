@@ -187,6 +187,20 @@ pub(crate) fn turned(from: Tag, to: Tag) -> bool {
 /// The task spawns another one, or a thread. The guards of locks that live as long as the program may go there, and
 /// boxes with futures in them.
 pub(super) fn loosen(task: &Task) {
+    loosen_what(task, |_| true);
+}
+
+/// The task passes a closure to a thread, to which the guards of its static locks may go. Those of others are taken to
+/// stay: a lock is often held over a blocking call.
+pub(super) fn loosen_static(task: &Task) {
+    let is_free = |(_, whereabouts): &(Tag, Whereabouts)| *whereabouts == Whereabouts::Free;
+    if task.loose.lock().iter().any(is_free) {
+        loosen_what(task, |whereabouts| whereabouts == Some(Whereabouts::Free));
+    }
+}
+
+/// From now on, it is unknown where those holds are that `may_leave`, by what is known of their whereabouts.
+fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
     let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) else {
         return;
     };
@@ -200,10 +214,13 @@ pub(super) fn loosen(task: &Task) {
     let Some(task) = super::polled() else { return };
     let _inside = context.enter(ThreadState::InValidator);
     let since = Moment::now();
-    let held: Vec<Entry> = context.held.iter().filter(|it| it.kind().is_awaited()).collect();
-    let loose = std::mem::take(&mut *task.loose.lock());
+    let loose = task.loose.lock().clone();
+    let known = |tag: Tag| loose.iter().find(|(of, _)| *of == tag).map(|(_, known)| *known);
+    let leaves = |it: &Entry| it.kind().is_awaited() && may_leave(known(it.tag));
+    let held: Vec<Entry> = context.held.iter().filter(leaves).collect();
+    task.loose.lock().retain(|(tag, _)| !held.iter().any(|it| it.tag == *tag));
     for &entry in &held {
-        let is_free = loose.contains(&(entry.tag, Whereabouts::Free));
+        let is_free = known(entry.tag) == Some(Whereabouts::Free);
         let whereabouts = if is_free { Whereabouts::Unknown } else { Whereabouts::Spawned };
         hands::hold(Holder { task: Arc::clone(&task), entry, whereabouts, since });
         context.held.remove(entry.tag);
