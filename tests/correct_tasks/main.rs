@@ -1,5 +1,6 @@
-//! Correct programs of tasks, of which nothing may be said.
-#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+//! Correct programs of tasks, of which nothing may be said. Not in optimized builds, which have no debug information
+//! here: there, branches of a task may be taken for one (`docs/decisions/tasks.md`).
+#![cfg(all(feature = "tokio", debug_assertions))]
 #![allow(clippy::items_after_statements, reason = "what one test needs stands in it")]
 #![allow(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
