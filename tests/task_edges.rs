@@ -65,6 +65,8 @@ fn runs<F: Future<Output = bool>>(scenario: impl Fn() -> F) -> [bool; 2] {
 
 const PROVED: [bool; 2] = [true, true];
 const NONE: [bool; 2] = [false, false];
+/// By paths, which take a build without optimization here: there is no debug information in others.
+const PROVED_BY_PATHS: [bool; 2] = [cfg!(debug_assertions); 2];
 
 #[test]
 fn an_await_after_another() {
@@ -129,7 +131,7 @@ fn beside_a_listener() {
         select! { biased; _ = stop => {}, () = work => {} }
         has_edge()
     });
-    assert_eq!(found, PROVED);
+    assert_eq!(found, PROVED_BY_PATHS);
 }
 
 /// The future that holds a lock is not polled any more.
@@ -141,7 +143,7 @@ fn held_by_a_future_that_is_left_behind() {
         select! { biased; () = &mut left => {}, () = sleep(ms(2)) => hold(&b).await }
         has_edge()
     });
-    assert_eq!(found, PROVED);
+    assert_eq!(found, PROVED_BY_PATHS);
 }
 
 /// True, and not proved: a branch may have other futures beside it.

@@ -217,8 +217,10 @@ fn shares() {
         census.print();
         let Census { reported, mixed, edges: [_, firm, proved], .. } = census;
         assert!(mixed * 1000 <= *reported, "{mixed} of {reported} groups are missed");
-        // Orders in branches are proved by paths alone, and not where a `select!` refers to its future.
-        let percent = if census.profile == Profile::Locks { 95 } else { 35 };
+        // Orders in branches are proved by paths alone, and not where a `select!` refers to its future, nor in an
+        // optimized build without debug information.
+        let by_paths = if cfg!(debug_assertions) { 35 } else { 15 };
+        let percent = if census.profile == Profile::Locks { 95 } else { by_paths };
         assert!(proved * 100 >= firm * percent, "{proved} of {firm} edges are proved");
     }
 }

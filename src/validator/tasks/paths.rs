@@ -172,8 +172,9 @@ pub(super) fn may_have_siblings(path: &Path) -> bool {
     }
     answer(Question::MayHaveSiblings(path.hash()), || {
         let frames = path.known_frames();
-        // Where nothing is known of the function that called this crate, it was inlined into another.
-        let is_cut = frames.last().is_some_and(|last| !last.is_ours());
+        // With debug information, the innermost function is one of this crate, or inlined functions are missing.
+        let is_cut = |last: &Frame| last.function.file.is_some() && !last.is_ours();
+        let is_cut = frames.last().is_some_and(is_cut);
         let may_poll_others = |(frame, step): (&Frame, &Step)| {
             !step.polls_one() || *step == Step::Async && frame.is_merged()
         };
