@@ -62,7 +62,7 @@ fn examples() -> String {
         writeln!(
             modules,
             "#[allow(clippy::all, clippy::pedantic)]\n\
-             mod {kind} {{\n#[allow(unused_imports)]\nuse super::{{checked as std, tokio}};\n{code}}}\n"
+             mod {kind} {{\n#[allow(unused_imports, reason = \"not each example has both\")]\nuse super::{{checked as std, tokio}};\n{code}}}\n"
         )
         .expect("strings can be written to");
         write!(list, "({kind:?}, {kind}::main), ").expect("strings can be written to");

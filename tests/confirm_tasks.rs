@@ -128,6 +128,31 @@ fn tasks_in_boxes_are_driven_into_their_deadlock() {
     }
 }
 
+/// A guard of a static lock may have left its task, so the deadlock is a warning elsewhere. Here it has to end.
+#[test]
+fn tasks_with_static_locks_are_driven_into_their_deadlock() {
+    static LOCKS: [Mutex<i32>; 2] = [Mutex::const_new(1), Mutex::const_new(2)];
+    async fn both(first: usize) {
+        let first_guard = LOCKS[first].lock().await;
+        yield_now().await;
+        let second_guard = LOCKS[1 - first].lock().await;
+        assert_ne!(*first_guard, *second_guard);
+    }
+    let _alone = alone();
+    for runtime in RUNTIMES {
+        let program = || {
+            runtime().block_on(async {
+                let tasks = [spawn(both(0)), spawn(both(1))];
+                for task in tasks {
+                    let _ = task.await;
+                }
+            });
+        };
+        let finding = found(program);
+        confirmed(&finding, program);
+    }
+}
+
 /// Each task takes its lock and the next; the last one closes the ring.
 fn ring(runtime: &Runtime, size: usize) {
     runtime.block_on(async {

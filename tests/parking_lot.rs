@@ -277,6 +277,31 @@ fn sent_guards() {
     assert!(denied(|| drop(sent.lock())).is_none());
 }
 
+/// The guard that a thread gets for the lock whose guard it has sent away is another thread's.
+#[cfg(feature = "send_guard")]
+#[test]
+fn exchanged_guards() {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "exchanged");
+    let own = lock.lock();
+    on_a_thread(|| drop(own));
+    let (give, take) = std::sync::mpsc::channel();
+    let is_over = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            give.send(lock.lock()).unwrap();
+            is_over.wait();
+        });
+        drop(take.recv().unwrap());
+        // Looks at what was released elsewhere.
+        let (one, other) = (Mutex::new(()), Mutex::new(()));
+        drop((one.lock(), other.lock()));
+        let held = lockdep::held();
+        is_over.wait();
+        assert!(!held.contains("`exchanged`"), "{held}");
+    });
+}
+
 /// What a thread seems to hold until it looks is no chain that was judged.
 #[cfg(feature = "send_guard")]
 #[test]

@@ -38,6 +38,11 @@ fn locks_that_tasks_take_in_both_orders_are_found() {
         "is a `tokio::Mutex<u32>`",
         "1 denied (1 `inversion`)",
     ]);
+    // No guard goes to the thread in which tokio reads a file.
+    courier(&fixture, "static_locks_and_files").has_status(100).says(&[
+        "error[lockdep::inversion]: `right` and `left` are acquired in both orders",
+        "1 denied (1 `inversion`)",
+    ]);
     fixture
         .run("run --only std,parking_lot -p courier -- both_orders")
         .has_status(0)

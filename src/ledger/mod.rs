@@ -82,13 +82,13 @@ pub(crate) fn submit(
     scope: Option<ScopeId>,
     certainly: Option<Level>,
 ) -> Verdict {
+    let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
     let level = certainly.unwrap_or_else(|| match detail {
         Detail::Wait(wait) => levels::wait_level(wait),
-        _ => level(kind),
+        _ if is_certain => level(kind),
+        // What may not be true must not panic.
+        _ => level(kind).min(Level::Warn),
     });
-    // What may not be true must not panic.
-    let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
-    let level = if is_certain { level } else { level.min(Level::Warn) };
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(source::is_a_call)
     {

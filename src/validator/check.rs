@@ -16,6 +16,7 @@ use super::{
         self, Cycle, Learned, declared, known_locks,
         observations::{Observation, Settled},
     },
+    tasks,
 };
 use crate::{
     finding::{Detail, FindingKind, Level, Mode, Role},
@@ -147,10 +148,9 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         // Another thread may have the guard. Otherwise the wait is a deadlock.
         (Some(entry), _) if entry.kind().guards_can_be_sent() => return None,
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
-        // A thread may have sent the first guard away. A task is asked for it.
-        (None, Some(entry)) if entry.kind().is_awaited() && !super::tasks::is_known() => {
-            return None;
-        }
+        // In a thread, the first guard may have been sent away. A task's entries that may have been
+        // sent are left out before.
+        (None, Some(entry)) if entry.kind().is_awaited() && !tasks::is_known() => return None,
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };

@@ -1,6 +1,6 @@
 //! `RwLock`: orders of readers and writers, and recursive reads.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use lockdep::{
     FindingKind,
@@ -182,6 +182,27 @@ fn branches_that_yield_are_not_recursive() {
             yield_now().await;
         };
         tokio::join!(first, second);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// The thread has sent its guard away before it reads again.
+#[test]
+fn a_read_in_a_thread_after_the_guard_was_sent() {
+    let found = found(|| async {
+        let (table, is_over) = (RwLock::new(0), Barrier::new(2));
+        let is_over = &is_over;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let guard = table.blocking_read();
+                scope.spawn(move || {
+                    is_over.wait();
+                    drop(guard);
+                });
+                drop(table.blocking_read());
+                is_over.wait();
+            });
+        });
     });
     assert_eq!(kinds(&found), []);
 }

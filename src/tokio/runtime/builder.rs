@@ -322,7 +322,7 @@ trait Absent: Sized {
 
 impl Absent for ::tokio::runtime::Builder {}
 
-#[allow(dead_code, reason = "as above")]
+#[allow(dead_code, reason = "used where a method of `Absent` is")]
 #[cold]
 #[track_caller]
 fn absent(what: &str) -> ! {

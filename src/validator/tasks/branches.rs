@@ -90,18 +90,15 @@ pub(crate) fn set_doubtful_aside(context: &'static Context, wanted: Tag, is_alon
         with_polled(|task| Path::between(task.root.load(Relaxed), place)).flatten()
     });
     // A guard of a static lock may have left without a trace.
-    let loose: SmallVec<[Tag; 2]> = with_polled(|task| {
-        let loose = task.loose.lock();
-        let may_have_left = loose.iter().filter(|(_, it)| *it >= Whereabouts::Free);
-        may_have_left.map(|(tag, _)| *tag).collect()
-    })
-    .unwrap_or_default();
+    let is_of_static = |tag: Tag| {
+        with_polled(|task| task.loose.lock().contains(&(tag, Whereabouts::Free))).unwrap_or(false)
+    };
     // What a thread held before it blocks on the task stays held.
     let own = polled().map(|task| own_holds(&task, context)).unwrap_or_default();
     let is_left_out = |held: &Entry| {
         let is_same = held.tag.lock() == wanted.lock();
         let is_again = wanted.mode().queues_behind_writers(held.tag.mode());
-        if is_same && (!is_again || loose.contains(&held.tag)) {
+        if is_same && (!is_again || is_of_static(held.tag)) {
             return true;
         }
         // A sibling may hold it that waits for nothing, as a stream that is not polled now.

@@ -16,9 +16,8 @@
 //! a deadlock, but never make one up. Each deadlock has to stand for some time (`standing`).
 //!
 //! What may have left the task is *loose*: an owned guard, a guard of a static lock, any guard once the task has
-//! spawned another task or a thread, and an operation in a box. A deadlock by a guard that may be anywhere is not
-//! reported, and such a guard makes no edge of the order. If the guard is most likely where it was, the deadlock is a
-//! warning.
+//! spawned another task, and an operation in a box. A deadlock by a guard that may be anywhere is not reported, and
+//! such a guard makes no edge of the order. If the guard is most likely where it was, the deadlock is a warning.
 
 #![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
 
@@ -38,6 +37,7 @@ mod snapshots;
 mod stacks;
 mod standing;
 mod statics;
+mod steps;
 mod stuck;
 mod task;
 mod wakers;

@@ -179,13 +179,13 @@ pub(in crate::validator) fn released(tag: Tag) -> bool {
 }
 
 /// A lock that is held by a guard which may have left its task is from now on held in another mode. Returns `false` if
-/// there is none.
+/// no such guard is known.
 pub(crate) fn turned(from: Tag, to: Tag) -> bool {
     inside(|| hands::turn(from, to))
 }
 
-/// The task spawns another one, or a thread. The guards of locks that live as long as the program may go there, and
-/// boxes with futures in them.
+/// The task spawns another one. The guards of locks that live as long as the program may go there, and boxes with
+/// futures in them.
 pub(super) fn loosen(task: &Task) {
     loosen_what(task, |_| true);
 }
@@ -260,7 +260,9 @@ fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
         let edge = |held: &Entry| own_edge(context, held, held, held.site, &RawStack::EMPTY);
         across.map(|held| Found::new(FindingKind::HeldAcrossAwait, vec![edge(held)])).collect()
     };
-    submit(context, found);
+    if !found.is_empty() {
+        submit(context, found);
+    }
 }
 
 /// A lock is released by a thread or a task that does not hold it: finds who does, at rest or not.
