@@ -1,5 +1,5 @@
-//! Embeds the library's source, of which the runtime is built wherever this program runs; and hands
-//! the examples of the explanations to the test that runs them.
+//! Embeds the library's source, from which the runtime is built on the user's machine, and the explanations with
+//! their examples.
 
 use std::{
     env,
@@ -41,18 +41,36 @@ fn main() {
     }
     table.push(']');
     fs::write(out.join("library.rs"), table).expect("OUT_DIR is ours");
-    fs::write(out.join("examples.rs"), examples()).expect("OUT_DIR is ours");
+    let explanations = explanations();
+    fs::write(out.join("explanations.rs"), texts(&explanations)).expect("OUT_DIR is ours");
+    fs::write(out.join("examples.rs"), examples(explanations)).expect("OUT_DIR is ours");
 }
 
-/// Each explanation's example as a module, and a list of their names and `main`s.
-fn examples() -> String {
+/// The files of `explain`, with the names of the kinds that they explain.
+fn explanations() -> Vec<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("explain");
     let mut files = Vec::new();
     collect(&folder, Path::new(""), &mut files);
+    for (name, _) in &mut files {
+        name.set_extension("");
+    }
     files.sort();
+    files
+}
+
+/// A table of the texts by kind.
+fn texts(explanations: &[(PathBuf, PathBuf)]) -> String {
+    let entries = explanations.iter().map(|(kind, path)| {
+        let [kind, path] = [kind, path].map(|it| it.to_str().expect("paths are UTF-8"));
+        format!("({kind:?}, include_str!({path:?})),\n")
+    });
+    format!("&[\n{}]", entries.collect::<String>())
+}
+
+/// Each explanation's example as a module, and a list of their names and `main`s.
+fn examples(explanations: Vec<(PathBuf, PathBuf)>) -> String {
     let (mut modules, mut list) = (String::new(), String::new());
-    for (name, path) in files {
-        let kind = name.with_extension("");
+    for (kind, path) in explanations {
         let kind = kind.to_str().expect("kinds are ASCII");
         let text = fs::read_to_string(path).expect("it was just listed");
         let (_, code) = text.split_once("```rust\n").expect("each has an example");

@@ -9,7 +9,7 @@
 
 use std::{env, io, process::ExitCode};
 
-use lockdep::record::Merge;
+use lockdep::{Level, record::Merge};
 
 fn main() -> io::Result<ExitCode> {
     let mut merge = Merge::default();
@@ -19,7 +19,7 @@ fn main() -> io::Result<ExitCode> {
         }
     }
     let mut findings = merge.findings();
-    findings.retain(|finding| !finding.in_scope && finding.level != "allow");
+    findings.retain(|finding| !finding.in_scope && finding.level != Level::Allow);
     for finding in &findings {
         println!("{finding}");
     }

@@ -9,7 +9,7 @@ use std::{
     sync::LazyLock,
 };
 
-use lockdep::record::Merge;
+use lockdep::{FindingKind, record::Merge};
 
 static PROJECT: LazyLock<PathBuf> = LazyLock::new(|| {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -137,7 +137,7 @@ fn two_tests_in_two_processes_and_members_have_two_orders() {
         let findings = merge.findings();
         assert_eq!(findings.len(), 1, "{findings:?}");
         let found = &findings[0];
-        assert!(found.across_runs && found.kind == "class_inversion", "{found:?}");
+        assert!(found.across_runs && found.kind == FindingKind::ClassInversion, "{found:?}");
         let mut threads: Vec<_> = found.cycle.iter().map(|edge| &*edge.thread).collect();
         threads.sort_unstable();
         assert_eq!(threads, ["one_way", "other_way"]);

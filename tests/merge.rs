@@ -1,8 +1,12 @@
 //! Merging records: commutative, associative, idempotent; and what comes out.
 #![cfg(feature = "serde")]
 
-use lockdep::record::{Edge, Finding, Header, Line, Lock, Merge, MergedFinding, SCHEMA};
+use lockdep::{
+    FindingKind, Mode,
+    record::{Merge, MergedFinding, SCHEMA},
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
+use serde_json::{Value, json};
 
 /// What one process has seen: edges between classes of locks, and findings of such pairs.
 #[derive(Clone, Debug)]
@@ -30,35 +34,33 @@ fn process() -> impl Strategy<Value = Process> {
         .prop_map(|(edges, findings)| Process { edges, findings })
 }
 
-fn line(line: &Line<'_>) -> String {
-    serde_json::to_string(line).unwrap() + "\n"
+/// A line of a record: an object with one key, its type.
+fn line(of_type: &str, content: &Value) -> String {
+    json!({ of_type: content }).to_string() + "\n"
 }
 
-fn lock(class: u8) -> Lock<'static> {
-    Lock {
-        id: class.into(),
-        name: format!("lock {class}").into(),
-        type_name: "Mutex<()>".into(),
-        created_at: Some(format!("src/lib.rs:{class}:1").into()),
-        class: Some(format!("Mutex<()> made at src/lib.rs:{class}:1").into()),
-    }
+fn lock(class: u8) -> Value {
+    json!({
+        "id": class,
+        "name": format!("lock {class}"),
+        "type": "Mutex<()>",
+        "created_at": format!("src/lib.rs:{class}:1"),
+        "class": format!("Mutex<()> made at src/lib.rs:{class}:1"),
+    })
 }
 
-fn edge(it: &SeenEdge, thread: usize) -> Edge<'static> {
+fn edge(it: &SeenEdge, thread: usize) -> Value {
     let mode = if it.is_shared { "shared" } else { "exclusive" };
-    Edge {
-        held: it.held.into(),
-        held_mode: mode.into(),
-        held_at: format!("src/a.rs:{}:1", it.line).into(),
-        wanted: it.wanted.into(),
-        wanted_mode: mode.into(),
-        acquired_at: format!("src/a.rs:{}:9", it.line).into(),
-        thread: format!("test {thread}").into(),
-        spawned_at: None,
-        is_granted: false,
-        may_have_left: false,
-        gates: it.gates.iter().map(|&gate| gate.into()).collect(),
-    }
+    json!({
+        "held": it.held,
+        "held_mode": mode,
+        "held_at": format!("src/a.rs:{}:1", it.line),
+        "wanted": it.wanted,
+        "wanted_mode": mode,
+        "acquired_at": format!("src/a.rs:{}:9", it.line),
+        "thread": format!("test {thread}"),
+        "gates": it.gates,
+    })
 }
 
 fn exclusive(held: u8, wanted: u8) -> SeenEdge {
@@ -67,34 +69,38 @@ fn exclusive(held: u8, wanted: u8) -> SeenEdge {
 
 /// The record of a process.
 fn record(number: usize, process: &Process) -> String {
-    let mut text = line(&Line::Header(Header {
-        schema: SCHEMA,
-        lockdep: "0.1.0".into(),
-        // In another order than the numbers.
-        id: format!("{:032x}", (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)).into(),
-        process: 7,
-        program: "program".into(),
-        test: Some(format!("test {number}").into()),
-        started: 0,
-    }));
-    // Each process numbers the classes anew.
+    // In another order than the numbers.
+    let id = (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let header = json!({
+        "schema": SCHEMA,
+        "lockdep": "0.1.0",
+        "id": format!("{id:032x}"),
+        "process": 7,
+        "program": "program",
+        "test": format!("test {number}"),
+        "started": 0,
+    });
+    let mut text = line("header", &header);
+    // Each process numbers the classes differently.
     let classes = (0..CLASSES).map(|at| (usize::from(at) + number) % usize::from(CLASSES));
     let locks = classes.map(|class| lock(u8::try_from(class).unwrap()));
-    locks.for_each(|lock| text += &line(&Line::Lock(lock)));
+    locks.for_each(|lock| text += &line("lock", &lock));
     for it in &process.edges {
-        text += &line(&Line::Edge(edge(it, number)));
+        text += &line("edge", &edge(it, number));
     }
     for &(a, b) in &process.findings {
-        text += &line(&Line::Finding(Finding {
-            kind: "inversion".into(),
-            wait: None,
-            level: "deny".into(),
-            count: 1,
-            in_scope: false,
-            locks: vec![lock(a), lock(b)],
-            cycle: [(a, b), (b, a)].map(|(a, b)| edge(&exclusive(a, b), number)).into(),
-            report: format!("the report of {number}\n").into(),
-        }));
+        let cycle = [(a, b), (b, a)].map(|(a, b)| edge(&exclusive(a, b), number));
+        let finding = json!({
+            "kind": "inversion",
+            "level": "deny",
+            "count": 1,
+            "title": format!("the title of {number}"),
+            "help": format!("the help of {number}"),
+            "locks": [lock(a), lock(b)],
+            "cycle": cycle,
+            "report": format!("the report of {number}\n"),
+        });
+        text += &line("finding", &finding);
     }
     text
 }
@@ -151,15 +157,18 @@ proptest! {
         let longer = records.iter().enumerate().map(|(number, text)| {
             let mut text = text.clone();
             for class in 0..CLASSES {
-                text += &line(&Line::Lock(Lock { id: OTHERS + u64::from(class), ..lock(class) }));
+                let mut lock = lock(class);
+                lock["id"] = (OTHERS + u64::from(class)).into();
+                text += &line("lock", &lock);
             }
             let edges = &processes[number].edges;
             for index in repeated.iter().filter(|_| !edges.is_empty()) {
                 let mut edge = edge(index.get(edges), number);
-                edge.held += OTHERS;
-                edge.wanted += OTHERS;
-                edge.gates.iter_mut().for_each(|gate| *gate += OTHERS);
-                text += &line(&Line::Edge(edge));
+                let of_other = |lock: &Value| (lock.as_u64().unwrap() + OTHERS).into();
+                edge["held"] = of_other(&edge["held"]);
+                edge["wanted"] = of_other(&edge["wanted"]);
+                edge["gates"] = edge["gates"].as_array().unwrap().iter().map(of_other).collect();
+                text += &line("edge", &edge);
             }
             text
         });
@@ -312,10 +321,11 @@ fn who_has_seen_both_orders_has_judged_them() {
     let pairs = || MODES.into_iter().flat_map(|held| MODES.map(|wanted| [held, wanted]));
     for [held, wanted] in pairs() {
         for [other_held, other_wanted] in pairs() {
-            let edge = |it: SeenEdge, held: &'static str, wanted: &'static str| {
-                let edge = edge(&it, 2);
-                let edge = Edge { held_mode: held.into(), wanted_mode: wanted.into(), ..edge };
-                line(&Line::Edge(edge))
+            let edge = |it: SeenEdge, held: &str, wanted: &str| {
+                let mut edge = edge(&it, 2);
+                edge["held_mode"] = held.into();
+                edge["wanted_mode"] = wanted.into();
+                line("edge", &edge)
             };
             let record = third.clone()
                 + &edge(exclusive(0, 1), held, wanted)
@@ -330,28 +340,25 @@ fn who_has_seen_both_orders_has_judged_them() {
 /// What is kept of a class does not depend on whose locks came first.
 #[test]
 fn of_a_class_the_smallest_is_kept() {
-    let of_one_lock = |number: usize, lock: Lock<'_>| {
+    let of_one_lock = |number: usize, lock: &Value| {
         let header = record(number, &Process { edges: vec![], findings: vec![] });
         let header = header.lines().next().unwrap().to_owned();
-        merged(&[format!("{header}\n{}", line(&Line::Lock(lock)))])
+        merged(&[format!("{header}\n{}", line("lock", lock))])
     };
-    let lock = |name: &'static str, type_name: &'static str, created_at: Option<&'static str>| {
-        let (name, type_name) = (name.into(), type_name.into());
-        let class = Some("T called b".into());
-        Lock { id: 1, name, type_name, created_at: created_at.map(Into::into), class }
-    };
+    let class = Some("T called b");
+    let lock = |name: &str, type_name: &str, created_at: Option<&str>, class: Option<&str>| json!({ "id": 1, "name": name, "type": type_name, "created_at": created_at, "class": class });
     // The first one has no class but its type and name, which are as the class is called.
     let locks = [
-        Lock { class: None, ..lock("b", "T", None) },
-        lock("a", "V", Some("a.rs:2:1")),
-        lock("c", "S", Some("a.rs:1:1")),
+        lock("b", "T", None, None),
+        lock("a", "V", Some("a.rs:2:1"), class),
+        lock("c", "S", Some("a.rs:1:1"), class),
     ];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut merge = Merge::default();
         let mut text = String::new();
         for at in order {
-            merge.merge(&of_one_lock(at, locks[at].clone()));
-            text += &line(&Line::Lock(locks[at].clone()));
+            merge.merge(&of_one_lock(at, &locks[at]));
+            text += &line("lock", &locks[at]);
         }
         let header = record(0, &Process { edges: vec![], findings: vec![] });
         let in_one = merged(&[format!("{}\n{text}", header.lines().next().unwrap())]);
@@ -370,7 +377,7 @@ fn two_orders_in_two_processes() {
     let run = |edges: [SeenEdge; 2]| across_runs(&merged(&records(&edges.map(process))));
     let found = run([exclusive(0, 1), exclusive(1, 0)]);
     assert_eq!(found.len(), 1);
-    assert_eq!((&*found[0].kind, found[0].processes), ("class_inversion", 2));
+    assert_eq!((found[0].kind, found[0].processes), (FindingKind::ClassInversion, 2));
     assert_eq!(found[0].tests, ["test 0", "test 1"]);
     let text = found[0].to_string();
     assert!(
@@ -395,13 +402,13 @@ fn two_orders_in_two_processes() {
 /// A reader that wants to write waits for another, who does not wait for it.
 #[test]
 fn both_of_two_processes_have_to_wait() {
-    let run = |wanted_modes: [&'static str; 2]| {
+    let run = |wanted_modes: [&str; 2]| {
         let records = [0, 1].map(|number| {
             let (held, wanted) = if number == 0 { (0, 1) } else { (1, 0) };
             let shared = SeenEdge { is_shared: true, ..exclusive(held, wanted) };
-            let edge = edge(&shared, number);
-            let edge = Edge { wanted_mode: wanted_modes[number].into(), ..edge };
-            record(number, &Process { edges: vec![], findings: vec![] }) + &line(&Line::Edge(edge))
+            let mut edge = edge(&shared, number);
+            edge["wanted_mode"] = wanted_modes[number].into();
+            record(number, &Process { edges: vec![], findings: vec![] }) + &line("edge", &edge)
         });
         across_runs(&merged(&records)).len()
     };
@@ -419,7 +426,7 @@ fn of_two_orders_in_several_modes_one_is_told() {
         });
         let found = across_runs(&merged(&records(&processes)));
         let [found] = &found[..] else { panic!("{found:?}") };
-        assert!(found.cycle.iter().all(|edge| edge.held_mode == "exclusive"), "{found:?}");
+        assert!(found.cycle.iter().all(|edge| edge.held_mode == Mode::Exclusive), "{found:?}");
     }
 }
 
@@ -440,8 +447,11 @@ fn the_graph_has_what_all_processes_did() {
     assert_eq!(graph.locks[1].created_at.as_deref(), Some("src/lib.rs:1:1"));
     assert_eq!(graph.locks[1].class.as_deref(), Some("Mutex<()> made at src/lib.rs:1:1"));
     let edges: Vec<_> =
-        graph.edges.iter().map(|it| (it.held, it.wanted, &*it.held_mode, it.processes)).collect();
-    assert_eq!(edges, [(0, 1, "exclusive", 20), (1, 1, "exclusive", 20), (2, 0, "shared", 1)]);
+        graph.edges.iter().map(|it| (it.held, it.wanted, it.held_mode, it.processes)).collect();
+    assert_eq!(
+        edges,
+        [(0, 1, Mode::Exclusive, 20), (1, 1, Mode::Exclusive, 20), (2, 0, Mode::Shared, 1)]
+    );
     let edge = &graph.edges[0];
     assert_eq!((edge.places.len(), edge.threads.len(), edge.tests.len()), (16, 16, 16));
     assert_eq!(edge.places[0].held_at, "src/a.rs:0:1");
@@ -458,12 +468,17 @@ fn locks_without_a_class_are_in_the_graph_alone() {
     let text = |id: u8, edges: &str| {
         let header = record(usize::from(id), &Process { edges: vec![], findings: vec![] });
         let header = header.lines().next().unwrap().to_owned();
-        let lock = |id: u8| line(&Line::Lock(Lock { created_at: None, class: None, ..lock(id) }));
+        let lock = |id: u8| {
+            let mut lock = lock(id);
+            lock["created_at"] = Value::Null;
+            lock["class"] = Value::Null;
+            line("lock", &lock)
+        };
         format!("{header}\n{}{}{edges}", lock(0), lock(1))
     };
-    let order = |a, b| line(&Line::Edge(edge(&exclusive(a, b), 1)));
+    let order = |a, b| line("edge", &edge(&exclusive(a, b), 1));
     // Nor if the other one has a class.
-    let with_class = line(&Line::Lock(lock(2)));
+    let with_class = line("lock", &lock(2));
     let mixed = merged(&[text(0, &(with_class + &order(2, 0) + &order(0, 2)))]);
     assert_eq!((mixed.edges(), mixed.graph().edges.len()), (0, 2));
     let merge = merged(&[text(0, &order(0, 1)), text(1, &order(1, 0))]);

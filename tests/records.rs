@@ -13,6 +13,7 @@ use std::{
 };
 
 use lockdep::{
+    FindingKind,
     record::{self, Line, Merge},
     sync::{Mutex, RwLock},
 };
@@ -289,7 +290,7 @@ fn a_process_that_is_killed_loses_nothing() {
     assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
     let findings = merge.findings();
     assert_eq!(findings.len(), 1);
-    assert_eq!((&*findings[0].kind, findings[0].processes), ("single_thread_inversion", 1));
+    assert_eq!((findings[0].kind, findings[0].processes), (FindingKind::SingleThreadInversion, 1));
     assert_eq!(
         findings[0].cycle[0].held_class.split(':').next(),
         Some("RwLock<&str> made at tests/records.rs")
@@ -433,6 +434,13 @@ fn a_finding_and_the_order_as_json() {
         ("single_thread_inversion", 2, 2)
     );
     assert_eq!(finding.report, findings[0].to_string());
+    let title = "`plate` and `cup` are acquired in both orders, so far by one thread";
+    assert_eq!(finding.title, title);
+    assert!(
+        finding.report.starts_with(&format!("error[lockdep::single_thread_inversion]: {title}\n"))
+    );
+    assert!(finding.help.starts_with("it takes two threads at once to hang, "), "{}", finding.help);
+    assert!(!finding.help.contains('\n') && finding.silenced.is_none());
 }
 
 #[test]

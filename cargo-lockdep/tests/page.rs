@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lockdep::record::{Edge, Finding, Header, Line, Lock, SCHEMA};
+use lockdep::record::SCHEMA;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use support::Project;
@@ -224,57 +224,44 @@ fn nothing_at_all() {
 /// inversion.
 fn large_record(locks: u64) -> String {
     let mut text = String::new();
-    let mut add = |line: &Line<'_>| {
-        writeln!(text, "{}", serde_json::to_string(line).unwrap()).unwrap();
+    let mut add = |of_type: &str, content: Value| {
+        writeln!(text, "{}", json!({ of_type: content })).unwrap();
     };
-    add(&Line::Header(Header {
-        schema: SCHEMA,
-        lockdep: "0.1.0".into(),
-        id: "1".into(),
-        process: 1,
-        program: "large".into(),
-        test: None,
-        started: 0,
-    }));
+    add(
+        "header",
+        json!({
+            "schema": SCHEMA, "lockdep": "0.1.0", "id": "1", "process": 1, "program": "large", "started": 0,
+        }),
+    );
     let lock = |id: u64| {
         let made = format!("part_{}/src/lib.rs:{id}:9", id % 10);
-        Lock {
-            id,
-            name: format!("lock {id}").into(),
-            type_name: "Mutex<u8>".into(),
-            class: Some(format!("Mutex<u8> made at {made}").into()),
-            created_at: Some(made.into()),
-        }
+        json!({
+            "id": id, "name": format!("lock {id}"), "type": "Mutex<u8>", "created_at": made,
+            "class": format!("Mutex<u8> made at {made}"),
+        })
     };
-    let edge = |held: u64, wanted: u64| Edge {
-        held,
-        held_mode: "exclusive".into(),
-        held_at: format!("src/main.rs:{held}:5").into(),
-        wanted,
-        wanted_mode: "exclusive".into(),
-        acquired_at: format!("src/main.rs:{wanted}:7").into(),
-        thread: "main".into(),
-        spawned_at: None,
-        is_granted: false,
-        may_have_left: false,
-        gates: Vec::new(),
+    let edge = |held: u64, wanted: u64| {
+        json!({
+            "held": held, "held_mode": "exclusive", "held_at": format!("src/main.rs:{held}:5"),
+            "wanted": wanted, "wanted_mode": "exclusive", "acquired_at": format!("src/main.rs:{wanted}:7"),
+            "thread": "main",
+        })
     };
-    (0..locks).for_each(|id| add(&Line::Lock(lock(id))));
+    (0..locks).for_each(|id| add("lock", lock(id)));
     for wanted in 2..locks {
-        add(&Line::Edge(edge(wanted - 2, wanted)));
-        add(&Line::Edge(edge(wanted - 1, wanted)));
+        add("edge", edge(wanted - 2, wanted));
+        add("edge", edge(wanted - 1, wanted));
     }
     if locks > 0 {
-        add(&Line::Finding(Finding {
-            kind: "inversion".into(),
-            wait: None,
-            level: "allow".into(),
-            count: 1,
-            in_scope: false,
-            locks: vec![lock(100), lock(101)],
-            cycle: vec![edge(100, 101), edge(101, 100)],
-            report: "note[lockdep::inversion]: </script><b>x</b>\n".into(),
-        }));
+        add(
+            "finding",
+            json!({
+                "kind": "inversion", "level": "allow", "count": 1, "title": "</script><b>x</b>", "help": "",
+                "locks": [lock(100), lock(101)],
+                "cycle": [edge(100, 101), edge(101, 100)],
+                "report": "note[lockdep::inversion]: </script><b>x</b>\n",
+            }),
+        );
     }
     text
 }

@@ -16,7 +16,7 @@ use super::Site;
 ///     assert_eq!((edge.held_mode(), edge.wanted_mode()), (Mode::Shared, Mode::Exclusive));
 /// }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Mode {
@@ -33,11 +33,13 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 5] =
+    /// All of them.
+    pub const ALL: [Self; 5] =
         [Self::Exclusive, Self::Shared, Self::RecursiveShared, Self::Upgradable, Self::Upgrade];
 
-    /// The name used in reports.
-    pub(crate) const fn name(self) -> &'static str {
+    /// The name used in reports and records, such as `recursive shared`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
@@ -89,12 +91,6 @@ impl Mode {
     /// writer is queued between the two.
     pub(crate) const fn queues_behind_writers(self, held: Self) -> bool {
         matches!((self, held), (Self::Shared | Self::Upgradable, Self::Shared))
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -1,11 +1,10 @@
-//! The names of kinds and levels, as they are printed and as they are read: in `LOCKDEP`, in `lockdep.toml` and by
-//! `cargo lockdep`.
+//! Printing and parsing of the names of kinds, levels and modes: in `LOCKDEP`, `lockdep.toml`, records and `cargo lockdep`.
 
 use std::{error::Error, fmt, str::FromStr};
 
-use super::{FindingKind, Level, WaitKind};
+use super::{FindingKind, Level, Mode, WaitKind};
 
-/// The error of parsing a [`FindingKind`], a [`WaitKind`] or a [`Level`]. Its message lists the names that there are.
+/// The error of parsing a [`FindingKind`], [`WaitKind`], [`Level`] or [`Mode`]. Its message lists the names that there are.
 ///
 /// ```
 /// use lockdep::Level;
@@ -39,6 +38,14 @@ macro_rules! read_and_print_names {
             }
         }
 
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $type {
+            /// Serializes the [name](Self::name).
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
         impl FromStr for $type {
             type Err = UnknownName;
 
@@ -58,6 +65,7 @@ read_and_print_names! {
     FindingKind "kind of finding"
     WaitKind "kind of wait"
     Level "level"
+    Mode "mode"
 }
 
 #[cfg(test)]
@@ -74,6 +82,9 @@ mod tests {
         }
         for level in Level::ALL {
             assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        for mode in Mode::ALL {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
         }
         assert_eq!(format!("{:5}|", Level::Warn), "warn |");
         assert!("".parse::<FindingKind>().is_err() && "Inversion".parse::<FindingKind>().is_err());

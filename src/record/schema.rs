@@ -45,20 +45,16 @@ pub enum Line<'a> {
 /// Whose record it is.
 ///
 /// ```
-/// # use lockdep::record::{Header, SCHEMA};
-/// let header = Header {
-///     schema: SCHEMA,
-///     lockdep: env!("CARGO_PKG_VERSION").into(),
-///     id: "2a".into(),
-///     process: std::process::id(),
-///     program: "bank".into(),
-///     test: None,
-///     started: 1_763_746_020_000,
-/// };
-/// assert!(serde_json::to_string(&header)?.starts_with(r#"{"schema":1,"#));
+/// # use lockdep::record::Header;
+/// let text = r#"{
+///     "schema": 1, "lockdep": "0.1.0", "id": "2a", "process": 4711, "program": "bank", "started": 1763746020000
+/// }"#;
+/// let header: Header = serde_json::from_str(text)?;
+/// assert!(header.test.is_none());
 /// # serde_json::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Header<'a> {
     /// [`SCHEMA`] of the writer.
     pub schema: u32,
@@ -90,6 +86,7 @@ pub struct Header<'a> {
 /// # serde_json::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lock<'a> {
     /// Its number in this process: [`LockInfo::id`](crate::LockInfo::id).
     pub id: u64,
@@ -120,6 +117,7 @@ pub struct Lock<'a> {
 /// # serde_json::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Edge<'a> {
     /// The lock that was held: its [`Lock::id`].
     pub held: u64,
@@ -171,6 +169,7 @@ pub struct Edge<'a> {
 /// # serde_json::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Finding<'a> {
     /// [`FindingKind::name`](crate::FindingKind::name).
     #[serde(borrow)]
@@ -186,6 +185,15 @@ pub struct Finding<'a> {
     /// Whether a scope of [`testing`](crate::testing) has it: then a test looks at it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_scope: bool,
+    /// Why it is silenced, if it is: [`Finding::silenced`](crate::Finding::silenced).
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<Cow<'a, str>>,
+    /// What was found, in one line: the report's first, without severity and kind.
+    #[serde(borrow, default)]
+    pub title: Cow<'a, str>,
+    /// What to do about it, in one line.
+    #[serde(borrow, default)]
+    pub help: Cow<'a, str>,
     /// The locks of the cycle.
     #[serde(borrow)]
     pub locks: Vec<Lock<'a>>,
@@ -211,6 +219,7 @@ pub struct Finding<'a> {
 /// # serde_json::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Graph<'a> {
     /// Its nodes.
     #[serde(borrow)]

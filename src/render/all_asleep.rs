@@ -28,6 +28,17 @@ pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
     }
 }
 
+pub(super) fn help(level: Level) -> String {
+    let outcome = match level {
+        Level::Abort => "the process is aborted",
+        _ => "this process hangs until it is killed",
+    };
+    format!(
+        "{outcome}. The table below says what each thread waits for, as far as it is known; where in \
+         the source, a debugger shows"
+    )
+}
+
 pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool) -> String {
     let id = format!("lockdep::{}", finding.kind.name());
     let waits = || threads.iter().filter_map(|it| Some((it, &it.waiting.first()?.0))).take(SHOWN);
@@ -52,15 +63,7 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
          No thread is left to do so, it handles no signal, and no other process shares \
          what they wait for";
     let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
-    let help = match finding.level {
-        Level::Abort => "the process is aborted",
-        _ => "this process hangs until it is killed",
-    };
-    let help = format!(
-        "{help}. The table below says what each thread waits for, as far as it is known; where in \
-         the source, a debugger shows"
-    );
-    let help = Severity::HELP.secondary_title(textwrap::fill(&help, WIDTH));
+    let help = Severity::HELP.secondary_title(textwrap::fill(&help(finding.level), WIDTH));
 
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Unicode).term_width(100);

@@ -1,6 +1,6 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::names::Names;
+use super::{names::Names, title_and_help};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
     record,
@@ -77,12 +77,16 @@ pub(crate) fn finding(
     let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it), &is_a_call)).collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
+    let [title, help] = title_and_help(finding);
     record::Finding {
         kind: finding.kind.name().into(),
         wait: finding.wait().map(|wait| wait.name().into()),
         level: finding.level.name().into(),
         count: finding.count,
         in_scope,
+        silenced: finding.silenced().map(|reason| reason.to_owned().into()),
+        title: title.into(),
+        help: help.into(),
         locks,
         cycle: finding.cycle.iter().map(|it| edge(it, &[])).collect(),
         report: finding.render(false).into(),

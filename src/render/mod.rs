@@ -27,6 +27,8 @@ use std::{
 
 pub(crate) use held::held;
 pub(crate) use names::lock_name;
+#[cfg(feature = "write_records")]
+pub(crate) use report::title_and_help;
 pub(crate) use report::{headline, lock_names};
 #[cfg(unix)]
 pub(crate) use wait_chain::answer;

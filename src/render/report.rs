@@ -62,23 +62,29 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     text
 }
 
-/// A finding in one line: how bad, of which kind, what it says and where. Without colours.
+/// What a finding says, without severity and kind, and what to do about it. One line each.
+pub(crate) fn title_and_help(finding: &Finding) -> [String; 2] {
+    if let Detail::AllAsleep(threads) = &finding.detail {
+        return [all_asleep::title(threads), all_asleep::help(finding.level)];
+    }
+    let names = names(finding, &mut Sources::default());
+    let words = Words { finding, shown: shown(finding), names: &names };
+    [words.title(), words.help()]
+}
+
+/// A finding in one line: severity, kind, title and place. Without colours.
 pub(crate) fn headline(finding: &Finding) -> String {
     let severity = match finding.level {
         Level::Deny | Level::Abort => "error",
         Level::Warn => "warning",
         Level::Allow => "note",
     };
-    if let Detail::AllAsleep(threads) = &finding.detail {
-        let title = all_asleep::title(threads);
-        return format!("{severity}[lockdep::{}]: {title}", finding.kind.name());
-    }
-    let mut sources = Sources::default();
-    let names = names(finding, &mut sources);
-    let shown = shown(finding);
-    let title = Words { finding, shown, names: &names }.title();
-    let Edge { acquired_at, .. } = &shown[0];
-    format!("{severity}[lockdep::{}]: {title}, at {acquired_at}", finding.kind.name())
+    let place = match &shown(finding) {
+        [first, ..] => format!(", at {}", first.acquired_at),
+        [] => String::new(),
+    };
+    let [title, _] = title_and_help(finding);
+    format!("{severity}[lockdep::{}]: {title}{place}", finding.kind)
 }
 
 /// The edges that are shown.

@@ -1,8 +1,8 @@
 //! What each kind of finding means, with an example: `cargo lockdep explain`.
 //!
-//! The texts are files of their own, whose examples a test compiles, runs and finds to be of that kind.
+//! The texts are the files in `explain`. A test runs each example and checks the kind of its finding.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::LazyLock};
 
 use clap::{ValueEnum, builder::PossibleValue};
 use lockdep::FindingKind;
@@ -14,31 +14,16 @@ pub(crate) struct Explanation {
     pub(crate) text: &'static str,
 }
 
-macro_rules! explanations {
-    ($($kind:ident $file:literal)*) => {
-        [$(Explanation {
-            kind: FindingKind::$kind,
-            text: include_str!(concat!("../../explain/", $file, ".md")),
-        }),*]
-    };
-}
+/// The text of each file in the folder `explain`, by its name.
+static TEXTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/explanations.rs"));
 
-pub(crate) static ALL: [Explanation; 14] = explanations! {
-    Inversion "inversion"
-    OrderedInversion "ordered_inversion"
-    SingleThreadInversion "single_thread_inversion"
-    GuardedInversion "guarded_inversion"
-    SelfDeadlock "self_deadlock"
-    RecursiveRead "recursive_read"
-    Deadlock "deadlock"
-    DeclaredOrder "declared_order"
-    ClassInversion "class_inversion"
-    WaitWhileHolding "wait_while_holding"
-    LeakedGuard "leaked_guard"
-    HeldAcrossAwait "held_across_await"
-    Futurelock "futurelock"
-    PoolExhaustion "pool_exhaustion"
-};
+pub(crate) static ALL: LazyLock<Vec<Explanation>> = LazyLock::new(|| {
+    let explanation = |kind: FindingKind| {
+        let (_, text) = TEXTS.iter().find(|(name, _)| *name == kind.name())?;
+        Some(Explanation { kind, text })
+    };
+    FindingKind::ALL.into_iter().filter_map(explanation).collect()
+});
 
 impl Explanation {
     pub(crate) fn title(&self) -> &'static str {
@@ -61,7 +46,7 @@ pub(crate) fn text(explanation: Option<&Explanation>) -> String {
     let mut text =
         "The kinds of finding, and what each does if nobody says otherwise:\n\n".to_owned();
     let width = ALL.iter().map(|it| it.kind.name().len()).max().unwrap_or_default();
-    for it in &ALL {
+    for it in &*ALL {
         let (name, level) = (it.kind.name(), it.kind.default_level().name());
         let _ = writeln!(text, "  {name:width$}  {level:5}  {}", it.title());
     }
@@ -85,8 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_has_its_parts() {
-        for it in &ALL {
+    fn every_kind_has_an_explanation_with_all_parts() {
+        assert_eq!((ALL.len(), TEXTS.len()), (FindingKind::ALL.len(), FindingKind::ALL.len()));
+        for it in &*ALL {
             let name = it.kind.name();
             assert!(it.text.starts_with("# "), "{name}");
             assert!(it.summary().len() > 80, "{name}: {}", it.summary());

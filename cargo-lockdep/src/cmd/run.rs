@@ -109,7 +109,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     cargo.args(&options.cargo).args(after);
     set_wrapper(&mut cargo, &project, &folder, &selection)?;
     cargo
-        .env("LOCKDEP", levels::OF_PROCESSES)
+        .env("LOCKDEP", levels::of_processes())
         .env("LOCKDEP_OUT", &records)
         .env(environment::COUNTS, &records)
         // The verdict is ours.

@@ -7,10 +7,12 @@ use lockdep::{FindingKind, Level, UnknownName, WaitKind};
 /// The processes abort for nothing: that level is left out.
 const LEVELS: [Level; 3] = [Level::Allow, Level::Warn, Level::Deny];
 
-/// The `LOCKDEP` of the checked processes: they write their findings down and go on, so that the
-/// tests give the results that they give without us. But a thread or task that is certain to hang
-/// panics instead, or its finding would be lost.
-pub(crate) const OF_PROCESSES: &str = "allow,self_deadlock=deny,deadlock=deny,futurelock=deny";
+/// The value of `LOCKDEP` for the checked processes. They record findings and continue, so that tests have the
+/// same results as without lockdep. A thread or task that is certain to hang panics, or the finding would be lost.
+pub(crate) fn of_processes() -> String {
+    let certain = FindingKind::ALL.into_iter().filter(|kind| kind.is_certain());
+    certain.fold("allow".to_owned(), |levels, kind| levels + &format!(",{kind}=deny"))
+}
 
 /// A level for one kind of finding, for one kind of wait, or for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +67,9 @@ impl Levels {
         Self(changes)
     }
 
-    /// What a kind does, by its name and that of the wait it is about. One kind's own level wins over that
-    /// for all, and the last word over the first. A kind that is not known here is denied.
-    pub(crate) fn of(&self, name: &str, wait: Option<&str>) -> Level {
-        let Ok(kind) = name.parse::<FindingKind>() else { return Level::Deny };
-        let wait = wait.and_then(|wait| wait.parse::<WaitKind>().ok());
+    /// Returns the level of a kind, and of the wait that it is about. The level of one kind takes precedence over
+    /// that of all, and a later argument over an earlier one.
+    pub(crate) fn of(&self, kind: FindingKind, wait: Option<WaitKind>) -> Level {
         let last = |wanted| self.0.iter().rev().find(|change| change.of == wanted);
         let change = wait.and_then(|wait| last(Of::Wait(wait)));
         let change = change.or_else(|| last(Of::Kind(kind))).or_else(|| last(Of::All));
@@ -89,33 +89,36 @@ mod tests {
     #[test]
     fn a_kind_wins_over_a_level_for_all_in_any_order() {
         for changes in ["warn,inversion=deny", "inversion=deny,warn"] {
-            assert_eq!(levels(changes).of("inversion", None), Level::Deny);
-            assert_eq!(levels(changes).of("recursive_read", None), Level::Warn);
+            assert_eq!(levels(changes).of(FindingKind::Inversion, None), Level::Deny);
+            assert_eq!(levels(changes).of(FindingKind::RecursiveRead, None), Level::Warn);
         }
     }
 
     #[test]
+    fn checked_processes_deny_only_what_is_certain() {
+        assert_eq!(of_processes(), "allow,self_deadlock=deny,deadlock=deny,futurelock=deny");
+    }
+
+    #[test]
     fn one_kind_of_wait_wins_over_all_waits() {
-        let of = |changes, wait| levels(changes).of("wait_while_holding", wait);
+        let of = |changes, wait| levels(changes).of(FindingKind::WaitWhileHolding, wait);
         let changes = "wait_while_holding.recv=deny,wait_while_holding=allow,warn";
-        assert_eq!(of(changes, Some("recv")), Level::Deny);
-        assert_eq!(of(changes, Some("send")), Level::Allow);
-        assert_eq!(of("deny", Some("recv")), Level::Deny);
-        assert_eq!(of("inversion=deny", Some("recv")), Level::Allow);
-        assert_eq!(of("inversion=deny", Some("condvar")), Level::Warn);
-        assert_eq!(of("inversion=deny", Some("of_tomorrow")), Level::Warn);
+        assert_eq!(of(changes, Some(WaitKind::Recv)), Level::Deny);
+        assert_eq!(of(changes, Some(WaitKind::Send)), Level::Allow);
+        assert_eq!(of("deny", Some(WaitKind::Recv)), Level::Deny);
+        assert_eq!(of("inversion=deny", Some(WaitKind::Recv)), Level::Allow);
+        assert_eq!(of("inversion=deny", Some(WaitKind::Condvar)), Level::Warn);
         assert_eq!(of("inversion=deny", None), Level::Warn);
     }
 
     #[test]
     fn nothing_said_is_the_librarys_choice() {
         let levels = Levels::new(Vec::new());
-        assert_eq!(levels.of("inversion", None), Level::Deny);
-        assert_eq!(levels.of("class_inversion", None), Level::Warn);
-        assert_eq!(levels.of("guarded_inversion", None), Level::Allow);
-        assert_eq!(levels.of("futurelock", None), Level::Deny);
-        assert_eq!(levels.of("pool_exhaustion", None), Level::Warn);
-        assert_eq!(levels.of("of_tomorrow", None), Level::Deny);
+        assert_eq!(levels.of(FindingKind::Inversion, None), Level::Deny);
+        assert_eq!(levels.of(FindingKind::ClassInversion, None), Level::Warn);
+        assert_eq!(levels.of(FindingKind::GuardedInversion, None), Level::Allow);
+        assert_eq!(levels.of(FindingKind::Futurelock, None), Level::Deny);
+        assert_eq!(levels.of(FindingKind::PoolExhaustion, None), Level::Warn);
     }
 
     #[test]

@@ -19,9 +19,6 @@ use serde::Serialize;
 use self::levels::Levels;
 use crate::{Result, cannot, outcomes::Note, rustc::sources::Sources};
 
-/// What a report ends with if a `lockdep.toml`, or the program, knows better.
-const SILENCED: &str = "it is silenced: ";
-
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) counts: Counts,
@@ -105,9 +102,9 @@ impl Report {
         sources: Sources,
     ) -> Self {
         let judged = |mut finding: MergedFinding| {
-            let verdict = match levels.of(&finding.kind, finding.wait.as_deref()) {
+            let verdict = match levels.of(finding.kind, finding.wait) {
                 _ if finding.in_scope => Verdict::Expected,
-                _ if finding.report.contains(SILENCED) => Verdict::Silenced,
+                _ if finding.silenced.is_some() => Verdict::Silenced,
                 Level::Allow => Verdict::Allowed,
                 Level::Warn => Verdict::Warned,
                 _ if finding.cycle.iter().any(|edge| edge.may_have_left) => Verdict::Warned,
@@ -183,22 +180,6 @@ fn retitle(report: &mut String, verdict: Verdict) {
     };
     if let Some(at) = report.find("[lockdep::") {
         report.replace_range(..at, severity);
-    }
-}
-
-impl Judged {
-    /// What it says in one line, without its kind.
-    pub(crate) fn title(&self) -> &str {
-        let first = self.finding.report.lines().next().unwrap_or_default();
-        first.split_once("]: ").map_or(first, |(_, title)| title)
-    }
-
-    /// What to do about it, in one line.
-    pub(crate) fn help(&self) -> Option<String> {
-        let mut lines = self.finding.report.lines();
-        let first = lines.find_map(|line| line.strip_prefix("help: "))?;
-        let rest = lines.map_while(|line| line.strip_prefix("      ")).map(str::trim);
-        Some(std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" "))
     }
 }
 

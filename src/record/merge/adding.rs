@@ -1,14 +1,17 @@
 //! The record that is being added to a merge, line by line.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, str::FromStr};
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    ClassEdge, ClassId, KeyEdge, MODES, Merge, MergedEdge, MergedFinding, Observations, RecordId,
-    Seen, Smallest, all_modes, mode, pair,
+    ClassEdge, ClassId, KeyEdge, Merge, MergedEdge, MergedFinding, Observations, RecordId, Seen,
+    Smallest, all_modes, pair,
 };
-use crate::record::schema::{Edge, Finding, Header, Lock};
+use crate::{
+    finding::{FindingKind, Mode, UnknownName, WaitKind},
+    record::schema::{Edge, Finding, Header, Lock},
+};
 
 /// The record that is being added: what it calls its locks.
 pub(super) struct Record {
@@ -43,9 +46,11 @@ impl Record {
         self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
     }
 
-    pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Option<()> {
-        let (held, wanted) = (self.locks.get(&edge.held)?, self.locks.get(&edge.wanted)?);
-        let (held_mode, wanted_mode) = (mode(&edge.held_mode)?, mode(&edge.wanted_mode)?);
+    pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
+        let lock =
+            |id| self.locks.get(&id).ok_or_else(|| format!("no line before describes lock {id}"));
+        let (held, wanted) = (lock(edge.held)?, lock(edge.wanted)?);
+        let [held_mode, wanted_mode] = modes(edge).map_err(|error| error.to_string())?;
         let of_classes =
             ClassEdge { held: held.class, wanted: wanted.class, held_mode, wanted_mode };
         let gates = edge.gates.iter().filter_map(|gate| Some(self.locks.get(gate)?.class));
@@ -63,19 +68,19 @@ impl Record {
                 spawned_at: edge.spawned_at.as_deref().map(str::to_owned),
                 held: held.name.to_string(),
                 held_class: merge.classes.text(held.class).to_owned(),
-                held_mode: edge.held_mode.to_string(),
+                held_mode,
                 held_at: edge.held_at.to_string(),
                 is_granted: edge.is_granted,
                 may_have_left: edge.may_have_left,
                 wanted: wanted.name.to_string(),
                 wanted_class: merge.classes.text(wanted.class).to_owned(),
-                wanted_mode: edge.wanted_mode.to_string(),
+                wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
             };
             merge.see(of_classes, Seen::new(self.id, merged, gates));
         }
         self.note(merge, of_classes);
-        Some(())
+        Ok(())
     }
 
     /// Remembers an edge, and whether this record has an opposite one as well.
@@ -83,13 +88,13 @@ impl Record {
         let ClassEdge { held, wanted, held_mode, wanted_mode } = edge;
         let modes = self.edges.entry((held, wanted)).or_default();
         let known = *modes;
-        *modes |= 1 << (MODES * held_mode + wanted_mode);
+        *modes |= bit(held_mode, wanted_mode);
         if *modes == known {
             return;
         }
         let opposite = self.edges.get(&(wanted, held)).copied().unwrap_or_default();
         let is_judged = all_modes().any(|(held_mode, wanted_mode)| {
-            let is_there = opposite & 1 << (MODES * held_mode + wanted_mode) != 0;
+            let is_there = opposite & bit(held_mode, wanted_mode) != 0;
             is_there
                 && edge.may_wait(ClassEdge { held: wanted, wanted: held, held_mode, wanted_mode })
         });
@@ -98,31 +103,39 @@ impl Record {
         }
     }
 
-    pub(super) fn finding(&self, merge: &mut Merge, finding: &Finding<'_>) {
+    pub(super) fn finding(
+        &self,
+        merge: &mut Merge,
+        finding: &Finding<'_>,
+    ) -> Result<(), UnknownName> {
         let label = |id: u64| {
             let lock = finding.locks.iter().find(|lock| lock.id == id);
             lock.map_or_else(Default::default, |lock| (lock.name.to_string(), class(lock)))
         };
         let merged = |edge: &Edge<'_>| {
+            let [held_mode, wanted_mode] = modes(edge)?;
             let ((held, held_class), (wanted, wanted_class)) =
                 (label(edge.held), label(edge.wanted));
-            MergedEdge {
+            Ok(MergedEdge {
                 test: self.test.clone(),
                 thread: edge.thread.to_string(),
                 spawned_at: edge.spawned_at.as_deref().map(str::to_owned),
                 held,
                 held_class,
-                held_mode: edge.held_mode.to_string(),
+                held_mode,
                 held_at: edge.held_at.to_string(),
                 is_granted: edge.is_granted,
                 may_have_left: edge.may_have_left,
                 wanted,
                 wanted_class,
-                wanted_mode: edge.wanted_mode.to_string(),
+                wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
-            }
+            })
         };
-        let cycle: Vec<_> = finding.cycle.iter().map(merged).collect();
+        let kind: FindingKind = finding.kind.parse()?;
+        let level = finding.level.parse()?;
+        let wait = finding.wait.as_deref().map(WaitKind::from_str).transpose()?;
+        let cycle = finding.cycle.iter().map(merged).collect::<Result<Vec<_>, _>>()?;
         if let [first, second] = &*cycle
             && first.held_class != second.held_class
         {
@@ -130,20 +143,19 @@ impl Record {
             let [a, b] = [first, second].map(|edge| merge.classes.number(&edge.held_class));
             merge.judged.insert(pair(a, b));
         }
-        let kind = match &finding.wait {
-            Some(wait) => format!("{}.{wait}", finding.kind),
-            None => finding.kind.to_string(),
-        };
-        let key = (kind.into(), finding.in_scope, key(&cycle));
+        let key = (kind.name(), wait.map(WaitKind::name), finding.in_scope, key(&cycle));
         let tests = Smallest::of(self.test.as_str().into());
         let merged = MergedFinding {
-            kind: finding.kind.to_string(),
-            wait: finding.wait.as_deref().map(str::to_owned),
-            level: finding.level.to_string(),
+            kind,
+            wait,
+            level,
             across_runs: false,
             in_scope: finding.in_scope,
             processes: 1,
             tests: Vec::new(),
+            silenced: finding.silenced.as_deref().map(str::to_owned),
+            title: title(finding).to_owned(),
+            help: finding.help.to_string(),
             cycle,
             report: finding.report.to_string(),
         };
@@ -153,7 +165,26 @@ impl Record {
             Some(known) => known.merge(&observations),
             None => _ = merge.findings.insert(key, observations),
         }
+        Ok(())
     }
+}
+
+/// The title, or in records that have none the report's first line.
+fn title<'a>(finding: &'a Finding<'_>) -> &'a str {
+    match &*finding.title {
+        "" => finding.report.lines().next().unwrap_or_default(),
+        title => title,
+    }
+}
+
+/// How an edge's locks were held and acquired.
+fn modes(edge: &Edge<'_>) -> Result<[Mode; 2], UnknownName> {
+    Ok([edge.held_mode.parse()?, edge.wanted_mode.parse()?])
+}
+
+/// A bit for each pair of modes.
+fn bit(held: Mode, wanted: Mode) -> u32 {
+    1 << (Mode::ALL.len() * held as usize + wanted as usize)
 }
 
 /// The type alone if it has no class.

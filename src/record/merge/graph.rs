@@ -7,6 +7,7 @@ use super::{
     ClassEdge, Seen,
     classes::{Class, ClassId, Classes, Locks},
 };
+use crate::finding::Mode;
 
 /// The lock order of many processes.
 ///
@@ -73,11 +74,11 @@ pub struct MergedOrder {
     /// The lock that was held: its place in [`MergedGraph::locks`].
     pub held: usize,
     /// How: see [`Edge::held_mode`](crate::record::Edge::held_mode).
-    pub held_mode: String,
+    pub held_mode: Mode,
     /// The lock that was acquired. The same one, if these are two that were made alike.
     pub wanted: usize,
     /// How.
-    pub wanted_mode: String,
+    pub wanted_mode: Mode,
     /// How many processes have done so: 100 at most.
     pub processes: usize,
     /// There may be more of them.
@@ -132,7 +133,7 @@ impl MergedGraph {
         let mut edges: Vec<_> = edges.iter().map(order).collect();
         edges.sort_unstable_by(|a, b| {
             let key = |it: &MergedOrder| (it.held, it.wanted);
-            (key(a), &a.held_mode, &a.wanted_mode).cmp(&(key(b), &b.held_mode, &b.wanted_mode))
+            (key(a), a.held_mode, a.wanted_mode).cmp(&(key(b), b.held_mode, b.wanted_mode))
         });
         Self { locks: locks.collect(), edges }
     }

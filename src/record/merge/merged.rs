@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::NAMED;
+use crate::finding::{FindingKind, Level, Mode, WaitKind};
 
 /// A finding of one or more processes.
 ///
@@ -24,13 +25,13 @@ use super::NAMED;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedFinding {
-    /// [`FindingKind::name`](crate::FindingKind::name).
-    pub kind: String,
-    /// [`WaitKind::name`](crate::WaitKind::name), if it is `wait_while_holding`.
+    /// What was found.
+    pub kind: FindingKind,
+    /// What is waited for, if it is a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<String>,
-    /// [`Level::name`](crate::Level::name).
-    pub level: String,
+    pub wait: Option<WaitKind>,
+    /// The level that it had in the process.
+    pub level: Level,
     /// No process has seen all of it: its edges are from different ones.
     pub across_runs: bool,
     /// A scope of [`testing`](crate::testing) has it: a test looks at it.
@@ -39,6 +40,13 @@ pub struct MergedFinding {
     pub processes: usize,
     /// The tests in which it was found, as far as they are known, else the programs: 16 at most.
     pub tests: Vec<String>,
+    /// Why it is silenced in that process, if it is: see [`Finding::silenced`](crate::Finding::silenced).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<String>,
+    /// What was found, in one line.
+    pub title: String,
+    /// What to do about it, in one line.
+    pub help: String,
     /// The cycle, as one of the processes has seen it.
     pub cycle: Vec<MergedEdge>,
     /// The report of that process.
@@ -72,8 +80,8 @@ pub struct MergedEdge {
     pub held: String,
     /// Its type, and where it is made.
     pub held_class: String,
-    /// How it was held: see [`Edge::held_mode`](super::super::Edge::held_mode).
-    pub held_mode: String,
+    /// How it was held.
+    pub held_mode: Mode,
     /// Where it was acquired; or requested, if it [was granted](Self::is_granted).
     pub held_at: String,
     /// See [`Edge::is_granted`](super::super::Edge::is_granted).
@@ -87,7 +95,7 @@ pub struct MergedEdge {
     /// Its type, and where it is made.
     pub wanted_class: String,
     /// How it was acquired.
-    pub wanted_mode: String,
+    pub wanted_mode: Mode,
     /// Where it was acquired.
     pub acquired_at: String,
 }
@@ -113,14 +121,17 @@ impl MergedEdge {
     }
 }
 
-/// Two edges of different processes.
+/// A class inversion whose two edges were seen by different processes.
 pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
-    let mut report = format!(
-        "warning[lockdep::class_inversion]: `{}` and `{}` are acquired in both orders, in \
-         different processes\n",
+    let title = format!(
+        "`{}` and `{}` are acquired in both orders, in different processes",
         first.held, first.wanted
     );
+    let help = "no process has seen both, so these may be different locks of the same two kinds. \
+                If they can be the same two, each may wait for the other: acquire them in one order \
+                everywhere";
+    let mut report = format!("warning[lockdep::class_inversion]: {title}\n");
     for edge in [first, second] {
         let _ = writeln!(
             report,
@@ -143,18 +154,21 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
         let (of_type, place) = class.split_once(" made at ").unwrap_or((class, "an unknown place"));
         let _ = writeln!(report, "note: `{name}` is a `{of_type}` made at {place}");
     }
-    report += "help: no process has seen both, so these may be different locks of the same two \
-               kinds.\n      If they can be the same two, each may wait for the other: acquire them \
-               in one\n      order everywhere\n";
+    let wrapped = textwrap::Options::new(90).initial_indent("help: ").subsequent_indent("      ");
+    report += &textwrap::fill(help, wrapped);
+    report += "\n";
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
-        kind: "class_inversion".to_owned(),
+        kind: FindingKind::ClassInversion,
         wait: None,
-        level: "warn".to_owned(),
+        level: Level::Warn,
         across_runs: true,
         in_scope: false,
         processes: 2,
         tests: tests.into_iter().collect(),
+        silenced: None,
+        title,
+        help: help.to_owned(),
         cycle,
         report,
     }

@@ -72,9 +72,9 @@ pub struct Merge {
 
 type RecordId = u128;
 
-/// Which finding it is, in whichever process: its kind, whether a test looks at it, and the edges
-/// of its cycle by classes and places, from the smallest on.
-type Key = (Box<str>, bool, Box<[KeyEdge]>);
+/// Identifies a finding across processes: the names of its kind and wait, whether a test looks at it, and the
+/// edges of its cycle by classes and places, from the smallest on.
+type Key = (&'static str, Option<&'static str>, bool, Box<[KeyEdge]>);
 /// Held class and place, wanted class and place.
 type KeyEdge = [Box<str>; 4];
 
@@ -87,13 +87,13 @@ struct Observations {
     witness: (RecordId, MergedFinding),
 }
 
-/// An edge between classes, and its modes' places in [`Mode::ALL`].
+/// An edge between classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ClassEdge {
     held: ClassId,
     wanted: ClassId,
-    held_mode: u8,
-    wanted_mode: u8,
+    held_mode: Mode,
+    wanted_mode: Mode,
 }
 
 impl Merge {
@@ -125,11 +125,15 @@ impl Merge {
             (_, None) => problems.push(problem(number, "no header stands before this")),
             (Line::Lock(lock), Some(one)) => one.lock(self, &lock),
             (Line::Edge(edge), Some(one)) => {
-                if one.edge(self, &edge).is_none() {
-                    problems.push(problem(number, "an edge of a lock or a mode that is not known"));
+                if let Err(reason) = one.edge(self, &edge) {
+                    problems.push(problem(number, &reason));
                 }
             }
-            (Line::Finding(finding), Some(one)) => one.finding(self, &finding),
+            (Line::Finding(finding), Some(one)) => {
+                if let Err(error) = one.finding(self, &finding) {
+                    problems.push(problem(number, &error.to_string()));
+                }
+            }
         })?;
         problems.extend(unread);
         problems.sort_by_key(|problem| problem.line);
@@ -361,23 +365,14 @@ impl ClassEdge {
     /// Returns `true` if threads that run this edge and its opposite wait for each other. Readers that wait for
     /// readers, behind a writer, do not count: records do not say who writes.
     fn may_wait(self, opposite: Self) -> bool {
-        let mode = |number: u8| Mode::ALL[usize::from(number)];
-        let waits = |wanted, held| mode(wanted).waits_for(mode(held), false);
-        waits(self.wanted_mode, opposite.held_mode) && waits(opposite.wanted_mode, self.held_mode)
+        self.wanted_mode.waits_for(opposite.held_mode, false)
+            && opposite.wanted_mode.waits_for(self.held_mode, false)
     }
 }
 
-/// How many modes there are.
-const MODES: u8 = 5;
-
 /// Every held and wanted mode.
-fn all_modes() -> impl Iterator<Item = (u8, u8)> {
-    (0..MODES).flat_map(|held| (0..MODES).map(move |wanted| (held, wanted)))
-}
-
-/// The place in [`Mode::ALL`].
-fn mode(name: &str) -> Option<u8> {
-    (0..MODES).find(|&mode| Mode::ALL[usize::from(mode)].name() == name)
+fn all_modes() -> impl Iterator<Item = (Mode, Mode)> {
+    Mode::ALL.into_iter().flat_map(|held| Mode::ALL.map(|wanted| (held, wanted)))
 }
 
 fn pair(a: ClassId, b: ClassId) -> (ClassId, ClassId) {
@@ -389,7 +384,7 @@ impl Observations {
         self.records.extend(&other.records);
         self.tests.merge(&other.tests);
         let rank = |(id, finding): &(RecordId, MergedFinding)| {
-            (*id, finding.cycle.clone(), finding.level.clone(), finding.report.clone())
+            (*id, finding.cycle.clone(), finding.level, finding.report.clone())
         };
         let [ours, theirs] = [&self.witness, &other.witness];
         if theirs.0 < ours.0 || theirs.0 == ours.0 && rank(theirs) < rank(ours) {
@@ -418,7 +413,7 @@ impl PartialEq for Merge {
 }
 
 impl Merge {
-    fn edges_by_name(&self) -> BTreeMap<(&str, &str, u8, u8), impl PartialEq> {
+    fn edges_by_name(&self) -> BTreeMap<(&str, &str, Mode, Mode), impl PartialEq> {
         let name = |class: ClassId| self.classes.text(class);
         let named = |(edge, seen): (&ClassEdge, &Seen)| {
             let key = (name(edge.held), name(edge.wanted), edge.held_mode, edge.wanted_mode);

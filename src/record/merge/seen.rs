@@ -8,7 +8,7 @@ use super::{
     graph::{MergedOrder, Place},
     merged::MergedEdge,
 };
-use crate::{finding::Mode, record::schema::Edge};
+use crate::record::schema::Edge;
 
 /// How many processes are counted at most.
 const COUNTED: usize = 100;
@@ -99,7 +99,6 @@ impl Seen {
 
     /// As part of the graph, where its locks have these places.
     pub(super) fn order(&self, edge: ClassEdge, held: usize, wanted: usize) -> MergedOrder {
-        let mode = |mode: u8| Mode::ALL[usize::from(mode)].name().to_owned();
         let place = |(held_at, acquired_at): &(Box<str>, Box<str>)| Place {
             held_at: held_at.to_string(),
             acquired_at: acquired_at.to_string(),
@@ -107,9 +106,9 @@ impl Seen {
         let processes = self.records.as_slice().len();
         MergedOrder {
             held,
-            held_mode: mode(edge.held_mode),
+            held_mode: edge.held_mode,
             wanted,
-            wanted_mode: mode(edge.wanted_mode),
+            wanted_mode: edge.wanted_mode,
             processes,
             are_more: processes == COUNTED,
             tests: self.tests.texts(),

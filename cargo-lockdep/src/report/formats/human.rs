@@ -57,7 +57,7 @@ pub(crate) fn summary(report: &Report) -> String {
 fn by_kind(report: &Report, verdict: Verdict) -> String {
     let mut kinds = BTreeMap::<_, usize>::new();
     for finding in report.with(verdict) {
-        *kinds.entry(&finding.kind).or_default() += 1;
+        *kinds.entry(finding.kind.name()).or_default() += 1;
     }
     let kinds = kinds.into_iter().map(|(kind, count)| format!("{count} `{kind}`"));
     kinds.collect::<Vec<_>>().join(", ")

@@ -1,6 +1,9 @@
 //! All there is, for programs. `docs/reports.md` has the schema in words.
 
-use lockdep::record::{MergedEdge, MergedGraph};
+use lockdep::{
+    WaitKind,
+    record::{MergedEdge, MergedGraph},
+};
 use serde::Serialize;
 
 use super::drawn::ends;
@@ -32,11 +35,13 @@ struct Tool {
 #[derive(Serialize)]
 struct Finding<'a> {
     verdict: Verdict,
-    kind: &'a str,
+    kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    wait: Option<&'a str>,
+    wait: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silenced: Option<&'a str>,
     title: &'a str,
-    help: Option<String>,
+    help: &'a str,
     across_runs: bool,
     processes: usize,
     tests: &'a [String],
@@ -93,10 +98,11 @@ fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
     };
     Finding {
         verdict: judged.verdict,
-        kind: &finding.kind,
-        wait: finding.wait.as_deref(),
-        title: judged.title(),
-        help: judged.help(),
+        kind: finding.kind.name(),
+        wait: finding.wait.map(WaitKind::name),
+        silenced: finding.silenced.as_deref(),
+        title: &finding.title,
+        help: &finding.help,
         across_runs: finding.across_runs,
         processes: finding.processes,
         tests: &finding.tests,

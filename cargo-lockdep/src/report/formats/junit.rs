@@ -34,7 +34,7 @@ fn case(judged: &Judged) -> TestCase {
         Verdict::Denied => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status
-                .set_message(judged.title())
+                .set_message(&finding.title)
                 .set_type(format!("lockdep::{}", finding.kind))
                 .set_description(finding.to_string());
             status
@@ -43,7 +43,7 @@ fn case(judged: &Judged) -> TestCase {
     };
     // Two findings may be told in the same words, of other places.
     let place = finding.cycle.first().map_or("", |edge| &edge.acquired_at);
-    let name = format!("{} at {place}", without_task_numbers(judged.title()));
+    let name = format!("{} at {place}", without_task_numbers(&finding.title));
     let mut case = TestCase::new(name, status);
     case.set_classname(format!("lockdep::{}", finding.kind));
     if judged.verdict == Verdict::Warned {

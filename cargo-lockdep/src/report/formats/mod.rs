@@ -7,7 +7,7 @@ pub(crate) mod human;
 mod json;
 mod junit;
 #[cfg(test)]
-mod odd_names;
+mod parser_tests;
 mod sarif;
 mod steps;
 

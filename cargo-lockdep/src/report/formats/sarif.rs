@@ -80,15 +80,15 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         location["id"] = number.into();
         Some(location)
     };
-    let message = match judged.help() {
-        Some(help) => format!("{}\n\n{help}", judged.title()),
-        None => judged.title().to_owned(),
+    let message = match &*finding.help {
+        "" => finding.title.clone(),
+        help => format!("{}\n\n{help}", finding.title),
     };
     let id = fingerprint(finding);
     let count = known.entry(id.clone()).or_default();
     *count += 1;
     json!({
-        "ruleId": rule_id(&finding.kind),
+        "ruleId": rule_id(finding.kind.name()),
         "level": if judged.verdict == Verdict::Denied { "error" } else { "warning" },
         "message": {"text": message},
         "locations": shown.and_then(|(message, place)| location(&message, place, sources))
@@ -186,7 +186,7 @@ fn fingerprint(finding: &MergedFinding) -> String {
     let mut edges: Vec<_> = finding.cycle.iter().map(edge).collect();
     edges.sort_unstable();
     let mut hasher = FnvHasher::default();
-    for part in std::iter::once(&finding.kind).chain(&edges) {
+    for part in std::iter::once(finding.kind.name()).chain(edges.iter().map(String::as_str)) {
         hasher.write(part.as_bytes());
         hasher.write_u8(0);
     }

@@ -1,6 +1,9 @@
 //! What a thread or task did in the places of an edge.
 
-use lockdep::record::{MergedEdge, MergedFinding};
+use lockdep::{
+    FindingKind,
+    record::{MergedEdge, MergedFinding},
+};
 
 /// A place, and what was done there.
 pub(super) struct Step<'a> {
@@ -48,9 +51,9 @@ impl Did<'_> {
 pub(super) fn steps<'a>(finding: &MergedFinding, edge: &'a MergedEdge) -> Vec<Step<'a>> {
     let spawn = edge.spawned_at.iter().map(|place| Step { place, did: Did::Spawn });
     let held = if edge.is_granted { Did::Request(&edge.held) } else { Did::Hold(&edge.held) };
-    let wanted = match &*finding.kind {
-        "held_across_await" => None,
-        "deadlock" | "futurelock" => Some(Did::Wait(&edge.wanted)),
+    let wanted = match finding.kind {
+        FindingKind::HeldAcrossAwait => None,
+        FindingKind::Deadlock | FindingKind::Futurelock => Some(Did::Wait(&edge.wanted)),
         _ => Some(Did::Acquire(&edge.wanted)),
     };
     let held = Step { place: &edge.held_at, did: held };

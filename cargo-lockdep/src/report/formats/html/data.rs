@@ -86,8 +86,8 @@ pub(super) fn data(report: &Report) -> String {
         file: lock.created_at.as_deref().and_then(Place::parse).map(|place| place.file),
     });
     let findings = report.findings.iter().map(|judged| Finding {
-        title: judged.title(),
-        kind: &judged.finding.kind,
+        title: &judged.finding.title,
+        kind: judged.finding.kind.name(),
         verdict: judged.verdict,
         cycle: judged
             .finding
@@ -96,7 +96,7 @@ pub(super) fn data(report: &Report) -> String {
             .map(|edge| Step {
                 ends: ends(graph, edge),
                 who: who(edge),
-                modes: [&edge.held_mode, &edge.wanted_mode],
+                modes: [edge.held_mode.name(), edge.wanted_mode.name()],
                 places: [&edge.held_at, &edge.acquired_at],
             })
             .collect(),
@@ -121,7 +121,7 @@ fn who(edge: &MergedEdge) -> String {
 
 fn drawn<'a>((held, wanted): (usize, usize), arrow: &'a Arrow<'_>) -> DrawnArrow<'a> {
     let orders = arrow.orders.iter().map(|order| Order {
-        modes: [&order.held_mode, &order.wanted_mode],
+        modes: [order.held_mode.name(), order.wanted_mode.name()],
         processes: if order.are_more {
             format!("{} or more", order.processes)
         } else {

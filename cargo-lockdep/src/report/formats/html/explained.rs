@@ -11,9 +11,8 @@ use crate::{
 
 /// Each kind once, however many findings are of it.
 pub(super) fn kinds(report: &Report) -> Markup {
-    let is_there = |it: &&Explanation| {
-        report.findings.iter().any(|judged| judged.finding.kind == it.kind.name())
-    };
+    let is_there =
+        |it: &&Explanation| report.findings.iter().any(|judged| judged.finding.kind == it.kind);
     let kinds: Vec<_> = explain::ALL.iter().filter(is_there).collect();
     html! {
         @if !kinds.is_empty() {

@@ -31,8 +31,8 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
                 b { (verdict) } " "
                 a href={ "#" (finding.kind) } title="What this means" { code { (finding.kind) } }
             }
-            h2 { (ticked(judged.title())) }
-            @if let Some(help) = judged.help() { p.help { (ticked(&help)) } }
+            h2 { (ticked(&finding.title)) }
+            @if !finding.help.is_empty() { p.help { (ticked(&finding.help)) } }
             ol.threads {
                 @for edge in &finding.cycle { li { (thread(finding, edge, sources)) } }
             }
