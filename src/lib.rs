@@ -115,7 +115,7 @@
     )
 )]
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 #[cfg(feature = "tokio")]
 mod as_task;
@@ -157,6 +157,7 @@ pub mod thread;
 #[cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 pub mod tokio;
 mod tracked;
+mod upstream;
 mod validator;
 
 #[cfg(not(any(debug_assertions, feature = "enforce")))]
@@ -237,6 +238,27 @@ pub fn findings() -> Vec<Finding> {
 #[must_use = "`reset` forgets the findings without giving them"]
 pub fn take_findings() -> Vec<Finding> {
     validator::inside(ledger::take_findings)
+}
+
+/// Returns the finding that a panic was thrown for, given the payload that `catch_unwind` or `join` returns.
+///
+/// `None` for all other panics, whatever their message. The last 256 panics of findings are remembered. If one
+/// acquisition made several findings, it is the first.
+///
+/// ```
+/// # use lockdep::{FindingKind, sync::RwLock};
+/// let rates = RwLock::new(());
+/// let reads_twice = std::panic::catch_unwind(|| drop((rates.read(), rates.read())));
+/// if let Err(payload) = reads_twice {
+///     match lockdep::finding_of_panic(&*payload) {
+///         Some(finding) => assert_eq!(finding.kind(), FindingKind::RecursiveRead),
+///         None => std::panic::resume_unwind(payload),
+///     }
+/// }
+/// ```
+#[must_use]
+pub fn finding_of_panic(payload: &(dyn Any + Send)) -> Option<Finding> {
+    validator::inside(|| ledger::finding_of_panic(payload))
 }
 
 /// Sets what a kind of finding does, from now on. `LOCKDEP` in the environment wins

@@ -49,7 +49,7 @@ use std::{
 
 use crate::{
     finding::{Finding, FindingKind, Level, ScopeId},
-    ledger, render, validator,
+    ledger, render, upstream, validator,
 };
 
 /// A piece of work with findings of its own, until this is dropped; see the
@@ -367,18 +367,7 @@ pub fn expect<R>(kind: FindingKind, locks: &[&str], body: impl FnOnce() -> R) {
 /// Whether a panic is a finding's, or that of `std::thread::scope` for a thread of its own that
 /// panicked.
 fn is_of_a_finding(panic: &(dyn Any + Send)) -> bool {
-    let report = panic.downcast_ref::<String>();
-    let of_scope = panic.downcast_ref::<&str>();
-    report.is_some_and(|text| without_color(text).starts_with("error[lockdep::"))
-        || of_scope.is_some_and(|&text| text == "a scoped thread panicked")
-}
-
-/// What follows the colours at the beginning of a report that goes to a terminal.
-fn without_color(mut text: &str) -> &str {
-    while let Some((_, after)) = text.strip_prefix("\x1b[").and_then(|it| it.split_once('m')) {
-        text = after;
-    }
-    text
+    crate::finding_of_panic(panic).is_some() || upstream::is_panic_of_thread_scope(panic)
 }
 
 /// `` `a`, `b` ``

@@ -4,7 +4,7 @@
 mod support;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::Command,
     sync::Arc,
     thread,
@@ -12,7 +12,7 @@ use std::{
 
 use lockdep::{
     FindingKind, Level,
-    sync::{Condvar, Mutex},
+    sync::{Condvar, Mutex, RwLock},
     testing::{self, Scope},
 };
 use support::{child_command, denied, findings_about, is_child, kinds};
@@ -241,4 +241,33 @@ fn a_finding_is_expected_in_colour_as_well() {
     let output = child_command(test).env("CLICOLOR_FORCE", "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("\x1b["), "{text}");
+}
+
+/// The text of a report is not enough: a program may panic with what it has read somewhere.
+#[test]
+fn a_panic_of_a_finding_is_recognised_by_its_payload() {
+    let rates = RwLock::new(());
+    let reads_twice = || drop((rates.read(), rates.read()));
+    let scope = testing::Scope::new();
+    let thrown = catch_unwind(AssertUnwindSafe(reads_twice)).unwrap_err();
+    let finding = lockdep::finding_of_panic(&*thrown).unwrap();
+    assert_eq!(finding.kind(), FindingKind::RecursiveRead);
+    let report = thrown.downcast_ref::<String>().unwrap().clone();
+
+    // It passes through a thread.
+    let joined = thread::spawn(move || resume_unwind(thrown)).join().unwrap_err();
+    assert!(lockdep::finding_of_panic(&*joined).is_some());
+
+    let copied = catch_unwind(|| panic!("{report}")).unwrap_err();
+    assert!(lockdep::finding_of_panic(&*copied).is_none());
+    // A scope with findings passes it on.
+    let passed_on = catch_unwind(AssertUnwindSafe(|| {
+        testing::collect(|| {
+            let again = RwLock::new(());
+            drop(catch_unwind(AssertUnwindSafe(|| drop((again.read(), again.read())))));
+            panic!("{report}");
+        })
+    }));
+    assert_eq!(passed_on.unwrap_err().downcast_ref::<String>(), Some(&report));
+    assert_eq!(kinds(&scope.take_findings()), [FindingKind::RecursiveRead]);
 }

@@ -27,7 +27,6 @@ pub use names::UnknownName;
 pub use order_graph::OrderGraph;
 pub(crate) use os_thread::{Activity, FutexWait, OsThread, SystemCall};
 pub use site::Site;
-pub(crate) use site::is_of_the_toolchain;
 pub(crate) use snapshot::{ChainEnd, HeldLock, ThreadSnapshot, Until, WaitChain, WaitLink};
 pub use stats::Stats;
 pub(crate) use thread::ScopeId;

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, panic::Location};
 
+use crate::upstream;
+
 /// A place in the source: file, line and column, both counted from 1.
 ///
 /// ```
@@ -41,17 +43,14 @@ impl Site {
         self.line
     }
 
-    /// Whether it belongs to the standard library: then it is where some
-    /// `.map(Mutex::new)` called the constructor, and tells nobody anything.
+    /// Returns `true` if it belongs to the standard library, as where some `.map(Mutex::new)` calls the constructor.
     pub(crate) fn is_of_the_toolchain(&self) -> bool {
-        is_of_the_toolchain(&self.file)
+        upstream::is_of_the_toolchain(&self.file)
     }
 
-    /// Returns `true` for the acquisitions in lock_api's `ReentrantMutex`: they are in a closure, so the caller is
-    /// unknown.
+    /// Returns `true` for an acquisition in lock_api's `ReentrantMutex`, whose caller is unknown.
     pub(crate) fn is_of_reentrant_mutex(&self) -> bool {
-        let path = self.file.replace('\\', "/");
-        path.ends_with("/src/remutex.rs") && path.contains("/lock_api-")
+        upstream::is_reentrant_mutex(&self.file)
     }
 
     /// The column, from 1, in characters.
@@ -68,11 +67,6 @@ impl Site {
     }
 }
 
-/// The same of a file.
-pub(crate) fn is_of_the_toolchain(file: &str) -> bool {
-    file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/")
-}
-
 impl From<&'static Location<'static>> for Site {
     fn from(location: &'static Location<'static>) -> Self {
         Self {
@@ -86,22 +80,5 @@ impl From<&'static Location<'static>> for Site {
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_standard_library_is_told_by_its_path() {
-        let is_of_it = |file: &'static str| {
-            Site { file: Cow::Borrowed(file), line: 1, column: 1 }.is_of_the_toolchain()
-        };
-        assert!(is_of_it("/rustc/59807616e1/library/core/src/array/mod.rs"));
-        assert!(is_of_it(
-            "/home/me/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core.rs"
-        ));
-        assert!(!is_of_it("src/rustc/library.rs") && !is_of_it("/home/me/project/src/lib.rs"));
     }
 }

@@ -14,6 +14,7 @@ mod record_writer;
 mod settings;
 mod store;
 mod suppress;
+mod thrown;
 
 use std::{
     io::Write,
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 pub(crate) use record_writer::{open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use suppress::{allow_pair, forget_pairs};
+pub(crate) use thrown::{Panic, finding_of_panic};
 
 use self::store::{Added, Key, Store};
 #[cfg(fuzzing)]
@@ -66,8 +68,7 @@ pub(crate) enum Verdict {
     Proceed,
     /// The same, and it is not to be looked at again.
     Silenced,
-    /// Panic with this message.
-    Panic(String),
+    Panic(Box<Panic>),
 }
 
 /// Takes a new finding in: records it, calls the hooks if it is the first of
@@ -124,7 +125,9 @@ pub(crate) fn submit(
             std::process::abort();
         }
         // A second panic during an unwinding would abort the process.
-        Level::Deny if !std::thread::panicking() => return Verdict::Panic(report()),
+        Level::Deny if !std::thread::panicking() => {
+            return Verdict::Panic(Box::new(Panic::new(report(), &finding)));
+        }
         // The thread or task is about to hang: no test harness will ever show what it captured. Nor does
         // it panic, if it does so already.
         Level::Warn | Level::Deny
@@ -282,8 +285,8 @@ pub(crate) fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
 
 /// The locks of the ledger.
 #[cfg(all(unix, not(loom)))]
-pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 3] {
-    [&STORE, &HOOKS, suppress::lock()]
+pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 4] {
+    [&STORE, &HOOKS, suppress::lock(), thrown::lock()]
 }
 
 /// Forgets all findings. Levels and hooks stay.

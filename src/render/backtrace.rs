@@ -4,11 +4,12 @@
 use std::fmt::Write;
 
 use crate::{
-    finding::{ThreadInfo, is_of_the_toolchain},
+    finding::ThreadInfo,
     stack::{
         Stack,
         symbols::{Frame, symbolize},
     },
+    upstream,
 };
 
 /// The stack of a thread or task, innermost frame first, numbered. Empty if none was captured.
@@ -22,24 +23,12 @@ pub(super) fn backtrace(stack: &Stack, actor: &ThreadInfo) -> String {
         let function = if is_task { async_function(&frame.function) } else { &frame.function };
         let _ = writeln!(text, "{number:>4}: {function}");
         if let Some(site) = &frame.site {
-            let at =
-                tokio_macro(site).map_or_else(|| format!("at {site}"), |it| format!("in {it}"));
+            let at = upstream::tokio_macro(site)
+                .map_or_else(|| format!("at {site}"), |it| format!("in {it}"));
             let _ = writeln!(text, "             {at}");
         }
     }
     text
-}
-
-/// The macro of tokio that the compiler names as the place of what stands in it.
-fn tokio_macro(site: &str) -> Option<&'static str> {
-    let (_, place) =
-        site.split_once("/src/macros/").filter(|(home, _)| home.contains("/tokio-"))?;
-    let macros = [
-        ("select.rs", "`tokio::select!`"),
-        ("join.rs", "`tokio::join!`"),
-        ("try_join.rs", "`tokio::try_join!`"),
-    ];
-    macros.into_iter().find(|(file, _)| place.starts_with(file)).map(|(_, name)| name)
 }
 
 /// `server::handle::{{closure}}` → `server::handle`: the body of an async function is a closure to the
@@ -59,7 +48,6 @@ fn async_function(function: &str) -> &str {
 /// started the thread, or polls the task.
 fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
     let is_ours = |frame: &Frame| {
-        let function = frame.function.trim_start_matches('<');
         let homes = [
             "lockdep::",
             "lockdep_streams::",
@@ -69,7 +57,7 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
             "once_cell::",
             "backtrace::",
         ];
-        homes.iter().any(|home| function.starts_with(home))
+        homes.iter().any(|home| path(frame).starts_with(home))
     };
     // Only the innermost run of ours: an initializer that runs inside a
     // `LazyLock` of ours has its callers further out.
@@ -87,40 +75,37 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
 }
 
 fn starts_thread(frame: &Frame) -> bool {
-    let function = frame.function.trim_start_matches('<');
-    function.contains("__rust_begin_short_backtrace")
+    let function = path(frame);
+    upstream::starts_thread(function)
         || function.starts_with("lockdep::thread::spawned::Spawned") && function.contains("::new::")
 }
 
 /// Returns `true` if it is between the executor and the future of a task.
 fn polls_task(frame: &Frame) -> bool {
-    let function = frame.function.trim_start_matches('<');
+    let function = path(frame);
     let roots = ["lockdep::validator::tasks::", "lockdep::tokio::", "lockdep_tracing::"];
     roots.iter().any(|root| function.starts_with(root))
 }
 
 fn is_of_tokio(frame: &Frame) -> bool {
-    frame.function.trim_start_matches('<').starts_with("tokio::")
+    path(frame).starts_with("tokio::")
 }
 
 /// Returns `true` for what polls futures, and for the insides of `select!` and `join!`.
 fn is_of_executor(frame: &Frame) -> bool {
-    let function = frame.function.trim_start_matches('<');
-    let homes = [
-        "tokio::runtime::",
-        "tokio::task::",
-        "tokio::future::",
-        "tokio::macros::",
-        "tokio::loom::",
-    ];
-    polls_task(frame) || homes.iter().any(|home| function.starts_with(home))
+    polls_task(frame) || upstream::is_of_tokios_executor(path(frame))
 }
 
 fn is_of_std(frame: &Frame) -> bool {
-    let function = frame.function.trim_start_matches('<');
-    let prefixes = ["std::", "core::", "alloc::", "__rust"];
-    let has_std_name = || prefixes.iter().any(|prefix| function.starts_with(prefix));
-    frame.site.as_deref().map_or_else(has_std_name, is_of_the_toolchain)
+    match &frame.site {
+        Some(site) => upstream::is_of_the_toolchain(site),
+        None => upstream::is_of_std(path(frame)),
+    }
+}
+
+/// The function without the bracket of `<T as Trait>::function`.
+fn path(frame: &Frame) -> &str {
+    frame.function.trim_start_matches('<')
 }
 
 #[cfg(test)]
@@ -161,14 +146,6 @@ mod tests {
                 "server::handle",
             ]
         );
-    }
-
-    #[test]
-    fn the_place_of_a_macro_is_its_name() {
-        let site = "/registry/src/index/tokio-1.54.1/src/macros/try_join.rs:150:20";
-        assert_eq!(tokio_macro(site), Some("`tokio::try_join!`"));
-        assert_eq!(tokio_macro("/registry/src/index/tokio-1.54.1/src/sync/mutex.rs:1:1"), None);
-        assert_eq!(tokio_macro("/home/me/server/src/macros/join.rs:1:1"), None);
     }
 
     /// It is inside tokio's own lock that an operation is first known to wait.

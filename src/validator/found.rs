@@ -1,6 +1,6 @@
 //! From what a check has found to the ledger, and what the thread that found it has to do.
 
-use std::{ffi::OsStr, panic::Location, path::Path};
+use std::panic::Location;
 
 use super::{
     context::{Context, State as ThreadState, held::Entry},
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Level},
-    ledger::{self, Backtraces, Verdict},
+    ledger::{self, Backtraces, Panic, Verdict},
     stack::RawStack,
+    upstream,
 };
 
 /// What is to be handed to the ledger.
@@ -68,8 +69,9 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     match report(context, found) {
         Verdict::Proceed => false,
         Verdict::Silenced => true,
-        Verdict::Panic(message) => {
-            if is_retaken(Location::caller().file()) {
+        Verdict::Panic(panic) => {
+            let message = &panic.message;
+            if upstream::retakes_locks(Location::caller().file()) {
                 ledger::print_past_capture(&format!(
                     "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
                      for a guard that lives on: this thread goes on, or hangs"
@@ -78,6 +80,7 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             }
             let is_ending = {
                 let _reporting = context.enter(ThreadState::Reporting);
+                panic.remember();
                 exit::thread_is_ending()
             };
             if is_ending {
@@ -88,7 +91,7 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
                 return true;
             }
             context.begin_unwinding();
-            panic!("{message}");
+            panic.throw();
         }
     }
 }
@@ -97,31 +100,22 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
 pub(super) fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let _reporting = context.enter(ThreadState::Reporting);
     let scope = context.info().scope;
-    let (mut messages, mut all_silenced) = (Vec::new(), true);
+    let (mut thrown, mut all_silenced) = (None::<Box<Panic>>, true);
     for Found { kind, cycle, detail } in found {
         // What is only waited for must neither hang nor abort, whatever its level.
         let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
         match ledger::submit(kind, cycle, detail, scope, certainly) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}
-            Verdict::Panic(message) => messages.push(message),
+            Verdict::Panic(panic) => match &mut thrown {
+                Some(first) => first.append(&panic),
+                None => thrown = Some(panic),
+            },
         }
     }
-    match &messages[..] {
-        [] if all_silenced => Verdict::Silenced,
-        [] => Verdict::Proceed,
-        _ => Verdict::Panic(messages.join("\n")),
+    match thrown {
+        Some(panic) => Verdict::Panic(panic),
+        None if all_silenced => Verdict::Silenced,
+        None => Verdict::Proceed,
     }
-}
-
-/// Whether `unlocked` of lock_api takes a lock again, in this file of its own. The guard lives on
-/// and would unlock what it does not hold, were it not taken: nothing can be thrown.
-pub(crate) fn is_retaken(file: &str) -> bool {
-    let path = Path::new(file);
-    let is_lock_api = |folder: &Path| {
-        let name = folder.file_name().and_then(OsStr::to_str);
-        name.is_some_and(|name| name == "lock_api" || name.starts_with("lock_api-"))
-    };
-    (path.ends_with("src/mutex.rs") || path.ends_with("src/rwlock.rs"))
-        && path.ancestors().nth(2).is_some_and(is_lock_api)
 }

@@ -43,7 +43,6 @@ pub(crate) use self::{
         channel_space::{ChannelSpace, Receiving},
     },
     events::about_to_wait_for,
-    found::is_retaken,
     graph::{
         Acquisition,
         annotations::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},

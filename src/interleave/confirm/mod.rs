@@ -15,7 +15,7 @@ use self::{outcome::Part, rendezvous::Rendezvous};
 use super::{alone, thread_group::ThreadGroup};
 use crate::{
     finding::{Edge, Finding, FindingKind},
-    ledger, points, validator,
+    ledger, points, upstream, validator,
 };
 
 /// Runs a program again, and makes the deadlock happen that a finding has predicted: with
@@ -94,7 +94,7 @@ impl Confirm {
             | FindingKind::ClassInversion
             | FindingKind::Deadlock => {
                 let mut places = finding.cycle().iter().map(Edge::acquired_at);
-                match places.find(|place| validator::is_retaken(place.file())) {
+                match places.find(|place| upstream::retakes_locks(place.file())) {
                     Some(place) => Err(Why::Unbreakable { place: place.to_string() }),
                     None => Ok(finding.cycle().iter().map(Part::from).collect()),
                 }

@@ -14,6 +14,7 @@ use super::rendezvous::{Rendezvous, Status, Stop};
 use crate::{
     finding::ScopeId,
     points::{self, Part, Script, Suspension, SyncEvent},
+    upstream,
     validator::{self, Context, Entry, ThreadState},
 };
 
@@ -62,7 +63,7 @@ impl Player {
             return None;
         };
         // Where nothing can be thrown, a deadlock that happens is not broken.
-        if validator::is_retaken(wanted.site.file()) {
+        if upstream::retakes_locks(wanted.site.file()) {
             return None;
         }
         let stop = self.stop_at(context, wanted)?;

@@ -147,9 +147,9 @@ pub(in crate::validator) fn thread_ends(context: &'static Context) {
         leaks::add(*entry, context.info());
     }
     if !found.is_empty()
-        && let Verdict::Panic(message) = report(context, found)
+        && let Verdict::Panic(panic) = report(context, found)
     {
         // A panic in a destructor of a thread's locals would abort the process.
-        ledger::print(&message);
+        ledger::print(&panic.message);
     }
 }

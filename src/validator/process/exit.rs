@@ -1,21 +1,20 @@
-//! Is the calling thread, or the whole process, about to end? Told from the stack, as nothing else
-//! tells.
+//! Detects that the calling thread, or the whole process, is about to end by inspecting the call stack. There is no
+//! API for it.
 
-use crate::stack::{self, symbols};
+use crate::{
+    stack::{self, symbols},
+    upstream,
+};
 
-/// Whether a destructor of the calling thread's locals runs: a panic in it would abort the
-/// process. By the names of std's functions that run it and see to that, either of which may be
-/// inlined, as nothing else tells. The caller is [`Reporting`](crate::validator::ThreadState::Reporting).
+/// Returns `true` if a destructor of the calling thread's locals runs: a panic in it would abort the
+/// process. The caller is [`Reporting`](crate::validator::ThreadState::Reporting).
 pub(in crate::validator) fn thread_is_ending() -> bool {
     let mut addresses = Vec::new();
     stack::trace(|frame| {
         addresses.push(frame.ip());
         true
     });
-    symbols::is_any_function(&addresses, |name| {
-        let is_of = |function| name.contains("thread_local::") && name.contains(function);
-        is_of("::destroy") || is_of("::abort_on_dtor_unwind")
-    })
+    symbols::is_any_function(&addresses, upstream::destroys_thread_locals)
 }
 
 /// Whether the whole process ends: `exit` destroys the calling thread's locals while its

@@ -1,0 +1,88 @@
+//! Recognizes the panic of a finding by its payload.
+//!
+//! The payload is the report as a `String`, which harnesses print and `should_panic` compares. The text is no proof of
+//! where it comes from, but the address of the string's buffer is, together with the text: while the payload lives,
+//! no other string has its address, and once it is gone, no other panic has both.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    panic::panic_any,
+    sync::LazyLock,
+};
+
+use parking_lot::Mutex;
+
+use crate::finding::Finding;
+
+/// How many panics are remembered. A payload is usually looked at by the next `catch_unwind` or `join`.
+const CAPACITY: usize = 256;
+
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static THROWN: Mutex<VecDeque<Thrown>> = Mutex::new(VecDeque::new());
+
+struct Thrown {
+    payload: Identity,
+    finding: Finding,
+}
+
+/// The address and the text of a payload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    address: usize,
+    hash: u64,
+}
+
+impl Identity {
+    fn of(payload: &str) -> Self {
+        Self { address: payload.as_ptr().addr(), hash: HASHER.hash_one(payload) }
+    }
+}
+
+/// A report to panic with, and its finding.
+pub(crate) struct Panic {
+    pub(crate) message: String,
+    finding: Finding,
+}
+
+impl Panic {
+    pub(super) fn new(message: String, finding: &Finding) -> Self {
+        Self { message, finding: finding.clone() }
+    }
+
+    /// Adds the report of another finding. The panic stays that of the first.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.message.push('\n');
+        self.message.push_str(&other.message);
+    }
+
+    /// Remembers the payload that [`throw`](Self::throw) will have. The caller is in a state in which its
+    /// acquisitions are not checked.
+    pub(crate) fn remember(&self) {
+        let payload = Identity::of(&self.message);
+        let thrown = Thrown { payload, finding: self.finding.clone() };
+        let mut all = THROWN.lock();
+        let oldest = if all.len() < CAPACITY { None } else { all.pop_front() };
+        all.push_back(thrown);
+        drop(all);
+        drop(oldest);
+    }
+
+    #[track_caller]
+    pub(crate) fn throw(self) -> ! {
+        panic_any(self.message)
+    }
+}
+
+/// Returns the finding that a panic was thrown for. The same holds for the caller as in [`Panic::remember`].
+pub(crate) fn finding_of_panic(payload: &(dyn Any + Send)) -> Option<Finding> {
+    let payload = Identity::of(payload.downcast_ref::<String>()?);
+    let all = THROWN.lock();
+    all.iter().rev().find(|it| it.payload == payload).map(|it| it.finding.clone())
+}
+
+#[cfg(all(unix, not(loom)))]
+pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
+    &THROWN
+}
