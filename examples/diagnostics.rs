@@ -62,7 +62,7 @@ fn who_holds_what(shop: &Shop) {
         let customer = thread::Builder::new().name("customer".into());
         customer.spawn_scoped(scope, || *shop.till.lock().unwrap() += 1).unwrap();
         // Until the customer stands in the queue.
-        while !lockdep::held().contains("waits for") {
+        while !lockdep::held().to_string().contains("waits for") {
             thread::yield_now();
         }
         print!("{}", lockdep::held());

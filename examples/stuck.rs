@@ -98,7 +98,7 @@ fn slow_holder(shop: &Shop) -> ExitCode {
 
 /// Until that many threads wait for a lock: `held` is a text for people, but it tells.
 fn until_waiting(threads: usize) {
-    while lockdep::ENABLED && lockdep::held().matches("waits for ").count() < threads {
+    while lockdep::ENABLED && lockdep::held().to_string().matches("waits for ").count() < threads {
         thread::yield_now();
     }
 }

@@ -4,7 +4,7 @@
 use std::{fmt::Debug, panic::Location, sync::Arc};
 
 use crate::{
-    Lock, lock_trait,
+    Trackable, trackable,
     validator::{self, Ordered, Rank},
 };
 
@@ -48,10 +48,10 @@ use crate::{
 /// [`order_graph`]: crate::order_graph
 pub fn order_by_key<L, K>(lock: &L, key: K)
 where
-    L: Lock + ?Sized,
+    L: Trackable + ?Sized,
     K: Ord + Debug + Send + Sync + 'static,
 {
-    if let Some(lock) = lock_trait::number(lock) {
+    if let Some(lock) = trackable::number(lock) {
         validator::order_by_key(lock, Arc::new(key));
     }
 }
@@ -74,8 +74,8 @@ where
 /// lockdep::declare_order(&[&CONFIG, &QUEUE]);
 /// ```
 #[track_caller]
-pub fn declare_order(locks: &[&dyn Lock]) {
-    let locks = locks.iter().filter_map(|lock| lock_trait::number(*lock));
+pub fn declare_order(locks: &[&dyn Trackable]) {
+    let locks = locks.iter().filter_map(|lock| trackable::number(*lock));
     declare(&locks.map(Ordered::Lock).collect::<Vec<_>>(), Location::caller());
 }
 
@@ -112,8 +112,8 @@ fn declare(sequence: &[Ordered], site: &'static Location<'static>) {
 ///
 /// lockdep::declare_leaf(&LOG);
 /// ```
-pub fn declare_leaf<L: Lock + ?Sized>(lock: &L) {
-    if let Some(lock) = lock_trait::number(lock) {
+pub fn declare_leaf<L: Trackable + ?Sized>(lock: &L) {
+    if let Some(lock) = trackable::number(lock) {
         validator::set_rank(lock, Rank::Leaf);
     }
 }
@@ -126,8 +126,8 @@ pub fn declare_leaf<L: Lock + ?Sized>(lock: &L) {
 ///
 /// lockdep::declare_outermost(&SHUTDOWN);
 /// ```
-pub fn declare_outermost<L: Lock + ?Sized>(lock: &L) {
-    if let Some(lock) = lock_trait::number(lock) {
+pub fn declare_outermost<L: Trackable + ?Sized>(lock: &L) {
+    if let Some(lock) = trackable::number(lock) {
         validator::set_rank(lock, Rank::Outermost);
     }
 }
@@ -149,8 +149,8 @@ pub fn declare_outermost<L: Lock + ?Sized>(lock: &L) {
 /// let shard = Shard::default();
 /// lockdep::class(&shard.0, "shard");
 /// ```
-pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
-    if let Some(lock) = lock_trait::number(lock) {
+pub fn class<L: Trackable + ?Sized>(lock: &L, class: &'static str) {
+    if let Some(lock) = trackable::number(lock) {
         validator::class(lock, class);
     }
 }
@@ -180,8 +180,8 @@ pub fn class<L: Lock + ?Sized>(lock: &L, class: &'static str) {
 ///
 /// lockdep::allow_pair(&A, &B, "only one thread runs while the second order is taken");
 /// ```
-pub fn allow_pair<A: Lock + ?Sized, B: Lock + ?Sized>(a: &A, b: &B, reason: &str) {
-    if let (Some(a), Some(b)) = (lock_trait::number(a), lock_trait::number(b)) {
+pub fn allow_pair<A: Trackable + ?Sized, B: Trackable + ?Sized>(a: &A, b: &B, reason: &str) {
+    if let (Some(a), Some(b)) = (trackable::number(a), trackable::number(b)) {
         validator::allow_pair([a, b], reason);
     }
 }

@@ -135,7 +135,6 @@ mod ledger;
 pub mod lock_api;
 #[cfg(feature = "lock_api_0_5")]
 pub mod lock_api_0_5;
-mod lock_trait;
 #[cfg(all(feature = "once_cell", any(debug_assertions, feature = "enforce")))]
 pub mod once_cell;
 mod os_threads;
@@ -156,6 +155,7 @@ pub mod testing;
 pub mod thread;
 #[cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 pub mod tokio;
+mod trackable;
 mod tracked;
 mod upstream;
 mod validator;
@@ -185,11 +185,11 @@ pub use self::{
         order_by_key,
     },
     finding::{
-        Edge, Finding, FindingKind, Level, LockInfo, Mode, OrderGraph, Site, Stats, ThreadInfo,
-        UnknownName, WaitKind,
+        Edge, Finding, FindingKind, HeldLocks, Level, LockInfo, LockUse, Mode, OrderGraph, Site,
+        Stats, ThreadInfo, ThreadSnapshot, UnknownName, WaitKind,
     },
-    lock_trait::Lock,
     stack::Stack,
+    trackable::Trackable,
 };
 
 /// Which side of the [switch](crate#the-switch) this build is on: whether
@@ -310,8 +310,8 @@ pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
 ///     lockdep::name(shard, format!("shard {number}"));
 /// }
 /// ```
-pub fn name<L: Lock + ?Sized>(lock: &L, name: impl AsRef<str>) {
-    if let Some(lock) = lock_trait::number(lock) {
+pub fn name<L: Trackable + ?Sized>(lock: &L, name: impl AsRef<str>) {
+    if let Some(lock) = trackable::number(lock) {
         validator::name(lock, name.as_ref());
     }
 }
@@ -342,14 +342,13 @@ pub fn order_graph() -> OrderGraph {
     validator::order_graph()
 }
 
-/// Every thread and task that holds or waits for a lock: which ones, in which mode, since
-/// which line; and every thread that waits for a message, for space in a channel or at a barrier. A
-/// glance: the threads run on meanwhile. Of more than 64 tasks, it lists those first that hold what others
-/// wait for.
+/// Returns what every thread and task holds and waits for: which locks, in which mode, since which line; and which
+/// threads wait for a message, for space in a channel or at a barrier. The threads are not stopped: they may have
+/// moved on when this returns.
 ///
-/// On 64-bit Linux it lists all other threads too, and tells what each one does unless it waits for a
-/// checked lock: running, joining a thread, blocked in a system call. The calling thread is
-/// left out if it holds no lock.
+/// Printed, it is a table. Of more than 64 tasks, it lists those first that hold what others wait for. On 64-bit
+/// Linux it lists all other threads too, with what each one does unless it waits for a checked lock: running, joining
+/// a thread, blocked in a system call. The calling thread is left out if it holds no lock.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -360,12 +359,8 @@ pub fn order_graph() -> OrderGraph {
 /// //     holds      `accounts` (exclusive)  since src/main.rs:3:23
 /// ```
 #[must_use]
-pub fn held() -> String {
-    if ENABLED {
-        render::held(&validator::snapshot_of_all_threads())
-    } else {
-        "locks are not checked in this build\n".to_owned()
-    }
+pub fn held() -> HeldLocks {
+    HeldLocks { threads: if ENABLED { validator::snapshot_of_all_threads() } else { Vec::new() } }
 }
 
 /// Has every wait for a lock watched: one that lasts longer than `limit` is reported on

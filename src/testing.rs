@@ -67,7 +67,7 @@ use crate::{
 #[must_use = "the scope ends when this is dropped"]
 #[derive(Debug)]
 pub struct Scope {
-    handle: Handle,
+    handle: ScopeHandle,
     _entered: Entered,
 }
 
@@ -85,7 +85,7 @@ pub struct Scope {
 /// });
 /// ```
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ScopeHandle {
     id: ScopeId,
 }
 
@@ -124,7 +124,7 @@ impl Scope {
     /// ```
     #[allow(clippy::new_without_default, reason = "it does something to the calling thread")]
     pub fn new() -> Self {
-        let handle = Handle { id: validator::inside(ledger::open_scope) };
+        let handle = ScopeHandle { id: validator::inside(ledger::open_scope) };
         let entered = handle.enter();
         Self { handle, _entered: entered }
     }
@@ -140,7 +140,7 @@ impl Scope {
     /// }
     /// ```
     #[must_use]
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ScopeHandle {
         self.handle.clone()
     }
 
@@ -269,7 +269,7 @@ impl Drop for Scope {
     }
 }
 
-impl Handle {
+impl ScopeHandle {
     pub(crate) fn id(&self) -> ScopeId {
         self.id
     }

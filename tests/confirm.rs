@@ -9,7 +9,7 @@ use std::{
 
 use lockdep::{
     Finding, FindingKind, Level,
-    interleave::{self, Confirm, Confirmation, Replay, Why},
+    interleave::{self, Confirm, Confirmation, Obstacle, Replay},
     sync::{Arc, Mutex, RwLock},
     testing,
 };
@@ -159,9 +159,9 @@ fn a_gate_is_named() {
         let mut limits = [20, 3_000].map(Duration::from_millis).into_iter();
         loop {
             let limit = limits.next().expect("they come to the gate within seconds");
-            let confirmation = Confirm::new(&finding).attempts(1).limit(limit).run(gated);
-            match confirmation.not_reached().expect("the gate keeps them apart").why() {
-                Why::Gate { lock, .. } if lock == "`gate`" => break,
+            let confirmation = Confirm::new(&finding).attempts(1).timeout(limit).run(gated);
+            match confirmation.not_reached().expect("the gate keeps them apart").obstacle() {
+                Obstacle::Gate { lock, .. } if lock == "`gate`" => break,
                 why => eprintln!("within {limit:?}: {why}"),
             }
         }
@@ -189,11 +189,11 @@ fn a_thread_that_has_ended_is_named() {
     let _alone = alone();
     let finding = found(joined);
     for _ in 0..TIMES {
-        let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(5));
+        let confirm = Confirm::new(&finding).attempts(1).timeout(Duration::from_millis(5));
         // What nobody came to close is denied as ever: that is another thread's panic.
         let confirmation = confirm.run(joined);
-        let why = confirmation.not_reached().expect("they never meet").why();
-        assert!(matches!(why, Why::Ended { thread, .. } if thread == "before"), "{why}");
+        let why = confirmation.not_reached().expect("they never meet").obstacle();
+        assert!(matches!(why, Obstacle::Ended { thread, .. } if thread == "before"), "{why}");
     }
 }
 
@@ -219,8 +219,8 @@ fn places_that_nobody_passes_are_named() {
     let _alone = alone();
     let finding = found(ab_ba);
     let confirmation = interleave::confirm(&finding, || {});
-    let why = confirmation.not_reached().unwrap().why();
-    assert!(matches!(why, Why::NotPassed { place } if place.contains("confirm.rs")), "{why}");
+    let why = confirmation.not_reached().unwrap().obstacle();
+    assert!(matches!(why, Obstacle::NotPassed { place } if place.contains("confirm.rs")), "{why}");
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn what_is_certain_needs_no_confirmation() {
     };
     let finding = testing::collect(nested).pop().unwrap();
     let confirmation = interleave::confirm(&finding, || {});
-    let why = confirmation.not_reached().unwrap().why();
-    assert_eq!(*why, Why::NoCycle(FindingKind::SelfDeadlock));
+    let why = confirmation.not_reached().unwrap().obstacle();
+    assert_eq!(*why, Obstacle::NoCycle(FindingKind::SelfDeadlock));
 }
 
 /// Both orders at the same two places, maybe where findings are allowed.
@@ -291,7 +291,7 @@ fn a_loop_is_not_stopped_for_long() {
     };
     let finding = found(|| program(1));
     let began = Instant::now();
-    let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(50));
+    let confirm = Confirm::new(&finding).attempts(1).timeout(Duration::from_millis(50));
     assert!(!confirm.run(|| program(500)).is_confirmed());
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     drop(lockdep::take_findings());
@@ -322,8 +322,8 @@ fn readers_that_go_on_are_said_to() {
     };
     let finding = found(program);
     let confirmation = Confirm::new(&finding).attempts(1).run(program);
-    let why = confirmation.not_reached().expect("no writer waits").why();
-    assert_eq!(*why, Why::WentOn);
+    let why = confirmation.not_reached().expect("no writer waits").obstacle();
+    assert_eq!(*why, Obstacle::WentOn);
     drop(lockdep::take_findings());
 }
 
@@ -351,8 +351,8 @@ fn what_cannot_be_broken_is_not_made() {
     };
     let finding = found(program);
     let confirmation = interleave::confirm(&finding, program);
-    let why = confirmation.not_reached().expect("it is not tried").why();
-    assert!(matches!(why, Why::Unbreakable { .. }), "{why}");
+    let why = confirmation.not_reached().expect("it is not tried").obstacle();
+    assert!(matches!(why, Obstacle::Unbreakable { .. }), "{why}");
     drop(lockdep::take_findings());
 }
 

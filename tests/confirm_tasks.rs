@@ -8,7 +8,7 @@ use std::{
 
 use lockdep::{
     Finding, FindingKind,
-    interleave::{self, Confirm, Confirmation, Replay, Why},
+    interleave::{self, Confirm, Confirmation, Obstacle, Replay},
     tokio::{
         self,
         runtime::{Builder, Runtime},
@@ -244,10 +244,10 @@ fn a_gate_is_named() {
             let mut limits = [20, 3_000].map(Duration::from_millis).into_iter();
             loop {
                 let limit = limits.next().expect("they come to the gate within seconds");
-                let confirm = Confirm::new(&finding).attempts(1).limit(limit);
+                let confirm = Confirm::new(&finding).attempts(1).timeout(limit);
                 let confirmation = confirm.run(|| gated(&runtime()));
-                match confirmation.not_reached().expect("the gate keeps them apart").why() {
-                    Why::Gate { lock, .. } if lock == "`gate`" => break,
+                match confirmation.not_reached().expect("the gate keeps them apart").obstacle() {
+                    Obstacle::Gate { lock, .. } if lock == "`gate`" => break,
                     why => eprintln!("within {limit:?}: {why}"),
                 }
             }
@@ -279,10 +279,10 @@ fn a_task_that_has_ended_is_named() {
     for runtime in RUNTIMES {
         let finding = found(|| one_after_the_other(&runtime()));
         for _ in 0..TIMES {
-            let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(5));
+            let confirm = Confirm::new(&finding).attempts(1).timeout(Duration::from_millis(5));
             let confirmation = confirm.run(|| one_after_the_other(&runtime()));
-            let why = confirmation.not_reached().expect("they never meet").why();
-            assert!(matches!(why, Why::Ended { .. }), "{why}");
+            let why = confirmation.not_reached().expect("they never meet").obstacle();
+            assert!(matches!(why, Obstacle::Ended { .. }), "{why}");
         }
     }
     lockdep::reset();
@@ -294,7 +294,7 @@ fn a_future_that_is_dropped_while_it_is_stopped_has_no_part() {
     let _alone = alone();
     for runtime in RUNTIMES {
         let finding = found(|| ab_ba(&runtime()));
-        let confirm = Confirm::new(&finding).attempts(1).limit(Duration::from_millis(50));
+        let confirm = Confirm::new(&finding).attempts(1).timeout(Duration::from_millis(50));
         let confirmation = confirm.run(|| {
             let (a, b) = two_locks();
             runtime().block_on(async {

@@ -283,7 +283,7 @@ fn a_condvar_takes_its_mutex_again() {
             }
         });
         let mark = format!("then for `{name}.mutex`");
-        while !lockdep::held().contains(&mark) {
+        while !lockdep::held().to_string().contains(&mark) {
             thread::yield_now();
         }
         let mut ready = mutex.lock().unwrap();

@@ -9,7 +9,7 @@ use std::{sync::mpsc, thread};
 use lockdep::{
     FindingKind, Level,
     sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    testing::{Entered, Handle, Scope},
+    testing::{Entered, Scope, ScopeHandle},
 };
 use support::{child_command, is_child};
 
@@ -108,7 +108,7 @@ fn program(seed: u64) {
     let mut workers: Vec<_> = (0..3).map(|_| Worker::new()).collect();
     let mut locks: Vec<Option<Lock>> = Vec::new();
     let scope = Scope::new();
-    let handle: Handle = scope.handle();
+    let handle: ScopeHandle = scope.handle();
     let made = |below: &mut dyn FnMut(usize) -> usize| match below(6) {
         0 => Lock::A(Box::leak(Box::new(Mutex::new(0)))),
         1 => Lock::A(Box::leak(Box::new(Mutex::new(1)))),

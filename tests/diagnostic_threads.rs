@@ -69,7 +69,7 @@ fn the_watchdog_says_what_the_holder_waits_for() {
         let (start, (sender, receiver)) = (Barrier::new(2), mpsc::channel::<()>());
         return thread::scope(|scope| {
             scope.spawn(|| start.wait());
-            while !lockdep::held().contains("the other threads at `start`") {
+            while !lockdep::held().to_string().contains("the other threads at `start`") {
                 thread::yield_now();
             }
             lockdep::watchdog(Duration::from_millis(20));
@@ -80,7 +80,7 @@ fn the_watchdog_says_what_the_holder_waits_for() {
                     let _lock = lock.lock().unwrap();
                     assert!(receiver.into_iter().next().is_none());
                 });
-                while !lockdep::held().contains("a message from") {
+                while !lockdep::held().to_string().contains("a message from") {
                     thread::yield_now();
                 }
                 thread::sleep(Duration::from_millis(60)); // in which it would bark at the idle ones
@@ -104,7 +104,7 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
         let (idle, bell) = (Mutex::new(false), Condvar::new());
         return thread::scope(|scope| {
             scope.spawn(|| drop(bell.wait_while(idle.lock().unwrap(), |ready| !*ready)));
-            while !lockdep::held().contains("waits to be notified") {
+            while !lockdep::held().to_string().contains("waits to be notified") {
                 thread::yield_now();
             }
             lockdep::watchdog(Duration::from_millis(20));
@@ -218,7 +218,7 @@ fn a_signal_that_ends_it_is_answered() {
         };
         return thread::scope(|scope| {
             scope.spawn(worker);
-            while !lockdep::held().contains("waits for  `state`") {
+            while !lockdep::held().to_string().contains("waits for  `state`") {
                 thread::yield_now();
             }
             let waits = thread::Builder::new().name("waits".into());

@@ -189,7 +189,7 @@ fn locks_without_a_name_have_the_same_number() {
 #[test]
 fn a_run_that_takes_too_long_goes_on_freely() {
     let began = std::time::Instant::now();
-    let explored = Explore::new().limit(std::time::Duration::from_millis(20)).run(0..2, || {
+    let explored = Explore::new().timeout(std::time::Duration::from_millis(20)).run(0..2, || {
         let ends = std::sync::atomic::AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(inside("spins", || {

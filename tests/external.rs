@@ -413,12 +413,17 @@ fn the_table_says_who_owes_and_who_waits() {
     let line = line!() + 1;
     let _owes = event.owe();
     let since = format!("    owes       `in the table`  since tests/external.rs:{line}:");
-    assert!(lockdep::held().contains(&since), "{}", lockdep::held());
-    let table = on_a_thread(|| event.wait(lockdep::held));
+    assert!(lockdep::held().to_string().contains(&since), "{}", lockdep::held());
+    let table = on_a_thread(|| event.wait(|| lockdep::held().to_string()));
     assert!(table.contains("    waits for  `in the table`  at tests/external.rs:"), "{table}");
     lockdep::name(&event, "renamed");
     let _owes_again: Owed<'_> = event.owe();
-    assert_eq!(lockdep::held().matches("owes       `renamed`").count(), 2, "{}", lockdep::held());
+    assert_eq!(
+        lockdep::held().to_string().matches("owes       `renamed`").count(),
+        2,
+        "{}",
+        lockdep::held()
+    );
 }
 
 /// A wait that gives up is no finding, and no wait that anything is ordered by.
@@ -428,7 +433,7 @@ fn a_wait_for_some_time() {
     assert!(takes_while_owing(&event, &lock).is_none());
     let table = on_a_thread(|| {
         let _held = take(&lock);
-        event.wait_timeout(lockdep::held)
+        event.wait_timeout(|| lockdep::held().to_string())
     });
     let waits = table.lines().find(|line| line.contains("waits for  `some time, event`"));
     assert!(waits.is_some_and(|line| line.ends_with(", for some time at most")), "{table}");

@@ -303,7 +303,7 @@ fn the_limit_holds() {
     let began = Instant::now();
     let unfollowed = Schedule::new()
         .order([at("nobody", "x"), at("somebody", "y")])
-        .limit(Duration::from_millis(50))
+        .timeout(Duration::from_millis(50))
         .try_run(|| thread::spawn(inside("somebody", || point!("y"))).join().unwrap())
         .unwrap_err()
         .to_string();

@@ -290,7 +290,7 @@ fn a_future_that_is_dropped_has_passed() {
             .order([at("other", "never"), at("dropped", "stops")])
             .order([at("dropped", "stops"), at("behind", "here")]);
         let begun = Instant::now();
-        let result = schedule.limit(limit).try_run(|| {
+        let result = schedule.timeout(limit).try_run(|| {
             runtime.block_on(async {
                 let (comes, mut has_come) = oneshot::channel();
                 let dropped = spawn(inside_async("dropped", async move {
@@ -341,7 +341,7 @@ fn a_synchronous_point_that_blocks_the_only_thread_is_named() {
     let runtime = current_thread();
     let schedule = Schedule::new().order([at("starved", "here"), at("starves", "here")]);
     let message = message(|| {
-        schedule.limit(Duration::from_millis(100)).run(|| {
+        schedule.timeout(Duration::from_millis(100)).run(|| {
             runtime.block_on(async {
                 let tasks = ["starves", "starved"]
                     .map(|role| spawn(inside_async(role, async { point!("here") })));
@@ -362,7 +362,7 @@ fn a_task_that_waits_in_vain_goes_on_in_time() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
         let schedule = Schedule::new().order([at("nobody", "never"), at("lonely", "here")]);
         let begun = Instant::now();
-        let result = schedule.limit(Duration::from_millis(50)).try_run(|| {
+        let result = schedule.timeout(Duration::from_millis(50)).try_run(|| {
             runtime.block_on(async {
                 spawn(inside_async("lonely", async { async_point!("here").await })).await.unwrap();
             });

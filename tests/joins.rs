@@ -588,7 +588,7 @@ fn a_circle_under_the_guard_that_a_condition_variable_gives_back() {
                 move || {
                     *shared.0.lock().unwrap() = true;
                     shared.1.notify_all();
-                    let joins = || lockdep::held().contains("for  the end of thread");
+                    let joins = || lockdep::held().to_string().contains("for  the end of thread");
                     while !joins() {
                         thread::yield_now();
                     }

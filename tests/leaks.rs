@@ -27,7 +27,7 @@ fn a_forgotten_guard_is_found_when_its_thread_ends() {
     let [edge] = finding.cycle() else { panic!("one place") };
     assert_eq!((edge.held(), edge.held_at()), (edge.wanted(), edge.acquired_at()));
     assert_eq!(edge.held_at().line(), line!() - 5);
-    assert!(lockdep::held().contains("has ended\n    holds      `forgotten`"));
+    assert!(lockdep::held().to_string().contains("has ended\n    holds      `forgotten`"));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn whoever_waits_for_another_lock_is_not_told() {
     let guard = other.lock();
     thread::scope(|scope| {
         scope.spawn(|| drop(other.lock()));
-        while !lockdep::held().contains("waits for  `not left`") {
+        while !lockdep::held().to_string().contains("waits for  `not left`") {
             thread::yield_now();
         }
         drop(guard);
@@ -80,12 +80,12 @@ fn a_lock_that_is_gone_is_left_by_nobody() {
         leaver.spawn_scoped(scope, leave).unwrap().join().unwrap();
     });
     // A name goes with its lock: so it is the thread that is looked for.
-    let left = || lockdep::held().matches("thread `leaver`").count();
+    let left = || lockdep::held().to_string().matches("thread `leaver`").count();
     assert_eq!(left(), 2, "{}", lockdep::held());
     let [gone, still_there] = locks;
     drop(gone);
     assert_eq!(left(), 1);
-    assert!(lockdep::held().contains("`still there`"));
+    assert!(lockdep::held().to_string().contains("`still there`"));
     drop(still_there);
     assert_eq!(left(), 0);
 }
@@ -104,7 +104,7 @@ fn a_guard_in_a_thread_local_comes_back() {
         .join()
         .unwrap();
     assert!(LOCK.try_lock().is_ok());
-    assert!(!lockdep::held().contains("`in a thread-local`"));
+    assert!(!lockdep::held().to_string().contains("`in a thread-local`"));
 }
 
 /// A guard that goes to another thread is not lost.
@@ -117,7 +117,7 @@ fn a_guard_that_was_sent_away_may_come_back() {
     lockdep::name(&lock, "sent away");
     let guard = on_a_thread(|| lock.lock());
     drop(guard);
-    assert!(!lockdep::held().contains("`sent away`"));
+    assert!(!lockdep::held().to_string().contains("`sent away`"));
     assert!(denied(|| drop(lock.lock())).is_none());
 }
 

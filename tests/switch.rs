@@ -149,7 +149,15 @@ fn the_functions_work_in_both() {
     lockdep::name(&lock, "switched");
     lockdep::set_level(lockdep::FindingKind::Inversion, lockdep::Level::Deny);
     let _guard = lock.lock().unwrap();
-    assert_eq!(lockdep::held().contains("`switched` (exclusive)"), lockdep::ENABLED);
+    let held = lockdep::held();
+    assert_eq!(held.to_string().contains("`switched` (exclusive)"), lockdep::ENABLED);
+    let mut all = held.threads().iter().flat_map(lockdep::ThreadSnapshot::held);
+    let it = all.find(|it| it.lock().name() == Some("switched"));
+    assert_eq!(
+        it.map(lockdep::LockUse::mode),
+        lockdep::ENABLED.then_some(lockdep::Mode::Exclusive)
+    );
+    assert!(it.is_none_or(|it| it.since().file() == file!()));
     assert_eq!(lockdep::allow(|| 2), 2);
     assert!(lockdep::take_findings().is_empty());
     assert!(lockdep::order_graph().to_dot().starts_with("digraph"));
@@ -165,7 +173,10 @@ fn an_event_is_there_in_both() {
 
     static EVENT: Event = Event::new("switched event");
     let owes: Owed<'_> = EVENT.owe();
-    assert_eq!(lockdep::held().contains("owes       `switched event`"), lockdep::ENABLED);
+    assert_eq!(
+        lockdep::held().to_string().contains("owes       `switched event`"),
+        lockdep::ENABLED
+    );
     drop(owes);
     assert_eq!((EVENT.wait(|| 1), EVENT.wait_timeout(|| 2)), (1, 2));
     assert_eq!(size_of::<Event>() == size_of::<&str>(), !lockdep::ENABLED);

@@ -28,7 +28,7 @@ fn run(body: impl Future<Output = ()>) {
 
 /// In the child: until the table has some text.
 async fn until_table_has(text: &str) {
-    while !lockdep::held().contains(text) {
+    while !lockdep::held().to_string().contains(text) {
         yield_now().await;
     }
 }

@@ -97,7 +97,7 @@ fn the_table_has_tasks_at_rest() {
         });
         yield_now().await;
         yield_now().await;
-        let table = lettered(&lockdep::held());
+        let table = lettered(&lockdep::held().to_string());
         println!("{table}");
         says(
             &table,
@@ -112,7 +112,7 @@ fn the_table_has_tasks_at_rest() {
         end.notify_one();
         holder.await.unwrap();
         waiter.await.unwrap();
-        assert!(lockdep::held().starts_with("no thread holds or waits for a lock\n"));
+        assert!(lockdep::held().to_string().starts_with("no thread holds or waits for a lock\n"));
     });
     assert!(found.is_empty(), "{found:?}");
 }
@@ -128,12 +128,12 @@ fn the_table_has_the_waits_of_all_futures_of_a_task() {
             async move { drop(tokio::join!(first.lock(), second.lock())) }
         });
         yield_now().await;
-        let table = lockdep::held();
+        let table = lockdep::held().to_string();
         println!("{table}");
         assert_eq!(table.matches("\n    waits for  `").count(), 2, "{table}");
         drop(guards);
         // It has both now, and has not been polled since.
-        let table = lockdep::held();
+        let table = lockdep::held().to_string();
         println!("{table}");
         assert_eq!(table.matches("\n    granted    `").count(), 2, "{table}");
         assert_eq!(table.matches(", and not polled since\n").count(), 2, "{table}");
@@ -148,7 +148,7 @@ fn the_table_does_not_know_where_an_owned_guard_is() {
         let lock = Arc::new(Mutex::new(()));
         let task = spawn(async move {
             let guard = Arc::clone(&lock).lock_owned().await;
-            let table = lockdep::held();
+            let table = lockdep::held().to_string();
             assert!(table.contains(", unless its guard was sent elsewhere\n"), "{table}");
             drop(guard);
         });

@@ -4,25 +4,87 @@ use std::time::Duration;
 
 use super::{LockInfo, Mode, OsThread, Site, ThreadInfo, WaitKind};
 
-/// One thread or task: what it holds and waits for.
+/// What every thread and task holds and waits for: [`lockdep::held`](crate::held).
+///
+/// [`Display`](std::fmt::Display) is a table for people. It reads the source for the names of locks, which takes
+/// milliseconds.
+///
+/// ```
+/// # use lockdep::sync::Mutex;
+/// let accounts = Mutex::new(vec![1, 2]);
+/// let _guard = accounts.lock().unwrap();
+/// for thread in lockdep::held().threads() {
+///     for held in thread.held() {
+///         println!("{} holds {} since {}", thread.thread(), held.lock().id(), held.since());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct ThreadSnapshot {
+pub struct HeldLocks {
+    pub(crate) threads: Vec<ThreadSnapshot>,
+}
+
+impl HeldLocks {
+    /// The threads and tasks that hold or wait for a lock, or wait for a message, for space in a channel or at a
+    /// barrier. On 64-bit Linux all other threads too. Empty in a build that is not checked.
+    #[must_use]
+    pub fn threads(&self) -> &[ThreadSnapshot] {
+        &self.threads
+    }
+}
+
+/// What one thread or task holds and waits for.
+#[derive(Clone, Debug)]
+pub struct ThreadSnapshot {
     pub(crate) thread: ThreadInfo,
     /// It has ended, and left behind what it holds.
     pub(crate) has_ended: bool,
     /// In the order of acquisition.
-    pub(crate) held: Vec<HeldLock>,
+    pub(crate) held: Vec<LockUse>,
     /// At most one wait, if it is a thread. Each future of a task may have one.
-    pub(crate) waiting: Vec<(HeldLock, Until)>,
+    pub(crate) waiting: Vec<(LockUse, Until)>,
     /// Of a task: what its futures were granted, if they have not been polled since.
-    pub(crate) granted: Vec<HeldLock>,
+    pub(crate) granted: Vec<LockUse>,
     /// What the operating system says of it, if it was asked and knows.
     pub(crate) os: Option<OsThread>,
 }
 
-/// A lock that is held, or waited for.
+impl ThreadSnapshot {
+    /// The thread or task.
+    #[must_use]
+    pub fn thread(&self) -> &ThreadInfo {
+        &self.thread
+    }
+
+    /// Returns `true` if the thread has ended without releasing the locks that it holds.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// The locks that it holds, in the order of acquisition.
+    #[must_use]
+    pub fn held(&self) -> &[LockUse] {
+        &self.held
+    }
+
+    /// The locks that it waits for, and the kind of wait if it waits for something that is no lock: the
+    /// [lock](LockUse::lock) is the mutex that a condition variable's wait has released, or else the channel or
+    /// barrier. A thread has at most one wait, a task one for each of its futures.
+    pub fn waits(&self) -> impl Iterator<Item = (&LockUse, Option<WaitKind>)> {
+        self.waiting.iter().map(|(wanted, until)| (wanted, until.event()))
+    }
+
+    /// The locks that the futures of a task were granted and have not noticed, because they were not polled since.
+    #[must_use]
+    pub fn granted(&self) -> &[LockUse] {
+        &self.granted
+    }
+}
+
+/// A lock that a thread or task holds or waits for.
 #[derive(Clone, Debug)]
-pub(crate) struct HeldLock {
+pub struct LockUse {
     pub(crate) lock: LockInfo,
     pub(crate) mode: Mode,
     pub(crate) since: Site,
@@ -30,6 +92,39 @@ pub(crate) struct HeldLock {
     pub(crate) age: Option<Duration>,
     /// Its guard may have been sent to another task or thread.
     pub(crate) may_be_elsewhere: bool,
+}
+
+impl LockUse {
+    /// The lock.
+    #[must_use]
+    pub fn lock(&self) -> &LockInfo {
+        &self.lock
+    }
+
+    /// How it was or is to be acquired.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where it was acquired, or is waited for.
+    #[must_use]
+    pub fn since(&self) -> &Site {
+        &self.since
+    }
+
+    /// For how long it has been held or waited for. Known while the [watchdog](crate::watchdog) runs, to the
+    /// precision of its looks.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// Returns `true` if the guard may have been sent to another thread or task, which holds the lock then.
+    #[must_use]
+    pub fn may_be_elsewhere(&self) -> bool {
+        self.may_be_elsewhere
+    }
 }
 
 /// How long a thread waits.
@@ -93,7 +188,7 @@ pub(crate) struct WaitChain {
 #[derive(Clone, Debug)]
 pub(crate) struct WaitLink {
     pub(crate) waiter: ThreadInfo,
-    pub(crate) wanted: HeldLock,
+    pub(crate) wanted: LockUse,
     /// The thread or task that holds it, and since where, if that is known.
     pub(crate) holder: Option<(ThreadInfo, Site)>,
     /// A future of that task was granted the lock, which it requested there, and has not been polled since.

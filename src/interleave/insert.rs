@@ -149,8 +149,8 @@ impl<F: FnMut()> Insertion<F> {
     /// });
     /// assert_eq!(times.get(), if lockdep::ENABLED { 5 } else { 0 });
     /// ```
-    pub fn every_time(self) -> EveryTime<F> {
-        EveryTime(self)
+    pub fn every_time(self) -> RepeatedInsertion<F> {
+        RepeatedInsertion(self)
     }
 }
 
@@ -167,9 +167,9 @@ impl<F: FnMut()> Insertion<F> {
 /// });
 /// ```
 #[must_use = "it is inserted by `within`"]
-pub struct EveryTime<F>(Insertion<F>);
+pub struct RepeatedInsertion<F>(Insertion<F>);
 
-impl<F: FnMut()> EveryTime<F> {
+impl<F: FnMut()> RepeatedInsertion<F> {
     /// As [`Insertion::within`].
     ///
     /// # Panics
@@ -220,9 +220,9 @@ impl<F> fmt::Debug for Insertion<F> {
     }
 }
 
-impl<F> fmt::Debug for EveryTime<F> {
+impl<F> fmt::Debug for RepeatedInsertion<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EveryTime").field(&self.0).finish()
+        f.debug_tuple("RepeatedInsertion").field(&self.0).finish()
     }
 }
 

@@ -69,12 +69,12 @@ mod thread_group;
 
 pub use self::{
     async_point::pass_async,
-    confirm::{Confirm, Confirmation, Confirmed, NotReached, Replay, Why, confirm},
+    confirm::{Confirm, Confirmation, Confirmed, NotReached, Obstacle, Replay, confirm},
     explore::{Explore, Explored, Order, explore},
-    insert::{EveryTime, Insertion, after, before},
+    insert::{Insertion, RepeatedInsertion, after, before},
     inside::{inside, inside_async},
-    point::{Point, WhichLock, acquire, release, wait},
-    schedule::{Event, Schedule, Unfollowed, at},
+    point::{LockSelector, Point, acquire, release, wait},
+    schedule::{Event, Schedule, ScheduleError, at},
 };
 #[doc(inline)]
 pub use crate::__interleave_async_point as async_point;

@@ -10,9 +10,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Lock, lock_trait,
+    Trackable,
     points::SyncEvent,
-    source,
+    source, trackable,
     validator::{self, Entry},
 };
 
@@ -64,18 +64,18 @@ enum Which {
 /// let all_of_this_name = acquire("accounts");
 /// ```
 #[derive(Clone, Debug)]
-pub struct WhichLock(Which);
+pub struct LockSelector(Which);
 
-impl From<&str> for WhichLock {
+impl From<&str> for LockSelector {
     fn from(name: &str) -> Self {
         Self(Which::Named(name.into()))
     }
 }
 
-impl<L: Lock + ?Sized> From<&L> for WhichLock {
+impl<L: Trackable + ?Sized> From<&L> for LockSelector {
     fn from(lock: &L) -> Self {
         // In a build that is not checked, nothing is passed.
-        Self(Which::Lock(lock_trait::number(lock).unwrap_or(0)))
+        Self(Which::Lock(trackable::number(lock).unwrap_or(0)))
     }
 }
 
@@ -103,7 +103,7 @@ impl From<&str> for Point {
 /// assert!(!lockdep::ENABLED || log.into_inner().unwrap() == ["late", "early"]);
 /// ```
 #[must_use]
-pub fn acquire(lock: impl Into<WhichLock>) -> Point {
+pub fn acquire(lock: impl Into<LockSelector>) -> Point {
     Point { step: Step::Acquire, which: lock.into().0 }
 }
 
@@ -127,7 +127,7 @@ pub fn acquire(lock: impl Into<WhichLock>) -> Point {
 /// }));
 /// ```
 #[must_use]
-pub fn wait(lock: impl Into<WhichLock>) -> Point {
+pub fn wait(lock: impl Into<LockSelector>) -> Point {
     Point { step: Step::Wait, which: lock.into().0 }
 }
 
@@ -146,7 +146,7 @@ pub fn wait(lock: impl Into<WhichLock>) -> Point {
 /// });
 /// ```
 #[must_use]
-pub fn release(lock: impl Into<WhichLock>) -> Point {
+pub fn release(lock: impl Into<LockSelector>) -> Point {
     Point { step: Step::Release, which: lock.into().0 }
 }
 

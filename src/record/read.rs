@@ -1,6 +1,7 @@
 //! Reads the lines of a record.
 
 use std::{
+    error::Error,
     fmt,
     io::{self, BufRead},
     path::PathBuf,
@@ -26,6 +27,8 @@ pub struct Problem {
     /// What is wrong with it.
     pub reason: String,
 }
+
+impl Error for Problem {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

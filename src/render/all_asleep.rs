@@ -12,7 +12,7 @@ use super::{
     who::who,
 };
 use crate::{
-    finding::{Finding, HeldLock, Level, ThreadSnapshot},
+    finding::{Finding, Level, LockUse, ThreadSnapshot},
     source::Sources,
 };
 
@@ -50,7 +50,7 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
     }
 
     let title = severity(finding.level).primary_title(title(threads)).id(id);
-    let wait = |group, (thread, wanted): (&ThreadSnapshot, &'_ HeldLock)| {
+    let wait = |group, (thread, wanted): (&ThreadSnapshot, &'_ LockUse)| {
         let name = names.at(&wanted.lock, &wanted.since);
         let holder = threads.iter().find(|it| it.held.iter().any(|held| held.lock == wanted.lock));
         let holder = holder

@@ -11,7 +11,7 @@ use super::{
     words::{event, what_it_is},
 };
 use crate::{
-    finding::{Activity, HeldLock, Role, ThreadSnapshot, Until},
+    finding::{Activity, LockUse, Role, ThreadSnapshot, Until},
     source::Sources,
 };
 
@@ -93,7 +93,7 @@ impl Table {
         table
     }
 
-    fn lock(&self, held: &HeldLock) -> String {
+    fn lock(&self, held: &LockUse) -> String {
         let name = self.names.at(&held.lock, &held.since);
         match held.lock.kind.role {
             Role::Event => name,
@@ -103,7 +103,7 @@ impl Table {
     }
 
     /// Where a thread has acquired a lock or waits for it, and for how long.
-    fn since(held: &HeldLock) -> String {
+    fn since(held: &LockUse) -> String {
         let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
         format!("{}{age}", held.since)
     }
@@ -136,7 +136,7 @@ impl Table {
         }
     }
 
-    fn awaited(&self, wanted: &HeldLock, until: Until) -> String {
+    fn awaited(&self, wanted: &LockUse, until: Until) -> String {
         let (width, name) = (self.width, || self.names.at(&wanted.lock, &wanted.since));
         match until {
             Until::Acquired if wanted.lock.kind.role == Role::Exit => {
@@ -167,13 +167,13 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
 }
 
 /// The locks of an entry.
-fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> + Clone {
+fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &LockUse> + Clone {
     let wanted = thread.waiting.iter().map(|(wanted, _)| wanted);
     thread.held.iter().chain(&thread.granted).chain(wanted)
 }
 
 /// Those of them that are lined up: not those that are waited for with more words.
-fn lined_up(thread: &ThreadSnapshot) -> impl Iterator<Item = &HeldLock> {
+fn lined_up(thread: &ThreadSnapshot) -> impl Iterator<Item = &LockUse> {
     let wanted = thread.waiting.iter().filter(|(_, until)| until.event().is_none());
     thread.held.iter().chain(&thread.granted).chain(wanted.map(|(wanted, _)| wanted))
 }
@@ -187,7 +187,7 @@ mod tests {
 
     static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
-    fn lock(id: u64) -> HeldLock {
+    fn lock(id: u64) -> LockUse {
         let site = Site::from(Location::caller());
         let lock = LockInfo {
             id,
@@ -197,7 +197,7 @@ mod tests {
             name: Some(format!("lock {id}").into()),
             class: None,
         };
-        HeldLock { lock, mode: Mode::Exclusive, since: site, age: None, may_be_elsewhere: false }
+        LockUse { lock, mode: Mode::Exclusive, since: site, age: None, may_be_elsewhere: false }
     }
 
     /// A task that holds the lock of the same number.

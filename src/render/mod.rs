@@ -34,7 +34,7 @@ pub(crate) use report::{headline, lock_names};
 pub(crate) use wait_chain::answer;
 pub(crate) use wait_chain::long_wait;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, HeldLocks};
 
 impl Finding {
     /// The report: what was seen, where, by which threads, and what would have
@@ -63,6 +63,17 @@ impl fmt::Display for Finding {
     /// The report without colours: [`render(false)`](Self::render).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
+    }
+}
+
+impl fmt::Display for HeldLocks {
+    /// A table for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if crate::ENABLED {
+            f.write_str(&held(&self.threads))
+        } else {
+            f.write_str("locks are not checked in this build\n")
+        }
     }
 }
 

@@ -389,7 +389,7 @@ fn nothing_is_kept_of_locks_that_are_gone() {
             drop(write.downgrade());
         }
     });
-    let held = lockdep::held();
+    let held = lockdep::held().to_string();
     assert_eq!(held.matches("(exclusive)").count(), 0, "{held}");
 }
 

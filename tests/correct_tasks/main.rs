@@ -81,7 +81,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 fn all_held() -> BTreeSet<String> {
     let is_hold = |line: &&str| line.contains("(exclusive)") || line.contains("(shared)");
     let site = |line: &str| Some(line.split_once(" since ")?.1.split(',').next()?.to_owned());
-    lockdep::held().lines().filter(is_hold).filter_map(site).collect()
+    lockdep::held().to_string().lines().filter(is_hold).filter_map(site).collect()
 }
 
 #[track_caller]

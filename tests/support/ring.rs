@@ -13,7 +13,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use lockdep::{Finding, FindingKind, Level, Lock};
+use lockdep::{Finding, FindingKind, Level, Trackable};
 
 use super::{findings_about, without_colors};
 
@@ -38,7 +38,7 @@ pub(crate) fn unique(name: &str) -> String {
     format!("{name} {}", NUMBER.fetch_add(1, Relaxed))
 }
 
-pub(crate) fn named<L: Lock>(lock: L, name: &str) -> L {
+pub(crate) fn named<L: Trackable>(lock: L, name: &str) -> L {
     lockdep::name(&lock, name);
     lock
 }
@@ -46,7 +46,7 @@ pub(crate) fn named<L: Lock>(lock: L, name: &str) -> L {
 /// Waits until so many threads wait for a lock of this name.
 pub(crate) fn until_waiting(name: &str, threads: usize) {
     let mark = format!("waits for  `{name}`");
-    while lockdep::held().matches(&mark).count() < threads {
+    while lockdep::held().to_string().matches(&mark).count() < threads {
         thread::yield_now();
     }
 }

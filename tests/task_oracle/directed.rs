@@ -152,7 +152,7 @@ fn a_guard_that_another_thread_has_dropped_is_not_held() {
         let guard = lock.lock().await;
         std::thread::spawn(move || drop(guard)).join().unwrap();
         drop(Task::new(Location::caller(), 0));
-        let held = lockdep::held();
+        let held = lockdep::held().to_string();
         assert!(!held.contains("(exclusive)"), "{held}");
     });
     executor.poll(task);

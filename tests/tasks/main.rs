@@ -88,6 +88,6 @@ where
 /// Nothing of the locks in this test binary is held.
 #[track_caller]
 fn assert_nothing_held() {
-    let held = lockdep::held();
+    let held = lockdep::held().to_string();
     assert!(!held.contains("(exclusive)"), "{held}");
 }

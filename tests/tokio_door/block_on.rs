@@ -91,7 +91,7 @@ fn locks_around_block_on_stay_there() {
         drop(one.lock());
         assert_eq!(edges(), 6);
         drop(outer_guard);
-        assert!(!lockdep::held().contains("(exclusive)"), "{}", lockdep::held());
+        assert!(!lockdep::held().to_string().contains("(exclusive)"), "{}", lockdep::held());
         assert_eq!(kinds(), []);
     }
 }
@@ -237,7 +237,7 @@ fn deadlock_through_block_on() {
 
 /// Waits until something waits for a lock.
 fn until_waiting() {
-    while !lockdep::held().contains("waits for") {
+    while !lockdep::held().to_string().contains("waits for") {
         thread::yield_now();
     }
 }
@@ -307,7 +307,12 @@ fn a_panic_in_a_future_that_is_blocked_on() {
             });
         }));
         assert!(panicked.is_err() && b.try_lock().is_ok());
-        assert_eq!(lockdep::held().matches("(exclusive)").count(), 1, "{}", lockdep::held());
+        assert_eq!(
+            lockdep::held().to_string().matches("(exclusive)").count(),
+            1,
+            "{}",
+            lockdep::held()
+        );
         assert!(runtime.block_on(known_as()).is_some());
         assert_eq!(kinds(), []);
     }

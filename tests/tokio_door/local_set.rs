@@ -26,7 +26,7 @@ fn guards_in_a_local_set() {
         });
         // b→c, and nothing from a.
         assert_eq!(edges(), 1);
-        assert!(!lockdep::held().contains("(exclusive)"), "{}", lockdep::held());
+        assert!(!lockdep::held().to_string().contains("(exclusive)"), "{}", lockdep::held());
         assert_eq!(kinds(), []);
         // What is run until it is ready is a part of who awaits it. That nothing runs beside it is not proved.
         runtime.block_on(async {

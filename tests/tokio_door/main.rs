@@ -64,7 +64,7 @@ async fn known_as() -> Option<String> {
     let number = PROBES.fetch_add(1, Relaxed);
     lockdep::name(&probe, format!("probe {number}"));
     let _guard = probe.lock().await;
-    let held = lockdep::held();
+    let held = lockdep::held().to_string();
     let (before, _) = held.split_once(&format!("`probe {number}` (exclusive)"))?;
     let line = before.lines().rfind(|it| it.starts_with("thread") || it.starts_with("task"))?;
     Some(line.to_owned())

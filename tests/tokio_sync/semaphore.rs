@@ -143,7 +143,7 @@ fn the_only_permit_twice_in_a_thread() {
                 let _one = turn.blocking_acquire().unwrap();
                 let _other = turn.blocking_acquire().unwrap();
             });
-            while !lockdep::held().contains("waits for  `turn` (permit)") {
+            while !lockdep::held().to_string().contains("waits for  `turn` (permit)") {
                 std::thread::yield_now();
             }
             turn.add_permits(1);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::outcome::{Confirmation, Confirmed, NotReached, Replay, Why};
+pub use self::outcome::{Confirmation, Confirmed, NotReached, Obstacle, Replay};
 use self::{outcome::Part, rendezvous::Rendezvous};
 use super::{alone, thread_group::ThreadGroup};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Runs a program again, and makes the deadlock happen that a finding has predicted: with
-/// [`Confirm`]'s attempts, limit and seed.
+/// [`Confirm`]'s attempts, timeout and seed.
 ///
 /// ```
 /// use std::{sync::Arc, thread};
@@ -65,24 +65,24 @@ pub fn confirm<R>(finding: &Finding, program: impl FnMut() -> R) -> Confirmation
 #[must_use = "nothing runs before `run`"]
 pub struct Confirm {
     /// Why there is nothing to confirm, or the parts that threads have in the deadlock.
-    parts: Result<Arc<[Part]>, Why>,
+    parts: Result<Arc<[Part]>, Obstacle>,
     attempts: u32,
-    limit: Duration,
+    timeout: Duration,
     seed: u64,
 }
 
 impl Confirm {
-    /// With 3 attempts, a limit of one second and seed 0.
+    /// With 3 attempts, a timeout of one second and seed 0.
     ///
     /// ```
-    /// # use lockdep::{interleave::{Confirm, Why}, sync::RwLock, testing};
+    /// # use lockdep::{interleave::{Confirm, Obstacle}, sync::RwLock, testing};
     /// # let rates = RwLock::new(());
     /// # let program = || drop((rates.read(), rates.read()));
     /// for finding in testing::collect(program) {
     ///     // `RecursiveRead` is about one thread: there is no cycle to close.
     ///     let confirmation = Confirm::new(&finding).run(program);
     ///     let not_reached = confirmation.not_reached().unwrap();
-    ///     assert_eq!(*not_reached.why(), Why::NoCycle(finding.kind()));
+    ///     assert_eq!(*not_reached.obstacle(), Obstacle::NoCycle(finding.kind()));
     /// }
     /// ```
     pub fn new(finding: &Finding) -> Self {
@@ -95,20 +95,20 @@ impl Confirm {
             | FindingKind::Deadlock => {
                 let mut places = finding.cycle().iter().map(Edge::acquired_at);
                 match places.find(|place| upstream::retakes_locks(place.file())) {
-                    Some(place) => Err(Why::Unbreakable { place: place.to_string() }),
+                    Some(place) => Err(Obstacle::Unbreakable { place: place.to_string() }),
                     None => Ok(finding.cycle().iter().map(Part::from).collect()),
                 }
             }
-            kind => Err(Why::NoCycle(kind)),
+            kind => Err(Obstacle::NoCycle(kind)),
         };
-        Self { parts, attempts: 3, limit: Duration::from_secs(1), seed: 0 }
+        Self { parts, attempts: 3, timeout: Duration::from_secs(1), seed: 0 }
     }
 
     /// How often the program is run at most. The first time, each thread is stopped wherever it
     /// can take its part; from then on, at random places among these.
     ///
     /// ```
-    /// # use lockdep::{FindingKind, Level, interleave::{Confirm, Why}, sync::Mutex};
+    /// # use lockdep::{FindingKind, Level, interleave::{Confirm, Obstacle}, sync::Mutex};
     /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
     /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
     /// # let program = || drop(((a.lock(), b.lock()), ()));
@@ -116,7 +116,7 @@ impl Confirm {
     /// # drop((b.lock(), a.lock()));
     /// for finding in lockdep::take_findings() {
     ///     let confirmation = Confirm::new(&finding).attempts(0).run(program);
-    ///     assert_eq!(*confirmation.not_reached().unwrap().why(), Why::NoAttempt);
+    ///     assert_eq!(*confirmation.not_reached().unwrap().obstacle(), Obstacle::NoAttempt);
     /// }
     /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
@@ -139,13 +139,13 @@ impl Confirm {
     /// program();
     /// for finding in lockdep::take_findings() {
     ///     // One thread is never in two places: it stops for 10 ms, and that is all.
-    ///     let confirm = Confirm::new(&finding).limit(Duration::from_millis(10)).attempts(1);
+    ///     let confirm = Confirm::new(&finding).timeout(Duration::from_millis(10)).attempts(1);
     ///     assert!(!confirm.run(program).is_confirmed());
     /// }
     /// # lockdep::take_findings();
     /// ```
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -209,14 +209,16 @@ impl Confirm {
     #[track_caller]
     pub fn run<R>(self, mut program: impl FnMut() -> R) -> Confirmation {
         let parts = match &self.parts {
-            Ok(_) if !validator::is_on() => return NotReached::because(Why::NotChecked).into(),
+            Ok(_) if !validator::is_on() => {
+                return NotReached::because(Obstacle::NotChecked).into();
+            }
             Ok(parts) => parts,
             Err(why) => return NotReached::because(why.clone()).into(),
         };
-        let mut last = NotReached::because(Why::NoAttempt);
+        let mut last = NotReached::because(Obstacle::NoAttempt);
         for attempt in 0..self.attempts {
             let replay = Replay { parts: Arc::clone(parts), attempt, seed: self.seed };
-            match attempt_once(replay, self.limit, &mut program) {
+            match attempt_once(replay, self.timeout, &mut program) {
                 Ok(confirmed) => return confirmed.into(),
                 Err(not_reached) => last = not_reached,
             }
@@ -253,7 +255,7 @@ impl Replay {
     #[track_caller]
     pub fn run<R>(&self, mut program: impl FnMut() -> R) -> Confirmation {
         if !validator::is_on() {
-            return NotReached::because(Why::NotChecked).into();
+            return NotReached::because(Obstacle::NotChecked).into();
         }
         match attempt_once(self.clone(), Duration::from_secs(1), &mut program) {
             Ok(confirmed) => confirmed.into(),
@@ -265,13 +267,13 @@ impl Replay {
 #[track_caller]
 fn attempt_once<R>(
     replay: Replay,
-    limit: Duration,
+    timeout: Duration,
     program: &mut impl FnMut() -> R,
 ) -> Result<Confirmed, NotReached> {
     let _alone = alone::wait();
     let (family, _member) = ThreadGroup::found();
     let scope = validator::inside(ledger::open_scope);
-    let rendezvous = Arc::new(Rendezvous::new(&replay, limit, scope, family));
+    let rendezvous = Arc::new(Rendezvous::new(&replay, timeout, scope, family));
     let result = {
         let _open = points::open(Arc::clone(&rendezvous) as _);
         let _playing = points::play(points::Script::role(Arc::clone(&rendezvous) as _, ""));

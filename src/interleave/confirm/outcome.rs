@@ -1,6 +1,6 @@
 //! What comes of an attempt to make a deadlock happen.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
 use crate::finding::{Edge, Finding, FindingKind, Site};
 
@@ -328,7 +328,7 @@ impl FromStr for Replay {
 /// ```
 #[derive(Clone, Debug)]
 pub struct NotReached {
-    pub(super) why: Why,
+    pub(super) obstacle: Obstacle,
     /// Where each thread's part is, and whether it was ever taken.
     pub(super) parts: Vec<(Part, Option<String>)>,
 }
@@ -336,14 +336,14 @@ pub struct NotReached {
 /// What kept the threads of a predicted deadlock apart.
 ///
 /// ```
-/// # use lockdep::interleave::{Confirmation, Why};
+/// # use lockdep::interleave::{Confirmation, Obstacle};
 /// fn is_worth_another_attempt(confirmation: &Confirmation) -> bool {
-///     confirmation.not_reached().is_some_and(|it| matches!(it.why(), Why::NotTogether))
+///     confirmation.not_reached().is_some_and(|it| matches!(it.obstacle(), Obstacle::NotTogether))
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum Obstacle {
     /// One held a lock that another needs before it comes to its part.
     Gate {
         /// The lock, as a report calls it.
@@ -385,31 +385,31 @@ pub enum Why {
 }
 
 impl NotReached {
-    pub(super) fn because(why: Why) -> Self {
-        Self { why, parts: Vec::new() }
+    pub(super) fn because(obstacle: Obstacle) -> Self {
+        Self { obstacle, parts: Vec::new() }
     }
 
     /// What kept the threads apart, in the last attempt.
     ///
     /// ```
-    /// # use lockdep::{interleave::{self, Why}, sync::RwLock, testing};
+    /// # use lockdep::{interleave::{self, Obstacle}, sync::RwLock, testing};
     /// # let rates = RwLock::new(());
     /// # let program = || drop((rates.read(), rates.read()));
     /// for finding in testing::collect(program) {
     ///     if let Some(not_reached) = interleave::confirm(&finding, program).not_reached() {
-    ///         assert_eq!(*not_reached.why(), Why::NoCycle(finding.kind()));
+    ///         assert_eq!(*not_reached.obstacle(), Obstacle::NoCycle(finding.kind()));
     ///     }
     /// }
     /// ```
     #[must_use]
-    pub fn why(&self) -> &Why {
-        &self.why
+    pub fn obstacle(&self) -> &Obstacle {
+        &self.obstacle
     }
 }
 
 impl fmt::Display for NotReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not reached: {}", self.why)?;
+        write!(f, "not reached: {}", self.obstacle)?;
         for (Part { wanted_at, .. }, thread) in &self.parts {
             match thread {
                 Some(thread) => write!(f, "\n    {wanted_at}: thread `{thread}` stopped there")?,
@@ -420,7 +420,9 @@ impl fmt::Display for NotReached {
     }
 }
 
-impl fmt::Display for Why {
+impl Error for NotReached {}
+
+impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gate { lock, holder, waiter } => {

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::outcome::{NotReached, Part, Replay, Why};
+use super::outcome::{NotReached, Obstacle, Part, Replay};
 use crate::{
     finding::{ScopeId, ThreadInfo, ThreadSnapshot},
     interleave::{rng::Rng, thread_group::ThreadGroup},
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) struct Rendezvous {
     parts: Arc<[Part]>,
-    limit: Duration,
+    timeout: Duration,
     pub(super) scope: ScopeId,
     /// Whose threads are looked at.
     pub(super) family: ThreadGroup,
@@ -32,7 +32,7 @@ pub(super) struct State {
     /// All who have stopped, in this order.
     pub(super) stops: Vec<Stop>,
     /// What was first seen to keep threads apart.
-    apart: Option<Why>,
+    apart: Option<Obstacle>,
     /// All were there: nobody stops any more.
     lets_all_go: bool,
     /// The program has ended.
@@ -77,7 +77,7 @@ pub(super) enum Status {
 impl Rendezvous {
     pub(super) fn new(
         replay: &Replay,
-        limit: Duration,
+        timeout: Duration,
         scope: ScopeId,
         family: ThreadGroup,
     ) -> Self {
@@ -85,7 +85,7 @@ impl Rendezvous {
         let rng = (*attempt > 0).then(|| Rng::new(seed.wrapping_add((*attempt).into())));
         Self {
             parts: Arc::clone(parts),
-            limit,
+            timeout,
             scope,
             family,
             state: Mutex::new(State {
@@ -110,15 +110,18 @@ impl Rendezvous {
         let missing = (0..self.parts.len()).find(|&part| stop_at(part).is_none());
         let why = match (&state.apart, missing) {
             (Some(apart), _) => apart.clone(),
-            _ if state.stops.iter().any(|stop| stop.at == Status::LetGo) => Why::WentOn,
+            _ if state.stops.iter().any(|stop| stop.at == Status::LetGo) => Obstacle::WentOn,
             (None, Some(missing)) => {
-                Why::NotPassed { place: self.parts[missing].wanted_at.to_string() }
+                Obstacle::NotPassed { place: self.parts[missing].wanted_at.to_string() }
             }
-            (None, None) => Why::NotTogether,
+            (None, None) => Obstacle::NotTogether,
         };
         let thread = |part| stop_at(part).map(|stop| stop.thread.to_string());
         let parts = self.parts.iter().enumerate();
-        NotReached { why, parts: parts.map(|(at, part)| (part.clone(), thread(at))).collect() }
+        NotReached {
+            obstacle: why,
+            parts: parts.map(|(at, part)| (part.clone(), thread(at))).collect(),
+        }
     }
 
     /// By part: which of the locks that the thread holds that part wants, if the thread is about to
@@ -162,7 +165,7 @@ impl Rendezvous {
             self.changed.notify_all();
             state.stops.iter().for_each(Stop::wake);
         }
-        Some((own, Instant::now() + self.limit / state.waits_in_vain(own)))
+        Some((own, Instant::now() + self.timeout / state.waits_in_vain(own)))
     }
 }
 
@@ -207,7 +210,7 @@ impl State {
     }
 
     /// How often threads have waited where this one does, with it. Who waits in a loop would
-    /// otherwise take the limit each time.
+    /// otherwise take the whole timeout each time.
     fn waits_in_vain(&self, own: usize) -> u32 {
         let is_same = |stop: &&Stop| {
             let mut parts = stop.holds.iter().zip(&self.stops[own].holds);
@@ -224,7 +227,8 @@ impl State {
             stop.at == Status::Ended && !stop.holds.iter().zip(holds).any(shares)
         };
         if let Some(ended) = self.stops.iter().find(is_other) {
-            let why = Why::Ended { thread: ended.thread.to_string(), late: thread.to_string() };
+            let why =
+                Obstacle::Ended { thread: ended.thread.to_string(), late: thread.to_string() };
             self.apart.get_or_insert(why);
         }
     }
@@ -241,7 +245,7 @@ impl State {
         };
         let gate = own.held.iter().find_map(|held| Some((held, wanted(held.lock.id)?)));
         if let Some((held, waiter)) = gate {
-            self.apart.get_or_insert(Why::Gate {
+            self.apart.get_or_insert(Obstacle::Gate {
                 lock: render::lock_name(&held.lock, &held.since),
                 holder: holder.to_string(),
                 waiter: waiter.thread.to_string(),

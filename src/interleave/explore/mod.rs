@@ -22,7 +22,7 @@ use crate::{ledger, points, testing::Scope, validator};
 const SILENCE: Duration = Duration::from_millis(20);
 
 /// Runs a test once for each seed, in another interleaving each time: with [`Explore`]'s depth and
-/// limit.
+/// timeout.
 ///
 /// # Panics
 ///
@@ -75,7 +75,7 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 /// on anything else than a checked lock, to join another or to receive a message, is left alone
 /// until it comes to a point again. One that comes to the same point again and again, since it tries a
 /// lock until it has it, lets all others go first after some time. One that spins without a point keeps
-/// all others waiting, up to the [limit](Self::limit).
+/// all others waiting, up to the [timeout](Self::timeout).
 ///
 /// # The same seed
 ///
@@ -89,7 +89,7 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 /// ```
 /// # use std::{thread, time::Duration};
 /// # use lockdep::{interleave::Explore, sync::Mutex};
-/// let explore = Explore::new().depth(2).limit(Duration::from_secs(60));
+/// let explore = Explore::new().depth(2).timeout(Duration::from_secs(60));
 /// explore.run(0..10, || {
 ///     let stock = Mutex::new(2);
 ///     thread::scope(|scope| {
@@ -103,7 +103,7 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
 #[must_use = "nothing runs before `run`"]
 pub struct Explore {
     depth: u32,
-    limit: Duration,
+    timeout: Duration,
 }
 
 impl Default for Explore {
@@ -113,7 +113,7 @@ impl Default for Explore {
 }
 
 impl Explore {
-    /// With depth 3, and a limit of 10 seconds.
+    /// With depth 3 and a timeout of 10 seconds.
     ///
     /// ```
     /// # use lockdep::interleave::Explore;
@@ -121,7 +121,7 @@ impl Explore {
     /// assert_eq!(explored.orders().len(), 3);
     /// ```
     pub fn new() -> Self {
-        Self { depth: 3, limit: Duration::from_secs(10) }
+        Self { depth: 3, timeout: Duration::from_secs(10) }
     }
 
     /// How many constraints on the order of steps a bug may need: one more than there are changes
@@ -143,10 +143,10 @@ impl Explore {
     /// ```
     /// # use std::time::Duration;
     /// # use lockdep::interleave::Explore;
-    /// Explore::new().limit(Duration::from_secs(60)).run(0..3, || { /* a long test */ });
+    /// Explore::new().timeout(Duration::from_secs(60)).run(0..3, || { /* a long test */ });
     /// ```
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -201,7 +201,7 @@ impl Explore {
         let scope = Scope::new();
         let (family, _member) = ThreadGroup::found();
         let (scheduler, conducting) =
-            Scheduler::start(priorities, self.limit, scope.handle(), family);
+            Scheduler::start(priorities, self.timeout, scope.handle(), family);
         let result = {
             let _open = points::open(Arc::clone(&scheduler) as _);
             let _playing =
@@ -212,9 +212,9 @@ impl Explore {
         if !to_the_end {
             let run =
                 seed.map_or_else(|| "the first run".to_owned(), |seed| format!("seed {seed}"));
-            let limit = humantime::format_duration(self.limit);
+            let timeout = humantime::format_duration(self.timeout);
             ledger::print(&format!(
-                "lockdep: `explore`: {run} took longer than its limit of {limit}, from which on its \
+                "lockdep: `explore`: {run} took longer than its timeout of {timeout}, from which on its \
                  threads went as they liked: what it does may not be the same again"
             ));
         }

@@ -17,7 +17,7 @@ use crate::{
     interleave::{point::describe, thread_group::ThreadGroup},
     os_threads,
     points::{self, Part, Script, SyncEvent},
-    testing::Handle,
+    testing::ScopeHandle,
     validator::{self, Entry, LockId, tasks},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Scheduler {
     state: Mutex<State>,
     /// Something has happened, for the thread that conducts.
     happened: Condvar,
-    findings: Handle,
+    findings: ScopeHandle,
     family: ThreadGroup,
     deadline: Instant,
 }
@@ -103,7 +103,7 @@ impl Stop {
 /// What came of a run.
 pub(super) struct Conducted {
     pub(super) order: Order,
-    /// Or only until its limit.
+    /// Or only until the timeout.
     pub(super) to_the_end: bool,
 }
 
@@ -111,8 +111,8 @@ impl Scheduler {
     /// Starts to conduct, for some time at most.
     pub(super) fn start(
         priorities: Priorities,
-        limit: Duration,
-        findings: Handle,
+        timeout: Duration,
+        findings: ScopeHandle,
         family: ThreadGroup,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let now = Instant::now();
@@ -131,8 +131,8 @@ impl Scheduler {
             happened: Condvar::new(),
             findings,
             family: family.clone(),
-            // A limit too long for a clock is none.
-            deadline: now.checked_add(limit).unwrap_or(now + Duration::from_hours(24 * 365)),
+            // A timeout beyond the range of the clock is none.
+            deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_hours(24 * 365)),
         });
         let mut others = Others::new(family);
         let conducting = thread::Builder::new().name("lockdep-scheduler".into()).spawn({

@@ -18,12 +18,12 @@ use crate::{
 /// for.
 ///
 /// ```
-/// use lockdep::interleave::{Schedule, Unfollowed, at};
+/// use lockdep::interleave::{Schedule, ScheduleError, at};
 /// # use std::time::Duration;
 ///
-/// let never: Result<(), Unfollowed> = Schedule::new()
+/// let never: Result<(), ScheduleError> = Schedule::new()
 ///     .order([at("main", "start")])
-///     .limit(Duration::from_millis(50))
+///     .timeout(Duration::from_millis(50))
 ///     .try_run(|| { /* nothing passes it */ });
 /// if let Err(unfollowed) = never {
 ///     println!("{unfollowed}");
@@ -31,7 +31,7 @@ use crate::{
 /// # assert_eq!(lockdep::findings().len(), 0);
 /// ```
 #[derive(Debug)]
-pub struct Unfollowed {
+pub struct ScheduleError {
     reason: String,
     /// Each event, and how far it has come.
     events: Vec<(&'static str, String)>,
@@ -51,7 +51,7 @@ pub(super) enum Reason {
     TooLate(At),
 }
 
-impl Unfollowed {
+impl ScheduleError {
     pub(super) fn new(reason: Reason, plan: &Plan, roles: &[Role]) -> Self {
         let role_of = |at: At| roles.iter().find(|role| role.name == plan.event(at).role);
         let was_there = |at| {
@@ -162,7 +162,7 @@ fn describe(role: &Role) -> String {
     }
 }
 
-impl fmt::Display for Unfollowed {
+impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the schedule cannot be followed: {}", self.reason)?;
         for (progress, event) in &self.events {
@@ -185,4 +185,4 @@ impl fmt::Display for Unfollowed {
     }
 }
 
-impl Error for Unfollowed {}
+impl Error for ScheduleError {}

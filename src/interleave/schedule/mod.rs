@@ -14,7 +14,7 @@ use std::{
 };
 
 pub use self::{
-    failure::Unfollowed,
+    failure::ScheduleError,
     plan::{Event, at},
 };
 use self::{plan::Plan, run::Run};
@@ -22,7 +22,7 @@ use super::thread_group::ThreadGroup;
 use crate::{points, validator};
 
 /// How long a schedule may take, unless it is said.
-const LIMIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says which thread passes which point before which other.
 ///
@@ -74,7 +74,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[must_use = "it is followed by what `run` runs"]
 pub struct Schedule {
     plan: Plan,
-    limit: Duration,
+    timeout: Duration,
     yields_to_locks: bool,
 }
 
@@ -92,7 +92,7 @@ impl Schedule {
     /// assert_eq!(Schedule::new().run(|| 6 * 7), 42);
     /// ```
     pub fn new() -> Self {
-        Self { plan: Plan::default(), limit: LIMIT, yields_to_locks: false }
+        Self { plan: Plan::default(), timeout: TIMEOUT, yields_to_locks: false }
     }
 
     /// Each of these events is to be passed before the next begins. Several orders make a partial
@@ -123,12 +123,12 @@ impl Schedule {
     /// # use lockdep::interleave::{Schedule, at, inside, point};
     /// let unfollowed = Schedule::new()
     ///     .order([at("nobody", "first"), at("worker", "second")])
-    ///     .limit(Duration::from_millis(50))
+    ///     .timeout(Duration::from_millis(50))
     ///     .try_run(|| thread::spawn(inside("worker", || point!("second"))).join());
     /// assert_eq!(unfollowed.is_err(), lockdep::ENABLED);
     /// ```
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -212,7 +212,7 @@ impl Schedule {
     /// }
     /// ```
     #[track_caller]
-    pub fn try_run<R>(self, body: impl FnOnce() -> R) -> Result<R, Unfollowed> {
+    pub fn try_run<R>(self, body: impl FnOnce() -> R) -> Result<R, ScheduleError> {
         if let Some(events) = self.plan.contradiction() {
             let events: Vec<_> = events.iter().map(ToString::to_string).collect();
             panic!("the schedule contradicts itself: each before the next, in a circle: {}", {
@@ -224,7 +224,7 @@ impl Schedule {
         }
         let _reserved = reserved::reserve(&self.plan);
         let (family, _member) = ThreadGroup::found();
-        let stage = Arc::new(Run::new(self.plan, self.limit, self.yields_to_locks, family));
+        let stage = Arc::new(Run::new(self.plan, self.timeout, self.yields_to_locks, family));
         let open = points::open(Arc::clone(&stage) as _);
         let own = std::thread::current();
         let playing = points::play(points::Script::role(

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    failure::{Reason, Unfollowed},
+    failure::{Reason, ScheduleError},
     plan::{At, Plan, Progress},
     role::{Actor, Role},
 };
@@ -30,7 +30,7 @@ pub(super) struct Run {
 pub(super) struct State {
     pub(super) plan: Plan,
     pub(super) roles: Vec<Role>,
-    failed: Option<Unfollowed>,
+    failed: Option<ScheduleError>,
     /// The schedule is over: nobody waits any more.
     pub(super) closed: bool,
     /// Whether it is over where a lock of the program does not let it be followed.
@@ -71,7 +71,7 @@ impl From<&SyncEvent<'_>> for EventKind {
 impl Run {
     pub(super) fn new(
         plan: Plan,
-        limit: Duration,
+        timeout: Duration,
         yields_to_locks: bool,
         family: ThreadGroup,
     ) -> Self {
@@ -88,8 +88,8 @@ impl Run {
             let name = state.plan.event(at).role.clone();
             state.role(&name);
         }
-        // A limit too long for a clock is none.
-        let deadline = Instant::now().checked_add(limit);
+        // A timeout beyond the range of the clock is none.
+        let deadline = Instant::now().checked_add(timeout);
         let never = || Instant::now() + Duration::from_hours(24 * 365);
         Self {
             state: Mutex::new(state),
@@ -124,7 +124,7 @@ impl Run {
     }
 
     /// Lets all go, and says what went wrong.
-    pub(super) fn close(&self) -> Option<Unfollowed> {
+    pub(super) fn close(&self) -> Option<ScheduleError> {
         let mut state = self.state.lock();
         state.closed = true;
         self.let_go(&state);
@@ -180,7 +180,7 @@ impl State {
     /// The schedule cannot be followed. All go on as they like.
     pub(super) fn fail(&mut self, reason: Reason) {
         if self.failed.is_none() && !self.closed {
-            self.failed = Some(Unfollowed::new(reason, &self.plan, &self.roles));
+            self.failed = Some(ScheduleError::new(reason, &self.plan, &self.roles));
         }
     }
 

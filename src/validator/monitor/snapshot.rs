@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::{clock::Moment, helpers};
 use crate::{
-    finding::{HeldLock, OsThread, ThreadInfo, ThreadSnapshot},
+    finding::{LockUse, OsThread, ThreadInfo, ThreadSnapshot},
     os_threads,
     validator::{
         context::{Context, held::Entry, registry},
@@ -120,8 +120,8 @@ fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
 }
 
 /// A lock that is held, or waited for.
-pub(in crate::validator) fn held_lock(entry: &Entry, since: Moment) -> HeldLock {
-    HeldLock {
+pub(in crate::validator) fn held_lock(entry: &Entry, since: Moment) -> LockUse {
+    LockUse {
         lock: graph::lock().lock_of(entry, entry.site),
         mode: entry.tag.mode(),
         since: entry.site.into(),

@@ -9,7 +9,7 @@ use super::{
     operation::{self, Op},
 };
 use crate::{
-    finding::{HeldLock, ThreadInfo, ThreadSnapshot, Until},
+    finding::{LockUse, ThreadInfo, ThreadSnapshot, Until},
     validator::{
         Context, Entry,
         lock_id::LockId,
@@ -113,10 +113,10 @@ fn without_holds(task: &Task) -> ThreadSnapshot {
 
 /// A lock that a task holds. How long it is held is unknown of what the task keeps between two polls, since
 /// that was put there after the last one.
-fn held(holder: &Holder) -> HeldLock {
+fn held(holder: &Holder) -> LockUse {
     match holder.whereabouts {
         Whereabouts::Spawned | Whereabouts::Unknown => {
-            HeldLock { may_be_elsewhere: true, ..held_lock(&holder.entry, holder.since) }
+            LockUse { may_be_elsewhere: true, ..held_lock(&holder.entry, holder.since) }
         }
         Whereabouts::Task | Whereabouts::Box | Whereabouts::Free => {
             held_lock(&holder.entry, Moment::UNKNOWN)

@@ -1,18 +1,17 @@
-//! Which types [`name`](crate::name) takes: the locks of `lockdep::sync`, whichever
-//! side of the switch the build is on.
+//! The locks that functions of the crate take, such as [`name`](crate::name): on both sides of the switch.
 
 use crate::sync;
 
-/// A lock that can be [named](crate::name): a `Mutex`, `RwLock`, `Once`, `OnceLock`
-/// or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), and the locks
-/// of the other flavours except `ReentrantMutex`, whose raw lock cannot be reached.
+/// A lock that can be [named](crate::name), [declared](crate::declare_order) and classified: a `Mutex`, `RwLock`,
+/// `Once`, `OnceLock` or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), and the
+/// locks of the other flavours except `ReentrantMutex`, whose raw lock cannot be reached.
 ///
-/// Cannot be implemented elsewhere.
+/// This trait is sealed.
 ///
 /// ```
-/// use lockdep::{Lock, sync::{Mutex, RwLock}};
+/// use lockdep::{Trackable, sync::{Mutex, RwLock}};
 ///
-/// fn named<L: Lock>(lock: L, name: &str) -> L {
+/// fn named<L: Trackable>(lock: L, name: &str) -> L {
 ///     lockdep::name(&lock, name);
 ///     lock
 /// }
@@ -20,9 +19,9 @@ use crate::sync;
 /// let accounts = named(Mutex::new(vec![100, 200]), "accounts");
 /// let rates = named(RwLock::new(1.5), "rates");
 /// ```
-pub trait Lock: sealed::Sealed {}
+pub trait Trackable: sealed::Sealed {}
 
-impl<L: sealed::Sealed + ?Sized> Lock for L {}
+impl<L: sealed::Sealed + ?Sized> Trackable for L {}
 
 mod sealed {
     #[allow(unreachable_pub, unnameable_types, reason = "that is what seals the trait")]
@@ -33,7 +32,7 @@ mod sealed {
 }
 
 /// The number of a lock; none in a build that is not checked.
-pub(crate) fn number<L: Lock + ?Sized>(lock: &L) -> Option<u64> {
+pub(crate) fn number<L: Trackable + ?Sized>(lock: &L) -> Option<u64> {
     lock.number()
 }
 
