@@ -27,7 +27,7 @@ impl Obligations {
 
     #[track_caller]
     pub(super) fn begin(&self, name: &str) {
-        self.named(name).about_to_try(Self::KIND, Mode::Shared).acquired().keep();
+        self.named(name).about_to_try(Self::KIND, Mode::Shared).acquired().forget();
     }
 
     pub(super) fn end(&self) {
@@ -36,13 +36,13 @@ impl Obligations {
 
     #[track_caller]
     pub(super) fn wait<R>(&self, name: &str, wait: impl FnOnce() -> R) -> R {
-        self.named(name).about_to_block(Self::KIND, Mode::Exclusive).blocked(wait)
+        self.named(name).about_to_block(Self::KIND, Mode::Exclusive).wait(wait)
     }
 
     #[track_caller]
     pub(super) fn wait_timeout<R>(&self, name: &str, wait: impl FnOnce() -> R) -> R {
         let pending = self.named(name).about_to_try(Self::KIND, Mode::Exclusive);
-        let result = pending.for_a_while(wait);
+        let result = pending.wait_timeout(wait);
         pending.abandon();
         result
     }

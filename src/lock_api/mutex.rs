@@ -70,7 +70,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         if !self.raw().try_lock() {
             pending.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
         }
-        pending.acquired().keep();
+        pending.acquired().forget();
     }
 
     /// An acquisition that does not wait.
@@ -79,7 +79,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
         let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
         let taken = try_lock(self.raw());
         if taken {
-            pending.acquired().keep();
+            pending.acquired().forget();
         } else {
             pending.abandon();
         }
@@ -88,11 +88,11 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
-    fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> bool) -> bool {
+    fn try_timeout(&self, wait: impl FnOnce(&R) -> bool) -> bool {
         let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let taken = self.raw().try_lock() || pending.for_a_while(|| wait(self.raw()));
+        let taken = self.raw().try_lock() || pending.wait_timeout(|| wait(self.raw()));
         if taken {
-            pending.acquired().keep();
+            pending.acquired().forget();
         } else {
             pending.abandon();
         }
@@ -156,8 +156,8 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
         let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        pending.blocked(|| unsafe { self.raw().bump() });
-        pending.acquired_at_last().keep();
+        pending.wait(|| unsafe { self.raw().bump() });
+        pending.acquired_after_wait().forget();
     }
 }
 
@@ -168,11 +168,11 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(|raw| raw.try_lock_for(timeout))
+        self.try_timeout(|raw| raw.try_lock_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(|raw| raw.try_lock_until(timeout))
+        self.try_timeout(|raw| raw.try_lock_until(timeout))
     }
 }

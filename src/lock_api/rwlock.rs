@@ -82,7 +82,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         if !try_lock(&self.inner) {
             pending.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
         }
-        pending.acquired().keep();
+        pending.acquired().forget();
     }
 
     /// An acquisition that does not wait.
@@ -91,7 +91,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         let pending = self.tracked.about_to_try(Self::KIND, mode);
         let taken = try_lock(&self.inner);
         if taken {
-            pending.acquired().keep();
+            pending.acquired().forget();
         } else {
             pending.abandon();
         }
@@ -100,16 +100,16 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
-    fn trying_for_a_while(
+    fn try_timeout(
         &self,
         mode: Mode,
         try_lock: impl FnOnce(&R) -> bool,
         wait: impl FnOnce(&R) -> bool,
     ) -> bool {
         let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let taken = try_lock(&self.inner) || pending.for_a_while(|| wait(&self.inner));
+        let taken = try_lock(&self.inner) || pending.wait_timeout(|| wait(&self.inner));
         if taken {
-            pending.acquired().keep();
+            pending.acquired().forget();
         } else {
             pending.abandon();
         }
@@ -122,8 +122,8 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(mode));
         let pending = held.about_to_bump(Self::KIND);
-        pending.blocked(|| bump(&self.inner));
-        pending.acquired_at_last().keep();
+        pending.wait(|| bump(&self.inner));
+        pending.acquired_after_wait().forget();
     }
 
     /// An upgrade that waits for some time at most, or not at all.
@@ -142,7 +142,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
 
     /// The lock stays held, in another mode.
     fn turn(&self, from: Mode, to: Mode) {
-        self.tracked.held(from).turned(to).keep();
+        self.tracked.held(from).into_mode(to).forget();
     }
 }
 
@@ -246,28 +246,24 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| {
-            raw.try_lock_shared_for(timeout)
-        })
+        self.try_timeout(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Shared, R::try_lock_shared, |raw| {
-            raw.try_lock_shared_until(timeout)
-        })
+        self.try_timeout(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_until(timeout)
         })
     }
@@ -292,14 +288,14 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+        self.try_timeout(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
             raw.try_lock_shared_recursive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+        self.try_timeout(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
             raw.try_lock_shared_recursive_until(timeout)
         })
     }
@@ -334,7 +330,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
             pending.upgraded();
         } else {
             // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
-            pending.blocked(|| unsafe { self.inner.upgrade() });
+            pending.wait(|| unsafe { self.inner.upgrade() });
         }
         self.turn(Mode::Upgradable, Mode::Exclusive);
     }
@@ -379,14 +375,14 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_until(timeout)
         })
     }
@@ -395,13 +391,13 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
-        self.upgrading(|pending| pending.for_a_while(upgrade))
+        self.upgrading(|pending| pending.wait_timeout(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
-        self.upgrading(|pending| pending.for_a_while(upgrade))
+        self.upgrading(|pending| pending.wait_timeout(upgrade))
     }
 }

@@ -35,8 +35,8 @@ impl<C: lock_api::RawCondvar> RawCondvar<C> {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(mutex.tracked.held(Mode::Exclusive));
         let pending = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
-        let result = pending.notified(|| wait(&mutex.inner));
-        pending.acquired().keep();
+        let result = pending.wait_notified(|| wait(&mutex.inner));
+        pending.acquired().forget();
         mutex.tracked.note_condition();
         result
     }

@@ -58,7 +58,7 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
             Some(guard) => guard,
             None => pending.contended(|| self.inner.try_lock(), || self.inner.lock()),
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         guard
     }
 
@@ -70,20 +70,20 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
             pending.abandon();
             return None;
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         Some(guard)
     }
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
-    fn trying_for_a_while(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
+    fn try_timeout(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
         let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let wait = || pending.for_a_while(|| wait(&self.inner));
+        let wait = || pending.wait_timeout(|| wait(&self.inner));
         let Some(guard) = self.inner.try_lock().or_else(wait) else {
             pending.abandon();
             return None;
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         Some(guard)
     }
 
@@ -149,8 +149,8 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
         let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
         let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        pending.blocked(|| unsafe { self.inner.bump(guard) });
-        pending.acquired_at_last().keep();
+        pending.wait(|| unsafe { self.inner.bump(guard) });
+        pending.acquired_after_wait().forget();
     }
 }
 
@@ -161,11 +161,11 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> Option<R::Guard> {
-        self.trying_for_a_while(|raw| raw.try_lock_for(timeout))
+        self.try_timeout(|raw| raw.try_lock_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> Option<R::Guard> {
-        self.trying_for_a_while(|raw| raw.try_lock_until(timeout))
+        self.try_timeout(|raw| raw.try_lock_until(timeout))
     }
 }

@@ -118,7 +118,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
             Some(guard) => guard,
             None => pending.contended(|| try_lock(&self.inner), || lock(&self.inner)),
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         guard
     }
 
@@ -130,25 +130,25 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
             pending.abandon();
             return None;
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         Some(guard)
     }
 
     /// An acquisition that waits for some time at most.
     #[track_caller]
-    fn trying_for_a_while<G>(
+    fn try_timeout<G>(
         &self,
         mode: Mode,
         try_lock: impl FnOnce(&R) -> Option<G>,
         wait: impl FnOnce(&R) -> Option<G>,
     ) -> Option<G> {
         let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let wait = || pending.for_a_while(|| wait(&self.inner));
+        let wait = || pending.wait_timeout(|| wait(&self.inner));
         let Some(guard) = try_lock(&self.inner).or_else(wait) else {
             pending.abandon();
             return None;
         };
-        pending.acquired().keep();
+        pending.acquired().forget();
         Some(guard)
     }
 
@@ -158,13 +158,13 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         // If it is denied, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked.held(mode.once_held()));
         let pending = held.about_to_bump(Self::KIND);
-        pending.blocked(|| bump(&self.inner));
-        pending.acquired_at_last().keep();
+        pending.wait(|| bump(&self.inner));
+        pending.acquired_after_wait().forget();
     }
 
     /// The lock stays held, in another mode.
     fn turn(&self, from: Mode, to: Mode) {
-        self.tracked.held(from).turned(to).keep();
+        self.tracked.held(from).into_mode(to).forget();
     }
 }
 
@@ -275,28 +275,24 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
-        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| {
-            raw.try_lock_shared_for(timeout)
-        })
+        self.try_timeout(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
-        self.trying_for_a_while(Self::SHARED, R::try_lock_shared, |raw| {
-            raw.try_lock_shared_until(timeout)
-        })
+        self.try_timeout(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> Option<R::ExclusiveGuard> {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> Option<R::ExclusiveGuard> {
-        self.trying_for_a_while(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_until(timeout)
         })
     }
@@ -381,7 +377,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
             }
             Err(guard) => {
                 on_unwind.guard = Some(guard);
-                pending.blocked(|| {
+                pending.wait(|| {
                     let guard = on_unwind.guard.take().expect("it was not dropped");
                     // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
                     unsafe { self.inner.upgrade(guard) }
@@ -444,14 +440,14 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
 {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> Option<R::UpgradableGuard> {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> Option<R::UpgradableGuard> {
-        self.trying_for_a_while(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_until(timeout)
         })
     }
@@ -464,7 +460,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, pending| {
             // SAFETY: *Held*.
-            pending.for_a_while(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
+            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
         })
     }
 
@@ -476,7 +472,7 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         self.upgrading(guard, |guard, pending| {
             // SAFETY: *Held*.
-            pending.for_a_while(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
+            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
         })
     }
 }

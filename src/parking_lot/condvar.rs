@@ -241,8 +241,8 @@ fn waiting<T: ?Sized, R>(
     // that the lock is released once.
     let inner = unsafe { lock.raw().inner().make_guard_unchecked() };
     let mut inner = ManuallyDrop::new(inner);
-    let result = pending.notified(|| wait(&mut inner));
-    pending.acquired().keep();
+    let result = pending.wait_notified(|| wait(&mut inner));
+    pending.acquired().forget();
     RawMutex::tracked_of(lock).note_condition();
     result
 }

@@ -117,11 +117,11 @@ impl Once {
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| {
+        pending.wait(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.running();
+                let _held = pending.begin_init();
                 f(state);
             });
         });

@@ -95,7 +95,7 @@ impl Once {
             return self.wait_force();
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait());
+        pending.wait(|| self.inner.wait());
     }
 
     /// As [`parking_lot_0_13::Once::wait_force`].
@@ -121,7 +121,7 @@ impl Once {
             return;
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait_force());
+        pending.wait(|| self.inner.wait_force());
     }
 
     /// As [`parking_lot_0_13::Once::state`].
@@ -198,11 +198,11 @@ impl Once {
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| {
+        pending.wait(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.running();
+                let _held = pending.begin_init();
                 f(state);
             });
         });

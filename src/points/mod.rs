@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use scoped_tls_hkt::scoped_thread_local;
 
 pub(crate) use self::{
-    passing::{Aside, Passing, TaskPart, begin_task, end_task, take_part, task_rests},
+    passing::{Passing, SuspendedPart, TaskPart, begin_task, end_task, take_part, task_rests},
     suspension::Suspension,
 };
 use crate::{

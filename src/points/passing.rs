@@ -150,20 +150,20 @@ impl Drop for Passing {
 pub(crate) type TaskPart = Mutex<Option<Arc<dyn Part>>>;
 
 /// The calling thread's part, while a task's part replaces it.
-pub(crate) struct Aside {
+pub(crate) struct SuspendedPart {
     part: Option<Arc<dyn Part>>,
 }
 
 /// The calling thread begins to act as a task: the task's part replaces the thread's.
 #[cold]
-pub(crate) fn begin_task(own: &TaskPart) -> Aside {
+pub(crate) fn begin_task(own: &TaskPart) -> SuspendedPart {
     let part = own.lock().take();
     if let Some(part) = &part {
         validator::inside(|| part.resumes());
     }
     let before = PART.try_with(|current| current.replace(part)).ok().flatten();
     direct(true);
-    Aside { part: before }
+    SuspendedPart { part: before }
 }
 
 /// The task that the calling thread polls is about to be at rest.
@@ -177,12 +177,12 @@ pub(crate) fn task_rests() {
 
 /// The calling thread ceases to act as a task. The task keeps its part, unless its future is gone.
 #[cold]
-pub(crate) fn end_task(own: &TaskPart, is_over: bool, aside: Option<Aside>) {
+pub(crate) fn end_task(own: &TaskPart, is_over: bool, suspended: Option<SuspendedPart>) {
     if let Some(context) = validator::current_if_attached() {
         context.set(ThreadState::Directed, false);
         context.set(ThreadState::Confirming, false);
     }
-    let before = aside.and_then(|aside| aside.part);
+    let before = suspended.and_then(|suspended| suspended.part);
     let part = PART.try_with(|current| current.replace(before)).ok().flatten();
     if !is_over {
         *own.lock() = part;

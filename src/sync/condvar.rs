@@ -73,8 +73,8 @@ impl Condvar {
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let (mutex, inner, held) = guard.into_parts();
         let pending = held.about_to_wait(Mutex::<T>::KIND);
-        held.keep();
-        let result = mutex.guard(pending, pending.notified(|| self.inner.wait(inner)));
+        held.forget();
+        let result = mutex.guard(pending, pending.wait_notified(|| self.inner.wait(inner)));
         mutex.note_condition();
         result
     }
@@ -186,8 +186,8 @@ impl Condvar {
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let (mutex, inner, held) = guard.into_parts();
         let pending = held.about_to_wait(Mutex::<T>::KIND);
-        held.keep();
-        let (inner, result) = match pending.notified(|| self.inner.wait_timeout(inner, dur)) {
+        held.forget();
+        let (inner, result) = match pending.wait_notified(|| self.inner.wait_timeout(inner, dur)) {
             Ok((inner, result)) => (Ok(inner), result),
             Err(poisoned) => {
                 let (inner, result) = poisoned.into_inner();

@@ -152,7 +152,7 @@ impl<T: ?Sized> Mutex<T> {
             Some(result) => result,
             None => pending.contended(try_lock, || self.inner.lock()),
         };
-        pending.given(result, || self.inner.clear_poison())
+        pending.finish(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::Mutex::try_lock`]. Never a finding: it cannot block.
@@ -276,7 +276,7 @@ impl<T: ?Sized> Mutex<T> {
         pending: PendingAcquire<'a>,
         result: LockResult<sync::MutexGuard<'a, T>>,
     ) -> LockResult<MutexGuard<'a, T>> {
-        let result = pending.given(result, || self.inner.clear_poison());
+        let result = pending.finish(result, || self.inner.clear_poison());
         map_guard(result, |inner| MutexGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 

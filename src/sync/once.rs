@@ -115,11 +115,11 @@ impl Once {
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(&OnceState)) {
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| {
+        pending.wait(|| {
             self.inner.call_once_force(|state| {
                 let is_poisoned = state.is_poisoned() && !self.tracked.is_forgiven();
                 assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.running();
+                let _held = pending.begin_init();
                 f(state);
             });
         });
@@ -163,7 +163,7 @@ impl Once {
             return self.wait_force();
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait());
+        pending.wait(|| self.inner.wait());
     }
 
     /// As [`std::sync::Once::wait_force`].
@@ -189,7 +189,7 @@ impl Once {
             return;
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait_force());
+        pending.wait(|| self.inner.wait_force());
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {

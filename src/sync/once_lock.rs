@@ -95,7 +95,7 @@ impl<T> OnceLock<T> {
             return value;
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait())
+        pending.wait(|| self.inner.wait())
     }
 
     /// As [`std::sync::OnceLock::set`].
@@ -124,7 +124,7 @@ impl<T> OnceLock<T> {
             return Err(value);
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.set(value))
+        pending.wait(|| self.inner.set(value))
     }
 
     /// As [`std::sync::OnceLock::get_or_init`].
@@ -160,9 +160,9 @@ impl<T> OnceLock<T> {
             return value;
         }
         let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
-        pending.blocked(|| {
+        pending.wait(|| {
             self.inner.get_or_init(|| {
-                let _held = pending.running();
+                let _held = pending.begin_init();
                 f()
             })
         })

@@ -147,7 +147,7 @@ impl<T: ?Sized> RwLock<T> {
             Some(result) => result,
             None => pending.contended(try_read, || self.inner.read()),
         };
-        pending.given(result, || self.inner.clear_poison())
+        pending.finish(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_read`]. Never a finding: it cannot block.
@@ -228,7 +228,7 @@ impl<T: ?Sized> RwLock<T> {
             Some(result) => result,
             None => pending.contended(try_write, || self.inner.write()),
         };
-        pending.given(result, || self.inner.clear_poison())
+        pending.finish(result, || self.inner.clear_poison())
     }
 
     /// As [`std::sync::RwLock::try_write`]. Never a finding: it cannot block.
@@ -349,7 +349,7 @@ impl<T: ?Sized> RwLock<T> {
         pending: PendingAcquire<'a>,
         result: LockResult<sync::RwLockReadGuard<'a, T>>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        let result = pending.given(result, || self.inner.clear_poison());
+        let result = pending.finish(result, || self.inner.clear_poison());
         map_guard(result, |inner| RwLockReadGuard {
             lock: &self.tracked,
             inner: ManuallyDrop::new(inner),
@@ -361,7 +361,7 @@ impl<T: ?Sized> RwLock<T> {
         pending: PendingAcquire<'a>,
         result: LockResult<sync::RwLockWriteGuard<'a, T>>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        let result = pending.given(result, || self.inner.clear_poison());
+        let result = pending.finish(result, || self.inner.clear_poison());
         map_guard(result, |inner| RwLockWriteGuard { lock: self, inner: ManuallyDrop::new(inner) })
     }
 
@@ -442,7 +442,7 @@ impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
         // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
         let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
         let inner = sync::RwLockWriteGuard::downgrade(inner);
-        held.turned(Mode::Shared).keep();
+        held.into_mode(Mode::Shared).forget();
         RwLockReadGuard { lock: &this.lock.tracked, inner: ManuallyDrop::new(inner) }
     }
 }

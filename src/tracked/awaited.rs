@@ -171,16 +171,16 @@ impl Awaited {
     #[inline]
     fn pending<'a>(&self, tracked: &'a Tracked) -> PendingAcquire<'a> {
         let tag = Tag::new(tracked.number(self.kind), self.mode);
-        let ordinary =
+        let slot =
             validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
-        PendingAcquire { tracked, tag, site: self.site, ordinary }
+        PendingAcquire { tracked, tag, site: self.site, slot }
     }
 }
 
 /// Returns `true` if the task holds nothing.
 #[inline]
 fn is_unremarkable(pending: &PendingAcquire<'_>) -> bool {
-    matches!(pending.ordinary, Some((_, place)) if place.is_unremarkable())
+    matches!(pending.slot, Some((_, place)) if place.is_unremarkable())
 }
 
 impl Tracked {
@@ -245,12 +245,12 @@ impl Tracked {
 
     /// Releases a lock that tasks wait for, in any task or thread, and unlocks it.
     /// The lock is from now on held in another mode.
-    pub fn turn_awaited(&self, from: Mode, to: Mode, guard: GuardKind) {
+    pub fn change_mode_awaited(&self, from: Mode, to: Mode, guard: GuardKind) {
         let tag = |mode| Tag::new(self.identity().id_or_0(), mode);
         // A task that has spawned another since does not know where its guards are, the borrowed ones included.
         let is_held = guard == GuardKind::Borrowed && validator::is_held(tag(from));
-        if is_held || !tasks::turned(tag(from), tag(to)) {
-            self.held(from).turned(to).keep();
+        if is_held || !tasks::change_mode(tag(from), tag(to)) {
+            self.held(from).into_mode(to).forget();
         }
     }
 }
@@ -265,12 +265,12 @@ impl PendingAcquire<'_> {
     ) -> Result<P, E> {
         let permit = match attempt() {
             Some(permit) => permit,
-            None => self.blocked(block)?,
+            None => self.wait(block)?,
         };
         // A hook may have released what this thread held.
-        self.ordinary = self.place_again();
+        self.slot = self.slot_again();
         match guard {
-            GuardKind::Borrowed => self.acquired().keep(),
+            GuardKind::Borrowed => self.acquired().forget(),
             GuardKind::Owned => self.acquired_owned(),
         }
         Ok(permit)
@@ -293,7 +293,7 @@ impl PendingAcquire<'_> {
             self.acquired_owned();
         } else {
             let tag = self.wanted().tag.once_held();
-            self.acquired().keep();
+            self.acquired().forget();
             tasks::acquired_at(tag, future, std::ptr::from_ref(self.tracked).addr());
         }
     }
@@ -302,7 +302,7 @@ impl PendingAcquire<'_> {
     #[track_caller]
     fn judge_in_task(self) {
         let is_alone = tasks::is_alone();
-        match self.ordinary {
+        match self.slot {
             Some((context, place))
                 if is_alone
                     && !tasks::is_in_doubt()
@@ -317,12 +317,12 @@ impl PendingAcquire<'_> {
     fn judge_what_is_certain(self, is_alone: bool) {
         let Some(context) = self.context() else { return };
         context.end_unwinding();
-        let aside = tasks::set_doubtful_aside(context, self.tag, is_alone);
+        let suspended = tasks::suspend_doubtful(context, self.tag, is_alone);
         let place = context.held.any_place_for(self.tag);
         if let Some(key) = validator::unjudged(context, place) {
             validator::about_to_block(context, &self.acquisition(self.site), key);
         }
-        drop(aside);
+        drop(suspended);
         if context.held.place_for(self.tag).is_none() && !context.is(ThreadState::InValidator) {
             validator::prepare(context);
         }

@@ -20,18 +20,18 @@ pub struct Held<'a> {
 impl<'a> Held<'a> {
     /// The lock is about to be given back for a wait on a condition variable, which then takes
     /// it again. If that is denied, it is held as before. What is left of this token is to be
-    /// [kept](Self::keep).
+    /// [forgotten](Self::forget).
     #[track_caller]
     pub fn about_to_wait(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release, |entry| SyncEvent::Wait(entry, Until::Notified)]);
-        let aside = self.aside();
+        let suspended = self.suspend();
         let mut pending = self.tracked.resume(kind, self.tag.mode());
         if let Some(context) = pending.context() {
-            let named_at = aside.entry.map_or(pending.site, |entry| entry.site);
+            let named_at = suspended.entry.map_or(pending.site, |entry| entry.site);
             validator::about_to_wait(context, &pending.acquisition(named_at));
-            pending.ordinary = pending.place_again();
+            pending.slot = pending.slot_again();
         }
-        aside.for_good();
+        suspended.commit();
         pending
     }
 
@@ -40,9 +40,9 @@ impl<'a> Held<'a> {
     #[track_caller]
     pub fn about_to_bump(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release]);
-        let aside = self.aside();
+        let suspended = self.suspend();
         let pending = self.tracked.about_to_block(kind, self.tag.mode());
-        aside.for_good();
+        suspended.commit();
         pending
     }
 
@@ -64,15 +64,15 @@ impl<'a> Held<'a> {
         may_be && !self.tracked.identity.is_allocators()
     }
 
-    /// Takes the lock out of what the thread holds, for a while.
-    fn aside(&self) -> Aside {
+    /// Takes the lock out of the thread's held set, until the result is dropped.
+    fn suspend(&self) -> Suspended {
         // What follows is a wait, which attaches the thread: with this lock, if an attempt took it.
         let context = validator::current();
         let entry = context.and_then(|context| context.held.remove(self.tag.in_set()));
         if context.is_none() {
             validator::released_unattached(self.tag.in_set());
         }
-        Aside { context, entry }
+        Suspended { context, entry }
     }
 
     /// The lock is about to be given back by the function that calls this, at whose end what is
@@ -83,13 +83,13 @@ impl<'a> Held<'a> {
         points::Released
     }
 
-    /// The lock stays held without its token, until [`Tracked::held`] makes one again.
-    pub fn keep(self) {
+    /// Leaves the lock held without its token, until [`Tracked::held`] makes one again.
+    pub fn forget(self) {
         std::mem::forget(self);
     }
 
-    /// The lock is from now on held in another mode.
-    pub fn turned(self, mode: Mode) -> Self {
+    /// Records that the lock is held in another mode from now on.
+    pub fn into_mode(self, mode: Mode) -> Self {
         let tag = Tag::new(self.tag.in_set().lock(), mode);
         match validator::current_if_attached() {
             Some(context) => {
@@ -97,7 +97,7 @@ impl<'a> Held<'a> {
                     context.held.push_anywhere(Entry { tag, ..entry });
                 }
             }
-            None => validator::turned_unattached(self.tag.in_set(), tag),
+            None => validator::change_mode_unattached(self.tag.in_set(), tag),
         }
         // What is turned is std's writer into a reader, who poisons nothing, or a lock
         // that knows no poison: the mark may go.
@@ -107,19 +107,19 @@ impl<'a> Held<'a> {
     }
 }
 
-/// A lock that is taken out of what a thread holds, to be put back by a panic.
-struct Aside {
+/// A lock that is out of its thread's held set. Dropping this puts it back; [`commit`](Self::commit) does not.
+struct Suspended {
     context: Option<&'static Context>,
     entry: Option<Entry>,
 }
 
-impl Aside {
-    fn for_good(mut self) {
+impl Suspended {
+    fn commit(mut self) {
         self.entry = None;
     }
 }
 
-impl Drop for Aside {
+impl Drop for Suspended {
     fn drop(&mut self) {
         if let (Some(context), Some(entry)) = (self.context, self.entry) {
             context.held.push_anywhere(entry);

@@ -56,8 +56,8 @@ pub struct PendingAcquire<'a> {
     tracked: &'a Tracked,
     tag: Tag,
     site: &'static Location<'static>,
-    /// The thread and where the lock will stand, unless something is out of the ordinary.
-    ordinary: Option<(&'static Context, Place)>,
+    /// The thread's context and the lock's place in its held set. `None` if the thread is in a special state.
+    slot: Option<(&'static Context, Place)>,
 }
 
 /// An acquisition of a validated chain: once the lock is taken, all that is left is to record it.
@@ -154,12 +154,12 @@ impl Tracked {
         let _ = validator::current();
         let mut pending = self.about_to_try(kind, mode);
         validator::note_waited_for(pending.tag.lock());
-        match pending.ordinary {
+        match pending.slot {
             Some((context, place)) => {
                 if let Some(key) = validator::unjudged(context, place) {
                     pending.judge(context, key);
                     // A hook may have released what this thread held.
-                    pending.ordinary = pending.place_again();
+                    pending.slot = pending.slot_again();
                 }
             }
             None => pending.check_slow(),
@@ -174,7 +174,7 @@ impl Tracked {
         let mut pending = self.about_to_block(kind, mode);
         if !self.identity.has_writer() {
             pending.note_first_writer();
-            pending.ordinary = pending.place_again();
+            pending.slot = pending.slot_again();
         }
         pending
     }
@@ -229,14 +229,14 @@ impl Tracked {
             self.assign_tried(kind);
         }
         let mut pending = self.resume_on(validator::current_if_attached(), kind, mode);
-        if pending.ordinary.is_none() {
-            pending.ordinary = self.prepare(pending.tag, pending.site);
+        if pending.slot.is_none() {
+            pending.slot = self.prepare(pending.tag, pending.site);
         }
         pending
     }
 
-    /// Something is out of the ordinary. What has to be allocated is so now, before the
-    /// lock is taken: it may be a global allocator's.
+    /// Slow path. Allocates up front, before locking, because the lock may belong to the global
+    /// allocator.
     #[cold]
     fn prepare(
         &self,
@@ -248,7 +248,7 @@ impl Tracked {
         if context.is(ThreadState::InValidator) {
             self.identity.note_allocator();
         }
-        let pending = PendingAcquire { tracked: self, tag, site, ordinary: None };
+        let pending = PendingAcquire { tracked: self, tag, site, slot: None };
         if pending.is_directed() {
             pending.arrive(context);
         }
@@ -275,8 +275,8 @@ impl Tracked {
         mode: Mode,
     ) -> PendingAcquire<'_> {
         let tag = Tag::new(self.identity.id(kind, self.created), mode);
-        let ordinary = context.and_then(|context| Some((context, context.held.place_for(tag)?)));
-        PendingAcquire { tracked: self, tag, site: Location::caller(), ordinary }
+        let slot = context.and_then(|context| Some((context, context.held.place_for(tag)?)));
+        PendingAcquire { tracked: self, tag, site: Location::caller(), slot }
     }
 
     /// Whether the poison in the wrapped lock was left by a panic of ours, and
@@ -380,7 +380,7 @@ impl<'a> PendingAcquire<'a> {
     /// Whether the thread may have something to do at points. Not at those of the global
     /// allocator's lock: what is to be done there may allocate.
     fn is_directed(&self) -> bool {
-        self.ordinary.is_none()
+        self.slot.is_none()
             && self.context().is_some_and(|context| context.is(ThreadState::Directed))
             && !self.tracked.identity.is_allocators()
     }
@@ -420,8 +420,8 @@ impl<'a> PendingAcquire<'a> {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn place_again(self) -> Option<(&'static Context, Place)> {
-        let (context, _) = self.ordinary?;
+    fn slot_again(self) -> Option<(&'static Context, Place)> {
+        let (context, _) = self.slot?;
         Some((context, context.held.place_for(self.tag)?))
     }
 
@@ -440,11 +440,11 @@ impl<'a> PendingAcquire<'a> {
     fn context(&self) -> Option<&'static Context> {
         let looked_at =
             || validator::current_if_attached().filter(|context| !context.is_suspended());
-        self.ordinary.map(|(context, _)| context).or_else(looked_at)
+        self.slot.map(|(context, _)| context).or_else(looked_at)
     }
 
-    /// Somebody else has the lock: tries a few times more, and then waits for it. What most
-    /// programs do under a lock is over before a wait is published.
+    /// Tries a few times more, then waits for the lock. Most critical sections end before a wait is
+    /// published.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -461,7 +461,7 @@ impl<'a> PendingAcquire<'a> {
         }
         let _waited = self.begin_wait(Until::Acquired);
         // A hook may have released what this thread held.
-        self.ordinary = self.place_again();
+        self.slot = self.slot_again();
         if self.is_directed() {
             let mut taken = None;
             let mut try_again = || {
@@ -477,10 +477,10 @@ impl<'a> PendingAcquire<'a> {
         wait()
     }
 
-    /// Waits for the lock, for all to see, unless that closes a circle of waiting threads.
+    /// Publishes the wait for the lock and runs `wait`, unless the wait closes a cycle of waiting threads.
     #[cold]
     #[track_caller]
-    pub fn blocked<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn wait<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Acquired);
         let result = wait();
         if self.is_directed() {
@@ -491,17 +491,17 @@ impl<'a> PendingAcquire<'a> {
         result
     }
 
-    /// Waits for the lock, for some time at most.
+    /// The same for a wait with a timeout.
     #[cold]
     #[track_caller]
-    pub fn for_a_while<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn wait_timeout<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::TimedOut);
         wait()
     }
 
-    /// Waits for a notification, and then for the lock.
+    /// The same for a wait for a notification, and then for the lock.
     #[track_caller]
-    pub fn notified<R>(self, wait: impl FnOnce() -> R) -> R {
+    pub fn wait_notified<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Notified);
         wait()
     }
@@ -521,7 +521,7 @@ impl<'a> PendingAcquire<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn acquired(self) -> Held<'a> {
         let tag = self.tag.once_held();
-        match self.ordinary {
+        match self.slot {
             Some((context, place)) if tag == self.tag => {
                 context.held.push(place, self.wanted());
             }
@@ -530,10 +530,10 @@ impl<'a> PendingAcquire<'a> {
         Held { tracked: self.tracked, tag }
     }
 
-    /// The lock is taken, after a [wait](Self::blocked) before which a hook may have released what
+    /// The lock is taken, after a [wait](Self::wait) before which a hook may have released what
     /// this thread held.
-    pub fn acquired_at_last(mut self) -> Held<'a> {
-        self.ordinary = self.place_again();
+    pub fn acquired_after_wait(mut self) -> Held<'a> {
+        self.slot = self.slot_again();
         self.acquired()
     }
 
@@ -560,7 +560,7 @@ impl<'a> PendingAcquire<'a> {
 
     /// Records that the lock is taken. Returns what the wrapped lock returned, cleared of poison that
     /// does not count.
-    pub fn given<G>(self, result: LockResult<G>, clear_poison: impl FnOnce()) -> LockResult<G> {
+    pub fn finish<G>(self, result: LockResult<G>, clear_poison: impl FnOnce()) -> LockResult<G> {
         let result = match result {
             Err(poisoned) if self.tracked.is_forgiven() => {
                 // Readers leave it there: another may have met it as well, and be about to ask.
@@ -572,16 +572,16 @@ impl<'a> PendingAcquire<'a> {
             }
             result => result,
         };
-        self.acquired().keep();
+        self.acquired().forget();
         result
     }
 
     /// An initializer starts to run, maybe after it waited for another to fail.
-    pub fn running(self) -> Held<'a> {
+    pub fn begin_init(self) -> Held<'a> {
         if let Some(context) = self.context() {
             context.end_wait();
         }
         self.tracked.clear_forgiven();
-        self.acquired_at_last()
+        self.acquired_after_wait()
     }
 }

@@ -30,9 +30,9 @@ pub(crate) use self::{
     context::{
         Context, State as ThreadState,
         current::{
-            acquired_unattached, current, current_if_attached, current_unless_in_handler,
-            direct_new_threads, ignore_this_thread, release_exit, released_unattached, set_exit,
-            turned_unattached,
+            acquired_unattached, change_mode_unattached, current, current_if_attached,
+            current_unless_in_handler, direct_new_threads, ignore_this_thread, release_exit,
+            released_unattached, set_exit,
         },
         held::{Entry, Place, Tag},
         thread_exit::{Progress, ThreadExit, join},

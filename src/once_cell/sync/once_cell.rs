@@ -96,7 +96,7 @@ impl<T> OnceCell<T> {
             return value;
         }
         let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.blocked(|| self.inner.wait())
+        pending.wait(|| self.inner.wait())
     }
 
     /// As [`sync::OnceCell::get_mut`].
@@ -257,9 +257,9 @@ impl<T> OnceCell<T> {
             return Ok(value);
         }
         let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
-        pending.blocked(|| {
+        pending.wait(|| {
             self.inner.get_or_try_init(|| {
-                let _held = pending.running();
+                let _held = pending.begin_init();
                 f()
             })
         })

@@ -122,7 +122,7 @@ where
         // SAFETY: `this` is neither dropped nor used afterwards, so this moves the handle.
         let handle = unsafe { ptr::read(&raw const this.handle) };
         let raw = handle.lock().raw();
-        raw.tracked.turn_awaited(Mode::Exclusive, Mode::Shared, H::GUARD);
+        raw.tracked.change_mode_awaited(Mode::Exclusive, Mode::Shared, H::GUARD);
         raw.semaphore.add_permits(raw.permits as usize - 1);
         Hold { handle }
     }

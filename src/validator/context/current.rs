@@ -104,7 +104,7 @@ pub(crate) fn released_unattached(tag: Tag) -> bool {
 }
 
 /// Records that a lock which the thread took when it had no context is now held in another mode.
-pub(crate) fn turned_unattached(from: Tag, to: Tag) {
+pub(crate) fn change_mode_unattached(from: Tag, to: Tag) {
     UNATTACHED.turn(from, to);
 }
 

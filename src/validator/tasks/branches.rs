@@ -74,7 +74,11 @@ fn place_in_stack(local: &u8) -> usize {
 /// hold; and the wanted lock, unless it can be acquired again: there may be a time-out, and the census tells what
 /// is certain.
 #[inline(never)]
-pub(crate) fn set_doubtful_aside(context: &'static Context, wanted: Tag, is_alone: bool) -> Aside {
+pub(crate) fn suspend_doubtful(
+    context: &'static Context,
+    wanted: Tag,
+    is_alone: bool,
+) -> SuspendedHolds {
     let local = 0_u8;
     let place = place_in_stack(&local);
     let _inside = context.enter(ThreadState::InValidator);
@@ -106,11 +110,11 @@ pub(crate) fn set_doubtful_aside(context: &'static Context, wanted: Tag, is_alon
         let is_in_doubt = !is_alone || doubtful.contains(&held.tag) || has_siblings();
         is_in_doubt && !is_proved(held, &later)
     };
-    let aside: SmallVec<[Entry; 4]> = own.into_iter().filter(is_left_out).collect();
-    for held in &aside {
+    let suspended: SmallVec<[Entry; 4]> = own.into_iter().filter(is_left_out).collect();
+    for held in &suspended {
         context.held.remove(held.tag);
     }
-    Aside(context, aside)
+    SuspendedHolds(context, suspended)
 }
 
 /// Returns `true` if what the calling task holds was acquired before it takes this path, and is held until its end.
@@ -124,10 +128,10 @@ fn is_proved(held: &Entry, later: &LazyCell<Option<Path>, impl FnOnce() -> Optio
     later.as_ref().is_some_and(|later| paths::are_in_sequence(&earlier, later))
 }
 
-/// What is set aside.
-pub(crate) struct Aside(&'static Context, SmallVec<[Entry; 4]>);
+/// Holds that are taken out of the held set, until this is dropped.
+pub(crate) struct SuspendedHolds(&'static Context, SmallVec<[Entry; 4]>);
 
-impl Drop for Aside {
+impl Drop for SuspendedHolds {
     fn drop(&mut self) {
         self.1.drain(..).for_each(|held| self.0.held.push_anywhere(held));
     }

@@ -61,10 +61,10 @@ pub(super) use self::{
     task::info,
 };
 pub(crate) use self::{
-    branches::{is_alone, is_in_doubt, keep_path, set_doubtful_aside},
+    branches::{is_alone, is_in_doubt, keep_path, suspend_doubtful},
     operation::{Operation, Wanted},
     paths::is_wanted as is_path_wanted,
-    resting::{acquired_at, acquired_owned, all_held_loosely, held_loosely, turned},
+    resting::{acquired_at, acquired_owned, all_held_loosely, change_mode, held_loosely},
     root_poll::within,
     wakers::is_of_task,
 };

@@ -180,7 +180,7 @@ pub(in crate::validator) fn released(tag: Tag) -> bool {
 
 /// A lock that is held by a guard which may have left its task is from now on held in another mode. Returns `false` if
 /// no such guard is known.
-pub(crate) fn turned(from: Tag, to: Tag) -> bool {
+pub(crate) fn change_mode(from: Tag, to: Tag) -> bool {
     inside(|| hands::turn(from, to))
 }
 

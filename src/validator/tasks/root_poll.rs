@@ -99,14 +99,14 @@ struct Entered<'a> {
     /// `None` if nothing is checked.
     context: Option<&'static Context>,
     /// The thread's part in a script, while the task's part replaces it. `None` if no script is active.
-    aside: Option<points::Aside>,
+    suspended: Option<points::SuspendedPart>,
 }
 
 /// The calling thread is about to poll a task, or to drop its future.
 #[inline]
 fn enter(task: &Arc<Task>) -> Entered<'_> {
     let Some(outer) = current() else {
-        return Entered { task, outer_task: None, outer: None, context: None, aside: None };
+        return Entered { task, outer_task: None, outer: None, context: None, suspended: None };
     };
     if task.thread.is_some() {
         return enter_blocking(task, outer);
@@ -118,8 +118,8 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
     }
     act_in(Some(context));
     let outer_task = TASK.replace(Some(NonNull::from(&**task)));
-    let aside = points::are_active().then(|| points::begin_task(&task.part));
-    Entered { task, outer_task, outer: Some(outer), context: Some(context), aside }
+    let suspended = points::are_active().then(|| points::begin_task(&task.part));
+    Entered { task, outer_task, outer: Some(outer), context: Some(context), suspended }
 }
 
 #[cold]
@@ -141,7 +141,7 @@ fn enter_blocking<'a>(task: &'a Arc<Task>, own: &'static Context) -> Entered<'a>
     }
     let outer_task = TASK.replace(Some(NonNull::from(&**task)));
     // It does the thread's part in a script.
-    Entered { task, outer_task, outer: Some(own), context: Some(own), aside: None }
+    Entered { task, outer_task, outer: Some(own), context: Some(own), suspended: None }
 }
 
 impl Entered<'_> {
@@ -166,7 +166,7 @@ impl Entered<'_> {
     #[inline]
     fn come_to_rest(&self, is_reported: bool) {
         let Some(context) = self.context else { return };
-        if self.aside.is_some() {
+        if self.suspended.is_some() {
             points::task_rests();
         }
         if !context.held.is_empty() {
@@ -207,8 +207,8 @@ impl Drop for Entered<'_> {
         if is_of_thread {
             return;
         }
-        if self.aside.is_some() || context.is(ThreadState::Directed) {
-            points::end_task(&self.task.part, self.task.has_ended(), self.aside.take());
+        if self.suspended.is_some() || context.is(ThreadState::Directed) {
+            points::end_task(&self.task.part, self.task.has_ended(), self.suspended.take());
         }
         context.end_task();
         act_in(self.outer);

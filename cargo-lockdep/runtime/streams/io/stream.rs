@@ -75,9 +75,9 @@ impl Stream {
         if !self.is_named.swap(true, Relaxed) {
             name(self.tracked.number(&self.kind), self.name);
         }
-        let acquiring = self.tracked.about_to_block(&self.kind, Mode::Exclusive);
+        let pending = self.tracked.about_to_block(&self.kind, Mode::Exclusive);
         let guard = lock();
-        acquiring.acquired().keep();
+        pending.acquired().forget();
         guard
     }
 }
