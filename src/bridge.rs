@@ -14,7 +14,9 @@ pub mod points {
 
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
-    pub use crate::tracked::{Awaited, FastAcquire, GuardKind, Held, PendingAcquire, Tracked};
+    pub use crate::tracked::{
+        Attempt, Awaited, FastAcquire, GuardKind, Held, PendingAcquire, RawLock, Tracked,
+    };
 }
 
 /// Gives a lock, by its number, the name that reports call it by.

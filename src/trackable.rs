@@ -1,6 +1,8 @@
 //! The locks that functions of the crate take, such as [`name`](crate::name): on both sides of the switch.
 
 use crate::sync;
+#[cfg(any(feature = "lock_api", feature = "lock_api_0_5"))]
+use crate::tracked::RawLock;
 
 /// A lock that can be [named](crate::name), [declared](crate::declare_order) and classified: a `Mutex`, `RwLock`,
 /// `Once`, `OnceLock` or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), and the

@@ -13,13 +13,13 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt, mem::ManuallyDrop};
+use std::{any::type_name, fmt};
 
 use ::lock_api::{RawMutexFair, RawMutexTimed};
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::Tracked,
+    tracked::{RawLock, Tracked},
 };
 
 /// A raw mutex of `lock_api`, checked: see the [module](super).
@@ -41,18 +41,6 @@ pub struct RawMutex<R> {
 }
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
-    pub(crate) const KIND: &'static LockKind = &LockKind {
-        wrapper: "Mutex",
-        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
-        role: Role::Lock,
-    };
-
-    #[inline(always)]
-    fn raw(&self) -> &R {
-        // SAFETY: the raw lock protects a `()`, so that no use of it gives access to a value.
-        unsafe { self.inner.raw() }
-    }
-
     pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
         // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
         unsafe { &lock.raw().tracked }
@@ -62,41 +50,26 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
     pub(crate) fn inner(&self) -> &lock_api::Mutex<R, ()> {
         &self.inner
     }
+}
 
-    #[cold]
-    #[track_caller]
-    fn lock_slow(&self) {
-        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        if !self.raw().try_lock() {
-            pending.contended(|| self.raw().try_lock().then_some(()), || self.raw().lock());
-        }
-        pending.acquired().forget();
+impl<R: lock_api::RawMutex> RawLock for RawMutex<R> {
+    type Raw = R;
+
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: "Mutex",
+        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
+        role: Role::Lock,
+    };
+
+    #[inline(always)]
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
     }
 
-    /// An acquisition that does not wait.
-    #[track_caller]
-    fn trying(&self, try_lock: impl FnOnce(&R) -> bool) -> bool {
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let taken = try_lock(self.raw());
-        if taken {
-            pending.acquired().forget();
-        } else {
-            pending.abandon();
-        }
-        taken
-    }
-
-    /// An acquisition that waits for some time at most.
-    #[track_caller]
-    fn try_timeout(&self, wait: impl FnOnce(&R) -> bool) -> bool {
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let taken = self.raw().try_lock() || pending.wait_timeout(|| wait(self.raw()));
-        if taken {
-            pending.acquired().forget();
-        } else {
-            pending.abandon();
-        }
-        taken
+    #[inline(always)]
+    fn raw(&self) -> &R {
+        // SAFETY: the raw lock protects a `()`, so that no use of it gives access to a value.
+        unsafe { self.inner.raw() }
     }
 }
 
@@ -118,16 +91,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) {
-        match &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
-            Some(fast) if self.raw().try_lock() => fast.acquired(),
-            _ => self.lock_slow(),
-        }
+        self.acquire(Mode::Exclusive, R::try_lock, R::lock);
     }
 
     #[track_caller]
     #[inline]
     fn try_lock(&self) -> bool {
-        self.trying(R::try_lock)
+        self.try_acquire(Mode::Exclusive, R::try_lock)
     }
 
     #[inline]
@@ -152,12 +122,8 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
 
     #[track_caller]
     unsafe fn bump(&self) {
-        // If it is denied, the caller's guard is still there.
-        let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
-        let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        pending.wait(|| unsafe { self.raw().bump() });
-        pending.acquired_after_wait().forget();
+        self.bump_by(Mode::Exclusive, |raw| unsafe { raw.bump() });
     }
 }
 
@@ -168,11 +134,13 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> bool {
-        self.try_timeout(|raw| raw.try_lock_for(timeout))
+        let wait = |raw: &R| raw.try_lock_for(timeout);
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock, wait)
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> bool {
-        self.try_timeout(|raw| raw.try_lock_until(timeout))
+        let wait = |raw: &R| raw.try_lock_until(timeout);
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock, wait)
     }
 }

@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt, mem::ManuallyDrop};
+use std::{any::type_name, fmt};
 
 use ::lock_api::{
     RawRwLockDowngrade, RawRwLockFair, RawRwLockRecursive, RawRwLockRecursiveTimed, RawRwLockTimed,
@@ -22,7 +22,7 @@ use ::lock_api::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{PendingAcquire, Tracked},
+    tracked::{RawLock, Tracked},
 };
 
 /// How `lock_shared` acquires. Where nobody knows what the raw lock does, as with those that `cargo
@@ -52,97 +52,29 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         unsafe { &lock.raw().tracked }
     }
 
-    pub(crate) const KIND: &'static LockKind = &LockKind {
+    /// Records that the lock is held in another mode from now on.
+    fn change_mode(&self, from: Mode, to: Mode) {
+        self.tracked.held(from).into_mode(to).forget();
+    }
+}
+
+impl<R: lock_api::RawRwLock> RawLock for RawRwLock<R> {
+    type Raw = R;
+
+    const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
         role: Role::Lock,
     };
 
-    /// An acquisition that waits if it must.
-    #[track_caller]
     #[inline(always)]
-    fn taking(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let fast = match mode {
-            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
-            mode => self.tracked.try_fast(Self::KIND, mode),
-        };
-        match &fast {
-            Some(fast) if try_lock(&self.inner) => fast.acquired(),
-            _ => self.taking_slow(mode, try_lock, lock),
-        }
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
     }
 
-    #[cold]
-    #[track_caller]
-    fn taking_slow(&self, mode: Mode, try_lock: impl Fn(&R) -> bool, lock: impl FnOnce(&R)) {
-        let mut pending = match mode {
-            Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
-            mode => self.tracked.about_to_block(Self::KIND, mode),
-        };
-        if !try_lock(&self.inner) {
-            pending.contended(|| try_lock(&self.inner).then_some(()), || lock(&self.inner));
-        }
-        pending.acquired().forget();
-    }
-
-    /// An acquisition that does not wait.
-    #[track_caller]
-    fn trying(&self, mode: Mode, try_lock: impl FnOnce(&R) -> bool) -> bool {
-        let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let taken = try_lock(&self.inner);
-        if taken {
-            pending.acquired().forget();
-        } else {
-            pending.abandon();
-        }
-        taken
-    }
-
-    /// An acquisition that waits for some time at most.
-    #[track_caller]
-    fn try_timeout(
-        &self,
-        mode: Mode,
-        try_lock: impl FnOnce(&R) -> bool,
-        wait: impl FnOnce(&R) -> bool,
-    ) -> bool {
-        let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let taken = try_lock(&self.inner) || pending.wait_timeout(|| wait(&self.inner));
-        if taken {
-            pending.acquired().forget();
-        } else {
-            pending.abandon();
-        }
-        taken
-    }
-
-    /// The lock is given back for a moment, and taken again in the same mode.
-    #[track_caller]
-    fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
-        // If it is denied, the caller's guard is still there.
-        let held = ManuallyDrop::new(self.tracked.held(mode));
-        let pending = held.about_to_bump(Self::KIND);
-        pending.wait(|| bump(&self.inner));
-        pending.acquired_after_wait().forget();
-    }
-
-    /// An upgrade that waits for some time at most, or not at all.
-    #[track_caller]
-    fn upgrading(&self, upgrade: impl FnOnce(PendingAcquire<'_>) -> bool) -> bool {
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
-        let upgraded = upgrade(pending);
-        if upgraded {
-            pending.upgraded();
-            self.turn(Mode::Upgradable, Mode::Exclusive);
-        } else {
-            pending.abandon();
-        }
-        upgraded
-    }
-
-    /// The lock stays held, in another mode.
-    fn turn(&self, from: Mode, to: Mode) {
-        self.tracked.held(from).into_mode(to).forget();
+    #[inline(always)]
+    fn raw(&self) -> &R {
+        &self.inner
     }
 }
 
@@ -161,13 +93,13 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline(always)]
     fn lock_shared(&self) {
-        self.taking(READING, R::try_lock_shared, R::lock_shared);
+        self.acquire(READING, R::try_lock_shared, R::lock_shared);
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared(&self) -> bool {
-        self.trying(Mode::Shared, R::try_lock_shared)
+        self.try_acquire(Mode::Shared, R::try_lock_shared)
     }
 
     #[inline]
@@ -179,13 +111,13 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) {
-        self.taking(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive);
+        self.acquire_to_write(R::try_lock_exclusive, R::lock_exclusive);
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_exclusive(&self) -> bool {
-        self.trying(Mode::Exclusive, R::try_lock_exclusive)
+        self.try_acquire(Mode::Exclusive, R::try_lock_exclusive)
     }
 
     #[inline]
@@ -220,13 +152,13 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     #[track_caller]
     unsafe fn bump_shared(&self) {
         // SAFETY: *Held*.
-        self.bumping(Mode::Shared, |raw| unsafe { raw.bump_shared() });
+        self.bump_by(Mode::Shared, |raw| unsafe { raw.bump_shared() });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self) {
         // SAFETY: *Held*.
-        self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive() });
+        self.bump_by(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive() });
     }
 }
 
@@ -235,7 +167,7 @@ unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for RawRwLock<R> {
     unsafe fn downgrade(&self) {
         // SAFETY: *Held*.
         unsafe { self.inner.downgrade() }
-        self.turn(Mode::Exclusive, Mode::Shared);
+        self.change_mode(Mode::Exclusive, Mode::Shared);
     }
 }
 
@@ -246,24 +178,28 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
-        self.try_timeout(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
+        self.try_acquire_timed(Mode::Shared, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
-        self.try_timeout(Mode::Shared, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
+        self.try_acquire_timed(Mode::Shared, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_until(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
-        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
-        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_until(timeout)
         })
     }
@@ -274,13 +210,13 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_shared_recursive(&self) {
-        self.taking(Mode::RecursiveShared, R::try_lock_shared_recursive, R::lock_shared_recursive);
+        self.acquire(Mode::RecursiveShared, R::try_lock_shared_recursive, R::lock_shared_recursive);
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared_recursive(&self) -> bool {
-        self.trying(Mode::RecursiveShared, R::try_lock_shared_recursive)
+        self.try_acquire(Mode::RecursiveShared, R::try_lock_shared_recursive)
     }
 }
 
@@ -288,14 +224,14 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
-        self.try_timeout(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+        self.try_acquire_timed(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
             raw.try_lock_shared_recursive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
-        self.try_timeout(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
+        self.try_acquire_timed(Mode::RecursiveShared, R::try_lock_shared_recursive, |raw| {
             raw.try_lock_shared_recursive_until(timeout)
         })
     }
@@ -306,13 +242,13 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_upgradable(&self) {
-        self.taking(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable);
+        self.acquire(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable);
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_upgradable(&self) -> bool {
-        self.trying(Mode::Upgradable, R::try_lock_upgradable)
+        self.try_acquire(Mode::Upgradable, R::try_lock_upgradable)
     }
 
     #[inline]
@@ -332,13 +268,13 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
             // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
             pending.wait(|| unsafe { self.inner.upgrade() });
         }
-        self.turn(Mode::Upgradable, Mode::Exclusive);
+        self.change_mode(Mode::Upgradable, Mode::Exclusive);
     }
 
     #[track_caller]
     unsafe fn try_upgrade(&self) -> bool {
         // SAFETY: *Held*.
-        self.upgrading(|_| unsafe { self.inner.try_upgrade() })
+        self.try_upgrade_by(|_| unsafe { self.inner.try_upgrade() })
     }
 }
 
@@ -352,7 +288,7 @@ unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     #[track_caller]
     unsafe fn bump_upgradable(&self) {
         // SAFETY: *Held*.
-        self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable() });
+        self.bump_by(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable() });
     }
 }
 
@@ -361,13 +297,13 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
     unsafe fn downgrade_upgradable(&self) {
         // SAFETY: *Held*.
         unsafe { self.inner.downgrade_upgradable() }
-        self.turn(Mode::Upgradable, Mode::Shared);
+        self.change_mode(Mode::Upgradable, Mode::Shared);
     }
 
     unsafe fn downgrade_to_upgradable(&self) {
         // SAFETY: *Held*.
         unsafe { self.inner.downgrade_to_upgradable() }
-        self.turn(Mode::Exclusive, Mode::Upgradable);
+        self.change_mode(Mode::Exclusive, Mode::Upgradable);
     }
 }
 
@@ -375,14 +311,14 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
-        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_acquire_timed(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
-        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_acquire_timed(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_until(timeout)
         })
     }
@@ -391,13 +327,13 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_for(timeout) };
-        self.upgrading(|pending| pending.wait_timeout(upgrade))
+        self.try_upgrade_by(|pending| pending.wait_timeout(upgrade))
     }
 
     #[track_caller]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         // SAFETY: *Held*.
         let upgrade = || unsafe { self.inner.try_upgrade_until(timeout) };
-        self.upgrading(|pending| pending.wait_timeout(upgrade))
+        self.try_upgrade_by(|pending| pending.wait_timeout(upgrade))
     }
 }

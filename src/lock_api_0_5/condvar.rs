@@ -2,12 +2,12 @@
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
-use std::{fmt, mem::ManuallyDrop};
+use std::fmt;
 
 use lock_api_0_5::{self as lock_api, RawCondvarTimed, RawMutexTimed};
 
 use super::RawMutex;
-use crate::finding::Mode;
+use crate::tracked::RawLock;
 
 /// A raw condition variable of `lock_api`, checked: a wait gives its mutex back and acquires
 /// it again, which is judged before the wait begins.
@@ -27,19 +27,6 @@ use crate::finding::Mode;
 /// ```
 pub struct RawCondvar<C> {
     inner: C,
-}
-
-impl<C: lock_api::RawCondvar> RawCondvar<C> {
-    #[track_caller]
-    fn waiting<R>(mutex: &RawMutex<C::RawMutex>, wait: impl FnOnce(&C::RawMutex) -> R) -> R {
-        // If it is denied, the caller's guard is still there.
-        let held = ManuallyDrop::new(mutex.tracked.held(Mode::Exclusive));
-        let pending = held.about_to_wait(RawMutex::<C::RawMutex>::KIND);
-        let result = pending.wait_notified(|| wait(&mutex.inner));
-        pending.acquired().forget();
-        mutex.tracked.note_condition();
-        result
-    }
 }
 
 impl<C> fmt::Debug for RawCondvar<C> {
@@ -62,7 +49,7 @@ unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
     #[track_caller]
     unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
         // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
-        Self::waiting(mutex, |mutex| unsafe { self.inner.wait(mutex, guard) });
+        mutex.wait_on_condition(|| unsafe { self.inner.wait(mutex.raw(), guard) });
     }
 
     fn notify_one(&self) -> bool {
@@ -91,7 +78,7 @@ where
         timeout: &Instant<C>,
     ) -> bool {
         // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
-        Self::waiting(mutex, |mutex| unsafe { self.inner.wait_until(mutex, guard, timeout) })
+        mutex.wait_on_condition(|| unsafe { self.inner.wait_until(mutex.raw(), guard, timeout) })
     }
 
     #[track_caller]
@@ -102,6 +89,6 @@ where
         timeout: &Duration<C>,
     ) -> bool {
         // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
-        Self::waiting(mutex, |mutex| unsafe { self.inner.wait_for(mutex, guard, timeout) })
+        mutex.wait_on_condition(|| unsafe { self.inner.wait_for(mutex.raw(), guard, timeout) })
     }
 }

@@ -12,14 +12,15 @@
 //!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt, mem::ManuallyDrop};
+use std::{any::type_name, fmt};
 
 use lock_api_0_5::{self as lock_api, RawMutexFair, RawMutexTimed};
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::Tracked,
+    tracked::{RawLock, Tracked},
 };
 
 /// A raw mutex of `lock_api`, checked: see the [module](super).
@@ -39,57 +40,34 @@ use crate::{
 /// # }
 /// ```
 pub struct RawMutex<R> {
-    pub(super) tracked: Tracked,
-    pub(super) inner: R,
+    tracked: Tracked,
+    inner: R,
 }
 
 impl<R: lock_api::RawMutex> RawMutex<R> {
-    pub(crate) const KIND: &'static LockKind = &LockKind {
+    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
+        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
+        unsafe { &lock.raw().tracked }
+    }
+}
+
+impl<R: lock_api::RawMutex> RawLock for RawMutex<R> {
+    type Raw = R;
+
+    const KIND: &'static LockKind = &LockKind {
         wrapper: "Mutex",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> },
         role: Role::Lock,
     };
 
-    #[cold]
-    #[track_caller]
-    fn lock_slow(&self) -> R::Guard {
-        let mut pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        let guard = match self.inner.try_lock() {
-            Some(guard) => guard,
-            None => pending.contended(|| self.inner.try_lock(), || self.inner.lock()),
-        };
-        pending.acquired().forget();
-        guard
+    #[inline(always)]
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
     }
 
-    /// An acquisition that does not wait.
-    #[track_caller]
-    fn trying<G>(&self, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let Some(guard) = try_lock(&self.inner) else {
-            pending.abandon();
-            return None;
-        };
-        pending.acquired().forget();
-        Some(guard)
-    }
-
-    /// An acquisition that waits for some time at most.
-    #[track_caller]
-    fn try_timeout(&self, wait: impl FnOnce(&R) -> Option<R::Guard>) -> Option<R::Guard> {
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Exclusive);
-        let wait = || pending.wait_timeout(|| wait(&self.inner));
-        let Some(guard) = self.inner.try_lock().or_else(wait) else {
-            pending.abandon();
-            return None;
-        };
-        pending.acquired().forget();
-        Some(guard)
-    }
-
-    pub(crate) fn tracked_of<T: ?Sized>(lock: &lock_api::Mutex<Self, T>) -> &Tracked {
-        // SAFETY: only `tracked` is reached, and the raw lock is neither locked nor unlocked.
-        unsafe { &lock.raw().tracked }
+    #[inline(always)]
+    fn raw(&self) -> &R {
+        &self.inner
     }
 }
 
@@ -108,19 +86,13 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn lock(&self) -> R::Guard {
-        if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive)
-            && let Some(guard) = self.inner.try_lock()
-        {
-            fast.acquired();
-            return guard;
-        }
-        self.lock_slow()
+        self.acquire(Mode::Exclusive, R::try_lock, R::lock)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock(&self) -> Option<R::Guard> {
-        self.trying(R::try_lock)
+        self.try_acquire(Mode::Exclusive, R::try_lock)
     }
 
     #[inline]
@@ -145,12 +117,8 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
 
     #[track_caller]
     unsafe fn bump(&self, guard: &mut R::Guard) {
-        // If it is denied, the caller's guard is still there.
-        let held = ManuallyDrop::new(self.tracked.held(Mode::Exclusive));
-        let pending = held.about_to_bump(Self::KIND);
         // SAFETY: *Held*.
-        pending.wait(|| unsafe { self.inner.bump(guard) });
-        pending.acquired_after_wait().forget();
+        self.bump_by(Mode::Exclusive, |raw| unsafe { raw.bump(guard) });
     }
 }
 
@@ -161,11 +129,13 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
 
     #[track_caller]
     fn try_lock_for(&self, timeout: R::Duration) -> Option<R::Guard> {
-        self.try_timeout(|raw| raw.try_lock_for(timeout))
+        let wait = |raw: &R| raw.try_lock_for(timeout);
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock, wait)
     }
 
     #[track_caller]
     fn try_lock_until(&self, timeout: R::Instant) -> Option<R::Guard> {
-        self.try_timeout(|raw| raw.try_lock_until(timeout))
+        let wait = |raw: &R| raw.try_lock_until(timeout);
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock, wait)
     }
 }

@@ -14,7 +14,7 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt, mem::ManuallyDrop};
+use std::{any::type_name, fmt, mem};
 
 use lock_api_0_5::{
     self as lock_api, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade,
@@ -23,7 +23,7 @@ use lock_api_0_5::{
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::{PendingAcquire, Tracked},
+    tracked::{PendingAcquire, RawLock, Tracked},
 };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -71,100 +71,27 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         unsafe { &lock.raw().tracked }
     }
 
-    pub(crate) const KIND: &'static LockKind = &LockKind {
+    /// How its readers wait.
+    const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
+}
+
+impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawLock for RawRwLock<R, RECURSIVE> {
+    type Raw = R;
+
+    const KIND: &'static LockKind = &LockKind {
         wrapper: "RwLock",
         of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> },
         role: Role::Lock,
     };
 
-    /// How its readers wait.
-    const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
-
-    /// An acquisition that waits if it must.
-    #[track_caller]
     #[inline(always)]
-    fn taking<G>(
-        &self,
-        mode: Mode,
-        try_lock: impl Fn(&R) -> Option<G>,
-        lock: impl FnOnce(&R) -> G,
-    ) -> G {
-        let fast = match mode {
-            Mode::Exclusive => self.tracked.try_fast_write(Self::KIND),
-            mode => self.tracked.try_fast(Self::KIND, mode),
-        };
-        if let Some(fast) = &fast
-            && let Some(guard) = try_lock(&self.inner)
-        {
-            fast.acquired();
-            return guard;
-        }
-        self.taking_slow(mode, try_lock, lock)
+    fn tracked(&self) -> &Tracked {
+        &self.tracked
     }
 
-    #[cold]
-    #[track_caller]
-    fn taking_slow<G>(
-        &self,
-        mode: Mode,
-        try_lock: impl Fn(&R) -> Option<G>,
-        lock: impl FnOnce(&R) -> G,
-    ) -> G {
-        let mut pending = match mode {
-            Mode::Exclusive => self.tracked.about_to_write(Self::KIND, mode),
-            mode => self.tracked.about_to_block(Self::KIND, mode),
-        };
-        let guard = match try_lock(&self.inner) {
-            Some(guard) => guard,
-            None => pending.contended(|| try_lock(&self.inner), || lock(&self.inner)),
-        };
-        pending.acquired().forget();
-        guard
-    }
-
-    /// An acquisition that does not wait.
-    #[track_caller]
-    fn trying<G>(&self, mode: Mode, try_lock: impl FnOnce(&R) -> Option<G>) -> Option<G> {
-        let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let Some(guard) = try_lock(&self.inner) else {
-            pending.abandon();
-            return None;
-        };
-        pending.acquired().forget();
-        Some(guard)
-    }
-
-    /// An acquisition that waits for some time at most.
-    #[track_caller]
-    fn try_timeout<G>(
-        &self,
-        mode: Mode,
-        try_lock: impl FnOnce(&R) -> Option<G>,
-        wait: impl FnOnce(&R) -> Option<G>,
-    ) -> Option<G> {
-        let pending = self.tracked.about_to_try(Self::KIND, mode);
-        let wait = || pending.wait_timeout(|| wait(&self.inner));
-        let Some(guard) = try_lock(&self.inner).or_else(wait) else {
-            pending.abandon();
-            return None;
-        };
-        pending.acquired().forget();
-        Some(guard)
-    }
-
-    /// The lock is given back for a moment, and taken again in the same mode.
-    #[track_caller]
-    fn bumping(&self, mode: Mode, bump: impl FnOnce(&R)) {
-        // If it is denied, the caller's guard is still there.
-        let held = ManuallyDrop::new(self.tracked.held(mode.once_held()));
-        let pending = held.about_to_bump(Self::KIND);
-        pending.wait(|| bump(&self.inner));
-        pending.acquired_after_wait().forget();
-    }
-
-    /// The lock stays held, in another mode.
-    fn turn(&self, from: Mode, to: Mode) {
-        self.tracked.held(from).into_mode(to).forget();
+    #[inline(always)]
+    fn raw(&self) -> &R {
+        &self.inner
     }
 }
 
@@ -186,13 +113,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_shared(&self) -> R::SharedGuard {
-        self.taking(Self::SHARED, R::try_lock_shared, R::lock_shared)
+        self.acquire(Self::SHARED, R::try_lock_shared, R::lock_shared)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared(&self) -> Option<R::SharedGuard> {
-        self.trying(Self::SHARED, R::try_lock_shared)
+        self.try_acquire(Self::SHARED, R::try_lock_shared)
     }
 
     #[inline]
@@ -204,13 +131,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) -> R::ExclusiveGuard {
-        self.taking(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive)
+        self.acquire_to_write(R::try_lock_exclusive, R::lock_exclusive)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_exclusive(&self) -> Option<R::ExclusiveGuard> {
-        self.trying(Mode::Exclusive, R::try_lock_exclusive)
+        self.try_acquire(Mode::Exclusive, R::try_lock_exclusive)
     }
 
     #[inline]
@@ -246,13 +173,13 @@ unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock
     #[track_caller]
     unsafe fn bump_shared(&self, guard: &mut R::SharedGuard) {
         // SAFETY: *Held*.
-        self.bumping(Self::SHARED, |raw| unsafe { raw.bump_shared(guard) });
+        self.bump_by(Mode::Shared, |raw| unsafe { raw.bump_shared(guard) });
     }
 
     #[track_caller]
     unsafe fn bump_exclusive(&self, guard: &mut R::ExclusiveGuard) {
         // SAFETY: *Held*.
-        self.bumping(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive(guard) });
+        self.bump_by(Mode::Exclusive, |raw| unsafe { raw.bump_exclusive(guard) });
     }
 }
 
@@ -261,9 +188,10 @@ unsafe impl<R: RawRwLockDowngrade, const RECURSIVE: bool> RawRwLockDowngrade
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade(&self, guard: R::ExclusiveGuard) -> R::SharedGuard {
+        let held = self.tracked.held(Mode::Exclusive);
         // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade(guard) };
-        self.turn(Mode::Exclusive, Mode::Shared);
+        held.into_mode(Mode::Shared).forget();
         guard
     }
 }
@@ -275,67 +203,73 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
-        self.try_timeout(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_for(timeout))
+        self.try_acquire_timed(Self::SHARED, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_for(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
-        self.try_timeout(Self::SHARED, R::try_lock_shared, |raw| raw.try_lock_shared_until(timeout))
+        self.try_acquire_timed(Self::SHARED, R::try_lock_shared, |raw| {
+            raw.try_lock_shared_until(timeout)
+        })
     }
 
     #[track_caller]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> Option<R::ExclusiveGuard> {
-        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> Option<R::ExclusiveGuard> {
-        self.try_timeout(Mode::Exclusive, R::try_lock_exclusive, |raw| {
+        self.try_acquire_timed(Mode::Exclusive, R::try_lock_exclusive, |raw| {
             raw.try_lock_exclusive_until(timeout)
         })
     }
 }
 
-impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
-    /// An upgrade that waits for some time at most, or not at all.
+/// An upgrade under way, which owns the state of the caller's guard. If it unwinds, the lock is released.
+struct Upgrading<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
+    lock: &'a RawRwLock<R, RECURSIVE>,
+    /// `None` while the wrapped lock has it.
+    guard: Option<R::UpgradableGuard>,
+}
+
+impl<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> Upgrading<'a, R, RECURSIVE> {
+    fn new(lock: &'a RawRwLock<R, RECURSIVE>, guard: R::UpgradableGuard) -> Self {
+        Self { lock, guard: Some(guard) }
+    }
+
+    /// Returns the state of the guard, for the wrapped lock to consume.
+    fn take(&mut self) -> R::UpgradableGuard {
+        self.guard.take().expect("the wrapped lock has returned it")
+    }
+
+    /// Tries to upgrade by `upgrade`, which may [`take`](Self::take) the state of the guard.
     #[track_caller]
-    fn upgrading(
-        &self,
-        guard: R::UpgradableGuard,
+    fn attempt(
+        mut self,
         upgrade: impl FnOnce(
-            R::UpgradableGuard,
+            &mut Self,
             PendingAcquire<'_>,
         ) -> Result<R::ExclusiveGuard, R::UpgradableGuard>,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
-        let pending = self.tracked.about_to_try(Self::KIND, Mode::Upgrade);
-        let guard = on_unwind.guard.take().expect("it was not dropped");
-        let result = upgrade(guard, pending);
-        if result.is_ok() {
-            pending.upgraded();
-            self.turn(Mode::Upgradable, Mode::Exclusive);
-        } else {
-            pending.abandon();
-        }
+        let result = self.lock.try_upgrade_by(|pending| upgrade(&mut self, pending));
+        mem::forget(self);
         result
     }
 }
 
-/// Releases an upgradable lock if a finding keeps it from being upgraded: whoever upgrades
-/// has given its guard's state away.
-struct OnUnwind<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
-    lock: &'a RawRwLock<R, RECURSIVE>,
-    guard: Option<R::UpgradableGuard>,
-}
-
-impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for OnUnwind<'_, R, RECURSIVE> {
+impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for Upgrading<'_, R, RECURSIVE> {
     fn drop(&mut self) {
-        if let Some(guard) = self.guard.take() {
+        match self.guard.take() {
             // SAFETY: `guard` is the state of an upgradable guard that was passed to `upgrade` and was not
             // upgraded, so this is its only release.
-            unsafe { self.lock.unlock_upgradable(guard) }
+            Some(guard) => unsafe { self.lock.unlock_upgradable(guard) },
+            // The wrapped lock has unwound, and released what it consumed, as lock_api requires.
+            None => drop(self.lock.tracked.held(Mode::Upgradable)),
         }
     }
 }
@@ -349,13 +283,13 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
     #[track_caller]
     #[inline]
     fn lock_upgradable(&self) -> R::UpgradableGuard {
-        self.taking(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable)
+        self.acquire(Mode::Upgradable, R::try_lock_upgradable, R::lock_upgradable)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_upgradable(&self) -> Option<R::UpgradableGuard> {
-        self.trying(Mode::Upgradable, R::try_lock_upgradable)
+        self.try_acquire(Mode::Upgradable, R::try_lock_upgradable)
     }
 
     #[inline]
@@ -366,25 +300,22 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
 
     #[track_caller]
     unsafe fn upgrade(&self, guard: R::UpgradableGuard) -> R::ExclusiveGuard {
-        let mut on_unwind = OnUnwind { lock: self, guard: Some(guard) };
+        let mut upgrading = Upgrading::new(self, guard);
         let pending = self.tracked.about_to_write(Self::KIND, Mode::Upgrade);
-        let guard = on_unwind.guard.take().expect("it was not dropped");
         // SAFETY: *Held*.
-        let guard = match unsafe { self.inner.try_upgrade(guard) } {
+        let guard = match unsafe { self.inner.try_upgrade(upgrading.take()) } {
             Ok(guard) => {
                 pending.upgraded();
                 guard
             }
             Err(guard) => {
-                on_unwind.guard = Some(guard);
-                pending.wait(|| {
-                    let guard = on_unwind.guard.take().expect("it was not dropped");
-                    // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
-                    unsafe { self.inner.upgrade(guard) }
-                })
+                upgrading.guard = Some(guard);
+                // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
+                pending.wait(|| unsafe { self.inner.upgrade(upgrading.take()) })
             }
         };
-        self.turn(Mode::Upgradable, Mode::Exclusive);
+        mem::forget(upgrading);
+        self.tracked.held(Mode::Upgradable).into_mode(Mode::Exclusive).forget();
         guard
     }
 
@@ -394,7 +325,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
         guard: R::UpgradableGuard,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
         // SAFETY: *Held*.
-        self.upgrading(guard, |guard, _| unsafe { self.inner.try_upgrade(guard) })
+        Upgrading::new(self, guard).attempt(|it, _| unsafe { self.inner.try_upgrade(it.take()) })
     }
 }
 
@@ -411,7 +342,7 @@ unsafe impl<R: RawRwLockUpgradeFair, const RECURSIVE: bool> RawRwLockUpgradeFair
     #[track_caller]
     unsafe fn bump_upgradable(&self, guard: &mut R::UpgradableGuard) {
         // SAFETY: *Held*.
-        self.bumping(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable(guard) });
+        self.bump_by(Mode::Upgradable, |raw| unsafe { raw.bump_upgradable(guard) });
     }
 }
 
@@ -420,16 +351,18 @@ unsafe impl<R: RawRwLockUpgradeDowngrade, const RECURSIVE: bool> RawRwLockUpgrad
     for RawRwLock<R, RECURSIVE>
 {
     unsafe fn downgrade_upgradable(&self, guard: R::UpgradableGuard) -> R::SharedGuard {
+        let held = self.tracked.held(Mode::Upgradable);
         // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_upgradable(guard) };
-        self.turn(Mode::Upgradable, Mode::Shared);
+        held.into_mode(Mode::Shared).forget();
         guard
     }
 
     unsafe fn downgrade_to_upgradable(&self, guard: R::ExclusiveGuard) -> R::UpgradableGuard {
+        let held = self.tracked.held(Mode::Exclusive);
         // SAFETY: *Held*.
         let guard = unsafe { self.inner.downgrade_to_upgradable(guard) };
-        self.turn(Mode::Exclusive, Mode::Upgradable);
+        held.into_mode(Mode::Upgradable).forget();
         guard
     }
 }
@@ -440,14 +373,14 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
 {
     #[track_caller]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> Option<R::UpgradableGuard> {
-        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_acquire_timed(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> Option<R::UpgradableGuard> {
-        self.try_timeout(Mode::Upgradable, R::try_lock_upgradable, |raw| {
+        self.try_acquire_timed(Mode::Upgradable, R::try_lock_upgradable, |raw| {
             raw.try_lock_upgradable_until(timeout)
         })
     }
@@ -458,9 +391,9 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Duration,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        self.upgrading(guard, |guard, pending| {
+        Upgrading::new(self, guard).attempt(|it, pending| {
             // SAFETY: *Held*.
-            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_for(guard, timeout) })
+            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_for(it.take(), timeout) })
         })
     }
 
@@ -470,9 +403,9 @@ unsafe impl<R: RawRwLockUpgradeTimed, const RECURSIVE: bool> RawRwLockUpgradeTim
         guard: R::UpgradableGuard,
         timeout: R::Instant,
     ) -> Result<R::ExclusiveGuard, R::UpgradableGuard> {
-        self.upgrading(guard, |guard, pending| {
+        Upgrading::new(self, guard).attempt(|it, pending| {
             // SAFETY: *Held*.
-            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_until(guard, timeout) })
+            pending.wait_timeout(|| unsafe { self.inner.try_upgrade_until(it.take(), timeout) })
         })
     }
 }

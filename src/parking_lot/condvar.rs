@@ -11,7 +11,7 @@ use std::{
 use parking_lot::WaitTimeoutResult;
 
 use super::{MutexGuard, RawMutex};
-use crate::finding::Mode;
+use crate::tracked::RawLock;
 
 /// [`parking_lot::Condvar`], checked: a wait gives its mutex back and acquires it again,
 /// which is judged before the wait begins.
@@ -233,18 +233,14 @@ fn waiting<T: ?Sized, R>(
     guard: &mut MutexGuard<'_, T>,
     wait: impl FnOnce(&mut parking_lot::MutexGuard<'_, ()>) -> R,
 ) -> R {
-    let lock = MutexGuard::mutex(guard);
-    // If it is denied, `guard` is still there.
-    let held = ManuallyDrop::new(RawMutex::tracked_of(lock).held(Mode::Exclusive));
-    let pending = held.about_to_wait(RawMutex::KIND);
-    // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
-    // that the lock is released once.
-    let inner = unsafe { lock.raw().inner().make_guard_unchecked() };
-    let mut inner = ManuallyDrop::new(inner);
-    let result = pending.wait_notified(|| wait(&mut inner));
-    pending.acquired().forget();
-    RawMutex::tracked_of(lock).note_condition();
-    result
+    // SAFETY: the raw lock is neither locked nor unlocked but by `wait`.
+    let mutex = unsafe { MutexGuard::mutex(guard).raw() };
+    mutex.wait_on_condition(|| {
+        // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
+        // that the lock is released once.
+        let inner = unsafe { mutex.inner().make_guard_unchecked() };
+        wait(&mut ManuallyDrop::new(inner))
+    })
 }
 
 /// Parking_lot makes these only in a wait of its own. This one waits for nobody.

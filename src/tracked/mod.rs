@@ -22,6 +22,7 @@
 
 mod awaited;
 mod held;
+mod raw;
 mod wait;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use self::held::{Wrapper, drop_guard, token};
 pub use self::{
     awaited::{Awaited, GuardKind},
     held::Held,
+    raw::{Attempt, RawLock},
 };
 use crate::{
     finding::{LockKind, Mode, Until},

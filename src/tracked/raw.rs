@@ -1,0 +1,231 @@
+//! Acquisitions of raw locks, which keep no token. Both lines of lock_api share them.
+
+use std::mem::ManuallyDrop;
+
+use super::{PendingAcquire, Tracked};
+use crate::finding::{LockKind, Mode};
+
+/// What an attempt returns: in lock_api 0.4 a `bool`, in lock_api 0.5 the state of a guard.
+pub trait Attempt {
+    /// What a guard of the lock keeps.
+    type Guard;
+
+    /// Returns `true` if the lock is taken.
+    fn has_succeeded(&self) -> bool;
+
+    /// Returns the state of the guard, if the lock is taken.
+    fn guard(self) -> Option<Self::Guard>;
+}
+
+impl Attempt for bool {
+    type Guard = ();
+
+    #[inline(always)]
+    fn has_succeeded(&self) -> bool {
+        *self
+    }
+
+    #[inline(always)]
+    fn guard(self) -> Option<()> {
+        if self { Some(()) } else { None }
+    }
+}
+
+impl<G> Attempt for Option<G> {
+    type Guard = G;
+
+    #[inline(always)]
+    fn has_succeeded(&self) -> bool {
+        self.is_some()
+    }
+
+    #[inline(always)]
+    fn guard(self) -> Option<G> {
+        self
+    }
+}
+
+/// What an attempt to upgrade returns. If it fails, the guard goes back to the caller.
+impl<G, U> Attempt for Result<G, U> {
+    type Guard = G;
+
+    fn has_succeeded(&self) -> bool {
+        self.is_ok()
+    }
+
+    fn guard(self) -> Option<G> {
+        self.ok()
+    }
+}
+
+/// A raw lock in an adapter. One trait for both lines, which have no trait in common.
+pub trait RawLock {
+    /// The wrapped lock.
+    type Raw;
+
+    /// What reports call it.
+    const KIND: &'static LockKind;
+
+    /// Returns the lock's identity.
+    fn tracked(&self) -> &Tracked;
+
+    /// Returns the wrapped lock.
+    fn raw(&self) -> &Self::Raw;
+
+    /// Acquires the lock, and waits for it if need be.
+    #[track_caller]
+    #[inline(always)]
+    fn acquire<A: Attempt>(
+        &self,
+        mode: Mode,
+        try_lock: impl Fn(&Self::Raw) -> A,
+        lock: impl FnOnce(&Self::Raw) -> A::Guard,
+    ) -> A::Guard {
+        if let Some(fast) = &self.tracked().try_fast(Self::KIND, mode)
+            && let Some(guard) = try_lock(self.raw()).guard()
+        {
+            fast.acquired();
+            return guard;
+        }
+        self.acquire_slow(mode, try_lock, lock)
+    }
+
+    /// Slow path of [`acquire`](Self::acquire).
+    #[cold]
+    #[track_caller]
+    fn acquire_slow<A: Attempt>(
+        &self,
+        mode: Mode,
+        try_lock: impl Fn(&Self::Raw) -> A,
+        lock: impl FnOnce(&Self::Raw) -> A::Guard,
+    ) -> A::Guard {
+        let pending = self.tracked().about_to_block(Self::KIND, mode);
+        self.finish_acquire(pending, try_lock, lock)
+    }
+
+    /// As [`acquire`](Self::acquire), to write a lock that also has readers, who from then on may have to
+    /// wait for each other.
+    #[track_caller]
+    #[inline(always)]
+    fn acquire_to_write<A: Attempt>(
+        &self,
+        try_lock: impl Fn(&Self::Raw) -> A,
+        lock: impl FnOnce(&Self::Raw) -> A::Guard,
+    ) -> A::Guard {
+        if let Some(fast) = &self.tracked().try_fast_write(Self::KIND)
+            && let Some(guard) = try_lock(self.raw()).guard()
+        {
+            fast.acquired();
+            return guard;
+        }
+        self.acquire_to_write_slow(try_lock, lock)
+    }
+
+    /// Slow path of [`acquire_to_write`](Self::acquire_to_write).
+    #[cold]
+    #[track_caller]
+    fn acquire_to_write_slow<A: Attempt>(
+        &self,
+        try_lock: impl Fn(&Self::Raw) -> A,
+        lock: impl FnOnce(&Self::Raw) -> A::Guard,
+    ) -> A::Guard {
+        let pending = self.tracked().about_to_write(Self::KIND, Mode::Exclusive);
+        self.finish_acquire(pending, try_lock, lock)
+    }
+
+    /// Takes the lock, once the acquisition is checked.
+    #[track_caller]
+    fn finish_acquire<A: Attempt>(
+        &self,
+        mut pending: PendingAcquire<'_>,
+        try_lock: impl Fn(&Self::Raw) -> A,
+        lock: impl FnOnce(&Self::Raw) -> A::Guard,
+    ) -> A::Guard {
+        let try_lock = || try_lock(self.raw()).guard();
+        let guard = match try_lock() {
+            Some(guard) => guard,
+            None => pending.contended(try_lock, || lock(self.raw())),
+        };
+        pending.acquired().forget();
+        guard
+    }
+
+    /// Tries to acquire the lock without waiting.
+    #[track_caller]
+    fn try_acquire<A: Attempt>(&self, mode: Mode, try_lock: impl FnOnce(&Self::Raw) -> A) -> A {
+        let pending = self.tracked().about_to_try(Self::KIND, mode);
+        pending.finish_attempt(try_lock(self.raw()))
+    }
+
+    /// Tries to acquire the lock, and waits for some time at most.
+    #[track_caller]
+    fn try_acquire_timed<A: Attempt>(
+        &self,
+        mode: Mode,
+        try_lock: impl FnOnce(&Self::Raw) -> A,
+        try_lock_timed: impl FnOnce(&Self::Raw) -> A,
+    ) -> A {
+        let pending = self.tracked().about_to_try(Self::KIND, mode);
+        let mut attempt = try_lock(self.raw());
+        if !attempt.has_succeeded() {
+            attempt = pending.wait_timeout(|| try_lock_timed(self.raw()));
+        }
+        pending.finish_attempt(attempt)
+    }
+
+    /// Tries to upgrade the lock.
+    #[track_caller]
+    fn try_upgrade_by<A: Attempt>(&self, upgrade: impl FnOnce(PendingAcquire<'_>) -> A) -> A {
+        let pending = self.tracked().about_to_try(Self::KIND, Mode::Upgrade);
+        let attempt = upgrade(pending);
+        if attempt.has_succeeded() {
+            pending.upgraded();
+            self.tracked().held(Mode::Upgradable).into_mode(Mode::Exclusive).forget();
+        } else {
+            pending.abandon();
+        }
+        attempt
+    }
+
+    /// Gives the lock to whoever waits for it, by `bump`, which takes it again in the same mode.
+    #[track_caller]
+    fn bump_by(&self, mode: Mode, bump: impl FnOnce(&Self::Raw)) {
+        // If this panics, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked().held(mode));
+        let retaken = Retaken(held.about_to_bump(Self::KIND));
+        retaken.0.wait(|| bump(self.raw()));
+    }
+
+    /// Waits on a condition variable, by `wait`, which gives the lock back and takes it again.
+    #[track_caller]
+    fn wait_on_condition<T>(&self, wait: impl FnOnce() -> T) -> T {
+        // If this panics, the caller's guard is still there.
+        let held = ManuallyDrop::new(self.tracked().held(Mode::Exclusive));
+        let retaken = Retaken(held.about_to_wait(Self::KIND));
+        let result = retaken.0.wait_notified(wait);
+        drop(retaken);
+        self.tracked().note_condition();
+        result
+    }
+}
+
+impl PendingAcquire<'_> {
+    fn finish_attempt<A: Attempt>(self, attempt: A) -> A {
+        if attempt.has_succeeded() {
+            self.acquired().forget();
+        } else {
+            self.abandon();
+        }
+        attempt
+    }
+}
+
+/// A lock that is given back and taken again. Dropping this records it as taken: also if the wrapped lock
+/// unwinds, the caller's guard is still there.
+struct Retaken<'a>(PendingAcquire<'a>);
+
+impl Drop for Retaken<'_> {
+    fn drop(&mut self) {
+        self.0.acquired_after_wait().forget();
+    }
+}
