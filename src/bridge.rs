@@ -15,7 +15,8 @@ pub mod points {
 /// As `crate::tracked` is to a flavour.
 pub mod tracked {
     pub use crate::tracked::{
-        Attempt, Awaited, FastAcquire, GuardKind, Held, PendingAcquire, RawLock, Tracked,
+        Attempt, Awaited, FastAcquire, GuardKind, Held, Initializer, PendingAcquire, RawLock,
+        Tracked,
     };
 }
 

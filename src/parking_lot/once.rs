@@ -5,7 +5,7 @@ use std::fmt;
 use parking_lot::OnceState;
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -112,17 +112,11 @@ impl Once {
         self.run(true, f);
     }
 
-    /// The wrapped one could not tell a panic of ours, which poisons nothing, from another:
-    /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| {
+        self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
-                assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.begin_init();
-                f(state);
+                pending.run_once(force, state.poisoned(), || f(state));
             });
         });
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use parking_lot_0_13::OnceState;
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -94,8 +94,7 @@ impl Once {
         if self.tracked.is_forgiven() {
             return self.wait_force();
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait());
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait());
     }
 
     /// As [`parking_lot_0_13::Once::wait_force`].
@@ -120,8 +119,7 @@ impl Once {
         if self.inner.is_completed() {
             return;
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait_force());
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait_force());
     }
 
     /// As [`parking_lot_0_13::Once::state`].
@@ -193,17 +191,11 @@ impl Once {
         self.run(true, f);
     }
 
-    /// The wrapped one could not tell a panic of ours, which poisons nothing, from another:
-    /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| {
+        self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                let is_poisoned = state.poisoned() && !self.tracked.is_forgiven();
-                assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.begin_init();
-                f(state);
+                pending.run_once(force, state.poisoned(), || f(state));
             });
         });
     }

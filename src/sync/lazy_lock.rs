@@ -4,13 +4,12 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     panic::{RefUnwindSafe, UnwindSafe},
-    sync,
 };
 
 use super::OnceLock;
 use crate::{
     finding::{LockKind, LockOf, Role},
-    tracked::Tracked,
+    tracked::{Initializer, Tracked},
 };
 
 /// [`std::sync::LazyLock`], checked: who runs the initializer holds it, who comes
@@ -28,9 +27,10 @@ use crate::{
 /// ```
 pub struct LazyLock<T, F = fn() -> T> {
     value: OnceLock<T>,
-    /// Taken by whoever runs it. None without a value: it has panicked.
-    init: sync::Mutex<Option<F>>,
+    init: Initializer<F>,
 }
+
+const POISONED: &str = "LazyLock instance has previously been poisoned";
 
 impl<T, F> LazyLock<T, F> {
     pub(crate) const KIND: &'static LockKind = &LockKind {
@@ -52,7 +52,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
-        Self { value: OnceLock::new(), init: sync::Mutex::new(Some(f)) }
+        Self { value: OnceLock::new(), init: Initializer::new(f) }
     }
 
     /// As [`std::sync::LazyLock::force`].
@@ -74,14 +74,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
-        this.value.get_or_init_as(Self::KIND, || {
-            // Nobody else runs this meanwhile, so that the lock is never waited for.
-            let init = this.init.lock().ok().and_then(|mut init| init.take());
-            match init {
-                Some(init) => init(),
-                None => panic!("LazyLock instance has previously been poisoned"),
-            }
-        })
+        this.value.get_or_init_as(Self::KIND, || this.init.run(POISONED))
     }
 
     /// As [`std::sync::LazyLock::force_mut`].

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -110,17 +110,11 @@ impl Once {
         self.run(true, f);
     }
 
-    /// The wrapped one could not tell a panic of ours, which poisons nothing, from another:
-    /// so it is forced, and we look.
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(&OnceState)) {
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| {
+        self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                let is_poisoned = state.is_poisoned() && !self.tracked.is_forgiven();
-                assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-                let _held = pending.begin_init();
-                f(state);
+                pending.run_once(force, state.is_poisoned(), || f(state));
             });
         });
     }
@@ -162,8 +156,7 @@ impl Once {
         if self.tracked.is_forgiven() {
             return self.wait_force();
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait());
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait());
     }
 
     /// As [`std::sync::Once::wait_force`].
@@ -188,8 +181,7 @@ impl Once {
         if self.inner.is_completed() {
             return;
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait_force());
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait_force());
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {

@@ -3,7 +3,7 @@
 use std::{fmt, sync};
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -94,8 +94,7 @@ impl<T> OnceLock<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait())
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait())
     }
 
     /// As [`std::sync::OnceLock::set`].
@@ -123,8 +122,7 @@ impl<T> OnceLock<T> {
         if self.inner.get().is_some() {
             return Err(value);
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.set(value))
+        self.tracked.wait_initialized(Self::KIND, || self.inner.set(value))
     }
 
     /// As [`std::sync::OnceLock::get_or_init`].
@@ -159,8 +157,7 @@ impl<T> OnceLock<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
-        pending.wait(|| {
+        self.tracked.initialize(kind, |pending| {
             self.inner.get_or_init(|| {
                 let _held = pending.begin_init();
                 f()

@@ -22,6 +22,7 @@
 
 mod awaited;
 mod held;
+mod initializer;
 mod raw;
 mod wait;
 
@@ -35,6 +36,7 @@ pub(crate) use self::held::{Wrapper, drop_guard, token};
 pub use self::{
     awaited::{Awaited, GuardKind},
     held::Held,
+    initializer::Initializer,
     raw::{Attempt, RawLock},
 };
 use crate::{

@@ -4,13 +4,12 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     panic::{RefUnwindSafe, UnwindSafe},
-    sync::{Mutex, PoisonError},
 };
 
 use super::OnceCell;
 use crate::{
     finding::{LockKind, LockOf, Role},
-    tracked::Tracked,
+    tracked::{Initializer, Tracked},
 };
 
 /// [`once_cell::sync::Lazy`], checked: who runs the initializer
@@ -26,9 +25,10 @@ use crate::{
 /// ```
 pub struct Lazy<T, F = fn() -> T> {
     value: OnceCell<T>,
-    /// Taken by whoever runs it. None without a value: it has panicked.
-    init: Mutex<Option<F>>,
+    init: Initializer<F>,
 }
+
+const POISONED: &str = "Lazy instance has previously been poisoned";
 
 impl<T, F> Lazy<T, F> {
     /// As [`Lazy::new`](::once_cell::sync::Lazy::new).
@@ -41,7 +41,7 @@ impl<T, F> Lazy<T, F> {
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
-        Self { value: OnceCell::new(), init: Mutex::new(Some(f)) }
+        Self { value: OnceCell::new(), init: Initializer::new(f) }
     }
 
     /// As [`Lazy::into_value`](::once_cell::sync::Lazy::into_value).
@@ -63,10 +63,7 @@ impl<T, F> Lazy<T, F> {
     /// assert_eq!(Lazy::into_value(answer).ok(), Some(42));
     /// ```
     pub fn into_value(this: Self) -> Result<T, F> {
-        let init = this.init.into_inner().unwrap_or_else(PoisonError::into_inner);
-        this.value.into_inner().ok_or_else(|| {
-            init.unwrap_or_else(|| panic!("Lazy instance has previously been poisoned"))
-        })
+        this.value.into_inner().ok_or_else(|| this.init.into_inner(POISONED))
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -102,14 +99,7 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
-        this.value.get_or_init_as(Self::KIND, || {
-            // Nobody else runs this meanwhile, so that the lock is never waited for.
-            let init = this.init.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match init {
-                Some(init) => init(),
-                None => panic!("Lazy instance has previously been poisoned"),
-            }
-        })
+        this.value.get_or_init_as(Self::KIND, || this.init.run(POISONED))
     }
 
     /// As [`Lazy::force_mut`](::once_cell::sync::Lazy::force_mut).

@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt};
 use ::once_cell::sync;
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::{LockKind, LockOf, Role},
     tracked::Tracked,
 };
 
@@ -95,8 +95,7 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.inner.get() {
             return value;
         }
-        let pending = self.tracked.about_to_block(Self::KIND, Mode::Exclusive);
-        pending.wait(|| self.inner.wait())
+        self.tracked.wait_initialized(Self::KIND, || self.inner.wait())
     }
 
     /// As [`sync::OnceCell::get_mut`].
@@ -256,8 +255,7 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.inner.get() {
             return Ok(value);
         }
-        let pending = self.tracked.about_to_block(kind, Mode::Exclusive);
-        pending.wait(|| {
+        self.tracked.initialize(kind, |pending| {
             self.inner.get_or_try_init(|| {
                 let _held = pending.begin_init();
                 f()

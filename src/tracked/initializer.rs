@@ -1,0 +1,91 @@
+//! Initializers, which are held while they run, and waits for them.
+
+use std::{
+    panic::panic_any,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{PendingAcquire, Tracked};
+use crate::finding::{LockKind, Mode};
+
+impl Tracked {
+    /// Waits, by `wait`, until the initializer of another thread has run.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn wait_initialized<R>(&self, kind: &'static LockKind, wait: impl FnOnce() -> R) -> R {
+        self.about_to_block(kind, Mode::Exclusive).wait(wait)
+    }
+
+    /// The same for a call that may run an initializer itself, which begins with
+    /// [`begin_init`](PendingAcquire::begin_init) or is run by [`run_once`](PendingAcquire::run_once).
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn initialize<'a, R>(
+        &'a self,
+        kind: &'static LockKind,
+        call: impl FnOnce(PendingAcquire<'a>) -> R,
+    ) -> R {
+        let pending = self.about_to_block(kind, Mode::Exclusive);
+        pending.wait(|| call(pending))
+    }
+}
+
+impl PendingAcquire<'_> {
+    /// Runs the initializer of a `Once`. The wrapped `Once` cannot tell our panic, which poisons nothing, from
+    /// another, so it is always called with force, and its poison is checked here.
+    ///
+    /// # Panics
+    ///
+    /// If the `Once` is poisoned, unless `force` is set.
+    pub fn run_once(self, force: bool, is_poisoned: bool, init: impl FnOnce()) {
+        let is_poisoned = is_poisoned && !self.tracked.is_forgiven();
+        assert!(force || !is_poisoned, "Once instance has previously been poisoned");
+        let _held = self.begin_init();
+        init();
+    }
+}
+
+/// The initializer of a lazy value. Whoever runs it takes it out, so it is gone if it has panicked.
+pub struct Initializer<F>(Mutex<Option<F>>);
+
+impl<F> Initializer<F> {
+    /// For a value that is not initialized.
+    #[inline]
+    pub const fn new(init: F) -> Self {
+        Self(Mutex::new(Some(init)))
+    }
+
+    /// Runs the initializer.
+    ///
+    /// # Panics
+    ///
+    /// If the initializer panics; with this message, if it has panicked.
+    #[inline]
+    pub fn run<T>(&self, poisoned: &'static str) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        // No other thread runs this concurrently, so the lock is never contended.
+        let init = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match init {
+            Some(init) => init(),
+            None => panic_any(poisoned),
+        }
+    }
+
+    /// Returns the initializer of a value that was not initialized.
+    ///
+    /// # Panics
+    ///
+    /// With this message, if the initializer has panicked.
+    pub fn into_inner(self, poisoned: &'static str) -> F {
+        let init = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        init.unwrap_or_else(|| panic_any(poisoned))
+    }
+}
