@@ -117,10 +117,10 @@
 
 use std::{any::Any, time::Duration};
 
+#[doc(hidden)]
+pub mod __private;
 #[cfg(feature = "tokio")]
 mod as_task;
-#[doc(hidden)]
-pub mod bridge;
 mod declare;
 pub mod external;
 mod finding;

@@ -8,7 +8,7 @@ use ::std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use lockdep::bridge::validator::tasks;
+use lockdep::__private::validator::tasks;
 
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]

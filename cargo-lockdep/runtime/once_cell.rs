@@ -4,7 +4,7 @@
 // Counts what the process has taken, even if nobody has the checked std.
 extern crate lockdep_std as _;
 
-use lockdep::bridge::{finding, tracked};
+use lockdep::__private::{finding, tracked};
 
 #[path = "lockdep/src"]
 mod flavours {

@@ -4,7 +4,7 @@
 // Counts the process's locks, even if no crate has the checked std.
 extern crate lockdep_std as _;
 
-use lockdep::bridge::{finding, tracked, validator};
+use lockdep::__private::{finding, tracked, validator};
 
 #[path = "lockdep/src/tokio"]
 mod flavours {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use lockdep::{Finding, FindingKind, bridge::validator::tasks::Task, tokio::sync::Mutex};
+use lockdep::{__private::validator::tasks::Task, Finding, FindingKind, tokio::sync::Mutex};
 
 use crate::{
     executor::Executor,

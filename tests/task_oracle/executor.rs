@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use lockdep::bridge::validator::tasks;
+use lockdep::__private::validator::tasks;
 
 /// What a runtime has of a task.
 trait Spawned {

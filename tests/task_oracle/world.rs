@@ -11,7 +11,7 @@ use std::{
 };
 
 use lockdep::{
-    bridge::validator::tasks,
+    __private::validator::tasks,
     sync::Mutex as StdMutex,
     tokio::sync::{Mutex, OwnedMutexGuard, RwLock},
 };

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use lockdep::bridge::validator::tasks::{self, Task};
+use lockdep::__private::validator::tasks::{self, Task};
 use pin_project_lite::pin_project;
 
 use crate::span::{Span, Spawn, take_spawn};

@@ -3,7 +3,7 @@
 //!
 //! With `--cfg tokio_unstable` and its feature `tracing`, tokio wraps the future of each task in an
 //! [`Instrumented`], from `block_on` to `spawn_local`. This one polls it by
-//! [`tasks::poll`](lockdep::bridge::validator::tasks::poll). All other spans and events of tokio are nothing:
+//! [`tasks::poll`](lockdep::__private::validator::tasks::poll). All other spans and events of tokio are nothing:
 //! they have no size and their arguments are not evaluated.
 //!
 //! The source is the same for all versions of tokio. Where one of them describes a spawn in a way that is not

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, marker::PhantomData, panic::Location};
 
-use lockdep::bridge::validator::tasks;
+use lockdep::__private::validator::tasks;
 
 /// What tokio says of a task that it spawns.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use ::std::{
     thread::LocalKey,
 };
 
-use lockdep::bridge::{
+use lockdep::__private::{
     finding::{LockKind, LockOf, Mode, Role},
     name,
     tracked::Tracked,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lockdep::bridge;
+use lockdep::__private;
 
 use super::drawn::{arrows, name};
 use crate::report::{Report, Verdict};
@@ -45,7 +45,7 @@ pub(super) fn text(report: &Report) -> String {
 
 /// Lines as one string of Graphviz's.
 fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    bridge::render::quoted(&lines.collect::<Vec<_>>().join("\n"))
+    __private::render::quoted(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
-//! What flavours are made of, for those that are compiled into another crate: the crates that
-//! `cargo lockdep` puts in the place of parking_lot and others; and what that program draws as we do. No
-//! part of the public interface.
+//! What flavours import, for those that `cargo lockdep` compiles into the crates that take the place of
+//! parking_lot and others; and what that program draws with this crate's code. Not public API.
 
-/// As `crate::finding` is to a flavour.
+/// What flavours use of `crate::finding`.
 pub mod finding {
     pub use crate::finding::{LockKind, LockOf, Mode, Role};
 }
 
-/// As `crate::points` is to a flavour.
+/// What flavours use of `crate::points`.
 pub mod points {
     pub use crate::points::Released;
 }
 
-/// As `crate::tracked` is to a flavour.
+/// What flavours use of `crate::tracked`.
 pub mod tracked {
     pub use crate::tracked::{
         Attempt, Awaited, FastAcquire, GuardKind, Held, Initializer, PendingAcquire, RawLock,
@@ -25,12 +24,12 @@ pub fn name(lock: u64, name: &str) {
     crate::validator::name(lock, name);
 }
 
-/// Of what is drawn.
+/// What reports use of `crate::render`.
 pub mod render {
     pub use crate::render::dot::quoted;
 }
 
-/// As `crate::validator` is to a flavour.
+/// What flavours use of `crate::validator`.
 pub mod validator {
     pub use crate::validator::tasks;
 }
