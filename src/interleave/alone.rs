@@ -14,7 +14,7 @@ pub(super) fn wait() -> MutexGuard<'static, ()> {
     /// Longer than any of them should take.
     const PATIENCE: Duration = Duration::from_mins(5);
 
-    let is_within = points::script().is_some_and(|script| script.is_for_all());
+    let is_within = points::controller().is_some_and(|script| script.is_for_all());
     assert!(!is_within, "`confirm` and `explore` cannot be used within each other");
     let alone = ALONE.try_lock_for(PATIENCE);
     alone.expect("another `confirm` or `explore` has not ended for five minutes")

@@ -232,12 +232,12 @@ struct Layer<'a> {
     point: Point,
     /// How often the point was passed.
     passed: Cell<u64>,
-    /// How many passages have begun and not ended: what ends without, as a lock that is taken again
+    /// How many events have begun and not ended: what ends without, as a lock that is taken again
     /// for a condition variable, is none.
     begun: Cell<u64>,
     /// The points that were passed, each once, for whoever misses one.
     seen: RefCell<Vec<String>>,
-    /// Runs the code, at the passage of this number.
+    /// Runs the code, at the event of this number.
     run: &'a dyn Fn(u64),
 }
 
@@ -263,14 +263,14 @@ impl<'a> Layer<'a> {
         })
     }
 
-    fn passes(&self, place: Place, passage: &SyncEvent<'_>) {
+    fn passes(&self, place: Place, event: &SyncEvent<'_>) {
         let is_it = validator::inside(|| {
-            if self.point.is(passage) {
+            if self.point.is(event) {
                 return true;
             }
             let mut seen = self.seen.borrow_mut();
             if seen.len() < LISTED {
-                let description = point::describe(passage);
+                let description = point::describe(event);
                 if !seen.contains(&description) {
                     seen.push(description);
                 }
@@ -319,17 +319,17 @@ struct Layered<'a> {
 }
 
 impl Inserted for Layered<'_> {
-    fn before(&self, passage: &SyncEvent<'_>) {
+    fn before(&self, event: &SyncEvent<'_>) {
         if let Some(outer) = self.outer {
-            outer.before(passage);
+            outer.before(event);
         }
-        self.layer.passes(Place::Before, passage);
+        self.layer.passes(Place::Before, event);
     }
 
-    fn after(&self, passage: &SyncEvent<'_>) {
+    fn after(&self, event: &SyncEvent<'_>) {
         if let Some(outer) = self.outer {
-            outer.after(passage);
+            outer.after(event);
         }
-        self.layer.passes(Place::After, passage);
+        self.layer.passes(Place::After, event);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    points::{self, Script},
+    points::{self, Controller},
     validator::tasks::{self, Task},
 };
 
@@ -30,9 +30,9 @@ use crate::{
 /// });
 /// ```
 pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + use<R, F> {
-    let expected = points::script().map(|script| Expected::new(script, role));
+    let expected = points::controller().map(|controller| Expected::new(controller, role));
     move || {
-        let _playing = expected.as_ref().map(Expected::play);
+        let _participation = expected.as_ref().map(Expected::participate);
         body()
     }
 }
@@ -70,34 +70,34 @@ pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + 
 /// ```
 #[track_caller]
 pub fn inside_async<F: Future>(role: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
-    let playing = points::script_for_task(role).map(|script| Playing {
+    let participating = points::controller_for_task(role).map(|controller| Participating {
         task: Task::new(Location::caller(), size_of::<F>()),
-        expected: Expected::new(script, role),
+        expected: Expected::new(controller, role),
         has_begun: false,
     });
-    Inside { future: Box::pin(Some(future)), playing }
+    Inside { future: Box::pin(Some(future)), participating }
 }
 
 /// Somebody who is to come, or is there.
 struct Expected {
-    script: Arc<dyn Script>,
+    controller: Arc<dyn Controller>,
     role: Box<str>,
 }
 
 impl Expected {
-    fn new(script: Arc<dyn Script>, role: &str) -> Self {
-        script.expect(role);
-        Self { script, role: role.into() }
+    fn new(controller: Arc<dyn Controller>, role: &str) -> Self {
+        controller.expect(role);
+        Self { controller, role: role.into() }
     }
 
-    fn play(&self) -> points::Playing {
-        points::play(Arc::clone(&self.script).role(&self.role))
+    fn participate(&self) -> points::Participation {
+        points::participate(Arc::clone(&self.controller).role(&self.role))
     }
 }
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.script.expect_no_longer(&self.role);
+        self.controller.expect_no_longer(&self.role);
     }
 }
 
@@ -105,20 +105,20 @@ impl Drop for Expected {
 struct Inside<F> {
     /// `None` once it is ready.
     future: Pin<Box<Option<F>>>,
-    playing: Option<Playing>,
+    participating: Option<Participating>,
 }
 
-struct Playing {
+struct Participating {
     task: Arc<Task>,
     expected: Expected,
     has_begun: bool,
 }
 
-impl Playing {
+impl Participating {
     fn begin(&mut self) {
         self.has_begun = true;
-        let Expected { script, role } = &self.expected;
-        tasks::within(&self.task, || points::take_part(Arc::clone(script).role(role)));
+        let Expected { controller, role } = &self.expected;
+        tasks::within(&self.task, || points::set_participant(Arc::clone(controller).role(role)));
     }
 }
 
@@ -127,22 +127,22 @@ impl<F: Future> Future for Inside<F> {
 
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, playing } = self.get_mut();
-        let Some(playing) = playing else {
+        let Self { future, participating } = self.get_mut();
+        let Some(participating) = participating else {
             let future = future.as_mut().as_pin_mut();
             return future.expect("`async fn` resumed after completion").poll(cx);
         };
-        if !playing.has_begun {
-            playing.begin();
+        if !participating.has_begun {
+            participating.begin();
         }
-        tasks::poll(&playing.task, future.as_mut(), cx)
+        tasks::poll(&participating.task, future.as_mut(), cx)
     }
 }
 
 impl<F> Drop for Inside<F> {
     fn drop(&mut self) {
-        if let Some(playing) = &self.playing {
-            tasks::end(&playing.task, self.future.as_mut());
+        if let Some(participating) = &self.participating {
+            tasks::end(&participating.task, self.future.as_mut());
         }
     }
 }

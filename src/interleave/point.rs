@@ -157,12 +157,12 @@ impl Point {
     }
 
     /// Whether it is this one.
-    pub(super) fn is(&self, passage: &SyncEvent<'_>) -> bool {
+    pub(super) fn is(&self, event: &SyncEvent<'_>) -> bool {
         let is_lock = |entry: &Entry| match &self.which {
             Which::Lock(number) => entry.tag.lock() == *number,
             Which::Named(wanted) => is_called(entry, wanted),
         };
-        match (passage, self.step) {
+        match (event, self.step) {
             (SyncEvent::Point(name), Step::Point) => self.which == Which::Named((*name).into()),
             (SyncEvent::Acquire(entry), Step::Acquire)
             | (SyncEvent::Wait(entry, _), Step::Wait)
@@ -188,13 +188,13 @@ impl fmt::Display for Point {
     }
 }
 
-/// A passage as a report calls it, in the same words.
-pub(super) fn describe(passage: &SyncEvent<'_>) -> String {
+/// An event as a report calls it, in the same words.
+pub(super) fn describe(event: &SyncEvent<'_>) -> String {
     let lock = |entry| match name(entry) {
         Some(name) => format!("`{name}`"),
         None => format!("{} #{}", entry.kind().type_name(), entry.tag.lock()),
     };
-    match passage {
+    match event {
         SyncEvent::Point(name) => format!("point `{name}`"),
         SyncEvent::Acquire(entry) => format!("acquire of {} ({})", lock(entry), entry.site),
         SyncEvent::Wait(entry, _) => format!("wait for {} ({})", lock(entry), entry.site),

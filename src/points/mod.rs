@@ -1,16 +1,16 @@
 //! The places at which a thread can be stopped, or made to run other code: `point!`s, and whatever
 //! is done with a checked lock.
 //!
-//! Owns what the calling thread has to do there: its [part](Part) in a script, and code that was
-//! inserted. Does not know what a script is. [`interleave`](crate::interleave) makes them; the
-//! wrappers say, through [`tracked`](crate::tracked), where a thread is.
+//! Owns the calling thread's [`Participant`], which says what it does there, and code that was inserted. Does
+//! not know what the [`Controller`]s behind the participants do: [`interleave`](crate::interleave) makes them.
+//! The wrappers say, through [`tracked`](crate::tracked), where a thread is.
 //!
-//! Nothing of this is on the way of a thread that has no part: one that has is in a special
-//! [state](ThreadState::Directed), in which it leaves the fast path anyway.
+//! A thread without a participant does not come here: one that has it is in a special
+//! [state](ThreadState::Directed), and takes the slow path anyway.
 //!
-//! A script blocks a thread at a point. It [suspends](Suspension) a future at the points that are awaited, because the
-//! tasks that it waits for may need the same thread. A task has its own part, which replaces the thread's part while
-//! the task is polled.
+//! A controller blocks a thread at a point. It [suspends](Suspension) a future at the points that are awaited,
+//! because the tasks that it waits for may need the same thread. A task has its own participant, which replaces
+//! the thread's while the task is polled.
 
 mod passing;
 mod suspension;
@@ -31,7 +31,10 @@ use parking_lot::Mutex;
 use scoped_tls_hkt::scoped_thread_local;
 
 pub(crate) use self::{
-    passing::{Passing, SuspendedPart, TaskPart, begin_task, end_task, take_part, task_rests},
+    passing::{
+        Passing, SuspendedParticipant, TaskParticipant, begin_task, end_task, set_participant,
+        task_rests,
+    },
     suspension::Suspension,
 };
 use crate::{
@@ -52,29 +55,29 @@ pub(crate) enum SyncEvent<'a> {
     Release(Entry),
 }
 
-/// What a thread has to do in a script. Called with no lock of ours held, and as our own code, whose
-/// locks are not looked at.
-pub(crate) trait Part: Send + Sync {
-    /// What it is a part of.
-    fn script(&self) -> Arc<dyn Script>;
+/// What a thread or task does at points, as its [`Controller`] wants it. Called with no lock of ours held,
+/// and as our own code, whose locks are not checked.
+pub(crate) trait Participant: Send + Sync {
+    /// Returns what it belongs to.
+    fn controller(&self) -> Arc<dyn Controller>;
 
-    /// Whether nothing is left to do: the thread may take another part.
+    /// Whether nothing is left to do: the thread may take another participant.
     fn is_over(&self) -> bool;
 
     /// The thread has come here, and goes on when this returns; at once if it may not block,
     /// as it is unwinding.
-    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool);
+    fn arrives(&self, event: &SyncEvent<'_>, may_block: bool);
 
     /// A future has come here. Returns what suspends it, or `None` if it goes on at once.
-    fn arrives_in_future(self: Arc<Self>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>>;
+    fn arrives_in_future(self: Arc<Self>, event: &SyncEvent<'_>) -> Option<Box<dyn Stop>>;
 
     /// What it came for is done, or was given up.
-    fn passed(&self, passage: &SyncEvent<'_>);
+    fn passed(&self, event: &SyncEvent<'_>);
 
-    /// The task that has the part is about to be polled.
+    /// The task that has the participant is about to be polled.
     fn resumes(&self) {}
 
-    /// The task that has the part was polled, and is pending.
+    /// The task that has the participant was polled, and is pending.
     fn rests(&self) {}
 
     /// Somebody else has the lock. Whether this has taken it, by trying again whenever it may be
@@ -94,20 +97,20 @@ pub(crate) trait Stop: Send + Sync {
     fn may_go_on(&mut self) -> bool;
 }
 
-/// What threads have parts in.
-pub(crate) trait Script: Send + Sync {
-    /// The part of the calling thread, which has none and comes here by itself.
-    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>>;
+/// A schedule, an exploration or a confirmation, which decides who goes on at points.
+pub(crate) trait Controller: Send + Sync {
+    /// Returns a participant for the calling thread, which has none and comes here by itself.
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>>;
 
-    /// A part for a thread that is brought here.
-    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part>;
+    /// Returns a participant for a thread that is brought here.
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Participant>;
 
     /// A thread will be brought here, or is there, until [no longer](Self::expect_no_longer).
     fn expect(&self, _name: &str) {}
 
     fn expect_no_longer(&self, _name: &str) {}
 
-    /// Returns `true` if tasks can have parts in it.
+    /// Returns `true` if tasks can have participants in it.
     fn takes_tasks(&self) -> bool {
         true
     }
@@ -130,14 +133,14 @@ pub(crate) trait Script: Send + Sync {
 
 /// Code that was inserted into the calling thread.
 pub(crate) trait Inserted {
-    fn before(&self, passage: &SyncEvent<'_>);
-    fn after(&self, passage: &SyncEvent<'_>);
+    fn before(&self, event: &SyncEvent<'_>);
+    fn after(&self, event: &SyncEvent<'_>);
 }
 
 scoped_thread_local!(static INSERTED: for<'a> &'a (dyn Inserted + 'a));
 
 thread_local! {
-    static PART: RefCell<Option<Arc<dyn Part>>> = const { RefCell::new(None) };
+    static PARTICIPANT: RefCell<Option<Arc<dyn Participant>>> = const { RefCell::new(None) };
     /// The locks that are just given back.
     static RELEASING: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
     /// What inserted code has thrown where a panic would leave a lock behind that nobody gives back:
@@ -147,12 +150,12 @@ thread_local! {
 
 type Thrown = Box<dyn Any + Send>;
 
-/// How many scripts, parts and insertions there are in the process: without any, a point is one
+/// How many controllers, participants and insertions there are in the process: without any, a point is one
 /// look at this.
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The scripts that look for threads.
-static OPEN: Mutex<Vec<Arc<dyn Script>>> = Mutex::new(Vec::new());
+/// The controllers that look for threads.
+static OPEN: Mutex<Vec<Arc<dyn Controller>>> = Mutex::new(Vec::new());
 
 /// Whether any thread may have something to do at a point.
 #[inline]
@@ -176,58 +179,58 @@ impl Drop for Active {
     }
 }
 
-/// A script looks for threads, until this is dropped.
+/// A controller looks for threads, until this is dropped.
 pub(crate) struct Open {
-    script: Arc<dyn Script>,
+    controller: Arc<dyn Controller>,
     _active: Active,
 }
 
-/// Opens a script to threads that come to a point, take their first lock, or nest locks. Of several,
+/// Opens a controller to threads that come to a point, take their first lock, or nest locks. Of several,
 /// those go first that know a thread by name.
-pub(crate) fn open(script: Arc<dyn Script>) -> Open {
+pub(crate) fn open(controller: Arc<dyn Controller>) -> Open {
     meet_the_allocator();
     validator::inside(|| {
-        let mut scripts = OPEN.lock();
-        scripts.push(Arc::clone(&script));
-        scripts.sort_by_key(|script| script.is_for_all());
+        let mut controllers = OPEN.lock();
+        controllers.push(Arc::clone(&controller));
+        controllers.sort_by_key(|controller| controller.is_for_all());
         validator::direct_new_threads(true);
     });
     // Threads that are there already look again at the next lock that they take in another.
     validator::rejudge();
-    Open { script, _active: Active::new() }
+    Open { controller, _active: Active::new() }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         validator::inside(|| {
-            let mut scripts = OPEN.lock();
-            scripts.retain(|script| !Arc::ptr_eq(script, &self.script));
-            validator::direct_new_threads(!scripts.is_empty());
+            let mut controllers = OPEN.lock();
+            controllers.retain(|controller| !Arc::ptr_eq(controller, &self.controller));
+            validator::direct_new_threads(!controllers.is_empty());
         });
     }
 }
 
-/// The calling thread has a part, until this is dropped; then that which it had before.
-pub(crate) struct Playing {
-    before: Option<Arc<dyn Part>>,
+/// The calling thread has a participant, until this is dropped; then that which it had before.
+pub(crate) struct Participation {
+    before: Option<Arc<dyn Participant>>,
     _active: Active,
 }
 
-/// Gives the calling thread a part.
-pub(crate) fn play(part: Arc<dyn Part>) -> Playing {
+/// Gives the calling thread a participant.
+pub(crate) fn participate(participant: Arc<dyn Participant>) -> Participation {
     meet_the_allocator();
-    // Without a place to keep it, the thread is ending: it has no part.
-    let mut part = Some(part);
-    let before = PART.try_with(|own| own.replace(part.take())).ok().flatten();
+    // Without a place to keep it, the thread is ending: it has no participant.
+    let mut participant = Some(participant);
+    let before = PARTICIPANT.try_with(|own| own.replace(participant.take())).ok().flatten();
     direct(true);
-    Playing { before, _active: Active::new() }
+    Participation { before, _active: Active::new() }
 }
 
-impl Drop for Playing {
+impl Drop for Participation {
     fn drop(&mut self) {
         let before = self.before.take();
         let is_directed = before.is_some() || INSERTED.is_set();
-        let ended = PART.try_with(|part| part.replace(before));
+        let ended = PARTICIPANT.try_with(|participant| participant.replace(before));
         direct(is_directed);
         // Its end may be heard of by others.
         drop(ended);
@@ -246,7 +249,7 @@ pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R 
 
     impl Drop for Inside {
         fn drop(&mut self) {
-            direct(INSERTED.is_set() || script().is_some());
+            direct(INSERTED.is_set() || controller().is_some());
         }
     }
 
@@ -260,21 +263,26 @@ pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R 
     result
 }
 
-/// The script in which the calling thread has a part.
-pub(crate) fn script() -> Option<Arc<dyn Script>> {
-    PART.try_with(|part| part.borrow().as_ref().map(|part| part.script())).ok().flatten()
+/// Returns the controller of the calling thread's participant.
+pub(crate) fn controller() -> Option<Arc<dyn Controller>> {
+    PARTICIPANT
+        .try_with(|participant| {
+            participant.borrow().as_ref().map(|participant| participant.controller())
+        })
+        .ok()
+        .flatten()
 }
 
-/// The script that gives a task a part in this role: the calling thread's, or else an open one.
-pub(crate) fn script_for_task(role: &str) -> Option<Arc<dyn Script>> {
-    let own = script().filter(|script| script.takes_tasks());
+/// Returns the controller that gives a task a participant in this role: the calling thread's, or else an open one.
+pub(crate) fn controller_for_task(role: &str) -> Option<Arc<dyn Controller>> {
+    let own = controller().filter(|controller| controller.takes_tasks());
     own.or_else(|| {
         if !are_active() {
             return None;
         }
         validator::inside(|| {
-            let scripts = OPEN.lock().clone();
-            scripts.into_iter().find(|script| script.admits(role))
+            let controllers = OPEN.lock().clone();
+            controllers.into_iter().find(|controller| controller.admits(role))
         })
     })
 }
@@ -292,25 +300,25 @@ fn direct(on: bool) {
     }
 }
 
-/// What the thread has to do in a script, if anything. Joins one that is open.
-fn part() -> Option<Arc<dyn Part>> {
+/// Returns the calling thread's participant. If it has none, it joins a controller that is open.
+fn participant() -> Option<Arc<dyn Participant>> {
     // The thread may be ending.
-    let part = PART.try_with(|part| part.borrow().clone()).ok()?;
-    part.filter(|part| !part.is_over()).or_else(join)
+    let participant = PARTICIPANT.try_with(|participant| participant.borrow().clone()).ok()?;
+    participant.filter(|participant| !participant.is_over()).or_else(join)
 }
 
 #[cold]
-fn join() -> Option<Arc<dyn Part>> {
+fn join() -> Option<Arc<dyn Participant>> {
     meet_the_allocator();
-    let part = validator::inside(|| {
-        let scripts = OPEN.lock().clone();
-        scripts.into_iter().find_map(Script::cast)
+    let participant = validator::inside(|| {
+        let controllers = OPEN.lock().clone();
+        controllers.into_iter().find_map(Controller::cast)
     });
     // One that is over is given up, by which others may hear of it.
-    drop(PART.replace(part.clone()));
-    let part = part?;
+    drop(PARTICIPANT.replace(participant.clone()));
+    let participant = participant?;
     direct(true);
-    Some(part)
+    Some(participant)
 }
 
 /// The thread comes to a `point!`.
@@ -320,38 +328,39 @@ pub(crate) fn point(name: &str) {
 }
 
 /// The thread is at a point that takes no time.
-pub(crate) fn come_by(passage: &SyncEvent<'_>) {
-    arrive(passage);
-    passed(passage);
+pub(crate) fn come_by(event: &SyncEvent<'_>) {
+    arrive(event);
+    passed(event);
 }
 
 /// The thread is about to do something. Whether it has anything to do at points.
-pub(crate) fn arrive(passage: &SyncEvent<'_>) -> bool {
+pub(crate) fn arrive(event: &SyncEvent<'_>) -> bool {
     let may_block = !thread::panicking();
     let is_inserted = INSERTED.is_set();
     if is_inserted && may_block {
-        INSERTED.with(|inserted| inserted.before(passage));
+        INSERTED.with(|inserted| inserted.before(event));
     }
-    let part = part();
-    if let Some(part) = &part {
-        validator::inside(|| part.arrives(passage, may_block));
+    let participant = participant();
+    if let Some(participant) = &participant {
+        validator::inside(|| participant.arrives(event, may_block));
     }
-    is_inserted || part.is_some()
+    is_inserted || participant.is_some()
 }
 
 /// It is done, or was given up.
-pub(crate) fn passed(passage: &SyncEvent<'_>) {
-    if let Some(part) = part() {
-        validator::inside(|| part.passed(passage));
+pub(crate) fn passed(event: &SyncEvent<'_>) {
+    if let Some(participant) = participant() {
+        validator::inside(|| participant.passed(event));
     }
     if INSERTED.is_set() && !thread::panicking() {
-        INSERTED.with(|inserted| inserted.after(passage));
+        INSERTED.with(|inserted| inserted.after(event));
     }
 }
 
-/// Somebody else has the lock: see [`Part::contended`].
+/// Somebody else has the lock: see [`Participant::contended`].
 pub(crate) fn contended(wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
-    part().is_some_and(|part| validator::inside(|| part.contended(wanted, try_again)))
+    participant()
+        .is_some_and(|participant| validator::inside(|| participant.contended(wanted, try_again)))
 }
 
 /// A lock is acquired, but its guard not made yet: what inserted code throws is thrown later.

@@ -1,4 +1,4 @@
-//! Futures that pass points, and tasks that have parts.
+//! Futures that pass points, and tasks that have participants.
 
 use std::{
     sync::Arc,
@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{INSERTED, PART, Part, Stop, SyncEvent, direct, part};
+use super::{INSERTED, PARTICIPANT, Participant, Stop, SyncEvent, direct, participant};
 use crate::{
     finding::Until,
     validator::{self, Entry, ThreadState},
@@ -17,7 +17,7 @@ use crate::{
 /// A future on its way through a point: from its arrival until it has passed, or is dropped.
 pub(crate) struct Passing {
     what: What,
-    part: Option<Arc<dyn Part>>,
+    participant: Option<Arc<dyn Participant>>,
     stop: Option<Box<dyn Stop>>,
     /// It has come to its wait for the lock.
     waits: bool,
@@ -30,7 +30,7 @@ enum What {
 }
 
 impl What {
-    fn passage(&self) -> SyncEvent<'_> {
+    fn event(&self) -> SyncEvent<'_> {
         match self {
             Self::Point(name) => SyncEvent::Point(name),
             Self::Acquire(wanted) => SyncEvent::Acquire(*wanted),
@@ -54,15 +54,15 @@ impl Passing {
     }
 
     fn begin(what: What) -> Option<Box<Self>> {
-        let passage = what.passage();
+        let event = what.event();
         let is_inserted = INSERTED.is_set();
         if is_inserted && !thread::panicking() {
-            INSERTED.with(|inserted| inserted.before(&passage));
+            INSERTED.with(|inserted| inserted.before(&event));
         }
-        let part = part();
-        let stop = part.as_ref().and_then(|part| arrive(part, &passage));
-        let is_concerned = is_inserted || part.is_some();
-        is_concerned.then(|| Box::new(Self { what, part, stop, waits: false }))
+        let participant = participant();
+        let stop = participant.as_ref().and_then(|participant| arrive(participant, &event));
+        let is_concerned = is_inserted || participant.is_some();
+        is_concerned.then(|| Box::new(Self { what, participant, stop, waits: false }))
     }
 
     /// Ready when the future may go on.
@@ -73,8 +73,10 @@ impl Passing {
             return Poll::Pending;
         }
         self.end_stop();
-        if let (true, What::Acquire(wanted), Some(part)) = (self.waits, &self.what, &self.part) {
-            validator::inside(|| part.passed(&SyncEvent::Wait(*wanted, Until::Acquired)));
+        if let (true, What::Acquire(wanted), Some(participant)) =
+            (self.waits, &self.what, &self.participant)
+        {
+            validator::inside(|| participant.passed(&SyncEvent::Wait(*wanted, Until::Acquired)));
         }
         Poll::Ready(())
     }
@@ -87,13 +89,13 @@ impl Passing {
             return;
         }
         self.waits = true;
-        let passage = SyncEvent::Wait(wanted, Until::Acquired);
-        inserted(|inserted| inserted.before(&passage));
-        inserted(|inserted| inserted.after(&passage));
-        if let Some(part) = &self.part {
-            self.stop = arrive(part, &passage);
+        let event = SyncEvent::Wait(wanted, Until::Acquired);
+        inserted(|inserted| inserted.before(&event));
+        inserted(|inserted| inserted.after(&event));
+        if let Some(participant) = &self.participant {
+            self.stop = arrive(participant, &event);
             if self.stop.is_none() {
-                validator::inside(|| part.passed(&passage));
+                validator::inside(|| participant.passed(&event));
             }
         }
         // Hands over its waker if it is suspended here. Otherwise the lock wakes it.
@@ -103,14 +105,14 @@ impl Passing {
     /// The future has passed the point, and drops this.
     pub(crate) fn end(&mut self) {
         self.pass();
-        inserted(|inserted| inserted.after(&self.what.passage()));
+        inserted(|inserted| inserted.after(&self.what.event()));
     }
 }
 
 impl Passing {
     fn pass(&mut self) {
-        if let Some(part) = self.part.take() {
-            validator::inside(|| part.passed(&self.what.passage()));
+        if let Some(participant) = self.participant.take() {
+            validator::inside(|| participant.passed(&self.what.event()));
         }
     }
 
@@ -128,14 +130,14 @@ fn inserted(run: impl FnOnce(&dyn super::Inserted)) {
     }
 }
 
-/// The calling future, which has this part, comes to a point. Returns what suspends it there.
-fn arrive(part: &Arc<dyn Part>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
+/// The calling future, which has this participant, comes to a point. Returns what suspends it there.
+fn arrive(participant: &Arc<dyn Participant>, event: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
     validator::inside(|| {
         if thread::panicking() {
-            part.arrives(passage, false);
+            participant.arrives(event, false);
             return None;
         }
-        Arc::clone(part).arrives_in_future(passage)
+        Arc::clone(participant).arrives_in_future(event)
     })
 }
 
@@ -146,55 +148,60 @@ impl Drop for Passing {
     }
 }
 
-/// A task's part in a script, while the task is not polled.
-pub(crate) type TaskPart = Mutex<Option<Arc<dyn Part>>>;
+/// A task's participant in a controller, while the task is not polled.
+pub(crate) type TaskParticipant = Mutex<Option<Arc<dyn Participant>>>;
 
-/// The calling thread's part, while a task's part replaces it.
-pub(crate) struct SuspendedPart {
-    part: Option<Arc<dyn Part>>,
+/// The calling thread's participant, while a task's participant replaces it.
+pub(crate) struct SuspendedParticipant {
+    participant: Option<Arc<dyn Participant>>,
 }
 
-/// The calling thread begins to act as a task: the task's part replaces the thread's.
+/// The calling thread begins to act as a task: the task's participant replaces the thread's.
 #[cold]
-pub(crate) fn begin_task(own: &TaskPart) -> SuspendedPart {
-    let part = own.lock().take();
-    if let Some(part) = &part {
-        validator::inside(|| part.resumes());
+pub(crate) fn begin_task(own: &TaskParticipant) -> SuspendedParticipant {
+    let participant = own.lock().take();
+    if let Some(participant) = &participant {
+        validator::inside(|| participant.resumes());
     }
-    let before = PART.try_with(|current| current.replace(part)).ok().flatten();
+    let before = PARTICIPANT.try_with(|current| current.replace(participant)).ok().flatten();
     direct(true);
-    SuspendedPart { part: before }
+    SuspendedParticipant { participant: before }
 }
 
 /// The task that the calling thread polls is about to be at rest.
 #[cold]
 pub(crate) fn task_rests() {
-    let part = PART.try_with(|part| part.borrow().clone()).ok().flatten();
-    if let Some(part) = part {
-        validator::inside(|| part.rests());
+    let participant =
+        PARTICIPANT.try_with(|participant| participant.borrow().clone()).ok().flatten();
+    if let Some(participant) = participant {
+        validator::inside(|| participant.rests());
     }
 }
 
-/// The calling thread ceases to act as a task. The task keeps its part, unless its future is gone.
+/// The calling thread ceases to act as a task. The task keeps its participant, unless its future is gone.
 #[cold]
-pub(crate) fn end_task(own: &TaskPart, is_over: bool, suspended: Option<SuspendedPart>) {
+pub(crate) fn end_task(
+    own: &TaskParticipant,
+    is_over: bool,
+    suspended: Option<SuspendedParticipant>,
+) {
     if let Some(context) = validator::current_if_attached() {
         context.set(ThreadState::Directed, false);
         context.set(ThreadState::Confirming, false);
     }
-    let before = suspended.and_then(|suspended| suspended.part);
-    let part = PART.try_with(|current| current.replace(before)).ok().flatten();
+    let before = suspended.and_then(|suspended| suspended.participant);
+    let participant = PARTICIPANT.try_with(|current| current.replace(before)).ok().flatten();
     if !is_over {
-        *own.lock() = part;
-    } else if let Some(part) = part {
-        // Outside the lock: the script learns from the drop that the task has ended.
-        drop(part);
+        *own.lock() = participant;
+    } else if let Some(participant) = participant {
+        // Outside the lock: the controller learns from the drop that the task has ended.
+        drop(participant);
     }
 }
 
-/// Gives the task that the calling thread polls a part, for as long as it lives.
-pub(crate) fn take_part(part: Arc<dyn Part>) {
-    let before = PART.try_with(|current| current.replace(Some(part))).ok().flatten();
+/// Gives the task that the calling thread polls a participant, for as long as it lives.
+pub(crate) fn set_participant(participant: Arc<dyn Participant>) {
+    let before = PARTICIPANT.try_with(|current| current.replace(Some(participant))).ok().flatten();
     direct(true);
     drop(before);
 }

@@ -1,6 +1,6 @@
 //! Futures that are suspended at a point, and the thread that wakes them.
 //!
-//! A script decides under its own lock who goes on. Wakers are the runtime's code, which must not run under that lock.
+//! A controller decides under its own lock who goes on. Wakers are the runtime's code, which must not run under that lock.
 //! So a helper thread calls them, and also wakes futures at their deadlines. It ends when no future is suspended.
 
 use std::{

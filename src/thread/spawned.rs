@@ -150,14 +150,14 @@ impl Spawned {
         wait: impl FnOnce() -> R,
     ) -> R {
         let Inner { tracked, exit, .. } = &*self.0;
-        let passage = SyncEvent::Acquire(exit.acquired_at(site));
+        let event = SyncEvent::Acquire(exit.acquired_at(site));
         let directed = validator::current().filter(|context| context.is(ThreadState::Directed));
         if let Some(context) = directed {
-            context.set(ThreadState::Directed, points::arrive(&passage));
+            context.set(ThreadState::Directed, points::arrive(&event));
         }
         let result = validator::join(exit, tracked.identity(), site, progress, wait);
         if directed.is_some() {
-            points::passed(&passage);
+            points::passed(&event);
         }
         result
     }

@@ -52,8 +52,8 @@ impl<'a> Held<'a> {
             && self.is_directed(context)
             && let Some(entry) = context.held.last_of(self.tag.in_set())
         {
-            for passage in points {
-                points::come_by(&passage(entry));
+            for event in points {
+                points::come_by(&event(entry));
             }
         }
     }

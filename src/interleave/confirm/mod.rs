@@ -276,7 +276,8 @@ fn attempt_once<R>(
     let rendezvous = Arc::new(Rendezvous::new(&replay, timeout, scope, family));
     let result = {
         let _open = points::open(Arc::clone(&rendezvous) as _);
-        let _playing = points::play(points::Script::role(Arc::clone(&rendezvous) as _, ""));
+        let _participation =
+            points::participate(points::Controller::role(Arc::clone(&rendezvous) as _, ""));
         catch_unwind(AssertUnwindSafe(program))
     };
     let not_reached = rendezvous.close();

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::rendezvous::{Rendezvous, Status, Stop};
 use crate::{
     finding::ScopeId,
-    points::{self, Part, Script, Suspension, SyncEvent},
+    points::{self, Controller, Participant, Suspension, SyncEvent},
     upstream,
     validator::{self, Context, Entry, ThreadState},
 };
@@ -54,12 +54,12 @@ impl Player {
     }
 
     /// It comes to a point. How it stops there, if it has a part.
-    fn arrive(&self, passage: &SyncEvent<'_>) -> Option<(&'static Context, Stop)> {
-        if matches!(passage, SyncEvent::Wait(..)) {
+    fn arrive(&self, event: &SyncEvent<'_>) -> Option<(&'static Context, Stop)> {
+        if matches!(event, SyncEvent::Wait(..)) {
             return None;
         }
         self.end();
-        let (SyncEvent::Acquire(wanted), Some(context)) = (passage, validator::current()) else {
+        let (SyncEvent::Acquire(wanted), Some(context)) = (event, validator::current()) else {
             return None;
         };
         // Where nothing can be thrown, a deadlock that happens is not broken.
@@ -84,12 +84,12 @@ impl Player {
     }
 }
 
-impl Script for Rendezvous {
-    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+impl Controller for Rendezvous {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>> {
         self.family.may_employ_this_thread().then(|| self.role(""))
     }
 
-    fn role(self: Arc<Self>, _: &str) -> Arc<dyn Part> {
+    fn role(self: Arc<Self>, _: &str) -> Arc<dyn Participant> {
         Arc::new(Player { rendezvous: self, stopped: AtomicU64::new(0), taking: Mutex::new(None) })
     }
 
@@ -98,8 +98,8 @@ impl Script for Rendezvous {
     }
 }
 
-impl Part for Player {
-    fn script(&self) -> Arc<dyn Script> {
+impl Participant for Player {
+    fn controller(&self) -> Arc<dyn Controller> {
         Arc::clone(&self.rendezvous) as _
     }
 
@@ -107,8 +107,8 @@ impl Part for Player {
         self.rendezvous.state.lock().is_closed
     }
 
-    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
-        if let Some((context, stop)) = self.arrive(passage)
+    fn arrives(&self, event: &SyncEvent<'_>, may_block: bool) {
+        if let Some((context, stop)) = self.arrive(event)
             && may_block
             && self.rendezvous.stop(stop)
         {
@@ -116,11 +116,8 @@ impl Part for Player {
         }
     }
 
-    fn arrives_in_future(
-        self: Arc<Self>,
-        passage: &SyncEvent<'_>,
-    ) -> Option<Box<dyn points::Stop>> {
-        let (context, mut stop) = self.arrive(passage)?;
+    fn arrives_in_future(self: Arc<Self>, event: &SyncEvent<'_>) -> Option<Box<dyn points::Stop>> {
+        let (context, mut stop) = self.arrive(event)?;
         let suspension = Suspension::new();
         stop.suspension = Some(Arc::clone(&suspension));
         let rendezvous = &self.rendezvous;
@@ -138,8 +135,8 @@ impl Part for Player {
         None
     }
 
-    fn passed(&self, passage: &SyncEvent<'_>) {
-        if matches!(passage, SyncEvent::Acquire(_)) {
+    fn passed(&self, event: &SyncEvent<'_>) {
+        if matches!(event, SyncEvent::Acquire(_)) {
             self.end();
         }
     }

@@ -204,8 +204,10 @@ impl Explore {
             Scheduler::start(priorities, self.timeout, scope.handle(), family);
         let result = {
             let _open = points::open(Arc::clone(&scheduler) as _);
-            let _playing =
-                points::play(points::Script::role(Arc::clone(&scheduler) as _, "the test"));
+            let _participation = points::participate(points::Controller::role(
+                Arc::clone(&scheduler) as _,
+                "the test",
+            ));
             catch_unwind(AssertUnwindSafe(test))
         };
         let Conducted { order, to_the_end } = scheduler.close(conducting);

@@ -16,7 +16,7 @@ use crate::{
     finding::ScopeId,
     interleave::{point::describe, thread_group::ThreadGroup},
     os_threads,
-    points::{self, Part, Script, SyncEvent},
+    points::{self, Controller, Participant, SyncEvent},
     testing::ScopeHandle,
     validator::{self, Entry, LockId, tasks},
 };
@@ -89,14 +89,14 @@ struct Stop {
 }
 
 impl Stop {
-    fn at(passage: &SyncEvent<'_>) -> Self {
-        let lock = match passage {
+    fn at(event: &SyncEvent<'_>) -> Self {
+        let lock = match event {
             SyncEvent::Acquire(entry) | SyncEvent::Wait(entry, _) | SyncEvent::Release(entry) => {
                 Some(entry.tag.lock())
             }
             SyncEvent::Point(_) => None,
         };
-        Self { point: describe(passage), lock }
+        Self { point: describe(event), lock }
     }
 }
 
@@ -350,8 +350,8 @@ impl Player {
     }
 }
 
-impl Script for Scheduler {
-    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+impl Controller for Scheduler {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>> {
         // What runs next is decided among threads: a task may be in any of them.
         if tasks::acted_as().is_some() || !self.family.has_this_thread() {
             return None;
@@ -360,7 +360,7 @@ impl Script for Scheduler {
         Some(self.role(thread.name().unwrap_or_default()))
     }
 
-    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part> {
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Participant> {
         let scope_before = validator::set_scope(Some(self.findings.id()));
         let go = Arc::new(Condvar::new());
         let key = {
@@ -385,8 +385,8 @@ impl Script for Scheduler {
     }
 }
 
-impl Part for Player {
-    fn script(&self) -> Arc<dyn Script> {
+impl Participant for Player {
+    fn controller(&self) -> Arc<dyn Controller> {
         Arc::clone(&self.scheduler) as _
     }
 
@@ -394,22 +394,19 @@ impl Part for Player {
         self.scheduler.state.lock().is_closed
     }
 
-    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
-        if may_block && matches!(passage, SyncEvent::Point(_) | SyncEvent::Acquire(_)) {
-            self.stop(Status::Stopped(Stop::at(passage)));
+    fn arrives(&self, event: &SyncEvent<'_>, may_block: bool) {
+        if may_block && matches!(event, SyncEvent::Point(_) | SyncEvent::Acquire(_)) {
+            self.stop(Status::Stopped(Stop::at(event)));
         }
     }
 
-    fn arrives_in_future(
-        self: Arc<Self>,
-        passage: &SyncEvent<'_>,
-    ) -> Option<Box<dyn points::Stop>> {
-        self.arrives(passage, true);
+    fn arrives_in_future(self: Arc<Self>, event: &SyncEvent<'_>) -> Option<Box<dyn points::Stop>> {
+        self.arrives(event, true);
         None
     }
 
-    fn passed(&self, passage: &SyncEvent<'_>) {
-        if let SyncEvent::Release(entry) = passage {
+    fn passed(&self, event: &SyncEvent<'_>) {
+        if let SyncEvent::Release(entry) = event {
             let lock = entry.tag.lock();
             {
                 let mut state = self.scheduler.state.lock();
@@ -417,7 +414,7 @@ impl Part for Player {
                 state.version += 1;
             }
             if !thread::panicking() {
-                self.stop(Status::Stopped(Stop::at(passage)));
+                self.stop(Status::Stopped(Stop::at(event)));
             }
         }
     }

@@ -224,21 +224,21 @@ impl Schedule {
         }
         let _reserved = reserved::reserve(&self.plan);
         let (family, _member) = ThreadGroup::found();
-        let stage = Arc::new(Run::new(self.plan, self.timeout, self.yields_to_locks, family));
-        let open = points::open(Arc::clone(&stage) as _);
+        let run = Arc::new(Run::new(self.plan, self.timeout, self.yields_to_locks, family));
+        let open = points::open(Arc::clone(&run) as _);
         let own = std::thread::current();
-        let playing = points::play(points::Script::role(
-            Arc::clone(&stage) as _,
+        let participation = points::participate(points::Controller::role(
+            Arc::clone(&run) as _,
             own.name().unwrap_or("the thread that runs the schedule"),
         ));
         let result = catch_unwind(AssertUnwindSafe(body));
-        drop(playing);
+        drop(participation);
         // What a panic has kept from happening is not missed.
         if result.is_ok() {
-            validator::inside(|| stage.wait_for_the_end());
+            validator::inside(|| run.wait_for_the_end());
         }
         drop(open);
-        match (stage.close(), result) {
+        match (run.close(), result) {
             (Some(unfollowed), _) => Err(unfollowed),
             (None, Ok(result)) => Ok(result),
             (None, Err(panic)) => resume_unwind(panic),

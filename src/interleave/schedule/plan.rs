@@ -90,7 +90,7 @@ pub(super) struct Plan {
     counts: Vec<u64>,
     progress: Vec<Progress>,
     /// By event: what was done there, where its point has no name of its own.
-    deeds: Vec<Option<String>>,
+    descriptions: Vec<Option<String>>,
 }
 
 /// The number of an event.
@@ -105,7 +105,7 @@ impl Plan {
             let at = known.unwrap_or_else(|| {
                 self.counts.push(0);
                 self.progress.push(Progress::Ahead);
-                self.deeds.push(None);
+                self.descriptions.push(None);
                 self.order.add_node(event)
             });
             if let Some(before) = before {
@@ -123,14 +123,14 @@ impl Plan {
     }
 
     /// A thread comes to a point: the events that begin by that.
-    pub(super) fn arrive(&mut self, role: &str, passage: &SyncEvent<'_>) -> Vec<At> {
+    pub(super) fn arrive(&mut self, role: &str, sync_event: &SyncEvent<'_>) -> Vec<At> {
         let mut begun = Vec::new();
         for at in self.order.node_indices() {
             let event = &self.order[at];
-            if *event.role == *role && event.point.is(passage) {
+            if *event.role == *role && event.point.is(sync_event) {
                 self.counts[at.index()] += 1;
                 if !event.point.is_named() {
-                    self.deeds[at.index()].get_or_insert_with(|| describe(passage));
+                    self.descriptions[at.index()].get_or_insert_with(|| describe(sync_event));
                 }
                 if self.counts[at.index()] == event.nth {
                     self.progress[at.index()] = Progress::Begun;
@@ -162,9 +162,9 @@ impl Plan {
     /// An event in words, with the lock's name if it was seen.
     pub(super) fn describe(&self, at: At) -> String {
         let Event { role, nth, .. } = self.event(at);
-        match &self.deeds[at.index()] {
-            Some(deed) if *nth > 1 => format!("{deed} by `{role}` (time {nth})"),
-            Some(deed) => format!("{deed} by `{role}`"),
+        match &self.descriptions[at.index()] {
+            Some(event) if *nth > 1 => format!("{event} by `{role}` (time {nth})"),
+            Some(event) => format!("{event} by `{role}`"),
             None => self.event(at).to_string(),
         }
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     finding::Until,
     interleave::point::describe,
-    points::{Part, Script, Stop, Suspension, SyncEvent},
+    points::{Controller, Participant, Stop, Suspension, SyncEvent},
     validator::{self, Context, Tag, tasks},
 };
 
@@ -26,22 +26,22 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) struct Player {
-    stage: Arc<Run>,
+    run: Arc<Run>,
     role: usize,
     key: u64,
     /// Its number, as the validator has it.
     number: Option<u64>,
     is_task: bool,
-    /// The events that it has begun, and by which passage.
+    /// The events that it has begun, and by which [`SyncEvent`].
     begun: Mutex<Vec<(At, EventKind)>>,
 }
 
 impl Player {
     /// The part of the calling thread or task, which has come in a role and has this key.
-    pub(super) fn part(stage: Arc<Run>, role: usize, key: u64) -> Arc<dyn Part> {
+    pub(super) fn part(run: Arc<Run>, role: usize, key: u64) -> Arc<dyn Participant> {
         let number = validator::current().map(Context::number);
         let is_task = tasks::acted_as().is_some();
-        Arc::new(Self { stage, role, key, number, is_task, begun: Mutex::default() })
+        Arc::new(Self { run, role, key, number, is_task, begun: Mutex::default() })
     }
 
     /// The thread as the schedule knows it, with what it holds now.
@@ -59,28 +59,28 @@ impl Player {
     }
 
     /// Begins the events that happen at a point. Returns them.
-    fn begin(&self, state: &mut State, passage: &SyncEvent<'_>) -> Vec<At> {
+    fn begin(&self, state: &mut State, sync_event: &SyncEvent<'_>) -> Vec<At> {
         // An acquisition that was neither made nor given up, as it was denied, is over when the
         // thread does anything else. In a task, another future may still be acquiring.
-        if !self.is_task && !matches!(passage, SyncEvent::Wait(..)) {
-            self.pass(state, |deed| matches!(deed, EventKind::Acquire(_)));
+        if !self.is_task && !matches!(sync_event, SyncEvent::Wait(..)) {
+            self.pass(state, |kind| matches!(kind, EventKind::Acquire(_)));
         }
         let name = state.roles[self.role].name.clone();
-        let events = state.plan.arrive(&name, passage);
-        self.begun.lock().extend(events.iter().map(|&at| (at, passage.into())));
+        let events = state.plan.arrive(&name, sync_event);
+        self.begun.lock().extend(events.iter().map(|&at| (at, sync_event.into())));
         events
     }
 
     /// The events that this has begun are passed.
     fn pass(&self, state: &mut State, which: impl Fn(EventKind) -> bool) {
-        self.begun.lock().retain(|&(at, deed)| {
-            let is_passed = which(deed);
+        self.begun.lock().retain(|&(at, kind)| {
+            let is_passed = which(kind);
             if is_passed {
                 state.plan.pass(at);
             }
             !is_passed
         });
-        self.stage.let_go(state);
+        self.run.let_go(state);
     }
 
     /// Blocks the thread until these events may happen.
@@ -91,13 +91,13 @@ impl Player {
             actor.blocks_thread = self.is_task;
         }
         state.look_for_a_dead_end();
-        self.stage.let_go(state);
+        self.run.let_go(state);
         while let Some(missing) = state.first_missing_before(events) {
-            if self.stage.changed.wait_until(state, self.stage.deadline).timed_out() {
+            if self.run.changed.wait_until(state, self.run.deadline).timed_out() {
                 state.fail(Reason::TooLate(missing));
             }
         }
-        self.stage.let_go(state);
+        self.run.let_go(state);
         if let Some(actor) = self.actor(state) {
             actor.waits.clear();
             actor.is_moving = true;
@@ -114,32 +114,32 @@ impl Player {
 }
 
 /// The lock that a thread or task waits for once it goes on from here.
-fn blocked_by(passage: &SyncEvent<'_>) -> Option<(Tag, String)> {
-    match passage {
-        SyncEvent::Wait(entry, Until::Acquired) => Some((entry.tag, describe(passage))),
+fn blocked_by(sync_event: &SyncEvent<'_>) -> Option<(Tag, String)> {
+    match sync_event {
+        SyncEvent::Wait(entry, Until::Acquired) => Some((entry.tag, describe(sync_event))),
         _ => None,
     }
 }
 
-impl Part for Player {
-    fn script(&self) -> Arc<dyn Script> {
-        Arc::clone(&self.stage) as _
+impl Participant for Player {
+    fn controller(&self) -> Arc<dyn Controller> {
+        Arc::clone(&self.run) as _
     }
 
     fn is_over(&self) -> bool {
-        self.stage.state.lock().closed
+        self.run.state.lock().closed
     }
 
-    fn arrives(&self, passage: &SyncEvent<'_>, may_block: bool) {
-        let state = &mut self.stage.state.lock();
+    fn arrives(&self, sync_event: &SyncEvent<'_>, may_block: bool) {
+        let state = &mut self.run.state.lock();
         if state.closed {
             return;
         }
-        let events = self.begin(state, passage);
+        let events = self.begin(state, sync_event);
         if may_block && state.first_missing_before(&events).is_some() {
             self.block(state, &events);
         }
-        let blocked = blocked_by(passage);
+        let blocked = blocked_by(sync_event);
         let blocks = blocked.is_some();
         self.go_on(state, blocked);
         if blocks {
@@ -148,18 +148,18 @@ impl Part for Player {
                 actor.blocks_thread = self.is_task;
             }
             state.look_for_a_dead_end();
-            self.stage.let_go(state);
+            self.run.let_go(state);
         }
     }
 
-    fn arrives_in_future(self: Arc<Self>, passage: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
-        let state = &mut self.stage.state.lock();
+    fn arrives_in_future(self: Arc<Self>, sync_event: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
+        let state = &mut self.run.state.lock();
         if state.closed {
             return None;
         }
-        let events = self.begin(state, passage);
+        let events = self.begin(state, sync_event);
         if state.first_missing_before(&events).is_none() {
-            self.go_on(state, blocked_by(passage));
+            self.go_on(state, blocked_by(sync_event));
             return None;
         }
         // Whether that is a dead end is known once the task is at rest.
@@ -174,19 +174,19 @@ impl Part for Player {
         };
         state.suspended.push(suspended);
         let player = Arc::clone(&self);
-        Some(Box::new(Stopped { player, events, suspension, blocked: blocked_by(passage) }))
+        Some(Box::new(Stopped { player, events, suspension, blocked: blocked_by(sync_event) }))
     }
 
-    fn passed(&self, passage: &SyncEvent<'_>) {
-        let state = &mut self.stage.state.lock();
+    fn passed(&self, sync_event: &SyncEvent<'_>) {
+        let state = &mut self.run.state.lock();
         if state.closed {
             return;
         }
-        let deed = EventKind::from(passage);
-        self.pass(state, |begun| begun == deed);
-        state.roles[self.role].last = Some(describe(passage));
+        let kind = EventKind::from(sync_event);
+        self.pass(state, |begun| begun == kind);
+        state.roles[self.role].last = Some(describe(sync_event));
         if let Some(actor) = self.actor(state)
-            && !matches!(passage, SyncEvent::Wait(..))
+            && !matches!(sync_event, SyncEvent::Wait(..))
         {
             actor.blocked = None;
             actor.is_moving = true;
@@ -195,30 +195,30 @@ impl Part for Player {
     }
 
     fn resumes(&self) {
-        let state = &mut self.stage.state.lock();
+        let state = &mut self.run.state.lock();
         if let Some(actor) = self.actor(state) {
             actor.is_moving = true;
         }
     }
 
     fn rests(&self) {
-        let state = &mut self.stage.state.lock();
+        let state = &mut self.run.state.lock();
         if let Some(actor) = self.actor(state) {
             actor.is_moving = false;
         }
         state.look_for_a_dead_end();
-        self.stage.let_go(state);
+        self.run.let_go(state);
     }
 }
 
 impl Drop for Player {
     fn drop(&mut self) {
         validator::inside(|| {
-            let state = &mut self.stage.state.lock();
+            let state = &mut self.run.state.lock();
             self.pass(state, |_| true);
             state.roles[self.role].actors.retain(|actor| actor.key != self.key);
             state.look_for_a_dead_end();
-            self.stage.let_go(state);
+            self.run.let_go(state);
         });
     }
 }
@@ -238,16 +238,16 @@ impl Stop for Stopped {
     }
 
     fn may_go_on(&mut self) -> bool {
-        let stage = &self.player.stage;
-        let state = &mut stage.state.lock();
+        let run = &self.player.run;
+        let state = &mut run.state.lock();
         if let Some(missing) = state.first_missing_before(&self.events) {
             let now = Instant::now();
-            if now < stage.deadline {
-                self.suspension.wake_at(stage.deadline.min(now + LOOK_AGAIN));
+            if now < run.deadline {
+                self.suspension.wake_at(run.deadline.min(now + LOOK_AGAIN));
                 return false;
             }
             state.fail(Reason::TooLate(missing));
-            stage.let_go(state);
+            run.let_go(state);
         }
         self.player.go_on(state, self.blocked.take());
         true
@@ -256,7 +256,7 @@ impl Stop for Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let state = &mut self.player.stage.state.lock();
+        let state = &mut self.player.run.state.lock();
         state.suspended.retain(|it| !Arc::ptr_eq(&it.suspension, &self.suspension));
         if let Some(actor) = self.player.actor(state) {
             actor.waits.retain(|at| !self.events.contains(at));
@@ -264,8 +264,8 @@ impl Drop for Stopped {
     }
 }
 
-impl Script for Run {
-    fn cast(self: Arc<Self>) -> Option<Arc<dyn Part>> {
+impl Controller for Run {
+    fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>> {
         // Tasks have no names, and a thread's name is not that of the tasks it polls.
         if tasks::acted_as().is_some() {
             return None;
@@ -286,7 +286,7 @@ impl Script for Run {
         Some(Player::part(self, at, key))
     }
 
-    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Part> {
+    fn role(self: Arc<Self>, name: &str) -> Arc<dyn Participant> {
         let mut state = self.state.lock();
         let role = state.role(name);
         let key = state.begin(role);

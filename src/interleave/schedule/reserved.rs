@@ -27,7 +27,8 @@ pub(super) fn reserve(plan: &Plan) -> Reserved {
     let mut reserved = RESERVED.lock();
     while let Some(taken) = reserved.iter().find(|name| names.contains(name)) {
         let taken = taken.clone();
-        let is_within_itself = points::script().is_some_and(|script| script.has_role(&taken));
+        let is_within_itself =
+            points::controller().is_some_and(|controller| controller.has_role(&taken));
         if is_within_itself || GIVEN_BACK.wait_for(&mut reserved, PATIENCE).timed_out() {
             drop(reserved);
             panic!("another schedule runs that has a thread `{taken}`: rename one of the two");

@@ -48,7 +48,7 @@ pub(super) struct Suspended {
     pub(super) suspension: Arc<Suspension>,
 }
 
-/// What tells a passage from others of one thread, from its arrival to its end.
+/// What tells a step from others of one thread, from its arrival to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {
     Point,
@@ -58,8 +58,8 @@ pub(super) enum EventKind {
 }
 
 impl From<&SyncEvent<'_>> for EventKind {
-    fn from(passage: &SyncEvent<'_>) -> Self {
-        match passage {
+    fn from(sync_event: &SyncEvent<'_>) -> Self {
+        match sync_event {
             SyncEvent::Point(_) => Self::Point,
             SyncEvent::Acquire(entry) => Self::Acquire(entry.tag.lock()),
             SyncEvent::Wait(entry, _) => Self::Wait(entry.tag.lock()),

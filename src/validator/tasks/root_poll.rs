@@ -99,7 +99,7 @@ struct Entered<'a> {
     /// `None` if nothing is checked.
     context: Option<&'static Context>,
     /// The thread's part in a script, while the task's part replaces it. `None` if no script is active.
-    suspended: Option<points::SuspendedPart>,
+    suspended: Option<points::SuspendedParticipant>,
 }
 
 /// The calling thread is about to poll a task, or to drop its future.
@@ -118,7 +118,7 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
     }
     act_in(Some(context));
     let outer_task = TASK.replace(Some(NonNull::from(&**task)));
-    let suspended = points::are_active().then(|| points::begin_task(&task.part));
+    let suspended = points::are_active().then(|| points::begin_task(&task.participant));
     Entered { task, outer_task, outer: Some(outer), context: Some(context), suspended }
 }
 
@@ -208,7 +208,7 @@ impl Drop for Entered<'_> {
             return;
         }
         if self.suspended.is_some() || context.is(ThreadState::Directed) {
-            points::end_task(&self.task.part, self.task.has_ended(), self.suspended.take());
+            points::end_task(&self.task.participant, self.task.has_ended(), self.suspended.take());
         }
         context.end_task();
         act_in(self.outer);

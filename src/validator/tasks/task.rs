@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     finding::{ScopeId, ThreadInfo},
-    points::TaskPart,
+    points::TaskParticipant,
     validator::{Context, Tag, context::current::next_number, current, found::Found},
 };
 
@@ -75,7 +75,7 @@ pub struct Task {
     pub(super) verdict: Mutex<Option<(Found, usize)>>,
     pub(super) has_verdict: AtomicBool,
     /// Its part in a script, while it is not polled.
-    pub(super) part: TaskPart,
+    pub(super) participant: TaskParticipant,
 }
 
 /// It is not being polled, and has lock operations that wait.
@@ -156,7 +156,7 @@ impl Task {
             has_doubtful: AtomicBool::new(false),
             verdict: Mutex::new(None),
             has_verdict: AtomicBool::new(false),
-            part: TaskPart::default(),
+            participant: TaskParticipant::default(),
         }
     }
 
