@@ -132,9 +132,9 @@ impl LockUse {
 pub(crate) enum Until {
     /// Until it has the lock.
     Acquired,
-    /// Until it has the lock, or loses patience.
+    /// Until it has the lock, or times out.
     TimedOut,
-    /// Until it is notified, or loses patience; and then until it has the lock.
+    /// Until it is notified, or times out; and then until it has the lock.
     Notified,
     /// Until something happens that is no lock's release.
     Happened(WaitKind),

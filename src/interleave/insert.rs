@@ -242,7 +242,7 @@ struct Layer<'a> {
 }
 
 /// How many points are listed for whoever misses one.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
 impl<'a> Layer<'a> {
     fn new(place: Place, point: Point, run: &'a dyn Fn(u64)) -> Self {
@@ -269,7 +269,7 @@ impl<'a> Layer<'a> {
                 return true;
             }
             let mut seen = self.seen.borrow_mut();
-            if seen.len() < LISTED {
+            if seen.len() < MAX_LISTED {
                 let description = point::describe(event);
                 if !seen.contains(&description) {
                     seen.push(description);

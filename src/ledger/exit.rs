@@ -17,9 +17,9 @@ use crate::finding::{Finding, FindingKind, Level};
 const STATUS: libc::c_int = 101;
 
 /// How many findings are listed; nobody reads more.
-const SHOWN: usize = 16;
+const MAX_LINES: usize = 16;
 /// How many reports are shown.
-const REPORTED: usize = 3;
+const MAX_REPORTS: usize = 3;
 
 /// There is something to tell at the end.
 #[cfg(unix)]
@@ -138,7 +138,7 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
         lines.push(match super::record_writer::path() {
             Some(path) => format!("lockdep: reports are in {}", path.display()),
             None if harness_captures() => {
-                reports.extend(denied.iter().take(REPORTED).map(|finding| format!("\n{finding}")));
+                reports.extend(denied.iter().take(MAX_REPORTS).map(|finding| format!("\n{finding}")));
                 "lockdep: reports are repeated below, because the test harness discards the output of \
                  passing tests"
                     .to_owned()
@@ -146,9 +146,9 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
             None => "lockdep: reports are above".to_owned(),
         });
     }
-    lines.extend(told.iter().take(SHOWN).map(|finding| crate::render::headline(finding)));
-    if told.len() > SHOWN {
-        lines.push(format!("lockdep: and {} more", told.len() - SHOWN));
+    lines.extend(told.iter().take(MAX_LINES).map(|finding| crate::render::headline(finding)));
+    if told.len() > MAX_LINES {
+        lines.push(format!("lockdep: and {} more", told.len() - MAX_LINES));
     }
     if !unused.is_empty() {
         lines.push(format!("lockdep: unused entry: {} matched no finding", unused.join(", ")));

@@ -256,8 +256,8 @@ pub(crate) fn close_scope(scope: ScopeId) {
 /// The unhandled findings of this process, if they can be had within some time: other
 /// threads still run, and may be stopped anywhere.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-fn unhandled(patience: Duration) -> Option<Vec<Finding>> {
-    let book = STORE.try_lock_for(patience)?;
+fn unhandled(timeout: Duration) -> Option<Vec<Finding>> {
+    let book = STORE.try_lock_for(timeout)?;
     Some(book.as_ref().map_or_else(Vec::new, |book| book.unhandled(this_process())))
 }
 

@@ -41,7 +41,7 @@ static CALLS: Memory<bool> = Mutex::new(None);
 type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
 
 /// How long anybody waits for the record: after a fork, somebody who is not here may have it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many locks and names are remembered. Then all are forgotten: a lock that is written once
 /// more does no harm.
 const CAPACITY: usize = 1 << 16;
@@ -68,7 +68,7 @@ pub(crate) fn open_record() {
     let Some(folder) = &settings().out else { return };
     match std::path::absolute(folder).and_then(Out::create) {
         Ok(out) => {
-            if let Some(mut place) = OUT.try_lock_for(PATIENCE) {
+            if let Some(mut place) = OUT.try_lock_for(LOCK_TIMEOUT) {
                 *place = Some(out);
                 RECORDS.store(true, SeqCst);
             }
@@ -86,7 +86,7 @@ pub(crate) fn open_record() {
 
 /// The file, if all that happened so far is in it.
 pub(super) fn path() -> Option<PathBuf> {
-    let out = OUT.try_lock_for(PATIENCE)?;
+    let out = OUT.try_lock_for(LOCK_TIMEOUT)?;
     let out = out.as_ref().filter(|out| records() && out.process == process::id());
     out.map(|out| out.path.clone())
 }
@@ -122,7 +122,7 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     // Sources are read and lines are made for new locks alone, and not under the lock. A fork,
     // whose record has none yet, writes some twice.
     let is_known = |lock: &LockInfo| {
-        let out = OUT.try_lock_for(PATIENCE);
+        let out = OUT.try_lock_for(LOCK_TIMEOUT);
         let out = out.as_ref().and_then(|out| out.as_ref());
         out.is_some_and(|out| out.process == process::id() && out.locks.contains(&lock.id))
     };
@@ -133,7 +133,7 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     let locks: Vec<_> = locks.iter().map(lock).collect();
 
     let failure = {
-        let Some(mut out) = OUT.try_lock_for(PATIENCE) else { return };
+        let Some(mut out) = OUT.try_lock_for(LOCK_TIMEOUT) else { return };
         let written = out.as_mut().map_or(Ok(()), |out| out.write(&locks, lines));
         let path = out.as_ref().map(|out| out.path.clone());
         written.err().zip(path).filter(|_| RECORDS.swap(false, Relaxed))
@@ -161,11 +161,11 @@ fn is_a_call(site: &Site) -> bool {
 
 /// What the source says at a place. Read without any lock.
 fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
-    let known = memory.try_lock_for(PATIENCE);
+    let known = memory.try_lock_for(LOCK_TIMEOUT);
     let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
     known.unwrap_or_else(|| {
         let said = read(site);
-        if let Some(mut known) = memory.try_lock_for(PATIENCE) {
+        if let Some(mut known) = memory.try_lock_for(LOCK_TIMEOUT) {
             let known = known.get_or_insert_default();
             if known.len() == CAPACITY {
                 known.clear();

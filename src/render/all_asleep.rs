@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many threads are shown in the source; the table has all.
-const SHOWN: usize = 8;
+const MAX_THREADS: usize = 8;
 
 pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
     match threads {
@@ -41,7 +41,8 @@ pub(super) fn help(level: Level) -> String {
 
 pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool) -> String {
     let id = format!("lockdep::{}", finding.kind.name());
-    let waits = || threads.iter().filter_map(|it| Some((it, &it.waiting.first()?.0))).take(SHOWN);
+    let waits =
+        || threads.iter().filter_map(|it| Some((it, &it.waiting.first()?.0))).take(MAX_THREADS);
     let mut sources = Sources::default();
     let mentions = waits().map(|(_, wanted)| (&wanted.lock, &wanted.since));
     let names = Names::new(&mut sources, waits().map(|(_, wanted)| &wanted.lock), mentions.clone());

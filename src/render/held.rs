@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// How many threads without a lock are listed; more would bury the others.
-const LISTED: usize = 32;
+const MAX_THREADS: usize = 32;
 /// How many tasks are listed.
-const LISTED_TASKS: usize = 64;
+const MAX_TASKS: usize = 64;
 
 /// See [`crate::held`].
 pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
@@ -41,15 +41,15 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     if left_out > 0 {
         let _ = writeln!(text, "and {left_out} more tasks that hold a lock or wait for one");
     }
-    for thread in without.iter().take(LISTED) {
+    for thread in without.iter().take(MAX_THREADS) {
         let id = thread.os.as_ref().map_or(0, |os| os.id);
         let _ = writeln!(text, "{} ({id})", who(&thread.thread));
         if let Some(does) = does(thread, threads) {
             let _ = writeln!(text, "    is         {does}");
         }
     }
-    if without.len() > LISTED {
-        let _ = writeln!(text, "and {} more threads without a lock", without.len() - LISTED);
+    if without.len() > MAX_THREADS {
+        let _ = writeln!(text, "and {} more threads without a lock", without.len() - MAX_THREADS);
     }
     text
 }
@@ -58,7 +58,7 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
 /// of the rest.
 fn listed(mut all: Vec<&ThreadSnapshot>) -> (Vec<&ThreadSnapshot>, usize) {
     let tasks = all.iter().filter(|it| it.thread.is_task()).count();
-    let left_out = tasks.saturating_sub(LISTED_TASKS);
+    let left_out = tasks.saturating_sub(MAX_TASKS);
     if left_out > 0 {
         let wanted: FxHashSet<_> =
             all.iter().flat_map(|it| &it.waiting).map(|(wanted, _)| wanted.lock.id).collect();
@@ -220,7 +220,7 @@ mod tests {
         let text = held(&all);
         let is_listed = |number: u64| text.contains(&format!("\ntask {number}, spawned at"));
         assert!([298, 299, 998, 999].into_iter().all(is_listed), "{text}");
-        assert_eq!(text.matches("    holds ").count(), LISTED_TASKS);
+        assert_eq!(text.matches("    holds ").count(), MAX_TASKS);
         assert!(
             text.ends_with("\nand 936 more tasks that hold a lock or wait for one\n"),
             "{text}"

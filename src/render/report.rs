@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many edges of a cycle are shown; nobody reads more.
-const SHOWN: usize = 8;
+const MAX_EDGES: usize = 8;
 
 /// See [`Finding::render`].
 pub(super) fn report(finding: &Finding, color: bool) -> String {
@@ -89,7 +89,7 @@ pub(crate) fn headline(finding: &Finding) -> String {
 
 /// The edges that are shown.
 fn shown(finding: &Finding) -> &[Edge] {
-    &finding.cycle[..finding.cycle.len().min(SHOWN)]
+    &finding.cycle[..finding.cycle.len().min(MAX_EDGES)]
 }
 
 /// The names of a finding's locks, each once, in alphabetical order.

@@ -21,14 +21,14 @@ use std::cell::{Cell, RefCell};
 use super::{MAX_FRAMES, RawStack};
 
 /// How many walks a thread remembers.
-const REMEMBERED: usize = 4;
+const MAX_WALKS: usize = 4;
 
 /// The last walks of a thread, replaced in turn. Several may begin at the same place, if different
 /// paths lead there.
 struct Walks {
     /// Where in the stack each began; 0 if it cannot be used again.
-    from: [usize; REMEMBERED],
-    all: [Walk; REMEMBERED],
+    from: [usize; MAX_WALKS],
+    all: [Walk; MAX_WALKS],
     next: usize,
 }
 
@@ -109,18 +109,18 @@ pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
 
 impl Walks {
     const fn new() -> Self {
-        Self { from: [0; REMEMBERED], all: [const { Walk::NONE }; REMEMBERED], next: 0 }
+        Self { from: [0; MAX_WALKS], all: [const { Walk::NONE }; MAX_WALKS], next: 0 }
     }
 
     /// Finds a walk from here that would be the same again.
     fn find(&self, from: usize) -> Option<usize> {
-        (0..REMEMBERED).find(|&at| self.from[at] == from && self.all[at].is_still())
+        (0..MAX_WALKS).find(|&at| self.from[at] == from && self.all[at].is_still())
     }
 
     /// Makes a walk in place of the oldest.
     fn make(&mut self, from: usize, end: usize) -> usize {
         let at = self.next;
-        self.next = (at + 1) % REMEMBERED;
+        self.next = (at + 1) % MAX_WALKS;
         self.from[at] = if self.all[at].make(from, end) { from } else { 0 };
         at
     }

@@ -22,7 +22,7 @@ use super::thread_group::ThreadGroup;
 use crate::{points, validator};
 
 /// How long a schedule may take, unless it is said.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says which thread passes which point before which other.
 ///
@@ -92,7 +92,7 @@ impl Schedule {
     /// assert_eq!(Schedule::new().run(|| 6 * 7), 42);
     /// ```
     pub fn new() -> Self {
-        Self { plan: Plan::default(), timeout: TIMEOUT, yields_to_locks: false }
+        Self { plan: Plan::default(), timeout: DEFAULT_TIMEOUT, yields_to_locks: false }
     }
 
     /// Each of these events is to be passed before the next begins. Several orders make a partial

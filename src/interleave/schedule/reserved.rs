@@ -18,7 +18,7 @@ pub(super) struct Reserved(Vec<Box<str>>);
 #[track_caller]
 pub(super) fn reserve(plan: &Plan) -> Reserved {
     /// Longer than any test should take that has one of the names.
-    const PATIENCE: Duration = Duration::from_mins(1);
+    const TIMEOUT: Duration = Duration::from_mins(1);
 
     let mut names: Vec<_> =
         plan.events().into_iter().map(|at| plan.event(at).role.clone()).collect();
@@ -29,7 +29,7 @@ pub(super) fn reserve(plan: &Plan) -> Reserved {
         let taken = taken.clone();
         let is_within_itself =
             points::controller().is_some_and(|controller| controller.has_role(&taken));
-        if is_within_itself || GIVEN_BACK.wait_for(&mut reserved, PATIENCE).timed_out() {
+        if is_within_itself || GIVEN_BACK.wait_for(&mut reserved, TIMEOUT).timed_out() {
             drop(reserved);
             panic!("another schedule runs that has a thread `{taken}`: rename one of the two");
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use super::{NAMED, Smallest};
+use super::{MAX_NAMED, Smallest};
 use crate::record::schema::Lock;
 
 pub(super) type ClassId = u32;
@@ -28,7 +28,7 @@ pub(super) struct Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Locks {
     pub(super) is_class: bool,
-    pub(super) names: Smallest<Box<str>, NAMED>,
+    pub(super) names: Smallest<Box<str>, MAX_NAMED>,
     /// Of the locks of a class that the program gave, the smallest.
     pub(super) type_name: Box<str>,
     pub(super) created_at: Option<Box<str>>,

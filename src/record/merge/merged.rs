@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::NAMED;
+use super::MAX_NAMED;
 use crate::finding::{FindingKind, Level, Mode, WaitKind};
 
 /// A finding of one or more processes.
@@ -182,7 +182,7 @@ impl fmt::Display for MergedFinding {
             let processes = if self.processes == 1 { "process" } else { "processes" };
             let tests = self.tests.join("`, `");
             write!(f, "\nfound by {} {processes}: `{tests}`", self.processes)?;
-            if self.processes > self.tests.len() && self.tests.len() == NAMED {
+            if self.processes > self.tests.len() && self.tests.len() == MAX_NAMED {
                 write!(f, ", …")?;
             }
             writeln!(f)?;

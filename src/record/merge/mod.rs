@@ -42,7 +42,7 @@ use super::{
 use crate::finding::Mode;
 
 /// How many tests, threads, names and places are told of anything at most: the first ones.
-const NAMED: usize = 16;
+const MAX_NAMED: usize = 16;
 
 /// Records, merged.
 ///
@@ -82,7 +82,7 @@ type KeyEdge = [Box<str>; 4];
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Observations {
     records: BTreeSet<RecordId>,
-    tests: Smallest<Box<str>, NAMED>,
+    tests: Smallest<Box<str>, MAX_NAMED>,
     /// From the record with the smallest number.
     witness: (RecordId, MergedFinding),
 }

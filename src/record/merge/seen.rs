@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
-    ClassEdge, ClassId, NAMED, RecordId, Smallest,
+    ClassEdge, ClassId, MAX_NAMED, RecordId, Smallest,
     classes::Classes,
     graph::{MergedOrder, Place},
     merged::MergedEdge,
@@ -11,7 +11,7 @@ use super::{
 use crate::record::schema::Edge;
 
 /// How many processes are counted at most.
-const COUNTED: usize = 100;
+const MAX_PROCESSES: usize = 100;
 
 /// The name of a thread. A task has that of its spawn site, as its number has no meaning in other
 /// processes.
@@ -24,11 +24,11 @@ fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
 pub(super) struct Seen {
     /// Two would be enough to tell whether some other record has another edge; the others are
     /// for a count.
-    records: Smallest<RecordId, COUNTED>,
-    threads: Smallest<Box<str>, NAMED>,
-    tests: Smallest<Box<str>, NAMED>,
+    records: Smallest<RecordId, MAX_PROCESSES>,
+    threads: Smallest<Box<str>, MAX_NAMED>,
+    tests: Smallest<Box<str>, MAX_NAMED>,
     /// Since where the one lock was held, and where the other one was acquired.
-    places: Smallest<(Box<str>, Box<str>), NAMED>,
+    places: Smallest<(Box<str>, Box<str>), MAX_NAMED>,
     /// Classes that were held exclusively whenever it was seen.
     gates: Vec<ClassId>,
     /// From the record with the smallest number.
@@ -110,7 +110,7 @@ impl Seen {
             wanted,
             wanted_mode: edge.wanted_mode,
             processes,
-            are_more: processes == COUNTED,
+            are_more: processes == MAX_PROCESSES,
             tests: self.tests.texts(),
             threads: self.threads.texts(),
             places: self.places.as_slice().iter().map(place).collect(),

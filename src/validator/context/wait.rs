@@ -34,7 +34,7 @@ use crate::{
 
 /// One thread's wait, or none.
 pub(in crate::validator) struct Waiting {
-    /// Twice the number of the wait, plus [`ON`] while it lasts.
+    /// Twice the number of the wait, plus [`ACTIVE`] while it lasts.
     epoch: AtomicU64,
     wanted: Slot,
     until: AtomicUsize,
@@ -48,7 +48,7 @@ pub(in crate::validator) struct Waiting {
     depth: AtomicUsize,
 }
 
-const ON: u64 = 1;
+const ACTIVE: u64 = 1;
 
 /// A thread's wait, as another thread read it.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ impl Waiting {
         stack: &RawStack,
     ) {
         loop {
-            let before = self.epoch.fetch_and(!ON, Relaxed) & !ON;
+            let before = self.epoch.fetch_and(!ACTIVE, Relaxed) & !ACTIVE;
             // A reader that sees any store below also sees that the last wait is over.
             fence(Release);
             interrupted::here();
@@ -97,7 +97,7 @@ impl Waiting {
             }
             self.depth.store(stack.frames().len(), Relaxed);
             interrupted::here();
-            let next = before + 2 + ON;
+            let next = before + 2 + ACTIVE;
             if self.epoch.compare_exchange(before, next, Release, Relaxed).is_ok() {
                 break;
             }
@@ -108,13 +108,13 @@ impl Waiting {
 
     /// Ends the wait, if there is one.
     pub(in crate::validator) fn end(&self) {
-        self.epoch.fetch_and(!ON, Release);
+        self.epoch.fetch_and(!ACTIVE, Release);
     }
 
     /// Returns `true` if the thread waits. One load.
     #[inline]
     pub(in crate::validator) fn is_on(&self) -> bool {
-        self.epoch.load(Relaxed) & ON != 0
+        self.epoch.load(Relaxed) & ACTIVE != 0
     }
 
     /// A number that changes whenever a wait begins or ends.
@@ -126,7 +126,7 @@ impl Waiting {
     /// Reads the wait. `None` if there is none, or if it begins or ends right now.
     pub(in crate::validator) fn read(&self) -> Option<Wait> {
         let epoch = self.epoch.load(Acquire);
-        if epoch & ON == 0 {
+        if epoch & ACTIVE == 0 {
             return None;
         }
         let wait = Wait {

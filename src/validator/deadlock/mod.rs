@@ -7,7 +7,7 @@
 //!
 //! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
 //! [`Mode::waits_for`]; and for a reader, each writer that waits for the same lock. A wait that
-//! loses patience, at last, is no link of a circle.
+//! times out is no link of a cycle.
 //!
 //! A wait for space in a channel is a link if the receiving thread is in a `for` loop over the messages, and one
 //! at a barrier if all of its threads are known, because the same ones have come twice: each of those that have not come keeps the others waiting.

@@ -18,7 +18,7 @@ use crate::{
 pub(in crate::validator) type ClassId = u32;
 
 /// How many ways of nesting two classes are kept.
-const KEPT: usize = 4;
+const MAX_NESTINGS: usize = 4;
 
 /// What makes a class.
 #[derive(PartialEq, Eq, Hash)]
@@ -146,7 +146,7 @@ impl Classes {
         self.version += 1;
         let known = self.nestings.entry(classes).or_default();
         known.retain(|(it, _)| !way.is_as_free_as(it));
-        if known.len() < KEPT {
+        if known.len() < MAX_NESTINGS {
             known.push((way, edge));
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Through {
 
 /// Where the shortest cycle through an edge cannot close and is longer than this, no longer one is
 /// searched for.
-const SEARCHED: usize = 16;
+const MAX_SEARCHED: usize = 16;
 
 impl LockGraph {
     /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
@@ -132,7 +132,7 @@ impl LockGraph {
             });
             if let Ok(Some(observations)) = decided {
                 found[at] = Some(Feasible { edges: cycle.clone(), observations });
-            } else if cycle.len() <= SEARCHED {
+            } else if cycle.len() <= MAX_SEARCHED {
                 goals.push(Goal { first: cycle[0], shortest: cycle.len() });
                 of_goals.push(at);
             }

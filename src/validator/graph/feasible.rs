@@ -29,7 +29,7 @@ use super::{
 use crate::finding::Mode;
 
 /// How many edges more than the shortest cycle through the same first edge a cycle may have.
-pub(super) const LONGER: usize = 4;
+pub(super) const MAX_DETOUR: usize = 4;
 
 /// A first edge, through which a cycle is searched.
 pub(super) struct Goal {
@@ -90,7 +90,7 @@ struct Search<'a> {
 
 impl LockGraph {
     /// Returns, for each goal of a query, the shortest cycle that can close and is meant, up to
-    /// [`LONGER`] edges longer than its shortest cycle. With an exhausted budget, cycles not found
+    /// [`MAX_DETOUR`] edges longer than its shortest cycle. With an exhausted budget, cycles not found
     /// yet are missing.
     pub(super) fn feasible_cycles(
         &self,
@@ -140,8 +140,8 @@ impl Search<'_> {
         let (Some(from), Some(to)) = (lengths().min(), lengths().max()) else { return Ok(()) };
         let wanted = self.graph.order.graph()[goals[0].first].wanted;
         let hash = self.query.first.map_or(0, Choice::hash);
-        self.measure(to + LONGER)?;
-        for length in from.max(2)..=to + LONGER {
+        self.measure(to + MAX_DETOUR)?;
+        for length in from.max(2)..=to + MAX_DETOUR {
             self.length = length;
             self.failed.clear();
             if self.is_near(self.head, length - 1) {
@@ -280,7 +280,7 @@ impl Search<'_> {
         for at in self.goals_at.get(&node).cloned().into_iter().flatten() {
             let Goal { first, shortest } = self.query.goals[at];
             if self.found[at].is_some()
-                || !(shortest..=shortest + LONGER).contains(&self.length)
+                || !(shortest..=shortest + MAX_DETOUR).contains(&self.length)
                 || !wanted.waits_for(graph[first].held, graph[node].has_writer)
             {
                 continue;

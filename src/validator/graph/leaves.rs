@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How many pairs of creation sites are remembered.
-const PAIRS: usize = 64;
+const MAX_PAIRS: usize = 64;
 
 /// How many stacks are numbered before all are forgotten. A walk that is remembered after that has the
 /// number of an older generation, and is numbered again.
@@ -70,7 +70,7 @@ pub(super) struct Leaves {
     /// The block of ids, and its creation site, of the last lock that was wanted.
     block: (Range<LockId>, SiteIndex),
     /// Pairs of creation sites and modes of which nothing is left to tell.
-    settled: [u64; PAIRS],
+    settled: [u64; MAX_PAIRS],
     /// Stacks, by small numbers that are remembered with the walks that found them.
     stacks: Vec<Stack>,
     /// Their numbers, by the address of their frames.
@@ -89,7 +89,7 @@ impl Default for Leaves {
             holder: 0,
             holders_site: UNKNOWN_SITE,
             block: (0..0, UNKNOWN_SITE),
-            settled: [0; PAIRS],
+            settled: [0; MAX_PAIRS],
             stacks: Vec::new(),
             stack_numbers: FxHashMap::default(),
             last: None,
@@ -303,7 +303,7 @@ impl LockGraph {
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
         if self.leaves.version != self.classes.version() {
             self.leaves.version = self.classes.version();
-            self.leaves.settled = [0; PAIRS];
+            self.leaves.settled = [0; MAX_PAIRS];
         }
         if !self.leaves.block.0.contains(&wanted.tag.lock()) {
             self.leaves.block = creation_sites::block_of(wanted.tag.lock());
@@ -318,7 +318,7 @@ impl LockGraph {
             | (modes.0 as u64) << 4
             | modes.1 as u64;
         #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-        let at = (pair ^ pair >> 27) as usize % PAIRS;
+        let at = (pair ^ pair >> 27) as usize % MAX_PAIRS;
         if self.leaves.settled[at] == pair {
             return true;
         }

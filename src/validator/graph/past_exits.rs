@@ -12,7 +12,7 @@ use super::creation_sites::SiteIndex;
 use crate::validator::lock_id::LockId;
 
 /// How many exits are kept for each place.
-const KEPT: usize = 8;
+const MAX_EXITS: usize = 8;
 
 #[derive(Default)]
 pub(super) struct PastExits(FxHashMap<SiteIndex, VecDeque<LockId>>);
@@ -22,7 +22,7 @@ impl PastExits {
     pub(super) fn keep(&mut self, spawned_at: SiteIndex, exit: LockId) -> Option<LockId> {
         let kept = self.0.entry(spawned_at).or_default();
         kept.push_back(exit);
-        if kept.len() > KEPT { kept.pop_front() } else { None }
+        if kept.len() > MAX_EXITS { kept.pop_front() } else { None }
     }
 }
 
@@ -33,9 +33,9 @@ mod tests {
     #[test]
     fn the_oldest_gives_way() {
         let mut exits = PastExits::default();
-        let gone: Vec<_> = (1..=10 * KEPT as u64).map(|exit| exits.keep(1, exit)).collect();
-        assert!(gone[..KEPT].iter().all(Option::is_none));
-        assert!(gone[KEPT..].iter().copied().eq((1..=9 * KEPT as u64).map(Some)));
+        let gone: Vec<_> = (1..=10 * MAX_EXITS as u64).map(|exit| exits.keep(1, exit)).collect();
+        assert!(gone[..MAX_EXITS].iter().all(Option::is_none));
+        assert!(gone[MAX_EXITS..].iter().copied().eq((1..=9 * MAX_EXITS as u64).map(Some)));
         assert_eq!(exits.keep(2, 100), None, "those of another place");
     }
 }

@@ -104,8 +104,12 @@ fn watch() {
 
 /// The time between two looks.
 fn tick(limit: Duration) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(1);
-    if limit.is_zero() { LONGEST } else { (limit / 16).clamp(Duration::from_millis(1), LONGEST) }
+    const MAX_INTERVAL: Duration = Duration::from_secs(1);
+    if limit.is_zero() {
+        MAX_INTERVAL
+    } else {
+        (limit / 16).clamp(Duration::from_millis(1), MAX_INTERVAL)
+    }
 }
 
 /// Reports the longest wait, if it is due.

@@ -2,7 +2,7 @@
 //!
 //! Before a fork all our locks are taken, so that what they guard is whole; afterwards the parent
 //! gives them back, and the child makes them new: whoever queued for them is not there, and would be
-//! handed them. Locks that are waited for with patience alone, and those of scripts, are left out.
+//! handed them. Locks that are waited for only with a timeout, and those of controllers, are left out.
 #![allow(unsafe_code, reason = "`pthread_atfork` is, and so is what a lock is made new by")]
 
 use std::cell::Cell;

@@ -8,7 +8,7 @@ use super::drawn::{arrows, name};
 use crate::report::{Report, Verdict};
 
 /// More arrows than these have no room for words.
-const LABELLED: usize = 60;
+const MAX_LABELLED: usize = 60;
 
 /// A box is a lock, with its type and where it is made; an arrow leads to the lock that is
 /// acquired second. Those of a finding are coloured.
@@ -28,7 +28,7 @@ pub(super) fn text(report: &Report) -> String {
         let places: Vec<_> =
             places.map(|place| format!("{} then {}", place.held_at, place.acquired_at)).collect();
         let mut attributes = format!("tooltip = {}", quoted(places.iter().map(String::as_str)));
-        if let (Some(order), true) = (arrow.orders.first(), arrows.len() <= LABELLED) {
+        if let (Some(order), true) = (arrow.orders.first(), arrows.len() <= MAX_LABELLED) {
             let lines = order.threads.iter().take(1).map(String::as_str);
             let lines = lines.chain(order.places.iter().take(1).map(|place| &*place.acquired_at));
             let _ = write!(attributes, ", label = {}", quoted(lines));

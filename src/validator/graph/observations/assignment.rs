@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Choice, ENOUGH, excludes, strength};
+use super::{Choice, DISTINCT_THREADS, excludes, strength};
 use crate::{
     finding::Mode,
     validator::{
@@ -174,7 +174,7 @@ fn choose(
 }
 
 /// Longer cycles keep an [`Index`] of what was chosen.
-const INDEXED: usize = 32;
+const INDEX_THRESHOLD: usize = 32;
 
 /// The choices made so far.
 pub(super) struct Chosen<'a> {
@@ -192,7 +192,7 @@ pub(super) struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     pub(super) fn new(rules: Rules, cycle: &[Vec<Choice>]) -> Self {
         let edges = cycle.len();
-        let index = (edges > INDEXED).then(Index::default);
+        let index = (edges > INDEX_THRESHOLD).then(Index::default);
         let has_lineage = |choice: &Choice| choice.observation.segment.lineage.is_some();
         let timed = rules.times != Times::Any && cycle.iter().flatten().any(has_lineage);
         Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index, timed }
@@ -265,7 +265,7 @@ impl Index {
     fn has_thread_for(&self, choice: &Choice, edges: usize) -> bool {
         let [standing, alone] =
             self.threads.get(&choice.observation.thread()).copied().unwrap_or_default();
-        if edges > ENOUGH {
+        if edges > DISTINCT_THREADS {
             choice.stands_for_others() || alone == 0
         } else {
             standing + alone == 0

@@ -113,12 +113,12 @@ pub(in crate::validator) fn hash(element: Element) -> u64 {
 }
 
 /// How many observations of one edge are kept.
-const KEPT: usize = 8;
+const MAX_OBSERVATIONS: usize = 8;
 
 /// How many threads have to show the same before more of them are no news. With two, no
 /// cycle of two edges is judged wrongly, with three none of three; of longer ones it is
 /// supposed that yet another thread may do what so many did.
-const ENOUGH: usize = 3;
+const DISTINCT_THREADS: usize = 3;
 
 impl Observation {
     pub(in crate::validator) fn new(segment: Segment, held: impl IntoIterator<Item = Tag>) -> Self {
@@ -234,7 +234,7 @@ fn strength(held: Mode) -> u8 {
 pub(in crate::validator) struct Observations<T> {
     all: SmallVec<[(Observation, T); 1]>,
     /// Of each of them, whether enough others [did the same](Self::settled_for).
-    settled: [Settled; KEPT],
+    settled: [Settled; MAX_OBSERVATIONS],
 }
 
 /// For which threads it is no news if they do the same as well.
@@ -256,7 +256,7 @@ impl Settled {
 
 impl<T> Default for Observations<T> {
     fn default() -> Self {
-        Self { all: SmallVec::new(), settled: [Settled::No; KEPT] }
+        Self { all: SmallVec::new(), settled: [Settled::No; MAX_OBSERVATIONS] }
     }
 }
 
@@ -286,12 +286,12 @@ impl<T> Observations<T> {
     /// For which threads one more such observation would change nothing: enough threads of as many
     /// families were seen, or enough of this family under the same gates.
     pub(in crate::validator) fn settled_for(&self, new: &Observation) -> Settled {
-        if self.all.len() < ENOUGH {
+        if self.all.len() < DISTINCT_THREADS {
             return Settled::No;
         }
         let family = new.segment.family();
-        let mut threads: SmallVec<[u64; KEPT]> = SmallVec::new();
-        let mut families: SmallVec<[u64; KEPT]> = SmallVec::new();
+        let mut threads: SmallVec<[u64; MAX_OBSERVATIONS]> = SmallVec::new();
+        let mut families: SmallVec<[u64; MAX_OBSERVATIONS]> = SmallVec::new();
         for known in self.iter().filter(|known| known.is_as_free_as(new)) {
             let of = known.segment.family();
             if !families.contains(&of) {
@@ -304,9 +304,9 @@ impl<T> Observations<T> {
                 threads.push(known.thread());
             }
         }
-        if families.len() >= ENOUGH {
+        if families.len() >= DISTINCT_THREADS {
             Settled::ForAll
-        } else if threads.len() >= ENOUGH {
+        } else if threads.len() >= DISTINCT_THREADS {
             Settled::ForFamily
         } else {
             Settled::No
@@ -327,8 +327,8 @@ impl<T> Observations<T> {
             let is_latest = Some(at - 1) == latest && !known.segment.is_like(&new.segment);
             at == 1 || is_latest || !implied(known)
         });
-        let is_more = before == self.all.len() && before < KEPT;
-        if self.all.len() < KEPT {
+        let is_more = before == self.all.len() && before < MAX_OBSERVATIONS;
+        if self.all.len() < MAX_OBSERVATIONS {
             self.all.push((new, what));
         } else if let Some(worse) = self.all[1..].iter_mut().find(|(it, _)| new.is_as_free_as(it)) {
             *worse = (new, what);
@@ -336,7 +336,7 @@ impl<T> Observations<T> {
             return;
         }
         if !is_more {
-            self.settled = [Settled::No; KEPT];
+            self.settled = [Settled::No; MAX_OBSERVATIONS];
         }
         // One more observation settles only those that it is as free as.
         for at in 0..self.all.len() {
@@ -401,10 +401,10 @@ impl Choice {
     }
 
     /// Whether two choices may be of different threads: maybe of one that was not kept, for
-    /// which there is need only in a cycle of more than [`ENOUGH`] edges.
+    /// which there is need only in a cycle of more than [`DISTINCT_THREADS`] edges.
     fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
         self.observation.thread() != other.observation.thread()
-            || edges > ENOUGH && (self.stands_for_others() || other.stands_for_others())
+            || edges > DISTINCT_THREADS && (self.stands_for_others() || other.stands_for_others())
     }
 
     /// Returns `true` unless it is known that one was over when the other could begin. Of threads that

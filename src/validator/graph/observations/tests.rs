@@ -139,7 +139,7 @@ fn enough_is_enough() {
             edge.learn(guarded, ());
         }
     }
-    assert_eq!(edge.iter().count(), KEPT);
+    assert_eq!(edge.iter().count(), MAX_OBSERVATIONS);
     edge.learn(observation(200, &[(2, X)]), ());
     assert!(edge.knows(&observation(200, &[(2, X)])));
 }
@@ -195,7 +195,7 @@ fn an_undecided_cycle_has_no_verdict() {
     let edges: Vec<Vec<Choice>> = (0..20)
         .map(|lock| {
             let of = |at| Choice::now(&observation(thread(), &[(lock, X)]), at);
-            (0..KEPT).map(of).collect()
+            (0..MAX_OBSERVATIONS).map(of).collect()
         })
         .collect();
     assert_eq!(judge(&edges, &mut Budget::new(STEPS)), Err(Exhausted));
@@ -376,7 +376,7 @@ proptest! {
             let Some(observed) = history.step(step) else { continue };
             let at = at % edges;
             let observation = Observation::new(observed.segment.clone(), locks);
-            let is_supposed = all.iter().any(|edge| edge.len() >= ENOUGH);
+            let is_supposed = all.iter().any(|edge| edge.len() >= DISTINCT_THREADS);
             let is_settled = settled.iter().any(|(edge, known, by): &(usize, Observation, _)| {
                 let is_by = match by {
                     Settled::No => known.segment.is_like(&observation.segment),

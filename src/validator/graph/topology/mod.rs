@@ -41,11 +41,11 @@ use self::{
 use crate::{finding::Mode, validator::lock_id::LockId};
 
 /// How much of the graph is of no use, at least, before it is made anew.
-const WORTHWHILE: usize = if cfg!(test) { 4 } else { 64 };
+const MIN_GARBAGE: usize = if cfg!(test) { 4 } else { 64 };
 
 /// How many edges of each of two locks are looked at for the one between them before it is asked
 /// whether that was found before.
-const FAR: usize = if cfg!(test) { 2 } else { 16 };
+const EDGE_INDEX_THRESHOLD: usize = if cfg!(test) { 2 } else { 16 };
 
 /// A lock in the graph, with what the caller keeps of it.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub(crate) struct AcyclicGraph<N, E> {
     list: OrderList,
     /// The edges that are no part of the topological order.
     refused: Vec<EdgeIndex>,
-    /// Edges that were [`FAR`] behind the others of both locks when they were found.
+    /// Edges that were [`EDGE_INDEX_THRESHOLD`] behind the others of both locks when they were found.
     far: FxHashMap<(NodeIndex, NodeIndex, (Mode, Mode)), EdgeIndex>,
     /// How many nodes and edges are of no use.
     gone: usize,
@@ -172,7 +172,7 @@ impl<N, E> AcyclicGraph<N, E> {
         let mut outgoing = self.graph.edges_directed(tail, Outgoing);
         let mut incoming = self.graph.edges_directed(head, Incoming);
         for looked_at in 0.. {
-            if looked_at == FAR
+            if looked_at == EDGE_INDEX_THRESHOLD
                 && let Some(&edge) = self.far.get(&(tail, head, modes))
             {
                 return Some(edge);
@@ -182,7 +182,7 @@ impl<N, E> AcyclicGraph<N, E> {
                 let arc = edge.weight();
                 if (edge.source(), edge.target()) == (tail, head) && (arc.held, arc.wanted) == modes
                 {
-                    if looked_at >= FAR {
+                    if looked_at >= EDGE_INDEX_THRESHOLD {
                         self.far.insert((tail, head, modes), edge.id());
                     }
                     return Some(edge.id());
@@ -264,7 +264,7 @@ impl<N, E> AcyclicGraph<N, E> {
             });
         }
         let all = self.graph.node_count() + self.graph.edge_count();
-        if self.gone >= WORTHWHILE.max(all / 2) {
+        if self.gone >= MIN_GARBAGE.max(all / 2) {
             self.compact();
         }
         true

@@ -23,7 +23,7 @@ const STRIDE: u64 = 1 << 32;
 
 /// How much sparser each doubling of the range has to be. Between 1 and 2:
 /// smaller relabels more entries each time, larger more often.
-const SPARSER: f64 = 1.5;
+const SPARSITY_FACTOR: f64 = 1.5;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -161,7 +161,7 @@ impl OrderList {
                 last = next;
                 count += 1;
             }
-            sparse_enough *= 2.0 / SPARSER;
+            sparse_enough *= 2.0 / SPARSITY_FACTOR;
             #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
             let is_sparse = (count as f64) <= sparse_enough;
             // Half a gap stays free at both ends: the neighbours outside may be close.
