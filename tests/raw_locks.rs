@@ -21,7 +21,7 @@ use std::{
 
 use lockdep::Lock;
 
-/// Gives a lock a name of its own, by which it is found in the table of what is held.
+/// Gives a lock a name, by which `is_held` finds it.
 fn named<L: Lock>(lock: L, name: &str) -> L {
     lockdep::name(&lock, name);
     lock
@@ -36,7 +36,7 @@ fn unwinds<R>(operation: impl FnOnce() -> R) {
     assert_eq!(unwound.downcast_ref(), Some(&"the raw lock unwinds"));
 }
 
-/// Whether the next operation unwinds.
+/// Set if the next operation unwinds.
 struct Fails(AtomicBool);
 
 impl Fails {

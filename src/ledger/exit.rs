@@ -16,9 +16,9 @@ use crate::finding::{Finding, FindingKind, Level};
 #[cfg(unix)]
 const STATUS: libc::c_int = 101;
 
-/// How many findings are listed; nobody reads more.
+/// The most findings that are listed.
 const MAX_LINES: usize = 16;
-/// How many reports are shown.
+/// The most reports that are shown.
 const MAX_REPORTS: usize = 3;
 
 /// There is something to tell at the end.

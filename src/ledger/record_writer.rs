@@ -40,7 +40,7 @@ static CALLS: Memory<bool> = Mutex::new(None);
 /// What was read in the source of some places, as it does not change.
 type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
 
-/// How long anybody waits for the record: after a fork, somebody who is not here may have it.
+/// How long a thread waits for the record: after a fork, a thread of the parent may hold its lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many locks and names are remembered. Then all are forgotten: a lock that is written once
 /// more does no harm.

@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt};
+use std::fmt;
 
 use ::lock_api::{
     RawRwLockDowngrade, RawRwLockFair, RawRwLockRecursive, RawRwLockRecursiveTimed, RawRwLockTimed,
@@ -21,7 +21,7 @@ use ::lock_api::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::Mode,
     tracked::{RawLock, Tracked},
 };
 
@@ -60,12 +60,9 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
 
 impl<R: lock_api::RawRwLock> RawLock for RawRwLock<R> {
     type Raw = R;
-
-    const KIND: &'static LockKind = &LockKind {
-        wrapper: "RwLock",
-        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::GuardMarker> },
-        role: Role::Lock,
-    };
+    type Guard = R::GuardMarker;
+    const WRAPPER: &'static str = "RwLock";
+    const HAS_READERS: bool = true;
 
     #[inline(always)]
     fn tracked(&self) -> &Tracked {
@@ -111,7 +108,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) {
-        self.acquire_to_write(R::try_lock_exclusive, R::lock_exclusive);
+        self.acquire(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive);
     }
 
     #[track_caller]

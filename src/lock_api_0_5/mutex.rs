@@ -14,12 +14,12 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt};
+use std::fmt;
 
 use lock_api_0_5::{self as lock_api, RawMutexFair, RawMutexTimed};
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::Mode,
     tracked::{RawLock, Tracked},
 };
 
@@ -53,12 +53,9 @@ impl<R: lock_api::RawMutex> RawMutex<R> {
 
 impl<R: lock_api::RawMutex> RawLock for RawMutex<R> {
     type Raw = R;
-
-    const KIND: &'static LockKind = &LockKind {
-        wrapper: "Mutex",
-        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::Guard> },
-        role: Role::Lock,
-    };
+    type Guard = R::Guard;
+    const WRAPPER: &'static str = "Mutex";
+    const HAS_READERS: bool = false;
 
     #[inline(always)]
     fn tracked(&self) -> &Tracked {

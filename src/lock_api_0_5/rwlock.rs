@@ -14,7 +14,7 @@
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-use std::{any::type_name, fmt, mem};
+use std::{fmt, mem};
 
 use lock_api_0_5::{
     self as lock_api, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade,
@@ -22,7 +22,7 @@ use lock_api_0_5::{
 };
 
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role},
+    finding::Mode,
     tracked::{PendingAcquire, RawLock, Tracked},
 };
 
@@ -77,12 +77,9 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
 
 impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawLock for RawRwLock<R, RECURSIVE> {
     type Raw = R;
-
-    const KIND: &'static LockKind = &LockKind {
-        wrapper: "RwLock",
-        of: LockOf::Raw { raw: type_name::<R>, guard: type_name::<R::ExclusiveGuard> },
-        role: Role::Lock,
-    };
+    type Guard = R::ExclusiveGuard;
+    const WRAPPER: &'static str = "RwLock";
+    const HAS_READERS: bool = true;
 
     #[inline(always)]
     fn tracked(&self) -> &Tracked {
@@ -131,7 +128,7 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_exclusive(&self) -> R::ExclusiveGuard {
-        self.acquire_to_write(R::try_lock_exclusive, R::lock_exclusive)
+        self.acquire(Mode::Exclusive, R::try_lock_exclusive, R::lock_exclusive)
     }
 
     #[track_caller]

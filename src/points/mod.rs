@@ -55,13 +55,13 @@ pub(crate) enum SyncEvent<'a> {
     Release(Entry),
 }
 
-/// What a thread or task does at points, as its [`Controller`] wants it. Called with no lock of ours held,
-/// and as our own code, whose locks are not checked.
+/// What a thread or task does at points, as its [`Controller`] wants it. Called as our own code, whose
+/// locks are not checked, with none of our locks held.
 pub(crate) trait Participant: Send + Sync {
     /// Returns what it belongs to.
     fn controller(&self) -> Arc<dyn Controller>;
 
-    /// Whether nothing is left to do: the thread may take another participant.
+    /// Returns `true` if nothing is left to do, so that the thread may get another participant.
     fn is_over(&self) -> bool;
 
     /// The thread has come here, and goes on when this returns; at once if it may not block,
@@ -99,7 +99,7 @@ pub(crate) trait Stop: Send + Sync {
 
 /// A schedule, an exploration or a confirmation, which decides who goes on at points.
 pub(crate) trait Controller: Send + Sync {
-    /// Returns a participant for the calling thread, which has none and comes here by itself.
+    /// Returns a participant for the calling thread, which has none.
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>>;
 
     /// Returns a participant for a thread that is brought here.
@@ -120,12 +120,12 @@ pub(crate) trait Controller: Send + Sync {
         false
     }
 
-    /// Whether it knows a thread of this name.
+    /// Returns `true` if it knows a thread of this name.
     fn has_role(&self, _name: &str) -> bool {
         false
     }
 
-    /// Whether any thread that comes is in it, but for those that another knows by name.
+    /// Returns `true` if it takes any thread, except those that another one knows by name.
     fn is_for_all(&self) -> bool {
         false
     }
@@ -157,7 +157,7 @@ static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 /// The controllers that look for threads.
 static OPEN: Mutex<Vec<Arc<dyn Controller>>> = Mutex::new(Vec::new());
 
-/// Whether any thread may have something to do at a point.
+/// Returns `true` if any thread may have something to do at a point.
 #[inline]
 pub(crate) fn are_active() -> bool {
     ACTIVE.load(Relaxed) != 0

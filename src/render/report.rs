@@ -18,7 +18,7 @@ use crate::{
     source::Sources,
 };
 
-/// How many edges of a cycle are shown; nobody reads more.
+/// The most edges of a cycle that are shown.
 const MAX_EDGES: usize = 8;
 
 /// See [`Finding::render`].

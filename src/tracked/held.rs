@@ -18,9 +18,8 @@ pub struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// The lock is about to be given back for a wait on a condition variable, which then takes
-    /// it again. If that is denied, it is held as before. What is left of this token is to be
-    /// [forgotten](Self::forget).
+    /// Begins a wait on a condition variable, which releases the lock and acquires it again. If that is
+    /// denied, the lock is held as before. The caller must [forget](Self::forget) this token.
     #[track_caller]
     pub fn about_to_wait(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release, |entry| SyncEvent::Wait(entry, Until::Notified)]);

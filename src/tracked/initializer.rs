@@ -51,7 +51,7 @@ impl PendingAcquire<'_> {
     }
 }
 
-/// The initializer of a lazy value. Whoever runs it takes it out, so it is gone if it has panicked.
+/// The initializer of a lazy value. Running it takes it out, so it is gone if it has panicked.
 pub struct Initializer<F>(Mutex<Option<F>>);
 
 impl<F> Initializer<F> {

@@ -381,8 +381,8 @@ impl<'a> PendingAcquire<'a> {
         }
     }
 
-    /// Whether the thread may have something to do at points. Not at those of the global
-    /// allocator's lock: what is to be done there may allocate.
+    /// Returns `true` if the thread may have something to do at points. It has nothing to do at those of the
+    /// global allocator's lock, because it may allocate there.
     fn is_directed(&self) -> bool {
         self.slot.is_none()
             && self.context().is_some_and(|context| context.is(ThreadState::Directed))

@@ -1,9 +1,9 @@
 //! Acquisitions of raw locks, which keep no token. Both lines of lock_api share them.
 
-use std::mem::ManuallyDrop;
+use std::{any::type_name, mem::ManuallyDrop};
 
 use super::{PendingAcquire, Tracked};
-use crate::finding::{LockKind, Mode};
+use crate::finding::{LockKind, LockOf, Mode, Role};
 
 /// What an attempt returns: in lock_api 0.4 a `bool`, in lock_api 0.5 the state of a guard.
 pub trait Attempt {
@@ -63,8 +63,21 @@ pub trait RawLock {
     /// The wrapped lock.
     type Raw;
 
-    /// What reports call it.
-    const KIND: &'static LockKind;
+    /// A type that says whether a guard may be sent to another thread.
+    type Guard;
+
+    /// What reports call the lock.
+    const WRAPPER: &'static str;
+
+    /// Whether the lock also has readers: once it is written, they may have to wait for each other.
+    const HAS_READERS: bool;
+
+    /// What the validator knows of its type.
+    const KIND: &'static LockKind = &LockKind {
+        wrapper: Self::WRAPPER,
+        of: LockOf::Raw { raw: type_name::<Self::Raw>, guard: type_name::<Self::Guard> },
+        role: Role::Lock,
+    };
 
     /// Returns the lock's identity.
     fn tracked(&self) -> &Tracked;
@@ -81,7 +94,11 @@ pub trait RawLock {
         try_lock: impl Fn(&Self::Raw) -> A,
         lock: impl FnOnce(&Self::Raw) -> A::Guard,
     ) -> A::Guard {
-        if let Some(fast) = &self.tracked().try_fast(Self::KIND, mode)
+        let fast = match mode {
+            Mode::Exclusive if Self::HAS_READERS => self.tracked().try_fast_write(Self::KIND),
+            mode => self.tracked().try_fast(Self::KIND, mode),
+        };
+        if let Some(fast) = &fast
             && let Some(guard) = try_lock(self.raw()).guard()
         {
             fast.acquired();
@@ -99,48 +116,10 @@ pub trait RawLock {
         try_lock: impl Fn(&Self::Raw) -> A,
         lock: impl FnOnce(&Self::Raw) -> A::Guard,
     ) -> A::Guard {
-        let pending = self.tracked().about_to_block(Self::KIND, mode);
-        self.finish_acquire(pending, try_lock, lock)
-    }
-
-    /// As [`acquire`](Self::acquire), to write a lock that also has readers, who from then on may have to
-    /// wait for each other.
-    #[track_caller]
-    #[inline(always)]
-    fn acquire_to_write<A: Attempt>(
-        &self,
-        try_lock: impl Fn(&Self::Raw) -> A,
-        lock: impl FnOnce(&Self::Raw) -> A::Guard,
-    ) -> A::Guard {
-        if let Some(fast) = &self.tracked().try_fast_write(Self::KIND)
-            && let Some(guard) = try_lock(self.raw()).guard()
-        {
-            fast.acquired();
-            return guard;
-        }
-        self.acquire_to_write_slow(try_lock, lock)
-    }
-
-    /// Slow path of [`acquire_to_write`](Self::acquire_to_write).
-    #[cold]
-    #[track_caller]
-    fn acquire_to_write_slow<A: Attempt>(
-        &self,
-        try_lock: impl Fn(&Self::Raw) -> A,
-        lock: impl FnOnce(&Self::Raw) -> A::Guard,
-    ) -> A::Guard {
-        let pending = self.tracked().about_to_write(Self::KIND, Mode::Exclusive);
-        self.finish_acquire(pending, try_lock, lock)
-    }
-
-    /// Takes the lock, once the acquisition is checked.
-    #[track_caller]
-    fn finish_acquire<A: Attempt>(
-        &self,
-        mut pending: PendingAcquire<'_>,
-        try_lock: impl Fn(&Self::Raw) -> A,
-        lock: impl FnOnce(&Self::Raw) -> A::Guard,
-    ) -> A::Guard {
+        let mut pending = match mode {
+            Mode::Exclusive if Self::HAS_READERS => self.tracked().about_to_write(Self::KIND, mode),
+            mode => self.tracked().about_to_block(Self::KIND, mode),
+        };
         let try_lock = || try_lock(self.raw()).guard();
         let guard = match try_lock() {
             Some(guard) => guard,
@@ -187,23 +166,23 @@ pub trait RawLock {
         attempt
     }
 
-    /// Gives the lock to whoever waits for it, by `bump`, which takes it again in the same mode.
+    /// Hands the lock to a waiting thread, by `bump`, which acquires it again in the same mode.
     #[track_caller]
     fn bump_by(&self, mode: Mode, bump: impl FnOnce(&Self::Raw)) {
         // If this panics, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked().held(mode));
-        let retaken = Retaken(held.about_to_bump(Self::KIND));
-        retaken.0.wait(|| bump(self.raw()));
+        let reacquired = Reacquired(held.about_to_bump(Self::KIND));
+        reacquired.0.wait(|| bump(self.raw()));
     }
 
-    /// Waits on a condition variable, by `wait`, which gives the lock back and takes it again.
+    /// Waits on a condition variable, by `wait`, which releases the lock and acquires it again.
     #[track_caller]
     fn wait_on_condition<T>(&self, wait: impl FnOnce() -> T) -> T {
         // If this panics, the caller's guard is still there.
         let held = ManuallyDrop::new(self.tracked().held(Mode::Exclusive));
-        let retaken = Retaken(held.about_to_wait(Self::KIND));
-        let result = retaken.0.wait_notified(wait);
-        drop(retaken);
+        let reacquired = Reacquired(held.about_to_wait(Self::KIND));
+        let result = reacquired.0.wait_notified(wait);
+        drop(reacquired);
         self.tracked().note_condition();
         result
     }
@@ -220,11 +199,11 @@ impl PendingAcquire<'_> {
     }
 }
 
-/// A lock that is given back and taken again. Dropping this records it as taken: also if the wrapped lock
-/// unwinds, the caller's guard is still there.
-struct Retaken<'a>(PendingAcquire<'a>);
+/// A lock that is released and acquired again. Dropping this records it as held: also if the wrapped lock
+/// unwinds, because the caller's guard is still there.
+struct Reacquired<'a>(PendingAcquire<'a>);
 
-impl Drop for Retaken<'_> {
+impl Drop for Reacquired<'_> {
     fn drop(&mut self) {
         self.0.acquired_after_wait().forget();
     }

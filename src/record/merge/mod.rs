@@ -41,7 +41,7 @@ use super::{
 };
 use crate::finding::Mode;
 
-/// How many tests, threads, names and places are told of anything at most: the first ones.
+/// The most tests, threads, names and places that are kept of anything: the first ones.
 const MAX_NAMED: usize = 16;
 
 /// Records, merged.

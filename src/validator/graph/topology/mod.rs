@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{finding::Mode, validator::lock_id::LockId};
 
-/// How much of the graph is of no use, at least, before it is made anew.
+/// The fewest removed nodes and edges for which the graph is compacted.
 const MIN_GARBAGE: usize = if cfg!(test) { 4 } else { 64 };
 
 /// How many edges of each of two locks are looked at for the one between them before it is asked

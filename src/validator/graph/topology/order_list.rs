@@ -21,7 +21,7 @@ const GONE: u64 = u64::MAX;
 /// New labels at an end of the list are this far from their neighbour.
 const STRIDE: u64 = 1 << 32;
 
-/// How much sparser each doubling of the range has to be. Between 1 and 2:
+/// How much sparser each doubling of the range must be. Between 1 and 2:
 /// smaller relabels more entries each time, larger more often.
 const SPARSITY_FACTOR: f64 = 1.5;
 
