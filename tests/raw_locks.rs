@@ -19,16 +19,16 @@ use std::{
     thread,
 };
 
-use lockdep::Lock;
+use lockdep::Trackable;
 
 /// Gives a lock a name, by which `is_held` finds it.
-fn named<L: Lock>(lock: L, name: &str) -> L {
+fn named<L: Trackable>(lock: L, name: &str) -> L {
     lockdep::name(&lock, name);
     lock
 }
 
 fn is_held(name: &str) -> bool {
-    lockdep::held().contains(&format!("`{name}`"))
+    lockdep::held().to_string().contains(&format!("`{name}`"))
 }
 
 fn unwinds<R>(operation: impl FnOnce() -> R) {
