@@ -499,3 +499,47 @@ fn a_process_that_is_killed_while_it_writes() {
     assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
     assert_eq!(merge.findings().len(), 1);
 }
+
+static ACCOUNTS: Mutex<()> = Mutex::new(());
+static LEDGERS: [Mutex<()>; 2] = [const { Mutex::new(()) }; 2];
+
+/// Takes `ACCOUNTS` and a ledger in one order, given by the environment.
+fn take_statics() {
+    let order = std::env::var("ORDER").unwrap();
+    let ledger = &LEDGERS[usize::from(order.ends_with('2'))];
+    if order.starts_with("accounts") {
+        drop((ACCOUNTS.lock(), ledger.lock()));
+    } else {
+        drop((ledger.lock(), ACCOUNTS.lock()));
+    }
+}
+
+/// As under cargo-nextest, which runs each test in a process of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_orders_of_statics_in_two_processes_are_an_inversion() {
+    let test = "two_orders_of_statics_in_two_processes_are_an_inversion";
+    if is_child() {
+        return take_statics();
+    }
+    for (orders, kind) in [
+        (["accounts 1", "ledgers 1"], FindingKind::Inversion),
+        // Two elements of an array: no process has these two orders.
+        (["accounts 1", "ledgers 2"], FindingKind::ClassInversion),
+    ] {
+        let folder = Folder::new("statics");
+        for order in orders {
+            let output = child(test, &folder.0).env("ORDER", order).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        let mut merge = Merge::default();
+        assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
+        let findings = merge.findings();
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert!(finding.across_runs, "{finding:?}");
+        assert_eq!((finding.kind, finding.level), (kind, kind.default_level()));
+        let certain = "help: both are statics, so every process has these two.";
+        let is_certain = kind == FindingKind::Inversion;
+        assert_eq!(finding.report.contains(certain), is_certain, "{}", finding.report);
+    }
+}

@@ -1,6 +1,6 @@
 //! What is known of one lock, and how it can be taken.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZero, sync::Arc};
 
 use super::Site;
 
@@ -245,6 +245,8 @@ pub struct LockInfo {
     pub(crate) name: Option<Arc<str>>,
     /// As the program says.
     pub(crate) class: Option<&'static str>,
+    /// How far it is from the program's start, if it is known to be a static.
+    pub(crate) static_offset: Option<NonZero<u64>>,
 }
 
 impl LockInfo {

@@ -103,6 +103,10 @@ pub struct Lock<'a> {
     /// call of a constructor made it; or what the program [says](crate::class).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'a, str>>,
+    /// How far it is from the start of the program in memory, if it is known to be a `static`: the same in each
+    /// process of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_offset: Option<u64>,
 }
 
 /// A thread or task that held one lock acquired another, or was about to.

@@ -1,5 +1,7 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
+use std::num::NonZero;
+
 use super::{names::Names, title_and_help};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
@@ -111,6 +113,7 @@ pub(crate) fn lock(
         type_name: lock.type_name().into(),
         created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
         class,
+        static_offset: lock.static_offset.map(NonZero::get),
     }
 }
 

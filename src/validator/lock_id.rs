@@ -2,11 +2,13 @@
 
 use std::{
     panic::Location,
+    ptr,
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 
 use super::{
     Context, atomic::ConstAtomicU64 as AtomicU64, current_if_attached, graph::creation_sites,
+    statics,
 };
 use crate::finding::LockKind;
 
@@ -93,6 +95,7 @@ impl Identity {
         kind: &'static LockKind,
         created: Option<&'static Location<'static>>,
     ) -> LockId {
+        statics::find_program();
         self.assign_id(creation_sites::next_id(kind, created))
     }
 
@@ -102,7 +105,10 @@ impl Identity {
         // No flag is set on a lock that was never acquired: the word is 0, unless another thread
         // was faster.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
-            Ok(_) => id,
+            Ok(_) => {
+                statics::note(id, ptr::from_ref(self).addr());
+                id
+            }
             Err(theirs) => {
                 creation_sites::abandon_id(id);
                 theirs >> SHIFT

@@ -21,6 +21,7 @@ mod monitor;
 mod process;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
+mod statics;
 pub mod tasks;
 mod tried;
 

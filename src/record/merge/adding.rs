@@ -16,6 +16,7 @@ use crate::{
 /// The record that is being added: what it calls its locks.
 pub(super) struct Record {
     id: RecordId,
+    program: Box<str>,
     test: String,
     locks: FxHashMap<u64, Known>,
     /// Its edges between classes: a bit for each pair of modes.
@@ -27,6 +28,7 @@ struct Known {
     name: Box<str>,
     /// Of a lock that nobody knows the maker of, only its type and its name.
     class: ClassId,
+    static_offset: Option<u64>,
 }
 
 impl Record {
@@ -35,6 +37,7 @@ impl Record {
         let test = header.test.as_ref().unwrap_or(&header.program);
         Self {
             id,
+            program: header.program.as_ref().into(),
             test: test.to_string(),
             locks: FxHashMap::default(),
             edges: FxHashMap::default(),
@@ -43,7 +46,10 @@ impl Record {
 
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
         let class = merge.classes.see(lock);
-        self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
+        self.locks.insert(
+            lock.id,
+            Known { name: lock.name.as_ref().into(), class, static_offset: lock.static_offset },
+        );
     }
 
     pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
@@ -59,8 +65,10 @@ impl Record {
         gates.dedup();
         // Most edges are known, from many records, and need no strings.
         let known = merge.edges.get_mut(&of_classes);
+        let offsets = held.static_offset.zip(wanted.static_offset).map(<[u64; 2]>::from);
+        let statics = offsets.map(|offsets| (&*self.program, offsets));
         let is_known =
-            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates));
+            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates, statics));
         if !is_known {
             let merged = MergedEdge {
                 test: self.test.clone(),
@@ -77,7 +85,8 @@ impl Record {
                 wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
             };
-            merge.see(of_classes, Seen::new(self.id, merged, gates));
+            let statics = statics.map(|(program, offsets)| (program.into(), offsets));
+            merge.see(of_classes, Seen::new(self.id, merged, gates, statics));
         }
         self.note(merge, of_classes);
         Ok(())

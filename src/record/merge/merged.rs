@@ -121,17 +121,25 @@ impl MergedEdge {
     }
 }
 
-/// A class inversion whose two edges were seen by different processes.
-pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
+/// An inversion whose two edges were seen by different processes. `may_differ`: of locks that may be different ones
+/// of the same two classes.
+pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
     let title = format!(
         "`{}` and `{}` are acquired in both orders, in different processes",
         first.held, first.wanted
     );
-    let help = "no process has seen both, so these may be different locks of the same two kinds. \
-                If they can be the same two, each may wait for the other: acquire them in one order \
-                everywhere";
-    let mut report = format!("warning[lockdep::class_inversion]: {title}\n");
+    let (kind, severity, help) = if may_differ {
+        let help = "no process has seen both, so these may be different locks of the same two \
+                    kinds. If they can be the same two, each may wait for the other: acquire them \
+                    in one order everywhere";
+        (FindingKind::ClassInversion, "warning", help)
+    } else {
+        let help = "both are statics, so every process has these two. If one process runs both \
+                    orders at once, each waits for the other: acquire them in one order everywhere";
+        (FindingKind::Inversion, "error", help)
+    };
+    let mut report = format!("{severity}[lockdep::{kind}]: {title}\n");
     for edge in [first, second] {
         let _ = writeln!(
             report,
@@ -159,9 +167,9 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     report += "\n";
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
-        kind: FindingKind::ClassInversion,
+        kind,
         wait: None,
-        level: Level::Warn,
+        level: kind.default_level(),
         across_runs: true,
         in_scope: false,
         processes: 2,

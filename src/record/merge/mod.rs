@@ -311,7 +311,7 @@ impl Merge {
     }
 
     fn across_runs(&self) -> Vec<MergedFinding> {
-        let mut found = BTreeMap::new();
+        let mut found = BTreeMap::<[String; 2], (bool, Vec<MergedEdge>)>::new();
         let is_open = |edge: &ClassEdge| {
             edge.held < edge.wanted
                 && self.is_between_classes(edge)
@@ -323,15 +323,16 @@ impl Merge {
                     let mut cycle = vec![seen.witness().clone(), also_seen.witness().clone()];
                     cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
                     let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
-                    // Of the same two classes in several modes, the first.
+                    // Of the same two classes in several modes, the first; one of the same locks if there is any.
+                    let new = (!seen.is_of_the_same_statics(also_seen), cycle);
                     match found.get_mut(&classes) {
-                        Some(known) if *known <= cycle => {}
-                        _ => _ = found.insert(classes, cycle),
+                        Some(known) if *known <= new => {}
+                        _ => _ = found.insert(classes, new),
                     }
                 }
             }
         }
-        found.into_values().map(across_runs).collect()
+        found.into_values().map(|(may_differ, cycle)| across_runs(cycle, may_differ)).collect()
     }
 
     /// Whether it is of two classes: of locks made alike, records do not say which is which.

@@ -19,6 +19,9 @@ fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
     spawned_at.map_or(thread.into(), |site| format!("task spawned at {site}").into())
 }
 
+/// A program, and the offsets of two statics in it: the one that was held, and the one that was acquired.
+pub(super) type Statics = (Box<str>, [u64; 2]);
+
 /// Who has seen an edge between classes, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -29,6 +32,8 @@ pub(super) struct Seen {
     tests: Smallest<Box<str>, MAX_NAMED>,
     /// Since where the one lock was held, and where the other one was acquired.
     places: Smallest<(Box<str>, Box<str>), MAX_NAMED>,
+    /// Programs that have seen it between two of their statics, and the offsets of these.
+    statics: Smallest<Statics, MAX_NAMED>,
     /// Classes that were held exclusively whenever it was seen.
     gates: Vec<ClassId>,
     /// From the record with the smallest number.
@@ -36,12 +41,18 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(record: RecordId, edge: MergedEdge, gates: Vec<ClassId>) -> Self {
+    pub(super) fn new(
+        record: RecordId,
+        edge: MergedEdge,
+        gates: Vec<ClassId>,
+        statics: Option<Statics>,
+    ) -> Self {
         Self {
             records: Smallest::of(record),
             threads: Smallest::of(name(&edge.thread, edge.spawned_at.as_deref()).into()),
             tests: Smallest::of(edge.test.as_str().into()),
             places: Smallest::of((edge.held_at.as_str().into(), edge.acquired_at.as_str().into())),
+            statics: statics.map_or_else(Smallest::default, Smallest::of),
             gates,
             witness: (record, edge),
         }
@@ -54,6 +65,7 @@ impl Seen {
         test: &str,
         edge: &Edge<'_>,
         gates: &[ClassId],
+        statics: Option<(&str, [u64; 2])>,
     ) -> bool {
         if record <= self.witness.0 {
             return false;
@@ -66,6 +78,12 @@ impl Seen {
             |(held, acquired)| (&**held, &**acquired).cmp(&place),
             || (place.0.into(), place.1.into()),
         );
+        if let Some((program, offsets)) = statics {
+            self.statics.add(
+                |(known, at)| (&**known, *at).cmp(&(program, offsets)),
+                || (program.into(), offsets),
+            );
+        }
         self.gates.retain(|gate| gates.contains(gate));
         true
     }
@@ -75,6 +93,7 @@ impl Seen {
         self.threads.merge(&other.threads);
         self.tests.merge(&other.tests);
         self.places.merge(&other.places);
+        self.statics.merge(&other.statics);
         self.gates.retain(|gate| other.gates.contains(gate));
         if other.witness < self.witness {
             self.witness = other.witness;
@@ -98,6 +117,16 @@ impl Seen {
     }
 
     /// As part of the graph, where its locks have these places.
+    /// Returns `true` if both were seen between the same two statics of one program: each of its processes has these.
+    pub(super) fn is_of_the_same_statics(&self, opposite: &Self) -> bool {
+        let opposites = opposite.statics.as_slice();
+        self.statics.as_slice().iter().any(|(program, [held, wanted])| {
+            opposites
+                .iter()
+                .any(|(other, offsets)| other == program && *offsets == [*wanted, *held])
+        })
+    }
+
     pub(super) fn order(&self, edge: ClassEdge, held: usize, wanted: usize) -> MergedOrder {
         let place = |(held_at, acquired_at): &(Box<str>, Box<str>)| Place {
             held_at: held_at.to_string(),
@@ -121,7 +150,7 @@ impl Seen {
     pub(super) fn by_name(&self, classes: &Classes) -> impl PartialEq + use<> {
         let gates: BTreeSet<_> =
             self.gates.iter().map(|&gate| classes.text(gate).to_owned()).collect();
-        let Self { records, threads, tests, places, gates: _, witness } = self.clone();
-        (records, threads, tests, places, gates, witness)
+        let Self { records, threads, tests, places, statics, gates: _, witness } = self.clone();
+        (records, threads, tests, places, statics, gates, witness)
     }
 }

@@ -60,6 +60,7 @@ use super::{
     },
     deadlock::obligations::Owed,
     lock_id::{Identity, LockId},
+    statics,
 };
 use crate::{
     finding::{Edge, LockInfo, Mode, OrderGraph, Role},
@@ -446,6 +447,7 @@ impl LockGraph {
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
                 class: self.classes.given(entry.tag.lock()),
+                static_offset: statics::offset_of(entry.tag.lock()),
             },
         }
     }
@@ -459,6 +461,7 @@ impl LockGraph {
             seen_at: seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
             class: self.classes.given(vertex.lock),
+            static_offset: statics::offset_of(vertex.lock),
         }
     }
 

@@ -36,7 +36,6 @@ mod sets;
 mod snapshots;
 mod stacks;
 mod standing;
-mod statics;
 mod steps;
 mod stuck;
 mod task;
@@ -75,7 +74,7 @@ pub use self::{
     task::Task,
     wakers::of_timeout,
 };
-use super::{Context, context::registry};
+use super::{Context, context::registry, statics::is_static};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -125,7 +124,7 @@ pub fn has_unknown() -> bool {
 #[inline]
 pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
     let may = with_polled(|task| task.may_acquire_at_once(future)).unwrap_or(false);
-    may && !statics::is_static(lock)
+    may && !is_static(lock)
 }
 
 /// Returns `true` if the calling thread polls a task that is known.

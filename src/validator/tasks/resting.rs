@@ -13,7 +13,7 @@ use super::{
     block_on::own_holds,
     branches,
     hands::{self, Holder, Whereabouts},
-    statics, with_polled,
+    with_polled,
 };
 use crate::{
     finding::FindingKind,
@@ -25,6 +25,7 @@ use crate::{
         found::{Found, own_edge, submit},
         inside,
         monitor::clock::Moment,
+        statics::is_static,
         tried::is_only_tried,
     },
 };
@@ -147,7 +148,7 @@ pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
             branches::forget_path(task, context, tag);
         }
         let whereabouts = match task.contains(future) {
-            _ if statics::is_static(lock) => Whereabouts::Free,
+            _ if is_static(lock) => Whereabouts::Free,
             true => return,
             false => Whereabouts::Box,
         };
