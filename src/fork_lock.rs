@@ -1,23 +1,24 @@
-//! Locks of ours as a fork sees them: whatever they guard.
-#![allow(unsafe_code, reason = "a lock is given back without its guard, or made new")]
+//! Locks of lockdep, as a fork handler sees them: lock, unlock and reset, whatever they guard.
+#![allow(unsafe_code, reason = "a fork unlocks without a guard, and resets locks in the child")]
 
 use parking_lot::{Mutex, lock_api::RawMutex as _};
 
-/// A lock of ours, whatever it guards.
+/// An internal lock that a fork holds.
 pub(crate) trait ForkLock {
-    /// Takes it.
+    /// Locks it.
     fn take(&self);
-    /// Gives it back.
+    /// Unlocks it.
     ///
     /// # Safety
     ///
-    /// The calling thread has taken it.
+    /// The calling thread has locked it with [`take`](Self::take).
     unsafe fn give_back(&self);
-    /// Makes it as if it had never been taken.
+    /// Resets it to the unlocked state.
     ///
     /// # Safety
     ///
-    /// The calling thread has taken it, and no other thread is there.
+    /// The calling thread has locked it with [`take`](Self::take), and is the only thread of the
+    /// process.
     unsafe fn renew(&self);
 }
 
@@ -27,13 +28,14 @@ impl<T> ForkLock for Mutex<T> {
     }
 
     unsafe fn give_back(&self) {
-        // SAFETY: as our caller promises.
+        // SAFETY: `take` leaked the guard, so the calling thread holds the lock, by this function's
+        // contract.
         unsafe { self.force_unlock() }
     }
 
     unsafe fn renew(&self) {
-        // SAFETY: nobody but our caller has anything to do with it, and has no guard. All of a
-        // raw mutex may change behind a shared reference.
+        // SAFETY: there is no guard and no other thread, by this function's contract, and a raw
+        // mutex is interior mutable throughout.
         unsafe { std::ptr::from_ref(self.raw()).cast_mut().write(parking_lot::RawMutex::INIT) }
     }
 }

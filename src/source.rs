@@ -1,29 +1,30 @@
-//! The program's own source, if it is still there: excerpts, and the names that
-//! it gives to its locks.
+//! The program's source files, if they are available: excerpts, and the expressions that name
+//! locks.
 
 use std::{collections::HashMap, path::PathBuf};
 
 use crate::finding::{LockInfo, Role, Site};
 
-/// The source files that one report looks into.
+/// The source files that one report reads.
 #[derive(Default)]
 pub(crate) struct Sources {
     files: HashMap<String, Option<String>>,
 }
 
 impl Sources {
-    /// The text of the file that a site is in.
+    /// Returns the text of the file that a site is in.
     pub(crate) fn text(&mut self, site: &Site) -> Option<&str> {
         self.files.entry(site.file().to_owned()).or_insert_with(|| read(site.file())).as_deref()
     }
 
-    /// The text of a file that has been looked into before.
+    /// Returns the text of a file that was read before.
     pub(crate) fn known(&self, file: &str) -> Option<&str> {
         self.files.get(file)?.as_deref()
     }
 
-    /// What the source calls the lock that is acquired at a site. Nothing for a
-    /// wait, whose receiver is the condition variable, nor where a thread is started, nor in lock_api's own source.
+    /// Returns the source expression of the lock that is acquired at a site. `None` for a condvar
+    /// wait, whose receiver is the condition variable; where a thread is spawned; and in lock_api's
+    /// own source.
     pub(crate) fn receiver(&mut self, site: &Site) -> Option<String> {
         if site.is_of_reentrant_mutex() {
             return None;
@@ -34,7 +35,8 @@ impl Sources {
         if is_wait || starts_a_thread(&text[offset..]) { None } else { receiver_at(text, offset) }
     }
 
-    /// The same of what is known to be a channel or a barrier, whose own method may be called `wait`.
+    /// As [`receiver`](Self::receiver), except that a channel or barrier may have a method named
+    /// `wait`.
     pub(crate) fn receiver_of(&mut self, lock: &LockInfo, site: &Site) -> Option<String> {
         if !matches!(lock.kind.role, Role::Channel | Role::Barrier) {
             return self.receiver(site);
@@ -45,8 +47,8 @@ impl Sources {
     }
 }
 
-/// Returns `true` if the text starts with a call that spawns threads: `thread::spawn(`, `spawn(`, or
-/// `spawn_scoped(` of a method.
+/// Returns `true` if the text starts with a call that spawns threads: `thread::spawn(`, `spawn(`,
+/// or `spawn_scoped(` of a method.
 fn starts_a_thread(text: &str) -> bool {
     let path = leading_path(text);
     let function = path.rsplit("::").next().unwrap_or(path);
@@ -54,14 +56,14 @@ fn starts_a_thread(text: &str) -> bool {
         && text[path.len()..].starts_with('(')
 }
 
-/// What the source calls the lock that is acquired at a site. Reads the file.
+/// Returns the source expression of the lock that is acquired at a site. Reads the file.
 pub(crate) fn receiver(site: &Site) -> Option<String> {
     Sources::default().receiver(site)
 }
 
-/// Reads a source file by the path that the compiler was given: as it stands,
-/// or below a folder above the current one, as paths are relative to the
-/// workspace's root while `cargo test` runs in the package's.
+/// Reads a source file by the path that the compiler was given: relative to the current folder or
+/// one above it. Paths are relative to the workspace root, while `cargo test` runs in the package's
+/// folder.
 fn read(file: &str) -> Option<String> {
     let from_here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     from_here
@@ -70,8 +72,8 @@ fn read(file: &str) -> Option<String> {
         .find_map(|path| std::fs::read_to_string(path).ok())
 }
 
-/// Whether a lock is made at a site by a call of its own, as far as the source tells: not by
-/// `#[derive(Default)]`, which makes all of a type's locks at one place.
+/// Returns `true` if the source has a constructor call at the site. `#[derive(Default)]` creates
+/// all locks of a type at one location, without a call.
 pub(crate) fn is_a_call(site: &Site) -> bool {
     let mut sources = Sources::default();
     let call = |text: &str| {
@@ -83,7 +85,7 @@ pub(crate) fn is_a_call(site: &Site) -> bool {
     sources.text(site).and_then(call).is_some()
 }
 
-/// The byte at which a site starts, if the text still has such a place.
+/// Returns the byte offset of a site, if the text still has that line and column.
 pub(crate) fn offset(text: &str, site: &Site) -> Option<usize> {
     let line_start = match site.line() {
         0 => return None,
@@ -96,8 +98,8 @@ pub(crate) fn offset(text: &str, site: &Site) -> Option<usize> {
     Some(line_start + in_line)
 }
 
-/// The length of the identifier that starts at `offset`: what the caret
-/// underlines. 1 if there is none.
+/// Returns the length of the identifier at `offset`, which the caret underlines. 1 if there is
+/// none.
 pub(crate) fn identifier(text: &str, offset: usize) -> usize {
     text[offset..].find(|c: char| !is_identifier(c)).unwrap_or(text.len() - offset).max(1)
 }
@@ -106,12 +108,11 @@ fn is_identifier(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The expression whose method is called at `offset`, on one line:
-/// `bank.accounts` in `bank.accounts.lock()`, also if the chain is broken over
-/// several lines. For a plain call, its first argument: `a` in `Mutex::lock(&a)`;
-/// for a `Deref`, the place itself: `CONFIG` in `*CONFIG`.
+/// Returns the expression whose method is called at `offset`, on one line: `bank.accounts` in
+/// `bank.accounts.lock()`, even if the chain is broken over several lines. For a plain call, its
+/// first argument: `a` in `Mutex::lock(&a)`. For a `Deref`, the place: `CONFIG` in `*CONFIG`.
 ///
-/// This reads tokens, not the grammar: where it is not sure, it says nothing.
+/// This scans tokens and does not parse Rust: where it is not sure, it returns `None`.
 fn receiver_at(text: &str, offset: usize) -> Option<String> {
     let before = text[..offset].trim_end();
     let expression = if let Some(before) = before.strip_suffix('.') {
@@ -128,7 +129,7 @@ fn receiver_at(text: &str, offset: usize) -> Option<String> {
     (!name.is_empty() && name.chars().count() <= 60).then_some(name)
 }
 
-/// What a handle is cloned of, for a guard that keeps the clone: `Arc::clone(&lock)`, `lock.clone()` → `lock`.
+/// Strips the clone of a handle that a guard keeps: `Arc::clone(&lock)`, `lock.clone()` → `lock`.
 fn cloned(expression: &str) -> &str {
     let of_call = || {
         let (function, argument) = expression.strip_suffix(')')?.split_once("::clone(&")?;
@@ -138,7 +139,7 @@ fn cloned(expression: &str) -> &str {
     expression.strip_suffix(".clone()").or_else(of_call).unwrap_or(expression)
 }
 
-/// The receiver that a `for` at `offset` takes messages from: `jobs` in `for job in &jobs {`.
+/// Returns the receiver that a `for` at `offset` iterates over: `jobs` in `for job in &jobs {`.
 fn looped_over(text: &str, offset: usize) -> Option<String> {
     let header = text[offset..].strip_prefix("for ")?.split('{').next()?;
     let (_, expression) = header.split_once(" in ")?;
@@ -155,7 +156,7 @@ fn leading_path(text: &str) -> &str {
     text[..end].trim_end_matches(['.', ':'])
 }
 
-/// Where the postfix expression that ends the text starts:
+/// Returns the start of the postfix expression at the end of the text:
 /// `foo(self.map[&key]?.entry(a, b).0` → `self.map[&key]?.entry(a, b).0`.
 fn start_of_postfix_expression(text: &str) -> Option<usize> {
     let mut rest = text.trim_end();
@@ -169,8 +170,7 @@ fn start_of_postfix_expression(text: &str) -> Option<usize> {
         }
         let head = rest.trim_end_matches(is_identifier);
         if head.len() == rest.len() {
-            // `(expression).lock()`; a macro, a generic call or an operator ends
-            // what we can read.
+            // `(expression).lock()` is readable; a macro, a generic call or an operator is not.
             let readable = bracketed && !rest.ends_with(['!', '>']);
             return readable.then_some(rest.len());
         }
@@ -182,7 +182,7 @@ fn start_of_postfix_expression(text: &str) -> Option<usize> {
     }
 }
 
-/// The text before the bracket that the last one closes.
+/// Returns the text before the bracket that the last character closes.
 fn before_brackets(text: &str) -> Option<&str> {
     let mut depth = 0_usize;
     for (at, character) in text.char_indices().rev() {
@@ -200,7 +200,7 @@ fn before_brackets(text: &str) -> Option<&str> {
     None
 }
 
-/// A chain of calls, without the line breaks in it.
+/// Joins a chain of calls into one line.
 fn on_one_line(expression: &str) -> String {
     expression.lines().map(str::trim).collect()
 }
@@ -209,14 +209,14 @@ fn on_one_line(expression: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What the lock is called whose method stands at the `^`.
+    /// Returns the name of the lock whose method is at the `^`.
     fn name(marked: &str) -> Option<String> {
         let offset = marked.find('^').expect("a mark");
         receiver_at(&marked.replace('^', ""), offset)
     }
 
     #[test]
-    fn the_source_names_the_lock() {
+    fn the_receiver_names_the_lock() {
         for (source, expected) in [
             ("let a = bank.accounts.^lock().unwrap();", "bank.accounts"),
             ("accounts.^lock()", "accounts"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_names_the_receiver_of_a_loop() {
+    fn a_for_loop_names_its_receiver() {
         for (source, expected) in [
             ("^for job in &self.jobs {", Some("self.jobs")),
             ("^for (at, job) in jobs.into_iter() {", Some("jobs")),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_spawns_names_no_lock() {
+    fn a_spawn_names_no_lock() {
         for source in ["thread::spawn(move || ())", "spawn(f)", "std::thread::scope(|scope| ())"] {
             assert!(starts_a_thread(source), "{source}");
         }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_source_is_not_clear_it_says_nothing() {
+    fn unclear_source_names_no_lock() {
         for source in ["vec![a].^lock()", "get::<T>().^lock()", ".^lock()", "\").^lock()", "^"] {
             assert_eq!(name(source), None, "{source}");
         }

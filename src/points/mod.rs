@@ -1,16 +1,16 @@
-//! The places at which a thread can be stopped, or made to run other code: `point!`s, and whatever
-//! is done with a checked lock.
+//! Points: the places where a thread or task can be stopped, or made to run inserted code. A point
+//! is a `point!` or any operation on a checked lock.
 //!
-//! Owns the calling thread's [`Participant`], which says what it does there, and code that was inserted. Does
-//! not know what the [`Controller`]s behind the participants do: [`interleave`](crate::interleave) makes them.
-//! The wrappers say, through [`tracked`](crate::tracked), where a thread is.
+//! Owns the calling thread's [`Participant`] and the code inserted into it. Knows nothing of what a
+//! [`Controller`] does: [`interleave`](crate::interleave) implements controllers, and the wrappers
+//! report, through [`tracked`](crate::tracked), which point a thread is at.
 //!
-//! A thread without a participant does not come here: one that has it is in a special
-//! [state](ThreadState::Directed), and takes the slow path anyway.
+//! A thread without a participant pays nothing. A thread with one is in the special
+//! [state](ThreadState::Directed), which keeps it off the fast path.
 //!
-//! A controller blocks a thread at a point. It [suspends](Suspension) a future at the points that are awaited,
-//! because the tasks that it waits for may need the same thread. A task has its own participant, which replaces
-//! the thread's while the task is polled.
+//! A controller blocks a thread at a point. It [suspends](Suspension) a future at the points that
+//! are awaited, because the tasks that it waits for may need the same thread. A task has its own
+//! participant, which replaces the thread's while the task is polled.
 
 mod passing;
 mod suspension;
@@ -42,70 +42,74 @@ use crate::{
     validator::{self, Entry, ThreadState},
 };
 
-/// What a thread is about to do, or has just done.
+/// An event at a point: an action that a thread or task is about to take or has completed.
 #[derive(Clone, Copy)]
 pub(crate) enum SyncEvent<'a> {
-    /// It comes to a `point!`.
+    /// The thread reaches a `point!`.
     Point(&'a str),
-    /// It takes a lock: from before it asks until it has it, or gives up.
+    /// An acquisition, from before the request until the lock is acquired or the attempt abandoned.
     Acquire(Entry),
-    /// It is about to block, since somebody else has the lock; or to wait for a notification.
+    /// The thread is about to block, on a lock held by another thread or for a notification.
     Wait(Entry, Until),
-    /// It gives a lock back: from while it still has it until others can.
+    /// A release, from before the unlock until other threads can take the lock.
     Release(Entry),
 }
 
-/// What a thread or task does at points, as its [`Controller`] wants it. Called as our own code, whose
-/// locks are not checked, with none of our locks held.
+/// What one thread or task does at points, on behalf of its [`Controller`]. Methods are called with
+/// no lock of lockdep held, in the state `InValidator`, so locks taken inside them are not checked.
 pub(crate) trait Participant: Send + Sync {
-    /// Returns what it belongs to.
+    /// Returns the controller that it belongs to.
     fn controller(&self) -> Arc<dyn Controller>;
 
     /// Returns `true` if nothing is left to do, so that the thread may get another participant.
     fn is_over(&self) -> bool;
 
-    /// The thread has come here, and goes on when this returns; at once if it may not block,
-    /// as it is unwinding.
+    /// Called when the thread has reached a point. Returns when it may go on; at once unless
+    /// `may_block`, which is `false` during unwinding.
     fn arrives(&self, event: &SyncEvent<'_>, may_block: bool);
 
-    /// A future has come here. Returns what suspends it, or `None` if it goes on at once.
+    /// Called when a future has reached a point. Returns what suspends it, or `None` if it goes on
+    /// at once.
     fn arrives_in_future(self: Arc<Self>, event: &SyncEvent<'_>) -> Option<Box<dyn Stop>>;
 
-    /// What it came for is done, or was given up.
+    /// Called when the event at the point is complete, or was abandoned.
     fn passed(&self, event: &SyncEvent<'_>);
 
-    /// The task that has the participant is about to be polled.
+    /// Called when the task that has the participant is about to be polled.
     fn resumes(&self) {}
 
-    /// The task that has the participant was polled, and is pending.
+    /// Called when the task that has the participant was polled and is pending.
     fn rests(&self) {}
 
-    /// Somebody else has the lock. Whether this has taken it, by trying again whenever it may be
-    /// free; or else the thread blocks.
+    /// Called when another thread holds the lock. Returns `true` if this took it by calling
+    /// `try_again` whenever the lock may be free, `false` if the thread should block.
     fn contended(&self, wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
         let _ = (wanted, try_again);
         false
     }
 }
 
-/// A future that is stopped at a point, until this is dropped.
+/// A future that is stopped at a point, until this value is dropped.
 pub(crate) trait Stop: Send + Sync {
-    /// What wakes it.
+    /// Returns the suspension that holds the future's waker.
     fn suspension(&self) -> &Suspension;
 
-    /// Returns `true` if the future may go on. Its waker is in the suspension before this is called.
+    /// Returns `true` if the future may go on. Its waker is in the suspension before this is
+    /// called.
     fn may_go_on(&mut self) -> bool;
 }
 
-/// A schedule, an exploration or a confirmation, which decides who goes on at points.
+/// A schedule, an exploration or a confirmation: decides which threads and tasks go on at points.
 pub(crate) trait Controller: Send + Sync {
-    /// Returns a participant for the calling thread, which has none.
+    /// Returns a participant for the calling thread, which has none and reached a point on its own.
+    /// `None` if the controller has no role for it.
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>>;
 
-    /// Returns a participant for a thread that is brought here.
+    /// Returns a participant for a thread that is assigned this role explicitly.
     fn role(self: Arc<Self>, name: &str) -> Arc<dyn Participant>;
 
-    /// A thread will be brought here, or is there, until [no longer](Self::expect_no_longer).
+    /// Announces a thread with this role, which is coming or already there, until
+    /// [`expect_no_longer`](Self::expect_no_longer).
     fn expect(&self, _name: &str) {}
 
     fn expect_no_longer(&self, _name: &str) {}
@@ -120,12 +124,13 @@ pub(crate) trait Controller: Send + Sync {
         false
     }
 
-    /// Returns `true` if it knows a thread of this name.
+    /// Returns `true` if it has a role of this name.
     fn has_role(&self, _name: &str) -> bool {
         false
     }
 
-    /// Returns `true` if it takes any thread, except those that another one knows by name.
+    /// Returns `true` if it takes in any thread, except those that another controller has a role
+    /// for.
     fn is_for_all(&self) -> bool {
         false
     }
@@ -141,20 +146,20 @@ scoped_thread_local!(static INSERTED: for<'a> &'a (dyn Inserted + 'a));
 
 thread_local! {
     static PARTICIPANT: RefCell<Option<Arc<dyn Participant>>> = const { RefCell::new(None) };
-    /// The locks that are just given back.
+    /// The locks that are being released, between the point before the unlock and the one after it.
     static RELEASING: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
-    /// What inserted code has thrown where a panic would leave a lock behind that nobody gives back:
-    /// to be thrown again.
+    /// A panic of inserted code, caught where it would leak an acquired lock. Resumed once a guard
+    /// exists.
     static THROWN: RefCell<Option<Thrown>> = const { RefCell::new(None) };
 }
 
 type Thrown = Box<dyn Any + Send>;
 
-/// How many controllers, participants and insertions there are in the process: without any, a point is one
-/// look at this.
+/// The number of controllers, participants and insertions in the process. While it is 0, a point
+/// costs one load.
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The controllers that look for threads.
+/// The controllers that threads can still join.
 static OPEN: Mutex<Vec<Arc<dyn Controller>>> = Mutex::new(Vec::new());
 
 /// Returns `true` if any thread may have something to do at a point.
@@ -163,7 +168,7 @@ pub(crate) fn are_active() -> bool {
     ACTIVE.load(Relaxed) != 0
 }
 
-/// Counts in [`ACTIVE`], until this is dropped.
+/// Counts in [`ACTIVE`] until it is dropped.
 struct Active;
 
 impl Active {
@@ -179,23 +184,24 @@ impl Drop for Active {
     }
 }
 
-/// A controller looks for threads, until this is dropped.
+/// An open controller, until this value is dropped.
 pub(crate) struct Open {
     controller: Arc<dyn Controller>,
     _active: Active,
 }
 
-/// Opens a controller to threads that come to a point, take their first lock, or nest locks. Of several,
-/// those go first that know a thread by name.
+/// Opens a controller to threads that reach a point, take their first lock, or nest locks.
+/// Controllers with a role for a thread's name are asked before those that take in every thread.
 pub(crate) fn open(controller: Arc<dyn Controller>) -> Open {
-    meet_the_allocator();
+    mark_allocator_locks();
     validator::inside(|| {
         let mut controllers = OPEN.lock();
         controllers.push(Arc::clone(&controller));
         controllers.sort_by_key(|controller| controller.is_for_all());
         validator::direct_new_threads(true);
     });
-    // Threads that are there already look again at the next lock that they take in another.
+    // Makes existing threads leave the fast path at their next nested acquisition, where they look
+    // again.
     validator::rejudge();
     Open { controller, _active: Active::new() }
 }
@@ -210,7 +216,7 @@ impl Drop for Open {
     }
 }
 
-/// The calling thread has a participant, until this is dropped; then that which it had before.
+/// Gives the calling thread a participant until it is dropped, then restores the previous one.
 pub(crate) struct Participation {
     before: Option<Arc<dyn Participant>>,
     _active: Active,
@@ -218,8 +224,8 @@ pub(crate) struct Participation {
 
 /// Gives the calling thread a participant.
 pub(crate) fn participate(participant: Arc<dyn Participant>) -> Participation {
-    meet_the_allocator();
-    // Without a place to keep it, the thread is ending: it has no participant.
+    mark_allocator_locks();
+    // While the thread-local is destroyed, the thread cannot have a participant.
     let mut participant = Some(participant);
     let before = PARTICIPANT.try_with(|own| own.replace(participant.take())).ok().flatten();
     direct(true);
@@ -232,19 +238,20 @@ impl Drop for Participation {
         let is_directed = before.is_some() || INSERTED.is_set();
         let ended = PARTICIPANT.try_with(|participant| participant.replace(before));
         direct(is_directed);
-        // Its end may be heard of by others.
+        // Dropped outside the thread-local: the controller may learn of the participant's end from
+        // this.
         drop(ended);
     }
 }
 
-/// Gives what was inserted into the calling thread so far.
+/// Calls `body` with the code inserted into the calling thread, if any.
 pub(crate) fn with_inserted<R>(body: impl FnOnce(Option<&dyn Inserted>) -> R) -> R {
     if INSERTED.is_set() { INSERTED.with(|inserted| body(Some(inserted))) } else { body(None) }
 }
 
-/// Runs a closure in which code is inserted, in place of what was before.
+/// Runs `body` with `inserted` in place of the code inserted before.
 pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R {
-    /// When code is no longer inserted, the thread may have nothing to do at points.
+    /// Leaves the directed state if neither inserted code nor a participant is left.
     struct Inside(Active);
 
     impl Drop for Inside {
@@ -253,7 +260,7 @@ pub(crate) fn insert<R>(inserted: &dyn Inserted, body: impl FnOnce() -> R) -> R 
         }
     }
 
-    meet_the_allocator();
+    mark_allocator_locks();
     let result = {
         let _inside = Inside(Active::new());
         direct(true);
@@ -273,7 +280,8 @@ pub(crate) fn controller() -> Option<Arc<dyn Controller>> {
         .flatten()
 }
 
-/// Returns the controller that gives a task a participant in this role: the calling thread's, or else an open one.
+/// Returns the controller that gives a task a participant in this role: the calling thread's, or
+/// else an open one.
 pub(crate) fn controller_for_task(role: &str) -> Option<Arc<dyn Controller>> {
     let own = controller().filter(|controller| controller.takes_tasks());
     own.or_else(|| {
@@ -287,9 +295,9 @@ pub(crate) fn controller_for_task(role: &str) -> Option<Arc<dyn Controller>> {
     })
 }
 
-/// Allocates, as our own code: by that a global allocator's lock is told from the program's, before
-/// a thread comes to it.
-fn meet_the_allocator() {
+/// Allocates once inside the validator. If the global allocator has a checked lock, this marks it
+/// as the allocator's before a controller can stop a thread at it.
+fn mark_allocator_locks() {
     let _ = validator::current();
     validator::inside(|| drop(black_box(Box::new(black_box(0_u8)))));
 }
@@ -300,40 +308,41 @@ fn direct(on: bool) {
     }
 }
 
-/// Returns the calling thread's participant. If it has none, it joins a controller that is open.
+/// Returns the calling thread's participant. Joins an open controller if it has none.
 fn participant() -> Option<Arc<dyn Participant>> {
-    // The thread may be ending.
+    // Accessing the thread-local fails while the thread is ending.
     let participant = PARTICIPANT.try_with(|participant| participant.borrow().clone()).ok()?;
     participant.filter(|participant| !participant.is_over()).or_else(join)
 }
 
 #[cold]
 fn join() -> Option<Arc<dyn Participant>> {
-    meet_the_allocator();
+    mark_allocator_locks();
     let participant = validator::inside(|| {
         let controllers = OPEN.lock().clone();
         controllers.into_iter().find_map(Controller::cast)
     });
-    // One that is over is given up, by which others may hear of it.
+    // Drops a participant that is over, which may notify others.
     drop(PARTICIPANT.replace(participant.clone()));
     let participant = participant?;
     direct(true);
     Some(participant)
 }
 
-/// The thread comes to a `point!`.
+/// Called when the calling thread reaches a `point!`.
 #[cold]
 pub(crate) fn point(name: &str) {
     come_by(&SyncEvent::Point(name));
 }
 
-/// The thread is at a point that takes no time.
+/// Passes a point whose event takes no time.
 pub(crate) fn come_by(event: &SyncEvent<'_>) {
     arrive(event);
     passed(event);
 }
 
-/// The thread is about to do something. Whether it has anything to do at points.
+/// Called when the thread is about to do something. Returns `true` if it has inserted code or a
+/// participant.
 pub(crate) fn arrive(event: &SyncEvent<'_>) -> bool {
     let may_block = !thread::panicking();
     let is_inserted = INSERTED.is_set();
@@ -347,7 +356,7 @@ pub(crate) fn arrive(event: &SyncEvent<'_>) -> bool {
     is_inserted || participant.is_some()
 }
 
-/// It is done, or was given up.
+/// Called when the event is complete, or was abandoned.
 pub(crate) fn passed(event: &SyncEvent<'_>) {
     if let Some(participant) = participant() {
         validator::inside(|| participant.passed(event));
@@ -357,18 +366,20 @@ pub(crate) fn passed(event: &SyncEvent<'_>) {
     }
 }
 
-/// Somebody else has the lock: see [`Participant::contended`].
+/// Called when another thread holds the lock: see [`Participant::contended`].
 pub(crate) fn contended(wanted: &Entry, try_again: &mut dyn FnMut() -> bool) -> bool {
     participant()
         .is_some_and(|participant| validator::inside(|| participant.contended(wanted, try_again)))
 }
 
-/// A lock is acquired, but its guard not made yet: what inserted code throws is thrown later.
+/// Called when a lock was acquired but has no guard yet. A panic of inserted code is caught and
+/// resumed later.
 pub(crate) fn acquired(wanted: Entry) {
     catch(|| passed(&SyncEvent::Acquire(wanted)));
 }
 
-/// A lock is about to be given back, in any case: what inserted code throws is thrown later.
+/// Called when a lock is about to be released, whatever happens. A panic of inserted code is caught
+/// and resumed later.
 pub(crate) fn releasing(held: Entry) {
     catch(|| {
         arrive(&SyncEvent::Release(held));
@@ -379,14 +390,14 @@ pub(crate) fn releasing(held: Entry) {
 
 fn catch(body: impl FnOnce()) {
     if let Err(thrown) = catch_unwind(AssertUnwindSafe(body)) {
-        // Of two, the first says more.
+        // Keeps the first of two panics: it is closer to the cause.
         let _ = THROWN.try_with(|first| {
             first.borrow_mut().get_or_insert(thrown);
         });
     }
 }
 
-/// Throws what was caught, now that guards are there that give back what is held.
+/// Resumes a caught panic, now that guards exist that release what is held.
 fn throw_again() {
     let thrown = THROWN.try_with(RefCell::take).ok().flatten();
     if let Some(thrown) = thrown
@@ -396,8 +407,8 @@ fn throw_again() {
     }
 }
 
-/// The end of a release, once the wrapped lock is free: the last part of a guard, or of a
-/// function that unlocks.
+/// The end of a release, after the wrapped lock was unlocked. It is the last field of a guard, and
+/// the last local of an unlocking function.
 #[derive(Debug)]
 #[must_use]
 pub struct Released;
@@ -411,10 +422,11 @@ impl Drop for Released {
     }
 }
 
-/// What was given back is free.
+/// Passes the release points of all locks that were just unlocked.
 #[cold]
 pub(crate) fn released() {
-    // It is borrowed if room for it is allocated: by an allocator with a lock.
+    // Already borrowed while `releasing` grows the vector, if the global allocator has a checked
+    // lock.
     let last = |releasing: &RefCell<Vec<Entry>>| releasing.try_borrow_mut().ok()?.pop();
     let last = || RELEASING.try_with(last).ok().flatten();
     let Some(held) = last() else { return };

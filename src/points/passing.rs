@@ -1,4 +1,4 @@
-//! Futures that pass points, and tasks that have participants.
+//! Points in futures, and the participants of tasks.
 
 use std::{
     sync::Arc,
@@ -14,16 +14,16 @@ use crate::{
     validator::{self, Entry, ThreadState},
 };
 
-/// A future on its way through a point: from its arrival until it has passed, or is dropped.
+/// A future at a point, from its arrival until it has passed the point or is dropped.
 pub(crate) struct Passing {
     what: What,
     participant: Option<Arc<dyn Participant>>,
     stop: Option<Box<dyn Stop>>,
-    /// It has come to its wait for the lock.
+    /// `true` once the future waits for the lock.
     waits: bool,
 }
 
-/// What it came for.
+/// The event that the future is at a point for.
 enum What {
     Point(Box<str>),
     Acquire(Entry),
@@ -39,13 +39,15 @@ impl What {
 }
 
 impl Passing {
-    /// The calling future comes to an `async_point!`. Returns `None` if it has nothing to do there.
+    /// Called when the calling future reaches an `async_point!`. Returns `None` if it has nothing
+    /// to do there.
     #[cold]
     pub(crate) fn point(name: &str) -> Option<Box<Self>> {
         Self::begin(What::Point(name.into()))
     }
 
-    /// The calling future is about to acquire a lock. Returns `None` if it has nothing to do there.
+    /// Called when the calling future is about to acquire a lock. Returns `None` if it has nothing
+    /// to do there.
     #[cold]
     pub(crate) fn acquire(wanted: Entry) -> Option<Box<Self>> {
         let passing = Self::begin(What::Acquire(wanted));
@@ -65,7 +67,7 @@ impl Passing {
         is_concerned.then(|| Box::new(Self { what, participant, stop, waits: false }))
     }
 
-    /// Ready when the future may go on.
+    /// Returns `Ready` when the future may go on.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Some(stop) = &mut self.stop else { return Poll::Ready(()) };
         stop.suspension().suspend(cx.waker());
@@ -81,7 +83,7 @@ impl Passing {
         Poll::Ready(())
     }
 
-    /// The lock is not free, and the future waits for it.
+    /// Called when the lock is not free and the future waits for it.
     #[cold]
     pub(crate) fn wait(&mut self, cx: &Context<'_>) {
         let What::Acquire(wanted) = self.what else { return };
@@ -102,7 +104,7 @@ impl Passing {
         let _ = self.poll(cx);
     }
 
-    /// The future has passed the point, and drops this.
+    /// Called when the future has passed the point, before it drops this.
     pub(crate) fn end(&mut self) {
         self.pass();
         inserted(|inserted| inserted.after(&self.what.event()));
@@ -130,7 +132,8 @@ fn inserted(run: impl FnOnce(&dyn super::Inserted)) {
     }
 }
 
-/// The calling future, which has this participant, comes to a point. Returns what suspends it there.
+/// Called when the calling future, which has this participant, reaches a point. Returns what
+/// suspends it there.
 fn arrive(participant: &Arc<dyn Participant>, event: &SyncEvent<'_>) -> Option<Box<dyn Stop>> {
     validator::inside(|| {
         if thread::panicking() {
@@ -148,7 +151,7 @@ impl Drop for Passing {
     }
 }
 
-/// A task's participant in a controller, while the task is not polled.
+/// A task's participant, while the task is not polled.
 pub(crate) type TaskParticipant = Mutex<Option<Arc<dyn Participant>>>;
 
 /// The calling thread's participant, while a task's participant replaces it.
@@ -156,7 +159,8 @@ pub(crate) struct SuspendedParticipant {
     participant: Option<Arc<dyn Participant>>,
 }
 
-/// The calling thread begins to act as a task: the task's participant replaces the thread's.
+/// Called when the calling thread begins to act as a task: the task's participant replaces the
+/// thread's.
 #[cold]
 pub(crate) fn begin_task(own: &TaskParticipant) -> SuspendedParticipant {
     let participant = own.lock().take();
@@ -168,7 +172,7 @@ pub(crate) fn begin_task(own: &TaskParticipant) -> SuspendedParticipant {
     SuspendedParticipant { participant: before }
 }
 
-/// The task that the calling thread polls is about to be at rest.
+/// Called when the polled task is about to come to rest.
 #[cold]
 pub(crate) fn task_rests() {
     let participant =
@@ -178,7 +182,8 @@ pub(crate) fn task_rests() {
     }
 }
 
-/// The calling thread ceases to act as a task. The task keeps its participant, unless its future is gone.
+/// Called when the calling thread ceases to act as a task. The task keeps its participant, unless
+/// its future is gone.
 #[cold]
 pub(crate) fn end_task(
     own: &TaskParticipant,
@@ -199,7 +204,7 @@ pub(crate) fn end_task(
     }
 }
 
-/// Gives the task that the calling thread polls a participant, for as long as it lives.
+/// Gives the polled task a participant, for the rest of its life.
 pub(crate) fn set_participant(participant: Arc<dyn Participant>) {
     let before = PARTICIPANT.try_with(|current| current.replace(Some(participant))).ok().flatten();
     direct(true);

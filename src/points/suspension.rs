@@ -1,7 +1,8 @@
 //! Futures that are suspended at a point, and the thread that wakes them.
 //!
-//! A controller decides under its own lock who goes on. Wakers are the runtime's code, which must not run under that lock.
-//! So a helper thread calls them, and also wakes futures at their deadlines. It ends when no future is suspended.
+//! A controller decides under its own lock who goes on. Wakers are the runtime's code, which must
+//! not run under that lock. So a helper thread calls them, and also wakes futures at their
+//! deadlines. It ends when no future is suspended.
 
 use std::{
     mem,
@@ -19,15 +20,15 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::validator::{self, tasks};
 
-/// A future that is suspended while this has its waker.
+/// The suspension of one future, which lasts while this holds a waker.
 pub(crate) struct Suspension {
     waker: Mutex<Option<Waker>>,
-    /// `true` if the queue has a deadline of it.
+    /// `true` if the queue holds a deadline for this suspension.
     has_deadline: AtomicBool,
 }
 
 impl Suspension {
-    /// For a future that is woken by [`resume`](Self::resume).
+    /// Creates a suspension that [`resume`](Self::resume) ends.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { waker: Mutex::new(None), has_deadline: AtomicBool::new(false) })
     }
@@ -42,7 +43,8 @@ impl Suspension {
         queue.start_thread();
     }
 
-    /// Keeps the waker of a future that is about to be pending. Clones it, so no lock may be held.
+    /// Stores the waker of a future that is about to return `Pending`. Clones it, so no lock may be
+    /// held.
     pub(super) fn suspend(&self, waker: &Waker) {
         let new = waker.clone();
         let before = self.waker.lock().replace(new);
@@ -55,7 +57,7 @@ impl Suspension {
         drop(waker);
     }
 
-    /// Returns `true` if its waker is that of a task, and not one that a combinator made for a part of a task.
+    /// Returns `true` if the waker belongs to a task, rather than to a combinator inside a task.
     pub(crate) fn wakes_task(&self) -> bool {
         self.waker.lock().as_ref().is_some_and(tasks::is_of_task)
     }
@@ -72,7 +74,7 @@ impl Suspension {
 
 impl Drop for Suspension {
     fn drop(&mut self) {
-        // The helper thread may have nothing left to wait for.
+        // Lets the helper thread end if no deadline is left.
         CHANGED.notify_one();
     }
 }
@@ -95,7 +97,7 @@ impl Queue {
                 validator::ignore_this_thread();
                 wake_all();
             });
-            thread.expect("a thread can be started");
+            thread.expect("failed to spawn thread");
         }
         CHANGED.notify_one();
     }
@@ -132,7 +134,7 @@ fn wake_all() {
         drop(queue);
         let late = late.into_iter().filter_map(|suspension| suspension.waker.lock().take());
         for waker in due.into_iter().chain(late) {
-            // The runtime's code, whose panic must not end this thread.
+            // A runtime's waker may panic, which must not end this thread.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         queue = QUEUE.lock();

@@ -1,4 +1,4 @@
-//! Call stacks: raw addresses, how they are walked, and the symbols of them.
+//! Call stacks: raw addresses, how they are captured, and their symbols.
 
 pub(crate) mod symbols;
 mod walk;
@@ -7,7 +7,7 @@ use std::{ffi::c_void, sync::Arc};
 
 pub(crate) use self::walk::{number_walk, trace, walk_number};
 
-/// How many frames a stack keeps at most.
+/// The maximum number of frames in a stack.
 pub(crate) const MAX_FRAMES: usize = 32;
 
 /// A call stack: raw addresses, innermost first, at most 32. Symbols are looked
@@ -27,7 +27,7 @@ pub struct Stack {
     frames: Option<Arc<[usize]>>,
 }
 
-/// A stack that was just walked, where it was walked: nothing is allocated.
+/// A stack in a fixed-size buffer. Capturing it allocates nothing.
 pub(crate) struct RawStack {
     frames: [usize; MAX_FRAMES],
     depth: usize,
@@ -36,7 +36,7 @@ pub(crate) struct RawStack {
 impl RawStack {
     pub(crate) const EMPTY: Self = Self { frames: [0; MAX_FRAMES], depth: 0 };
 
-    /// Adds the next frame outwards. Whether there is room for another.
+    /// Adds the next outer frame. Returns `true` if there is room for another.
     pub(super) fn push(&mut self, address: usize) -> bool {
         if let Some(frame) = self.frames.get_mut(self.depth) {
             *frame = address;
@@ -82,7 +82,7 @@ impl Stack {
         self.frames.as_deref().unwrap_or_default()
     }
 
-    /// Whether no stack was captured.
+    /// Returns `true` if no stack was captured.
     ///
     /// ```
     /// assert!(lockdep::Stack::default().is_empty());

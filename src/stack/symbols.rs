@@ -1,4 +1,4 @@
-//! The functions and source lines that addresses of a call stack belong to.
+//! Symbolization: the functions and source lines at the addresses of a call stack.
 
 use std::{
     ffi::c_void,
@@ -9,25 +9,24 @@ use parking_lot::Mutex;
 
 use super::Stack;
 
-/// One line of a call stack. Several belong to one address where the compiler
-/// inlined.
+/// One line of a call stack. An address has several if functions were inlined there.
 pub(crate) struct Frame {
     pub(crate) function: String,
     pub(crate) site: Option<String>,
 }
 
-/// One thread at a time looks up symbols. The `backtrace` crate has a lock for that as well, but
-/// nobody can take it before a fork.
+/// Serializes symbolization. The `backtrace` crate has its own lock, but a fork cannot acquire that
+/// one beforehand.
 static SYMBOLS: Mutex<()> = Mutex::new(());
 
-/// The lock around the look-up of symbols.
+/// Returns the lock around symbolization, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(crate) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &SYMBOLS
 }
 
-/// Whether one of the functions that these addresses return to, or one that was inlined there, has
-/// some name.
+/// Returns `true` if `has_name` accepts the name of a function at one of these addresses, including
+/// inlined ones.
 pub(crate) fn is_any_function(addresses: &[*mut c_void], has_name: impl Fn(&str) -> bool) -> bool {
     let _symbols = SYMBOLS.lock();
     addresses.iter().any(|&address| {
@@ -42,11 +41,11 @@ pub(crate) fn is_any_function(addresses: &[*mut c_void], has_name: impl Fn(&str)
 /// A function of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
-    /// Its symbol, which no other function has.
+    /// The mangled symbol, which is unique.
     symbol: Box<[u8]>,
-    /// The same for people.
+    /// The demangled name.
     pub(crate) name: String,
-    /// The source file of the code that is being run: of a macro, if that is what it comes from.
+    /// The source file of the code at the address; a macro's, if the code comes from one.
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -58,14 +57,14 @@ impl Function {
 }
 
 impl Function {
-    /// Returns `true` if it is the same function, at whichever place in it.
+    /// Returns `true` if both are the same function, at any location in it.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.symbol == other.symbol
     }
 }
 
-/// The functions that an address returns to, outermost first: each was inlined into the one before, at the place
-/// that is returned with that one. Empty if they are unknown.
+/// Returns the functions at an address, outermost first. Each was inlined into the one before, at
+/// the line and column returned with that one. Empty if a name is unknown.
 pub(crate) fn functions_at(address: *mut c_void) -> Vec<(Function, Option<(u32, u32)>)> {
     let _symbols = SYMBOLS.lock();
     let (mut functions, mut is_known) = (Vec::new(), true);
@@ -79,7 +78,7 @@ pub(crate) fn functions_at(address: *mut c_void) -> Vec<(Function, Option<(u32, 
             name: format!("{name:#}"),
             file: symbol.filename().map(Path::to_path_buf),
         };
-        // Line 0 is that of code which the compiler has merged from several places.
+        // Line 0 marks code that the compiler merged from several locations.
         let place = symbol.lineno().filter(|&line| line != 0).zip(symbol.colno());
         functions.push((function, place));
     });
@@ -87,7 +86,7 @@ pub(crate) fn functions_at(address: *mut c_void) -> Vec<(Function, Option<(u32, 
     if is_known { functions } else { Vec::new() }
 }
 
-/// The frames of a stack, innermost first.
+/// Returns the frames of a stack, innermost first.
 pub(crate) fn symbolize(stack: &Stack) -> Vec<Frame> {
     let _symbols = SYMBOLS.lock();
     let here = std::env::current_dir().ok();

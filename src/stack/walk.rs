@@ -1,18 +1,19 @@
-//! Walks the stack of the calling thread, and remembers the last walks.
+//! Walks the calling thread's stack, and caches the last walks.
 //!
-//! To unwind takes a microsecond or two, and most walks have been made before. One that begins at
-//! the same place in the stack is the same again if each return address that it found still
-//! stands where it was found. They are looked at from the innermost on, up to the first that is
-//! another: those below it are the same, so that an unwinder would look there too.
+//! Unwinding takes one or two microseconds, and most walks repeat an earlier one. A walk that
+//! starts at the same stack address as a cached one has the same result if every return address
+//! still stands in the slot where it was found. The slots are compared from the innermost outward,
+//! up to the first difference. Up to there, the frames are those of the cached walk, so an unwinder
+//! would look in the same slots.
 //!
-//! That holds for frames of a fixed size. Above one that aligns itself, an address may stand elsewhere
-//! by the next time: what is in its old place is compared, whatever it is, and the walk made anew;
-//! or, if an old return address was left there, that frame is the one of the last time.
+//! This holds for frames of fixed size. A frame that realigns the stack may move the slots outside
+//! it. Then the comparison reads whatever is in the old slot, and almost always fails, which costs
+//! a new walk. If an old return address was left there, the cached frame is reported.
 //!
-//! Where return addresses are found is not assumed: a walk is remembered only if they stood eight
-//! bytes below the frames' addresses, as on x86-64. Elsewhere each walk is made; and where the stack is
-//! not the thread's own, but a coroutine's: that may be gone by the next time, and what it
-//! led to as well.
+//! The location of return addresses is not assumed. A walk is cached only if all of them were found
+//! eight bytes below the frames' addresses, as on x86-64. Elsewhere every walk is made. The same
+//! holds on a stack that is not the thread's own, but a coroutine's, because it may be gone by the
+//! next walk.
 
 #![allow(unsafe_code, reason = "a measurement asks for it: 7,000 instructions an edge, not 36,000")]
 
@@ -20,13 +21,13 @@ use std::cell::{Cell, RefCell};
 
 use super::{MAX_FRAMES, RawStack};
 
-/// How many walks a thread remembers.
+/// The number of walks cached per thread.
 const MAX_WALKS: usize = 4;
 
-/// The last walks of a thread, replaced in turn. Several may begin at the same place, if different
-/// paths lead there.
+/// The last walks of a thread, replaced in turn. Several may start at the same address, if
+/// different paths lead there.
 struct Walks {
-    /// Where in the stack each began; 0 if it cannot be used again.
+    /// The stack address where each walk starts; 0 if the walk cannot be reused.
     from: [usize; MAX_WALKS],
     all: [Walk; MAX_WALKS],
     next: usize,
@@ -34,17 +35,17 @@ struct Walks {
 
 struct Walk {
     depth: usize,
-    /// Those that are looked at again.
+    /// The range of frames whose slots are compared.
     live: (usize, usize),
-    /// What it stands for to the caller; 0 if nothing.
+    /// The number that the caller assigned to the walk; 0 if none.
     number: u64,
-    /// The return addresses, innermost first, and where each was found; 0 for those of functions that
-    /// were called to walk.
+    /// The return addresses, innermost first, and the slot of each; 0 for frames of the walking
+    /// functions.
     frames: [(usize, usize); MAX_FRAMES],
 }
 
 thread_local! {
-    /// Where the thread's own stack begins and ends, once it was asked for.
+    /// The bounds of the thread's own stack, once they were queried.
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
     static WALKS: RefCell<Walks> = const { RefCell::new(Walks::new()) };
 }
@@ -52,7 +53,7 @@ thread_local! {
 impl RawStack {
     /// Walks the stack of the calling thread, without looking up any symbol.
     ///
-    /// Inlined into its caller so as not to waste a frame.
+    /// Inlined into its caller so that no frame is spent on it.
     #[inline(always)]
     #[allow(
         clippy::inline_always,
@@ -64,7 +65,7 @@ impl RawStack {
         stack
     }
 
-    /// Walks the stack from a place in the calling function's frame.
+    /// Walks the stack from an address in the calling function's frame.
     #[cold]
     #[inline(never)]
     pub(crate) fn capture_from(place: usize) -> Self {
@@ -89,17 +90,17 @@ fn walk(from: usize, stack: &mut RawStack) {
         }
         Some(())
     });
-    // The stack is another, the thread is ending, or unwinding has led here.
+    // On a foreign stack, in an ending thread, or if the unwinder called back into here.
     if !matches!(is_known, Ok(Some(()))) {
         trace(|frame| stack.push(frame.ip().addr()));
     }
 }
 
-/// Walks the stack, without the `backtrace` crate's lock where it is not needed: that of libdbghelp
-/// is, but a fork would find it taken by a thread that is not there.
+/// Walks the stack, without the `backtrace` crate's lock on Unix: a thread that does not exist in a
+/// fork may hold it there. libdbghelp, on Windows, needs the lock.
 pub(crate) fn trace(each: impl FnMut(&backtrace::Frame) -> bool) {
     #[cfg(unix)]
-    // SAFETY: the unwinder of a Unix may be used by many threads at once, as panics do.
+    // SAFETY: unwinders on Unix are thread-safe, as panics require.
     unsafe {
         backtrace::trace_unsynchronized(each);
     }
@@ -112,12 +113,12 @@ impl Walks {
         Self { from: [0; MAX_WALKS], all: [const { Walk::NONE }; MAX_WALKS], next: 0 }
     }
 
-    /// Finds a walk from here that would be the same again.
+    /// Returns a cached walk from `from` that is still valid.
     fn find(&self, from: usize) -> Option<usize> {
         (0..MAX_WALKS).find(|&at| self.from[at] == from && self.all[at].is_still())
     }
 
-    /// Makes a walk in place of the oldest.
+    /// Makes a walk and caches it in place of the oldest.
     fn make(&mut self, from: usize, end: usize) -> usize {
         let at = self.next;
         self.next = (at + 1) % MAX_WALKS;
@@ -129,27 +130,27 @@ impl Walks {
 impl Walk {
     const NONE: Self = Self { depth: 0, live: (0, 0), number: 0, frames: [(0, 0); MAX_FRAMES] };
 
-    /// Returns `true` if every return address is where it was found. Only for a walk that begins at
-    /// the same place.
+    /// Returns `true` if every return address is still in its slot. The caller must have checked
+    /// that the walk starts at the same address.
     fn is_still(&self) -> bool {
         self.frames[self.live.0..self.live.1].iter().all(|&(address, slot)| {
-            // SAFETY: the slot is in this thread's own stack, above the frame that we stand
-            // in, as it was when it was remembered.
+            // SAFETY: the slot is in this thread's own stack, outside the current frame, as it was
+            // when it was cached.
             unsafe { return_address(slot) == address }
         })
     }
 
-    /// Walks the stack. Returns `true` if the walk can be used again.
+    /// Walks the stack. Returns `true` if the walk can be reused.
     fn make(&mut self, from: usize, end: usize) -> bool {
         let mut is_reusable = true;
         self.depth = 0;
         self.number = 0;
         trace(|frame| {
             let (address, slot) = (frame.ip().addr(), frame.sp().addr().wrapping_sub(8));
-            // The last one may have no address: the thread's first function returns to nobody.
+            // The last address may be null: the thread's first function has no caller.
             let is_live = slot > from && address != 0;
             let is_in_stack = slot % 8 == 0 && slot < end;
-            // SAFETY: it is above the frame that we stand in, and below the end of the stack.
+            // SAFETY: the slot is aligned, above the current frame and below the end of the stack.
             if is_live && !(is_in_stack && unsafe { return_address(slot) } == address) {
                 is_reusable = false;
             }
@@ -175,7 +176,7 @@ pub(crate) fn walk_number(from: usize) -> u64 {
     WALKS.try_with(number).ok().flatten().unwrap_or(0)
 }
 
-/// Gives a number to the walk from this place in the stack, if it is remembered.
+/// Assigns a number to the walk from this stack address, if it is cached.
 pub(crate) fn number_walk(from: usize, number: u64) {
     let set = |walks: &RefCell<Walks>| {
         let mut walks = walks.try_borrow_mut().ok()?;
@@ -186,7 +187,7 @@ pub(crate) fn number_walk(from: usize, number: u64) {
     let _ = WALKS.try_with(set);
 }
 
-/// Where the calling thread's own stack begins and ends; nowhere if that is not known.
+/// Returns the bounds of the calling thread's own stack; an empty range if they are unknown.
 fn own_stack() -> (usize, usize) {
     STACK.get().unwrap_or_else(|| {
         let stack = find_own_stack().unwrap_or((0, 0));
@@ -222,16 +223,16 @@ fn find_own_stack() -> Option<(usize, usize)> {
     None
 }
 
-/// What stands in a place in the stack: a return address, or whatever is there by now. That may be
-/// another function's variable, which a thread that was lent it is writing, or padding that a sanitizer
-/// has fenced off. So it is not read in Rust's terms, but by an instruction.
+/// Reads a stack slot: a return address, or whatever replaced it. That may be another function's
+/// variable, which a thread that borrows it is writing, or padding that a sanitizer has poisoned. A
+/// Rust read would be a data race, so this uses an instruction.
 ///
 /// # Safety
 ///
-/// It is within the stack of the calling thread, and aligned.
+/// The slot is aligned and within the calling thread's stack.
 unsafe fn return_address(slot: usize) -> usize {
     #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
-    // SAFETY: as our caller promises, the memory is there. Nothing is written.
+    // SAFETY: the memory is mapped, by this function's contract. Nothing is written.
     unsafe {
         let address;
         std::arch::asm!(
@@ -243,7 +244,7 @@ unsafe fn return_address(slot: usize) -> usize {
         address
     }
     #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
-    // SAFETY: nobody comes here, as no stack is known to be the thread's own.
+    // SAFETY: unreachable, because `find_own_stack` returns `None` on these targets.
     unsafe {
         std::ptr::with_exposed_provenance::<usize>(slot).read_volatile()
     }
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[inline(never)]
-    fn in_vain() -> RawStack {
+    fn one_frame_more() -> RawStack {
         std::hint::black_box(here())
     }
 
@@ -267,12 +268,12 @@ mod tests {
     fn deeper(levels: u32) -> RawStack {
         match levels {
             0 => here(),
-            1 => in_vain(),
+            1 => one_frame_more(),
             _ => std::hint::black_box(deeper(levels - 2)),
         }
     }
 
-    /// What an unwinder finds beyond the functions that walk.
+    /// Returns the frames that an unwinder and the walk have in common.
     fn unwound(stack: &RawStack) -> Vec<usize> {
         let mut addresses = Vec::new();
         backtrace::trace(|frame| {
@@ -283,8 +284,8 @@ mod tests {
         addresses.iter().filter(common).copied().collect()
     }
 
-    /// Calls itself and others at random, from different places and with frames of all sizes, some
-    /// aligned to more than a call is.
+    /// Calls itself and others at random, from different places and with frames of many sizes, some
+    /// of which realign the stack.
     struct Calls {
         state: u64,
         walks: u32,
@@ -349,8 +350,7 @@ mod tests {
                 fresh.push(frame.ip().addr());
                 true
             });
-            // From where this function was called on, both are the same; before, there are those
-            // that walk.
+            // The stacks agree from this function outward. The frames before it belong to the walk.
             let walked = stack.frames();
             let first = walked.iter().position(|it| fresh.contains(it)).expect("it is called");
             let at = fresh.iter().position(|it| *it == walked[first]).expect("it is there");
@@ -361,9 +361,9 @@ mod tests {
         }
     }
 
-    /// What is remembered is what an unwinder finds, whatever was called before.
+    /// A cached walk equals what an unwinder finds, whatever was called before.
     #[test]
-    fn random_calls_are_walked_as_they_are() {
+    fn random_calls_are_walked_correctly() {
         for seed in 0..200 {
             let mut calls = Calls { state: seed, walks: 0 };
             while calls.walks < 50 {
@@ -373,9 +373,9 @@ mod tests {
         }
     }
 
-    /// Different paths to one place in the source are never taken for each other.
+    /// Different paths to one source location are never confused.
     #[test]
-    fn a_walk_is_that_of_its_path() {
+    fn different_paths_have_different_walks() {
         for round in 0..50 {
             let mut paths: Vec<_> = (0..6).map(|levels| deeper(levels).frames().to_vec()).collect();
             let outer = unwound(&deeper(round % 6));
@@ -389,9 +389,9 @@ mod tests {
         }
     }
 
-    /// The same path gives the same walk, made or remembered.
+    /// The same path gives the same walk, fresh or cached.
     #[test]
-    fn a_walk_that_is_remembered_is_the_same() {
+    fn a_cached_walk_is_the_same() {
         let walks: Vec<_> = (0..5).map(|_| here().frames().to_vec()).collect();
         let live = |walk: &Vec<usize>| walk[walk.len() - 4..].to_vec();
         assert!(walks.iter().all(|walk| live(walk) == live(&walks[0])));
@@ -401,12 +401,12 @@ mod tests {
         }
     }
 
-    /// What no walk could find is found again.
+    /// Plants an address that no walk can find and expects it from the cache.
     #[test]
     #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
-    fn what_is_remembered_is_not_walked_again() {
+    fn a_cached_walk_is_not_made_again() {
         const MARK: usize = 1;
-        // One call, not two: that is what makes the walks the same.
+        // A loop, so that both walks start from the same call.
         for round in 0..std::hint::black_box(2) {
             let stack = here();
             assert_eq!(stack.frames().contains(&MARK), round > 0);

@@ -1,4 +1,4 @@
-//! Acquisitions by tasks, which wait without blocking their thread.
+//! Acquisitions by tasks: they wait without blocking the thread.
 
 use std::{
     panic::Location,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What can become of a guard.
+/// What a guard lets the program do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardKind {
     /// It borrows the lock, so it stays with the future that has acquired it.
@@ -24,8 +24,7 @@ pub enum GuardKind {
     Owned,
 }
 
-/// One acquisition by a task, from the call to the moment at which the lock is taken. A part of the
-/// lock's future.
+/// One acquisition by a task, from the call until the lock is taken. Part of the lock's future.
 pub struct Awaited {
     kind: &'static LockKind,
     mode: Mode,
@@ -34,12 +33,12 @@ pub struct Awaited {
     is_write: bool,
     is_judged: bool,
     operation: Operation,
-    /// Its way through the points of the acquisition, if a script is concerned.
+    /// Its passage through the points of the acquisition, if a script has it.
     passing: Option<Box<Passing>>,
 }
 
 impl Awaited {
-    /// For an acquisition that is requested where this is called.
+    /// Creates an acquisition that is requested at the caller's location.
     #[track_caller]
     #[must_use]
     pub fn new(kind: &'static LockKind, mode: Mode, guard: GuardKind) -> Self {
@@ -49,18 +48,19 @@ impl Awaited {
         Self { kind, mode, guard, site, is_write, is_judged: false, operation, passing: None }
     }
 
-    /// For a write of a lock that also has readers, who from then on may have to wait for each other.
+    /// Creates a write acquisition of a lock that also has readers. After the first write, readers
+    /// may have to wait for each other.
     #[track_caller]
     #[must_use]
     pub fn write(kind: &'static LockKind, guard: GuardKind) -> Self {
         Self { is_write: true, ..Self::new(kind, Mode::Exclusive, guard) }
     }
 
-    /// Polls the wrapped lock's operation, `poll`, and records the lock as taken if that succeeds. The
-    /// acquisition is checked at the first poll.
+    /// Polls the wrapped lock's operation, `poll`, and records the lock as taken if that succeeds.
+    /// The acquisition is checked at the first poll.
     ///
-    /// Outside of a task that is known nothing is tracked: one thread may poll many futures in turn, and each in
-    /// several threads.
+    /// Nothing is tracked outside a known task, because there one thread may poll many futures in
+    /// turn, and one future may move between threads.
     ///
     /// # Panics
     ///
@@ -102,10 +102,10 @@ impl Awaited {
         if let Poll::Ready(Ok(_)) = polled {
             if self.operation.has_waited() {
                 self.operation = Operation::default();
-                // What the wakers of the program did meanwhile may have released what was held.
+                // The program's wakers, which ran meanwhile, may have released something held.
                 pending = self.pending(tracked);
             }
-            // Another future, as `Shared`, may poll this one for several tasks.
+            // A combinator such as `Shared` may poll this future for several tasks.
             let guard = if tasks::is_of_task(cx.waker()) { self.guard } else { GuardKind::Owned };
             pending.acquired_in_task(guard, future);
             if tasks::is_path_wanted(self.site)
@@ -123,7 +123,7 @@ impl Awaited {
         polled
     }
 
-    /// Comes to the points of the acquisition. Returns `true` if a script keeps it there.
+    /// Passes the points of the acquisition. Returns `true` if a script stops the future there.
     #[cold]
     fn is_stopped(&mut self, wanted: Entry, cx: &task::Context<'_>) -> bool {
         if !self.is_judged && self.passing.is_none() {
@@ -132,11 +132,12 @@ impl Awaited {
         self.passing.as_mut().is_some_and(|passing| passing.poll(cx).is_pending())
     }
 
-    /// Fast path of the first poll: returns what records the lock as taken, if its chain is validated and nothing
-    /// else needs to be done. If the lock is not free after all, the caller goes on with [`poll`](Self::poll).
+    /// Fast path of the first poll. Returns what records the lock as taken if its chain is
+    /// validated and nothing else needs to be done. If the lock is not free after all, the caller
+    /// continues with [`poll`](Self::poll).
     ///
-    /// Not more than some acquisitions in each poll of the task take it, as an attempt does not use up the
-    /// runtime's budget, by which tasks let others run.
+    /// Limited to a few acquisitions in each poll of the task: an attempt does not consume the
+    /// runtime's cooperative budget, which makes tasks yield.
     #[inline]
     pub fn try_fast(&self, tracked: &Tracked) -> Option<FastAcquire> {
         let is_plain = self.guard == GuardKind::Borrowed && !self.is_judged && !self.is_of_pool();
@@ -162,7 +163,7 @@ impl Awaited {
         is_judged.then_some(FastAcquire { context, place, entry: Entry { tag, site: self.site } })
     }
 
-    /// Returns `true` for a semaphore of several permits. Any holder may return the one that is waited for, so
+    /// Returns `true` for a semaphore with several permits. Any holder may return a permit, so
     /// nothing is certain about the wait.
     fn is_of_pool(&self) -> bool {
         self.kind.role == Role::Pool && self.mode == Mode::Shared
@@ -184,10 +185,11 @@ fn is_unremarkable(pending: &PendingAcquire<'_>) -> bool {
 }
 
 impl Tracked {
-    /// Runs an attempt to acquire the lock without waiting, and records the lock as taken if that succeeds.
+    /// Runs an attempt to acquire the lock without waiting, and records the lock as taken if that
+    /// succeeds.
     ///
-    /// `is_in_task` tells whether the runtime is polling a task at all: nothing is tracked in one that it was
-    /// given directly.
+    /// `is_in_task` returns `true` while the runtime polls a task. Nothing is tracked in a task
+    /// that was given to the runtime directly, which lockdep does not know.
     #[track_caller]
     pub fn try_awaited<P, E>(
         &self,
@@ -227,7 +229,8 @@ impl Tracked {
         self.about_to_block(kind, mode).block_on_awaited(guard, attempt, block)
     }
 
-    /// The same to write a lock that also has readers, who from then on may have to wait for each other.
+    /// As `block_on_awaited`, to write a lock that also has readers. After the first write, readers
+    /// may have to wait for each other.
     ///
     /// # Panics
     ///
@@ -243,11 +246,11 @@ impl Tracked {
         self.about_to_write(kind, Mode::Exclusive).block_on_awaited(guard, attempt, block)
     }
 
-    /// Releases a lock that tasks wait for, in any task or thread, and unlocks it.
-    /// The lock is from now on held in another mode.
+    /// Records that the lock is now held in another mode.
     pub fn change_mode_awaited(&self, from: Mode, to: Mode, guard: GuardKind) {
         let tag = |mode| Tag::new(self.identity().id_or_0(), mode);
-        // A task that has spawned another since does not know where its guards are, the borrowed ones included.
+        // A task that has spawned another since then has no record of its guards, not even of
+        // borrowed ones.
         let is_held = guard == GuardKind::Borrowed && validator::is_held(tag(from));
         if is_held || !tasks::change_mode(tag(from), tag(to)) {
             self.held(from).into_mode(to).forget();
@@ -276,7 +279,8 @@ impl PendingAcquire<'_> {
         Ok(permit)
     }
 
-    /// The lock is taken, by a guard that may go anywhere. A task holds it loosely, and no hold of a thread is recorded.
+    /// Records a lock taken by a guard that may move anywhere. It belongs to the task as a loose
+    /// hold, and to no thread.
     fn acquired_owned(self) {
         let Entry { tag, site } = self.wanted();
         let is_of_task = tasks::acquired_owned(Entry { tag: tag.once_held(), site });
@@ -287,7 +291,7 @@ impl PendingAcquire<'_> {
         }
     }
 
-    /// The lock is taken, by a future at this address.
+    /// Records a lock taken by the future at this address.
     fn acquired_in_task(self, guard: GuardKind, future: usize) {
         if guard == GuardKind::Owned {
             self.acquired_owned();
@@ -298,7 +302,7 @@ impl PendingAcquire<'_> {
         }
     }
 
-    /// Checks the acquisition of a task that holds something.
+    /// Checks an acquisition of a task that already holds something.
     #[track_caller]
     fn judge_in_task(self) {
         let is_alone = tasks::is_alone();
@@ -311,7 +315,7 @@ impl PendingAcquire<'_> {
         }
     }
 
-    /// Leaves out what a sibling future may hold.
+    /// Checks the chain without the locks that a sibling future may hold.
     #[cold]
     #[track_caller]
     fn judge_what_is_certain(self, is_alone: bool) {

@@ -1,4 +1,4 @@
-//! The token of a lock that a thread holds.
+//! The token of a held lock, and the release.
 
 use std::mem::ManuallyDrop;
 
@@ -9,17 +9,19 @@ use crate::{
     validator::{self, Context, Entry, Tag, ThreadState, tasks},
 };
 
-/// A lock that is held, until this is dropped.
+/// A held lock. Dropping this records the release.
 #[must_use]
 pub struct Held<'a> {
     pub(super) tracked: &'a Tracked,
-    /// As in the thread's held set, or marked as poisoned when it was acquired.
+    /// As in the thread's held set, except for a mark if the lock was already poisoned when
+    /// acquired.
     pub(super) tag: Tag,
 }
 
 impl<'a> Held<'a> {
-    /// Begins a wait on a condition variable, which releases the lock and acquires it again. If that is
-    /// denied, the lock is held as before. The caller must [forget](Self::forget) this token.
+    /// Begins a wait on a condition variable, which releases the lock and acquires it again. If the
+    /// acquisition is denied, the lock is held as before. The caller must [forget](Self::forget)
+    /// this token.
     #[track_caller]
     pub fn about_to_wait(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release, |entry| SyncEvent::Wait(entry, Until::Notified)]);
@@ -34,8 +36,8 @@ impl<'a> Held<'a> {
         pending
     }
 
-    /// The lock is given back for a moment, to whoever waits for it, and taken again; the rest
-    /// as for a wait.
+    /// Begins a bump: the lock is released to a waiting thread and acquired again. Otherwise as
+    /// [`about_to_wait`](Self::about_to_wait).
     #[track_caller]
     pub fn about_to_bump(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release]);
@@ -45,7 +47,8 @@ impl<'a> Held<'a> {
         pending
     }
 
-    /// Comes to points that are one step with what follows, and about this lock as it is held.
+    /// Passes points of this lock that are one step with what follows, while the lock is still
+    /// held.
     fn come_by(&self, points: &[fn(Entry) -> SyncEvent<'static>]) {
         if let Some(context) = validator::current_if_attached()
             && self.is_directed(context)
@@ -57,15 +60,16 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// Whether the thread may have something to do at points of this lock.
+    /// Returns `true` if the thread may have something to do at points of this lock.
     fn is_directed(&self, context: &Context) -> bool {
         let may_be = context.is(ThreadState::Directed) && !context.is_suspended();
         may_be && !self.tracked.identity.is_allocators()
     }
 
-    /// Takes the lock out of the thread's held set, until the result is dropped.
+    /// Takes the lock out of the held set until the returned value is dropped or committed.
     fn suspend(&self) -> Suspended {
-        // What follows is a wait, which attaches the thread: with this lock, if an attempt took it.
+        // The wait that follows attaches the thread. If an attempt on an unattached thread took
+        // this lock, that attaches it with the lock.
         let context = validator::current();
         let entry = context.and_then(|context| context.held.remove(self.tag.in_set()));
         if context.is_none() {
@@ -74,20 +78,20 @@ impl<'a> Held<'a> {
         Suspended { context, entry }
     }
 
-    /// The lock is about to be given back by the function that calls this, at whose end what is
-    /// given here is to be dropped.
+    /// Ends the token in a function that is about to unlock. That function drops the returned value
+    /// last.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn release(self) -> points::Released {
         drop(self);
         points::Released
     }
 
-    /// Leaves the lock held without its token, until [`Tracked::held`] makes one again.
+    /// Forgets the token. The lock stays held until [`Tracked::held`] creates another one.
     pub fn forget(self) {
         std::mem::forget(self);
     }
 
-    /// Records that the lock is held in another mode from now on.
+    /// Records that the lock is now held in another mode.
     pub fn into_mode(self, mode: Mode) -> Self {
         let tag = Tag::new(self.tag.in_set().lock(), mode);
         match validator::current_if_attached() {
@@ -98,15 +102,16 @@ impl<'a> Held<'a> {
             }
             None => validator::change_mode_unattached(self.tag.in_set(), tag),
         }
-        // What is turned is std's writer into a reader, who poisons nothing, or a lock
-        // that knows no poison: the mark may go.
+        // Only std's writer downgraded to a reader, which does not poison, and locks without
+        // poisoning get here, so the mark may be lost.
         let turned = Self { tracked: self.tracked, tag };
         std::mem::forget(self);
         turned
     }
 }
 
-/// A lock that is out of its thread's held set. Dropping this puts it back; [`commit`](Self::commit) does not.
+/// A lock that was taken out of the held set. Dropping this puts it back; [`commit`](Self::commit)
+/// does not.
 struct Suspended {
     context: Option<&'static Context>,
     entry: Option<Entry>,
@@ -130,7 +135,7 @@ impl Drop for Suspended {
 impl Drop for Held<'_> {
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
-        // By value: a reference to the token would keep all guards from being in registers.
+        // By value: a reference to the token would keep every guard out of registers.
         let Self { tracked, tag } = *self;
         match validator::current_if_attached() {
             Some(context) if context.held.pop(tag) => {}
@@ -150,8 +155,8 @@ fn released(tracked: &Tracked, tag: Tag) {
 }
 
 impl Held<'_> {
-    /// The thread has no context: it took the lock where a signal handler may have, or the guard
-    /// was sent here, or the thread is ending, or nothing is checked.
+    /// The thread has no context: it took the lock where a signal handler could have, received the
+    /// guard from another thread, or is ending; or nothing is checked.
     fn released_first(&self) {
         let tag = self.tag.in_set();
         if validator::released_unattached(tag) {
@@ -176,12 +181,12 @@ impl Held<'_> {
         let is_forgiven = context.forgives(tag);
         let was_held = context.held.remove(tag).is_some();
         if context.is_suspended() {
-            // A lock that is taken by a hook, or by the global allocator for our own code,
-            // is not looked at.
+            // Locks taken by a hook, or by the global allocator on behalf of lockdep, are not
+            // tracked.
             return;
         }
         if !was_held && !validator::released_unattached(tag) {
-            // Its guard was sent here.
+            // The guard was sent here from another thread.
             validator::released_elsewhere(tag);
         }
         if context.is(ThreadState::Tracing) {
@@ -196,7 +201,7 @@ impl Held<'_> {
     }
 }
 
-/// A wrapper, as its guards know it.
+/// A wrapper, as its guards see it.
 pub(crate) trait Wrapper {
     fn tracked(&self) -> &Tracked;
 
@@ -204,7 +209,7 @@ pub(crate) trait Wrapper {
     fn is_poisoned_inside(&self) -> bool;
 }
 
-/// For guards that cannot poison.
+/// For guards of locks that cannot be poisoned.
 impl Wrapper for Tracked {
     #[inline(always)]
     fn tracked(&self) -> &Tracked {
@@ -216,7 +221,7 @@ impl Wrapper for Tracked {
     }
 }
 
-/// Returns the token of a lock that is held by a guard without one.
+/// Creates the token for a guard that does not store one.
 pub(crate) fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     let mut held = lock.tracked().held(mode);
     if lock.is_poisoned_inside() {
@@ -225,16 +230,16 @@ pub(crate) fn token<L: Wrapper + ?Sized>(lock: &L, mode: Mode) -> Held<'_> {
     held
 }
 
-/// Ends a guard that holds `lock` in `mode` by the wrapped lock's guard, `inner`: removes the lock from
-/// the held set, unlocks it, and only then lets a thread go on that a schedule has stopped
-/// ([`points::Released`]).
+/// Ends a guard that holds `lock` in `mode` by the wrapped lock's guard, `inner`. Removes the lock
+/// from the held set, unlocks it, and only then resumes a thread that a script has stopped until
+/// the release ([`points::Released`]).
 ///
-/// An optimized build keeps guards in registers, as nothing is passed by reference to a function that is
-/// not inlined.
+/// No reference is passed to a function that is not inlined, so an optimized build keeps guards in
+/// registers.
 ///
 /// # Safety
 ///
-/// `inner` is initialized, and is not used afterwards.
+/// `inner` is initialized and is not used afterwards.
 #[inline(always)]
 #[allow(
     unsafe_code,
@@ -246,10 +251,10 @@ pub(crate) unsafe fn drop_guard<L: Wrapper + ?Sized, G>(
     inner: &mut ManuallyDrop<G>,
 ) {
     if lock.tracked().try_release(mode) {
-        // SAFETY: `inner` is initialized, and not used afterwards: what the caller guarantees.
+        // SAFETY: `inner` is initialized and not used afterwards, by this function's contract.
         unsafe { ManuallyDrop::drop(inner) };
     } else {
-        // SAFETY: as above; one of the two branches is run.
+        // SAFETY: as above. Only one of the two branches runs.
         release_slow(lock, mode, unsafe { ManuallyDrop::take(inner) });
     }
 }
@@ -257,8 +262,8 @@ pub(crate) unsafe fn drop_guard<L: Wrapper + ?Sized, G>(
 #[cold]
 #[inline(never)]
 fn release_slow<L: Wrapper + ?Sized, G>(lock: &L, mode: Mode, inner: G) {
-    // Locals are dropped in reverse: also if the token's release panics, the lock is unlocked, and
-    // is free for others by the time `Released` says so.
+    // Locals are dropped in reverse order: the lock is unlocked even if the token's release panics,
+    // and before `Released` resumes another thread.
     let _released = points::Released;
     let _inner = inner;
     drop(token(lock, mode));

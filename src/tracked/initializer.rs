@@ -9,7 +9,7 @@ use super::{PendingAcquire, Tracked};
 use crate::finding::{LockKind, Mode};
 
 impl Tracked {
-    /// Waits, by `wait`, until the initializer of another thread has run.
+    /// Waits with `wait` until the initializer of another thread has run.
     ///
     /// # Panics
     ///
@@ -19,8 +19,9 @@ impl Tracked {
         self.about_to_block(kind, Mode::Exclusive).wait(wait)
     }
 
-    /// The same for a call that may run an initializer itself, which begins with
-    /// [`begin_init`](PendingAcquire::begin_init) or is run by [`run_once`](PendingAcquire::run_once).
+    /// As [`wait_initialized`](Self::wait_initialized), for a call that may run an initializer itself, which begins with
+    /// [`begin_init`](PendingAcquire::begin_init) or is run by
+    /// [`run_once`](PendingAcquire::run_once).
     ///
     /// # Panics
     ///
@@ -37,8 +38,9 @@ impl Tracked {
 }
 
 impl PendingAcquire<'_> {
-    /// Runs the initializer of a `Once`. The wrapped `Once` cannot tell our panic, which poisons nothing, from
-    /// another, so it is always called with force, and its poison is checked here.
+    /// Runs the initializer of a `Once`. The wrapped `Once` cannot distinguish a panic of lockdep,
+    /// which does not count, from the program's, so it is always forced, and poisoning is checked
+    /// here.
     ///
     /// # Panics
     ///
@@ -51,11 +53,11 @@ impl PendingAcquire<'_> {
     }
 }
 
-/// The initializer of a lazy value. Running it takes it out, so it is gone if it has panicked.
+/// The initializer of a lazy value. Running it takes it out, so it is missing if it has panicked.
 pub struct Initializer<F>(Mutex<Option<F>>);
 
 impl<F> Initializer<F> {
-    /// For a value that is not initialized.
+    /// Creates the initializer of a value that is not initialized.
     #[inline]
     pub const fn new(init: F) -> Self {
         Self(Mutex::new(Some(init)))

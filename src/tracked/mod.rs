@@ -1,24 +1,25 @@
-//! The only interface between the wrappers and the validator: a lock's identity, and the tokens for what
-//! a thread does with it.
+//! The only interface between the wrappers and the validator: a lock's identity, and the tokens of
+//! its acquisitions.
 //!
-//! Fast path: [`Tracked::try_fast`] → [`FastAcquire::acquired`] → [`Tracked::try_release`]. Slow path:
-//! [`Tracked::about_to_block`] → [`PendingAcquire::acquired`] → [`Held`], whose drop is the release. A
-//! [`PendingAcquire`] that is dropped leaves no trace. On release, a lock leaves the held set before it is
-//! unlocked, so that it is no longer held by the time another thread can take it.
+//! Fast path: [`Tracked::try_fast`] → [`FastAcquire::acquired`] → [`Tracked::try_release`]. Slow
+//! path: [`Tracked::about_to_block`] → [`PendingAcquire::acquired`] → [`Held`], whose drop is the
+//! release. A [`PendingAcquire`] that is dropped leaves no trace. On release, a lock leaves the
+//! held set before it is unlocked, so that it is no longer held by the time another thread can take
+//! it.
 //!
 //! Inlining is decided by measurement, in three kinds of builds:
 //!
-//! - *Optimized*: an acquisition stays in registers only if all of it is inlined, so the three functions
-//!   of the fast path are `inline(always)`.
-//! - *Debug, this crate optimized by the profile*: generic and inlined code is compiled in the program's
-//!   crate, without optimization. So the three are plain functions here, not generic, and a wrapper's
-//!   generic code does nothing but call them and the wrapped lock.
-//! - *Debug*: each call and each copy counts. What these functions call is `inline(always)` and plain
-//!   code, without closures and `Option` combinators, which would be calls.
+//! - *Optimized*: an acquisition stays in registers only if all of it is inlined, so the three
+//!   functions of the fast path are `inline(always)`.
+//! - *Debug, this crate optimized by the profile*: generic and inlined code is compiled in the
+//!   program's crate, without optimization. So the three are plain functions here, not generic, and
+//!   a wrapper's generic code does nothing but call them and the wrapped lock.
+//! - *Debug*: each call and each copy counts. What these functions call is `inline(always)` and
+//!   plain code, without closures and `Option` combinators, which would be calls.
 
 #![allow(clippy::inline_always, reason = "see above")]
 #![allow(missing_debug_implementations, reason = "wrappers print the wrapped lock")]
-#![allow(clippy::new_without_default, reason = "a default would not know who its caller is")]
+#![allow(clippy::new_without_default, reason = "`default` would lose the caller's location")]
 
 mod awaited;
 mod held;
@@ -47,26 +48,24 @@ use crate::{
     },
 };
 
-/// What a wrapper has for each lock.
+/// The part of a wrapped lock that lockdep knows: its identity and where it was created.
 pub struct Tracked {
     identity: Identity,
     created: Option<&'static Location<'static>>,
 }
 
-/// An acquisition that has begun.
+/// A pending acquisition: begun, and not yet successful or abandoned.
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct PendingAcquire<'a> {
     tracked: &'a Tracked,
     tag: Tag,
     site: &'static Location<'static>,
-    /// The thread's context and the lock's place in its held set. `None` if the thread is in a special state.
+    /// The thread's context and the lock's place in its held set. `None` in the slow path.
     slot: Option<(&'static Context, Place)>,
 }
 
-/// An acquisition of a validated chain: once the lock is taken, all that is left is to record it.
-// Passed by reference, as copies are expensive without optimization; `acquired` is inlined where it
-// is optimized, so that this is in registers there.
+/// An acquisition of a validated chain. Once the lock is taken, it only needs to be recorded.
 #[must_use]
 pub struct FastAcquire {
     context: &'static Context,
@@ -75,7 +74,7 @@ pub struct FastAcquire {
 }
 
 impl FastAcquire {
-    /// Records that the lock is taken.
+    /// Records that the lock was taken.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn acquired(&self) {
         self.context.held.push(self.place, self.entry);
@@ -83,7 +82,7 @@ impl FastAcquire {
 }
 
 impl Tracked {
-    /// For a lock that is made where this is called.
+    /// Creates the identity of a lock that is created at the caller's location.
     #[track_caller]
     #[must_use]
     #[cfg_attr(not(debug_assertions), inline)]
@@ -91,15 +90,15 @@ impl Tracked {
         Self { identity: Identity::new(), created: Some(Location::caller()) }
     }
 
-    /// For a lock whose constructor does not say where it was called.
+    /// Creates the identity of a lock whose constructor does not know its caller's location.
     #[must_use]
     pub const fn without_location() -> Self {
         Self { identity: Identity::new(), created: None }
     }
 
-    /// Fast path of a blocking acquisition. Returns `None` unless the thread is in no special state,
-    /// holds fewer than 16 locks and has already validated this chain. Changes nothing: if there is
-    /// no fast path, or the lock is not free, the caller starts over with
+    /// Fast path of a blocking acquisition. Returns `None` unless the thread is in no special
+    /// state, holds fewer than 16 locks and has already validated this chain. Changes nothing: if
+    /// there is no fast path, or the lock is not free, the caller starts over with
     /// [`about_to_block`](Self::about_to_block) in a separate function, so that this one needs few
     /// registers.
     #[track_caller]
@@ -118,7 +117,7 @@ impl Tracked {
         }
         let site = Location::caller();
         if let Mode::RecursiveShared = mode {
-            // Only the wait differs: it is held as any reader is.
+            // A recursive read waits differently, but is held like any read.
             let tag = tag.once_held();
             let Some(place) = context.held.place_for(tag) else { return None };
             return Some(FastAcquire { context, place, entry: Entry { tag, site } });
@@ -126,14 +125,15 @@ impl Tracked {
         Some(FastAcquire { context, place, entry: Entry { tag, site } })
     }
 
-    /// Gives the lock its number. Apart from the fast path, which would load `created` for it each time.
+    /// Assigns the lock's id. Kept out of the fast path, which would otherwise always load
+    /// `created`.
     #[cold]
     #[inline(never)]
     fn assign(&self, kind: &'static LockKind) -> LockId {
         self.identity.id(kind, self.created)
     }
 
-    /// The same for a lock whose first acquisition is an attempt.
+    /// As `assign`, for a lock whose first acquisition is an attempt.
     #[cold]
     #[inline(never)]
     fn assign_tried(&self, kind: &'static LockKind) {
@@ -151,10 +151,10 @@ impl Tracked {
         self.try_fast(kind, Mode::Exclusive)
     }
 
-    /// An acquisition that waits for as long as it takes begins.
+    /// Begins an acquisition that may block without a timeout. Checks it.
     #[track_caller]
     pub fn about_to_block(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
-        // Unlike an attempt, which a signal handler may make, a wait always attaches the thread.
+        // A wait always attaches the thread, unlike an attempt, which a signal handler may make.
         let _ = validator::current();
         let mut pending = self.about_to_try(kind, mode);
         validator::note_waited_for(pending.tag.lock());
@@ -171,8 +171,8 @@ impl Tracked {
         pending
     }
 
-    /// The same for a lock with readers, who from now on may have to wait for each other:
-    /// to write it, or to upgrade it.
+    /// As [`about_to_block`](Self::about_to_block), to write a lock that also has readers, or to
+    /// upgrade it. After the first write, readers may have to wait for each other.
     #[track_caller]
     pub fn about_to_write(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
         let mut pending = self.about_to_block(kind, mode);
@@ -183,21 +183,21 @@ impl Tracked {
         pending
     }
 
-    /// The token of a lock that the calling thread holds, where a wrapper could not keep
-    /// it.
+    /// Creates the token of a lock that the calling thread holds, for a wrapper that could not
+    /// store it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn held(&self, mode: Mode) -> Held<'_> {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
     }
 
-    /// A condition variable has returned the calling thread's guard of this lock.
+    /// Called when a condition variable has returned the calling thread's guard of this lock.
     pub fn note_condition(&self) {
         validator::note_condition(Tag::new(self.identity.id_or_0(), Mode::Exclusive));
     }
 
-    /// Fast path of a release: removes the lock from the calling thread's held set, if it is the
-    /// last that was acquired and the thread is in no special state. Returns `true` if so, and then
-    /// nothing is left to do but to unlock.
+    /// Fast path of a release. Removes the lock from the calling thread's held set and returns
+    /// `true` if it was the last acquired and the thread is in no special state. Then only the
+    /// unlock remains.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn try_release(&self, mode: Mode) -> bool {
         let tag = Tag::new(self.identity.id_or_0(), mode);
@@ -224,8 +224,7 @@ impl Tracked {
         unlock();
     }
 
-    /// An acquisition that does not wait begins. It cannot be part of a cycle
-    /// until it has succeeded.
+    /// Begins an acquisition that does not wait. It cannot be part of a cycle until it succeeds.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn about_to_try(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
@@ -263,7 +262,7 @@ impl Tracked {
         Some((context, place?))
     }
 
-    /// An acquisition that has begun already goes on.
+    /// Continues an acquisition that has already begun.
     #[track_caller]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn resume(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
@@ -283,34 +282,34 @@ impl Tracked {
         PendingAcquire { tracked: self, tag, site: Location::caller(), slot }
     }
 
-    /// Whether the poison in the wrapped lock was left by a panic of ours, and
-    /// does not count.
+    /// Returns `true` if the wrapped lock's poison comes from a panic of lockdep, which does not
+    /// count.
     pub fn is_forgiven(&self) -> bool {
         self.identity.is_forgiven()
     }
 
-    /// To be called when the wrapped lock's poison is cleared.
+    /// Called when the wrapped lock's poison is cleared.
     pub fn clear_forgiven(&self) {
         self.identity.clear_forgiven();
     }
 
-    /// For another one that is made at the same place.
+    /// Creates the identity of another lock created at the same location.
     pub(crate) const fn alike(&self) -> Self {
         Self { identity: Identity::new(), created: self.created }
     }
 
-    /// For what is acquired, but never held.
+    /// Returns the identity, for events that are acquired but never held.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The lock's number, given now if it has none yet.
+    /// Returns the lock's id, and assigns one first if it has none.
     pub fn number(&self, kind: &'static LockKind) -> u64 {
         self.identity.id(kind, self.created)
     }
 }
 
-/// What a `try_` method of std's has got, if it got the lock, poisoned or not.
+/// Returns the guard of a `try_` method of std's that got the lock, poisoned or not.
 pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
     match result {
         Ok(guard) => Some(Ok(guard)),
@@ -319,15 +318,16 @@ pub(crate) fn taken<G>(result: TryLockResult<G>) -> Option<LockResult<G>> {
     }
 }
 
-/// What is not a lock that is free, and to be looked at in another way. Apart, as nothing else refers to
-/// what an attempt has got: it may be in registers.
+/// Handles a poisoned guard. A cold function, so that the result of an attempt, which nothing else
+/// refers to, can stay in registers.
 #[cold]
 #[inline(never)]
 fn poisoned<G>(guard: G) {
     drop(guard);
 }
 
-/// The same of an attempt that has failed.
+/// Handles a failed attempt of the fast path. A poisoned lock is released for the slow path to
+/// take.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn not_free<G>(error: TryLockError<G>) {
     if let TryLockError::Poisoned(guard) = error {
@@ -335,7 +335,7 @@ pub(crate) fn not_free<G>(error: TryLockError<G>) {
     }
 }
 
-/// A guard of ours around the wrapped lock's, poisoned or not.
+/// Wraps the inner lock's guard, poisoned or not.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn map_guard<G, R>(result: LockResult<G>, guard: impl FnOnce(G) -> R) -> LockResult<R> {
     match result {
@@ -353,21 +353,20 @@ impl Drop for Tracked {
     }
 }
 
-// By value throughout: a reference to it would keep the fast path from having it in
-// registers.
+// Methods take `self` by value: a reference would keep the fast path's copy out of registers.
 impl<'a> PendingAcquire<'a> {
-    /// Comes to a point, maybe for the first time.
+    /// Reaches a point, possibly the thread's first.
     fn arrive(&self, context: &Context) {
         let is_directed = points::arrive(&SyncEvent::Acquire(self.wanted()));
         context.set(ThreadState::Directed, is_directed);
     }
 
-    /// The attempt has failed.
+    /// Ends a failed attempt.
     #[cold]
     pub fn abandon(self) {
         if self.is_directed() {
             match self.tag.mode() {
-                // Of lock_api 0.5, whose guards give nothing back by themselves.
+                // In lock_api 0.5 no guard holds the lock now: a panic here would leak it.
                 Mode::Upgrade => points::acquired(self.wanted()),
                 _ => points::passed(&SyncEvent::Acquire(self.wanted())),
             }
@@ -381,8 +380,8 @@ impl<'a> PendingAcquire<'a> {
         }
     }
 
-    /// Returns `true` if the thread may have something to do at points. It has nothing to do at those of the
-    /// global allocator's lock, because it may allocate there.
+    /// Returns `true` if the thread may have something to do at points of this lock. Excludes the
+    /// global allocator's lock, because what happens at points may allocate.
     fn is_directed(&self) -> bool {
         self.slot.is_none()
             && self.context().is_some_and(|context| context.is(ThreadState::Directed))
@@ -399,7 +398,7 @@ impl<'a> PendingAcquire<'a> {
         validator::about_to_block(context, &self.acquisition(self.site), key);
     }
 
-    /// Many locks are held, or the thread is in a special state.
+    /// Slow path: many locks are held, or the thread is in a special state.
     #[cold]
     #[track_caller]
     fn check_slow(self) {
@@ -411,7 +410,8 @@ impl<'a> PendingAcquire<'a> {
         }
     }
 
-    /// A write that is looked at; one that is not leaves it to the next to say so.
+    /// Records the first write. A write inside `allow` is not checked, so it leaves this to the
+    /// next.
     #[cold]
     #[track_caller]
     fn note_first_writer(self) {
@@ -439,16 +439,16 @@ impl<'a> PendingAcquire<'a> {
         Acquisition { identity: &self.tracked.identity, wanted: self.wanted(), named_at }
     }
 
-    /// The calling thread's context, unless it is in a state in which locks are not
-    /// looked at.
+    /// Returns the calling thread's context, unless it is in a state in which locks are not
+    /// tracked.
     fn context(&self) -> Option<&'static Context> {
         let looked_at =
             || validator::current_if_attached().filter(|context| !context.is_suspended());
         self.slot.map(|(context, _)| context).or_else(looked_at)
     }
 
-    /// Tries a few times more, then waits for the lock. Most critical sections end before a wait is
-    /// published.
+    /// Called when another thread holds the lock. Spins briefly before publishing a wait, because
+    /// most critical sections end within that time.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -481,21 +481,21 @@ impl<'a> PendingAcquire<'a> {
         wait()
     }
 
-    /// Publishes the wait for the lock and runs `wait`, unless the wait closes a cycle of waiting threads.
+    /// Publishes the wait and blocks in `wait`, unless that would close a cycle of waiting threads.
     #[cold]
     #[track_caller]
     pub fn wait<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Acquired);
         let result = wait();
         if self.is_directed() {
-            // An initializer has run in here, or was waited for.
+            // An initializer may have run during the wait.
             points::released();
             points::acquired(self.wanted());
         }
         result
     }
 
-    /// The same for a wait with a timeout.
+    /// As [`wait`](Self::wait), with a timeout.
     #[cold]
     #[track_caller]
     pub fn wait_timeout<R>(self, wait: impl FnOnce() -> R) -> R {
@@ -503,7 +503,7 @@ impl<'a> PendingAcquire<'a> {
         wait()
     }
 
-    /// The same for a wait for a notification, and then for the lock.
+    /// As [`wait`](Self::wait), for a notification and then for the lock.
     #[track_caller]
     pub fn wait_notified<R>(self, wait: impl FnOnce() -> R) -> R {
         let _waited = self.begin_wait(Until::Notified);
@@ -512,7 +512,7 @@ impl<'a> PendingAcquire<'a> {
 
     #[track_caller]
     fn begin_wait(&self, until: Until) -> Option<Waited> {
-        // A wait for a notification has come to its point with the release before it.
+        // A wait for a notification already passed its point, together with the release before it.
         if until != Until::Notified && self.is_directed() {
             points::come_by(&SyncEvent::Wait(self.wanted(), until));
         }
@@ -521,7 +521,7 @@ impl<'a> PendingAcquire<'a> {
         Some(validator::begin_wait(context, &self.wanted(), until, is_writer))
     }
 
-    /// The lock is taken.
+    /// Records that the lock was taken.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn acquired(self) -> Held<'a> {
         let tag = self.tag.once_held();
@@ -534,8 +534,8 @@ impl<'a> PendingAcquire<'a> {
         Held { tracked: self.tracked, tag }
     }
 
-    /// The lock is taken, after a [wait](Self::wait) before which a hook may have released what
-    /// this thread held.
+    /// Records that the lock was taken after a [wait](Self::wait) before which a hook may have
+    /// released what this thread held.
     pub fn acquired_after_wait(mut self) -> Held<'a> {
         self.slot = self.slot_again();
         self.acquired()
@@ -562,12 +562,13 @@ impl<'a> PendingAcquire<'a> {
         }
     }
 
-    /// Records that the lock is taken. Returns what the wrapped lock returned, cleared of poison that
-    /// does not count.
+    /// Records that the lock was taken. Returns the wrapped lock's result, without poison that does
+    /// not count.
     pub fn finish<G>(self, result: LockResult<G>, clear_poison: impl FnOnce()) -> LockResult<G> {
         let result = match result {
             Err(poisoned) if self.tracked.is_forgiven() => {
-                // Readers leave it there: another may have met it as well, and be about to ask.
+                // Readers leave the poison in place: another reader may have seen it and be about
+                // to check.
                 if self.tag.mode() == Mode::Exclusive {
                     clear_poison();
                     self.tracked.clear_forgiven();
@@ -580,7 +581,8 @@ impl<'a> PendingAcquire<'a> {
         result
     }
 
-    /// An initializer starts to run, maybe after it waited for another to fail.
+    /// Records that an initializer starts to run, possibly after waiting for another one that
+    /// failed.
     pub fn begin_init(self) -> Held<'a> {
         if let Some(context) = self.context() {
             context.end_wait();

@@ -1,19 +1,20 @@
-//! Acquisitions of raw locks, which keep no token. Both lines of lock_api share them.
+//! Acquisitions of raw locks, which store no token. Shared by the adapters for both versions of
+//! lock_api.
 
 use std::{any::type_name, mem::ManuallyDrop};
 
 use super::{PendingAcquire, Tracked};
 use crate::finding::{LockKind, LockOf, Mode, Role};
 
-/// What an attempt returns: in lock_api 0.4 a `bool`, in lock_api 0.5 the state of a guard.
+/// The result of an attempt: a `bool` in lock_api 0.4, the state of a guard in lock_api 0.5.
 pub trait Attempt {
-    /// What a guard of the lock keeps.
+    /// The state that a guard of the lock keeps.
     type Guard;
 
-    /// Returns `true` if the lock is taken.
+    /// Returns `true` if the attempt has succeeded.
     fn has_succeeded(&self) -> bool;
 
-    /// Returns the state of the guard, if the lock is taken.
+    /// Returns the state of the guard, if the attempt has succeeded.
     fn guard(self) -> Option<Self::Guard>;
 }
 
@@ -45,7 +46,7 @@ impl<G> Attempt for Option<G> {
     }
 }
 
-/// What an attempt to upgrade returns. If it fails, the guard goes back to the caller.
+/// The result of an attempt to upgrade. If it fails, the caller keeps the guard.
 impl<G, U> Attempt for Result<G, U> {
     type Guard = G;
 
@@ -58,21 +59,22 @@ impl<G, U> Attempt for Result<G, U> {
     }
 }
 
-/// A raw lock in an adapter. One trait for both lines, which have no trait in common.
+/// A raw lock in an adapter. A common trait for both versions of lock_api, which share none.
 pub trait RawLock {
     /// The wrapped lock.
     type Raw;
 
-    /// A type that says whether a guard may be sent to another thread.
+    /// A type that is `Send` if guards may be sent to another thread.
     type Guard;
 
-    /// What reports call the lock.
+    /// The lock's type in reports.
     const WRAPPER: &'static str;
 
-    /// Whether the lock also has readers: once it is written, they may have to wait for each other.
+    /// `true` if the lock also has readers. After the first write, they may have to wait for each
+    /// other.
     const HAS_READERS: bool;
 
-    /// What the validator knows of its type.
+    /// The lock's kind for the validator.
     const KIND: &'static LockKind = &LockKind {
         wrapper: Self::WRAPPER,
         of: LockOf::Raw { raw: type_name::<Self::Raw>, guard: type_name::<Self::Guard> },
@@ -85,7 +87,7 @@ pub trait RawLock {
     /// Returns the wrapped lock.
     fn raw(&self) -> &Self::Raw;
 
-    /// Acquires the lock, and waits for it if need be.
+    /// Acquires the lock, and blocks if necessary.
     #[track_caller]
     #[inline(always)]
     fn acquire<A: Attempt>(
@@ -136,7 +138,7 @@ pub trait RawLock {
         pending.finish_attempt(try_lock(self.raw()))
     }
 
-    /// Tries to acquire the lock, and waits for some time at most.
+    /// Tries to acquire the lock, with a timeout.
     #[track_caller]
     fn try_acquire_timed<A: Attempt>(
         &self,
@@ -166,19 +168,19 @@ pub trait RawLock {
         attempt
     }
 
-    /// Hands the lock to a waiting thread, by `bump`, which acquires it again in the same mode.
+    /// Hands the lock to a waiting thread with `bump`, which acquires it again in the same mode.
     #[track_caller]
     fn bump_by(&self, mode: Mode, bump: impl FnOnce(&Self::Raw)) {
-        // If this panics, the caller's guard is still there.
+        // If this panics, the caller's guard must still hold the lock.
         let held = ManuallyDrop::new(self.tracked().held(mode));
         let reacquired = Reacquired(held.about_to_bump(Self::KIND));
         reacquired.0.wait(|| bump(self.raw()));
     }
 
-    /// Waits on a condition variable, by `wait`, which releases the lock and acquires it again.
+    /// Waits on a condition variable with `wait`, which releases the lock and acquires it again.
     #[track_caller]
     fn wait_on_condition<T>(&self, wait: impl FnOnce() -> T) -> T {
-        // If this panics, the caller's guard is still there.
+        // If this panics, the caller's guard must still hold the lock.
         let held = ManuallyDrop::new(self.tracked().held(Mode::Exclusive));
         let reacquired = Reacquired(held.about_to_wait(Self::KIND));
         let result = reacquired.0.wait_notified(wait);
@@ -199,8 +201,8 @@ impl PendingAcquire<'_> {
     }
 }
 
-/// A lock that is released and acquired again. Dropping this records it as held: also if the wrapped lock
-/// unwinds, because the caller's guard is still there.
+/// A lock that is released and acquired again. Dropping this records it as held, even if the
+/// wrapped lock unwinds, because the caller's guard still exists.
 struct Reacquired<'a>(PendingAcquire<'a>);
 
 impl Drop for Reacquired<'_> {

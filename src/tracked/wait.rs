@@ -1,4 +1,4 @@
-//! Waits for something that is no lock.
+//! Waits for events other than a lock.
 
 use std::panic::Location;
 
@@ -22,7 +22,7 @@ impl Tracked {
         wait()
     }
 
-    /// The same, for some time at most.
+    /// As `wait_for`, with a timeout.
     #[cold]
     #[track_caller]
     pub(crate) fn wait_in_time<R>(
