@@ -1,5 +1,5 @@
-//! Orders that the program declares, and what is known of locks beside what they do: at the
-//! root of the crate for its users.
+//! Declared orders, classes and known pairs: public functions that the root of the crate
+//! re-exports.
 
 use std::{fmt::Debug, panic::Location, sync::Arc};
 
@@ -8,21 +8,21 @@ use crate::{
     validator::{self, Ordered, Rank},
 };
 
-/// Orders locks by a key: of two locks whose keys are of one type, the one with the smaller
-/// key is to be acquired first.
+/// Orders locks by a key: of two locks with keys of the same type, the one with the smaller key
+/// must be acquired first.
 ///
-/// Checked at every nesting, from the first one on: [`DeclaredOrder`] needs no history, and
-/// also finds the one thread that takes two accounts in the wrong order. Two locks with equal
-/// keys are not to be nested. Keys of one type are one order, whatever the locks are: use a
-/// type of your own for each, such as `struct AccountNumber(u32)`, or an `enum` with the levels
+/// Every nesting is checked, from the first one on. [`DeclaredOrder`] needs no history, and also
+/// finds a single thread that takes two accounts in the wrong order. Two locks with equal keys must
+/// not be nested. All keys of one type form one order, whatever locks they belong to, so use a
+/// separate type for each order, such as `struct AccountNumber(u32)`, or an `enum` with the levels
 /// of a program's locks.
 ///
-/// Locks that are ordered by key have no edges among each other in [`order_graph`], so that a
-/// million accounts may be locked in pairs: an inversion that leads through such a pair and
-/// a third lock is not seen.
+/// Locks that are ordered by key have no edges among each other in [`order_graph`], so a million
+/// accounts may be locked in pairs. The price: an inversion through such a pair and a third lock is
+/// not found.
 ///
-/// The key is compared and printed while no lock of ours is held; locks that it takes are not
-/// checked. A second key replaces the first.
+/// Keys are compared and printed while no lock of lockdep is held, and locks that this takes are
+/// not checked. A second key for a lock replaces the first.
 ///
 /// ```
 /// use lockdep::sync::Mutex;
@@ -56,13 +56,13 @@ where
     }
 }
 
-/// Declares that these locks are acquired in this order, if they are nested at all: a
-/// [`DeclaredOrder`](crate::FindingKind::DeclaredOrder) otherwise. Orders add up: `a` before `b`
-/// and `b` before `c` is `a` before `c`.
+/// Declares the order in which these locks are acquired where they are nested. Another order is a
+/// [`DeclaredOrder`](crate::FindingKind::DeclaredOrder). Declarations are transitive: `a` before
+/// `b` and `b` before `c` imply `a` before `c`.
 ///
 /// # Panics
 ///
-/// If it contradicts what was declared before; then nothing of it holds.
+/// If this contradicts an earlier declaration. Then no part of it takes effect.
 ///
 /// # Examples
 ///
@@ -79,11 +79,11 @@ pub fn declare_order(locks: &[&dyn Trackable]) {
     declare(&locks.map(Ordered::Lock).collect::<Vec<_>>(), Location::caller());
 }
 
-/// The same for all locks of some [`class`]es, by name.
+/// Declares an order between all locks of some [`class`]es, by name.
 ///
 /// # Panics
 ///
-/// If it contradicts what was declared before; then nothing of it holds.
+/// If this contradicts an earlier declaration. Then no part of it takes effect.
 ///
 /// # Examples
 ///
@@ -100,11 +100,11 @@ fn declare(sequence: &[Ordered], site: &'static Location<'static>) {
     if validator::is_on()
         && let Err(before) = validator::declare_order(sequence, site)
     {
-        panic!("lockdep: the order that is declared at {site} contradicts that of {before}");
+        panic!("lockdep: the order declared at {site} contradicts the one declared at {before}");
     }
 }
 
-/// Declares that nothing is acquired while this lock is held.
+/// Declares that no lock is acquired while this one is held.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -118,7 +118,7 @@ pub fn declare_leaf<L: Trackable + ?Sized>(lock: &L) {
     }
 }
 
-/// Declares that this lock is acquired while nothing else is held.
+/// Declares that this lock is acquired only while no other is held.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -132,14 +132,14 @@ pub fn declare_outermost<L: Trackable + ?Sized>(lock: &L) {
     }
 }
 
-/// Puts a lock in a class: an order between two locks then stands for the order of all locks
+/// Puts a lock into a class. An order between two locks then stands for an order between all locks
 /// of their classes, in [`ClassInversion`](crate::FindingKind::ClassInversion) and
 /// [`declare_class_order`].
 ///
-/// Without it, locks that one line of the program makes are a class, if it calls a
-/// constructor: not by `#[derive(Default)]`, which makes all of a type's locks at one place,
-/// nor through the standard library, as `.map(Mutex::new)` does. A constructor of your own that
-/// is `#[track_caller]` passes on the line that calls it.
+/// By default, the locks that one constructor call in the source creates form a class. This does
+/// not include `#[derive(Default)]`, which creates all locks of a type at one location, or calls
+/// through the standard library, such as `.map(Mutex::new)`. A `#[track_caller]` constructor passes
+/// on the location of its caller.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -155,15 +155,16 @@ pub fn class<L: Trackable + ?Sized>(lock: &L, class: &'static str) {
     }
 }
 
-/// Silences what is found of two locks, from now on: such findings are recorded with their
-/// [reason](crate::Finding::silenced), at no level but [`Allow`](crate::Level::Allow).
+/// Suppresses findings about two locks from now on. They are still recorded, with their
+/// [reason](crate::Finding::silenced), but only at level [`Allow`](crate::Level::Allow).
 ///
-/// A [`Deadlock`](crate::FindingKind::Deadlock) that has happened is told all the same.
+/// A [`Deadlock`](crate::FindingKind::Deadlock) that has happened is reported regardless.
 ///
-/// A `lockdep.toml` does the same without touching the source: `LOCKDEP_CONFIG` names it, or it
-/// stands in the folder where the process takes its first lock, or above. It is read when a lock is first
-/// taken in another; where none ever is, at the first finding or the end of the process. An error in it is
-/// reported then. (A process that neither nests locks nor ends by `exit` never reads it.)
+/// A `lockdep.toml` does the same without touching the source. `LOCKDEP_CONFIG` names the file;
+/// otherwise lockdep looks for it in the folder where the process takes its first lock, and in
+/// those above. It is read at the first nested acquisition, or else at the first finding or the end
+/// of the process, which is also when an error in it is reported. A process that neither nests
+/// locks nor ends through `exit` never reads it.
 ///
 /// ```toml
 /// [[allow]]

@@ -1,5 +1,5 @@
-//! A lock validator for threads and tasks: swap an import, run the tests that you have, and it reports
-//! the deadlock that has not happened yet.
+//! A lock validator for threads and tasks: swap an import, run the tests that you have, and it
+//! reports deadlocks before they happen.
 //!
 //! ```
 //! use lockdep::sync::{Arc, Mutex}; // was: use std::sync::{Arc, Mutex};
@@ -8,16 +8,17 @@
 //! accounts.lock().unwrap()[0] -= 10;
 //! ```
 //!
-//! Each acquisition that may wait is checked *before* it waits, against the order in which all threads
-//! and tasks have acquired locks so far. The first one that closes a cycle in that order panics with a
-//! [report](Finding), although nothing has hung. The report shows both orders, the threads or tasks that
-//! used them, and each place in the source.
+//! Each acquisition that may wait is checked *before* it waits, against the order in which all
+//! threads and tasks have acquired locks so far. The first one that closes a cycle in that order
+//! panics with a [report](Finding), although nothing has hung. The report shows both orders, the
+//! threads or tasks that used them, and each place in the source.
 //!
 //! # The switch
 //!
-//! [`sync`] is checked in builds with debug assertions, and in all builds with the feature `enforce`.
-//! Otherwise it *is* `std::sync`, re-exported: the same types, at no cost. [`ENABLED`] is `true` in a
-//! checked build. The other functions of this crate exist in both, and find nothing in an unchecked one.
+//! [`sync`] is checked in builds with debug assertions, and in all builds with the feature
+//! `enforce`. Otherwise it *is* `std::sync`, re-exported: the same types, at no cost. [`ENABLED`]
+//! is `true` in a checked build. The other functions of this crate exist in both, and find nothing
+//! in an unchecked one.
 //!
 //! # Flavours
 //!
@@ -34,38 +35,38 @@
 //!
 //! They share one lock order, and the switch applies to all of them.
 //!
-//! A program can declare other waits to be part of that order, such as a wait for a GUI's main loop: see
-//! [`external`].
+//! A program can declare other waits to be part of that order, such as a wait for a GUI's main
+//! loop: see [`external`].
 //!
 //! # What is found
 //!
-//! | [`FindingKind`] | what it says | default |
+//! | [`FindingKind`] | meaning | default |
 //! |---|---|---|
 //! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order that different threads can close | deny |
 //! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between | warn |
-//! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that needs a thread to be in two places | deny |
-//! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that a lock held around it keeps from closing | allow |
+//! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that would need a single thread in two places | deny |
+//! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that cannot close, because a common lock is held around it | allow |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread or task already holds the lock in a mode that blocks it | deny |
 //! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread or task already holds a read guard of the lock it reads | deny |
 //! | [`Deadlock`](FindingKind::Deadlock) | threads or tasks that wait for each other right now | deny |
 //! | [`DeclaredOrder`](FindingKind::DeclaredOrder) | an order that the program declared was broken | deny |
-//! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks that were made alike | warn |
+//! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks of the same two classes | warn |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
-//! | [`Futurelock`](FindingKind::Futurelock) | a task waits for a lock that another of its futures has, and does not poll that one | deny |
-//! | [`HeldAcrossAwait`](FindingKind::HeldAcrossAwait) | a task holds a lock that blocks threads while it is not polled | warn |
+//! | [`Futurelock`](FindingKind::Futurelock) | a task waits for a lock that another of its own futures has, and does not poll that future | deny |
+//! | [`HeldAcrossAwait`](FindingKind::HeldAcrossAwait) | a task holds a thread-blocking lock while it is suspended | warn |
 //! | [`PoolExhaustion`](FindingKind::PoolExhaustion) | a permit of a semaphore is held while another one is waited for | warn |
 //!
-//! - At [`Level::Deny`], the thread that is about to block panics instead. The lock is left untouched, and
-//!   no lock is poisoned. A task panics at its `.await`, and the other tasks go on.
+//! - At [`Level::Deny`], the thread that is about to block panics instead. The lock is left
+//!   untouched, and no lock is poisoned. A task panics at its `.await`, and the other tasks go on.
 //! - At [`Level::Warn`], the report is printed once.
 //! - At [`Level::Allow`], the finding is recorded in [`findings`], and nothing is printed.
 //! - At [`Level::Abort`], the report is printed, and the process aborts.
 //!
 //! # The environment
 //!
-//! Environment variables override the program. Values that do not parse are reported once on standard
-//! error and ignored.
+//! Environment variables override the program. Values that do not parse are reported once on
+//! standard error and ignored.
 //!
 //! | variable | values |
 //! |---|---|
@@ -76,36 +77,38 @@
 //! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
-//! | `NO_COLOR`, `CLICOLOR_FORCE` | reports without or with colours, whatever standard error is |
+//! | `NO_COLOR`, `CLICOLOR_FORCE` | disable or force colours in reports |
 //!
 //! # The exit status
 //!
-//! A process ends with status 101, whatever `main` returns, if it has a finding at [`Level::Deny`] that it
-//! has not [taken](take_findings). It prints how many findings there are, of which kinds, and a line for
-//! each. So a test run fails even if the panic was in a worker that no thread joins, and even if it was
-//! caught: `should_panic` and `catch_unwind` get the report, but do not take the finding. Findings at
-//! [`Level::Warn`] are listed too, because a test harness discards the output of passing tests; they do
-//! not change the status.
+//! A process ends with status 101, whatever `main` returns, if it has a finding at [`Level::Deny`]
+//! that was not [taken](take_findings). It prints the number of findings of each kind, and a line
+//! for each. So a test run fails even if the panic was in a worker that no thread joins, and even
+//! if it was caught: `should_panic` and `catch_unwind` get the report, but do not take the finding.
+//! Findings at [`Level::Warn`] are listed too, because a test harness discards the output of
+//! passing tests; they do not change the status.
 //!
-//! On Unix this is implemented with an `atexit` handler. Handlers that were registered earlier still run
-//! with glibc, on Apple's systems and on FreeBSD. A process that is killed, aborts or calls `_exit` prints
-//! nothing, and a fork does not report the findings of its parent.
+//! On Unix this is implemented with an `atexit` handler. Handlers that were registered earlier
+//! still run with glibc, on Apple's systems and on FreeBSD. A process that is killed, aborts or
+//! calls `_exit` prints nothing, and a fork does not report the findings of its parent.
 //!
 //! # Signals
 //!
-//! With `LOCKDEP_SIGNAL=USR1` the table of [`held`] is printed when the process receives that signal. `INT`,
-//! `TERM`, `HUP` and `QUIT` print the table too, followed by the chain of waits of each thread that
-//! waits for a lock, and then end the process as usual: so Ctrl-C explains why a program hangs.
+//! With `LOCKDEP_SIGNAL=USR1` the process prints the table of [`held`] when it receives that
+//! signal. `INT`, `TERM`, `HUP` and `QUIT` print the table too, followed by the chain of waits of
+//! each thread that waits for a lock, and then end the process as usual: so Ctrl-C explains why a
+//! program hangs.
 //!
-//! A handler for these four is installed only where the default action is in place, three seconds after the
-//! first lock, so that the program's handlers come first. One that it installs later takes precedence. A
-//! second signal ends the process at once.
+//! A handler for these four is installed only where the default action is in place, three seconds
+//! after the first lock, so that the program's handlers come first. One that it installs later
+//! takes precedence. A second signal ends the process at once.
 //!
 //! # What it costs
 //!
-//! With nothing held, an acquisition costs a push and a pop on a thread-local array. With locks held, it
-//! costs one more look-up in a thread-local table, if the same locks were nested this way before. A nesting
-//! that is new to all threads takes an internal lock once, and captures a backtrace.
+//! With nothing held, an acquisition costs a push and a pop on a thread-local array. With locks
+//! held, it also costs one look-up in a thread-local table, if the same locks were nested this way
+//! before. A nesting that is new to all threads takes an internal lock once, and captures a
+//! backtrace.
 #![cfg_attr(
     not(any(debug_assertions, feature = "enforce")),
     allow(
@@ -192,8 +195,7 @@ pub use self::{
     trackable::Trackable,
 };
 
-/// Which side of the [switch](crate#the-switch) this build is on: whether
-/// [`sync`] is checked.
+/// `true` if this build is on the checked side of the [switch](crate#the-switch).
 ///
 /// ```
 /// // A checked build is slower: its tests may take longer.
@@ -201,10 +203,10 @@ pub use self::{
 /// ```
 pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 
-/// All findings so far, oldest first: one per cycle, however often it repeats.
+/// Returns all findings so far, oldest first: one per cycle, however often it repeats.
 ///
-/// At most 4096 are kept, and as many again at places in the source where nothing was found before; the
-/// program goes on, and the rest is lost.
+/// Keeps at most 4096 findings, plus 4096 from source locations not seen before; later ones are
+/// dropped.
 ///
 /// ```
 /// use lockdep::{FindingKind, Level, sync::Mutex};
@@ -222,8 +224,8 @@ pub fn findings() -> Vec<Finding> {
     validator::inside(ledger::findings)
 }
 
-/// The same as [`findings`], and forgets them: what is found again is new again, and what was
-/// taken has no influence on the [exit status](crate#the-exit-status).
+/// Returns all findings so far, as [`findings`] does, and removes them. A finding that repeats is
+/// new again. Findings that were taken do not affect the [exit status](crate#the-exit-status).
 ///
 /// ```
 /// # use lockdep::{FindingKind, Level, sync::Mutex};
@@ -235,15 +237,16 @@ pub fn findings() -> Vec<Finding> {
 /// assert_eq!(lockdep::take_findings().len(), usize::from(lockdep::ENABLED));
 /// assert!(lockdep::findings().is_empty());
 /// ```
-#[must_use = "`reset` forgets the findings without giving them"]
+#[must_use = "`reset` discards the findings without returning them"]
 pub fn take_findings() -> Vec<Finding> {
     validator::inside(ledger::take_findings)
 }
 
-/// Returns the finding that a panic was thrown for, given the payload that `catch_unwind` or `join` returns.
+/// Returns the finding that a panic was thrown for, given the payload that `catch_unwind` or `join`
+/// returns.
 ///
-/// `None` for all other panics, whatever their message. The last 256 panics of findings are remembered. If one
-/// acquisition made several findings, it is the first.
+/// `None` for all other panics, whatever their message. The last 256 panics of findings are
+/// remembered. If one acquisition made several findings, it is the first.
 ///
 /// ```
 /// # use lockdep::{FindingKind, sync::RwLock};
@@ -261,8 +264,7 @@ pub fn finding_of_panic(payload: &(dyn Any + Send)) -> Option<Finding> {
     validator::inside(|| ledger::finding_of_panic(payload))
 }
 
-/// Sets what a kind of finding does, from now on. `LOCKDEP` in the environment wins
-/// over it.
+/// Sets the level of a kind of finding, from now on. `LOCKDEP` in the environment overrides it.
 ///
 /// ```
 /// lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Warn);
@@ -272,9 +274,9 @@ pub fn set_level(kind: FindingKind, level: Level) {
     validator::rejudge();
 }
 
-/// Sets what one kind of wait does while a lock is held, from now on. It wins over
-/// [`set_level`] of [`WaitWhileHolding`](FindingKind::WaitWhileHolding), which is for all kinds of waits,
-/// and `LOCKDEP` in the environment wins over both.
+/// Sets the level of one kind of wait while a lock is held, from now on. It overrides [`set_level`]
+/// of [`WaitWhileHolding`](FindingKind::WaitWhileHolding), which is for all kinds of waits.
+/// `LOCKDEP` in the environment overrides both.
 ///
 /// ```
 /// use lockdep::{FindingKind, Level, WaitKind};
@@ -287,12 +289,12 @@ pub fn set_wait_level(kind: WaitKind, level: Level) {
     ledger::set_wait_level(kind, level);
 }
 
-/// Calls a hook for every new finding, of any level, before it is printed or thrown;
-/// not again when it repeats.
+/// Calls `hook` for every new finding, of any level, before it is printed or thrown. Repetitions do
+/// not call it again.
 ///
-/// The hook runs in the thread that made the finding, with no lock of ours held, so
-/// that it may take locks, log, or call this crate; locks that it takes are not
-/// checked. If it panics, the panic ends there.
+/// The hook runs in the thread that made the finding, with no lock of lockdep held, so it may take
+/// locks, log, or call this crate. Locks that it takes are not checked. If it panics, the panic is
+/// caught.
 ///
 /// ```
 /// lockdep::on_finding(|finding| eprintln!("{}", finding.to_string()));
@@ -301,7 +303,7 @@ pub fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
     validator::inside(|| ledger::on_finding(hook));
 }
 
-/// Gives a lock a name for reports, in place of what the source calls it.
+/// Names a lock in reports, in place of its source expression.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -316,10 +318,10 @@ pub fn name<L: Trackable + ?Sized>(lock: &L, name: impl AsRef<str>) {
     }
 }
 
-/// Runs a closure whose acquisitions are no findings.
+/// Runs a closure whose acquisitions are not checked.
 ///
-/// They add nothing to the lock order. A lock acquired in here is held all the same:
-/// if its guard leaves the closure, later acquisitions are ordered after it.
+/// They add nothing to the lock order. A lock acquired inside still counts as held: if its guard
+/// leaves the closure, later acquisitions are ordered after it.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -332,7 +334,7 @@ pub fn allow<R>(body: impl FnOnce() -> R) -> R {
     validator::allow(body)
 }
 
-/// The lock order seen so far, as a snapshot.
+/// Returns a snapshot of the lock order seen so far.
 ///
 /// ```
 /// println!("{}", lockdep::order_graph().to_dot());
@@ -342,13 +344,13 @@ pub fn order_graph() -> OrderGraph {
     validator::order_graph()
 }
 
-/// Returns what every thread and task holds and waits for: which locks, in which mode, since which line; and which
-/// threads wait for a message, for space in a channel or at a barrier. The threads are not stopped: they may have
-/// moved on when this returns.
+/// Returns what every thread and task holds and waits for: which locks, in which mode, and since
+/// which line. It includes threads that wait for a message, for space in a channel or at a barrier.
+/// This is not an atomic snapshot: threads keep running meanwhile.
 ///
-/// Printed, it is a table. Of more than 64 tasks, it lists those first that hold what others wait for. On 64-bit
-/// Linux it lists all other threads too, with what each one does unless it waits for a checked lock: running, joining
-/// a thread, blocked in a system call. The calling thread is left out if it holds no lock.
+/// Printed, it is a table. With more than 64 tasks, it lists those first that hold what others wait
+/// for. On 64-bit Linux it lists all other threads too, with what each one does: running, joining a
+/// thread, blocked in a system call. The calling thread is left out if it holds no lock.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -363,36 +365,39 @@ pub fn held() -> HeldLocks {
     HeldLocks { threads: if ENABLED { validator::snapshot_of_all_threads() } else { Vec::new() } }
 }
 
-/// Has every wait for a lock watched: one that lasts longer than `limit` is reported on
-/// standard error, with who holds what is waited for, what that thread waits for in turn, and so on to
-/// the end: a deadlock, or a thread that waits for no lock, with what it does instead. Once for as long as
-/// some wait is too long, then again at doubling intervals.
+/// Starts a watchdog, which reports every wait for a lock that lasts longer than `limit` on
+/// standard error. The report follows the chain of waits: which thread holds the lock, what that
+/// thread waits for, and so on, up to a deadlock or to a thread that waits for no lock, with what
+/// it does instead. It is printed once while some wait is too long, then again at doubling
+/// intervals.
 ///
-/// The thread `lockdep-watchdog` looks at the waits, 16 times within the limit, but not more often than
-/// every millisecond nor less often than every second. While it runs, [`held`] knows how
-/// long each lock has been held, to the precision of these looks. `LOCKDEP_WATCHDOG=30s` in
-/// the environment starts it when a second thread is there, and wins over this call, as does
-/// `LOCKDEP_WATCHDOG=off`. A second call changes the limit.
+/// The thread `lockdep-watchdog` checks the waits 16 times within the limit, at intervals between
+/// one millisecond and one second. While it runs, [`held`] knows how long each lock has been held,
+/// to the precision of that interval. `LOCKDEP_WATCHDOG=30s` in the environment starts the watchdog
+/// when a second thread exists. It overrides this call, as does `LOCKDEP_WATCHDOG=off`. A second
+/// call changes the limit.
 ///
-/// Threads that wait on a condition variable, for a message or at a barrier are idle, not kept waiting.
+/// Threads that wait on a condition variable, for a message or at a barrier count as idle.
 ///
 /// # Global deadlocks
 ///
-/// On 64-bit Linux the watchdog also detects deadlocks through any other primitive: unchecked mutexes, locks
-/// of C, channels, condition variables, joins, `park`. If every thread of the process
-/// sleeps until another thread of it wakes it, none ever wakes. This is a [`FindingKind::Deadlock`] with
-/// an empty [`cycle`](Finding::cycle), reported when two looks in a row see the same.
+/// On 64-bit Linux the watchdog also detects deadlocks through any other primitive: unchecked
+/// mutexes, locks of C, channels, condition variables, joins, `park`. If every thread of the
+/// process sleeps until another one wakes it, none ever wakes. This is a [`FindingKind::Deadlock`]
+/// with an empty [`cycle`](Finding::cycle), reported when two checks in a row see the same state.
 ///
-/// It is certain. Nothing is reported while any thread waits with a timeout, for input or for a signal; while the
-/// program handles any signal other than its own faults; while a debugger is attached; while another process
-/// shares the memory that a thread waits in; or while the program uses `io_uring`.
+/// It is certain. Nothing is reported while any thread waits with a timeout, for input or for a
+/// signal; while the program handles any signal other than its own faults; while a debugger is
+/// attached; while another process shares the memory that a thread waits in; or while the program
+/// uses `io_uring`.
 ///
-/// No thread can panic for it. At [`Level::Deny`] and [`Level::Warn`] it is printed. `Deny` also changes the
-/// [exit status](crate#the-exit-status), in case the process still calls `exit`; [`Level::Abort`] aborts the
-/// process. Hooks run afterwards, on the watchdog's thread.
+/// No thread can panic for it. At [`Level::Deny`] and [`Level::Warn`] it is printed. `Deny` also
+/// changes the [exit status](crate#the-exit-status), in case the process still calls `exit`;
+/// [`Level::Abort`] aborts the process. Hooks run afterwards, on the watchdog's thread.
 ///
-/// The test harness waits with a timeout during the first minute of a test, so a hanging test is reported
-/// after that minute. A program that parks all of its threads on purpose is reported as well.
+/// The test harness waits with a timeout during the first minute of a test, so a hanging test is
+/// reported after that minute. A program that parks all of its threads on purpose is reported as
+/// well.
 ///
 /// ```
 /// lockdep::watchdog(std::time::Duration::from_secs(30));
@@ -403,7 +408,7 @@ pub fn watchdog(limit: Duration) {
     }
 }
 
-/// How much has been looked at so far.
+/// Returns counts of locks, edges and other things tracked so far.
 ///
 /// ```
 /// let stats = lockdep::stats();
@@ -414,17 +419,17 @@ pub fn stats() -> Stats {
     validator::stats()
 }
 
-/// Forgets the lock order and all findings, for a test that starts from nothing.
-/// Levels, hooks, names and what is held right now stay.
+/// Forgets the lock order and all findings, so that a test can start from nothing. Levels, hooks,
+/// names and the locks held right now stay.
 ///
-/// It is the whole process that forgets: tests that run beside this one as well.
+/// This affects the whole process, including tests that run concurrently.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
 /// let (a, b) = (Mutex::new(()), Mutex::new(()));
 /// drop((a.lock(), b.lock()));
 /// lockdep::reset();
-/// drop((b.lock(), a.lock())); // the first order that anybody knows of
+/// drop((b.lock(), a.lock())); // the first order on record
 /// assert!(lockdep::findings().is_empty());
 /// ```
 pub fn reset() {

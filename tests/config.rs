@@ -46,7 +46,7 @@ impl Drop for Folder {
 
 const BAD: &str = "[[allow]]\nlocks = [\"left\"]\n";
 const UNUSED: &str = "[[allow]]\nlocks = [\"left\"]\nreason = \"known\"\n";
-const COMPLAINT: &str = "lockdep: nothing is silenced: ";
+const COMPLAINT: &str = "lockdep: no finding is suppressed: ";
 
 fn one_lock() {
     drop(Mutex::new(()).lock());

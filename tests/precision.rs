@@ -651,7 +651,7 @@ fn declared_orders_add_up() {
     assert!(nests(&a, &d).is_none() && nests(&b, &c).is_none());
     let contradiction = thread::spawn(move || lockdep::declare_order(&[&d, &a])).join();
     let message = contradiction.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.starts_with("lockdep: the order that is declared at tests/"), "{message}");
+    assert!(message.starts_with("lockdep: the order declared at tests/"), "{message}");
 }
 
 #[test]
@@ -734,7 +734,7 @@ fn a_file_silences() {
         );
     }
     let (_, stderr) = child("[[allow]]\nlocks = [\"left\"]\n");
-    assert_eq!(stderr.matches("lockdep: nothing is silenced: ").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("lockdep: no finding is suppressed: ").count(), 1, "{stderr}");
     assert!(stderr.contains(".toml:1: `reason` is missing"), "{stderr}");
 }
 

@@ -1,9 +1,8 @@
-//! What the end of the process has to say about the unhandled findings, and what becomes
-//! of its exit status.
+//! The summary of unhandled findings at the end of the process, and the exit status.
 //!
-//! A handler of `exit`, registered with the first finding that is to be told. Other threads still
-//! run by then: it waits for none of them longer than a moment, and what it prints goes past the
-//! test harness and past the lock around standard error.
+//! Implemented as an `atexit` handler, registered at the first finding to report. Other threads
+//! still run at that time: the handler waits only briefly for a lock, and prints past the test
+//! harness and past std's lock around standard error.
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "there is no handler of `exit`"))]
 
@@ -12,35 +11,36 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use crate::finding::{Finding, FindingKind, Level};
 
-/// The status of a process that had a finding at [`Level::Deny`]: that of a panic.
+/// The exit status of a process with an unhandled finding at [`Level::Deny`]: the same as after a
+/// panic.
 #[cfg(unix)]
 const STATUS: libc::c_int = 101;
 
-/// The most findings that are listed.
+/// The number of findings listed in the summary.
 const MAX_LINES: usize = 16;
-/// The most reports that are shown.
+/// The number of reports repeated after the summary.
 const MAX_REPORTS: usize = 3;
 
-/// There is something to tell at the end.
+/// Registers the handler, at the first call.
 #[cfg(unix)]
 pub(super) fn watch() {
     static WATCHES: AtomicBool = AtomicBool::new(false);
     if super::settings().exit && !WATCHES.swap(true, Relaxed) {
         #[allow(unsafe_code, reason = "std has no handlers of its own")]
-        // SAFETY: `atexit` takes any function; this one returns, or calls `exit` (see there),
-        // and does not unwind.
+        // SAFETY: `atexit` takes any function. This one does not unwind; it returns or calls
+        // `exit`, as `end_with` explains.
         unsafe {
             libc::atexit(at_exit);
         }
     }
 }
 
-/// Elsewhere the panic is all.
+/// Without `atexit`, a denied finding only panics.
 #[cfg(not(unix))]
 pub(super) fn watch() {}
 
-/// Has the file that silences read at the end of the process, if nothing has read it before. Returns `false`
-/// if that cannot be done.
+/// Registers a handler that reads the configuration at the end of the process if nothing has read
+/// it before. Returns `false` if that fails.
 #[cfg(unix)]
 pub(super) fn read_config_at_exit() -> bool {
     PROCESS.store(super::this_process(), Relaxed);
@@ -56,7 +56,7 @@ pub(super) fn read_config_at_exit() -> bool {
     false
 }
 
-/// The process that is to read the file at its end: its forks do not.
+/// The process that registered `read_config`. A fork inherits the handler but must not run it.
 #[cfg(unix)]
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -69,7 +69,7 @@ extern "C" fn read_config() {
     }
 }
 
-/// Writes past the stream of std, whose lock may be held for ever.
+/// Writes past std's stream, whose lock may never be released.
 #[cfg(unix)]
 pub(super) fn write_to_stderr(text: &str) {
     use std::{io::Write, os::fd::AsFd};
@@ -84,7 +84,7 @@ extern "C" fn at_exit() {
     use std::{panic::catch_unwind, time::Duration};
 
     let has_failed = catch_unwind(|| {
-        // A thread that was stopped with the list locked will not let go of it any more.
+        // A thread that was stopped while it held the lock will never release it.
         let findings = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
         let (text, has_failed) =
             summary(&findings, &super::suppress::unused(), super::cut_short())?;
@@ -96,40 +96,40 @@ extern "C" fn at_exit() {
     }
 }
 
-/// Ends the process, which is about to end, with another status.
+/// Ends the process, which is already exiting, with another status.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "std's `exit` takes its own second call for a bug")]
 fn end_with(status: libc::c_int) -> ! {
-    // POSIX leaves open what a second call of `exit` does. Those of glibc, of Apple and of the
-    // BSDs go on with the handlers that remain, so that nothing these write is lost (coverage
-    // data, for one). Musl's may crash.
+    // POSIX leaves a second call of `exit` undefined. Those of glibc, Apple and the BSDs run the
+    // remaining handlers, so nothing that these write is lost (coverage data, for example). Musl's
+    // may crash.
     if cfg!(any(target_env = "gnu", target_vendor = "apple", target_os = "freebsd")) {
-        // SAFETY: called by the thread that runs the handlers, see above.
+        // SAFETY: the calling thread runs the `atexit` handlers, and this libc allows `exit` there.
         unsafe { libc::exit(status) }
     }
-    // SAFETY: all streams are flushed, as `exit` would do last; then the process is gone.
+    // SAFETY: flushes all streams, the last thing that `exit` would do, and ends the process.
     unsafe {
         libc::fflush(std::ptr::null_mut());
         libc::_exit(status)
     }
 }
 
-/// Returns the summary of findings, unused entries and searches that were cut short, and whether the
-/// process has failed. `None` if there are no findings and no unused entries.
+/// Returns the summary of findings, unused entries and searches that were cut short, and whether
+/// the process has failed. `None` if there are no findings and no unused entries.
 fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(String, bool)> {
     let of = |level| move |finding: &&Finding| finding.level == level;
     let denied: Vec<_> = findings.iter().filter(of(Level::Deny)).collect();
     let warned = findings.iter().filter(of(Level::Warn));
-    let told: Vec<_> = denied.iter().copied().chain(warned).collect();
-    if told.is_empty() && unused.is_empty() {
+    let reported: Vec<_> = denied.iter().copied().chain(warned).collect();
+    if reported.is_empty() && unused.is_empty() {
         return None;
     }
     let mut lines = Vec::new();
     let mut reports = Vec::new();
-    if denied.is_empty() && !told.is_empty() {
+    if denied.is_empty() && !reported.is_empty() {
         lines.push(format!(
             "lockdep: {}; the exit status is unchanged",
-            count(&told, "unhandled warning")
+            count(&reported, "unhandled warning")
         ));
     }
     if !denied.is_empty() {
@@ -146,9 +146,9 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
             None => "lockdep: reports are above".to_owned(),
         });
     }
-    lines.extend(told.iter().take(MAX_LINES).map(|finding| crate::render::headline(finding)));
-    if told.len() > MAX_LINES {
-        lines.push(format!("lockdep: and {} more", told.len() - MAX_LINES));
+    lines.extend(reported.iter().take(MAX_LINES).map(|finding| crate::render::headline(finding)));
+    if reported.len() > MAX_LINES {
+        lines.push(format!("lockdep: and {} more", reported.len() - MAX_LINES));
     }
     if !unused.is_empty() {
         lines.push(format!("lockdep: unused entry: {} matched no finding", unused.join(", ")));
@@ -159,8 +159,8 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
     Some((lines.join("\n"), !denied.is_empty()))
 }
 
-/// Whether this looks like a test program whose harness keeps what tests print, and throws it
-/// away if they pass. If not, a report is shown once too often.
+/// Returns `true` if this looks like a test program whose harness discards the output of passing
+/// tests. A false positive only repeats a report.
 fn harness_captures() -> bool {
     let program = std::env::current_exe().unwrap_or_default();
     let shows = |argument: std::ffi::OsString| {
@@ -171,7 +171,7 @@ fn harness_captures() -> bool {
         && !std::env::args_os().any(shows)
 }
 
-/// `3 findings (2 inversion, 1 self_deadlock)`
+/// Formats `3 findings (2 inversion, 1 self_deadlock)`
 fn count(findings: &[&Finding], noun: &str) -> String {
     let of_kind = |kind: FindingKind| {
         let count = findings.iter().filter(|finding| finding.kind == kind).count();

@@ -1,7 +1,7 @@
-//! Places in published crates that keep an order by means which this crate cannot see.
+//! Locations in published crates that keep an order by means that lockdep cannot see.
 //!
-//! Not a place for what is unlikely: each entry was read in the crate's source, and says what keeps the
-//! order. `cargo lockdep` sees these crates without their authors having asked for it.
+//! An entry is not a guess: each was read in the crate's source and says what keeps the order. The
+//! authors of these crates did not ask for `cargo lockdep` to check them.
 
 use std::path::{Component, Path};
 
@@ -9,7 +9,7 @@ use crate::finding::{Finding, FindingKind, Role};
 
 /// A join under a lock, both in one file of a crate.
 struct Known {
-    /// The crate, as its folder in a registry begins.
+    /// The start of the crate's folder in a registry.
     package: &'static str,
     file: &'static str,
     reason: &'static str,
@@ -18,11 +18,11 @@ struct Known {
 const JOINS: &[Known] = &[Known {
     package: "crossbeam-utils-0.8.",
     file: "src/thread.rs",
-    reason: "known of crossbeam-utils: its scope waits until no thread can spawn another one before it joins \
-             them with the list of their handles locked",
+    reason: "known in crossbeam-utils: its scope waits until no thread can spawn another one before it \
+             joins them with the list of their handles locked",
 }];
 
-/// Returns why a finding is known to be harmless.
+/// Returns why the finding is known to be harmless, if it is.
 pub(super) fn reason(finding: &Finding) -> Option<&'static str> {
     if finding.kind == FindingKind::Deadlock {
         return None;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_told_by_its_package_and_file() {
+    fn a_known_location_matches_by_package_and_file() {
         let [known] = JOINS else { panic!("one") };
         let is_at = |path| known.is_at(path);
         assert!(is_at("/registry/src/index/crossbeam-utils-0.8.23/src/thread.rs"));

@@ -1,26 +1,26 @@
-//! The level of each kind: the environment over the program over the default.
+//! The level of each kind. The environment overrides the program, which overrides the default.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::settings;
 use crate::finding::{FindingKind, Level, WaitKind};
 
-/// What the program asked for, by kind: the level's place in [`Level::ALL`]
-/// plus one, or 0 if it did not ask.
+/// The levels set by the program, by kind: the level's index in [`Level::ALL`] plus one, or 0 if
+/// unset.
 static ASKED: [AtomicU8; FindingKind::ALL.len()] =
     [const { AtomicU8::new(0) }; FindingKind::ALL.len()];
-/// The same of each kind of wait.
+/// The same for each kind of wait.
 static ASKED_OF_WAITS: [AtomicU8; WaitKind::ALL.len()] =
     [const { AtomicU8::new(0) }; WaitKind::ALL.len()];
 
-/// The level in force for a kind.
+/// Returns the level in force for a kind.
 pub(crate) fn level(kind: FindingKind) -> Level {
     let asked = || asked(&ASKED[kind as usize]);
     settings().level(kind).or_else(asked).unwrap_or_else(|| kind.default_level())
 }
 
-/// The level in force for a wait while a lock is held. A level for the kind of wait wins over one for all
-/// waits.
+/// Returns the level in force for a wait while a lock is held. A level for this kind of wait
+/// overrides the level for all waits.
 pub(crate) fn wait_level(kind: WaitKind) -> Level {
     let asked = || {
         let of_all = || asked(&ASKED[FindingKind::WaitWhileHolding as usize]);

@@ -1,10 +1,10 @@
-//! What has been found: kept once per cycle, told once, at its level.
+//! The findings of the process: each is recorded once per cycle and reported once, at its level.
 //!
-//! Owns the findings, the levels and the hooks. Does not know how a finding
-//! came to be, and never panics for one: it says what is to be thrown, and the
-//! validator throws it. Its own lock guards the list alone; hooks run and
-//! reports are drawn and printed outside of it. The list is cloned under the lock, so callers are
-//! in a blind state: the global allocator and signal handlers may take checked locks meanwhile.
+//! Owns the findings, their levels and the hooks. Does not know how a finding came to be, and never
+//! panics for one: it returns the message, and the validator panics with it. `STORE` guards the
+//! list only; hooks run and reports are drawn and printed outside it. The list is cloned under the
+//! lock, so callers are in a state in which locks of the global allocator and of signal handlers
+//! are not checked.
 
 mod exit;
 mod known;
@@ -41,7 +41,7 @@ use crate::{
     render, source,
 };
 
-/// WebAssembly without a system, where std panics for who asks for the time, or for the process.
+/// WebAssembly without a system interface, where std panics on requests for the time or process id.
 const IS_BARE: bool = cfg!(all(target_family = "wasm", target_os = "unknown"));
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
@@ -49,7 +49,7 @@ type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
 static STORE: Mutex<Option<Store>> = Mutex::new(None);
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 
-/// How many searches for a cycle have exhausted their budget.
+/// The number of searches for a cycle that exhausted their budget.
 static CUT_SHORT: AtomicU64 = AtomicU64::new(0);
 
 /// Counts a search for a cycle that exhausted its budget.
@@ -62,20 +62,20 @@ pub(crate) fn cut_short() -> u64 {
     CUT_SHORT.load(Relaxed)
 }
 
-/// What the thread that made a finding has to do.
+/// What the thread that made a finding must do.
 #[must_use]
 pub(crate) enum Verdict {
     Proceed,
-    /// The same, and it is not to be looked at again.
+    /// Proceed, and do not report this again.
     Silenced,
     Panic(Box<Panic>),
 }
 
-/// Takes a new finding in: records it, calls the hooks if it is the first of
-/// its kind on its locks, prints it or hands back the message to panic with.
+/// Records a new finding, calls the hooks if it is the first of its kind on its locks, and prints
+/// it or returns the message to panic with.
 ///
-/// Runs code of the program (the hooks): the caller holds no lock of ours. `scope`: the one
-/// that the thread is in. `certainly`: at this level, whatever is set or silenced.
+/// Runs hooks, which are the program's code, so the caller must hold no lock of lockdep. `scope` is
+/// the thread's test scope. `certainly` overrides both the level and any suppression.
 pub(crate) fn submit(
     kind: FindingKind,
     cycle: Vec<Edge>,
@@ -87,13 +87,14 @@ pub(crate) fn submit(
     let level = certainly.unwrap_or_else(|| match detail {
         Detail::Wait(wait) => levels::wait_level(wait),
         _ if is_certain => level(kind),
-        // What may not be true must not panic.
+        // A finding that may be false must not panic.
         _ => level(kind).min(Level::Warn),
     });
     if let Detail::Classes { made_at, .. } = &detail
         && !made_at.iter().all(source::is_a_call)
     {
-        // `#[derive(Default)]` makes all locks of a type at one place: that is no class.
+        // `#[derive(Default)]` creates all locks of a type at one location, which makes them no
+        // class.
         return Verdict::Proceed;
     }
     let mut finding = Finding::new(kind, level, cycle, detail);
@@ -104,7 +105,7 @@ pub(crate) fn submit(
     let level = finding.level;
     let Added { is_new, is_news, scope } =
         STORE.lock().get_or_insert_default().add(&finding, scope, this_process());
-    // Before anybody is told.
+    // Recorded before it is reported, so that no reported finding is lost.
     let recorded =
         (is_new && records()).then(|| record_writer::record_finding(&finding, scope.is_some()));
     if level != Level::Allow {
@@ -128,8 +129,8 @@ pub(crate) fn submit(
         Level::Deny if !std::thread::panicking() => {
             return Verdict::Panic(Box::new(Panic::new(report(), &finding)));
         }
-        // The thread or task is about to hang: no test harness will ever show what it captured. Nor does
-        // it panic, if it does so already.
+        // The thread or task is about to hang, so no test harness will ever show captured output. A
+        // thread that already panics only prints.
         Level::Warn | Level::Deny
             if matches!(kind, FindingKind::Deadlock | FindingKind::Futurelock) || !is_certain =>
         {
@@ -145,8 +146,8 @@ pub(crate) fn submit(
     Verdict::Proceed
 }
 
-/// Records a finding of the watchdog, for which no thread can panic. It is printed, and changes the exit
-/// status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
+/// Records a finding of the watchdog, which no thread can panic for. It is printed, and changes the
+/// exit status in case the process calls `exit` later. At [`Level::Abort`] it aborts the process.
 ///
 /// Prints before it calls the hooks, because a hook may block on a lock of the deadlock.
 pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
@@ -175,20 +176,20 @@ pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
 fn call_hooks(finding: &Finding) {
     let hooks = HOOKS.lock().clone();
     for hook in hooks {
-        // A hook that panics must not take the program's lock down with it.
+        // A hook that panics must not poison or release the program's locks.
         let _ = catch_unwind(AssertUnwindSafe(|| hook(finding)));
     }
 }
 
-/// The number of this process, by which it is told from its forks.
+/// Returns the process id, which distinguishes a process from its forks.
 fn this_process() -> u32 {
     if IS_BARE { 0 } else { std::process::id() }
 }
 
 /// Prints a message where the test harness can capture it.
 pub(crate) fn print(message: &str) {
-    // `eprintln!` panics if standard error is gone; then nobody is to be told. Where that cannot be
-    // caught, nor does a test harness capture anything.
+    // `eprintln!` panics if standard error is closed; the message is dropped then. With `panic =
+    // "abort"` that panic cannot be caught, but no test harness captures output either.
     if cfg!(panic = "abort") {
         return print_past_capture(message);
     }
@@ -196,10 +197,10 @@ pub(crate) fn print(message: &str) {
     let _ = std::io::stderr().flush();
 }
 
-/// Prints a message on standard error itself.
+/// Prints a message directly to standard error, past a test harness.
 pub(crate) fn print_past_capture(message: &str) {
     let mut stderr = std::io::stderr().lock();
-    // If standard error is gone, nobody is to be told.
+    // If standard error is closed, the message is dropped.
     let _ = writeln!(stderr, "{}", message.trim_end()).and_then(|()| stderr.flush());
 }
 
@@ -221,7 +222,7 @@ pub(crate) fn take_findings() -> Vec<Finding> {
     STORE.lock().as_mut().map_or_else(Vec::new, Store::take_all_of_process)
 }
 
-/// Opens a scope, which from now on has its own findings.
+/// Opens a scope. It collects its own findings from now on.
 pub(crate) fn open_scope() -> ScopeId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let scope =
@@ -235,34 +236,34 @@ pub(crate) fn findings_in(scope: ScopeId) -> Vec<Finding> {
     STORE.lock().as_ref().map_or_else(Vec::new, |book| book.findings(Some(scope)))
 }
 
-/// Takes those findings of a scope that are of some description.
+/// Removes the findings for which `are_wanted` returns `true` from a scope, and returns them.
 pub(crate) fn take_findings_in(
     scope: ScopeId,
     are_wanted: impl Fn(&Finding) -> bool,
 ) -> Vec<Finding> {
-    // What is wanted may be decided by what the sources say: not while the book is locked.
+    // `are_wanted` may read source files, so it must not run under the lock.
     let wanted = findings_in(scope).iter().filter(|it| are_wanted(it)).map(Key::of).collect();
-    // As they are by now: one that came again meanwhile is counted.
+    // Returns the current findings, so that a repetition in the meantime is counted.
     STORE.lock().as_mut().map_or_else(Vec::new, |book| book.take(scope, &wanted))
 }
 
-/// Closes a scope. What was not taken is the process's from now on.
+/// Closes a scope. Its remaining findings move to the process.
 pub(crate) fn close_scope(scope: ScopeId) {
     if let Some(book) = STORE.lock().as_mut() {
         book.close(scope);
     }
 }
 
-/// The unhandled findings of this process, if they can be had within some time: other
-/// threads still run, and may be stopped anywhere.
+/// Returns the unhandled findings of this process, unless the lock cannot be acquired in time:
+/// other threads still run, or may have been stopped while they held it.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 fn unhandled(timeout: Duration) -> Option<Vec<Finding>> {
     let book = STORE.try_lock_for(timeout)?;
     Some(book.as_ref().map_or_else(Vec::new, |book| book.unhandled(this_process())))
 }
 
-/// The process has its first lock: sees to it that the file that silences is read, and what is wrong with
-/// it told, at the [first nested lock](load_config), the first finding, or the end of the process.
+/// Called with the first lock of the process. The configuration is read, and its errors reported,
+/// at the [first nested lock](load_config), the first finding, or the end of the process.
 pub(crate) fn note_config() {
     suppress::note_start_folder();
     if !exit::read_config_at_exit() {
@@ -270,10 +271,10 @@ pub(crate) fn note_config() {
     }
 }
 
-/// Reads the file that silences, unless it was read before.
+/// Reads the configuration, unless it was read before.
 pub(crate) fn load_config() {
     if suppress::load(print) {
-        // To tell what nothing has needed.
+        // Unused entries are reported at exit.
         exit::watch();
     }
 }
@@ -283,13 +284,13 @@ pub(crate) fn on_finding(hook: impl Fn(&Finding) + Send + Sync + 'static) {
     HOOKS.lock().push(Arc::new(hook));
 }
 
-/// The locks of the ledger.
+/// Returns the locks of the ledger, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(crate) fn locks() -> [&'static dyn crate::fork_lock::ForkLock; 4] {
     [&STORE, &HOOKS, suppress::lock(), thrown::lock()]
 }
 
-/// Forgets all findings. Levels and hooks stay.
+/// Discards all findings. Levels and hooks stay.
 pub(crate) fn reset() {
     drop(take_findings());
 }

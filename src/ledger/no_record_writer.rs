@@ -1,4 +1,4 @@
-//! No record on disk, since the feature `serde` is not there.
+//! Stands in for the record writer in builds without the feature `serde`.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ pub(crate) fn records() -> bool {
     false
 }
 
-/// Says what is missing, if the environment asks for a record.
+/// Reports the missing feature if the environment asks for a record.
 pub(crate) fn open_record() {
     if settings().out.is_some() {
         print_past_capture(

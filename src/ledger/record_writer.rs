@@ -1,10 +1,10 @@
-//! The record on disk: what `LOCKDEP_OUT` asks for.
+//! The record on disk that `LOCKDEP_OUT` asks for.
 //!
-//! One file per process, open for appending, one call of `write` for whatever belongs together
-//! and no buffer of ours: what was written is there, whatever becomes of the process. The lock is
-//! held for that call, so that a lock of the program stands before the first line that mentions
-//! it; names are looked up and lines are made outside of it. The first failure ends the record,
-//! with a message; the program goes on.
+//! There is one file per process, opened for appending. What belongs together is written with one
+//! call of `write` and without a buffer, so it survives any end of the process. The lock is held
+//! for that call only; names are looked up and lines formatted outside it. A lock's own line
+//! precedes the first line that mentions it. The first failure ends the record, with a message, and
+//! the program continues.
 
 use std::{
     fs::{File, OpenOptions},
@@ -30,20 +30,20 @@ use crate::{
 };
 
 static OUT: Mutex<Option<Out>> = Mutex::new(None);
-/// Whether there is a record.
+/// `true` while there is a record to write to.
 static RECORDS: AtomicBool = AtomicBool::new(false);
-/// What the source calls a lock, by where it was first seen.
+/// The names of locks in the source, by the location where each was first seen.
 static NAMES: Memory<Option<String>> = Mutex::new(None);
-/// Whether a place is the call of a constructor.
+/// `true` for locations at which the source has a constructor call.
 static CALLS: Memory<bool> = Mutex::new(None);
 
-/// What was read in the source of some places, as it does not change.
+/// A cache of facts read from source files, which do not change.
 type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
 
 /// How long a thread waits for the record: after a fork, a thread of the parent may hold its lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many locks and names are remembered. Then all are forgotten: a lock that is written once
-/// more does no harm.
+/// The number of locks and names remembered before all are discarded. A lock that is written twice
+/// does no harm.
 const CAPACITY: usize = 1 << 16;
 
 /// An open record.
@@ -51,13 +51,13 @@ struct Out {
     folder: PathBuf,
     path: PathBuf,
     file: File,
-    /// Whose it is: a fork makes its own.
+    /// The process that wrote the header. A fork creates its own record.
     process: u32,
-    /// The locks that stand in it.
+    /// The locks already written to it.
     locks: FxHashSet<u64>,
 }
 
-/// Whether there is a record to write to.
+/// Returns `true` if there is a record to write to.
 #[inline]
 pub(crate) fn records() -> bool {
     RECORDS.load(Relaxed)
@@ -72,19 +72,19 @@ pub(crate) fn open_record() {
                 *place = Some(out);
                 RECORDS.store(true, SeqCst);
             }
-            // What another thread was faster to find, before it could know of the record.
+            // Another thread may have made a finding before it could know of the record.
             for finding in super::findings() {
                 record_finding(&finding, false);
             }
         }
         Err(error) => print_past_capture(&format!(
-            "lockdep: `{}` in LOCKDEP_OUT is ignored: no record can be made there: {error}",
+            "lockdep: `{}` in LOCKDEP_OUT is ignored: cannot create a record there: {error}",
             folder.display()
         )),
     }
 }
 
-/// The file, if all that happened so far is in it.
+/// Returns the file's path, if everything so far was written to it.
 pub(super) fn path() -> Option<PathBuf> {
     let out = OUT.try_lock_for(LOCK_TIMEOUT)?;
     let out = out.as_ref().filter(|out| records() && out.process == process::id());
@@ -103,8 +103,8 @@ pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
     write(locks, &lines);
 }
 
-/// Writes a new finding. Before it is told: nothing that was told is lost. Its report, which
-/// stands there as well.
+/// Writes a new finding, before it is reported, so that no reported finding is lost. Returns its
+/// report, which is part of the record.
 pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
     let json = render::json::finding(finding, in_scope, is_a_call);
     let report = json.report.to_string();
@@ -114,13 +114,13 @@ pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
     report
 }
 
-/// Writes lines, after the locks that they mention.
+/// Writes the lines, preceded by those of the locks that they mention.
 fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     let mut locks: Vec<_> = locks.collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
-    // Sources are read and lines are made for new locks alone, and not under the lock. A fork,
-    // whose record has none yet, writes some twice.
+    // Reads source files and formats lines for new locks only, and not under the lock. A fork,
+    // whose record has no locks yet, may format some twice.
     let is_known = |lock: &LockInfo| {
         let out = OUT.try_lock_for(LOCK_TIMEOUT);
         let out = out.as_ref().and_then(|out| out.as_ref());
@@ -140,13 +140,13 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     };
     if let Some((error, path)) = failure {
         print_past_capture(&format!(
-            "lockdep: LOCKDEP_OUT: nothing more is recorded in {}: {error}",
+            "lockdep: LOCKDEP_OUT: recording to {} has stopped: {error}",
             path.display()
         ));
     }
 }
 
-/// What reports call a lock.
+/// Returns a lock's name as reports print it.
 fn name(lock: &LockInfo) -> String {
     if let Some(name) = &lock.name {
         return name.to_string();
@@ -159,7 +159,7 @@ fn is_a_call(site: &Site) -> bool {
     remembered(&CALLS, site, source::is_a_call)
 }
 
-/// What the source says at a place. Read without any lock.
+/// Returns a fact from the cache, or from the source file. Reads the file without any lock.
 fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
     let known = memory.try_lock_for(LOCK_TIMEOUT);
     let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
@@ -176,7 +176,7 @@ fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -
     })
 }
 
-/// The name of the program's file, without what cargo adds to that of a test.
+/// Returns the file name of the program, without the hash that cargo appends to a test's.
 fn program() -> String {
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_stem().unwrap_or_default().to_string_lossy();
@@ -192,7 +192,7 @@ fn without_hash(name: &str) -> &str {
 }
 
 impl Out {
-    /// Makes a record that is there for the first time, and begins it.
+    /// Creates a new record and writes its header.
     fn create(folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -202,7 +202,7 @@ impl Out {
         let process = process::id();
 
         let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
-        // A new file: the number of a process is used again, this name is not.
+        // `create_new`, because process ids are reused; the random part of the name is not.
         let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         let mut out = Self { folder, path, file, process, locks: FxHashSet::default() };
         let header = Line::Header(Header {
@@ -218,7 +218,7 @@ impl Out {
         Ok(out)
     }
 
-    /// Writes lines, after those of the locks that do not stand in the record yet.
+    /// Writes the lines, preceded by those of the locks that are not in the record yet.
     fn write(&mut self, locks: &[(u64, String)], lines: &[String]) -> io::Result<()> {
         if self.process != process::id() {
             *self = Self::create(self.folder.clone())?;
@@ -235,7 +235,7 @@ impl Out {
         self.append(&text)
     }
 
-    /// In one call, as a rule: the rest of what was written in part only follows at once.
+    /// One system call, unless the write is partial; then the rest follows immediately.
     fn append(&mut self, text: &str) -> io::Result<()> {
         self.file.write_all(text.as_bytes())
     }
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_adds_to_a_name_is_left_out() {
+    fn the_hash_that_cargo_appends_is_removed() {
         assert_eq!(without_hash("two-words-0123456789abcdef"), "two-words");
         let others = ["plain", "two-words", "a-0123456789abcde", "a-0123456789abcdeg"];
         assert!(others.iter().all(|name| without_hash(name) == *name));

@@ -1,4 +1,4 @@
-//! What the environment asks for: the variables whose names begin with `LOCKDEP`.
+//! The settings from the environment: variables whose names begin with `LOCKDEP`.
 
 use std::{
     path::PathBuf,
@@ -24,27 +24,27 @@ pub(crate) enum Backtraces {
 /// The environment, read once.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// `LOCKDEP=off`: nothing is checked at all.
+    /// `LOCKDEP=off`: disables all checks.
     pub(crate) off: bool,
     pub(crate) backtraces: Backtraces,
-    /// How long a wait may last before the watchdog says so.
+    /// How long a wait may last before the watchdog reports it.
     pub(crate) watchdog: Option<Duration>,
-    /// `LOCKDEP_WATCHDOG=off`: none is started, by whomever.
+    /// `LOCKDEP_WATCHDOG=off`: a watchdog that the program starts does nothing.
     pub(crate) no_watchdog: bool,
-    /// The file with what is known and not to be told.
+    /// The path of the `lockdep.toml`.
     pub(crate) config: Option<String>,
-    /// The names of the signals that have the table of held locks printed.
+    /// The names of the signals that print the table of held locks.
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
-    /// Whether unhandled findings change the exit status, and are summed up at the end.
+    /// `true` if unhandled findings are summarized at exit and change the exit status.
     pub(crate) exit: bool,
-    /// When this was read, if there is a clock: what is timed counts from here.
+    /// When the environment was read, if there is a clock: the origin of all recorded times.
     pub(crate) start: Option<Instant>,
-    /// A level for all kinds, and those for some kinds, which win over it.
+    /// The level for all kinds. A level for one kind overrides it.
     all: Option<Level>,
     levels: [Option<Level>; FindingKind::ALL.len()],
-    /// Levels of `wait_while_holding` for some kinds of waits, which win over its own.
+    /// Levels for single kinds of waits, which override the level of `wait_while_holding`.
     waits: [Option<Level>; WaitKind::ALL.len()],
 }
 
@@ -53,14 +53,14 @@ impl Settings {
         self.levels[kind as usize].or(self.all)
     }
 
-    /// The level of a wait while a lock is held.
+    /// Returns the level of a wait while a lock is held.
     pub(crate) fn wait_level(&self, kind: WaitKind) -> Option<Level> {
         self.waits[kind as usize].or_else(|| self.level(FindingKind::WaitWhileHolding))
     }
 }
 
-/// Not a `OnceLock`: [`settings`] may run inside a global allocator's lock, on many threads at
-/// once, and must not block.
+/// A `OnceLock` could block: [`settings`] may run under a global allocator's lock, on many threads
+/// at once.
 static SETTINGS: OnceBox<Settings> = OnceBox::new();
 
 /// Returns `true` if the environment has been read and turns everything off. Allocates nothing.
@@ -68,8 +68,8 @@ pub(crate) fn is_known_off() -> bool {
     SETTINGS.get().is_some_and(|settings| settings.off)
 }
 
-/// The environment's settings. Read at the first call, which also complains
-/// about what it could not read.
+/// Returns the settings. The first call reads the environment and reports the values that do not
+/// parse.
 pub(crate) fn settings() -> &'static Settings {
     SETTINGS.get().unwrap_or_else(|| {
         let (settings, complaints) =
@@ -83,14 +83,14 @@ pub(crate) fn settings() -> &'static Settings {
     })
 }
 
-/// What is to be complained about in an environment.
+/// Returns the messages about values in an environment that do not parse.
 #[cfg(fuzzing)]
 pub(crate) fn complaints(variable: impl FnMut(&str) -> Option<String>) -> Vec<String> {
     let variable = std::cell::RefCell::new(variable);
     parse(|name| (variable.borrow_mut())(name)).1
 }
 
-/// What the variables say, and a message for each part that says nothing.
+/// Parses the variables. Returns a message for each part that does not parse.
 fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
     let variable = |name| variable(name).map(|value| value.trim().to_owned());
     let mut settings = Settings {
@@ -135,8 +135,8 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         Some("0") => false,
         Some(other) => {
             complaints.push(format!(
-                "lockdep: `{other}` in LOCKDEP_EXIT is ignored: it takes `1` (findings that nobody \
-                 took end the process with status 101, the default) or `0` (they do not)"
+                "lockdep: `{other}` in LOCKDEP_EXIT is ignored: it takes `1` (unhandled findings end the \
+                 process with status 101, the default) or `0` (they do not)"
             ));
             true
         }
@@ -147,8 +147,8 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         match humantime::parse_duration(&limit) {
             Ok(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
             _ => complaints.push(format!(
-                "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes how long a wait may \
-                 last, as `30s`, `500ms` or `2m`, or `off`"
+                "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes a duration, such as `30s`, \
+                 `500ms` or `2m`, or `off`"
             )),
         }
     }
@@ -167,20 +167,20 @@ impl Settings {
         Ok(())
     }
 
-    /// The level of a kind of finding, or of one kind of wait: `wait_while_holding.recv`.
+    /// Returns the level of a kind of finding, or of one kind of wait: `wait_while_holding.recv`.
     fn level_mut(&mut self, name: &str) -> Result<&mut Option<Level>, String> {
         let (kind, wait) = name.split_once('.').map_or((name, None), |(k, wait)| (k, Some(wait)));
         let kind: FindingKind = named(kind)?;
         let Some(wait) = wait else { return Ok(&mut self.levels[kind as usize]) };
         if kind != FindingKind::WaitWhileHolding {
-            return Err(format!("`{kind}` is not divided into waits"));
+            return Err(format!("`{kind}` has no levels for single kinds of waits"));
         }
         let wait: WaitKind = named(wait)?;
         Ok(&mut self.waits[wait as usize])
     }
 }
 
-/// Reads a name. The message of the error lists those that there are.
+/// Parses a name. The error lists the known names.
 fn named<T: FromStr<Err = UnknownName>>(name: &str) -> Result<T, String> {
     name.parse().map_err(|error: UnknownName| error.to_string())
 }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_wins_over_a_level_for_all_in_any_order() {
+    fn a_level_for_one_kind_overrides_the_level_for_all() {
         let [inversion, others @ ..] = levels("warn, inversion=deny");
         assert_eq!(inversion, Some(Level::Deny));
         assert!(others.iter().all(|&level| level == Some(Level::Warn)));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_of_wait_wins_over_all_waits() {
+    fn a_level_for_one_kind_of_wait_overrides_wait_while_holding() {
         for value in [
             "wait_while_holding=deny,wait_while_holding.recv=warn,allow",
             "allow,wait_while_holding.recv=warn,wait_while_holding=deny",
@@ -231,7 +231,7 @@ mod tests {
                 "unknown kind of wait `recieve`, expected `condvar`, `join`, `recv`, `send`, `barrier` \
                  or `park`",
             ),
-            ("inversion.recv=warn", "`inversion` is not divided into waits"),
+            ("inversion.recv=warn", "`inversion` has no levels for single kinds of waits"),
             ("wait_while_holding.recv=loud", "unknown level `loud`, expected `allow`"),
             ("waits.recv=warn", "unknown kind of finding `waits`"),
         ] {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_changes_nothing() {
+    fn empty_variables_change_nothing() {
         assert_eq!(levels(""), [None; FindingKind::ALL.len()]);
         let names = ["WATCHDOG", "SIGNAL", "CONFIG", "OUT"].map(|name| format!("LOCKDEP_{name}"));
         let empty = names.each_ref().map(|name| (&**name, " "));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_part_is_named_and_the_others_hold() {
+    fn a_part_that_does_not_parse_is_named_and_the_others_apply() {
         let value = "inversoin=warn,recursive_read=warm,self_deadlock=allow,lout";
         let (settings, complaints) = environment(&[("LOCKDEP", value)]);
         assert_eq!(settings.level(FindingKind::Inversion), None);

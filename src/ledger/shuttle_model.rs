@@ -1,6 +1,6 @@
-//! A model of threads that find, take and close scopes at once, in many random schedules. Nothing of
-//! the ledger waits while it holds its lock: it is where the program's code runs in between, hooks and
-//! what decides about findings, that threads take turns.
+//! A shuttle model of threads that find, take and close scopes concurrently, in random schedules.
+//! The ledger never waits while it holds its lock, so threads switch where the program's code runs:
+//! in hooks, and in the closures that select findings.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use shuttle::{Config, Runner, scheduler::PctScheduler, thread};
 use super::{close_scope, on_finding, open_scope, submit, take_findings, take_findings_in};
 use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId};
 
-/// A finding that is told from others by a number.
+/// Makes a finding identified by a number.
 fn find(number: u32, scope: ScopeId) {
     let detail = Detail::Classes { numbers: [number, number], made_at: Arc::new([]) };
     let _ = submit(FindingKind::Inversion, Vec::new(), detail, Some(scope), Some(Level::Allow));
@@ -23,11 +23,11 @@ fn how_many(findings: &[Finding]) -> u64 {
     findings.iter().map(Finding::count).sum()
 }
 
-/// Two threads find the same and another thing, while two others take it and close the scope: each
-/// time it was found is with one of those who took it, or with the process. Hooks are told once for
-/// each time it was new.
+/// Two threads make findings while two others take them and one of these closes the scope. Each
+/// finding must end up with one of the takers or with the process, and hooks must run once for each
+/// new one.
 #[test]
-fn shuttle_nothing_that_is_found_is_lost() {
+fn shuttle_no_finding_is_lost() {
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     on_finding(|_| {
         thread::yield_now();
@@ -57,7 +57,7 @@ fn shuttle_nothing_that_is_found_is_lost() {
         let mut all = takers.map(|thread| thread.join().unwrap()).concat();
         all.extend(take_findings());
         assert_eq!(how_many(&all), 4);
-        // Those of a scope that is closed may meet the same among the process's.
+        // The findings of a closed scope may merge with equal ones of the process.
         assert!((2..=4).contains(&TOLD.load(Relaxed)) && all.len() <= TOLD.load(Relaxed));
     };
     let mut config = Config::new();

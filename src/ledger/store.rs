@@ -1,5 +1,5 @@
-//! What has been found, each finding once: those of the open scopes of [`testing`](crate::testing),
-//! and those of the process. Pure; its owner locks it.
+//! The findings of each open scope of [`testing`](crate::testing) and of the process, each stored
+//! once. Pure; the owner locks it.
 
 use std::collections::hash_map::Entry;
 
@@ -7,12 +7,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId, Site, WaitKind};
 
-/// How many different findings a record keeps. A program that makes a new pair of
-/// inverted locks in every request must not grow for it. There is room for as many again that
-/// are news: what is found everywhere must not hide the rest.
+/// The number of different findings that a record keeps, so that a program that creates a new pair
+/// of inverted locks in every request does not grow without bound. As many again are kept if their
+/// locations are new, so that a common finding does not crowd out the rest.
 const CAPACITY: usize = 4096;
 
-/// All findings. Each is in the record of one scope, or in that of the process.
+/// All findings. Each is in the record of exactly one scope, or in that of the process.
 #[derive(Default)]
 pub(super) struct Store {
     process: Record,
@@ -24,32 +24,32 @@ pub(super) struct Store {
 struct Record {
     findings: Vec<Kept>,
     by_cycle: FxHashMap<Key, usize>,
-    /// The highest level of what was found so far, by the places in the source: the same two
-    /// lines with another pair of locks are a new finding, but no news.
+    /// The highest level so far, by source locations. The same two lines with another pair of locks
+    /// are a new finding, but not a new report.
     levels: FxHashMap<(FindingKind, Box<[Site]>), Level>,
 }
 
-/// A finding, and the process that made it last: a fork inherits the findings of its parent, but
-/// does not have to answer for them.
+/// A finding and the process that made it last. A fork inherits its parent's findings, but they do
+/// not affect its exit status.
 struct Kept {
     finding: Finding,
     process: u32,
 }
 
-/// What a finding is in the record that it was added to.
+/// What is new about an added finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Added {
-    /// Nothing like it was there on its locks.
+    /// No finding of this kind on these locks was in the record.
     pub(super) is_new: bool,
-    /// Nor, at its level or a higher one, at its places.
+    /// Nor one at these locations at this level or a higher one, so this one should be reported.
     pub(super) is_news: bool,
-    /// The scope whose record it is.
+    /// The scope that recorded it.
     pub(super) scope: Option<ScopeId>,
 }
 
-/// The identity of a finding: its kind and its locks, in the cycle's order, from
-/// the smallest on, and the one that is wanted if it closes no cycle; and whether it is
-/// about a wait for what was left behind, or for what.
+/// The identity of a finding: its kind; its locks in cycle order, starting with the smallest id;
+/// the wanted lock if the edges do not form a cycle; whether a dead thread left the lock behind;
+/// and the kind of wait.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Key(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>);
 
@@ -78,8 +78,8 @@ fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
 }
 
 impl Store {
-    /// Takes a finding in: in the record of the scope of the thread that made it, or else of that
-    /// in which one of its edges was seen, if it is still open.
+    /// Adds a finding to the scope of the thread that made it, or else to the first open scope in
+    /// which one of its edges was seen, or else to the process.
     pub(super) fn add(&mut self, finding: &Finding, scope: Option<ScopeId>, process: u32) -> Added {
         let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
         let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
@@ -96,31 +96,32 @@ impl Store {
         self.scopes.insert(scope, Record::default());
     }
 
-    /// Closes a scope. What was not taken is the process's from now on.
+    /// Closes a scope. Its remaining findings move to the process.
     pub(super) fn close(&mut self, scope: ScopeId) {
         for Kept { finding, process } in self.scopes.remove(&scope).unwrap_or_default().findings {
             self.process.add(&finding, process);
         }
     }
 
-    /// The findings of a scope that is open, or of the process.
+    /// Returns the findings of an open scope, or of the process.
     pub(super) fn findings(&self, scope: Option<ScopeId>) -> Vec<Finding> {
         let record = scope.map_or(Some(&self.process), |scope| self.scopes.get(&scope));
         record.map_or_else(Vec::new, |record| record.of_any_process().cloned().collect())
     }
 
-    /// Takes those that are wanted out of the record of a scope.
+    /// Removes the `wanted` findings from a scope and returns them.
     pub(super) fn take(&mut self, scope: ScopeId, wanted: &FxHashSet<Key>) -> Vec<Finding> {
         self.scopes.get_mut(&scope).map_or_else(Vec::new, |record| record.take(wanted))
     }
 
-    /// Takes all of the process's.
+    /// Removes all findings of the process and returns them.
     pub(super) fn take_all_of_process(&mut self) -> Vec<Finding> {
         let record = std::mem::take(&mut self.process);
         record.findings.into_iter().map(|kept| kept.finding).collect()
     }
 
-    /// What a process has found itself, and not its parent, and nobody has taken.
+    /// Returns the findings that this process, rather than its parent, made and that were not
+    /// taken.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
     pub(super) fn unhandled(&self, process: u32) -> Vec<Finding> {
         let records = std::iter::once(&self.process).chain(self.scopes.values());
@@ -131,7 +132,7 @@ impl Store {
 }
 
 impl Record {
-    /// Whether the finding is new on its locks, and whether at its places.
+    /// Adds a finding. Returns whether it is new on its locks, and whether it is at its locations.
     fn add(&mut self, finding: &Finding, process: u32) -> (bool, bool) {
         let key = Key::of(finding);
         if let Some(&known) = self.by_cycle.get(&key) {
@@ -141,7 +142,8 @@ impl Record {
             if finding.level <= known.finding.level {
                 return (false, false);
             }
-            // What was allowed may be denied by now, and that is to be answered for.
+            // The level was raised since: the finding must be reported, and counts for the exit
+            // status.
             known.finding = Finding { count: known.finding.count, ..finding.clone() };
             return (false, self.is_news(finding));
         }
@@ -154,7 +156,8 @@ impl Record {
         (true, is_news)
     }
 
-    /// Whether nothing of its level was found at its places so far.
+    /// Returns `true` if no finding at these locations had this level or a higher one so far, and
+    /// records the level.
     fn is_news(&mut self, finding: &Finding) -> bool {
         match self.levels.entry(sites(finding)) {
             Entry::Occupied(known) if *known.get() >= finding.level => return false,
@@ -184,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// A finding that is told from others by a number.
+    /// Returns a finding identified by a number.
     fn finding(number: u32) -> Finding {
         let detail = Detail::Classes { numbers: [number, number], made_at: Arc::new([]) };
         Finding::new(FindingKind::Inversion, Level::Warn, Vec::new(), detail)
@@ -215,12 +218,12 @@ mod tests {
         ]
     }
 
-    /// How often each finding was found, by number.
+    /// The count of each finding, by number.
     type Counts = BTreeMap<u32, u64>;
 
     fn counts(findings: &[Finding]) -> Counts {
         let counts: Counts = findings.iter().map(|it| (number(it), it.count)).collect();
-        assert_eq!(counts.len(), findings.len(), "each is there once");
+        assert_eq!(counts.len(), findings.len(), "each finding is stored once");
         counts
     }
 
@@ -231,11 +234,12 @@ mod tests {
     }
 
     proptest! {
-        /// Against books of plain sums: what is in which record, how often, and what is new there.
+        /// Compares with a model of plain sums: which record has a finding, its count, and what is
+        /// new.
         #[test]
         fn every_finding_is_in_one_record(steps in vec(step(), 0..60)) {
             let mut book = Store::default();
-            // The process's has no scope, and is always open.
+            // The process has no scope id, and is always open.
             let mut naive = BTreeMap::from([(None, Counts::new())]);
             for step in steps {
                 match step {
@@ -248,7 +252,7 @@ mod tests {
                         prop_assert_eq!((added.is_new, added.scope), (is_new, scope.and_then(ScopeId::new)));
                     }
                     Step::Open(scope) => {
-                        // A scope is opened once, as its number is never used again.
+                        // A scope is opened only once: ids are never reused.
                         naive.entry(Some(scope)).or_insert_with(|| {
                             book.open(ScopeId::new(scope).unwrap());
                             Counts::new()
@@ -282,7 +286,7 @@ mod tests {
         }
     }
 
-    /// A finding that a fork makes again is its own by that.
+    /// A finding that a fork makes again belongs to the fork.
     #[test]
     fn a_fork_answers_for_what_it_finds_again() {
         let [parent, child] = [1, 2];
@@ -294,18 +298,18 @@ mod tests {
         assert_eq!(counts(&book.unhandled(child)), Counts::from([(2, 2)]));
     }
 
-    /// What was allowed when it was found first is denied later: that is what it is told as.
+    /// A level that is raised after the first occurrence applies to the finding.
     #[test]
-    fn a_finding_has_the_highest_of_its_levels() {
+    fn a_finding_keeps_its_highest_level() {
         let at = |level, number| Finding { level, ..finding(number) };
         let mut book = Store::default();
         let mut add = |level, number| {
             let Added { is_new, is_news, .. } = book.add(&at(level, number), None, 1);
             (is_new, is_news)
         };
-        // All of them at the same places.
+        // All of them have the same locations.
         assert_eq!(add(Level::Allow, 1), (true, true));
-        assert_eq!(add(Level::Warn, 2), (true, true), "nobody was told of the first");
+        assert_eq!(add(Level::Warn, 2), (true, true), "the first was not reported");
         assert_eq!(add(Level::Warn, 3), (true, false));
         assert_eq!(add(Level::Deny, 1), (false, true));
         assert_eq!(add(Level::Warn, 1), (false, false));
@@ -314,9 +318,9 @@ mod tests {
         assert_eq!(levels, [(Level::Deny, 3), (Level::Warn, 1), (Level::Warn, 1)]);
     }
 
-    /// However often something else was found.
+    /// New locations are kept however often another finding occurred.
     #[test]
-    fn a_full_record_has_room_for_news() {
+    fn a_full_record_keeps_findings_at_new_locations() {
         let mut book = Store::default();
         for number in 0..=4096 {
             book.add(&finding(number), None, 1);
@@ -326,9 +330,9 @@ mod tests {
         assert!(is_new && is_news && book.unhandled(1)[4096].level == Level::Deny);
     }
 
-    /// Beyond that a program's memory would grow with its findings.
+    /// A program's memory must not grow without bound.
     #[test]
-    fn a_record_is_full_in_the_end() {
+    fn a_record_is_bounded() {
         let mut book = Store::default();
         for number in 0..=4096 {
             let added = book.add(&finding(number), None, 1);

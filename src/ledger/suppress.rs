@@ -1,8 +1,7 @@
-//! What is known and not to be told again: pairs of locks by `allow_pair`, and the entries of
-//! a `lockdep.toml`.
+//! Suppressed findings: pairs of locks from `allow_pair`, and the entries of a `lockdep.toml`.
 //!
-//! Its lock guards the pairs alone. The file is read once, when it may matter for the first time: see
-//! [`load`]. To look for it takes longer than all else that the first lock of a process does.
+//! The lock guards the pairs only. The file is read once, when it may first matter, as [`load`]
+//! explains: looking for it takes longer than everything else that a process's first lock does.
 
 use std::{
     ops::Range,
@@ -27,41 +26,42 @@ use crate::{
     render,
 };
 
-/// From each lock of a pair to the other.
+/// Each lock of a pair, mapped to its partners.
 static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
-/// Whether there were ever any: a glance, without the lock.
+/// `true` once there was a pair: a check without the lock.
 static ARE_ANY: AtomicBool = AtomicBool::new(false);
-/// The other locks of one lock's pairs, each with its reason.
+/// The partners of one lock, each with its reason.
 type Others = FxHashMap<u64, Arc<str>>;
 
-/// The entries of the file, once it was read: none if there is no file, or something is wrong with it.
+/// The entries of the file once it was read; none if it is missing or invalid.
 static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
-/// The current folder when the process took its first lock: the file is looked for there, whenever it is
-/// read.
+/// The current folder when the process took its first lock. The file is looked for there, whenever
+/// it is read.
 static START_FOLDER: OnceBox<PathBuf> = OnceBox::new();
 
-/// One `[[allow]]` of the file.
+/// One `[[allow]]` entry of the file.
 #[derive(Debug)]
 struct Entry {
-    /// Where it stands, to be named if nothing needs it: `lockdep.toml:3`.
+    /// The entry's position, printed if it is unused: `lockdep.toml:3`.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
     place: String,
     kind: Option<FindingKind>,
-    /// Names of locks, as reports have them: all of these are in the finding.
+    /// Names of locks as reports print them. The finding must have all of them.
     locks: Vec<String>,
-    /// Places in the source, each the end of a path and maybe a line: all are in the finding.
+    /// Source locations, each a suffix of a path and an optional line. The finding must have all of
+    /// them.
     sites: Vec<(String, Option<u32>)>,
     reason: Arc<str>,
     is_used: AtomicBool,
 }
 
-/// The lock around the pairs.
+/// Returns the lock around the pairs, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &PAIRS
 }
 
-/// See [`crate::allow_pair`]. Whether the pair is new.
+/// See [`crate::allow_pair`]. Returns `true` if the pair is new.
 pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
     if a == b {
         return false;
@@ -74,7 +74,7 @@ pub(crate) fn allow_pair([a, b]: [u64; 2], reason: &str) -> bool {
     pairs.entry(b).or_default().insert(a, reason).is_none()
 }
 
-/// A lock was destroyed, and its pairs with it: the others of these.
+/// Removes the pairs of a destroyed lock and returns its partners.
 pub(crate) fn forget_pairs(lock: u64) -> Vec<u64> {
     if !ARE_ANY.load(Relaxed) {
         return Vec::new();
@@ -93,10 +93,10 @@ pub(crate) fn forget_pairs(lock: u64) -> Vec<u64> {
     others
 }
 
-/// Why a finding is not to be told, if it is not.
+/// Returns why a finding is suppressed, if it is.
 ///
-/// A deadlock that has happened is told whatever is known of its locks, unless an entry of the
-/// file says that it means just that.
+/// A deadlock that has happened is reported regardless of pairs, and suppressed only by an entry of
+/// the file for that kind.
 pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     let locks = finding.cycle.iter().flat_map(|edge| [edge.held.id, edge.wanted.id]);
     let mut locks: Vec<u64> = locks.collect();
@@ -137,7 +137,7 @@ impl Entry {
     }
 }
 
-/// Remembers where to look for the file.
+/// Remembers where to look for the file. Called with the first lock of the process.
 pub(super) fn note_start_folder() {
     let is_named = settings().config.as_ref().is_some_and(|path| Path::new(path).is_absolute());
     if !is_named && let Ok(folder) = std::env::current_dir() {
@@ -145,14 +145,15 @@ pub(super) fn note_start_folder() {
     }
 }
 
-/// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the folder where the process began or
-/// the next above it, unless it was read before. Says by `print` what is wrong with it. Returns `true` if
-/// this call has read it and it has entries.
+/// Reads the file that `LOCKDEP_CONFIG` names, or the `lockdep.toml` in the start folder or the
+/// nearest one above it, unless it was read before. Reports errors with `print`. Returns `true` if
+/// this call has read the file and found entries.
 pub(super) fn load(print: fn(&str)) -> bool {
     if FILE.get().is_some() {
         return false;
     }
-    // Without a lock: two threads that come here at once read the same file, and one of the results is kept.
+    // Without a lock: two threads that arrive at the same time both read the file, and one result
+    // is kept.
     let (entries, complaint) = match read() {
         Ok(entries) => (entries, None),
         Err(error) => (Vec::new(), Some(error)),
@@ -162,7 +163,7 @@ pub(super) fn load(print: fn(&str)) -> bool {
         return false;
     }
     if let Some(error) = complaint {
-        print(&format!("lockdep: nothing is silenced: {error}"));
+        print(&format!("lockdep: no finding is suppressed: {error}"));
     }
     are_any
 }
@@ -170,13 +171,13 @@ pub(super) fn load(print: fn(&str)) -> bool {
 fn read() -> Result<Vec<Entry>, String> {
     let folder = START_FOLDER.get();
     let (path, shown) = if let Some(named) = &settings().config {
-        // An absolute path stays what it is when it is joined to another.
+        // `join` with an absolute path returns that path.
         let path = folder.map_or_else(|| PathBuf::from(named), |folder| folder.join(named));
         (path, named.clone())
     } else {
         let folders = folder.into_iter().flat_map(|folder| folder.ancestors());
         let mut paths = folders.map(|folder| folder.join("lockdep.toml"));
-        // A folder or a dangling link of this name is an error, and not passed over.
+        // A folder or a dangling link of this name is an error rather than skipped.
         let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) else {
             return Ok(Vec::new());
         };
@@ -189,7 +190,7 @@ fn read() -> Result<Vec<Entry>, String> {
     }
 }
 
-/// Returns the entries of the file that nothing has needed so far, by their places.
+/// Returns the positions of the entries that no finding has matched so far.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 pub(super) fn unused() -> Vec<&'static str> {
     let unused = |entry: &&Entry| !entry.is_used.load(Relaxed);
@@ -197,20 +198,20 @@ pub(super) fn unused() -> Vec<&'static str> {
     entries.filter(unused).map(|entry| entry.place.as_str()).collect()
 }
 
-/// What is wrong with the text of a file, if anything is.
+/// Parses a file. Returns the error, if there is one.
 #[cfg(fuzzing)]
 pub(crate) fn check(text: &str) -> Result<(), String> {
     parse(text, "lockdep.toml").map(|_| ())
 }
 
-/// A value with its place, and the key that it stands under.
+/// A key with its value and position.
 struct Item<'a> {
     key: &'a str,
     value: &'a DeValue<'a>,
     at: Range<usize>,
 }
 
-/// The entries of a file; or what is wrong with it, with line and key.
+/// Parses the entries of a file. An error names the line and the key.
 fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
     let place = |at: &Range<usize>| {
         let line = text[..at.start.min(text.len())].matches('\n').count() + 1;
@@ -257,7 +258,7 @@ fn parse_entry(
         let expected = |what: &str| wrong(&at, &format!("`{key}` must be {what}"));
         match (key, value) {
             ("reason", DeValue::String(reason)) => entry.reason = Arc::from(reason.trim()),
-            ("reason", _) => return Err(expected("a text")),
+            ("reason", _) => return Err(expected("a string")),
             ("kind", DeValue::String(name)) => {
                 let kind =
                     name.parse().map_err(|error: UnknownName| wrong(&at, &error.to_string()))?;
@@ -279,10 +280,13 @@ fn parse_entry(
         }
     }
     if entry.reason.is_empty() {
-        return Err(wrong(at, "`reason` is missing: say why this is no problem"));
+        return Err(wrong(at, "`reason` is missing: say why the finding is harmless"));
     }
     if entry.locks.is_empty() && entry.sites.is_empty() {
-        return Err(wrong(at, "`locks` or `sites` is missing: this would silence everything"));
+        return Err(wrong(
+            at,
+            "`locks` or `sites` is missing: the entry would match every finding",
+        ));
     }
     Ok(entry)
 }
@@ -300,7 +304,7 @@ fn texts(array: &DeArray<'_>) -> Option<Vec<String>> {
     array.iter().map(text).collect()
 }
 
-/// `src/settle.rs:43`, with or without the line.
+/// Parses `src/settle.rs:43`, with or without the line.
 fn parse_site(site: &str) -> (String, Option<u32>) {
     match site.rsplit_once(':').map(|(file, line)| (file, line.parse())) {
         Some((file, Ok(line))) => (file.to_owned(), Some(line)),
@@ -338,10 +342,10 @@ mod tests {
         assert!(parse("", "lockdep.toml").unwrap().is_empty());
     }
 
-    /// A pair is one whichever lock is named first, and goes with either.
+    /// A pair is symmetric, and goes away with either lock.
     #[test]
-    fn pairs_go_with_their_locks() {
-        // Of no lock of the other tests.
+    fn pairs_are_forgotten_with_their_locks() {
+        // Not used by any other test.
         let [a, b, c] = [1, 2, 3].map(|number| u64::MAX - number);
         assert!(allow_pair([a, b], "startup alone") && allow_pair([c, b], "startup alone"));
         assert!(!allow_pair([b, a], "said again") && !allow_pair([a, a], "no pair"));
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_is_one_error_with_line_and_key() {
+    fn an_invalid_file_is_one_error_with_line_and_key() {
         for (text, expected) in [
             ("[[allow]]\nlocks = [\"a\"]\n", "lockdep.toml:1: `reason` is missing"),
             ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
@@ -375,7 +379,7 @@ mod tests {
             ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` must be the name of a kind of finding"),
             ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` must be a list"),
             ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` must be a list of names"),
-            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a text"),
+            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a string"),
             ("allow = 3", "lockdep.toml:1: `allow` must be a list of tables: `[[allow]]`"),
             ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
         ] {

@@ -1,8 +1,9 @@
 //! Recognizes the panic of a finding by its payload.
 //!
-//! The payload is the report as a `String`, which harnesses print and `should_panic` compares. The text is no proof of
-//! where it comes from, but the address of the string's buffer is, together with the text: while the payload lives,
-//! no other string has its address, and once it is gone, no other panic has both.
+//! The payload is the report as a `String`, which harnesses print and `should_panic` compares. The
+//! text alone does not prove its origin, but together with the address of the string's buffer it
+//! does: while the payload lives, no other string has its address, and once it is gone, no other
+//! panic has both.
 
 use std::{
     any::Any,
@@ -16,7 +17,8 @@ use parking_lot::Mutex;
 
 use crate::finding::Finding;
 
-/// How many panics are remembered. A payload is usually looked at by the next `catch_unwind` or `join`.
+/// The number of panics remembered. A payload is usually inspected by the next `catch_unwind` or
+/// `join`.
 const CAPACITY: usize = 256;
 
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -40,7 +42,7 @@ impl Identity {
     }
 }
 
-/// A report to panic with, and its finding.
+/// The panic for a finding: its report, which becomes the payload, and the finding.
 pub(crate) struct Panic {
     pub(crate) message: String,
     finding: Finding,
@@ -51,14 +53,14 @@ impl Panic {
         Self { message, finding: finding.clone() }
     }
 
-    /// Adds the report of another finding. The panic stays that of the first.
+    /// Appends the report of another finding. The panic still belongs to the first.
     pub(crate) fn append(&mut self, other: &Self) {
         self.message.push('\n');
         self.message.push_str(&other.message);
     }
 
-    /// Remembers the payload that [`throw`](Self::throw) will have. The caller is in a state in which its
-    /// acquisitions are not checked.
+    /// Remembers the payload that [`throw`](Self::throw) will have. The caller is in a state in
+    /// which its acquisitions are not checked.
     pub(crate) fn remember(&self) {
         let payload = Identity::of(&self.message);
         let thrown = Thrown { payload, finding: self.finding.clone() };
@@ -75,7 +77,8 @@ impl Panic {
     }
 }
 
-/// Returns the finding that a panic was thrown for. The same holds for the caller as in [`Panic::remember`].
+/// Returns the finding that a panic was thrown for. The caller is in a state in which its
+/// acquisitions are not checked.
 pub(crate) fn finding_of_panic(payload: &(dyn Any + Send)) -> Option<Finding> {
     let payload = Identity::of(payload.downcast_ref::<String>()?);
     let all = THROWN.lock();

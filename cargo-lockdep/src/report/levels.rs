@@ -37,7 +37,7 @@ impl FromStr for Of {
         let kind: FindingKind = name.parse().map_err(|error: UnknownName| error.to_string())?;
         let Some(wait) = wait else { return Ok(Self::Kind(kind)) };
         if kind != FindingKind::WaitWhileHolding {
-            return Err(format!("`{name}` is not divided into waits"));
+            return Err(format!("`{name}` has no levels for single kinds of waits"));
         }
         wait.parse().map(Self::Wait).map_err(|error: UnknownName| error.to_string())
     }
@@ -127,7 +127,7 @@ mod tests {
             ("inversoin=warn", "`inversoin`"),
             ("inversion=loud", "`loud`"),
             ("wait_while_holding.recieve=warn", "`recieve`"),
-            ("inversion.recv=warn", "`inversion` is not divided"),
+            ("inversion.recv=warn", "`inversion` has no levels for single kinds of waits"),
         ] {
             assert!(text.parse::<Change>().unwrap_err().contains(part));
         }
