@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use super::obligations::Obligations;
 
-/// Something that one thread waits for and another brings about, and that is no lock: an answer of a
+/// An event that one thread waits for and another brings about, without a lock: an answer of a
 /// GUI's main loop, Python's GIL, the reply of a process.
 ///
 /// Usually a `static`, one for each thread or group of threads that answers, because the order is
@@ -37,8 +37,8 @@ pub struct Event {
 
 /// An obligation: until this guard is dropped, the thread that made it owes an [`Event`].
 ///
-/// A thread with several guards of one event owes it until the last of them is dropped. A guard cannot be
-/// sent to another thread:
+/// A thread with several guards of one event owes it until the last of them is dropped. A guard
+/// cannot be sent to another thread:
 ///
 /// ```compile_fail,E0277
 /// # use lockdep::external::Event;
@@ -62,12 +62,12 @@ pub struct Event {
 #[clippy::has_significant_drop]
 pub struct Owed<'a> {
     event: &'a Event,
-    /// The thread that made it holds the event.
+    /// `!Send`: the thread that made it holds the event.
     not_send: PhantomData<*const ()>,
 }
 
 impl Event {
-    /// Makes an event, with the name that reports call it by.
+    /// Creates an event with this name for reports.
     ///
     /// ```
     /// # use lockdep::external::Event;
@@ -80,13 +80,13 @@ impl Event {
         Self { name, obligations: Obligations::new() }
     }
 
-    /// Declares that the calling thread owes this event until the guard is dropped: a thread that waits
-    /// for the event waits for this one.
+    /// Declares that the calling thread owes this event until the guard is dropped: a thread that
+    /// waits for the event waits for this one.
     ///
-    /// Every lock that the thread acquires meanwhile counts as one that it needs in order to answer. A
-    /// main loop owes while it handles a callback, or all the time if requests queue up.
+    /// Every lock that the thread acquires meanwhile counts as needed for the answer. A main loop
+    /// owes while it handles a callback, or all the time if requests queue up.
     ///
-    /// Never a finding, as it does not wait. Not for signal handlers.
+    /// Never a finding, because it does not wait. Must not be called in a signal handler.
     ///
     /// ```
     /// # use lockdep::external::Event;
@@ -108,11 +108,12 @@ impl Event {
 
     /// Waits for this event: calls `wait`, which blocks until a thread that owes it has answered.
     ///
-    /// A wait that gives up after a time belongs in [`wait_timeout`](Self::wait_timeout).
+    /// A wait with a timeout belongs in [`wait_timeout`](Self::wait_timeout).
     ///
     /// # Panics
     ///
-    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny): before `wait` is called.
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). It panics before it
+    /// calls `wait`.
     ///
     /// # Examples
     ///
@@ -130,8 +131,8 @@ impl Event {
         self.obligations.wait(self.name, wait)
     }
 
-    /// Waits for this event, for some time at most. Never a finding, as it does not hang; it is seen
-    /// in [`held`](crate::held) and by the [`watchdog`](crate::watchdog).
+    /// Waits for this event with a timeout. Never a finding, because it cannot hang.
+    /// [`held`](crate::held) and the [`watchdog`](crate::watchdog) show the wait.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -147,7 +148,7 @@ impl Event {
         self.obligations.wait_timeout(self.name, wait)
     }
 
-    /// Returns its number; `None` in a build that is not checked.
+    /// Returns the event's id; `None` in a build that is not checked.
     pub(crate) fn number(&self) -> Option<u64> {
         self.obligations.number(self.name)
     }

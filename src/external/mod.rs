@@ -1,9 +1,9 @@
-//! Waits that no lock shows, declared by the program.
+//! Waits that involve no lock, declared by the program.
 //!
 //! A thread that holds a lock while it waits for a GUI's main loop, for Python's GIL or for the
 //! reply of a process hangs if the other side needs that lock to answer. There is no lock to see in
-//! such a round trip. An [`Event`] stands for it: the thread that will answer [owes](Event::owe) the
-//! event, and a thread that needs the answer [waits](Event::wait) for it.
+//! such a round trip. An [`Event`] stands for it: the thread that will answer [owes](Event::owe)
+//! the event, and a thread that needs the answer [waits](Event::wait) for it.
 //!
 //! ```
 //! use std::sync::mpsc;
@@ -16,7 +16,7 @@
 //! std::thread::scope(|scope| {
 //!     scope.spawn(move || {
 //!         for reply in loop_receives {
-//!             let _owes = MAIN_LOOP.owe();          // from here on, somebody may wait for this thread
+//!             let _owes = MAIN_LOOP.owe();          // other threads may now wait for this one
 //!             let _ = reply.send(TITLE.lock().unwrap().len());
 //!         }
 //!     });
@@ -30,10 +30,11 @@
 //!
 //! # What is found
 //!
-//! An event is in the lock order like a lock: a thread that owes it holds it, together with others that
-//! owe it, and a thread that waits for it acquires it exclusively and releases it at once. So an
-//! [`Inversion`] can have a wait in its cycle. It is predicted in a run that did not hang, and is named,
-//! silenced and declared like any other. To begin to owe is never a finding, as it does not wait.
+//! An event is in the lock order like a lock. A thread that owes it holds it, together with others
+//! that owe it, and a thread that waits for it acquires it exclusively and releases it at once. So
+//! an [`Inversion`] can have a wait in its cycle. It is predicted in a run that did not hang, and
+//! can be named, suppressed and declared like any other. Beginning to owe is never a finding,
+//! because it does not wait.
 //!
 //! | program | found |
 //! |---|---|
@@ -43,14 +44,14 @@
 //! | a thread waits for an event that it alone owes | [`SelfDeadlock`] |
 //! | a thread waits for an event that it owes together with another thread | nothing: the other may answer |
 //! | threads wait for each other right now, and one thread owes the event | [`Deadlock`] |
-//! | they seem to, but several threads owe the event | nothing: another may answer |
-//! | a thread ends without having dropped its [`Owed`] | [`LeakedGuard`] |
+//! | threads appear to wait for each other, but several threads owe the event | nothing: another may answer |
+//! | a thread ends without dropping its [`Owed`] | [`LeakedGuard`] |
 //!
-//! An event that is declared [outermost](crate::declare_outermost) is stricter: each wait with anything
-//! held is a finding, whatever the other side takes.
+//! An event that is declared [outermost](crate::declare_outermost) is stricter: each wait while any
+//! lock is held is a finding, whatever the other side takes.
 //!
-//! A [`Deadlock`] with an event in it is believed after one second, because an answer is not seen: a thread
-//! that was just answered still waits until it runs again.
+//! A [`Deadlock`] with an event in it is reported after one second, because lockdep does not see
+//! answers: a thread that was just answered appears to wait until it runs again.
 //!
 //! All of this relies on what the program declares: only a thread that owes an event answers it.
 //!

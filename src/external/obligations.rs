@@ -1,5 +1,6 @@
-//! An event as the validator knows it: a lock. A thread that owes the event holds it shared; a thread
-//! that waits for the event acquires it exclusively, and does not hold it afterwards.
+//! The lock that represents an event in the validator. A thread that owes the event holds it
+//! shared; a thread that waits for the event acquires it exclusively, and does not hold it
+//! afterwards.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -52,8 +53,8 @@ impl Obligations {
         Some(self.named(name).number(Self::KIND))
     }
 
-    /// Gives the event its name, unless it has it. Not within validator code, which may hold the lock that
-    /// this takes.
+    /// Names the event, unless it has its name. Not inside the validator, which may hold the lock
+    /// that naming takes.
     fn named(&self, name: &str) -> &Tracked {
         let is_suspended = || validator::current_if_attached().is_some_and(Context::is_suspended);
         if !self.is_named.load(Relaxed) && !is_suspended() && !self.is_named.swap(true, Relaxed) {

@@ -1,4 +1,4 @@
-//! An event in a build that is not checked: nothing but its name.
+//! An event in a build that is not checked: only its name.
 
 /// Stands for the lock that an event is in a checked build.
 pub(super) struct Obligations;

@@ -1,8 +1,7 @@
 //! Adapters that check any raw lock of [`lock_api`] 0.4.
 //!
-//! A lock of `lock_api` is a raw lock and a value. Put an adapter around the raw lock,
-//! and the lock is checked; its guards, mapped guards and `Arc` guards are `lock_api`'s
-//! own:
+//! A `lock_api` lock consists of a raw lock and a value. Put an adapter around the raw lock, and
+//! the lock is checked. Its guards, mapped guards and `Arc` guards are `lock_api`'s own:
 //!
 //! ```
 //! use std::sync::atomic::{AtomicBool, Ordering::{Acquire, Relaxed, Release}};
@@ -38,9 +37,9 @@
 //!
 //! In a build that is not checked, `RawMutex<R>` and `RawRwLock<R>` are `R` itself.
 //!
-//! The place where such a lock was made is not known, since `lock_api`'s constructors do
-//! not pass it on; nor is that of an acquisition of a `ReentrantMutex`, where the report's
-//! backtrace has to do.
+//! Reports do not know where such a lock was created, because `lock_api`'s constructors do not pass
+//! on their caller's location. Nor do they know where a `ReentrantMutex` was acquired, except from
+//! the backtrace.
 
 #[cfg(any(debug_assertions, feature = "enforce"))]
 mod mutex;

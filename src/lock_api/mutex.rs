@@ -5,10 +5,10 @@
 //! The unsafe code relies on two facts, by name:
 //!
 //! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
-//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
-//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
-//!   releases or changes. By *Forwarded* the caller then holds the wrapped lock in that mode, which is
-//!   what its function of the same name requires.
+//!   wrapped lock's. So it meets the requirements of lock_api's traits because `R` does.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode
+//!   that it releases or changes. By *Forwarded* the caller then holds the wrapped lock in that
+//!   mode, which is what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
@@ -36,7 +36,8 @@ use crate::{
 /// ```
 pub struct RawMutex<R> {
     tracked: Tracked,
-    // In a lock of its own, so that a guard of `R` can be had for its condition variables.
+    // Wrapped in a `lock_api::Mutex`, which can create a guard of `R` for `R`'s condition
+    // variables.
     inner: lock_api::Mutex<R, ()>,
 }
 

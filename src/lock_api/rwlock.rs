@@ -5,10 +5,10 @@
 //! The unsafe code relies on two facts, by name:
 //!
 //! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
-//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
-//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
-//!   releases or changes. By *Forwarded* the caller then holds the wrapped lock in that mode, which is
-//!   what its function of the same name requires.
+//!   wrapped lock's. So it meets the requirements of lock_api's traits because `R` does.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode
+//!   that it releases or changes. By *Forwarded* the caller then holds the wrapped lock in that
+//!   mode, which is what its function of the same name requires.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
@@ -25,8 +25,9 @@ use crate::{
     tracked::{RawLock, Tracked},
 };
 
-/// How `lock_shared` acquires. Where nobody knows what the raw lock does, as with those that `cargo
-/// lockdep` finds, its readers are taken to pass waiting writers: what is reported then can hang.
+/// How `lock_shared` acquires. For a raw lock whose policy is unknown, as with those that `cargo
+/// lockdep` finds, readers are assumed to pass waiting writers, so that every reported deadlock is
+/// possible.
 const READING: Mode = if cfg!(readers_pass) { Mode::RecursiveShared } else { Mode::Shared };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
@@ -52,7 +53,7 @@ impl<R: lock_api::RawRwLock> RawRwLock<R> {
         unsafe { &lock.raw().tracked }
     }
 
-    /// Records that the lock is held in another mode from now on.
+    /// Records that the lock is now held in another mode.
     fn change_mode(&self, from: Mode, to: Mode) {
         self.tracked.held(from).into_mode(to).forget();
     }
@@ -262,7 +263,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
         if unsafe { self.inner.try_upgrade() } {
             pending.upgraded();
         } else {
-            // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
+            // SAFETY: *Held*; `try_upgrade` failed, so the lock is still held upgradable.
             pending.wait(|| unsafe { self.inner.upgrade() });
         }
         self.change_mode(Mode::Upgradable, Mode::Exclusive);

@@ -1,4 +1,10 @@
 //! [`RawCondvar`].
+//!
+//! # Safety
+//!
+//! The unsafe code relies on one fact, by name. *Held*: a wait of lock_api requires that the caller
+//! holds `mutex` through `guard`. The adapter's mutex is held only while the wrapped one is, with
+//! the same guard, so the wrapped condition variable may wait with both.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
 
@@ -9,8 +15,8 @@ use lock_api_0_5::{self as lock_api, RawCondvarTimed, RawMutexTimed};
 use super::RawMutex;
 use crate::tracked::RawLock;
 
-/// A raw condition variable of `lock_api`, checked: a wait gives its mutex back and acquires
-/// it again, which is judged before the wait begins.
+/// A raw condition variable of `lock_api`, checked: a wait releases its mutex and acquires it
+/// again. That acquisition is checked before the wait begins.
 ///
 /// ```
 /// # #[cfg(feature = "parking_lot_0_13")]
@@ -39,8 +45,8 @@ type Guard<C> = <<C as lock_api::RawCondvar>::RawMutex as lock_api::RawMutex>::G
 type Instant<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Instant;
 type Duration<C> = <<C as lock_api::RawCondvar>::RawMutex as RawMutexTimed>::Duration;
 
-// SAFETY: each wait is one of the wrapped condition variable, with the wrapped mutex, so that it returns
-// with that mutex held, as the trait requires.
+// SAFETY: each wait is one of the wrapped condition variable, with the wrapped mutex, so that it
+// returns with that mutex held, as the trait requires.
 unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
     const INIT: Self = Self { inner: C::INIT };
 
@@ -48,7 +54,7 @@ unsafe impl<C: lock_api::RawCondvar> lock_api::RawCondvar for RawCondvar<C> {
 
     #[track_caller]
     unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
-        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
+        // SAFETY: *Held*.
         mutex.wait_on_condition(|| unsafe { self.inner.wait(mutex.raw(), guard) });
     }
 
@@ -77,7 +83,7 @@ where
         guard: &mut Guard<C>,
         timeout: &Instant<C>,
     ) -> bool {
-        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
+        // SAFETY: *Held*.
         mutex.wait_on_condition(|| unsafe { self.inner.wait_until(mutex.raw(), guard, timeout) })
     }
 
@@ -88,7 +94,7 @@ where
         guard: &mut Guard<C>,
         timeout: &Duration<C>,
     ) -> bool {
-        // SAFETY: the caller holds `mutex` by `guard`, as lock_api requires, and so the wrapped mutex.
+        // SAFETY: *Held*.
         mutex.wait_on_condition(|| unsafe { self.inner.wait_for(mutex.raw(), guard, timeout) })
     }
 }

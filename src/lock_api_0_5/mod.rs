@@ -1,11 +1,11 @@
-//! Adapters that check any raw lock of [`lock_api`](lock_api_0_5) 0.5: as
-//! [those for 0.4](crate::lock_api), where a lock's guard has a state of its own, recursive
-//! readers are a raw lock of their own, and condition variables are generic.
+//! Adapters that check any raw lock of [`lock_api`](lock_api_0_5) 0.5. They work as [those for
+//! 0.4](crate::lock_api), except that guards have a state, recursive readers have their own raw
+//! lock, and condition variables are generic.
 //!
 //! In a build that is not checked, each of them is the raw lock itself.
 //!
-//! The line of a wait is not known, since `lock_api`'s `Condvar` does not pass it on; what else
-//! is not is said [there](crate::lock_api).
+//! Reports do not know the line of a wait, because `lock_api`'s `Condvar` does not pass it on, in
+//! addition to the limits [there](crate::lock_api).
 //!
 //! ```
 //! # #[cfg(feature = "parking_lot_0_13")]

@@ -5,10 +5,10 @@
 //! The unsafe code relies on two facts, by name:
 //!
 //! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
-//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
-//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
-//!   releases or changes, and passes the state of the guard by which it does. By *Forwarded* the caller
-//!   then holds the wrapped lock in that mode, which is what its function of the same name requires; the
+//!   wrapped lock's. So it meets the requirements of lock_api's traits because `R` does.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode
+//!   that it releases or changes, and passes the state of its guard. By *Forwarded* the caller then
+//!   holds the wrapped lock in that mode, which is what its function of the same name requires; the
 //!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]

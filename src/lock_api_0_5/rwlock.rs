@@ -5,10 +5,10 @@
 //! The unsafe code relies on two facts, by name:
 //!
 //! - *Forwarded*: an acquisition succeeds only if the wrapped lock's own does, and a release is the
-//!   wrapped lock's. What lock_api's traits require of a lock therefore holds as it holds of `R`.
-//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode that it
-//!   releases or changes, and passes the state of the guard by which it does. By *Forwarded* the caller
-//!   then holds the wrapped lock in that mode, which is what its function of the same name requires; the
+//!   wrapped lock's. So it meets the requirements of lock_api's traits because `R` does.
+//! - *Held*: an unsafe function of lock_api requires that the caller holds the lock in the mode
+//!   that it releases or changes, and passes the state of its guard. By *Forwarded* the caller then
+//!   holds the wrapped lock in that mode, which is what its function of the same name requires; the
 //!   state is handed on unchanged.
 
 #![allow(unsafe_code, reason = "lock_api's traits are unsafe to implement")]
@@ -28,7 +28,7 @@ use crate::{
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
 ///
-/// `RECURSIVE`: whether its readers pass queued writers, as those of [`RawRwLockRecursive`] do.
+/// `RECURSIVE`: `true` if readers pass queued writers, as those of [`RawRwLockRecursive`] do.
 ///
 /// ```
 /// # #[cfg(feature = "parking_lot_0_13")]
@@ -71,7 +71,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
         unsafe { &lock.raw().tracked }
     }
 
-    /// How its readers wait.
+    /// The mode in which readers wait.
     const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
 }
 
@@ -227,10 +227,10 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
     }
 }
 
-/// An upgrade under way, which owns the state of the caller's guard. If it unwinds, the lock is released.
+/// A pending upgrade, which owns the state of the caller's guard. Unwinding releases the lock.
 struct Upgrading<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> {
     lock: &'a RawRwLock<R, RECURSIVE>,
-    /// `None` while the wrapped lock has it.
+    /// `None` while the wrapped lock has the state.
     guard: Option<R::UpgradableGuard>,
 }
 
@@ -239,12 +239,12 @@ impl<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> Upgrading<'a, R, RECURSIVE>
         Self { lock, guard: Some(guard) }
     }
 
-    /// Returns the state of the guard, for the wrapped lock to consume.
+    /// Takes the state of the guard, for the wrapped lock to consume.
     fn take(&mut self) -> R::UpgradableGuard {
         self.guard.take().expect("the wrapped lock has returned it")
     }
 
-    /// Tries to upgrade by `upgrade`, which may [`take`](Self::take) the state of the guard.
+    /// Tries to upgrade with `upgrade`, which may [`take`](Self::take) the state of the guard.
     #[track_caller]
     fn attempt(
         mut self,
@@ -262,10 +262,10 @@ impl<'a, R: RawRwLockUpgrade, const RECURSIVE: bool> Upgrading<'a, R, RECURSIVE>
 impl<R: RawRwLockUpgrade, const RECURSIVE: bool> Drop for Upgrading<'_, R, RECURSIVE> {
     fn drop(&mut self) {
         match self.guard.take() {
-            // SAFETY: `guard` is the state of an upgradable guard that was passed to `upgrade` and was not
-            // upgraded, so this is its only release.
+            // SAFETY: `guard` is the state of an upgradable guard that was passed to `upgrade` and
+            // was not upgraded, so this is its only release.
             Some(guard) => unsafe { self.lock.unlock_upgradable(guard) },
-            // The wrapped lock has unwound, and released what it consumed, as lock_api requires.
+            // The wrapped lock has unwound and released what it consumed, as lock_api requires.
             None => drop(self.lock.tracked.held(Mode::Upgradable)),
         }
     }
@@ -307,7 +307,7 @@ unsafe impl<R: RawRwLockUpgrade, const RECURSIVE: bool> RawRwLockUpgrade
             }
             Err(guard) => {
                 upgrading.guard = Some(guard);
-                // SAFETY: *Held*; `try_upgrade` has failed, so that it is still upgradable.
+                // SAFETY: *Held*; `try_upgrade` failed, so the lock is still held upgradable.
                 pending.wait(|| unsafe { self.inner.upgrade(upgrading.take()) })
             }
         };

@@ -1,19 +1,19 @@
-//! Which threads there are, and which of them sleep.
+//! The threads of this process, and which of them sleep.
 
 use std::{
     fs,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// The process whose threads are numbered in `/proc` as it numbers them itself, which they are unless
-/// it is in a PID namespace that has no `/proc` mounted.
+/// The process for which `/proc` uses the same thread ids as the process itself. They differ only
+/// in a PID namespace that has no `/proc` mounted.
 static NUMBERS_AS_PROC: AtomicU32 = AtomicU32::new(0);
 
-/// The calling thread, by its number in `/proc`.
+/// Returns the calling thread's id in `/proc`.
 #[allow(unsafe_code, reason = "std does not tell")]
 pub(crate) fn own() -> Option<u64> {
     let process = std::process::id();
-    // SAFETY: it takes nothing, and cannot fail.
+    // SAFETY: `gettid` takes no arguments and cannot fail.
     let thread = u64::try_from(unsafe { libc::gettid() }).ok()?;
     if NUMBERS_AS_PROC.load(Relaxed) == process {
         return Some(thread);
@@ -26,11 +26,12 @@ pub(crate) fn own() -> Option<u64> {
     Some(in_proc)
 }
 
-/// All threads of this process, in the order in which they were started. May have some that have
-/// ended meanwhile.
+/// Returns all threads of this process in the order in which they were started, possibly with some
+/// that have ended meanwhile.
 pub(crate) fn all() -> Vec<u64> {
-    // The kernel ends a listing early if the thread at which it stands ends meanwhile. Two in a row
-    // that are the same are taken for whole; with threads that come and go, so are many together.
+    // The kernel ends a listing early if the thread at the current position ends. Two equal
+    // listings in a row are taken as complete. If threads come and go too fast for that, so is the
+    // union of many.
     let mut all = listed();
     for _ in 0..20 {
         let again = listed();
@@ -58,11 +59,11 @@ pub(crate) fn are_many() -> bool {
     listed().len() > 1
 }
 
-/// Returns `true` if a thread sleeps: it waits for something that others do, or for time to pass. One
-/// that has ended does not.
+/// Returns `true` if a thread sleeps: it waits for an event or for time to pass. A thread that has
+/// ended does not sleep.
 pub(crate) fn sleeps(thread: u64) -> bool {
     let text = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok();
-    // The name before it may have any character in it.
+    // The name before it may contain any character.
     let state = |text: String| text.rsplit(") ").next()?.chars().next();
     text.and_then(state) == Some('S')
 }

@@ -1,7 +1,7 @@
-//! What the operating system says of this process's threads: which there are, and what each does.
+//! This process's threads, from the operating system: which exist, and what each of them does.
 //!
-//! Reads `/proc/self/task` on Linux, and what a sleeping thread waits for on 64-bit Linux. Elsewhere
-//! nothing is known, and callers must wait with a timeout instead.
+//! Reads `/proc/self/task` on Linux, and what a sleeping thread waits for on 64-bit Linux.
+//! Elsewhere nothing is known, and callers must wait with a timeout instead.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -21,7 +21,7 @@ pub(crate) use sleep::{Process, Sleep, look};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unknown::{all, are_many, is_there, own, sleeps};
 
-/// Every thread of this process, and what it does.
+/// Returns every thread of this process with its activity.
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 pub(crate) fn look() -> Vec<crate::finding::OsThread> {
     Vec::new()

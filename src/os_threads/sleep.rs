@@ -1,4 +1,4 @@
-//! What threads are blocked in.
+//! The activity of threads: running, or blocked in a system call or on a futex.
 
 use std::fs;
 
@@ -8,7 +8,8 @@ use super::{
 };
 use crate::finding::{Activity, FutexWait, OsThread};
 
-/// Every thread of this process, and what it does: a glance, thread by thread.
+/// Returns every thread of this process with its activity. Threads are read one by one, while they
+/// run.
 pub(crate) fn look() -> Vec<OsThread> {
     let all = all();
     let thread = |&id: &u64| {
@@ -20,7 +21,7 @@ pub(crate) fn look() -> Vec<OsThread> {
 
 fn activity(thread: u64, status: &Status, all: &[u64]) -> Activity {
     match status.state {
-        // The calling thread seems to be in the call with which it asks.
+        // The calling thread reads `/proc`, so it appears to be in that call.
         'R' => return Activity::Runs,
         'T' | 't' => return Activity::Stopped,
         'Z' | 'X' => return Activity::HasEnded,
@@ -31,7 +32,8 @@ fn activity(thread: u64, status: &Status, all: &[u64]) -> Activity {
         Some(Blocked::No) => Activity::Runs,
         Some(Blocked::OutsideCalls) => Activity::Faults,
         Some(Blocked::InCall { number, arguments }) => match futex(number, arguments) {
-            // The kernel wakes who waits here for a thread's number to become 0 when it ends.
+            // When a thread ends, the kernel clears its id and wakes the threads that wait for
+            // that.
             Some(wait) if !wait.is_private && all.contains(&u64::from(wait.value)) => {
                 Activity::Joins(wait.value.into())
             }
@@ -56,16 +58,16 @@ fn blocked(thread: u64) -> Option<Blocked> {
 
 /// Reads a file of this process. `None` if that is not allowed, or the thread has ended.
 fn read(name: &str) -> Option<String> {
-    // A thread may be called anything.
+    // A thread's name may contain any bytes.
     let text = fs::read(format!("/proc/self/{name}")).ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A thread that sleeps until another thread of this process wakes it; or that has ended.
+/// A thread that sleeps until another thread of this process wakes it, or that has ended.
 ///
-/// If two readings of a thread are equal, it has not run between them, nor was it woken: a thread that
-/// stops running again is counted by the kernel ([`Status::switches`]), and one that has been woken but
-/// has not run yet no longer sleeps.
+/// If two readings of a thread are equal, it neither ran nor was woken in between. The kernel
+/// counts each time it stops running ([`Status::switches`]), and a thread that was woken but has
+/// not run yet no longer sleeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sleep {
     pub(crate) thread: u64,
@@ -74,12 +76,12 @@ pub(crate) struct Sleep {
 }
 
 impl Sleep {
-    /// Reads what a thread does. `None` if it may go on without another thread of this process, or if
-    /// the system does not say.
+    /// Reads the state of a thread. `None` if it may go on without another thread of this process,
+    /// or if the system does not say.
     pub(crate) fn of(thread: u64) -> Option<Self> {
         let before = status(thread)?;
         if before.state == 'Z' {
-            // The first thread, which has left the others behind.
+            // The main thread, which has exited before the others.
             return Some(Self { thread, wait: None, switches: before.switches });
         }
         // The kernel names a call only if the thread was off its processor during the whole read.
@@ -94,21 +96,21 @@ impl Sleep {
         })
     }
 
-    /// The address of the futex, if it may be shared with other processes, for all that the wait tells.
+    /// Returns the address of the futex, unless the wait itself is process-private.
     fn shared_address(&self) -> Option<u64> {
         let wait = self.wait.filter(|wait| !wait.is_private)?;
         Some(wait.address)
     }
 }
 
-/// What could wake a process all of whose threads sleep until others wake them.
+/// What else could wake a process in which every thread sleeps until another wakes it.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// How many threads it has.
+    /// The number of its threads.
     pub(crate) threads: u64,
-    /// The signals for which it has handlers, as [`Status::caught`].
+    /// The signals that it handles, as in [`Status::caught`].
     pub(crate) caught: u64,
-    /// A debugger may do anything with it.
+    /// `true` if a debugger is attached, which may do anything.
     pub(crate) is_traced: bool,
 }
 
@@ -118,7 +120,7 @@ impl Process {
         Some(Self { threads: status.threads, caught: status.caught, is_traced: status.tracer != 0 })
     }
 
-    /// Returns `true` if another process might wake one of these threads through memory that both have.
+    /// Returns `true` if another process could wake one of these threads through shared memory.
     pub(crate) fn shares_a_futex(sleeps: &[Sleep]) -> bool {
         let mut addresses = sleeps.iter().filter_map(Sleep::shared_address).peekable();
         if addresses.peek().is_none() {
@@ -128,11 +130,11 @@ impl Process {
         !addresses.all(|address| is_in_private_memory(&maps, address))
     }
 
-    /// Returns `true` if the kernel may do something for this process on its own: wake a futex when a
-    /// request has been completed (`io_uring`), or end the wait for a page (`userfaultfd`).
+    /// Returns `true` if the kernel may act for this process on its own: wake a futex when a
+    /// request completes (`io_uring`), or end a page fault (`userfaultfd`).
     pub(crate) fn has_kernel_requests() -> bool {
         let Ok(files) = fs::read_dir("/proc/self/fd") else { return true };
-        // One that is gone again is that of the listing itself.
+        // A file that no longer exists is that of the listing itself.
         files.flatten().any(|file| {
             fs::read_link(file.path()).is_ok_and(|target| {
                 let target = target.to_string_lossy();
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
     use crate::os_threads::own;
 
-    /// What a thread that runs a closure comes to do. The closure must not end on its own.
+    /// Returns a thread once it is in the expected state. The closure must not end on its own.
     fn comes_to(body: impl FnOnce() + Send + 'static, is_it: impl Fn(&OsThread) -> bool) -> u64 {
         let (tell, id) = mpsc::channel();
         let run = move || {
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_threads_are_seen_to_do() {
+    fn activities_of_threads() {
         let parked = comes_to(thread::park, |thread| {
             matches!(
                 thread.activity,
@@ -202,18 +204,18 @@ mod tests {
             || thread::spawn(thread::park).join().unwrap(),
             |thread| matches!(thread.activity, Activity::Joins(_)),
         );
-        // The number that is waited for stands in the joined thread's own memory.
+        // The futex is the thread id in the joined thread's own memory.
         let sleep = Sleep::of(joiner).unwrap();
         assert!(sleep.shared_address().is_some() && !Process::shares_a_futex(&[sleep]));
 
         let own = own().unwrap();
         assert!(look().iter().any(|it| it.id == own && it.activity == Activity::Runs));
         assert!(Sleep::of(own).is_none());
-        assert!(Sleep::of(u64::MAX).is_none(), "there is none");
+        assert!(Sleep::of(u64::MAX).is_none(), "no such thread");
     }
 
     #[test]
-    fn a_wait_that_begins_anew_is_another_one() {
+    fn a_second_wait_differs_from_the_first() {
         let asleep = || {
             let is_it = |&it: &u64| name(it).as_deref() == Some("parks anew");
             all().into_iter().filter(is_it).find_map(Sleep::of)

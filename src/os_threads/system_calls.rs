@@ -2,12 +2,12 @@
 
 #![cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")),
-    allow(dead_code, reason = "few of them are known there")
+    allow(dead_code, reason = "few of them are known on other architectures")
 )]
 
 use crate::finding::SystemCall;
 
-/// Number, name, and what a thread does in it.
+/// Number, name, and a description for the report.
 type Known = (i64, &'static str, &'static str);
 
 const FOR_INPUT: &str = "waiting until a file or socket is ready";
@@ -22,7 +22,7 @@ const FOR_DISK: &str = "waiting until a file is written to disk";
 const FOR_THREAD: &str = "asleep until another thread wakes it";
 const FOR_TIME: &str = "waiting, for a set time";
 
-/// Not all architectures have the same ones, nor does libc name all for each.
+/// Not all architectures have the same calls, and libc does not define all of them for each.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 const KNOWN: &[Known] = &[
     (libc::SYS_epoll_pwait, "epoll_pwait", FOR_INPUT),
@@ -55,7 +55,7 @@ const KNOWN: &[Known] = &[
     (libc::SYS_fsync, "fsync", FOR_DISK),
     (libc::SYS_fdatasync, "fdatasync", FOR_DISK),
     (libc::SYS_futex_waitv, "futex_waitv", FOR_THREAD),
-    // Younger architectures do without these.
+    // Newer architectures lack these.
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_epoll_wait, "epoll_wait", FOR_INPUT),
     #[cfg(target_arch = "x86_64")]
@@ -71,7 +71,7 @@ const KNOWN: &[Known] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 const KNOWN: &[Known] = &[(libc::SYS_read, "read", READS), (libc::SYS_write, "write", WRITES)];
 
-/// The system call with a number.
+/// Returns the system call with this number.
 pub(super) fn by_number(number: u64) -> SystemCall {
     let known = KNOWN.iter().find(|known| u64::try_from(known.0) == Ok(number));
     SystemCall { number, known: known.map(|&(_, name, does)| (name, does)) }

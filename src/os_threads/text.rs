@@ -1,4 +1,4 @@
-//! Reads what Linux writes into the files of `/proc/self/task/*` (proc(5)). Pure: text in, data out.
+//! Parses the files of `/proc/self/task/*` (proc(5)). Pure: text in, data out.
 //!
 //! Incomplete or unknown text is `None`, which allows no conclusion.
 
@@ -10,13 +10,13 @@ pub(super) struct Status {
     pub(super) name: String,
     /// `R`, `S`, `D`, `T`, `t`, `Z`, `X`: see proc(5).
     pub(super) state: char,
-    /// The process that traces it, or 0.
+    /// The process that traces this one, or 0.
     pub(super) tracer: u64,
-    /// How many threads the process has.
+    /// The number of threads of the process.
     pub(super) threads: u64,
-    /// The signals for which the process has handlers: a bit for each, the lowest for the first.
+    /// The signals that the process handles: one bit for each, the lowest for signal 1.
     pub(super) caught: u64,
-    /// How often it has stopped running, because it waited and because others were to run.
+    /// How often the thread has stopped running: voluntarily, to wait, and involuntarily.
     pub(super) switches: [u64; 2],
 }
 
@@ -27,7 +27,7 @@ impl Status {
             values.map(str::trim).next()
         };
         let number = |name| field(name)?.parse().ok();
-        // A line that was cut off might be read as a smaller number: the last one has its end.
+        // A truncated number might be read as a smaller one, so the last line must be complete.
         text.ends_with('\n').then_some(())?;
         Some(Self {
             name: field("Name")?.to_owned(),
@@ -40,10 +40,10 @@ impl Status {
     }
 }
 
-/// The contents of `syscall`: where a thread is blocked.
+/// The contents of `syscall`: the call that a thread is blocked in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Blocked {
-    /// In nothing: it runs, or has been woken.
+    /// Not blocked: it runs, or has been woken.
     No,
     /// In the kernel, but not in a system call.
     OutsideCalls,
@@ -61,7 +61,7 @@ impl Blocked {
         }
         let (number, rest) = line.split_once(' ')?;
         let words: Vec<_> = rest.split(' ').map(hexadecimal).collect::<Option<_>>()?;
-        // Behind the arguments come the stack pointer and the program counter.
+        // The arguments are followed by the stack pointer and the program counter.
         match (number, &words[..]) {
             ("-1", [_, _]) => Some(Self::OutsideCalls),
             (_, [arguments @ .., _, _]) => {
@@ -77,15 +77,15 @@ fn hexadecimal(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
-/// A wait, if these are the arguments of one: futex(2). The forms of it that lend priorities or move
-/// waiters to another futex are left out, as no lock of std, parking_lot or a C library is made of them
-/// unless it is asked to.
+/// Returns the futex wait with these arguments, if they are those of one: futex(2). Excludes
+/// priority inheritance and requeueing, which no lock of std, parking_lot or a C library uses
+/// unless asked to.
 pub(super) fn futex_wait([address, operation, value, limit, ..]: [u64; 6]) -> Option<FutexWait> {
     const WAIT: u64 = 0;
     const WAIT_BITSET: u64 = 9;
     const PRIVATE: u64 = 128;
     const CLOCK_REALTIME: u64 = 256;
-    // The registers have 64 bits, of which these parameters are the lower half.
+    // The parameters are the lower halves of 64-bit registers.
     let [operation, value] = [operation, value].map(|it| it & u64::from(u32::MAX));
     match operation & !(PRIVATE | CLOCK_REALTIME) {
         WAIT | WAIT_BITSET => Some(FutexWait {
@@ -98,9 +98,9 @@ pub(super) fn futex_wait([address, operation, value, limit, ..]: [u64; 6]) -> Op
     }
 }
 
-/// Returns `true` if, by the contents of `maps`, no other process can share the memory at an address. A
-/// futex there is private even without the flag, for example that of a joined thread. Memory of a
-/// file may be shared until it is written to, so only anonymous memory counts.
+/// Returns `true` if, according to `maps`, no other process can share the memory at an address. A
+/// futex there is private even without the flag, for example that of a joined thread. File mappings
+/// may be shared until they are written to, so only anonymous memory counts.
 pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
     let has_address = |line: &&str| {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
@@ -112,7 +112,7 @@ pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
     };
     let mapping = maps.lines().find(has_address);
     let mut fields = mapping.unwrap_or_default().split_ascii_whitespace().skip(1);
-    // `rw-p`: the last letter says whether a copy is private or shared. Then offset, device, inode.
+    // `rw-p`: the last letter is `p` for private or `s` for shared. Then offset, device, inode.
     let is_private = fields.next().is_some_and(|it| it.len() == 4 && it.ends_with('p'));
     is_private && fields.nth(2) == Some("0")
 }
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!(status, expected);
     }
 
-    /// Nothing is taken for less than it is.
+    /// An incomplete status is never read as a smaller one.
     #[test]
-    fn a_status_that_is_cut_off() {
+    fn a_truncated_status_does_not_parse() {
         for length in 0..STATUS.len() {
             assert_eq!(Status::parse(&STATUS[..length]), None, "{length}");
         }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_is_blocked_in() {
+    fn blocked_threads() {
         assert_eq!(Blocked::parse("running\n"), Some(Blocked::No));
         let outside = Blocked::parse("-1 0x7ffc31ac9a20 0x7f8c0b0d3b5a\n");
         assert_eq!(outside, Some(Blocked::OutsideCalls));
@@ -171,14 +171,14 @@ mod tests {
         let wait = |operation, limit| futex_wait([0x7000, operation, 7, limit, 0, 0]);
         let told =
             |operation, limit| wait(operation, limit).map(|wait| (wait.is_timed, wait.is_private));
-        // FUTEX_WAIT and FUTEX_WAIT_BITSET; on the realtime clock; private; all of it.
+        // FUTEX_WAIT and FUTEX_WAIT_BITSET; then with the realtime clock, private, and both.
         assert_eq!(told(0, 0), Some((false, false)));
         assert_eq!(told(9, 0), Some((false, false)));
         assert_eq!(told(0x109, 0), Some((false, false)));
         assert_eq!(told(0x80, 0), Some((false, true)));
         assert_eq!(told(0x189, 0), Some((false, true)));
         assert_eq!(told(0x189, 0x7fff_0000), Some((true, true)));
-        // FUTEX_WAKE, FUTEX_LOCK_PI, FUTEX_WAIT_REQUEUE_PI: no waits of this kind.
+        // FUTEX_WAKE, FUTEX_LOCK_PI, FUTEX_WAIT_REQUEUE_PI: not such waits.
         for other in [1, 6, 11, 13, 0x8b] {
             assert_eq!(told(other, 0), None, "{other}");
         }

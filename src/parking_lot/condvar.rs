@@ -13,13 +13,12 @@ use parking_lot::WaitTimeoutResult;
 use super::{MutexGuard, RawMutex};
 use crate::tracked::RawLock;
 
-/// [`parking_lot::Condvar`], checked: a wait gives its mutex back and acquires it again,
-/// which is judged before the wait begins.
+/// [`parking_lot::Condvar`], checked: a wait releases its mutex and acquires it again. That
+/// acquisition is checked before the wait begins.
 ///
 /// # Panics
 ///
-/// Every form of waiting panics if it is a finding at [`Level::Deny`](crate::Level::Deny),
-/// before it waits.
+/// Every wait panics before it begins if it is a finding at [`Level::Deny`](crate::Level::Deny).
 ///
 /// # Examples
 ///
@@ -61,8 +60,8 @@ impl Condvar {
     /// ```
     /// # use lockdep::parking_lot::Condvar;
     /// let pushed = Condvar::new();
-    /// let was_anybody_there: bool = pushed.notify_one();
-    /// assert!(!was_anybody_there);
+    /// let has_woken_one: bool = pushed.notify_one();
+    /// assert!(!has_woken_one);
     /// ```
     #[inline]
     pub fn notify_one(&self) -> bool {
@@ -130,7 +129,7 @@ impl Condvar {
     /// # use lockdep::parking_lot::{Condvar, Mutex};
     /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
     /// let result = changed.wait_for(&mut is_ready.lock(), Duration::from_millis(10));
-    /// assert!(result.timed_out(), "nobody has notified");
+    /// assert!(result.timed_out(), "there was no notification");
     /// ```
     #[track_caller]
     pub fn wait_for<T: ?Sized>(
@@ -176,7 +175,7 @@ impl Condvar {
     /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
     /// let deadline = Instant::now() + Duration::from_millis(10);
     /// let result = changed.wait_while_until(&mut is_ready.lock(), |ready| !*ready, deadline);
-    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// assert!(result.timed_out(), "it was not made ready");
     /// ```
     #[track_caller]
     pub fn wait_while_until<T, F>(
@@ -205,7 +204,7 @@ impl Condvar {
     /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
     /// let limit = Duration::from_millis(10);
     /// let result = changed.wait_while_for(&mut is_ready.lock(), |ready| !*ready, limit);
-    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// assert!(result.timed_out(), "it was not made ready");
     /// ```
     #[track_caller]
     pub fn wait_while_for<T: ?Sized, F>(
@@ -220,33 +219,33 @@ impl Condvar {
         if let Some(deadline) = Instant::now().checked_add(timeout) {
             return self.wait_while_until(mutex_guard, condition, deadline);
         }
-        // So far away that it is never reached.
+        // The deadline is too far away to be represented, so it is never reached.
         self.wait_while(mutex_guard, condition);
         not_timed_out()
     }
 }
 
-/// Waits with a guard of the real parking_lot's, of the lock within ours, so that it can
-/// requeue waiters as it does.
+/// Waits with a guard of the real parking_lot for the inner lock, so that it can requeue waiters as
+/// usual.
 #[track_caller]
 fn waiting<T: ?Sized, R>(
     guard: &mut MutexGuard<'_, T>,
     wait: impl FnOnce(&mut parking_lot::MutexGuard<'_, ()>) -> R,
 ) -> R {
-    // SAFETY: the raw lock is neither locked nor unlocked but by `wait`.
+    // SAFETY: only `wait` locks and unlocks the raw lock.
     let mutex = unsafe { MutexGuard::mutex(guard).raw() };
     mutex.wait_on_condition(|| {
-        // SAFETY: the lock is held, by `guard`. The guard that is made here is never dropped, so
-        // that the lock is released once.
+        // SAFETY: `guard` holds the lock. The guard created here is never dropped, so the lock is
+        // released once.
         let inner = unsafe { mutex.inner().make_guard_unchecked() };
         wait(&mut ManuallyDrop::new(inner))
     })
 }
 
-/// Parking_lot makes these only in a wait of its own. This one waits for nobody.
+/// parking_lot creates these only in its own waits, so this waits, without blocking.
 fn not_timed_out() -> WaitTimeoutResult {
-    let nobody = parking_lot::Mutex::new(());
-    parking_lot::Condvar::new().wait_while_for(&mut nobody.lock(), |()| false, Duration::ZERO)
+    let unshared = parking_lot::Mutex::new(());
+    parking_lot::Condvar::new().wait_while_for(&mut unshared.lock(), |()| false, Duration::ZERO)
 }
 
 impl fmt::Debug for Condvar {

@@ -1,20 +1,20 @@
-//! [`parking_lot`] 0.12, checked: everything that it holds, under the same
-//! names, and usable in its place, since its locks are `lock_api`'s around
-//! [our raw locks](crate::lock_api). The real parking_lot runs underneath.
+//! [`parking_lot`] 0.12, checked: everything that it holds, under the same names. It is a drop-in
+//! replacement, because its locks are `lock_api`'s around [our raw locks](crate::lock_api). The
+//! real parking_lot runs underneath.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! the crate `parking_lot`.
 //!
 //! # Swapping it
 //!
-//! In one file, by the import:
+//! In one file, through the import:
 //!
 //! ```
 //! use lockdep::parking_lot::{Mutex, RwLock}; // was: use parking_lot::{Mutex, RwLock};
 //! ```
 //!
-//! In a whole workspace, without touching a source, by a package of yours that stands in for
-//! it. Two files:
+//! In a whole workspace, without touching a source file, through your own package that replaces it.
+//! Two files:
 //!
 //! ```toml
 //! # checked/parking_lot/Cargo.toml
@@ -33,8 +33,7 @@
 //! pub use lockdep::parking_lot::*;
 //! ```
 //!
-//! and one line in the workspace's `Cargo.toml`, for members that say
-//! `parking_lot.workspace = true`:
+//! and one line in the workspace's `Cargo.toml`, for members with `parking_lot.workspace = true`:
 //!
 //! ```toml
 //! [workspace.dependencies]
@@ -83,7 +82,7 @@ pub type RawRwLock = super::lock_api::RawRwLock<::parking_lot::RawRwLock>;
 /// use lockdep::parking_lot::Mutex;
 ///
 /// let balance = Mutex::new(100);
-/// *balance.lock() -= 30; // it is never poisoned
+/// *balance.lock() -= 30; // never poisoned
 /// assert_eq!(balance.into_inner(), 70);
 /// ```
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
@@ -94,7 +93,7 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 ///
 /// fn append(mut log: MutexGuard<'_, Vec<u32>>) {
 ///     log.push(1);
-///     MutexGuard::unlock_fair(log); // to whoever waits
+///     MutexGuard::unlock_fair(log); // hands over to a waiting thread
 /// }
 /// append(Mutex::new(vec![]).lock());
 /// ```
@@ -116,7 +115,7 @@ pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 /// use lockdep::parking_lot::FairMutex;
 ///
 /// let balance = FairMutex::new(100);
-/// *balance.lock() -= 30; // who waits gets it in turn
+/// *balance.lock() -= 30; // waiting threads get it in FIFO order
 /// assert_eq!(balance.into_inner(), 70);
 /// ```
 pub type FairMutex<T> = lock_api::Mutex<RawFairMutex, T>;
@@ -143,8 +142,7 @@ pub type FairMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawFairMutex, T>;
 /// ```
 pub type MappedFairMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawFairMutex, T>;
 
-/// [`parking_lot::ReentrantMutex`], checked. Taking it again
-/// in the same thread adds nothing.
+/// [`parking_lot::ReentrantMutex`], checked. Recursive acquisitions add nothing to the lock order.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -211,7 +209,7 @@ pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
 /// let rate = RwLock::new(3);
 /// let mut writer = rate.write();
 /// *writer = 4;
-/// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
+/// let reader = RwLockWriteGuard::downgrade(writer); // no writer can intervene
 /// assert_eq!(*reader, 4);
 /// ```
 pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
@@ -224,7 +222,7 @@ pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
 /// let names = RwLock::new(vec!["a"]);
 /// let reader = names.upgradable_read();
 /// if !reader.contains(&"b") {
-///     RwLockUpgradableReadGuard::upgrade(reader).push("b"); // nobody was quicker
+///     RwLockUpgradableReadGuard::upgrade(reader).push("b"); // no writer has intervened
 /// }
 /// ```
 pub type RwLockUpgradableReadGuard<'a, T> = lock_api::RwLockUpgradableReadGuard<'a, RawRwLock, T>;
@@ -250,7 +248,7 @@ pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawR
 /// ```
 pub type MappedRwLockWriteGuard<'a, T> = lock_api::MappedRwLockWriteGuard<'a, RawRwLock, T>;
 
-/// [`parking_lot::ArcMutexGuard`] and its like.
+/// [`parking_lot::ArcMutexGuard`] and the other guards that own an `Arc`.
 #[cfg(feature = "arc_lock")]
 pub use lock_api::{
     ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,

@@ -9,15 +9,15 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`parking_lot::Once`], checked: who runs the initializer holds it, who comes meanwhile
-/// waits for it.
+/// [`parking_lot::Once`], checked: the thread that runs the initializer holds it, and other callers
+/// wait for it.
 ///
 /// ```
 /// use lockdep::parking_lot::Once;
 ///
 /// static START: Once = Once::new();
 ///
-/// START.call_once(|| println!("once, whoever comes first"));
+/// START.call_once(|| println!("runs only once"));
 /// START.call_once(|| unreachable!());
 /// ```
 pub struct Once {
@@ -62,8 +62,8 @@ impl Once {
     /// # Panics
     ///
     /// As parking_lot's if it is poisoned, and if waiting for it here is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one, where
-    /// parking_lot would hang.
+    /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where
+    /// parking_lot would hang).
     ///
     /// # Examples
     ///

@@ -1,6 +1,6 @@
-//! [`parking_lot`](parking_lot_0_13) 0.13, checked: everything that it holds, under the same
-//! names, and usable in its place, since its locks are `lock_api`'s around
-//! [our raw locks](crate::lock_api_0_5). The real parking_lot runs underneath.
+//! [`parking_lot`](parking_lot_0_13) 0.13, checked: everything that it holds, under the same names.
+//! It is a drop-in replacement, because its locks are `lock_api`'s around [our raw
+//! locks](crate::lock_api_0_5). The real parking_lot runs underneath.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! the crate `parking_lot`.
@@ -68,7 +68,7 @@ pub type RawCondvar = super::lock_api_0_5::RawCondvar<parking_lot_0_13::RawCondv
 /// use lockdep::parking_lot_0_13::Mutex;
 ///
 /// let balance = Mutex::new(100);
-/// *balance.lock() -= 30; // it is never poisoned
+/// *balance.lock() -= 30; // never poisoned
 /// assert_eq!(balance.into_inner(), 70);
 /// ```
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
@@ -79,7 +79,7 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 ///
 /// fn append(mut log: MutexGuard<'_, Vec<u32>>) {
 ///     log.push(1);
-///     MutexGuard::unlock_fair(log); // to whoever waits
+///     MutexGuard::unlock_fair(log); // hands over to a waiting thread
 /// }
 /// append(Mutex::new(vec![]).lock());
 /// ```
@@ -101,7 +101,7 @@ pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 /// use lockdep::parking_lot_0_13::FairMutex;
 ///
 /// let balance = FairMutex::new(100);
-/// *balance.lock() -= 30; // who waits gets it in turn
+/// *balance.lock() -= 30; // waiting threads get it in FIFO order
 /// assert_eq!(balance.into_inner(), 70);
 /// ```
 pub type FairMutex<T> = lock_api::Mutex<RawFairMutex, T>;
@@ -128,8 +128,8 @@ pub type FairMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawFairMutex, T>;
 /// ```
 pub type MappedFairMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawFairMutex, T>;
 
-/// [`parking_lot_0_13::ReentrantMutex`], checked. Taking it again in the same thread adds
-/// nothing.
+/// [`parking_lot_0_13::ReentrantMutex`], checked. Recursive acquisitions add nothing to the lock
+/// order.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -195,7 +195,7 @@ pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
 /// let rate = RwLock::new(3);
 /// let mut writer = rate.write();
 /// *writer = 4;
-/// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
+/// let reader = RwLockWriteGuard::downgrade(writer); // no writer can intervene
 /// assert_eq!(*reader, 4);
 /// ```
 pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
@@ -207,7 +207,7 @@ pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
 /// let names = RwLock::new(vec!["a"]);
 /// let reader = names.upgradable_read();
 /// if !reader.contains(&"b") {
-///     RwLockUpgradableReadGuard::upgrade(reader).push("b"); // nobody was quicker
+///     RwLockUpgradableReadGuard::upgrade(reader).push("b"); // no writer has intervened
 /// }
 /// ```
 pub type RwLockUpgradableReadGuard<'a, T> = lock_api::RwLockUpgradableReadGuard<'a, RawRwLock, T>;
@@ -273,7 +273,7 @@ pub type RecursiveRwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRw
 /// let names = RecursiveRwLock::new(vec!["a"]);
 /// let reader = names.upgradable_read();
 /// if !reader.contains(&"b") {
-///     RecursiveRwLockUpgradableReadGuard::upgrade(reader).push("b"); // nobody was quicker
+///     RecursiveRwLockUpgradableReadGuard::upgrade(reader).push("b"); // no writer has intervened
 /// }
 /// ```
 pub type RecursiveRwLockUpgradableReadGuard<'a, T> =
@@ -321,7 +321,7 @@ pub type MappedRecursiveRwLockWriteGuard<'a, T> =
 /// ```
 pub type Condvar = lock_api::Condvar<RawCondvar>;
 
-/// `ArcMutexGuard` and its like, which are `lock_api`'s own.
+/// `ArcMutexGuard` and the other guards that own an `Arc` are `lock_api`'s.
 #[cfg(feature = "arc_lock")]
 pub use lock_api_0_5::{
     ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,

@@ -9,15 +9,15 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`parking_lot_0_13::Once`], checked: who runs the initializer holds it, who comes meanwhile
-/// waits for it.
+/// [`parking_lot_0_13::Once`], checked: the thread that runs the initializer holds it, and other
+/// callers wait for it.
 ///
 /// ```
 /// use lockdep::parking_lot_0_13::Once;
 ///
 /// static START: Once = Once::new();
 ///
-/// START.call_once(|| println!("once, whoever comes first"));
+/// START.call_once(|| println!("runs only once"));
 /// START.call_once(|| unreachable!());
 /// ```
 pub struct Once {
@@ -62,7 +62,7 @@ impl Once {
     /// ```
     /// # use lockdep::parking_lot_0_13::Once;
     /// let start = Once::new();
-    /// start.call_once(|| assert!(!start.is_completed())); // it still runs
+    /// start.call_once(|| assert!(!start.is_completed())); // still running
     /// assert!(start.is_completed());
     /// ```
     #[inline]
@@ -83,7 +83,7 @@ impl Once {
     /// let start = Once::new();
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| start.call_once(|| ()));
-    ///     start.wait(); // until the other thread has run it
+    ///     start.wait(); // waits for the other thread
     /// });
     /// ```
     #[track_caller]
@@ -111,7 +111,7 @@ impl Once {
     /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| start.call_once_force(|_| ()));
-    ///     start.wait_force(); // where `wait` would panic
+    ///     start.wait_force(); // `wait` would panic
     /// });
     /// ```
     #[track_caller]
@@ -141,8 +141,8 @@ impl Once {
     /// # Panics
     ///
     /// As parking_lot's if it is poisoned, and if waiting for it here is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one, where
-    /// parking_lot would hang.
+    /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where
+    /// parking_lot would hang).
     ///
     /// # Examples
     ///

@@ -29,7 +29,7 @@ use crate::{
 pub struct Barrier {
     tracked: Tracked,
     threads: u64,
-    /// How many threads have come here to wait, ever.
+    /// The number of arrivals so far, over all generations.
     arrived: AtomicU64,
     order: BarrierOrder,
     inner: sync::Barrier,
@@ -39,8 +39,7 @@ impl Barrier {
     const KIND: &'static LockKind =
         &LockKind { wrapper: "Barrier", of: LockOf::Nothing, role: Role::Barrier };
 
-    /// As [`std::sync::Barrier::new`]. The caller's place in the source is where it is said to have been
-    /// made.
+    /// As [`std::sync::Barrier::new`]. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::sync::Barrier;
@@ -68,10 +67,10 @@ impl Barrier {
     ///
     /// # Panics
     ///
-    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). A
-    /// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding) is thrown before the wait, and the thread does not
-    /// count as one that has come. An [`Inversion`](crate::FindingKind::Inversion) is thrown afterwards, so that
-    /// the others pass as well.
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). For a
+    /// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding) it panics before the wait, and
+    /// the thread does not count as arrived. For an [`Inversion`](crate::FindingKind::Inversion) it
+    /// panics afterwards, so that the other threads pass as well.
     ///
     /// # Examples
     ///
@@ -105,8 +104,8 @@ impl Barrier {
         result
     }
 
-    /// Returns `true` if a thread that comes now would not wait. Another may come at the same time: then it
-    /// waits a moment longer than others know.
+    /// Returns `true` if a thread that arrives now would not wait. Wrong if another arrives at the
+    /// same time; then a short wait stays invisible to other threads.
     fn would_be_last(&self) -> bool {
         self.arrived.load(Relaxed) % self.threads == self.threads - 1
     }

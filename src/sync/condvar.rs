@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{Mutex, MutexGuard};
-/// [`std::sync::Condvar`], checked: a wait gives its mutex back and acquires it
-/// again, which is judged before the wait begins.
+/// [`std::sync::Condvar`], checked: a wait releases its mutex and acquires it again. That
+/// acquisition is checked before the wait begins.
 ///
 /// ```
 /// use lockdep::sync::{Condvar, Mutex};
@@ -46,7 +46,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned when it is taken again.
+    /// If the mutex is poisoned when it is reacquired.
     ///
     /// # Panics
     ///
@@ -83,7 +83,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned when it is taken again.
+    /// If the mutex is poisoned when it is reacquired.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned when it is taken again.
+    /// If the mutex is poisoned when it is reacquired.
     ///
     /// # Panics
     ///
@@ -135,7 +135,7 @@ impl Condvar {
     /// # #![allow(deprecated)]
     /// # use lockdep::sync::{Condvar, Mutex};
     /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// // Whoever is not notified is woken after 10 ms, or before for no reason.
+    /// // Without a notification, it wakes after 10 ms, or spuriously before.
     /// let (ready, was_notified) = changed.wait_timeout_ms(is_ready.lock().unwrap(), 10).unwrap();
     /// assert!(!*ready);
     /// ```
@@ -156,7 +156,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned when it is taken again.
+    /// If the mutex is poisoned when it is reacquired.
     ///
     /// # Panics
     ///
@@ -204,7 +204,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// If the mutex is poisoned when it is taken again.
+    /// If the mutex is poisoned when it is reacquired.
     ///
     /// # Panics
     ///
@@ -218,7 +218,7 @@ impl Condvar {
     /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
     /// let (guard, limit) = (is_ready.lock().unwrap(), Duration::from_millis(10));
     /// let (_ready, result) = changed.wait_timeout_while(guard, limit, |ready| !*ready).unwrap();
-    /// assert!(result.timed_out(), "nobody has made it ready");
+    /// assert!(result.timed_out(), "it was not made ready");
     /// ```
     #[track_caller]
     pub fn wait_timeout_while<'a, T, F>(
@@ -282,10 +282,10 @@ impl fmt::Debug for Condvar {
     }
 }
 
-/// Std makes these only in a wait of its own. This one waits for nobody.
+/// std creates these only in its own waits, so this waits, without blocking.
 fn timeout_result(timed_out: bool) -> WaitTimeoutResult {
-    let nobody = sync::Mutex::new(());
-    let guard = nobody.lock().unwrap_or_else(PoisonError::into_inner);
+    let unshared = sync::Mutex::new(());
+    let guard = unshared.lock().unwrap_or_else(PoisonError::into_inner);
     match sync::Condvar::new().wait_timeout_while(guard, Duration::ZERO, |()| timed_out) {
         Ok((_, result)) => result,
         Err(poisoned) => poisoned.into_inner().1,

@@ -12,11 +12,11 @@ use crate::{
     tracked::{Initializer, Tracked},
 };
 
-/// [`std::sync::LazyLock`], checked: who runs the initializer holds it, who comes
-/// meanwhile waits for it. Reading an initialized value is no acquisition.
+/// [`std::sync::LazyLock`], checked: the thread that runs the initializer holds it, and other
+/// callers wait for it. Reading an initialized value is no acquisition.
 ///
-/// Made of a [`OnceLock`] and the initializer: std's `LazyLock` does not say when it starts
-/// to run it.
+/// Built from a [`OnceLock`] and the initializer, because std's `LazyLock` does not say when it
+/// starts to run the initializer.
 ///
 /// ```
 /// use lockdep::sync::LazyLock;
@@ -41,8 +41,8 @@ impl<T, F> LazyLock<T, F> {
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    /// As [`std::sync::LazyLock::new`]. The caller's place in the source is where it
-    /// is said to have been made.
+    /// As [`std::sync::LazyLock::new`]. Reports show the caller's location as the place of
+    /// creation.
     ///
     /// ```
     /// # use lockdep::sync::LazyLock;
@@ -59,16 +59,16 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     ///
     /// # Panics
     ///
-    /// As std's if the initializer panics or has panicked, and if waiting for it
-    /// here is a finding at [`Level::Deny`](crate::Level::Deny): within itself, for
-    /// one, where std would hang.
+    /// As std's if the initializer panics or has panicked, and if waiting for it here is a finding
+    /// at [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where std
+    /// would hang).
     ///
     /// # Examples
     ///
     /// ```
     /// # use lockdep::sync::LazyLock;
     /// let config = LazyLock::new(|| "read from a file");
-    /// LazyLock::force(&config); // now, rather than when the first request comes
+    /// LazyLock::force(&config); // now, rather than at the first request
     /// assert_eq!(LazyLock::get(&config), Some(&"read from a file"));
     /// ```
     #[track_caller]
@@ -104,7 +104,7 @@ impl<T, F> LazyLock<T, F> {
     /// ```
     /// # use lockdep::sync::LazyLock;
     /// let answer = LazyLock::new(|| 6 * 7);
-    /// assert_eq!(LazyLock::get(&answer), None); // it is not initialized by this
+    /// assert_eq!(LazyLock::get(&answer), None); // does not initialize it
     /// # assert_eq!(*answer, 42);
     /// ```
     #[inline]
@@ -167,7 +167,6 @@ impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
     }
 }
 
-// As std's. The mutex around the initializer would allow more than in a build that
-// is not checked.
+// As std's. Derived implementations would be more permissive, because of the mutex.
 impl<T: UnwindSafe, F: UnwindSafe> UnwindSafe for LazyLock<T, F> {}
 impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}

@@ -14,7 +14,7 @@
 
 #![allow(
     clippy::inline_always,
-    reason = "measured: what an acquisition has in registers is lost at a call"
+    reason = "measured: a call would move an acquisition out of registers"
 )]
 
 mod barrier;
@@ -40,9 +40,9 @@ pub use self::{
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// Guards through which a value can be written are invariant in it, as std's are: else a `&'static str`
-/// could be replaced by one that lives shorter. A reader's guard is covariant, which shows that these
-/// fail for that reason only:
+/// Guards that give mutable access are invariant in the value, as std's are. Otherwise a `&'static
+/// str` could be replaced by one with a shorter lifetime. A reader's guard is covariant, which
+/// shows that these examples fail for that reason only:
 ///
 /// ```
 /// use lockdep::sync::RwLockReadGuard;

@@ -16,8 +16,8 @@ use crate::{
 
 /// [`std::sync::Mutex`], checked.
 ///
-/// Everything that std's offers is here and behaves the same, but that
-/// [`lock`](Self::lock) panics where it would break the order of locks.
+/// Has all of std's methods with the same behaviour, except that [`lock`](Self::lock) panics where
+/// it would violate the lock order.
 ///
 /// ```
 /// use lockdep::sync::Mutex;
@@ -62,22 +62,21 @@ pub struct MutexGuard<'a, T: ?Sized> {
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T: ?Sized> MutexGuard<'_, T> {
-    /// A condition variable has returned it.
+    /// Called for a guard that a condition variable has returned.
     pub(super) fn note_condition(&self) {
         self.lock.note_condition();
     }
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// A condition variable has returned its guard.
+    /// Called when a condition variable has returned a guard of this mutex.
     pub(super) fn note_condition(&self) {
         self.tracked.note_condition();
     }
 }
 
 impl<T> Mutex<T> {
-    /// As [`std::sync::Mutex::new`]. The caller's place in the source is where the
-    /// lock is said to have been made.
+    /// As [`std::sync::Mutex::new`]. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -107,8 +106,8 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny):
-    /// before the lock is taken, and without poisoning anything.
+    /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes
+    /// before the lock is taken and poisons nothing.
     ///
     /// # Examples
     ///
@@ -124,9 +123,9 @@ impl<T: ?Sized> Mutex<T> {
         if let Some(fast) = &self.tracked.try_fast(Self::KIND, Mode::Exclusive) {
             match self.inner.try_lock() {
                 Ok(inner) => {
-                    // A guard ends with a byte, which a move reads as a part of eight: right after it
-                    // was written, that stalls an unoptimized build for 4 ns. So it is made before the
-                    // call and moved after it.
+                    // Unoptimized builds move a guard in 8-byte reads. Its last byte would just
+                    // have been written, and the read would stall on it for 4 ns. So it is created
+                    // before this call and moved after it.
                     let guard = MutexGuard { lock: self, inner: ManuallyDrop::new(inner) };
                     fast.acquired();
                     return Ok(guard);
@@ -140,9 +139,9 @@ impl<T: ?Sized> Mutex<T> {
         })
     }
 
-    /// Returns the inner guard, because our own would be returned in memory, and then the fast path
-    /// would write it there as well: to copy as a whole what was just written in parts stalls the
-    /// processor for 10 ns.
+    /// Returns the inner guard. Returning the wrapper's guard would force it into memory on the
+    /// fast path too, and copying as a whole what was just written in parts stalls the processor
+    /// for 10 ns.
     #[cold]
     #[track_caller]
     fn lock_slow(&self) -> LockResult<sync::MutexGuard<'_, T>> {
@@ -260,7 +259,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     /// # use lockdep::sync::Mutex;
     /// let mut balance = Mutex::new(100);
-    /// *balance.get_mut().unwrap() = 70; // nobody else can have it
+    /// *balance.get_mut().unwrap() = 70; // &mut self: no other thread has it
     /// assert_eq!(*balance.lock().unwrap(), 70);
     /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
@@ -270,7 +269,7 @@ impl<T: ?Sized> Mutex<T> {
         self.inner.get_mut()
     }
 
-    /// The guard of a lock that the wrapped one has just given.
+    /// Creates the guard of a lock that the wrapped mutex just acquired.
     pub(super) fn guard<'a>(
         &'a self,
         pending: PendingAcquire<'a>,
@@ -317,12 +316,14 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// Takes the guard apart, for a condition variable, which unlocks and locks again.
+    /// Splits the guard into its parts, for a condition variable, which releases and reacquires the
+    /// lock.
     #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub(super) fn into_parts(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>, Held<'a>) {
         let mut this = ManuallyDrop::new(self);
         let held = token(this.lock, Mode::Exclusive);
-        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        // SAFETY: `inner` is initialized, and `this` is never dropped, so it is not used
+        // afterwards.
         let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
         (this.lock, inner, held)
     }
@@ -332,7 +333,7 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     #[allow(unsafe_code, reason = "see `drop_guard`")]
     fn drop(&mut self) {
-        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        // SAFETY: `inner` is initialized, and the guard ends here, so it is not used afterwards.
         unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
     }
 }

@@ -10,15 +10,15 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`std::sync::Once`], checked: who runs the initializer holds it, who comes
-/// meanwhile waits for it.
+/// [`std::sync::Once`], checked: the thread that runs the initializer holds it, and other callers
+/// wait for it.
 ///
 /// ```
 /// use lockdep::sync::Once;
 ///
 /// static START: Once = Once::new();
 ///
-/// START.call_once(|| println!("once, whoever comes first"));
+/// START.call_once(|| println!("runs only once"));
 /// START.call_once(|| unreachable!());
 /// ```
 pub struct Once {
@@ -43,8 +43,7 @@ impl Once {
     pub(crate) const KIND: &'static LockKind =
         &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
-    /// As [`std::sync::Once::new`]. The caller's place in the source is where it is
-    /// said to have been made.
+    /// As [`std::sync::Once::new`]. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::sync::Once;
@@ -64,8 +63,8 @@ impl Once {
     /// # Panics
     ///
     /// As std's if it is poisoned, and if waiting for it here is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): within its own initializer, for one,
-    /// where std would hang.
+    /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where std would
+    /// hang).
     ///
     /// # Examples
     ///
@@ -124,7 +123,7 @@ impl Once {
     /// ```
     /// # use lockdep::sync::Once;
     /// let start = Once::new();
-    /// start.call_once(|| assert!(!start.is_completed())); // it still runs
+    /// start.call_once(|| assert!(!start.is_completed())); // still running
     /// assert!(start.is_completed());
     /// ```
     #[inline]
@@ -145,7 +144,7 @@ impl Once {
     /// let start = Once::new();
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| start.call_once(|| ()));
-    ///     start.wait(); // until the other thread has run it
+    ///     start.wait(); // waits for the other thread
     /// });
     /// ```
     #[track_caller]
@@ -173,7 +172,7 @@ impl Once {
     /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| start.call_once_force(|_| ()));
-    ///     start.wait_force(); // where `wait` would panic
+    ///     start.wait_force(); // `wait` would panic
     /// });
     /// ```
     #[track_caller]

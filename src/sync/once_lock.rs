@@ -7,8 +7,8 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`std::sync::OnceLock`], checked: who runs the initializer holds it, who comes
-/// meanwhile waits for it. Reading an initialized cell is no acquisition.
+/// [`std::sync::OnceLock`], checked: the thread that runs the initializer holds it, and other
+/// callers wait for it. Reading an initialized cell is no acquisition.
 ///
 /// ```
 /// use lockdep::sync::OnceLock;
@@ -31,8 +31,8 @@ impl<T> OnceLock<T> {
         role: Role::Initializer,
     };
 
-    /// As [`std::sync::OnceLock::new`]. The caller's place in the source is where
-    /// it is said to have been made.
+    /// As [`std::sync::OnceLock::new`]. Reports show the caller's location as the place of
+    /// creation.
     ///
     /// ```
     /// # use lockdep::sync::OnceLock;
@@ -101,11 +101,11 @@ impl<T> OnceLock<T> {
     ///
     /// # Errors
     ///
-    /// Gives the value back if there is one already.
+    /// Returns the value if the cell already has one.
     ///
     /// # Panics
     ///
-    /// It waits for an initializer that runs; if that is a finding at
+    /// If it has to wait for a running initializer, and that is a finding at
     /// [`Level::Deny`](crate::Level::Deny).
     ///
     /// # Examples
@@ -129,9 +129,8 @@ impl<T> OnceLock<T> {
     ///
     /// # Panics
     ///
-    /// If waiting for another initializer here is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where
-    /// std would hang.
+    /// If waiting for another initializer here is a finding at [`Level::Deny`](crate::Level::Deny)
+    /// (for example within the cell's own initializer, where std would hang).
     ///
     /// # Examples
     ///
@@ -150,7 +149,7 @@ impl<T> OnceLock<T> {
         self.get_or_init_as(Self::KIND, f)
     }
 
-    /// For a type that is made of this one and has a name of its own.
+    /// For a type that is built on this one but has its own name in reports.
     #[track_caller]
     #[inline]
     pub(super) fn get_or_init_as(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {

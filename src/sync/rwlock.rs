@@ -14,9 +14,8 @@ use crate::{
 
 /// [`std::sync::RwLock`], checked.
 ///
-/// Everything that std's offers is here and behaves the same, but that
-/// [`read`](Self::read) and [`write`](Self::write) panic where they would break the
-/// order of locks.
+/// Has all of std's methods with the same behaviour, except that [`read`](Self::read) and
+/// [`write`](Self::write) panic where they would violate the lock order.
 ///
 /// ```
 /// use lockdep::sync::RwLock;
@@ -73,8 +72,7 @@ pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
 }
 
 impl<T> RwLock<T> {
-    /// As [`std::sync::RwLock::new`]. The caller's place in the source is where the
-    /// lock is said to have been made.
+    /// As [`std::sync::RwLock::new`]. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::sync::RwLock;
@@ -104,8 +102,8 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Panics
     ///
-    /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny): before
-    /// the lock is taken, and without poisoning anything.
+    /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes before
+    /// the lock is taken and poisons nothing.
     ///
     /// # Examples
     ///
@@ -187,8 +185,8 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Panics
     ///
-    /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny): before
-    /// the lock is taken, and without poisoning anything.
+    /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes before
+    /// the lock is taken and poisons nothing.
     ///
     /// # Examples
     ///
@@ -334,7 +332,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     /// # use lockdep::sync::RwLock;
     /// let mut rate = RwLock::new(3);
-    /// *rate.get_mut().unwrap() = 4; // nobody else can have it
+    /// *rate.get_mut().unwrap() = 4; // &mut self: no other thread has it
     /// assert_eq!(*rate.read().unwrap(), 4);
     /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
@@ -382,15 +380,15 @@ impl<T: ?Sized> Wrapper for RwLock<T> {
 }
 
 #[allow(unsafe_code, reason = "`&RwLock<T>` alone would require `T: Send`, which std does not")]
-// SAFETY: a `&RwLockWriteGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable only
-// through an owned guard.
+// SAFETY: a `&RwLockWriteGuard` exposes only `&T`, so `T: Sync` suffices; the lock is reachable
+// only through an owned guard.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline(always)]
     #[allow(unsafe_code, reason = "see `drop_guard`")]
     fn drop(&mut self) {
-        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        // SAFETY: `inner` is initialized, and the guard ends here, so it is not used afterwards.
         unsafe { drop_guard(self.lock, Mode::Shared, &mut self.inner) };
     }
 }
@@ -399,7 +397,7 @@ impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     #[allow(unsafe_code, reason = "see `drop_guard`")]
     fn drop(&mut self) {
-        // SAFETY: `inner` is initialized, and is not used afterwards, as the guard ends here.
+        // SAFETY: `inner` is initialized, and the guard ends here, so it is not used afterwards.
         unsafe { drop_guard(self.lock, Mode::Exclusive, &mut self.inner) };
     }
 }
@@ -425,21 +423,22 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 }
 
 impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
-    /// As [`std::sync::RwLockWriteGuard::downgrade`]: holds on, for reading.
+    /// As [`std::sync::RwLockWriteGuard::downgrade`]: the lock stays held, for reading.
     ///
     /// ```
     /// # use lockdep::sync::{RwLock, RwLockWriteGuard};
     /// let rate = RwLock::new(3);
     /// let mut writer = rate.write().unwrap();
     /// *writer = 4;
-    /// let reader = RwLockWriteGuard::downgrade(writer); // nobody has written in between
+    /// let reader = RwLockWriteGuard::downgrade(writer); // no writer can intervene
     /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
     /// ```
     #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let mut this = ManuallyDrop::new(s);
         let held = token(this.lock, Mode::Exclusive);
-        // SAFETY: `inner` is initialized, and is not used afterwards, as `this` is never dropped.
+        // SAFETY: `inner` is initialized, and `this` is never dropped, so it is not used
+        // afterwards.
         let inner = unsafe { ManuallyDrop::take(&mut this.inner) };
         let inner = sync::RwLockWriteGuard::downgrade(inner);
         held.into_mode(Mode::Shared).forget();

@@ -11,7 +11,7 @@ use super::{
 ///
 /// # Panics
 ///
-/// As std's, if the operating system cannot make a thread.
+/// As std's, if the operating system cannot create a thread.
 ///
 /// # Examples
 ///
@@ -80,7 +80,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the operating system cannot make a thread.
+    /// If the operating system cannot create a thread.
     ///
     /// # Examples
     ///
@@ -103,18 +103,18 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the operating system cannot make a thread.
+    /// If the operating system cannot create a thread.
     ///
     /// # Safety
     ///
-    /// As std's: the thread ends before what it borrows does.
+    /// As for [`std::thread::Builder::spawn_unchecked`]: the thread must end before its borrows do.
     ///
     /// # Examples
     ///
     /// ```
     /// # use lockdep::thread::Builder;
     /// let one = 1;
-    /// // SAFETY: it is joined before `one` is gone.
+    /// // SAFETY: the thread is joined before `one` goes out of scope.
     /// let worker = unsafe { Builder::new().spawn_unchecked(|| one + 1) }.unwrap();
     /// assert_eq!(worker.join().unwrap(), 2);
     /// ```
@@ -126,7 +126,7 @@ impl Builder {
         T: Send,
     {
         let (spawned, body) = Spawned::new(self.name, Until::ThreadEnds, f);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller upholds the same contract.
         let inner = started(spawned.as_ref(), unsafe { self.inner.spawn_unchecked(body) })?;
         Ok(JoinHandle { inner, spawned })
     }
@@ -135,7 +135,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the operating system cannot make a thread.
+    /// If the operating system cannot create a thread.
     ///
     /// # Examples
     ///
@@ -163,7 +163,7 @@ impl Builder {
     }
 }
 
-/// Passes on what came of spawning a thread.
+/// Reports a failed spawn to `spawned`, and returns the result.
 fn started<T>(spawned: Option<&Spawned>, result: io::Result<T>) -> io::Result<T> {
     if let (Some(spawned), Err(_)) = (spawned, &result) {
         spawned.was_not_spawned();

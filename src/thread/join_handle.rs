@@ -17,7 +17,7 @@ use super::spawned::{self, Spawned};
 /// ```
 pub struct JoinHandle<T> {
     pub(super) inner: thread::JoinHandle<T>,
-    /// Nothing if nothing is checked.
+    /// `None` if nothing is checked.
     pub(super) spawned: Option<Spawned>,
 }
 
@@ -42,8 +42,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes
-    /// before the wait, and the thread goes on, detached.
+    /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny). It panics
+    /// before the wait, and the thread continues, detached.
     ///
     /// # Examples
     ///

@@ -1,9 +1,10 @@
 //! [`std::thread`], checked: everything that it holds, under the same names.
 //!
-//! A thread holds its own *exit* from its spawn until it has ended. Joining it, or coming to the end of
-//! its scope, acquires the exit. So joining a thread under a lock that the thread takes is an
-//! [`Inversion`](crate::FindingKind::Inversion), reported in runs that do not hang. It is also known
-//! which threads descend from which: see [`OrderedInversion`](crate::FindingKind::OrderedInversion).
+//! A thread holds its own *exit* from its spawn until it has ended. Joining it, or reaching the end
+//! of its scope, acquires the exit. So joining a thread under a lock that the thread takes is an
+//! [`Inversion`](crate::FindingKind::Inversion), reported in runs that do not hang. The mirror also
+//! records which thread spawned which, for
+//! [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `std::thread`.

@@ -9,11 +9,12 @@ use crate::{
 
 static KIND: LockKind = LockKind { wrapper: "park", of: LockOf::Nothing, role: Role::Token };
 
-/// What a parked thread waits for: any thread may hand it over.
+/// Represents the token that a parked thread waits for. Any thread may make it available.
 static TOKEN: Tracked = Tracked::without_location();
 
 /// As [`std::thread::park`]. Parking while a lock is held is a
-/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only recorded.
+/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only
+/// recorded.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
 //! [`scope`], and its types.
-#![allow(unsafe_code, reason = "our scope lives as long as std's, which no lifetime expresses")]
+#![allow(unsafe_code, reason = "our scope lives as long as std's, which no lifetime can express")]
 
 use std::{
     cell::Cell,
@@ -32,12 +32,13 @@ pub struct Scope<'scope, 'env: 'scope> {
     lifetimes: PhantomData<(&'scope mut &'scope (), &'env mut &'env ())>,
 }
 
-/// As [`std::thread::scope`]. Its end acquires the exits of all of its threads that were not joined.
+/// As [`std::thread::scope`]. Its end acquires the exits of all of its threads that were not
+/// joined.
 ///
 /// # Panics
 ///
-/// If a thread that was not joined has panicked; and if waiting for one is a finding at
-/// [`Level::Deny`](crate::Level::Deny). std continues that panic once all of them have ended.
+/// If a thread that was not joined has panicked, or if waiting for one is a finding at
+/// [`Level::Deny`](crate::Level::Deny). std resumes that panic after all threads have ended.
 ///
 /// # Examples
 ///
@@ -51,15 +52,15 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    /// Frees the scope, after std's has ended.
+    /// Frees our scope after std's has ended.
     struct Owned<'a>(&'a Cell<*mut ()>);
 
     impl Drop for Owned<'_> {
         fn drop(&mut self) {
             let scope = self.0.get().cast::<Scope<'_, '_>>();
             if !scope.is_null() {
-                // SAFETY: made from a box below; std's scope has ended, and all of its threads with
-                // it, so that no reference of that lifetime is left.
+                // SAFETY: the pointer comes from the box below. std's scope and all of its threads
+                // have ended, so no reference of that lifetime is left.
                 drop(unsafe { Box::from_raw(scope) });
             }
         }
@@ -75,7 +76,8 @@ where
             lifetimes: PhantomData,
         }));
         place.set(ours.cast());
-        // SAFETY: it is freed when std's scope has ended, which is no shorter than its lifetime.
+        // SAFETY: the scope is freed after std's scope has ended, so it outlives its lifetime
+        // `'scope`.
         let ours = unsafe { &*ours };
         let result = f(ours);
         ours.children.wait(end);
@@ -88,7 +90,7 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// # Panics
     ///
-    /// As std's, if the operating system cannot make a thread.
+    /// As std's, if the operating system cannot create a thread.
     ///
     /// # Examples
     ///

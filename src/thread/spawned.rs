@@ -1,4 +1,4 @@
-//! What a handle, or a scope, knows of a thread that it has spawned.
+//! The state that a handle or a scope keeps for a thread that it has spawned.
 
 use std::{
     mem,
@@ -20,20 +20,20 @@ use crate::{
     validator::{self, Progress, ThreadExit, ThreadState},
 };
 
-/// What an exit is called, as a lock.
+/// The lock kind of a thread's exit.
 static EXIT: LockKind = LockKind { wrapper: "JoinHandle", of: LockOf::Nothing, role: Role::Exit };
 
-/// A thread that was spawned here.
+/// A spawned thread.
 #[derive(Clone)]
 pub(super) struct Spawned(Arc<Inner>);
 
 struct Inner {
-    /// The exit's identity. Whatever is known of the exit goes with it.
+    /// The exit's identity. Dropping it makes the validator forget the exit.
     tracked: Tracked,
     exit: Arc<ThreadExit>,
     state: Mutex<State>,
     changed: Condvar,
-    /// The locks under which a thread has last found that this one has finished.
+    /// The locks that a thread held when `is_finished` last returned `true`.
     finished_under: AtomicU64,
 }
 
@@ -43,18 +43,19 @@ struct State {
     is_joined: bool,
 }
 
-/// The body of a thread is over when this is dropped.
+/// Marks the body of the thread as running, until it is dropped.
 struct Running {
     thread: Spawned,
     until: Until,
 }
 
-/// What a thread's exit is held until.
+/// When a thread's exit is released.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// The end of the thread, with its thread-locals destroyed: `join` waits for that.
+    /// At the end of the thread, after its thread-locals were destroyed, which is what `join` waits
+    /// for.
     ThreadEnds,
-    /// The end of its body: a scope does not wait for the destructors of thread-locals.
+    /// At the end of its body: a scope does not wait for destructors of thread-locals.
     BodyEnds,
 }
 
@@ -69,7 +70,8 @@ impl Drop for Running {
 }
 
 impl Spawned {
-    /// For a thread that is about to be spawned, and what it is to run. `None` if nothing is checked.
+    /// Creates the state for a thread that is about to be spawned, and the closure that it must
+    /// run. `None` if nothing is checked.
     #[track_caller]
     pub(super) fn new<T>(
         name: Option<String>,
@@ -77,7 +79,7 @@ impl Spawned {
         body: impl FnOnce() -> T,
     ) -> (Option<Self>, impl FnOnce() -> T) {
         let (tracked, site) = (Tracked::new(), here());
-        // A thread of tokio's pool gets what was sent to the pool before.
+        // Guards for a thread of tokio's pool were already sent when its job was queued.
         if !Path::new(site.file()).ends_with("src/runtime/blocking/pool.rs") {
             validator::tasks::may_send_guards();
         }
@@ -105,13 +107,13 @@ impl Spawned {
         (spawned, run)
     }
 
-    /// Waits until its body is over.
+    /// Waits until the thread's body is over.
     fn wait(&self) {
         let mut state = self.0.state.lock();
         self.0.changed.wait_while(&mut state, |state| !state.has_ended);
     }
 
-    /// Notes the result of `is_finished`. Joining a thread that has finished cannot block, and a caller
+    /// Records the result of `is_finished`. Joining a finished thread cannot block, and a caller
     /// that asks under the same locks under which it then joins has made sure of that.
     pub(super) fn note_finished(&self, is_finished: bool) {
         if is_finished && let Some(held) = validator::held_now() {
@@ -119,7 +121,7 @@ impl Spawned {
         }
     }
 
-    /// How far it is, given whether its handle says that it has finished.
+    /// Returns the thread's progress, given the result of `is_finished`.
     fn progress(&self, is_finished: bool) -> Progress {
         match is_finished {
             false => Progress::Running,
@@ -130,18 +132,18 @@ impl Spawned {
         }
     }
 
-    /// The thread could not be spawned.
+    /// Called if the thread could not be spawned.
     pub(super) fn was_not_spawned(&self) {
         self.0.exit.was_not_spawned();
     }
 
-    /// Its end was waited for.
+    /// Called after a wait for the thread's end.
     fn joined(&self) {
         self.0.state.lock().is_joined = true;
         self.0.exit.joined();
     }
 
-    /// Waits for its end, by acquiring its exit.
+    /// Waits for the thread's end by acquiring its exit.
     #[track_caller]
     fn join_with<R>(
         &self,
@@ -163,13 +165,13 @@ impl Spawned {
     }
 }
 
-/// The place in the source that called.
+/// Returns the caller's location.
 #[track_caller]
 pub(super) fn here() -> &'static Location<'static> {
     Location::caller()
 }
 
-/// Waits for a thread's end through its handle.
+/// Waits for a thread's end on behalf of its handle.
 #[track_caller]
 pub(super) fn join<T>(
     spawned: Option<&Spawned>,
@@ -197,11 +199,11 @@ impl Children {
         mem::take(&mut self.0.lock())
     }
 
-    /// Waits until the bodies of all are over, at the end of their scope.
+    /// Waits at the end of the scope until the bodies of all threads are over.
     #[track_caller]
     pub(super) fn wait(&self, end: &'static Location<'static>) {
         loop {
-            // While one is waited for, it may spawn others.
+            // A thread may spawn others before it ends.
             let some = self.take();
             if some.is_empty() {
                 return;

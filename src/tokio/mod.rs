@@ -1,11 +1,13 @@
-//! [tokio] with checked locks, and with the tasks that take them: threads and tasks share one lock order.
+//! [tokio] with checked locks, and with the tasks that take them: threads and tasks share one lock
+//! order.
 //!
-//! In a build without debug assertions and without the feature `enforce`, this module *is* the crate `tokio`.
+//! In a build without debug assertions and without the feature `enforce`, this module *is* the
+//! crate `tokio`.
 //!
 //! # Swapping it
 //!
-//! Add one import to each file that mentions `tokio`. Keep your dependency on tokio, since it selects tokio's
-//! features.
+//! Add one import to each file that mentions `tokio`. Keep your dependency on tokio, since it
+//! selects tokio's features.
 //!
 //! ```toml
 //! [dependencies]
@@ -31,13 +33,15 @@
 //! }
 //! ```
 //!
-//! `#[tokio::main]` and `#[tokio::test]` expand to code that names `tokio::runtime`. Below the import, that is this
-//! module's. Without the import, name the crate: `#[lockdep::tokio::main(crate = "lockdep::tokio")]`. An attribute
-//! that builds a runtime of tokio's own compiles as well, but its future is not [known](self#known-tasks).
+//! `#[tokio::main]` and `#[tokio::test]` expand to code that names `tokio::runtime`. Below the
+//! import, that is this module's. Without the import, name the crate: `#[lockdep::tokio::main(crate
+//! = "lockdep::tokio")]`. An attribute that builds a runtime of tokio's own compiles as well, but
+//! its future is not [known](self#known-tasks).
 //!
 //! A module with `use super::*;` needs the import as well: rustc calls `tokio` ambiguous there.
 //!
-//! To swap a whole workspace without a change to its source, let a package of yours take the name `tokio`:
+//! To swap a whole workspace without a change to its source, let your own package take the name
+//! `tokio`:
 //!
 //! ```toml
 //! # checked/tokio/Cargo.toml
@@ -78,15 +82,16 @@
 //! | [`Semaphore`](sync::Semaphore) | a part of the lock order if it has one permit, and a pool if it has several |
 //! | [`OnceCell`](sync::OnceCell) | a lock that is held while an initializer runs |
 //!
-//! A task is checked like a thread. It keeps what it holds over an `.await`, whichever threads poll it, and a lock
-//! of `std` or of parking_lot that it takes counts for it as well. A finding at
-//! [`Level::Deny`](crate::Level::Deny) panics in the task, at its `.await`: its `JoinHandle` returns the error,
-//! its guards are released, and the other tasks go on.
+//! A task is checked like a thread. It keeps what it holds over an `.await`, whichever threads poll
+//! it, and a lock of `std` or of parking_lot that it takes counts for it as well. A finding at
+//! [`Level::Deny`](crate::Level::Deny) panics in the task, at its `.await`: its `JoinHandle`
+//! returns the error, its guards are released, and the other tasks go on.
 //!
 //! # Known tasks
 //!
-//! To tell futures that run side by side from futures that run one after the other, lockdep has to poll the task
-//! itself. It does so for everything that is spawned or run through this module:
+//! To distinguish futures that run concurrently from futures that run one after the other, lockdep
+//! must poll the task itself. It does that for everything that is spawned or run through this
+//! module:
 //!
 //! | by | is checked as |
 //! |---|---|
@@ -96,20 +101,22 @@
 //! | `task::block_in_place` | part of the task |
 //! | [`task::spawn_blocking`] | a thread |
 //!
-//! Libraries spawn with tokio's own `spawn`: the handlers of hyper and axum run in such tasks. There, locks that are
-//! awaited are neither tracked nor reported. Wrap the future in [`as_task`](crate::as_task()) to have it checked; with
-//! axum, one layer does so for all handlers. `cargo lockdep` knows all tasks, without a change to the program.
+//! Libraries spawn with tokio's own `spawn`: the handlers of hyper and axum run in such tasks.
+//! There, locks that are awaited are neither tracked nor reported. Wrap the future in
+//! [`as_task`](crate::as_task()) to have it checked; with axum, one layer is enough for all
+//! handlers. `cargo lockdep` knows all tasks, without a change to the program.
 //!
-//! The same holds for a future that is run by tokio's `LocalRuntime`, or by a runtime from the chained call of an
-//! unstable setting of [`Builder`](runtime::Builder).
+//! The same holds for a future that is run by tokio's `LocalRuntime`, or by a runtime from the
+//! chained call of an unstable setting of [`Builder`](runtime::Builder).
 //!
 //! # tokio's own types
 //!
 //! Everything else is re-exported: [`JoinHandle`](::tokio::task::JoinHandle),
-//! [`AbortHandle`](::tokio::task::AbortHandle), `net`, `io`, the macros. A library that wants tokio's own type gets it
-//! by a reference, `&runtime`, `&handle`, `&local_set` or `&mut join_set`, which all dereference to it. `.into()`
-//! converts a [`Runtime`](runtime::Runtime) or a [`Handle`](runtime::Handle) in both directions. All of this compiles on
-//! both sides of the [switch](crate#the-switch).
+//! [`AbortHandle`](::tokio::task::AbortHandle), `net`, `io`, the macros. Pass a library that wants
+//! tokio's own type a reference, `&runtime`, `&handle`, `&local_set` or `&mut join_set`, which all
+//! dereference to that type. `.into()` converts a [`Runtime`](runtime::Runtime) or a
+//! [`Handle`](runtime::Handle) in both directions. All of this compiles on both sides of the
+//! [switch](crate#the-switch).
 
 mod root;
 pub mod runtime;

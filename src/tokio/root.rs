@@ -1,4 +1,4 @@
-//! The root of a task: what a runtime polls.
+//! The root future of a task, which the runtime polls.
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::validator::tasks::{self, Task};
 
 pin_project! {
-    /// A future, polled and dropped as a task.
+    /// A future that is polled and dropped as a task.
     pub(super) struct Root<F> {
         task: Arc<Task>,
         #[pin]
@@ -29,14 +29,14 @@ pin_project! {
 }
 
 impl<F> Root<F> {
-    /// For a future that is spawned where this is called.
+    /// Wraps a future that is spawned at the caller's location.
     #[track_caller]
     pub(super) fn spawned(future: F) -> Self {
         let task = Task::new(Location::caller(), size_of::<F>());
         Self { task, future: Some(future) }
     }
 
-    /// For a future on which the thread blocks that calls this.
+    /// Wraps a future that the calling thread blocks on.
     #[track_caller]
     pub(super) fn to_block_on(future: F) -> Self {
         let task = Task::to_block_on(Location::caller(), size_of::<F>());
@@ -60,7 +60,7 @@ pub(crate) fn as_task<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 pin_project! {
-    /// A future, polled and dropped as a task unless it is a part of one.
+    /// A future that is polled and dropped as a task, unless it is part of one.
     struct AsTask<F> {
         named_at: &'static Location<'static>,
         is_begun: bool,

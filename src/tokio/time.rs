@@ -1,4 +1,4 @@
-//! [`tokio::time`], with time-outs that are known to be nothing else.
+//! [`tokio::time`], with timeouts that lockdep recognizes.
 //!
 //! ```
 //! use std::time::Duration;
@@ -7,13 +7,13 @@
 //!
 //! # #[tokio::main] async fn main() {
 //! let stock = Mutex::new(10);
-//! let guard = timeout(Duration::from_secs(5), stock.lock()).await.expect("nobody else has it");
+//! let guard = timeout(Duration::from_secs(5), stock.lock()).await.expect("the lock is free");
 //! assert_eq!(*guard, 10);
 //! # }
 //! ```
 //!
-//! A task under a time-out can always be woken by a timer. So that this does not look like another future of the
-//! task, which might hold a lock, the timer gets another kind of waker.
+//! A timer can always wake a task inside a timeout. Its waker must not look like that of another
+//! future of the task, which might hold a lock, so the timer gets a different kind of waker.
 
 use std::{
     cell::Cell,
@@ -33,7 +33,7 @@ use crate::validator::tasks;
 ///
 /// # Errors
 ///
-/// When the time is up.
+/// If the time elapses first.
 ///
 /// # Panics
 ///
@@ -56,11 +56,11 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     Timeout { real: ::tokio::time::timeout(duration, Bounded { future: future.into_future() }) }
 }
 
-/// The same, until a moment. As [`tokio::time::timeout_at`].
+/// Waits for a future until a deadline. As [`tokio::time::timeout_at`].
 ///
 /// # Errors
 ///
-/// When that has come.
+/// If the deadline passes first.
 ///
 /// # Panics
 ///
@@ -103,7 +103,7 @@ pin_project! {
 }
 
 impl<T> Timeout<T> {
-    /// The future that is waited for.
+    /// Returns the inner future.
     ///
     /// ```
     /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
@@ -116,7 +116,7 @@ impl<T> Timeout<T> {
         &self.real.get_ref().future
     }
 
-    /// The future that is waited for.
+    /// Returns the inner future.
     ///
     /// ```
     /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
@@ -130,7 +130,7 @@ impl<T> Timeout<T> {
         &mut self.real.get_mut().future
     }
 
-    /// The future that is waited for, without its limit.
+    /// Returns the inner future, without its timeout.
     ///
     /// ```
     /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
@@ -163,7 +163,7 @@ impl<T: Future> Future for Timeout<T> {
 }
 
 pin_project! {
-    /// The future that is waited for. It is polled with the waker that the time-out was given.
+    /// The inner future, polled with the waker that was passed to the timeout.
     struct Bounded<T> {
         #[pin]
         future: T,
@@ -183,7 +183,7 @@ impl<T: Future> Future for Bounded<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;
         match Given::take() {
-            // SAFETY: it was given to the time-out that polls this, and is not done with it.
+            // SAFETY: the waker was passed to the timeout that polls this, and outlives that call.
             #[allow(unsafe_code, reason = "a thread-local has no lifetime to give")]
             Some(waker) => future.poll(&mut Context::from_waker(unsafe { &*waker })),
             None => future.poll(cx),
@@ -192,11 +192,11 @@ impl<T: Future> Future for Bounded<T> {
 }
 
 thread_local! {
-    /// The waker that the innermost time-out was given, until its future is polled.
+    /// The waker that was passed to the innermost timeout, until its future is polled.
     static GIVEN: Cell<*const Waker> = const { Cell::new(ptr::null()) };
 }
 
-/// A time-out is being polled.
+/// Stores the waker while a timeout is polled.
 struct Given(*const Waker);
 
 impl Given {

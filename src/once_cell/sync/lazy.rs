@@ -12,9 +12,8 @@ use crate::{
     tracked::{Initializer, Tracked},
 };
 
-/// [`once_cell::sync::Lazy`], checked: who runs the initializer
-/// holds it, who comes meanwhile waits for it. Reading an initialized value is no
-/// acquisition.
+/// [`once_cell::sync::Lazy`], checked: the thread that runs the initializer holds it, and other
+/// callers wait for it. Reading an initialized value is no acquisition.
 ///
 /// ```
 /// use lockdep::once_cell::sync::Lazy;
@@ -48,7 +47,7 @@ impl<T, F> Lazy<T, F> {
     ///
     /// # Errors
     ///
-    /// Gives the initializer back if it has not run.
+    /// Returns the initializer if it has not run.
     ///
     /// # Panics
     ///
@@ -84,16 +83,16 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     ///
     /// # Panics
     ///
-    /// As once_cell's if the initializer panics or has panicked, and if waiting for it here is
-    /// a finding at [`Level::Deny`](crate::Level::Deny): within itself, for one, where
-    /// once_cell would hang.
+    /// As once_cell's if the initializer panics or has panicked, and if waiting for it here is a
+    /// finding at [`Level::Deny`](crate::Level::Deny) (for example within its own initializer,
+    /// where once_cell would hang).
     ///
     /// # Examples
     ///
     /// ```
     /// # use lockdep::once_cell::sync::Lazy;
     /// let config = Lazy::new(|| "read from a file");
-    /// Lazy::force(&config); // now, rather than when the first request comes
+    /// Lazy::force(&config); // now, rather than at the first request
     /// assert_eq!(Lazy::get(&config), Some(&"read from a file"));
     /// ```
     #[track_caller]
@@ -127,7 +126,7 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// ```
     /// # use lockdep::once_cell::sync::Lazy;
     /// let answer = Lazy::new(|| 6 * 7);
-    /// assert_eq!(Lazy::get(&answer), None); // it is not initialized by this
+    /// assert_eq!(Lazy::get(&answer), None); // does not initialize it
     /// # assert_eq!(*answer, 42);
     /// ```
     #[inline]
@@ -181,7 +180,6 @@ impl<T: fmt::Debug, F> fmt::Debug for Lazy<T, F> {
     }
 }
 
-// As once_cell's. The mutex around the initializer would allow more than in a build that
-// is not checked.
+// As once_cell's. Derived implementations would be more permissive, because of the mutex.
 impl<T, F: UnwindSafe> UnwindSafe for Lazy<T, F> where OnceCell<T>: UnwindSafe {}
 impl<T, F: RefUnwindSafe> RefUnwindSafe for Lazy<T, F> where OnceCell<T>: RefUnwindSafe {}

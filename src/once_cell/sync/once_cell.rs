@@ -9,8 +9,8 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`once_cell::sync::OnceCell`], checked: who runs the initializer holds
-/// it, who comes meanwhile waits for it. Reading an initialized cell is no acquisition.
+/// [`once_cell::sync::OnceCell`], checked: the thread that runs the initializer holds it, and other
+/// callers wait for it. Reading an initialized cell is no acquisition.
 ///
 /// ```
 /// use lockdep::once_cell::sync::OnceCell;
@@ -115,20 +115,20 @@ impl<T> OnceCell<T> {
     ///
     /// # Safety
     ///
-    /// The cell is initialized, and that is known to the calling thread.
+    /// The cell must be initialized, and the calling thread must have observed that.
     ///
     /// # Examples
     ///
     /// ```
     /// # use lockdep::once_cell::sync::OnceCell;
     /// let port = OnceCell::with_value(8080);
-    /// // SAFETY: it was made with a value, in this thread.
+    /// // SAFETY: it was created with a value, in this thread.
     /// assert_eq!(unsafe { port.get_unchecked() }, &8080);
     /// ```
     #[allow(unsafe_code, reason = "once_cell has it")]
     #[inline]
     pub unsafe fn get_unchecked(&self) -> &T {
-        // SAFETY: the caller guarantees that the cell is initialized, and that this thread knows of it.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.inner.get_unchecked() }
     }
 
@@ -136,7 +136,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// Gives the value back if there is one already.
+    /// Returns the value if the cell already has one.
     ///
     /// # Panics
     ///
@@ -159,7 +159,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// Gives the value back if there is one already, and that one.
+    /// Returns the value in the cell and the rejected one, if the cell already has one.
     ///
     /// # Panics
     ///
@@ -187,9 +187,8 @@ impl<T> OnceCell<T> {
     ///
     /// # Panics
     ///
-    /// If waiting for another initializer here is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): within the cell's own, for one, where once_cell
-    /// would hang.
+    /// If waiting for another initializer here is a finding at [`Level::Deny`](crate::Level::Deny)
+    /// (for example within the cell's own initializer, where once_cell would hang).
     ///
     /// # Examples
     ///
@@ -212,7 +211,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// What the initializer says.
+    /// The error of the initializer.
     ///
     /// # Panics
     ///
@@ -235,7 +234,7 @@ impl<T> OnceCell<T> {
         self.get_or_try_init_as(Self::KIND, f)
     }
 
-    /// For a type that is made of this one and has a name of its own.
+    /// For a type that is built on this one but has its own name in reports.
     #[track_caller]
     #[inline]
     pub(super) fn get_or_init_as(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {

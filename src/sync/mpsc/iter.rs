@@ -33,7 +33,7 @@ pub struct TryIter<'a, T: 'a> {
     pub(super) rx: &'a Receiver<T>,
 }
 
-/// [`std::sync::mpsc::IntoIter`]: what a [`Receiver`] becomes in a `for` loop.
+/// [`std::sync::mpsc::IntoIter`]: the iterator of a `for` loop over a [`Receiver`].
 ///
 /// ```
 /// # use lockdep::sync::mpsc;
@@ -74,7 +74,7 @@ impl<T> Iterator for IntoIter<T> {
     }
 }
 
-/// As std derives it: for messages that can be printed.
+/// As derived by std, which requires `T: Debug`.
 #[allow(clippy::missing_fields_in_debug, reason = "std's has no other field")]
 impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

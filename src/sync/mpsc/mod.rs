@@ -1,6 +1,6 @@
-//! [`std::sync::mpsc`], checked: a wait for a message, or for space in a channel that is full, while a
-//! lock is held is a [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), and
-//! [`held`](crate::held) shows who waits at which channel.
+//! [`std::sync::mpsc`], checked. A wait for a message, or for space in a full channel, while a lock
+//! is held is a [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding). [`held`](crate::held)
+//! shows which threads wait at which channel.
 //!
 //! ```
 //! use lockdep::sync::mpsc; // was: use std::sync::mpsc;
@@ -31,8 +31,7 @@ use crate::{
     validator::{ChannelSpace, Receiving},
 };
 
-/// As [`std::sync::mpsc::channel`]. The caller's place in the source is where the channel is said to have
-/// been made.
+/// As [`std::sync::mpsc::channel`]. Reports show the caller's location as the place of creation.
 ///
 /// ```
 /// # use lockdep::sync::mpsc;
@@ -49,8 +48,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { inner: sender }, Receiver { inner: receiver, channel })
 }
 
-/// As [`std::sync::mpsc::sync_channel`]. The caller's place in the source is where the channel is said to
-/// have been made.
+/// As [`std::sync::mpsc::sync_channel`]. Reports show the caller's location as the place of
+/// creation.
 ///
 /// ```
 /// # use lockdep::sync::mpsc;
@@ -72,23 +71,23 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
     (sender, Receiver { inner: receiver, channel })
 }
 
-/// What a channel's ends share, those that may wait.
+/// The state shared by the receiver and, in a bounded channel, its senders.
 struct Channel {
     kind: &'static LockKind,
-    /// If it has a bound.
+    /// `Some` if the channel is bounded.
     space: Option<ChannelSpace>,
-    // Dropped last, as the space is known by its number.
+    // Dropped last, because `space` is known by the id in it.
     tracked: Tracked,
 }
 
 impl Channel {
-    /// The calling thread receives until this is dropped.
+    /// Marks the calling thread as receiving until the returned value is dropped.
     #[track_caller]
     fn receive(&self) -> Option<Receiving<'_>> {
         self.space.as_ref()?.receive(false, || self.tracked.number(self.kind))
     }
 
-    /// The same for a thread that is in a loop over the messages.
+    /// As [`receive`](Self::receive), for a thread that loops over the messages.
     #[track_caller]
     fn receive_in_loop(&self) -> Option<Receiving<'_>> {
         let space = self.space.as_ref()?;
@@ -99,7 +98,7 @@ impl Channel {
         receiving
     }
 
-    /// The calling thread is about to send, and may have to wait.
+    /// The calling thread is about to send and may have to wait for space.
     #[track_caller]
     fn about_to_send(&self) {
         if let Some(space) = &self.space {
@@ -115,9 +114,9 @@ impl Channel {
     }
 }
 
-/// A loop over the messages of a bounded channel, until this is dropped.
+/// Marks a loop over the messages of a bounded channel, until it is dropped.
 struct Loop {
-    /// `None` if the channel has no bound.
+    /// `None` if the channel is unbounded.
     channel: Option<Arc<Channel>>,
     begun_at: &'static Location<'static>,
 }
@@ -129,8 +128,9 @@ impl Loop {
         Self { channel, begun_at: Location::caller() }
     }
 
-    /// Returns `true` if the caller is the `for` loop that owns the iterator, which calls `next` where it is made.
-    /// Any other caller may send it to another thread, or receive without it.
+    /// Returns `true` if the caller is the `for` loop that owns the iterator: then `next` is called
+    /// at the location where the iterator was created. Any other caller may move the iterator to
+    /// another thread, or receive without it.
     #[track_caller]
     fn is_for(&self) -> bool {
         let (next, begun) = (Location::caller(), self.begun_at);

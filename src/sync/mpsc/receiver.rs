@@ -13,7 +13,8 @@ use super::{Channel, IntoIter, Iter, Loop, TryIter};
 use crate::finding::{LockKind, LockOf, Role, WaitKind};
 
 /// [`std::sync::mpsc::Receiver`], checked: a wait for a message while a lock is held is a
-/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only recorded.
+/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding), by default one that is only
+/// recorded.
 ///
 /// ```
 /// # use lockdep::sync::mpsc;
@@ -30,14 +31,14 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// What is received from, without a bound.
+    /// The kind of an unbounded channel.
     pub(super) const CHANNEL: &'static LockKind = &LockKind {
         wrapper: "channel",
         of: LockOf::Value(std::any::type_name::<T>),
         role: Role::Channel,
     };
 
-    /// The same with a bound.
+    /// The kind of a bounded channel.
     pub(super) const SYNC_CHANNEL: &'static LockKind = &LockKind {
         wrapper: "sync_channel",
         of: LockOf::Value(std::any::type_name::<T>),
@@ -48,12 +49,13 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// If there is no message, and maybe never will be.
+    /// If there is no message, whether or not a sender is left.
     ///
     /// # Panics
     ///
-    /// If what this thread has acquired since it last received, of a bounded channel, is a finding at
-    /// [`Level::Deny`](crate::Level::Deny): another thread sends while it holds that.
+    /// If something that this thread acquired since it last received from a bounded channel is a
+    /// finding at [`Level::Deny`](crate::Level::Deny), because another thread sends while it holds
+    /// that.
     ///
     /// # Examples
     ///
@@ -98,7 +100,7 @@ impl<T> Receiver<T> {
         self.recv_now()
     }
 
-    /// For a loop over the messages.
+    /// Receives for an iterator over the messages.
     #[track_caller]
     pub(super) fn recv_in_loop(&self, of: &Loop) -> Result<T, RecvError> {
         let is_for = of.is_for();
@@ -143,7 +145,7 @@ impl<T> Receiver<T> {
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let _receiving = self.channel.receive();
         if timeout.is_zero() {
-            // Not the same as `try_recv`, which no `try_send` on a channel without capacity can meet.
+            // Not `try_recv`: in a channel without capacity, that one never meets a `try_send`.
             return self.inner.recv_timeout(timeout);
         }
         match self.inner.try_recv() {

@@ -30,7 +30,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// Gives the message back if the receiver is gone.
+    /// Returns the message if the receiver is gone.
     ///
     /// # Examples
     ///
@@ -59,8 +59,8 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-/// [`std::sync::mpsc::SyncSender`], checked: a [`send`](Self::send) that waits while a lock is held is a
-/// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding).
+/// [`std::sync::mpsc::SyncSender`], checked: a [`send`](Self::send) that waits while a lock is held
+/// is a [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding).
 ///
 /// ```
 /// # use lockdep::sync::mpsc;
@@ -80,11 +80,12 @@ impl<T> SyncSender<T> {
     ///
     /// # Errors
     ///
-    /// Gives the message back if the receiver is gone.
+    /// Returns the message if the receiver is gone.
     ///
     /// # Panics
     ///
-    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The message is dropped then.
+    /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The message is dropped
+    /// then.
     ///
     /// # Examples
     ///
@@ -92,7 +93,7 @@ impl<T> SyncSender<T> {
     /// # use lockdep::sync::mpsc;
     /// let (sender, receiver) = mpsc::sync_channel(0);
     /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| sender.send(1).unwrap()); // until it is received
+    ///     scope.spawn(|| sender.send(1).unwrap()); // waits until it is received
     ///     assert_eq!(receiver.recv(), Ok(1));
     /// });
     /// ```
@@ -113,7 +114,7 @@ impl<T> SyncSender<T> {
     ///
     /// # Errors
     ///
-    /// Gives the message back if there is no space for it, or the receiver is gone.
+    /// Returns the message if there is no space for it, or the receiver is gone.
     ///
     /// # Examples
     ///

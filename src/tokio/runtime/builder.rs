@@ -10,8 +10,8 @@ use super::Runtime;
 
 /// [`tokio::runtime::Builder`], to which it dereferences.
 ///
-/// Settings that tokio calls unstable return tokio's own builder, and the tasks of its runtime are not known. Do not
-/// chain them: call them in a separate statement, then build with this builder.
+/// Settings that tokio calls unstable return tokio's own builder, and the tasks of its runtime are
+/// not known. Do not chain them: call them in a separate statement, then build with this builder.
 ///
 /// ```
 /// use lockdep::tokio::runtime::Builder;
@@ -86,7 +86,7 @@ impl Builder {
         self
     }
 
-    /// As tokio's, which has it since 1.51.
+    /// As tokio's, since tokio 1.51.
     ///
     /// ```
     /// use lockdep::tokio::runtime::Builder;
@@ -100,7 +100,7 @@ impl Builder {
     }
 }
 
-/// Settings with at most one argument.
+/// Implements settings with at most one argument.
 macro_rules! settings {
     ($($(#[$attribute:meta])* $name:ident($($argument:ident: $type:ty)?);)*) => {
         impl Builder {$(
@@ -114,7 +114,7 @@ macro_rules! settings {
     };
 }
 
-/// Settings whose argument is a function that the runtime's threads call.
+/// Implements settings whose argument is a callback for the runtime's threads.
 macro_rules! callbacks {
     ($($(#[$attribute:meta])* $name:ident;)*) => {
         impl Builder {$(
@@ -223,7 +223,7 @@ settings! {
     /// ```
     max_io_events_per_tick(capacity: usize);
 
-    /// As tokio's, which has it since 1.54.
+    /// As tokio's, since tokio 1.54.
     ///
     /// ```
     /// use lockdep::tokio::runtime::Builder;
@@ -280,8 +280,9 @@ callbacks! {
     on_thread_unpark;
 }
 
-/// Stands in for methods that the program's tokio lacks, because it is older or has fewer features. Rust prefers an
-/// inherent method to one of a trait, so these are only called if there is no inherent one.
+/// Stands in for methods that the program's tokio lacks, because it is older or has fewer features.
+/// Rust prefers an inherent method to one of a trait, so these are only called if there is no
+/// inherent one.
 #[allow(dead_code, reason = "mostly, the program's tokio has them")]
 trait Absent: Sized {
     #[track_caller]

@@ -92,7 +92,8 @@ impl Handle {
         self.0.spawn_blocking(func)
     }
 
-    /// As tokio's. The future is a part of the calling thread: what the thread holds is held by the future as well.
+    /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds
+    /// count as held by the future.
     ///
     /// ```
     /// use lockdep::tokio::runtime::Runtime;
@@ -103,7 +104,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// If tokio's would or the future does, and for a finding at [`Level::Deny`](crate::Level::Deny).
+    /// If tokio's version would panic, if the future panics, and for a finding at
+    /// [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.0.block_on(Root::to_block_on(future))

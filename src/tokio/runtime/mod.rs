@@ -1,4 +1,4 @@
-//! [`tokio::runtime`], with tasks that are known.
+//! [`tokio::runtime`], with tasks that lockdep knows.
 //!
 //! ```
 //! use lockdep::tokio::runtime::Runtime;

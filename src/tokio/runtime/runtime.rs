@@ -93,7 +93,8 @@ impl Runtime {
         self.runtime.spawn_blocking(func)
     }
 
-    /// As tokio's. The future is a part of the calling thread: what the thread holds is held by the future as well.
+    /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds
+    /// count as held by the future.
     ///
     /// ```
     /// use lockdep::tokio::runtime::Runtime;
@@ -103,7 +104,8 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If tokio's would or the future does, and for a finding at [`Level::Deny`](crate::Level::Deny).
+    /// If tokio's version would panic, if the future panics, and for a finding at
+    /// [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(Root::to_block_on(future))
@@ -155,7 +157,7 @@ impl From<Runtime> for ::tokio::runtime::Runtime {
     }
 }
 
-// Of its handle this is only known with newer versions of tokio.
+// Older versions of tokio do not implement these for `Handle`.
 impl UnwindSafe for Runtime {}
 impl RefUnwindSafe for Runtime {}
 

@@ -1,7 +1,8 @@
-//! Acquisitions, in the three ways there are: by a future, without waiting, and by blocking the thread.
+//! Acquisitions, in the three ways there are: by a future, without waiting, and by blocking the
+//! thread.
 //!
-//! As in tokio, each lock is a semaphore and a value. An acquisition takes permits of the semaphore and forgets
-//! them; the release adds them again.
+//! As in tokio, each lock is a semaphore and a value. An acquisition takes permits of the semaphore
+//! and forgets them; the release adds them again.
 
 #![allow(unsafe_code, reason = "a future refers to its lock, which it keeps alive")]
 
@@ -25,7 +26,7 @@ use crate::{
     tracked::{Awaited, GuardKind, Tracked},
 };
 
-/// What can be acquired.
+/// A lock or semaphore that an [`Acquire`] can take.
 pub(super) trait Acquirable {
     fn tracked(&self) -> &Tracked;
 
@@ -73,7 +74,7 @@ unsafe impl<L: Acquirable + ?Sized> Handle for Arc<L> {
     }
 }
 
-/// How to acquire a lock.
+/// The kind, mode and size of an acquisition.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
     pub(super) kind: &'static LockKind,
@@ -99,10 +100,12 @@ impl Request {
     }
 }
 
-/// The result of an acquisition: `true` if it was recorded, and an error if the semaphore is closed.
+/// The result of an acquisition: `true` if it was recorded, and an error if the semaphore is
+/// closed.
 pub(super) type Acquired<E = AcquireError> = Result<bool, E>;
 
-/// Returns a future that acquires the lock and passes the result to `then`. Reports show the caller's location.
+/// Returns a future that acquires the lock and passes the result to `then`. Reports show the
+/// caller's location.
 #[track_caller]
 pub(super) fn acquire<H: Handle, O>(
     handle: H,
@@ -110,8 +113,8 @@ pub(super) fn acquire<H: Handle, O>(
     then: impl FnOnce(H, Acquired) -> O,
 ) -> impl Future<Output = O> {
     let semaphore = handle.lock().semaphore();
-    // SAFETY: the semaphore is part of the lock, which stays in place while the handle exists, as `Handle`
-    // requires. `Acquire` drops both users of this reference before the handle.
+    // SAFETY: the semaphore is part of the lock, which stays in place while the handle exists, as
+    // `Handle` requires. `Acquire` drops both users of this reference before the handle.
     let semaphore: &'static Semaphore = unsafe { &*ptr::from_ref(semaphore) };
     let wait = move || semaphore.acquire_many(request.permits);
     let awaited = request.awaited(H::GUARD);
@@ -122,8 +125,8 @@ pin_project! {
     // Field order is drop order.
     struct Acquire<H, F, W, G> {
         awaited: Awaited,
-        // Refers to the lock, so it must be dropped before the handle. `None` until it has to wait, and once it is
-        // ready.
+        // Refers to the lock, so it must be dropped before the handle. `None` until it has to wait,
+        // and once it is ready.
         #[pin]
         permit: Option<F>,
         request: Request,
@@ -176,7 +179,7 @@ where
     }
 }
 
-/// Takes permits if there are enough of them.
+/// Takes the permits if enough are free.
 #[inline]
 fn take_permits<L>(lock: &L, request: Request) -> Result<(), TryAcquireError>
 where

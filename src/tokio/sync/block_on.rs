@@ -14,7 +14,7 @@ pub(super) fn assert_may_block() {
     drop(::tokio::sync::Mutex::new(()).blocking_lock());
 }
 
-/// A thread that waits. Not with `thread::park`, whose token belongs to the program.
+/// A waiting thread. It does not use `thread::park`, whose token belongs to the program.
 #[derive(Default)]
 struct Waiter {
     is_woken: Mutex<bool>,

@@ -12,11 +12,11 @@ mod runtime {
     }
 }
 
-/// Stands in for tokio's function of this name, which is unstable in old versions. Everything that runs in the
-/// runtime counts as a task then.
+/// Stands in for tokio's function of this name, which is unstable in old versions. With those,
+/// everything that runs in the runtime counts as a task.
 #[allow(dead_code, reason = "used with an old tokio")]
 fn try_id() -> Option<()> {
-    // Wins over the module above, if there is one.
+    // Takes precedence over the module above, if tokio has one.
     #[allow(
         unused_imports,
         clippy::wildcard_imports,
@@ -28,7 +28,7 @@ fn try_id() -> Option<()> {
 
 /// Returns `true` if the runtime polls one of its tasks in this thread.
 pub(super) fn is_in_task() -> bool {
-    // Wins over the function above, if there is one.
+    // Takes precedence over the function above, if tokio has one.
     #[allow(
         unused_imports,
         clippy::wildcard_imports,

@@ -1,8 +1,8 @@
 //! [`tokio::sync`], with its locks checked.
 //!
-//! A task that waits for a lock does not block its thread, so a lock is held by a task, in whatever thread it
-//! is polled. [`Mutex`], [`RwLock`], [`Semaphore`] and [`OnceCell`] are checked, with all their guards; the
-//! rest is tokio's own.
+//! A task that waits for a lock does not block its thread, so a lock is held by a task, in whatever
+//! thread it is polled. [`Mutex`], [`RwLock`], [`Semaphore`] and [`OnceCell`] are checked, with all
+//! their guards; the rest is tokio's own.
 //!
 //! ```
 //! # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -15,7 +15,7 @@
 //! # }
 //! ```
 
-#![allow(clippy::must_use_candidate, reason = "tokio's own are none")]
+#![allow(clippy::must_use_candidate, reason = "tokio's own have no `must_use`")]
 
 mod acquire;
 mod block_on;
@@ -38,7 +38,7 @@ pub use self::{
     semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
 };
 
-/// Implements what all guards have: `Deref`, and `Debug` and `Display` of the target.
+/// Implements the traits that all guards have: `Deref`, and `Debug` and `Display` of the target.
 macro_rules! guard {
     (@deref [$($parameters:tt)*] $guard:ty => $target:ident) => {
         impl<$($parameters)*> std::ops::Deref for $guard {
@@ -46,7 +46,8 @@ macro_rules! guard {
 
             #[inline]
             fn deref(&self) -> &$target {
-                // SAFETY: the guard holds the lock, and the pointer is to its value or a part of it.
+                // SAFETY: the guard holds the lock, and the pointer is to its value or a part of
+                // it.
                 unsafe { &*self.data() }
             }
         }
@@ -78,7 +79,8 @@ macro_rules! guard {
         impl<$($parameters)*> std::ops::DerefMut for $guard {
             #[inline]
             fn deref_mut(&mut self) -> &mut $target {
-                // SAFETY: the guard holds the lock exclusively, and the pointer is to its value or a part of it.
+                // SAFETY: the guard holds the lock exclusively, and the pointer is to its value or
+                // a part of it.
                 unsafe { &mut *self.data() }
             }
         }

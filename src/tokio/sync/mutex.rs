@@ -56,7 +56,7 @@ impl<T: ?Sized> Mutex<T> {
         RawLock::locked(Self::KIND)
     }
 
-    /// Creates a mutex. Reports show the caller's location as the place where it was made.
+    /// Creates a mutex. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::tokio::sync::Mutex;
@@ -85,11 +85,11 @@ impl<T: ?Sized> Mutex<T> {
         Self { raw: RawLock::const_new(1), value: UnsafeCell::new(value) }
     }
 
-    /// Acquires the mutex. If it is held, the task waits. Waiting tasks get it in the order in which they asked.
+    /// Acquires the mutex. If it is held, the task waits. Waiting tasks get it in FIFO order.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///
@@ -118,7 +118,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// In a thread that runs async code of tokio's, and for a finding at
+    /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
     ///
     /// # Examples
@@ -154,11 +154,12 @@ impl<T: ?Sized> Mutex<T> {
         OwnedMutexGuard { hold: Hold::new(self) }
     }
 
-    /// As [`lock`](Self::lock), with a guard that keeps the mutex alive, so that it can move to another task.
+    /// As [`lock`](Self::lock), with a guard that keeps the mutex alive, so that it can move to
+    /// another task.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///

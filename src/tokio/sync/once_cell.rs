@@ -13,8 +13,8 @@ use crate::{
     tracked::Tracked,
 };
 
-/// [`tokio::sync::OnceCell`], checked: the task that runs the initializer holds it,
-/// and others that come meanwhile wait for it. Reading an initialized cell is no acquisition.
+/// [`tokio::sync::OnceCell`], checked: the task that runs the initializer holds it, and other tasks
+/// wait for it. Reading an initialized cell is no acquisition.
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -29,7 +29,8 @@ use crate::{
 /// ```
 pub struct OnceCell<T> {
     tracked: Tracked,
-    /// Has one permit while the cell is empty and no initializer runs. Closed when the value is set.
+    /// One permit is free while the cell is empty and no initializer runs. Closed when the value is
+    /// set.
     free: Semaphore,
     inner: Inner<T>,
 }
@@ -41,7 +42,7 @@ impl<T> OnceCell<T> {
         role: Role::Initializer,
     };
 
-    /// Creates an empty cell. Reports show the caller's location as the place where it was made.
+    /// Creates an empty cell. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::tokio::sync::OnceCell;
@@ -159,17 +160,17 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// Returns the value, which the initializer computes if the cell is empty. If another task runs an
-    /// initializer, waits for that.
+    /// Returns the value, and runs the initializer first if the cell is empty. If another task runs
+    /// an initializer, waits for it.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped while its initializer runs, the cell stays empty, and the next waiting task runs
-    /// its own.
+    /// If the future is dropped while its initializer runs, the cell stays empty, and the next
+    /// waiting task runs its own.
     ///
     /// # Panics
     ///
-    /// If the initializer does, which leaves the cell empty; and for a finding at
+    /// If the initializer panics, which leaves the cell empty, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
     ///
     /// # Examples
@@ -191,7 +192,8 @@ impl<T> OnceCell<T> {
         get_or_run(self, f, |value| value, |value, initializing| initializing.finish(value))
     }
 
-    /// As [`get_or_init`](Self::get_or_init), with an initializer that may fail. The cell stays empty then.
+    /// As [`get_or_init`](Self::get_or_init), with an initializer that may fail. The cell stays
+    /// empty then.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! [`RawLock`], a lock without its value; and [`Hold`], what its guards are made of.
+//! [`RawLock`], a lock without its value; and [`Hold`], which its guards contain.
 
 #![allow(unsafe_code, reason = "a hold is turned into another one")]
 
@@ -36,22 +36,23 @@ impl RawLock {
         Self { tracked: Tracked::new(), semaphore, permits }
     }
 
-    /// To acquire a lock that has no readers.
+    /// Requests a lock that has no readers.
     pub(super) fn locked(kind: &'static LockKind) -> Request {
         Request { kind, mode: Mode::Exclusive, is_write: false, permits: 1 }
     }
 
-    /// To read it.
+    /// Requests the lock for reading.
     pub(super) fn shared(kind: &'static LockKind) -> Request {
         Request { kind, mode: Mode::Shared, is_write: false, permits: 1 }
     }
 
-    /// To write it.
+    /// Requests the lock for writing.
     pub(super) fn written(&self, kind: &'static LockKind) -> Request {
         Request { kind, mode: Mode::Exclusive, is_write: true, permits: self.permits }
     }
 
-    /// Runs `look` while holding a permit, without recording that. Returns `None` if the lock is held exclusively.
+    /// Runs `look` while holding a permit, without recording that. Returns `None` if the lock is
+    /// held exclusively.
     pub(super) fn peek<R>(&self, look: impl FnOnce() -> R) -> Option<R> {
         let _permit = self.semaphore.try_acquire().ok()?;
         Some(look())
@@ -93,7 +94,7 @@ where
 {
     const MODE: Mode = if EXCLUSIVE { Mode::Exclusive } else { Mode::Shared };
 
-    /// For a lock that was just acquired in this mode.
+    /// Creates the hold of a lock that was just acquired in this mode.
     pub(super) fn new(handle: H) -> Self {
         Self { handle }
     }

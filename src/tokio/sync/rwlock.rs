@@ -31,8 +31,8 @@ const MAX_READERS: u32 = u32::MAX >> 3;
 
 /// [`tokio::sync::RwLock`], checked.
 ///
-/// Tasks get the lock in the order in which they asked, so readers wait behind a waiting writer. A task that
-/// reads twice deadlocks if a writer asks in between: see
+/// Tasks acquire the lock in FIFO order, so readers wait behind a waiting writer. A task that reads
+/// twice deadlocks if a writer queues in between: see
 /// [`RecursiveRead`](crate::FindingKind::RecursiveRead).
 ///
 /// ```
@@ -69,7 +69,7 @@ impl<T: ?Sized> RwLock<T> {
         self.raw.written(Self::KIND)
     }
 
-    /// Creates a lock. Reports show the caller's location as the place where it was made.
+    /// Creates a lock. Reports show the caller's location as the place of creation.
     ///
     /// ```
     /// # use lockdep::tokio::sync::RwLock;
@@ -148,12 +148,12 @@ impl<T: ?Sized> RwLock<T> {
         Self { raw: RawLock::const_new(max_reads), value: UnsafeCell::new(value) }
     }
 
-    /// Acquires the lock for reading, shared with other readers. The task waits while another task writes, and
-    /// behind writers that asked earlier.
+    /// Acquires the lock for reading, shared with other readers. The task waits while another task
+    /// writes, and behind writers that queued earlier.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///
@@ -180,7 +180,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Panics
     ///
-    /// In a thread that runs async code of tokio's, and for a finding at
+    /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
     ///
     /// # Examples
@@ -197,11 +197,12 @@ impl<T: ?Sized> RwLock<T> {
         RwLockReadGuard::new(self)
     }
 
-    /// As [`read`](Self::read), with a guard that keeps the lock alive, so that it can move to another task.
+    /// As [`read`](Self::read), with a guard that keeps the lock alive, so that it can move to
+    /// another task.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///
@@ -225,7 +226,7 @@ impl<T: ?Sized> RwLock<T> {
         })
     }
 
-    /// Acquires the lock for reading if that is possible at once. Never a finding: it does not wait.
+    /// Acquires the lock for reading if it is free for readers. Never a finding: it does not wait.
     ///
     /// # Errors
     ///
@@ -265,11 +266,12 @@ impl<T: ?Sized> RwLock<T> {
         Ok(OwnedRwLockReadGuard::new(self))
     }
 
-    /// Acquires the lock for writing. The task waits until all that asked earlier have released the lock.
+    /// Acquires the lock for writing. The task waits until all earlier tasks have released the
+    /// lock.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///
@@ -311,11 +313,12 @@ impl<T: ?Sized> RwLock<T> {
         RwLockWriteGuard::new(self)
     }
 
-    /// As [`write`](Self::write), with a guard that keeps the lock alive, so that it can move to another task.
+    /// As [`write`](Self::write), with a guard that keeps the lock alive, so that it can move to
+    /// another task.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Panics
     ///

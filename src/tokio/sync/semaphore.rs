@@ -24,13 +24,14 @@ use crate::{
 ///
 /// What is checked depends on the number of permits that it is created with:
 ///
-/// - One: it has its place in the lock order, like a mutex. As anybody may add a permit, nobody is said to wait for it
-///   for ever.
+/// - One: it has its place in the lock order, like a mutex. Since any task may add a permit, a wait
+///   for it is never reported as permanent.
 /// - Several: it is a pool. A task that holds a permit while it waits for another one is a
 ///   [`PoolExhaustion`](crate::FindingKind::PoolExhaustion). A pool is not part of the lock order.
-/// - None: it is a signal, which any task can give, and is not checked.
+/// - None: it is a signal, which any task can send, and is not checked.
 ///
-/// Checks end with the first [`add_permits`](Self::add_permits), and when the only permit is forgotten.
+/// Checks end with the first [`add_permits`](Self::add_permits), and when the only permit is
+/// forgotten.
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -60,7 +61,7 @@ impl Semaphore {
     /// ```
     pub const MAX_PERMITS: usize = Inner::MAX_PERMITS;
 
-    /// Creates a semaphore. Reports show the caller's location as the place where it was made.
+    /// Creates a semaphore. Reports show the caller's location as the place of creation.
     ///
     /// # Panics
     ///
@@ -106,14 +107,15 @@ impl Semaphore {
         Request { kind: Self::KIND, mode: self.mode, is_write: false, permits }
     }
 
-    /// Notes that permits are gone. Without its only one, the semaphore waits for `add_permits`.
+    /// Called when permits were forgotten. Without its only permit, the semaphore waits for
+    /// `add_permits`.
     fn note_forgotten(&self) {
         if self.mode == Mode::Exclusive {
             self.is_signal.store(true, Relaxed);
         }
     }
 
-    /// Returns how many permits are free.
+    /// Returns the number of free permits.
     ///
     /// ```
     /// # use lockdep::tokio::sync::Semaphore;
@@ -163,16 +165,16 @@ impl Semaphore {
         forgotten
     }
 
-    /// Acquires a permit. The task waits until one is free. Waiting tasks get permits in the order in which they
-    /// asked.
+    /// Acquires a permit. The task waits until one is free. Waiting tasks get permits in FIFO
+    /// order.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Errors
     ///
-    /// If the semaphore is closed, also while the task waits.
+    /// If the semaphore is closed, even while the task waits.
     ///
     /// # Panics
     ///
@@ -193,12 +195,12 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// As [`acquire`](Self::acquire), for `n` permits at once. The task waits until it has all of them; tasks that
-    /// asked later wait behind it.
+    /// As [`acquire`](Self::acquire), for `n` permits at once. The task waits until it has all of
+    /// them; later tasks wait behind it.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Errors
     ///
@@ -274,7 +276,7 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// In a thread that runs async code of tokio's, and for a finding at
+    /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
     ///
     /// # Examples
@@ -314,7 +316,7 @@ impl Semaphore {
         Ok(SemaphorePermit(Permits::new(self, n, is_held)))
     }
 
-    /// Closes the semaphore: all acquisitions fail from then on, also those that wait.
+    /// Closes the semaphore: all acquisitions fail from then on, including those that wait.
     ///
     /// ```
     /// # use lockdep::tokio::sync::{Semaphore, TryAcquireError};

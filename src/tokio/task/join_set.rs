@@ -15,7 +15,7 @@ use crate::{
     validator::tasks,
 };
 
-/// [`tokio::task::JoinSet`], to which it dereferences for all that spawns no future.
+/// [`tokio::task::JoinSet`], to which it dereferences for everything except spawning futures.
 ///
 /// ```
 /// use lockdep::tokio::{self, task::JoinSet};

@@ -16,7 +16,7 @@ use crate::{
     validator::tasks,
 };
 
-/// [`tokio::task::LocalSet`], to which it dereferences for all that spawns no future.
+/// [`tokio::task::LocalSet`], to which it dereferences for everything except spawning futures.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -66,7 +66,7 @@ impl LocalSet {
         self.0.spawn_local(Root::spawned(future))
     }
 
-    /// As tokio's. The future is a part of the calling thread.
+    /// As tokio's. The future counts as part of the calling thread.
     ///
     /// ```
     /// use lockdep::tokio::{runtime::Builder, task::{LocalSet, spawn_local}};
@@ -80,7 +80,7 @@ impl LocalSet {
         self.0.block_on(rt, Root::to_block_on(future))
     }
 
-    /// As tokio's. The future is a part of the task that awaits this.
+    /// As tokio's. The future counts as part of the task that awaits this.
     ///
     /// ```
     /// use lockdep::tokio::{self, task::{LocalSet, spawn_local}};

@@ -1,4 +1,4 @@
-//! [`tokio::task`], with tasks that are known.
+//! [`tokio::task`], with tasks that lockdep knows.
 //!
 //! ```
 //! use lockdep::tokio::{self, task};

@@ -7,7 +7,7 @@ use super::{
     MappedMutexGuard, Mutex, OwnedMappedMutexGuard,
 };
 
-/// The guard of a [`Mutex`], released when this is dropped.
+/// The guard of a [`Mutex`]. Dropping it releases the mutex.
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -23,7 +23,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
     pub(super) hold: Hold<&'a Mutex<T>, true>,
 }
 
-/// The guard of a [`Mutex`], which it keeps alive, and released when this is dropped.
+/// The guard of a [`Mutex`], which it keeps alive. Dropping it releases the mutex.
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -38,7 +38,8 @@ pub struct OwnedMutexGuard<T: ?Sized> {
     pub(super) hold: Hold<Arc<Mutex<T>>, true>,
 }
 
-// SAFETY: a `&MutexGuard` gives access to `&T`, and to a `&Mutex<T>`, which is `Sync` for a `T: Send`.
+// SAFETY: a `&MutexGuard` gives access to `&T`, and to a `&Mutex<T>`, which is `Sync` for a `T:
+// Send`.
 unsafe impl<T: ?Sized + Send + Sync> Sync for MutexGuard<'_, T> {}
 // SAFETY: as above, with an `Arc` of the mutex.
 unsafe impl<T: ?Sized + Send + Sync> Sync for OwnedMutexGuard<T> {}

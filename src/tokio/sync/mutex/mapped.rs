@@ -47,7 +47,7 @@ pub struct OwnedMappedMutexGuard<T: ?Sized, U: ?Sized = T> {
 
 // SAFETY: a `&MappedMutexGuard` gives access to `&T` only.
 unsafe impl<T: ?Sized + Sync> Sync for MappedMutexGuard<'_, T> {}
-// SAFETY: a `&mut T`, and the right to release the mutex, which is not bound to a thread.
+// SAFETY: sends a `&mut T`, and the right to release the mutex, which is not bound to a thread.
 unsafe impl<T: ?Sized + Send> Send for MappedMutexGuard<'_, T> {}
 // SAFETY: a `&OwnedMappedMutexGuard` gives access to `&U` only.
 unsafe impl<T, U> Sync for OwnedMappedMutexGuard<T, U>
@@ -56,7 +56,7 @@ where
     U: ?Sized + Send + Sync,
 {
 }
-// SAFETY: a `&mut U`, and an `Arc` of the mutex, which may drop the `T`.
+// SAFETY: sends a `&mut U` and an `Arc` of the mutex, which may drop the `T`.
 unsafe impl<T, U> Send for OwnedMappedMutexGuard<T, U>
 where
     T: ?Sized + Send,

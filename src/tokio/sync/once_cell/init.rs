@@ -15,7 +15,8 @@ use super::{
 };
 use crate::finding::Mode;
 
-/// The right to set the value, held while an initializer runs. Dropping it lets the next initializer run.
+/// The right to set the value, held while an initializer runs. Dropping it lets the next
+/// initializer run.
 pub(super) struct Initializing<'a, T> {
     cell: &'a OnceCell<T>,
 }
@@ -26,7 +27,7 @@ impl<'a, T> Initializing<'a, T> {
         mem::forget(self);
         let set = cell.inner.set(value).is_ok();
         cell.tracked.release(Mode::Exclusive, || cell.free.close());
-        debug_assert!(set, "nobody else sets it meanwhile");
+        debug_assert!(set, "no other task sets it concurrently");
         cell.inner.get().expect("it was set")
     }
 }
@@ -38,8 +39,8 @@ impl<T> Drop for Initializing<'_, T> {
     }
 }
 
-/// Returns a future of the value: `there` converts one that exists; otherwise the initializer runs, and `finish`
-/// converts its result.
+/// Returns a future of the value. If the cell has a value, `there` converts it; otherwise the
+/// initializer runs, and `finish` converts its result.
 #[track_caller]
 pub(super) fn get_or_run<'a, T, F, Fut, O>(
     cell: &'a OnceCell<T>,
@@ -105,7 +106,7 @@ where
             }
         }
         let Some(initializing) = initializing else {
-            let value = this.cell.get().expect("it is closed once it is initialized");
+            let value = this.cell.get().expect("it is closed only after it is initialized");
             return Poll::Ready((this.there)(value));
         };
         let running = this.running.as_mut().as_pin_mut().expect("it runs while initializing");

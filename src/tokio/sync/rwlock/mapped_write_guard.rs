@@ -27,8 +27,8 @@ pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
     pub(super) marker: PhantomData<&'a mut T>,
 }
 
-/// The guard of a [`RwLock`] that is written, which it keeps alive, narrowed to a part of its value by
-/// [`OwnedRwLockWriteGuard::map`](super::OwnedRwLockWriteGuard::map).
+/// The guard of a [`RwLock`] that is written, which it keeps alive, narrowed to a part of its value
+/// by [`OwnedRwLockWriteGuard::map`](super::OwnedRwLockWriteGuard::map).
 ///
 /// ```
 /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockMappedWriteGuard, OwnedRwLockWriteGuard, RwLock};
@@ -45,11 +45,11 @@ pub struct OwnedRwLockMappedWriteGuard<T: ?Sized, U: ?Sized = T> {
     pub(super) marker: PhantomData<T>,
 }
 
-// SAFETY: a `&mut T`, and the right to release the lock, which is not bound to a thread.
+// SAFETY: sends a `&mut T`, and the right to release the lock, which is not bound to a thread.
 unsafe impl<T: ?Sized + Send + Sync> Send for RwLockMappedWriteGuard<'_, T> {}
 // SAFETY: a `&RwLockMappedWriteGuard` gives access to `&T` only.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLockMappedWriteGuard<'_, T> {}
-// SAFETY: a `&mut U`, and an `Arc` of the lock.
+// SAFETY: sends a `&mut U` and an `Arc` of the lock.
 unsafe impl<T, U> Send for OwnedRwLockMappedWriteGuard<T, U>
 where
     T: ?Sized + Send + Sync,

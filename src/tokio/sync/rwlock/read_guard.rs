@@ -10,7 +10,7 @@ use super::{
     RwLock,
 };
 
-/// The guard of a [`RwLock`] that is read. It is released when this is dropped.
+/// The guard of a [`RwLock`] that is read. Dropping it releases the lock.
 ///
 /// ```
 /// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
@@ -26,7 +26,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     pub(super) marker: PhantomData<&'a T>,
 }
 
-/// The guard of a [`RwLock`] that is read, which it keeps alive. It is released when this is dropped.
+/// The guard of a [`RwLock`] that is read, which it keeps alive. Dropping it releases the lock.
 ///
 /// ```
 /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -41,11 +41,11 @@ pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T> {
     pub(super) marker: PhantomData<T>,
 }
 
-// SAFETY: a `&T`, and the right to release the lock, which is not bound to a thread.
+// SAFETY: sends a `&T`, and the right to release the lock, which is not bound to a thread.
 unsafe impl<T: ?Sized + Sync> Send for RwLockReadGuard<'_, T> {}
 // SAFETY: a `&RwLockReadGuard` gives access to `&T` only.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLockReadGuard<'_, T> {}
-// SAFETY: a `&U`, and an `Arc` of the lock.
+// SAFETY: sends a `&U` and an `Arc` of the lock.
 unsafe impl<T, U> Send for OwnedRwLockReadGuard<T, U>
 where
     T: ?Sized + Send + Sync,
@@ -64,7 +64,7 @@ guard!(read ['a, T: ?Sized] RwLockReadGuard<'a, T> => T);
 guard!(read [T: ?Sized, U: ?Sized] OwnedRwLockReadGuard<T, U> => U);
 
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
-    /// For a lock that was just acquired.
+    /// Creates the guard of a lock that was just acquired.
     pub(super) fn new(lock: &'a RwLock<T>) -> Self {
         Self { hold: Hold::new(lock.raw()), data: lock.value.get(), marker: PhantomData }
     }
@@ -118,7 +118,7 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 }
 
 impl<T: ?Sized> OwnedRwLockReadGuard<T> {
-    /// For a lock that was just acquired.
+    /// Creates the guard of a lock that was just acquired.
     pub(super) fn new(lock: Arc<RwLock<T>>) -> Self {
         let data = lock.value.get();
         Self { hold: Hold::new(lock), data, marker: PhantomData }

@@ -11,7 +11,7 @@ use super::{
     RwLockReadGuard,
 };
 
-/// The guard of a [`RwLock`] that is written. It is released when this is dropped.
+/// The guard of a [`RwLock`] that is written. Dropping it releases the lock.
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
@@ -31,7 +31,7 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     marker: PhantomData<&'a mut T>,
 }
 
-/// The guard of a [`RwLock`] that is written, which it keeps alive. It is released when this is dropped.
+/// The guard of a [`RwLock`] that is written, which it keeps alive. Dropping it releases the lock.
 ///
 /// ```
 /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
@@ -46,11 +46,11 @@ pub struct OwnedRwLockWriteGuard<T: ?Sized> {
     marker: PhantomData<T>,
 }
 
-// SAFETY: a `&mut T`, and the right to release the lock, which is not bound to a thread.
+// SAFETY: sends a `&mut T`, and the right to release the lock, which is not bound to a thread.
 unsafe impl<T: ?Sized + Send + Sync> Send for RwLockWriteGuard<'_, T> {}
 // SAFETY: a `&RwLockWriteGuard` gives access to `&T` only.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLockWriteGuard<'_, T> {}
-// SAFETY: a `&mut T`, and an `Arc` of the lock.
+// SAFETY: sends a `&mut T` and an `Arc` of the lock.
 unsafe impl<T: ?Sized + Send + Sync> Send for OwnedRwLockWriteGuard<T> {}
 // SAFETY: a `&OwnedRwLockWriteGuard` gives access to `&T`, and to an `Arc` of the lock.
 unsafe impl<T: ?Sized + Send + Sync> Sync for OwnedRwLockWriteGuard<T> {}
@@ -59,7 +59,7 @@ guard!(write ['a, T: ?Sized] RwLockWriteGuard<'a, T> => T);
 guard!(write [T: ?Sized] OwnedRwLockWriteGuard<T> => T);
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// For a lock that was just acquired.
+    /// Creates the guard of a lock that was just acquired.
     pub(super) fn new(lock: &'a RwLock<T>) -> Self {
         Self { hold: Hold::new(lock.raw()), data: lock.value.get(), marker: PhantomData }
     }
@@ -132,7 +132,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         }
     }
 
-    /// Narrows the guard to a part of the value, if there is one, and [downgrades](Self::downgrade) it.
+    /// Narrows the guard to a part of the value, if there is one, and [downgrades](Self::downgrade)
+    /// it.
     ///
     /// # Errors
     ///
@@ -161,7 +162,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         }
     }
 
-    /// Turns the guard into a mapped one, of the whole value.
+    /// Turns the guard into a mapped guard of the whole value.
     ///
     /// ```
     /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
@@ -174,7 +175,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         Self::map(this, |value| value)
     }
 
-    /// Turns the guard into a read guard and lets other readers in. No writer comes in between.
+    /// Turns the guard into a read guard and lets other readers in. No writer can intervene.
     ///
     /// ```
     /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
@@ -189,7 +190,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
 }
 
 impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
-    /// For a lock that was just acquired.
+    /// Creates the guard of a lock that was just acquired.
     pub(super) fn new(lock: Arc<RwLock<T>>) -> Self {
         let data = lock.value.get();
         Self { hold: Hold::new(lock), data, marker: PhantomData }
@@ -265,7 +266,8 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
         }
     }
 
-    /// Narrows the guard to a part of the value, if there is one, and [downgrades](Self::downgrade) it.
+    /// Narrows the guard to a part of the value, if there is one, and [downgrades](Self::downgrade)
+    /// it.
     ///
     /// # Errors
     ///
@@ -297,7 +299,7 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
         }
     }
 
-    /// Turns the guard into a mapped one, of the whole value.
+    /// Turns the guard into a mapped guard of the whole value.
     ///
     /// ```
     /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
@@ -310,7 +312,7 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
         Self::map(this, |value| value)
     }
 
-    /// Turns the guard into a read guard and lets other readers in. No writer comes in between.
+    /// Turns the guard into a read guard and lets other readers in. No writer can intervene.
     ///
     /// ```
     /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};

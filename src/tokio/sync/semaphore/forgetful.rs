@@ -1,4 +1,5 @@
-//! `Semaphore::forget_permits` for versions of tokio that lack it. Where both exist, the inherent method wins.
+//! `Semaphore::forget_permits` for versions of tokio that lack it. Where both exist, the inherent
+//! method takes precedence.
 
 use ::tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -10,12 +10,12 @@ use super::{
 };
 
 impl Semaphore {
-    /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive, so that it can move to another
-    /// task.
+    /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore alive, so that it can
+    /// move to another task.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped loses its place in the queue, and nothing else.
+    /// Dropping the future only loses its place in the queue.
     ///
     /// # Errors
     ///
@@ -121,7 +121,8 @@ impl Semaphore {
         Ok(OwnedSemaphorePermit(Permits::new(self, n, is_held)))
     }
 
-    /// As [`blocking_acquire`](Self::blocking_acquire), with a permit that keeps the semaphore alive.
+    /// As [`blocking_acquire`](Self::blocking_acquire), with a permit that keeps the semaphore
+    /// alive.
     ///
     /// # Errors
     ///

@@ -132,7 +132,7 @@ impl SemaphorePermit<'_> {
     ///
     /// # Panics
     ///
-    /// If `other` is of another semaphore.
+    /// If `other` belongs to another semaphore.
     ///
     /// # Examples
     ///
@@ -202,7 +202,7 @@ impl OwnedSemaphorePermit {
     ///
     /// # Panics
     ///
-    /// If `other` is of another semaphore.
+    /// If `other` belongs to another semaphore.
     ///
     /// # Examples
     ///
