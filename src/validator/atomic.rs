@@ -1,9 +1,10 @@
-//! The atomics of what is modelled: std's, or those that loom or shuttle watches.
+//! Atomics and locks of code that is model-checked: std's and parking_lot's, or those of loom or
+//! shuttle.
 //!
-//! loom tries every order of loads and stores that the memory model allows, of two threads and a
-//! few steps: `RUSTFLAGS="--cfg loom" cargo test --release --lib loom` runs its models. What is too
-//! large for it is run by shuttle in many random schedules, where loads and stores have one
-//! order: `RUSTFLAGS="--cfg shuttle" cargo test --release --lib shuttle`.
+//! loom tries every execution that the memory model allows, for two threads and a few steps:
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom` runs its models. shuttle runs larger
+//! models in many random schedules, with sequentially consistent loads and stores:
+//! `RUSTFLAGS="--cfg shuttle" cargo test --release --lib shuttle`.
 
 #[cfg(not(shuttle))]
 use std::time::Duration;
@@ -22,19 +23,20 @@ pub(super) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-/// What is made in constants, as loom's atomics cannot be.
+/// An atomic that is created in a constant, which loom's cannot be.
 #[cfg(shuttle)]
 pub(super) type ConstAtomicU64 = AtomicU64;
 #[cfg(not(shuttle))]
 pub(super) type ConstAtomicU64 = std::sync::atomic::AtomicU64;
 
-/// Takes a lock under which such atomics are looked at.
+/// Locks a mutex.
 #[cfg(not(shuttle))]
 pub(super) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock()
 }
 
-/// Takes a lock that another thread holds only for a moment. `None` if a fork has lost that thread.
+/// Locks a mutex that other threads hold only briefly. `None` if a fork has lost the thread that
+/// held it.
 #[cfg(not(shuttle))]
 pub(super) fn locked_in_time<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     lock.try_lock_for(Duration::from_secs(1))
@@ -45,7 +47,7 @@ pub(super) fn locked_in_time<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     Some(locked(lock))
 }
 
-/// All threads of shuttle's are one of the system's, which must not block.
+/// All of shuttle's threads run on one OS thread, which must not block.
 #[cfg(shuttle)]
 pub(super) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     loop {

@@ -1,4 +1,4 @@
-//! A static reference that one thread stores and others read.
+//! A static reference that one thread publishes and others read.
 
 use std::ptr;
 
@@ -26,8 +26,8 @@ impl<T: Sync> Published<T> {
 
     #[allow(unsafe_code, reason = "std has no atomic reference")]
     pub(super) fn load(&self) -> Option<&'static T> {
-        // SAFETY: the pointer is null or was a `&'static T` in `store`, and is
-        // only ever made a shared reference again.
+        // SAFETY: the pointer is null or comes from a `&'static T` in `store`, and only shared
+        // references are made from it.
         unsafe { self.0.load(Acquire).as_ref() }
     }
 }

@@ -1,14 +1,12 @@
-//! Has this chain been judged before?
+//! Chains that were checked before.
 //!
-//! A chain is what a thread holds, with the modes, in the order of acquisition, and the
-//! lock that it wants next; its key is one 64-bit number, which each acquisition makes
-//! of the one before, so that depth does not change what a look costs. A key stands in
-//! these tables if its chain was judged and found harmless. The idea is the chain cache of
-//! the kernel's lockdep; two different chains meet in one key with a probability of 2⁻⁵⁶
-//! per pair, and then an inversion may be missed, never invented.
+//! A chain is the sequence of locks that a thread holds, with their modes, followed by the lock
+//! that it wants. Its key is a 64-bit hash, which each acquisition extends by one step, so a
+//! look-up costs the same at any depth. A key is in these tables if its chain was checked and found
+//! harmless. The idea is the chain cache of the kernel's lockdep. Two different chains collide with
+//! a probability of 2⁻⁵⁶ per pair; a collision may hide an inversion, but never invents one.
 //!
-//! Looking takes no lock and never waits. Only the one that holds the order
-//! graph's lock inserts.
+//! Look-ups take no lock and never wait. Only the thread that holds the order graph's lock inserts.
 
 use std::{array, sync::atomic};
 
@@ -19,8 +17,8 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// Mixes a tag into a chain. A folded multiplication, as in wyhash, of a sum in which the two differ:
-/// locks with consecutive ids end up all over the 64 bits.
+/// Mixes a tag into a chain: a folded multiplication, as in wyhash, of a sum that depends on both.
+/// Locks with consecutive ids spread over all 64 bits.
 #[inline(always)]
 pub(super) fn step(chain: u64, tag: u64) -> u64 {
     let sum = chain.wrapping_add(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -30,23 +28,22 @@ pub(super) fn step(chain: u64, tag: u64) -> u64 {
     low ^ high
 }
 
-/// The key of a chain, never 0. The epoch is a part of it, so that a new one makes every
-/// key new.
+/// Returns the key of a chain, never 0. It includes the epoch, so all keys change with the epoch.
 #[inline]
 pub(super) fn key(chain: u64) -> u64 {
     (chain ^ EPOCH.load(atomic::Ordering::Relaxed)) | 1
 }
 
-/// The key of a chain as one thread shows it, by the thread's number: of a chain that is
-/// harmless for that thread, while another may still have something new to show by it.
+/// Returns the key of a chain for one thread, by its number. It stands for a chain that is harmless
+/// in this thread, while another thread may still show something new with it.
 ///
-/// The key is inverted, because a thread's number may be a lock's tag: otherwise this could be the
+/// Inverts the key, because a thread's number may equal a lock's tag. Otherwise this could be the
 /// key of the chain that continues with that lock.
 pub(super) fn by(key: u64, thread: u64) -> u64 {
     step(!key, thread) | 1
 }
 
-/// The key of a chain as the threads of one family show it.
+/// Returns the key of a chain for all threads of a family.
 pub(super) fn by_family(key: u64, family: u64) -> u64 {
     by(key, !family)
 }
@@ -58,22 +55,22 @@ pub(super) fn epoch() -> u64 {
     EPOCH.load(atomic::Ordering::SeqCst)
 }
 
-/// Makes every chain unseen: the order was reset, or a level has changed. The chains that threads
-/// have met lately are forgotten by the caller, afterwards.
+/// Invalidates every key, because the order was reset or a level has changed. The caller then
+/// clears the recent chains of all threads.
 pub(super) fn forget_all() {
     static COUNT: atomic::AtomicU64 = atomic::AtomicU64::new(1);
     let next = COUNT.fetch_add(1, atomic::Ordering::Relaxed);
     EPOCH.store(step(0, next), atomic::Ordering::SeqCst);
 }
 
-/// One in so many chains that only the process-wide cache knows replaces another here.
+/// Of this many misses that hit the process-wide cache, one replaces an entry.
 const REPLACE_ONE_IN: u64 = 8;
 
-/// A direct-mapped cache of the chains that one thread took last. Only that thread inserts, so no
-/// model has to watch it.
+/// A direct-mapped cache of the chains that one thread used recently. Only that thread inserts, so
+/// it needs no model.
 pub(super) struct Recent {
     chains: [atomic::AtomicU64; 256],
-    /// How many chains were looked up here in vain and found in the process-wide cache.
+    /// The number of look-ups that missed here and hit the process-wide cache.
     misses: atomic::AtomicU64,
 }
 
@@ -95,11 +92,11 @@ impl Recent {
         self.place(chain).store(chain, atomic::Ordering::SeqCst);
     }
 
-    /// Returns `true` if a chain that missed here and hit the process-wide cache should be inserted:
-    /// if its place is vacant, and otherwise now and then.
+    /// Returns `true` if a chain that missed here and hit the process-wide cache should be
+    /// inserted: if its slot is vacant, and otherwise one time in [`REPLACE_ONE_IN`].
     ///
-    /// An insertion is a locked store. A thread that walks more chains than fit would pay for it
-    /// each time, for an entry that is replaced before it is looked up again.
+    /// An insertion is an atomic exchange. A thread that cycles through more chains than fit would
+    /// pay for it each time, for an entry that is replaced before it is looked up again.
     #[inline]
     pub(super) fn should_insert(&self, chain: u64) -> bool {
         let misses = self.misses.load(atomic::Ordering::Relaxed).wrapping_add(1);
@@ -108,7 +105,7 @@ impl Recent {
             || self.place(chain).load(atomic::Ordering::Relaxed) == 0
     }
 
-    /// Forgets all chains. For the thread itself.
+    /// Forgets all chains. For the owning thread.
     pub(super) fn clear_own(&self) {
         self.chains.iter().for_each(|place| place.store(0, atomic::Ordering::Relaxed));
     }
@@ -120,7 +117,7 @@ impl Recent {
 
     #[inline(always)]
     fn place(&self, chain: u64) -> &atomic::AtomicU64 {
-        // The low byte is the depth.
+        // The low byte of a chain is its depth.
         &self.chains[(chain >> 8) as usize % self.chains.len()]
     }
 }
@@ -131,19 +128,19 @@ const SIZES: usize = 11;
 
 type Table = Box<[AtomicU64]>;
 
-/// The chains that any thread has met: open addressing, in tables of doubling
-/// size of which the last one counts. The smaller ones stay for the readers that
-/// are still in them; together they are as large as the last.
+/// The harmless chains of the whole process: open addressing in tables of doubling size, of which
+/// the last is current. Smaller tables are kept for readers that still use them; together they are
+/// as large as the current one.
 pub(super) struct Seen {
     tables: [OnceBox<Table>; SIZES],
     current: AtomicUsize,
 }
 
-/// What the one that inserts has to know. Stands under the order graph's lock.
+/// The state of insertion, kept under the order graph's lock.
 #[derive(Default)]
 pub(super) struct Filling {
     keys: usize,
-    /// How many locks were destroyed since the table was new or cleared.
+    /// The number of locks destroyed since the table was created or cleared.
     destroyed: usize,
 }
 
@@ -153,7 +150,7 @@ impl Seen {
         Self { tables: [const { OnceBox::new() }; SIZES], current: AtomicUsize::new(0) }
     }
 
-    /// Loom's atomics are not made in a constant.
+    /// Loom's atomics cannot be created in a constant.
     #[cfg(loom)]
     pub(super) fn new() -> Self {
         Self { tables: [const { OnceBox::new() }; SIZES], current: AtomicUsize::new(0) }
@@ -165,11 +162,11 @@ impl Seen {
             .is_some_and(|table| probe(table, key).load(Relaxed) == key)
     }
 
-    /// Adds a key. `filling` proves that the caller is the only one.
+    /// Adds a key. `filling` proves that the caller is the only one to insert.
     pub(super) fn insert(&self, key: u64, filling: &mut Filling) {
         let size = self.current.load(Relaxed);
         let mut table = self.table(size);
-        // At half full, runs of taken places are still short.
+        // At half full, probe sequences are still short.
         if filling.keys * 2 >= table.len() {
             table = self.make_room(size, table, filling);
         }
@@ -180,14 +177,14 @@ impl Seen {
         }
     }
 
-    /// The table of a size, made if it is new.
+    /// Returns the table of a size, and creates it if it is new.
     fn table(&self, size: usize) -> &[AtomicU64] {
         self.tables[size]
             .get_or_init(|| Box::new((0..SMALLEST << size).map(|_| AtomicU64::new(0)).collect()))
     }
 
-    /// Grows, or starts anew where locks come and go: their keys are never asked
-    /// for again. A key that is forgotten is judged once more, no harm done.
+    /// Grows, or clears the table if many locks were destroyed, because their keys are never looked
+    /// up again. A forgotten chain is only checked again.
     fn make_room<'a>(
         &'a self,
         size: usize,
@@ -218,11 +215,11 @@ impl Filling {
     }
 }
 
-/// Returns the place of a key, or the vacant one where it would go. There always is one:
-/// tables are at most half full.
+/// Returns the slot of a key, or the vacant slot where it belongs. Terminates because tables are at
+/// most half full.
 #[inline]
 fn probe(table: &[AtomicU64], key: u64) -> &AtomicU64 {
-    // A mask instead of `%`: the length is a power of two, which the compiler does not know.
+    // A mask instead of `%`: the compiler does not know that the length is a power of two.
     let mask = table.len() - 1;
     #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
     let start = (key >> 8) as usize;
@@ -239,20 +236,20 @@ mod loom_models {
 
     use super::*;
 
-    /// One inserts, through two growths; another looks meanwhile. It never sees a key that
-    /// was not inserted, and afterwards every key is there.
+    /// One thread inserts, growing the table twice, while another looks up. A look-up never finds a
+    /// key that was not inserted, and in the end every key is there.
     #[test]
     fn loom_insert_grow_and_look() {
         loom::model(|| {
             let seen = Arc::new(Seen::new());
             let mut filling = Filling::default();
-            // The first table is published by a `OnceBox`, which loom does not see.
+            // The first table is published by a `OnceBox`, which loom cannot see.
             seen.insert(3, &mut filling);
             let reader = loom::thread::spawn({
                 let seen = Arc::clone(&seen);
                 move || {
                     assert!(!seen.contains(9));
-                    // Growing forgets nothing.
+                    // Growing loses no key.
                     assert!(seen.contains(3));
                     seen.contains(5)
                 }
@@ -265,7 +262,7 @@ mod loom_models {
         });
     }
 
-    /// Clearing, too, only ever forgets.
+    /// Clearing never makes up a key.
     #[test]
     fn loom_clear_and_look() {
         loom::model(|| {
@@ -290,8 +287,8 @@ mod tests {
 
     use super::*;
 
-    /// Every key that was inserted is found, until locks that come and go make it
-    /// worthwhile to start anew; no other key ever is.
+    /// Every inserted key is found until enough locks were destroyed to clear the table, and no
+    /// other key is.
     #[test]
     fn keys_are_found_through_every_growth() {
         let seen = Seen::new();
@@ -305,7 +302,7 @@ mod tests {
         assert!((keys..2 * keys).all(|number| !seen.contains(key(number))));
     }
 
-    /// There is none after it: it starts anew, whatever is alive.
+    /// The largest table is cleared rather than filled, whatever is alive.
     #[test]
     fn the_largest_table_is_never_full() {
         let seen = Seen::new();
@@ -329,9 +326,9 @@ mod tests {
         assert_eq!(seen.current.load(Relaxed), 0);
     }
 
-    /// 0 stands for no key; and what was judged under other levels is not known.
+    /// 0 means no key, and keys of an earlier epoch are not found.
     #[test]
-    fn a_key_is_never_0_and_a_new_one_in_each_epoch() {
+    fn keys_are_never_0_and_change_with_the_epoch() {
         let keys = || (0..1_000).map(|chain| key(chain * 2)).collect::<HashSet<_>>();
         assert_ne!(key(EPOCH.load(Relaxed) ^ 1), 0);
         let before = keys();
@@ -341,9 +338,9 @@ mod tests {
         assert!(before.is_disjoint(&after) && !after.contains(&0));
     }
 
-    /// What is harmless for one thread is not for another, nor for all.
+    /// A chain that is harmless for one thread is not known for another, nor for all.
     #[test]
-    fn each_thread_has_keys_of_its_own() {
+    fn each_thread_has_its_own_keys() {
         let keys: HashSet<_> = (1..1_000).map(|thread| by(5, thread)).collect();
         assert_eq!(keys.len(), 999);
         assert!(!keys.contains(&5) && keys.iter().all(|key| key % 2 == 1));
@@ -354,20 +351,20 @@ mod tests {
         let recent = Recent::new();
         let keys = || (0..20).map(|number| step(1, number) | 1);
         keys().for_each(|key| recent.insert(key));
-        // Others may have taken the places of some.
+        // Other chains may have replaced some.
         assert!(keys().filter(|&key| recent.contains(key)).count() > 10);
         assert!((20..100).all(|number| !recent.contains(step(1, number) | 1)));
         recent.clear();
         assert!(!keys().any(|key| recent.contains(key)));
     }
 
-    /// A walk over more chains than fit replaces few of them; one that is met again and again gets in.
+    /// A loop over more chains than fit replaces few entries; a chain that repeats often gets in.
     #[test]
     fn a_chain_replaces_another_now_and_then() {
         let recent = Recent::new();
-        // Two depths, and chains with the same place.
+        // Chains of two depths that share a slot.
         let [first, second] = [0x0202, 0x1_0203];
-        assert!(recent.should_insert(first), "its place is vacant");
+        assert!(recent.should_insert(first), "its slot is vacant");
         recent.insert(first);
         let misses = 0..10 * REPLACE_ONE_IN;
         let replacing = misses.filter(|_| recent.should_insert(second)).count() as u64;
@@ -376,27 +373,26 @@ mod tests {
         assert!(recent.contains(second) && !recent.contains(first));
     }
 
-    /// Places are told by the low bits: locks whose numbers differ in high ones alone have their own.
+    /// Slots are chosen by low bits, but locks whose ids differ only in high bits are spread as
+    /// well.
     #[test]
     fn keys_are_spread() {
         let places: HashSet<_> = (0..256).map(|number| step(8, number << 20) >> 1 & 255).collect();
         assert!(places.len() > 100, "{}", places.len());
     }
 
-    /// That a chain is harmless for thread 8 does not settle the chain that continues with the lock
-    /// whose tag is 8.
+    /// A key for thread 8 is not the key of the chain that continues with the lock whose tag is 8.
     #[test]
-    fn what_a_thread_knows_is_no_longer_chain() {
+    fn a_key_for_a_thread_is_not_that_of_a_longer_chain() {
         for tags in (1..1_000_u64).map(|tag| [tag, tag + 8, 8]) {
             let chain = |tags: &[u64]| tags.iter().copied().reduce(step).expect("it has locks");
-            // As in the first epoch.
+            // As in epoch 0.
             let [key, longer] = [&tags[..2], &tags].map(|tags| chain(tags) | 1);
             assert_ne!(by(key, 8), longer, "{tags:?}");
         }
     }
 
-    /// Chains of few locks with numbers in sequence, as programs have them, have keys of
-    /// their own.
+    /// Short chains of locks with consecutive ids, as programs have them, do not collide.
     #[test]
     fn keys_do_not_collide() {
         let mut keys = HashSet::new();

@@ -1,7 +1,7 @@
-//! What is there to say of an acquisition whose chain is not known?
+//! Checks an acquisition whose chain is not in the caches.
 //!
-//! Runs [`InValidator`](super::ThreadState::InValidator); the lock around [`graph`] is taken several
-//! times and never held while the program's code runs, which compares keys.
+//! Runs [`InValidator`](super::ThreadState::InValidator). Takes the lock around [`graph`] several
+//! times, and never holds it while the program's code runs, which compares keys.
 
 use std::mem;
 
@@ -26,7 +26,7 @@ use crate::{
 
 type Held = SmallVec<[Entry; 8]>;
 
-/// Judges a chain that is not known to be harmless, and learns its edges.
+/// Checks a new chain and adds its edges to the graph.
 pub(super) fn judge(
     context: &'static Context,
     acquisition: &Acquisition<'_>,
@@ -47,14 +47,14 @@ pub(super) fn judge(
     let observation = Observation::new(context.segment(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
     if observation.has_repeats() {
-        // A reader may hold one lock several times, which makes one edge.
+        // A thread may hold one lock several times for reading; that makes one edge.
         let mut tags = FxHashSet::default();
         held.retain(|held| tags.insert(held.tag));
     }
     let mut found = against_declared(context, &mut held, wanted);
 
-    // The stack is captured only if there is news, and outside the lock. Locks that are all
-    // ordered by key make none.
+    // A stack is captured only if something is new, and outside the lock. Locks that are all
+    // ordered by key add nothing.
     let is_known = are_known(&held, wanted) && graph::lock().knows(&held, wanted, &observation);
     let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
@@ -67,10 +67,11 @@ pub(super) fn judge(
     let new = graph.edges_for_record(context, &new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
-    // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs; the
-    // thread's own cache has it. Chains of many locks go there at once, as they take long to check.
+    // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs;
+    // the thread's own cache has it. Chains of many locks go there at once, as they take long to
+    // check.
     if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
-        // Otherwise the chain is judged again each time, and denied each time.
+        // A chain with a denied finding is not settled, so it is checked and denied each time.
         graph.settle(match settled {
             Settled::ForAll => key,
             Settled::ForFamily => chain_cache::by_family(key, context.segment().family()),
@@ -88,7 +89,8 @@ pub(super) fn judge(
     found
 }
 
-/// Whether the graph may know all of these locks. If not, there is an edge that it does not know.
+/// Returns `true` if the graph may contain all of these locks. If not, it lacks an edge of the
+/// chain.
 fn are_known(held: &[Entry], wanted: &Entry) -> bool {
     held.iter().chain([wanted]).all(|entry| known_locks::may_be_known(entry.tag.lock()))
 }
@@ -99,17 +101,17 @@ impl From<Cycle> for Found {
     }
 }
 
-/// What breaks an order that was declared. Locks that are ordered by key need no edge, whether
-/// they agree or not, nor does what is denied, and so will not happen: they are taken out of
-/// those that are held.
+/// Returns the violations of declared orders. Removes locks from `held` that need no edge: those
+/// ordered by key, whether or not the order is violated, and those whose acquisition is denied,
+/// because it will not happen.
 ///
-/// Compares keys: runs code of the program, without any lock of ours.
+/// Compares keys, which runs the program's code, without any lock of lockdep.
 fn against_declared(context: &Context, held: &mut Held, wanted: &Entry) -> Vec<Found> {
     let mut found = Vec::new();
     if !graph::is_any_declared() {
         return found;
     }
-    // Not by `retain`: a frame of another crate's is not left out of backtraces.
+    // Not `retain`: its frame, of another crate, would appear in backtraces.
     for entry in mem::take(held) {
         let (breach, keys) = graph::lock().declared(&entry, wanted);
         let by_key = keys.and_then(|(held, wanted)| declared::compare(&*held, &*wanted));
@@ -126,18 +128,18 @@ fn against_declared(context: &Context, held: &mut Held, wanted: &Entry) -> Vec<F
     found
 }
 
-/// Whether the thread already holds the lock, in a mode that makes it wait for
-/// itself.
+/// Finds an acquisition of a lock that the thread already holds in a conflicting mode, so that the
+/// thread would wait forever.
 fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
     let mode = wanted.tag.mode();
     if mode == Mode::Upgrade {
-        // It holds the lock, as it must.
+        // An upgrade requires that the thread holds the lock.
         return None;
     }
     let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
     let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
     let (kind, entry) = match (same.find(|held| mode.waits_for(held.tag.mode(), false)), queues) {
-        // Others that owe the event may answer.
+        // Other threads that owe the event may answer.
         (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {
             return None;
         }
@@ -145,11 +147,11 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (Some(entry), _) | (None, Some(entry)) if entry.kind().role == Role::Pool => {
             (FindingKind::PoolExhaustion, entry)
         }
-        // Another thread may have the guard. Otherwise the wait is a deadlock.
+        // Another thread may have the guard by now. If not, the wait is reported as a deadlock.
         (Some(entry), _) if entry.kind().guards_can_be_sent() => return None,
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
-        // In a thread, the first guard may have been sent away. A task's entries that may have been
-        // sent are left out before.
+        // In a thread, the first guard may have been sent away. For a task, entries that may have
+        // been sent were left out before.
         (None, Some(entry)) if entry.kind().is_awaited() && !tasks::is_known() => return None,
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,

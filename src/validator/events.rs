@@ -1,4 +1,5 @@
-//! Waits for something that is no lock: a message, space in a channel, the others at a barrier.
+//! Waits for events other than a lock: a message, space in a channel, the other threads at a
+//! barrier.
 
 use std::panic::Location;
 
@@ -8,7 +9,8 @@ use super::{
 };
 use crate::finding::{Detail, FindingKind, WaitKind};
 
-/// A thread is about to wait for an event, for which `wanted` stands: of a channel or a barrier.
+/// Called when a thread is about to wait for an event of a channel or barrier, represented by
+/// `wanted`.
 ///
 /// # Panics
 ///
@@ -34,8 +36,8 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
     }
 }
 
-/// A wait of the calling thread, if it holds locks. Runs [`InValidator`](ThreadState::InValidator).
-// Inlined, not to waste one of the stack's frames.
+/// Returns the finding for a wait of the calling thread, if it holds locks. Runs
+/// [`InValidator`](ThreadState::InValidator).
 #[inline(always)]
 pub(super) fn wait_while_holding(
     context: &Context,
@@ -45,7 +47,8 @@ pub(super) fn wait_while_holding(
 ) -> Option<Found> {
     let backtrace = capture();
     let edge = |held| own_edge(context, &held, wanted, named_at, &backtrace);
-    // A main loop owes while it waits for requests, which are sent before any thread waits for it.
+    // A main loop owes its event while it waits for requests, which are sent before any thread
+    // waits for the event.
     let held = context.held.iter().filter(|held| !held.kind().is_event());
     let cycle: Vec<_> = held.map(edge).collect();
     let detail = Detail::Wait(kind);

@@ -1,4 +1,4 @@
-//! From what a check has found to the ledger, and what the thread that found it has to do.
+//! Hands findings to the ledger, and panics if it says so.
 
 use std::panic::Location;
 
@@ -14,7 +14,7 @@ use crate::{
     upstream,
 };
 
-/// What is to be handed to the ledger.
+/// A finding for the ledger.
 pub(super) struct Found {
     pub(super) kind: FindingKind,
     pub(super) cycle: Vec<Edge>,
@@ -27,7 +27,7 @@ impl Found {
     }
 }
 
-/// An edge that the calling thread makes right now, outside the graph.
+/// Describes an edge that the calling thread is creating now, outside the graph.
 pub(super) fn own_edge(
     context: &Context,
     held: &Entry,
@@ -53,7 +53,7 @@ pub(super) fn own_edge(
     }
 }
 
-// Inlined, not to waste one of the stack's frames.
+// Inlined so that no frame of the stack is spent on it.
 #[inline(always)]
 pub(super) fn capture() -> RawStack {
     match ledger::settings().backtraces {
@@ -62,8 +62,8 @@ pub(super) fn capture() -> RawStack {
     }
 }
 
-/// Hands findings to the ledger, and does what it says. Whether none of them is to be looked at
-/// again.
+/// Hands findings to the ledger, and panics if it says so. Returns `true` if all of them are
+/// suppressed, so that they need not be checked again.
 #[track_caller]
 pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     match report(context, found) {
@@ -73,8 +73,8 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             let message = &panic.message;
             if upstream::retakes_locks(Location::caller().file()) {
                 ledger::print_past_capture(&format!(
-                    "{message}\nlockdep: nothing is thrown here, where lock_api takes a lock again \
-                     for a guard that lives on: this thread goes on, or hangs"
+                    "{message}\nlockdep: no panic here, because lock_api is reacquiring a lock for a \
+                     guard that still exists: this thread continues, and may hang"
                 ));
                 return true;
             }
@@ -85,8 +85,8 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             };
             if is_ending {
                 ledger::print(&format!(
-                    "{message}\nlockdep: nothing is thrown here, in a destructor of a thread-local, \
-                     where a panic would abort the process: this thread goes on, or hangs"
+                    "{message}\nlockdep: no panic here, because it would abort the process in the \
+                     destructor of a thread-local: this thread continues, and may hang"
                 ));
                 return true;
             }
@@ -96,13 +96,14 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     }
 }
 
-/// Hands findings to the ledger. What comes of all of them.
+/// Hands findings to the ledger. Combines its verdicts.
 pub(super) fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
     let _reporting = context.enter(ThreadState::Reporting);
     let scope = context.info().scope;
     let (mut thrown, mut all_silenced) = (None::<Box<Panic>>, true);
     for Found { kind, cycle, detail } in found {
-        // What is only waited for must neither hang nor abort, whatever its level.
+        // `confirm` forces the deadlock on purpose, so it must not hang or abort, whatever the
+        // level.
         let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
         match ledger::submit(kind, cycle, detail, scope, certainly) {
             Verdict::Proceed => all_silenced = false,

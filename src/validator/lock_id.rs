@@ -1,4 +1,4 @@
-//! Which lock it is.
+//! The identity of a lock.
 
 use std::{
     panic::Location,
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::finding::LockKind;
 
-/// The number of a lock, from 1; given lazily, so that `const fn new` works in
-/// statics, and never used again. 2⁶⁰ of them outlast any process.
+/// The id of a lock, from 1. Assigned lazily, so that `const fn new` works in statics, and never
+/// reused: 2⁶⁰ ids outlast any process.
 pub(crate) type LockId = u64;
 
-/// The identity of one lock instance and what has to be remembered with it.
+/// The identity of one lock instance, with the flags that belong to it.
 ///
 /// | bits | meaning |
 /// |------|---------|
-/// | 0    | `WRITER`: a blocking write was seen; readers may have to queue |
-/// | 1    | `FORGIVEN`: the poison in the wrapped lock is from a panic of ours |
-/// | 2    | `ALLOCATES`: our own code has taken it, so that it is the global allocator's |
-/// | 3..  | the lock's number, 0 until its first acquisition |
+/// | 0    | `WRITER`: a blocking write was seen, so readers may have to queue |
+/// | 1    | `FORGIVEN`: the poison in the wrapped lock is from a panic of lockdep |
+/// | 2    | `ALLOCATES`: lockdep itself has taken it, so it belongs to the global allocator |
+/// | 3..  | the lock's id, 0 until its first acquisition |
 pub(crate) struct Identity {
     word: AtomicU64,
 }
@@ -31,11 +31,11 @@ pub(crate) struct Identity {
 const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
 const ALLOCATES: u64 = 4;
-/// How many bits stand below the number.
+/// The number of bits below the id.
 pub(super) const SHIFT: u32 = 3;
 
 impl Identity {
-    /// Returns how many locks have a number.
+    /// Returns the number of locks that have an id.
     pub(crate) fn count() -> u64 {
         creation_sites::count()
     }
@@ -44,7 +44,7 @@ impl Identity {
         Self { word: AtomicU64::new(0) }
     }
 
-    /// The number, given now if it has none yet.
+    /// Returns the id, and assigns one first if there is none.
     #[inline(always)]
     pub(crate) fn id(
         &self,
@@ -52,8 +52,8 @@ impl Identity {
         created: Option<&'static Location<'static>>,
     ) -> LockId {
         match self.word.load(Relaxed) >> SHIFT {
-            // The context is looked up here, as that takes one instruction in the program's own
-            // code, and a call in ours.
+            // Looked up here, because this is compiled into the program's own code, where it takes
+            // one instruction rather than a call.
             0 => match current_if_attached() {
                 Some(context) => self.assign(context, kind, created),
                 None => self.assign_slow(kind, created),
@@ -62,19 +62,19 @@ impl Identity {
         }
     }
 
-    /// The number, 0 if it has none yet.
+    /// Returns the id, or 0 if there is none yet.
     #[inline(always)]
     pub(crate) fn id_or_0(&self) -> LockId {
         self.word.load(Relaxed) >> SHIFT
     }
 
-    /// The number, if the lock was ever acquired.
+    /// Returns the id, if the lock was ever acquired.
     #[inline]
     pub(crate) fn assigned(&self) -> Option<LockId> {
         Some(self.word.load(Relaxed) >> SHIFT).filter(|&id| id != 0)
     }
 
-    /// Gives the lock a number. Calls nothing if the thread has one in stock, so no registers are saved.
+    /// Assigns an id. Calls nothing if the thread has one in stock, so no registers are saved.
     #[cold]
     fn assign(
         &self,
@@ -99,11 +99,11 @@ impl Identity {
         self.assign_id(creation_sites::next_id(kind, created))
     }
 
-    /// Returns the number that the lock has now: this one, or another thread's.
+    /// Returns the id that the lock has now: this one, or one that another thread assigned first.
     #[inline]
     fn assign_id(&self, id: LockId) -> LockId {
-        // No flag is set on a lock that was never acquired: the word is 0, unless another thread
-        // was faster.
+        // No flag is set before the first acquisition, so the word is 0 unless another thread has
+        // assigned an id.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
             Ok(_) => {
                 statics::note(id, ptr::from_ref(self).addr());
@@ -116,7 +116,7 @@ impl Identity {
         }
     }
 
-    /// Notes a blocking write. Whether it is the first.
+    /// Records a blocking write. Returns `true` if it is the first.
     #[inline]
     pub(crate) fn note_writer(&self) -> bool {
         self.word.load(Relaxed) & WRITER == 0 && self.note_first_writer()
@@ -124,9 +124,9 @@ impl Identity {
 
     #[cold]
     fn note_first_writer(&self) -> bool {
-        // Sequentially consistent, as is the look at `presence` that follows: whoever
-        // enters the lock into the graph meanwhile does so before it looks at this flag,
-        // and one of the two sees the other.
+        // Sequentially consistent, like the following look-up in `known_locks`. A thread that adds
+        // the lock to the graph enters it there before it reads this flag, so one of the two
+        // threads sees the other.
         self.word.fetch_or(WRITER, SeqCst) & WRITER == 0
     }
 
@@ -135,31 +135,31 @@ impl Identity {
         self.word.load(SeqCst) & WRITER != 0
     }
 
-    /// Notes that our own code takes it: by what it allocates, as it takes no other lock of the
-    /// program's.
+    /// Records that lockdep itself takes the lock, through an allocation: it takes no other lock of
+    /// the program.
     pub(crate) fn note_allocator(&self) {
         if !self.is_allocators() {
             self.word.fetch_or(ALLOCATES, Relaxed);
         }
     }
 
-    /// Whether it is known to be the global allocator's.
+    /// Returns `true` if the lock is known to belong to the global allocator.
     pub(crate) fn is_allocators(&self) -> bool {
         self.word.load(Relaxed) & ALLOCATES != 0
     }
 
-    /// Says that the poison which the unwinding thread is about to leave in the
-    /// lock does not count. Called while the lock is held exclusively.
+    /// Marks the poison that the unwinding thread is about to leave in the lock as not counting.
+    /// Called while the lock is held exclusively.
     pub(crate) fn forgive(&self) {
         self.word.fetch_or(FORGIVEN, AcqRel);
     }
 
-    /// Whether the lock's poison does not count.
+    /// Returns `true` if the lock's poison does not count.
     pub(crate) fn is_forgiven(&self) -> bool {
         self.word.load(Acquire) & FORGIVEN != 0
     }
 
-    /// Takes back [`forgive`](Self::forgive), when the poison is cleared.
+    /// Undoes [`forgive`](Self::forgive) when the poison is cleared.
     pub(crate) fn clear_forgiven(&self) {
         self.word.fetch_and(!FORGIVEN, AcqRel);
     }
@@ -177,7 +177,7 @@ mod tests {
     static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
     #[test]
-    fn a_number_and_what_is_remembered_with_it() {
+    fn flags_are_independent_of_the_id() {
         let (one, other) = (Identity::new(), Identity::new());
         assert_eq!(one.assigned(), None);
         let id = one.id(&KIND, None);
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(flags(&one), (false, false, false));
         one.forgive();
         assert_eq!(flags(&one), (false, false, true));
-        assert!(one.note_writer() && !one.note_writer(), "only the first is");
+        assert!(one.note_writer() && !one.note_writer(), "only the first write is new");
         one.note_allocator();
         assert_eq!(flags(&one), (true, true, true));
         one.clear_forgiven();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_ask_at_once_get_one_number() {
+    fn concurrent_requests_get_one_id() {
         for _ in 0..20 {
             let locks: Vec<_> = (0..50_000).map(|_| Identity::new()).collect();
             let begin = Barrier::new(2);

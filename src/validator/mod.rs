@@ -1,9 +1,9 @@
-//! Is this acquisition safe in the order seen so far?
+//! The validator: checks whether an acquisition is safe in the order seen so far.
 //!
-//! Owns what every thread holds and what is known of the order. Knows locks by
-//! their identity and facts, not by their types; says what it finds to the ledger,
-//! and panics if the ledger says so. This file is the events, in the order of a
-//! lock's life; none of them holds a lock of ours when it calls the ledger.
+//! Owns what every thread holds and the order seen so far. Knows locks by their identity and facts,
+//! not by their types. Submits findings to the ledger, and panics if the ledger says so. This file
+//! has the events in a lock's life, in order; none of them holds a lock of lockdep when it calls
+//! the ledger.
 
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
@@ -61,8 +61,9 @@ use crate::{
     stack::{RawStack, Stack},
 };
 
-/// The chain that a lock would make at its place, unless the thread has had this chain lately. That of
-/// a first lock only if the thread keeps a [log](context::acquisition_log).
+/// Returns the chain that a lock would make at its place, unless the thread has it in its recent
+/// chains. The chain of a first lock counts only if the thread keeps a
+/// [log](context::acquisition_log).
 #[inline(always)]
 pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     let chain = place.chain();
@@ -72,7 +73,7 @@ pub(crate) fn unjudged(context: &Context, place: Place) -> Option<u64> {
     Some(chain)
 }
 
-/// The same for a lock that tasks wait for.
+/// Returns `true` if the chain is in the recent chains, for an acquisition of a task.
 #[inline]
 pub(crate) fn is_judged_for_task(context: &Context, place: Place) -> bool {
     let chain = place.chain();
@@ -80,7 +81,7 @@ pub(crate) fn is_judged_for_task(context: &Context, place: Place) -> bool {
         || context.recent.contains(chain_cache::by(chain, context.number()))
 }
 
-/// Looks at an acquisition that may block, of an [unjudged] chain.
+/// Checks an acquisition that may block and whose chain is [unjudged].
 ///
 /// # Panics
 ///
@@ -91,11 +92,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         return;
     }
     if !context.held.is_whole() {
-        // A signal handler, which has interrupted an acquisition.
+        // This is a signal handler that has interrupted an acquisition.
         return;
     }
     if context.settle_released_elsewhere() {
-        // The chain was another one.
+        // The chain has changed.
         let place = context.held.any_place_for(acquisition.wanted.tag);
         if let Some(chain) = unjudged(context, place) {
             about_to_block(context, acquisition, chain);
@@ -115,7 +116,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     }
     let (epoch, key) = (chain_cache::epoch(), chain_cache::key(chain));
     let is_new = !graph::known_locks::may_be_known(acquisition.wanted.tag.lock());
-    // While somebody waits for the end of this thread, it holds its exit as well.
+    // While a thread waits for the end of this one, this one holds its exit as well.
     let is_known = !is_awaited && !is_new && (SEEN.contains(key) || is_known_of(context, key));
     if is_known {
         if !context.recent.should_insert(chain) {
@@ -135,26 +136,26 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
     }
     if context.is_of_task() && !SEEN.contains(key) {
-        // The thread polls other tasks in this context as well.
+        // The thread also polls other tasks in this context.
         context.recent.insert(chain_cache::by(chain, context.number()));
         return;
     }
     context.recent.insert(chain);
     if chain_cache::epoch() != epoch {
-        // Whoever has all chains forgotten may have been here before this one was added.
+        // `forget_chains` may have cleared this cache before the chain was added.
         context.recent.clear();
     }
 }
 
-/// Returns `true` if a chain was judged harmless for this thread, since it last spawned another, or for
-/// all of its family.
+/// Returns `true` if a chain was found harmless for this thread since it last spawned another
+/// thread, or for all threads of its family.
 fn is_known_of(context: &Context, key: u64) -> bool {
     SEEN.contains(chain_cache::by(key, context.number_in_segment()))
         || context.family().is_some_and(|family| SEEN.contains(chain_cache::by_family(key, family)))
 }
 
-/// Does what may allocate before an acquisition, whether it may block or not: room for
-/// one more held lock, and its stack, if every held end of an edge is to have one.
+/// Allocates what an acquisition may need: room for one more held lock, and its stack, if the
+/// stacks of held locks are kept.
 pub(crate) fn prepare(context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
@@ -163,8 +164,8 @@ pub(crate) fn prepare(context: &'static Context) {
     }
 }
 
-/// A thread is about to wait on a condition variable, and has given back the
-/// mutex of the acquisition, which it will take again.
+/// Called when a thread is about to wait on a condition variable. It has released the mutex of the
+/// acquisition and will reacquire it.
 ///
 /// # Panics
 ///
@@ -187,7 +188,7 @@ pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition
     }
 }
 
-/// The process has its first lock: starts what the environment asks for.
+/// Called with the first lock of the process. Starts what the environment asks for.
 fn process_begins() {
     #[cfg(all(unix, not(loom)))]
     process::forks::watch();
@@ -200,19 +201,19 @@ fn process_begins() {
     }
 }
 
-/// Listens for the signals of some names. Returns `true` if the watchdog has to answer any of them.
+/// Listens for signals by name. Returns `true` if the watchdog must answer any of them.
 fn listen_for(signals: &str) -> bool {
     #[cfg(unix)]
     return monitor::on_signal::start(signals);
     #[cfg(not(unix))]
     {
-        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: this is not Unix"));
+        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: it needs Unix"));
         false
     }
 }
 
-/// Opens the record on disk, if one is asked for, and writes what other threads were faster to
-/// do meanwhile.
+/// Opens the record on disk, if one is requested, and writes edges that other threads have added
+/// meanwhile.
 fn open_record() {
     ledger::open_record();
     if ledger::records() {
@@ -230,8 +231,8 @@ pub(crate) fn watch(limit: Duration) {
     }
 }
 
-/// A thread is about to write a lock that was never written before: from now on
-/// its readers may have to queue, and wait for readers.
+/// Called when a thread is about to write a lock for the first time: from now on its readers may
+/// have to queue, and wait for readers.
 ///
 /// # Panics
 ///
@@ -261,25 +262,25 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     submit(context, found);
 }
 
-/// Whether a lock that is held keeps it from being taken.
+/// Returns `true` if `held` prevents `wanted` from being acquired.
 pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
     held.lock() == wanted.lock() && wanted.mode().waits_for(held.mode(), false)
 }
 
-/// A thread-local's destructor has released a lock after the thread's context was returned, so the
-/// lock may be known as leaked.
+/// Called when a destructor of a thread-local has released a lock after the thread returned its
+/// context, so the lock may be recorded as leaked.
 pub(crate) fn released_at_last(tag: Tag) {
     if deadlock::leaks::are_any() {
         inside(|| deadlock::leaks::released(tag));
     }
 }
 
-/// The first acquisition of a lock is an attempt.
+/// Called when the first acquisition of a lock is an attempt.
 pub(crate) fn note_tried(lock: LockId) {
     tried::note(lock);
 }
 
-/// A thread is about to acquire a lock, and to wait for it if it is held.
+/// Called when a thread is about to acquire a lock, and would wait for it.
 #[inline]
 pub(crate) fn note_waited_for(lock: LockId) {
     tried::forget(lock);
@@ -290,12 +291,12 @@ pub(crate) fn is_held(tag: Tag) -> bool {
     current_if_attached().is_some_and(|context| context.held.last_of(tag).is_some())
 }
 
-/// A lock was released by a thread that did not take it.
+/// Called when a thread that did not acquire a lock has released it.
 pub(crate) fn released_elsewhere(tag: Tag) {
     inside(|| tasks::released_elsewhere(tag));
 }
 
-/// A lock is destroyed: whatever is known of it goes with it.
+/// Called when a lock is destroyed. Forgets everything about it.
 #[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
     let is_idle = current_if_attached().is_some_and(|context| context.held.is_idle());
@@ -320,8 +321,8 @@ fn destroyed_slow(lock: LockId) {
             context.held.purge(lock);
         }
         if context.is(ThreadState::InValidator) {
-            // Our lock may be held by this thread. Only a global allocator can
-            // come here, with a lock that it made and destroyed meanwhile.
+            // This thread may hold a lock of lockdep. Only a global allocator gets here, with a
+            // lock that it created and destroyed meanwhile.
             return;
         }
     } else {
@@ -330,7 +331,7 @@ fn destroyed_slow(lock: LockId) {
     if !graph::known_locks::may_be_known(lock) || graph::leaves::forget(lock) {
         return;
     }
-    // Its key is the program's, and dropped without any lock of ours.
+    // The key belongs to the program, so it is dropped without any lock of lockdep.
     let key = inside(|| {
         deadlock::leaks::destroyed(lock);
         tasks::destroyed(lock);
@@ -343,9 +344,8 @@ fn destroyed_slow(lock: LockId) {
     drop(key);
 }
 
-/// Runs our own code, in which the program's locks are not looked at.
-///
-/// Nor those that a signal handler takes meanwhile: our lock may be held by this thread.
+/// Runs lockdep's own code. The program's locks are not checked meanwhile, including those that a
+/// signal handler takes: this thread may hold a lock of lockdep.
 #[inline]
 pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     let context = current_if_attached();
@@ -354,25 +354,25 @@ pub(crate) fn inside<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// Puts the calling thread in a scope of [`testing`](crate::testing), or in none. The one it
-/// was in before.
+/// Puts the calling thread into a scope of [`testing`](crate::testing), or into none. Returns the
+/// previous one.
 pub(crate) fn set_scope(scope: Option<ScopeId>) -> Option<ScopeId> {
     current()?.set_scope(scope)
 }
 
-/// A condition variable has returned the calling thread's guard of this lock.
+/// Called when a condition variable has returned the calling thread's guard of this lock.
 pub(crate) fn note_condition(tag: Tag) {
     if let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) {
         context.note_condition(tag);
     }
 }
 
-/// What the calling thread holds, as a hash. `None` if that is not known.
+/// Returns a hash of what the calling thread holds. `None` if that is unknown.
 pub(crate) fn held_now() -> Option<u64> {
     current().map(|context| context.held.chain())
 }
 
-/// Whether anything is checked at all.
+/// Returns `true` if anything is checked.
 pub(crate) fn is_on() -> bool {
     crate::ENABLED && !ledger::settings().off
 }
@@ -383,19 +383,19 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// Forgets the order. Names, and what is held right now, stay.
+/// Forgets the order. Names and held locks stay.
 pub(crate) fn reset() {
     context::acquisition_log::forget_all();
     inside(|| graph::lock().reset());
     forget_chains();
 }
 
-/// Has every chain judged again: a level has changed.
+/// Makes every chain be checked again, because a level has changed.
 pub(crate) fn rejudge() {
     forget_chains();
 }
 
-/// Makes every chain unseen, by all threads.
+/// Forgets every chain, in all threads.
 fn forget_chains() {
     chain_cache::forget_all();
     context::registry::all().for_each(|context| context.recent.clear());
@@ -412,12 +412,12 @@ pub(crate) fn stats() -> Stats {
     Stats { locks: Identity::count(), edges, cut_short: ledger::cut_short() }
 }
 
-/// What every thread holds and waits for: a glance, thread by thread.
+/// Returns what every thread holds and waits for. Threads are read one by one, while they run.
 pub(crate) fn snapshot() -> Vec<ThreadSnapshot> {
     inside(monitor::snapshot::of_locks)
 }
 
-/// The same, and what the operating system says of all threads.
+/// As [`snapshot`], with the operating system's state of all threads.
 pub(crate) fn snapshot_of_all_threads() -> Vec<ThreadSnapshot> {
     inside(monitor::snapshot::all)
 }

@@ -1,5 +1,6 @@
-//! Models of what takes more threads or steps than loom has time for: random schedules, by PCT
-//! (Burckhardt et al., ASPLOS 2010), of the code as it is, with locks of shuttle's in the place of a program's.
+//! Models that need more threads or steps than loom can handle. They run the real code in random
+//! schedules, by PCT (Burckhardt et al., ASPLOS 2010), with shuttle's locks in place of a
+//! program's.
 
 use std::{
     panic::Location,
@@ -34,12 +35,12 @@ use crate::{
     stack::RawStack,
 };
 
-/// Of each model.
+/// The number of schedules of each model.
 const SCHEDULES: usize = 10_000;
-/// How many constraints on the order of steps a bug may need.
+/// The number of ordering constraints that a bug may need.
 const DEPTH: usize = 4;
 
-/// Runs a model in many schedules. One at a time: contexts are those of the process.
+/// Runs a model in many schedules. Models run one at a time, because contexts are global.
 fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
     static ALONE: sync::Mutex<()> = sync::Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,14 +50,15 @@ fn in_many_schedules(model: impl Fn() + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(DEPTH, SCHEDULES), config).run(model);
 }
 
-/// Locks of a program, by their numbers from 1.
+/// A program's locks, by number from 1.
 #[derive(Default)]
 struct Locks([Mutex<()>; 3]);
 
 static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
 fn entry(lock: usize) -> Entry {
-    // Of a known kind, whose guards stay in their thread: a circle of others has to stand for longer.
+    // Of a kind whose guards stay in their thread: a cycle of other locks would have to last for
+    // longer.
     static IDS: OnceLock<[LockId; 3]> = OnceLock::new();
     let ids = IDS.get_or_init(|| [(); 3].map(|()| creation_sites::next_id(&KIND, None)));
     Entry { tag: Tag::new(ids[lock - 1], Mode::Exclusive), site: Location::caller() }
@@ -76,7 +78,7 @@ fn release(context: &Context, lock: usize) {
 }
 
 impl Locks {
-    /// Acquires a lock as a wrapper does. At a circle, gives up.
+    /// Acquires a lock as a wrapper does. Gives up if that closes a cycle.
     fn acquire(
         &self,
         context: &'static Context,
@@ -87,11 +89,11 @@ impl Locks {
             Ok(guard) => guard,
             Err(_) => {
                 begin_wait(context, lock);
-                if let Some(circle) = deadlock::closed_by(context) {
+                if let Some(wait_cycle) = deadlock::closed_by(context) {
                     context.end_wait();
-                    return Err(circle);
+                    return Err(wait_cycle);
                 }
-                // If nobody has seen a circle, this blocks for ever, and shuttle says so.
+                // If a cycle was missed, this blocks forever, and shuttle reports it.
                 let guard = own.lock().unwrap();
                 context.end_wait();
                 guard
@@ -101,7 +103,7 @@ impl Locks {
         Ok(guard)
     }
 
-    /// Acquires locks one after the other, and releases them. Whether a circle was in the way.
+    /// Acquires locks one after the other, and releases them. Returns `true` if a cycle was found.
     fn nest(&self, context: &'static Context, locks: &[usize], all_held: &AtomicUsize) -> bool {
         let mut guards = Vec::new();
         let mut found = false;
@@ -110,7 +112,7 @@ impl Locks {
                 Ok(guard) => guards.push((lock, guard)),
                 Err(Deadlock { cycle, threads }) => {
                     assert_eq!((cycle.len(), threads.len()), (3, 3));
-                    assert_eq!(all_held.load(Relaxed), 3, "each still has its first one alone");
+                    assert_eq!(all_held.load(Relaxed), 3, "each holds only its first lock");
                     found = true;
                     break;
                 }
@@ -125,10 +127,10 @@ impl Locks {
     }
 }
 
-/// Three threads that each have what the next one wants. It is found whenever it happens, else
-/// they would hang; by one of them, and when it stands.
+/// Three threads each hold what the next one wants. One of them must find the cycle whenever it
+/// happens, or they would hang, and only once it exists.
 #[test]
-fn shuttle_a_circle_of_three_is_found_once() {
+fn shuttle_a_cycle_of_three_is_found_once() {
     static HOW_OFTEN: AtomicUsize = AtomicUsize::new(0);
     in_many_schedules(|| {
         let locks = Arc::new(Locks::default());
@@ -147,14 +149,14 @@ fn shuttle_a_circle_of_three_is_found_once() {
         assert!(found <= 1, "found by {found}");
         HOW_OFTEN.fetch_add(found, Relaxed);
     });
-    assert!(HOW_OFTEN.load(Relaxed) > SCHEDULES / 100, "the model makes circles");
+    assert!(HOW_OFTEN.load(Relaxed) > SCHEDULES / 100, "the model closes cycles");
 }
 
-/// A joining thread makes the exit awaited before it publishes its own wait and searches; the joined
-/// thread searches only if its exit is awaited, after it has published its wait. So one of the two finds
-/// the circle, also along two joins.
+/// A joining thread marks the exit as awaited before it publishes its own wait and searches. The
+/// joined thread publishes its wait, and then searches only if its exit is awaited. So one of the
+/// two finds the cycle, also along two joins.
 #[test]
-fn shuttle_a_circle_with_joins_is_found_once() {
+fn shuttle_a_cycle_with_joins_is_found_once() {
     in_many_schedules(|| {
         let spawned = |lock: usize| {
             let (context, exit) =
@@ -167,7 +169,7 @@ fn shuttle_a_circle_with_joins_is_found_once() {
         hold(joiner, 1);
         let (next, own) = (Arc::clone(&exit_of_last), Arc::clone(&exit_of_middle));
         let middle = thread::spawn(move || {
-            // Holds nothing, and may not be awaited yet.
+            // This thread holds nothing, and may not be awaited yet.
             if own.begin_to_join(&next) {
                 next.await_all();
             }
@@ -194,9 +196,9 @@ fn shuttle_a_circle_with_joins_is_found_once() {
     });
 }
 
-/// Threads that keep one order wait for each other as well, but never in a circle.
+/// Threads that keep one order also wait for each other, but never in a cycle.
 #[test]
-fn shuttle_one_order_makes_no_circle() {
+fn shuttle_one_order_makes_no_cycle() {
     in_many_schedules(|| {
         let locks = Arc::new(Locks::default());
         let orders: [[&[usize]; 2]; 3] = [[&[1, 2, 3], &[2]], [&[2, 3], &[1, 3]], [&[3], &[1, 2]]];
@@ -204,7 +206,7 @@ fn shuttle_one_order_makes_no_circle() {
             let locks = Arc::clone(&locks);
             thread::spawn(move || {
                 for order in orders {
-                    // Each time by another thread of the program.
+                    // Each round stands for another thread of the program.
                     let context = registry::take_up();
                     assert!(!locks.nest(context, order, &AtomicUsize::new(0)));
                     registry::give_back(context);
@@ -217,10 +219,10 @@ fn shuttle_one_order_makes_no_circle() {
     });
 }
 
-/// A thread waits and ends; the next one has its context, and holds something, and waits as well. For
-/// who looks on meanwhile, the first one's wait and what the second holds make no circle.
+/// A thread waits and ends. The next one reuses its context, holds something and waits. The first
+/// thread's wait and the second thread's lock must not appear as a cycle to other threads.
 #[test]
-fn shuttle_contexts_are_used_again() {
+fn shuttle_reused_contexts_make_no_cycle() {
     in_many_schedules(|| {
         let context = registry::take_up();
         let others = thread::spawn(|| {
@@ -245,10 +247,10 @@ fn shuttle_contexts_are_used_again() {
     });
 }
 
-/// Threads that ask at once for the number of a lock are told the same one, one of them is its first
-/// writer, and no other lock has that number.
+/// Threads that request the id of a lock concurrently get the same one, one of them is its first
+/// writer, and no other lock has that id.
 #[test]
-fn shuttle_a_lock_has_one_number() {
+fn shuttle_a_lock_has_one_id() {
     in_many_schedules(|| {
         let locks = Arc::new([const { Identity::new() }; 2]);
         let threads = [0, 0, 1].map(|own| {

@@ -1,14 +1,14 @@
-//! Locks that were only tried so far, as far as is known: no thread waits for them. The fast path of an acquisition
-//! does not say that a thread would have waited.
+//! Locks that were only ever tried, as far as is known, so no thread waits for them. The fast path
+//! of an acquisition does not record that it would have waited.
 //!
-//! Not more than some of them, of those whose first acquisition was an attempt. No lock is taken, because a signal
-//! handler may try a lock.
+//! Remembers a limited number of locks whose first acquisition was an attempt. Takes no lock,
+//! because a signal handler may try a lock.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{atomic::ConstAtomicU64 as AtomicU64, lock_id::LockId};
 
-/// Their numbers, each in a place of its own; 0 for none. A later one takes the place of an earlier one.
+/// Their ids, each in a slot chosen by the id; 0 for none. A later lock replaces an earlier one.
 static TRIED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 
 #[allow(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
@@ -16,12 +16,12 @@ fn place(lock: LockId) -> &'static AtomicU64 {
     &TRIED[lock as usize % TRIED.len()]
 }
 
-/// The first acquisition of a lock is an attempt.
+/// Called when the first acquisition of a lock is an attempt.
 pub(super) fn note(lock: LockId) {
     place(lock).store(lock, Relaxed);
 }
 
-/// A thread is about to acquire a lock, and to wait for it if it is held.
+/// Called when a thread is about to acquire a lock, and would wait for it.
 #[inline]
 pub(super) fn forget(lock: LockId) {
     let place = place(lock);
@@ -30,7 +30,7 @@ pub(super) fn forget(lock: LockId) {
     }
 }
 
-/// Returns `true` if a lock is known to have been only tried so far. `false` if that is not known.
+/// Returns `true` if a lock is known to have been only tried so far.
 pub(super) fn is_only_tried(lock: LockId) -> bool {
     place(lock).load(Relaxed) == lock
 }

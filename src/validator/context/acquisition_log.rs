@@ -1,11 +1,12 @@
-//! What a thread has acquired, for those who may have to wait until it does so.
+//! A log of a thread's acquisitions, for threads that may wait until it has made them.
 //!
-//! The order graph has an edge only where a lock is acquired while another one is held. Somebody who
-//! waits for a thread's [exit](super::thread_exit) waits for whatever the thread still has to acquire,
-//! also while it holds nothing. Such threads keep a log of what they acquired, each lock and mode once.
+//! The order graph has an edge only where a lock is acquired while another one is held. A thread
+//! that waits for another's [exit](super::thread_exit) waits for every lock that the other still
+//! has to acquire, even while it holds nothing. Therefore threads with an exit keep a log of what
+//! they acquired, each lock and mode once.
 //!
-//! Only such threads pay for it: their [held set](super::held) starts from another word, so that a first
-//! lock is looked up in the thread's own table of recent chains, and comes here if it is not found.
+//! Only these threads pay for it. Their [held set](super::held) starts from a different word, so a
+//! first lock is looked up in the thread's recent chains, and recorded here if it is not found.
 
 use std::sync::{
     Arc,
@@ -28,38 +29,38 @@ use crate::{
     },
 };
 
-/// How many acquisitions a log has room for. Later ones are missed.
+/// The capacity of a log. Later acquisitions are missed.
 const MAX_ENTRIES: usize = 128;
-/// How many first locks are looked up here before the thread stops to keep a log: a thread that
-/// makes new locks all the time has no use for one.
+/// The number of first locks looked up here before the thread stops logging: a log is useless for a
+/// thread that keeps creating locks.
 const MAX_LOOKUPS: u32 = 512;
 
-/// How often the order was [reset](crate::validator::reset).
+/// The number of [resets](crate::validator::reset) so far.
 static RESETS: AtomicU64 = AtomicU64::new(0);
 
-/// The order is reset: all acquisitions so far are forgotten.
+/// Called when the order is reset. Forgets all acquisitions so far.
 pub(in crate::validator) fn forget_all() {
     RESETS.fetch_add(1, Relaxed);
 }
 
-/// An acquisition that might have blocked.
+/// An acquisition that may have blocked.
 #[derive(Clone)]
 pub(in crate::validator) struct Logged {
     pub(in crate::validator) wanted: Entry,
-    /// What was held, sorted.
+    /// The tags that were held, sorted.
     pub(in crate::validator) held: SmallVec<[Tag; 2]>,
-    /// It may have to wait for readers, as the lock has a writer. A lock that is first written later is in
-    /// the order graph by then.
+    /// `true` if it may have had to wait for readers, because the lock has a writer. A lock that is
+    /// first written later is in the order graph by then.
     pub(in crate::validator) has_writer: bool,
-    /// Who acquired it: the thread, or one that it joined.
+    /// The thread that acquired it: the owner of the log, or a thread that it joined.
     pub(in crate::validator) thread: ThreadInfo,
     pub(in crate::validator) segment: Segment,
-    /// How often the order had been reset.
+    /// The number of resets at that time.
     resets: u64,
 }
 
 impl Logged {
-    /// What the calling thread is about to acquire, as if the lock had no writer.
+    /// Describes what the calling thread is about to acquire, as if the lock had no writer.
     pub(in crate::validator) fn now(context: &Context, acquisition: &Acquisition<'_>) -> Self {
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
@@ -68,13 +69,13 @@ impl Logged {
         Self { wanted: acquisition.wanted, held, has_writer: false, thread, segment, resets }
     }
 
-    /// Returns `true` if the order has not been reset since.
+    /// Returns `true` if the order has not been reset since then.
     pub(in crate::validator) fn is_remembered(&self) -> bool {
         self.resets == RESETS.load(Relaxed)
     }
 
-    /// Notes whether the lock has a writer, behind which readers wait. If it has none yet, puts it into
-    /// the order graph, where its first writer looks.
+    /// Records whether the lock has a writer, which makes readers queue. If it has none yet, adds
+    /// the lock to the order graph, where its first writer looks.
     pub(in crate::validator) fn note_writer(&mut self, acquisition: &Acquisition<'_>) {
         let Acquisition { identity, wanted, named_at } = acquisition;
         if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
@@ -86,8 +87,8 @@ impl Logged {
         self.has_writer = identity.has_writer();
     }
 
-    /// Returns `true` if this shows all that `other` shows: the same lock, acquired by the same thread
-    /// while it held no more.
+    /// Returns `true` if this makes `other` redundant: the same lock, acquired by the same thread,
+    /// with no more locks held.
     pub(in crate::validator) fn covers(&self, other: &Self) -> bool {
         self.is_remembered()
             && self.wanted.tag == other.wanted.tag
@@ -123,7 +124,7 @@ impl AcquisitionLog {
         Arc::default()
     }
 
-    /// Adds an acquisition that the calling thread, whose log it is, is about to make.
+    /// Adds an acquisition that the calling thread, which owns the log, is about to make.
     pub(in crate::validator) fn record(
         &self,
         context: &'static Context,
@@ -132,11 +133,11 @@ impl AcquisitionLog {
         let is_first = context.held.is_empty();
         let _inside = context.enter(ThreadState::InValidator);
         if self.is_over() {
-            // The thread's first locks are looked up for its notes only.
+            // The thread's first locks were looked up only for its notes.
             return;
         }
         let mut new = Logged::now(context, acquisition);
-        // Only this thread adds any, so the lock may be released in between.
+        // Only this thread adds entries, so the lock may be released in between.
         if locked(&self.0).is_news(&new) {
             new.note_writer(acquisition);
             locked(&self.0).add(new);
@@ -148,20 +149,20 @@ impl AcquisitionLog {
         }
     }
 
-    /// Returns `true` if nothing is added any more.
+    /// Returns `true` if the log is closed.
     pub(in crate::validator) fn is_over(&self) -> bool {
         locked(&self.0).lookups >= MAX_LOOKUPS
     }
 
-    /// Returns what is in the log. In a fork's child, that is nothing if its thread, which does not exist
-    /// there, was writing it.
+    /// Returns the entries. In the child of a fork, returns none if the thread that was writing
+    /// them is gone.
     pub(in crate::validator) fn entries(&self) -> Vec<Logged> {
         let remembered =
             |log: &Log| log.entries.iter().filter(|it| it.is_remembered()).cloned().collect();
         locked_in_time(&self.0).map_or_else(Vec::new, |log| remembered(&log))
     }
 
-    /// Replaces the acquisition of a thread's exit, now that the thread has ended, by what that thread
+    /// Replaces the acquisition of a thread's exit, after that thread has ended, by what it
     /// acquired.
     pub(in crate::validator) fn absorb(&self, exit: Tag, others: &[Logged]) {
         let mut log = locked(&self.0);
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_new_is_left_out() {
+    fn redundant_acquisitions_are_left_out() {
         let log = AcquisitionLog::new();
         log.absorb(EXIT, &[logged(1, &[], 1), logged(1, &[2], 1), logged(3, &[2], 1)]);
         assert_eq!(locks(&log), [1, 3]);
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_gives_way_to_what_its_thread_acquired() {
+    fn an_exit_is_replaced_by_what_its_thread_acquired() {
         let log = AcquisitionLog::new();
         let exit = logged(9, &[], 1);
         log.absorb(EXIT, &[logged(1, &[], 1), exit.clone()]);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_an_end() {
+    fn a_log_is_bounded() {
         let log = AcquisitionLog::new();
         let many: Vec<_> = (1..1_000).map(|lock| logged(lock, &[], 1)).collect();
         log.absorb(EXIT, &many);

@@ -1,10 +1,10 @@
-//! The calling thread and its context, from its first lock to its end.
+//! The calling thread's context, from its first lock to its end.
 //!
 //! Attaching a context allocates and asks std for the thread's name. A signal handler may do
-//! neither: it may have interrupted the allocator, and std aborts if somebody asks for the handle
-//! of a thread before std has set it. A handler may only try locks, so an attempt attaches the
-//! thread only if no signal is blocked, which shows that this is no handler. Otherwise what it
-//! takes goes to [`UNATTACHED`], and from there to the context once the thread waits for a lock.
+//! neither: it may have interrupted the allocator, and std aborts if the handle of a thread is
+//! requested before std has set it. A handler may only try locks, so an attempt attaches the thread
+//! only if no signal is blocked, which proves that this is no handler. Otherwise the lock goes to
+//! [`UNATTACHED`], and moves from there to the context when the thread waits for a lock.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,34 +29,34 @@ use crate::{
 };
 
 thread_local! {
-    /// Without a destructor, so that it can be read in those of others.
+    /// Has no destructor, so that destructors of other thread-locals can read it.
     static CONTEXT: Cell<Option<&'static Context>> = const { Cell::new(None) };
     static ATTACHING: Cell<bool> = const { Cell::new(false) };
     static REAPER: Reaper = const { Reaper };
-    /// The exit of a thread that the mirror of `std::thread` has spawned, until it gets a context.
+    /// The exit of a thread spawned through the mirror of `std::thread`, until it gets a context.
     static EXIT: RefCell<Option<Arc<ThreadExit>>> = const { RefCell::new(None) };
 }
 
-/// What threads without a context hold, where they may have been running a signal handler.
+/// The locks held by threads without a context, which may have been running a signal handler.
 static UNATTACHED: Unattached = Unattached::new();
 
-/// `true` if threads start [`State::Directed`].
+/// `true` if new contexts start in [`State::Directed`].
 static DIRECTS: AtomicBool = AtomicBool::new(false);
 
-/// Sets whether new contexts start [`State::Directed`].
+/// Sets whether new contexts start in [`State::Directed`].
 pub(crate) fn direct_new_threads(on: bool) {
     DIRECTS.store(on, Relaxed);
 }
 
-/// The calling thread's context. `None` if `LOCKDEP` is `off`, or if the thread's locals are
-/// already destroyed.
+/// Returns the calling thread's context. `None` if `LOCKDEP` is `off`, or if the thread's locals
+/// are already destroyed.
 #[inline]
 pub(crate) fn current() -> Option<&'static Context> {
     current_if_attached().or_else(attach)
 }
 
-/// The calling thread's context for an operation that does not wait. A thread without one gets it
-/// now, unless it may be running a signal handler.
+/// Returns the calling thread's context, for an operation that does not wait. A thread without one
+/// gets one now, unless it may be running a signal handler.
 #[inline]
 pub(crate) fn current_unless_in_handler() -> Option<&'static Context> {
     CONTEXT.get().or_else(attach_unless_in_handler)
@@ -67,15 +67,16 @@ fn attach_unless_in_handler() -> Option<&'static Context> {
     if ledger::is_known_off() || blocks_signals() { None } else { attach() }
 }
 
-/// Returns `true` if the calling thread blocks any signal, as it does in a signal handler that was
-/// not installed with `SA_NODEFER`.
+/// Returns `true` if the calling thread blocks any signal, as in a signal handler that was
+/// installed without `SA_NODEFER`.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
 fn blocks_signals() -> bool {
-    // For other numbers, `sigismember` writes `errno`, which the interrupted code may be about to read.
+    // For invalid numbers, `sigismember` sets `errno`, which the interrupted code may be about to
+    // read.
     let last = if cfg!(target_os = "linux") { 64 } else { 31 };
-    // SAFETY: without a new mask, `pthread_sigmask` only writes the old one; `sigismember` reads
-    // that, which is initialized.
+    // SAFETY: without a new mask, `pthread_sigmask` only writes the old one, which is initialized
+    // then; `sigismember` reads that.
     unsafe {
         let mut blocked = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked);
@@ -88,35 +89,35 @@ fn blocks_signals() -> bool {
     false
 }
 
-/// Records a lock that was taken by a thread without a context.
+/// Records a lock that was acquired by a thread without a context.
 pub(crate) fn acquired_unattached(entry: Entry) {
-    // While it attaches or runs our code, nothing is recorded: what its handlers take, they
-    // release before it is done.
+    // Nothing is recorded while the thread attaches or runs lockdep's code: its handlers release
+    // what they take before it continues.
     if !ATTACHING.get() && !ledger::is_known_off() {
         UNATTACHED.push(entry);
     }
 }
 
-/// Records a release of what this thread, or another, took when it had no context. Returns `true`
-/// if one did.
+/// Records the release of a lock that this thread, or another, took without a context. Returns
+/// `true` if there was one.
 pub(crate) fn released_unattached(tag: Tag) -> bool {
     !ATTACHING.get() && UNATTACHED.remove(tag)
 }
 
-/// Records that a lock which the thread took when it had no context is now held in another mode.
+/// Records that a lock acquired without a context is now held in another mode.
 pub(crate) fn change_mode_unattached(from: Tag, to: Tag) {
     UNATTACHED.turn(from, to);
 }
 
-/// Forgets a lock that is destroyed, though a thread without a context holds it.
+/// Forgets a destroyed lock that a thread without a context holds.
 pub(in crate::validator) fn destroyed_unattached(lock: LockId) {
     UNATTACHED.purge(lock);
 }
 
-/// The calling thread's context, if it has one.
+/// Returns the calling thread's context, if it has one.
 #[inline(always)]
 pub(crate) fn current_if_attached() -> Option<&'static Context> {
-    // `CONTEXT.get()`, in fewer calls where nothing is optimized.
+    // As `CONTEXT.get()`, with fewer calls in an unoptimized build.
     #[allow(clippy::manual_unwrap_or_default, reason = "another call")]
     match CONTEXT.try_with(Cell::get) {
         Ok(context) => context,
@@ -127,11 +128,12 @@ pub(crate) fn current_if_attached() -> Option<&'static Context> {
 #[cold]
 fn attach() -> Option<&'static Context> {
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    // All of this may allocate, and the allocator may take a checked lock. That one is not tracked.
+    // All of this may allocate, and the allocator may take a checked lock, which is not tracked
+    // then.
     let _attaching = Flag::raise(&ATTACHING)?;
     interrupted::here();
     if let Some(context) = CONTEXT.get() {
-        // A signal handler was faster.
+        // A signal handler has attached the thread meanwhile.
         return Some(context);
     }
     if ledger::settings().off || REAPER.try_with(|_| ()).is_err() {
@@ -157,40 +159,41 @@ fn attach() -> Option<&'static Context> {
     Some(context)
 }
 
-/// A number that no thread and no task has had.
+/// Returns a number that no thread or task has had.
 pub(in crate::validator) fn next_number() -> u64 {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     NUMBER.fetch_add(1, Relaxed)
 }
 
-/// Switches the calling thread to another context. Returns the one it had.
+/// Switches the calling thread to another context. Returns the previous one.
 #[inline]
 pub(in crate::validator) fn act_in(context: Option<&'static Context>) -> Option<&'static Context> {
     CONTEXT.replace(context)
 }
 
-/// Gives the calling thread, which has just been spawned, its exit.
+/// Assigns the calling thread, which was just spawned, its exit.
 pub(crate) fn set_exit(exit: Arc<ThreadExit>) {
     let _ = EXIT.try_with(|it| it.replace(Some(exit)));
 }
 
-/// The calling thread no longer holds its exit, though it has not ended yet.
+/// Releases the calling thread's exit before the thread has ended.
 pub(crate) fn release_exit() {
     let _ = EXIT.try_with(RefCell::take);
     if let Some(context) = current_if_attached() {
-        // What it noted is entered as what it did before.
+        // Enters the thread's pending edges while they still count as made before its exit was
+        // released.
         crate::validator::inside(|| drop(graph::lock()));
         context.release_exit();
     }
 }
 
-/// Keeps the calling thread from ever being attached, because it belongs to this crate.
+/// Prevents the calling thread, which belongs to lockdep, from ever being attached.
 pub(crate) fn ignore_this_thread() {
     ATTACHING.set(true);
 }
 
-/// Keeps the calling thread, which has no context, from getting one until the guard is dropped, so
-/// that the locks of its signal handlers are not tracked.
+/// Prevents the calling thread, which has no context, from getting one until the guard is dropped.
+/// So locks of its signal handlers are not tracked.
 pub(in crate::validator) fn stay_unattached() -> impl Drop {
     struct Unattached(#[expect(dead_code, reason = "it is lowered at the end")] Option<Flag>);
     impl Drop for Unattached {
@@ -203,7 +206,7 @@ pub(in crate::validator) fn stay_unattached() -> impl Drop {
 struct Flag(&'static LocalKey<Cell<bool>>);
 
 impl Flag {
-    /// `None` if it is up already.
+    /// Returns `None` if the flag is already raised.
     fn raise(flag: &'static LocalKey<Cell<bool>>) -> Option<Self> {
         (!flag.replace(true)).then(|| Self(flag))
     }

@@ -1,9 +1,10 @@
-//! A short stack of held readers that a thread shares with its own signal handlers.
+//! A short stack of held read locks that a thread shares with its own signal handlers.
 //!
 //! Holds what the [held set](super::held) cannot: locks taken while the thread is
-//! [suspended](crate::validator::Context::is_suspended). A handler may run between any two stores and leaves the stack
-//! as it found it, because it releases what it took. [`push`](HandlerStack::push) therefore reserves
-//! its slot before it writes it, so that a handler pushes above. Allocates nothing and takes no lock.
+//! [suspended](crate::validator::Context::is_suspended). A handler may run between any two stores,
+//! and leaves the stack as it found it, because it releases what it took. Therefore
+//! [`push`](HandlerStack::push) reserves its slot before it writes it, so that a handler pushes
+//! above. Allocates nothing and takes no lock.
 
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -13,16 +14,16 @@ use std::sync::atomic::{
 
 use super::{held::Tag, interrupted};
 
-/// How many tags are stored. Those beyond are only counted.
+/// The number of tags stored. Further ones are only counted.
 const CAPACITY: usize = 8;
-/// The tag of a slot that is reserved and not yet written. No lock has the number 0.
+/// The tag of a slot that is reserved but not yet written. No lock has the id 0.
 const VACANT: u64 = 0;
 
 pub(in crate::validator) struct HandlerStack {
     slots: [AtomicU64; CAPACITY],
-    /// How many slots are in use.
+    /// The number of slots in use.
     len: AtomicUsize,
-    /// How many locks are held beyond those.
+    /// The number of held locks beyond those.
     overflow: AtomicUsize,
 }
 
@@ -48,8 +49,8 @@ impl HandlerStack {
         slot.store(tag.to_bits(), Relaxed);
     }
 
-    /// Removes the last of this tag, or else one that was not stored. Returns `true` if there was
-    /// either.
+    /// Removes the last entry with this tag, or else a lock that was only counted. Returns `true`
+    /// if there was one.
     pub(in crate::validator) fn remove(&self, tag: Tag) -> bool {
         let len = self.len.load(Relaxed);
         let used = &self.slots[..len];
@@ -72,8 +73,8 @@ impl HandlerStack {
     }
 }
 
-/// Stores a length after all stores before it and before all after it, as a signal handler on the
-/// same thread sees them.
+/// Stores a length after all earlier stores and before all later ones, as seen by a signal handler
+/// on the same thread.
 fn set(len: &AtomicUsize, value: usize) {
     compiler_fence(SeqCst);
     len.store(value, Relaxed);
@@ -97,7 +98,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a vector, as long as everything fits.
+        /// Compares with a vector, within the capacity.
         #[test]
         fn agrees_with_a_vector(
             steps in prop::collection::vec((any::<bool>(), 1..5_u64), 0..60),
@@ -116,9 +117,9 @@ mod tests {
             }
         }
 
-        /// However many are taken, as many releases are recognised.
+        /// Beyond the capacity, as many releases are recognized as there were acquisitions.
         #[test]
-        fn counts_what_it_does_not_store(
+        fn counts_locks_that_it_does_not_store(
             order in Just((1..20_u64).collect::<Vec<_>>()).prop_shuffle(),
         ) {
             let stack = HandlerStack::new();

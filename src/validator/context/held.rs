@@ -1,24 +1,25 @@
 //! The locks that one thread holds.
 //!
 //! Owned by its thread, which alone changes it, with plain stores; any thread may read it at any
-//! time, for diagnostics. Takes no lock. Allocates only in [`HeldSet::make_room`], before the lock in
-//! question is acquired.
+//! time, for diagnostics. Takes no lock. Allocates only in [`HeldSet::make_room`], before the lock
+//! in question is acquired.
 //!
 //! # The word
 //!
-//! [`HeldSet::word`] says how many locks are held, and has 56 bits of a hash of which they are, in
-//! order: their *chain*. Each slot keeps the word below its lock. An acquisition stores the new word
-//! and fills the slot; a release stores the word below again. So the word is also a checksum: a slot
-//! is read correctly if its tag, added to the word below it, gives the word above it.
+//! [`HeldSet::word`] has the number of held locks, and 56 bits of a hash of these locks in order:
+//! their *chain*. Each slot stores the word below its lock. An acquisition stores the new word and
+//! fills the slot; a release stores the word below again. So the word is also a checksum: a slot
+//! was read consistently if the word below it, extended by its tag, gives the word above it.
 //!
 //! # Signal handlers
 //!
 //! A signal may interrupt the thread between any two instructions, and its handler may take and
-//! release locks. It releases what it took before it returns, so it leaves the word and all slots up
-//! to the depth as they were; only slots above the depth may differ. An acquisition stores the word
-//! first, so that a handler's locks land above a slot that is not filled yet; what the handler reads
-//! of that slot, the checksum refutes. Other changes are made while the word says [`CHANGING`], and a
-//! handler that sees it is [suspended](crate::validator::Context::is_suspended) and leaves the set alone.
+//! release locks. It releases what it took before it returns, so it leaves the word and all slots
+//! up to the depth unchanged; only slots above the depth may differ. An acquisition stores the word
+//! first, so a handler's locks land above a slot that is not filled yet, and the checksum rejects
+//! what the handler reads from that slot. Other changes are made while the word says [`CHANGING`].
+//! A handler that sees this is [suspended](crate::validator::Context::is_suspended) and leaves the
+//! set alone.
 //!
 //! `docs/decisions/held-set.md` has the designs that were not chosen.
 
@@ -46,12 +47,12 @@ use crate::{
     },
 };
 
-/// How many locks can be held without an allocation.
+/// The number of locks that can be held without an allocation.
 const INLINE: usize = if cfg!(loom) { 2 } else { 16 };
-/// Room for `INLINE << BUCKETS` locks.
+/// The capacity is `INLINE << BUCKETS` locks.
 const BUCKETS: usize = 28;
 
-/// A lock and a mode in one word. Chains are made of these.
+/// A lock and a mode in one word: the element of a chain.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Tag(u64);
 
@@ -78,7 +79,7 @@ impl Tag {
         Mode::ALL[(self.0 & ((1 << SHIFT) - 1)) as usize % Mode::ALL.len()]
     }
 
-    /// Marks the tag of a guard whose lock was poisoned already. No tag in a held set has the mark,
+    /// Marks the tag of a guard whose lock was already poisoned. No tag in a held set has the mark,
     /// so the release of such a guard always takes the slow path.
     pub(crate) fn poisoned(self) -> Self {
         Self(self.0 | 1 << 63)
@@ -96,7 +97,7 @@ impl Tag {
     }
 }
 
-/// One lock that is held, or waited for.
+/// A lock that is held or waited for, and the location of its acquisition.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) tag: Tag,
@@ -108,18 +109,18 @@ impl Entry {
         creation_sites::of(self.tag.lock()).0
     }
 
-    /// Where it was created, if known.
+    /// The location where the lock was created, if known.
     pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
         creation_sites::of(self.tag.lock()).1
     }
 }
 
-/// Where an [`Entry`] is published.
+/// An [`Entry`] that other threads can read.
 #[repr(align(32))]
 pub(crate) struct Slot {
     tag: AtomicU64,
     site: Published<Location<'static>>,
-    /// The word before the lock was added, in no special state.
+    /// The word before the lock was added, without [`SPECIAL`].
     below: AtomicU64,
 }
 
@@ -128,7 +129,8 @@ impl Slot {
         Self { tag: AtomicU64::new(0), site: Published::new(), below: AtomicU64::new(0) }
     }
 
-    /// Publishes an entry. The site comes first: where the checksum shows the tag, the site is there.
+    /// Publishes an entry. The site is stored first, so that it is there when the checksum
+    /// validates the tag.
     #[inline(always)]
     pub(in crate::validator) fn fill(&self, held: &Entry) {
         self.site.store(held.site);
@@ -151,25 +153,25 @@ impl Slot {
     }
 }
 
-/// Where a lock will stand once it is held. Found before the acquisition, so that nothing is left
-/// to compute after it.
+/// The index at which a lock will stand once it is held, with the words around it. Computed before
+/// the acquisition, so that nothing is left to compute afterwards.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     depth: usize,
-    /// The word before, and the word after.
+    /// The words before and after the acquisition.
     before: u64,
     after: u64,
 }
 
 impl Place {
-    /// Returns `true` if nothing is held below it and the thread keeps no
+    /// Returns `true` if no lock is held below and the thread keeps no
     /// [log](super::acquisition_log), so that there is nothing to check.
     #[inline(always)]
     pub(crate) fn is_unremarkable(self) -> bool {
         self.before == 0
     }
 
-    /// The key of the chain that the lock would end.
+    /// Returns the key of the chain that ends with the lock.
     #[inline(always)]
     pub(crate) fn chain(self) -> u64 {
         self.after
@@ -178,27 +180,26 @@ impl Place {
 
 /// The bits of the word with the depth, or [`DEEP`], or [`CHANGING`].
 const DEPTH: u64 = 0x7F;
-/// The depth is this or more, and stands in `parked`.
+/// The depth is this or more, and is stored in `parked`.
 const DEEP: u64 = 0x7E;
-/// The owner is making a change that takes more stores than an acquisition. Other threads read
-/// again; its signal handlers leave the set alone.
+/// The owner is making a change that takes more stores than an acquisition. Other threads retry;
+/// the owner's signal handlers leave the set alone.
 const CHANGING: u64 = 0x7F;
-/// The thread is in a special state. The low byte is then a depth that has no inline slot, which
-/// keeps the fast paths away.
+/// The thread is in a special state. The low byte is then no depth of an inline slot, which keeps
+/// operations off the fast path.
 const SPECIAL: u64 = 0x80;
-/// The depth and the special state.
+/// The bits of the depth and the special state.
 const LOW: u64 = 0xFF;
-/// The word where nothing is held and the thread keeps a [log](super::acquisition_log) of what it
-/// acquires: a chain like others, so that a first lock is looked up as all others are, and that other
-/// threads pay nothing.
+/// The word of a thread that holds nothing and keeps a [log](super::acquisition_log). It makes the
+/// chain of a first lock one that is looked up like any other, at no cost for other threads.
 const LOGGED: u64 = 1 << 63;
-/// Marks the tag in a slot as seen by the watchdog. No tag that is compared has the mark, so the
-/// release of such a lock takes the slow path; the next lock in the slot overwrites it.
+/// Marks the tag in a slot as seen by the watchdog. Tags in comparisons never have the mark, so the
+/// release of such a lock takes the slow path. The next lock in the slot overwrites it.
 const SEEN: u64 = 1 << 62;
-/// How often another thread reads a slot again that keeps changing.
+/// How often another thread rereads a slot that keeps changing.
 const MAX_READS: usize = if cfg!(any(loom, shuttle)) { 2 } else { 1_000 };
 
-/// What is read is changing.
+/// The slot is being changed.
 struct Changing;
 
 /// The locks that one thread holds, in the order of acquisition.
@@ -209,15 +210,15 @@ pub(crate) struct HeldSet {
     /// | 7    | [`SPECIAL`] |
     /// | 8..  | the chain: a hash of all tags, in order |
     ///
-    /// Most operations know from one comparison of the low byte that nothing is special.
+    /// One comparison of the low byte tells most operations that nothing is special.
     word: AtomicU64,
-    /// The depth, where the word has no room for it or is changing.
+    /// The depth, while the word has no room for it or is changing.
     parked: AtomicUsize,
     /// Slot 0 stays vacant, so that every lock has a slot before its own.
     inline: [Slot; INLINE + 1],
-    /// Since when each lock that is marked [`SEEN`] is held: a [`Moment`].
+    /// The [`Moment`] since which each lock marked [`SEEN`] has been held.
     since: [AtomicU64; INLINE],
-    /// Bucket `k` has `INLINE << k` slots, so any depth is one step away.
+    /// Bucket `k` has `INLINE << k` slots, so every depth is found in one step.
     buckets: [OnceBox<Box<[Slot]>>; BUCKETS],
 }
 
@@ -242,7 +243,7 @@ impl HeldSet {
         self.word.load(Relaxed) & LOW == 0
     }
 
-    /// The chain of all that is held. For the owner.
+    /// Returns the chain of all held locks. For the owner.
     pub(in crate::validator) fn chain(&self) -> u64 {
         self.word.load(Relaxed) & !SPECIAL
     }
@@ -260,14 +261,14 @@ impl HeldSet {
         }
     }
 
-    /// Returns `true` if the word says [`CHANGING`]. If the owner asks, a signal has interrupted it and
-    /// this is the handler.
+    /// Returns `true` if the word says [`CHANGING`]. If the owner asks, it is a signal handler that
+    /// has interrupted the change.
     pub(in crate::validator) fn is_changing(&self) -> bool {
         self.word.load(Relaxed) & DEPTH == CHANGING
     }
 
-    /// Begins a change under this word, at this depth. A fence for the compiler suffices: a handler
-    /// runs on the same processor.
+    /// Begins a change of this word at this depth. A compiler fence suffices, because a handler
+    /// runs on the same thread.
     fn begin_change(&self, word: u64, depth: usize) {
         self.parked.store(depth, Relaxed);
         interrupted::here();
@@ -292,8 +293,8 @@ impl HeldSet {
         interrupted::here();
     }
 
-    /// Sets whether the thread keeps a log, so that its first locks are looked up. For the owner. Does
-    /// nothing while a lock is held, as all chains start from here.
+    /// Sets whether the thread keeps a log, so that its first locks are looked up. For the owner.
+    /// Does nothing while a lock is held, because all chains start from this word.
     pub(in crate::validator) fn set_logged(&self, logged: bool) {
         let word = self.word.load(Relaxed);
         if word & DEPTH != 0 {
@@ -311,12 +312,12 @@ impl HeldSet {
         self.inline[1].below.load(Relaxed) != 0
     }
 
-    /// Lets the watchdog date what it sees for the first time: held since now, or a little longer.
-    /// The only write by another thread.
+    /// Lets the watchdog date the locks that it sees for the first time, as held since now. The
+    /// only write by another thread.
     pub(in crate::validator) fn note_age(&self, now: Moment) {
         let word = self.word.load(Acquire);
         if word & DEPTH == CHANGING {
-            // Usually for an instruction or two. The next pass will see it.
+            // The change usually takes an instruction or two. The next pass will see the locks.
             return;
         }
         let depth = self.depth_in(word);
@@ -329,7 +330,7 @@ impl HeldSet {
         }
     }
 
-    /// Returns where a lock would stand. Fast path: `None` if the thread is in a special state or
+    /// Returns the place of the next lock. Fast path: `None` if the thread is in a special state or
     /// no inline slot is left.
     #[inline(always)]
     pub(crate) fn place_for(&self, tag: Tag) -> Option<Place> {
@@ -343,7 +344,7 @@ impl HeldSet {
         Some(Place { depth, before: word, after: chain + (depth as u64 + 1) })
     }
 
-    /// Returns where a lock would stand, in any state and at any depth.
+    /// Returns the place of the next lock, in any state and at any depth.
     pub(crate) fn any_place_for(&self, tag: Tag) -> Place {
         let word = self.word.load(Relaxed);
         let (depth, before) = (self.depth_in(word), word & !SPECIAL);
@@ -360,15 +361,15 @@ impl HeldSet {
         }
     }
 
-    /// Adds a lock that was just acquired, at its [place](Self::place_for). Since that was found,
-    /// the thread has acquired and released nothing, except in signal handlers.
+    /// Adds a lock that was just acquired, at its [place](Self::place_for). Since then, only signal
+    /// handlers may have acquired and released locks in this thread.
     #[inline(always)]
     pub(crate) fn push(&self, place: Place, entry: Entry) {
         if place.depth < INLINE {
             self.word.store(place.after, Release);
             interrupted::here();
             if place.before == 0 {
-                // Its slot keeps the word below already: only `set_logged` changes that.
+                // Its slot already stores the word below, which only `set_logged` changes.
                 self.inline[1].fill(&entry);
             } else {
                 self.inline[place.depth + 1].fill_above(&entry, place.before);
@@ -391,8 +392,8 @@ impl HeldSet {
         }
     }
 
-    /// Removes the lock that was acquired last. Fast path: does nothing and returns `false` if that
-    /// is another lock or the thread is in a special state.
+    /// Removes the lock acquired last. Fast path: does nothing and returns `false` if that is
+    /// another lock or the thread is in a special state.
     #[inline(always)]
     pub(crate) fn pop(&self, tag: Tag) -> bool {
         let word = self.word.load(Relaxed);
@@ -412,7 +413,7 @@ impl HeldSet {
         true
     }
 
-    /// Removes the last lock with this tag, wherever it stands, and returns it.
+    /// Removes the last lock with this tag, at any depth, and returns it.
     #[cold]
     pub(crate) fn remove(&self, tag: Tag) -> Option<Entry> {
         let word = self.word.load(Relaxed);
@@ -426,7 +427,7 @@ impl HeldSet {
         self.begin_change(word, depth);
         let mut below = self.slot(found)?.below.load(Relaxed);
         for at in found + 1..depth {
-            // Those above it move down, each onto another word.
+            // The locks above move down by one, each onto a new word.
             if let (Some(to), Some(from), Some(entry)) =
                 (self.slot(at - 1), self.slot(at), entry_at(at))
             {
@@ -455,21 +456,21 @@ impl HeldSet {
         }
     }
 
-    /// Removes everything. In a fork, the thread does not exist.
+    /// Removes everything. For threads that do not exist in a fork.
     #[cfg(all(unix, not(loom)))]
     pub(in crate::validator) fn clear(&self) {
         self.parked.store(0, Release);
         self.word.store(0, Release);
     }
 
-    /// Iterates over what is held. In another thread, each entry is true, but they may not all have
-    /// been held at the same moment.
+    /// Iterates over the held locks. Read from another thread, each entry is valid, but they may
+    /// not all have been held at the same time.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         self.iter_with_age().map(|(entry, _)| entry)
     }
 
-    /// Returns `true` if all that is held can be read. If not, a signal has interrupted an
-    /// acquisition, and this is the handler. For the owner.
+    /// Returns `true` if all held locks can be read. If not, this is a signal handler that has
+    /// interrupted an acquisition. For the owner.
     #[inline]
     pub(in crate::validator) fn is_whole(&self) -> bool {
         let word = self.word.load(Relaxed) & !SPECIAL;
@@ -487,7 +488,7 @@ impl HeldSet {
         self.inline[1].read()
     }
 
-    /// The same, with the moment since when each is held.
+    /// As [`iter`](Self::iter), with the moment since which each lock is held.
     pub(in crate::validator) fn iter_with_age(&self) -> impl Iterator<Item = (Entry, Moment)> {
         (0..).map_while(|at| self.read_at(at))
     }
@@ -504,7 +505,7 @@ impl HeldSet {
         None
     }
 
-    /// Reads the lock at a depth, if there is one. Fails if it is changing.
+    /// Reads the lock at a depth, if there is one. Fails during a change.
     fn try_read(&self, at: usize) -> Result<Option<(Entry, Moment)>, Changing> {
         let word = self.word.load(Acquire);
         if word & DEPTH == CHANGING {
@@ -528,7 +529,7 @@ impl HeldSet {
         }
     }
 
-    /// Since when the lock at a depth is held. Unknown beyond the inline slots.
+    /// Returns the moment since which the lock at a depth is held. Unknown beyond the inline slots.
     fn since(&self, at: usize, slot: &Slot) -> Moment {
         match self.since.get(at) {
             Some(since) if slot.tag.load(Acquire) & SEEN != 0 => Moment(since.load(Relaxed)),
@@ -547,31 +548,31 @@ impl HeldSet {
     }
 }
 
-/// The word with one more lock, the `depth`-th, in no special state.
+/// Returns the word with one more lock, the `depth`-th, without [`SPECIAL`].
 fn word_above(word: u64, tag: Tag, depth: usize) -> u64 {
     let chain = if word == 0 { first_chain(tag) } else { chain_above(word, tag) };
     chain | in_word(depth)
 }
 
-/// The chain of one lock, as it stands in the word. Ids leave the upper byte of a tag free, so nothing
-/// is lost.
+/// Returns the chain of one lock, in its place in the word. The upper byte of a tag is unused, so
+/// nothing is lost.
 #[inline(always)]
 fn first_chain(tag: Tag) -> u64 {
     tag.0 << LOW.count_ones()
 }
 
-/// The chain with one more lock, as it stands in the word.
+/// Returns the chain with one more lock, in its place in the word.
 #[inline(always)]
 fn chain_above(word: u64, tag: Tag) -> u64 {
     chain_cache::step(word, tag.0) & !LOW
 }
 
-/// The bits of a depth in the word.
+/// Returns the bits of a depth in the word.
 fn in_word(depth: usize) -> u64 {
     (depth as u64).min(DEEP)
 }
 
-/// The bucket of a depth from `INLINE` on, and the index in it.
+/// Returns the bucket of a depth from `INLINE` on, and the index in it.
 fn position(at: usize) -> (usize, usize) {
     let bucket = (at / INLINE).ilog2() as usize;
     (bucket, at - (INLINE << bucket))
@@ -583,7 +584,7 @@ mod loom_models {
 
     use super::*;
 
-    /// A lock with its own site, so that a torn read shows.
+    /// A lock with its own site, so that a torn read is detected.
     fn entry(lock: LockId) -> Entry {
         let site = match lock {
             1 => Location::caller(),
@@ -670,7 +671,7 @@ mod tests {
         for mode in Mode::ALL {
             let tag = Tag::new(5, mode);
             assert_eq!((tag.lock(), tag.mode()), (5, mode));
-            // A guard that is marked is released by the tag that is in the set.
+            // The mark is removed before the release looks up the tag.
             assert_ne!(tag.poisoned(), tag);
             assert_eq!((tag.poisoned().in_set(), tag.in_set()), (tag, tag));
         }
@@ -712,7 +713,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a vector: any depth, any order of release, one lock several times, and a
+        /// Compares with a vector: any depth, any order of release, one lock several times, and a
         /// watchdog in between.
         #[test]
         fn agrees_with_a_vector(steps in prop::collection::vec((any::<bool>(), 1..40_u64, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..400)) {
@@ -762,7 +763,7 @@ mod tests {
                 prop_assert_eq!(place.is_unremarkable(), model.is_empty());
             }
             prop_assert!(set.remove(Tag::new(99, Mode::Exclusive)).is_none());
-            // A destroyed lock is removed as often as it was held.
+            // A destroyed lock is removed as often as it is held.
             set.purge(3);
             model.retain(|(tag, _)| tag.lock() != 3);
             let held = set.iter().map(|held| held.tag);

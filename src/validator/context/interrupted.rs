@@ -1,9 +1,9 @@
-//! Marks the points at which a signal may interrupt a thread while it changes its own state.
+//! The points at which a signal may interrupt a thread that changes its own state.
 //!
 //! Does nothing, except in tests, which run a handler at each point in turn.
 
-/// A signal may arrive here. It may arrive anywhere else as well, but between two of these points
-/// nothing is stored that a handler reads.
+/// A signal may arrive here. It may arrive elsewhere too, but nothing that a handler reads is
+/// stored between two of these points.
 #[cfg(not(all(test, unix, any(debug_assertions, feature = "enforce"), not(any(loom, shuttle)))))]
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is nothing")]
@@ -24,7 +24,7 @@ mod tests {
     };
 
     thread_local! {
-        /// How many points are left until a handler runs: in the handler, and in the thread.
+        /// The number of points before a handler runs: in the handler, and in the thread.
         static LEFT: Cell<[usize; 2]> = const { Cell::new([0; 2]) };
         static PENDING: Cell<usize> = const { Cell::new(0) };
         static HANDLER: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -48,7 +48,7 @@ mod tests {
         }
     }
 
-    /// Blocks a signal until this is dropped, as the kernel does while it is handled.
+    /// Blocks a signal until it is dropped, as the kernel does while the signal is handled.
     struct BlockedSignal(libc::sigset_t);
 
     #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
@@ -77,15 +77,16 @@ mod tests {
 
     static TRIED: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
     static TABLE: RwLock<()> = RwLock::new(());
-    /// One for each of two handlers: the second must not wait for the first.
+    /// One for each of the two handlers: the second must not wait for the first.
     static WAITED_FOR: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
-    /// What the thread holds, as it should be and as it is.
+    /// Returns what the thread holds according to its held set.
     fn tags() -> Vec<Tag> {
         validator::current().unwrap().held.iter().map(|entry| entry.tag).collect()
     }
 
-    /// Tries readers and locks, nested, one of them new, and releases them out of sequence.
+    /// Tries locks for reading and exclusively, nested, one of them new, and releases them out of
+    /// order.
     fn try_some() {
         let table = TABLE.try_read();
         let tried = TRIED[0].try_lock();
@@ -98,7 +99,7 @@ mod tests {
         drop(again);
     }
 
-    /// The same, and waits for a lock.
+    /// As `try_some`, and also waits for a lock.
     fn try_some_and_wait() {
         let table = TABLE.try_read();
         drop(WAITED_FOR[PENDING.get()].lock());
@@ -119,12 +120,12 @@ mod tests {
         Reader(#[expect(dead_code)] RwLockReadGuard<'static, ()>),
     }
 
-    /// Takes and releases locks at several depths, in and out of a special state, in and out of sequence;
-    /// and asks after each step whether those are held that are. Some of the locks are new.
+    /// Takes and releases locks at several depths, in and out of a special state, in and out of
+    /// order, and compares the held set after each step. Some of the locks are new.
     fn work<'a>(locks: &'a [Mutex<()>]) {
         let context: &'static Context = validator::current().unwrap();
         let mut held: BTreeMap<usize, (Tag, Guard<'a>)> = BTreeMap::new();
-        // The sequence of acquisition is that of the keys.
+        // The keys are in the order of acquisition.
         let check = |held: &BTreeMap<usize, (Tag, Guard<'a>)>| {
             let pending = PENDING.replace(0);
             let expected: Vec<Tag> = held.values().map(|(tag, _)| *tag).collect();
@@ -161,8 +162,8 @@ mod tests {
         assert!(context.held.is_empty());
     }
 
-    /// One run, in which a handler comes at one of the places, and another in the handler. How many of
-    /// these there still were to go.
+    /// Runs once, with a handler at one of the points and another in that handler. Returns how many
+    /// points were left for each.
     fn run(depth: usize, known: Option<&[Mutex<()>]>, at: [usize; 2]) -> [usize; 2] {
         let new: Vec<_> = (0..depth).map(|_| Mutex::new(())).collect();
         LEFT.set(at);
@@ -172,7 +173,7 @@ mod tests {
         LEFT.get()
     }
 
-    /// All places, and all places in the handler.
+    /// Runs with a handler at every point, and at every point of the handler.
     fn all_places(depth: usize, are_known: bool, nested: bool) -> usize {
         HANDLER.set(Some(try_some_and_wait));
         let known: Vec<_> = (0..depth).map(|_| Mutex::new(())).collect();
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_come_anywhere() {
+    fn a_handler_may_run_anywhere() {
         testing::assert_no_findings(|| {
             for are_known in [true, false] {
                 let runs = [3, 6, 19].map(|depth| all_places(depth, are_known, false));
@@ -203,8 +204,8 @@ mod tests {
         });
     }
 
-    /// Takes locks in a thread that has no context: two by attempts where a signal is blocked, as in
-    /// a handler, and one that it waits for, which attaches the thread.
+    /// Takes locks in a thread without a context: two by attempts while a signal is blocked, as in
+    /// a handler, and then one that it waits for, which attaches the thread.
     fn work_unattached(locks: &[Mutex<()>]) {
         let blocked = BlockedSignal::new();
         let (table, first) = (TABLE.try_read().unwrap(), locks[0].try_lock().unwrap());
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_come_before_a_thread_is_attached() {
+    fn a_handler_may_run_before_a_thread_is_attached() {
         testing::assert_no_findings(|| {
             let mut runs = 0;
             loop {
@@ -242,8 +243,8 @@ mod tests {
         static WANTED: Cell<Option<&'static Mutex<()>>> = const { Cell::new(None) };
     }
 
-    /// A handler that waits for a lock while another is being added to the held set: the chain of
-    /// both is not settled by what the handler can see of it.
+    /// A handler waits for a lock while another one is being added to the held set. What the
+    /// handler sees must not settle the chain of both.
     #[test]
     fn an_interrupted_acquisition_hides_no_order() {
         let new = || -> &'static Mutex<()> { Box::leak(Box::new(Mutex::new(()))) };
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_come_in_a_handler() {
+    fn a_handler_may_run_in_a_handler() {
         testing::assert_no_findings(|| {
             let runs = [true, false].map(|are_known| all_places(3, are_known, true));
             assert!(runs.iter().all(|&runs| runs > 1_000), "{runs:?}");

@@ -1,38 +1,41 @@
-//! Which threads have spawned and joined which others: what can happen at the same time. Pure.
+//! Which threads have spawned and joined each other, and so which cannot run at the same time.
+//! Pure.
 //!
-//! A thread's life is divided into segments. A new one begins whenever the thread has spawned another
-//! thread, and whenever it has joined one. A segment of an ancestor is over before a descendant exists
-//! if it ends with the spawn from which that one descends, or earlier; and it begins after a descendant
-//! has ended if it begins with the join of the thread from which that one descends, or later. Between
-//! these, the two threads exist at the same time.
+//! A thread's life is divided into segments. A new one begins whenever the thread has spawned or
+//! joined another thread. A segment of an ancestor ends before a descendant exists if it ends with
+//! the spawn on the path to the descendant, or earlier. It begins after a descendant has ended if
+//! it begins with the join of the thread on that path, or later. All segments in between are
+//! concurrent with the descendant.
 //!
-//! Only an ancestor and a descendant are ever ordered. Two threads that a third one has spawned one
-//! after the other are not: nothing but that third thread keeps them apart, and in the next run it may
-//! not. So this takes two numbers per observation and no vector clocks.
+//! Only an ancestor and a descendant are ever ordered. Two threads that a third has spawned one
+//! after the other are not: only the third thread separates them, and in another run it may not. So
+//! this takes two numbers per observation rather than vector clocks.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
-/// The number of a segment: how many threads have been spawned, in the upper half, and joined.
+/// The index of a segment: the number of threads spawned so far in the upper half, and joined in
+/// the lower.
 pub(in crate::validator) type SegmentIndex = u64;
 
 pub(in crate::validator) const SPAWNED: SegmentIndex = 1 << 32;
 pub(in crate::validator) const JOINED: SegmentIndex = 1;
 
-/// How many threads had been spawned.
+/// Returns the number of threads that had been spawned.
 pub(in crate::validator) fn spawned(index: SegmentIndex) -> u64 {
     index >> 32
 }
 
-/// How many ancestors are remembered. A thread that spawns the next one and ends has no end of them.
+/// The number of ancestors remembered. In a chain of threads that each spawn the next and end,
+/// there is no limit to them.
 const MAX_ANCESTORS: usize = 16;
 
-/// The ancestors of a thread. It lives as long as the thread or an observation of it.
+/// The ancestors of a thread. Kept while the thread or an observation of it exists.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    /// The nearest first.
+    /// Nearest first.
     ancestors: Box<[Ancestor]>,
     end: Arc<End>,
     family: Arc<Family>,
@@ -41,37 +44,38 @@ pub(crate) struct Lineage {
 #[derive(Clone, Debug)]
 struct Ancestor {
     thread: u64,
-    /// The segment in which it spawned the next one of the line.
+    /// The segment in which it spawned the next thread of the line.
     at: SegmentIndex,
     end: Arc<End>,
 }
 
-/// The thread that has joined another, and its segment that began with that.
+/// The thread that has joined another, and the segment that began with that.
 #[derive(Debug, Default)]
 struct End {
     by: AtomicU64,
     at: AtomicU64,
 }
 
-/// A thread without known ancestors, its root, and all that descend from it.
+/// All threads that descend from a thread without known ancestors, the root, including it.
 #[derive(Debug)]
 struct Family {
     root: u64,
-    /// How many of them were spawned and not joined yet.
+    /// The number of threads that were spawned and not joined yet.
     open: AtomicUsize,
-    /// The root's segment that began when all of them had been joined.
+    /// The segment of the root that began when all of them had been joined.
     quiet_since: AtomicU64,
 }
 
 impl Lineage {
-    /// For a thread without known ancestors.
+    /// Creates the lineage of a thread without known ancestors.
     pub(in crate::validator) fn root(thread: u64) -> Arc<Self> {
         let (open, quiet_since) = (AtomicUsize::new(0), AtomicU64::new(0));
         let family = Family { root: thread, open, quiet_since };
         Arc::new(Self { ancestors: Box::default(), end: Arc::default(), family: Arc::new(family) })
     }
 
-    /// For a thread that this one, whose number is `own`, is about to spawn in a segment of its life.
+    /// Creates the lineage of a thread that this one, with the number `own`, is about to spawn in a
+    /// segment.
     pub(in crate::validator) fn child(&self, own: u64, at: SegmentIndex) -> Arc<Self> {
         self.family.open.fetch_add(1, SeqCst);
         let own = Ancestor { thread: own, at, end: Arc::clone(&self.end) };
@@ -83,13 +87,13 @@ impl Lineage {
         })
     }
 
-    /// The thread could not be spawned.
+    /// Called if the thread could not be spawned.
     pub(in crate::validator) fn was_not_spawned(&self) {
         self.family.open.fetch_sub(1, SeqCst);
     }
 
-    /// The thread has ended and was joined by another one, for which a segment begins. `of` is that
-    /// one's lineage.
+    /// Called when the thread was joined by another one, which begins a segment with that. `of` is
+    /// the lineage of the joining thread.
     pub(in crate::validator) fn joined(&self, by: u64, of: Option<&Self>, at: SegmentIndex) {
         if self.end.by.load(SeqCst) != 0 {
             return;
@@ -104,13 +108,13 @@ impl Lineage {
         }
     }
 
-    /// The number of the family's root.
+    /// Returns the number of the family's root.
     pub(in crate::validator) fn family(&self) -> u64 {
         self.family.root
     }
 
-    /// Returns `true` if the thread had ended for an ancestor, by index, in this segment: if that one
-    /// had joined it, or the thread that had joined it, and so on.
+    /// Returns `true` if an ancestor, by index, knew in this segment that the thread had ended: it
+    /// had joined the thread, or the thread that had joined that one, and so on.
     fn has_ended_for(&self, ancestor: usize, at: SegmentIndex) -> bool {
         let mut end = &self.end;
         loop {
@@ -136,25 +140,25 @@ pub(in crate::validator) struct Segment {
 }
 
 impl Segment {
-    /// The number of the thread's family: its own if it has no lineage.
+    /// Returns the number of the thread's family, which is its own number without a lineage.
     pub(in crate::validator) fn family(&self) -> u64 {
         self.lineage.as_ref().map_or(self.thread, |lineage| lineage.family())
     }
 
-    /// Returns `true` if it is of the same thread, which has spawned no other one in between. Such
-    /// segments meet the same threads, among those that still exist.
+    /// Returns `true` if both segments belong to one thread that has spawned no other in between.
+    /// They are concurrent with the same threads, among those that still exist.
     pub(in crate::validator) fn is_like(&self, other: &Self) -> bool {
         self.thread == other.thread && spawned(self.index) == spawned(other.index)
     }
 
-    /// Returns `true` if one of the two was over before the other's thread existed, or began after that
-    /// had ended.
+    /// Returns `true` if one segment ended before the other's thread existed, or began after that
+    /// thread had ended.
     pub(in crate::validator) fn is_apart_from(&self, other: &Self) -> bool {
         self.is_outside(other) || other.is_outside(self)
     }
 
-    /// Returns `true` if it was before or after the life of the other's thread, which descends from its
-    /// own.
+    /// Returns `true` if this segment was before or after the life of the other's thread, a
+    /// descendant.
     fn is_outside(&self, descendant: &Self) -> bool {
         let Some(lineage) = &descendant.lineage else { return false };
         let Some(index) = lineage.ancestors.iter().position(|it| it.thread == self.thread) else {
@@ -163,7 +167,8 @@ impl Segment {
         self.index <= lineage.ancestors[index].at || lineage.has_ended_for(index, self.index)
     }
 
-    /// Returns `true` if it was before or after the lives of all others of a family, observed or not.
+    /// Returns `true` if this segment was before or after the lives of all other threads of a
+    /// family, observed or not.
     pub(in crate::validator) fn is_outside_family(&self, family: u64) -> bool {
         if self.thread != family {
             return false;
@@ -176,8 +181,7 @@ impl Segment {
         open.load(SeqCst) == 0 && quiet_since.load(SeqCst) <= self.index
     }
 
-    /// Returns `true` if one thread was joined before the other was spawned, by one from which both
-    /// descend.
+    /// Returns `true` if a common ancestor joined one of the threads before it spawned the other.
     pub(in crate::validator) fn is_in_sequence_with(&self, other: &Self) -> bool {
         self.ends_before(other) || other.ends_before(self)
     }
@@ -191,7 +195,8 @@ impl Segment {
     }
 }
 
-/// Histories of threads that spawn each other and are joined by their parents, with vector clocks.
+/// Random histories of threads that spawn each other and are joined by their parents, with vector
+/// clocks.
 #[cfg(all(test, not(loom)))]
 pub(in crate::validator) mod histories {
     use std::{collections::HashMap, iter};
@@ -200,7 +205,7 @@ pub(in crate::validator) mod histories {
 
     use super::*;
 
-    /// By thread, how many of its steps happened before.
+    /// The number of steps that happened before, by thread.
     type Clock = HashMap<usize, usize>;
 
     struct Thread {
@@ -218,7 +223,7 @@ pub(in crate::validator) mod histories {
         }
     }
 
-    /// What a thread did in one of its steps.
+    /// A step of a thread that was observed.
     pub(in crate::validator) struct Observed {
         thread: usize,
         step: usize,
@@ -232,7 +237,7 @@ pub(in crate::validator) mod histories {
         }
     }
 
-    /// What a thread does, which one, and whom it joins.
+    /// The action, the acting thread, and the thread that it joins.
     pub(in crate::validator) type Step = (u8, sample::Index, sample::Index);
 
     pub(in crate::validator) fn any_step() -> impl Strategy<Value = Step> {
@@ -244,13 +249,13 @@ pub(in crate::validator) mod histories {
     }
 
     impl History {
-        /// Threads with no known ancestors.
+        /// Creates threads without known ancestors.
         pub(in crate::validator) fn new(roots: usize) -> Self {
             let root = |at| Thread::new(Lineage::root(number(at)), None, Clock::new());
             Self { threads: (0..roots).map(root).collect() }
         }
 
-        /// A thread spawns another one, joins one, or, else, does something.
+        /// Makes a thread spawn another, join another, or otherwise do something.
         pub(in crate::validator) fn step(&mut self, (what, who, whom): Step) -> Option<Observed> {
             let threads = &mut self.threads;
             let alive: Vec<_> = (0..threads.len()).filter(|&at| !threads[at].has_ended).collect();
@@ -293,15 +298,16 @@ pub(in crate::validator) mod histories {
             None
         }
 
-        /// Returns `true` if one thread descends from the other and, by their clocks, did its part before
-        /// or after that one.
+        /// Returns `true` if one thread descends from the other and, by their clocks, acted before
+        /// or after all of the other's life.
         pub(in crate::validator) fn are_apart(&self, one: &Observed, other: &Observed) -> bool {
             let is_line =
                 self.descends(one.thread, other.thread) || self.descends(other.thread, one.thread);
             is_line && (one.is_before(other) || other.is_before(one))
         }
 
-        /// Returns `true` if the thread has seen the last steps of all others but of some roots.
+        /// Returns `true` if the thread knows of the last steps of all other threads, except some
+        /// roots.
         pub(in crate::validator) fn is_alone(&self, one: &Observed, roots: usize) -> bool {
             let has_seen = |(other, it): (usize, &Thread)| {
                 it.steps <= one.clock.get(&other).copied().unwrap_or_default()
@@ -327,7 +333,7 @@ mod tests {
     use super::histories::{History, any_step};
 
     proptest! {
-        /// Says of ancestors and descendants what vector clocks say.
+        /// Agrees with vector clocks about ancestors and descendants.
         #[test]
         fn agrees_with_vector_clocks(steps in prop::collection::vec(any_step(), 1..60)) {
             let mut history = History::new(1);
@@ -343,7 +349,7 @@ mod tests {
                 for other in &observed {
                     let is_apart = one.segment.is_apart_from(&other.segment);
                     prop_assert_eq!(is_apart, history.are_apart(one, other));
-                    // Whatever is in sequence is over before the other begins.
+                    // Threads in sequence are ordered by their clocks as well.
                     if one.segment.ends_before(&other.segment) {
                         prop_assert!(one.is_before(other));
                     }

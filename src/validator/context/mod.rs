@@ -1,4 +1,4 @@
-//! One thread's state: the locks it holds, the one it waits for, and which special states it is in.
+//! One thread's state: the locks that it holds, the one that it waits for, and its special states.
 //!
 //! Mostly written by the thread itself, and read by any thread at any time.
 
@@ -56,11 +56,11 @@ use crate::{
 pub(crate) struct Context {
     flags: AtomicU8,
     pub(crate) held: HeldSet,
-    /// Readers taken while the thread was [suspended](Self::is_suspended) and not yet released. The same
-    /// lock may also stand in `held`, from before.
+    /// Read locks taken while the thread was [suspended](Self::is_suspended) and not released yet.
+    /// `held` may have the same lock from before.
     suspended_reads: HandlerStack,
     pub(super) recent: Recent,
-    /// Stays with the context, for the next thread that has it.
+    /// Stays with the context when another thread reuses it.
     pub(super) ids: IdStock,
     pub(super) waiting: Waiting,
     /// Locks whose guards were sent to other threads and released there. The thread itself removes
@@ -70,74 +70,73 @@ pub(crate) struct Context {
     has_released_elsewhere: AtomicBool,
     /// Copies of fields of `thread`, which the thread itself reads without locking.
     number: AtomicU64,
-    /// The operating system's number of the thread, or 0.
+    /// The operating system's id of the thread, or 0.
     os_thread: AtomicU64,
     scope: AtomicU64,
     thread: Mutex<ThreadInfo>,
-    /// Where the task was spawned that is polled in this context, if one is.
+    /// The location where the task was spawned that is polled in this context, if any.
     task: Published<Location<'static>>,
     /// The tasks that the thread blocks on.
     blocked_on: BlockedOn,
     traces: Mutex<Traces>,
-    /// How many locks were held when the panic for a finding began. Locks that destructors take
-    /// during the unwinding are not forgiven.
+    /// The number of locks held when the panic for a finding began. Locks that destructors take
+    /// during unwinding are not forgiven.
     denied_with: AtomicUsize,
-    /// The acquisitions of a thread that keeps a log.
+    /// The log of the thread, if it keeps one.
     log: Mutex<Option<Arc<AcquisitionLog>>>,
-    /// What it has acquired lately, if it owes events.
+    /// The thread's recent acquisitions, if it owes events.
     pub(super) notes: Notes,
-    /// The exit of a thread that the mirror of `std::thread` has spawned.
+    /// The exit of a thread spawned through the mirror of `std::thread`.
     exit: Mutex<Option<Arc<ThreadExit>>>,
-    /// `true` if there is one. A copy of it, which other threads read without locking, is in `exit_slot`.
+    /// `true` if there is an exit. `exit_slot` has a copy that other threads read without locking.
     has_exit: AtomicBool,
     exit_slot: Slot,
-    /// The last lock whose guard a condition variable has returned, and where it is held since. For
-    /// the thread itself.
+    /// The last lock whose guard a condition variable has returned, and the location of its
+    /// acquisition. For the thread itself.
     condition: Slot,
     /// The [segment](lineage) of the thread's life.
     segment: AtomicU64,
-    /// Who has spawned the thread, if that is known, or if it has spawned one itself; and its family.
+    /// The thread's lineage and family, if its parent is known or it has spawned a thread itself.
     lineage: Mutex<Option<Arc<Lineage>>>,
     family: AtomicU64,
-    /// The next in the list of all contexts.
+    /// The next context in the list of all.
     pub(super) next: OnceRef<'static, Context>,
 }
 
-/// With `LOCKDEP_BACKTRACE=full`: the stacks of the acquisitions of all held locks, and of the
-/// next one.
+/// With `LOCKDEP_BACKTRACE=full`: the acquisition stacks of all held locks, and of the next one.
 #[derive(Default)]
 struct Traces {
     held: Vec<(Tag, Stack)>,
     next: Stack,
-    /// Stacks of released locks. Freed when the next acquisition is prepared, because the lock that
-    /// is being released may be the global allocator's.
+    /// Stacks of released locks. Freed when the next acquisition is prepared, because the lock
+    /// being released may be the global allocator's.
     released: Vec<Stack>,
 }
 
-/// A special state of a thread, which keeps it off the fast path. Written and read by the thread
-/// itself.
+/// A special state of a thread, which keeps it off the fast path. Only the thread itself reads and
+/// writes it.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// It runs validator code and may hold the order graph's lock. Locks that a global allocator
-    /// takes meanwhile are not checked.
+    /// The thread runs validator code and may hold the order graph's lock. Locks that a global
+    /// allocator takes meanwhile are not checked.
     InValidator = 1,
-    /// It calls a hook of the program, or renders a report.
+    /// The thread calls a hook of the program, or renders a report.
     Reporting = 2,
-    /// It is within [`lockdep::allow`](crate::allow).
+    /// The thread is inside [`lockdep::allow`](crate::allow).
     Allowing = 4,
-    /// The panic for a finding unwinds it. The locks that it releases must not be poisoned.
+    /// The panic for a finding unwinds the thread. The locks that it releases must not be poisoned.
     Unwinding = 8,
     /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
     Tracing = 16,
-    /// A script may stop it at [points](crate::points).
+    /// A script may stop the thread at [points](crate::points).
     Directed = 32,
-    /// It is about to close a predicted cycle, to prove that it can close. Nothing is reported
-    /// before that.
+    /// The thread is about to close a predicted cycle, to prove that it can close. Nothing is
+    /// reported before that.
     Confirming = 64,
 }
 
-/// The states in which acquisitions leave no trace.
+/// The states in which acquisitions are not tracked.
 const BLIND: u8 = State::InValidator as u8 | State::Reporting as u8;
 
 impl Context {
@@ -179,12 +178,12 @@ impl Context {
         }
     }
 
-    /// Returns `true` while a task is polled in it.
+    /// Returns `true` while a task is polled in this context.
     pub(super) fn is_of_task(&self) -> bool {
         self.task.load().is_some()
     }
 
-    /// A task is about to be polled in this context. For the thread itself.
+    /// Called when a task is about to be polled in this context. For the thread itself.
     #[inline]
     pub(super) fn begin_task(
         &self,
@@ -197,39 +196,39 @@ impl Context {
         self.task.store(spawned_at);
     }
 
-    /// The task is no longer polled, and holds nothing here. For the thread itself.
+    /// Called when the task is no longer polled and holds nothing here. For the thread itself.
     #[inline]
     pub(super) fn end_task(&self) {
         self.task.clear();
     }
 
-    /// The tasks that the thread blocks on.
+    /// Returns the tasks that the thread blocks on.
     pub(super) fn blocked_on(&self) -> &BlockedOn {
         &self.blocked_on
     }
 
-    /// The number of the thread. For the thread itself.
+    /// Returns the thread's number. For the thread itself.
     pub(crate) fn number(&self) -> u64 {
         self.number.load(Relaxed)
     }
 
-    /// The operating system's number of the thread, if it has one.
+    /// Returns the operating system's id of the thread, if it has one.
     pub(super) fn os_thread(&self) -> Option<u64> {
         Some(self.os_thread.load(Relaxed)).filter(|&thread| thread != 0)
     }
 
-    /// Notes the calling thread's number.
+    /// Records the calling thread's id.
     pub(super) fn note_os_thread(&self) {
         self.os_thread.store(os_threads::own().unwrap_or(0), Relaxed);
     }
 
-    /// The innermost scope that it is in. For the thread itself.
+    /// Returns the innermost scope of the thread. For the thread itself.
     pub(super) fn scope(&self) -> Option<ScopeId> {
         ScopeId::new(self.scope.load(Relaxed))
     }
 
-    /// Moves the thread to a scope of [`testing`](crate::testing), or out of any. Returns the one
-    /// before. For the thread itself.
+    /// Moves the thread into a scope of [`testing`](crate::testing), or out of any. Returns the
+    /// previous one. For the thread itself.
     pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
         let _inside = self.enter(State::InValidator);
         let before = self.scope();
@@ -242,7 +241,8 @@ impl Context {
         before
     }
 
-    /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned it.
+    /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned
+    /// it.
     pub(super) fn begin(&self, info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
         self.number.store(info.number, Relaxed);
         self.note_os_thread();
@@ -260,8 +260,8 @@ impl Context {
         }
     }
 
-    /// The thread no longer holds its exit, if it has one, nor keeps a log; and what it does now may be
-    /// after it was joined.
+    /// Releases the thread's exit, if it has one, and stops its log. What the thread does from now
+    /// on may happen after it was joined.
     pub(super) fn release_exit(&self) {
         self.family.store(0, Relaxed);
         drop(self.lineage.lock().take());
@@ -271,16 +271,16 @@ impl Context {
         drop(self.log.lock().take());
     }
 
-    /// A condition that other threads bring about is met, under a lock that is held. For the thread
-    /// itself.
+    /// Called when a condition that other threads bring about is met, under a held lock. For the
+    /// thread itself.
     pub(super) fn note_condition(&self, tag: Tag) {
         if let Some(held) = self.held.last_of(tag) {
             self.condition.fill(&held);
         }
     }
 
-    /// Returns `true` if all that is held is a lock whose guard a condition variable has returned. For
-    /// the thread itself.
+    /// Returns `true` if the only held lock is one whose guard a condition variable has returned.
+    /// For the thread itself.
     pub(super) fn holds_for_condition(&self) -> bool {
         let (Some(held), Some(condition)) = (self.held.only(), self.condition.read()) else {
             return false;
@@ -288,12 +288,12 @@ impl Context {
         held.tag == condition.tag && std::ptr::eq(held.site, condition.site)
     }
 
-    /// Where the thread is in its life. For the thread itself.
+    /// Returns the current segment of the thread's life. For the thread itself.
     pub(super) fn segment(&self) -> Segment {
         self.segment_at(self.segment_index())
     }
 
-    /// A segment of the thread's life, by index. For any thread while this one lives.
+    /// Returns a segment of the thread's life by index. For any thread, while this one lives.
     pub(super) fn segment_at(&self, index: SegmentIndex) -> Segment {
         let has_lineage = self.family.load(Relaxed) != 0;
         let lineage = if has_lineage { self.lineage.lock().clone() } else { None };
@@ -304,19 +304,20 @@ impl Context {
         self.segment.load(Relaxed)
     }
 
-    /// The thread's number, and how many threads it has spawned. Both are in the key of a chain, because
-    /// a thread that spawns another one may do the same again while that one exists.
+    /// Returns the thread's number combined with the number of threads it has spawned. Both are in
+    /// the key of a chain, because after a spawn the same chain may be concurrent with the new
+    /// thread.
     pub(super) fn number_in_segment(&self) -> u64 {
         self.number() ^ lineage::spawned(self.segment_index()) << 40
     }
 
-    /// The thread's family, if it is not alone.
+    /// Returns the thread's family, unless it is alone in it.
     pub(super) fn family(&self) -> Option<u64> {
         Some(self.family.load(Relaxed)).filter(|&family| family != 0)
     }
 
-    /// The thread is about to spawn another. Returns that one's lineage. For the thread itself, which
-    /// has all of its chains judged again.
+    /// Called when the thread is about to spawn another. Returns the new thread's lineage. All
+    /// chains of this thread are checked again afterwards. For the thread itself.
     pub(super) fn spawns(&self) -> Arc<Lineage> {
         let mut lineage = self.lineage.lock();
         let own = lineage.get_or_insert_with(|| Lineage::root(self.number()));
@@ -328,14 +329,14 @@ impl Context {
         child
     }
 
-    /// The thread has joined another. For the thread itself.
+    /// Called when the thread has joined another. For the thread itself.
     pub(super) fn has_joined(&self, other: &Lineage) {
         let index = self.segment_index() + JOINED;
         self.segment.store(index, Relaxed);
         other.joined(self.number(), self.lineage.lock().as_deref(), index);
     }
 
-    /// The log of the thread's acquisitions, if it keeps one. For the thread itself.
+    /// Returns the log of the thread's acquisitions, if it keeps one. For the thread itself.
     pub(super) fn log(&self) -> Option<Arc<AcquisitionLog>> {
         if !self.held.is_logged() {
             return None;
@@ -348,7 +349,8 @@ impl Context {
         self.log.lock().as_ref().is_some_and(|log| !log.is_over())
     }
 
-    /// The thread's exit, if the mirror of `std::thread` has spawned it. For the thread itself.
+    /// Returns the thread's exit, if the mirror of `std::thread` has spawned it. For the thread
+    /// itself.
     #[inline]
     pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
         if !self.has_exit.load(Relaxed) {
@@ -357,13 +359,14 @@ impl Context {
         self.exit.lock().clone()
     }
 
-    /// The thread's exit, if somebody who holds a lock may wait for it. For the thread itself.
+    /// Returns the thread's exit if another thread may wait for it while holding a lock. For the
+    /// thread itself.
     #[inline]
     pub(super) fn awaited_exit(&self) -> Option<Entry> {
         self.exit().filter(|exit| exit.is_awaited()).map(|exit| exit.entry())
     }
 
-    /// The thread has ended and holds nothing. Prepares the context for another one.
+    /// Called when the thread has ended and holds nothing. Prepares the context for another thread.
     pub(super) fn end(&self) {
         self.end_wait();
         self.release_exit();
@@ -377,7 +380,8 @@ impl Context {
         *self.traces.lock() = Traces::default();
     }
 
-    /// The thread does not exist in this fork. It holds nothing and waits for nothing.
+    /// Called in a fork, in which the thread does not exist. It holds nothing and waits for
+    /// nothing.
     #[cfg(all(unix, not(loom)))]
     pub(super) fn abandon(&self) {
         self.end_wait();
@@ -386,7 +390,7 @@ impl Context {
         self.held.clear();
     }
 
-    /// The locks around parts of it.
+    /// Returns the locks around parts of the context.
     #[cfg(all(unix, not(loom)))]
     pub(super) fn locks(&'static self) -> [&'static dyn crate::fork_lock::ForkLock; 8] {
         [
@@ -408,22 +412,22 @@ impl Context {
 
     /// Returns `true` if acquisitions are not tracked now.
     ///
-    /// A signal handler may acquire locks at any time. A thread holds locks of this crate only while
-    /// it is blind, so a handler whose acquisitions are tracked may wait for those.
+    /// A signal handler may acquire locks at any time. The thread holds locks of lockdep only while
+    /// it is suspended, so a handler whose acquisitions are tracked may wait for those locks.
     pub(crate) fn is_suspended(&self) -> bool {
         self.flags.load(Relaxed) & BLIND != 0 || self.held.is_changing()
     }
 
     /// Records a lock taken while the thread is [suspended](Self::is_suspended).
     pub(crate) fn acquired_blind(&self, tag: Tag) {
-        // Only a shared lock can be held twice, so only its release could be mistaken for that of
-        // a hold in `held`.
+        // Only a shared lock can be held twice, so only its release could be mistaken for that of a
+        // hold in `held`.
         if tag.mode() == Mode::Shared {
             self.suspended_reads.push(tag);
         }
     }
 
-    /// Records a release while the thread is blind. Returns `true` if `held` must not be
+    /// Records a release while the thread is suspended. Returns `true` if `held` must not be
     /// searched for it.
     pub(crate) fn released_blind(&self, tag: Tag) -> bool {
         tag.mode() == Mode::Shared && self.suspended_reads.remove(tag) || self.held.is_changing()
@@ -437,19 +441,19 @@ impl Context {
         }
     }
 
-    /// The panic for a finding is about to begin.
+    /// Called when the panic for a finding is about to begin.
     pub(super) fn begin_unwinding(&self) {
         self.denied_with.store(self.held.iter().count(), Relaxed);
         self.set(State::Unwinding, true);
     }
 
-    /// A lock that was held then is put back into `held`.
+    /// Called when a lock that was held then is put back into `held`.
     pub(crate) fn denied_with_one_more(&self) {
         self.denied_with.fetch_add(1, Relaxed);
     }
 
-    /// Returns `true` if the lock that is about to be released was held when the panic for a finding
-    /// began.
+    /// Returns `true` if the lock that is about to be released was held when the panic for a
+    /// finding began.
     pub(crate) fn forgives(&self, tag: Tag) -> bool {
         let held_then = self.denied_with.load(Relaxed);
         let last = self.held.iter().enumerate().filter(|(_, held)| held.tag == tag).last();
@@ -461,7 +465,7 @@ impl Context {
     }
 
     pub(crate) fn set(&self, state: State, on: bool) {
-        // Signal handlers must see the state for as long as its work goes on.
+        // Signal handlers must see the state during all of its work.
         compiler_fence(SeqCst);
         let others = self.flags.load(Relaxed) & !(state as u8);
         let flags = others | if on { state as u8 } else { 0 };
@@ -484,14 +488,14 @@ impl Context {
         Entered { context: self, state, before }
     }
 
-    /// Notes that another thread, the caller, has released one of its locks.
+    /// Called by another thread, which has released a lock that this one acquired.
     pub(super) fn note_released_elsewhere(&self, tag: Tag) {
         self.released_elsewhere.lock().push(tag);
         self.has_released_elsewhere.store(true, Relaxed);
     }
 
-    /// Removes from `held` what was released elsewhere. Returns `true` if there was anything. For the
-    /// thread itself.
+    /// Removes locks that were released elsewhere from `held`. Returns `true` if there were any.
+    /// For the thread itself.
     #[inline]
     pub(super) fn settle_released_elsewhere(&'static self) -> bool {
         self.has_released_elsewhere.load(Relaxed) && self.take_out_released_elsewhere()
@@ -504,7 +508,8 @@ impl Context {
         let released = mem::take(&mut *self.released_elsewhere.lock());
         for &tag in &released {
             if self.held.remove(tag).is_none() {
-                // The thread has released another guard of the lock meanwhile, which was acquired elsewhere.
+                // Meanwhile the thread has released another guard of the lock, one that was
+                // acquired elsewhere.
                 if !tasks::released(tag) {
                     registry::released_elsewhere(tag);
                 }
@@ -513,16 +518,16 @@ impl Context {
         !released.is_empty()
     }
 
-    /// Returns `true` if something may have been released elsewhere. For the thread itself.
+    /// Returns `true` if a lock may have been released elsewhere. For the thread itself.
     #[inline]
     pub(super) fn has_released_elsewhere(&self) -> bool {
         self.has_released_elsewhere.load(Relaxed)
     }
 
-    /// What was released elsewhere and is still held here. For the thread itself, after it has removed what it
-    /// held.
+    /// Returns the locks that were released elsewhere but are still in `held`. For the thread
+    /// itself, after it has removed what it held.
     pub(super) fn take_released_elsewhere(&self) -> Vec<Tag> {
-        // What is noted from now on is noted by one that sees what was removed.
+        // A thread that adds to the list from now on sees what was removed.
         fence(SeqCst);
         if !self.has_released_elsewhere() {
             return Vec::new();
@@ -531,15 +536,16 @@ impl Context {
         mem::take(&mut *self.released_elsewhere.lock())
     }
 
-    /// Removes a note of another thread, the caller, which came too late. Returns `false` if the thread itself
-    /// has seen it.
+    /// Removes an entry that another thread, the caller, has added too late. Returns `false` if
+    /// this thread has already seen it.
     pub(super) fn forget_released_elsewhere(&self, tag: Tag) -> bool {
         let mut noted = self.released_elsewhere.lock();
         let at = noted.iter().rposition(|&it| it == tag);
         at.map(|at| noted.swap_remove(at)).is_some()
     }
 
-    /// What it holds, except what was released elsewhere, and since when. For any thread.
+    /// Returns what the thread holds, without what was released elsewhere, and since when. For any
+    /// thread.
     pub(super) fn holds(&self) -> Vec<(Entry, Moment)> {
         let mut released = self.released_elsewhere.lock().clone();
         let is_held = |(entry, _): &(Entry, Moment)| {
@@ -549,8 +555,8 @@ impl Context {
         self.held.iter_with_age().filter(is_held).collect()
     }
 
-    /// The first of its oldest `among` locks that satisfies `is_it`, unless that was released
-    /// elsewhere. Its exit comes before all of them. For any thread.
+    /// Returns the first of the `among` oldest locks that satisfies `is_it`, unless it was released
+    /// elsewhere. The thread's exit comes before all of them. For any thread.
     pub(super) fn first_held(&self, among: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         if let Some(exit) = self.exit_entry().filter(&is_it) {
             return Some(exit);
@@ -560,12 +566,12 @@ impl Context {
         holds.find(|it| it.tag == held.tag)
     }
 
-    /// Its exit, if it has one. For any thread.
+    /// Returns the thread's exit, if it has one. For any thread.
     fn exit_entry(&self) -> Option<Entry> {
         if self.has_exit.load(Acquire) { self.exit_slot.read() } else { None }
     }
 
-    /// All that it holds, its exit first. For the thread itself.
+    /// Returns everything that the thread holds, its exit first. For the thread itself.
     pub(crate) fn all_held(&self) -> impl Iterator<Item = Entry> {
         self.exit_entry().into_iter().chain(self.held.iter())
     }
@@ -575,7 +581,8 @@ impl Context {
         self.waiting.end();
     }
 
-    /// Keeps the stack of the next acquisition, and makes room for it among those of held locks.
+    /// Stores the stack of the next acquisition, and reserves room for it among those of held
+    /// locks.
     pub(super) fn prepare_trace(&self, stack: Stack) {
         let mut traces = self.traces.lock();
         traces.released.clear();
@@ -585,14 +592,14 @@ impl Context {
         traces.next = stack;
     }
 
-    /// The acquisition has succeeded. Allocates nothing.
+    /// Called when the acquisition has succeeded. Allocates nothing.
     pub(crate) fn keep_trace(&self, tag: Tag) {
         let mut traces = self.traces.lock();
         let stack = mem::take(&mut traces.next);
         traces.held.push((tag, stack));
     }
 
-    /// A lock is about to be released. Frees nothing.
+    /// Called when a lock is about to be released. Frees nothing.
     pub(crate) fn drop_trace(&self, tag: Tag) {
         let Traces { held, released, .. } = &mut *self.traces.lock();
         if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
@@ -600,7 +607,7 @@ impl Context {
         }
     }
 
-    /// Takes the stack of a held lock's acquisition along. For the thread itself.
+    /// Removes and returns the acquisition stack of a held lock. For the thread itself.
     pub(super) fn take_trace(&self, tag: Tag) -> Stack {
         if !self.is(State::Tracing) {
             return Stack::default();
@@ -610,14 +617,14 @@ impl Context {
         at.map_or_else(Stack::default, |at| held.remove(at).1)
     }
 
-    /// Puts one back. For the thread itself.
+    /// Puts a stack back. For the thread itself.
     pub(super) fn put_trace(&self, tag: Tag, stack: Stack) {
         if self.is(State::Tracing) {
             self.traces.lock().held.push((tag, stack));
         }
     }
 
-    /// The stack of a held lock's acquisition; empty unless stacks are kept.
+    /// Returns the acquisition stack of a held lock; empty unless stacks are kept.
     pub(super) fn trace_of(&self, tag: Tag) -> Stack {
         if !self.is(State::Tracing) {
             return Stack::default();
@@ -645,9 +652,10 @@ mod tests {
     use super::*;
     use crate::finding::Mode;
 
-    /// Readers beyond those that are stored are only counted. The release of a writer does not count.
+    /// Read locks beyond the stored ones are only counted. The release of a writer must not be
+    /// counted as one of them.
     #[test]
-    fn a_writer_is_not_taken_for_one_of_many_blind_readers() {
+    fn a_writer_is_not_taken_for_one_of_many_suspended_readers() {
         let context = Context::new();
         (1..20).for_each(|lock| context.acquired_blind(Tag::new(lock, Mode::Shared)));
         assert!(!context.released_blind(Tag::new(20, Mode::Exclusive)));
@@ -666,7 +674,8 @@ mod tests {
         assert!(!states.iter().any(|&state| context.is(state)));
     }
 
-    /// Neither the acquisition nor the release allocates: the lock may be the global allocator's.
+    /// Neither the acquisition nor the release allocates, because the lock may be the global
+    /// allocator's.
     #[test]
     fn there_is_room_for_a_trace_from_its_acquisition_to_its_release() {
         let context = Context::new();

@@ -1,15 +1,17 @@
-//! What a thread has acquired lately, for events that it owes.
+//! The recent acquisitions of a thread, for events that it owes.
 //!
-//! A thread that receives from a bounded channel owes its senders the next receive. A thread that passes a
-//! barrier owes the others its next arrival. A wait for that is also a wait for all acquisitions in between, the
-//! thread's *window*. So such a thread notes its acquisitions with a count, by which each window finds its own.
+//! A thread that receives from a bounded channel owes its senders the next receive. A thread that
+//! passes a barrier owes the others its next arrival. A wait for that is also a wait for all
+//! acquisitions in between, the thread's *window*. So such a thread notes its acquisitions with a
+//! running count, by which each window finds its own.
 //!
-//! A barrier may also order what comes before it and a wait that begins after it. So its passage ends the first
-//! part of each window, of other barriers and of channels as well.
+//! A barrier may also order what comes before it and a wait that begins after it. So passing a
+//! barrier ends the first part of each window, including those of other barriers and of channels.
 //!
-//! As with the [log](super::acquisition_log) of a thread's whole life, only such threads pay: their
-//! [held set](super::held) starts from another word, so that first locks are looked up among the thread's recent
-//! chains as well, and come here if they are not found. These chains are forgotten when a window begins.
+//! As with the [log](super::acquisition_log) of a thread's whole life, only such threads pay. Their
+//! [held set](super::held) starts from a different word, so first locks are looked up in the
+//! thread's recent chains as well, and noted here if they are not found. These chains are forgotten
+//! when a window begins.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -18,19 +20,20 @@ use parking_lot::Mutex;
 use super::acquisition_log::Logged;
 use crate::validator::{Acquisition, Context, ThreadState};
 
-/// How many acquisitions there is room for. The oldest give way.
+/// The capacity. The oldest acquisitions are dropped.
 const MAX_NOTES: usize = 128;
-/// How many acquisitions a thread notes in its life. For a thread that makes new locks all the time, notes are
-/// useless.
+/// The number of acquisitions that a thread notes in its life. Notes are useless for a thread that
+/// keeps creating locks.
 const MAX_COUNT: u64 = 2048;
-/// For how many windows a thread forgets its recent chains. What it notes in later ones is not complete.
+/// The number of windows for which a thread forgets its recent chains. Notes of later windows are
+/// incomplete.
 const MAX_WINDOWS: u64 = 64;
 
 /// The notes of one thread.
 #[derive(Default)]
 pub(in crate::validator) struct Notes {
     is_on: AtomicBool,
-    /// How many acquisitions were noted.
+    /// The number of acquisitions noted so far.
     count: AtomicU64,
     windows: AtomicU64,
     /// The count at the last barrier. Nothing before it belongs to a window.
@@ -39,14 +42,14 @@ pub(in crate::validator) struct Notes {
 }
 
 struct Note {
-    /// The count with it.
+    /// The count including this one.
     at: u64,
     acquired: Logged,
 }
 
 impl Notes {
-    /// Begins a window by forgetting the recent chains, so that all acquisitions are noted again. Returns the count
-    /// before them. For the thread itself.
+    /// Begins a window by forgetting the recent chains, so that all acquisitions are noted again.
+    /// Returns the count before them. For the thread itself.
     pub(in crate::validator) fn begin_window(&self, context: &Context) -> u64 {
         if self.windows.load(Relaxed) < MAX_WINDOWS {
             self.windows.fetch_add(1, Relaxed);
@@ -57,17 +60,17 @@ impl Notes {
         self.count()
     }
 
-    /// Returns `true` if the thread notes what it acquires, because it may owe an event.
+    /// Returns `true` if the thread notes its acquisitions, because it may owe an event.
     pub(in crate::validator) fn are_on(&self) -> bool {
         self.is_on.load(Relaxed)
     }
 
-    /// Returns how many acquisitions were noted so far.
+    /// Returns the number of acquisitions noted so far.
     pub(in crate::validator) fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 
-    /// Notes an acquisition that the calling thread, whose notes these are, is about to make.
+    /// Notes an acquisition that the calling thread, which owns the notes, is about to make.
     pub(in crate::validator) fn record(
         &self,
         context: &'static Context,
@@ -96,12 +99,12 @@ impl Notes {
         self.count.store(at, Relaxed);
     }
 
-    /// The thread has come to a barrier. For the thread itself.
+    /// Called when the thread arrives at a barrier. For the thread itself.
     pub(in crate::validator) fn pass_barrier(&self) {
         self.at_barrier.store(self.count(), Relaxed);
     }
 
-    /// Returns what was noted after a count, and after the last barrier.
+    /// Returns what was noted after a count and after the last barrier.
     pub(in crate::validator) fn since(&self, count: u64) -> Vec<Logged> {
         let count = count.max(self.at_barrier.load(Relaxed));
         let notes = self.kept.lock();
@@ -109,7 +112,7 @@ impl Notes {
         since.map(|note| note.acquired.clone()).collect()
     }
 
-    /// The thread has ended.
+    /// Called when the thread has ended.
     pub(in crate::validator) fn end(&self) {
         self.is_on.store(false, Relaxed);
         self.count.store(0, Relaxed);

@@ -1,8 +1,8 @@
-//! The threads that take locks, from a thread's first lock to its end.
+//! The contexts of all threads that take locks.
 //!
-//! Contexts are never freed but used again, so that any thread may look at any other's at any
-//! time, without a lock; there are as many as threads have been alive at once. A lock is taken
-//! when a thread starts or ends.
+//! Contexts are reused but never freed, so any thread may read any other's at any time without a
+//! lock. There are as many as threads were ever alive at once. A lock is taken when a thread starts
+//! or ends.
 
 use std::sync::atomic::{Ordering::SeqCst, fence};
 
@@ -11,25 +11,25 @@ use parking_lot::Mutex;
 
 use super::{Context, held::Tag};
 
-/// The list of all contexts, in use or not: read without a lock, as it only grows.
+/// The list of all contexts, used or not. It only grows, so it is read without a lock.
 static FIRST: OnceRef<'static, Context> = OnceRef::new();
 
-/// What is needed when a thread starts or ends.
+/// The state for starting and ending threads.
 struct Pool {
     unused: Vec<&'static Context>,
-    /// The end of the list.
+    /// The last element of the list.
     last: Option<&'static Context>,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { unused: Vec::new(), last: None });
 
-/// A context that no thread has, of one that has ended or new.
+/// Returns an unused context: that of a thread that has ended, or a new one.
 pub(in crate::validator) fn take_up() -> &'static Context {
     let unused = POOL.lock().unused.pop();
     unused.unwrap_or_else(|| enlist(Box::leak(Box::new(Context::new()))))
 }
 
-/// The thread of a context has ended, and held nothing: another may have it.
+/// Returns a context to the pool. Its thread has ended and held nothing.
 pub(in crate::validator) fn give_back(context: &'static Context) {
     context.end();
     POOL.lock().unused.push(context);
@@ -44,8 +44,8 @@ fn enlist(context: &'static Context) -> &'static Context {
     context
 }
 
-/// This is a fork, and has the thread of this context: the others are not there. Their contexts
-/// are used no more.
+/// Called in a fork, which has only the thread of this context. The contexts of other threads are
+/// not used again.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn abandon_others(own: Option<&'static Context>) {
     let is_own = |context: &Context| own.is_some_and(|own| std::ptr::eq(context, own));
@@ -55,32 +55,31 @@ pub(in crate::validator) fn abandon_others(own: Option<&'static Context>) {
     }
 }
 
-/// The lock around the pool, without which no context is added.
+/// Returns the lock around the pool, without which no context is added.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn pool() -> &'static dyn crate::fork_lock::ForkLock {
     &POOL
 }
 
-/// The locks of each context.
+/// Returns the locks of each context.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn locks_of_contexts()
 -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     all().flat_map(Context::locks)
 }
 
-/// A lock is released by a thread that did not take it: finds the one that did, and notes it there. Returns
-/// `false` if there is none.
+/// Called when a thread that did not acquire a lock has released it. Finds the thread that did, and
+/// tells it. Returns `false` if there is none.
 pub(in crate::validator) fn released_elsewhere(tag: Tag) -> bool {
     let holds = |context: &Context| context.held.iter().any(|entry| entry.tag == tag);
     let Some(context) = all().find(|context| holds(context)) else { return false };
     context.note_released_elsewhere(tag);
-    // A task that has come to rest meanwhile may have looked at its notes before this one.
+    // A task that has come to rest meanwhile may have read its list before this was added.
     fence(SeqCst);
     holds(context) || !context.forget_released_elsewhere(tag)
 }
 
-/// The contexts of all threads that have taken a lock, and of threads to come, which hold
-/// nothing and wait for nothing.
+/// Returns all contexts. Those without a thread hold nothing and wait for nothing.
 pub(in crate::validator) fn all() -> impl Iterator<Item = &'static Context> {
     std::iter::successors(FIRST.get(), |context| context.next.get())
 }

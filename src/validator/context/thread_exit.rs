@@ -1,18 +1,20 @@
-//! A thread's exit, as a lock: the thread holds it exclusively from its spawn to its end, and who joins
-//! the thread, or waits for it at the end of a scope, acquires it.
+//! A thread's exit, as a lock. The thread holds it exclusively from its spawn to its end. A thread
+//! that joins it, or waits for it at the end of a scope, acquires the exit.
 //!
-//! So a thread that joins another while it holds a lock makes an edge from that lock to the exit, and
-//! whatever the other acquires is an edge from its exit. But most threads are never joined under a lock,
-//! so an exit is in no held set, where it would make an edge of each acquisition. Instead a spawned thread
-//! keeps a [log](super::acquisition_log). When a thread that holds a lock waits for its end, it is *awaited*:
-//! edges from its exit to what is in its log are entered into the order graph, and the acquisition of the exit
-//! is judged as any other. From then on, what the thread acquires is judged with its exit held.
+//! So a thread that joins another while it holds a lock creates an edge from that lock to the exit,
+//! and everything that the other acquires is an edge from its exit. But most threads are never
+//! joined under a lock, so an exit is in no held set, where it would turn each acquisition into an
+//! edge. Instead a spawned thread keeps a [log](super::acquisition_log). When a thread that holds a
+//! lock waits for its end, the exit becomes *awaited*: edges from the exit to what is in the log
+//! are entered into the order graph, and the acquisition of the exit is checked like any other.
+//! From then on, the thread's acquisitions are checked with its exit held.
 //!
-//! The exit of a thread that has ended stays in the order graph if it was joined under a lock, with the
-//! latest of its spawn site: a third thread may close the cycle after the join. Earlier ones are missed.
+//! The exit of a thread that has ended stays in the order graph if the thread was joined under a
+//! lock, because a third thread may close the cycle after the join. Only the latest of each spawn
+//! site stays; cycles through earlier ones are missed.
 //!
-//! A thread that waits for another also waits for those that this one waits for. So being awaited is passed
-//! on along joins, and what a joined thread acquired is added to the log of the one that joined it.
+//! A thread that waits for another also waits for those that this one waits for. So being awaited
+//! propagates along joins, and the log of a joined thread is added to that of the joining one.
 
 use std::{panic::Location, sync::Arc};
 
@@ -37,21 +39,22 @@ use crate::{
     },
 };
 
-/// The exit of a thread that the mirror of `std::thread` has spawned.
+/// The exit of a thread spawned through the mirror of `std::thread`.
 pub(crate) struct ThreadExit {
-    /// As the thread holds it: since it was spawned.
+    /// The entry that the thread holds from its spawn on.
     entry: Entry,
     log: Arc<AcquisitionLog>,
     lineage: Arc<Lineage>,
-    /// Somebody waits for it, or did, who held a lock or whose own exit was awaited.
+    /// `true` once a thread that held a lock, or whose own exit was awaited, has waited for this
+    /// one.
     is_awaited: AtomicBool,
     /// The exit that the thread waits for.
     joining: Mutex<Option<Arc<ThreadExit>>>,
 }
 
 impl ThreadExit {
-    /// For a thread that the calling one is about to spawn. `None` if the calling thread is not looked
-    /// at.
+    /// Creates the exit of a thread that the calling one is about to spawn. `None` if the calling
+    /// thread is not tracked.
     pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Option<Arc<Self>> {
         let context = current().filter(|context| !context.is_suspended())?;
         let _inside = context.enter(ThreadState::InValidator);
@@ -69,12 +72,12 @@ impl ThreadExit {
         })
     }
 
-    /// The thread could not be spawned.
+    /// Called if the thread could not be spawned.
     pub(crate) fn was_not_spawned(&self) {
         self.lineage.was_not_spawned();
     }
 
-    /// The thread has ended, or its scope, and the calling one has waited for that.
+    /// Called when the calling thread has waited for the end of the thread or of its body.
     pub(crate) fn joined(&self) {
         if let Some(context) = current().filter(|context| !context.is_suspended()) {
             let _inside = context.enter(ThreadState::InValidator);
@@ -86,12 +89,12 @@ impl ThreadExit {
         &self.lineage
     }
 
-    /// Its number, as a lock.
+    /// Returns its id as a lock.
     pub(crate) fn id(&self) -> LockId {
         self.entry.tag.lock()
     }
 
-    /// The exit, as a joining thread acquires it.
+    /// Returns the entry that a joining thread acquires.
     pub(crate) fn acquired_at(&self, site: &'static Location<'static>) -> Entry {
         Entry { site, ..self.entry }
     }
@@ -108,22 +111,22 @@ impl ThreadExit {
         self.is_awaited.load(SeqCst)
     }
 
-    /// Its thread is about to wait for another exit. Returns `true` if its own is awaited, so that the
-    /// other becomes awaited as well.
+    /// Called when its thread is about to wait for another exit. Returns `true` if its own is
+    /// awaited, so that the other becomes awaited as well.
     pub(in crate::validator) fn begin_to_join(&self, other: &Arc<Self>) -> bool {
-        // In this order: a thread that makes this exit awaited reads `joining` afterwards.
+        // In this order, because a thread that makes this exit awaited reads `joining` afterwards.
         *locked(&self.joining) = Some(Arc::clone(other));
         self.is_awaited()
     }
 
-    /// Makes it awaited, and with it the exits that its thread waits for, from one to the next. Returns
-    /// all of them.
+    /// Makes it awaited, and with it the exits that its thread waits for, transitively. Returns all
+    /// of them.
     pub(in crate::validator) fn await_all(self: &Arc<Self>) -> Vec<Arc<Self>> {
         let mut all = Vec::new();
         let mut next = Some(Arc::clone(self));
         while let Some(exit) = next {
             exit.is_awaited.store(true, SeqCst);
-            // Threads that join each other in a circle are found when they wait.
+            // Threads that join each other in a cycle are found when they wait.
             let is_met = all.iter().any(|met| Arc::ptr_eq(met, &exit));
             let joining = locked_in_time(&exit.joining).and_then(|joining| joining.clone());
             next = joining.filter(|_| !is_met);
@@ -133,18 +136,19 @@ impl ThreadExit {
     }
 }
 
-/// How far a thread is when somebody joins it.
+/// The state of a thread that is being joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     Running,
-    /// It has finished, by chance before it was joined.
+    /// It has finished, but only by chance before the join.
     Finished,
-    /// The joining thread asked for that under the locks that it holds now, so the join cannot block.
+    /// The joining thread has checked that under the locks that it holds now, so the join cannot
+    /// block.
     FoundFinished,
 }
 
-/// Waits for the end of a thread by acquiring its exit, whose identity is given. Calls `wait` in any
-/// case.
+/// Waits for the end of a thread by acquiring its exit, whose identity is given. Always calls
+/// `wait`, unless it panics.
 ///
 /// # Panics
 ///
@@ -162,7 +166,8 @@ pub(crate) fn join<R>(
     let own = context.exit();
     let joining = own.as_deref().map(Joining);
     if progress != Progress::FoundFinished && context.holds_for_condition() {
-        // It has waited for others to be done with its lock. If they are not, that is found when it happens.
+        // This thread has waited for a condition under its only lock, usually that the others are
+        // done with that lock. If they are not, the deadlock is reported when it happens.
         let _inside = context.enter(ThreadState::InValidator);
         if let Some(own) = &own {
             own.begin_to_join(exit);
@@ -189,7 +194,8 @@ pub(crate) fn join<R>(
     let result = wait();
     drop(waited);
     drop(joining);
-    // A join of what was found to have finished is no wait for what that acquired.
+    // A join of a thread that was found to have finished does not wait for what that thread
+    // acquired.
     if let Some(own) = own.filter(|_| progress != Progress::FoundFinished) {
         let _inside = context.enter(ThreadState::InValidator);
         own.log.absorb(exit.entry.tag, &exit.log.entries());
@@ -197,7 +203,7 @@ pub(crate) fn join<R>(
     result
 }
 
-/// The thread of this exit waits for another one, until this is dropped.
+/// Marks the thread of this exit as waiting for another one, until it is dropped.
 struct Joining<'a>(&'a ThreadExit);
 
 impl Drop for Joining<'_> {
@@ -206,8 +212,8 @@ impl Drop for Joining<'_> {
     }
 }
 
-/// A thread is about to wait for the end of another. If it holds a lock, or its own exit is awaited, enters
-/// what the other one has acquired. Returns the class inversions.
+/// Called when a thread is about to wait for the end of another. If it holds a lock, or its own
+/// exit is awaited, enters the acquisitions of the other. Returns the class inversions.
 fn begin_join(context: &Context, own: Option<&ThreadExit>, exit: &Arc<ThreadExit>) -> Vec<Found> {
     let is_awaited = own.is_some_and(|own| own.begin_to_join(exit));
     if context.held.is_empty() && !is_awaited {

@@ -1,8 +1,8 @@
-//! What threads without a context hold: locks that attempts took where a signal handler may have
+//! The locks of threads without a context: locks taken by attempts where a signal handler may have
 //! been running.
 //!
-//! One table for all threads, because another thread may release such a lock: it was sent the
-//! guard, or unlocks by force. Usually empty. A signal handler may come between any two stores.
+//! One table for all threads, because another thread may release such a lock: it received the
+//! guard, or unlocks by force. Usually empty. A signal handler may run between any two stores.
 //! Allocates nothing and takes no lock, except in [`Unattached::attach`].
 
 use std::{
@@ -22,23 +22,23 @@ use super::{
 };
 use crate::validator::lock_id::LockId;
 
-/// How many locks can be held so at once, by all threads. Those beyond are not tracked.
+/// The number of locks that can be recorded, for all threads. Further ones are not tracked.
 const CAPACITY: usize = 256;
-/// The tag of a slot without a lock. No lock has the number 0.
+/// The tag of an empty slot. No lock has the id 0.
 const VACANT: u64 = 0;
-/// The tag of a slot that is being written. No tag has all bits.
+/// The tag of a slot that is being written. No tag has all bits set.
 const RESERVED: u64 = u64::MAX;
 
 thread_local! {
-    /// The number of the thread, given when it first needs one. Never used again, unlike an address.
+    /// The number of the thread, assigned when it first needs one. Never reused, unlike an address.
     static OWNER: Cell<u64> = const { Cell::new(0) };
 }
 
 pub(in crate::validator) struct Unattached {
     slots: [Slot; CAPACITY],
-    /// How many slots were ever in use. The first vacant one is taken, so these are few.
+    /// The number of slots ever used. The first vacant slot is taken, so this stays small.
     reach: AtomicUsize,
-    /// How many acquisitions there have been.
+    /// The number of acquisitions so far.
     count: AtomicU64,
 }
 
@@ -46,7 +46,7 @@ struct Slot {
     tag: AtomicU64,
     site: AtomicPtr<Location<'static>>,
     owner: AtomicU64,
-    /// Which acquisition it is.
+    /// The sequence number of the acquisition.
     at: AtomicU64,
 }
 
@@ -60,7 +60,7 @@ impl Slot {
         }
     }
 
-    /// Reads the entry. For its owner, whose other slots may change meanwhile.
+    /// Reads the entry. For the owning thread, whose other slots may change meanwhile.
     #[allow(unsafe_code, reason = "std has no atomic reference")]
     fn entry(&self) -> Option<Entry> {
         let tag = self.tag.load(Acquire);
@@ -79,7 +79,7 @@ impl Unattached {
         }
     }
 
-    /// Records a lock that the calling thread has taken.
+    /// Records a lock that the calling thread has acquired.
     pub(in crate::validator) fn push(&self, entry: Entry) {
         let reserve =
             |slot: &Slot| slot.tag.compare_exchange(VACANT, RESERVED, Acquire, Relaxed).is_ok();
@@ -106,7 +106,7 @@ impl Unattached {
             if Self::vacate(slot, tag) {
                 return true;
             }
-            // Another reader of the same lock was faster.
+            // Another thread has released this hold of a shared lock meanwhile.
         }
     }
 
@@ -127,14 +127,14 @@ impl Unattached {
             context.held.push_anywhere(entry);
             interrupted::here();
             if !Self::vacate(slot, entry.tag) {
-                // Released elsewhere, just now.
+                // Another thread has just released it.
                 context.held.remove(entry.tag);
             }
             interrupted::here();
         }
     }
 
-    /// Forgets a lock that is destroyed while it is held.
+    /// Forgets a lock that was destroyed while held.
     pub(in crate::validator) fn purge(&self, lock: LockId) {
         for slot in self.reached() {
             let tag = Tag::from_bits(slot.tag.load(Relaxed));
@@ -153,7 +153,7 @@ impl Unattached {
         self.reached().filter(move |slot| slot.owner.load(Relaxed) == owner)
     }
 
-    /// Empties a slot, if it has this tag still.
+    /// Empties a slot if it still has this tag.
     fn vacate(slot: &Slot, tag: Tag) -> bool {
         slot.tag.compare_exchange(tag.to_bits(), VACANT, Release, Relaxed).is_ok()
     }
@@ -190,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_moves_to_the_context_in_order() {
+    fn remaining_locks_move_to_the_context_in_order() {
         let table = Unattached::new();
         (1..=3).for_each(|lock| table.push(entry(lock)));
         assert!(table.remove(entry(1).tag) && !table.remove(entry(1).tag));
-        // Into a slot before those of the others.
+        // Takes slots before those of the others.
         for lock in [4, 2] {
             table.push(entry(lock));
         }
@@ -202,9 +202,9 @@ mod tests {
         assert!(attached(&table).is_empty());
     }
 
-    /// A thread releases its own first, so that as many are left for each as it holds.
+    /// A thread releases its own holds first, so each thread keeps as many as it has.
     #[test]
-    fn another_thread_may_release() {
+    fn another_thread_may_release_a_lock() {
         let table = Unattached::new();
         (1..=2).for_each(|lock| table.push(entry(lock)));
         thread::scope(|scope| {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destroyed_lock_and_those_beyond_the_capacity_are_not_held() {
+    fn destroyed_locks_and_locks_beyond_the_capacity_are_not_held() {
         let table = Unattached::new();
         (1..=300).for_each(|lock| table.push(entry(lock)));
         table.purge(7);

@@ -1,19 +1,18 @@
-//! What one thread waits for.
+//! A thread's current wait.
 //!
 //! A thread publishes its wait just before it blocks; others read it when they search for a cycle
 //! of waiting threads. Two properties make that search exact:
 //!
 //! - **No cycle is missed.** A thread publishes its wait before it searches, with a sequentially
 //!   consistent fence in between. Of threads that close a cycle at the same time, the last to pass
-//!   its fence sees all others; and with a wait it sees what that thread holds, which was published
-//!   before.
-//! - **No stale wait is believed.** Each wait has its own epoch. A waiting thread acquires and
-//!   releases nothing, so whatever was read between two reads of the same epoch was true all the
-//!   time.
+//!   its fence sees the waits of all others, and what these threads hold, which was published
+//!   earlier.
+//! - **No stale wait is used.** Each wait has its own epoch. A waiting thread acquires and releases
+//!   nothing, so whatever was read between two reads of the same epoch was true throughout.
 //!
 //! Signal handlers of a waiting thread may take and release locks, and wait for them. A handler's
-//! locks stand above those that the wait counts ([`Wait::holds`]); its own wait interrupts the one
-//! of the thread, which [`begin_wait`](crate::validator::begin_wait) publishes again afterwards.
+//! locks stand above those that the wait counts ([`Wait::holds`]). Its own wait replaces the
+//! thread's, which [`begin_wait`](crate::validator::begin_wait) publishes again afterwards.
 
 use super::{
     held::{Entry, Slot},
@@ -39,8 +38,7 @@ pub(in crate::validator) struct Waiting {
     wanted: Slot,
     until: AtomicUsize,
     since: AtomicU64,
-    /// How many locks were held when it began. Those that a signal handler takes meanwhile do not
-    /// count.
+    /// The number of locks held when it began, without those that a signal handler takes meanwhile.
     holds: AtomicUsize,
     /// Plain words, not a [`Stack`], because nothing may be allocated or freed here: the thread may
     /// hold the global allocator's lock.
@@ -57,7 +55,7 @@ pub(in crate::validator) struct Wait {
     pub(in crate::validator) wanted: Entry,
     pub(in crate::validator) until: Until,
     pub(in crate::validator) since: Moment,
-    /// How many locks the thread held when it began to wait.
+    /// The number of locks that the thread held when it began to wait.
     pub(in crate::validator) holds: usize,
 }
 
@@ -85,7 +83,7 @@ impl Waiting {
     ) {
         loop {
             let before = self.epoch.fetch_and(!ACTIVE, Relaxed) & !ACTIVE;
-            // A reader that sees any store below also sees that the last wait is over.
+            // A reader that sees any store below also sees that the last wait has ended.
             fence(Release);
             interrupted::here();
             self.wanted.fill(wanted);
@@ -101,7 +99,7 @@ impl Waiting {
             if self.epoch.compare_exchange(before, next, Release, Relaxed).is_ok() {
                 break;
             }
-            // A signal handler has waited meanwhile and overwritten this.
+            // A signal handler has waited meanwhile and overwritten this wait.
         }
         fence(SeqCst);
     }
@@ -117,13 +115,13 @@ impl Waiting {
         self.epoch.load(Relaxed) & ACTIVE != 0
     }
 
-    /// A number that changes whenever a wait begins or ends.
+    /// Returns a number that changes whenever a wait begins or ends.
     pub(in crate::validator) fn epoch(&self) -> u64 {
         fence(Acquire);
         self.epoch.load(Acquire)
     }
 
-    /// Reads the wait. `None` if there is none, or if it begins or ends right now.
+    /// Reads the wait. `None` if there is none, or if it is just beginning or ending.
     pub(in crate::validator) fn read(&self) -> Option<Wait> {
         let epoch = self.epoch.load(Acquire);
         if epoch & ACTIVE == 0 {
@@ -139,14 +137,15 @@ impl Waiting {
         self.is_still(epoch).then_some(wait)
     }
 
-    /// Returns `true` if the wait with this epoch has lasted until now, so that everything read
-    /// meanwhile was true.
+    /// Returns `true` if the wait with this epoch still lasts, so that everything read meanwhile
+    /// was true.
     pub(in crate::validator) fn is_still(&self, epoch: u64) -> bool {
         fence(Acquire);
         self.epoch.load(Relaxed) == epoch
     }
 
-    /// The stack of the wait with this epoch; empty if it was not captured or the wait is over.
+    /// Returns the stack of the wait with this epoch; empty if it was not captured or the wait has
+    /// ended.
     pub(in crate::validator) fn stack(&self, epoch: u64) -> Stack {
         let depth = self.depth.load(Relaxed).min(MAX_FRAMES);
         let frames = self.frames[..depth].iter().map(|frame| frame.load(Relaxed)).collect();
@@ -166,7 +165,7 @@ mod loom_models {
         validator::context::held::{HeldSet, Tag},
     };
 
-    /// One thread: what it holds and what it waits for.
+    /// A thread, reduced to what it holds and waits for.
     struct Context {
         held: HeldSet,
         waiting: Waiting,
@@ -191,7 +190,7 @@ mod loom_models {
     }
 
     /// Returns `true` if a thread that holds one lock and waits for another finds the cycle.
-    fn sees_circle(other: &Context, held: u64, wanted: u64) -> bool {
+    fn sees_cycle(other: &Context, held: u64, wanted: u64) -> bool {
         other.waiting.read().is_some_and(|wait| {
             let holds = other.held.iter().any(|it| it.tag == entry(wanted).tag);
             wait.wanted.tag == entry(held).tag && holds && other.waiting.is_still(wait.epoch)
@@ -200,7 +199,7 @@ mod loom_models {
 
     /// Two threads close a cycle at the same time: at least one of them finds it.
     #[test]
-    fn loom_a_circle_is_not_missed() {
+    fn loom_a_cycle_is_not_missed() {
         loom::model(|| {
             let contexts = contexts();
             let run = |own: usize, held, wanted| {
@@ -208,7 +207,7 @@ mod loom_models {
                 move || {
                     take(&contexts[own], held);
                     wait(&contexts[own], wanted);
-                    sees_circle(&contexts[1 - own], held, wanted)
+                    sees_cycle(&contexts[1 - own], held, wanted)
                 }
             };
             let second = thread::spawn(run(1, 2, 1));
@@ -217,10 +216,10 @@ mod loom_models {
         });
     }
 
-    /// A thread waits for a lock while it holds nothing, gives up, and takes another one: two reads
-    /// at different times make no cycle.
+    /// A thread waits for a lock while it holds nothing, gives up, and takes another one. Two reads
+    /// at different times must not make a cycle of that.
     #[test]
-    fn loom_two_glances_are_no_circle() {
+    fn loom_reads_at_different_times_make_no_cycle() {
         loom::model(|| {
             let contexts = contexts();
             let other = thread::spawn({
@@ -234,7 +233,7 @@ mod loom_models {
             });
             take(&contexts[0], 1);
             wait(&contexts[0], 2);
-            assert!(!sees_circle(&contexts[1], 1, 2));
+            assert!(!sees_cycle(&contexts[1], 1, 2));
             other.join().unwrap();
         });
     }

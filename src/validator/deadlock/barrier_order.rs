@@ -1,16 +1,16 @@
-//! A barrier's passage, as a lock: each thread holds it from one passage to its next arrival. A thread that waits
-//! at the barrier acquires it, and does not hold it afterwards.
+//! A barrier's passage, as a lock. Each thread holds it from one passage to its next arrival. A
+//! thread that waits at the barrier acquires it, and does not hold it afterwards.
 //!
-//! So a thread that waits while it holds a lock makes an edge from that lock to the passage. An acquisition by
-//! another thread since its last passage is an edge from the passage. Both must belong to one *generation*,
-//! because the threads may do other things in another one. Each generation is a node of the graph, which is
-//! removed when all threads have come.
+//! So a thread that waits while it holds a lock creates an edge from that lock to the passage. An
+//! acquisition by another thread since its last passage is an edge from the passage. Both must
+//! belong to one *generation*, because the threads may do different things in another one. Each
+//! generation is a node of the graph, which is removed when all threads have arrived.
 //!
-//! Nothing is predicted if more threads come than the barrier is for. What a thread acquires before it has
-//! passed for the first time does not count.
+//! Nothing is predicted if more threads arrive than the barrier is for. Acquisitions of a thread
+//! before its first passage do not count.
 //!
-//! An inversion is thrown after the passage. A panic before it would leave the other threads at a barrier that
-//! never gets full.
+//! An inversion panics after the passage. A panic before it would leave the other threads at a
+//! barrier that never fills up.
 
 use std::{
     mem,
@@ -35,36 +35,36 @@ use crate::{
     },
 };
 
-/// What is known of the threads at one barrier.
+/// The threads at one barrier and their acquisitions.
 pub(crate) struct BarrierOrder(Mutex<State>);
 
 struct State {
-    /// More threads than it is for have come.
+    /// More threads have arrived than the barrier is for.
     is_silent: bool,
     participants: Vec<Participant>,
     generation: Generation,
-    /// How often all of them have come together, up to [`KNOWN_AFTER`].
+    /// The number of complete generations, up to [`KNOWN_AFTER`].
     generations: u8,
 }
 
-/// In how many generations the same threads have to come before it is believed that no other will come in the
-/// place of one.
+/// The number of generations with the same threads after which no other thread is expected to take
+/// part.
 const KNOWN_AFTER: u8 = 2;
 
-/// A thread that has come.
+/// A thread that has arrived.
 struct Participant {
     number: u64,
     has_arrived: bool,
     passed: Option<Passed>,
 }
 
-/// The count of a thread's [notes](crate::validator::context::notes) when it passed, and where that was.
+/// The count of a thread's [notes](crate::validator::context::notes) when it passed, and where.
 type Passed = (u64, &'static Location<'static>);
 
-/// More threads have come than the barrier is for.
+/// More threads have arrived than the barrier is for.
 struct TooMany;
 
-/// The threads that are to pass together.
+/// The threads that will pass together.
 #[derive(Default)]
 struct Generation {
     node: Option<Arc<Tracked>>,
@@ -72,16 +72,16 @@ struct Generation {
     is_awaited: bool,
 }
 
-/// An arrival that was judged.
+/// A checked arrival.
 pub(crate) struct Arrival {
     context: &'static Context,
     site: &'static Location<'static>,
     found: Vec<Found>,
-    /// The generation, for as long as there is something to say of it.
+    /// The generation, while something may still be found about it.
     node: Option<Arc<Tracked>>,
 }
 
-// A panic cannot leave it half changed, because nothing panics while the lock is held.
+// A panic cannot leave it inconsistent, because nothing panics while the lock is held.
 impl UnwindSafe for BarrierOrder {}
 impl RefUnwindSafe for BarrierOrder {}
 
@@ -96,7 +96,7 @@ impl BarrierOrder {
         }))
     }
 
-    /// The calling thread comes to the barrier, which is for that many threads.
+    /// Called when the calling thread arrives at the barrier, which is for this many threads.
     #[track_caller]
     pub(crate) fn arrive(
         &self,
@@ -144,7 +144,8 @@ impl BarrierOrder {
                 arrival.found = judge(context, &Entry { tag, site }, node, &owed);
             }
             if is_awaited {
-                // What was added meanwhile: one of two threads that come at once finds the cycle.
+                // Edges that were added meanwhile: one of two threads that arrive concurrently
+                // finds the cycle.
                 let owed = self.0.lock().generation.owed.clone();
                 let cycles = graph::lock().enter_owed(tag, &owed);
                 arrival.found.extend(cycles.into_iter().map(Found::from));
@@ -156,8 +157,8 @@ impl BarrierOrder {
         Some(arrival)
     }
 
-    /// Forgets the threads, because others come as well. Not called as our own code: the generation leaves the
-    /// graph.
+    /// Stops tracking the barrier, because too many threads arrive. Not called inside the
+    /// validator, because the generation leaves the graph.
     fn give_up(&self, barrier: &Tracked) {
         Self::forget(barrier);
         let mut state = self.0.lock();
@@ -167,14 +168,14 @@ impl BarrierOrder {
         drop(forgotten);
     }
 
-    /// Forgets who comes to a barrier, which is destroyed or has more threads than it is for.
+    /// Forgets the threads at a barrier, which is destroyed or has too many of them.
     pub(crate) fn forget(barrier: &Tracked) {
         if let Some(id) = barrier.identity().assigned() {
             crate::validator::inside(|| obligations::forget(id));
         }
     }
 
-    /// Returns when the thread last passed, if it has. An error if it is one too many.
+    /// Returns when the thread last passed, if it has. Fails if it is one too many.
     fn participant(
         &self,
         number: u64,
@@ -201,7 +202,8 @@ impl BarrierOrder {
         Ok(None)
     }
 
-    /// The thread is about to block, or is the last one. Counted before it does.
+    /// Called when the thread is about to block, or is the last one. It counts as arrived before it
+    /// blocks.
     pub(crate) fn arrived(&self, arrival: &Arrival, threads: u64) {
         let mut state = self.0.lock();
         let number = arrival.context.number();
@@ -219,7 +221,7 @@ impl BarrierOrder {
         drop(over);
     }
 
-    /// The thread has passed.
+    /// Called when the thread has passed.
     ///
     /// # Panics
     ///
@@ -235,7 +237,7 @@ impl BarrierOrder {
         if let Some(own) = self.0.lock().participants.iter_mut().find(|it| it.number == number) {
             own.passed = Some((count, site));
         }
-        // With the last of these, the generation leaves the graph.
+        // Dropping the last of these removes the generation from the graph.
         drop(node);
         if !found.is_empty() && !context.is(ThreadState::Allowing) {
             submit(context, found);
@@ -243,7 +245,7 @@ impl BarrierOrder {
     }
 }
 
-/// Judges a wait for the others while locks are held.
+/// Checks a wait for the other threads while locks are held.
 fn judge(context: &'static Context, passage: &Entry, node: &Tracked, owed: &[Owed]) -> Vec<Found> {
     let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
     graph::lock().enter_owed_to(passage, owed, &held);

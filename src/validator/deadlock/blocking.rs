@@ -1,5 +1,5 @@
-//! A lock is contended, and the thread about to block; and the threads that ended while others
-//! may wait for what they hold.
+//! The start and end of a thread's wait for a contended lock, and the end of a thread that still
+//! holds locks.
 
 use super::{
     Deadlock,
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// The thread's wait for a lock, until this is dropped.
+/// Marks the thread as waiting for a lock, until it is dropped.
 pub(crate) struct Waited {
     context: &'static Context,
-    /// The wait that a signal handler has interrupted, in which this one is.
+    /// The thread's own wait, if this one is in a signal handler that has interrupted it.
     interrupted: Option<Wait>,
 }
 
@@ -38,8 +38,8 @@ impl Drop for Waited {
     }
 }
 
-/// A lock is contended, and the thread about to block. `is_writer`: of a lock with readers,
-/// who will wait behind it.
+/// Called when a lock is contended and the thread is about to block. `is_writer`: the lock has
+/// readers, which will wait behind this thread.
 ///
 /// # Panics
 ///
@@ -53,45 +53,46 @@ pub(crate) fn begin_wait(
 ) -> Waited {
     let holds = !context.held.is_empty() || context.awaited_exit().is_some();
     let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
-    // A signal handler does not walk the stack while its thread does.
+    // A signal handler must not walk the stack while its thread does.
     let stack = if may_capture { inside(RawStack::capture) } else { RawStack::EMPTY };
     let interrupted = context.waiting.read();
     context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
     let waited = Waited { context, interrupted };
-    // Asked again after the wait was published: a thread that begins to wait for this one reads that
-    // afterwards.
+    // Checked again after the wait was published, because a thread that begins to wait for this one
+    // afterwards reads it.
     let holds = holds || context.awaited_exit().is_some();
-    // A wait that is notified cannot close a circle: the thread that takes its mutex comes later.
+    // A wait for a notification cannot close a cycle: the thread that takes its mutex arrives
+    // later.
     let may_close = match until {
         Until::Acquired => holds || is_writer || context.notes.are_on(),
         Until::Happened(WaitKind::Send | WaitKind::Barrier) => holds,
         _ => false,
     };
     let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
-    // Who confirms waits only for what is found here.
+    // A thread that confirms a cycle waits for exactly this finding.
     let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
     if may_last && is_looked_at {
         let found: Vec<Found> = {
             let _inside = context.enter(ThreadState::InValidator);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
-            let circle = || {
+            let wait_cycle = || {
                 let of_threads = deadlock::closed_by(context).map(Found::from);
                 of_threads.or_else(|| tasks::closed_by_thread(context))
             };
-            let circle = may_close.then(circle).flatten();
-            leak.into_iter().chain(circle).collect()
+            let wait_cycle = may_close.then(wait_cycle).flatten();
+            leak.into_iter().chain(wait_cycle).collect()
         };
         if !found.is_empty() {
-            tell_those_left_behind(&found);
+            print_for_threads_at_barrier(&found);
             submit(context, found);
         }
     }
     waited
 }
 
-/// Prints a deadlock with a barrier in it. The panic does not wake the threads at the barrier, so its own
-/// message may never be seen.
-fn tell_those_left_behind(found: &[Found]) {
+/// Prints a deadlock with a barrier in it. The panic does not wake the threads at the barrier, so
+/// its own message may never be seen.
+fn print_for_threads_at_barrier(found: &[Found]) {
     let at_barrier = |it: &&Found| {
         it.kind == FindingKind::Deadlock
             && it.cycle.iter().any(|edge| edge.wanted.kind.role == Role::Barrier)
@@ -112,16 +113,16 @@ impl From<Deadlock> for Found {
     }
 }
 
-/// A lock that a thread is about to wait for was left behind by another.
+/// Describes a wait for a lock that an ended thread left held.
 fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found {
     let edge = own_edge(context, &leak.held, wanted, leak.held.site, &capture());
     let detail = Detail::LeftBy(leak.thread);
     Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
 }
 
-/// A thread ends: what it still holds, nobody will release.
+/// Called when a thread ends. Reports the locks that it still holds, which no thread will release.
 pub(in crate::validator) fn thread_ends(context: &'static Context) {
-    // Its leaves are entered as those of a thread by this name.
+    // Enters its leaves while it still has its name.
     if known_locks::are_leaves() {
         inside(|| drop(graph::lock()));
     }
@@ -136,7 +137,7 @@ pub(in crate::validator) fn thread_ends(context: &'static Context) {
     if exit::process_is_exiting() {
         return;
     }
-    // A guard that can be sent may live on elsewhere.
+    // A guard that can be sent may still exist in another thread.
     let leaked = || held.iter().filter(|entry| !entry.kind().guards_can_be_sent());
     let leak = |held: &Entry| {
         let edge = own_edge(context, held, held, held.site, &RawStack::EMPTY);
@@ -149,7 +150,7 @@ pub(in crate::validator) fn thread_ends(context: &'static Context) {
     if !found.is_empty()
         && let Verdict::Panic(panic) = report(context, found)
     {
-        // A panic in a destructor of a thread's locals would abort the process.
+        // A panic in the destructor of a thread-local would abort the process.
         ledger::print(&panic.message);
     }
 }

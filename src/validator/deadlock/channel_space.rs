@@ -1,11 +1,11 @@
-//! The space in a bounded channel, as a lock: the receiving thread holds it from one receive to the next. A
-//! thread that sends acquires it, and does not hold it afterwards.
+//! The space in a bounded channel, as a lock. The receiving thread holds it from one receive to the
+//! next. A thread that sends acquires it, and does not hold it afterwards.
 //!
-//! So a thread that sends while it holds a lock makes an edge from that lock to the space, and an acquisition of
-//! the receiving thread between two receives is an edge from the space. Nothing is predicted once a second thread
-//! has received, or might, because the receiver is behind a lock. What the receiving thread acquires before its
-//! first receive and after its last does not delay a sender, nor is a send delayed that fits into the channel
-//! together with all sends before it.
+//! So a thread that sends while it holds a lock creates an edge from that lock to the space, and an
+//! acquisition by the receiving thread between two receives is an edge from the space. Nothing is
+//! predicted once a second thread has received, or may receive because the receiver is behind a
+//! lock. Acquisitions before the first receive and after the last do not delay a sender. Nor is a
+//! send delayed that fits into the channel together with all sends before it.
 
 use std::{
     panic::Location,
@@ -29,24 +29,26 @@ use crate::{
     },
 };
 
-/// What is known of a bounded channel's receiving thread.
+/// The receiving thread of a bounded channel.
 pub(crate) struct ChannelSpace {
-    /// Its number, or one of those below.
+    /// The thread's number, or one of the constants below.
     receiver: AtomicU64,
-    /// The count of its [notes](crate::validator::context::notes) when its last receive ended, and where that was.
+    /// The count of its [notes](crate::validator::context::notes) when its last receive ended, and
+    /// where.
     since: AtomicU64,
     received_at: Published<Location<'static>>,
     capacity: u64,
-    /// How many sends have begun.
+    /// The number of sends begun so far.
     sends: AtomicU64,
-    /// `true` if that thread is in a loop over the messages, so that it cannot have sent the receiver elsewhere.
+    /// `true` if the thread is in a loop over the messages, so that it cannot have moved the
+    /// receiver elsewhere.
     is_in_loop: AtomicBool,
 }
 
-const NOBODY: u64 = 0;
+const NO_RECEIVER: u64 = 0;
 const SEVERAL: u64 = u64::MAX;
 
-/// A thread receives, until this is dropped.
+/// Marks a thread as receiving, until it is dropped.
 pub(crate) struct Receiving<'a> {
     space: &'a ChannelSpace,
     context: &'static Context,
@@ -63,7 +65,7 @@ impl Drop for Receiving<'_> {
 impl ChannelSpace {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            receiver: AtomicU64::new(NOBODY),
+            receiver: AtomicU64::new(NO_RECEIVER),
             since: AtomicU64::new(0),
             received_at: Published::new(),
             capacity: capacity as u64,
@@ -72,7 +74,7 @@ impl ChannelSpace {
         }
     }
 
-    /// The calling thread is about to receive, or to try; in a `for` loop, or else.
+    /// Called when the calling thread is about to receive or try to, in a `for` loop or not.
     ///
     /// # Panics
     ///
@@ -84,7 +86,7 @@ impl ChannelSpace {
         id: impl FnOnce() -> LockId,
     ) -> Option<Receiving<'_>> {
         let Some(context) = current().filter(|context| !context.is_suspended()) else {
-            // A thread that is not looked at receives, so nothing is known of the others.
+            // An untracked thread receives, so nothing is known about the others.
             self.receiver.store(SEVERAL, Relaxed);
             return None;
         };
@@ -96,9 +98,12 @@ impl ChannelSpace {
                     self.end_window(context, entry(id()).tag);
                 }
             }
-            NOBODY
+            NO_RECEIVER
                 if (is_in_loop || !may_be_shared(context))
-                    && self.receiver.compare_exchange(NOBODY, own, Relaxed, Relaxed).is_ok() =>
+                    && self
+                        .receiver
+                        .compare_exchange(NO_RECEIVER, own, Relaxed, Relaxed)
+                        .is_ok() =>
             {
                 let _inside = context.enter(ThreadState::InValidator);
                 context.notes.begin_window(context);
@@ -114,7 +119,8 @@ impl ChannelSpace {
         Some(Receiving { space: self, context, site: Location::caller() })
     }
 
-    /// The receiving thread is in a loop over the messages: only it will receive until that [ends](Self::end_loop).
+    /// Called when the receiving thread is in a loop over the messages: only it will receive until
+    /// that [ends](Self::end_loop).
     pub(crate) fn begin_loop(&self, receiving: &Receiving<'_>, id: impl FnOnce() -> LockId) {
         if !self.is_in_loop.load(Relaxed) {
             self.is_in_loop.store(true, Relaxed);
@@ -123,14 +129,15 @@ impl ChannelSpace {
         }
     }
 
-    /// A loop over the messages has ended, if there was one.
+    /// Called when a loop over the messages has ended, if there was one.
     pub(crate) fn end_loop(&self, id: impl FnOnce() -> LockId) {
         if self.is_in_loop.swap(false, Relaxed) {
             crate::validator::inside(|| obligations::set_obligors(id(), []));
         }
     }
 
-    /// Adds what the receiving thread has acquired since its last receive: it delayed the senders.
+    /// Adds the acquisitions of the receiving thread since its last receive, which delayed the
+    /// senders.
     #[track_caller]
     fn end_window(&self, context: &'static Context, space: Tag) {
         let Some(since) = self.received_at.load() else { return };
@@ -145,8 +152,8 @@ impl ChannelSpace {
         }
     }
 
-    /// The calling thread is about to send. If it holds a lock and may have to wait, because there were more
-    /// sends than the channel has room for, this is judged.
+    /// Called when the calling thread is about to send. Checks the send if the thread holds a lock
+    /// and may have to wait, because there were more sends than the channel has space for.
     ///
     /// # Panics
     ///
@@ -155,7 +162,7 @@ impl ChannelSpace {
     pub(crate) fn about_to_send(&self, identity: &Identity, id: impl FnOnce() -> LockId) {
         let may_block = self.sends.fetch_add(1, Relaxed) >= self.capacity;
         let receiver = self.receiver.load(Relaxed);
-        if !may_block || receiver == NOBODY || receiver == SEVERAL {
+        if !may_block || receiver == NO_RECEIVER || receiver == SEVERAL {
             return;
         }
         let Some(context) = crate::validator::current_if_attached() else { return };
@@ -168,7 +175,7 @@ impl ChannelSpace {
         let Some(chain) = unjudged(context, place) else { return };
         let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
         if !is_quiet {
-            // From now on, the receiving thread enters what it acquires.
+            // From now on, the receiving thread enters its acquisitions.
             crate::validator::inside(|| {
                 let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
                 graph::lock().enter_owed_to(&wanted, &obligations::wait_for(id), &held);
@@ -177,7 +184,7 @@ impl ChannelSpace {
         let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
         about_to_block(context, &acquisition, chain);
         if !is_quiet {
-            // What it did meanwhile: one of the two threads finds the cycle.
+            // What the receiver did meanwhile: one of the two threads finds the cycle.
             let found = crate::validator::inside(|| enter(wanted.tag));
             if !found.is_empty() {
                 submit(context, found);
@@ -185,33 +192,33 @@ impl ChannelSpace {
         }
     }
 
-    /// The calling thread has sent, or tried to, without waiting.
+    /// Called when the calling thread has sent, or tried to, without waiting.
     pub(crate) fn note_send(&self) {
         self.sends.fetch_add(1, Relaxed);
     }
 
-    /// Forgets who receives from the channel, which is destroyed or has several receiving threads.
+    /// Forgets the receiving thread of a channel, which is destroyed or has several of them.
     pub(crate) fn forget(&self, id: LockId) {
-        if self.receiver.load(Relaxed) != NOBODY {
+        if self.receiver.load(Relaxed) != NO_RECEIVER {
             crate::validator::inside(|| obligations::forget(id));
         }
     }
 }
 
-/// Returns `true` if the receiver may be behind a lock that the calling thread holds, where other threads find it
-/// as well.
+/// Returns `true` if the receiver may be behind a lock that the calling thread holds, where other
+/// threads can use it as well.
 fn may_be_shared(context: &Context) -> bool {
     let is_exclusive = |held: &Entry| held.tag.mode() == Mode::Exclusive && !held.kind().is_event();
     context.held.iter().any(|held| is_exclusive(&held))
 }
 
-/// Enters all that the receiving thread is known to acquire. Returns the cycles that this closes.
+/// Enters all known acquisitions of the receiving thread. Returns the cycles that these close.
 fn enter(space: Tag) -> Vec<Found> {
     let owed = obligations::of(space.lock());
     graph::lock().enter_owed(space, &owed).into_iter().map(Found::from).collect()
 }
 
-/// The space in a channel, at the caller's place.
+/// Returns the entry of a channel's space, at the caller's location.
 #[track_caller]
 fn entry(id: LockId) -> Entry {
     Entry { tag: Tag::new(id, Mode::Exclusive), site: Location::caller() }

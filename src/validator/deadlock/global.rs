@@ -1,23 +1,24 @@
 //! Detects global deadlocks: all threads of the process sleep, and nothing can wake one.
 //!
-//! Go's runtime reports the same as "all goroutines are asleep". This one asks the operating system, so
-//! it works for any primitive: unchecked mutexes, channels, condition variables, joins, C's locks. Runs in
-//! the watchdog, which looks once per tick.
+//! Go's runtime reports the same as "all goroutines are asleep". This detector asks the operating
+//! system, so it works for any primitive: unchecked mutexes, channels, condition variables, joins,
+//! C's locks. Runs in the watchdog, once per tick.
 //!
 //! # Why it is certain
 //!
-//! Each thread is read twice, all of them once before any of them is read again. If both readings of
-//! each are the same sleep ([`Sleep`]), then between the last first and the first second reading there
-//! was a time in which all of them slept and none was woken. The other conditions are checked within
-//! that time:
+//! Each thread is read twice, and all of them once before any is read again. If both readings of
+//! each thread are the same sleep ([`Sleep`]), then between the last first reading and the first
+//! second reading, there was a time in which all of them slept and none was woken. The other
+//! conditions are checked within that time:
 //!
 //! - the process has as many threads as were read, so none was overlooked;
-//! - our other helper threads are at rest, so no thread waits for an internal lock that one of them holds;
-//! - nothing comes from outside: no futex in shared memory, no debugger, no handler for a signal that
-//!   could be sent, no requests that the kernel completes asynchronously.
+//! - the other helper threads are at rest, so no thread waits for an internal lock that one of them
+//!   holds;
+//! - nothing can come from outside: no futex in shared memory, no debugger, no handler for a signal
+//!   that could be sent, no requests that the kernel completes asynchronously.
 //!
-//! Timers need no rule: they send signals, or a thread waits for them. Nor do child processes, which
-//! share no private memory. A process that shares this one's memory without being a thread
+//! Timers need no rule: they send signals, or a thread waits for them. Nor do child processes,
+//! which share no private memory. A process that shares this one's memory without being a thread
 //! (`CLONE_VM` without `CLONE_THREAD`, and not `vfork`, which blocks the caller) is not detected.
 
 use crate::{
@@ -25,13 +26,13 @@ use crate::{
     validator::monitor::helpers,
 };
 
-/// Looks for a global deadlock, again and again, until it has found one.
+/// Checks for a global deadlock repeatedly, until it has found one.
 #[derive(Default)]
 pub(in crate::validator) struct Detector {
     has_found: bool,
-    /// A thread that could still go on at the last look. It is read first.
+    /// A thread that could still continue at the last check. It is read first.
     awake: Option<u64>,
-    /// All threads, if all of them were asleep at the last look.
+    /// All threads, if all of them were asleep at the last check.
     before: Option<Vec<Sleep>>,
 }
 
@@ -40,7 +41,7 @@ impl Detector {
         self.has_found
     }
 
-    /// Looks once. Returns `true` at a global deadlock, once in the life of a process.
+    /// Checks once. Returns `true` at a global deadlock, once in the life of a process.
     pub(in crate::validator) fn look(&mut self) -> bool {
         if self.has_found || self.is_still_awake() {
             return false;
@@ -51,15 +52,15 @@ impl Detector {
                 false
             }
             Some(before) => {
-                nobody_else_can_wake(&before) && self.read().is_some_and(|now| now == before)
+                nothing_else_can_wake(&before) && self.read().is_some_and(|now| now == before)
             }
         };
         self.has_found = is_certain;
         is_certain
     }
 
-    /// Returns `true` if the thread that could go on last time still can. Nearly always there is one,
-    /// which makes a look cheap.
+    /// Returns `true` if the thread that could continue at the last check still can. There nearly
+    /// always is one, so most checks are cheap.
     fn is_still_awake(&mut self) -> bool {
         // It may have ended meanwhile, or registered as a helper.
         let is_awake = |&thread: &u64| {
@@ -69,7 +70,7 @@ impl Detector {
         self.awake.is_some()
     }
 
-    /// Reads all threads except the helpers, up to the first that can still go on.
+    /// Reads all threads except the helpers, up to the first that can still continue.
     fn read(&mut self) -> Option<Vec<Sleep>> {
         let threads = os_threads::all().into_iter().filter(|&thread| !helpers::is_one(thread));
         let mut sleeps = Vec::new();
@@ -84,8 +85,8 @@ impl Detector {
     }
 }
 
-/// Returns `true` if these threads are all there are, and nothing else can wake one of them.
-fn nobody_else_can_wake(sleeps: &[Sleep]) -> bool {
+/// Returns `true` if these are all the threads, and nothing else can wake one of them.
+fn nothing_else_can_wake(sleeps: &[Sleep]) -> bool {
     let Some(process) = Process::read() else { return false };
     let read = sleeps.len() as u64 + helpers::count();
     process.threads == read
@@ -96,11 +97,13 @@ fn nobody_else_can_wake(sleeps: &[Sleep]) -> bool {
         && !Process::shares_a_futex(sleeps)
 }
 
-/// The signals whose handlers wake no thread of the program: a bit for each, the lowest for the first.
+/// Returns the signals whose handlers wake no thread of the program: one bit for each, the lowest
+/// for signal 1.
 fn harmless_signals() -> u64 {
-    // A thread's own faults: std has handlers for two of them. One that sleeps makes none.
+    // A thread's own faults, two of which std handles. A sleeping thread causes none.
     let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
-    // The C library's own, below those that programs may use, which its threads send to each other.
+    // The C library's own signals, below those that programs may use. Its threads send them to each
+    // other.
     let of_libc = 32..libc::SIGRTMIN();
     let bits = faults.into_iter().chain(of_libc).map(|signal| 1_u64 << (signal - 1));
     bits.fold(crate::validator::monitor::on_signal::ours(), |all, bit| all | bit)
@@ -122,9 +125,9 @@ mod tests {
 
     use super::{Detector, helpers::Helper};
 
-    /// Runs a closure in a fork, which has no other thread, and expects it to be true.
+    /// Runs a closure in a fork, which has no other thread, and expects it to return `true`.
     fn in_a_fork(body: impl FnOnce() -> bool) {
-        // SAFETY: the fork runs the closure and ends; `alarm` ends it if it hangs.
+        // SAFETY: the fork runs the closure and ends. `alarm` ends it if it hangs.
         let status = unsafe {
             match libc::fork() {
                 0 => {
@@ -141,7 +144,7 @@ mod tests {
         assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
     }
 
-    /// Looks until there is something to see.
+    /// Checks until there is a finding.
     fn finds(mut detector: Detector) -> bool {
         while !detector.look() {
             thread::yield_now();
@@ -149,13 +152,13 @@ mod tests {
         true
     }
 
-    /// How long the soak lasts.
+    /// Returns the duration of the soak.
     fn soak() -> Duration {
         let seconds = std::env::var("GLOBAL_DEADLOCK_SOAK_SECONDS");
         Duration::from_secs(seconds.ok().and_then(|it| it.parse().ok()).unwrap_or(2))
     }
 
-    /// Runs for some time, up to 400 µs, so that others can be seen asleep.
+    /// Runs for up to 400 µs, so that others can be seen asleep.
     fn work() {
         static ROUND: AtomicU32 = AtomicU32::new(0);
         let time = Duration::from_micros(u64::from(ROUND.fetch_add(37, Relaxed) % 400));
@@ -165,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Two threads in turn, by channels.
+    /// Two threads that take turns, through channels.
     fn channels(end: &Arc<AtomicBool>) {
         let ((a, from_a), (b, from_b)) = (mpsc::channel(), mpsc::channel());
         a.send(()).unwrap();
@@ -182,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Two threads in turn, by a mutex and a condition variable.
+    /// Two threads that take turns, with a mutex and a condition variable.
     fn condition_variables(end: &Arc<AtomicBool>) {
         let turn = Arc::new((Mutex::new(0), Condvar::new()));
         for own in 0..2 {
@@ -211,10 +214,10 @@ mod tests {
         });
     }
 
-    /// Threads that wake each other all the time, looked at without a pause. In the end they sleep, so that
-    /// there was something to see.
+    /// Threads that wake each other all the time, checked without a pause. In the end they sleep,
+    /// so that there is something to find.
     #[test]
-    fn who_is_about_to_wake_is_not_asleep() {
+    fn a_process_whose_threads_wake_each_other_is_not_asleep() {
         for start in [channels, condition_variables, joins] {
             in_a_fork(|| {
                 let _own = Helper::this_thread();
@@ -235,13 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn all_are_asleep_in_two_looks() {
+    fn a_global_deadlock_is_found_in_two_checks() {
         in_a_fork(|| {
             let _own = Helper::this_thread();
             thread::spawn(thread::park);
             let joins = thread::spawn(|| thread::spawn(thread::park).join());
             let found = finds(Detector::default());
-            // Once.
+            // Only once.
             drop(joins);
             let mut again = Detector { has_found: true, ..Detector::default() };
             found && !again.look()

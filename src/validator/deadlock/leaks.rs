@@ -1,7 +1,7 @@
-//! Locks whose thread has ended: their guards were forgotten, and unless some other thread
-//! releases them by force, whoever waits for them waits for ever.
+//! Locks whose thread has ended without releasing them. Their guards were forgotten, so unless
+//! another thread releases them by force, a wait for one never ends.
 //!
-//! Its lock guards the list alone.
+//! The lock guards the list only.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -16,30 +16,30 @@ use crate::{
     },
 };
 
-/// A lock that was left behind.
+/// A lock that an ended thread left held.
 #[derive(Clone)]
 pub(in crate::validator) struct Leak {
     pub(in crate::validator) held: Entry,
     pub(in crate::validator) thread: ThreadInfo,
 }
 
-/// How many are remembered.
+/// The number of leaks remembered.
 const CAPACITY: usize = 256;
 
 static LEAKS: Mutex<Vec<Leak>> = Mutex::new(Vec::new());
-/// How many there are: as a rule none, which is all that anybody wants to know.
+/// The number of leaks, normally 0, which is all that most callers need.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The lock around the list.
+/// Returns the lock around the list, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &LEAKS
 }
 
-/// A thread has ended while holding a lock.
+/// Called when a thread has ended while it held a lock.
 ///
-/// Locks that were destroyed by others before their thread ended stay here, as nobody knows: so
-/// the oldest go when there are too many.
+/// A lock that another thread destroyed before its holder ended stays here, because that is not
+/// detected. Therefore the oldest entries are dropped when there are too many.
 pub(in crate::validator) fn add(held: Entry, thread: ThreadInfo) {
     known_locks::entered(held.tag.lock());
     change(|leaks| {
@@ -50,7 +50,7 @@ pub(in crate::validator) fn add(held: Entry, thread: ThreadInfo) {
     });
 }
 
-/// A lock was released that no living thread holds.
+/// Called when a lock was released that no living thread holds.
 pub(in crate::validator) fn released(tag: Tag) {
     if are_any() {
         change(|leaks| {
@@ -62,7 +62,7 @@ pub(in crate::validator) fn released(tag: Tag) {
     }
 }
 
-/// A lock was destroyed.
+/// Called when a lock was destroyed.
 pub(in crate::validator) fn destroyed(lock: LockId) {
     if are_any() {
         change(|leaks| {
@@ -87,7 +87,7 @@ pub(in crate::validator) fn are_any() -> bool {
     COUNT.load(Relaxed) > 0
 }
 
-/// The leak that keeps an acquisition waiting.
+/// Returns the leak that blocks an acquisition.
 pub(in crate::validator) fn blocking(wanted: &Entry) -> Option<Leak> {
     if !are_any() {
         return None;
@@ -97,7 +97,7 @@ pub(in crate::validator) fn blocking(wanted: &Entry) -> Option<Leak> {
     LEAKS.lock().iter().find(|leak| blocks(leak.held.tag)).cloned()
 }
 
-/// All that are remembered.
+/// Returns all remembered leaks.
 pub(in crate::validator) fn all() -> Vec<Leak> {
     LEAKS.lock().clone()
 }

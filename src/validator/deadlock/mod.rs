@@ -1,19 +1,20 @@
-//! Has it happened? The threads that wait for each other right now.
+//! Deadlocks that have happened: threads that wait for each other right now.
 //!
-//! Runs in a thread that is about to block: its wait is [published](super::context::wait), it is
-//! not yet in the lock's queue. Takes no lock of the program, and of ours the short one around
-//! what was reported already, and what a description needs; allocates only if some other thread
-//! waits as well.
+//! Runs in a thread that is about to block. Its wait is [published](super::context::wait), but it
+//! is not yet in the lock's queue. Takes no lock of the program. Of lockdep's, it takes the lock
+//! around reported cycles, briefly, and those that a description needs. Allocates only if another
+//! thread waits as well.
 //!
-//! Who keeps a thread waiting: whoever holds the lock in a mode that blocks it, by the rule of
-//! [`Mode::waits_for`]; and for a reader, each writer that waits for the same lock. A wait that
-//! times out is no link of a cycle.
+//! A thread is blocked by each holder of the lock in a mode that [`Mode::waits_for`] names, and a
+//! reader also by each writer that waits for the same lock. A wait with a timeout ends in any case,
+//! so it is not part of a cycle.
 //!
-//! A wait for space in a channel is a link if the receiving thread is in a `for` loop over the messages, and one
-//! at a barrier if all of its threads are known, because the same ones have come twice: each of those that have not come keeps the others waiting.
+//! A wait for space in a channel can be part of a cycle if the receiving thread is in a `for` loop
+//! over the messages. So can one at a barrier whose threads are all known, because the same ones
+//! have arrived twice: each that has not arrived blocks the others.
 //!
-//! A wait for an [event](crate::external::Event) is a link if exactly one thread owes the event: of
-//! several, any may answer.
+//! A wait for an [event](crate::external::Event) can be part of a cycle if exactly one thread owes
+//! the event. If several do, any of them may answer.
 
 pub(super) mod barrier_order;
 pub(super) mod blocking;
@@ -41,108 +42,108 @@ use crate::{
     stack::Stack,
 };
 
-/// A thread that waits, as it was seen.
+/// A waiting thread, with its wait as it was read.
 struct Waiter {
     context: &'static Context,
     wait: Wait,
 }
 
-/// How a thread keeps another waiting.
+/// The way in which one thread blocks another.
 #[derive(Clone, Copy)]
 enum Blocking {
     /// It holds the lock.
     Holds(Entry),
     /// It waits to write the lock, and the other to read it.
     Queues,
-    /// It has to receive from the channel, or to come to the barrier, at which the other waits.
+    /// It must receive from the channel, or arrive at the barrier, for which the other waits.
     Owes,
 }
 
-/// A circle of waiting threads, the one that looked for it first. Each with how it keeps
-/// the one before it waiting; for the first, that is the last.
-struct Circle(Vec<(Waiter, Blocking)>);
+/// A cycle of waiting threads, starting with the one that searched for it. Each has the way in
+/// which it blocks the one before it; the first blocks the last.
+struct WaitCycle(Vec<(Waiter, Blocking)>);
 
-/// The same circle, from whichever of its threads it is seen: who is in it, each in which of
-/// its waits.
+/// The identity of a cycle, independent of the starting thread: its threads, each with the epoch of
+/// its wait.
 type Members = Box<[(&'static Context, u64)]>;
 
-/// Circles that were reported and may still stand, so that two threads that close one at the
-/// same time report it once.
+/// Cycles that were reported and may still exist, so that two threads that close one at the same
+/// time report it once.
 static REPORTED: Mutex<Vec<Members>> = Mutex::new(Vec::new());
 
-/// The lock around circles that were reported.
+/// Returns the lock around the reported cycles, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &REPORTED
 }
 
-/// How long a circle has to stand before it is believed, if a reader in it waits behind a
-/// writer. Published waits do not say who was first in the lock's queue: a reader that was
-/// woken just before the writer came is about to go on.
+/// How long a cycle must persist before it is reported if a reader in it waits behind a writer.
+/// Published waits do not show the order of the lock's queue: a reader that was woken just before
+/// the writer came is about to continue.
 const QUEUE_SETTLES: Duration = Duration::from_millis(10);
 
 /// The same, if a guard in it can be sent to another thread, which may release it.
 const GUARDS_SETTLE: Duration = Duration::from_millis(300);
 
-/// The same, if a thread in it waits for an event. Between the answer and the moment at which the waiting
+/// The same, if a thread in it waits for an event. Between the answer and the time when the waiting
 /// thread runs again, the thread that answered may already wait for a lock.
 const ANSWER_SETTLES: Duration = Duration::from_secs(1);
 
-/// What there is to say of a circle.
+/// The description of a cycle, for a finding.
 pub(super) struct Deadlock {
     pub(super) cycle: Vec<Edge>,
     pub(super) threads: Vec<ThreadSnapshot>,
 }
 
-/// The circle that the calling thread is about to close, if nobody has reported it yet.
+/// Returns the cycle that the calling thread is about to close, if it was not reported yet.
 pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
-    // What is seen may be gone when it is looked at closely. Then there may be another one.
-    while let Some(circle) = find(context) {
-        if circle.stands()
-            && let Some(is_news) = circle.is_news()
+    // A cycle may be gone when it is verified. Then there may be another one.
+    while let Some(wait_cycle) = find(context) {
+        if wait_cycle.stands()
+            && let Some(is_news) = wait_cycle.is_news()
         {
-            return is_news.then(|| circle.describe());
+            return is_news.then(|| wait_cycle.describe());
         }
     }
     None
 }
 
-/// The threads that wait for each other, if a waiting thread is one of them.
-pub(super) fn circle_of(context: &'static Context) -> Option<Vec<ThreadInfo>> {
-    let circle = find(context).filter(Circle::stands)?;
-    Some(circle.0.iter().map(|(waiter, _)| waiter.context.info()).collect())
+/// Returns the threads that wait for each other, if a waiting thread is one of them.
+pub(super) fn wait_cycle_of(context: &'static Context) -> Option<Vec<ThreadInfo>> {
+    let wait_cycle = find(context).filter(WaitCycle::stands)?;
+    Some(wait_cycle.0.iter().map(|(waiter, _)| waiter.context.info()).collect())
 }
 
-/// A circle that seems to lead back to a waiting thread.
-fn find(context: &'static Context) -> Option<Circle> {
+/// Returns a candidate for a cycle through a waiting thread.
+fn find(context: &'static Context) -> Option<WaitCycle> {
     let own = Waiter { context, wait: context.waiting.read()? };
     let is_other = |other: &&Context| !std::ptr::eq(*other, context) && other.waiting.is_on();
     let waiter =
         |context: &'static Context| context.waiting.read().map(|wait| Waiter { context, wait });
-    // Of no other waiter, and no hold of its own, nothing need be allocated.
+    // Allocates nothing if no other thread waits and this one does not hold what it waits for.
     let mut others = registry::all().filter(is_other).filter_map(waiter).peekable();
     if others.peek().is_none() && !holds_what_it_waits_for(&own) {
         return None;
     }
     let waiters: Vec<_> = std::iter::once(own).chain(others).collect();
-    let circle = wait_cycle::shortest(0, |at| blockers(&waiters, &waiters[at].wait))?;
+    let wait_cycle = wait_cycle::shortest(0, |at| blockers(&waiters, &waiters[at].wait))?;
     let member = |(at, blocking): (usize, Blocking)| {
         let Waiter { context, wait } = waiters[at];
         (Waiter { context, wait }, blocking)
     };
-    Some(Circle(circle.into_iter().map(member).collect()))
+    Some(WaitCycle(wait_cycle.into_iter().map(member).collect()))
 }
 
-/// Alone, a thread can only wait for itself.
+/// Returns `true` if the thread waits for itself, the only possible cycle of one thread.
 fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
     context.held.iter().any(|held| held.tag.lock() == wait.wanted.tag.lock())
 }
 
-/// Those of the waiters that keep one of them waiting.
+/// Returns those of the waiters that block one of them.
 fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     let wanted = wait.wanted.tag;
     let role = wait.wanted.kind().role;
-    // Others may answer an event, and any thread may add a permit to a semaphore.
+    // Other threads may answer an event, and any thread may add a permit to a semaphore.
     if role == Role::Event && !has_one_holder(wanted.lock()) || role == Role::Pool {
         return Vec::new();
     }
@@ -172,7 +173,7 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
 }
 
-/// The threads each of which has to act before a wait ends that is for no lock, if they are known.
+/// Returns the threads that must all act before a wait for an event ends, if they are known.
 fn obligors(wait: &Wait) -> SmallVec<[u64; 2]> {
     match wait.until {
         Until::Happened(WaitKind::Send | WaitKind::Barrier) => {
@@ -182,14 +183,14 @@ fn obligors(wait: &Wait) -> SmallVec<[u64; 2]> {
     }
 }
 
-/// Returns `true` if one thread holds a lock, and no other.
+/// Returns `true` if exactly one thread holds a lock.
 pub(super) fn has_one_holder(lock: LockId) -> bool {
     let holds = |held: &Entry| held.tag.lock() == lock;
     registry::all().filter(|it| it.first_held(usize::MAX, holds).is_some()).take(2).count() == 1
 }
 
-impl Circle {
-    /// Whether it is there, and not only made of glances at different moments.
+impl WaitCycle {
+    /// Returns `true` if the cycle exists, rather than being composed of reads at different times.
     fn stands(&self) -> bool {
         const TICK: Duration = Duration::from_millis(1);
         let mut left = self.settles();
@@ -205,8 +206,8 @@ impl Circle {
         }
     }
 
-    /// Each thread has waited since it was first looked at, and so all do now; what it held
-    /// then it holds now, unless somebody else has released it.
+    /// Returns `true` if each thread has waited since it was first read, so that all of them wait
+    /// now. Each still holds what it held then, unless another thread has released it.
     fn still_stands(&self) -> bool {
         let before = self.0.iter().cycle().skip(self.0.len() - 1);
         self.0.iter().zip(before).all(|((Waiter { context, wait }, blocking), (blocked, _))| {
@@ -222,7 +223,7 @@ impl Circle {
         })
     }
 
-    /// How long it has to stand before it is certain.
+    /// Returns how long the cycle must persist before it is certain.
     fn settles(&self) -> Duration {
         let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
             Blocking::Holds(held) if held.kind().is_event() => ANSWER_SETTLES,
@@ -234,7 +235,7 @@ impl Circle {
         self.0.iter().map(settles).max().unwrap_or_default()
     }
 
-    /// Whether no other thread of it has reported it; nothing, if it is gone.
+    /// Returns `true` if no other thread of the cycle has reported it; `None` if it is gone.
     fn is_news(&self) -> Option<bool> {
         let mut members: Members =
             self.0.iter().map(|(it, _)| (it.context, it.wait.epoch)).collect();
@@ -243,7 +244,7 @@ impl Circle {
         };
         members.sort_by_key(|&(context, _)| std::ptr::from_ref(context));
         let mut reported = locked(&REPORTED);
-        // Who has reported it may have gone on since, and then it is forgotten.
+        // The thread that reported it may have continued since. Then the entry is stale.
         if !members.iter().all(|(it, epoch)| it.waiting.is_still(*epoch)) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Where the system does not say what a thread sleeps for, no global deadlock is detected.
+//! Stands in for `global` where the system does not say what a thread sleeps for: detects nothing.
 
 #[derive(Default)]
 pub(in crate::validator) struct Detector;

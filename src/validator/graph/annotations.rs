@@ -1,4 +1,4 @@
-//! What the program says of its locks.
+//! Names, classes and declared orders of locks: the entry points for the public functions.
 
 use std::{panic::Location, sync::Arc};
 
@@ -16,7 +16,7 @@ pub(crate) fn name(lock: LockId, name: &str) {
     inside(|| graph::lock().name(lock, name));
 }
 
-/// The name that a lock was given.
+/// Returns the name that the program gave a lock.
 pub(crate) fn name_of(lock: LockId) -> Option<Arc<str>> {
     inside(|| graph::lock().name_of(lock))
 }
@@ -39,7 +39,7 @@ pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
         let mut graph = graph::lock();
         (graph.order_by_key(lock, key), graph.has_nested(lock))
     });
-    // A million locks that get their keys when they are made have no chains yet.
+    // A million locks that get their keys when they are created have no chains yet.
     if before.is_some() || is_nested {
         rejudge();
     }
@@ -51,7 +51,7 @@ pub(crate) fn set_rank(lock: LockId, rank: Rank) {
     rejudge();
 }
 
-/// See [`crate::declare_order`]. Fails with the place of what it contradicts.
+/// See [`crate::declare_order`]. Fails with the location of the declaration that it contradicts.
 pub(crate) fn declare_order(
     sequence: &[Ordered],
     site: &'static Location<'static>,
@@ -65,7 +65,7 @@ pub(crate) fn declare_order(
 pub(crate) fn allow_pair(pair: [LockId; 2], reason: &str) {
     let is_new = inside(|| ledger::allow_pair(pair, reason));
     if is_new {
-        // First, so that neither of them is deferred as a leaf from now on.
+        // Entered first, so that from now on neither of them is deferred as a leaf.
         for lock in pair {
             known_locks::entered(lock);
         }

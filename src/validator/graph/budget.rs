@@ -1,25 +1,25 @@
 //! The budget of one search for cycles.
 //!
-//! A cycle can close if there is a different thread for each of its edges, which is hard to decide.
-//! A search therefore takes a limited number of steps. One whose budget is exhausted is cut short: it
-//! finds less, and it reports nothing that it has not proved.
+//! A cycle can close if a different thread can be chosen for each of its edges, which is hard to
+//! decide. So a search takes a limited number of steps. A search that exhausts its budget is cut
+//! short: it finds less, but never reports anything unproved.
 
-/// How many steps the search of one acquisition may take: 5 to 10 ns each, while the graph is in the
-/// cache.
+/// The number of steps that the search of one acquisition may take. A step takes 5 to 10 ns, while
+/// the graph is in the cache.
 pub(in crate::validator) const STEPS: u32 = 200_000;
 
-/// The cost of comparing two choices, of an edge in the search for feasible cycles, or of a lock that
-/// is reached for the first time, in steps.
+/// The cost in steps of comparing two choices, of an edge in the search for feasible cycles, or of
+/// reaching a lock for the first time.
 pub(in crate::validator) const PAIR: usize = 5;
 
-/// How many steps a search may still take.
+/// The remaining steps of a search.
 #[derive(Debug)]
 pub(in crate::validator) struct Budget {
     left: u32,
     is_exhausted: bool,
 }
 
-/// The budget does not suffice for what comes next.
+/// The budget is too small for the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::validator) struct Exhausted;
 
@@ -28,7 +28,7 @@ impl Budget {
         Self { left: steps, is_exhausted: false }
     }
 
-    /// Takes some steps.
+    /// Spends some steps.
     pub(in crate::validator) fn spend(&mut self, steps: usize) -> Result<(), Exhausted> {
         let left = u32::try_from(steps).ok().and_then(|steps| self.left.checked_sub(steps));
         self.left = left.unwrap_or(0);
@@ -40,12 +40,12 @@ impl Budget {
         self.left
     }
 
-    /// Returns `true` if the search wanted more steps than it had.
+    /// Returns `true` if the search needed more steps than it had.
     pub(in crate::validator) fn is_exhausted(&self) -> bool {
         self.is_exhausted
     }
 
-    /// Runs a part of the search, which may take half of what is left.
+    /// Runs a part of the search, which may spend half of the remaining steps.
     pub(in crate::validator) fn with_half<R>(&mut self, part: impl FnOnce(&mut Self) -> R) -> R {
         let mut half = Self::new(self.left / 2);
         self.left -= half.left;
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_part_leaves_is_there_for_the_rest() {
+    fn unspent_steps_of_a_part_are_returned() {
         let mut budget = Budget::new(10);
         assert_eq!(budget.with_half(|half| half.spend(2)), Ok(()));
         assert_eq!(budget.with_half(|half| half.spend(4)), Ok(()));

@@ -1,11 +1,11 @@
-//! What new edges say of the classes of their locks.
+//! Class inversions that new edges reveal.
 
 use petgraph::graph::EdgeIndex;
 use smallvec::SmallVec;
 
 use super::{
     Cycle, Edges, LockGraph,
-    classes::{self, ClassId, Gate, Way},
+    classes::{self, ClassId, Gate, Nesting},
 };
 use crate::{
     finding::{Detail, FindingKind, Level, Site},
@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl LockGraph {
-    /// What the edges of held locks to the wanted one say of their classes, unless one of these
-    /// cycles says it of the locks themselves. All are noted, one is told; again only if that is
-    /// denied each time.
+    /// Returns the class inversion that the edges from held locks to the wanted one reveal, unless
+    /// one of `cycles` already shows it between the locks themselves. All nestings are recorded. An
+    /// edge that is not new counts only if class inversions are denied, which happens each time.
     pub(super) fn class_inversions(
         &mut self,
         edges: &Edges,
@@ -37,7 +37,7 @@ impl LockGraph {
                 cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
             };
             if cycles.iter().any(is_it) {
-                self.classes.tell((of_held, class));
+                self.classes.mark_reported((of_held, class));
             }
             found.extend(self.nest_classes(edge, [entry, wanted], (of_held, class), &gates));
         }
@@ -48,7 +48,7 @@ impl LockGraph {
         self.classes.of(entry.tag.lock(), entry.created(), entry.kind())
     }
 
-    /// Held locks, as they are gates of each other.
+    /// Returns the held locks as gates.
     fn gates(&mut self, held: &[Entry]) -> SmallVec<[Gate; 4]> {
         let gate = |entry: &Entry| Gate {
             lock: entry.tag.lock(),
@@ -58,8 +58,8 @@ impl LockGraph {
         held.iter().map(gate).collect()
     }
 
-    /// Notes the order of two locks' classes. The inversion of these, if there is one that was
-    /// not told of locks of theirs.
+    /// Records the order of two locks' classes. Returns their inversion, unless it was reported for
+    /// two locks of these classes.
     fn nest_classes(
         &mut self,
         edge: EdgeIndex,
@@ -68,17 +68,17 @@ impl LockGraph {
         held: &[Gate],
     ) -> Option<Cycle> {
         let modes = (entry.tag.mode(), wanted.tag.mode());
-        // Who holds a thousand locks has a thousand ways, of a thousand gates each.
+        // A thread that holds a thousand locks has a thousand nestings, each with a thousand gates.
         if self.classes.is_settled(classes, modes) {
             return None;
         }
         let is_other = |it: &&Gate| (it.lock, it.mode) != (entry.tag.lock(), entry.tag.mode());
         let gates = held.iter().filter(is_other).copied().collect();
-        let way = Way { held: modes.0, wanted: modes.1, gates };
-        if self.classes.is_new(classes, &way) {
-            self.classes.nest(classes, way.clone(), self.edge(edge, 0));
+        let nesting = Nesting { held: modes.0, wanted: modes.1, gates };
+        if self.classes.is_new(classes, &nesting) {
+            self.classes.nest(classes, nesting.clone(), self.edge(edge, 0));
         }
-        let other = self.classes.inversion(classes, &way)?;
+        let other = self.classes.inversion(classes, &nesting)?;
         let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
         let made = [entry, wanted].into_iter().filter(is_made);
         Some(Cycle {

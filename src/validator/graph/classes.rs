@@ -1,9 +1,9 @@
-//! Classes of locks, as a second opinion: an order between two locks that were made alike
-//! stands for the order between all that were.
+//! Orders between classes of locks. An order between two locks stands for an order between all
+//! locks of their classes.
 //!
-//! Test suites make fresh locks in every test, so that no pair of instances is ever seen in
-//! both orders. The idea is the kernel lockdep's, where a class is all that there is. What is
-//! kept here outlives the locks: it is bounded by the places in the source that make them.
+//! Test suites create fresh locks in every test, so no pair of instances is ever seen in both
+//! orders. The idea comes from the kernel's lockdep, which only has classes. What is kept here
+//! outlives the locks; its size is bounded by the number of constructor calls in the source.
 
 use std::panic::Location;
 
@@ -17,19 +17,19 @@ use crate::{
 /// The number of a class.
 pub(in crate::validator) type ClassId = u32;
 
-/// How many ways of nesting two classes are kept.
+/// The number of nestings kept for each pair of classes.
 const MAX_NESTINGS: usize = 4;
 
-/// What makes a class.
+/// The origin of a class.
 #[derive(PartialEq, Eq, Hash)]
 enum Class {
-    /// A call of a constructor, and what it makes.
+    /// The location of a constructor call, and the types that it creates.
     Made(Site, &'static str, &'static str),
-    /// The program says so.
+    /// The name that the program has given.
     Given(&'static str),
 }
 
-/// A lock that somebody held meanwhile, and its class.
+/// A lock held during a nesting, and its class.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::validator) struct Gate {
     pub(in crate::validator) lock: LockId,
@@ -37,30 +37,30 @@ pub(in crate::validator) struct Gate {
     pub(in crate::validator) mode: Mode,
 }
 
-/// How a lock of one class was acquired while one of another was held.
+/// One way in which a lock of one class was acquired while one of another was held.
 #[derive(Clone)]
-pub(in crate::validator) struct Way {
+pub(in crate::validator) struct Nesting {
     pub(in crate::validator) held: Mode,
     pub(in crate::validator) wanted: Mode,
-    /// All that was held beside the two.
+    /// All other locks that were held.
     pub(in crate::validator) gates: Vec<Gate>,
 }
 
 #[derive(Default)]
 pub(in crate::validator) struct Classes {
     numbers: FxHashMap<Class, ClassId>,
-    /// The same by address, which tells nothing if it is not there.
+    /// A cache of `numbers` by address. Equal sites may have different addresses.
     by_address: FxHashMap<(usize, usize), ClassId>,
     given: FxHashMap<LockId, &'static str>,
-    nestings: FxHashMap<(ClassId, ClassId), Vec<(Way, Edge)>>,
-    /// Pairs of which two locks were seen in both orders themselves: that says more.
-    told: FxHashSet<[ClassId; 2]>,
-    /// Changes with all that may unsettle a pair.
+    nestings: FxHashMap<(ClassId, ClassId), Vec<(Nesting, Edge)>>,
+    /// Pairs of classes with two locks that were seen in both orders. That report says more.
+    reported: FxHashSet<[ClassId; 2]>,
+    /// Changes whenever a pair may stop being settled.
     version: u64,
 }
 
 impl Classes {
-    /// The class of a lock. None if nothing says how it was made.
+    /// Returns the class of a lock. `None` if its constructor call is unknown.
     pub(in crate::validator) fn of(
         &mut self,
         lock: LockId,
@@ -96,102 +96,114 @@ impl Classes {
         *self.numbers.entry(class).or_insert(next)
     }
 
-    /// The name that the program gave to a lock's class.
+    /// Returns the name of the class that the program put the lock into.
     pub(in crate::validator) fn given(&self, lock: LockId) -> Option<&'static str> {
         self.given.get(&lock).copied()
     }
 
-    /// Changes with all that may unsettle a pair of classes.
+    /// Changes whenever a pair of classes may stop being settled.
     pub(in crate::validator) fn version(&self) -> u64 {
         self.version
     }
 
-    /// Puts a lock in a class. Whether it was in none that was given.
+    /// Puts a lock into a class. Returns `true` if it was in no named class.
     pub(in crate::validator) fn give(&mut self, lock: LockId, class: &'static str) -> bool {
         self.version += 1;
         self.given.insert(lock, class).is_none()
     }
 
-    /// Whether it was in a class that was given.
+    /// Forgets a lock. Returns `true` if it was in a named class.
     pub(in crate::validator) fn forget(&mut self, lock: LockId) -> bool {
         self.given.remove(&lock).is_some()
     }
 
-    /// Whether no way to acquire a lock of one class while one of another is held, in these modes,
-    /// has anything to tell.
+    /// Returns `true` if no acquisition of a lock of one class while one of another is held, in
+    /// these modes, can reveal anything new.
     pub(in crate::validator) fn is_settled(
         &self,
         (held, wanted): (ClassId, ClassId),
         modes: (Mode, Mode),
     ) -> bool {
         let is_freest =
-            |(it, _): &(Way, Edge)| it.gates.is_empty() && (it.held, it.wanted) == modes;
+            |(it, _): &(Nesting, Edge)| it.gates.is_empty() && (it.held, it.wanted) == modes;
         let known = self.nestings.get(&(held, wanted));
         let is_one_way = || {
-            !self.nestings.contains_key(&(wanted, held)) || self.told.contains(&pair(held, wanted))
+            !self.nestings.contains_key(&(wanted, held))
+                || self.reported.contains(&pair(held, wanted))
         };
         held == wanted || known.is_some_and(|known| known.iter().any(is_freest)) && is_one_way()
     }
 
-    /// Whether it is news that a lock of one class was acquired while one of another was held in
-    /// this way.
-    pub(in crate::validator) fn is_new(&self, classes: (ClassId, ClassId), way: &Way) -> bool {
+    /// Returns `true` if a nesting of two classes is new: no known one has the same modes and no
+    /// more gates.
+    pub(in crate::validator) fn is_new(
+        &self,
+        classes: (ClassId, ClassId),
+        nesting: &Nesting,
+    ) -> bool {
         let known = self.nestings.get(&classes);
         classes.0 != classes.1
-            && !known.is_some_and(|known| known.iter().any(|(it, _)| it.is_as_free_as(way)))
+            && !known.is_some_and(|known| known.iter().any(|(it, _)| it.is_as_free_as(nesting)))
     }
 
-    /// Notes [news](Self::is_new), with an edge to be told of it.
-    pub(in crate::validator) fn nest(&mut self, classes: (ClassId, ClassId), way: Way, edge: Edge) {
+    /// Records a [new](Self::is_new) nesting, with an edge to report for it.
+    pub(in crate::validator) fn nest(
+        &mut self,
+        classes: (ClassId, ClassId),
+        nesting: Nesting,
+        edge: Edge,
+    ) {
         self.version += 1;
         let known = self.nestings.entry(classes).or_default();
-        known.retain(|(it, _)| !way.is_as_free_as(it));
+        known.retain(|(it, _)| !nesting.is_as_free_as(it));
         if known.len() < MAX_NESTINGS {
-            known.push((way, edge));
+            known.push((nesting, edge));
         }
     }
 
-    /// An edge that was seen before the other way round, if the two would wait for each other
-    /// were they of the same locks; unless two locks of these classes were seen so themselves.
+    /// Returns an edge in the opposite order, if the two nestings would wait for each other if they
+    /// were of the same two locks. `None` if two locks of these classes were themselves seen in
+    /// both orders.
     pub(in crate::validator) fn inversion(
         &self,
         (held, wanted): (ClassId, ClassId),
-        way: &Way,
+        nesting: &Nesting,
     ) -> Option<&Edge> {
-        if held == wanted || self.told.contains(&pair(held, wanted)) {
+        if held == wanted || self.reported.contains(&pair(held, wanted)) {
             return None;
         }
         let others = self.nestings.get(&(wanted, held))?;
-        others.iter().find(|(it, _)| it.meets(way)).map(|(_, edge)| edge)
+        others.iter().find(|(it, _)| it.meets(nesting)).map(|(_, edge)| edge)
     }
 
-    /// Two locks of these classes were seen in both orders.
-    pub(in crate::validator) fn tell(&mut self, (held, wanted): (ClassId, ClassId)) {
-        self.told.insert(pair(held, wanted));
+    /// Records that two locks of these classes were seen in both orders.
+    pub(in crate::validator) fn mark_reported(&mut self, (held, wanted): (ClassId, ClassId)) {
+        self.reported.insert(pair(held, wanted));
     }
 
     pub(in crate::validator) fn reset(&mut self) {
         self.version += 1;
         self.nestings.clear();
-        self.told.clear();
+        self.reported.clear();
     }
 }
 
-/// Two classes, whichever is held.
+/// Returns the pair of two classes in either order.
 pub(in crate::validator) fn pair(one: ClassId, other: ClassId) -> [ClassId; 2] {
     [one.min(other), one.max(other)]
 }
 
 impl Gate {
-    /// Whether it would be the same lock, were the two nestings of the same locks.
+    /// Returns `true` if both may be the same lock, assuming that the two nestings are of the same
+    /// locks.
     fn is_same(&self, other: &Self) -> bool {
         self.lock == other.lock || self.class.is_some() && self.class == other.class
     }
 }
 
-impl Way {
-    /// Whether each would wait for the other. Readers that wait for readers behind a writer
-    /// are left out: whether there is one is a matter of instances.
+impl Nesting {
+    /// Returns `true` if each would wait for the other. Readers that wait for readers behind a
+    /// writer are left out, because the presence of a writer depends on the instances.
     fn meets(&self, other: &Self) -> bool {
         let waits = |one: &Self, other: &Self| one.wanted.waits_for(other.held, false);
         let is_gate = |(one, other): (&Gate, &Gate)| {
@@ -252,23 +264,23 @@ mod tests {
         Gate { lock, class, mode }
     }
 
-    fn behind(gates: impl IntoIterator<Item = Gate>) -> Way {
-        Way { held: X, wanted: X, gates: gates.into_iter().collect() }
+    fn behind(gates: impl IntoIterator<Item = Gate>) -> Nesting {
+        Nesting { held: X, wanted: X, gates: gates.into_iter().collect() }
     }
 
-    fn note(classes: &mut Classes, nesting: (ClassId, ClassId), way: &Way) {
-        if classes.is_new(nesting, way) {
-            classes.nest(nesting, way.clone(), edge());
+    fn note(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) {
+        if classes.is_new(pair, nesting) {
+            classes.nest(pair, nesting.clone(), edge());
         }
     }
 
-    fn is_told(classes: &mut Classes, nesting: (ClassId, ClassId), way: &Way) -> bool {
-        note(classes, nesting, way);
-        classes.inversion(nesting, way).is_some()
+    fn is_found(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) -> bool {
+        note(classes, pair, nesting);
+        classes.inversion(pair, nesting).is_some()
     }
 
     #[test]
-    fn a_class_is_a_constructors_call_or_what_the_program_says() {
+    fn a_class_is_a_constructor_call_or_a_given_name() {
         static BYTE: LockKind =
             LockKind { wrapper: "Mutex", of: LockOf::Value(|| "u8"), role: Role::Lock };
         static TEXT: LockKind =
@@ -292,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn two_orders_of_two_classes_are_told_until_locks_of_theirs_tell_more() {
+    fn class_inversions_are_found_until_one_of_their_locks_is() {
         let (mut classes, free) = (Classes::default(), behind([]));
-        assert!(!is_told(&mut classes, (1, 1), &free) && !is_told(&mut classes, (1, 2), &free));
-        assert!(is_told(&mut classes, (2, 1), &free) && is_told(&mut classes, (1, 2), &free));
-        classes.tell((2, 1));
-        assert!(!is_told(&mut classes, (2, 1), &free) && !is_told(&mut classes, (1, 2), &free));
-        // Of these two alone.
-        assert!(!is_told(&mut classes, (3, 4), &free) && is_told(&mut classes, (4, 3), &free));
+        assert!(!is_found(&mut classes, (1, 1), &free) && !is_found(&mut classes, (1, 2), &free));
+        assert!(is_found(&mut classes, (2, 1), &free) && is_found(&mut classes, (1, 2), &free));
+        classes.mark_reported((2, 1));
+        assert!(!is_found(&mut classes, (2, 1), &free) && !is_found(&mut classes, (1, 2), &free));
+        // Only for this pair.
+        assert!(!is_found(&mut classes, (3, 4), &free) && is_found(&mut classes, (4, 3), &free));
         classes.reset();
-        assert!(!is_told(&mut classes, (1, 2), &free) && is_told(&mut classes, (2, 1), &free));
+        assert!(!is_found(&mut classes, (1, 2), &free) && is_found(&mut classes, (2, 1), &free));
     }
 
-    /// Whoever takes them in one order, or was told of the other, has nothing to say any more.
+    /// Another nesting in the same order, or after the inversion was reported, reveals nothing.
     #[test]
-    fn what_was_seen_without_gates_is_settled() {
+    fn a_nesting_without_gates_is_settled() {
         let (mut classes, free) = (Classes::default(), behind([]));
         assert!(classes.is_settled((1, 1), (X, X)) && !classes.is_settled((1, 2), (X, X)));
         note(&mut classes, (1, 2), &behind([gate(9, None, X)]));
@@ -315,28 +327,32 @@ mod tests {
         assert!(classes.is_settled((1, 2), (X, X)) && !classes.is_settled((1, 2), (S, X)));
         note(&mut classes, (2, 1), &free);
         assert!(![(1, 2), (2, 1)].iter().any(|&pair| classes.is_settled(pair, (X, X))));
-        classes.tell((1, 2));
+        classes.mark_reported((1, 2));
         assert!([(1, 2), (2, 1)].iter().all(|&pair| classes.is_settled(pair, (X, X))));
     }
 
     #[test]
-    fn only_those_that_wait_for_each_other_meet() {
-        let way = |held, wanted| Way { held, wanted, gates: Vec::new() };
+    fn only_nestings_that_wait_for_each_other_meet() {
+        let nesting = |held, wanted| Nesting { held, wanted, gates: Vec::new() };
         for (one, other, meet) in [
             ((X, X), (X, X), true),
             ((X, S), (X, S), true),
             ((S, X), (S, X), true),
-            // The one waits, the other does not: a reader and a reader.
+            // One waits but the other does not: two readers.
             ((S, X), (X, S), false),
             ((X, S), (S, X), false),
             ((S, S), (S, S), false),
         ] {
-            assert_eq!(way(one.0, one.1).meets(&way(other.0, other.1)), meet, "{one:?} {other:?}");
+            assert_eq!(
+                nesting(one.0, one.1).meets(&nesting(other.0, other.1)),
+                meet,
+                "{one:?} {other:?}"
+            );
         }
     }
 
     #[test]
-    fn a_gate_is_one_lock_or_two_of_a_class_that_exclude_each_other() {
+    fn a_gate_is_one_lock_or_two_of_a_class_in_exclusive_modes() {
         for (one, other, is_gate) in [
             (gate(8, None, X), gate(8, None, X), true),
             (gate(8, None, X), gate(8, None, S), true),
@@ -349,26 +365,26 @@ mod tests {
         }
     }
 
-    /// What is kept is bounded; whoever comes with fewer gates takes the place of those with more,
-    /// and whoever comes with more is not noted.
+    /// The number of nestings is bounded. One with fewer gates replaces those with more; one with
+    /// more is not recorded.
     #[test]
-    fn ways_with_few_gates_are_kept() {
+    fn nestings_with_few_gates_are_kept() {
         let (mut classes, own) = (Classes::default(), |lock| gate(lock, None, X));
         let nest = |classes: &mut Classes, locks: &[LockId]| {
-            let way = behind(locks.iter().map(|&lock| own(lock)));
-            assert!(!is_told(classes, (1, 2), &way));
+            let nesting = behind(locks.iter().map(|&lock| own(lock)));
+            assert!(!is_found(classes, (1, 2), &nesting));
             classes.nestings[&(1, 2)].len()
         };
         assert_eq!([11, 12, 13, 14, 15].map(|lock| nest(&mut classes, &[lock])), [1, 2, 3, 4, 4]);
         let all_kept = behind([11, 12, 13, 14].map(own));
-        assert!(!is_told(&mut classes, (2, 1), &all_kept));
+        assert!(!is_found(&mut classes, (2, 1), &all_kept));
         classes.reset();
         assert_eq!(nest(&mut classes, &[11, 12]), 1);
         assert_eq!(nest(&mut classes, &[11, 12, 13]), 1);
         assert_eq!(nest(&mut classes, &[11]), 1);
-        assert!(is_told(&mut classes, (2, 1), &behind([own(12)])));
-        // Another mode is another way.
-        let reads = Way { held: S, ..behind([own(11)]) };
+        assert!(is_found(&mut classes, (2, 1), &behind([own(12)])));
+        // A different mode makes a different nesting.
+        let reads = Nesting { held: S, ..behind([own(11)]) };
         note(&mut classes, (1, 2), &reads);
         assert_eq!(classes.nestings[&(1, 2)].len(), 2);
     }

@@ -1,10 +1,10 @@
 //! Creation sites, and the ids of the locks that are created at each.
 //!
-//! A creation site is a call of a constructor: a place in the source, and the kind of lock that is
-//! made there. A lock gets its id at its first acquisition, from a block of ids that belongs to its
-//! creation site. So the id alone leads to both, and neither an acquisition nor the order graph
-//! carries them. Each block of a site is twice as large as the one before, so there are few blocks
-//! however many locks come and go, and a binary search finds the block of an id.
+//! A creation site is a constructor call: a source location and the kind of lock created there. A
+//! lock gets its id at its first acquisition, from a block of ids that belongs to its creation
+//! site. So the id alone leads to both, and neither an acquisition nor the order graph stores them.
+//! Each block of a site is twice as large as the one before, so there are few blocks however many
+//! locks come and go, and a binary search finds the block of an id.
 //!
 //! Owns both tables and the lock under which blocks are added. Nothing here allocates, because the
 //! lock that gets an id may belong to the global allocator: the tables are static arrays, and the
@@ -36,13 +36,13 @@ use crate::{
 /// The index of a creation site in its table.
 pub(in crate::validator) type SiteIndex = usize;
 
-/// The index of no site: nothing is known of how the lock was created.
+/// The index that stands for an unknown creation site.
 pub(in crate::validator) const UNKNOWN_SITE: SiteIndex = 0;
 
 /// The kind of a lock whose creation site is unknown.
 static UNKNOWN_KIND: LockKind = LockKind { wrapper: "Lock", of: LockOf::Unknown, role: Role::Lock };
 
-/// The first of the ids that belong to no block. Low enough that tags leave their upper byte free, as
+/// The first id that belongs to no block. Small enough that tags leave their upper byte unused, as
 /// the held set's word requires.
 const UNATTRIBUTED: LockId = 1 << 44;
 
@@ -50,23 +50,25 @@ const UNATTRIBUTED: LockId = 1 << 44;
 const FIRST_SIZE: u32 = 5;
 const LARGEST_SIZE: u32 = 31;
 
-/// How many ids a thread takes at once from a site that has created many locks.
+/// The number of ids that a thread takes at once from a site that has created many locks.
 const STOCK_SIZE: u64 = 64;
-/// How many sites a thread keeps a stock of.
+/// The number of sites for which a thread keeps a stock.
 const STOCKS: usize = 8;
-/// How many sites a lookup in the table compares before it gives up.
+/// The number of entries that a lookup compares before it gives up.
 const MAX_PROBES: usize = 64;
 
-/// Stands for a missing place in the source, where null stands for a vacant entry.
+/// Stands for an unknown location, because null stands for a vacant entry.
 const NO_LOCATION: *mut Location<'static> = ptr::dangling_mut();
 
-/// A call of a constructor. Never removed.
+/// A constructor call. Never removed.
 struct CreationSite {
     /// Claims the entry. Null while it is vacant.
     location: AtomicPtr<Location<'static>>,
     /// Stored after the entry was claimed. Null until then, so that the entry equals no site.
     kind: AtomicPtr<LockKind>,
-    /// The index of its last block in the high half, and how many ids of that are taken in the low one.
+    /// The index of its last block in the high half, and the number of ids taken from that block in
+    /// the low one. A block of ids. Written completely before it is counted, and constant from then
+    /// on.
     taken: AtomicU64,
 }
 
@@ -90,20 +92,20 @@ impl Block {
 
 /// All creation sites and blocks.
 ///
-/// What is written together stands together, so that the first lock of a process touches two pages.
-/// All of it starts as zeros, which take no space in the program's file.
+/// Fields that are written together are adjacent, so that the first lock of a process touches two
+/// pages. Everything starts as zeros, which take no space in the program's file.
 #[repr(C)]
 struct Table<const SITES: usize, const BLOCKS: usize> {
-    /// The last id of all blocks. Its lock is held while a block is added. It is the innermost of our
-    /// locks: an allocation under any other may come here, with a lock of the allocator's.
+    /// The last id of all blocks. Its lock is held while a block is added. It is the innermost lock
+    /// of lockdep: an allocation under any other may get here, through a lock of the allocator's.
     adding: Mutex<LockId>,
     /// The index of the last block.
     last_block: AtomicUsize,
-    /// How many ids were taken that belong to no block.
+    /// The number of ids taken that belong to no block.
     unattributed: AtomicU64,
-    /// How many of the ids that were taken for locks no lock will ever have.
+    /// The number of ids that were taken for locks but will never be used.
     abandoned: AtomicU64,
-    /// By ascending start. The first has no ids.
+    /// By ascending start. The first block is empty.
     blocks: [Block; BLOCKS],
     /// Open addressing, hashed by the two addresses. The entry at [`UNKNOWN_SITE`] stays vacant.
     sites: [CreationSite; SITES],
@@ -111,10 +113,11 @@ struct Table<const SITES: usize, const BLOCKS: usize> {
 
 static TABLE: Table<{ 1 << 14 }, { 1 << 16 }> = Table::new();
 
-/// Ids that one thread has taken for locks to come. Only that thread changes it.
+/// Ids that one thread has taken for future locks. Only that thread changes it.
 pub(in crate::validator) struct IdStock {
     sites: [SiteStock; STOCKS],
-    /// Set while the thread changes its stock. A signal handler that sees it leaves the stock alone.
+    /// Set while the thread changes its stock. A signal handler that sees it leaves the stock
+    /// alone.
     changes: AtomicBool,
 }
 
@@ -127,13 +130,13 @@ struct SiteStock {
 }
 
 thread_local! {
-    /// Set while the thread may hold the table's lock. A signal handler that sees it does not wait for that
-    /// lock.
+    /// Set while the thread may hold the table's lock. A signal handler that sees it does not wait
+    /// for that lock.
     static USES_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns an id for a lock of this kind that was created there: takes ids from the table, and keeps the
-/// others in stock, if the calling thread has one.
+/// Returns an id for a lock of this kind that was created there. Takes ids from the table, and
+/// keeps the rest in stock if the calling thread has one.
 pub(in crate::validator) fn next_id(
     kind: &'static LockKind,
     created: Option<&'static Location<'static>>,
@@ -166,19 +169,19 @@ fn location_address(location: Option<&'static Location<'static>>) -> *mut Locati
     location.map_or(NO_LOCATION, |location| ptr::from_ref(location).cast_mut())
 }
 
-/// Returns `true` if ids of this kind are for locks: not for threads, channels or barriers.
+/// Returns `true` if ids of this kind are for locks, rather than threads, channels or barriers.
 #[allow(unsafe_code, reason = "std has no atomic reference")]
 fn is_for_locks(kind: &AtomicPtr<LockKind>) -> bool {
     // SAFETY: the pointer is null or comes from a `'static` reference.
     unsafe { kind.load(Acquire).as_ref() }.is_none_or(|kind| kind.role.is_lock())
 }
 
-/// Notes that an id is not used, because another thread has numbered its lock first.
+/// Records that an id is not used, because another thread has assigned one to the lock first.
 pub(in crate::validator) fn abandon_id(id: LockId) {
     TABLE.abandoned.fetch_add(of(id).0.role.is_lock().into(), Relaxed);
 }
 
-/// Returns the kind of a lock, and where it was created.
+/// Returns the kind of a lock, and the location where it was created.
 pub(in crate::validator) fn of(
     lock: LockId,
 ) -> (&'static LockKind, Option<&'static Location<'static>>) {
@@ -195,7 +198,8 @@ pub(in crate::validator) fn block_of(lock: LockId) -> (Range<LockId>, SiteIndex)
     TABLE.block_of(lock)
 }
 
-/// Returns how many locks have an id. Locks that other threads number meanwhile may be missing.
+/// Returns the number of locks that have an id. Those that other threads are just assigning may be
+/// missing.
 pub(in crate::validator) fn count() -> u64 {
     let before = USES_TABLE.replace(true);
     let stocked: u64 = registry::all().map(|context| context.ids.locks()).sum();
@@ -204,7 +208,8 @@ pub(in crate::validator) fn count() -> u64 {
     taken.saturating_sub(stocked)
 }
 
-/// Returns `true` if the calling thread may hold the table's lock, which then was interrupted by a signal.
+/// Returns `true` if the calling thread may hold the table's lock. Then a signal has interrupted
+/// it.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn is_assigning() -> bool {
     USES_TABLE.get()
@@ -227,7 +232,7 @@ impl IdStock {
         Self { sites: std::array::from_fn(|_| site()), changes: AtomicBool::new(false) }
     }
 
-    /// The stock of a site, or the one that it would replace.
+    /// Returns the stock of a site, or the one that it would replace.
     #[inline]
     fn of(&self, kind: *mut LockKind, location: *mut Location<'static>) -> &SiteStock {
         &self.sites[(kind.addr() >> 3).wrapping_add(location.addr() >> 3) % STOCKS]
@@ -245,7 +250,7 @@ impl IdStock {
         if self.changes.load(Relaxed) {
             return None;
         }
-        // A handler would take the same id, between the load and the store.
+        // A signal handler could take the same id between the load and the store.
         self.change(|| {
             let next = stock.next.load(Relaxed);
             let is_its =
@@ -271,7 +276,7 @@ impl IdStock {
         result
     }
 
-    /// Replaces a stock. Returns how many ids for locks were left in it.
+    /// Replaces a stock. Returns the number of ids for locks that were left in it.
     fn refill(
         &self,
         kind: *mut LockKind,
@@ -289,20 +294,20 @@ impl IdStock {
         })
     }
 
-    /// How many ids for locks are left.
+    /// Returns the number of ids left for locks.
     fn locks(&self) -> u64 {
         self.sites.iter().map(SiteStock::locks).sum()
     }
 }
 
 impl SiteStock {
-    /// How many ids are left, if they are for locks.
+    /// Returns the number of ids left, if they are for locks.
     fn locks(&self) -> u64 {
         if !is_for_locks(&self.kind) {
             return 0;
         }
         let left = self.end.load(Relaxed).saturating_sub(self.next.load(Relaxed));
-        // Bounded because another thread may read this between the stores of a change.
+        // Clamped, because another thread may read this between the stores of a change.
         left.min(STOCK_SIZE)
     }
 }
@@ -326,7 +331,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         }
     }
 
-    /// Takes at least one id for locks of a site, and no more than `most`.
+    /// Takes at least one id for locks of a site, and at most `most`.
     fn take(
         &self,
         kind: *mut LockKind,
@@ -343,9 +348,9 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         start..start + count
     }
 
-    /// Returns the index of a site, added if it is new and there is room.
+    /// Returns the index of a site. Adds it if it is new and there is room.
     ///
-    /// Two threads that add one site at once may give it two entries, which does no harm.
+    /// Two threads that add one site concurrently may create two entries, which does no harm.
     fn site(&self, kind: *mut LockKind, location: *mut Location<'static>) -> Option<SiteIndex> {
         let sum = kind.addr().wrapping_mul(31).wrapping_add(location.addr()) as u64;
         #[allow(clippy::cast_possible_truncation, reason = "the high bits are meant")]
@@ -353,7 +358,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         let places = (0..MAX_PROBES.min(SITES)).map(|step| (start + step) % SITES);
         for at in places.filter(|&at| at != UNKNOWN_SITE) {
             let site = &self.sites[at];
-            // Not a load first: the page would be faulted in twice, for reading and for writing.
+            // No load first: it would fault the page in twice, for reading and for writing.
             match site.location.compare_exchange(ptr::null_mut(), location, Acquire, Acquire) {
                 Ok(_) => {
                     site.kind.store(kind, Release);
@@ -368,7 +373,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         None
     }
 
-    /// Takes ids of a site. Returns `None` if it needs another block and all are in use.
+    /// Takes ids of a site. Returns `None` if it needs another block and there is none left.
     fn take_from(&self, at: SiteIndex, most: u64) -> Option<Range<LockId>> {
         let site = &self.sites[at];
         loop {
@@ -377,7 +382,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
             if block != 0 {
                 let block = &self.blocks[block];
                 let left = (1 << block.size()) - taken;
-                // Few locks are created at most sites: those do not leave ids in every thread.
+                // Most sites create few locks, so they should not leave ids in every thread.
                 let most = if block.size() <= FIRST_SIZE + 1 { 1 } else { most };
                 let count = most.min(left);
                 if count > 0 {
@@ -431,7 +436,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         };
         let start = block.start.load(Relaxed);
         let ids = start..start + (1 << block.size());
-        // A block that this thread does not see yet, as the id did not come by way of the table.
+        // This thread may not see the block yet, if it got the id other than through the table.
         let site = if ids.contains(&lock) { block.site() } else { UNKNOWN_SITE };
         (ids, site)
     }
@@ -445,8 +450,7 @@ impl<const SITES: usize, const BLOCKS: usize> Table<SITES, BLOCKS> {
         unsafe { (site.kind.load(Acquire).as_ref().unwrap_or(&UNKNOWN_KIND), location.as_ref()) }
     }
 
-    /// Returns how many ids were taken for locks and not abandoned. Those that belong to no site are
-    /// taken to be for locks.
+    /// Returns the number of ids taken for locks and not abandoned. Ids of no site count as locks.
     fn taken(&self) -> u64 {
         let _adding = self.adding.lock();
         let last = self.last_block.load(Relaxed);
@@ -467,7 +471,7 @@ mod tests {
 
     use super::*;
 
-    /// A table that is soon full, in a static.
+    /// A table in a static that is full soon.
     type Small = Table<16, 8>;
 
     fn kind() -> *mut LockKind {
@@ -478,7 +482,7 @@ mod tests {
         ptr::from_ref(Location::caller()).cast_mut()
     }
 
-    /// Every id leads to where its lock was created, through blocks of growing size.
+    /// Every id leads to the creation site of its lock, through blocks of growing size.
     #[test]
     fn an_id_leads_to_its_creation_site() {
         let table = Table::<1_024, 1_024>::new();
@@ -502,8 +506,8 @@ mod tests {
         assert!(*ids.iter().max().unwrap() < 2 * (64 * 21 + ids.len() as u64), "ids are small");
     }
 
-    /// Sites beyond the capacity are unknown. Their locks still have different ids, and known sites lose
-    /// nothing.
+    /// Sites beyond the capacity are unknown. Their locks still get distinct ids, and known sites
+    /// are unaffected.
     #[test]
     fn sites_beyond_the_table_are_unknown() {
         let table = Small::new();
@@ -531,12 +535,12 @@ mod tests {
         assert_eq!(table.taken(), ids.len() as u64);
     }
 
-    /// A site that needs a block beyond the capacity goes on with ids that lead to no site.
+    /// A site that needs a block beyond the capacity continues with ids that lead to no site.
     #[test]
     fn ids_beyond_the_blocks_are_unattributed() {
         let table = Small::new();
         let (kind, location) = (kind(), here());
-        // Seven blocks: the first entry has no ids.
+        // Seven blocks, because the first entry is empty.
         let attributed = (1 << (FIRST_SIZE + 7)) - (1 << FIRST_SIZE);
         let mut ids = HashSet::new();
         while (ids.len() as u64) < attributed {
@@ -572,7 +576,7 @@ mod tests {
         assert_eq!(table.taken(), all.len() as u64);
     }
 
-    /// A stock gives each of its ids once, and says how many it has lost to another site.
+    /// A stock returns each of its ids once, and counts those that it loses to another site.
     #[test]
     fn a_stock_is_counted() {
         let stock = IdStock::new();

@@ -1,4 +1,4 @@
-//! The cycles that edges are on, and what to report of each.
+//! Finds the cycles through edges, and decides what to report about each.
 
 use petgraph::{
     Direction::Incoming,
@@ -18,7 +18,7 @@ use crate::{
     validator::{context::held::Tag, lock_id::LockId},
 };
 
-/// A cycle in the order, and whether it can close.
+/// A cycle in the lock order, with the verdict on whether it can close.
 pub(in crate::validator) struct Cycle {
     pub(in crate::validator) kind: FindingKind,
     pub(in crate::validator) edges: Vec<Edge>,
@@ -29,18 +29,18 @@ pub(in crate::validator) struct Cycle {
 #[derive(Default)]
 pub(super) struct Through {
     pub(super) to_report: Vec<Cycle>,
-    /// There are cycles, reported or not, or the budget did not suffice to tell.
+    /// `true` if there are cycles, reported or not, or if the budget did not suffice to find out.
     pub(super) are_any: bool,
 }
 
-/// Where the shortest cycle through an edge cannot close and is longer than this, no longer one is
+/// If the shortest cycle through an edge cannot close and is longer than this, longer ones are not
 /// searched for.
 const MAX_SEARCHED: usize = 16;
 
 impl LockGraph {
-    /// Returns the cycles to report of an acquisition, each with its first edge among `edges`, which
-    /// are observed now: the shortest cycle through each edge that can close; if none can, the
-    /// shortest of all.
+    /// Returns the cycles to report for an acquisition, each starting with one of `edges`, which
+    /// are being observed now: the shortest cycle through each edge that can close, or if none can,
+    /// the shortest of all.
     pub(super) fn cycles_now(
         &self,
         edges: &Edges,
@@ -52,7 +52,8 @@ impl LockGraph {
             let (edge, is_new) = edges[at];
             is_new || self.order.graph()[edge].closes()
         };
-        // A thread that keeps the order hears of a cycle only if its observation changes the kind.
+        // An edge that did not close the cycle reports it only if this observation changes its
+        // kind.
         let becomes_feasible = |at: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
             Ok::<_, Exhausted>(is_told(at) || !self.was_feasible(cycle, budget)?)
         };
@@ -68,12 +69,12 @@ impl LockGraph {
         )
     }
 
-    /// Notes that a lock is written, so that its readers may wait for each other. Returns the cycles
-    /// in which they now do: the shortest through each acquisition of the lock that can close; if
-    /// none can, the shortest of all.
+    /// Records that a lock is written, so that its readers may wait for each other. Returns the
+    /// cycles in which they now do: the shortest through each acquisition of the lock that can
+    /// close, or if none can, the shortest of all.
     pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
         let Some(node) = self.order.node(lock) else { return Vec::new() };
-        // Another thread may have noted it already, with a new edge of the lock.
+        // Another thread may already have recorded that, with a new edge of the lock.
         self.order.note_writer(lock);
         let mut budget = Budget::new(budget::STEPS);
         let cycles = self.cycles_of_readers(node, &mut budget);
@@ -89,7 +90,7 @@ impl LockGraph {
             let into = graph.edges_directed(node, Incoming);
             let firsts: Vec<EdgeIndex> =
                 into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
-            // Other cycles through the lock were reported before.
+            // Other cycles through the lock were reported earlier.
             let leaves =
                 |held| wanted.queues_behind_writers(held) && !wanted.waits_for(held, false);
             let through = self.cycles_through(&firsts, None, &leaves, [any, any], budget);
@@ -106,10 +107,11 @@ impl LockGraph {
     }
 
     /// Returns the shortest cycle through each of these edges that can close and that the first of
-    /// `is_meant` accepts; failing that, the shortest cycle of all that the second accepts.
+    /// `is_meant` accepts. If there is none, returns the shortest cycle of all that the second
+    /// accepts.
     ///
-    /// The edges share a head, wanted in one mode; `now` is how they are observed at this moment.
-    /// Leaves out cycles that the budget does not suffice to judge.
+    /// The edges share a head, wanted in one mode; `now` is the current observation of them. Leaves
+    /// out cycles that the budget does not suffice to decide.
     fn cycles_through(
         &self,
         firsts: &[EdgeIndex],
@@ -166,7 +168,7 @@ impl LockGraph {
         Through { to_report: decided.into_iter().collect(), are_any }
     }
 
-    /// Returns `true` if an observation of a cycle's first edge changes its kind.
+    /// Returns `true` if an observation of a cycle's first edge changes the cycle's kind.
     fn kind_changes(
         &self,
         cycle: &[EdgeIndex],
@@ -175,7 +177,7 @@ impl LockGraph {
     ) -> Result<bool, Exhausted> {
         let before = kind(&observations::judge(&self.choices(cycle, None), budget)?);
         let now = kind(&observations::judge(&self.choices(cycle, Some(now)), budget)?);
-        // Every other kind, except for a guarded one, is graver.
+        // Every other kind except a guarded inversion is more severe.
         Ok(match now {
             FindingKind::OrderedInversion => before == FindingKind::GuardedInversion,
             _ => now != before,
@@ -183,7 +185,7 @@ impl LockGraph {
     }
 
     /// Returns `true` if the known observations of a cycle let it close, without any thread that is
-    /// only [supposed](observations::Settled). When one begins to be supposed, no cycle is reported for that.
+    /// only [assumed](observations::Settled). A new assumption reports no cycle.
     fn was_feasible(&self, cycle: &[EdgeIndex], budget: &mut Budget) -> Result<bool, Exhausted> {
         let mut choices = self.choices(cycle, None);
         choices.iter_mut().flatten().for_each(Choice::suppose_nothing);
@@ -200,7 +202,7 @@ impl LockGraph {
         observations::assign(&self.choices(cycle, now), budget)
     }
 
-    /// The observations that each edge of a cycle offers.
+    /// Returns the observations that each edge of a cycle offers.
     fn choices(&self, cycle: &[EdgeIndex], now: Option<&Observation>) -> Vec<Vec<Choice>> {
         let stored = |&edge: &EdgeIndex| self.choices_of(edge);
         let mut choices: Vec<_> = cycle.iter().map(stored).collect();
@@ -210,7 +212,7 @@ impl LockGraph {
         choices
     }
 
-    /// The tail of an edge, in the mode in which it is held.
+    /// Returns the tail of an edge, in the mode in which it is held.
     pub(super) fn held_of(&self, edge: EdgeIndex) -> Tag {
         let graph = self.order.graph();
         let (tail, _) = graph.edge_endpoints(edge).expect("the edge is in the graph");
@@ -224,7 +226,7 @@ impl LockGraph {
         budget: &mut Budget,
     ) -> Cycle {
         let choices = self.choices(edges, now);
-        // A remark, which can be left out.
+        // Only a remark in the report, which may be missing.
         let in_sequence = budget.with_half(|budget| observations::is_in_sequence(&choices, budget));
         let detail = if in_sequence == Ok(true) { Detail::InSequence } else { Detail::None };
         let edges =
@@ -232,7 +234,7 @@ impl LockGraph {
         Cycle { kind: FindingKind::Inversion, edges, detail }
     }
 
-    /// Returns a cycle that need not be feasible, with the reason if it is not.
+    /// Returns a cycle that may not be feasible, with the reason.
     fn judged_cycle(
         &self,
         edges: &[EdgeIndex],
@@ -288,12 +290,12 @@ mod tests {
         },
     };
 
-    /// Between the first write of a lock and its being noted here, another thread makes an edge of
-    /// the lock, and notes the writer. The cycles of readers are found all the same.
+    /// Between the first write of a lock and its being recorded here, another thread adds an edge
+    /// of the lock and records the writer. The cycles of readers must be found nevertheless.
     #[test]
     fn another_thread_may_note_the_first_writer() {
         let mut graph = LockGraph::default();
-        // No real lock of a test has these numbers, nor any with which it is confused.
+        // No real lock of a test has these ids, or shares a counter with them.
         let [a, b, c] = [16_005, 16_006, 16_007];
         let (written, other) = (Identity::new(), Identity::new());
         let context = registry::take_up();

@@ -1,8 +1,7 @@
-//! Orders that the program declares: by key, between locks or classes, leaves and outermost
-//! locks.
+//! Declared orders: by key, between locks or classes, and leaves and outermost locks.
 //!
-//! Owns what was declared. Keys are the program's own values: they are compared and printed by
-//! its code, and so outside of our locks; here they only change hands.
+//! Owns the declarations. Keys are values of the program, so comparing and printing them runs its
+//! code, which must happen outside the locks of lockdep. This module only stores them.
 
 use std::{any::Any, cmp::Ordering, fmt, panic::Location, sync::Arc};
 
@@ -11,9 +10,9 @@ use rustc_hash::FxHashMap;
 
 use crate::{finding::Declaration, validator::lock_id::LockId};
 
-/// A key by which locks are ordered. Keys of one type are one order.
+/// A key by which locks are ordered. All keys of one type form one order.
 pub(crate) trait Key: fmt::Debug + Send + Sync + 'static {
-    /// `None` for a key of another type.
+    /// Returns `None` for a key of another type.
     fn compare(&self, other: &dyn Key) -> Option<Ordering>;
     fn as_any(&self) -> &dyn Any;
 }
@@ -28,14 +27,14 @@ impl<K: Ord + fmt::Debug + Send + Sync + 'static> Key for K {
     }
 }
 
-/// A lock, or all of a class, by name.
+/// A lock, or all locks of a class, by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Ordered {
     Lock(LockId),
     Class(&'static str),
 }
 
-/// What a lock may be beside what it is ordered against.
+/// A declared position of a lock relative to all others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rank {
     /// Nothing is acquired while it is held.
@@ -48,19 +47,20 @@ pub(crate) enum Rank {
 pub(in crate::validator) struct Declared {
     keys: FxHashMap<LockId, Arc<dyn Key>>,
     ranks: FxHashMap<LockId, Rank>,
-    /// From what comes first to what comes next, with the place where it was said.
+    /// Edges from each element to the next, with the location of the declaration.
     order: DiGraphMap<Ordered, &'static Location<'static>>,
 }
 
 impl Declared {
-    /// Whether anything was declared of a lock.
+    /// Returns `true` if a declaration mentions a lock.
     pub(in crate::validator) fn knows(&self, lock: LockId) -> bool {
         self.keys.contains_key(&lock)
             || self.ranks.contains_key(&lock)
             || self.order.contains_node(Ordered::Lock(lock))
     }
 
-    /// Gives a lock its key; the one that it had, for the caller to drop outside of our locks.
+    /// Sets the key of a lock. Returns the previous one, for the caller to drop outside the locks
+    /// of lockdep.
     pub(in crate::validator) fn set_key(
         &mut self,
         lock: LockId,
@@ -77,8 +77,8 @@ impl Declared {
         self.ranks.insert(lock, rank);
     }
 
-    /// Declares that each comes before the next. Nothing is changed if that contradicts what
-    /// was declared before: at the place that is given back.
+    /// Declares that each element comes before the next. If that contradicts an earlier
+    /// declaration, changes nothing and returns the location of that declaration.
     pub(in crate::validator) fn order(
         &mut self,
         sequence: &[Ordered],
@@ -112,8 +112,8 @@ impl Declared {
         Ok(())
     }
 
-    /// Whether it was declared that one lock is not acquired while another is held. Each by
-    /// its number and its class.
+    /// Returns the declaration that an acquisition violates, if any. Each lock is given by id and
+    /// class.
     pub(in crate::validator) fn breach(
         &self,
         held: (LockId, Option<&'static str>),
@@ -135,15 +135,15 @@ impl Declared {
             .map(|site| Declaration::Order(site.into()))
     }
 
-    /// Forgets a lock. Whether it was known, and its key, for the caller to drop outside of
-    /// our locks.
+    /// Forgets a lock. Returns whether it was mentioned, and its key, for the caller to drop
+    /// outside the locks of lockdep.
     pub(in crate::validator) fn forget(&mut self, lock: LockId) -> (bool, Option<Arc<dyn Key>>) {
         let was_known = self.knows(lock);
         if !was_known {
             return (false, None);
         }
         let ordered = Ordered::Lock(lock);
-        // What it stood between stays in order.
+        // Its predecessors stay ordered before its successors.
         let before: Vec<_> = self.order.neighbors_directed(ordered, Incoming).collect();
         let after: Vec<_> =
             self.order.edges(ordered).map(|(_, then, &site)| (then, site)).collect();
@@ -160,8 +160,8 @@ impl Declared {
     }
 }
 
-/// What two keys say of an acquisition: `None` if they are no keys of one order, or agree
-/// with it. Runs the program's code.
+/// Compares the keys of a held and a wanted lock. Returns `None` if they do not belong to one
+/// order, and an error if they violate it. Runs the program's code.
 pub(in crate::validator) fn compare(
     held: &dyn Key,
     wanted: &dyn Key,
@@ -175,8 +175,8 @@ pub(in crate::validator) fn compare(
     Some(Err(Declaration::Keys { held: text(held), wanted: text(wanted), are_equal }))
 }
 
-/// Where it was declared that one comes before another, be it by way of others. The same one
-/// comes before itself.
+/// Returns a location where it was declared that one element comes before another, possibly through
+/// others. An element comes before itself.
 fn between(
     order: &DiGraphMap<Ordered, &'static Location<'static>>,
     first: Ordered,
@@ -192,14 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_goes_by_way_of_others_and_is_not_contradicted() {
+    fn an_order_is_transitive_and_is_not_contradicted() {
         let mut declared = Declared::default();
         let [a, b, c] = [1, 2, 3].map(Ordered::Lock);
         let here = Location::caller();
         assert!(declared.order(&[a, b, c], here).is_ok());
         assert!(declared.order(&[a, c], here).is_ok());
         assert!(declared.order(&[c, a], here).is_err());
-        // Nothing of a bad sequence stays.
+        // No part of a contradictory sequence is kept.
         assert!(declared.order(&[Ordered::Lock(4), a, Ordered::Lock(4)], here).is_err());
         assert!(declared.breach((1, None), (4, None)).is_none());
         assert!(matches!(declared.breach((3, None), (1, None)), Some(Declaration::Order(_))));
@@ -209,14 +209,14 @@ mod tests {
         assert!(declared.breach((2, None), (9, Some("outer"))).is_some());
         assert!(declared.breach((9, Some("outer")), (2, None)).is_none());
         declared.forget(2);
-        assert!(declared.breach((3, None), (1, None)).is_some(), "by way of one that is gone");
+        assert!(declared.breach((3, None), (1, None)).is_some(), "through one that is gone");
         declared.forget(1);
         assert!(declared.breach((3, None), (1, None)).is_none());
         assert!(declared.order(&[c, c], here).is_err());
     }
 
     #[test]
-    fn what_was_declared_of_a_lock_goes_with_it() {
+    fn declarations_are_forgotten_with_their_lock() {
         let mut declared = Declared::default();
         let here = Location::caller();
         assert!(declared.set_key(1, Arc::new(7)).is_none());
@@ -227,7 +227,7 @@ mod tests {
             [true, true, true, true, false]
         );
         assert_eq!([5, 4, 3, 2].map(|lock| declared.forget(lock).0), [false, true, true, true]);
-        // What it stood between stays in order.
+        // Its predecessors stay ordered before its successors.
         declared.order(&[6, 7, 8].map(Ordered::Lock), here).unwrap();
         declared.forget(7);
         assert!(declared.breach((8, None), (6, None)).is_some());

@@ -1,4 +1,4 @@
-//! What the program says of locks: their classes, and orders between them.
+//! The graph's part of classes, keys and declared orders.
 
 use std::{
     panic::Location,
@@ -21,16 +21,16 @@ use crate::{
 /// The keys of a held and of a wanted lock.
 pub(in crate::validator) type Keys = Option<(Arc<dyn Key>, Arc<dyn Key>)>;
 
-/// Whether anything was ever declared.
+/// `true` once anything was declared.
 static IS_ANY: AtomicBool = AtomicBool::new(false);
 
-/// Whether the program has declared any order: a glance, without the lock.
+/// Returns `true` if the program has declared any order. Does not take the graph's lock.
 pub(in crate::validator) fn is_any_declared() -> bool {
     IS_ANY.load(Relaxed)
 }
 
 impl LockGraph {
-    /// Whether it was judged with another lock.
+    /// Returns `true` if the lock is in the graph: it was checked together with another lock.
     pub(in crate::validator) fn has_nested(&self, lock: LockId) -> bool {
         self.order.node(lock).is_some()
     }
@@ -41,8 +41,8 @@ impl LockGraph {
         }
     }
 
-    /// Gives a lock a key by which it is ordered; the one that it had is for the caller to
-    /// drop, without our lock.
+    /// Sets the key by which a lock is ordered. Returns the previous one, for the caller to drop
+    /// without the graph's lock.
     pub(in crate::validator) fn order_by_key(
         &mut self,
         lock: LockId,
@@ -86,8 +86,8 @@ impl LockGraph {
         how(&mut self.declared)
     }
 
-    /// What was declared of a held and a wanted lock, and does not agree; and their keys, if
-    /// both have one, to be compared without our lock.
+    /// Returns the declaration that an acquisition violates, and the keys of both locks if both
+    /// have one, for the caller to compare without the graph's lock.
     pub(in crate::validator) fn declared(
         &self,
         held: &Entry,
@@ -104,11 +104,11 @@ impl LockGraph {
 mod tests {
     use super::*;
 
-    /// No real lock of a test has these numbers, nor any with which it is confused.
+    /// No real lock of a test has these ids, or shares a counter with them.
     const LOCKS: [LockId; 2] = [16_001, 16_002];
 
     #[test]
-    fn the_last_name_holds() {
+    fn the_last_name_applies() {
         let mut graph = LockGraph::default();
         let [lock, other] = [16_003, 16_004];
         graph.name(lock, "first");
@@ -119,9 +119,9 @@ mod tests {
         assert_eq!(graph.name_of(lock), None);
     }
 
-    /// Whatever is said of a lock, and however often: it is worth looking for until the lock is gone.
+    /// A lock that was annotated, however often, counts as known until it is destroyed.
     #[test]
-    fn what_was_said_of_a_lock_can_be_known_until_it_is_gone() {
+    fn annotations_make_a_lock_known_until_it_is_destroyed() {
         let [lock, other] = LOCKS;
         let order = |lock: LockId, other: LockId| {
             move |graph: &mut LockGraph| {

@@ -1,8 +1,8 @@
 //! The observations of each edge: which threads made it, where, and what else they held.
 //!
-//! An edge of the order graph has five bytes for them, a tag and a number, so that it fits into half
-//! a cache line. The store has what the number stands for. It counts its edges by hand: an edge that
-//! is removed must be [released](FactStore::forget).
+//! An edge of the order graph has five bytes for them, a tag and a number, so that an edge fits
+//! into half a cache line. The store maps the number to the observations. It counts its edges by
+//! hand: an edge that is removed must be [released](FactStore::forget).
 
 use std::{
     ptr,
@@ -22,8 +22,8 @@ use crate::validator::context::held::{Entry, Tag};
 
 /// The observations of an edge, by number.
 ///
-/// Nearly all edges were observed once, by a thread that held nothing but the tail. Then the thread
-/// and the two places say everything.
+/// Nearly all edges were observed once, by a thread that held only the tail. Then the thread and
+/// the two locations are the whole observation.
 #[derive(Debug, Default)]
 pub(super) enum EdgeFacts {
     #[default]
@@ -32,7 +32,7 @@ pub(super) enum EdgeFacts {
     More(Number),
 }
 
-/// A number that may stand at any address, so that it needs no padding.
+/// An unaligned number, which needs no padding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number([u8; 4]);
 
@@ -46,7 +46,7 @@ impl Number {
     }
 }
 
-/// Values by number. The numbers are not used again before all others were.
+/// Values by number. A number is reused only after all others.
 struct Numbered<T> {
     values: FxHashMap<u32, T>,
     next: u32,
@@ -79,34 +79,33 @@ impl<T> Numbered<T> {
 
     fn remove(&mut self, number: Number) {
         self.values.remove(&number.get());
-        // What comes and goes does not make the table grow and shrink all the time.
+        // Keeps some slack, so that churn does not make the table grow and shrink all the time.
         if self.values.len() < self.values.capacity() / 8 {
             self.values.shrink_to(self.values.len() * 2);
         }
     }
 }
 
-/// The edges that were seen once in one way, and have one number for it.
+/// The edges that were observed once with the same [`Shown`]. They share one number.
 #[derive(Debug, Default)]
 pub(super) struct OnceEdges {
-    /// If there are any.
+    /// Valid if `count` is not 0.
     number: AtomicU32,
     count: AtomicU32,
 }
 
-/// What is known of all edges.
+/// The observations of all edges.
 #[derive(Default)]
 pub(super) struct FactStore {
     once: Numbered<Arc<Shown>>,
-    /// Boxed, as a hash table may be half empty.
+    /// Boxed, because a hash table may be half empty.
     more: Numbered<Box<Observations<Arc<Shown>>>>,
 }
 
 impl FactStore {
-    /// Returns what is known of an edge that was seen once, by a thread that held nothing but the
-    /// tail.
+    /// Returns the facts of an edge that was observed once, by a thread that held only the tail.
     pub(super) fn once(&mut self, shown: &Arc<Shown>) -> EdgeFacts {
-        // Only the one that holds the lock around all of this writes them.
+        // Only the holder of the graph's lock writes them.
         let OnceEdges { number, count } = &shown.once_edges;
         let known = count.load(Relaxed);
         count.store(known + 1, Relaxed);
@@ -126,7 +125,7 @@ impl FactStore {
         }
     }
 
-    /// Forgets what is known of an edge that is gone.
+    /// Releases the facts of an edge that was removed.
     #[allow(clippy::needless_pass_by_value, reason = "the number must not be used again")]
     pub(super) fn forget(&mut self, facts: EdgeFacts) {
         match facts {
@@ -140,14 +139,14 @@ impl FactStore {
     pub(super) fn knows(&self, facts: &EdgeFacts, new: &Observation) -> bool {
         match *facts {
             EdgeFacts::Unseen => false,
-            // It holds the tail as well, in the same mode.
+            // Such an observation holds the tail as well, in the same mode.
             EdgeFacts::Once(number) => self.once.get(number).segment().is_like(new.segment()),
             EdgeFacts::More(number) => self.more.get(number).knows(new),
         }
     }
 
-    /// Returns what is shown of an earlier observation in the same two places that differs from this one in
-    /// time only. Then no stack is captured.
+    /// Returns the `Shown` of an earlier observation at the same two locations that differs from
+    /// this one only in time. Then no stack is captured.
     pub(super) fn shown_earlier(
         &self,
         facts: &EdgeFacts,
@@ -173,7 +172,7 @@ impl FactStore {
         }
     }
 
-    /// Keeps an observation that is news, of an edge from this lock.
+    /// Adds a new observation of an edge with this tail.
     pub(super) fn learn(
         &mut self,
         facts: &mut EdgeFacts,
@@ -199,7 +198,7 @@ impl FactStore {
         *facts = EdgeFacts::More(self.more.insert(Box::new(observations)));
     }
 
-    /// Returns the observations of an edge from this lock.
+    /// Returns the observations of an edge with this tail.
     pub(super) fn choices(&self, facts: &EdgeFacts, held: Tag) -> Vec<Choice> {
         match *facts {
             EdgeFacts::Unseen => Vec::new(),
@@ -236,7 +235,7 @@ mod tests {
         Tag::new(1, Mode::Exclusive)
     }
 
-    /// Two ways to see an edge, by one thread.
+    /// Returns two different observations of an edge by one thread.
     fn two_shown() -> [Arc<Shown>; 2] {
         let context = registry::take_up();
         let mut all = AllShown::default();
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_that_were_seen_in_one_way_have_one_number() {
+    fn edges_with_the_same_observation_share_a_number() {
         let mut store = FactStore::default();
         let [shown, other] = two_shown();
         let edges: Vec<_> = (0..10).map(|_| store.once(&shown)).collect();
@@ -264,7 +263,7 @@ mod tests {
         for facts in &edges {
             assert!(Arc::ptr_eq(store.get(facts, 0).unwrap(), &shown));
         }
-        // The last of them takes it along; what comes then gets a number again.
+        // The last edge frees the number. A later edge gets a new one.
         for facts in edges {
             store.forget(facts);
         }
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_again_is_kept_apart_from_the_others() {
+    fn an_edge_with_two_observations_is_separate() {
         let mut store = FactStore::default();
         let [shown, other] = two_shown();
         let (mut edge, stays) = (store.once(&shown), store.once(&shown));
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_in_use_is_not_given_again() {
+    fn a_number_in_use_is_not_reused() {
         let mut numbered = Numbered { next: u32::MAX - 1, ..Numbered::default() };
         let first = [0, 1, 2].map(|value| numbered.insert(value));
         assert_eq!(first.map(Number::get), [u32::MAX - 1, u32::MAX, 0]);
@@ -309,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_follows_what_it_holds() {
+    fn the_table_shrinks_with_its_contents() {
         let mut numbered = Numbered::default();
         let all: Vec<_> = (0..10_000).map(|value| numbered.insert(value)).collect();
         for &number in &all[1..] {

@@ -1,16 +1,16 @@
-//! The search for cycles that can close.
+//! Searches for cycles that can close.
 //!
 //! A thread wants one lock while it holds others. Each held lock is a goal: a path from the wanted
 //! lock to it closes a cycle. One depth-first search with iterative deepening serves all goals. It
-//! chooses edges and the observations on them together, so that a choice that excludes another is
-//! dropped at once. The question is hard (see [`observations`]), so there is a budget; the pruning is
-//! exact:
+//! chooses edges and their observations together, so that a contradictory choice is dropped at
+//! once. The problem is hard (see [`observations`]), so there is a budget. The pruning is exact:
 //!
-//! - Edges none of whose choices goes with the first edge's are left out. Its thread holds all it
-//!   holds now, so few edges remain. The distance to the nearest goal over these is a lower bound.
+//! - An edge is skipped if none of its choices is compatible with the first edge's. The thread of
+//!   the first edge holds all its locks now, so few edges remain. The distance to the nearest goal
+//!   over these edges is a lower bound.
 //! - What a state offers depends on its lock and mode, on the number of edges left, and on the
-//!   *sets* of threads, held locks and passed locks, not on the path to it. A state that failed once
-//!   is not searched again. Sets are compared by 64-bit hashes.
+//!   *sets* of threads, held locks and passed locks, not on the path to it. A state that failed
+//!   once is not searched again. Sets are compared by 64-bit hashes.
 
 use std::{collections::VecDeque, mem, ops::RangeInclusive, rc::Rc};
 
@@ -28,13 +28,13 @@ use super::{
 };
 use crate::finding::Mode;
 
-/// How many edges more than the shortest cycle through the same first edge a cycle may have.
+/// The number of edges that a cycle may have beyond the shortest cycle through the same first edge.
 pub(super) const MAX_DETOUR: usize = 4;
 
-/// A first edge, through which a cycle is searched.
+/// A first edge through which a cycle is searched for.
 pub(super) struct Goal {
     pub(super) first: EdgeIndex,
-    /// The length of its shortest cycle, whether that can close or not.
+    /// The length of the shortest cycle through it, whether or not it can close.
     pub(super) shortest: usize,
 }
 
@@ -43,11 +43,11 @@ pub(super) struct Goal {
 pub(super) struct Feasible {
     /// Starts with the first edge.
     pub(super) edges: Vec<EdgeIndex>,
-    /// Where each edge keeps the observation that was chosen for it.
+    /// The index of the chosen observation of each edge.
     pub(super) observations: Vec<usize>,
 }
 
-/// An edge out of a lock, its head, and the choices that go together with the first edge's.
+/// An edge out of a lock, its head, and its choices that are compatible with the first edge's.
 type Step = (EdgeIndex, NodeIndex, Rc<[Choice]>);
 
 /// Several goals that share a head, wanted in one mode.
@@ -57,7 +57,7 @@ pub(super) struct Query<'a> {
     pub(super) first: Option<&'a Choice>,
     /// Returns `true` if the second edge of a cycle may hold the head in this mode.
     pub(super) leaves_head: &'a dyn Fn(Mode) -> bool,
-    /// Accepts a cycle that can close, given the index of its goal.
+    /// Returns `true` for a cycle that should be reported, given the index of its goal.
     pub(super) is_meant: &'a Accept<'a>,
 }
 
@@ -71,16 +71,16 @@ struct Search<'a> {
     /// The goals that end at each lock.
     goals_at: FxHashMap<NodeIndex, SmallVec<[usize; 1]>>,
     found: Vec<Option<Feasible>>,
-    /// How many goals have no cycle yet.
+    /// The number of goals without a cycle so far.
     missing: usize,
     head: NodeIndex,
-    /// The labels between which all cycles are.
+    /// The range of labels in which all cycles lie.
     range: RangeInclusive<u64>,
     steps: FxHashMap<NodeIndex, Rc<[Step]>>,
-    /// The number of edges from each lock to the nearest goal, if it was affordable.
+    /// The number of edges from each lock to the nearest goal, if measuring was affordable.
     distance: Option<FxHashMap<NodeIndex, usize>>,
     failed: FxHashSet<(NodeIndex, Mode, usize, u64)>,
-    /// The length of the cycles that are searched for at the moment.
+    /// The length of the cycles that are currently searched for.
     length: usize,
     path: Vec<EdgeIndex>,
     passed: Vec<NodeIndex>,
@@ -89,9 +89,9 @@ struct Search<'a> {
 }
 
 impl LockGraph {
-    /// Returns, for each goal of a query, the shortest cycle that can close and is meant, up to
-    /// [`MAX_DETOUR`] edges longer than its shortest cycle. With an exhausted budget, cycles not found
-    /// yet are missing.
+    /// Returns, for each goal of a query, the shortest cycle that can close and that `is_meant`
+    /// accepts, up to [`MAX_DETOUR`] edges longer than its shortest cycle. If the budget is
+    /// exhausted, cycles not found yet are missing.
     pub(super) fn feasible_cycles(
         &self,
         query: &Query<'_>,
@@ -122,7 +122,7 @@ impl LockGraph {
             passed: vec![head],
             chosen: query.first.into_iter().cloned().collect(),
         };
-        // What is still missing is what the budget did not suffice for.
+        // If the budget is exhausted, the remaining goals stay without a cycle.
         let _: Result<(), Exhausted> = search.deepen();
         search.found
     }
@@ -133,7 +133,7 @@ impl LockGraph {
 }
 
 impl Search<'_> {
-    /// Searches cycles of growing length.
+    /// Searches for cycles of increasing length.
     fn deepen(&mut self) -> Result<(), Exhausted> {
         let goals = self.query.goals;
         let lengths = || goals.iter().map(|goal| goal.shortest);
@@ -151,9 +151,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Returns `true` if a goal may be this near to a lock.
+    /// Returns `true` if a goal may be within this many edges of a lock.
     fn is_near(&self, node: NodeIndex, edges: usize) -> bool {
-        // Where nothing was measured, everything is near.
+        // Unmeasured distances count as near.
         let Some(distance) = &self.distance else { return true };
         distance.get(&node).is_some_and(|&least| least <= edges)
     }
@@ -208,7 +208,8 @@ impl Search<'_> {
             let mut choices = self.graph.choices_of(edge.id());
             self.budget.spend(PAIR * choices.len())?;
             if let Some(first) = self.query.first {
-                // A cycle may be long enough for an observation to stand for others.
+                // Maximal length, because in a long cycle an observation may stand for other
+                // threads.
                 choices.retain(|choice| choice.goes_with(first, usize::MAX));
             }
             if !choices.is_empty() {
@@ -220,8 +221,8 @@ impl Search<'_> {
         Ok(steps)
     }
 
-    /// Extends the path from its last lock, wanted in a mode. Returns `false` if the state fails: if
-    /// every set of edges and choices that leads on is contradictory.
+    /// Extends the path from its last lock, wanted in a mode. Returns `false` if the state fails:
+    /// if every set of edges and choices that leads on is contradictory.
     fn extend(&mut self, node: NodeIndex, wanted: Mode, hash: u64) -> Result<bool, Exhausted> {
         // The first edge closes the cycle.
         let left = self.length - 1 - self.path.len();
@@ -266,14 +267,14 @@ impl Search<'_> {
         Ok(anything)
     }
 
-    /// Returns `true` if a choice goes together with all others.
+    /// Returns `true` if a choice is compatible with all others.
     fn admits(&mut self, choice: &Choice) -> Result<bool, Exhausted> {
         self.budget.spend(PAIR * (1 + self.chosen.len()))?;
         Ok(self.chosen.iter().all(|before| before.goes_with(choice, self.length)))
     }
 
-    /// Closes the path with the first edges out of its last lock. Returns `true` if any could be, even
-    /// if that cycle is not meant.
+    /// Closes the path with the first edges out of its last lock. Returns `true` if any cycle can
+    /// close, even if it is not meant.
     fn arrive(&mut self, node: NodeIndex, wanted: Mode) -> Result<bool, Exhausted> {
         let graph = self.graph.order.graph();
         let mut anything = false;
@@ -296,7 +297,8 @@ impl Search<'_> {
         Ok(anything)
     }
 
-    /// Returns the chosen observations of the path and of the edge that closes it, that one first.
+    /// Returns the chosen observations of the path and of the edge that closes it, with that edge's
+    /// first.
     fn sightings_with(&mut self, first: EdgeIndex) -> Result<Option<Vec<usize>>, Exhausted> {
         let mut observations: Vec<_> = self.chosen.iter().map(|choice| choice.at).collect();
         if self.query.first.is_some() {

@@ -1,10 +1,10 @@
-//! What many edges share: call stacks, and how an edge was seen.
+//! Values that many edges share: call stacks and [`Shown`](super::shown::Shown).
 
 use std::{borrow::Borrow, hash::Hash, sync::Arc};
 
 use rustc_hash::FxHashSet;
 
-/// Values of which there is one each, however many edges have it.
+/// A set of values, each of which is shared by all edges that have it.
 pub(in crate::validator) struct Interned<T: ?Sized> {
     values: FxHashSet<Arc<T>>,
     sweep_at: usize,
@@ -17,7 +17,7 @@ impl<T: ?Sized> Default for Interned<T> {
 }
 
 impl<T: ?Sized + Eq + Hash> Interned<T> {
-    /// The value of this key, if it is known.
+    /// Returns the value for this key, if there is one.
     pub(in crate::validator) fn get<K>(&self, key: &K) -> Option<Arc<T>>
     where
         K: ?Sized + Eq + Hash,
@@ -26,9 +26,9 @@ impl<T: ?Sized + Eq + Hash> Interned<T> {
         self.values.get(key).cloned()
     }
 
-    /// Adds a value that is not known.
+    /// Adds a value that is not in the set.
     pub(in crate::validator) fn insert(&mut self, value: impl Into<Arc<T>>) -> Arc<T> {
-        // Those of edges that are gone go too, once they may be half of all.
+        // Drops values without edges when they may be half of all.
         if self.values.len() >= self.sweep_at {
             self.values.retain(|value| Arc::strong_count(value) > 1);
             self.sweep_at = (self.values.len() * 2).max(64);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_for_all_that_are_the_same() {
+    fn equal_values_are_shared() {
         let mut interned = Interned::default();
         let first = intern(&mut interned, &[1, 2]);
         drop(intern(&mut interned, &[2]));
@@ -56,9 +56,9 @@ mod tests {
         assert_eq!(interned.values.len(), 2);
     }
 
-    /// Looking for them costs as much as there are: so that is done when their number has doubled.
+    /// A sweep costs as much as there are values, so it runs when their number has doubled.
     #[test]
-    fn values_that_nobody_has_any_more_go() {
+    fn unused_values_are_dropped() {
         let mut interned = Interned::default();
         let kept: Vec<_> = (0..1_000).map(|number| intern(&mut interned, &[number])).collect();
         assert_eq!(interned.sweep_at, 1_024);

@@ -1,23 +1,22 @@
-//! The locks of which something may be known, as two tables that are read without a lock.
+//! The locks about which lockdep may know something, in two tables that are read without a lock.
 //!
-//! Most locks are never nested or named, and destroying them should not take the graph's lock. A counting
-//! filter with one hash has the locks that are in the graph, named, allowed or left behind: a counter of 0
-//! excludes all of these. The other table has the [leaves](super::leaves), each at the place of
-//! its number.
+//! Most locks are never nested or named, and destroying them should not take the graph's lock. A
+//! counting filter with one hash has the locks that are in the graph, named, allowed or left
+//! behind: a counter of 0 excludes all of these. The other table has the [leaves](super::leaves),
+//! each in the slot of its id.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use crate::validator::lock_id::LockId;
 
-/// Numbers of one creation site are given in sequence, so that 2¹⁴ counters tell as many neighbours
-/// apart.
+/// Ids of one creation site are consecutive, so 2¹⁴ counters distinguish as many neighbours.
 static COUNTERS: [AtomicU32; 1 << 14] = [const { AtomicU32::new(0) }; 1 << 14];
 
-/// How many leaves there can be.
+/// The maximum number of leaves.
 pub(in crate::validator) const LEAVES: usize = 64;
 
-/// The leaves. They are added, and moved to the graph, under the graph's lock. A thread that destroys one
-/// removes it without that lock.
+/// The leaves. They are added, and moved to the graph, under the graph's lock. A thread that
+/// destroys a leaf removes it without that lock.
 static LEAF_LOCKS: [AtomicU64; LEAVES] = [const { AtomicU64::new(0) }; LEAVES];
 
 fn counter(lock: LockId) -> &'static AtomicU32 {
@@ -26,7 +25,7 @@ fn counter(lock: LockId) -> &'static AtomicU32 {
     &COUNTERS[low % COUNTERS.len()]
 }
 
-/// Returns the place of a leaf.
+/// Returns the slot of a leaf.
 #[inline]
 pub(in crate::validator) fn leaf_index(lock: LockId) -> usize {
     #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
@@ -36,9 +35,10 @@ pub(in crate::validator) fn leaf_index(lock: LockId) -> usize {
 
 /// Returns `true` if the lock may be known.
 ///
-/// Destroying a lock happens after all its acquisitions, and entries are added only during one. A first write
-/// does not: see [`Identity::note_writer`](crate::validator::Identity::note_writer) for the orderings. The leaves are
-/// read first, because a leaf that moves to the graph is counted before it is removed.
+/// Dropping a lock happens after all its acquisitions, and entries are added only during one. A
+/// first write is not ordered this way: see
+/// [`Identity::note_writer`](crate::validator::Identity::note_writer) for its orderings. The leaves
+/// are read first, because a leaf that moves to the graph is counted before it is removed.
 #[inline]
 pub(in crate::validator) fn may_be_known(lock: LockId) -> bool {
     LEAF_LOCKS[leaf_index(lock)].load(SeqCst) == lock || counter(lock).load(SeqCst) != 0
@@ -52,18 +52,19 @@ pub(in crate::validator) fn left(lock: LockId) {
     counter(lock).fetch_sub(1, SeqCst);
 }
 
-/// Returns the leaf at a place, or 0.
+/// Returns the leaf in a slot, or 0.
 pub(in crate::validator) fn leaf_at(index: usize) -> LockId {
     LEAF_LOCKS[index].load(SeqCst)
 }
 
-/// Adds a leaf. Its place is vacant, and the caller holds the lock around the graph.
+/// Adds a leaf. Its slot is vacant, and the caller holds the graph's lock.
 #[inline]
 pub(in crate::validator) fn add_leaf(lock: LockId) {
     LEAF_LOCKS[leaf_index(lock)].store(lock, SeqCst);
 }
 
-/// Removes a leaf that is destroyed or moves to the graph. Returns `true` for the first of the two.
+/// Removes a leaf that is destroyed or moves to the graph. Returns `true` only for the first of the
+/// two.
 #[inline]
 pub(in crate::validator) fn remove_leaf(lock: LockId) -> bool {
     LEAF_LOCKS[leaf_index(lock)].compare_exchange(lock, 0, SeqCst, SeqCst).is_ok()

@@ -1,9 +1,11 @@
-//! Leaves: new locks that are taken while one other is held, and of which nothing else is known.
+//! Leaves: new locks that were acquired while exactly one other lock was held, and that are
+//! otherwise unknown.
 //!
-//! No path leads from a leaf anywhere, so its edge closes no cycle; and its classes may be known to nest this
-//! way. Then the edge need not be in the graph before the graph is read. It is noted here, and most leaves
-//! are destroyed before that. [`super::lock`] enters all of them first. Their numbers are in [`known_locks`],
-//! so that a leaf is destroyed without the graph's lock.
+//! No path leads out of a leaf, so its edge closes no cycle, and if its classes already nest this
+//! way, the edge reveals nothing about them either. So the edge need not be in the graph until the
+//! graph is read. It is deferred here, and most leaves are destroyed before that. [`super::lock`]
+//! enters all of them first. Their ids are in [`known_locks`], so that a leaf is destroyed without
+//! the graph's lock.
 
 use std::{
     ops::Range,
@@ -35,14 +37,14 @@ use crate::{
     },
 };
 
-/// How many pairs of creation sites are remembered.
+/// The number of pairs of creation sites remembered.
 const MAX_PAIRS: usize = 64;
 
-/// How many stacks are numbered before all are forgotten. A walk that is remembered after that has the
+/// The number of stacks that get a number before all are forgotten. A cached walk then has the
 /// number of an older generation, and is numbered again.
 const MAX_STACKS: usize = 1_000;
 
-/// Part of each stack's number, and changed when all numbers are forgotten. Written under the graph's
+/// Part of each stack's number. Changes when all numbers are forgotten. Written under the graph's
 /// lock.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
@@ -59,25 +61,25 @@ struct Leaf {
 }
 
 pub(super) struct Leaves {
-    /// By the places of the leaves. Those of leaves that were destroyed stay.
+    /// By the slots of the leaves. Those of destroyed leaves stay.
     noted: Vec<Option<Leaf>>,
-    /// The places to which a leaf was added since all were entered, one bit each.
+    /// The slots to which a leaf was added since all were entered, one bit each.
     added: u64,
-    /// A lock of which it was seen last that it is in the graph, and in no class that was given.
+    /// The last lock found to be in the graph and in no named class.
     holder: LockId,
     /// Its creation site.
     holders_site: SiteIndex,
-    /// The block of ids, and its creation site, of the last lock that was wanted.
+    /// The block of ids, with its creation site, of the last wanted lock.
     block: (Range<LockId>, SiteIndex),
-    /// Pairs of creation sites and modes of which nothing is left to tell.
+    /// Pairs of creation sites and modes whose classes can reveal nothing new.
     settled: [u64; MAX_PAIRS],
-    /// Stacks, by small numbers that are remembered with the walks that found them.
+    /// Stacks by small numbers, which are stored with the cached walks.
     stacks: Vec<Stack>,
     /// Their numbers, by the address of their frames.
     stack_numbers: FxHashMap<usize, usize>,
     /// The last edge's [`Shown`], and the number of its stack.
     last: Option<(Arc<Shown>, u64)>,
-    /// Of the classes, as far as pairs are remembered.
+    /// The version of the classes for which `settled` is valid.
     version: u64,
 }
 
@@ -99,15 +101,16 @@ impl Default for Leaves {
 }
 
 impl Leaves {
-    /// Forgets the last edge's [`Shown`], as its number is void.
+    /// Forgets the last edge's [`Shown`], whose number is no longer valid.
     pub(super) fn forget_shown(&mut self) {
         self.last = None;
     }
 }
 
-/// Notes an acquisition if it makes one new leaf of which there is nothing to tell, and allocates nothing
-/// then. Or enters its edge into the graph, if it is one that agrees with all that is known, as most do.
-/// Returns `true` if it has done either. `key` is the chain's, which is remembered if all of it is known.
+/// Defers the edge of an acquisition that creates a new leaf and reveals nothing, without
+/// allocating. Otherwise enters its edge into the graph if it agrees with everything known, as most
+/// do. Returns `true` if it has done either. `key` is the chain's, which is settled if all of it is
+/// known.
 #[inline(never)]
 pub(in crate::validator) fn note(
     context: &'static Context,
@@ -125,16 +128,16 @@ pub(in crate::validator) fn note(
     {
         return false;
     }
-    // From here on, our lock may be held: signal handlers are not looked at.
+    // From here on, the graph's lock may be held, so locks of signal handlers are not tracked.
     let _inside = context.enter(State::InValidator);
     let mark = 0_u64;
     let from = std::ptr::from_ref(&mark).addr();
     let has_stack = ledger::settings().backtraces != Backtraces::Off;
     let mut stack = if has_stack { walk_number(from) } else { 0 };
-    // Before the graph's lock is taken, as an unwinder may take locks itself.
+    // Before the graph's lock is taken, because an unwinder may take locks.
     let is_unnumbered = has_stack && stack >> 32 != GENERATION.load(Relaxed);
     let captured = is_unnumbered.then(|| RawStack::capture_from(from));
-    // To wait for it may allocate.
+    // Waiting for the lock may allocate.
     let Some(mut graph) = GRAPH.try_lock() else { return false };
     let Some(graph) = &mut *graph else { return false };
     if is_any_declared() {
@@ -148,7 +151,7 @@ pub(in crate::validator) fn note(
         stack = graph.number_stack(&captured);
         number_walk(from, stack);
     } else if has_stack && stack >> 32 != GENERATION.load(Relaxed) {
-        // All numbers were forgotten just now.
+        // All numbers were just forgotten.
         return false;
     }
     if held.tag.lock() != graph.leaves.holder {
@@ -185,14 +188,14 @@ pub(in crate::validator) fn note(
     true
 }
 
-/// Forgets a lock that was destroyed, if it is a leaf and nothing else is known of it.
+/// Forgets a destroyed lock, if it is a leaf and otherwise unknown.
 #[inline]
 pub(in crate::validator) fn forget(lock: LockId) -> bool {
     !leaks::are_any() && known_locks::remove_leaf(lock)
 }
 
 impl LockGraph {
-    /// Enters an edge between two locks that are in the graph, if that agrees with all that is known.
+    /// Enters an edge between two locks that are in the graph, if it agrees with everything known.
     fn enter_plainly(
         &mut self,
         context: &'static Context,
@@ -201,16 +204,16 @@ impl LockGraph {
         (stack, key): (u64, u64),
     ) -> bool {
         let Acquisition { identity, wanted, .. } = acquisition;
-        // The lock that is held stays as it is known.
+        // The held lock stays known.
         if self.leaves.added != 0 {
             self.enter_leaves();
         }
-        if !self.order.refused().is_empty() {
+        if !self.order.back_edges().is_empty() {
             return false;
         }
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
         let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
-        // What is denied of classes is denied each time.
+        // A denied class inversion is denied each time.
         if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted) {
             return false;
         }
@@ -231,8 +234,8 @@ impl LockGraph {
         true
     }
 
-    /// Enters an edge again that the thread itself has made before, as far as this is news: it may have
-    /// spawned another thread since.
+    /// Enters an edge again that the thread itself has made before, as far as this is new: the
+    /// thread may have spawned another one since.
     fn enter_again(
         &mut self,
         context: &Context,
@@ -299,7 +302,8 @@ impl LockGraph {
         GENERATION.load(Relaxed) << 32 | at as u64
     }
 
-    /// Returns `true` if the order of these two creation sites is known, and no finding can come of it.
+    /// Returns `true` if the order of these two creation sites is known and cannot lead to a
+    /// finding.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
         if self.leaves.version != self.classes.version() {
             self.leaves.version = self.classes.version();
@@ -334,8 +338,8 @@ impl LockGraph {
         is_settled
     }
 
-    /// Enters all that are noted into the graph: somebody is going to look, and may change what they
-    /// depend on.
+    /// Enters all deferred leaves into the graph. The caller is about to read the graph, and may
+    /// change what the leaves depend on.
     pub(super) fn enter_leaves(&mut self) {
         self.leaves.holder = 0;
         const { assert!(known_locks::LEAVES <= u64::BITS as usize, "a bit for each place") };
@@ -358,10 +362,11 @@ impl LockGraph {
 
     fn enter(&mut self, leaf: &Leaf) {
         let Leaf { held, wanted, has_writer, context, segment, scope, stack } = leaf;
-        // Counted before it is removed, so that a thread that destroys it meanwhile finds one or the other.
+        // Counted before it is removed, so that a thread that destroys it meanwhile finds one or
+        // the other.
         known_locks::entered(wanted.tag.lock());
         let is_alive = known_locks::remove_leaf(wanted.tag.lock());
-        // Without the lock that was held there is no edge.
+        // Without the held lock there is no edge.
         let (true, Some(tail)) = (is_alive, self.order.node(held.tag.lock())) else {
             known_locks::left(wanted.tag.lock());
             return;
@@ -393,7 +398,7 @@ mod tests {
         validator::context::{held::Tag, registry},
     };
 
-    /// Its number means nothing after a reset.
+    /// Its number is not valid after a reset.
     #[test]
     fn the_last_shown_is_forgotten_by_a_reset() {
         let context = registry::take_up();

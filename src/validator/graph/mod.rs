@@ -1,9 +1,9 @@
-//! All that is known of the order of locks: the graph with what a report needs of
-//! each lock and edge, the names that were given, and the memory of judged chains.
+//! The lock order: the graph, with what a report needs about each lock and edge, given names, and
+//! the process-wide chain cache.
 //!
-//! One lock around it, which is taken for a chain that was never judged before,
-//! when a lock with edges is destroyed, and for snapshots. No code of the program
-//! runs under it but its global allocator, whose locks are then not looked at.
+//! One lock guards all of it. It is taken for a chain that was never checked before, when a lock
+//! with edges is destroyed, and for snapshots. No code of the program runs under it, except its
+//! global allocator, whose locks are not tracked then.
 
 pub(super) mod annotations;
 mod budget;
@@ -67,7 +67,7 @@ use crate::{
     stack::RawStack,
 };
 
-/// Chains judged harmless, by any thread. Read without the lock.
+/// Chains found harmless, by any thread. Read without the lock.
 #[cfg(not(loom))]
 pub(super) static SEEN: Seen = Seen::new();
 #[cfg(loom)]
@@ -75,7 +75,8 @@ pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(See
 
 static GRAPH: Mutex<Option<LockGraph>> = Mutex::new(None);
 
-/// The only way in, but for [`leaves`]. The caller is [`InValidator`](super::ThreadState::InValidator).
+/// The only way in, except for [`leaves`]. The caller is
+/// [`InValidator`](super::ThreadState::InValidator).
 pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
     MutexGuard::map(GRAPH.lock(), |graph| {
         let graph = graph.get_or_insert_default();
@@ -84,7 +85,7 @@ pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
     })
 }
 
-/// The lock itself.
+/// Returns the lock itself, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn itself() -> &'static dyn crate::fork_lock::ForkLock {
     &GRAPH
@@ -103,23 +104,23 @@ pub(super) struct LockGraph {
     leaves: leaves::Leaves,
     past_exits: PastExits,
     recorded: Recorded,
-    /// How many edges there have ever been.
+    /// The number of edges ever added.
     edges: u64,
 }
 
 /// A blocking acquisition that is about to happen.
 pub(crate) struct Acquisition<'a> {
     pub(crate) identity: &'a Identity,
-    /// With the mode in which it is wanted.
+    /// The wanted lock and mode.
     pub(crate) wanted: Entry,
     /// Where the source names the lock, if not at `wanted.site`.
     pub(crate) named_at: &'static Location<'static>,
 }
 
-/// What was found when edges were added.
+/// The result of adding edges.
 pub(super) struct Learned {
     pub(super) cycles: Vec<Cycle>,
-    /// For which threads the chain is no news any more.
+    /// The threads for which the chain no longer needs a check.
     pub(super) settled: Settled,
 }
 
@@ -127,8 +128,8 @@ pub(super) struct Learned {
 type Edges = SmallVec<[(EdgeIndex, bool); 8]>;
 
 impl LockGraph {
-    /// Returns `true` if every held lock has its edge to the wanted one, and this way of taking them
-    /// is known, except for the time.
+    /// Returns `true` if every held lock has its edge to the wanted one, and the observation
+    /// differs from known ones at most in time.
     pub(super) fn knows(
         &mut self,
         held: &[Entry],
@@ -151,7 +152,7 @@ impl LockGraph {
         self.order.find(tail, head, (held.tag.mode(), wanted.tag.mode()))
     }
 
-    /// Adds an edge from every held lock to the wanted one, as it is seen now.
+    /// Adds an edge from every held lock to the wanted one, with the current observation.
     pub(super) fn learn(
         &mut self,
         context: &Context,
@@ -167,10 +168,9 @@ impl LockGraph {
             self.order.note_writer(wanted.tag.lock());
         }
         let edges = self.edges_to(head, held, wanted);
-        // Check for cycles before recording this observation. There are none while no edge was ever
-        // refused.
+        // Check for cycles before recording this observation. Without back edges, there are none.
         let mut through = Through::default();
-        if !self.order.refused().is_empty() {
+        if !self.order.back_edges().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
             through = self.cycles_now(&edges, observation, &mut budget);
             cycles::note_cut_short(&budget);
@@ -196,7 +196,7 @@ impl LockGraph {
         if cycles.is_empty() {
             cycles.append(&mut of_classes);
         }
-        // What is happening now is told as it is, even if it is known of others.
+        // The report shows the current acquisition, even if an earlier observation is known.
         for cycle in &mut cycles {
             let first = &mut cycle.edges[0];
             if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
@@ -210,8 +210,8 @@ impl LockGraph {
         Learned { cycles, settled }
     }
 
-    /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns the
-    /// class inversions; no edge leads to the exit yet, so these close no cycle of locks.
+    /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns
+    /// the class inversions. No edge leads to the exit yet, so these edges close no cycle of locks.
     pub(super) fn enter_logged(&mut self, exit: &Entry, acquired: &[Logged]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
         for Logged { wanted, held: others, has_writer, thread, segment, .. } in acquired {
@@ -235,10 +235,11 @@ impl LockGraph {
         cycles
     }
 
-    /// A thread that holds these locks is about to wait for an event: enters edges from the event to what is
-    /// acquired before it happens. The cycles are found with the thread's own edges, which follow.
+    /// Called when a thread that holds these locks is about to wait for an event. Enters edges from
+    /// the event to what is acquired before it happens. The cycles are found with the thread's own
+    /// edges, which follow.
     pub(super) fn enter_owed_to(&mut self, event: &Entry, owed: &[Owed], held: &[Entry]) {
-        // The source names it where it is waited for.
+        // The event gets its name from the source at the wait.
         self.node(event, event.site);
         let is_held = |owed: &&Owed| {
             held.iter().any(|held| held.tag.lock() == owed.acquired.wanted.tag.lock())
@@ -249,12 +250,13 @@ impl LockGraph {
         self.enter_owed(event.tag, owed);
     }
 
-    /// Enters edges from an event to what is acquired before it happens, and returns the cycles that new ones
-    /// close. Leaves out locks that are not in the graph: they are on no cycle, and may be gone.
+    /// Enters edges from an event to what is acquired before it happens. Returns the cycles that
+    /// new edges close. Leaves out locks that are not in the graph: they are on no cycle, and may
+    /// not exist any more.
     pub(super) fn enter_owed(&mut self, event: Tag, owed: &[Owed]) -> Vec<Cycle> {
         let mut cycles = Vec::new();
         if self.order.node(event.lock()).is_none() {
-            // The thread that is about to wait for it enters these later.
+            // A thread that waits for the event will enter these.
             return cycles;
         }
         for Owed { since, acquired } in owed {
@@ -280,7 +282,7 @@ impl LockGraph {
             return Vec::new();
         }
         let mut cycles = Vec::new();
-        if !self.order.refused().is_empty() {
+        if !self.order.back_edges().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
             cycles = self.cycles_now(&edges, &observation, &mut budget).to_report;
             cycles::note_cut_short(&budget);
@@ -298,9 +300,9 @@ impl LockGraph {
         cycles
     }
 
-    /// The edges from held locks to the wanted one, and whether each is new.
+    /// Returns the edges from held locks to the wanted one, and whether each is new.
     fn edges_to(&mut self, head: NodeIndex, held: &[Entry], wanted: &Entry) -> Edges {
-        // All are looked for before any is added: new ones would be in the way.
+        // All are looked up before any is added, because new edges would slow down the search.
         let mut known: SmallVec<[_; 8]> = SmallVec::new();
         for held in held {
             let tail = self.node(held, held.site);
@@ -318,13 +320,13 @@ impl LockGraph {
         edges
     }
 
-    /// The held locks that have no edge to the wanted one yet.
+    /// Returns the held locks that have no edge to the wanted one yet.
     pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
-    /// Returns the edges from some held locks to the wanted one that say something new to a reader of
-    /// the record, each with the other locks that are held exclusively.
+    /// Returns the edges from held locks to the wanted one that are new to a reader of the record,
+    /// each with the other locks held exclusively.
     pub(super) fn edges_for_record(
         &mut self,
         context: &Context,
@@ -348,17 +350,17 @@ impl LockGraph {
         some.iter().filter_map(edge).collect()
     }
 
-    /// The observations that an edge offers.
+    /// Returns the observations that an edge offers.
     fn choices_of(&self, edge: EdgeIndex) -> Vec<Choice> {
         self.facts.choices(&self.order.graph()[edge].facts, self.held_of(edge))
     }
 
-    /// Remembers that a chain is harmless.
+    /// Records that a chain is harmless.
     pub(super) fn settle(&mut self, key: u64) {
         SEEN.insert(key, &mut self.filling);
     }
 
-    /// The node of a lock, made if it is new.
+    /// Returns the node of a lock, and creates it if it is new.
     fn node(&mut self, entry: &Entry, seen: &'static Location<'static>) -> NodeIndex {
         self.order.node_or_insert(entry.tag.lock(), || {
             known_locks::entered(entry.tag.lock());
@@ -366,12 +368,12 @@ impl LockGraph {
         })
     }
 
-    /// Adds a lock that has no edges yet, so that it hears of its first writer.
+    /// Adds a lock without edges, so that its first writer finds it.
     pub(super) fn await_writer(&mut self, wanted: &Entry, seen: &'static Location<'static>) {
         self.node(wanted, seen);
     }
 
-    /// Returns `true` for an exit between locks.
+    /// Returns `true` for the exit of a thread with edges in both directions.
     fn is_passed_exit(&self, lock: LockId) -> bool {
         let graph = self.order.graph();
         self.order.node(lock).is_some_and(|node| {
@@ -381,8 +383,8 @@ impl LockGraph {
         })
     }
 
-    /// Forgets a lock that was destroyed; its key is for the caller to drop, without our lock. Keeps
-    /// the latest [exits of threads](super::context::thread_exit).
+    /// Forgets a destroyed lock. Returns its key, for the caller to drop without the graph's lock.
+    /// Keeps the latest [exits of threads](super::context::thread_exit).
     pub(super) fn forget(&mut self, mut lock: LockId) -> Option<Arc<dyn Key>> {
         if self.is_passed_exit(lock) {
             lock = self.past_exits.keep(creation_sites::site_of(lock), lock)?;
@@ -414,7 +416,7 @@ impl LockGraph {
         self.names.get(&lock).cloned()
     }
 
-    /// Forgets the order; names stay.
+    /// Forgets the order. Names stay.
     pub(super) fn reset(&mut self) {
         self.order.locks().for_each(known_locks::left);
         self.order = AcyclicGraph::default();
@@ -425,7 +427,7 @@ impl LockGraph {
         self.past_exits = PastExits::default();
     }
 
-    /// How many edges there have ever been.
+    /// Returns the number of edges ever added.
     pub(super) fn edges(&self) -> u64 {
         self.edges
     }
@@ -435,8 +437,8 @@ impl LockGraph {
         OrderGraph { graph: graph.into() }
     }
 
-    /// What is known of a lock that a thread holds or wants. `seen`: where its name
-    /// is read if the graph knows no better.
+    /// Describes a lock that a thread holds or wants. `seen` is where its name is read if the graph
+    /// has no better location.
     pub(super) fn lock_of(&self, entry: &Entry, seen: &'static Location<'static>) -> LockInfo {
         match self.order.node(entry.tag.lock()) {
             Some(node) => self.lock(&self.order.graph()[node]),
@@ -465,24 +467,24 @@ impl LockGraph {
         }
     }
 
-    /// An edge, as one of its observations has it. One that is seen right now, for the first time,
-    /// has none yet: the caller fills it in.
+    /// Describes an edge as in one of its observations. An edge that is being observed for the
+    /// first time has none yet, so the caller fills it in.
     fn edge(&self, edge: EdgeIndex, at: usize) -> Edge {
         let graph = self.order.graph();
         let (tail, head) = graph.edge_endpoints(edge).expect("the edge is in the graph");
-        let (tail, head, arc) = (&graph[tail], &graph[head], &graph[edge]);
-        let shown = self.facts.get(&arc.facts, at);
+        let (tail, head, edge_data) = (&graph[tail], &graph[head], &graph[edge]);
+        let shown = self.facts.get(&edge_data.facts, at);
         let seen = |lock: &Vertex<OriginId>| self.origins.get(lock.facts).seen;
         let site = |of: fn(&Shown) -> &'static Location<'static>, or| {
             shown.map_or(or, |shown| of(shown)).into()
         };
         Edge {
             held: self.lock(tail),
-            held_mode: arc.held,
+            held_mode: edge_data.held,
             held_at: site(|shown| shown.held_at, seen(tail)),
             held_backtrace: shown.map(|shown| shown.held_backtrace.clone()).unwrap_or_default(),
             wanted: self.lock(head),
-            wanted_mode: arc.wanted,
+            wanted_mode: edge_data.wanted,
             acquired_at: site(|shown| shown.acquired_at, seen(head)),
             backtrace: shown.map(|shown| shown.backtrace.clone()).unwrap_or_default(),
             thread: shown.map(|shown| shown.thread.clone()).unwrap_or_default(),

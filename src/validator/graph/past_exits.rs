@@ -1,8 +1,8 @@
-//! The exits of threads that are gone, but were joined under a lock.
+//! The exits of threads that are gone but were joined under a lock.
 //!
-//! As long as a thread or its handle is there, edges through its exit say what a join waited for. These
-//! are orders like others: a third thread may close a cycle with them long after the join. So the latest
-//! exits stay in the graph, a few for each place that spawns threads.
+//! While a thread or its handle exists, edges through its exit show what a join waited for. They
+//! are orders like any other: a third thread may close a cycle with them long after the join. So
+//! the latest exits stay in the graph, a few for each location that spawns threads.
 
 use std::collections::VecDeque;
 
@@ -11,14 +11,14 @@ use rustc_hash::FxHashMap;
 use super::creation_sites::SiteIndex;
 use crate::validator::lock_id::LockId;
 
-/// How many exits are kept for each place.
+/// The number of exits kept for each location.
 const MAX_EXITS: usize = 8;
 
 #[derive(Default)]
 pub(super) struct PastExits(FxHashMap<SiteIndex, VecDeque<LockId>>);
 
 impl PastExits {
-    /// Keeps an exit whose thread is gone. Returns the one that gives way.
+    /// Keeps the exit of a thread that is gone. Returns the exit that it replaces.
     pub(super) fn keep(&mut self, spawned_at: SiteIndex, exit: LockId) -> Option<LockId> {
         let kept = self.0.entry(spawned_at).or_default();
         kept.push_back(exit);
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_gives_way() {
+    fn the_oldest_exit_is_replaced() {
         let mut exits = PastExits::default();
         let gone: Vec<_> = (1..=10 * MAX_EXITS as u64).map(|exit| exits.keep(1, exit)).collect();
         assert!(gone[..MAX_EXITS].iter().all(Option::is_none));

@@ -1,8 +1,8 @@
 //! The edges that are already in the record on disk.
 //!
-//! A line names two locks by their numbers, but what a reader makes of it depends only on how the
-//! locks were made, named and taken, and by which thread. A program that creates a pair of locks
-//! per request would write the same line, with other numbers, a million times.
+//! A line names two locks by their ids, but readers only care how the locks were created, named and
+//! acquired, and by which thread. A program that creates a pair of locks per request would
+//! otherwise write the same line, with other ids, a million times.
 
 use std::{panic::Location, ptr, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The number of lines remembered. When it is reached, all are forgotten: a repeated line does no
+/// The number of lines remembered. When it is reached, all are forgotten; a repeated line does no
 /// harm.
 const CAPACITY: usize = 1 << 16;
 
@@ -29,31 +29,31 @@ const CAPACITY: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Recorded(FxHashSet<EdgeLine>);
 
-/// What the line of an edge says, except for the numbers of its locks.
+/// The contents of an edge's line, without the ids of its locks.
 #[derive(PartialEq, Eq, Hash)]
 struct EdgeLine {
     locks: [Label; 2],
     modes: [Mode; 2],
-    /// The addresses of the places where the locks were acquired.
+    /// The addresses of the locations where the locks were acquired.
     sites: [usize; 2],
     /// Threads without a name are alike: their numbers mean nothing to other processes.
     thread: Option<Arc<str>>,
     gates: SmallVec<[Label; 2]>,
 }
 
-/// What a record says about a lock, except for its number.
+/// What a record says about a lock, without its id.
 #[derive(PartialEq, Eq, Hash)]
 enum Label {
-    /// Made by one constructor's call and first seen in one place, which give it type, class and
-    /// name.
+    /// The lock was created by one constructor call and first seen at one location, which determine
+    /// its type, class and name.
     Alike { site: SiteIndex, seen: usize },
-    /// Has a given name or class, or an unknown constructor.
+    /// The lock has a given name or class, or its constructor call is unknown.
     Own(LockId),
 }
 
 impl LockGraph {
-    /// Returns `true` if the record has a line that says the same as that of an edge to the
-    /// wanted lock, by a thread that holds nothing but its tail.
+    /// Returns `true` if the record has an equivalent line for an edge to the wanted lock, by a
+    /// thread that holds only its tail.
     pub(super) fn is_recorded(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
         self.recorded.0.contains(&self.edge_line(context, held, wanted, [].iter()))
     }
@@ -106,7 +106,7 @@ impl LockGraph {
     }
 }
 
-/// Forgets all lines: a fork starts a new record.
+/// Forgets all lines, because a fork starts a new record.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_recorded() {
     if let Some(graph) = &mut *super::GRAPH.lock() {

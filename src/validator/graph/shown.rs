@@ -1,4 +1,4 @@
-//! What a report tells of each observation of an edge.
+//! What a report shows of each observation of an edge.
 
 use std::{
     borrow::Borrow,
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Where and by whom an edge was made. Whatever a thread does again in the same two places, come
-/// there in the same way, is one of these, however many locks it takes there.
+/// The locations and the thread of an edge. All edges that a thread makes at the same two
+/// locations, reached the same way, share one of these, however many locks it takes there.
 #[derive(Debug)]
 pub(super) struct Shown {
     key: Key,
@@ -33,19 +33,19 @@ pub(super) struct Shown {
     segment: Segment,
 }
 
-/// Which one it is.
+/// The identity of a [`Shown`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// Of the two places and the two stacks, of which there is one each.
+    /// The addresses of the two locations and of the two interned stacks.
     addresses: [usize; 4],
     thread: u64,
-    /// The segment of its life.
+    /// The segment of the thread's life.
     segment: SegmentIndex,
     scope: Option<ScopeId>,
 }
 
 impl Shown {
-    /// Returns `true` if it has this thread and these places, with any stack.
+    /// Returns `true` if it has this thread and these locations, with any stack.
     pub(super) fn is(
         &self,
         (thread, segment): (u64, SegmentIndex),
@@ -59,7 +59,7 @@ impl Shown {
             && ptr::eq(self.acquired_at, acquired_at)
     }
 
-    /// The thread, and where it was in its life.
+    /// Returns the segment of the thread's life.
     pub(super) fn segment(&self) -> &Segment {
         &self.segment
     }
@@ -85,7 +85,7 @@ impl Borrow<Key> for Arc<Shown> {
     }
 }
 
-/// All that is shown of any edge.
+/// The interned [`Shown`] values of all edges.
 #[derive(Default)]
 pub(super) struct AllShown {
     stacks: Interned<[usize]>,
@@ -93,7 +93,7 @@ pub(super) struct AllShown {
 }
 
 impl AllShown {
-    /// The stack with these frames.
+    /// Returns the interned stack with these frames.
     pub(super) fn stack(&mut self, frames: &[usize]) -> Stack {
         match frames {
             [] => Stack::default(),
@@ -101,7 +101,7 @@ impl AllShown {
         }
     }
 
-    /// Of an edge that a thread makes now.
+    /// Returns the value for an edge that a thread is making now.
     pub(super) fn now(
         &mut self,
         context: &Context,
@@ -113,7 +113,7 @@ impl AllShown {
         self.of(|| context.info(), who, [held, wanted], held_backtrace, backtrace)
     }
 
-    /// Of an edge that a thread has made, which is the same still.
+    /// Returns the value for an edge that a thread made earlier, in the same segment.
     pub(super) fn noted(
         &mut self,
         context: &Context,
@@ -124,7 +124,7 @@ impl AllShown {
         self.of(|| context.info(), who, [held, wanted], Stack::default(), backtrace)
     }
 
-    /// Of an edge that a thread has made, whose stack was not kept.
+    /// Returns the value for an edge that a thread made earlier, without a stack.
     pub(super) fn without_stack(
         &mut self,
         (thread, segment): (&ThreadInfo, &Segment),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_again_with_other_locks_is_one_thing() {
+    fn the_same_acquisitions_of_other_locks_are_shared() {
         let context = registry::take_up();
         let mut all = AllShown::default();
         let [first, again] = [1, 3].map(|lock| [entry(lock), entry(lock + 1)]);

@@ -1,5 +1,5 @@
-//! The search for cycles against brute force: all simple cycles, and all choices of an observation
-//! for each of their edges.
+//! Compares the search for cycles with brute force: all simple cycles, and all choices of an
+//! observation for each of their edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +14,20 @@ use crate::{
 
 const LOCKS: LockId = 6;
 
-/// An edge keeps all of these. Which of more it keeps is not modelled.
+/// An edge keeps all of these. The model does not cover which of more it keeps.
 const MAX_OBSERVATIONS: usize = 8;
 
 type Held = BTreeMap<LockId, Mode>;
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A thread that holds some locks wants another.
+    /// A thread that holds some locks acquires another one.
     Take { thread: u64, held: Held, wanted: (LockId, Mode) },
-    /// The first writer of a lock.
+    /// A lock is written for the first time.
     Write(LockId),
 }
 
-/// Operations on a few locks, whose modes are those of a mutex or, sometimes, any.
+/// Operations on a few locks, in the modes of a mutex or, sometimes, any mode.
 fn ops(locks: LockId, threads: u64, length: usize) -> impl Strategy<Value = Vec<Op>> {
     use Mode::{Exclusive, RecursiveShared, Shared, Upgradable};
 
@@ -60,7 +60,7 @@ fn small() -> impl Strategy<Value = Vec<Op>> {
     prop_oneof![ops(LOCKS, 3, 24), ops(LOCKS, 5, 24), ops(4, 4, 40), ops(LOCKS, 9, 40)]
 }
 
-/// Two locks and the modes in which one is held and the other wanted.
+/// Two locks, and the modes in which one is held and the other wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct NaiveEdge {
     tail: LockId,
@@ -87,7 +87,7 @@ impl NaiveEdge {
     }
 }
 
-/// A thread, and all that it held.
+/// A thread, and everything that it held.
 #[derive(Clone, Debug)]
 struct NaiveObservation {
     thread: u64,
@@ -116,7 +116,7 @@ impl NaiveObservation {
     }
 }
 
-/// All observations, and the graph that is tested against them.
+/// All observations, and the graph under test.
 struct Model {
     graph: LockGraph,
     context: &'static Context,
@@ -124,7 +124,7 @@ struct Model {
     writers: BTreeSet<LockId>,
     /// Edges that closed a cycle when they were new.
     closing: BTreeSet<NaiveEdge>,
-    /// The most steps that one search took.
+    /// The largest number of steps of one search.
     longest: u32,
     cut_short: u32,
 }
@@ -154,7 +154,7 @@ impl Model {
         }
     }
 
-    /// Learns an acquisition. Returns its edges, whether each is new, and the cycles found.
+    /// Adds an acquisition. Returns its edges, whether each is new, and the cycles found.
     fn take(
         &mut self,
         thread: u64,
@@ -193,7 +193,7 @@ impl Model {
         self.cut_short += u32::from(budget.is_exhausted());
     }
 
-    /// All simple cycles that begin with an edge, in which every pair that meets waits.
+    /// Returns all simple cycles through an edge in which each thread waits for the next.
     fn cycles_from(&self, first: NaiveEdge) -> Vec<Vec<NaiveEdge>> {
         let mut all = Vec::new();
         let mut partial = vec![vec![first]];
@@ -215,15 +215,15 @@ impl Model {
         all
     }
 
-    /// Returns `true` if an observation is dropped, because the same thread or three others took the
-    /// edge under fewer locks.
+    /// Returns `true` if an observation is dropped, because the same thread or three others took
+    /// the edge under fewer locks.
     fn is_redundant(&self, edge: &NaiveEdge, new: &NaiveObservation) -> bool {
         let freer = || self.edges[edge].iter().filter(|known| known.is_as_free_as(new));
         freer().any(|known| known.thread == new.thread)
             || freer().map(|known| known.thread).collect::<BTreeSet<_>>().len() >= 3
     }
 
-    /// The observations of an edge, each with whether three threads did the same.
+    /// Returns the observations of an edge, each with whether three threads did the same.
     fn observations(&self, edge: &NaiveEdge) -> Vec<NaiveObservation> {
         let all = &self.edges[edge];
         let common = |one: &NaiveObservation| {
@@ -233,8 +233,8 @@ impl Model {
         all.iter().map(|it| NaiveObservation { is_common: common(it), ..it.clone() }).collect()
     }
 
-    /// Returns `true` if the cycle could close before this moment. One that can close only with threads
-    /// that are supposed may not have been reported.
+    /// Returns `true` if the cycle could already close. A cycle that can close only with assumed
+    /// threads may not have been reported.
     fn was_feasible(&self, cycle: &[NaiveEdge]) -> bool {
         let choices: Vec<_> = cycle.iter().map(|edge| self.edges[edge].clone()).collect();
         can_choose(&choices, &|a, b| !a.excludes(b) && a.thread != b.thread)
@@ -309,7 +309,7 @@ impl Model {
         }
     }
 
-    /// Checks what was found of cycles that begin with these edges.
+    /// Checks the cycles found for these first edges.
     fn check(
         &self,
         firsts: &[(NaiveEdge, bool)],
@@ -354,7 +354,7 @@ impl Model {
             let is_found = found.is_some_and(|cycle| cycle.kind == FindingKind::Inversion);
             assert!(!is_complete || shortest.is_none() || is_found, "missed: {can_close:?}");
         }
-        // If none can close, the shortest.
+        // If none can close, the shortest one is reported.
         if is_complete && !is_any_feasible {
             assert!(found.len() <= 1);
             assert!(!is_any_told || found.len() == 1);
@@ -362,7 +362,7 @@ impl Model {
     }
 }
 
-/// Returns `true` if there is a choice for each edge such that every two go together.
+/// Returns `true` if there is a choice for each edge such that all pairs are compatible.
 fn can_choose(
     choices: &[Vec<NaiveObservation>],
     go_together: &dyn Fn(&NaiveObservation, &NaiveObservation) -> bool,
@@ -399,9 +399,9 @@ proptest! {
         assert_eq!(model.cut_short, 0);
     }
 
-    /// What is cut short may be missing, and is never wrong.
+    /// A search that is cut short may miss cycles, but is never wrong.
     #[test]
-    fn a_search_that_is_cut_short_finds_nothing_wrong(
+    fn a_search_that_is_cut_short_finds_no_wrong_cycle(
         ops in small(),
         steps in 0..3_000_u32,
     ) {
@@ -412,8 +412,8 @@ proptest! {
     }
 }
 
-/// Takes `locks` locks on as many threads, one after the other, each of which begins with another
-/// one: nearly all pairs are inverted. Returns the number of cycles found.
+/// Takes `locks` locks on as many threads, one after the other, each of which starts with a
+/// different one, so that nearly all pairs are inverted. Returns the number of cycles found.
 fn dense(model: &mut Model, locks: u64, (held, wanted): (Mode, Mode), steps: u32) -> usize {
     let mut found = BTreeSet::new();
     for thread in 0..locks {
@@ -446,7 +446,7 @@ fn dense_inversions_take_few_steps() {
     }
 }
 
-/// The same of readers, which close no cycle until there is a writer.
+/// The same for readers, which close no cycle until there is a writer.
 #[test]
 fn dense_inversions_of_readers_take_few_steps() {
     for (locks, steps) in [(8, 1_000), (16, 2_500), (32, 10_000)] {
@@ -469,8 +469,8 @@ fn dense_inversions_of_readers_take_few_steps() {
     }
 }
 
-/// Closes a cycle of `locks` edges that were taken by one thread fewer: the first by thread 0, each of
-/// the others 8 times by random ones. No choice of different threads exists.
+/// Closes a cycle of `locks` edges over one thread fewer: the first edge was taken by thread 0,
+/// each of the others 8 times by random threads. Different threads cannot be chosen.
 fn close_on_too_few_threads(locks: LockId, steps: u32) -> (Vec<FindingKind>, u32) {
     let mut model = Model::new();
     let mut state = 1_u64;
@@ -479,7 +479,8 @@ fn close_on_too_few_threads(locks: LockId, steps: u32) -> (Vec<FindingKind>, u32
         for _ in 0..8 {
             state =
                 state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-            // Holds a lock that no other observation has, so that none makes another redundant.
+            // Holds a lock that no other observation has, so that no observation makes another
+            // redundant.
             extra += 1;
             let held = Held::from([(lock, Mode::Exclusive), (extra, Mode::Shared)]);
             let wanted = (lock % locks + 1, Mode::Exclusive);
@@ -492,7 +493,7 @@ fn close_on_too_few_threads(locks: LockId, steps: u32) -> (Vec<FindingKind>, u32
     (cycles.iter().map(|cycle| cycle.kind).collect(), model.cut_short)
 }
 
-/// Where the budget does not suffice to decide whether a cycle can close, nothing is reported.
+/// If the budget does not suffice to decide whether a cycle can close, nothing is reported.
 #[test]
 fn an_undecided_cycle_is_not_reported() {
     assert_eq!(close_on_too_few_threads(5, STEPS), (vec![FindingKind::SingleThreadInversion], 0));
@@ -500,8 +501,8 @@ fn an_undecided_cycle_is_not_reported() {
     assert_eq!(close_on_too_few_threads(20, STEPS), (vec![], 1));
 }
 
-/// Three threads have taken one edge of a longer cycle, so that a fourth may as well, although one of
-/// the three takes the first edge now. The shorter cycle is of one thread.
+/// Three threads have taken one edge of a longer cycle, so a fourth may as well, although one of
+/// the three takes the first edge now. The shorter cycle belongs to one thread.
 #[test]
 fn a_thread_may_stand_for_others_in_a_longer_cycle() {
     let taken = [(1, 2, 1), (1, 2, 3), (2, 2, 3), (3, 2, 3), (2, 3, 4), (3, 4, 1), (1, 1, 2)];
@@ -515,8 +516,8 @@ fn a_thread_may_stand_for_others_in_a_longer_cycle() {
     assert_eq!(lengths, [(FindingKind::Inversion, 4)]);
 }
 
-/// The last acquisition has two edges. Two walks lead to the tail of one of them, and pass it twice; the
-/// search goes on for the other.
+/// The last acquisition has two edges. Two walks lead to the tail of one of them and pass it twice.
+/// The search must continue for the other.
 #[test]
 fn a_walk_that_passes_a_lock_twice_hides_no_other_cycle() {
     use Mode::{Exclusive, Shared, Upgradable};

@@ -1,4 +1,4 @@
-//! The threads of this crate that look at the program's: the watchdog, and the one that answers a signal.
+//! The helper threads of lockdep: the watchdog, and the one that answers a signal.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -10,18 +10,19 @@ use crate::{os_threads, validator::ignore_this_thread};
 
 /// A helper thread.
 pub(in crate::validator) struct Helper {
-    /// The operating system's number of the thread; 0 if this entry is free.
+    /// The operating system's id of the thread; 0 if this entry is free.
     os_thread: AtomicU64,
-    /// `true` while it waits for something to do, and holds no internal lock.
+    /// `true` while it waits for work and holds no internal lock.
     is_at_rest: AtomicBool,
 }
 
-/// A helper without an entry counts as a thread of the program, which is safe: it is never asleep for ever.
+/// A helper without an entry counts as a thread of the program that never sleeps forever, which is
+/// safe.
 static HELPERS: [Helper; 4] =
     [const { Helper { os_thread: AtomicU64::new(0), is_at_rest: AtomicBool::new(false) } }; 4];
 
 impl Helper {
-    /// Makes the calling thread one. `None` if the system does not number threads.
+    /// Registers the calling thread as a helper. `None` if the system has no ids for threads.
     pub(in crate::validator) fn this_thread() -> Option<&'static Self> {
         ignore_this_thread();
         let own = os_threads::own()?;
@@ -30,12 +31,13 @@ impl Helper {
         HELPERS.iter().find(takes)
     }
 
-    /// Waits for something to do.
+    /// Waits for work.
     pub(in crate::validator) fn rest<R>(helper: Option<&Self>, wait: impl FnOnce() -> R) -> R {
         let set = |is_at_rest| {
             if let Some(helper) = helper {
                 helper.is_at_rest.store(is_at_rest, SeqCst);
-                // Before it takes any lock: who sees a thread sleep for that lock sees this as well.
+                // Before it takes any lock, so that a thread which sees it sleep for that lock sees
+                // this too.
                 fence(SeqCst);
             }
         };
@@ -51,7 +53,7 @@ pub(in crate::validator) fn is_one(os_thread: u64) -> bool {
     HELPERS.iter().any(|helper| helper.os_thread.load(Relaxed) == os_thread)
 }
 
-/// How many there are.
+/// Returns the number of helpers.
 #[cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
     allow(dead_code, reason = "for global deadlocks")
@@ -61,7 +63,7 @@ pub(in crate::validator) fn count() -> u64 {
     HELPERS.iter().filter(is_there).count() as u64
 }
 
-/// Returns `true` if all of them but the calling one are at rest.
+/// Returns `true` if all helpers except the calling thread are at rest.
 #[cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
     allow(dead_code, reason = "for global deadlocks")
@@ -74,7 +76,7 @@ pub(in crate::validator) fn others_rest() -> bool {
     })
 }
 
-/// This is a fork, in which none of them is.
+/// Called in a fork, which has no helpers.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_all() {
     for helper in &HELPERS {
@@ -82,8 +84,8 @@ pub(in crate::validator) fn forget_all() {
     }
 }
 
-/// Starts a helper thread with all signals blocked. A program may block signals in all of its threads to
-/// receive them by `sigwait`; they must not be delivered to a helper instead.
+/// Starts a helper thread with all signals blocked. A program may block signals in all of its
+/// threads to receive them with `sigwait`; they must not be delivered to a helper instead.
 pub(in crate::validator) fn start(
     name: &str,
     body: impl FnOnce() + Send + 'static,
@@ -92,11 +94,11 @@ pub(in crate::validator) fn start(
     Ok(thread?.thread().clone())
 }
 
-/// Runs a closure that starts a thread, which inherits the signals that are blocked meanwhile.
+/// Runs a closure that starts a thread, which inherits the blocked signals.
 #[cfg(all(unix, not(loom)))]
 #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
 fn with_signals_blocked<R>(start: impl FnOnce() -> R) -> R {
-    // SAFETY: both sets are written before they are read, and each call takes a valid one.
+    // SAFETY: both sets are written before they are read, and each call gets a valid one.
     unsafe {
         let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&raw mut all);

@@ -1,5 +1,5 @@
-//! Tells what the program waits for while it runs: the watchdog, the answer to a signal, and the table of who
-//! holds what.
+//! Diagnostics while the program runs: the watchdog, answers to signals, and the table of held
+//! locks.
 
 pub(super) mod clock;
 pub(super) mod helpers;

@@ -1,6 +1,7 @@
-//! What the threads and tasks hold and wait for: a glance, one by one.
+//! A snapshot of what the threads and tasks hold and wait for. They are read one by one, while they
+//! run.
 //!
-//! Runs [`InValidator`](crate::validator::ThreadState::InValidator), for the locks' names.
+//! Runs [`InValidator`](crate::validator::ThreadState::InValidator), to look up the names of locks.
 
 use rustc_hash::FxHashMap;
 
@@ -15,21 +16,21 @@ use crate::{
     },
 };
 
-/// Every thread and task that holds or waits for a lock, and the threads that ended with one. The tasks
-/// come last.
+/// Returns every thread and task that holds or waits for a lock, and the threads that ended with
+/// one. Tasks come last.
 pub(in crate::validator) fn of_locks() -> Vec<ThreadSnapshot> {
-    let mut all: Vec<_> = everybody().into_iter().map(|(it, _)| it).collect();
+    let mut all: Vec<_> = all_known().into_iter().map(|(it, _)| it).collect();
     all.retain(has_locks);
     all
 }
 
-/// The same, with what the operating system says of them, followed by all its other threads except the
-/// helpers and the calling one.
+/// As [`of_locks`], with what the operating system says about them, followed by all its other
+/// threads except the helpers and the calling thread.
 pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
     let mut os_threads = os_threads::look();
     let mut snapshots = Vec::new();
     let mut without_locks = Vec::new();
-    for (mut thread, number) in everybody() {
+    for (mut thread, number) in all_known() {
         let known = os_threads.iter().position(|it| Some(it.id) == number);
         thread.os = known.map(|at| os_threads.remove(at));
         if has_locks(&thread) {
@@ -38,7 +39,7 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
             without_locks.push(thread);
         }
     }
-    without_locks.extend(os_threads.into_iter().map(only_known_to_the_system));
+    without_locks.extend(os_threads.into_iter().map(untracked_thread));
     let own = os_threads::own();
     let is_of_the_program = |thread: &ThreadSnapshot| {
         let id = thread.os.as_ref().map(|it| it.id);
@@ -48,8 +49,8 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
     snapshots
 }
 
-/// Everybody who is known, each with the operating system's number of the thread.
-fn everybody() -> Vec<(ThreadSnapshot, Option<u64>)> {
+/// Returns every known thread and task, with the operating system's id of a thread.
+fn all_known() -> Vec<(ThreadSnapshot, Option<u64>)> {
     let threads = registry::all().map(|context| (of(context), context.os_thread()));
     let mut all: Vec<_> = threads.chain(left_behind().map(|leak| (leak, None))).collect();
     add_tasks(&mut all);
@@ -57,7 +58,8 @@ fn everybody() -> Vec<(ThreadSnapshot, Option<u64>)> {
     all
 }
 
-/// Adds what tasks hold and wait for. A task that is being polled is there already, with what it holds.
+/// Adds what tasks hold and wait for. A task that is being polled is already there, with what it
+/// holds.
 fn add_tasks(all: &mut Vec<(ThreadSnapshot, Option<u64>)>) {
     let numbers = all.iter().enumerate().map(|(at, (it, _))| (it.thread.number, at));
     let known: FxHashMap<_, _> = numbers.collect();
@@ -78,8 +80,8 @@ fn has_locks(thread: &ThreadSnapshot) -> bool {
     !(thread.held.is_empty() && thread.waiting.is_empty() && thread.granted.is_empty())
 }
 
-/// A thread that has never taken a checked lock.
-fn only_known_to_the_system(thread: OsThread) -> ThreadSnapshot {
+/// Describes a thread that has never taken a checked lock.
+fn untracked_thread(thread: OsThread) -> ThreadSnapshot {
     let is_main = thread.id == u64::from(std::process::id());
     let name = if is_main { "main" } else { &thread.name };
     ThreadSnapshot {
@@ -92,7 +94,7 @@ fn only_known_to_the_system(thread: OsThread) -> ThreadSnapshot {
     }
 }
 
-/// One thread, or one task that is being polled.
+/// Describes a thread, or a task that is being polled.
 pub(in crate::validator) fn of(context: &Context) -> ThreadSnapshot {
     let held = context.holds().into_iter().map(|(entry, since)| held_lock(&entry, since));
     let wait = context.waiting.read();
@@ -107,7 +109,7 @@ pub(in crate::validator) fn of(context: &Context) -> ThreadSnapshot {
     }
 }
 
-/// The threads that have ended, each as often as it left a lock.
+/// Returns the threads that have ended, once for each lock that they left held.
 fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
     leaks::all().into_iter().map(|Leak { held, thread }| ThreadSnapshot {
         thread,
@@ -119,7 +121,7 @@ fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
     })
 }
 
-/// A lock that is held, or waited for.
+/// Describes a lock that is held or waited for.
 pub(in crate::validator) fn held_lock(entry: &Entry, since: Moment) -> LockUse {
     LockUse {
         lock: graph::lock().lock_of(entry, entry.site),

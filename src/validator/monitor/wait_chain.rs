@@ -1,5 +1,5 @@
-//! Why a thread or task waits for a lock: what keeps it waiting, what keeps that one waiting, and so on to
-//! the end.
+//! Chains of waits: which thread or task keeps a waiting one waiting, which keeps that one, and so
+//! on to the end.
 //!
 //! For the watchdog, which has time. Runs without a lock of the program.
 
@@ -31,7 +31,7 @@ pub(in crate::validator) struct LockWait {
     pub(in crate::validator) since: Moment,
 }
 
-/// What keeps a waiter waiting.
+/// The thread or task that keeps a waiter waiting, and the lock that it holds.
 struct Holder {
     by: Waiter,
     held: Entry,
@@ -54,13 +54,13 @@ impl Waiter {
         }
     }
 
-    /// The circle that it is part of, if it will never go on.
-    fn circle(&self) -> Option<Vec<ThreadInfo>> {
+    /// Returns the cycle that the waiter is part of, if it will never continue.
+    fn wait_cycle(&self) -> Option<Vec<ThreadInfo>> {
         match self {
             Self::Thread(context) => {
-                deadlock::circle_of(context).or_else(|| tasks::circle_of_thread(context))
+                deadlock::wait_cycle_of(context).or_else(|| tasks::wait_cycle_of_thread(context))
             }
-            Self::Task(task) => tasks::circle_of(task),
+            Self::Task(task) => tasks::wait_cycle_of(task),
         }
     }
 }
@@ -71,16 +71,16 @@ impl LockWait {
         Self { waiter: Waiter::Thread(context), wanted, since }
     }
 
-    /// What a task has waited for the longest.
+    /// Returns the longest current wait of a task.
     fn of_task(task: Arc<Task>) -> Option<Self> {
         let (wanted, since) = task.longest_wait()?;
         Some(Self { waiter: Waiter::Task(task), wanted, since })
     }
 }
 
-/// The waits that should be short: for locks, and for another thread to end while a lock is held. A
-/// thread that waits for a notification or a message is idle, and most programs join what runs for as
-/// long as they do.
+/// Returns the waits that should be short: for locks, and for the end of a thread while a lock is
+/// held. A thread that waits for a notification or a message is idle, and most programs join
+/// threads that run for as long as they do.
 pub(in crate::validator) fn all() -> Vec<LockWait> {
     let waits = registry::all().filter_map(|context| Some((context, context.waiting.read()?)));
     let is_for_lock = |(context, wait): &(&Context, Wait)| {
@@ -92,7 +92,7 @@ pub(in crate::validator) fn all() -> Vec<LockWait> {
     of_threads.chain(tasks::all_waiting().into_iter().filter_map(LockWait::of_task)).collect()
 }
 
-/// Follows a wait to its end, or into a circle.
+/// Follows a wait to its end, or into a cycle.
 pub(in crate::validator) fn of(mut wait: LockWait) -> WaitChain {
     let mut passed = Vec::new();
     let mut links = Vec::new();
@@ -110,7 +110,7 @@ pub(in crate::validator) fn of(mut wait: LockWait) -> WaitChain {
             joined: None,
             holder: held.or(left),
         });
-        if let Some(members) = waiter.circle() {
+        if let Some(members) = waiter.wait_cycle() {
             return WaitChain { links, end: ChainEnd::Deadlock(members) };
         }
         let next = match holder {
@@ -120,7 +120,7 @@ pub(in crate::validator) fn of(mut wait: LockWait) -> WaitChain {
             None => Err(ChainEnd::Nobody),
         };
         match next {
-            // It was a circle when its parts were read, and no longer is.
+            // The waits formed a cycle when they were read, one by one, but no longer do.
             Ok(next) if passed.iter().any(|it| it.is(&next.waiter)) => {
                 let joins = links.last().is_some_and(|link| link.joined.is_some());
                 let end = if joins { ChainEnd::Joined(None) } else { ChainEnd::Nobody };
@@ -132,7 +132,7 @@ pub(in crate::validator) fn of(mut wait: LockWait) -> WaitChain {
     }
 }
 
-/// What the holder of a lock waits for itself, or else what it does.
+/// Returns what the holder of a lock waits for, or else what it does.
 fn next_after(holder: &Waiter, links: &mut [WaitLink]) -> Result<LockWait, ChainEnd> {
     let context = match holder {
         Waiter::Thread(context) => *context,
@@ -146,7 +146,7 @@ fn next_after(holder: &Waiter, links: &mut [WaitLink]) -> Result<LockWait, Chain
             None => Ok(LockWait::of_thread(context, wait)),
         };
     }
-    let does = what_it_does(context);
+    let does = os_thread_of(context);
     let Some(joined) = does.as_ref().and_then(joined_by) else {
         return Err(ChainEnd::Holder(does));
     };
@@ -155,11 +155,11 @@ fn next_after(holder: &Waiter, links: &mut [WaitLink]) -> Result<LockWait, Chain
     }
     match joined.waiting.read().filter(|wait| wait.until.event().is_none()) {
         Some(wait) => Ok(LockWait::of_thread(joined, wait)),
-        None => Err(ChainEnd::Joined(what_it_does(joined))),
+        None => Err(ChainEnd::Joined(os_thread_of(joined))),
     }
 }
 
-/// A thread or task that holds what is wanted, in a mode that keeps the other waiting.
+/// Returns the thread or task that holds the wanted lock in a mode that blocks it.
 fn holder_of(wanted: &Entry) -> Option<Holder> {
     let blocks = |held: &Entry| {
         held.tag.lock() == wanted.tag.lock() && wanted.tag.mode().waits_for(held.tag.mode(), true)
@@ -173,14 +173,14 @@ fn holder_of(wanted: &Entry) -> Option<Holder> {
     Some(Holder { by: Waiter::Task(task), held, hold })
 }
 
-/// The thread for whose end another one waits.
+/// Returns the thread whose end this thread waits for.
 fn joined_by(thread: &OsThread) -> Option<&'static Context> {
     let Activity::Joins(joined) = thread.activity else { return None };
     registry::all().find(|context| context.os_thread() == Some(joined))
 }
 
-/// What the system says of a thread.
-fn what_it_does(context: &Context) -> Option<OsThread> {
+/// Returns what the operating system says about a thread.
+fn os_thread_of(context: &Context) -> Option<OsThread> {
     let thread = context.os_thread()?;
     os_threads::look().into_iter().find(|it| it.id == thread)
 }

@@ -1,7 +1,7 @@
-//! What the watchdog waits in: for some time, or until a signal handler wakes it.
+//! The watchdog's sleep: for some time, or until a signal handler wakes it.
 //!
-//! Uses a futex directly, because std's primitives must not be used in a signal handler. On systems without
-//! futexes the watchdog notices only at its next tick.
+//! Uses a futex directly, because std's primitives must not be used in a signal handler. On systems
+//! without futexes the watchdog reacts only at its next tick.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ mod imp {
 
     use super::Duration;
 
-    /// 1 if somebody has rung since the last wait ended.
+    /// 1 if `ring` was called since the last wait ended.
     static RUNG: AtomicU32 = AtomicU32::new(0);
 
     pub(in crate::validator) fn wait(limit: Duration) {
@@ -35,7 +35,8 @@ mod imp {
     pub(in crate::validator) fn ring() {
         RUNG.store(1, SeqCst);
         let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-        // SAFETY: the futex is a static. `errno` belongs to what was interrupted: it is put back.
+        // SAFETY: the futex is a static. `errno` belongs to the interrupted code, so it is
+        // restored.
         unsafe {
             let errno = libc::__errno_location();
             let before = ptr::read(errno);
@@ -56,7 +57,7 @@ mod imp {
     pub(in crate::validator) fn ring() {}
 }
 
-/// Waits until somebody rings, or for some time. For one thread.
+/// Waits until [`ring`] is called, or for some time. For one thread.
 pub(in crate::validator) fn wait(limit: Duration) {
     imp::wait(limit);
 }

@@ -1,7 +1,8 @@
-//! Reports waits for locks that last too long, and global deadlocks; answers signals that end the process.
+//! Reports waits for locks that last too long, and global deadlocks; answers signals that end the
+//! process.
 //!
-//! A helper thread, started on request. It reads what the program's threads publish and takes no lock
-//! of the program; its own acquisitions are not tracked.
+//! A helper thread, started on request. It reads what the program's threads publish and takes no
+//! lock of the program; its own acquisitions are not tracked.
 
 use std::{
     sync::{
@@ -22,27 +23,27 @@ use crate::{
     validator::{context::registry, deadlock::global::Detector},
 };
 
-/// How long a wait may last, in milliseconds; 0 if as long as it likes.
+/// The longest acceptable wait, in milliseconds; 0 if unlimited.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// `true` if the environment asks for it and the process has had one thread so far.
 static IS_AWAITED: AtomicBool = AtomicBool::new(false);
-/// How many waits are explained when the process ends: the longest ones.
+/// The number of waits explained when the process ends: the longest ones.
 #[cfg(unix)]
 const MAX_EXPLAINED: usize = 256;
 
 static WATCHDOG: OnceLock<()> = OnceLock::new();
 /// `true` once a report has named the variable that sets the limit.
-static HAS_BARKED: AtomicBool = AtomicBool::new(false);
+static HAS_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Starts the watchdog, or gives it another limit.
+/// Starts the watchdog, or changes its limit.
 pub(in crate::validator) fn start(limit: Duration) {
     let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     LIMIT.store(limit.max(1), Relaxed);
     start_thread();
 }
 
-/// Has the watchdog started with the process's second thread. Some things work only in a process with a
-/// single thread, for example `unshare(CLONE_NEWUSER)`.
+/// Makes the watchdog start with the process's second thread. Some things work only in a process
+/// with a single thread, for example `unshare(CLONE_NEWUSER)`.
 pub(in crate::validator) fn await_threads(limit: Option<Duration>) {
     if let Some(limit) = limit {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
@@ -56,7 +57,7 @@ pub(in crate::validator) fn is_awaited() -> bool {
     IS_AWAITED.load(Relaxed)
 }
 
-/// A thread has taken its first lock, as the `number`-th.
+/// Called when a thread, the `number`-th, takes its first lock.
 pub(in crate::validator) fn note_thread(number: u64) {
     if (number > 1 || os_threads::are_many()) && IS_AWAITED.swap(false, Relaxed) {
         start_thread();
@@ -65,7 +66,7 @@ pub(in crate::validator) fn note_thread(number: u64) {
 
 fn start_thread() {
     WATCHDOG.get_or_init(|| {
-        // If no thread can be started, the program runs unwatched.
+        // If no thread can be started, the program runs without a watchdog.
         let _ = helpers::start("lockdep-watchdog", watch);
     });
     wakeup::ring();
@@ -92,17 +93,17 @@ fn watch() {
         registry::all().for_each(|context| context.held.note_age(now));
         let limit = Duration::from_millis(LIMIT.load(Relaxed));
         if detector.look() {
-            tell_all_asleep();
+            report_global_deadlock();
         }
-        // After a global deadlock was reported, single waits are no news.
+        // After a report of a global deadlock, single waits are not reported.
         if !limit.is_zero() && !detector.has_found() {
-            bark(&mut episode, limit);
+            report_longest_wait(&mut episode, limit);
         }
         Helper::rest(helper, || wakeup::wait(tick(limit)));
     }
 }
 
-/// The time between two looks.
+/// Returns the time between two checks.
 fn tick(limit: Duration) -> Duration {
     const MAX_INTERVAL: Duration = Duration::from_secs(1);
     if limit.is_zero() {
@@ -113,42 +114,42 @@ fn tick(limit: Duration) -> Duration {
 }
 
 /// Reports the longest wait, if it is due.
-fn bark(episode: &mut Episode, limit: Duration) {
+fn report_longest_wait(episode: &mut Episode, limit: Duration) {
     let longest = wait_chain::all().into_iter().min_by_key(|wait| wait.since.0);
     let age = longest.as_ref().and_then(|wait| wait.since.age());
     if let Some(more_than) = episode.is_due(limit, age)
         && let Some(wait) = longest
     {
         let chain = wait_chain::of(wait);
-        let is_first = !HAS_BARKED.swap(true, Relaxed);
+        let is_first = !HAS_REPORTED.swap(true, Relaxed);
         ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
     }
 }
 
 /// Reports a global deadlock. No thread can panic for it.
-fn tell_all_asleep() {
+fn report_global_deadlock() {
     let threads = snapshot::all();
     ledger::submit_from_outside(FindingKind::Deadlock, Detail::AllAsleep(threads.into()));
 }
 
-/// When there is something to say: once when a wait has become too long, and then at
-/// doubling intervals for as long as any wait is.
+/// Decides when to report: once when a wait has become too long, and then at doubling intervals
+/// while any wait is too long.
 #[derive(Default)]
 struct Episode {
-    /// How often it was said.
-    said: u32,
+    /// The number of reports in this episode.
+    reports: u32,
 }
 
 impl Episode {
-    /// What the longest wait has just exceeded.
+    /// Returns the multiple of the limit that the longest wait has just exceeded, if any.
     fn is_due(&mut self, limit: Duration, longest: Option<Duration>) -> Option<Duration> {
         let Some(longest) = longest.filter(|&age| age >= limit) else {
-            self.said = 0;
+            self.reports = 0;
             return None;
         };
-        let due_at = limit.saturating_mul(2_u32.saturating_pow(self.said));
+        let due_at = limit.saturating_mul(2_u32.saturating_pow(self.reports));
         let is_due = longest >= due_at;
-        self.said += u32::from(is_due);
+        self.reports += u32::from(is_due);
         is_due.then_some(due_at)
     }
 }
@@ -169,9 +170,9 @@ mod tests {
         assert_eq!(is_due(Some(11)), Some(10));
         let due: Vec<_> = (12..=100).filter_map(|age| is_due(Some(age))).collect();
         assert_eq!(due, [20, 40, 80]);
-        // The same episode: another wait is too long already when the longest ends.
+        // Still the same episode: another wait is already too long when the longest one ends.
         assert_eq!(is_due(Some(12)), None);
-        // It has ended.
+        // The episode has ended.
         assert_eq!(is_due(Some(3)), None);
         assert_eq!(is_due(Some(10)), Some(10));
     }

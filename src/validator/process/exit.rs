@@ -1,13 +1,13 @@
-//! Detects that the calling thread, or the whole process, is about to end by inspecting the call stack. There is no
-//! API for it.
+//! Detects the end of the calling thread and of the process by inspecting the call stack; there is
+//! no API for it.
 
 use crate::{
     stack::{self, symbols},
     upstream,
 };
 
-/// Returns `true` if a destructor of the calling thread's locals runs: a panic in it would abort the
-/// process. The caller is [`Reporting`](crate::validator::ThreadState::Reporting).
+/// Returns `true` inside a destructor of a thread-local, where a panic would abort the process. The
+/// caller is [`Reporting`](crate::validator::ThreadState::Reporting).
 pub(in crate::validator) fn thread_is_ending() -> bool {
     let mut addresses = Vec::new();
     stack::trace(|frame| {
@@ -17,8 +17,8 @@ pub(in crate::validator) fn thread_is_ending() -> bool {
     symbols::is_any_function(&addresses, upstream::destroys_thread_locals)
 }
 
-/// Whether the whole process ends: `exit` destroys the calling thread's locals while its
-/// guards live on, further up its stack.
+/// Returns `true` while the process exits: `exit` destroys the calling thread's locals while its
+/// guards still exist, further up its stack.
 #[cfg(unix)]
 pub(in crate::validator) fn process_is_exiting() -> bool {
     let exit = libc::exit as *const () as usize;
@@ -30,7 +30,7 @@ pub(in crate::validator) fn process_is_exiting() -> bool {
     is_exiting
 }
 
-/// Elsewhere no destructor of the calling thread's locals runs then.
+/// On other systems `exit` runs no destructors of the calling thread's locals.
 #[cfg(not(unix))]
 pub(in crate::validator) fn process_is_exiting() -> bool {
     false

@@ -1,8 +1,9 @@
-//! Forks: the child has one thread, and no other ever finishes what it was in the middle of.
+//! Forks: the child has one thread, and no other thread completes what it was doing.
 //!
-//! Before a fork all our locks are taken, so that what they guard is whole; afterwards the parent
-//! gives them back, and the child makes them new: whoever queued for them is not there, and would be
-//! handed them. Locks that are waited for only with a timeout, and those of controllers, are left out.
+//! Before a fork, the handler takes all locks of lockdep, so that their contents are consistent.
+//! Afterwards the parent releases them. The child resets them, because the threads that queued for
+//! them do not exist there. Locks that are only acquired with a timeout, and those of controllers,
+//! are left out.
 #![allow(unsafe_code, reason = "`pthread_atfork` is, and so is what a lock is made new by")]
 
 use std::cell::Cell;
@@ -23,25 +24,27 @@ use crate::{
 };
 
 thread_local! {
-    /// Whether the calling thread has taken them.
+    /// `true` while the calling thread holds them for a fork.
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Our locks except those of contexts and creation sites, always in this order. A thread that holds one takes
-/// none but those two, which come last. While the pool's is held, no context is added.
+/// Returns the internal locks except those of contexts and creation sites, in a fixed order. A
+/// thread that holds one of these takes only those two kinds, which come last. While the pool is
+/// locked, no context is added.
 fn locks() -> impl Iterator<Item = &'static dyn ForkLock> {
     let ours =
         [graph::itself(), obligations::lock(), leaks::lock(), deadlock::lock(), registry::pool()];
     [symbols::lock()].into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
 }
 
-/// All locks that `before` has taken, in the order of their release: those of contexts before the pool's,
-/// or a context that another thread adds meanwhile would be released as well.
+/// Returns all locks that `before` has taken, in the order of their release. The locks of contexts
+/// come before the pool's: otherwise the locks of a context that another thread adds meanwhile
+/// would be released as well.
 fn taken() -> impl Iterator<Item = &'static dyn ForkLock> {
     [creation_sites::lock()].into_iter().chain(registry::locks_of_contexts()).chain(locks())
 }
 
-/// Watches the forks of this process.
+/// Registers handlers for the forks of this process.
 pub(in crate::validator) fn watch() {
     // SAFETY: none of the handlers unwinds.
     unsafe {
@@ -50,8 +53,8 @@ pub(in crate::validator) fn watch() {
 }
 
 extern "C" fn before() {
-    // Where an allocator forks while we allocate, or a signal handler does, this thread may hold some of
-    // them already. Then none is taken, and the child gets them as they are.
+    // If an allocator forks while lockdep allocates, or a signal handler does, this thread may
+    // already hold some of them. Then none is taken, and the child inherits them as they are.
     let is_inside = |context: &Context| context.is(ThreadState::InValidator);
     if !current_if_attached().is_some_and(is_inside) && !creation_sites::is_assigning() {
         TAKEN.set(true);
@@ -63,14 +66,14 @@ extern "C" fn before() {
 
 extern "C" fn in_parent() {
     if TAKEN.replace(false) {
-        // SAFETY: taken by this thread, before.
+        // SAFETY: `before` has locked it in this thread.
         taken().for_each(|lock| unsafe { lock.give_back() });
     }
 }
 
 extern "C" fn in_child() {
     if TAKEN.replace(false) {
-        // SAFETY: taken by this thread, before, and there is no other.
+        // SAFETY: `before` has locked it in this thread, which is the only one.
         taken().for_each(|lock| unsafe { lock.renew() });
         graph::recorded::forget_recorded();
     }
@@ -93,15 +96,15 @@ mod tests {
         sync::Mutex,
     };
 
-    /// A test that takes all locks delays a fork.
+    /// Tests that take all locks would delay a fork.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-    /// Another thread adds a block of ids while this one forks. The child adds one as well.
+    /// Another thread adds a block of ids while this one forks. The child then adds one as well.
     #[test]
     fn a_child_can_give_ids_to_locks_of_a_new_creation_site() {
         static KIND: LockKind = LockKind { wrapper: "new", of: LockOf::Nothing, role: Role::Lock };
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // Forks are watched from the first context on.
+        // Fork handlers are registered with the first context.
         let _own = crate::validator::current();
         let is_held = Barrier::new(2);
         let status = thread::scope(|scope| {
@@ -109,13 +112,13 @@ mod tests {
                 let adding = creation_sites::lock();
                 adding.take();
                 is_held.wait();
-                // For the fork to begin meanwhile.
+                // Gives the fork time to begin.
                 (0..1_000_000).for_each(|_| hint::spin_loop());
-                // SAFETY: taken by this thread.
+                // SAFETY: locked by this thread.
                 unsafe { adding.give_back() }
             });
             is_held.wait();
-            // SAFETY: the child takes an id and ends; `alarm` ends it if it hangs.
+            // SAFETY: the child takes an id and ends. `alarm` ends it if it hangs.
             unsafe {
                 match libc::fork() {
                     0 => {
@@ -137,12 +140,13 @@ mod tests {
         assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
     }
 
-    /// A thread that waits for its first context while all is taken has it before all is given back.
+    /// A thread that waits for its first context while all locks are taken gets it before all are
+    /// released.
     #[test]
-    fn what_was_not_taken_is_not_given_back() {
+    fn locks_that_were_not_taken_are_not_released() {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let _own = crate::validator::current();
-        // No context is left for the thread that comes.
+        // Leaves no unused context for the new thread.
         let unused: Vec<_> = (0..100).map(|_| registry::take_up()).collect();
         let others = registry::locks_of_contexts().count();
         before();
@@ -150,17 +154,17 @@ mod tests {
         let comes = thread::spawn(|| registry::give_back(registry::take_up()));
         let mut given_back = 0;
         for lock in taken() {
-            // SAFETY: taken by this thread, before.
+            // SAFETY: `before` has locked it in this thread.
             unsafe { lock.give_back() };
             given_back += 1;
-            // For the thread to come in between, were the pool's lock not the last: nothing tells when it
-            // has added its context but the list that is being walked.
+            // Lets the thread proceed if the pool's lock is not the last. The list being iterated
+            // is the only sign that it has added its context.
             thread::sleep(Duration::from_micros(200));
         }
         TAKEN.set(false);
         comes.join().unwrap();
         unused.into_iter().for_each(registry::give_back);
-        // Only now: what fails with all of it taken would hang.
+        // Only now: a failed assertion with all locks taken would hang.
         assert!(taken_before >= others);
         assert_eq!(given_back, taken_before);
     }

@@ -1,8 +1,9 @@
 //! Tasks that a thread blocks on.
 //!
-//! `block_on` polls a future in the calling thread and returns once it is ready. So the future is part of the thread
-//! and uses the thread's own context: the thread's locks are held while the future waits for others, and cannot be
-//! released before it is ready. Its wakers and its lock operations are a task's.
+//! `block_on` polls a future in the calling thread and returns once it is ready. So the future is
+//! part of the thread and uses the thread's own context: the thread's locks are held while the
+//! future waits for others, and cannot be released before it is ready. Its wakers and its lock
+//! operations are those of a task.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::validator::{Context, Entry, Tag, ThreadState};
 /// A task that a thread blocks on.
 struct Block {
     task: Arc<Task>,
-    /// What the thread held before.
+    /// What the thread held before it.
     outer: SmallVec<[Tag; 2]>,
 }
 
@@ -27,57 +28,60 @@ impl BlockedOn {
         Self(Mutex::new(SmallVec::new()))
     }
 
-    /// The thread, which holds these locks, polls a task for the first time. For the thread itself.
+    /// Called when the thread, which holds these locks, polls a task for the first time. For the
+    /// thread itself.
     fn begin(&self, task: &Arc<Task>, held: impl Iterator<Item = Entry>) {
         let outer = held.map(|it| it.tag).collect();
         self.0.lock().push(Block { task: Arc::clone(task), outer });
     }
 
-    /// The task has ended. For the thread itself.
+    /// Called when the task has ended. For the thread itself.
     fn end(&self, task: &Arc<Task>) {
         let ended = {
             let mut blocks = self.0.lock();
             let at = blocks.iter().rposition(|it| Arc::ptr_eq(&it.task, task));
             at.map(|at| blocks.remove(at))
         };
-        // The caller has the task as well, so that nothing of the runtime's is dropped with it.
+        // The caller has the task as well, so nothing of the runtime is dropped with it.
         drop(ended);
     }
 
-    /// What the thread held before it began to poll this task. For the thread itself.
+    /// Returns what the thread held before it began to poll this task. For the thread itself.
     fn outer(&self, task: &Arc<Task>) -> SmallVec<[Tag; 2]> {
         let blocks = self.0.lock();
         let block = blocks.iter().find(|it| Arc::ptr_eq(&it.task, task));
         block.map(|it| it.outer.clone()).unwrap_or_default()
     }
 
-    /// The outermost task that must end before the thread can release a lock. For any thread.
+    /// Returns the outermost task that must end before the thread can release a lock. For any
+    /// thread.
     pub(super) fn before_release_of(&self, tag: Tag) -> Option<Arc<Task>> {
         let blocks = self.0.lock();
         blocks.iter().find(|it| it.outer.contains(&tag)).map(|it| Arc::clone(&it.task))
     }
 
-    /// The lock around them.
+    /// Returns the lock around the tasks, for a fork.
     #[cfg(all(unix, not(loom)))]
     pub(in crate::validator) fn lock(&self) -> &dyn crate::fork_lock::ForkLock {
         &self.0
     }
 }
 
-/// The calling thread is about to poll a task for the first time, and blocks until it is ready.
+/// Called when the calling thread is about to poll a task for the first time, and blocks until it
+/// is ready.
 pub(super) fn begin(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
     let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().begin(task, context.held.iter());
 }
 
-/// The task has ended, and the thread goes on.
+/// Called when the task has ended and the thread continues.
 pub(super) fn end(task: &Arc<Task>, context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().end(task);
 }
 
-/// What a task holds itself, of what is held in the context in which it is polled.
+/// Returns what a task itself holds, out of everything held in the context in which it is polled.
 pub(super) fn own_holds(task: &Arc<Task>, context: &'static Context) -> SmallVec<[Entry; 4]> {
     let outer = match task.thread {
         Some(_) => context.blocked_on().outer(task),

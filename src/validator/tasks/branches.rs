@@ -1,12 +1,14 @@
-//! Branches of one task: futures that it polls side by side, by `join!`, `select!` and their like.
+//! Branches of one task: futures that it polls concurrently, through `join!`, `select!` and
+//! similar.
 //!
-//! What one branch holds, another does not. So an edge from a lock that a task holds to one that it wants counts
-//! only if the two are proved to be one after the other. The proof is the count of the task's wakers: if nothing
-//! can wake the task while it first polls an operation, then no sibling of that operation waits for anything;
-//! and if there was only one waker whenever the task came to rest, no sibling has waited since. There may still be
-//! one that waits for nothing, as a stream that is not polled now: where symbols are known, the [path](paths) of
-//! the later acquisition must not lead through a function that may poll others. Where any of this is not so, the
-//! paths of the two may prove that they are in sequence.
+//! What one branch holds, another does not. So an edge from a lock that a task holds to one that it
+//! wants counts only if the two acquisitions are proved to be in sequence. The proof is the count
+//! of the task's wakers. If nothing can wake the task while it first polls an operation, then no
+//! sibling of that operation waits for anything. If there was only one waker whenever the task came
+//! to rest, no sibling has waited since. There may still be a sibling that waits for nothing, such
+//! as a stream that is not being polled. So where symbols are known, the [path](paths) of the later
+//! acquisition must not lead through a function that may poll other futures. If any of this fails,
+//! the paths of the two may prove that they are in sequence.
 
 use std::{cell::LazyCell, ptr, sync::atomic::Ordering::Relaxed};
 
@@ -21,21 +23,21 @@ use super::{
 };
 use crate::validator::{Context, Entry, Tag, ThreadState};
 
-/// Returns `true` if no sibling of the future that is being polled can be about to run, because nothing could
-/// wake it.
+/// Returns `true` if no sibling of the future being polled can be about to run, because nothing
+/// could wake it.
 #[inline]
 pub(crate) fn is_alone() -> bool {
     with_polled(|task| task.wakers() == 0).unwrap_or(true)
 }
 
-/// Returns `true` if the calling task holds something of which it is unknown whether this future has it or a
-/// sibling.
+/// Returns `true` if the calling task holds something that either this future or a sibling may
+/// have.
 #[inline]
 pub(crate) fn is_in_doubt() -> bool {
     with_polled(|task| task.has_doubtful.load(Relaxed)).unwrap_or(false)
 }
 
-/// The calling task has acquired a lock, whose path [is wanted](paths::is_wanted).
+/// Stores the path of an acquisition by the calling task, if it [is wanted](paths::is_wanted).
 #[cold]
 #[inline(never)]
 pub(crate) fn keep_path(context: &'static Context, acquired: Entry) {
@@ -44,7 +46,7 @@ pub(crate) fn keep_path(context: &'static Context, acquired: Entry) {
     let _inside = context.enter(ThreadState::InValidator);
     paths::note_seen(acquired.site);
     let tag = acquired.tag.once_held();
-    // Of several readers, it is not known which one is left when another is gone.
+    // With several read locks, it is unknown which one is left when another is released.
     if context.held.iter().filter(|held| held.tag == tag).count() != 1 {
         return;
     }
@@ -56,7 +58,7 @@ pub(crate) fn keep_path(context: &'static Context, acquired: Entry) {
     });
 }
 
-/// A task has acquired a lock again: forgets how it was acquired before.
+/// Called when a task has acquired a lock again. Forgets the path of the earlier acquisition.
 #[cold]
 pub(super) fn forget_path(task: &Task, context: &'static Context, tag: Tag) {
     let _inside = context.enter(ThreadState::InValidator);
@@ -65,14 +67,14 @@ pub(super) fn forget_path(task: &Task, context: &'static Context, tag: Tag) {
     task.has_paths.store(!paths.is_empty(), Relaxed);
 }
 
-/// Where a local variable is. All functions that led to the one which has it stand further out.
+/// Returns the address of a local variable. The frames of all its callers are above it.
 fn place_in_stack(local: &u8) -> usize {
     ptr::from_ref(std::hint::black_box(local)).addr()
 }
 
-/// Takes out of what the calling task holds, until the result is dropped, whatever a sibling of the future may
-/// hold; and the wanted lock, unless it can be acquired again: there may be a time-out, and the census tells what
-/// is certain.
+/// Removes from the held set, until the result is dropped, everything that a sibling of the future
+/// may hold. Also removes the wanted lock, unless it can be acquired again: there may be a timeout,
+/// and the census finds what is certain.
 #[inline(never)]
 pub(crate) fn suspend_doubtful(
     context: &'static Context,
@@ -97,7 +99,7 @@ pub(crate) fn suspend_doubtful(
     let is_of_static = |tag: Tag| {
         with_polled(|task| task.loose.lock().contains(&(tag, Whereabouts::Free))).unwrap_or(false)
     };
-    // What a thread held before it blocks on the task stays held.
+    // What a thread held before it blocked on the task stays held.
     let own = polled().map(|task| own_holds(&task, context)).unwrap_or_default();
     let is_left_out = |held: &Entry| {
         let is_same = held.tag.lock() == wanted.lock();
@@ -105,7 +107,7 @@ pub(crate) fn suspend_doubtful(
         if is_same && (!is_again || is_of_static(held.tag)) {
             return true;
         }
-        // A sibling may hold it that waits for nothing, as a stream that is not polled now.
+        // A sibling that waits for nothing may hold it, such as a stream that is not being polled.
         let has_siblings = || later.as_ref().is_some_and(paths::may_have_siblings);
         let is_in_doubt = !is_alone || doubtful.contains(&held.tag) || has_siblings();
         is_in_doubt && !is_proved(held, &later)
@@ -117,7 +119,8 @@ pub(crate) fn suspend_doubtful(
     SuspendedHolds(context, suspended)
 }
 
-/// Returns `true` if what the calling task holds was acquired before it takes this path, and is held until its end.
+/// Returns `true` if a held lock was acquired before the task takes this path, and is held until
+/// its end.
 fn is_proved(held: &Entry, later: &LazyCell<Option<Path>, impl FnOnce() -> Option<Path>>) -> bool {
     let earlier = with_polled(|task| {
         let paths = task.paths.lock();
@@ -128,7 +131,7 @@ fn is_proved(held: &Entry, later: &LazyCell<Option<Path>, impl FnOnce() -> Optio
     later.as_ref().is_some_and(|later| paths::are_in_sequence(&earlier, later))
 }
 
-/// Holds that are taken out of the held set, until this is dropped.
+/// The locks that were removed. Dropping this puts them back.
 pub(crate) struct SuspendedHolds(&'static Context, SmallVec<[Entry; 4]>);
 
 impl Drop for SuspendedHolds {

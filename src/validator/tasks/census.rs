@@ -1,14 +1,15 @@
-//! Which tasks and threads will never go on.
+//! Finds tasks and threads that will never continue.
 //!
-//! Runs when a task comes to rest with a lock operation that waits, and when a thread is about to block. Starting
-//! from that one, it looks at everybody who would have to go on first, and at whom those wait for. The greatest set
-//! of them in which each waits for another is stuck for ever. The idea is that of garbage collection, as in Go's
-//! detection of leaked goroutines (Saioc et al., "Dynamic Partial Deadlock Detection and Recovery via Garbage
-//! Collection", ASPLOS 2025), with the owners of wakers in the place of references.
+//! Runs when a task comes to rest with a waiting lock operation, and when a thread is about to
+//! block. Starting from that actor, it visits every actor that would have to continue first,
+//! transitively. The greatest set in which each waits for another is stuck forever. The idea is
+//! that of garbage collection, as in Go's detection of leaked goroutines (Saioc et al., "Dynamic
+//! Partial Deadlock Detection and Recovery via Garbage Collection", ASPLOS 2025), with owners of
+//! wakers in place of references.
 //!
-//! Each member is read, and later read again: a task by its polls and wakes and the count of its wakers, a thread
-//! by the epoch of its wait; and the hands of each lock between the two. What has changed is no deadlock, and what
-//! has not is believed once it has [stood](super::standing).
+//! Each member is read twice: a task by its polls, wakes and wakers, a thread by the epoch of its
+//! wait. The hands of each lock are read in between. If anything has changed, it is no deadlock.
+//! Otherwise it is reported once it has [persisted](super::standing).
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
@@ -39,10 +40,10 @@ pub(super) enum Actor {
     Thread(&'static Context),
 }
 
-/// Tells an actor from others: a thread that is polling a task acts under the task's number.
+/// Identifies an actor. A thread that polls a task has the task's number.
 type Key = (u64, bool);
 
-/// An actor at one moment: what changes whenever it goes on.
+/// The state of an actor that changes whenever it continues.
 pub(super) type At = (Key, (u64, u64));
 
 impl Actor {
@@ -69,17 +70,17 @@ impl Actor {
     }
 }
 
-/// One of those that are stuck.
+/// An actor that may be stuck.
 pub(super) struct Member {
     actor: Actor,
     at: At,
     waits: Vec<Waits>,
 }
 
-/// A lock that is waited for, and who has to go on before it is free.
+/// A lock that is waited for, with the actors that must continue before it is free.
 struct Waits {
     wanted: Entry,
-    /// Its place in the lock's queue, if that is known.
+    /// The operation's position in the lock's queue, if known.
     place: Option<u64>,
     whereabouts: Whereabouts,
     hands: Vec<Hand>,
@@ -88,10 +89,10 @@ struct Waits {
 #[derive(Clone)]
 struct Hand {
     whose: Actor,
-    /// The lock as it is held, or as it is waited for.
+    /// The lock, as held or as waited for.
     entry: Entry,
     reason: Reason,
-    /// It alone keeps the other waiting, whatever becomes of the other hands.
+    /// It alone blocks the other actor, regardless of the other hands.
     is_certain: bool,
     whereabouts: Whereabouts,
 }
@@ -99,14 +100,14 @@ struct Hand {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
     Holds,
-    /// An operation of it was granted the lock, and has not been polled since.
+    /// One of its operations was granted the lock, and was not polled since.
     WasGranted,
     /// It waits to write what the other wants to read.
     Queues,
 }
 
 impl Member {
-    /// Reads a task or a thread. `None` if it can go on by itself, or if that is unknown.
+    /// Reads a task or a thread. `None` if it can continue on its own, or if that is unknown.
     fn read(actor: Actor) -> Option<Self> {
         let at = actor.now();
         let waits = match &actor {
@@ -125,14 +126,14 @@ impl Member {
     }
 }
 
-/// The locks that a task waits for, if nothing but their grant can wake it.
+/// Returns the locks that a task waits for, if only their grants can wake it.
 fn waits_of_task(task: &Arc<Task>, polls: u64) -> Option<Vec<Waits>> {
     let is_at_rest = polls & (RESTING | ENDED) == RESTING && task.recent_wakes() == 0;
     if !is_at_rest || task.live.load(SeqCst) != 0 {
         return None;
     }
-    // An operation that wakes another waker is not the task's way to go on: that waker would need a clone of
-    // the task's, and no clone is left.
+    // An operation that wakes a different waker is no way for the task to continue: that waker
+    // would need a clone of the task's, and no clone is left.
     let operations = task.operations.lock().clone();
     if operations.iter().any(|it| it.is_grant_under_way()) {
         return None;
@@ -143,7 +144,7 @@ fn waits_of_task(task: &Arc<Task>, polls: u64) -> Option<Vec<Waits>> {
     waits.filter(|waits| !waits.is_empty())
 }
 
-/// The lock that a thread waits for until it has it.
+/// Returns the lock that a thread waits for without a timeout.
 fn wait_of_thread(context: &'static Context) -> Option<Waits> {
     let wait = context.waiting.read()?;
     let is_for_lock = wait.until == Until::Acquired && wait.wanted.kind().role.is_lock();
@@ -151,7 +152,7 @@ fn wait_of_thread(context: &'static Context) -> Option<Waits> {
 }
 
 impl Waits {
-    /// `None` if the lock is on its way: in no hands.
+    /// Returns `None` if the lock is in transit, in no hands.
     fn read(wanted: Entry, whereabouts: Whereabouts, place: Option<u64>) -> Option<Self> {
         // Any task may add a permit to a semaphore, or close it.
         if wanted.kind().role == Role::Pool {
@@ -161,7 +162,7 @@ impl Waits {
         (!hands.is_empty()).then_some(Self { wanted, place, whereabouts, hands })
     }
 
-    /// Returns `true` if those who were found to have the lock have it still.
+    /// Returns `true` if the same actors still have the lock.
     fn is_unchanged(&self) -> bool {
         let Some(now) = hands_of(self.wanted, self.place) else { return false };
         let is_there = |hand: &Hand| {
@@ -178,7 +179,7 @@ impl Waits {
         }
     }
 
-    /// Forgets all but the one of whom it is most certain that he keeps it waiting for ever, if there is one.
+    /// Keeps only the hand that most certainly blocks it forever, if there is one.
     fn keep_the_surest(&mut self, stuck: &FxHashSet<Key>) {
         self.hands.retain(|it| stuck.contains(&it.whose.key()));
         let certain = self.hands.iter().filter(|it| it.is_certain);
@@ -188,12 +189,12 @@ impl Waits {
     }
 }
 
-/// Who has to go on before a lock can be taken in the wanted mode, from a place in its queue if that is known. `None`
-/// if that includes somebody who is unknown.
+/// Returns the actors that must continue before a lock can be taken in the wanted mode, from a
+/// position in its queue if known. `None` if one of them is unknown.
 fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
     let (lock, mode) = (wanted.tag.lock(), wanted.tag.mode());
     let blocks = |held: &Entry| held.tag.lock() == lock && mode.waits_for(held.tag.mode(), false);
-    // Readers wait behind each writer that does.
+    // Readers wait behind each waiting writer.
     let queues = |waiting: &Entry| {
         let is_writer = matches!(waiting.tag.mode(), Mode::Exclusive | Mode::Upgrade);
         waiting.tag.lock() == lock && is_writer && mode.queues_behind_writers(Mode::Shared)
@@ -207,7 +208,7 @@ fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
         };
         let wait = context.waiting.read();
         if let Some(entry) = context.first_held(wait.map_or(usize::MAX, |it| it.holds), blocks) {
-            // A thread that waits for a lock itself is not at rest, though it may block on a task.
+            // A thread that waits for a lock is not at rest, though it may block on a task.
             let blocks_on = if wait.is_none() {
                 context.blocked_on().before_release_of(entry.tag)
             } else {
@@ -230,7 +231,7 @@ fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
         all.push(Hand { whose, entry, reason, is_certain: true, whereabouts });
     }
     let granted = known.granted.iter().filter(|it| blocks(&it.held()));
-    // No operation overtakes another in a queue.
+    // No operation overtakes another one in a queue.
     let is_ahead = |it: &Op| place.is_none_or(|place| it.place < place);
     let writers = known.writers.iter().filter(|it| !it.is_granted() && queues(&it.wanted));
     let writers = writers.filter(|it| is_ahead(it));
@@ -238,14 +239,14 @@ fn hands_of(wanted: Entry, place: Option<u64>) -> Option<Vec<Hand>> {
     for (operation, reason) in granted.chain(writers.map(|it| (it, Reason::Queues))) {
         let whose = Actor::Task(operation.task()?);
         let whereabouts = operation.whereabouts();
-        // What was granted may be no more than an exhausted budget.
+        // A grant may only mean an exhausted budget.
         let is_certain = reason == Reason::Queues && place.is_some();
         all.push(Hand { whose, entry: operation.wanted, reason, is_certain, whereabouts });
     }
     Some(all)
 }
 
-/// A lock is held by the thread that blocks on this task.
+/// Describes a lock held by the thread that blocks on this task.
 fn held_by_thread_of(task: Arc<Task>, entry: Entry) -> Hand {
     let may_have_gone = entry.kind().guards_can_be_sent();
     let whereabouts = if may_have_gone { Whereabouts::Unknown } else { Whereabouts::Task };
@@ -253,7 +254,7 @@ fn held_by_thread_of(task: Arc<Task>, entry: Entry) -> Hand {
     Hand { whose, entry, reason, is_certain: true, whereabouts }
 }
 
-/// Those with whom an actor is stuck for ever, the actor first.
+/// Returns the actors that an actor is stuck with forever, itself first.
 pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
     let first = start.key();
     let mut stuck = stuck(start, Actor::key, |actor| {
@@ -273,21 +274,22 @@ pub(super) fn stuck_with(start: Actor) -> Option<Vec<Member>> {
         open.extend(hands.map(|it| it.whose.key()));
         members.push(member);
     }
-    // First the hands: a lock may have changed hands after it was read, and before its former holder was.
+    // Hands first: a lock may have changed hands after it was read, but before its former holder
+    // was.
     let are_hands_unchanged = members.iter().flat_map(|it| &it.waits).all(Waits::is_unchanged);
     let are_unchanged = are_hands_unchanged && members.iter().all(Member::is_unchanged);
     (!members.is_empty() && are_unchanged).then_some(members)
 }
 
-/// Returns `true` if a lock that the task waits for is held by a task that can be woken, or was granted to one: what
-/// is most often the case. That would not be enough if the lock had readers.
+/// Returns `true` if a lock that the task waits for is held by a task that can be woken, or was
+/// granted to one. This is the common case. It would not suffice if the lock had readers.
 fn waits_for_awake(task: &Task) -> bool {
     let is_awake = |task: &Task| task.live.load(SeqCst) != 0 || task.recent_wakes() != 0;
     let operations = task.operations.lock();
-    operations.iter().any(|it| !it.has_readers() && hands::is_anybody(it.lock(), is_awake))
+    operations.iter().any(|it| !it.has_readers() && hands::any_task(it.lock(), is_awake))
 }
 
-/// Looks at a task that has come to rest with a lock operation that waits.
+/// Checks a task that has come to rest with a waiting lock operation.
 #[cold]
 pub(super) fn look(task: &Arc<Task>, context: &'static Context) {
     if task.recent_wakes() != 0 || task.live.load(SeqCst) != 0 || waits_for_awake(task) {
@@ -299,7 +301,7 @@ pub(super) fn look(task: &Arc<Task>, context: &'static Context) {
     }
 }
 
-/// The deadlock that a thread closes which is about to block, if there are tasks in it.
+/// Returns the deadlock that a thread is about to close by blocking, if it involves tasks.
 pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Option<Found> {
     if !super::operation::are_any_waiting() {
         return None;
@@ -311,7 +313,7 @@ pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Optio
     };
     let members = look()?;
     if whereabouts(&members) != Whereabouts::Task {
-        // The thread cannot wait for so long.
+        // The thread cannot wait that long.
         watch_task_of(&members);
         return None;
     }
@@ -324,7 +326,7 @@ pub(in crate::validator) fn closed_by_thread(context: &'static Context) -> Optio
     if first_to_report(&members) { describe(&members) } else { None }
 }
 
-/// Has one of the tasks report the deadlock once it has stood.
+/// Lets one of the tasks report the deadlock once it has persisted.
 fn watch_task_of(members: &[Member]) {
     let task = members.iter().find_map(|it| match &it.actor {
         Actor::Task(task) => Some(task),
@@ -337,14 +339,15 @@ fn watch_task_of(members: &[Member]) {
     }
 }
 
-/// What changes whenever one of them goes on.
+/// Returns a state that changes whenever one of the members continues.
 pub(super) fn moments(members: &[Member]) -> Vec<At> {
     let mut moments: Vec<_> = members.iter().map(|it| it.at).collect();
     moments.sort_unstable();
     moments
 }
 
-/// Where the guards and operations are that they are stuck by: the least certain.
+/// Returns the least certain whereabouts of the guards and operations by which the members are
+/// stuck.
 pub(super) fn whereabouts(members: &[Member]) -> Whereabouts {
     let waits = members.iter().flat_map(|it| &it.waits);
     let all =
@@ -352,16 +355,17 @@ pub(super) fn whereabouts(members: &[Member]) -> Whereabouts {
     all.max().unwrap_or(Whereabouts::Task)
 }
 
-/// The last ones that were reported, each with the moment.
+/// The members of the last reported deadlocks, each with its state.
 static REPORTED: Mutex<Vec<At>> = Mutex::new(Vec::new());
 
-/// The lock around them.
+/// Returns the lock around the reported deadlocks, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &REPORTED
 }
 
-/// Returns `true` unless another task or thread has reported these: two may close a circle at the same time.
+/// Returns `true` unless another task or thread has reported these members: two may close a cycle
+/// at the same time.
 pub(super) fn first_to_report(members: &[Member]) -> bool {
     const MAX_REPORTED: usize = 256;
     let mut reported = REPORTED.lock();
@@ -375,17 +379,17 @@ pub(super) fn first_to_report(members: &[Member]) -> bool {
     true
 }
 
-/// A circle among them, as a finding: the shortest through the first, if that is in one.
+/// Returns a cycle of members as a finding: the shortest through the first member, if it is in one.
 pub(super) fn describe(members: &[Member]) -> Option<Found> {
-    let circle = (0..members.len()).find_map(|start| circle_through(start, members))?;
-    let next = circle.iter().cycle().skip(1);
-    let cycle = circle
+    let wait_cycle = (0..members.len()).find_map(|start| wait_cycle_through(start, members))?;
+    let next = wait_cycle.iter().cycle().skip(1);
+    let cycle = wait_cycle
         .iter()
         .zip(next)
         .map(|((this, link), (_, next))| edge(&members[*this].actor, link, next.wanted));
     let cycle: Vec<_> = cycle.collect();
-    let is_asleep = circle.iter().any(|(_, link)| link.hand.reason == Reason::WasGranted);
-    let kind = match &circle[..] {
+    let is_asleep = wait_cycle.iter().any(|(_, link)| link.hand.reason == Reason::WasGranted);
+    let kind = match &wait_cycle[..] {
         _ if is_asleep => FindingKind::Futurelock,
         [(_, link)] if link.is_by_sibling() => FindingKind::Futurelock,
         [_] => FindingKind::SelfDeadlock,
@@ -393,15 +397,16 @@ pub(super) fn describe(members: &[Member]) -> Option<Found> {
     };
     let detail = if kind == FindingKind::Deadlock {
         let of = |(this, _): &(usize, Link)| snapshot_of(&members[*this]);
-        Detail::Threads(circle.iter().map(of).collect())
+        Detail::Threads(wait_cycle.iter().map(of).collect())
     } else {
         Detail::None
     };
     Some(Found { kind, cycle, detail })
 }
 
-/// The shortest circle through one of them, each with how it keeps the one before it waiting.
-fn circle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>> {
+/// Returns the shortest cycle through a member, each with the way in which it blocks the one before
+/// it.
+fn wait_cycle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>> {
     let at = |actor: &Actor| members.iter().position(|it| it.actor.key() == actor.key());
     wait_cycle::shortest(start, |from| {
         let waits = members[from].waits.iter();
@@ -412,10 +417,10 @@ fn circle_through(start: usize, members: &[Member]) -> Option<Vec<(usize, Link)>
     })
 }
 
-/// How a member keeps the one before it waiting.
+/// The way in which a member blocks the one before it.
 #[derive(Clone)]
 struct Link {
-    /// What that one wants.
+    /// The lock that the one before it wants.
     wanted: Entry,
     hand: Hand,
 }
@@ -430,7 +435,7 @@ impl Link {
     }
 }
 
-/// What a member has and what it wants.
+/// Describes the edge from the lock that a member has to the one that it wants.
 fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> Edge {
     let held = hand.entry;
     let is_queued = hand.reason == Reason::Queues;
@@ -458,7 +463,7 @@ fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> 
     }
 }
 
-/// What a member holds and waits for.
+/// Describes what a member holds and waits for.
 fn snapshot_of(member: &Member) -> ThreadSnapshot {
     match &member.actor {
         Actor::Task(task) => snapshots::of(task),

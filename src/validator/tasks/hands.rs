@@ -1,5 +1,5 @@
-//! In whose hands the locks are that tasks wait for, by lock: tasks at rest that hold it, guards of
-//! unknown whereabouts, and operations that want it.
+//! The index of locks that tasks wait for: tasks at rest that hold them, guards with unknown
+//! whereabouts, and operations that want them.
 //!
 //! What a task holds while it is polled is in the held set of its context instead.
 
@@ -19,21 +19,21 @@ pub(super) struct Holder {
     pub(super) task: Arc<Task>,
     pub(super) entry: Entry,
     pub(super) whereabouts: Whereabouts,
-    /// When it was put here.
+    /// When it was added here.
     pub(super) since: Moment,
 }
 
-/// Where a guard or an operation is, from the most certain to the least.
+/// The whereabouts of a guard or an operation, from most to least certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Whereabouts {
     /// In the task that has it.
     Task,
-    /// In a box, which the task may have given away. It has spawned no other task since.
+    /// In a box, which the task may have given away. The task has spawned no other task since.
     Box,
-    /// It borrows a lock that lives for ever, so that the task may have sent it.
+    /// It borrows a lock that lives forever, so the task may have sent it away.
     Free,
-    /// The task has spawned another since, which may have it if the lock lives for ever.
+    /// The task has spawned another one since, which may have it if the lock lives forever.
     Spawned,
     /// Unknown.
     Unknown,
@@ -50,7 +50,7 @@ impl Whereabouts {
         }
     }
 
-    /// Returns `true` if it may have left the task, which has most likely kept it.
+    /// Returns `true` if it may have left the task, but most likely has not.
     pub(super) fn may_have_left(self) -> bool {
         matches!(self, Self::Free | Self::Spawned)
     }
@@ -63,13 +63,13 @@ impl Holder {
     }
 }
 
-/// What is known of one lock.
+/// The holders and waiting operations of one lock.
 #[derive(Clone, Default)]
 pub(super) struct Hands {
     pub(super) holders: SmallVec<[Holder; 1]>,
-    /// Operations that were granted the lock, and have not been polled since.
+    /// Operations that were granted the lock and not polled since.
     pub(super) granted: SmallVec<[Arc<Op>; 1]>,
-    /// Operations that wait to write what has readers as well.
+    /// Operations that wait to write a lock with readers.
     pub(super) writers: SmallVec<[Arc<Op>; 1]>,
 }
 
@@ -81,7 +81,7 @@ impl Hands {
 
 type Shard = Mutex<HashMap<LockId, Hands, FxBuildHasher>>;
 
-/// So many that threads rarely meet at one.
+/// Enough shards that threads rarely contend for one.
 static SHARDS: [Shard; 64] = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; 64];
 
 #[allow(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
@@ -89,14 +89,14 @@ fn shard(lock: LockId) -> &'static Shard {
     &SHARDS[lock as usize % SHARDS.len()]
 }
 
-/// The locks around all of it.
+/// Returns the locks of all shards, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     SHARDS.iter().map(|shard| shard as &dyn crate::fork_lock::ForkLock)
 }
 
-/// Changes what is known of a lock. What `change` returns is dropped by the caller, after the shard is unlocked:
-/// a task may be dropped with it, and the runtime's waker with that.
+/// Changes the hands of a lock. The caller drops what `change` returns after the shard is unlocked,
+/// because a task may be dropped with it, and the runtime's waker with that.
 fn change<R>(lock: LockId, change: impl FnOnce(&mut Hands) -> R) -> R {
     let mut shard = shard(lock).lock();
     let hands = shard.entry(lock).or_default();
@@ -112,7 +112,7 @@ pub(super) fn hold(holder: Holder) {
     change(holder.entry.tag.lock(), |hands| hands.holders.push(holder));
 }
 
-/// Removes the hold of a task that goes on. `None` if it was released meanwhile.
+/// Removes the hold of a task that continues. `None` if it was released meanwhile.
 pub(super) fn take_back(task: &Arc<Task>, tag: Tag) -> Option<Holder> {
     change(tag.lock(), |hands| {
         let is_it =
@@ -122,8 +122,8 @@ pub(super) fn take_back(task: &Arc<Task>, tag: Tag) -> Option<Holder> {
     })
 }
 
-/// Removes a hold by its tag: by preference one that is loose, since any other task or thread has its guard
-/// with it. `own` comes first among these.
+/// Removes a hold by its tag. Prefers loose holds, whose guards any other task or thread may have,
+/// and among these those of `own`.
 pub(super) fn release(tag: Tag, own: Option<u64>) -> Option<Holder> {
     change(tag.lock(), |hands| {
         let rank = |it: &Holder| (!it.is_kept(), Some(it.task.number) == own);
@@ -142,18 +142,19 @@ pub(super) fn turn(from: Tag, to: Tag) -> bool {
     })
 }
 
-/// The lock is destroyed, with all guards of it forgotten.
+/// Called when the lock is destroyed. All its guards were forgotten.
 pub(in crate::validator) fn destroyed(lock: LockId) {
     let gone = shard(lock).lock().remove(&lock);
     drop(gone);
 }
 
-/// An operation begins to wait to write a lock that has readers.
+/// Called when an operation begins to wait to write a lock that has readers.
 pub(super) fn queue_writer(operation: &Arc<Op>) {
     change(operation.lock(), |hands| hands.writers.push(Arc::clone(operation)));
 }
 
-/// An operation was granted its lock. Does nothing if the operation is over, so that the wake was late.
+/// Called when an operation was granted its lock. Does nothing if the operation is over, so that
+/// the wake came too late.
 pub(super) fn grant(operation: &Arc<Op>) {
     change(operation.lock(), |hands| {
         if operation.begin_grant() {
@@ -162,7 +163,7 @@ pub(super) fn grant(operation: &Arc<Op>) {
     });
 }
 
-/// An operation that was granted its lock is about to be polled.
+/// Called when an operation that was granted its lock is about to be polled.
 pub(super) fn end_grant(operation: &Arc<Op>) {
     let gone = change(operation.lock(), |hands| {
         operation.forget_grant(false);
@@ -171,7 +172,7 @@ pub(super) fn end_grant(operation: &Arc<Op>) {
     drop(gone);
 }
 
-/// An operation has its lock, or is gone.
+/// Called when an operation has its lock, or is dropped.
 pub(super) fn end(operation: &Arc<Op>, is_writer: bool) {
     let gone = change(operation.lock(), |hands| {
         operation.forget_grant(true);
@@ -187,8 +188,8 @@ fn remove(from: &mut SmallVec<[Arc<Op>; 1]>, operation: &Arc<Op>) -> Option<Arc<
     Some(from.swap_remove(at))
 }
 
-/// Returns `true` if some task that keeps a lock, or was granted it, satisfies `is_it`.
-pub(super) fn is_anybody(lock: LockId, is_it: impl Fn(&Task) -> bool) -> bool {
+/// Returns `true` if a task that keeps a lock, or was granted it, satisfies `is_it`.
+pub(super) fn any_task(lock: LockId, is_it: impl Fn(&Task) -> bool) -> bool {
     shard(lock).lock().get(&lock).is_some_and(|hands| {
         let is_granted = |it: &Arc<Op>| it.task().is_some_and(|task| is_it(&task));
         hands.holders.iter().any(|it| it.is_kept() && is_it(&it.task))
@@ -196,12 +197,12 @@ pub(super) fn is_anybody(lock: LockId, is_it: impl Fn(&Task) -> bool) -> bool {
     })
 }
 
-/// What is known of a lock.
+/// Returns the hands of a lock.
 pub(super) fn of(lock: LockId) -> Hands {
     shard(lock).lock().get(&lock).cloned().unwrap_or_default()
 }
 
-/// All holds.
+/// Returns all holds.
 pub(super) fn all() -> Vec<Holder> {
     let all = SHARDS.iter().flat_map(|shard| {
         let shard = shard.lock();

@@ -1,6 +1,7 @@
-//! Models of what one thread does to a task while another looks at it, step by step as in the code of the same
-//! names: the wakers of a task at rest against the [census](super::census), a late wake of an
-//! [operation](super::operation), and holds on their way between a context and the [index](super::hands).
+//! Models of one thread that changes a task while another reads it, step by step as in the code of
+//! the same names: the wakers of a task at rest against the [census](super::census), a late wake of
+//! an [operation](super::operation), and holds that move between a context and the
+//! [index](super::hands).
 
 use std::sync::Arc;
 
@@ -20,14 +21,14 @@ const UNDER_WAY: u64 = 1;
 const GIVEN: u64 = 2;
 const OVER: u64 = 3;
 
-/// A task at rest that has been polled once, with two operations. The lock of the second is held by somebody who is
-/// stuck.
+/// A task at rest that was polled once, with two operations. A stuck actor holds the lock of the
+/// second.
 struct Task {
     polls: AtomicU64,
     wakes: AtomicU64,
     wakes_seen: AtomicU64,
     live: AtomicU64,
-    /// Of the first operation, and whether its lock is held by somebody who is stuck.
+    /// The grant of the first operation, and whether a stuck actor holds its lock.
     grant: AtomicU64,
     is_held: Mutex<bool>,
 }
@@ -54,7 +55,7 @@ impl Task {
         self.wakes.fetch_add(1, SeqCst);
     }
 
-    /// The runtime polls it whenever it is woken.
+    /// The runtime polls the task whenever it is woken.
     fn wake_noted(&self) {
         self.begin_poll();
     }
@@ -73,7 +74,7 @@ impl Task {
         self.wake_noted();
     }
 
-    /// The first operation's lock is released, and granted to it.
+    /// The first operation's lock is released and granted to it.
     fn grant(&self) {
         *self.is_held.lock().unwrap() = false;
         let _ = self.grant.compare_exchange(NO, UNDER_WAY, SeqCst, SeqCst);
@@ -86,7 +87,7 @@ impl Task {
         (self.polls.load(SeqCst), self.wakes.load(SeqCst))
     }
 
-    /// As the census has it.
+    /// As the census decides it.
     fn is_stuck(&self) -> bool {
         let moment = self.moment();
         let is_notified = || self.wakes.load(SeqCst) != self.wakes_seen.load(SeqCst);
@@ -104,7 +105,7 @@ impl Task {
     }
 }
 
-/// Somebody has a waker of the task, which he clones, drops and uses.
+/// Another thread has a waker of the task, and clones, drops and uses it.
 #[test]
 fn loom_a_task_that_is_woken_is_not_stuck() {
     model(|| {
@@ -122,12 +123,13 @@ fn loom_a_task_that_is_woken_is_not_stuck() {
     });
 }
 
-/// A census that sees the lock of an operation released, or granted to it, also sees the task woken.
+/// A census that sees the lock of an operation released, or granted to it, also sees the task
+/// woken.
 #[test]
 fn loom_a_task_that_is_granted_a_lock_is_not_stuck() {
     model(|| {
         let task = Task::new(0, true);
-        // Otherwise it would be stuck, for all that the census can know.
+        // Otherwise it would be stuck, as far as the census can tell.
         *task.is_held.lock().unwrap() = false;
         let other = thread::spawn({
             let task = Arc::clone(&task);
@@ -138,7 +140,8 @@ fn loom_a_task_that_is_granted_a_lock_is_not_stuck() {
     });
 }
 
-/// A lock grants an operation whose future has found the lock free and is over: nothing stays in the table.
+/// A lock grants an operation whose future has already found the lock free and is over. Nothing
+/// stays in the table.
 #[test]
 fn loom_a_late_grant_leaves_nothing() {
     model(|| {
@@ -171,18 +174,18 @@ fn loom_a_late_grant_leaves_nothing() {
     });
 }
 
-/// A hold of a task, wherever it is, which another thread releases.
+/// A hold of a task, in any of its places, which another thread releases.
 struct Hold {
     /// In the held set of the context.
     in_context: AtomicBool,
-    /// Noted there as released elsewhere.
+    /// Recorded there as released elsewhere.
     noted: Mutex<bool>,
     in_index: Mutex<bool>,
     kept: Mutex<bool>,
 }
 
 impl Hold {
-    /// At the end of a poll.
+    /// The end of a poll.
     fn keep(&self) {
         self.settle();
         let mut kept = self.kept.lock().unwrap();
@@ -198,7 +201,7 @@ impl Hold {
         }
     }
 
-    /// At the beginning of a poll.
+    /// The beginning of a poll.
     fn resume(&self) {
         let mut kept = self.kept.lock().unwrap();
         if std::mem::take(&mut *kept) {
@@ -219,7 +222,7 @@ impl Hold {
         }
     }
 
-    /// Returns `false` if it was nowhere to be found.
+    /// Returns `false` if the hold was not found.
     fn release_elsewhere(&self) -> bool {
         (0..3).any(|_| self.release_from_index() || self.release_from_context())
     }

@@ -1,23 +1,27 @@
-//! Tasks: futures that a runtime polls, now in one thread and now in another.
+//! Tasks: futures that a runtime polls, on any of its threads.
 //!
-//! A thread switches to another context while it polls a task. So whatever is kept of a thread is kept of a task as
-//! well, and std's and parking_lot's locks are recorded for a task without a change to their fast path. Between two
-//! polls, what the task holds is kept aside (`resting`): there are as many contexts as threads that poll, however
-//! many tasks there are.
+//! A thread switches to another context while it polls a task. So everything that is tracked for a
+//! thread is tracked for a task as well, and std's and parking_lot's locks are recorded for a task
+//! without a change to their fast path. Between two polls, what the task holds is stored elsewhere
+//! (`resting`): there are as many contexts as threads that poll, however many tasks there are.
 //!
-//! A task that a thread blocks on (`block_on`) is a part of that thread, and keeps the thread's context.
+//! A task that a thread blocks on (`block_on`) is part of that thread and keeps the thread's
+//! context.
 //!
-//! Nothing of a runtime is needed but its [root poll](poll), in which it polls the future that was spawned.
+//! All that is needed from a runtime is its [root poll](poll), in which it polls the spawned
+//! future.
 //!
-//! **The census.** A task can only be woken by a clone of its waker. These are counted: each root poll hands out our
-//! own waker, and each lock operation that waits has another one, whose wake is the grant of the lock. A task at
-//! rest that can be woken by nothing but its own lock operations will never go on if all of their locks are held by
-//! such tasks (`census`). Whatever is unknown, a timer, a socket or a channel, has a clone of the waker: it can hide
-//! a deadlock, but never make one up. Each deadlock has to stand for some time (`standing`).
+//! **The census.** A task can only be woken through a clone of its waker. Clones are counted: each
+//! root poll hands out a waker of lockdep, and each waiting lock operation has its own, whose wake
+//! is the grant of the lock. If only its own lock operations can wake a task at rest, it never
+//! continues if all of their locks are held by such tasks (`census`). Anything unknown, such as a
+//! timer, a socket or a channel, has a clone of the waker: it can hide a deadlock, but never make
+//! one up. Each deadlock must persist for some time (`standing`).
 //!
-//! What may have left the task is *loose*: an owned guard, a guard of a static lock, any guard once the task has
-//! spawned another task, and an operation in a box. A deadlock by a guard that may be anywhere is not reported, and
-//! such a guard makes no edge of the order. If the guard is most likely where it was, the deadlock is a warning.
+//! What may have left the task is *loose*: an owned guard, a guard of a static lock, any guard once
+//! the task has spawned another task, and an operation in a box. A deadlock through a guard that
+//! may be anywhere is not reported, and such a guard adds no edge to the order. If the guard is
+//! most likely still in its task, the deadlock is a warning.
 
 #![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
 
@@ -56,7 +60,7 @@ pub(super) use self::{
     hands::destroyed,
     operation::all_waiting,
     resting::{released, released_elsewhere},
-    snapshots::{Hold, all as snapshots, circle_of, circle_of_thread, holder_of},
+    snapshots::{Hold, all as snapshots, holder_of, wait_cycle_of, wait_cycle_of_thread},
     task::info,
 };
 pub(crate) use self::{
@@ -84,75 +88,75 @@ thread_local! {
     static TASK: Cell<Option<NonNull<Task>>> = const { Cell::new(None) };
 }
 
-/// The task that the calling thread polls.
+/// Returns the task that the calling thread polls.
 fn polled() -> Option<Arc<Task>> {
-    // SAFETY: it is being polled, by a caller that has an `Arc` of it.
+    // SAFETY: the task is being polled by a caller that has an `Arc` of it.
     TASK.get().map(|task| unsafe {
         Arc::increment_strong_count(task.as_ptr());
         Arc::from_raw(task.as_ptr())
     })
 }
 
-/// Calls a closure with the task that the calling thread polls, if it polls one.
+/// Calls a closure with the task that the calling thread polls, if any.
 #[inline]
 fn with_polled<R>(look: impl FnOnce(&Task) -> R) -> Option<R> {
-    // SAFETY: it is being polled, by a caller that has an `Arc` of it.
+    // SAFETY: the task is being polled by a caller that has an `Arc` of it.
     TASK.get().map(|task| look(unsafe { task.as_ref() }))
 }
 
-/// The task as which the calling thread acts, with a part in scripts that is not the thread's.
+/// Returns the task as which the calling thread acts, if that has its own part in scripts.
 pub(crate) fn acted_as() -> Option<Arc<Task>> {
     polled().filter(|task| task.thread.is_none())
 }
 
-/// A lock was awaited outside of all tasks that are known.
+/// `true` once a lock was awaited outside of all known tasks.
 static HAS_UNKNOWN: AtomicBool = AtomicBool::new(false);
 
-/// Notes that something polls the future of a lock, and that it is not known which task this is.
+/// Records that the future of a lock is polled in an unknown task.
 #[cold]
 pub(crate) fn note_unknown() {
     HAS_UNKNOWN.store(true, Relaxed);
 }
 
-/// Returns `true` if this has happened.
+/// Returns `true` if a lock was awaited in an unknown task.
 pub fn has_unknown() -> bool {
     HAS_UNKNOWN.load(Relaxed)
 }
 
-/// Returns `true` if the lock at an address may be acquired without the runtime's knowledge, by a future at another
-/// address, which is part of the task that the calling thread polls.
+/// Returns `true` if a future may acquire a lock without the runtime's knowledge, by their
+/// addresses. The future must be part of the task that the calling thread polls.
 #[inline]
 pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
     let may = with_polled(|task| task.may_acquire_at_once(future)).unwrap_or(false);
     may && !is_static(lock)
 }
 
-/// Returns `true` if the calling thread polls a task that is known.
+/// Returns `true` if the calling thread polls a known task.
 #[inline]
 pub(crate) fn is_known() -> bool {
     TASK.get().is_some()
 }
 
-/// Notes that the task which the calling thread polls passes a closure to another thread, and guards of static locks may
-/// go with that.
+/// Called when the polled task passes a closure to another thread. Guards of static locks may go
+/// with it.
 #[inline]
 pub fn may_send_guards() {
     with_polled(resting::loosen_static);
 }
 
-/// Moves the task that the calling thread polls to a scope of [`testing`](crate::testing), or out of any.
+/// Moves the polled task into a scope of [`testing`](crate::testing), or out of any.
 pub(super) fn set_scope(scope: Option<ScopeId>) {
     with_polled(|task| task.set_scope(scope));
 }
 
-/// The calling thread ends.
+/// Called when the calling thread ends.
 pub(super) fn thread_ends() {
     if let Some(spare) = SPARE.take() {
         registry::give_back(spare);
     }
 }
 
-/// The locks around what is known of tasks.
+/// Returns the locks around the state of tasks, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     let tables = standing::locks().chain(operation::locks()).chain(hands::locks());

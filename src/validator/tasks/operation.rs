@@ -1,4 +1,4 @@
-//! Lock operations that wait.
+//! Waiting lock operations.
 
 use std::{
     collections::HashMap,
@@ -30,16 +30,16 @@ use crate::{
 /// A lock operation that waits, or was granted its lock and not polled since.
 pub(super) struct Op {
     pub(super) wanted: Entry,
-    /// It wants to write what has readers as well.
+    /// `true` if it wants to write a lock that also has readers.
     is_writer: bool,
-    /// Its place in the lock's queue: less than that of another one which came later. It is counted while the
+    /// Its position in the lock's queue, less than that of any later operation. Assigned while the
     /// queue is locked, when the semaphore clones the waker.
     pub(super) place: u64,
-    /// Where its future is.
+    /// The address of its future.
     future: usize,
     pub(super) since: Moment,
     pub(super) stack: Stack,
-    /// A [`Grant`]. What it was granted is changed under the lock of its [hands].
+    /// A [`Grant`]. A change from granted is made under the lock of its [hands].
     grant: AtomicU8,
     /// A [`Whereabouts`].
     whereabouts: AtomicU8,
@@ -51,18 +51,19 @@ pub(super) struct Op {
 #[repr(u8)]
 enum Grant {
     No,
-    /// It was, and its task is about to be woken.
+    /// The lock was granted, and the task is about to be woken.
     UnderWay,
     Given,
-    /// Its future is gone, or has the lock.
+    /// The future is gone, or has the lock.
     Over,
 }
 
-/// Who polled it last.
+/// The task and waker of the last poll.
 #[derive(Default)]
 struct PolledBy {
     task: Option<Arc<Task>>,
-    /// The waker that it was polled with, if that is not its task's: of a `FuturesUnordered`, say.
+    /// The waker that it was polled with, if that is not its task's, for example that of a
+    /// `FuturesUnordered`.
     other: Option<Arc<Waker>>,
 }
 
@@ -88,12 +89,12 @@ impl Op {
         operation
     }
 
-    /// The lock as it is held after the grant.
+    /// Returns the lock as it is held after the grant.
     pub(super) fn held(&self) -> Entry {
         Entry { tag: self.wanted.tag.once_held(), ..self.wanted }
     }
 
-    /// Returns `true` if others may hold the lock at the same time, or may already have.
+    /// Returns `true` if others may hold the lock at the same time, or may already.
     pub(super) fn has_readers(&self) -> bool {
         self.is_writer || self.wanted.tag.mode() != Mode::Exclusive
     }
@@ -106,24 +107,25 @@ impl Op {
         self.grant.load(SeqCst) != Grant::No as u8
     }
 
-    /// Returns `true` if it was granted the lock, and its task may not know of that yet.
+    /// Returns `true` if the lock was granted, but the task may not know that yet.
     pub(super) fn is_grant_under_way(&self) -> bool {
         self.grant.load(SeqCst) == Grant::UnderWay as u8
     }
 
-    /// Has it granted. Returns `false` if it was before, or is over. Under the lock of its [hands].
+    /// Marks it as granted. Returns `false` if it already was, or is over. Under the lock of its
+    /// [hands].
     pub(super) fn begin_grant(&self) -> bool {
         let (no, under_way) = (Grant::No as u8, Grant::UnderWay as u8);
         self.grant.compare_exchange(no, under_way, SeqCst, SeqCst).is_ok()
     }
 
-    /// Its task is awake.
+    /// Called when its task is awake.
     fn give_grant(&self) {
         let (under_way, given) = (Grant::UnderWay as u8, Grant::Given as u8);
         let _ = self.grant.compare_exchange(under_way, given, SeqCst, SeqCst);
     }
 
-    /// Ends it if it was not granted, so that it will not be. Returns `false` if it was.
+    /// Ends it if it was not granted, so that it never will be. Returns `false` if it was.
     fn end_ungranted(&self) -> bool {
         let (no, over) = (Grant::No as u8, Grant::Over as u8);
         self.grant.compare_exchange(no, over, SeqCst, SeqCst).is_ok()
@@ -135,29 +137,29 @@ impl Op {
         self.grant.store(next as u8, SeqCst);
     }
 
-    /// Returns `true` if its grant wakes its task, and not another waker.
+    /// Returns `true` if its grant wakes its task, rather than another waker.
     pub(super) fn wakes_task(&self) -> bool {
         self.polled_by.lock().other.is_none()
     }
 
-    /// The task that polled it last.
+    /// Returns the task that polled it last.
     pub(super) fn task(&self) -> Option<Arc<Task>> {
         self.polled_by.lock().task.clone()
     }
 
-    /// Where it is, if the task that polled it last has it.
+    /// Returns its whereabouts, provided that the task that polled it last has it.
     pub(super) fn whereabouts(&self) -> Whereabouts {
         Whereabouts::from_number(self.whereabouts.load(Relaxed))
     }
 
-    /// If it is in a box, its whereabouts are unknown from now on, until it is polled again.
+    /// If it is in a box, makes its whereabouts unknown until it is polled again.
     pub(super) fn loosen(&self) {
         if self.whereabouts() != Whereabouts::Task {
             self.whereabouts.store(Whereabouts::Unknown as u8, Relaxed);
         }
     }
 
-    /// It is about to be polled with this waker.
+    /// Called when it is about to be polled with this waker.
     fn begin_poll(self: &Arc<Self>, waker: &Waker) {
         self.end_grant();
         let own = wakers::task_of(waker);
@@ -185,19 +187,20 @@ impl Op {
         }
     }
 
-    /// The waker itself, kept for the grant. Its code is the program's, so no lock is held.
+    /// Returns the waker to store for the grant. Its code is the program's, so no lock is held.
     fn known_or_cloned(&self, waker: &Waker) -> Arc<Waker> {
         let known = self.polled_by.lock().other.clone();
         known.filter(|known| known.will_wake(waker)).unwrap_or_else(|| Arc::new(waker.clone()))
     }
 
-    /// The lock is granted, or closed.
+    /// Called when the lock is granted or closed.
     ///
-    /// The semaphore inside tokio's locks calls this once the operation has all of its permits. An operation
-    /// whose coop budget is exhausted is woken as well, so "granted" means that it may have the lock. That is
-    /// enough: it adds a holder to a lock, and never takes one away.
+    /// The semaphore inside tokio's locks calls this once the operation has all of its permits. An
+    /// operation with an exhausted cooperative budget is woken as well, so "granted" means that it
+    /// may have the lock. That is enough: it adds a holder to a lock, and never removes one.
     pub(super) fn wake(self: &Arc<Self>) {
-        // Until then, the lock has neither holder nor grant, and no census calls a task stuck by it.
+        // Until then, the lock has neither a holder nor a grant, so no census considers a task
+        // stuck on it.
         inside(|| hands::grant(self));
         let (task, other) = {
             let polled_by = self.polled_by.lock();
@@ -205,7 +208,7 @@ impl Op {
         };
         match (other, task) {
             (None, Some(task)) => {
-                // A census that takes it for granted sees that its task was woken.
+                // A census that sees the grant must see that the task was woken.
                 task.note_wake();
                 self.give_grant();
                 task.runtime.wake();
@@ -227,7 +230,7 @@ impl Op {
         }
     }
 
-    /// Its future has the lock, or is dropped.
+    /// Called when its future has the lock, or is dropped.
     fn end(self: &Arc<Self>) {
         if !self.end_ungranted() || self.is_writer {
             hands::end(self, self.is_writer);
@@ -262,12 +265,12 @@ impl Task {
     }
 }
 
-/// How many tasks have operations that wait.
+/// The number of tasks with waiting operations.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 type Shard = Mutex<HashMap<u64, Arc<Task>, FxBuildHasher>>;
 
-/// These tasks, by number: so many parts that threads rarely meet at one.
+/// These tasks by number, in enough shards that threads rarely contend for one.
 static TASKS: [Shard; 16] = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; 16];
 
 #[allow(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
@@ -279,12 +282,12 @@ pub(super) fn are_any_waiting() -> bool {
     WAITING.load(SeqCst) != 0
 }
 
-/// The tasks that have operations which wait.
+/// Returns the tasks with waiting operations.
 pub(in crate::validator) fn all_waiting() -> Vec<Arc<Task>> {
     TASKS.iter().flat_map(|tasks| tasks.lock().values().cloned().collect::<Vec<_>>()).collect()
 }
 
-/// The locks around them.
+/// Returns the locks of all shards, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     TASKS.iter().map(|tasks| tasks as &dyn crate::fork_lock::ForkLock)
@@ -294,11 +297,11 @@ pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::For
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) entry: Entry,
-    /// It is wanted for writing, and has readers as well.
+    /// `true` for a write of a lock that also has readers.
     pub(crate) is_writer: bool,
 }
 
-/// What is left of a lock operation between two of its polls: nothing, unless it had to wait.
+/// The state of a lock operation between two of its polls: nothing, unless it had to wait.
 #[derive(Default)]
 pub(crate) struct Operation(Option<Arc<Op>>);
 
@@ -365,7 +368,7 @@ mod tests {
         Wanted { entry: Entry { tag, site: Location::caller() }, is_writer: false }
     }
 
-    /// Polls an operation in a task, with a lock that answers `result`. Returns its waker.
+    /// Polls an operation in a task, with a lock that returns `result`. Returns its waker.
     fn poll(operation: &mut Operation, wanted: Wanted, result: Poll<()>) -> Option<Waker> {
         let mut waker = None;
         let future = poll_fn(|cx| {
@@ -382,7 +385,8 @@ mod tests {
         waker
     }
 
-    /// A lock finds out whom to wake, and wakes him later: he may have looked meanwhile.
+    /// A lock chooses an operation and wakes it later. The operation may have taken the lock
+    /// meanwhile.
     #[test]
     fn a_late_wake_leaves_no_grant() {
         let wanted = wanted();

@@ -1,13 +1,14 @@
-//! The path of an acquisition: through which futures the poll of a task led to it.
+//! The path of an acquisition: the chain of futures through which the poll of a task led to it.
 //!
-//! Where the count of wakers leaves it in doubt whether two acquisitions of a task are one after the other, their
-//! paths may show it. They have the same beginning, and part in some function. If that is an `async` function or
-//! block, which awaits one future at a time, then the earlier acquisition was over when the later one began, and its
-//! guard was kept there or had been returned to there. This holds under conditions that are [checked](steps).
+//! If the count of wakers does not prove that two acquisitions of a task are in sequence, their
+//! paths may. They have a common beginning and diverge in some function. If that is an `async`
+//! function or block, which awaits one future at a time, then the earlier acquisition was complete
+//! when the later one began, and its guard was stored in that function or had been returned to it.
+//! The conditions are [checked](steps).
 //!
-//! It takes symbols. Where functions may have been inlined, it takes line tables as well, which tell the functions that
-//! one address belongs to, and where each was called. Without them, nothing is proved of two paths, and a single one is
-//! supposed to have [no siblings](may_have_siblings).
+//! This needs symbols. Where functions may have been inlined, it also needs line tables, which give
+//! the functions at one address and the location of each call. Without them, nothing is proved
+//! about two paths, and a single one is assumed to have [no siblings](may_have_siblings).
 
 use std::{
     hash::{Hash, Hasher},
@@ -22,16 +23,16 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::steps::{self, Frame};
 use crate::stack::{self, symbols};
 
-/// How many frames a path has at most. A longer one proves nothing.
+/// The maximum number of frames in a path. A longer one proves nothing.
 const MAX_FRAMES: usize = 256;
 
-/// Addresses of the frames from the root poll, the outermost first.
+/// The addresses of the frames from the root poll inward.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Path(Vec<usize>);
 
 impl Path {
-    /// The path of the calling thread between the root poll and a function that is called by the poll of a lock's
-    /// future. Each has a local variable at such a place in the stack. Empty if it is too long.
+    /// Returns the calling thread's path between the root poll and a function called by the poll of
+    /// a lock's future, each given by the address of a local variable. Empty if it is too long.
     pub(super) fn between(root: usize, end: usize) -> Option<Self> {
         let mut frames = Vec::new();
         let mut is_whole = false;
@@ -56,7 +57,7 @@ impl Path {
         hasher.finish()
     }
 
-    /// Those that are known.
+    /// Returns the frames with known functions.
     fn known_frames(&self) -> Vec<Frame> {
         let mut frames = Vec::with_capacity(self.0.len());
         for &address in &self.0 {
@@ -69,7 +70,8 @@ impl Path {
         frames
     }
 
-    /// `None` if a function is unknown, or if it is unknown which others were inlined into it.
+    /// Returns all frames. `None` if a function is unknown, or if it is unknown which others were
+    /// inlined into it.
     fn frames(&self) -> Option<Vec<Frame>> {
         let frames = self.known_frames();
         let mut addresses: Vec<usize> = frames.iter().map(|frame| frame.address).collect();
@@ -83,7 +85,7 @@ impl Path {
 /// `true` once any path was wanted.
 static ARE_WANTED: AtomicBool = AtomicBool::new(false);
 
-/// Acquisitions that were in doubt once, by their place in the source: their paths are kept.
+/// Source locations of acquisitions that were in doubt once. Their paths are stored.
 static WANTED: [AtomicPtr<Location<'static>>; 256] =
     [const { AtomicPtr::new(ptr::null_mut()) }; 256];
 
@@ -91,30 +93,30 @@ fn place(site: &'static Location<'static>) -> &'static AtomicPtr<Location<'stati
     &WANTED[ptr::from_ref(site).addr() / align_of::<Location<'_>>() % WANTED.len()]
 }
 
-/// What was acquired here is in doubt: acquisitions here keep their paths from now on.
+/// Called when what was acquired here is in doubt. Acquisitions here store their paths from now on.
 pub(super) fn want(site: &'static Location<'static>) {
     place(site).store(ptr::from_ref(site).cast_mut(), Relaxed);
     ARE_WANTED.store(true, Relaxed);
 }
 
-/// A bit for each place in the source at which a lock was acquired. Two places may share one.
+/// One bit for each source location of an acquisition. Two locations may share one.
 static SEEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-/// The word with the bit of a place, and the bit.
+/// Returns the word with the bit of a location, and the bit.
 #[inline]
 fn seen(site: &'static Location<'static>) -> (&'static AtomicU64, u64) {
     let number = ptr::from_ref(site).addr() / align_of::<Location<'_>>();
     (&SEEN[number / 64 % SEEN.len()], 1 << (number % 64))
 }
 
-/// A lock was acquired here, and the path was kept if it was wanted.
+/// Called when a lock was acquired here. Its path was stored if it was wanted.
 pub(super) fn note_seen(site: &'static Location<'static>) {
     let (word, bit) = seen(site);
     word.fetch_or(bit, Relaxed);
 }
 
-/// Returns `true` if an acquisition must keep its path: the first one at each place, since it is not known yet whether
-/// what it acquires will be in doubt, and all of them once it was.
+/// Returns `true` if an acquisition must store its path: the first one at each location, because it
+/// is unknown whether what it acquires will be in doubt, and all of them once it was.
 #[inline]
 pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
     let (word, bit) = seen(site);
@@ -122,7 +124,7 @@ pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
     word.load(Relaxed) & bit == 0 || was_in_doubt()
 }
 
-/// What was asked of a pair of paths, or of one, by their hashes.
+/// A question about a pair of paths, or about one, by their hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Question {
     MayHaveSiblings(u64),
@@ -131,20 +133,20 @@ enum Question {
 
 /// The answers so far.
 static ANSWERS: Mutex<Option<FxHashMap<Question, bool>>> = Mutex::new(None);
-/// How many are kept.
+/// The maximum number of answers kept.
 const MAX_ANSWERS: usize = 4096;
 
-/// The lock around them.
+/// Returns the lock around the answers, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
     &ANSWERS
 }
 
-/// Returns the answer, which `find` looks up symbols for if the question is new.
+/// Returns the answer. If the question is new, `find` looks up symbols for it.
 fn answer(question: Question, find: impl FnOnce() -> bool) -> bool {
     let known = ANSWERS.lock().as_ref().and_then(|known| known.get(&question).copied());
     known.unwrap_or_else(|| {
-        // With no lock held: the program's allocator is called.
+        // With no lock held, because this calls the program's allocator.
         let found = find();
         let mut answers = ANSWERS.lock();
         let answers = answers.get_or_insert_default();
@@ -156,8 +158,8 @@ fn answer(question: Question, find: impl FnOnce() -> bool) -> bool {
     })
 }
 
-/// Returns `true` if a path leads through a function that may poll other futures as well, or is too long; `false` if
-/// symbols are not known.
+/// Returns `true` if a path leads through a function that may poll other futures as well, or is too
+/// long; `false` if symbols are unknown.
 pub(super) fn may_have_siblings(path: &Path) -> bool {
     path.0.is_empty()
         || answer(Question::MayHaveSiblings(path.hash()), || {
@@ -165,8 +167,8 @@ pub(super) fn may_have_siblings(path: &Path) -> bool {
         })
 }
 
-/// Returns `true` if what was acquired by the earlier path is held until the later one has led to the end; `false` if
-/// symbols are not known.
+/// Returns `true` if what was acquired on the earlier path is held until the end of the later one;
+/// `false` if symbols are unknown.
 pub(super) fn are_in_sequence(earlier: &Path, later: &Path) -> bool {
     answer(Question::AreInSequence(earlier.hash(), later.hash()), || {
         let frames = earlier.frames().zip(later.frames());

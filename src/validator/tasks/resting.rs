@@ -1,10 +1,10 @@
 //! What a task holds between two polls.
 //!
-//! At the end of a poll, the holds move from the held set of the context, in which the thread will poll the
-//! next task, to the task, and to the [index by lock](hands), where others look for them. At the next poll they
-//! move back. At each moment a hold can be found in one of the two places: it is added to the second before it
-//! is removed from the first. A guard that another task or thread drops meanwhile takes it out of the index, and
-//! the thread that moves the hold notices.
+//! At the end of a poll, the holds move from the held set of the context, in which the thread will
+//! poll the next task, to the task and to the [index by lock](hands), where other threads look for
+//! them. At the next poll they move back. A hold can always be found in one of the two places: it
+//! is added to the second before it is removed from the first. A guard that another task or thread
+//! drops meanwhile is removed from the index, and the thread that moves the hold notices.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -30,13 +30,13 @@ use crate::{
     },
 };
 
-/// One hold, with the stack of its acquisition if stacks are kept.
+/// A hold, with the stack of its acquisition if stacks are kept.
 pub(super) struct Kept {
     pub(super) entry: Entry,
     pub(super) stack: Stack,
 }
 
-/// The future of a task is pending, while the task holds locks.
+/// Called when the future of a task is pending while the task holds locks.
 ///
 /// # Panics
 ///
@@ -55,7 +55,7 @@ pub(super) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
     keep(task, context);
 }
 
-/// The task is no longer polled: moves what it holds out of the context.
+/// Called when the task is no longer polled. Moves what it holds out of the context.
 #[cold]
 pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
@@ -72,19 +72,20 @@ pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
     for Kept { entry, .. } in kept.iter().rev() {
         context.held.remove(entry.tag);
     }
-    // Released by others while it was in both places, and noted in the one that it has left.
+    // Released by other threads while it was in both places, and recorded in the place that it has
+    // left.
     for tag in context.take_released_elsewhere() {
         match kept.iter().position(|it| it.entry.tag == tag) {
             Some(at) if hands::take_back(task, tag).is_some() => drop(kept.remove(at)),
             Some(_) => {}
-            // Of the thread that blocks on the task.
+            // A lock of the thread that blocks on the task.
             None => drop(context.held.remove(tag)),
         }
     }
     task.has_kept.store(!kept.is_empty(), Relaxed);
 }
 
-/// The task is about to be polled: moves what it holds into the context.
+/// Called when the task is about to be polled. Moves what it holds into the context.
 #[cold]
 pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
@@ -100,13 +101,13 @@ pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
                 }
                 context.put_trace(entry.tag, stack);
             }
-            // Released by another meanwhile.
+            // Another thread has released it meanwhile.
             None => _ = context.held.remove(entry.tag),
         }
     }
 }
 
-/// The task has ended: forgets what it holds.
+/// Called when the task has ended. Forgets what it holds.
 #[cold]
 pub(super) fn forget(context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
@@ -117,8 +118,9 @@ pub(super) fn forget(context: &'static Context) {
     }
 }
 
-/// The calling thread, or the task that it polls, has acquired a lock by an owned guard, which may go anywhere.
-/// Returns `false` if it polls no task, so that nothing is known of the guard.
+/// Called when the calling thread, or the task that it polls, has acquired a lock with an owned
+/// guard, which may move anywhere. Returns `false` if it polls no task, so that nothing is known
+/// about the guard.
 pub(crate) fn acquired_owned(entry: Entry) -> bool {
     let Some(task) = super::polled() else { return false };
     inside(|| {
@@ -128,19 +130,19 @@ pub(crate) fn acquired_owned(entry: Entry) -> bool {
     true
 }
 
-/// What the task that the calling thread polls holds by guards that may have left it.
+/// Returns what the polled task holds by guards that may have left it.
 pub(crate) fn all_held_loosely() -> Vec<Entry> {
     let Some(task) = super::polled() else { return Vec::new() };
     let is_own = |it: &Holder| !it.is_kept() && Arc::ptr_eq(&it.task, &task);
     inside(|| hands::all().into_iter().filter(is_own).map(|it| it.entry).collect())
 }
 
-/// One of these, by its tag.
+/// Returns one of these by its tag.
 pub(crate) fn held_loosely(tag: Tag) -> Option<Entry> {
     all_held_loosely().into_iter().find(|held| held.tag == tag)
 }
 
-/// The task that the calling thread polls has acquired a lock, by a future at this address. The lock is at the other.
+/// Called when a future at this address has acquired a lock at `lock` for the polled task.
 pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
     let Some(context) = current_if_attached() else { return };
     with_polled(|task| {
@@ -156,15 +158,15 @@ pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
         if !is_known {
             let _inside = context.enter(ThreadState::InValidator);
             let mut loose = task.loose.lock();
-            // It was acquired again since, or released.
+            // Drops entries of locks that were released since.
             loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
             loose.push((tag, whereabouts));
         }
     });
 }
 
-/// A lock is released that the calling thread or task does not hold. Returns `false` if no task holds it either,
-/// as far as is known.
+/// Called when a lock is released that the calling thread or task does not hold. Returns `false` if
+/// no task is known to hold it either.
 pub(in crate::validator) fn released(tag: Tag) -> bool {
     let own = with_polled(|task| task.number);
     inside(|| {
@@ -179,20 +181,20 @@ pub(in crate::validator) fn released(tag: Tag) -> bool {
     })
 }
 
-/// A lock that is held by a guard which may have left its task is from now on held in another mode. Returns `false` if
-/// no such guard is known.
+/// Records that a lock whose guard may have left its task is now held in another mode. Returns
+/// `false` if no such guard is known.
 pub(crate) fn change_mode(from: Tag, to: Tag) -> bool {
     inside(|| hands::turn(from, to))
 }
 
-/// The task spawns another one. The guards of locks that live as long as the program may go there, and boxes with
-/// futures in them.
+/// Called when the task spawns another one. Guards of locks that live as long as the program may
+/// move there, and boxes with futures in them.
 pub(super) fn loosen(task: &Task) {
     loosen_what(task, |_| true);
 }
 
-/// The task passes a closure to a thread, to which the guards of its static locks may go. Those of others are taken to
-/// stay: a lock is often held over a blocking call.
+/// Called when the task passes a closure to a thread. Guards of its static locks may move there.
+/// Other guards are assumed to stay, because a lock is often held during a blocking call.
 pub(super) fn loosen_static(task: &Task) {
     let is_free = |(_, whereabouts): &(Tag, Whereabouts)| *whereabouts == Whereabouts::Free;
     if task.loose.lock().iter().any(is_free) {
@@ -200,7 +202,7 @@ pub(super) fn loosen_static(task: &Task) {
     }
 }
 
-/// From now on, it is unknown where those holds are that `may_leave`, by what is known of their whereabouts.
+/// Makes the whereabouts of those holds unknown for which `may_leave` returns `true`.
 fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
     let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) else {
         return;
@@ -227,7 +229,8 @@ fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
         context.held.remove(entry.tag);
         drop(context.take_trace(entry.tag));
     }
-    // Released by others while it was in both places, and noted in the one that it has left.
+    // Released by other threads while it was in both places, and recorded in the place that it has
+    // left.
     for tag in context.take_released_elsewhere() {
         if held.iter().any(|it| it.tag == tag) {
             drop(hands::release(tag, Some(task.number)));
@@ -237,7 +240,7 @@ fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
     }
 }
 
-/// A sibling future may be about to run, and does not know of what is held now.
+/// Records that a sibling future may be about to run, to which the current holds do not belong.
 #[cold]
 fn note_doubt(task: &Task, context: &'static Context, held: &[Entry]) {
     let _inside = context.enter(ThreadState::InValidator);
@@ -266,10 +269,11 @@ fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
     }
 }
 
-/// A lock is released by a thread or a task that does not hold it: finds who does, at rest or not.
+/// Called when a thread or a task releases a lock that it does not hold. Finds the holder, at rest
+/// or not.
 pub(in crate::validator) fn released_elsewhere(tag: Tag) {
-    // A hold may move from a place that was looked at to one that was not looked at yet; no task moves one
-    // twice in the time of three looks, unless it is polled twice.
+    // A hold may move from a place that was not checked yet to one that was. No task moves one
+    // twice during three rounds, unless it is polled twice.
     for _ in 0..3 {
         if released(tag) || registry::released_elsewhere(tag) {
             return;

@@ -1,4 +1,4 @@
-//! The root poll: a thread acts as a task while it polls the task, or drops its future.
+//! The root poll: a thread acts as a task while it polls the task or drops its future.
 
 use std::{
     future::Future,
@@ -20,13 +20,12 @@ use crate::{
     },
 };
 
-/// Polls a task: what a runtime does with the future that was spawned. Nothing is left of the future once it
-/// is ready.
+/// Polls a task, as a runtime polls the spawned future. The future is dropped once it is ready.
 ///
 /// # Panics
 ///
-/// If the future does, and for a finding at [`Level::Deny`](crate::Level::Deny). The runtime treats this as a
-/// panic of the task.
+/// If the future panics, and for a finding at [`Level::Deny`](crate::Level::Deny). The runtime
+/// treats this as a panic of the task.
 #[track_caller]
 pub fn poll<F: Future>(
     task: &Arc<Task>,
@@ -37,7 +36,7 @@ pub fn poll<F: Future>(
     poll_at(task, root, at, cx)
 }
 
-/// As [`poll`], of a root that is a box: the future itself is at this address.
+/// As [`poll`], for a root that is a box. The future itself is at this address.
 #[track_caller]
 pub fn poll_at<F: Future>(
     task: &Arc<Task>,
@@ -69,20 +68,20 @@ pub(crate) fn within(task: &Arc<Task>, body: impl FnOnce()) {
     body();
 }
 
-/// Drops what is left of a task's future.
+/// Drops the rest of a task's future.
 pub fn end<F>(task: &Arc<Task>, mut root: Pin<&mut Option<F>>) {
     if task.has_ended() {
         return;
     }
     let entered = enter(task);
     task.begin_end();
-    // It may panic.
+    // The drop may panic.
     let ending = Ending(&entered);
     root.set(None);
     drop(ending);
 }
 
-/// The future of a task is being dropped.
+/// Marks the future of a task as being dropped.
 struct Ending<'a>(&'a Entered<'a>);
 
 impl Drop for Ending<'_> {
@@ -91,18 +90,19 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// The calling thread acts as a task, until this is dropped. In its own context, if it blocks on the task.
+/// The calling thread acts as a task until this is dropped, in its own context if it blocks on the
+/// task.
 struct Entered<'a> {
     task: &'a Arc<Task>,
     outer_task: Option<NonNull<Task>>,
     outer: Option<&'static Context>,
     /// `None` if nothing is checked.
     context: Option<&'static Context>,
-    /// The thread's part in a script, while the task's part replaces it. `None` if no script is active.
+    /// The thread's participant, while the task's replaces it. `None` if no controller is active.
     suspended: Option<points::SuspendedParticipant>,
 }
 
-/// The calling thread is about to poll a task, or to drop its future.
+/// Called when the calling thread is about to poll a task or to drop its future.
 #[inline]
 fn enter(task: &Arc<Task>) -> Entered<'_> {
     let Some(outer) = current() else {
@@ -130,7 +130,7 @@ fn another() -> &'static Context {
     context
 }
 
-/// The same for a task that the thread blocks on.
+/// As `enter`, for a task that the thread blocks on.
 #[cold]
 fn enter_blocking<'a>(task: &'a Arc<Task>, own: &'static Context) -> Entered<'a> {
     if task.is_new() {
@@ -140,13 +140,13 @@ fn enter_blocking<'a>(task: &'a Arc<Task>, own: &'static Context) -> Entered<'a>
         resting::resume(task, own);
     }
     let outer_task = TASK.replace(Some(NonNull::from(&**task)));
-    // It does the thread's part in a script.
+    // The task uses the thread's participant.
     Entered { task, outer_task, outer: Some(own), context: Some(own), suspended: None }
 }
 
 impl Entered<'_> {
-    /// Reports a deadlock that was found while the task was at rest. Returns `true` if there was one, and the task
-    /// is to go on all the same.
+    /// Reports a deadlock that was found while the task was at rest. Returns `true` if there was
+    /// one and the task continues regardless.
     #[track_caller]
     #[inline]
     fn report_verdict(&self) -> bool {
@@ -160,8 +160,8 @@ impl Entered<'_> {
         false
     }
 
-    /// The future is pending. `is_reported` is true of a task that was polled for the report of its deadlock, and is
-    /// in it still.
+    /// Called when the future is pending. `is_reported` is `true` for a task that was polled to
+    /// report its deadlock and is still in it.
     #[track_caller]
     #[inline]
     fn come_to_rest(&self, is_reported: bool) {
@@ -180,7 +180,8 @@ impl Entered<'_> {
         }
     }
 
-    /// The future is gone. What the task still holds has gone elsewhere, as its result, or will never be released.
+    /// Called when the future is gone. What the task still holds was moved elsewhere, for example
+    /// as its result, or will never be released.
     fn end(&self) {
         self.task.end();
         let Some(context) = self.context else { return };

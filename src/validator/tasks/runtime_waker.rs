@@ -1,6 +1,6 @@
 //! The waker that the runtime polls a task with.
 //!
-//! It is cloned only once a clone of our own waker is kept: most polls need none.
+//! It is cloned only when a clone of lockdep's waker is kept, which most polls do not need.
 
 use std::{
     mem, ptr,
@@ -18,14 +18,14 @@ use parking_lot::Mutex;
 pub(super) struct RuntimeWaker {
     kept: Mutex<Option<Arc<Waker>>>,
     is_kept: AtomicBool,
-    /// The data of the one that is kept, by which it is known again.
+    /// The data pointer of the kept waker, by which it is recognized.
     kept_data: AtomicPtr<()>,
-    /// The one that was given to the poll that goes on.
+    /// The waker passed to the current poll.
     given: AtomicPtr<Waker>,
 }
 
 impl RuntimeWaker {
-    /// A poll begins. For the thread that polls.
+    /// Called when a poll begins. For the thread that polls.
     #[inline]
     pub(super) fn begin_poll(&self, given: &Waker) {
         self.given.store(ptr::from_ref(given).cast_mut(), Relaxed);
@@ -39,20 +39,21 @@ impl RuntimeWaker {
         self.given.store(ptr::null_mut(), Relaxed);
     }
 
-    /// The one that was given to the poll that goes on.
+    /// Returns the waker passed to the current poll.
     ///
     /// # Safety
     ///
-    /// The poll does not end while the result is used.
+    /// The current poll must not end while the result is used.
     pub(super) unsafe fn given<'a>(&self) -> Option<&'a Waker> {
-        // SAFETY: it lives until the poll ends, and then `given` is null.
+        // SAFETY: the waker lives until the poll ends, which sets `given` to null.
         unsafe { self.given.load(Relaxed).as_ref() }
     }
 
-    /// A clone of our waker is about to be kept.
+    /// Called when a clone of lockdep's waker is about to be kept.
     pub(super) fn keep(&self) {
         if !self.is_kept.load(Relaxed) {
-            // SAFETY: the caller clones our waker, which the poll has handed out, and which is no clone itself.
+            // SAFETY: the caller clones the waker that the current poll has handed out, which is
+            // itself no clone.
             if let Some(given) = unsafe { self.given() } {
                 self.replace(given);
             }
@@ -61,7 +62,7 @@ impl RuntimeWaker {
 
     #[cold]
     fn replace(&self, given: &Waker) {
-        // The runtime's code, so with no lock held.
+        // This runs the runtime's code, so no lock is held.
         let kept = Some(Arc::new(given.clone()));
         let before = mem::replace(&mut *self.kept.lock(), kept);
         self.kept_data.store(given.data().cast_mut(), Relaxed);
@@ -69,9 +70,9 @@ impl RuntimeWaker {
         drop(before);
     }
 
-    /// The task has ended. The waker may be what keeps it alive.
+    /// Called when the task has ended. The waker may keep the task alive.
     pub(super) fn forget(&self) {
-        // Before the other is gone: from now on, there is none to wake.
+        // Before the other waker is dropped: from now on, there is none to wake.
         self.end_poll();
         if self.is_kept.load(Relaxed) {
             let kept = self.kept.lock().take();
@@ -79,20 +80,21 @@ impl RuntimeWaker {
         }
     }
 
-    /// Wakes the task. If it has ended, does nothing.
+    /// Wakes the task. Does nothing if it has ended.
     pub(super) fn wake(&self) {
         let kept = self.kept.lock().clone();
         match &kept {
             Some(kept) => kept.wake_by_ref(),
             None if !self.is_kept.load(Relaxed) => {
-                // SAFETY: no clone was made of our waker, so the caller has it from the poll that goes on.
+                // SAFETY: no clone of lockdep's waker was made, so the caller has it from the
+                // current poll.
                 unsafe { self.given() }.into_iter().for_each(Waker::wake_by_ref);
             }
             None => {}
         }
     }
 
-    /// Wakes the task after `note`, if it is not being polled.
+    /// Calls `note` and wakes the task, if it is not being polled.
     pub(super) fn wake_if_kept(&self, note: impl FnOnce()) {
         let kept = self.kept.lock().clone();
         if let Some(kept) = kept {

@@ -1,11 +1,12 @@
 //! Sets of tasks that are polled within a poll of another task, such as tokio's `LocalSet`.
 //!
-//! While the thread polls a set, it acts for no task that is known, until it polls one of the set's. So a task that a
-//! library has put into the set is not taken for a part of the outer task.
+//! While the thread polls a set, it acts for no known task, until it polls one of the set's tasks.
+//! So a task that a library has put into the set is not taken for part of the outer task.
 //!
-//! The set keeps a clone of the outer task's waker for its own tasks. If the outer task waits for a future that the set
-//! polls for it, as in `LocalSet::run_until`, then the progress of the set's tasks does not complete that future. So
-//! the set gets the runtime's own waker, which is not counted, and the future gets the counted one.
+//! The set keeps a clone of the outer task's waker for its own tasks. If the outer task waits for a
+//! future that the set polls for it, as in `LocalSet::run_until`, progress of the set's tasks does
+//! not complete that future. So the set gets the runtime's own waker, which is not counted, and the
+//! future gets the counted one.
 
 use std::{
     ptr::{self, NonNull},
@@ -43,7 +44,7 @@ pub fn poll_set<R>(poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
-/// Polls a set that polls a future for the outer task, which is passed unless it is not known.
+/// Polls a set that polls a future for the outer task. Passes the outer task, if it is known.
 pub fn poll_set_around<R>(
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>, Option<Outer>) -> R,
@@ -70,10 +71,11 @@ impl Outer {
     }
 }
 
-/// The runtime's waker of the task that the calling thread polls, if `waker` is what the task was polled with.
+/// Returns the runtime's waker of the polled task, if `waker` is the one that the task was polled
+/// with.
 fn runtimes_waker<'a>(task: &'a Arc<Task>, waker: &Waker) -> Option<&'a Waker> {
     let own = wakers::of_poll(task);
     let is_own = waker.data() == own.data() && ptr::eq(waker.vtable(), own.vtable());
-    // SAFETY: it was given to the poll that goes on.
+    // SAFETY: the waker was passed to the current poll.
     if is_own { unsafe { task.runtime.given() } } else { None }
 }

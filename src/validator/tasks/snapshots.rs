@@ -1,4 +1,4 @@
-//! What tasks at rest hold and wait for: a glance, task by task.
+//! Snapshots of what tasks at rest hold and wait for. Tasks are read one by one, while they run.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// One task.
+/// Describes one task.
 pub(super) fn of(task: &Arc<Task>) -> ThreadSnapshot {
     let mut snapshot = without_holds(task);
     let holds = hands::all().into_iter().filter(|it| Arc::ptr_eq(&it.task, task));
@@ -25,7 +25,7 @@ pub(super) fn of(task: &Arc<Task>) -> ThreadSnapshot {
     snapshot
 }
 
-/// All tasks that hold or wait for a lock, except for what a task holds while it is polled.
+/// Returns all tasks that hold or wait for a lock, without what a task holds while it is polled.
 pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
     let mut tasks = BTreeMap::new();
     let mut holders = hands::all();
@@ -42,7 +42,7 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
 }
 
 impl Task {
-    /// What it has waited for the longest, among the locks that its operations wait for.
+    /// Returns the longest wait among those of its operations.
     pub(in crate::validator) fn longest_wait(&self) -> Option<(Entry, Moment)> {
         let operations = self.operations.lock().clone();
         let waits = operations.iter().filter(|it| !it.is_granted());
@@ -50,18 +50,18 @@ impl Task {
     }
 }
 
-/// How a task keeps others from a lock.
+/// The way in which a task blocks others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::validator) enum Hold {
     /// It has a guard.
     Guard,
-    /// It has acquired it by a guard that may have been sent elsewhere since.
+    /// It has acquired the lock with a guard that may have been sent elsewhere since.
     SentGuard,
-    /// One of its operations was granted the lock, and has not been polled since.
+    /// One of its operations was granted the lock, and was not polled since.
     Grant,
 }
 
-/// A task at rest that keeps others from a lock in a mode that blocks.
+/// Returns a task at rest that blocks others with this lock.
 pub(in crate::validator) fn holder_of(
     lock: LockId,
     blocks: impl Fn(&Entry) -> bool,
@@ -77,23 +77,25 @@ pub(in crate::validator) fn holder_of(
     Some((granted.task()?, granted.wanted, Hold::Grant))
 }
 
-/// The tasks and threads that wait for each other, if a task at rest is one of them.
-pub(in crate::validator) fn circle_of(task: &Arc<Task>) -> Option<Vec<ThreadInfo>> {
-    circle_through(Actor::Task(Arc::clone(task)))
+/// Returns the tasks and threads that wait for each other, if a task at rest is one of them.
+pub(in crate::validator) fn wait_cycle_of(task: &Arc<Task>) -> Option<Vec<ThreadInfo>> {
+    wait_cycle_through(Actor::Task(Arc::clone(task)))
 }
 
-/// The same for a thread, if there are tasks among them.
-pub(in crate::validator) fn circle_of_thread(thread: &'static Context) -> Option<Vec<ThreadInfo>> {
-    if operation::are_any_waiting() { circle_through(Actor::Thread(thread)) } else { None }
+/// As [`wait_cycle_of`], for a thread, if there are tasks among them.
+pub(in crate::validator) fn wait_cycle_of_thread(
+    thread: &'static Context,
+) -> Option<Vec<ThreadInfo>> {
+    if operation::are_any_waiting() { wait_cycle_through(Actor::Thread(thread)) } else { None }
 }
 
-fn circle_through(actor: Actor) -> Option<Vec<ThreadInfo>> {
+fn wait_cycle_through(actor: Actor) -> Option<Vec<ThreadInfo>> {
     let members = census::stuck_with(actor)?;
     if census::whereabouts(&members) >= Whereabouts::Free {
         return None;
     }
-    let circle = census::describe(&members)?.cycle;
-    Some(circle.into_iter().map(|edge| edge.thread).collect())
+    let wait_cycle = census::describe(&members)?.cycle;
+    Some(wait_cycle.into_iter().map(|edge| edge.thread).collect())
 }
 
 fn without_holds(task: &Task) -> ThreadSnapshot {
@@ -111,8 +113,8 @@ fn without_holds(task: &Task) -> ThreadSnapshot {
     }
 }
 
-/// A lock that a task holds. How long it is held is unknown of what the task keeps between two polls, since
-/// that was put there after the last one.
+/// Describes a lock that a task holds. The age of a hold between two polls is unknown, because it
+/// was added there after the last poll.
 fn held(holder: &Holder) -> LockUse {
     match holder.whereabouts {
         Whereabouts::Spawned | Whereabouts::Unknown => {

@@ -1,7 +1,7 @@
-//! The call stacks of the members of a deadlock, as far as they were kept.
+//! The call stacks of the members of a deadlock, as far as they were captured.
 //!
-//! A thread that waits with a lock held keeps its stack. A task waits too often for that: its operations keep
-//! theirs with `LOCKDEP_BACKTRACE=full`, as acquisitions do.
+//! A thread that waits while it holds a lock captures its stack. A task waits too often for that:
+//! its operations capture theirs with `LOCKDEP_BACKTRACE=full` only, as acquisitions do.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     validator::{Entry, Tag},
 };
 
-/// The stack of an operation that begins to wait.
+/// Captures the stack of an operation that begins to wait.
 pub(super) fn of_operation() -> Stack {
     match ledger::settings().backtraces {
         Backtraces::Full => Stack::from(&RawStack::capture()),
@@ -20,7 +20,7 @@ pub(super) fn of_operation() -> Stack {
     }
 }
 
-/// The stack with which an actor waits for a lock, and how long it has waited.
+/// Returns the stack with which an actor waits for a lock, and how long it has waited.
 pub(super) fn of_wait(actor: &Actor, wanted: &Entry) -> (Stack, Option<Duration>) {
     match actor {
         Actor::Thread(context) => {
@@ -32,7 +32,7 @@ pub(super) fn of_wait(actor: &Actor, wanted: &Entry) -> (Stack, Option<Duration>
     }
 }
 
-/// The stack of the operation by which an actor was granted a lock.
+/// Returns the stack of the operation by which an actor was granted a lock.
 pub(super) fn of_grant(actor: &Actor, wanted: &Entry) -> Stack {
     of_task(actor, wanted, true).0
 }
@@ -45,7 +45,7 @@ fn of_task(actor: &Actor, wanted: &Entry, is_granted: bool) -> (Stack, Option<Du
     operation.map(|it| (it.stack.clone(), it.since.age())).unwrap_or_default()
 }
 
-/// The stack with which an actor has acquired a lock.
+/// Returns the stack with which an actor has acquired a lock.
 pub(super) fn of_hold(actor: &Actor, held: Tag) -> Stack {
     match actor {
         Actor::Thread(context) => context.trace_of(held),

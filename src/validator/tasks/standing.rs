@@ -1,13 +1,14 @@
-//! Deadlocks are believed once they have stood: what was read of several tasks one after the other may not have been
-//! true at one moment.
+//! Deadlocks of tasks are reported only after they have persisted: several tasks were read one
+//! after the other, and what was read may not have been true at one time.
 //!
-//! A future in a box may have left its task and be polled elsewhere, and its guards with it. It rarely does after it
-//! was polled, so a deadlock with one has to stand for longer. So does one with a guard that [may have
-//! left](Whereabouts::may_have_left) its task, and then it is a warning at most. A guard of
-//! [unknown](Whereabouts::Unknown) whereabouts may be released at any time, and what depends on one is not reported.
+//! A future in a box may have left its task and be polled elsewhere, and its guards with it. It
+//! rarely leaves after it was polled, so a deadlock with one must persist for longer. So must one
+//! with a guard that [may have left](Whereabouts::may_have_left) its task, and then it is a warning
+//! at most. A guard with [unknown](Whereabouts::Unknown) whereabouts may be released at any time,
+//! so nothing that depends on one is reported.
 //!
-//! When its time has come, the deadlock is looked for once more. If nothing has changed, the task is woken, and
-//! reports it as it is polled.
+//! After that time, the deadlock is searched for again. If nothing has changed, the task is
+//! woken, and reports it when it is polled.
 
 use std::{
     sync::{
@@ -27,19 +28,19 @@ use super::{
 };
 use crate::validator::monitor::helpers::Helper;
 
-/// How long a deadlock has to stand.
+/// How long a deadlock must persist.
 const SETTLES: Duration = Duration::from_millis(100);
-/// The same if a future in a box is part of it, or a guard that may have left its task.
+/// The same, if it involves a future in a box or a guard that may have left its task.
 const LOOSE_SETTLES: Duration = Duration::from_secs(1);
-/// How often it is looked whether one has.
+/// The interval at which candidates are checked.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A task that seems to be stuck.
 struct Candidate {
     task: Arc<Task>,
-    /// The moments of all that are stuck with it, its own among them.
+    /// The states of all that are stuck with it, including its own.
     moments: Vec<At>,
-    /// When it is believed.
+    /// When it is reported.
     ripens: Instant,
 }
 
@@ -51,29 +52,30 @@ impl Candidate {
 
 static CANDIDATES: Mutex<Vec<Candidate>> = Mutex::new(Vec::new());
 static IS_ANY: Condvar = Condvar::new();
-/// The thread that looks at them is started with the first.
+/// Starts the thread that checks candidates, with the first of them.
 static STARTED: Once = Once::new();
 
-/// The locks around them.
+/// Returns the locks around the candidates, for a fork.
 #[cfg(all(unix, not(loom)))]
 pub(super) fn locks() -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
     [&CANDIDATES as &dyn crate::fork_lock::ForkLock].into_iter()
 }
 
-/// `true` if whatever is read is true at one moment.
+/// `true` if everything that is read is true at one time.
 static IS_ALONE: AtomicBool = AtomicBool::new(false);
 
-/// Has deadlocks believed at once, for an executor that is the only thread: while it polls a task, no other changes.
+/// Makes deadlocks be reported at once, for an executor that is the only thread: while it polls a
+/// task, no other task changes.
 pub fn believe_at_once() {
     IS_ALONE.store(true, Relaxed);
 }
 
-/// Waits until a deadlock that stands is believed.
+/// Waits until an existing deadlock would be reported.
 pub(super) fn settle() {
     thread::sleep(SETTLES);
 }
 
-/// The task has come to rest and seems to be stuck, with these.
+/// Called when the task has come to rest and seems to be stuck with these members.
 pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
     let settles = match whereabouts(members) {
         Whereabouts::Task if IS_ALONE.load(Relaxed) => Duration::ZERO,
@@ -87,7 +89,7 @@ pub(super) fn watch(task: &Arc<Task>, members: &[Member]) {
         return report(&candidate);
     }
     STARTED.call_once(|| {
-        // Without the thread, nothing is reported.
+        // If no thread can be started, nothing is reported.
         let _ = thread::Builder::new().name("lockdep-tasks".into()).spawn(run);
     });
     let mut candidates = CANDIDATES.lock();
@@ -109,14 +111,14 @@ fn run() {
             let now = Instant::now();
             candidates.extract_if(.., |it| it.ripens <= now || it.has_gone_on()).collect()
         };
-        // With no lock held: a runtime's waker may be dropped, or called.
+        // With no lock held, because a runtime's waker may be dropped or called.
         due.iter().for_each(report);
         drop(due);
         thread::sleep(INTERVAL);
     }
 }
 
-/// Reports a deadlock that has stood. Begins anew if somebody has gone on, and is stuck again.
+/// Reports a deadlock that has persisted. Starts over if a member has continued and is stuck again.
 fn report(Candidate { task, moments: before, .. }: &Candidate) {
     let Some(members) = stuck_with(Actor::Task(Arc::clone(task))) else { return };
     if moments(&members) != *before {

@@ -1,42 +1,46 @@
-//! What the functions of a [path](super::paths) do, and whether two acquisitions are one after the other. Pure.
+//! What the functions of a [path](super::paths) do, and whether two acquisitions are in sequence.
+//! Pure.
 //!
-//! Two paths are in sequence if they part in an `async` function or block, and
+//! Two paths are in sequence if they diverge in an `async` function or block, and
 //!
-//! - each function that both have in common polls one and the same future both times. Such are `async` ones and a list
-//!   of functions that wrap a single future. Not so `join_all`, which polls many futures in one place.
-//! - from where they part, the later path leads through no `join!` or `select!`: a guard may have been moved into
-//!   another branch of that.
+//! - each function that both have in common polls the same future both times. This holds for
+//!   `async` functions and for listed functions that wrap a single future. It does not hold for
+//!   `join_all`, which polls many futures at one location.
+//! - after they diverge, the later path leads through no `join!` or `select!`: a guard may have
+//!   been moved into another branch of that.
 
 use std::path::Path;
 
 use crate::stack::symbols::Function;
 
-/// One frame of a path, or one of several that the compiler has made one of.
+/// A frame of a path, or one of several functions that were inlined into one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// Where it returns to.
+    /// The return address.
     pub(super) address: usize,
     pub(super) function: Function,
-    /// The line and column of the call of the next function.
+    /// The line and column of the call to the next function.
     pub(super) call: Option<(u32, u32)>,
-    /// The next function was inlined into this one.
+    /// `true` if the next function was inlined into this one.
     pub(super) is_inlining: bool,
 }
 
 impl Frame {
-    /// Returns `true` for a function of this crate. All of them wrap.
+    /// Returns `true` for a function of lockdep. All of these wrap a future.
     pub(super) fn is_ours(&self) -> bool {
         self.function.name.trim_start_matches('<').starts_with("lockdep::")
     }
 
-    /// Returns `true` if the compiler has merged its call with another one: there are line tables, and it has no line.
+    /// Returns `true` if the compiler has merged its call with another one: there are line tables,
+    /// but no line.
     fn is_merged(&self) -> bool {
         self.function.file.is_some() && self.call.is_none() && !self.is_ours()
     }
 
-    /// Returns `true` if both make the same call in the source, which the compiler has duplicated.
+    /// Returns `true` if both are the same call in the source, which the compiler has duplicated.
     ///
-    /// All branches of a macro have the same line and column, and so have two awaits of another macro.
+    /// All branches of a macro have the same line and column, and so have two awaits of another
+    /// macro.
     fn is_duplicate_of(&self, other: &Self) -> bool {
         let can_tell = self.is_inlining && other.is_inlining
             || matches!(Step::of(&self.function), Step::Wraps | Step::Refers);
@@ -47,30 +51,31 @@ impl Frame {
     }
 }
 
-/// What a function does in a path.
+/// The role of a function in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// It wraps a single future.
     Wraps,
-    /// The same, in a box or a `Pin`: which future that is may change.
+    /// It wraps a single future in a box or a `Pin`. The future may be replaced.
     Refers,
     /// An `async` function or block, if it is polled by one of these.
     Async,
-    /// `PollFn`, of which `join!` and `select!` are made. It calls a closure.
+    /// `PollFn`, which `join!` and `select!` use. It calls a closure.
     PollsBranches,
-    /// That closure, if it comes from one of these macros: it polls each branch in another place.
+    /// That closure, if it comes from one of these macros: it polls each branch at a different
+    /// location.
     Branch,
     Unknown,
 }
 
-/// The types called `PollFn`: older versions of tokio have another one for `join!` and `select!`.
+/// The types named `PollFn`: older versions of tokio have their own for `join!` and `select!`.
 const POLL_FNS: [&str; 3] = [
     "<core::future::poll_fn::PollFn<",
     "<tokio::future::poll_fn::PollFn<",
     "<futures_util::future::poll_fn::PollFn<",
 ];
 
-/// Functions that wrap a single future, by the beginning of their names.
+/// Functions that wrap a single future, by prefix.
 const WRAPPERS: [&str; 31] = [
     "<lockdep::",
     "lockdep::tracked::",
@@ -99,22 +104,22 @@ const WRAPPERS: [&str; 31] = [
     "<axum_core::",
     "<hyper::",
     "<hyper_util::",
-    // Functions that are called by their `poll`.
+    // Functions called by their `poll`.
     "hyper::",
     "hyper_util::",
     "axum::",
     "tower::",
 ];
 
-/// Crates in which a branch that refers to a future always refers to the same one, and no two branches of one
-/// `select!` refer to futures of the same type.
+/// Crates in which a branch that refers to a future always refers to the same one, and in which no
+/// two branches of one `select!` refer to futures of the same type.
 const OF_ONE_FUTURE: [&str; 3] = ["axum::", "hyper::", "hyper_util::"];
 
-/// The files of tokio in which these macros are.
+/// The files of tokio that define these macros.
 const MACROS: [&str; 3] = ["src/macros/select.rs", "src/macros/join.rs", "src/macros/try_join.rs"];
 
-/// Returns `true` for code that one of these macros has made. A closure that a program passes to `poll_fn` may poll
-/// one future in this place now, and another one later.
+/// Returns `true` for code generated by one of these macros. A closure that a program passes to
+/// `poll_fn` may poll different futures at one location.
 fn is_of_macro(function: &Function) -> bool {
     let is_in = |file: &Path| MACROS.iter().any(|name| file.ends_with(name));
     function.file.as_deref().is_some_and(is_in)
@@ -145,13 +150,14 @@ impl Step {
     }
 }
 
-/// Returns `true` for a closure, or the body of an `async` function or block, by either way to mangle names.
+/// Returns `true` for a closure, or the body of an `async` function or block, in either mangling
+/// scheme.
 fn is_closure(name: &str) -> bool {
     let last = name.rsplit("::").next().unwrap_or_default();
     last == "{{closure}}" || last.starts_with("{closure#")
 }
 
-/// What each frame of a path does.
+/// Returns the role of each frame of a path.
 fn steps(path: &[Frame]) -> Vec<Step> {
     let mut steps = Vec::with_capacity(path.len());
     for Frame { function, .. } in path {
@@ -165,10 +171,11 @@ fn steps(path: &[Frame]) -> Vec<Step> {
     steps
 }
 
-/// Returns `true` if a path leads through a function that may poll other futures as well, as far as its frames are
-/// known.
+/// Returns `true` if a path leads through a function that may poll other futures as well, as far as
+/// its frames are known.
 pub(super) fn may_poll_others(path: &[Frame]) -> bool {
-    // With debug information, the innermost function is one of this crate, or inlined functions are missing.
+    // With debug information, the innermost function is one of lockdep, or else inlined functions
+    // are missing.
     let is_cut = |last: &Frame| last.function.file.is_some() && !last.is_ours();
     let polls_others = |(frame, step): (&Frame, Step)| {
         !step.polls_one() || step == Step::Async && frame.is_merged()
@@ -176,7 +183,7 @@ pub(super) fn may_poll_others(path: &[Frame]) -> bool {
     path.last().is_some_and(is_cut) || path.iter().zip(steps(path)).any(polls_others)
 }
 
-/// Returns `true` if what was acquired by the earlier path is held until the later one has led to the end.
+/// Returns `true` if what was acquired on the earlier path is held until the end of the later one.
 pub(super) fn are_in_sequence(earlier: &[Frame], later: &[Frame]) -> bool {
     let is_common = |(one, other): &(&Frame, &Frame)| {
         one == other && !one.is_merged() || one.is_duplicate_of(other)
@@ -190,8 +197,9 @@ pub(super) fn are_in_sequence(earlier: &[Frame], later: &[Frame]) -> bool {
         let name = later.get(at).map_or("", |branch| &branch.function.name);
         OF_ONE_FUTURE.iter().any(|krate| name.starts_with(krate))
     };
-    // An optimizer duplicates the call in a branch, and makes one call of those in two branches, if their futures are
-    // of one type. It also inlines `PollFn`, so where that stands alone, nothing is optimized.
+    // An optimizer may duplicate the call in a branch, and may merge the calls of two branches if
+    // their futures have the same type. It also inlines `PollFn`, so a separate `PollFn` shows that
+    // nothing is optimized.
     let is_optimized =
         |at: usize| later.get(at).is_none_or(|it| it.is_inlining) || earlier[at].is_inlining;
     // The future of a branch is always the same, unless the branch only refers to it.
@@ -216,7 +224,7 @@ pub(super) fn are_in_sequence(earlier: &[Frame], later: &[Frame]) -> bool {
 mod tests {
     use super::*;
 
-    /// A path of functions, each with a number for the place in it.
+    /// A path of functions, each with a number for the location in it.
     fn path(frames: &[(&str, usize)]) -> Vec<Frame> {
         let frame = |(name, address): &(&str, usize)| Frame {
             address: *address,
@@ -257,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_not() {
+    fn branches_are_not_in_sequence() {
         let branch = |at| path(&[ROOT, (SERVE, 10), POLL_FN, (BRANCH, at), LOCK]);
         assert!(!are_in_sequence(&branch(11), &branch(12)));
         assert!(!are_in_sequence(&branch(11), &branch(11)));
@@ -272,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn awaits_within_one_branch_are_unless_it_refers_to_a_future() {
+    fn awaits_within_one_branch_are_in_sequence_unless_it_refers_to_a_future() {
         let branch = (BRANCH, 11);
         let direct = |at| path(&[ROOT, (SERVE, 10), POLL_FN, branch, (HANDLE, at), LOCK]);
         assert!(are_in_sequence(&direct(20), &direct(21)));
@@ -281,7 +289,7 @@ mod tests {
         assert!(!are_in_sequence(&by_reference(20), &by_reference(21)));
     }
 
-    /// It may poll several futures in one place.
+    /// It may poll several futures at one location.
     #[test]
     fn a_programs_own_poll_fn_proves_nothing() {
         let own = ("shop::serve::{{closure}}::{{closure}}::{{closure}}", 11);
@@ -289,9 +297,9 @@ mod tests {
         assert!(!are_in_sequence(&through(20), &through(21)));
     }
 
-    /// axum's connection is always the same.
+    /// axum's connection is always the same future.
     #[test]
-    fn handlers_of_axum_are_proved() {
+    fn handlers_of_axum_are_in_sequence() {
         let connection = [
             ROOT,
             ("axum::serve::handle_connection::{{closure}}::{{closure}}", 10),
@@ -305,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn futures_in_a_collection_are_not() {
+    fn futures_in_a_collection_are_not_in_sequence() {
         let child = |at| path(&[ROOT, (SERVE, 10), JOIN_ALL, (HANDLE, at), LOCK]);
         assert!(!are_in_sequence(&child(20), &child(21)));
     }
 
-    /// What is held may have been moved into another branch.
+    /// The guard may have been moved into another branch.
     #[test]
-    fn an_await_and_a_later_branch_are_not() {
+    fn an_await_and_a_later_branch_are_not_in_sequence() {
         let earlier = path(&[ROOT, (SERVE, 9), LOCK]);
         let branch = (BRANCH, 11);
         assert!(!are_in_sequence(&earlier, &path(&[ROOT, (SERVE, 10), POLL_FN, branch, LOCK])));
@@ -323,16 +331,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_proved_of_other_functions() {
+    fn nothing_is_proved_about_other_functions() {
         let other = ("shop::Custom::poll", 30);
         let through = |at| path(&[ROOT, other, (HANDLE, at), LOCK]);
         assert!(!are_in_sequence(&through(20), &through(21)));
-        // Where two different functions are called in one place.
+        // Two different functions called at one location.
         let (one, two) = (path(&[ROOT, (HANDLE, 1), LOCK]), path(&[ROOT, (SERVE, 1), LOCK]));
         assert!(!are_in_sequence(&one, &two));
     }
 
-    /// In a build with optimization, the handler and what polls it are one function of the machine.
+    /// In an optimized build, the handler and the function that polls it are one machine function.
     #[test]
     fn awaits_of_an_inlined_function_are_in_sequence() {
         let at = |address, column| {
@@ -345,9 +353,9 @@ mod tests {
         assert!(!are_in_sequence(&at(20, 1), &at(21, 2)));
     }
 
-    /// There, a function may poll its only future in two places.
+    /// There, a function may poll its only future at two locations.
     #[test]
-    fn awaits_below_a_call_that_was_duplicated_are_in_sequence() {
+    fn awaits_below_a_duplicated_call_are_in_sequence() {
         let at = |wrapper, handler| {
             let mut path = path(&[ROOT, (WRAPPER, wrapper), (HANDLE, handler), LOCK]);
             path[1].call = Some((94, 1));
@@ -357,9 +365,10 @@ mod tests {
         assert!(!are_in_sequence(&at(20, 30), &at(21, 30)));
     }
 
-    /// Their places in the source are the same: that of the macro. axum's connection is known to be one.
+    /// Their source locations are the same: that of the macro. axum's connection is known to be one
+    /// future.
     #[test]
-    fn inlined_branches_are_not() {
+    fn inlined_branches_are_not_in_sequence() {
         let at = |branch, address| {
             let frames = [ROOT, (SERVE, 10), POLL_FN, (branch, address), (HANDLE, address), LOCK];
             let mut path = path(&frames);
@@ -377,9 +386,9 @@ mod tests {
         assert!(are_in_sequence(&at(AXUMS_BRANCH, 20), &at(AXUMS_BRANCH, 21)));
     }
 
-    /// The optimizer makes one call of those in two branches whose futures are of one type.
+    /// The optimizer merges the calls in two branches whose futures have the same type.
     #[test]
-    fn merged_branches_are_not() {
+    fn merged_branches_are_not_in_sequence() {
         let at = |branch, handler| {
             let frames = [ROOT, (SERVE, 10), POLL_FN, (branch, 11), (HANDLE, handler), LOCK];
             let mut path = path(&frames);

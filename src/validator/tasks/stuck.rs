@@ -1,30 +1,31 @@
-//! The actors that are stuck, in a graph of which waits for which. Pure.
+//! Finds stuck actors in a graph of waits. Pure.
 //!
-//! One is stuck if each of its waits is for others that are. The largest set of which this is true is found by
-//! taking out, again and again, those of whom it is not.
+//! An actor is stuck if each of its waits is for stuck actors. The largest such set is found by
+//! repeatedly removing actors that are not.
 
 use std::hash::Hash;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Who keeps one waiting for a lock.
+/// The actors that block a wait.
 pub(super) struct Blockers<K> {
-    /// Each of them does so by himself.
+    /// Each of them blocks it alone.
     pub(super) alone: Vec<K>,
-    /// One of them does, and it is not known which.
+    /// One of them blocks it, but it is unknown which.
     pub(super) together: Vec<K>,
 }
 
 impl<K> Blockers<K> {
-    /// Returns `true` if the wait never ends, as those of whom `is_stuck` is true never go on.
+    /// Returns `true` if the wait never ends, given that actors for which `is_stuck` is true never
+    /// continue.
     fn is_for_ever(&self, is_stuck: impl Fn(&K) -> bool) -> bool {
         let Self { alone, together } = self;
         alone.iter().any(&is_stuck) || !together.is_empty() && together.iter().all(is_stuck)
     }
 }
 
-/// Returns the stuck ones among all that have to go on before `start` can; none if `start` can go on. `look` returns
-/// what an actor is and waits for, and `None` if it can go on.
+/// Returns the stuck actors among all that must continue before `start` can; none if `start` can
+/// continue. `look` describes an actor and its waits, and returns `None` if it can continue.
 pub(super) fn stuck<K: Copy + Hash + Eq, A, M>(
     start: A,
     key: impl Fn(&A) -> K,
@@ -45,7 +46,7 @@ pub(super) fn stuck<K: Copy + Hash + Eq, A, M>(
         left.insert(at, (member, waits));
         open.extend(others.into_iter().filter(|it| met.insert(key(it))));
     }
-    // The greatest set of which all members wait for each other.
+    // The greatest set whose members all wait for each other.
     loop {
         let is_free = |waits: &[Blockers<K>]| {
             !waits.iter().all(|it| it.is_for_ever(|other| left.contains_key(other)))
@@ -72,7 +73,8 @@ mod tests {
 
     use super::*;
 
-    /// Who keeps one waiting alone, and who together. `None` for one that can go on.
+    /// The actors that block one alone, and those that do together. `None` for one that can
+    /// continue.
     type Waits = Option<Vec<(Vec<usize>, Vec<usize>)>>;
 
     fn found(all: &[Waits], start: usize) -> BTreeSet<usize> {
@@ -88,7 +90,7 @@ mod tests {
         stuck(start, |at| *at, look).into_keys().collect()
     }
 
-    /// All that are stuck, by the definition.
+    /// Returns all stuck actors, by the definition.
     fn fixpoint(all: &[Waits]) -> BTreeSet<usize> {
         let mut left: BTreeSet<usize> = (0..all.len()).filter(|&at| all[at].is_some()).collect();
         loop {
@@ -104,7 +106,7 @@ mod tests {
         }
     }
 
-    /// All that have to go on before one can.
+    /// Returns all actors that must continue before one can.
     fn within_reach(all: &[Waits], start: usize) -> BTreeSet<usize> {
         let mut reached = BTreeSet::from([start]);
         for _ in all {
@@ -133,11 +135,11 @@ mod tests {
         assert!(!is_stuck(&[alone(&[1]), None]));
         assert!(is_stuck(&[alone(&[0])]));
         assert!(is_stuck(&[alone(&[1]), alone(&[0])]));
-        // It waits for a circle, and is not in it.
+        // It waits for a cycle without being part of it.
         assert!(is_stuck(&[alone(&[1]), alone(&[2]), alone(&[1])]));
-        // One of two readers is stuck: the writer never gets the lock.
+        // One of two readers is stuck, so the writer never gets the lock.
         assert!(is_stuck(&[alone(&[1, 2]), alone(&[0]), None]));
-        // One of two may be the only one that it waits for.
+        // It may be waiting for only one of the two.
         assert!(!is_stuck(&[together(&[1, 2]), alone(&[0]), None]));
         assert!(is_stuck(&[together(&[1, 2]), alone(&[0]), alone(&[0])]));
         // Either of two grants would wake it.

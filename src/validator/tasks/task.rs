@@ -35,60 +35,63 @@ use crate::{
 pub struct Task {
     pub(super) number: u64,
     pub(super) spawned_at: &'static Location<'static>,
-    /// The innermost scope that it is in, or 0.
+    /// The innermost scope of the task, or 0.
     scope: AtomicU64,
-    /// How often it was polled, and [`RESTING`], [`ENDED`]. Written by the thread that polls it.
+    /// The number of polls, with [`RESTING`] and [`ENDED`]. Written by the thread that polls the
+    /// task.
     pub(super) polls: AtomicU64,
-    /// How often it was woken, ever, and when its last poll began.
+    /// The number of wakes so far, and the number at the start of the last poll.
     pub(super) wakes: AtomicU64,
     pub(super) wakes_seen: AtomicU64,
-    /// The clones of its waker, except for those of its lock operations: how many there are, in the lower half,
-    /// and how many of these are [of time-outs](super::of_timeout), in the upper half.
+    /// The number of clones of its waker, except those of its lock operations, in the lower half,
+    /// and how many of these are [of timeouts](super::of_timeout), in the upper half.
     pub(super) live: AtomicU64,
-    /// How many `operations` there are.
+    /// The number of `operations`.
     pub(super) pending: AtomicUsize,
     /// Its lock operations that wait, or were granted the lock and not polled since.
     pub(super) operations: Mutex<SmallVec<[Arc<Op>; 1]>>,
     pub(super) runtime: RuntimeWaker,
-    /// The thread that [blocks on](super::block_on) it, if one does.
+    /// The thread that [blocks on](super::block_on) it, if any.
     pub(super) thread: Option<Box<ThreadInfo>>,
-    /// Where its future is, from the first poll on: it is pinned.
+    /// The address of its future, from the first poll on: it is pinned.
     pub(super) future: AtomicUsize,
     pub(super) size: usize,
-    /// How many more locks it may acquire [at once](Self::may_acquire_at_once) in this poll.
+    /// The number of locks that it may still acquire [at once](Self::may_acquire_at_once) in this
+    /// poll.
     pub(super) at_once: AtomicU32,
     /// What it holds between two polls.
     pub(super) kept: Mutex<SmallVec<[Kept; 1]>>,
     pub(super) has_kept: AtomicBool,
     /// What it holds by guards that may leave the task, and why.
     pub(super) loose: Mutex<SmallVec<[(Tag, Whereabouts); 2]>>,
-    /// The address of a local variable of the root poll that goes on.
+    /// The address of a local variable of the current root poll.
     pub(super) root: AtomicUsize,
     /// The paths by which it acquired what it holds, if they may be needed.
     pub(super) paths: Mutex<SmallVec<[(Tag, Path); 1]>>,
     pub(super) has_paths: AtomicBool,
-    /// What it held while a sibling future might have been about to run.
+    /// What it held while a sibling future may have been about to run.
     pub(super) doubtful: Mutex<SmallVec<[Tag; 2]>>,
     pub(super) has_doubtful: AtomicBool,
-    /// A deadlock with it that was found while it was at rest, and how many of its operations had been granted
-    /// their locks. Reported at its next poll.
+    /// A deadlock found while the task was at rest, and how many of its operations had been granted
+    /// their locks at that time. Reported at its next poll.
     pub(super) verdict: Mutex<Option<(Found, usize)>>,
     pub(super) has_verdict: AtomicBool,
     /// Its part in a script, while it is not polled.
     pub(super) participant: TaskParticipant,
 }
 
-/// It is not being polled, and has lock operations that wait.
+/// The task is not being polled, and has waiting lock operations.
 pub(super) const RESTING: u64 = 1;
-/// Its future is gone.
+/// The task's future is gone.
 pub(super) const ENDED: u64 = 2;
-/// One poll.
+/// One poll, in `polls`.
 pub(super) const POLL: u64 = 4;
 
-/// How many locks a task may acquire in one poll without the runtime's knowledge. tokio's budget is 128.
-const AT_ONCE: u32 = 64;
+/// The number of locks that a task may acquire in one poll without the runtime's knowledge. tokio's
+/// budget is 128.
+const FAST_ACQUIRES_PER_POLL: u32 = 64;
 
-/// In the count of clones: one of a time-out, and where all are counted.
+/// In `live`: one clone of a timeout, and the mask of the number of all clones.
 pub(super) const TIMEOUT: u64 = 1 << 32;
 pub(super) const CLONES: u64 = TIMEOUT - 1;
 
@@ -99,17 +102,18 @@ impl fmt::Debug for Task {
 }
 
 impl Task {
-    /// A task that is about to be spawned at a place in the program, with a future of this many bytes.
+    /// Creates a task that is about to be spawned at a location in the program, with a future of
+    /// this many bytes.
     ///
-    /// What the calling task holds may leave with it.
+    /// Guards of the calling task may move into it.
     #[must_use]
     pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         with_polled(resting::loosen);
         Arc::new(Self::with_thread(None, spawned_at, size))
     }
 
-    /// A future of this many bytes, within a task that is not known, which may drop it at any time: so it is treated
-    /// as if it were under a time-out.
+    /// Creates a task for a future of this many bytes inside an unknown task, which may drop it at
+    /// any time. So it is treated as if it were inside a timeout.
     #[must_use]
     pub fn within_unknown(named_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         let task = Self::with_thread(None, named_at, size);
@@ -117,8 +121,8 @@ impl Task {
         Arc::new(task)
     }
 
-    /// A task that the calling thread is about to block on, at a place in the program, with a future of this many
-    /// bytes. Reports name the thread instead.
+    /// Creates a task that the calling thread is about to block on, at a location in the program,
+    /// with a future of this many bytes. Reports name the thread instead.
     #[must_use]
     pub fn to_block_on(blocks_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         let thread = current().map(|context| Box::new(context.info()));
@@ -160,14 +164,14 @@ impl Task {
         }
     }
 
-    /// Returns `true` if the task, which is not being polled, can be woken by nothing but so many clones of its
-    /// waker and its own lock operations.
+    /// Returns `true` if only this many clones of its waker and its own lock operations can wake
+    /// the task, which is not being polled.
     pub(crate) fn is_woken_only_by(&self, clones: u64) -> bool {
-        // In this order: a waker notes that it has woken the task before its clone is no longer counted.
+        // In this order: a waker records the wake before its clone is no longer counted.
         self.live.load(SeqCst) & CLONES == clones && self.recent_wakes() == 0
     }
 
-    /// The task as a report names it.
+    /// Describes the task for a report.
     pub(in crate::validator) fn info(&self) -> ThreadInfo {
         if let Some(thread) = &self.thread {
             return ThreadInfo::clone(thread);
@@ -185,7 +189,8 @@ impl Task {
 
     /// Begins a poll. Returns the waker that it hands out, which does not count itself.
     ///
-    /// Plain stores suffice: a census that reads them too late reads the wake-up that led to this poll.
+    /// Plain stores suffice: a census that reads them too late reads the wake that led to this
+    /// poll.
     #[inline]
     pub(super) fn begin_poll(
         self: &Arc<Self>,
@@ -197,12 +202,12 @@ impl Task {
         self.polls.store((polls & !RESTING) + POLL, Release);
         // After the store above: a census that reads this one reads that one as well.
         self.wakes_seen.store(self.wakes.load(Acquire), Release);
-        self.at_once.store(AT_ONCE, Relaxed);
+        self.at_once.store(FAST_ACQUIRES_PER_POLL, Relaxed);
         self.runtime.begin_poll(given);
         wakers::of_poll(self)
     }
 
-    /// The poll is over, and lock operations wait.
+    /// Called when the poll is over and lock operations wait.
     pub(super) fn begin_rest(&self) {
         let polls = self.polls.load(SeqCst);
         self.polls.store(polls | RESTING, SeqCst);
@@ -213,12 +218,12 @@ impl Task {
         self.polls.load(Relaxed) < POLL
     }
 
-    /// Its future is about to be dropped, and with it what others may wait for.
+    /// Called when its future is about to be dropped, with guards that other tasks may wait for.
     pub(super) fn begin_end(&self) {
         self.polls.fetch_and(!RESTING, SeqCst);
     }
 
-    /// Its future is gone.
+    /// Called when its future is gone.
     pub(super) fn end(&self) {
         self.polls.fetch_or(ENDED, SeqCst);
         self.runtime.forget();
@@ -228,19 +233,19 @@ impl Task {
         self.polls.load(SeqCst) & ENDED != 0
     }
 
-    /// How often it was woken since its last poll began.
+    /// Returns how often it was woken since its last poll began.
     #[inline]
     pub(super) fn recent_wakes(&self) -> u64 {
         self.wakes.load(SeqCst).wrapping_sub(self.wakes_seen.load(SeqCst))
     }
 
-    /// Returns `true` if an address is within its future, so that it is no other task's.
+    /// Returns `true` if an address is inside its future, and so belongs to no other task.
     pub(super) fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.future.load(Relaxed)) < self.size
     }
 
-    /// Returns `true` if a lock may be acquired without the runtime's knowledge, by a future at this address. Not
-    /// while the task has [paths](super::branches::keep_path) to forget.
+    /// Returns `true` if a future at this address may acquire a lock without the runtime's
+    /// knowledge. Not while the task has [paths](super::branches::keep_path) to forget.
     #[inline]
     pub(super) fn may_acquire_at_once(&self, future: usize) -> bool {
         let left = self.at_once.load(Relaxed);
@@ -265,7 +270,7 @@ impl Task {
         self.has_verdict.store(true, SeqCst);
     }
 
-    /// How many of its operations were granted their locks.
+    /// Returns how many of its operations were granted their locks.
     pub(super) fn granted(&self) -> usize {
         self.operations.lock().iter().filter(|it| it.is_granted()).count()
     }
@@ -278,7 +283,8 @@ impl Task {
         (self.granted() == granted).then_some(found)
     }
 
-    /// Wakes it if it is at rest and no other waker is left. The census at the end of its next poll finds it stuck.
+    /// Wakes it if it is at rest and no other waker is left. The census at the end of its next poll
+    /// finds it stuck.
     pub(super) fn wake_if_forgotten(&self) {
         let is_at_rest = self.polls.load(SeqCst) & (RESTING | ENDED) == RESTING;
         if is_at_rest && self.recent_wakes() == 0 && self.live.load(SeqCst) == 0 {
@@ -286,8 +292,8 @@ impl Task {
         }
     }
 
-    /// How many futures of it may go on: those that have a waker, as far as that is known, except for time-outs
-    /// around others, and those that have used theirs since the poll began.
+    /// Returns how many of its futures may continue: those that have a waker, as far as is known,
+    /// except timeouts around others, and those that have used theirs since the poll began.
     #[inline]
     pub(super) fn wakers(&self) -> u64 {
         let operations = if self.pending.load(Relaxed) == 0 {
@@ -303,7 +309,7 @@ impl Task {
     }
 }
 
-/// A task as a report names it.
+/// Describes a task for a report.
 pub(in crate::validator) fn info(
     number: u64,
     spawned_at: &'static Location<'static>,

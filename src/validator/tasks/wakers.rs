@@ -1,5 +1,5 @@
-//! The wakers that are handed out: one that counts its clones, in a task's poll, and one for each lock operation
-//! that waits.
+//! The wakers that lockdep hands out: one that counts its clones, in a task's poll, and one for
+//! each waiting lock operation.
 
 use std::{
     mem::ManuallyDrop,
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::validator::inside;
 
-/// The waker of a task, for the time of a poll.
+/// Returns the waker of a task for one poll.
 #[inline]
 pub(super) fn of_poll(task: &Arc<Task>) -> ManuallyDrop<Waker> {
-    // SAFETY: the functions of `POLLS` and `TASKS` take a pointer from an `Arc<Task>`, which lives as long as the
-    // waker: the caller has one during the poll, and each clone has its own.
+    // SAFETY: the functions of `POLLS` and `TASKS` take a pointer from an `Arc<Task>` that outlives
+    // the waker: the caller has one during the poll, and each clone has its own.
     ManuallyDrop::new(unsafe { Waker::new(Arc::as_ptr(task).cast(), &POLLS) })
 }
 
-/// Returns `true` for a waker of a task's poll, and for its clones.
+/// Returns `true` for the waker of a task's poll and for its clones.
 pub(crate) fn is_of_task(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &raw const POLLS) || ptr::eq(waker.vtable(), &raw const TASKS)
 }
 
-/// The task that a waker wakes, if it is one of these.
+/// Returns the task that a waker wakes, if it is one of these.
 pub(super) fn task_of(waker: &Waker) -> Option<Arc<Task>> {
     is_of_task(waker).then(|| {
         let task = waker.data().cast::<Task>();
@@ -42,17 +42,18 @@ pub(super) fn task_of(waker: &Waker) -> Option<Arc<Task>> {
     })
 }
 
-/// The waker for a timer that only bounds how long the task waits: when it fires, nothing happens but that what
-/// is waited for is dropped. So it does not stand for a future which might hold a lock. `None` if the given waker
-/// is not that of a task's poll.
+/// Returns a waker for a timer that only limits how long the task waits: when it fires, what is
+/// waited for is only dropped. So the timer does not stand for a future that might hold a lock.
+/// `None` if the given waker is not that of a task's poll.
 #[must_use]
 pub fn of_timeout(waker: &Waker) -> Option<ManuallyDrop<Waker>> {
-    // SAFETY: as in `of_poll`; the given waker lives for as long as the caller uses this one.
+    // SAFETY: as in `of_poll`. The given waker lives for as long as the caller uses this one.
     is_of_task(waker).then(|| ManuallyDrop::new(unsafe { Waker::new(waker.data(), &TIMEOUTS) }))
 }
 
-/// Of the wakers of polls. Not the table of their clones, so that `Waker::will_wake` tells a clone from it: two
-/// branches of a task that call `yield_now` would leave one clone otherwise, which tokio keeps for both.
+/// The table of the wakers of polls. It differs from that of their clones, so that
+/// `Waker::will_wake` distinguishes them. Otherwise two branches of a task that call `yield_now`
+/// would leave one clone, which tokio keeps for both.
 static POLLS: RawWakerVTable =
     RawWakerVTable::new(clone_task, |_| unreachable!("it is only borrowed"), wake_by_ref, |_| {});
 
@@ -61,7 +62,7 @@ fn clone_task(task: *const ()) -> RawWaker {
     RawWaker::new(task, &TASKS)
 }
 
-/// Of wakers whose data is an `Arc<Task>`.
+/// The table of wakers whose data is an `Arc<Task>`.
 static TASKS: RawWakerVTable = RawWakerVTable::new(
     clone_task,
     |task| wake_clone(task, 1),
@@ -69,7 +70,7 @@ static TASKS: RawWakerVTable = RawWakerVTable::new(
     |task| drop_clone(task, 1),
 );
 
-/// The same, of time-outs.
+/// The same, for timeouts.
 static TIMEOUTS: RawWakerVTable = RawWakerVTable::new(
     |task| {
         count_clone(task, 1 + TIMEOUT);
@@ -93,8 +94,8 @@ fn count_clone(task: *const (), one: u64) {
 fn wake_clone(task: *const (), one: u64) {
     // SAFETY: see `of_poll`. This is a clone, which ends here.
     let task = unsafe { Arc::from_raw(task.cast::<Task>()) };
-    // In this order: a census that counts no waker sees that the task was notified; and the task, which may
-    // be polled before this thread goes on, does not count this one.
+    // In this order: a census that counts no waker sees that the task was woken, and the task,
+    // which may be polled before this thread continues, does not count this waker.
     task.note_wake();
     task.live.fetch_sub(one, SeqCst);
     task.runtime.wake();
@@ -111,13 +112,13 @@ fn drop_clone(task: *const (), one: u64) {
     task.live.fetch_sub(one, SeqCst);
 }
 
-/// The waker of an operation, for the time of a poll.
+/// Returns the waker of an operation for one poll.
 pub(super) fn of_operation(operation: &Arc<Op>) -> ManuallyDrop<Waker> {
-    // SAFETY: as in `of_poll`, of an `Arc<Op>`.
+    // SAFETY: as in `of_poll`, with an `Arc<Op>`.
     ManuallyDrop::new(unsafe { Waker::new(Arc::as_ptr(operation).cast(), &OPERATIONS) })
 }
 
-/// Of wakers whose data is an `Arc<Op>`.
+/// The table of wakers whose data is an `Arc<Op>`.
 static OPERATIONS: RawWakerVTable = RawWakerVTable::new(
     |operation| {
         // SAFETY: see `of_operation`.
@@ -132,8 +133,8 @@ static OPERATIONS: RawWakerVTable = RawWakerVTable::new(
     |operation| drop(unsafe { Arc::from_raw(operation.cast::<Op>()) }),
 );
 
-/// The waker of an operation's first poll. It makes an operation of itself when it is cloned: one that gets the
-/// lock at once never is.
+/// The waker of an operation's first poll. Cloning it creates the operation: one that gets the lock
+/// at once never needs any.
 pub(super) struct Stub<'a> {
     waker: &'a Waker,
     wanted: Wanted,
@@ -147,8 +148,8 @@ impl<'a> Stub<'a> {
     }
 
     pub(super) fn waker(&self) -> ManuallyDrop<Waker> {
-        // SAFETY: the functions of `STUBS` take a pointer to a stub. The waker is not used for longer than this
-        // borrow by those that poll with it, as they can only keep a clone.
+        // SAFETY: the functions of `STUBS` take a pointer to a stub. Callers that poll with the
+        // waker cannot use it for longer than this borrow, because they can only keep a clone.
         ManuallyDrop::new(unsafe { Waker::new(ptr::from_ref(self).cast(), &STUBS) })
     }
 
@@ -166,7 +167,7 @@ impl<'a> Stub<'a> {
     }
 }
 
-/// Of wakers whose data is a `Stub`.
+/// The table of wakers whose data is a `Stub`.
 static STUBS: RawWakerVTable = RawWakerVTable::new(
     |stub| {
         // SAFETY: see `Stub::waker`.

@@ -1,4 +1,5 @@
-//! Chooses an observation for each edge of a cycle, so that all of its threads can be there at once.
+//! Chooses an observation for each edge of a cycle, so that all threads can be there at the same
+//! time.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -11,27 +12,27 @@ use crate::{
     },
 };
 
-/// What the observations of a cycle's edges have to say.
+/// The verdict on a cycle, from the observations of its edges.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::validator) enum Verdict {
-    /// It can close.
+    /// The cycle can close.
     Feasible,
-    /// It could, if its threads had not spawned or joined each other in between.
+    /// The cycle could close if its threads had not spawned or joined each other in between.
     Ordered,
-    /// It needs one thread to be in two places.
+    /// The cycle needs one thread in two places.
     OneThreadTwice,
-    /// These locks are in the way.
+    /// These gates prevent the cycle from closing.
     Guarded(Vec<LockId>),
 }
 
 /// Which choices exclude each other.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
-    /// Two of one thread.
+    /// Two choices of one thread.
     pub(super) threads: bool,
-    /// Two that have a gate between them.
+    /// Two choices with a gate between them.
     pub(super) gates: bool,
-    /// Two that can never happen at the same time.
+    /// Two choices that can never happen at the same time.
     pub(super) times: Times,
 }
 
@@ -40,14 +41,14 @@ pub(super) struct Rules {
 pub(super) enum Times {
     /// None.
     Any,
-    /// Those that never [meet](Choice::may_meet).
+    /// Those that can never [meet](Choice::may_meet).
     Meeting,
-    /// Those as well that have not met so far: see [`Choice::is_in_sequence_with`].
+    /// Also those that have not met so far: see [`Choice::is_in_sequence_with`].
     Met,
 }
 
 impl Rules {
-    /// All that can exclude each other.
+    /// All reasons for which choices can exclude each other.
     const ALL: Self = Self { threads: true, gates: true, times: Times::Meeting };
 
     fn admits_times(self, one: &Choice, other: &Choice) -> bool {
@@ -59,8 +60,8 @@ impl Rules {
     }
 }
 
-/// Chooses an observation for each edge of a cycle so that all threads can be there at the same time.
-/// Returns where the edges keep them, or `None` if there is no such choice.
+/// Chooses an observation for each edge of a cycle so that all threads can be there at the same
+/// time. Returns their indices, or `None` if there is no such choice.
 pub(in crate::validator) fn assign(
     cycle: &[Vec<Choice>],
     budget: &mut Budget,
@@ -76,8 +77,8 @@ pub(in crate::validator) fn assign_at_any_time(
     choose(cycle, Rules { times: Times::Any, ..Rules::ALL }, budget)
 }
 
-/// Returns `true` if, in each way to close a cycle, one thread was joined before another one was
-/// spawned.
+/// Returns `true` if, in every assignment that closes the cycle, one thread was joined before
+/// another one was spawned.
 pub(in crate::validator) fn is_in_sequence(
     cycle: &[Vec<Choice>],
     budget: &mut Budget,
@@ -95,7 +96,7 @@ pub(in crate::validator) fn judge(
     }
     let by_gates = Rules { threads: false, gates: true, times: Times::Any };
     if assign_at_any_time(cycle, budget)?.is_some() {
-        // If one thread alone did all of it as well, that says more.
+        // A cycle that a single thread made is reported as such, which is more severe.
         let is_of_one = of_one_thread(cycle, budget)?;
         return Ok(if is_of_one { Verdict::OneThreadTwice } else { Verdict::Ordered });
     }
@@ -133,11 +134,11 @@ fn of_one_thread(cycle: &[Vec<Choice>], budget: &mut Budget) -> Result<bool, Exh
     Ok(false)
 }
 
-/// Chooses for each edge, such that every two choices go together. Returns the first solution in
-/// lexicographic order.
+/// Chooses an observation for each edge so that all pairs are compatible. Returns the first
+/// solution in lexicographic order.
 ///
 /// Backtracks from edge to edge. What the remaining edges offer depends on the set of threads and
-/// held locks so far, not on how it came about: a set that failed once is not tried again.
+/// held locks so far, not on how it was reached, so a set that failed once is not tried again.
 fn choose(
     cycle: &[Vec<Choice>],
     rules: Rules,
@@ -173,7 +174,7 @@ fn choose(
     Ok(Some(chosen.all.iter().map(|choice| choice.at).collect()))
 }
 
-/// Longer cycles keep an [`Index`] of what was chosen.
+/// Cycles longer than this keep an [`Index`] of the choices.
 const INDEX_THRESHOLD: usize = 32;
 
 /// The choices made so far.
@@ -182,10 +183,10 @@ pub(super) struct Chosen<'a> {
     /// The sum of their hashes.
     hash: u64,
     rules: Rules,
-    /// How many edges the cycle has.
+    /// The number of edges of the cycle.
     edges: usize,
     pub(super) index: Option<Index>,
-    /// `true` if times matter: if a thread's lineage is known.
+    /// `true` if times matter because the lineage of a thread is known.
     timed: bool,
 }
 
@@ -198,7 +199,7 @@ impl<'a> Chosen<'a> {
         Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index, timed }
     }
 
-    /// How many steps [`admits`](Self::admits) takes.
+    /// Returns the cost of [`admits`](Self::admits) in steps.
     fn cost_of(&self, choice: &Choice) -> usize {
         match &self.index {
             Some(_) if !self.timed => choice.observation.held().len(),
@@ -206,7 +207,7 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// Returns `true` if a choice goes together with all others.
+    /// Returns `true` if a choice is compatible with all others.
     pub(super) fn admits(&self, choice: &Choice) -> bool {
         let Rules { threads, gates, .. } = self.rules;
         match &self.index {
@@ -241,13 +242,13 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Threads and held locks of the choices made so far, so that one more is checked without a look at
-/// each.
+/// The threads and held locks of the choices made so far, so that another choice is checked without
+/// comparing it with each.
 #[derive(Default)]
 pub(super) struct Index {
-    /// The choices of each thread: those that stand for others, and those that do not.
+    /// The number of choices of each thread: those that stand for others, and those that do not.
     threads: FxHashMap<u64, [u32; 2]>,
-    /// How often each lock is held, by [strength].
+    /// The number of holds of each lock, by [strength].
     locks: FxHashMap<LockId, [u32; 3]>,
 }
 

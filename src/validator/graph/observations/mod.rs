@@ -1,9 +1,10 @@
-//! Who took an edge and what else they held, which decides whether a cycle can close. Pure.
+//! Which threads took an edge and what else they held, which decides whether a cycle can close.
+//! Pure.
 //!
-//! A cycle of n edges closes when n threads hold one lock of it each and want the next. So its
-//! edges must be seen on different threads, no two of which hold a lock in modes that
-//! exclude each other: such a lock, held around the cycle or in it, is a gate that lets one of
-//! them through at a time.
+//! A cycle of n edges closes when n threads each hold one of its locks and want the next. So its
+//! edges must have been seen on different threads, no two of which hold a common lock in modes that
+//! exclude each other. Such a lock, around the cycle or in it, is a gate that admits one of them at
+//! a time.
 //!
 //! Choosing a thread for each edge is a hard problem (rainbow matching is a special case), so
 //! [`assign`] and [`judge`] run under a [budget](super::budget): they answer exactly or not at all.
@@ -30,7 +31,7 @@ use crate::{
     },
 };
 
-/// A thread that took an edge, in a segment of its life, and all that it held.
+/// A thread that took an edge, in a segment of its life, and everything that it held.
 #[derive(Clone, Debug)]
 pub(in crate::validator) struct Observation {
     segment: Segment,
@@ -44,7 +45,7 @@ enum Locks {
     Many(Arc<Many>),
 }
 
-/// One allocation for up to four locks, as many as most threads ever hold.
+/// One allocation for up to four locks, the most that a thread usually holds.
 #[derive(Debug, PartialEq, Eq)]
 struct Many {
     summary: Summary,
@@ -54,11 +55,12 @@ struct Many {
 /// Masks that prove quickly that two sets of locks are disjoint, and a hash that identifies a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Summary {
-    /// One bit per lock. Up to 64 locks that were made one after the other have distinct bits.
+    /// One bit per lock. Up to 64 locks that were created one after the other have distinct bits.
     locks: u64,
-    /// The same of those that are not held shared.
+    /// The bits of the locks that are not held shared.
     exclusive: u64,
-    /// The sum of the tags' hashes: the hash of a union of disjoint sets is the sum of both.
+    /// The sum of the tags' hashes. The hash of a union of disjoint sets is the sum of their
+    /// hashes.
     hash: u64,
 }
 
@@ -85,18 +87,18 @@ impl Summary {
 pub(in crate::validator) enum Element {
     /// A thread, and whether it stands for others.
     Thread(u64, Settled),
-    /// A segment of a thread whose ancestors or descendants are known.
+    /// A segment of a thread with known ancestors or descendants.
     Segment(u64, SegmentIndex),
     Held(Tag),
     /// The index of a lock's node.
     Passed(u64),
 }
 
-/// Hashes an element of a set. The set's hash is the sum of its elements' hashes, so that it does not
+/// Hashes an element of a set. The set's hash is the sum of its elements' hashes, so it does not
 /// depend on their order.
 ///
-/// This is the finalizer of `SplitMix64`. A weaker one does not do: Fx is nearly linear, and the sums
-/// of few small numbers meet.
+/// This is the finalizer of `SplitMix64`. A weaker one does not suffice: Fx is nearly linear, so
+/// sums of a few small numbers collide.
 pub(in crate::validator) fn hash(element: Element) -> u64 {
     let input = match element {
         Element::Thread(thread, settled) => thread << 5 | (settled as u64) << 3,
@@ -112,12 +114,12 @@ pub(in crate::validator) fn hash(element: Element) -> u64 {
     hash ^ hash >> 31
 }
 
-/// How many observations of one edge are kept.
+/// The number of observations kept for one edge.
 const MAX_OBSERVATIONS: usize = 8;
 
-/// How many threads have to show the same before more of them are no news. With two, no
-/// cycle of two edges is judged wrongly, with three none of three; of longer ones it is
-/// supposed that yet another thread may do what so many did.
+/// The number of threads that must show the same before it is settled. With two, no cycle of two
+/// edges is decided wrongly; with three, none of three edges. For longer cycles, another thread is
+/// assumed to do what that many threads did.
 const DISTINCT_THREADS: usize = 3;
 
 impl Observation {
@@ -154,7 +156,7 @@ impl Observation {
         matches!(self.held, Locks::One(_))
     }
 
-    /// The thread.
+    /// Returns the thread's number.
     pub(in crate::validator) fn thread(&self) -> u64 {
         self.segment.thread
     }
@@ -163,18 +165,18 @@ impl Observation {
         &self.segment
     }
 
-    /// Returns `true` if the same thread did this before, under no more gates, so that only the time is
-    /// new.
+    /// Returns `true` if the same thread did this before, under no more gates, so that only the
+    /// time is new.
     fn differs_in_time_only(&self, known: &Self) -> bool {
         known.thread() == self.thread() && known.is_as_free_as(self)
     }
 
-    /// Whether a lock is held several times in one mode.
+    /// Returns `true` if a lock is held several times in one mode.
     pub(in crate::validator) fn has_repeats(&self) -> bool {
         self.held().windows(2).any(|pair| pair[0] == pair[1])
     }
 
-    /// A lock that keeps two threads from being where they were seen at the same time.
+    /// Returns a lock that prevents two threads from being where they were seen at the same time.
     fn gate_with(&self, other: &Self) -> Option<LockId> {
         let (own, their) = (self.summary(), other.summary());
         let common = own.exclusive & their.locks | own.locks & their.exclusive;
@@ -193,12 +195,12 @@ impl Observation {
         None
     }
 
-    /// Whether every gate of this one is a gate of the other as well.
+    /// Returns `true` if every gate of this observation is a gate of the other as well.
     fn is_as_free_as(&self, other: &Self) -> bool {
         if self.summary().locks & !other.summary().locks != 0 {
             return false;
         }
-        // Both are sorted, and most of them the same.
+        // Both are sorted, and usually equal for the most part.
         let mut theirs = other.held();
         let has = |tag: &Tag| {
             while theirs.first().is_some_and(|their| their.lock() < tag.lock()) {
@@ -211,7 +213,7 @@ impl Observation {
     }
 }
 
-/// Whether one lock cannot be held in these two modes by two threads.
+/// Returns `true` if two threads cannot hold one lock in these two modes.
 fn excludes(one: Mode, other: Mode) -> bool {
     match (one, other) {
         (Mode::Shared, other) | (other, Mode::Shared) => other == Mode::Exclusive,
@@ -219,7 +221,7 @@ fn excludes(one: Mode, other: Mode) -> bool {
     }
 }
 
-/// Who is stronger excludes all that the weaker excludes.
+/// Ranks modes: a stronger one excludes everything that a weaker one does.
 fn strength(held: Mode) -> u8 {
     match held {
         Mode::Exclusive => 2,
@@ -228,27 +230,27 @@ fn strength(held: Mode) -> u8 {
     }
 }
 
-/// The observations of one edge, those that matter, each with what is to be told of it. Most edges
-/// have one.
+/// The relevant observations of one edge, each with what a report shows of it. Most edges have one.
 #[derive(Debug)]
 pub(in crate::validator) struct Observations<T> {
     all: SmallVec<[(Observation, T); 1]>,
-    /// Of each of them, whether enough others [did the same](Self::settled_for).
+    /// For each of them, whether enough others [did the same](Self::settled_for).
     settled: [Settled; MAX_OBSERVATIONS],
 }
 
-/// For which threads it is no news if they do the same as well.
+/// The threads whose repetition of an observation needs no check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::validator) enum Settled {
     No,
-    /// For those of the same family.
+    /// Those of the same family.
     ForFamily,
     ForAll,
 }
 
 impl Settled {
-    /// For which threads the edge need not be judged again, given whether it is on a cycle. On a cycle
-    /// that cannot close, a thread of the same family may be the one that meets what the others did not.
+    /// Returns the threads for which the edge need not be checked again, given whether it is on a
+    /// cycle. If that cycle cannot close, another thread of the family may still be able to close
+    /// it.
     pub(in crate::validator) fn on_cycle(self, is_on_cycle: bool) -> Self {
         if is_on_cycle && self == Self::ForFamily { Self::No } else { self }
     }
@@ -261,7 +263,7 @@ impl<T> Default for Observations<T> {
 }
 
 impl<T> Observations<T> {
-    /// What is told of one. The first of all is never forgotten.
+    /// Returns what a report shows of one. The first of all is never dropped.
     pub(in crate::validator) fn get(&self, at: usize) -> Option<&T> {
         self.all.get(at).map(|(_, what)| what)
     }
@@ -270,21 +272,22 @@ impl<T> Observations<T> {
         self.all.iter().map(|(observation, _)| observation)
     }
 
-    /// Returns what is shown of the last one that differs from this in time only.
+    /// Returns what a report shows of the last observation that differs from this one only in time.
     pub(in crate::validator) fn of_earlier(&self, new: &Observation) -> Option<&T> {
         let mut last_first = self.all.iter().rev();
         last_first.find(|(known, _)| new.differs_in_time_only(known)).map(|(_, what)| what)
     }
 
-    /// Whether one more would change nothing: this thread or enough others did the same
-    /// under no more gates.
+    /// Returns `true` if one more observation would change nothing: this thread or enough others
+    /// did the same under no more gates.
     pub(in crate::validator) fn knows(&self, new: &Observation) -> bool {
         self.iter().any(|known| known.segment.is_like(&new.segment) && known.is_as_free_as(new))
             || self.settled_for(new) > Settled::No
     }
 
-    /// For which threads one more such observation would change nothing: enough threads of as many
-    /// families were seen, or enough of this family under the same gates.
+    /// Returns the threads for which one more such observation would change nothing: all if enough
+    /// threads of as many families were seen, or the family if enough of its threads were seen
+    /// under the same gates.
     pub(in crate::validator) fn settled_for(&self, new: &Observation) -> Settled {
         if self.all.len() < DISTINCT_THREADS {
             return Settled::No;
@@ -297,8 +300,8 @@ impl<T> Observations<T> {
             if !families.contains(&of) {
                 families.push(of);
             }
-            // Not those under fewer gates: they may have been there at other times, and do not stand for
-            // this one then.
+            // Observations with fewer gates do not count: they may be from other times, and then do
+            // not stand for this one.
             let is_alike = || new.is_as_free_as(known);
             if of == family && !threads.contains(&known.thread()) && is_alike() {
                 threads.push(known.thread());
@@ -313,10 +316,10 @@ impl<T> Observations<T> {
         }
     }
 
-    /// Keeps one that is [news](Self::knows).
+    /// Adds a [new](Self::knows) observation.
     pub(in crate::validator) fn learn(&mut self, new: Observation, what: T) {
-        // Of what the thread did before it last spawned another one, the latest is kept: it meets all
-        // that earlier ones meet among the threads that are still there.
+        // Of what the thread did before it last spawned another one, the latest is kept. Among the
+        // threads that still exist, it meets all that earlier ones meet.
         let implied =
             |known: &Observation| known.thread() == new.thread() && new.is_as_free_as(known);
         let latest = self.all.iter().rposition(|(known, _)| implied(known));
@@ -349,7 +352,7 @@ impl<T> Observations<T> {
         }
     }
 
-    /// All that may be chosen for this edge.
+    /// Returns all observations that may be chosen for this edge.
     pub(in crate::validator) fn choices(&self) -> Vec<Choice> {
         let choice = |(at, observation): (usize, &Observation)| Choice {
             at,
@@ -360,18 +363,18 @@ impl<T> Observations<T> {
     }
 }
 
-/// A observation that may be chosen for its edge of a cycle.
+/// An observation that may be chosen for its edge of a cycle.
 #[derive(Clone)]
 pub(in crate::validator) struct Choice {
-    /// Where the edge keeps it.
+    /// Its index in the edge's observations.
     pub(in crate::validator) at: usize,
     observation: Observation,
-    /// Which threads may have done the same and were not kept.
+    /// The threads that may have done the same without being kept.
     stands_for: Settled,
 }
 
 impl Choice {
-    /// A observation that is being made right now, and is kept there if it is.
+    /// An observation that is being made now, with the index that it will have.
     pub(in crate::validator) fn now(observation: &Observation, at: usize) -> Self {
         Self { at, observation: observation.clone(), stands_for: Settled::No }
     }
@@ -381,12 +384,12 @@ impl Choice {
         self.stands_for = Settled::No;
     }
 
-    /// Returns `true` if both can be chosen in a cycle of so many edges.
+    /// Returns `true` if both can be chosen in a cycle of this many edges.
     pub(in crate::validator) fn goes_with(&self, other: &Self, edges: usize) -> bool {
         self.is_apart_from(other, edges) && self.is_free_of(other) && self.may_meet(other)
     }
 
-    /// Hashes all that restricts what else may be chosen. The hashes of several choices add up.
+    /// Hashes everything that restricts other choices. The hashes of several choices add up.
     pub(in crate::validator) fn hash(&self) -> u64 {
         let Segment { thread, index, ref lineage } = self.observation.segment;
         let mut sum = hash(Element::Thread(thread, self.stands_for));
@@ -400,16 +403,16 @@ impl Choice {
         self.stands_for > Settled::No
     }
 
-    /// Whether two choices may be of different threads: maybe of one that was not kept, for
-    /// which there is need only in a cycle of more than [`DISTINCT_THREADS`] edges.
+    /// Returns `true` if two choices may be of different threads. One of them may be a thread that
+    /// was not kept; that only matters in a cycle of more than [`DISTINCT_THREADS`] edges.
     fn is_apart_from(&self, other: &Self, edges: usize) -> bool {
         self.observation.thread() != other.observation.thread()
             || edges > DISTINCT_THREADS && (self.stands_for_others() || other.stands_for_others())
     }
 
-    /// Returns `true` unless it is known that one was over when the other could begin. Of threads that
-    /// did the same and were not kept, that is known only in one case: the root of their family did its
-    /// part before it spawned any of them, or after all had been joined.
+    /// Returns `false` only if one is known to have ended before the other could begin. For threads
+    /// that did the same and were not kept, that is known in one case only: the root of their
+    /// family acted before it spawned any of them, or after it had joined all.
     fn may_meet(&self, other: &Self) -> bool {
         let (own, theirs) = (&self.observation.segment, &other.observation.segment);
         if own.lineage.is_none() && theirs.lineage.is_none() {
@@ -423,8 +426,8 @@ impl Choice {
         !own.is_apart_from(theirs) || others_may_meet(self, theirs) || others_may_meet(other, own)
     }
 
-    /// Returns `true` if both threads were spawned by a third, which joined one before it spawned the
-    /// other.
+    /// Returns `true` if both threads were spawned by a third, which joined one before it spawned
+    /// the other.
     fn is_in_sequence_with(&self, other: &Self) -> bool {
         self.observation.segment.is_in_sequence_with(&other.observation.segment)
     }

@@ -1,4 +1,4 @@
-//! Against naive searches, on random observations and random histories of threads.
+//! Compares with naive searches, on random observations and random histories of threads.
 
 use std::mem;
 
@@ -21,7 +21,8 @@ fn segment(thread: u64) -> Segment {
     Segment { thread, index: 0, lineage: None }
 }
 
-/// A thread before, beside and after its child, the child, another child after that, and a stranger.
+/// Returns segments of a thread before, beside and after its child, of the child, of another child
+/// after that, and of a stranger.
 fn family() -> [Segment; 6] {
     let root = Lineage::root(1);
     let first = root.child(1, 0);
@@ -38,22 +39,22 @@ fn family() -> [Segment; 6] {
 }
 
 #[test]
-fn a_thread_meets_its_child_only_while_that_lives() {
+fn a_thread_meets_its_child_only_while_the_child_lives() {
     let family = family();
     let seen = |at: usize, lock| vec![Observation::new(family[at].clone(), [Tag::new(lock, X)])];
     let verdicts = [0, 1, 2, 4, 5].map(|at| verdict(&[seen(at, 1), seen(3, 2)]));
     let (ordered, feasible) = (Verdict::Ordered, Verdict::Feasible);
     let expected = [&ordered, &feasible, &ordered, &feasible, &feasible];
     assert_eq!(verdicts.each_ref(), expected);
-    // The two children never met so far.
+    // The two children have never met.
     let children = [vec![seen(3, 1)], vec![seen(4, 2)]].concat();
     let choices: Vec<_> = children.iter().map(|edge| seen_in(edge).choices()).collect();
     assert_eq!(is_in_sequence(&choices, &mut unlimited()), Ok(true));
 }
 
-/// A cycle that one thread made alone stays a single-thread inversion, whatever it also met.
+/// A cycle that one thread made alone stays a single-thread inversion, whatever else it met.
 #[test]
-fn one_thread_twice_is_graver_than_never_at_once() {
+fn one_thread_twice_takes_precedence_over_ordered() {
     let family = family();
     let seen = |at: usize, lock| Observation::new(family[at].clone(), [Tag::new(lock, X)]);
     let cycle = [vec![seen(2, 1), seen(3, 1)], vec![seen(2, 2)]];
@@ -89,7 +90,7 @@ const S: Mode = Mode::Shared;
 const U: Mode = Mode::Upgradable;
 
 #[test]
-fn the_threads_have_to_differ() {
+fn the_threads_must_differ() {
     let (a, b) = (observation(1, &[(1, X)]), observation(1, &[(2, X)]));
     assert_eq!(verdict(&[vec![a.clone()], vec![b.clone()]]), Verdict::OneThreadTwice);
     let other = observation(2, &[(2, X)]);
@@ -100,7 +101,7 @@ fn the_threads_have_to_differ() {
 }
 
 #[test]
-fn a_gate_is_held_in_modes_that_exclude_each_other() {
+fn a_gate_is_held_in_exclusive_modes() {
     for (one, other, is_gate) in
         [(X, X, true), (X, S, true), (U, U, true), (X, U, true), (U, S, false), (S, S, false)]
     {
@@ -112,7 +113,7 @@ fn a_gate_is_held_in_modes_that_exclude_each_other() {
 }
 
 #[test]
-fn a_gate_that_is_left_out_once_is_none() {
+fn a_gate_that_is_left_out_once_is_no_gate() {
     let guarded = [observation(1, &[(9, X), (1, X)]), observation(2, &[(9, X), (2, X)])];
     let free = observation(1, &[(1, X)]);
     let [one, other] = guarded;
@@ -120,7 +121,7 @@ fn a_gate_that_is_left_out_once_is_none() {
 }
 
 #[test]
-fn enough_is_enough() {
+fn enough_threads_settle_an_edge() {
     let held = [(1, X)];
     let mut edge = seen_in(&[observation(1, &held)]);
     assert!(edge.knows(&observation(1, &held)) && !edge.knows(&observation(2, &held)));
@@ -132,7 +133,7 @@ fn enough_is_enough() {
         edge.knows(&observation(4, &held))
             && edge.settled_for(&observation(1, &held)) == Settled::ForAll
     );
-    // It is bounded, and what has fewer gates is preferred.
+    // The number is bounded, and observations with fewer gates are preferred.
     for gate in 10..100 {
         let guarded = observation(gate, &[(gate, X), (2, X)]);
         if !edge.knows(&guarded) {
@@ -144,10 +145,9 @@ fn enough_is_enough() {
     assert!(edge.knows(&observation(200, &[(2, X)])));
 }
 
-/// A report names who was first; whoever did the same under fewer locks since takes the place of
-/// what came between.
+/// A report names the first thread. A later observation with fewer locks replaces those in between.
 #[test]
-fn the_first_is_never_forgotten() {
+fn the_first_observation_is_never_dropped() {
     let mut edge = Observations::default();
     edge.learn(observation(1, &[(1, X), (8, X), (9, X)]), "first");
     edge.learn(observation(1, &[(1, X), (8, X)]), "freer");
@@ -155,7 +155,7 @@ fn the_first_is_never_forgotten() {
     assert_eq!([0, 1, 2].map(|at| edge.get(at)), [Some(&"first"), Some(&"free"), None]);
 }
 
-/// What three threads did, a fourth may do, of which nothing was kept; not what two did.
+/// A fourth thread, of which nothing was kept, may do what three threads did, but not what two did.
 #[test]
 fn enough_threads_stand_for_others() {
     let four_edges = |threads: u64| -> Vec<_> {
@@ -164,7 +164,7 @@ fn enough_threads_stand_for_others() {
     };
     assert_eq!(verdict(&four_edges(3)), Verdict::Feasible);
     assert_eq!(verdict(&four_edges(2)), Verdict::OneThreadTwice);
-    // It is enough that one of the edges was seen so often.
+    // One edge that was seen that often is enough.
     let mut edges = four_edges(3);
     for (at, edge) in edges[..3].iter_mut().enumerate() {
         *edge = vec![edge[at].clone()];
@@ -172,18 +172,19 @@ fn enough_threads_stand_for_others() {
     assert_eq!(verdict(&edges), Verdict::Feasible);
 }
 
-/// Another thread would not help: it is the gate that is named.
+/// Another thread would not help, so the gate is reported.
 #[test]
-fn a_gate_is_named_before_a_thread() {
+fn a_gate_takes_precedence_over_a_thread() {
     let behind = |thread, lock| observation(thread, &[(9, X), (lock, X)]);
     let guarded = Verdict::Guarded(vec![9]);
     assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(1, 2)]]), guarded);
-    // Who left the gate out is the thread of the other edge, and the other one was behind it.
+    // The thread that avoided the gate is that of the other edge, and the other thread was behind
+    // it.
     let free = observation(1, &[(2, X)]);
     assert_eq!(verdict(&[vec![behind(1, 1)], vec![behind(2, 2), free]]), guarded);
 }
 
-/// A cycle of 20 edges over 19 threads: none of them can be at two edges, and there are more than
+/// A cycle of 20 edges over 19 threads. No thread can be at two edges, and there are more than
 /// 100,000 sets of threads to try.
 #[test]
 fn an_undecided_cycle_has_no_verdict() {
@@ -203,7 +204,7 @@ fn an_undecided_cycle_has_no_verdict() {
     assert_eq!(judge(&edges, &mut unlimited()), Ok(Verdict::OneThreadTwice));
 }
 
-/// A ring of a thousand threads is decided in steps that grow as it does.
+/// The steps for a ring of a thousand threads grow linearly.
 #[test]
 fn a_long_cycle_is_decided() {
     let ring = |threads: u64| -> Vec<Vec<Choice>> {
@@ -242,7 +243,7 @@ fn sets_do_not_collide() {
     }
 }
 
-/// What a thread holds.
+/// The locks that a thread holds.
 fn any_locks() -> impl Strategy<Value = Vec<Tag>> {
     let locks = prop::collection::btree_map(1..5_u64, prop::sample::select(vec![X, S, U]), 0..3);
     locks.prop_map(|locks| locks.into_iter().map(|(lock, mode)| Tag::new(lock, mode)).collect())
@@ -283,7 +284,7 @@ fn naive_verdict(
 }
 
 proptest! {
-    /// Against all choices that there are.
+    /// Compares with all possible choices.
     #[test]
     fn agrees_with_trying_everything(
         edges in prop::collection::vec(
@@ -309,7 +310,7 @@ proptest! {
         let expected = all.iter().any(|chosen| pairs_all(chosen, &|a, b| {
             a.thread() != b.thread() && a.gate_with(b).is_none()
         }));
-        // Every observation is offered, none is left out: they stand for nobody else.
+        // Every observation is offered and none is dropped, so none stands for other threads.
         let choices: Vec<Vec<Choice>> = edges.iter()
             .map(|edge| edge.iter().enumerate().map(|(at, it)| Choice::now(it, at)).collect())
             .collect();
@@ -323,13 +324,13 @@ proptest! {
         if let Ok(chosen) = assign(&choices, &mut Budget::new(budget)) {
             prop_assert_eq!(chosen.is_some(), expected);
         }
-        // With two edges, what is left out changes nothing.
+        // With two edges, dropped observations change nothing.
         if edges.len() == 2 {
             prop_assert_eq!(verdict(&edges) == Verdict::Feasible, expected);
         }
     }
 
-    /// Against all choices that there are, by threads whose descent is known.
+    /// Compares with all possible choices, for threads with known lineage.
     #[test]
     fn agrees_with_trying_everything_at_any_time(
         steps in prop::collection::vec(histories::any_step(), 4..40),
@@ -357,9 +358,9 @@ proptest! {
         prop_assert_eq!(mem::discriminant(&found), mem::discriminant(&expected));
     }
 
-    /// A cycle is judged again and again, as threads are observed at its edges, of which not all
-    /// observations are kept. Nothing is missed by that, and nothing is invented unless other threads
-    /// are supposed.
+    /// A cycle is decided repeatedly, as threads are observed at its edges, of which not all
+    /// observations are kept. Nothing is missed because of that, and nothing is invented unless
+    /// other threads are assumed.
     #[test]
     fn agrees_with_remembering_everything(
         steps in prop::collection::vec((histories::any_step(), 0..3_usize, any_locks()), 4..60),
@@ -369,7 +370,7 @@ proptest! {
         let mut history = History::new(roots);
         let mut stored: Vec<Observations<()>> = (0..edges).map(|_| Observations::default()).collect();
         let mut all: Vec<Vec<(Observed, Observation)>> = (0..edges).map(|_| Vec::new()).collect();
-        // As the chains that are judged no more.
+        // The settled chains, which are not checked again.
         let mut settled = Vec::new();
         let (mut is_found, mut is_expected) = (false, false);
         for (step, at, locks) in steps {
@@ -410,7 +411,7 @@ proptest! {
         }
     }
 
-    /// An [`Index`] admits what comparing with each choice admits.
+    /// An [`Index`] admits the same choices as comparing with each one.
     #[test]
     fn the_index_agrees_with_comparing_each(
         all in prop::collection::vec(

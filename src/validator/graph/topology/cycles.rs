@@ -16,26 +16,27 @@ use crate::{
     validator::graph::budget::{Budget, Exhausted, PAIR},
 };
 
-/// With more refused edges than this, searches are not restricted to the range they span.
+/// With more back edges than this, searches are not restricted to the range that these span.
 const MAX_SCANNED: usize = 10_000;
 
 /// A lock, and the mode in which the last edge of a path wants it.
 type State = (NodeIndex, Mode);
 
-/// How each state was reached: by which edge, out of a lock that was wanted in which mode.
+/// How each state was reached: by which edge, out of a lock wanted in which mode.
 type ReachedBy = FxHashMap<State, Option<(EdgeIndex, Mode)>>;
 
 impl<N, E> AcyclicGraph<N, E> {
     /// Returns, for each of `firsts`, the shortest simple cycle that begins with it and in which
-    /// every lock is wanted in a mode that [waits](crate::finding::Mode::waits_for) for the one it is held in.
+    /// every lock is wanted in a mode that [waits](crate::finding::Mode::waits_for) for the one it
+    /// is held in.
     ///
-    /// The edges share a head, wanted in one mode. `leaves_head` says whether the second edge of a
-    /// cycle may hold the head in a mode.
+    /// The edges share a head, wanted in one mode. `leaves_head` decides whether the second edge of
+    /// a cycle may hold the head in a mode.
     ///
     /// Breadth-first over ([lock, mode](State)). The shortest walk may pass a lock twice, held
-    /// exclusively by one thread and shared by another, which is impossible: then, which is rare, a
-    /// depth-first search for a simple cycle follows. With an exhausted budget, cycles not found yet
-    /// are missing.
+    /// exclusively by one thread and shared by another, which is impossible. In that rare case, a
+    /// depth-first search for a simple cycle follows. If the budget is exhausted, cycles not found
+    /// yet are missing.
     pub(crate) fn shortest_cycles(
         &self,
         firsts: &[EdgeIndex],
@@ -43,7 +44,7 @@ impl<N, E> AcyclicGraph<N, E> {
         budget: &mut Budget,
     ) -> Vec<Option<Vec<EdgeIndex>>> {
         let mut found = vec![None; firsts.len()];
-        // What is still missing is what the budget did not suffice for.
+        // If the budget is exhausted, the remaining edges stay without a cycle.
         let _: Result<(), Exhausted> = self.search(firsts, leaves_head, budget, &mut found);
         found
     }
@@ -92,15 +93,15 @@ impl<N, E> AcyclicGraph<N, E> {
             }
             for edge in self.graph.edges(node) {
                 budget.spend(1)?;
-                let (to, arc) = (edge.target(), edge.weight());
-                let next = (to, arc.wanted);
-                if (node != head || leaves_head(arc.held))
+                let (to, edge_data) = (edge.target(), edge.weight());
+                let next = (to, edge_data.wanted);
+                if (node != head || leaves_head(edge_data.held))
                     && self.follows(state, edge.id())
                     && to != head
                     && range.contains(&self.label(to))
                     && !reached_by.contains_key(&next)
                 {
-                    // In a large graph each new lock is a few cache misses.
+                    // In a large graph, each new lock costs a few cache misses.
                     budget.spend(PAIR)?;
                     reached_by.insert(next, Some((edge.id(), wanted)));
                     queue.push_back(next);
@@ -198,16 +199,16 @@ impl<N, E> AcyclicGraph<N, E> {
         Ok(None)
     }
 
-    /// Returns the labels between which all cycles are. `None` if there is no cycle.
+    /// Returns the range of labels in which all cycles lie. `None` if there is no cycle.
     ///
-    /// All edges but the refused ones lead to a larger label: each lock of a cycle comes after the
-    /// head of one of its refused edges, and before the tail of one.
+    /// All edges except back edges lead to a larger label, so each lock of a cycle comes after the
+    /// head of one of its back edges, and before the tail of one.
     pub(crate) fn cyclic_range(&self) -> Option<RangeInclusive<u64>> {
-        if self.refused.len() > MAX_SCANNED {
-            // The label of a lock that is gone is larger.
+        if self.back_edges.len() > MAX_SCANNED {
+            // The label of a removed lock is larger.
             return Some(0..=u64::MAX - 1);
         }
-        let ends = || self.refused.iter().map(|&edge| self.ends(edge));
+        let ends = || self.back_edges.iter().map(|&edge| self.ends(edge));
         let first = ends().map(|(_, head)| self.label(head)).min()?;
         let last = ends().map(|(tail, _)| self.label(tail)).max()?;
         Some(first..=last)

@@ -1,24 +1,21 @@
-//! The lock-order graph and its topological order. Pure: no I/O, no lock, no
-//! clock; it does not know what a thread or a place in the source is.
+//! The lock-order graph and its topological order. Pure: no I/O, no lock, no clock. Knows nothing
+//! of threads or source locations.
 //!
-//! The graph is petgraph's. The order is kept incrementally, so that an edge that
-//! agrees with it costs one comparison. Where one does not agree, two searches
-//! run towards each other, forward from the edge's head and backward from its
-//! tail, one step each in turn, until they meet (a cycle) or one of them has seen
-//! all that it can reach; then the nodes that *it* saw move. This is the two-way
-//! search of Haeupler, Kavitha, Mathew, Sen and Tarjan, *Incremental Cycle
-//! Detection, Topological Ordering, and Strong Component Maintenance* (TALG 2012),
-//! over an [order-maintenance list](order_list). The affected region of Pearce and Kelly
-//! (JEA 2006), simpler, always searches both ways to the end: it is linear per
+//! Haeupler, Kavitha, Mathew, Sen and Tarjan, *Incremental Cycle Detection, Topological Ordering,
+//! and Strong Component Maintenance* (TALG 2012): two-way search. An edge that agrees with the
+//! order costs one comparison. Otherwise two searches alternate, forward from the edge's head and
+//! backward from its tail, until they meet (a cycle) or one is exhausted; then the nodes that this
+//! one has reached move. The order is an [order-maintenance list](order_list). The simpler
+//! algorithm of Pearce and Kelly (JEA 2006) always completes both searches, which is linear per
 //! edge for a chain of locks that is discovered tail first.
 //!
-//! An edge that would close a cycle stays out of the order, marked as refused. It
-//! still counts in searches, so that one report does not hide the next.
+//! A back edge, one that would close a cycle, stays out of the order. It still counts in searches,
+//! so that one report does not hide the next.
 //!
-//! A lock that is taken out stays in petgraph's graph for a while, behind all others in the list,
-//! where no search goes: to take an edge out, petgraph looks for it among all those of its two
-//! locks, which would make the end of many locks nested in one quadratic. Once half of the graph is
-//! of no use, it is made anew without that.
+//! A removed lock stays in petgraph's graph for some time, at the end of the list, where no search
+//! goes. To remove an edge, petgraph searches all edges of its two locks, which would make
+//! destroying many locks nested in one quadratic. Once half of the graph is garbage, it is rebuilt
+//! without it.
 
 mod cycles;
 mod order_list;
@@ -40,18 +37,17 @@ use self::{
 };
 use crate::{finding::Mode, validator::lock_id::LockId};
 
-/// The fewest removed nodes and edges for which the graph is compacted.
+/// The minimum amount of garbage before the graph is compacted.
 const MIN_GARBAGE: usize = if cfg!(test) { 4 } else { 64 };
 
-/// How many edges of each of two locks are looked at for the one between them before it is asked
-/// whether that was found before.
+/// The number of edges of both locks that are scanned before an index is consulted.
 const EDGE_INDEX_THRESHOLD: usize = if cfg!(test) { 2 } else { 16 };
 
-/// A lock in the graph, with what the caller keeps of it.
+/// A lock in the graph, with the caller's data.
 #[derive(Debug)]
 pub(crate) struct Vertex<N> {
     pub(crate) lock: LockId,
-    /// Whether a blocking write was seen.
+    /// `true` once a blocking write was seen.
     pub(crate) has_writer: bool,
     pub(crate) facts: N,
 }
@@ -65,14 +61,14 @@ pub(crate) struct EdgeData<E> {
     pub(crate) facts: E,
 }
 
-/// The edge is no part of the topological order.
-const REFUSED: u8 = 1;
+/// The edge is not part of the topological order.
+const BACK_EDGE: u8 = 1;
 /// The edge closed a cycle when it was new.
 const CLOSES: u8 = 2;
 
 impl<E> EdgeData<E> {
-    fn is_refused(&self) -> bool {
-        self.flags & REFUSED != 0
+    fn is_back_edge(&self) -> bool {
+        self.flags & BACK_EDGE != 0
     }
 
     /// Returns `true` if the edge closed a cycle when it was new. Taking such an edge reports the
@@ -84,15 +80,15 @@ impl<E> EdgeData<E> {
 
 pub(crate) struct AcyclicGraph<N, E> {
     graph: DiGraph<Vertex<N>, EdgeData<E>>,
-    /// By the locks' numbers, which stand in the nodes.
+    /// Node indices, hashed by the ids of their locks.
     nodes: HashTable<u32>,
     list: OrderList,
-    /// The edges that are no part of the topological order.
-    refused: Vec<EdgeIndex>,
-    /// Edges that were [`EDGE_INDEX_THRESHOLD`] behind the others of both locks when they were found.
-    far: FxHashMap<(NodeIndex, NodeIndex, (Mode, Mode)), EdgeIndex>,
-    /// How many nodes and edges are of no use.
-    gone: usize,
+    /// The edges that are not part of the topological order.
+    back_edges: Vec<EdgeIndex>,
+    /// An index of edges that were found only after [`EDGE_INDEX_THRESHOLD`] others of both locks.
+    edge_index: FxHashMap<(NodeIndex, NodeIndex, (Mode, Mode)), EdgeIndex>,
+    /// The number of removed nodes and edges that are still stored.
+    garbage: usize,
     searches: [Search; 2],
 }
 
@@ -102,26 +98,26 @@ impl<N, E> Default for AcyclicGraph<N, E> {
             graph: DiGraph::default(),
             nodes: HashTable::new(),
             list: OrderList::default(),
-            refused: Vec::new(),
-            far: FxHashMap::default(),
-            gone: 0,
+            back_edges: Vec::new(),
+            edge_index: FxHashMap::default(),
+            garbage: 0,
             searches: [Search::new(Outgoing), Search::new(Incoming)],
         }
     }
 }
 
 impl<N, E> AcyclicGraph<N, E> {
-    /// To look at nodes and edges that are known.
+    /// Returns the graph, for access to known nodes and edges.
     pub(crate) fn graph(&self) -> &DiGraph<Vertex<N>, EdgeData<E>> {
         &self.graph
     }
 
-    /// The locks that are in the graph.
+    /// Returns the locks in the graph.
     pub(crate) fn locks(&self) -> impl Iterator<Item = LockId> {
         self.nodes.iter().map(|&node| self.graph[NodeIndex::new(node as usize)].lock)
     }
 
-    /// A graph of the same locks and edges, without what is gone.
+    /// Returns a graph of the same locks and edges, without removed ones.
     pub(crate) fn map<N2, E2>(
         &self,
         lock: impl Fn(&Vertex<N>) -> N2,
@@ -140,7 +136,7 @@ impl<N, E> AcyclicGraph<N, E> {
         self.nodes.find(hash(lock), is_it).map(|&node| NodeIndex::new(node as usize))
     }
 
-    /// The node of a lock, made if it is new.
+    /// Returns the node of a lock, and creates it if it is new.
     pub(crate) fn node_or_insert(&mut self, lock: LockId, facts: impl FnOnce() -> N) -> NodeIndex {
         if let Some(known) = self.node(lock) {
             return known;
@@ -155,14 +151,14 @@ impl<N, E> AcyclicGraph<N, E> {
         node
     }
 
-    /// What the caller keeps of an edge.
+    /// Returns the caller's data of an edge.
     pub(crate) fn facts_mut(&mut self, edge: EdgeIndex) -> &mut E {
         &mut self.graph[edge].facts
     }
 
-    /// The edge between two locks in these modes, if it is known. Looks at as
-    /// many edges as the node with fewer of them has; but once for each edge, where these are many,
-    /// as of an outer and an inner lock with a million others in between.
+    /// Returns the edge between two locks in these modes, if it is known. Scans as many edges as
+    /// the lock with fewer of them has. If these are many, as for an outer and an inner lock with a
+    /// million others in between, this happens once per edge.
     pub(crate) fn find(
         &mut self,
         tail: NodeIndex,
@@ -173,17 +169,18 @@ impl<N, E> AcyclicGraph<N, E> {
         let mut incoming = self.graph.edges_directed(head, Incoming);
         for looked_at in 0.. {
             if looked_at == EDGE_INDEX_THRESHOLD
-                && let Some(&edge) = self.far.get(&(tail, head, modes))
+                && let Some(&edge) = self.edge_index.get(&(tail, head, modes))
             {
                 return Some(edge);
             }
             let (out, into) = (outgoing.next()?, incoming.next()?);
             for edge in [out, into] {
-                let arc = edge.weight();
-                if (edge.source(), edge.target()) == (tail, head) && (arc.held, arc.wanted) == modes
+                let edge_data = edge.weight();
+                if (edge.source(), edge.target()) == (tail, head)
+                    && (edge_data.held, edge_data.wanted) == modes
                 {
                     if looked_at >= EDGE_INDEX_THRESHOLD {
-                        self.far.insert((tail, head, modes), edge.id());
+                        self.edge_index.insert((tail, head, modes), edge.id());
                     }
                     return Some(edge.id());
                 }
@@ -200,39 +197,39 @@ impl<N, E> AcyclicGraph<N, E> {
         (held, wanted): (Mode, Mode),
         facts: E,
     ) -> EdgeIndex {
-        let refused = !self.make_precede(tail, head);
+        let is_back_edge = !self.make_precede(tail, head);
         if self.graph.edge_count() == self.graph.capacity().1 {
             self.graph.reserve_exact_edges(room_for_more(self.graph.edge_count()));
         }
         let edge = self.graph.add_edge(
             tail,
             head,
-            EdgeData { held, wanted, flags: u8::from(refused) * REFUSED, facts },
+            EdgeData { held, wanted, flags: u8::from(is_back_edge) * BACK_EDGE, facts },
         );
-        if refused {
-            self.refused.push(edge);
+        if is_back_edge {
+            self.back_edges.push(edge);
         }
         edge
     }
 
-    /// Notes that an edge closed a cycle when it was new.
+    /// Records that an edge closed a cycle when it was new.
     pub(crate) fn note_closing(&mut self, edge: EdgeIndex) {
-        if let Some(arc) = self.graph.edge_weight_mut(edge) {
-            arc.flags |= CLOSES;
+        if let Some(edge_data) = self.graph.edge_weight_mut(edge) {
+            edge_data.flags |= CLOSES;
         }
     }
 
-    /// Notes that a lock is written by somebody. Whether that was news.
+    /// Records that a lock has a writer. Returns `true` if that is new.
     pub(crate) fn note_writer(&mut self, lock: LockId) -> bool {
         let vertex = self.node(lock).and_then(|node| self.graph.node_weight_mut(node));
         vertex.is_some_and(|vertex| !mem::replace(&mut vertex.has_writer, true))
     }
 
-    /// Removes a lock with all its edges, and calls `forget` with what was kept of each. Returns
-    /// `true` if the lock was there.
+    /// Removes a lock with all its edges, and calls `forget` with the data of each. Returns `true`
+    /// if the lock was there.
     ///
-    /// Costs as much as the lock has edges; amortized, as they are copied once. And as much as there
-    /// are refused edges, if one of them is the lock's.
+    /// Costs as much as the lock has edges, amortized over the copy in [`compact`](Self::compact),
+    /// and as much as there are back edges if the lock has one.
     pub(crate) fn remove(&mut self, lock: LockId, mut forget: impl FnMut(E)) -> bool
     where
         E: Default,
@@ -241,39 +238,39 @@ impl<N, E> AcyclicGraph<N, E> {
         let Ok(known) = self.nodes.find_entry(hash(lock), is_it) else { return false };
         let node = NodeIndex::new(known.remove().0 as usize);
         self.list.remove(label_of(node));
-        self.gone += 1;
-        let mut was_refused = false;
+        self.garbage += 1;
+        let mut had_back_edge = false;
         for direction in [Outgoing, Incoming] {
             let mut edges = self.graph.neighbors_directed(node, direction).detach();
             while let Some((edge, other)) = edges.next(&self.graph) {
-                // Otherwise the edge went with that lock.
+                // Otherwise the edge was removed with that lock.
                 if self.list.contains(label_of(other)) {
-                    self.gone += 1;
-                    let arc = &mut self.graph[edge];
-                    was_refused |= arc.is_refused();
-                    forget(mem::take(&mut arc.facts));
+                    self.garbage += 1;
+                    let edge_data = &mut self.graph[edge];
+                    had_back_edge |= edge_data.is_back_edge();
+                    forget(mem::take(&mut edge_data.facts));
                 }
             }
         }
-        if was_refused {
-            let Self { graph, list, refused, .. } = self;
+        if had_back_edge {
+            let Self { graph, list, back_edges, .. } = self;
             let is_here = |node| list.contains(label_of(node));
             let ends = |edge| graph.edge_endpoints(edge);
-            refused.retain(|&edge| {
+            back_edges.retain(|&edge| {
                 ends(edge).is_some_and(|(tail, head)| is_here(tail) && is_here(head))
             });
         }
         let all = self.graph.node_count() + self.graph.edge_count();
-        if self.gone >= MIN_GARBAGE.max(all / 2) {
+        if self.garbage >= MIN_GARBAGE.max(all / 2) {
             self.compact();
         }
         true
     }
 
-    /// Leaves what is gone behind: nodes and edges get other indices.
+    /// Drops removed nodes and edges. The others get new indices.
     fn compact(&mut self) {
         let old = mem::take(&mut self.list);
-        // As petgraph numbers them: those that stay, in their old sequence.
+        // As petgraph will number them: those that stay, in their old order.
         let mut next = 0;
         let number = |node| {
             let number = next;
@@ -285,22 +282,22 @@ impl<N, E> AcyclicGraph<N, E> {
             self.list.push_back(numbers[entry as usize]);
         }
         let stays = |node, vertex| old.contains(label_of(node)).then_some(vertex);
-        self.graph = mem::take(&mut self.graph).filter_map_owned(stays, |_, arc| Some(arc));
+        self.graph =
+            mem::take(&mut self.graph).filter_map_owned(stays, |_, edge_data| Some(edge_data));
         let graph = &self.graph;
         self.nodes = HashTable::with_capacity(graph.node_count());
         for node in graph.node_indices() {
             let lock_of = |&node: &u32| hash(graph[NodeIndex::new(node as usize)].lock);
             self.nodes.insert_unique(hash(graph[node].lock), label_of(node), lock_of);
         }
-        self.refused = graph.edge_indices().filter(|&edge| graph[edge].is_refused()).collect();
-        self.far = FxHashMap::default();
-        self.gone = 0;
+        self.back_edges = graph.edge_indices().filter(|&edge| graph[edge].is_back_edge()).collect();
+        self.edge_index = FxHashMap::default();
+        self.garbage = 0;
     }
 
-    /// The edges that some cycle of the graph, whatever its modes, goes through:
-    /// one of them is in every cycle.
-    pub(crate) fn refused(&self) -> &[EdgeIndex] {
-        &self.refused
+    /// Returns the back edges. Every cycle of the graph, whatever its modes, contains one of them.
+    pub(crate) fn back_edges(&self) -> &[EdgeIndex] {
+        &self.back_edges
     }
 
     pub(crate) fn label(&self, node: NodeIndex) -> u64 {
@@ -312,8 +309,8 @@ impl<N, E> AcyclicGraph<N, E> {
         self.label(tail) < self.label(head)
     }
 
-    /// Makes one node come before another in the topological order, unless a
-    /// path leads from the second to the first. Whether it does.
+    /// Makes one node come before another in the topological order. Returns `false` if a path leads
+    /// from the second to the first, so that this is impossible.
     fn make_precede(&mut self, tail: NodeIndex, head: NodeIndex) -> bool {
         let (floor, ceiling) = (self.label(head), self.label(tail));
         debug_assert_ne!(tail, head, "an edge is between two locks");
@@ -336,8 +333,8 @@ impl<N, E> AcyclicGraph<N, E> {
                 Step::Going => {}
             }
         };
-        // What the head leads to goes behind the tail, or what leads to the tail
-        // before the head; in its own order either way.
+        // Moves what the head leads to behind the tail, or what leads to the tail before the head.
+        // Each keeps its own order.
         match exhausted {
             Outgoing => {
                 let mut anchor = label_of(tail);
@@ -357,7 +354,7 @@ impl<N, E> AcyclicGraph<N, E> {
         true
     }
 
-    /// Panics if an edge of the order runs against it.
+    /// Panics if an edge of the order runs backwards.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let here: Vec<_> = self.nodes.iter().map(|&node| NodeIndex::new(node as usize)).collect();
@@ -367,14 +364,14 @@ impl<N, E> AcyclicGraph<N, E> {
             let (tail, head) = self.graph.edge_endpoints(edge).unwrap();
             if !here.contains(&tail) || !here.contains(&head) {
                 gone += 1;
-                assert!(!self.refused.contains(&edge));
+                assert!(!self.back_edges.contains(&edge));
                 continue;
             }
-            let refused = self.graph[edge].is_refused();
-            assert!(refused || self.label(tail) < self.label(head));
-            assert_eq!(refused, self.refused.contains(&edge));
+            let is_back_edge = self.graph[edge].is_back_edge();
+            assert!(is_back_edge || self.label(tail) < self.label(head));
+            assert_eq!(is_back_edge, self.back_edges.contains(&edge));
         }
-        assert_eq!(gone, self.gone);
+        assert_eq!(gone, self.garbage);
     }
 }
 
@@ -382,13 +379,13 @@ fn hash(lock: LockId) -> u64 {
     FxBuildHasher.hash_one(lock)
 }
 
-/// For how many more there is to be room: a quarter, where a vector would double. What is large is
-/// moved by the operating system, without a copy.
+/// Returns how much to grow a vector by: a quarter, where it would double by itself. The operating
+/// system moves large allocations without copying.
 fn room_for_more(count: usize) -> usize {
     (count / 4).max(16)
 }
 
-/// A node's place in the list, which shares petgraph's numbering.
+/// Returns the list entry of a node, which equals its index.
 fn label_of(node: NodeIndex) -> u32 {
     u32::try_from(node.index()).expect("petgraph counts nodes in 32 bits")
 }

@@ -1,11 +1,9 @@
-//! A list that tells in one comparison which of two entries comes first.
+//! A list that finds out in one comparison which of two entries comes first.
 //!
-//! The order-maintenance problem, solved with labels that grow along a linked
-//! list; where a label is missing between two neighbours, the smallest
-//! surrounding range of labels that is sparse enough is labelled anew. This is
-//! the simplified algorithm of Bender, Cole, Demaine, Farach-Colton and Zito,
-//! *Two simplified algorithms for maintaining order in a list* (ESA 2002):
-//! O(log n) amortized per insertion.
+//! Bender, Cole, Demaine, Farach-Colton and Zito, *Two simplified algorithms for maintaining order
+//! in a list* (ESA 2002). Labels grow along a linked list. If no label is free between two
+//! neighbours, the smallest surrounding range of labels that is sparse enough is relabelled: O(log
+//! n) amortized per insertion.
 //!
 //! Entries are small integers, chosen by the caller (a graph's node indices).
 
@@ -15,14 +13,14 @@ use super::room_for_more;
 
 const NONE: u32 = u32::MAX;
 
-/// The label of an entry that was removed: behind all others.
+/// The label of a removed entry, larger than all others.
 const GONE: u64 = u64::MAX;
 
-/// New labels at an end of the list are this far from their neighbour.
+/// The distance of a new label at an end of the list from its neighbour.
 const STRIDE: u64 = 1 << 32;
 
-/// How much sparser each doubling of the range must be. Between 1 and 2:
-/// smaller relabels more entries each time, larger more often.
+/// How much sparser a range must be after each doubling, between 1 and 2. A smaller value relabels
+/// more entries each time, a larger one relabels more often.
 const SPARSITY_FACTOR: f64 = 1.5;
 
 #[derive(Clone, Copy)]
@@ -35,23 +33,23 @@ struct Entry {
 #[derive(Default)]
 pub(super) struct OrderList {
     entries: Vec<Entry>,
-    /// First and last; nothing if the list is empty.
+    /// The first and last entry, unless the list is empty.
     ends: Option<(u32, u32)>,
 }
 
 impl OrderList {
-    /// The label of an entry: grows along the list, and changes when others are
-    /// inserted. That of an entry that was removed is larger than all.
+    /// Returns the label of an entry. Labels grow along the list, and change when others are
+    /// inserted. The label of a removed entry is larger than all.
     pub(super) fn label(&self, entry: u32) -> u64 {
         self.entries[entry as usize].label
     }
 
-    /// Whether an entry, which was once, is in the list.
+    /// Returns `true` if an entry, which was added at some time, is still in the list.
     pub(super) fn contains(&self, entry: u32) -> bool {
         self.label(entry) != GONE
     }
 
-    /// From the first on.
+    /// Iterates from the first entry on.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         let next = |&at: &u32| Some(self.entries[at as usize].next).filter(|&next| next != NONE);
         iter::successors(self.ends.map(|(first, _)| first), next)
@@ -117,7 +115,7 @@ impl OrderList {
         self.ends = Some((first, last));
     }
 
-    /// A label strictly between two neighbours, [`STRIDE`] away at most.
+    /// Returns a label strictly between two neighbours, at most [`STRIDE`] away.
     fn free_label(&self, previous: u32, next: u32) -> Option<u64> {
         match (previous, next) {
             (NONE, NONE) => Some(1 << 63),
@@ -136,8 +134,8 @@ impl OrderList {
         }
     }
 
-    /// Relabels the smallest range around an entry that is sparse enough, so
-    /// that there is room at each entry in it.
+    /// Relabels the smallest range around an entry that is sparse enough, so that there is room
+    /// next to each entry in it.
     fn spread_around(&mut self, entry: u32) {
         let label = self.label(entry);
         let (mut first, mut last, mut count) = (entry, entry, 1_u64);
@@ -164,7 +162,7 @@ impl OrderList {
             sparse_enough *= 2.0 / SPARSITY_FACTOR;
             #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
             let is_sparse = (count as f64) <= sparse_enough;
-            // Half a gap stays free at both ends: the neighbours outside may be close.
+            // Leaves half a gap at both ends, because the neighbours outside may be close.
             let gap = mask / (count + 1);
             if is_sparse && gap >= 4 {
                 let mut label = low;
@@ -180,7 +178,7 @@ impl OrderList {
         unreachable!("2^64 labels are more than there are entries")
     }
 
-    /// Panics if the list is not what it claims to be.
+    /// Panics if the list is inconsistent.
     #[cfg(test)]
     pub(super) fn check(&self, mut expected: Vec<u32>) {
         let mut found = Vec::new();
@@ -206,7 +204,7 @@ mod tests {
 
     use super::*;
 
-    /// Inserting at one place all the time exhausts the labels there.
+    /// Repeated insertion at one place exhausts the labels there.
     #[test]
     fn crowded_places_are_spread() {
         for front in [false, true] {
@@ -230,7 +228,7 @@ mod tests {
         assert_eq!(labels, [(1 << 63) - STRIDE, 1 << 63, (1 << 63) + STRIDE]);
     }
 
-    /// Where no label is left at an end, or next to none, others are moved away from it.
+    /// If no label is left at an end, or almost none, others are moved away from it.
     #[test]
     fn the_ends_of_the_labels_are_spread() {
         let at_front = [0, 1, 2, 3].map(|label| (label, true));

@@ -1,4 +1,4 @@
-//! One of the two searches that run towards each other.
+//! One of the two searches that alternate until they meet.
 
 use petgraph::{
     Direction,
@@ -8,8 +8,7 @@ use rustc_hash::FxHashSet;
 
 use super::{EdgeData, Vertex, label_of, order_list::OrderList};
 
-/// A depth-first search without recursion, that can be taken one edge at a time.
-/// Its memory is kept for the next.
+/// An iterative depth-first search that advances one edge at a time. Its memory is reused.
 pub(super) struct Search {
     direction: Direction,
     pub(super) reached: FxHashSet<NodeIndex>,
@@ -18,7 +17,7 @@ pub(super) struct Search {
 
 pub(super) enum Step {
     Going,
-    /// It has come to a node that the other search has reached.
+    /// It has reached a node that the other search has reached.
     Met,
     Exhausted,
 }
@@ -52,7 +51,7 @@ impl Search {
                 self.stack.pop();
                 if self.stack.is_empty() { Step::Exhausted } else { Step::Going }
             }
-            Some((edge, _)) if graph[edge].is_refused() => Step::Going,
+            Some((edge, _)) if graph[edge].is_back_edge() => Step::Going,
             Some((_, node)) if others.contains(&node) => Step::Met,
             Some((_, node)) => {
                 if may_enter(node) && !self.reached.contains(&node) {
@@ -63,7 +62,7 @@ impl Search {
         }
     }
 
-    /// All that was reached, in the order of the list.
+    /// Returns everything that was reached, in the order of the list.
     pub(super) fn in_order(&self, list: &OrderList) -> Vec<u32> {
         let mut entries: Vec<_> = self.reached.iter().map(|&node| label_of(node)).collect();
         entries.sort_unstable_by_key(|&entry| list.label(entry));

@@ -1,6 +1,5 @@
-//! The graph against an oracle that knows nothing of orders or searches: the
-//! relation "this edge's wanted lock waits for that edge's held lock", closed by
-//! brute force.
+//! Compares the graph with an oracle that knows nothing of orders or searches: the relation "this
+//! edge's wanted lock waits for that edge's held lock", closed by brute force.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,8 +38,8 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// The number of edges of the shortest cycle through an edge that passes every
-    /// lock once: step by step, all sets of passed locks that can be had.
+    /// Returns the number of edges of the shortest cycle through an edge that passes every lock
+    /// once. Computes all reachable sets of passed locks, step by step.
     fn shortest_cycle(&self, edge: usize) -> Option<usize> {
         let follows = |a: usize, b: usize| {
             let ((_, head, _, wanted), (tail, _, held, _)) = (self.edges[a], self.edges[b]);
@@ -66,7 +65,7 @@ impl Oracle {
     }
 }
 
-/// `exact`: no mode may hold a lock shared, so that the shortest walk is a cycle.
+/// `exact`: no mode holds a lock shared, so that the shortest walk is a cycle.
 fn run(ops: Vec<Op>, exact: bool) {
     let mut order: AcyclicGraph<(), ()> = AcyclicGraph::default();
     let mut oracle = Oracle::default();
@@ -119,7 +118,7 @@ fn run(ops: Vec<Op>, exact: bool) {
     }
 }
 
-/// The memory for a lock is its node and an edge. One byte more in what is kept of an edge costs four.
+/// Each lock costs a node and an edge. One more byte of data in an edge would cost four.
 #[test]
 fn nodes_and_edges_are_small() {
     assert_eq!(size_of::<petgraph::graph::Node<Vertex<u32>>>(), 24);
@@ -129,7 +128,7 @@ fn nodes_and_edges_are_small() {
 /// An edge of the naive store, with a unique number.
 type Known = ((LockId, LockId, Mode, Mode), u32);
 
-/// Compares everything that the store returns with a list of edges in the order of their insertion.
+/// Compares everything that the store returns with a list of edges in insertion order.
 fn check_store(order: &AcyclicGraph<LockId, u32>, locks: &BTreeSet<LockId>, edges: &[Known]) {
     order.check();
     let is_here = |edge: EdgeIndex| {
@@ -163,14 +162,14 @@ fn check_store(order: &AcyclicGraph<LockId, u32>, locks: &BTreeSet<LockId>, edge
     assert_eq!(all.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
 }
 
-/// The locks of the random sequences below.
+/// The number of locks in the random sequences below.
 const STORED: u64 = 12;
 
 #[derive(Clone, Debug)]
 enum StoreOp {
     Insert(LockId, LockId, Mode, Mode),
     Remove(LockId),
-    /// From here on, backwards, all that are in the graph.
+    /// Removes this many locks of the graph, from this one downwards.
     RemoveMany(LockId, usize),
 }
 
@@ -187,7 +186,7 @@ fn store_op() -> impl Strategy<Value = StoreOp> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
-    /// Rebuilding the graph changes the indices of nodes and edges, not what they lead to.
+    /// Compaction changes the indices of nodes and edges, but not what they lead to.
     #[test]
     fn the_store_agrees_with_a_list(ops in prop::collection::vec(store_op(), 0..120)) {
         let mut order: AcyclicGraph<LockId, u32> = AcyclicGraph::default();
@@ -244,8 +243,8 @@ proptest! {
     }
 }
 
-/// Locks that come, are nested and go, against a naive search: as many operations as
-/// `LOCKDEP_ORACLE_OPERATIONS` says.
+/// Compares locks that come, are nested and go with a naive search, for `LOCKDEP_ORACLE_OPERATIONS`
+/// operations.
 #[test]
 fn agrees_with_naive_reachability() {
     const LOCKS: u64 = 300;
@@ -256,7 +255,7 @@ fn agrees_with_naive_reachability() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
         (state >> 33) % bound
     };
-    // A lock that comes back is another one.
+    // A lock that comes back is a new one.
     let mut locks: Vec<LockId> = (0..LOCKS).collect();
     let mut next = LOCKS;
     let mut order: AcyclicGraph<(), ()> = AcyclicGraph::default();
@@ -287,7 +286,7 @@ fn agrees_with_naive_reachability() {
             let edge = known.unwrap_or_else(|| order.insert(nodes.0, nodes.1, modes, ()));
             let found = order.shortest_cycle(edge).map(|cycle| cycle.len());
             assert_eq!(found, distance(&edges, head, tail).map(|steps| steps + 1));
-            assert!(!is_new || found.is_some() || !order.refused().contains(&edge));
+            assert!(!is_new || found.is_some() || !order.back_edges().contains(&edge));
             cycles += u64::from(found.is_some());
         }
         if operation % 1_000 == 0 {
@@ -297,7 +296,7 @@ fn agrees_with_naive_reachability() {
     assert!(operations < 10_000 || cycles > operations / 1_000, "{cycles} cycles");
 }
 
-/// How many steps lead from one lock to another.
+/// Returns the number of steps from one lock to another.
 fn distance(edges: &BTreeMap<LockId, BTreeSet<LockId>>, from: LockId, to: LockId) -> Option<usize> {
     let mut reached = BTreeSet::from([from]);
     let mut frontier = vec![from];
@@ -314,17 +313,17 @@ fn distance(edges: &BTreeMap<LockId, BTreeSet<LockId>>, from: LockId, to: LockId
     None
 }
 
-/// Adds an exclusive edge and says whether it closes a cycle.
+/// Adds an exclusive edge. Returns `true` if it closes a cycle.
 fn edge(order: &mut AcyclicGraph<(), ()>, a: LockId, b: LockId) -> bool {
     let (tail, head) = (order.node_or_insert(a, || ()), order.node_or_insert(b, || ()));
     let edge = order.insert(tail, head, (Mode::Exclusive, Mode::Exclusive), ());
     order.shortest_cycle(edge).is_some()
 }
 
-/// Long chains, found in every order, neither recurse nor cost more per edge
-/// than short ones: a quadratic algorithm would take minutes here.
+/// Long chains, discovered in every order, neither recurse nor cost more per edge than short ones.
+/// A quadratic algorithm would take minutes here.
 #[test]
-fn long_chains_are_flat() {
+fn long_chains_are_linear() {
     const LENGTH: u64 = 100_000;
     let tail_first: Vec<u64> = (1..LENGTH).rev().collect();
     let head_first: Vec<u64> = (1..LENGTH).collect();
@@ -338,10 +337,10 @@ fn long_chains_are_flat() {
     }
 }
 
-/// The tail-first chain again, over locks whose place was set before, the wrong
-/// way round, by a lock that was held around each.
+/// The tail-first chain again, over locks whose order was already set the other way round by a lock
+/// that was held around each.
 #[test]
-fn chains_against_a_set_order_are_flat() {
+fn chains_against_a_given_order_are_linear() {
     const LENGTH: u64 = 20_000;
     let mut order = AcyclicGraph::default();
     for lock in (1..=LENGTH).rev() {
@@ -353,10 +352,10 @@ fn chains_against_a_set_order_are_flat() {
     order.check();
 }
 
-/// Locks that were all nested in one are destroyed in no time, in whatever order: a quadratic
-/// algorithm would take minutes here. And nothing is left of them.
+/// Destroying locks that were all nested in one is fast, in any order. A quadratic algorithm would
+/// take minutes here. Nothing is left of them.
 #[test]
-fn the_end_of_many_nested_locks_is_flat() {
+fn destroying_many_nested_locks_is_linear() {
     const LOCKS: u64 = 100_000;
     let oldest_first: Vec<u64> = (2..LOCKS).collect();
     let newest_first: Vec<u64> = (2..LOCKS).rev().collect();
@@ -373,16 +372,15 @@ fn the_end_of_many_nested_locks_is_flat() {
         let left = order.graph.node_count() + order.graph.edge_count();
         assert!(u64::try_from(left).unwrap() < LOCKS, "{left} of twice as many");
         assert_eq!(order.locks().count(), 2);
-        // It is as it was.
+        // The remaining graph is unchanged.
         assert!(edge(&mut order, LOCKS + 2, 1));
         order.check();
     }
 }
 
-/// Where one lock lives on behind many that are gone, those that come and go cost what they do
-/// elsewhere.
+/// One lock that stays alive behind many removed ones does not make later locks slower.
 #[test]
-fn locks_that_come_and_go_behind_a_large_graph_are_flat() {
+fn churn_behind_a_large_graph_is_linear() {
     let mut order = AcyclicGraph::default();
     for lock in 2..50_000 {
         edge(&mut order, 1, lock);
@@ -397,10 +395,11 @@ fn locks_that_come_and_go_behind_a_large_graph_are_flat() {
     assert_eq!(order.locks().count(), 2);
 }
 
-/// An outer and an inner lock, with many others taken in between: the edge that they have since the
-/// first of these is not looked for among all of theirs, while they live and while they come and go.
+/// An outer and an inner lock, with many others acquired in between. Their edge, which exists since
+/// the first of these, is not searched for among all others, neither while the others live nor
+/// during churn.
 #[test]
-fn the_edge_around_many_others_is_flat() {
+fn finding_the_edge_around_many_others_is_linear() {
     const LOCKS: u64 = 50_000;
     let exclusive = (Mode::Exclusive, Mode::Exclusive);
     for stay in [true, false] {
@@ -418,15 +417,16 @@ fn the_edge_around_many_others_is_flat() {
     }
 }
 
-/// Only for a path that is in the topological order: each refused edge makes searches longer.
+/// Only an edge against a path of the topological order is a back edge, because each back edge
+/// makes searches longer.
 #[test]
-fn what_closes_a_cycle_by_way_of_a_refused_edge_is_not_refused() {
+fn an_edge_that_closes_a_cycle_through_a_back_edge_is_none() {
     let mut order = AcyclicGraph::default();
     assert!(!edge(&mut order, 1, 3) && !edge(&mut order, 2, 3));
     assert!(edge(&mut order, 3, 2));
     assert!(!edge(&mut order, 2, 4));
     assert!(edge(&mut order, 4, 1));
-    assert_eq!(order.refused().len(), 1);
+    assert_eq!(order.back_edges().len(), 1);
     order.check();
 }
 
@@ -435,17 +435,16 @@ fn one_report_does_not_hide_the_next() {
     let mut order = AcyclicGraph::default();
     assert!(!edge(&mut order, 1, 2));
     assert!(edge(&mut order, 2, 1));
-    // Through the refused 2 → 1, which is in no topological order.
+    // Through the back edge 2 → 1, which is not in the topological order.
     assert!(!edge(&mut order, 1, 3));
     assert!(edge(&mut order, 3, 2));
-    // A destroyed lock takes its cycles along.
+    // A destroyed lock takes its cycles with it.
     assert!(order.remove(2, drop));
-    assert!(order.refused().is_empty());
+    assert!(order.back_edges().is_empty());
     assert!(edge(&mut order, 3, 1));
 }
 
-/// A cycle through more edges than a search may look at is not found, and the search is cut short.
-/// An
+/// A cycle through more edges than a search may scan is not found, and the search is cut short. An
 /// edge around all cycles takes no steps.
 #[test]
 fn a_search_of_a_huge_region_is_cut_short() {

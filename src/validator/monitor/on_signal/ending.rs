@@ -1,13 +1,15 @@
-//! Answers a signal that ends the process, Ctrl-C for example, with what its threads wait for; then the
-//! process ends as it would have.
+//! Answers a signal that ends the process, such as Ctrl-C, with the waits of its threads. Then the
+//! process ends as usual.
 //!
-//! The program's handlers take precedence. Ours is installed only where the default action is in place, and
-//! some time after the first lock, because programs install theirs when they start. A handler that the
-//! program installs later replaces ours; if it chains to the previous one, as the crate `signal_hook`
-//! does, ours notices that it is no longer installed and returns.
+//! The program's handlers take precedence. That of lockdep is installed only where the default
+//! action is in place, and some time after the first lock, because programs install theirs when
+//! they start. A handler that the program installs later replaces ours. If it chains to the
+//! previous one, as the crate `signal_hook` does, ours notices that it is no longer installed and
+//! returns.
 //!
-//! The handler stores the signal's number and wakes the watchdog, which prints and ends the process. In a
-//! fork, which has no watchdog, and at the second signal, it ends the process itself.
+//! The handler stores the signal's number and wakes the watchdog, which prints and ends the
+//! process. In a fork, which has no watchdog, and at the second signal, the handler ends the
+//! process itself.
 
 #![allow(unsafe_code, reason = "std has no signals")]
 
@@ -28,20 +30,20 @@ use crate::{
     validator::monitor::{clock::Moment, wakeup},
 };
 
-/// The signals by which people and their tools end a program.
+/// The signals with which people and tools end a program.
 pub(super) const ENDINGS: [c_int; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// How long programs have to install their own handlers, from their first lock on.
+/// The time that programs have to install their own handlers, after their first lock.
 const INSTALL_AFTER: Duration = Duration::from_secs(3);
 
 /// The process whose signals are answered.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
-/// The signals that are: [`bit`]s.
+/// The signals with our handler, as [`bit`]s.
 static INSTALLED: AtomicU64 = AtomicU64::new(0);
 /// The signal that was received, or 0.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
-/// Installs handlers in time, and looks whether one has received its signal.
+/// Installs the handlers when it is time, and checks whether one has received its signal.
 pub(in crate::validator) struct Endings {
     not_installed: Vec<c_int>,
 }
@@ -52,7 +54,7 @@ pub(in crate::validator) struct Answer {
 }
 
 impl Endings {
-    /// Those that `LOCKDEP_SIGNAL` names.
+    /// Creates it for the signals that `LOCKDEP_SIGNAL` names.
     pub(in crate::validator) fn of_environment() -> Self {
         PROCESS.store(std::process::id(), Relaxed);
         let names = ledger::settings().signal.as_deref().unwrap_or_default();
@@ -60,14 +62,14 @@ impl Endings {
         Self { not_installed: signals.filter(|signal| ENDINGS.contains(signal)).collect() }
     }
 
-    /// Looks once, in the watchdog.
+    /// Checks once. Called by the watchdog.
     pub(in crate::validator) fn look(&mut self) -> Option<Answer> {
         if Moment::now().since_first_lock() >= INSTALL_AFTER {
             std::mem::take(&mut self.not_installed).into_iter().for_each(install);
         }
         let signal = RECEIVED.load(SeqCst);
         if signal != 0 && !is_ours(signal) {
-            // A handler that was installed meanwhile has received it as well.
+            // A handler that was installed meanwhile has received the signal as well.
             RECEIVED.store(0, SeqCst);
             return None;
         }
@@ -93,17 +95,17 @@ impl Answer {
     }
 }
 
-/// Installs the handler, where the system's own is in place.
+/// Installs the handler if the default action is in place.
 fn install(signal: c_int) {
     if handler(signal) != Some(libc::SIG_DFL) {
         return;
     }
     INSTALLED.fetch_or(bit(signal), SeqCst);
-    // SAFETY: an action of zeros is one; the handler only does what is safe in one.
+    // SAFETY: an all-zero action is valid, and the handler is async-signal-safe.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = ours_as_handler();
-        // What is interrupted goes on until the process ends.
+        // Interrupted calls are resumed until the process ends.
         action.sa_flags = libc::SA_RESTART;
         libc::sigaction(signal, &raw const action, std::ptr::null_mut());
     }
@@ -113,18 +115,18 @@ fn ours_as_handler() -> sighandler_t {
     receive as *const () as sighandler_t
 }
 
-/// Returns `true` if our handler is the one that is installed for a signal.
+/// Returns `true` if our handler is installed for a signal.
 fn is_ours(signal: c_int) -> bool {
     INSTALLED.load(Relaxed) & bit(signal) != 0 && handler(signal) == Some(ours_as_handler())
 }
 
-/// The signals whose handler is ours.
+/// Returns the signals whose handler is ours.
 pub(super) fn ours() -> u64 {
     let ours = ENDINGS.into_iter().filter(|&signal| is_ours(signal));
     ours.fold(0, |all, signal| all | bit(signal))
 }
 
-/// Takes the place of a signal's default action. All that it calls is safe in a handler.
+/// Replaces a signal's default action. Async-signal-safe.
 extern "C" fn receive(signal: c_int) {
     if !is_ours(signal) {
         return;
@@ -139,10 +141,10 @@ extern "C" fn receive(signal: c_int) {
     }
 }
 
-/// Has the default action of a signal done: it ends the process. If the signal is blocked, as it is in its
-/// handler, as soon as it no longer is.
+/// Performs the default action of a signal, which ends the process. If the signal is blocked, as in
+/// its own handler, this happens as soon as it is unblocked.
 fn take_default(signal: c_int) {
-    // SAFETY: both may be called at any time.
+    // SAFETY: both are async-signal-safe.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);

@@ -1,5 +1,5 @@
-//! Says what the threads hold and wait for when a signal asks for it: [on request](request), or because
-//! the signal [ends the process](ending).
+//! Prints what the threads hold and wait for at a signal: [on request](request), or because the
+//! signal [ends the process](ending).
 
 mod ending;
 mod request;
@@ -9,7 +9,7 @@ use signal_hook::{consts::FORBIDDEN, low_level::signal_name};
 pub(in crate::validator) use self::ending::Endings;
 use crate::ledger;
 
-/// The current handler of a signal.
+/// Returns the current handler of a signal.
 #[allow(unsafe_code, reason = "std has no signals")]
 fn handler(signal: libc::c_int) -> Option<libc::sighandler_t> {
     // SAFETY: without a new action, `sigaction` only writes the current one.
@@ -20,8 +20,8 @@ fn handler(signal: libc::c_int) -> Option<libc::sighandler_t> {
     }
 }
 
-/// Listens for signals from now on, by the names in `LOCKDEP_SIGNAL`. Returns `true` if one of them ends the
-/// process, which the watchdog [answers](Endings).
+/// Starts listening for the signals that `LOCKDEP_SIGNAL` names. Returns `true` if one of them ends
+/// the process, which the watchdog [answers](Endings).
 pub(in crate::validator) fn start(names: &str) -> bool {
     let mut any_ending = false;
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -45,8 +45,8 @@ pub(in crate::validator) fn start(names: &str) -> bool {
     any_ending
 }
 
-/// The signals whose handler is ours, and does nothing for the program: a bit for each, the lowest for
-/// the first.
+/// Returns the signals whose handler is ours and does nothing to the program: one bit for each, the
+/// lowest for signal 1.
 #[cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
     allow(dead_code, reason = "for global deadlocks")
@@ -59,7 +59,7 @@ fn bit(signal: libc::c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// `USR1` or `SIGUSR1`, in any case.
+/// Parses `USR1` or `SIGUSR1`, in any case.
 fn number(name: &str) -> Option<i32> {
     let name = name.to_uppercase();
     let is_it = |known: &str| known == name || known.strip_prefix("SIG") == Some(&name);

@@ -1,7 +1,7 @@
 //! Prints the table of held locks when a signal asks for it.
 //!
-//! The handler, of the crate `signal_hook`, writes a byte to a pipe and no more; a helper
-//! thread reads it and prints.
+//! The handler, of the crate `signal_hook`, only writes a byte to a pipe. A helper thread reads it
+//! and prints.
 
 use std::sync::atomic::{
     AtomicUsize,
@@ -19,10 +19,10 @@ use crate::{
     },
 };
 
-/// The handler that was installed for each signal, if its default action was in place before.
+/// The handler installed for each signal whose default action was in place before.
 static INSTALLED: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
 
-/// Listens for a signal from now on.
+/// Starts listening for a signal.
 pub(super) fn listen(signal: libc::c_int) -> Result<(), String> {
     let before = handler(signal);
     let mut signals = Signals::new([signal]).map_err(|error| error.to_string())?;
@@ -45,7 +45,7 @@ pub(super) fn listen(signal: libc::c_int) -> Result<(), String> {
     helpers::start("lockdep-signal", answer).map(drop).map_err(|error| error.to_string())
 }
 
-/// The signals whose handler is still the one that was installed here.
+/// Returns the signals whose handler is still the one installed here.
 pub(super) fn ours() -> u64 {
     let is_ours = |&signal: &libc::c_int| {
         let installed = usize::try_from(signal).map_or(0, |at| INSTALLED[at].load(Relaxed));
