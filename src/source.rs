@@ -98,8 +98,7 @@ pub(crate) fn offset(text: &str, site: &Site) -> Option<usize> {
     Some(line_start + in_line)
 }
 
-/// Returns the length of the identifier at `offset`, which the caret underlines. 1 if there is
-/// none.
+/// Returns the length of the identifier at `offset`, which the caret underlines; 1 if it is empty.
 pub(crate) fn identifier(text: &str, offset: usize) -> usize {
     text[offset..].find(|c: char| !is_identifier(c)).unwrap_or(text.len() - offset).max(1)
 }
