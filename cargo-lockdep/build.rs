@@ -10,7 +10,7 @@ use std::{
 
 fn main() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // In a package there is a copy, where a clone has a link.
+    // A published package contains a copy of the source; a clone has a link.
     let copy = here.join("library/src").symlink_metadata();
     let is_packaged = copy.is_ok_and(|copy| copy.is_dir());
     let (library, manifest, lock) = if is_packaged {
@@ -26,7 +26,7 @@ fn main() {
     let manifest = out.join("Cargo.toml");
     fs::write(&manifest, runtime_manifest(&library_manifest)).expect("OUT_DIR is ours");
     files.push((PathBuf::from("lockdep/Cargo.toml"), manifest));
-    // The runtime takes the versions that the library was tested with.
+    // Locks the runtime to the versions of dependencies that the library was tested with.
     if lock.exists() {
         println!("cargo::rerun-if-changed={}", lock.display());
         files.push((PathBuf::from("Cargo.lock"), lock));
@@ -88,10 +88,10 @@ fn examples(explanations: Vec<(PathBuf, PathBuf)>) -> String {
     format!("{modules}const EXAMPLES: &[(&str, fn())] = &[{list}];\n")
 }
 
-/// All files below a folder, with the names that they get.
+/// Collects all files below a folder, with their names in the embedded copy.
 fn collect(folder: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
     println!("cargo::rerun-if-changed={}", folder.display());
-    for entry in fs::read_dir(folder).expect("the library's source stands beside this package") {
+    for entry in fs::read_dir(folder).expect("the library's source is next to this package") {
         let entry = entry.expect("the library's source can be read");
         let (path, name) = (entry.path(), name.join(entry.file_name()));
         if path.is_dir() {
@@ -103,7 +103,7 @@ fn collect(folder: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
     }
 }
 
-/// The library's manifest, without what names files that are not embedded.
+/// Returns the library's manifest without the sections that refer to files that are not embedded.
 fn runtime_manifest(path: &Path) -> String {
     println!("cargo::rerun-if-changed={}", path.display());
     let text = fs::read_to_string(path).expect("the library has a manifest");

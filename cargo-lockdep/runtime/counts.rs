@@ -1,5 +1,5 @@
-//! Writes down how much a process has been looked at, and which program it was, when it exits. A process that is killed
-//! leaves no counts.
+//! At exit, records the path of the program and how many locks and edges the process had. A process
+//! that is killed leaves no counts.
 
 use ::std::{
     env, fs,
@@ -15,13 +15,13 @@ use lockdep::__private::validator::tasks;
 #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
 static AT_START: extern "C" fn() = at_start;
 
-/// A process that was forked off this one has the same handlers, but has not taken its locks;
-/// and a lock of ours may have been held by another thread at that moment.
+/// The id of the process that registered the handler. A forked child inherits the handler but not
+/// the counts; besides, another thread may have held one of our locks at the fork.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn at_start() {
     PROCESS.store(process::id(), Relaxed);
-    // SAFETY: it may be called at any time, and the handler does not unwind.
+    // SAFETY: `atexit` may be called at any time, and the handler does not unwind.
     unsafe { libc::atexit(at_exit) };
     if env::var_os("LOCKDEP").is_none() {
         be_quiet();
@@ -46,7 +46,7 @@ extern "C" fn at_exit() {
         let program = env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
         let unknown = tasks::has_unknown().then(|| (String::new(), "unknown_tasks"));
         for (text, kind) in [(counts, "counts"), (program, "program")].into_iter().chain(unknown) {
-            // If it cannot be written, the process has done its work all the same.
+            // A failed write must not affect the program.
             let _ = fs::write(Path::new(&folder).join(format!("{process}.{kind}")), text);
         }
     }

@@ -1,5 +1,5 @@
-//! What goes by the name of `std` in a checked program: std, except that `sync` and `thread` are
-//! lockdep's. What is named explicitly wins over the glob.
+//! The `std` of a checked program: std, with `sync` and `thread` from lockdep. Explicit names
+//! shadow the glob.
 
 pub use ::std::*;
 pub use lockdep::{sync, thread};

@@ -1,8 +1,7 @@
-//! What goes by the name of `lock_api` 0.4 in a crate that makes locks of it: all of the real one,
-//! but for the locks, which are around checked raw locks. For everybody else it is the real one,
-//! whose types these are.
+//! The `lock_api` 0.4 of a crate that builds locks on it: the real one, except that the locks wrap
+//! checked raw locks. All other crates get the real one, which defines these types.
 
-// Counts what the process has taken, even if nobody has the checked std.
+// Records the process's counts, even if no crate uses the checked std.
 extern crate lockdep_std as _;
 
 use lockdep::__private::{finding, points, tracked};

@@ -1,7 +1,7 @@
-//! What goes by the name of `once_cell` in a checked program: the library's mirror of its module
-//! `sync`, around the real one.
+//! The `once_cell` of a checked program: the real one, with the library's mirror of its module
+//! `sync`.
 
-// Counts what the process has taken, even if nobody has the checked std.
+// Records the process's counts, even if no crate uses the checked std.
 extern crate lockdep_std as _;
 
 use lockdep::__private::{finding, tracked};

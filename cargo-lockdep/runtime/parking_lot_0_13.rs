@@ -1,7 +1,7 @@
-//! What goes by the name of `parking_lot` 0.13 in a checked program: the library's mirror of it,
-//! around the real one and the `lock_api` that the program has.
+//! The `parking_lot` 0.13 of a checked program: the library's mirror, built on the real one and the
+//! program's `lock_api`.
 
-// Counts what the process has taken, even if nobody has the checked std.
+// Records the process's counts, even if no crate uses the checked std.
 extern crate lockdep_std as _;
 
 use lockdep::__private::{finding, points, tracked};

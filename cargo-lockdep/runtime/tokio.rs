@@ -1,7 +1,7 @@
-//! What goes by the name of `tokio` in a checked program: the real one, and the library's mirror of the
-//! locks in its module `sync`, and of the time-outs around them.
+//! The `tokio` of a checked program: the real one, with the library's mirrors of the locks in its
+//! module `sync` and of the timeouts in `time`.
 
-// Counts the process's locks, even if no crate has the checked std.
+// Records the process's counts, even if no crate uses the checked std.
 extern crate lockdep_std as _;
 
 use lockdep::__private::{finding, tracked, validator};

@@ -1,4 +1,4 @@
-//! Our arguments, and those that are cargo's.
+//! The command line: our options, and those that are passed to cargo.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -19,18 +19,18 @@ pub(crate) struct Arguments {
 }
 
 const AFTER: &str = "\
-Exit status: that of the tests or the program if it is not 0; else 0 if nothing was found that is
-denied, 100 if something was, and 101 for an error of cargo lockdep itself.";
+Exit status: that of the tests or the program if it is not 0; otherwise 100 if a finding is denied,
+101 for an error of cargo lockdep itself, and 0 if there is neither.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     Check(Action),
-    /// Reports what is wrong with the locks by records on disk
+    /// Reports the findings of records on disk
     Report(report::Options),
-    /// Tells what a kind of finding means, with an example, and what to do about it
+    /// Explains a kind of finding: an example, and how to fix it
     Explain {
-        /// The kind; without it, all are listed
+        /// The kind of finding; without it, all are listed
         #[arg(value_enum)]
         kind: Option<Explanation>,
     },
@@ -40,9 +40,9 @@ pub(crate) enum Command {
 pub(crate) enum Action {
     #[command(flatten)]
     Check(Check),
-    /// Says which packages hold which locks, and which of them will be seen
+    /// Lists which packages use which locks, and whether these will be checked
     Doctor {
-        /// As for `cargo metadata`
+        /// Options of `cargo metadata`
         #[arg(
             trailing_var_arg = true,
             allow_hyphen_values = true,
@@ -52,28 +52,28 @@ pub(crate) enum Action {
     },
 }
 
-/// What a program is built and run for.
+/// The cargo subcommand that builds and runs the program.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
-    /// Runs `cargo test`, and reports what is wrong with the locks
+    /// Runs `cargo test` with checked locks and reports what it finds
     Test(Options),
-    /// Runs `cargo run`, and reports what is wrong with the locks
+    /// Runs `cargo run` with checked locks and reports what it finds
     Run(Options),
-    /// Runs `cargo bench`, and reports what is wrong with the locks
+    /// Runs `cargo bench` with checked locks and reports what it finds
     Bench(Options),
-    /// Runs `cargo nextest run`, and reports what is wrong with the locks
+    /// Runs `cargo nextest run` with checked locks and reports what it finds
     Nextest(Options),
 }
 
 impl Check {
-    /// cargo's subcommand, and the options.
+    /// Returns cargo's subcommand and our options.
     pub(crate) fn into_parts(self) -> (&'static [&'static str], Options) {
         match self {
             Self::Test(options) => (&["test"], options),
             Self::Run(options) => (&["run"], options),
             Self::Bench(options) => (&["bench"], options),
             Self::Nextest(mut options) => {
-                // Whoever says all of it means the same.
+                // `cargo lockdep nextest run` means the same as `cargo lockdep nextest`.
                 if options.cargo.first().is_some_and(|first| first == "run") {
                     options.cargo.remove(0);
                 }
@@ -87,34 +87,35 @@ pub(crate) const NEXTEST: [&str; 2] = ["nextest", "run"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What a kind of finding does: `inversion=warn`, `wait_while_holding.recv=warn`, or a level for all
-    /// kinds: `deny`
+    /// Sets the level of a kind of finding (`inversion=warn`, `wait_while_holding.recv=warn`) or of
+    /// all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     pub(crate) levels: Vec<Change>,
-    /// The `lockdep.toml` that says what is known and not to be told
+    /// The `lockdep.toml` with the findings to silence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
-    /// Keeps the records, in a folder of their own below this one, for `cargo lockdep report`
+    /// Keeps the records for `cargo lockdep report`, in a new folder below this one
     #[arg(long, value_name = "DIR")]
     pub(crate) records: Option<PathBuf>,
-    /// Whose locks are checked, if not all
+    /// Checks only the locks of these crates
     #[arg(long, value_name = "LOCKS", value_delimiter = ',')]
     pub(crate) only: Vec<Locks>,
-    /// The packages whose locks are checked, if not those of all
+    /// Checks only the locks of these packages
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
     pub(crate) crates: Option<Vec<String>>,
-    /// Only the locks of the workspace's own packages are checked
+    /// Checks only the locks of the workspace's own packages
     #[arg(long, conflicts_with = "crates")]
     pub(crate) no_deps: bool,
-    /// cargo's own arguments, after ours
+    /// Cargo's own arguments; our options go before them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,
 }
 
-/// Reads the command line. What stands after `--` goes to the tests or the program, if one is run, with the
-/// `--`, which clap would swallow.
+/// Parses the command line. For subcommands that run something, `--` and the arguments after it are
+/// split off first, because they go to the tests or the program unchanged and clap would swallow
+/// the `--`.
 pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) {
     let runs =
         arguments.first().is_some_and(|command| Check::has_subcommand(&command.to_string_lossy()));
@@ -124,8 +125,8 @@ pub(crate) fn parse(mut arguments: Vec<OsString>) -> (Arguments, Vec<OsString>) 
     (Arguments::parse_from(std::iter::once(name).chain(arguments)), after)
 }
 
-/// The first option of ours among arguments of cargo's. A program's may be called so; `--config` is
-/// cargo's as well.
+/// Returns the first of our options among cargo's arguments. Such an argument may belong to the
+/// program instead. `--config` is an option of cargo as well.
 pub(crate) fn ours_among(cargo: &[OsString]) -> Option<&str> {
     let ours = Options::augment_args(clap::Command::new("cargo lockdep"));
     let is_ours = |name: &str| {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_cargos() {
+    fn unknown_arguments_are_passed_to_cargo() {
         let (command, options, after) =
             parts("test --level inversion=warn --workspace -p x --config k=v -- --nocapture");
         assert_eq!(command, ["test"]);
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nextest_may_be_called_by_its_full_name() {
+    fn nextest_run_is_nextest() {
         for text in ["nextest -p x", "nextest run -p x"] {
             let (command, options, _) = parts(text);
             assert_eq!((command, options.cargo), (&NEXTEST[..], words("-p x")));
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_checked_is_chosen() {
+    fn locks_and_crates_are_selected() {
         let (_, options, _) = parts("test --only std,parking_lot --crates a,b --release");
         assert_eq!(options.only, [Locks::Std, Locks::ParkingLot]);
         assert_eq!(options.crates.unwrap(), ["a", "b"]);

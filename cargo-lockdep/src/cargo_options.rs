@@ -1,10 +1,10 @@
-//! What we have to know of cargo's own arguments.
+//! The parts of cargo's command line that we must understand.
 
 use std::ffi::OsString;
 
 use crate::Result;
 
-/// Takes an option of cargo's out of its arguments: `--name value` or `--name=value`.
+/// Removes an option with a value from cargo's arguments: `--name value` or `--name=value`.
 pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {
     let assigned = format!("{name}=");
     let mut taken = None;
@@ -13,7 +13,7 @@ pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<O
         let value = if arguments[at] == name {
             arguments.remove(at);
             if at == arguments.len() {
-                return Err(format!("`{name}` wants a value"));
+                return Err(format!("`{name}` requires a value"));
             }
             arguments.remove(at)
         } else if let Some(value) = arguments[at].to_str().and_then(|a| a.strip_prefix(&assigned)) {
@@ -25,7 +25,7 @@ pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<O
             continue;
         };
         if taken.replace(value).is_some() {
-            return Err(format!("`{name}` is given more than once: one at a time"));
+            return Err(format!("`{name}` is given more than once"));
         }
     }
     Ok(taken)
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_is_taken_in_either_form() {
+    fn both_forms_of_an_option_are_removed() {
         for form in ["-p x --target y --release", "-p x --target=y --release"] {
             let mut arguments = words(form);
             assert_eq!(take_option(&mut arguments, "--target"), Ok(Some("y".into())));

@@ -1,12 +1,12 @@
-//! What one call of this program tells another, and the program's processes, in the environment.
+//! Environment variables that this program sets for its wrapper and for the checked processes.
 
-/// The folder of the runtime: this program is a wrapper then.
+/// The folder of the runtime. If it is set, this program was called as a wrapper.
 pub(crate) const FOLDER: &str = "CARGO_LOCKDEP_WRAP";
-/// What is to be checked.
+/// The selection of locks to check.
 pub(crate) const CHOICE: &str = "CARGO_LOCKDEP_CHOICE";
-/// The wrapper that was set before us.
+/// The rustc wrapper that was configured before.
 pub(crate) const INNER: &str = "CARGO_LOCKDEP_RUSTC_WRAPPER";
-/// The rustdoc that was set before us.
+/// The rustdoc that was configured before.
 pub(crate) const RUSTDOC: &str = "CARGO_LOCKDEP_RUSTDOC";
-/// The folder of records: where processes write how much they have seen.
+/// The folder to which processes write how many locks and acquisitions they had.
 pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";

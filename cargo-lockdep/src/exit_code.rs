@@ -1,15 +1,15 @@
-//! Our exit status.
+//! The exit status of this program.
 
 use std::process::ExitCode;
 
 use crate::report::Report;
 
-/// If something was found that is denied.
+/// At least one finding is denied.
 const DENIED: u8 = 100;
-/// If we could not do our work.
+/// An error of `cargo lockdep` itself.
 pub(crate) const OUR_ERROR: u8 = 101;
 
-/// What a report comes to. Who has not read all cannot say that nothing is wrong.
+/// Returns the exit status for a report. A report with unreadable records never counts as success.
 pub(crate) fn verdict(report: &Report) -> ExitCode {
     if report.is_denied() {
         ExitCode::from(DENIED)

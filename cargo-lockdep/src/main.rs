@@ -1,10 +1,10 @@
 //! `cargo lockdep`: checks the locks of a whole program, its dependencies included, without
 //! touching its source.
 //!
-//! It builds a crate that goes by the name of `std` and has checked locks ([`runtime`]), has
-//! cargo build the program with it ([`rustc`], which is this same program when cargo calls it
-//! in rustc's place), and reports what the processes wrote down ([`report`], [`formats`]). Records that are on disk already
-//! are [collected](report), and each kind of finding is [explained](explain).
+//! It builds a replacement for `std` that has checked locks ([`runtime`]), makes cargo build the
+//! program with it ([`rustc`]: cargo calls this same program in place of rustc), and reports what
+//! the processes recorded ([`report`], [`formats`]). It also reports from [existing
+//! records](report) and [explains](explain) each kind of finding.
 
 mod arguments;
 mod cargo_options;
@@ -28,12 +28,12 @@ use std::{
 
 use arguments::{Action, Command};
 
-/// A message for people, complete.
+/// The error is a complete message for the user.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = env::args_os().skip(1).collect();
-    // As cargo calls its subcommands.
+    // Cargo passes the name of the subcommand first.
     let by_cargo = arguments.first().is_some_and(|first| first == "lockdep");
     let result = match env::var_os(environment::FOLDER) {
         Some(folder) if !by_cargo => rustc::run(Path::new(&folder), &arguments),
@@ -65,12 +65,12 @@ fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
 }
 
-/// A message of what we could not do, and why.
+/// Returns an error message that says what failed and why.
 fn cannot<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
     move |error| format!("cannot {what}: {error}")
 }
 
-/// A message for a program that did not start.
+/// Returns an error message for a program that did not start.
 fn cannot_start(command: &process::Command) -> impl FnOnce(io::Error) -> String {
     cannot(format!("start `{}`", command.get_program().display()))
 }

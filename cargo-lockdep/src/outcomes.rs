@@ -1,5 +1,5 @@
-//! What was done with each crate. A note is a file, as a crate that is up to date is not
-//! compiled again, and its note is to be told all the same.
+//! The outcome of each crate's compilation, as a file (a note), so that it is still known when the
+//! crate is up to date and not compiled again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,55 +11,56 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// In the folder of records: files of this kind hold the path of a program that has run.
+/// The extension of files in the folder of records that hold the path of a program that has run.
 const PROGRAM: &str = "program";
 
-/// Files of this kind mark a program in which unknown tasks awaited locks.
+/// The extension of files that mark a program in which unknown tasks awaited locks.
 const UNKNOWN_TASKS: &str = "unknown_tasks";
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// Its name and version.
+    /// The package's name and version.
     pub(crate) package: String,
     pub(crate) crate_name: String,
     pub(crate) outcome: Outcome,
-    /// It has its own locks, which are seen only if it is replaced.
+    /// The crate defines locks, which are checked only if it is replaced.
     pub(crate) brings_locks: bool,
-    /// It does not compile with checked standard streams, and has std's.
+    /// The crate does not compile with checked standard streams and uses std's.
     pub(crate) lacks_streams: bool,
-    /// It is replaced, and tasks await its locks.
+    /// The crate is replaced, and tasks await its locks.
     pub(crate) has_tasks: bool,
-    /// Why nothing is known of these tasks, or not of all.
+    /// Why some or all of these tasks are unknown.
     pub(crate) unknown_tasks: Option<UnknownTasks>,
-    /// The files, without what all have in common, of the crates that it depends on.
+    /// The crates that it depends on, by the stems of their files.
     pub(crate) needs: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Its locks are checked.
+    /// The crate's locks are checked.
     Checked,
-    /// The same, and those that it makes of `lock_api`'s parts.
+    /// As `Checked`, with the locks that it builds on `lock_api`.
     CheckedParts,
-    /// Another crate is in its place, whose locks are checked.
+    /// A crate with checked locks replaces it.
     Replaced,
-    /// It has no std.
+    /// The crate is `no_std`.
     NoStd,
-    /// It was not to be checked.
+    /// The crate was not selected.
     Unchosen,
-    /// It was built with the real locks, as it could not be with ours: rustc's first error.
+    /// The crate does not compile with checked locks and was built with the real ones. Holds
+    /// rustc's first error.
     FellBack(String),
 }
 
-/// Why tasks are unknown that await the locks of a crate.
+/// Why the tasks that await a crate's locks are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum UnknownTasks {
-    /// The program traces them itself.
+    /// The program traces its tasks itself.
     OwnTracing,
-    /// The crate does not compile with our `tracing`: rustc's first error.
+    /// The crate does not compile with our `tracing`. Holds rustc's first error.
     Incompatible(String),
-    /// While a program ran, something else than a known task polled the future of a lock: another executor, or
-    /// a version of the crate that runs its tasks in an unknown way.
+    /// While a program ran, something other than a known task polled the future of a lock: another
+    /// executor, or a version of the crate that runs its tasks in an unknown way.
     Elsewhere,
 }
 
@@ -72,13 +73,13 @@ pub(crate) fn read_one(path: &Path) -> Option<Note> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes down that examples of a crate have run.
+/// Records that doc examples of a crate have run.
 pub(crate) fn has_run(records: &Path, unit: &str) -> io::Result<()> {
     fs::write(records.join(unit).with_extension(PROGRAM), unit)
 }
 
-/// The notes about what has run is made of: `records` is the folder of what has run. About all
-/// there is, if nothing is known of that.
+/// Returns the notes on the crates of which the programs that ran consist, or all notes if no
+/// program is known. `records` is the folder of the run.
 pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
     let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
     let mut notes = Vec::new();
@@ -105,7 +106,7 @@ pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
 }
 
 impl Note {
-    /// Adds that unknown tasks awaited the crate's locks, unless it is clear already why they are unknown.
+    /// Records that unknown tasks awaited the crate's locks, unless the reason is already known.
     fn with_unknown_tasks(mut self) -> Self {
         if self.has_tasks {
             self.unknown_tasks.get_or_insert(UnknownTasks::Elsewhere);
@@ -114,7 +115,7 @@ impl Note {
     }
 }
 
-/// A crate as it was once compiled.
+/// The latest compilation of a crate.
 struct Unit {
     name: String,
     note: Note,
@@ -123,7 +124,7 @@ struct Unit {
 
 fn made_of(units: &[Unit], programs: impl Iterator<Item = String>) -> BTreeSet<Note> {
     let by_name: BTreeMap<_, _> = units.iter().map(|unit| (&*unit.name, unit)).collect();
-    // cargo copies a program to where it has its plain name: the newest is the one.
+    // Cargo also links a program under its plain name, which belongs to the newest compilation.
     let newest = |name: &str| {
         let name = name.replace('-', "_");
         let named = units.iter().filter(|unit| unit.note.crate_name == name);

@@ -1,4 +1,4 @@
-//! The project that is checked, and the tools that it is built with.
+//! The project to check, and the tools that build it.
 
 use std::{
     collections::BTreeSet,
@@ -16,18 +16,18 @@ use crate::{Result, cannot, cannot_start, cargo_options::take_option};
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) cargo: OsString,
-    /// Where the builds go: the project's own folder for them.
+    /// The project's own target folder.
     pub(crate) target_folder: PathBuf,
-    /// cargo's configuration names another one for what only builds need (`build.build-dir`).
+    /// Cargo's configuration sets another folder for intermediate files (`build.build-dir`).
     has_build_folder: bool,
     pub(crate) rustc: PathBuf,
-    /// What `rustc -vV` says.
+    /// The output of `rustc -vV`.
     pub(crate) rustc_version: String,
-    /// For which target the program is built.
+    /// The target for which the program is built.
     pub(crate) target: String,
-    /// cargo must not use the network.
+    /// Cargo must not use the network.
     pub(crate) offline: bool,
-    /// What cargo would call in rustc's place, and in rustdoc's.
+    /// The wrapper and the rustdoc that are already configured.
     pub(crate) rustc_wrapper: Option<PathBuf>,
     pub(crate) rustdoc: Option<PathBuf>,
     /// The packages of the workspace.
@@ -35,13 +35,13 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Looks at the project in the current folder, or at that which cargo's arguments name.
-    /// Takes out of them what we have to say ourselves: the target, and the target folder.
+    /// Finds the project in the current folder, or the one that cargo's arguments name. Removes the
+    /// arguments that we set ourselves: the target and the target folder.
     pub(crate) fn find(arguments: &mut Vec<OsString>) -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let named = take_option(arguments, "--target")?;
         let target_folder = take_option(arguments, "--target-dir")?;
-        // Where there is no project, cargo says so.
+        // Without a project, cargo reports the error.
         let metadata = metadata(&cargo, arguments, &["--no-deps"])?;
         let has_build_folder =
             metadata.build_directory.is_some_and(|folder| folder != metadata.target_directory);
@@ -52,7 +52,7 @@ impl Project {
             None => metadata.target_directory.into(),
         };
 
-        // With what the environment says of it.
+        // Includes cargo's environment variables.
         let config = Config::load().map_err(cannot("read cargo's configuration"))?;
         let rustc = config.build.rustc.clone().unwrap_or_else(|| "rustc".into());
         let rustc_version = rustc_version(&rustc)?;
@@ -60,10 +60,14 @@ impl Project {
         let targets = config.build_target_for_cli(named).map_err(cannot("find the target"))?;
         let target = match &targets[..] {
             [] => host(&rustc_version)?,
-            // cargo's word, which rustc does not know.
+            // A value that cargo accepts and rustc does not know.
             [target] if target == "host-tuple" => host(&rustc_version)?,
             [target] => target,
-            _ => return Err("more than one target: choose one by `--target`".to_owned()),
+            _ => {
+                return Err(
+                    "more than one target is configured; choose one with `--target`".to_owned()
+                );
+            }
         };
         let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
         Ok(Self {
@@ -80,25 +84,25 @@ impl Project {
         })
     }
 
-    /// The names of all packages that may be a part of the program, with whatever features.
+    /// Returns the names of all packages that may be part of the program, with any features.
     pub(crate) fn packages(&self, arguments: &[OsString]) -> Result<BTreeSet<String>> {
         let all = ["--all-features", "--filter-platform", &self.target];
         let metadata = metadata(&self.cargo, arguments, &all)?;
         Ok(metadata.packages.iter().map(|package| package.name.to_string()).collect())
     }
 
-    /// Has cargo build all in our folder. Crates in one that is shared with the user's builds would
-    /// be taken for theirs: to cargo, they differ in nothing.
+    /// Makes cargo build everything in our folder. In a shared build folder, cargo would mistake
+    /// our crates for the user's: it sees no difference between them.
     pub(crate) fn keep_out_of_build_folder(&self, cargo: &mut Command, folder: &Path) {
         if self.has_build_folder {
-            // Not in the environment, where tests that call cargo would have it. A string of JSON's
-            // is one of TOML's.
+            // Not through the environment, which tests that call cargo would inherit. A JSON string
+            // is also a TOML string.
             let folder = serde_json::Value::from(folder.to_string_lossy());
             cargo.arg("--config").arg(format!("build.build-dir={folder}"));
         }
     }
 
-    /// rustc's version: `1.95.0`.
+    /// Returns rustc's version: `1.95.0`.
     pub(crate) fn rustc_release(&self) -> Option<&str> {
         line(&self.rustc_version, "release")
     }
@@ -108,19 +112,19 @@ fn rustc_version(rustc: &Path) -> Result<String> {
     let mut rustc = Command::new(rustc);
     let output =
         rustc.arg("-vV").stderr(Stdio::inherit()).output().map_err(cannot_start(&rustc))?;
-    String::from_utf8(output.stdout).map_err(cannot("read what `rustc -vV` says"))
+    String::from_utf8(output.stdout).map_err(cannot("read the output of `rustc -vV`"))
 }
 
 fn host(rustc_version: &str) -> Result<&str> {
-    line(rustc_version, "host").ok_or_else(|| "`rustc -vV` does not say its host".to_owned())
+    line(rustc_version, "host").ok_or_else(|| "`rustc -vV` prints no host".to_owned())
 }
 
-/// A value of what `rustc -vV` says.
+/// Returns one value from the output of `rustc -vV`.
 fn line<'a>(version: &'a str, name: &str) -> Option<&'a str> {
     version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// What cargo knows of a project. Its own messages are shown.
+/// Returns cargo's metadata for a project. Cargo prints its own errors.
 pub(crate) fn metadata(
     cargo: &OsStr,
     arguments: &[OsString],
@@ -136,7 +140,7 @@ pub(crate) fn metadata(
         command.manifest_path(path);
     }
     command.exec().map_err(|error| match error {
-        // cargo has said why.
+        // Cargo has printed the reason.
         Error::CargoMetadata { .. } => String::new(),
         Error::Io(error) => cannot(format!("start `{}`", cargo.display()))(error),
         error => error.to_string(),
@@ -148,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rustc_says_of_itself_is_read() {
+    fn rustc_version_output_is_parsed() {
         let version = "rustc 1.95.0 (0a 2026-03-21)\nhost: x86_64-linux\nrelease: 1.95.0\n";
         assert_eq!(line(version, "host"), Some("x86_64-linux"));
         assert_eq!(line(version, "release"), Some("1.95.0"));

@@ -1,4 +1,4 @@
-//! Which locks are checked, and those of which crates.
+//! Which locks are checked, and in which crates.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Whose type a lock is.
+/// The crates that define locks.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
 )]
@@ -21,7 +21,7 @@ pub(crate) enum Locks {
     Tokio,
 }
 
-/// All, if nothing is said.
+/// Which locks to check; all by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Selection {
     only: BTreeSet<Locks>,
@@ -34,7 +34,7 @@ impl Selection {
         Self { only: only.iter().copied().collect(), packages }
     }
 
-    /// What a wrapper is told.
+    /// Serializes the selection for the wrapper.
     pub(crate) fn to_text(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }
@@ -51,8 +51,8 @@ impl Selection {
         self.packages.as_ref().is_none_or(|packages| packages.contains(name))
     }
 
-    /// A name for what is built with this selection. cargo does not know of it, so that another
-    /// selection must be built in another folder.
+    /// Returns a folder name for builds with this selection. Cargo does not know about the
+    /// selection, so each one needs its own build folder.
     pub(crate) fn folder_name(&self) -> String {
         if *self == Self::default() {
             return "all".to_owned();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_choice_has_a_folder_and_a_text() {
+    fn selections_have_distinct_folders_and_survive_serialization() {
         let all = Selection::default();
         let std = Selection::new(&[Locks::Std], None);
         let shop = Selection::new(&[], Some(vec!["shop".to_owned()]));

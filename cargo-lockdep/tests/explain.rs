@@ -1,4 +1,4 @@
-//! The example of each explanation compiles, runs, and is found to be of its kind.
+//! The example of each explanation compiles, runs, and leads to a finding of its kind.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use lockdep::{record::Merge, tokio};
 
 include!(concat!(env!("OUT_DIR"), "/examples.rs"));
 
-/// What `cargo lockdep` makes of the name `std`.
+/// The `std` of a program under `cargo lockdep`.
 mod checked {
     pub(super) use ::std::*;
 
@@ -19,11 +19,11 @@ mod checked {
     }
 }
 
-/// Which example a process is to run.
+/// The example that a child process runs.
 const EXAMPLE: &str = "LOCKDEP_EXAMPLE";
 
 #[test]
-fn every_example_is_of_its_kind() {
+fn every_example_shows_its_kind() {
     if let Ok(wanted) = env::var(EXAMPLE) {
         let (_, main) = EXAMPLES.iter().find(|(kind, _)| *kind == wanted).unwrap();
         return main();
@@ -34,7 +34,7 @@ fn every_example_is_of_its_kind() {
     }
     for (kind, _) in EXAMPLES {
         let with_it: &[&str] = match *kind {
-            // That of which it is made, and its barrier, where both threads hold a lock.
+            // The inversion that predicts it, and the barrier at which both threads hold a lock.
             "deadlock" => &["deadlock", "inversion", "wait_while_holding"],
             kind => &[kind],
         };
@@ -48,7 +48,7 @@ fn found(example: &str) -> Vec<&'static str> {
     let records = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain").join(example);
     let _ = fs::remove_dir_all(&records);
     let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "every_example_is_of_its_kind", "--nocapture"])
+        .args(["--exact", "every_example_shows_its_kind", "--nocapture"])
         .env(EXAMPLE, example)
         .env("LOCKDEP", "allow,self_deadlock=deny,deadlock=deny,futurelock=deny")
         .env("LOCKDEP_OUT", &records)

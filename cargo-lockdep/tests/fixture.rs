@@ -1,5 +1,5 @@
-//! The whole program on a small workspace, `tests/fixture`, whose crates take two locks in both
-//! orders: what is found, what is not touched, and how it ends.
+//! `cargo lockdep` on a small workspace, `tests/fixture`, whose crates take two locks in both
+//! orders: findings, files, exit status.
 
 #[path = "support/copied.rs"]
 mod copied;
@@ -15,7 +15,7 @@ use std::{
 
 use workspace::{Ended, Fixture, TMP};
 
-/// All files, with what they hold.
+/// Returns all files with their contents.
 fn files(fixture: &Fixture) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![fixture.0.clone()];
@@ -41,11 +41,11 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
         "store/src/lib.rs:26:20",
         "store/src/lib.rs:32:25",
         "1 denied (1 `inversion`)",
-        "unseen: stubborn 0.1.0 (`stubborn`) has the real locks, as it does not compile with checked \
+        "unchecked: stubborn 0.1.0 (`stubborn`) has the real locks, because it does not compile with checked \
          ones: stubborn/src/lib.rs:5:15: evaluation panicked: a lock is small",
-        "unseen: these are without std: plain 0.1.0",
+        "unchecked: these have no std: plain 0.1.0",
     ]);
-    // The tests are as ever, the documentation's among them.
+    // The tests run as usual, also those of the documentation.
     for test in ["tests::nothing_is_lost", "store/src/lib.rs - Store (line 5)", "it_is_taken"] {
         let line = ended.stdout.lines().find(|line| line.contains(test)).unwrap();
         assert!(line.ends_with(" ... ok"), "{line}");
@@ -53,13 +53,13 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     assert_eq!(ended.stderr.matches("[lockdep::").count(), 1, "{}", ended.stderr);
     assert!(files(&fixture) == before, "a file has changed, or is new");
 
-    // Nothing is built again, and the same is told.
+    // Nothing is built again, and the report is the same.
     let again = fixture.run("test -p shop -p store -p stubborn").has_status(100);
     assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
-    again.says(&["1 denied (1 `inversion`)", "unseen: stubborn 0.1.0", "plain 0.1.0"]);
+    again.says(&["1 denied (1 `inversion`)", "unchecked: stubborn 0.1.0", "plain 0.1.0"]);
 }
 
-/// The streams' locks are inside std. The program prints what it prints without us.
+/// The locks of the streams are inside std. The program's output does not change.
 #[test]
 fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {
     let fixture = Fixture::new("streams");
@@ -83,12 +83,12 @@ fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {
          [false, false] Stderr { .. }\n"
     );
 
-    // Also where a test harness takes what is printed; and a crate that needs std's own types has them.
+    // Also when the test harness captures the output. A crate that needs std's own types gets them.
     let ended = fixture.run("test -p narrator -p printer").has_status(100).says(&[
         "error[lockdep::inversion]: `TOTAL` and `stdout` are acquired in both orders",
         "error[lockdep::inversion]: `second` (Mutex #",
         "2 denied (2 `inversion`)",
-        "unseen: these have std's own stdin, stdout and stderr: printer 0.1.0",
+        "unchecked: these use std's own stdin, stdout and stderr: printer 0.1.0",
     ]);
     assert!(!ended.stdout.contains("a shop with"), "{}", ended.stdout);
     let example = ended.stdout.lines().find(|line| line.contains("src/lib.rs - print (line 12)"));
@@ -109,7 +109,11 @@ fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
         "5 locks,",
     ]);
     assert!(ended.stdout.contains("test all_is_there ... ok"), "{}", ended.stdout);
-    assert!(!ended.stderr.contains("shop"), "what has not run is not told: {}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("shop"),
+        "a program that did not run is reported: {}",
+        ended.stderr
+    );
 
     for (only, summary) in [("std", "2 locks, "), ("parking_lot,once_cell", "4 locks, ")] {
         let ended = fixture.run(&format!("run --only {only} -p till")).has_status(0);
@@ -118,21 +122,21 @@ fn an_inversion_between_a_dependencys_parking_lot_and_a_std_lock_is_found() {
     }
     fixture.run("run --release -p till").has_status(100).says(&["6 locks, "]);
 
-    // Examples share their crate's types.
+    // Doc examples use the types of their crate.
     let examples = fixture.run("test -p ledger --doc").has_status(0).says(&["1 edge, "]);
     assert!(examples.stdout.contains("taken (line "), "{}", examples.stdout);
 }
 
 #[test]
-fn what_does_not_compile_with_our_parking_lot_has_the_real_one() {
+fn a_crate_that_rejects_checked_parking_lot_gets_the_real_one() {
     let fixture = Fixture::new("real");
     fixture.run("run -p till --features counter,impostor").has_status(100).says(&[
-        "unseen: counter 0.1.0 (`counter`) has the real locks, as it does not compile with \
+        "unchecked: counter 0.1.0 (`counter`) has the real locks, because it does not compile with \
          checked ones: counter/src/lib.rs:7:15: evaluation panicked: a lock is small",
-        "unseen: parking_lot 0.12.0 (`parking_lot`) has the real locks",
+        "unchecked: parking_lot 0.12.0 (`parking_lot`) has the real locks",
         "1 denied (1 `inversion`)",
     ]);
-    fixture.run("test -p counter").has_status(0).says(&["unseen: counter 0.1.0"]);
+    fixture.run("test -p counter").has_status(0).says(&["unchecked: counter 0.1.0"]);
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn a_level_changes_the_verdict_and_not_the_run() {
     fixture
         .run("test --level inversion=warn -p shop")
         .has_status(0)
-        .says(&["warning[lockdep::inversion]: `self.bills`", "1 warned of (1 `inversion`)"]);
+        .says(&["warning[lockdep::inversion]: `self.bills`", "1 warned (1 `inversion`)"]);
     let allowed = fixture.run("test --level allow -p shop").has_status(0).says(&["1 allowed"]);
     assert!(!allowed.stderr.contains("[lockdep::"));
     fixture.run("test --level inversoin=warn").says(&["unknown kind of finding `inversoin`"]);
@@ -160,7 +164,7 @@ fn a_lock_that_is_made_of_lock_api_is_checked() {
     fixture
         .run("test --only std -p spinner")
         .has_status(0)
-        .says(&["1 lock, ", "unseen: these may have locks of their own: spinner 0.1.0"]);
+        .says(&["1 lock, ", "unchecked: these may define their own locks: spinner 0.1.0"]);
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn main() {
         "note: thread `worker` acquired `shared` before it ended",
         "shop/src/main.rs:7:17",
         "shop/src/main.rs:13:26",
-        // Allowed are a message that is waited for, and the join, if the worker has not ended by then.
+        // The wait for the message is allowed, and so is the join if the worker is still running.
         "lockdep: 1 lock, 2 edges, 1 process: 1 denied (1 `inversion`), ",
     ]);
     fixture
@@ -198,12 +202,12 @@ fn main() {
 }
 
 #[test]
-fn only_the_packages_that_were_chosen_are_checked() {
+fn only_selected_packages_are_checked() {
     let fixture = Fixture::new("chosen");
     fixture.run("run --crates till -p till").has_status(0).says(&[
         "4 locks, ",
         "nothing found",
-        "unseen: these were not chosen: cfg-if 1.0.5, ",
+        "unchecked: these were not selected: cfg-if 1.0.5, ",
     ]);
     fixture.run("run --no-deps -p till").has_status(100).says(&["6 locks, "]);
     fixture
@@ -244,9 +248,9 @@ fn the_doctor_says_who_holds_locks() {
     assert!(table.contains(&vec!["parking_lot 0.12.5: Mutex, RwLock", "yes"]));
     let tokio = "tokio 1.54.1: Mutex, OnceCell, RwLock, Semaphore";
     assert!(table.contains(&vec![tokio, "yes"]), "{}", ended.stdout);
-    // It runs at build time.
+    // A proc-macro runs at build time.
     assert!(!ended.stdout.contains("derive "), "{}", ended.stdout);
-    // Who uses it only by a feature.
+    // The option enables the feature by which `till` uses `counter`.
     fixture.run("doctor --offline --features till/counter --locked").has_status(0);
     fixture
         .run("doctor --offline -p till")
@@ -255,7 +259,7 @@ fn the_doctor_says_who_holds_locks() {
 }
 
 #[test]
-fn what_is_known_is_silenced() {
+fn lockdep_toml_silences_findings() {
     let fixture = Fixture::new("silenced");
     let known = fixture.0.join("known.toml");
     let locks = "[\"self.bills\", \"self.stock\"]";
@@ -285,7 +289,7 @@ fn a_program_is_run_and_its_own_status_comes_first() {
     let ended = fixture.run("run -p shop").has_status(100);
     assert_eq!(ended.stdout, "100 left\n");
     fixture.run("run -p shop -- 3").has_status(3).says(&["1 denied (1 `inversion`)"]);
-    // Checked as well without debug assertions, and linked as a profile wants it.
+    // Release builds are checked as well, and profiles with `lto` or `panic = "abort"` link.
     fixture.run("run -p shop --release").has_status(100).says(&["store/src/lib.rs:32:25"]);
     let mut linked = fixture.command("run -p shop --release");
     linked.env("CARGO_PROFILE_RELEASE_LTO", "thin").env("CARGO_PROFILE_RELEASE_PANIC", "abort");
@@ -293,21 +297,21 @@ fn a_program_is_run_and_its_own_status_comes_first() {
 }
 
 #[test]
-fn what_is_wrong_is_said_once() {
+fn each_error_is_reported_once() {
     let fixture = Fixture::new("wrong");
     fs::write(fixture.0.join("store/src/lib.rs"), "pub fn broken() { 1 }\n").unwrap();
     let ended = fixture.run("test -p store").has_status(101);
     assert_eq!(ended.stderr.matches("error[E0308]").count(), 1, "{}", ended.stderr);
 
-    // Whichever test is the first has the runtime built.
+    // The first test to run builds the runtime.
     let mut ours = ended.stderr.lines().filter(|line| line.contains("lockdep: "));
-    assert!(ours.all(|line| line.contains("builds the checked std")), "{}", ended.stderr);
+    assert!(ours.all(|line| line.contains("building the checked std")), "{}", ended.stderr);
     let no_test = fixture.run("test -p shop --test no_such").has_status(101);
     assert_eq!(no_test.stderr.matches("error").count(), 1, "{}", no_test.stderr);
 
     fixture.run("test -p shop --format=json").has_status(1).says(&[
         "error: unexpected argument '--format' found",
-        "lockdep: `--format` is an option of cargo lockdep, and goes before those of cargo",
+        "lockdep: `--format` is an option of cargo lockdep; place it before cargo's arguments",
     ]);
 
     let mut command = fixture.command("test");
@@ -332,10 +336,10 @@ fn a_toolchain_that_will_not_do_is_said() {
         .says(&["error: cannot write to", "Cargo.toml/target"]);
 }
 
-/// As it is sent to all that run in a terminal.
+/// The terminal sends the signal to the whole process group.
 #[cfg(unix)]
 #[test]
-fn a_program_that_is_ended_by_ctrl_c_is_reported() {
+fn ctrl_c_still_leads_to_a_report() {
     use std::{
         io::{BufRead, BufReader, Read},
         os::unix::process::CommandExt,
@@ -360,10 +364,10 @@ fn a_program_that_is_ended_by_ctrl_c_is_reported() {
     Ended { status, stdout: line, stderr }.has_status(130).says(&["1 denied (1 `inversion`)"]);
 }
 
-/// It is reported at once that nothing can wake the program, and Ctrl-C has it say more.
+/// The deadlock is reported at once; Ctrl-C adds a report of all threads.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
-fn a_program_that_hangs_says_why() {
+fn a_hanging_program_reports_why() {
     use std::{
         io::{BufRead, BufReader, Read},
         os::unix::process::CommandExt,
@@ -397,7 +401,7 @@ fn main() {
     while !stderr.contains("error[lockdep::deadlock]: all 2 threads sleep") {
         assert_ne!(lines.read_line(&mut stderr).unwrap(), 0, "it has ended: {stderr}");
     }
-    // Handlers are installed three seconds after the first lock.
+    // Signal handlers are installed three seconds after the first lock.
     thread::sleep(Duration::from_secs(5));
     let group = format!("kill -INT -{}", running.id());
     assert!(Command::new("sh").args(["-c", &group]).status().unwrap().success());
@@ -411,7 +415,7 @@ fn main() {
     ]);
 }
 
-/// The name of a script.
+/// Writes an executable shell script.
 #[cfg(unix)]
 fn script(fixture: &Fixture, name: &str, text: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -434,10 +438,10 @@ fn an_old_rustc_is_said() {
     ended.says(&["error: rustc 1.60.", " is too old: checked locks need 1.95"]);
 }
 
-/// As sccache would be.
+/// The wrapper stands for sccache.
 #[cfg(unix)]
 #[test]
-fn a_wrapper_that_is_set_already_is_called() {
+fn a_configured_wrapper_is_called() {
     let fixture = Fixture::new("wrapper");
     let log = fixture.0.join("log");
     let logging = format!("echo \"$@\" >>'{}'\nexec \"$@\"", log.display());
@@ -457,7 +461,7 @@ fn a_wrapper_that_is_set_already_is_called() {
     assert!(!call("plain").contains("--extern std=") && call("plain").contains("-L dependency="));
     assert!(!call("derive").contains("--extern std="));
 
-    // The environment wins over the file.
+    // The environment overrides the configuration file.
     fs::write(fixture.0.join("shop/src/main.rs"), "fn main() {}").unwrap();
     let mut failing = fixture.command("run -p shop");
     failing.env("RUSTC_WRAPPER", script(&fixture, "failing", "echo no such compiler >&2; exit 3"));
@@ -466,7 +470,7 @@ fn a_wrapper_that_is_set_already_is_called() {
 }
 
 #[test]
-fn the_target_of_a_configuration_file_is_that_of_the_program() {
+fn the_target_in_a_configuration_file_is_used() {
     let fixture = Fixture::new("config");
     let folder = fixture.0.join(".cargo");
     fs::create_dir(&folder).unwrap();
@@ -503,7 +507,7 @@ fn reports_are_written_beside_the_run_and_records_kept() {
     assert!(written("report.sarif").contains("store/src/lib.rs\""));
     assert!(written("report.html").contains(r#"<mark class="held">lock</mark>"#));
 
-    // A shard of another machine, to which they were copied.
+    // The records of a CI shard, copied here from another machine.
     let first = fs::read_dir(fixture.0.join("kept")).unwrap().next().unwrap().unwrap().path();
     fs::rename(first, fixture.0.join("kept/of another")).unwrap();
     fixture.run("run --records kept --level allow -p shop").has_status(0);

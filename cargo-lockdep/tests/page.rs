@@ -1,5 +1,5 @@
-//! The page in a browser: Chromium, if there is one, without a window. A script in the page does what a
-//! person would, and notes what it sees.
+//! The HTML page in headless Chromium, if it is installed. A script in the page acts as a user and
+//! records what it sees.
 
 mod support;
 
@@ -18,10 +18,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use support::Project;
 
-/// How long a browser may take. It takes seconds.
+/// How long the browser may take; it needs seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What is written into a page before its own scripts, `ACT` being what is done in it.
+/// Inserted into the page before its own scripts. `ACT` is replaced by the test's actions.
 const HARNESS: &str = "<script>
 {
 const problems = [];
@@ -48,7 +48,7 @@ addEventListener('load', () => {
 }
 </script>";
 
-/// What a browser sees in a page while it does something; nothing without a browser.
+/// Opens a page, runs `act` in it and returns what it recorded. Returns `None` without a browser.
 fn see(page: &Path, act: &str) -> Option<Value> {
     let Some(browser) = browser() else {
         eprintln!("skipped: there is no Chromium");
@@ -85,7 +85,7 @@ fn browser() -> Option<PathBuf> {
     files.into_iter().find(|file| file.is_file())
 }
 
-/// Whether it ends in time; else it is ended.
+/// Returns `true` if the browser exits in time; otherwise kills it.
 fn ends(child: &mut Child) -> bool {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -202,7 +202,7 @@ fn five_hundred_locks() {
         seen.all = all('.lock').length;";
     let Some(seen) = see(&page, act) else { return };
     assert_eq!(seen["problems"], json!([]));
-    // Those of the finding alone, to begin with.
+    // At first only the locks of the finding are shown.
     assert_eq!([&seen["first"], &seen["places"], &seen["inPlace"], &seen["all"]], [2, 10, 50, 500]);
     assert_eq!(seen["around"], "5 locks around lock 321");
 }
@@ -220,8 +220,8 @@ fn nothing_at_all() {
     assert_eq!(seen, json!({ "title": "lockdep: nothing found", "problems": [] }));
 }
 
-/// A record of locks that are made in ten folders, each acquired within two before it, and of one
-/// inversion.
+/// Returns a record of locks created in ten folders, each acquired while one of the two before it
+/// is held, with one inversion.
 fn large_record(locks: u64) -> String {
     let mut text = String::new();
     let mut add = |of_type: &str, content: Value| {

@@ -1,5 +1,5 @@
-//! `cargo lockdep report` on the two records of a small project, in all formats; and on what is no
-//! record at all.
+//! `cargo lockdep report` on the two records of a small project, in all formats, and on files that
+//! are not records.
 
 mod support;
 
@@ -24,13 +24,13 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Without the folder that the test runs in, which is another one each time.
+/// Removes the path of the test's folder, which differs from run to run.
 fn without_folder(project: &Project, text: &str) -> String {
     text.replace(project.0.canonicalize().unwrap().to_str().unwrap(), "/folder")
 }
 
 #[test]
-fn each_format_is_as_it_was() {
+fn each_format_matches_its_golden_file() {
     let project = Project::new("formats");
     for (format, expected) in [
         ("human", file!["reports/expected/report.txt"]),
@@ -43,7 +43,7 @@ fn each_format_is_as_it_was() {
         let mut text = without_folder(&project, &ended.stdout);
         if format == "sarif" {
             let mut document = json(&text);
-            // They are the explanations.
+            // The rules are the explanations.
             document["runs"][0]["tool"]["driver"]["rules"].take();
             text = serde_json::to_string_pretty(&document).unwrap() + "\n";
         }
@@ -56,9 +56,10 @@ fn each_format_is_as_it_was() {
     }
 }
 
-/// The records of a server whose tasks take locks: an inversion of a task and a thread, and a futurelock.
+/// Records of a server whose tasks acquire locks, with an inversion between a task and a thread,
+/// and a futurelock.
 #[test]
-fn each_format_tells_tasks_from_threads() {
+fn each_format_distinguishes_tasks_from_threads() {
     let project = Project::new("tasks");
     let text = |format: &str| {
         let ended = project.run(&format!("report tasks --format {format}")).has_status(100);
@@ -78,7 +79,7 @@ fn each_format_tells_tasks_from_threads() {
     assert_eq!(task["spawned_at"], "src/server.rs:63:5");
     let futurelock = &of_kind("futurelock")["cycle"][0];
     assert_eq!((&futurelock["is_granted"], &task["is_granted"]), (&true.into(), &Value::Null));
-    // The graph is of two processes, whose tasks have other numbers.
+    // The graph merges two processes, whose task numbers differ.
     let mut threads: Vec<_> = document["graph"]["edges"]
         .as_array()
         .unwrap()
@@ -91,9 +92,9 @@ fn each_format_tells_tasks_from_threads() {
     let sarif = text("sarif");
     for message in [
         "task 5 was spawned here",
-        "task 5 requested `self.cache` here, and was granted it",
+        "task 5 requested `self.cache` here and was granted it",
         "task 5 waited for `self.cache` here",
-        "task 2 held `self.sessions` since here",
+        "task 2 had held `self.sessions` since here",
         "thread `reporter` acquired `self.sessions` here",
     ] {
         assert!(sarif.contains(&format!("\"text\": \"{message}\"")), "{message}: {sarif}");
@@ -106,7 +107,7 @@ fn each_format_tells_tasks_from_threads() {
     for part in [
         "<h3>Task 5, spawned at <code>src/server.rs:69:17</code></h3>",
         "<h3>Thread <code>reporter</code></h3>",
-        "requests self.cache here, and is granted it",
+        "requests self.cache here and is granted it",
         "waits for self.cache here",
         r#""who":"Task 2, spawned at src/server.rs:63:5""#,
     ] {
@@ -128,7 +129,7 @@ fn several_reports_go_to_a_folder() {
         ["dot", "html", "json", "junit.xml", "sarif", "txt"].map(|it| format!("report.{it}"));
     assert_eq!(names, expected);
     let ended = report(&project, "--format html,json").has_status(101);
-    assert_eq!(ended.stderr, "error: several formats want `--output FOLDER`\n");
+    assert_eq!(ended.stderr, "error: several formats require `--output FOLDER`\n");
     let ended = report(&project, "--output records/shard-1/bank-1.jsonl/x.json").has_status(101);
     assert!(ended.stderr.starts_with("error: cannot "), "{}", ended.stderr);
 }
@@ -137,7 +138,7 @@ fn several_reports_go_to_a_folder() {
 fn a_level_changes_the_verdict() {
     let project = Project::new("levels");
     let warned = report(&project, "--level warn --format junit").has_status(0);
-    assert!(warned.stderr.contains("2 warned of"), "{}", warned.stderr);
+    assert!(warned.stderr.contains("2 warned"), "{}", warned.stderr);
     let suite = quick_junit::Report::deserialize_from_str(&warned.stdout).unwrap();
     assert_eq!((suite.tests, suite.failures), (3, 0));
     let allowed = report(&project, "--level allow --format sarif").has_status(0);
@@ -146,9 +147,9 @@ fn a_level_changes_the_verdict() {
     assert_eq!(json(&allowed.stdout)["findings"][0]["verdict"], "allowed");
 }
 
-/// A guard of the task may have left it.
+/// The guard may have moved to another task.
 #[test]
-fn what_may_not_be_true_is_a_warning() {
+fn uncertain_findings_are_warnings() {
     let project = Project::new("doubtful");
     for file in fs::read_dir(project.path("tasks")).unwrap() {
         let path = file.unwrap().path();
@@ -164,9 +165,9 @@ fn what_may_not_be_true_is_a_warning() {
 }
 
 #[test]
-fn sarif_is_what_its_schema_says() {
-    // As published, it has a bracket too many in a pattern, which only some regular expressions
-    // take.
+fn sarif_follows_its_schema() {
+    // The published schema has a superfluous bracket in a pattern, which only some regex engines
+    // accept.
     let schema = include_str!("reports/sarif-2.1.0.schema.json");
     let schema = json(&schema.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}?$"));
     let schema = jsonschema::validator_for(&schema).unwrap();
@@ -277,7 +278,7 @@ fn graphviz_reads_the_graph() {
 }
 
 #[test]
-fn what_is_no_record_is_said_once_and_nothing_else_is_lost() {
+fn each_unreadable_file_is_reported_once_and_the_others_are_merged() {
     let project = Project::new("broken");
     let records = project.path("records");
 
@@ -291,28 +292,28 @@ fn what_is_no_record_is_said_once_and_nothing_else_is_lost() {
     let behind = project.run("report records -- --format json").has_status(101);
     assert!(behind.stderr.starts_with("error: cannot read --format: "), "{}", behind.stderr);
 
-    // Programs that have taken no lock.
+    // The counts of a program that acquired no lock.
     fs::write(project.path("empty/7.counts"), "0 0\n").unwrap();
     let idle = project.run("report empty").has_status(0);
     assert_eq!(idle.stdout, "\nlockdep: 0 locks, 0 edges, 1 process: nothing found\n");
 
-    // A process that was killed, in the middle of its last line.
+    // A process that was killed while it wrote its last line.
     let path = records.join("shard-1/bank-1.jsonl");
     let text = fs::read(&path).unwrap();
     fs::write(&path, &text[..text.len() - 10]).unwrap();
     assert_eq!(report(&project, "").has_status(100).stderr, "");
 
-    // A file of something else, many lines long.
+    // A file that is not a record, with many lines.
     let noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     fs::write(records.join("noise.jsonl"), noise).unwrap();
     let broken = report(&project, "").has_status(100);
     assert_eq!(broken.stderr.lines().count(), 1, "{}", broken.stderr);
     assert!(broken.stderr.contains("noise.jsonl:1: "), "{}", broken.stderr);
     assert!(broken.stdout.contains("2 denied"), "{}", broken.stdout);
-    // Who has not read all does not say that all is well.
+    // With unreadable records, the status is not that of success.
     report(&project, "--level allow").has_status(101);
 
-    // What cannot be read at all.
+    // A file that cannot be read at all.
     fs::remove_file(records.join("noise.jsonl")).unwrap();
     fs::create_dir(records.join("folder.jsonl")).unwrap();
     let broken = report(&project, "").has_status(100);

@@ -1,5 +1,5 @@
-//! The whole program on a crate that takes tokio's locks, `tests/fixture/courier`: its tasks are seen without
-//! a change to its source.
+//! `cargo lockdep` on a crate that uses tokio's locks, `tests/fixture/courier`: tasks are reported
+//! without changes to its source.
 
 #[path = "support/copied.rs"]
 mod copied;
@@ -25,20 +25,20 @@ fn locks_that_tasks_take_in_both_orders_are_found() {
         "each of them is a `tokio::Mutex<u32>`",
         "1 denied (1 `inversion`)",
     ]);
-    assert!(!ended.stderr.contains("unseen: the tasks"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("may have locks of their own"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("unchecked: the tasks"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("may define their own locks"), "{}", ended.stderr);
 
     let ended = courier(&fixture, "main_and_task")
         .has_status(100)
         .says(&["1 denied (1 `inversion`)", "stack of thread `main`"]);
-    // The frame that polls the future is ours.
+    // Our frame that polls the future is hidden.
     assert!(!ended.stderr.contains("lockdep_tracing"), "{}", ended.stderr);
     courier(&fixture, "task_and_thread").has_status(100).says(&[
         "error[lockdep::inversion]: `LOG` and ",
         "is a `tokio::Mutex<u32>`",
         "1 denied (1 `inversion`)",
     ]);
-    // No guard goes to the thread in which tokio reads a file.
+    // No guard moves to the thread on which tokio reads a file.
     courier(&fixture, "static_locks_and_files").has_status(100).says(&[
         "error[lockdep::inversion]: `right` and `left` are acquired in both orders",
         "1 denied (1 `inversion`)",
@@ -46,7 +46,7 @@ fn locks_that_tasks_take_in_both_orders_are_found() {
     fixture
         .run("run --only std,parking_lot -p courier -- both_orders")
         .has_status(0)
-        .says(&["nothing found", "unseen: these may have locks of their own: tokio 1."]);
+        .says(&["nothing found", "unchecked: these may define their own locks: tokio 1."]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn tasks_that_take_locks_as_they_should_are_left_alone() {
     let fixture = Fixture::new("tasks_well");
     let ended = fixture.run("test -p courier --test well").has_status(0).says(&["nothing found"]);
     assert!(ended.stdout.contains("6 passed"), "{}", ended.stdout);
-    assert!(!ended.stderr.contains("unseen: the tasks"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("unchecked: the tasks"), "{}", ended.stderr);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn tasks_of_old_versions_of_tokio_are_seen_as_well() {
         let ended = courier(&fixture, "both_orders")
             .has_status(100)
             .says(&["courier/src/main.rs:16:13", "1 denied (1 `inversion`)"]);
-        for unseen in ["unseen: tokio", "unseen: the tasks"] {
+        for unseen in ["unchecked: tokio", "unchecked: the tasks"] {
             assert!(!ended.stderr.contains(unseen), "{version}: {}", ended.stderr);
         }
         courier(&fixture, "futurelock").has_status(100).says(&["1 denied (1 `futurelock`)"]);
@@ -98,14 +98,14 @@ fn a_program_that_traces_its_tasks_keeps_its_tracing() {
     command.env("RUSTFLAGS", "--cfg tokio_unstable");
     Ended::new(command).has_status(0).says(&[
         "nothing found",
-        "unseen: the tasks of tokio 1.",
-        "as it has its own `tracing`: its locks are checked where threads block, and not in tasks",
+        "unchecked: the tasks of tokio 1.",
+        "because it has its own `tracing`: its locks are checked where threads block, but not in tasks",
     ]);
-    // The feature alone traces nothing.
+    // The feature alone enables no tracing.
     fixture.run("run -p courier --features traced -- both_orders").has_status(100);
 }
 
-/// It is unknown which futures belong together.
+/// With another executor, it is unknown which futures belong to one task.
 #[test]
 fn locks_that_another_executor_awaits_are_named() {
     let fixture = Fixture::new("tasks_elsewhere");
@@ -121,7 +121,7 @@ fn main() {
     std::fs::write(fixture.0.join("courier/src/main.rs"), main).unwrap();
     courier(&fixture, "").has_status(0).says(&[
         "nothing found",
-        "unseen: the tasks of tokio 1.",
-        "as it did not poll all of them itself",
+        "unchecked: the tasks of tokio 1.",
+        "because it did not poll all of them itself",
     ]);
 }

@@ -24,10 +24,10 @@ const MARGIN = 20;
 const SVG = "http://www.w3.org/2000/svg";
 const WORDS = {
   denied: "denied",
-  warned: "warned of",
+  warned: "warned",
   allowed: "allowed",
   silenced: "silenced",
-  expected: "looked at by a test",
+  expected: "expected by a test",
 };
 
 const alarm = (verdict) => (verdict === "denied" || verdict === "warned" ? verdict : null);

@@ -1,10 +1,10 @@
-//! What goes by the name of `std` in a checked program where this toolchain allows it and the crate
-//! compiles with it: the checked `std`, and the locks of the standard streams as well.
+//! The `std` of a checked program if the toolchain supports it and the crate compiles with it: the
+//! checked `std`, with checked standard streams.
 //!
-//! These are in types of `io` and in the macros that print, which are made of std's internals.
+//! The streams are in types of `io` and in the printing macros, which use internals of std.
 
 #![feature(allow_internal_unstable, format_args_nl, internal_output_capture, print_internals)]
-#![allow(internal_features, reason = "the macros that print are made of them")]
+#![allow(internal_features, reason = "the printing macros use them")]
 
 pub use lockdep_std::*;
 

@@ -1,4 +1,4 @@
-//! The preludes, which have the macros that print.
+//! The preludes, with the printing macros.
 
 macro_rules! preludes {
     ($($name:ident)*) => {$(

@@ -1,13 +1,13 @@
-//! The macros that print, and what they call.
+//! The printing macros and the functions that they call.
 //!
-//! The macros are std's, so that arguments are evaluated before the stream is held, and as much is written
-//! at once. `dbg!` is not among them.
+//! The macros expand as std's do, so arguments are evaluated before the stream is locked, and the
+//! same pieces are written at once. `dbg!` is missing.
 
 use ::std::{fmt::Arguments, io};
 
 use crate::io::{STDERR, STDOUT};
 
-/// As `std::io::_print`, with stdout held.
+/// As `std::io::_print`, with stdout locked.
 #[track_caller]
 pub fn _print(args: Arguments<'_>) {
     if is_captured() {
@@ -19,7 +19,7 @@ pub fn _print(args: Arguments<'_>) {
     }
 }
 
-/// As `std::io::_eprint`, with stderr held.
+/// As `std::io::_eprint`, with stderr locked.
 #[track_caller]
 pub fn _eprint(args: Arguments<'_>) {
     if is_captured() {
@@ -31,15 +31,15 @@ pub fn _eprint(args: Arguments<'_>) {
     }
 }
 
-/// Returns `true` if a test harness captures what the calling thread prints. Then std locks the harness's
-/// buffer in place of the stream.
+/// Returns `true` if a test harness captures the output of the calling thread. In that case std
+/// locks the buffer of the harness instead of the stream.
 fn is_captured() -> bool {
     let Ok(Some(buffer)) = io::try_set_output_capture(None) else { return false };
     let _ = io::try_set_output_capture(Some(buffer));
     true
 }
 
-/// As std's.
+/// As in std.
 #[macro_export]
 #[allow_internal_unstable(print_internals)]
 macro_rules! print {
@@ -48,7 +48,7 @@ macro_rules! print {
     }};
 }
 
-/// As std's.
+/// As in std.
 #[macro_export]
 #[allow_internal_unstable(print_internals, format_args_nl)]
 macro_rules! println {
@@ -60,7 +60,7 @@ macro_rules! println {
     }};
 }
 
-/// As std's.
+/// As in std.
 #[macro_export]
 #[allow_internal_unstable(print_internals)]
 macro_rules! eprint {
@@ -69,7 +69,7 @@ macro_rules! eprint {
     }};
 }
 
-/// As std's.
+/// As in std.
 #[macro_export]
 #[allow_internal_unstable(print_internals, format_args_nl)]
 macro_rules! eprintln {

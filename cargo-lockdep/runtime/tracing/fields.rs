@@ -1,12 +1,12 @@
-//! The macros, which read in tokio's source what it says of a spawn.
+//! The macros, which parse the fields that tokio's source gives for a spawn.
 
-/// As `tracing::trace`, of nothing.
+/// Replaces `tracing::trace` and does nothing.
 #[macro_export]
 macro_rules! trace {
     ($($any:tt)*) => {{}};
 }
 
-/// As `tracing::trace_span`, of nothing but spawns.
+/// Replaces `tracing::trace_span`; only spans of spawns have an effect.
 #[macro_export]
 macro_rules! trace_span {
     (target: $target:literal, parent: None, "runtime.spawn", $($fields:tt)*) => {
@@ -23,7 +23,8 @@ macro_rules! trace_span {
     };
 }
 
-/// The span of a spawn with these fields: `%kind`, `loc.file = site.file()`, and the others, in any order.
+/// Makes the span of a spawn from its fields: `%kind`, `loc.file = site.file()`, and others, in any
+/// order.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __spawn {
@@ -44,7 +45,7 @@ macro_rules! __kind {
     (kind = % $kind:literal, $($rest:tt)*) => { $kind };
 }
 
-/// The `Location` that `loc.file` is read from.
+/// Expands to the `Location` from which `loc.file` is read.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __site {
@@ -59,7 +60,8 @@ macro_rules! __before_file {
     ([$($site:tt)*] $next:tt $($rest:tt)*) => { $crate::__before_file!([$($site)* $next] $($rest)*) };
 }
 
-/// The size of the future before tokio boxed it, which versions say that box them in release builds as well.
+/// Expands to the size of the future before tokio boxed it. Versions that also box in release
+/// builds provide it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __unboxed_size {

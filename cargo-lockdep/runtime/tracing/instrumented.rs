@@ -18,7 +18,7 @@ use crate::span::{Span, Spawn, take_spawn};
 pin_project! {
     /// As `tracing::instrument::Instrumented`: a future, polled and dropped as a task.
     pub struct Instrumented<F> {
-        // `None` once a task is ready.
+        // `None` once the task has completed.
         #[pin]
         future: Option<F>,
         root: Option<Root>,
@@ -34,10 +34,10 @@ pin_project! {
     }
 }
 
-/// A task, and what tokio polls of it.
+/// A task, and how tokio polls it.
 struct Root {
     task: Arc<Task>,
-    /// tokio has put the future into a box, and polls a pointer.
+    /// tokio has boxed the future and polls a pointer.
     is_in_box: bool,
 }
 
@@ -53,10 +53,11 @@ impl Root {
         Self { task, is_in_box }
     }
 
-    /// Where the task's own future is.
+    /// Returns the address of the task's own future.
     fn address<F>(&self, polled: &F) -> usize {
         if self.is_in_box {
-            // SAFETY: it is a `Pin<Box<_>>` of something sized, since tokio boxes nothing else: a pointer.
+            // SAFETY: tokio boxes only sized futures, so this is a `Pin<Box<_>>` that consists of
+            // one pointer.
             unsafe { mem::transmute_copy::<F, usize>(polled) }
         } else {
             ptr::from_ref(polled).addr()
@@ -65,7 +66,7 @@ impl Root {
 }
 
 impl<F> Instrumented<F> {
-    /// As `tracing`'s.
+    /// As in `tracing`.
     pub fn span(&self) -> &Span {
         const { &Span::none() }
     }
@@ -80,25 +81,25 @@ impl<F> fmt::Debug for Instrumented<F> {
 impl<F: Future> Future for Instrumented<F> {
     type Output = F::Output;
 
-    // What is denied names the place that polls.
+    // The report of a denied finding names the caller.
     #[track_caller]
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let future = this.future.as_ref().get_ref().as_ref().expect("it is polled until it is ready");
+        let future = this.future.as_ref().get_ref().as_ref().expect("not polled after completion");
         match this.root {
             Some(root) => {
                 let address = root.address(future);
                 tasks::poll_at(&root.task, this.future, address, cx)
             }
-            None => this.future.as_pin_mut().expect("as above").poll(cx),
+            None => this.future.as_pin_mut().expect("not polled after completion").poll(cx),
         }
     }
 }
 
 /// As `tracing::instrument::Instrument`.
 pub trait Instrument: Sized {
-    /// Makes a task of the future whose span this is.
+    /// Makes a task of the future, whose span was just created.
     fn instrument(self, _: Span) -> Instrumented<Self> {
         let root = take_spawn().filter(Spawn::is_task).map(|spawn| Root::new::<Self>(&spawn));
         Instrumented { future: Some(self), root }

@@ -1,13 +1,13 @@
-//! What goes by the name of `tracing` in the crate tokio, and only there: reports
-//! each task that tokio polls to lockdep.
+//! The `tracing` of the crate tokio, and of no other: reports each task that tokio polls to
+//! lockdep.
 //!
 //! With `--cfg tokio_unstable` and its feature `tracing`, tokio wraps the future of each task in an
-//! [`Instrumented`], from `block_on` to `spawn_local`. This one polls it by
-//! [`tasks::poll`](lockdep::__private::validator::tasks::poll). All other spans and events of tokio are nothing:
-//! they have no size and their arguments are not evaluated.
+//! [`Instrumented`], from `block_on` to `spawn_local`. This one polls it through
+//! [`tasks::poll`](lockdep::bridge::validator::tasks::poll). All other spans and events of tokio
+//! are empty: they have no size, and their arguments are not evaluated.
 //!
-//! The source is the same for all versions of tokio. Where one of them describes a spawn in a way that is not
-//! known here, this does not compile, and tokio is compiled without it.
+//! One source serves all versions of tokio. If a version describes a spawn in an unknown way, this
+//! does not compile, and tokio is compiled without it.
 
 mod fields;
 mod instrumented;

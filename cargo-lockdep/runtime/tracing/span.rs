@@ -1,45 +1,46 @@
-//! Spans, of which only that of a spawn says anything.
+//! Spans. Only that of a spawn carries information.
 
 use std::{cell::Cell, marker::PhantomData, panic::Location};
 
 use lockdep::__private::validator::tasks;
 
-/// What tokio says of a task that it spawns.
+/// The fields of the span of a spawn.
 #[derive(Clone, Copy)]
 pub(crate) struct Spawn {
     kind: &'static str,
     pub(crate) site: &'static Location<'static>,
-    /// The size of the future that tokio was given, if it has put it into a box.
+    /// The size of the future that tokio was given, if it has boxed it.
     pub(crate) unboxed_size: Option<usize>,
 }
 
 impl Spawn {
-    /// Returns `true` for what is a future of the program. A closure of `spawn_blocking` is not:
-    /// its locks are those of the thread that runs it.
+    /// Returns `true` for a future of the program. A closure of `spawn_blocking` is no task: its
+    /// locks belong to the thread that runs it.
     pub(crate) fn is_task(&self) -> bool {
         self.kind != "blocking"
     }
 
-    /// Returns `true` for what tokio itself runs in another thread, as for each call of `tokio::fs`. No guard of the
-    /// program goes there.
+    /// Returns `true` for work that tokio itself moves to another thread, as for each call of
+    /// `tokio::fs`. No guard of the program can move there.
     fn is_by(&self, tokio: &str) -> bool {
         let home = tokio.strip_suffix("util/trace.rs").unwrap_or(tokio);
         self.site.file().starts_with(home)
     }
 
-    /// Returns `true` for what the thread waits for that polls it.
+    /// Returns `true` if the polling thread waits for this task.
     pub(crate) fn blocks_thread(&self) -> bool {
         self.kind == "block_on"
     }
 }
 
 thread_local! {
-    /// The spawn whose span was made last, until its future is instrumented, which tokio does at once. Not in
-    /// the span itself, because tokio's locks and operations have spans as well, which are to have no size.
+    /// The last spawn for which a span was created, until its future is instrumented, which tokio
+    /// does right away. It is not in the span itself because tokio's locks and operations also have
+    /// spans, which should have no size.
     static SPAWN: Cell<Option<Spawn>> = const { Cell::new(None) };
 }
 
-/// Takes the spawn whose span was made last.
+/// Takes the last spawn for which a span was created.
 pub(crate) fn take_spawn() -> Option<Spawn> {
     SPAWN.take()
 }
@@ -66,7 +67,8 @@ impl Span {
         Self(())
     }
 
-    /// The span of a task that is being spawned. `tokio` is the path of tokio's file that says so.
+    /// Returns the span of a task that is being spawned. `tokio` is the path of tokio's source file
+    /// with the span.
     pub fn of_spawn(
         kind: &'static str,
         site: &'static Location<'static>,

@@ -1,4 +1,5 @@
-//! Which packages of a workspace hold locks, and which of them will be seen.
+//! `cargo lockdep doctor`: which packages of a workspace use locks, and which of those will be
+//! checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// Prints a table on standard output.
+/// Prints the table on standard output.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     let project = Project::find(&mut arguments)?;
     let metadata = metadata(&project, arguments)?;
@@ -29,8 +30,8 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
         of_program.iter().flat_map(|(package, node)| rows(package, node, &metadata)).collect();
     let with_locks: BTreeSet<_> = rows.iter().map(|row| &row.package).collect();
     formats::print(&format!(
-        "{}\n{} of {} packages name locks. This is a search of their sources, and approximate; what a run \
-         has not seen, it says at its end.\n",
+        "{}\n{} of {} packages name locks. This is an approximation from a search of their sources; each \
+         run ends with a list of the locks that it did not check.\n",
         table(&rows),
         with_locks.len(),
         of_program.len(),
@@ -38,8 +39,8 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What cargo knows, with the features that are asked for. What would change nothing is a mistake of
-/// whoever says it.
+/// Returns cargo's metadata with the requested features. Rejects arguments that would change
+/// nothing.
 fn metadata(project: &Project, mut arguments: Vec<OsString>) -> Result<Metadata> {
     let mut options = vec!["--filter-platform".to_owned(), project.target.clone()];
     for name in ["--features", "-F"] {
@@ -64,7 +65,7 @@ fn metadata(project: &Project, mut arguments: Vec<OsString>) -> Result<Metadata>
 const TAKES: &str = "it takes `--manifest-path`, `--target`, `--features`, `--all-features`, \
     `--no-default-features`, `--offline`, `--locked` and `--frozen`, as for `cargo metadata`";
 
-/// The packages that the program and its tests are made of.
+/// Returns the packages that make up the program and its tests.
 fn of_program(metadata: &Metadata) -> Vec<(&Package, &Node)> {
     let packages: BTreeMap<_, _> = metadata.packages.iter().map(|it| (&it.id, it)).collect();
     let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
@@ -105,7 +106,7 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
     if OTHER_LOCKS.contains(&package.name.replace('-', "_").as_str()) {
         return vec![row("its own".to_owned(), "no")];
     }
-    // What is made of these is told of those who use them.
+    // The packages that use these are listed instead.
     if ["lazy_static", "lock_api", "once_cell", "parking_lot", "tokio"]
         .contains(&package.name.as_str())
     {
@@ -131,14 +132,15 @@ fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
     match package {
         "lazy_static" if features.iter().any(|name| name == "spin_no_std") => "no",
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
-        // A program that is built with that traces its tasks itself.
+        // A program built with this feature and `tokio_unstable` traces its tasks itself.
         "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
         _ if Replacement::of(package, version, features).is_some() => "yes",
         _ => "no",
     }
 }
 
-/// Of all its sources but those of tests, if it is not a member of the workspace.
+/// Returns the lock types that the package's sources name. The tests of packages outside the
+/// workspace do not count.
 fn named_in(package: &Package) -> BTreeMap<&'static Home, BTreeSet<&'static str>> {
     let mut named = BTreeMap::<_, BTreeSet<_>>::new();
     let is_member = package.source.is_none();
@@ -155,7 +157,7 @@ fn named_in(package: &Package) -> BTreeMap<&'static Home, BTreeSet<&'static str>
     named
 }
 
-/// In columns, each package named once.
+/// Lays out the rows in columns, naming each package once.
 fn table(rows: &[Row]) -> String {
     let head = Row { package: "package".into(), locks: "locks".into(), seen: "seen" };
     let all = || std::iter::once(&head).chain(rows);

@@ -1,4 +1,4 @@
-//! What each kind of finding means, with an example: `cargo lockdep explain`.
+//! `cargo lockdep explain`: what each kind of finding means, with an example.
 //!
 //! The texts are the files in `explain`. A test runs each example and checks the kind of its finding.
 
@@ -10,7 +10,7 @@ use lockdep::FindingKind;
 #[derive(Clone, Debug)]
 pub(crate) struct Explanation {
     pub(crate) kind: FindingKind,
-    /// Markdown: a title, a paragraph that says it all, an example, what to do.
+    /// Markdown: a title, a paragraph that sums it up, an example, and how to fix it.
     pub(crate) text: &'static str,
 }
 
@@ -31,29 +31,29 @@ impl Explanation {
         first.trim_start_matches("# ")
     }
 
-    /// The first paragraph, in one line.
+    /// Returns the first paragraph as one line.
     pub(crate) fn summary(&self) -> String {
         let lines = self.text.lines().skip(2).take_while(|line| !line.is_empty());
         lines.collect::<Vec<_>>().join(" ")
     }
 }
 
-/// One kind's text, or the list of all.
+/// Returns the text of one kind, or the list of all kinds.
 pub(crate) fn text(explanation: Option<&Explanation>) -> String {
     if let Some(explanation) = explanation {
         return explanation.text.to_owned();
     }
-    let mut text =
-        "The kinds of finding, and what each does if nobody says otherwise:\n\n".to_owned();
+    let mut text = "The kinds of finding, with their default levels:\n\n".to_owned();
     let width = ALL.iter().map(|it| it.kind.name().len()).max().unwrap_or_default();
     for it in &*ALL {
         let (name, level) = (it.kind.name(), it.kind.default_level().name());
         let _ = writeln!(text, "  {name:width$}  {level:5}  {}", it.title());
     }
-    text + "\n`cargo lockdep explain KIND` tells more of one.\n"
+    text + "\n`cargo lockdep explain KIND` explains one of them.\n"
 }
 
-/// As an argument: by its name, or as reports write it.
+/// As an argument, a kind is named as in `lockdep.toml`, or as in reports
+/// (`lockdep::leaked_guard`).
 impl ValueEnum for Explanation {
     fn value_variants<'a>() -> &'a [Self] {
         &ALL
@@ -90,7 +90,9 @@ mod tests {
         }
         assert!(Explanation::from_str("leaked", false).is_err());
         assert!(
-            text(None).contains("  leaked_guard             warn   A thread ended with a lock\n")
+            text(None).contains(
+                "  leaked_guard             warn   A thread ended while it held a lock\n"
+            )
         );
     }
 }

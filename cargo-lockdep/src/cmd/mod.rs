@@ -1,4 +1,4 @@
-//! The subcommands, a file each.
+//! One module per subcommand.
 
 pub(crate) mod doctor;
 pub(crate) mod explain;

@@ -1,5 +1,5 @@
-//! A report of records on disk: of programs that check their own locks, of other machines, of CI's
-//! shards.
+//! `cargo lockdep report`: a report from records on disk, such as those of programs that check
+//! their own locks, of other machines, or of CI shards.
 
 use std::{
     collections::BTreeSet,
@@ -21,10 +21,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The folders of the records; those below them are looked into as well
+    /// The folders with the records; searched recursively
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// What a kind of finding does: `inversion=warn`, or a level for all kinds: `deny`
+    /// Sets the level of a kind of finding (`inversion=warn`) or of all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     levels: Vec<Change>,
     #[command(flatten)]
@@ -53,15 +53,15 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     Ok(verdict(&report))
 }
 
-/// The folders with records, from one on downwards.
+/// Collects the folders with records, recursively.
 fn find(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // Links are not followed: they may lead in a circle.
+        // Links are not followed, because they may form a cycle.
         if entry.file_type()?.is_dir() {
             find(&entry.path(), found)?;
         } else if entry.path().extension().is_some_and(|kind| kind == "jsonl" || kind == "counts") {
-            // Programs that take no lock write no record, only that they have run.
+            // A program that acquires no lock writes no record, only its counts.
             found.insert(folder.to_owned());
         }
     }

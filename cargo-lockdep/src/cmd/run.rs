@@ -1,4 +1,4 @@
-//! One run: cargo builds and runs the program with checked locks, and we say what was found.
+//! A run: cargo builds and runs the program with checked locks, and the findings are reported.
 
 #[cfg(unix)]
 use std::sync::{
@@ -36,14 +36,15 @@ use crate::{
     selection::Selection,
 };
 
-/// The exit status of cargo, if it does not know an option.
+/// Cargo's exit status for an unknown option.
 const CARGOS_USAGE: i32 = 1;
 
-/// How long a wait for a lock may last before the process reports it, unless the environment says it.
+/// How long a wait for a lock may last before the process reports it, unless `LOCKDEP_WATCHDOG` is
+/// set.
 const WATCHDOG: &str = "30s";
 
-/// The signals that the processes answer with what their threads wait for: Ctrl-C, and what a
-/// time-out of CI or nextest sends. And those that the environment names.
+/// Returns the signals on which the processes report what their threads wait for: those of Ctrl-C
+/// and of timeouts in CI and nextest, and those that the environment names.
 fn signals(named: Option<&str>) -> String {
     const ENDINGS: &str = "INT,TERM";
     named
@@ -51,12 +52,12 @@ fn signals(named: Option<&str>) -> String {
         .map_or_else(|| ENDINGS.to_owned(), |named| format!("{named},{ENDINGS}"))
 }
 
-/// How long the processes may take to say what their threads wait for, when a signal has ended cargo and
-/// them.
+/// How long the processes may take to report what their threads wait for, after a signal has ended
+/// cargo and them.
 const ANSWERS: Duration = Duration::from_secs(2);
 
-/// Waits for the processes that have a record, which outlive cargo for a moment. Does nothing where
-/// processes are no files.
+/// Waits for the processes that have a record: they may outlive cargo for a moment. Does nothing on
+/// systems without `/proc`.
 fn wait_for_answers(records: &Path) {
     let begin = Instant::now();
     let runs = |process: &str| Path::new("/proc").join(process).exists();
@@ -65,7 +66,7 @@ fn wait_for_answers(records: &Path) {
     }
 }
 
-/// The numbers of the processes that have a record.
+/// Returns the ids of the processes that have a record.
 fn processes(records: &Path) -> Vec<String> {
     let files = fs::read_dir(records).into_iter().flatten().flatten();
     let number = |name: OsString| {
@@ -76,7 +77,7 @@ fn processes(records: &Path) -> Vec<String> {
     files.filter_map(|file| number(file.file_name())).collect()
 }
 
-/// `after` is what goes to the tests or the program.
+/// Runs cargo and reports what was found. `after` goes to the tests or the program.
 pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     let (subcommand, mut options) = check.into_parts();
     if let Some(config) = &mut options.config {
@@ -102,7 +103,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .args(subcommand)
         .arg("--target")
         .arg(&project.target)
-        // The user's own build stays as it is.
+        // Leaves the user's own build untouched.
         .arg("--target-dir")
         .arg(&build_folder);
     project.keep_out_of_build_folder(&mut cargo, &build_folder);
@@ -112,7 +113,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         .env("LOCKDEP", levels::of_processes())
         .env("LOCKDEP_OUT", &records)
         .env(environment::COUNTS, &records)
-        // The verdict is ours.
+        // This program decides on the exit status.
         .env("LOCKDEP_EXIT", "0")
         .env("LOCKDEP_SIGNAL", signals(env::var("LOCKDEP_SIGNAL").ok().as_deref()));
     if env::var_os("LOCKDEP_WATCHDOG").is_none_or(|limit| limit.is_empty()) {
@@ -122,7 +123,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         cargo.env("LOCKDEP_CONFIG", config);
     }
     let status = status(&mut cargo)?;
-    // If a signal has ended it.
+    // A signal has ended cargo.
     if status.code().is_none() {
         wait_for_answers(&records);
     }
@@ -130,7 +131,7 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     let notes = outcomes::of_run(&runtime::notes(&folder, &selection), &records);
     let levels = Levels::new(options.levels);
     let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
-    // If nothing was built, cargo has said why.
+    // If nothing was built, cargo has reported why.
     if status.success() || !is_empty(&records) {
         eprint!("{}", human::text(&report));
         plan.write(&report)?;
@@ -138,18 +139,18 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
         (status.code(), arguments::ours_among(&options.cargo))
     {
         eprintln!(
-            "lockdep: `{option}` is an option of cargo lockdep, and goes before those of cargo"
+            "lockdep: `{option}` is an option of cargo lockdep; place it before cargo's arguments"
         );
     }
     if options.records.is_none() {
-        // What it says is told.
+        // The report contains all of it.
         let _ = fs::remove_dir_all(&records);
     }
     Ok(if status.success() { verdict(&report) } else { real::code(status) })
 }
 
-/// Runs cargo. Who ends a server by Ctrl-C wants to hear of its locks: that goes to cargo and the program
-/// as well as to us, and we stay until they have ended.
+/// Runs cargo. Ctrl-C must still lead to a report, for example of a server. It reaches cargo and
+/// the program as well, and we ignore it until both have ended.
 #[cfg(unix)]
 fn status(cargo: &mut Command) -> Result<ExitStatus> {
     let has_ended = Arc::new(AtomicBool::new(false));
@@ -165,7 +166,7 @@ fn status(cargo: &mut Command) -> Result<ExitStatus> {
     cargo.status().map_err(cannot_start(cargo))
 }
 
-/// What is checked. A package that is not there is a mistake of whoever named it.
+/// Returns the selection of locks to check. Rejects names of unknown packages.
 fn selection(project: &Project, options: &Options) -> Result<Selection> {
     if let Some(wanted) = &options.crates {
         let packages = project.packages(&options.cargo)?;
@@ -184,11 +185,12 @@ fn look_for_nextest(project: &Project) -> Result<()> {
     if nextest.status.success() {
         Ok(())
     } else {
-        Err("cargo-nextest is not installed: https://nexte.st says how it is".to_owned())
+        Err("cargo-nextest is not installed; see https://nexte.st".to_owned())
     }
 }
 
-/// Puts this program in rustc's and rustdoc's place, before those that are there already.
+/// Makes cargo call this program in place of rustc and rustdoc. It calls wrappers that are already
+/// configured.
 fn set_wrapper(
     cargo: &mut Command,
     project: &Project,
@@ -199,7 +201,7 @@ fn set_wrapper(
     cargo.env(environment::FOLDER, folder);
     cargo.env(
         environment::CHOICE,
-        selection.to_text().map_err(cannot("say what is to be checked"))?,
+        selection.to_text().map_err(cannot("serialize the selection of locks"))?,
     );
     for (variable, ours, theirs) in [
         ("RUSTC_WRAPPER", environment::INNER, &project.rustc_wrapper),
@@ -213,13 +215,13 @@ fn set_wrapper(
     Ok(())
 }
 
-/// A folder for the records of this run alone.
+/// Creates a folder for the records of this run.
 fn new_folder(parent: &Path) -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let folder = parent.join(format!("{now}-{}", process::id()));
     let cannot_write = || cannot(format!("write to {}", folder.display()));
     fs::create_dir_all(&folder).map_err(cannot_write())?;
-    // The processes look for it from where they start.
+    // An absolute path, because the processes run in other folders.
     std::path::absolute(&folder).map_err(cannot_write())
 }
 

@@ -1,16 +1,16 @@
-//! Whose locks nobody has seen, and why.
+//! The crates whose locks were not checked, and why.
 
 use std::{collections::BTreeSet, fmt::Write};
 
 use crate::outcomes::{Note, Outcome, UnknownTasks};
 
-/// Crates that bring their own locks, which nothing here replaces.
+/// Crates that define their own locks and have no replacement.
 pub(crate) const OTHER_LOCKS: [&str; 2] = ["async_lock", "spin"];
 
-/// Those who make locks of these crates' parts.
+/// Crates on which others build locks.
 const PARTS: [&str; 2] = ["lock_api", "parking_lot_core"];
 
-/// As lines for people; nothing, if all has been seen.
+/// Returns lines for the terminal; empty if all locks were checked.
 pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let mut text = String::new();
     let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
@@ -21,7 +21,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             Outcome::FellBack(error) => {
                 let _ = writeln!(
                     text,
-                    "lockdep: unseen: {package} (`{crate_name}`) has the real locks, as it does \
+                    "lockdep: unchecked: {package} (`{crate_name}`) has the real locks, because it does \
                      not compile with checked ones: {error}"
                 );
             }
@@ -31,7 +31,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
         }
         if let Some(unknown) = unknown_tasks {
             let why = of_tasks(unknown);
-            let _ = writeln!(text, "lockdep: unseen: the tasks of {package}, as it {why}");
+            let _ = writeln!(text, "lockdep: unchecked: the tasks of {package}, because it {why}");
         }
         if note.lacks_streams {
             no_streams.insert(&**package);
@@ -41,38 +41,40 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
         }
     }
     for (packages, what) in [
-        (no_std, "are without std"),
-        (own_locks, "may have locks of their own"),
-        (unchosen, "were not chosen"),
-        (no_streams, "have std's own stdin, stdout and stderr"),
+        (no_std, "have no std"),
+        (own_locks, "may define their own locks"),
+        (unchosen, "were not selected"),
+        (no_streams, "use std's own stdin, stdout and stderr"),
     ] {
         if !packages.is_empty() {
             let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "lockdep: unseen: these {what}: {packages}");
+            let _ = writeln!(text, "lockdep: unchecked: these {what}: {packages}");
         }
     }
     text
 }
 
-/// Why not all locks of a crate were seen, if so.
+/// Returns why some locks of a crate were not checked, or `None` if all were.
 pub(crate) fn why(note: &Note) -> Option<String> {
     match &note.outcome {
-        Outcome::FellBack(error) => {
-            Some(format!("has the real locks, as it does not compile with checked ones: {error}"))
-        }
-        Outcome::NoStd => Some("is without std".to_owned()),
-        Outcome::Unchosen => Some("was not chosen".to_owned()),
+        Outcome::FellBack(error) => Some(format!(
+            "has the real locks, because it does not compile with checked ones: {error}"
+        )),
+        Outcome::NoStd => Some("has no std".to_owned()),
+        Outcome::Unchosen => Some("was not selected".to_owned()),
         Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced if has_own_locks(note) => {
-            Some("may have locks of its own".to_owned())
+            Some("may define its own locks".to_owned())
         }
         Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced => match &note.unknown_tasks {
-            Some(unknown) => Some(format!("has unknown tasks, as it {}", of_tasks(unknown))),
-            None => note.lacks_streams.then(|| "has std's own stdin, stdout and stderr".to_owned()),
+            Some(unknown) => Some(format!("has unknown tasks, because it {}", of_tasks(unknown))),
+            None => {
+                note.lacks_streams.then(|| "uses std's own stdin, stdout and stderr".to_owned())
+            }
         },
     }
 }
 
-/// Why a crate's tasks are not known, and what follows.
+/// Returns why a crate's tasks are unknown, and the consequence.
 fn of_tasks(unknown: &UnknownTasks) -> String {
     let why = match unknown {
         UnknownTasks::OwnTracing => "has its own `tracing`".to_owned(),
@@ -85,10 +87,10 @@ fn of_tasks(unknown: &UnknownTasks) -> String {
                 .to_owned();
         }
     };
-    format!("{why}: its locks are checked where threads block, and not in tasks")
+    format!("{why}: its locks are checked where threads block, but not in tasks")
 }
 
-/// Whether it may make locks that are not checked.
+/// Returns `true` if the crate may define locks that are not checked.
 fn has_own_locks(note: &Note) -> bool {
     if matches!(note.outcome, Outcome::FellBack(_) | Outcome::Replaced | Outcome::CheckedParts) {
         return false;
@@ -133,14 +135,14 @@ mod tests {
         ]);
         assert_eq!(
             text(&notes),
-            "lockdep: unseen: b 2.0.0 (`b`) has the real locks, as it does not compile with \
+            "lockdep: unchecked: b 2.0.0 (`b`) has the real locks, because it does not compile with \
              checked ones: src/lib.rs:1:2: no\n\
-             lockdep: unseen: the tasks of tokio 1.0.0, as it has its own `tracing`: its locks are checked \
-             where threads block, and not in tasks\n\
-             lockdep: unseen: these are without std: c 3.0.0\n\
-             lockdep: unseen: these may have locks of their own: dashmap 6.0.0, spin 1.0.0\n\
-             lockdep: unseen: these were not chosen: d 4.0.0\n\
-             lockdep: unseen: these have std's own stdin, stdout and stderr: printer 1.0.0\n"
+             lockdep: unchecked: the tasks of tokio 1.0.0, because it has its own `tracing`: its locks are checked \
+             where threads block, but not in tasks\n\
+             lockdep: unchecked: these have no std: c 3.0.0\n\
+             lockdep: unchecked: these may define their own locks: dashmap 6.0.0, spin 1.0.0\n\
+             lockdep: unchecked: these were not selected: d 4.0.0\n\
+             lockdep: unchecked: these use std's own stdin, stdout and stderr: printer 1.0.0\n"
         );
     }
 }

@@ -1,10 +1,10 @@
-//! What each kind of finding does to our verdict.
+//! The level of each kind of finding in the report.
 
 use std::str::FromStr;
 
 use lockdep::{FindingKind, Level, UnknownName, WaitKind};
 
-/// The processes abort for nothing: that level is left out.
+/// Without `abort`, which concerns the process that has the finding.
 const LEVELS: [Level; 3] = [Level::Allow, Level::Warn, Level::Deny];
 
 /// The value of `LOCKDEP` for the checked processes. They record findings and continue, so that tests have the
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_part_that_does_not_parse() {
         for (text, part) in [
             ("inversoin=warn", "`inversoin`"),
             ("inversion=loud", "`loud`"),

@@ -1,4 +1,5 @@
-//! What the processes wrote down, and our verdict: data, which the [formats](self::formats) write.
+//! The merged records of all processes, with a verdict on each finding. The
+//! [formats](self::formats) write this data.
 
 pub(crate) mod coverage;
 pub(crate) mod formats;
@@ -22,14 +23,14 @@ use crate::{Result, cannot, outcomes::Note, rustc::sources::Sources};
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) counts: Counts,
-    /// The worst first.
+    /// Worst first.
     pub(crate) findings: Vec<Judged>,
     pub(crate) graph: MergedGraph,
-    /// What was done with each crate, if we have built them.
+    /// The outcome of each crate's compilation, if this run built it.
     pub(crate) notes: BTreeSet<Note>,
-    /// The program's own source, as far as it is here.
+    /// The program's own source, if it is available.
     pub(crate) sources: Sources,
-    /// How many records could not be read, or not wholly. What they say is missing here.
+    /// The number of records that could not be read, at least in part. Their findings are missing.
     pub(crate) unread: usize,
 }
 
@@ -39,20 +40,20 @@ pub(crate) struct Judged {
     pub(crate) finding: MergedFinding,
 }
 
-/// What a finding means here, the worst first.
+/// How a finding counts in this report, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     Denied,
     Warned,
     Allowed,
-    /// By a `lockdep.toml`, or by the program.
+    /// By `lockdep.toml` or by the program.
     Silenced,
-    /// A test of the program looks at it.
+    /// A test of the program expects it.
     Expected,
 }
 
-/// How much the processes have looked at.
+/// How much the processes have checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) processes: u64,
@@ -61,7 +62,7 @@ pub(crate) struct Counts {
 }
 
 impl Report {
-    /// Of all records in some folders. What cannot be read of them is told at once.
+    /// Merges all records in some folders. Prints errors of unreadable records.
     pub(crate) fn read(
         folders: &[PathBuf],
         levels: &Levels,
@@ -82,7 +83,7 @@ impl Report {
         }
         let graph = merge.graph();
         if counts == Counts::default() {
-            // Programs that check their own locks write none.
+            // Programs that check their own locks write no counts.
             counts = Counts {
                 processes: merge.records() as u64,
                 locks: graph.locks.len() as u64,
@@ -127,17 +128,17 @@ impl Report {
         self.findings.iter().filter(has_it).map(|judged| &judged.finding)
     }
 
-    /// Those that somebody should look at, the worst first.
+    /// Returns the findings to report, worst first.
     pub(crate) fn told(&self) -> impl Iterator<Item = &Judged> {
         self.findings.iter().filter(|judged| judged.verdict <= Verdict::Warned)
     }
 }
 
-/// Adds all records of a folder. Of each that cannot be read, or not wholly, one message is given
-/// back.
+/// Adds all records of a folder. Returns one message for each record that could not be read, at
+/// least in part.
 fn read_folder(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
     let Ok(problems) = merge.read_folder(folder) else {
-        // One of the files is to blame. What was added already may be added again.
+        // Find the file that is to blame. Adding a record twice does no harm.
         return read_each(merge, folder);
     };
     let mut messages = Vec::new();
@@ -162,7 +163,7 @@ fn read_each(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
     Ok(messages)
 }
 
-/// The first problem of a file, and how many more there are.
+/// Returns the first problem of a file, and the number of further ones.
 fn message(problems: &[Problem]) -> String {
     match problems {
         [only] => only.to_string(),
@@ -171,7 +172,7 @@ fn message(problems: &[Problem]) -> String {
     }
 }
 
-/// Makes a report say how bad it is here: in the process it was only recorded.
+/// Sets the severity in a report's title: the process recorded it at another level.
 fn retitle(report: &mut String, verdict: Verdict) {
     let severity = match verdict {
         Verdict::Denied => "error",
@@ -184,7 +185,7 @@ fn retitle(report: &mut String, verdict: Verdict) {
 }
 
 impl Counts {
-    /// Adds what the processes of a folder have counted.
+    /// Adds the counts that the processes of a folder have written.
     fn add(&mut self, folder: &Path) -> io::Result<()> {
         for file in fs::read_dir(folder)? {
             let path = file?.path();

@@ -1,4 +1,5 @@
-//! Which call of rustc or rustdoc gets checked locks. Pure, but for one look at a source.
+//! Decides what each call of rustc or rustdoc gets. Pure, except that it reads sources through
+//! closures.
 
 use std::{
     ffi::OsString,
@@ -11,29 +12,30 @@ use crate::{
     selection::{Locks, Selection},
 };
 
-/// Who is called.
+/// The tool that cargo calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Rustc,
     Rustdoc,
 }
 
-/// What is done with a call.
+/// How a call is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Treatment {
-    /// Nothing: it is not a part of the program.
+    /// Runs the call unchanged: the crate is not part of the program.
     Leave,
-    /// It is told where the runtime is, as a crate that this one depends on may need it.
+    /// Only adds the search path of the runtime, which a dependency of this crate may need.
     FindRuntime,
-    /// The same, and it has the real locks of the crates that it depends on.
+    /// As `FindRuntime`, and links the real locks of the crates that it depends on.
     Unchosen,
-    /// It has checked locks; our `std` in place of the real one, if it is to.
+    /// Compiles with checked locks, and with our `std` if `std` is set.
     Check { std: bool },
-    /// Another crate is put in its place; the real one, aside, has our `std` if it is to.
+    /// Compiles a replacement under the crate's name. The real crate moves aside, with our `std` if
+    /// `std` is set.
     Replace { by: &'static Replacement, std: bool },
 }
 
-/// What cargo says in the environment of the crate that it compiles.
+/// What cargo's environment variables say about the crate.
 #[derive(Debug, Default)]
 pub(crate) struct Compiling {
     pub(crate) crate_name: Option<String>,
@@ -41,13 +43,13 @@ pub(crate) struct Compiling {
     pub(crate) version: String,
 }
 
-/// The arguments of a call, as far as they matter.
+/// The arguments of a call that matter here.
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     pub(crate) crate_name: Option<String>,
     source: Option<PathBuf>,
     crate_types: Vec<String>,
-    /// What tells the crate's files from those of others of its name.
+    /// The suffix that distinguishes the files of crates with the same name.
     extra_filename: String,
     has_target: bool,
     is_test: bool,
@@ -96,12 +98,12 @@ impl Call {
         call
     }
 
-    /// What this crate's files are called, of all crates of the build.
+    /// Returns the stem of the crate's files, unique in the build.
     pub(crate) fn unit(&self, tool: Tool) -> Option<String> {
         let name = self.crate_name.as_deref()?;
         match tool {
             Tool::Rustc => Some(format!("{name}{}", self.extra_filename)),
-            // The library that it documents is one of those that the examples get.
+            // rustdoc receives the documented library as a dependency of the examples.
             Tool::Rustdoc => self.externs.iter().find_map(|library| {
                 let (library, path) = library.split_once('=')?;
                 let is_it = library.rsplit(':').next() == Some(name);
@@ -110,16 +112,16 @@ impl Call {
         }
     }
 
-    /// The same of the crates that it depends on.
+    /// Returns the file stems of the crates that it depends on.
     pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
         self.externs.iter().filter_map(|library| unit_of(library.split_once('=')?.1))
     }
 
-    /// What is done with the call.
+    /// Returns how the call is treated.
     ///
-    /// `compiling` is the crate that cargo says it compiles: build scripts and cargo itself call
-    /// rustc for other things, too, to see what it can do. `source` reads a file, `takes_std` looks
-    /// whether a file in a folder has an `extern crate std`.
+    /// `compiling` is the crate that cargo compiles: build scripts and cargo itself also call rustc
+    /// to probe what it can do. `source` reads a file, `takes_std` returns `true` if a file in a
+    /// folder has an `extern crate std`.
     pub(crate) fn treatment(
         &self,
         tool: Tool,
@@ -132,8 +134,8 @@ impl Call {
             Tool::Rustc => self.crate_name.is_some() && compiling.crate_name == self.crate_name,
             Tool::Rustdoc => self.is_test,
         };
-        // cargo names the target for the program's own crates only. What runs at build time,
-        // proc-macros, build scripts and what they depend on, is built without.
+        // Cargo passes `--target` only for crates of the program, not for proc-macros, build
+        // scripts and their dependencies, which run at build time.
         let is_of_program =
             self.has_target && !self.crate_types.iter().any(|kind| kind == "proc-macro");
         let Some(path) = self.source.as_deref().filter(|_| is_cargos && is_of_program) else {
@@ -154,13 +156,13 @@ impl Call {
         }
     }
 
-    /// Returns `true` if the crate has locks that are not made of std's.
+    /// Returns `true` if the crate defines locks that are not built on std's.
     pub(crate) fn brings_locks(&self, Compiling { package, version, .. }: &Compiling) -> bool {
         self.crate_name.as_deref().is_some_and(|name| OTHER_LOCKS.contains(&name))
             || Replacement::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
     }
 
-    /// What is put in this crate's place. Its own tests are about itself.
+    /// Returns the crate that replaces this one. Tests of the crate itself use the real one.
     fn replacement(
         &self,
         tool: Tool,
@@ -175,15 +177,15 @@ impl Call {
     }
 }
 
-/// What the file of a library is called without what they all have.
+/// Returns the file stem of a library without `lib`.
 fn unit_of(path: &str) -> Option<&str> {
     let stem = Path::new(path).file_stem()?.to_str()?;
     Some(stem.strip_prefix("lib").unwrap_or(stem))
 }
 
-/// Whether a crate's root has `#![no_std]`, without a condition. With one, or with an
-/// `extern crate std` in any file, as `lazy_static` has it, it is taken for a crate with std: if that
-/// is wrong, our std does no harm, or the crate falls back.
+/// Returns `true` if the root of a crate has an unconditional `#![no_std]`. A crate with a
+/// conditional one, or with an `extern crate std` in some file (as in `lazy_static`), counts as a
+/// std crate. If that is wrong, our std does no harm, or the crate falls back.
 fn is_no_std(root: &str) -> bool {
     let mut depth = 0_usize;
     for line in root.lines().map(str::trim) {
@@ -204,7 +206,7 @@ fn is_no_std(root: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As cargo calls rustc, shortened.
+    /// A shortened call of rustc by cargo.
     const LIBRARY: &str = "--crate-name store --edition=2024 src/lib.rs --error-format=json \
         --crate-type lib --emit=dep-info,metadata,link -C embed-bitcode=no -C metadata=0a \
         -C extra-filename=-0a1b --out-dir x --target x86_64-unknown-linux-gnu -L dependency=x";
@@ -262,7 +264,7 @@ mod tests {
         let cargos = "- --crate-name ___ --print=file-names --crate-type bin --target x";
         assert_eq!(treatment(cargos), Treatment::Leave);
         assert_eq!(treatment("-vV"), Treatment::Leave);
-        // A build script of `store` that sees whether something compiles.
+        // A build script of `store` that tests whether something compiles.
         let probe = "--crate-name probe --crate-type lib src/probe.rs --target x";
         assert_eq!(treatment_with(probe, None, ""), Treatment::Leave);
         assert_eq!(treatment_with(probe, Some("store"), ""), Treatment::Leave);

@@ -1,5 +1,5 @@
-//! A crate of the program, compiled with checked locks. One that does not compile with them is
-//! compiled without.
+//! Compiles a crate of the program with checked locks. A crate that does not compile with them is
+//! compiled with the real ones.
 
 use std::{
     env,
@@ -25,14 +25,14 @@ use crate::{
 
 pub(crate) struct Unit<'a> {
     pub(crate) real: Real,
-    /// cargo's, for rustc or rustdoc.
+    /// Cargo's arguments for rustc or rustdoc.
     pub(crate) arguments: &'a [OsString],
     pub(crate) runtime: Runtime,
     /// The version of its package.
     pub(crate) version: String,
     /// The folder of all notes.
     pub(crate) notes: PathBuf,
-    /// Under this name.
+    /// The file name of its note.
     pub(crate) name: String,
     pub(crate) note: Note,
 }
@@ -59,7 +59,7 @@ impl Unit<'_> {
         }
     }
 
-    /// They use their crate as it was built.
+    /// Compiles and runs doc examples. They use the crate as it was built.
     pub(crate) fn test_examples(&self, treatment: Treatment) -> Result<ExitCode> {
         if let Some(records) = env::var_os(COUNTS) {
             outcomes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
@@ -77,12 +77,12 @@ impl Unit<'_> {
         through(self.checked(self.arguments, std.copied().flatten()))
     }
 
-    /// What it may have as std, the best first: the real one if it is not to have our `std`.
+    /// Returns the versions of std to try, best first, or only the real one if `std` is false.
     fn facades(&self, std: bool) -> Vec<Option<Std>> {
         if std { self.runtime.facades().into_iter().map(Some).collect() } else { vec![None] }
     }
 
-    /// With checked locks and streams, or else with checked locks, or else without.
+    /// Tries checked locks and streams, then checked locks, then the real ones.
     fn check(&self, std: bool) -> Result<ExitCode> {
         let facades = self.facades(std);
         let with_parts = with_aside(self.arguments, CHECKED, Path::exists);
@@ -111,15 +111,15 @@ impl Unit<'_> {
             Attempt::Failed(status, output) => {
                 pass_on(&output)?;
                 if first_error(&output) != error {
-                    eprintln!("lockdep: with checked locks, the first error is: {error}");
+                    eprintln!("lockdep: the first error with checked locks was: {error}");
                 }
                 Ok(code(status))
             }
         }
     }
 
-    /// The real crate, and one beside it, which nobody misses if it does not compile. cargo is told
-    /// when both are there.
+    /// Compiles the real crate and a checked one next to it, which may fail. Cargo sees the notices
+    /// only after both, so that dependents find both.
     fn accompany(&self, Calls { real, replacement, files, .. }: &Calls) -> Result<ExitCode> {
         let output = |mut command: Command| command.output().map_err(cannot_start(&command));
         let real = output(self.command(real))?;
@@ -131,10 +131,10 @@ impl Unit<'_> {
         Ok(code(real.status))
     }
 
-    /// The real crate, and then the one that is put in its place.
+    /// Compiles the real crate, then its replacement.
     fn replace(&self, by: &Replacement, calls: &Calls, std: bool) -> Result<ExitCode> {
         let Some(note) = self.step_aside(by, calls, std)? else {
-            // It says why.
+            // This reports the error.
             return self.check(std);
         };
         match attempt(self.command(&calls.replacement))? {
@@ -143,7 +143,7 @@ impl Unit<'_> {
                 Ok(code(status))
             }
             Attempt::Failed(_, output) => {
-                // All are to have the same one now, also those that fall back.
+                // From now on every crate must use the same one, also those that fall back.
                 remove(&calls.files)?;
                 let ended =
                     if std { self.check(std)? } else { through(self.command(self.arguments))? };
@@ -153,8 +153,8 @@ impl Unit<'_> {
         }
     }
 
-    /// Compiles the real crate as one that has stepped aside, so that it reports its tasks if it has any and that
-    /// compiles. Returns the note about it, or `None` if it does not compile.
+    /// Compiles the real crate under another name; if it has tasks, so that it reports them, if
+    /// that compiles. Returns its note, or `None` if it does not compile.
     fn step_aside(&self, by: &Replacement, calls: &Calls, std: bool) -> Result<Option<Note>> {
         let facades = self.facades(std);
         let reporting = calls.reporting.as_ref().map(|added| [&*calls.real, added].concat());
@@ -204,7 +204,7 @@ impl Unit<'_> {
     }
 
     fn write(&self, note: &Note) -> Result<()> {
-        outcomes::write(&self.notes, &self.name, note).map_err(cannot("write down what was done"))
+        outcomes::write(&self.notes, &self.name, note).map_err(cannot("write a note on the crate"))
     }
 }
 

@@ -1,11 +1,11 @@
-//! What rustc writes on standard error when cargo calls it: a JSON object a line.
+//! The messages that rustc writes on standard error when cargo calls it: one JSON object per line.
 
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Message {
-    /// In the notice of a file that is there. At `metadata`, cargo starts who depends on this
-    /// crate.
+    /// Set in the notice that a file was written. After `metadata`, cargo starts the crates that
+    /// depend on this one.
     emit: Option<String>,
     level: Option<String>,
     #[serde(rename = "message")]
@@ -20,7 +20,7 @@ struct Span {
     line_start: usize,
     column_start: usize,
     is_primary: bool,
-    /// Where the macro was called that made this code.
+    /// The macro call that generated the code.
     expansion: Option<Box<Expansion>>,
 }
 
@@ -30,25 +30,25 @@ struct Expansion {
 }
 
 impl Span {
-    /// Where it is in a source that was written by hand.
+    /// Returns the span in handwritten source.
     fn outermost(&self) -> &Self {
         self.expansion.as_ref().map_or(self, |expansion| expansion.span.outermost())
     }
 }
 
-/// Whether a line says that what others need to know of the crate is there: it has passed all
-/// of rustc's checks then.
+/// Returns `true` if the line is the notice that the crate's metadata was written, after which no
+/// error can occur.
 pub(crate) fn is_metadata_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Message>(line)
         .is_ok_and(|message| message.emit.as_deref() == Some("metadata"))
 }
 
-/// Whether a line says that a file is there.
+/// Returns `true` if the line is the notice that a file was written.
 pub(crate) fn is_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Message>(line).is_ok_and(|message| message.emit.is_some())
 }
 
-/// The first error, in one line.
+/// Returns the first error as one line.
 pub(crate) fn first_error(output: &[u8]) -> String {
     let errors = output.split(|&byte| byte == b'\n').filter_map(|line| {
         let message: Message = serde_json::from_slice(line).ok()?;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_notice_is_known() {
+    fn notices_are_recognized() {
         let notice = br#"{"$message_type":"artifact","artifact":"x/libx.rmeta","emit":"metadata"}"#;
         assert!(is_metadata_notice(notice));
         let other = br#"{"artifact":"x/x.d","emit":"dep-info"}"#;

@@ -1,12 +1,14 @@
-//! Line tables for a crate whose profile asks for no debug information, as that of a release build.
+//! Adds line tables to crates whose profile has no debug information, such as a release build.
 //!
-//! They tell which functions the compiler has inlined where. Without them, stacks have neither these functions nor
-//! places, and it cannot be proved that an optimized handler takes two locks one after the other. The code is the same.
-//! `debuginfo=line-tables-only` will not do: it has no full names of inlined functions.
+//! Line tables say which functions were inlined where. Without them, stacks have neither these
+//! functions nor places, and lockdep cannot prove that an optimized handler acquires two locks one
+//! after the other. The generated code does not change. `debuginfo=line-tables-only` is not enough,
+//! because it omits the full names of inlined functions.
 
 use std::ffi::OsString;
 
-/// Returns the arguments of rustc, with line tables if nothing is said about debug information. These are not stripped.
+/// Returns rustc's arguments. If they do not mention debug information, adds line tables and keeps
+/// them from being stripped.
 pub(crate) fn with_line_tables(arguments: &[OsString]) -> Vec<OsString> {
     if options(arguments).any(|(_, option)| option == "debuginfo" || option == "g") {
         return arguments.to_vec();
@@ -20,7 +22,7 @@ pub(crate) fn with_line_tables(arguments: &[OsString]) -> Vec<OsString> {
     left
 }
 
-/// The options of code generation, by name, and which arguments each consists of. `-g` is one of them.
+/// Returns the codegen options by name, each with the range of its arguments. `-g` is one of them.
 fn options(arguments: &[OsString]) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
     arguments.iter().enumerate().filter_map(|(at, argument)| {
         let argument = argument.to_str()?;
@@ -53,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_about_debug_information_stays() {
+    fn explicit_debug_options_are_kept() {
         for said in
             ["-g", "-C debuginfo=2", "-Cdebuginfo=0 -C strip=symbols", "--codegen=debuginfo=1"]
         {

@@ -1,12 +1,12 @@
-//! Which types of locks a source names. A search of its text, which knows nothing of macros,
-//! of other names for a crate, or of code that is not compiled.
+//! Finds which lock types a source names, by a text search that ignores macros, renamed crates and
+//! conditional compilation.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Where locks come from: a path, and the types that it leads to.
+/// A module path and its lock types.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Home {
-    /// The first part is the crate.
+    /// Starts with the crate.
     path: &'static [&'static str],
     types: &'static [&'static str],
 }
@@ -45,7 +45,7 @@ impl Home {
     }
 }
 
-/// All sources below a folder.
+/// Returns all sources below a folder.
 pub(crate) fn sources(folder: &Path) -> impl Iterator<Item = String> {
     let files = walkdir::WalkDir::new(folder).into_iter().flatten();
     files
@@ -53,7 +53,7 @@ pub(crate) fn sources(folder: &Path) -> impl Iterator<Item = String> {
         .filter_map(|file| fs::read_to_string(file.path()).ok())
 }
 
-/// Each home of locks that the source names, and the types.
+/// Returns the paths of locks that the source names, with their types.
 pub(crate) fn of_source(text: &str) -> Vec<(&'static Home, BTreeSet<&'static str>)> {
     let code = without_comments(text);
     let named = HOMES.iter().map(|home| {
@@ -69,7 +69,7 @@ fn without_comments(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Types that stand behind a path: `std::sync::Mutex`, `std::{sync::{Arc, Mutex}, thread}`.
+/// Collects types after a path: `std::sync::Mutex`, `std::{sync::{Arc, Mutex}, thread}`.
 fn collect(
     code: &str,
     path: &[&str],
@@ -90,7 +90,7 @@ fn collect(
     }
 }
 
-/// The rest of a path: all in its braces, or the names up to the first sign that is not its.
+/// Returns the rest of a path: everything in its braces, or the names up to the end of the path.
 fn tree(text: &str) -> &str {
     let mut depth = 0_usize;
     let end = text.find(|c: char| match c {

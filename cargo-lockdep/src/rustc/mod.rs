@@ -1,5 +1,5 @@
-//! This program in rustc's or rustdoc's place: cargo calls it, and it calls the real one, with
-//! our locks where they are wanted.
+//! The wrapper of rustc and rustdoc: cargo calls this program, which calls the real tool with the
+//! arguments for checked locks.
 
 pub(crate) mod classify;
 mod compile;
@@ -29,8 +29,8 @@ use crate::{
     selection::Selection,
 };
 
-/// Runs what cargo wants to be run. As a wrapper of rustc, the first argument is rustc itself; in
-/// rustdoc's place it is an option.
+/// Runs a call of cargo. For rustc, the first argument is rustc itself; for rustdoc, it is an
+/// option.
 pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let is_rustc = arguments.first().is_some_and(|first| !first.to_string_lossy().starts_with('-'));
     let (tool, real, arguments) = if is_rustc {
@@ -45,7 +45,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let compiling = compiling();
     let selection = env::var(CHOICE).unwrap_or_default();
     let selection =
-        Selection::from_text(&selection).map_err(cannot("read what is to be checked"))?;
+        Selection::from_text(&selection).map_err(cannot("read the selection of locks"))?;
     let source = |path: &Path| fs::read_to_string(path).ok();
     let treatment = call.treatment(tool, &compiling, &selection, source, takes_std);
     if treatment == Treatment::Leave {
@@ -79,7 +79,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// What cargo says in the environment.
+/// Reads cargo's environment variables.
 fn compiling() -> Compiling {
     let variable = |name| env::var(name).unwrap_or_default();
     Compiling {

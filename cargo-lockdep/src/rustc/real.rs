@@ -1,4 +1,4 @@
-//! What cargo would call without us: rustc or rustdoc.
+//! The real rustc or rustdoc.
 
 use std::{
     ffi::OsString,
@@ -7,10 +7,10 @@ use std::{
 
 use crate::{Result, cannot_start};
 
-/// The program, and what it is called by.
+/// The program, and the wrapper that runs it.
 pub(crate) struct Real {
     pub(crate) program: OsString,
-    /// The wrapper that was set before us.
+    /// The wrapper that was configured before us.
     pub(crate) inner: Option<OsString>,
 }
 
@@ -26,7 +26,8 @@ pub(crate) fn through(mut command: Command) -> Result<ExitCode> {
     command.status().map(code).map_err(cannot_start(&command))
 }
 
-/// The same status as another process. One that was killed by a signal has that which shells give it.
+/// Returns the same exit status as another process. For one killed by a signal, returns 128 +
+/// signal as shells do.
 pub(crate) fn code(status: ExitStatus) -> ExitCode {
     #[cfg(unix)]
     let by_signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|it| 128 + it);
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_handed_on_as_shells_have_it() {
+    fn signals_become_exit_codes_as_in_shells() {
         for (raw, expected) in [(0, 0), (3 << 8, 3), (11, 139)] {
             let code = code(ExitStatus::from_raw(raw));
             assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(expected)));

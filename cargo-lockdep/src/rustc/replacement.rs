@@ -1,8 +1,8 @@
-//! Crates with locks of their own, in whose place the program gets others. Pure.
+//! Crates that define locks, and their replacements. Pure.
 //!
-//! Two crates of one name are compiled: the real one, and ours, which is made of it. One of them
-//! gets the files that cargo has for the real one, the other steps aside. Both have the libraries that cargo
-//! has for it, so that whoever knows their types finds them.
+//! Two crates of the same name are compiled: the real one, and ours, which is built on it. One of
+//! them gets the file names that cargo expects; the other one moves aside. Both get the
+//! dependencies that cargo passes for the real one, so their public types are the same.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,50 +12,50 @@ use std::{
 use super::runtime::Runtime;
 use crate::selection::Locks;
 
-/// What the files of a real crate end with that has stepped aside, and those of ours.
+/// File suffixes: of a real crate that moved aside, and of our crate that did.
 pub(crate) const REAL: &str = "-real";
 pub(crate) const CHECKED: &str = "-checked";
 
-/// A crate in whose place another is put.
+/// A crate that is replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replacement {
-    /// The package, and what its versions begin with.
+    /// The package, and the prefix of the supported versions.
     package: &'static str,
     line: &'static str,
-    /// The feature without which it has no locks.
+    /// The feature without which the crate has no locks.
     feature: Option<&'static str>,
-    /// Ours steps aside: only who depends on the crate itself gets it, and all others the real one.
+    /// Our crate moves aside: only direct dependents get it, all others get the real one.
     pub(crate) is_aside: bool,
-    /// Our source, among those of the runtime.
+    /// Our source file in the runtime.
     root: &'static str,
     pub(crate) locks: Locks,
-    /// What our source calls the real crate.
+    /// The name of the real crate in our source.
     real: &'static str,
-    /// What our source calls a library that the real crate has by another name.
+    /// A dependency of the real crate that our source calls by another name.
     renamed: Option<(&'static str, &'static str)>,
-    /// What our source looks at.
+    /// The cfgs that our source uses.
     cfgs: &'static [&'static str],
-    /// What old versions of the real crate lack: our source has to know.
+    /// Items that old versions of the real crate lack; our source adapts by cfgs.
     additions: &'static [Addition],
-    /// The real crate has tasks and locks of std, which are checked as well.
+    /// The real crate has tasks, and locks of std that are checked as well.
     pub(crate) has_tasks: bool,
 }
 
-/// What a real crate has from a minor version on, or earlier with a feature.
+/// An item that the real crate has since a minor version, or before with a feature.
 #[derive(Debug, PartialEq, Eq)]
 struct Addition {
     since: u32,
     feature: Option<&'static str>,
-    /// Set where it is missing.
+    /// The cfg that is set if the item is missing.
     cfg: &'static str,
 }
 
 const ENFORCE: &str = "feature=\"enforce\"";
 
-/// The feature without which there are no tasks.
+/// The feature without which the crate has no tasks.
 const RUNTIME: &str = "rt";
 
-/// The crate to which a crate with tasks reports them, and the settings with which it does.
+/// The crate to which a crate reports its tasks, and the cfgs that enable this.
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
@@ -135,11 +135,11 @@ const STAND_INS: [Replacement; 5] = [
 pub(crate) struct Calls {
     pub(crate) real: Vec<OsString>,
     pub(crate) replacement: Vec<OsString>,
-    /// Further arguments of the real one with which it reports its tasks, if it has any.
+    /// Additional arguments that make the real crate report its tasks, if it has any.
     pub(crate) reporting: Option<Vec<OsString>>,
     /// The program traces its tasks itself.
     pub(crate) has_tracing: bool,
-    /// The files of the one that steps aside.
+    /// The files of the crate that moved aside.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -152,7 +152,7 @@ impl Addition {
 }
 
 impl Replacement {
-    /// What is put in the place of a package's library with these features.
+    /// Returns the replacement for a package's library with these features.
     pub(crate) fn of(package: &str, version: &str, features: &[String]) -> Option<&'static Self> {
         STAND_INS.iter().find(|replacement| {
             replacement.package == package
@@ -163,8 +163,8 @@ impl Replacement {
         })
     }
 
-    /// Both calls, of cargo's arguments for this version of the real crate. None if these are not arguments
-    /// as cargo has them.
+    /// Derives both calls from cargo's arguments for this version of the real crate. Returns `None`
+    /// if the arguments do not look like cargo's.
     pub(crate) fn calls(
         &self,
         arguments: &[OsString],
@@ -227,7 +227,7 @@ impl Replacement {
         externs.push(format!("{}={}", self.real, file(theirs, "rlib")?.to_str()?));
         externs.push(format!("lockdep={}", runtime.lockdep.to_str()?));
         externs.push(format!("lockdep_std={}", runtime.std.to_str()?));
-        // Two `metadata` add up: it is another crate.
+        // Several `metadata` values are combined, so this is a different crate to rustc.
         let stepping = if self.is_aside { &mut calls.replacement } else { &mut calls.real };
         stepping.extend(["-C", "metadata=aside"].map(OsString::from));
         calls.real.push("--cap-lints=allow".into());
@@ -248,8 +248,8 @@ impl Replacement {
     }
 }
 
-/// The arguments with the crates that have stepped aside in the place of the others: of one kind, by
-/// what their files end with. `is_there` looks for a file.
+/// Replaces paths of crates by those of the crates that moved aside, with file suffix `end`, where
+/// these exist according to `is_there`.
 pub(crate) fn with_aside(
     arguments: &[OsString],
     end: &str,
@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    /// As cargo calls rustc, shortened.
+    /// A shortened call of rustc by cargo.
     const CALL: &str = "--crate-name parking_lot --edition=2021 /r/parking_lot-0.13.0/src/lib.rs \
         --crate-type lib --emit=dep-info,metadata,link -C metadata=0a -C extra-filename=-0a1b \
         --out-dir /t/deps --target x --extern lock_api=/t/deps/liblock_api-1.rmeta \
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_falls_back_gets_the_real_crate() {
+    fn fallback_links_the_real_crate() {
         let arguments = words("--extern a=/t/liba-1.rmeta --extern noprelude:b=/t/libb-2.rlib x=y");
         let real = with_aside(&arguments, REAL, |path| path == Path::new("/t/libb-2-real.rlib"));
         let expected = "--extern a=/t/liba-1.rmeta --extern noprelude:b=/t/libb-2-real.rlib x=y";

@@ -1,4 +1,5 @@
-//! A compilation that may be done again, in another way, without anybody having heard of it.
+//! Runs rustc with buffered diagnostics, so that a failed attempt can be retried silently with
+//! other flags.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -8,16 +9,16 @@ use std::{
 use super::diagnostics::{is_metadata_notice, is_notice};
 use crate::{Result, cannot, cannot_start};
 
-/// How a compilation went that may be done again.
+/// The result of a compilation that can be retried.
 pub(crate) enum Attempt {
-    /// It has succeeded, or was too far to be taken back.
+    /// It succeeded, or failed too late for a retry.
     Ended(ExitStatus),
-    /// It has failed, and nobody has seen these messages.
+    /// It failed, and its messages were not printed.
     Failed(ExitStatus, Vec<u8>),
 }
 
-/// Compiles, and keeps rustc's messages until it is clear that it goes well: with the notice that
-/// lets cargo go on, or at the end.
+/// Compiles. Buffers rustc's messages until success is certain: at the notice that lets cargo
+/// continue, or at the end.
 pub(crate) fn attempt(mut command: Command) -> Result<Attempt> {
     let mut rustc = command.stderr(Stdio::piped()).spawn().map_err(cannot_start(&command))?;
     let output = rustc.stderr.take().expect("it is piped");
@@ -35,8 +36,8 @@ pub(crate) fn pass_on(output: &[u8]) -> Result<()> {
     io::stderr().write_all(output).map_err(cannot("pass rustc's messages on"))
 }
 
-/// Passes lines on from the notice on; what stands before goes with it. Gives back what was not
-/// passed on, and whether the notice came.
+/// Buffers lines until the notice, then passes all of them on. Returns the lines that were not
+/// passed on, and `true` if the notice came.
 fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u8>, bool)> {
     let (mut kept, mut noticed) = (Vec::new(), false);
     loop {
@@ -52,7 +53,7 @@ fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u
     }
 }
 
-/// Compiles what cargo does not know of, and tells it of no file.
+/// Compiles a crate that cargo does not know about, hiding the notices of its files.
 pub(crate) fn quietly(mut command: Command) -> Result<Attempt> {
     let Output { status, stderr, .. } =
         command.stderr(Stdio::piped()).output().map_err(cannot_start(&command))?;
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_kept_until_it_goes_well() {
+    fn messages_are_buffered_until_the_notice() {
         let error = b"{\"message\":\"no\",\"level\":\"error\"}\n";
         let notice = b"{\"emit\":\"metadata\"}\n";
         let mut passed = Vec::new();

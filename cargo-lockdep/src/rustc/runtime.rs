@@ -1,5 +1,5 @@
-//! The crate that takes std's place: unpacked from this program, built for the toolchain and
-//! target at hand, and kept for the next time.
+//! The runtime, whose facade replaces std: unpacked from this program, built for the current
+//! toolchain and target, and cached.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Result, cannot, cannot_start, project::Project, selection::Selection};
 
-/// The library's source, and what makes a `std` of it: names and contents of files.
+/// The sources of the library and of the facade: file names and contents.
 const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
 const FACADE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../runtime/manifest.toml")),
@@ -39,51 +39,51 @@ const FACADE: &[(&str, &str)] = &[
     ("tracing/span.rs", include_str!("../../runtime/tracing/span.rs")),
 ];
 
-/// What decides how crates are compiled: cargo does not know of it, and would leave them as they
-/// were when it has changed.
+/// The sources that decide how crates are compiled. Their hash is part of the folder's name,
+/// because cargo would not recompile crates when these rules change.
 const RULES: [&str; 3] =
     [include_str!("replacement.rs"), include_str!("classify.rs"), include_str!("compile.rs")];
 
-/// The facade's name, as rustc has it.
+/// The crate name of the facade.
 const NAME: &str = "lockdep_std";
 
-/// The same of the one with checked streams.
+/// The crate name of the facade with checked streams.
 const STREAMS: &str = "lockdep_streams";
 
-/// The same of what tokio gets by the name of `tracing`.
+/// The crate name of what tokio gets as `tracing`.
 const TRACING: &str = "lockdep_tracing";
 
-/// Where the program is built, below the runtime's folder.
+/// Returns the folder below the runtime's folder in which the program is built.
 pub(crate) fn build_folder(folder: &Path, selection: &Selection) -> PathBuf {
     folder.join("build").join(selection.folder_name())
 }
 
-/// Where the notes about its crates are.
+/// Returns the folder with the notes on its crates.
 pub(crate) fn notes(folder: &Path, selection: &Selection) -> PathBuf {
     folder.join("crates").join(selection.folder_name())
 }
 
-/// Says where the runtime is, when it is built.
+/// The file that says where the built runtime is.
 const BUILT: &str = "runtime.json";
 
-/// A runtime that is built.
+/// A built runtime.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Runtime {
     /// The facade.
     pub(crate) std: PathBuf,
-    /// The facade with checked streams, if the toolchain allows it.
+    /// The facade with checked streams, if the toolchain can compile it.
     pub(crate) streams: Option<PathBuf>,
-    /// Reports tokio's tasks.
+    /// The `tracing` that reports tokio's tasks.
     pub(crate) tracing: PathBuf,
     /// The library.
     pub(crate) lockdep: PathBuf,
     /// The sources.
     pub(crate) source: PathBuf,
-    /// Where its dependencies are.
+    /// The folders of its dependencies.
     pub(crate) search: BTreeSet<PathBuf>,
 }
 
-/// Which facade a crate gets.
+/// The facade that a crate gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Std {
     /// With checked locks and streams.
@@ -93,14 +93,14 @@ pub(crate) enum Std {
 }
 
 impl Runtime {
-    /// Of the folder that [`prepare`] has given.
+    /// Loads the runtime from the folder that [`prepare`] returned.
     pub(crate) fn load(folder: &Path) -> Result<Self> {
         let file = folder.join(BUILT);
         let text = fs::read(&file).map_err(cannot(format!("read {}", file.display())))?;
         serde_json::from_slice(&text).map_err(cannot(format!("read {}", file.display())))
     }
 
-    /// The facades that there are, the best one first.
+    /// Returns the available facades, best first.
     pub(crate) fn facades(&self) -> Vec<Std> {
         self.streams.iter().map(|_| Std::Streams).chain([Std::Locks]).collect()
     }
@@ -124,8 +124,8 @@ impl Runtime {
     }
 }
 
-/// Builds the runtime, unless it is there. Gives back its folder, one for each version of this
-/// program, toolchain and target, where all that is made with it belongs.
+/// Builds the runtime if necessary. Returns its folder, which is specific to the version of this
+/// program, the toolchain and the target, and holds everything built with it.
 pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
     (LIBRARY, FACADE, RULES, PROFILE, RUSTFLAGS).hash(&mut hash);
@@ -134,7 +134,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     let at_folder = || format!("write to {}", folder.display());
     fs::create_dir_all(&folder).map_err(cannot(at_folder()))?;
 
-    // Another of us may be at it. Given back when this file is closed.
+    // Another `cargo lockdep` may be building it. Closing the file releases the lock.
     let lock = File::create(folder.join("lock")).map_err(cannot(at_folder()))?;
     lock.lock().map_err(cannot(at_folder()))?;
     if Runtime::load(&folder).is_ok_and(|runtime| runtime.std.exists()) {
@@ -143,7 +143,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     look_at_toolchain(project)?;
     let source = folder.join("source");
     unpack(&source).map_err(cannot(at_folder()))?;
-    eprintln!("lockdep: builds the checked std, once for this toolchain and target");
+    eprintln!("lockdep: building the checked std, once per toolchain and target");
     let runtime = build(project, &source, &folder.join("runtime"))?;
     let text = serde_json::to_vec(&runtime).map_err(cannot(at_folder()))?;
     fs::write(folder.join(BUILT), text).map_err(cannot(at_folder()))?;
@@ -171,10 +171,10 @@ struct Target {
     name: String,
 }
 
-/// The oldest rustc that the library can be built with.
+/// The oldest rustc that can build the library.
 const OLDEST_RUSTC: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// What would otherwise be said many times over, or by a rustc that is given up on.
+/// Checks for errors that would otherwise be repeated for each crate, or hidden by a retry.
 fn look_at_toolchain(project: &Project) -> Result<()> {
     if let Some(release) = project.rustc_release().filter(|release| is_too_old(release)) {
         return Err(format!("rustc {release} is too old: checked locks need {OLDEST_RUSTC}"));
@@ -204,21 +204,22 @@ fn is_too_old(release: &str) -> bool {
     version(release).is_some_and(|release| Some(release) < version(OLDEST_RUSTC))
 }
 
-/// What the user's configuration may say otherwise, for programs: crates that abort do not link with
-/// those that unwind, as tests do, and crates of bitcode alone are compiled at each link.
+/// Overrides the user's configuration. Crates that abort do not link with crates that unwind, which
+/// tests do, and crates with only bitcode would be compiled at each link.
 const PROFILE: [&str; 2] = ["profile.release.panic = \"unwind\"", "profile.release.lto = false"];
 
-/// What its crates are compiled with.
+/// The flags of the runtime's crates.
 ///
-/// Two `metadata` add up. Without this one, a program that depends on a crate that the runtime
-/// depends on, at the same version, would have two crates with one id, at which rustc crashes.
-/// The bitcode is for programs whose profile has `lto`, which do not link without it.
+/// Several `metadata` values are combined. Without this one, a program that has a dependency in
+/// common with the runtime, at the same version, would contain two crates with the same id, which
+/// crashes rustc. The bitcode is for programs whose profile has `lto`; they do not link without it.
 const RUSTFLAGS: &str = "-Cmetadata=lockdep-runtime\x1f-Cembed-bitcode=yes\x1f--cap-lints=allow";
 
-/// Lets the crates that it names use internals of std with a stable compiler.
+/// Lets the named crates use internals of std on a stable compiler.
 const UNLOCK: &str = "RUSTC_BOOTSTRAP";
 
-/// Builds both crates; the second one's failure is not an error, as not every toolchain has what it needs.
+/// Builds both facades. The one with checked streams may fail, because not every toolchain has the
+/// internals that it needs.
 fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runtime> {
     let std = run_cargo(project, source, target_folder, |cargo| cargo.stderr(Stdio::inherit()))?
         .ok_or_else(|| format!("the checked std could not be built for {}", project.target))?;
@@ -226,13 +227,13 @@ fn build(project: &Project, source: &Path, target_folder: &Path) -> Result<Runti
         cargo.args(["--package", "lockdep-streams"]).env(UNLOCK, STREAMS).stderr(Stdio::null())
     })?;
     if streams.is_none() {
-        eprintln!("lockdep: stdout, stderr and stdin are std's own with this toolchain");
+        eprintln!("lockdep: this toolchain does not support checked stdin, stdout and stderr");
     }
     runtime_of(std.into_iter().chain(streams.into_iter().flatten()), source)
-        .ok_or_else(|| "cargo does not say where the checked std is".to_owned())
+        .ok_or_else(|| "cargo did not report where the checked std is".to_owned())
 }
 
-/// What cargo has built, if it could be.
+/// Runs cargo. Returns the crates that it built, or `None` if it failed.
 fn run_cargo(
     project: &Project,
     source: &Path,
@@ -263,7 +264,7 @@ fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Optio
     let mut search = BTreeSet::new();
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
-            // The facade itself is copied to the folder above that of its dependencies.
+            // Cargo copies the facade to the folder above the one with its dependencies.
             search.extend(file.parent().map(Path::to_owned));
             if file.extension().is_some_and(|kind| kind == "rlib") {
                 match &*target.name {
@@ -285,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_is_embedded_without_what_is_not() {
+    fn the_embedded_manifest_names_only_embedded_files() {
         let text = |wanted: &str| LIBRARY.iter().find(|(name, _)| *name == wanted).unwrap().1;
         assert!(text("lockdep/src/sync/mutex.rs").contains("struct Mutex"));
         let manifest = text("lockdep/Cargo.toml");

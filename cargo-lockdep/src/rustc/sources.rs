@@ -1,4 +1,4 @@
-//! The program's own source, if it is here.
+//! The program's own source, if it is available.
 
 use std::{
     cell::RefCell,
@@ -8,12 +8,12 @@ use std::{
     rc::Rc,
 };
 
-/// A place in the source, as records write it: `file:line:column`.
+/// A place in the source, as written in records: `file:line:column`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place<'a> {
     pub(crate) file: &'a str,
     pub(crate) line: u32,
-    /// From 1, in characters.
+    /// In characters, from 1.
     pub(crate) column: u32,
 }
 
@@ -25,18 +25,19 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The folders that a program's source may be in, and what was read there.
+/// The folders that may contain the program's source, and a cache of its files.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// Where a path that the compiler was given may begin: some folder and all above it.
+    /// The candidates for the folder to which paths in records are relative: one folder and its
+    /// ancestors.
     folders: Vec<PathBuf>,
-    /// The folder that is under version control.
+    /// The root of the repository.
     repository: Option<PathBuf>,
     files: RefCell<HashMap<String, Option<Rc<str>>>>,
 }
 
 impl Sources {
-    /// Those of the project that a folder is in.
+    /// Returns the sources of the project that contains a folder.
     pub(crate) fn of(folder: &Path) -> Self {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let folders: Vec<_> = folder.ancestors().map(Path::to_owned).collect();
@@ -44,25 +45,26 @@ impl Sources {
         Self { repository, folders, files: RefCell::default() }
     }
 
-    /// Those of the project that we were called in.
+    /// Returns the sources of the project in the current folder.
     pub(crate) fn here() -> Self {
         Self::of(&env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
     }
 
-    /// The text of a file.
+    /// Returns the text of a file.
     pub(crate) fn text(&self, file: &str) -> Option<Rc<str>> {
         let read = || Some(fs::read_to_string(self.find(file)?).ok()?.into());
         self.files.borrow_mut().entry(file.to_owned()).or_insert_with(read).clone()
     }
 
-    /// One of its lines, from 1.
+    /// Returns one line of a file.
     pub(crate) fn line(&self, place: Place<'_>) -> Option<String> {
         let text = self.text(place.file)?;
         text.lines().nth((place.line as usize).checked_sub(1)?).map(str::to_owned)
     }
 
-    /// Its path from the repository's root on, with slashes. Nothing for a file that is known to
-    /// be elsewhere; one that is not here is taken at its word.
+    /// Returns the path relative to the repository's root, with slashes. Returns `None` for a file
+    /// that is known to be elsewhere; the path of a file that does not exist here is taken as it
+    /// is.
     pub(crate) fn in_repository(&self, file: &str) -> Option<String> {
         let path = match (self.find(file), &self.repository) {
             (Some(found), Some(repository)) => found.strip_prefix(repository).ok()?.to_owned(),
@@ -82,7 +84,7 @@ impl Sources {
     }
 
     fn find(&self, file: &str) -> Option<PathBuf> {
-        // A record may come from anybody: it is not to put other files into a report.
+        // Records may come from anyone; they must not bring other files into a report.
         Path::new(file).extension().filter(|extension| *extension == "rs")?;
         self.folders.iter().map(|folder| folder.join(file)).find(|path| path.is_file())
     }
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_from_its_end() {
+    fn places_are_parsed_from_the_end() {
         let place = Place::parse(r"C:\a b\lib.rs:12:7").unwrap();
         assert_eq!((place.file, place.line, place.column), (r"C:\a b\lib.rs", 12, 7));
         assert_eq!(Place::parse("an unknown place"), None);
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_begin_at_the_repositorys_root() {
+    fn paths_are_relative_to_the_repository_root() {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let sources = Sources::of(&package.join("src/report"));
         let path = |file: &str| sources.in_repository(file);

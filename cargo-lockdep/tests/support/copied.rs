@@ -1,4 +1,4 @@
-//! Copies of folders, for tests that change what is in them.
+//! Copies folders, for tests that modify them.
 
 use std::{fs, path::Path};
 

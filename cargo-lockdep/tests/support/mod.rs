@@ -10,7 +10,7 @@ use std::{
 
 use copied::copy;
 
-/// A copy of the project, of one test's own.
+/// A copy of the project for one test.
 pub(crate) struct Project(pub(crate) PathBuf);
 
 impl Project {
@@ -21,7 +21,7 @@ impl Project {
         for part in ["src", "records", "tasks"] {
             copy(&original.join(part), &folder.join(part));
         }
-        // The folder of a repository.
+        // Makes the folder the root of a repository.
         fs::create_dir(folder.join(".git")).unwrap();
         Self(folder)
     }

@@ -11,8 +11,8 @@ use crate::copied::copy;
 
 pub(crate) const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// A copy of the fixture for one test. Only one exists at a time: all builds share a folder, so that the runtime
-/// is built once.
+/// A copy of the fixture for one test. Only one exists at a time: all builds share a folder, so
+/// that the runtime is built once.
 pub(crate) struct Fixture(
     pub(crate) PathBuf,
     #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
@@ -21,7 +21,7 @@ pub(crate) struct Fixture(
 impl Fixture {
     pub(crate) fn new(test: &str) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        // Another test that has failed is no reason to.
+        // The failure of another test does not matter.
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = Path::new(TMP).join(test);
         let _ = fs::remove_dir_all(&folder);

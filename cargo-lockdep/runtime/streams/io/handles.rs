@@ -1,4 +1,4 @@
-//! The handles of the standard streams and their guards, around std's.
+//! Wrappers of std's handles of the standard streams and of their guards.
 
 use ::std::{
     cell::Cell,
@@ -19,7 +19,7 @@ pub(crate) static STDERR: Stream = Stream::new("stderr", "Stderr", Some(&STDERR_
     static STDERR_DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A handle, its guard, and what std implements for both.
+/// Defines a handle and its guard, with the traits that std implements for both.
 macro_rules! stream {
     ($Handle:ident, $Guard:ident, $function:ident, $STREAM:ident) => {
         #[doc = concat!("[`std::io::", stringify!($Handle), "`], checked.")]
@@ -30,7 +30,8 @@ macro_rules! stream {
         #[doc = concat!("[`std::io::", stringify!($Guard), "`], checked.")]
         #[must_use = "if unused the stream will immediately unlock"]
         pub struct $Guard<'a> {
-            // Dropped first, so that the stream is no longer held by the time another thread can lock it.
+            // Dropped first, so that the stream counts as released before another thread can lock
+            // it.
             _hold: Hold,
             pub(super) inner: io::$Guard<'a>,
         }
@@ -42,7 +43,7 @@ macro_rules! stream {
         }
 
         impl $Handle {
-            /// As std's. The stream is then held.
+            /// As in std. The stream counts as held meanwhile.
             #[track_caller]
             pub fn lock(&self) -> $Guard<'static> {
                 let (_hold, inner) = $STREAM.lock(|| self.inner.lock());
@@ -171,13 +172,13 @@ impl From<Stderr> for Stdio {
 }
 
 impl Stdin {
-    /// As std's.
+    /// As in std.
     #[track_caller]
     pub fn read_line(&self, buf: &mut String) -> io::Result<usize> {
         self.lock().read_line(buf)
     }
 
-    /// As std's.
+    /// As in std.
     #[track_caller]
     pub fn lines(self) -> Lines<StdinLock<'static>> {
         self.lock().lines()

@@ -1,7 +1,7 @@
 //! The lock of a standard stream, as part of the lock order.
 //!
-//! std offers no way to try these locks, so a thread does not publish that it waits for one: they are in
-//! predicted inversions, not in circles of threads that wait right now.
+//! std has no `try_lock` for these locks, so a thread does not publish that it waits for one. They
+//! take part in predicted inversions, but not in the detection of threads that wait for each other.
 
 use ::std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use lockdep::__private::{
     tracked::Tracked,
 };
 
-/// How often the calling thread holds a reentrant stream.
+/// How many times the calling thread holds a reentrant stream.
 type Depth = LocalKey<Cell<usize>>;
 
 /// One of the three streams.
@@ -29,7 +29,7 @@ pub(crate) struct Stream {
     depth: Option<&'static Depth>,
 }
 
-/// The calling thread holds a stream until this is dropped, just before the stream is unlocked.
+/// Marks the stream as held until it is dropped, just before the stream is unlocked.
 pub(crate) struct Hold {
     stream: &'static Stream,
     not_send: PhantomData<*const ()>,
@@ -46,11 +46,11 @@ impl Stream {
         Self { tracked: Tracked::without_location(), kind, name, is_named, depth }
     }
 
-    /// Locks the stream by `lock`.
+    /// Calls `lock`, which locks the stream.
     ///
     /// # Panics
     ///
-    /// If that is a finding at `Level::Deny`: before the stream is locked.
+    /// On a finding at `Level::Deny`, before the stream is locked.
     #[track_caller]
     #[inline]
     pub(crate) fn lock<G>(&'static self, lock: impl FnOnce() -> G) -> (Hold, G) {

@@ -1,4 +1,4 @@
-//! `IsTerminal`, which std seals.
+//! A replacement for `IsTerminal`, which is sealed in std.
 
 /// [`std::io::IsTerminal`], for std's types and the checked streams.
 pub trait IsTerminal {

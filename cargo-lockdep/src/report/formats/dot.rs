@@ -1,4 +1,4 @@
-//! The lock order in Graphviz's language.
+//! The lock order in the DOT language of Graphviz.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use lockdep::__private;
 use super::drawn::{arrows, name};
 use crate::report::{Report, Verdict};
 
-/// More arrows than these have no room for words.
+/// A graph with more arrows than this has no labels on them.
 const MAX_LABELLED: usize = 60;
 
-/// A box is a lock, with its type and where it is made; an arrow leads to the lock that is
-/// acquired second. Those of a finding are coloured.
+/// Renders the graph. A box is a lock, with its type and where it was created; an arrow leads to
+/// the lock that is acquired second. Arrows of findings are coloured.
 pub(super) fn text(report: &Report) -> String {
     let mut text = "digraph lock_order {\n    rankdir = LR;\n    node [shape = box, style = rounded, \
                     fontname = \"sans-serif\", fontsize = 11];\n    edge [fontname = \"sans-serif\", \
@@ -43,7 +43,7 @@ pub(super) fn text(report: &Report) -> String {
     text + "}\n"
 }
 
-/// Lines as one string of Graphviz's.
+/// Returns lines as one quoted string of DOT.
 fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     __private::render::quoted(&lines.collect::<Vec<_>>().join("\n"))
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_ends_where_it_should() {
+    fn quoted_strings_are_escaped() {
         assert_eq!(quoted(["a", "b"].into_iter()), r#""a\nb""#);
         assert_eq!(quoted([r#"\N"], "#].into_iter()), r#""\\N\"], ""#);
         assert_eq!(quoted(["&lt;\0\t"].into_iter()), r#""&amp;lt;\\u{0}\\t""#);

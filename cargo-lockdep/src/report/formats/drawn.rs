@@ -1,4 +1,4 @@
-//! The lock order as it is drawn: one arrow from each lock to each, and which findings it is in.
+//! The lock order as a drawing: one arrow per ordered pair of locks, with its findings.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,16 @@ use crate::report::{Judged, Report, Verdict};
 /// An arrow between two locks of the graph.
 #[derive(Debug, Default)]
 pub(super) struct Arrow<'a> {
-    /// In all modes. None, if only a finding has it: a thread took a lock twice, or waited.
+    /// One per pair of modes. Empty if only a finding has this arrow: a thread acquired a lock
+    /// twice, or waited.
     pub(super) orders: Vec<&'a MergedOrder>,
-    /// The places of its findings in the report, the worst first.
+    /// The indices of its findings in the report, worst first.
     pub(super) findings: Vec<usize>,
-    /// What the worst of them means.
+    /// The verdict of the worst of them.
     pub(super) verdict: Option<Verdict>,
 }
 
-/// All arrows, by the places of their two locks.
+/// Returns all arrows, by the indices of their two locks.
 pub(super) fn arrows(report: &Report) -> BTreeMap<(usize, usize), Arrow<'_>> {
     let mut arrows = BTreeMap::<_, Arrow<'_>>::new();
     for order in &report.graph.edges {
@@ -35,7 +36,7 @@ pub(super) fn arrows(report: &Report) -> BTreeMap<(usize, usize), Arrow<'_>> {
     arrows
 }
 
-/// The places of an edge's locks in the graph.
+/// Returns the indices of an edge's locks in the graph.
 pub(super) fn ends(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usize)> {
     let place = |class: &str, name: &String| {
         graph.locks.iter().position(|lock| match &lock.class {
@@ -46,7 +47,7 @@ pub(super) fn ends(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usi
     Some((place(&edge.held_class, &edge.held)?, place(&edge.wanted_class, &edge.wanted)?))
 }
 
-/// What a lock of the graph is called: by its first name.
+/// Returns the name under which a lock is drawn: its first name, or else its type.
 pub(super) fn name(graph: &MergedGraph, lock: usize) -> &str {
     let lock = &graph.locks[lock];
     lock.names.first().unwrap_or(&lock.type_name)

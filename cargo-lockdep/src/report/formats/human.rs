@@ -1,10 +1,10 @@
-//! For people at a terminal: each finding's report, and a line that says what was looked at.
+//! Text for the terminal: the report of each finding, and a summary.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use crate::report::{Counts, Report, Verdict, coverage};
 
-/// All findings, the worst last, where people look first, and what they are found in.
+/// Renders all findings, then the summary. The worst finding comes last, where people look first.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     for judged in report.told().collect::<Vec<_>>().into_iter().rev() {
@@ -13,7 +13,7 @@ pub(crate) fn text(report: &Report) -> String {
     text + "\n" + &summary(report) + &coverage::text(&report.notes) + &hint(report)
 }
 
-/// How to hear more of the worst.
+/// Names the explanation of the worst finding.
 fn hint(report: &Report) -> String {
     let worst = report.told().next();
     worst.map_or_else(String::new, |judged| {
@@ -21,7 +21,7 @@ fn hint(report: &Report) -> String {
     })
 }
 
-/// What was looked at, and how many findings there are, in one line.
+/// Returns one line with what was checked and the number of findings.
 pub(crate) fn summary(report: &Report) -> String {
     let Counts { processes, locks, edges } = report.counts;
     let text = format!(
@@ -31,7 +31,7 @@ pub(crate) fn summary(report: &Report) -> String {
         count(processes, "process", "processes"),
     );
     let mut parts = Vec::new();
-    for (verdict, what) in [(Verdict::Denied, "denied"), (Verdict::Warned, "warned of")] {
+    for (verdict, what) in [(Verdict::Denied, "denied"), (Verdict::Warned, "warned")] {
         let number = report.with(verdict).count();
         if number > 0 {
             parts.push(format!("{number} {what} ({})", by_kind(report, verdict)));
@@ -40,7 +40,7 @@ pub(crate) fn summary(report: &Report) -> String {
     for (verdict, what) in [
         (Verdict::Allowed, "allowed"),
         (Verdict::Silenced, "silenced"),
-        (Verdict::Expected, "left to tests that look for them"),
+        (Verdict::Expected, "expected by tests"),
     ] {
         let number = report.with(verdict).count();
         if number > 0 {
@@ -77,7 +77,7 @@ mod tests {
     use crate::{report::levels::Levels, rustc::sources::Sources};
 
     #[test]
-    fn nothing_found_is_said() {
+    fn the_summary_without_findings_says_nothing_found() {
         let counts = Counts { processes: 1, locks: 2, edges: 0 };
         let report = Report::new(
             counts,

@@ -1,4 +1,4 @@
-//! All there is, for programs. `docs/reports.md` has the schema in words.
+//! The whole report as JSON. `docs/reports.md` describes the schema.
 
 use lockdep::{
     WaitKind,
@@ -13,7 +13,7 @@ use crate::{
     report::{Counts, Judged, Report, Verdict, coverage},
 };
 
-/// It changes when a reader of the old one would misunderstand.
+/// Incremented whenever an existing reader would misunderstand a document.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
@@ -53,19 +53,19 @@ struct Finding<'a> {
 struct InGraph<'a> {
     #[serde(flatten)]
     edge: &'a MergedEdge,
-    /// Its locks' places in the graph.
+    /// The indices of its locks in the graph.
     held_lock: Option<usize>,
     wanted_lock: Option<usize>,
 }
 
-/// A crate whose locks nobody has seen.
+/// A crate whose locks were not checked.
 #[derive(Serialize)]
 struct Unseen<'a> {
     package: &'a str,
     #[serde(rename = "crate")]
     crate_name: &'a str,
     why: String,
-    /// rustc's error, if it is that.
+    /// rustc's error, if the crate does not compile with checked locks.
     error: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! For CI servers that list tests: each finding as a test, which fails if it is denied.
+//! JUnit XML for CI servers: each finding is a test, which fails if the finding is denied.
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
@@ -12,7 +12,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
     let mut suite = TestSuite::new("lockdep");
     suite.add_test_cases(report.told().map(case));
     if !report.is_denied() {
-        // A suite without tests is an error to some servers. Where nothing ran, nothing is well.
+        // Some servers reject a suite without tests. A run of no process must not count as success.
         let status = match report.counts.processes {
             0 => TestCaseStatus::skipped(),
             _ => TestCaseStatus::success(),
@@ -24,7 +24,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
     let mut document = Document::new("cargo lockdep");
     document.add_test_suite(suite);
     let text = document.to_string().map_err(cannot("write XML"))?;
-    // Two more that XML does not take; quick-junit leaves out the others.
+    // quick-junit removes all other characters that XML does not allow.
     Ok(text.replace(['\u{fffe}', '\u{ffff}'], ""))
 }
 
@@ -41,7 +41,7 @@ fn case(judged: &Judged) -> TestCase {
         }
         _ => TestCaseStatus::success(),
     };
-    // Two findings may be told in the same words, of other places.
+    // Findings at different places may have the same title.
     let place = finding.cycle.first().map_or("", |edge| &edge.acquired_at);
     let name = format!("{} at {place}", without_task_numbers(&finding.title));
     let mut case = TestCase::new(name, status);
@@ -52,8 +52,8 @@ fn case(judged: &Judged) -> TestCase {
     case
 }
 
-/// `task 7 waits` → `a task waits`, `tasks 7 and 8` → `two tasks`: the numbers differ from run to run, and a
-/// server knows a test by its name.
+/// Replaces the numbers of tasks (`task 7 waits` → `a task waits`, `tasks 7 and 8` → `two tasks`):
+/// they differ from run to run, and a server identifies a test by its name.
 fn without_task_numbers(title: &str) -> String {
     let is_name = |(at, _): &(usize, &str)| at % 2 == 1;
     let parts = title.split('`').enumerate();

@@ -1,4 +1,4 @@
-//! The forms in which a report is written.
+//! The output formats of a report.
 
 mod dot;
 mod drawn;
@@ -24,9 +24,9 @@ use crate::{Result, cannot};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Format {
-    /// Text, as on a terminal
+    /// Text for the terminal
     Human,
-    /// All there is, for programs
+    /// The whole report, for programs
     Json,
     /// For code hosts, which show findings at their lines
     Sarif,
@@ -38,13 +38,13 @@ pub(crate) enum Format {
     Html,
 }
 
-/// Which reports are wanted, and where.
+/// The requested formats, and where to write them.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Wanted {
-    /// The report's form, or several: `html,sarif`
+    /// Writes the report in these formats: `html,sarif`
     #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',')]
     formats: Vec<Format>,
-    /// Where to write it: a file, a folder for several, or `-` for standard output
+    /// Writes to this file, to this folder for several formats, or to standard output for `-`
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ impl Format {
         }
     }
 
-    /// What the file is called if nobody says.
+    /// Returns the default file name.
     fn file_name(self) -> &'static str {
         match self {
             Self::Human => "report.txt",
@@ -88,7 +88,7 @@ impl Format {
     }
 }
 
-/// Where each report goes.
+/// The target of each report.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan(Vec<(Format, Target)>);
 
@@ -99,8 +99,8 @@ enum Target {
 }
 
 impl Wanted {
-    /// For a program that was run, whose own standard output is left alone: files in a folder, if
-    /// nothing else is said. The text for people is told anyway.
+    /// Returns the plan for a run. The program owns standard output, so reports go to files in
+    /// `folder` by default. The human report is printed in any case.
     pub(crate) fn beside_a_run(&self, folder: &Path) -> Result<Plan> {
         let mut plan =
             self.plan(Vec::new(), |format| Target::File(folder.join(format.file_name())))?;
@@ -110,12 +110,12 @@ impl Wanted {
         Ok(plan)
     }
 
-    /// For records on disk: standard output, if nothing else is said.
+    /// Returns the plan for records on disk, by default to standard output.
     pub(crate) fn alone(&self) -> Result<Plan> {
         let plan = self.plan(vec![Format::Human], |_| Target::StandardOutput)?;
         match plan.0.len() {
             2.. if self.output.is_none() => {
-                Err("several formats want `--output FOLDER`".to_owned())
+                Err("several formats require `--output FOLDER`".to_owned())
             }
             _ => Ok(plan),
         }
@@ -141,7 +141,10 @@ impl Wanted {
             _ if is_folder => Ok(Target::File(output.join(format.file_name()))),
             1 if name == "-" => Ok(Target::StandardOutput),
             1 => Ok(Target::File(output.clone())),
-            _ => Err(format!("several formats want a folder, and `{}` is none", output.display())),
+            _ => Err(format!(
+                "several formats require a folder, but `{}` is not one",
+                output.display()
+            )),
         };
         let planned = formats.iter().map(|&format| Ok((format, target(format)?)));
         Ok(Plan(planned.collect::<Result<_>>()?))
@@ -149,12 +152,12 @@ impl Wanted {
 }
 
 impl Plan {
-    /// Whether standard output gets the text for people.
+    /// Returns `true` if the human report goes to standard output.
     pub(crate) fn tells_people(&self) -> bool {
         self.0.contains(&(Format::Human, Target::StandardOutput))
     }
 
-    /// Writes all reports, and says where.
+    /// Writes all reports, and prints the paths of files.
     pub(crate) fn write(&self, report: &Report) -> Result<()> {
         for (format, target) in &self.0 {
             let text = format.text(report)?;
@@ -166,7 +169,7 @@ impl Plan {
                         fs::create_dir_all(folder).map_err(cannot(format!("make {name}")))?;
                     }
                     fs::write(path, text).map_err(cannot(format!("write {}", path.display())))?;
-                    eprintln!("lockdep: the report is in {}", path.display());
+                    eprintln!("lockdep: report written to {}", path.display());
                 }
             }
         }
@@ -177,7 +180,7 @@ impl Plan {
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it has seen enough.
+        // The reader has closed the pipe, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(cannot("write to standard output")),
     }
@@ -230,7 +233,10 @@ mod tests {
             ("--output src --format dot", "Dot to src/report.dot"),
             ("--output - --format dot", "Dot to -"),
             ("--output x", "`x` does not tell its format: say `--format`"),
-            ("--output x --format dot,html", "several formats want a folder, and `x` is none"),
+            (
+                "--output x --format dot,html",
+                "several formats require a folder, but `x` is not one",
+            ),
         ] {
             assert_eq!(words(wanted(arguments).beside_a_run(Path::new("t"))), expected);
         }
@@ -241,7 +247,7 @@ mod tests {
         for (arguments, expected) in [
             ("", "Human to -"),
             ("--format json", "Json to -"),
-            ("--format json,dot", "several formats want `--output FOLDER`"),
+            ("--format json,dot", "several formats require `--output FOLDER`"),
             ("--format json,dot --output x/", "Json to x/report.json, Dot to x/report.dot"),
         ] {
             assert_eq!(words(wanted(arguments).alone()), expected);

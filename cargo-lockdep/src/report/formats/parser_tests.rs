@@ -1,4 +1,4 @@
-//! Each format against its reader, on records whose names have all that it may trip over.
+//! Property tests: each format is read back from records whose names contain special characters.
 
 use std::{
     collections::BTreeSet,
@@ -45,10 +45,10 @@ fn place() -> impl Strategy<Value = String> {
 
 const LOCKS: usize = 3;
 
-/// The texts of one record: what its locks, places and findings are called.
+/// The texts of one record: the names of its locks, places and findings.
 #[derive(Clone, Debug)]
 struct Texts {
-    /// Name, type, and where it was made.
+    /// Name, type, and where it was created.
     locks: Vec<(String, String, String)>,
     has_class: bool,
     places: Vec<String>,
@@ -73,7 +73,7 @@ prop_compose! {
 }
 
 impl Texts {
-    /// With something done to each.
+    /// Applies a function to each text.
     fn map(&self, change: impl Fn(&str) -> String) -> Self {
         let all = |texts: &[String]| texts.iter().map(|it| change(it)).collect();
         Self {
@@ -87,7 +87,7 @@ impl Texts {
         }
     }
 
-    /// Locks that are taken in a circle, and that this was found.
+    /// Returns a merged record of a cycle of locks and its finding.
     fn merged(&self) -> Merge {
         let lock = |at: usize| {
             let (name, type_name, made) = &self.locks[at];
@@ -141,7 +141,7 @@ impl Texts {
     }
 }
 
-/// Graphviz's picture; none, if it is not installed.
+/// Lays the graph out with Graphviz. Returns `None` if it is not installed.
 fn picture(dot: &str) -> Option<Value> {
     let child = Command::new("dot")
         .arg("-Tjson")
@@ -156,7 +156,7 @@ fn picture(dot: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// The lines that it writes into a box or at an arrow, those that are empty left out.
+/// Returns the non-empty lines of text that Graphviz draws in a box or at an arrow.
 fn drawn_lines(part: &Value) -> Vec<&str> {
     part["_ldraw_"]
         .as_array()
@@ -166,7 +166,7 @@ fn drawn_lines(part: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// A text as it is drawn: a control character by its number, as it has no picture.
+/// Returns the lines of a text as they are drawn: control characters are escaped.
 fn shown(text: &str) -> Vec<String> {
     let shown = |c: char| {
         if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
@@ -175,7 +175,7 @@ fn shown(text: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// A page without its script's data, and these.
+/// Splits a page into the rest and its script's data.
 fn without_data(page: &str) -> [String; 2] {
     let (before, rest) = page.split_once("type=\"application/json\">").unwrap();
     let (data, after) = rest.split_once("</script>").unwrap();
@@ -204,10 +204,10 @@ proptest! {
     }
 
     #[test]
-    fn sarif_is_what_its_schema_says(texts in texts()) {
+    fn sarif_follows_its_schema(texts in texts()) {
         static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
             let text = include_str!("../../../tests/reports/sarif-2.1.0.schema.json");
-            // A bracket too many, as it was published.
+            // The published schema has a superfluous bracket.
             let text = text.replace("-[a-zA-Z]{2}]?$", "-[a-zA-Z]{2}?$");
             jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
         });
@@ -246,9 +246,9 @@ proptest! {
         }
     }
 
-    /// Whatever a text says, the page has the same elements, and its script the same data.
+    /// No text changes the elements of the page or the structure of its data.
     #[test]
-    fn a_page_is_not_made_of_names(texts in texts()) {
+    fn names_cannot_inject_html(texts in texts()) {
         let page = texts.text(Format::Html);
         let harmless = texts.map(|text| text.replace(['<', '>', '"'], "x")).text(Format::Html);
         let ([page, data], [harmless, _]) = (without_data(&page), without_data(&harmless));

@@ -1,8 +1,8 @@
-//! SARIF 2.1.0, by which code hosts show findings at their lines.
+//! SARIF 2.1.0, which code hosts use to show findings at their lines.
 //!
-//! A finding is a result of the rule of its kind, at the acquisition that was about to happen. Each
-//! thread or task of its cycle is a thread flow: where a task was spawned, since where it held the one
-//! lock, and where it acquired the other.
+//! A finding is a result, located at the acquisition that was about to happen; its kind is the
+//! rule. Each thread or task of its cycle is a thread flow: where a task was spawned, where it
+//! acquired the lock that it held, and where it acquired the other one.
 
 use std::{collections::HashMap, hash::Hasher, path::Path};
 
@@ -22,10 +22,10 @@ use crate::{
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// What paths are relative to.
+/// The base of relative paths.
 const ROOT: &str = "%SRCROOT%";
 
-/// What a path's part keeps in a URI.
+/// Characters that are percent-encoded in a segment of a path.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn text(report: &Report) -> Result<String> {
@@ -95,14 +95,14 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
             .into_iter().collect::<Vec<_>>(),
         "relatedLocations": sites().enumerate().filter_map(numbered).collect::<Vec<_>>(),
         "codeFlows": code_flows(finding, sources),
-        // Of several that are alike, the first, the second, ...
+        // Findings with equal fingerprints are numbered.
         "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
         "properties": {"processes": finding.processes, "tests": finding.tests},
     })
 }
 
-/// Where a code host shows a finding: where it was about to happen, or the first place in the
-/// repository, as those of other crates are not shown.
+/// Returns where a code host shows a finding: at its last step, or else at the first place inside
+/// the repository, because code hosts do not show places outside it.
 fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
     let done = |edge| sentences(finding, edge).collect::<Vec<_>>().into_iter().rev();
     let last_but = |count| finding.cycle.iter().filter_map(move |edge| done(edge).nth(count));
@@ -121,7 +121,8 @@ fn sentences<'a>(
     steps(finding, edge).into_iter().map(move |step| (step.did.past(&who), step.place))
 }
 
-/// One, of all threads; none, where no place is known: it may not be empty.
+/// Returns one flow with all threads. Returns nothing if no place is known, because SARIF does not
+/// allow an empty flow.
 fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
     let edges = finding.cycle.iter().enumerate();
     let threads: Vec<_> =
@@ -129,7 +130,7 @@ fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
     if threads.is_empty() {
         return Vec::new();
     }
-    vec![json!({"message": {"text": "what each of them did"}, "threadFlows": threads})]
+    vec![json!({"message": {"text": "the steps of each thread or task"}, "threadFlows": threads})]
 }
 
 fn thread_flow(
@@ -173,8 +174,8 @@ fn file_uri(path: &Path) -> String {
     format!("file:///{}", encoded(path.trim_start_matches('/')))
 }
 
-/// What tells a finding from others, in every run: its kind and its cycle by files and names, not by
-/// lines, which move.
+/// Identifies a finding across runs: by its kind, and by the files and names of its cycle. Lines
+/// are left out because they move.
 fn fingerprint(finding: &MergedFinding) -> String {
     fn file(place: &str) -> &str {
         Place::parse(place).map_or("", |place| place.file)
@@ -182,7 +183,7 @@ fn fingerprint(finding: &MergedFinding) -> String {
     let edge = |edge: &MergedEdge| {
         [file(&edge.held_at), &*edge.held, file(&edge.acquired_at), &*edge.wanted].join("\0")
     };
-    // Each process has begun with its own edge.
+    // Each process starts the cycle at another edge.
     let mut edges: Vec<_> = finding.cycle.iter().map(edge).collect();
     edges.sort_unstable();
     let mut hasher = FnvHasher::default();
@@ -193,10 +194,10 @@ fn fingerprint(finding: &MergedFinding) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The crates whose locks nobody has seen.
+/// Returns the crates whose locks were not checked because they fell back.
 fn unseen(report: &Report) -> Vec<Value> {
     let fell_back = report.notes.iter().filter(|note| matches!(note.outcome, Outcome::FellBack(_)));
     let notes = fell_back
-        .filter_map(|note| Some(format!("unseen: {} {}", note.package, coverage::why(note)?)));
+        .filter_map(|note| Some(format!("unchecked: {} {}", note.package, coverage::why(note)?)));
     notes.map(|text| json!({"level": "note", "message": {"text": text}})).collect()
 }

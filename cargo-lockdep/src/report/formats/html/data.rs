@@ -1,4 +1,4 @@
-//! What the page's script is told of the lock order.
+//! The lock order as JSON, for the script of the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     rustc::sources::{Place, Sources},
 };
 
-/// Of each arrow, so many pairs of places are shown with their lines.
+/// How many pairs of places of an arrow are shown with their source lines.
 const WITH_LINES: usize = 2;
 
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct Data<'a> {
     locks: Vec<Lock<'a>>,
     arrows: Vec<DrawnArrow<'a>>,
     findings: Vec<Finding<'a>>,
-    /// The text of some lines: `src/a.rs:3`.
+    /// The source lines of the places shown: `src/a.rs:3`.
     lines: BTreeMap<String, String>,
 }
 
@@ -33,7 +33,7 @@ struct Lock<'a> {
     #[serde(rename = "type")]
     type_name: &'a str,
     made: Option<&'a str>,
-    /// In which file, without line and column: locks are grouped by it.
+    /// The file of `made`, by which locks are grouped.
     file: Option<&'a str>,
 }
 
@@ -46,14 +46,14 @@ struct DrawnArrow<'a> {
     orders: Vec<Order<'a>>,
 }
 
-/// An arrow in two modes.
+/// An arrow in one pair of modes.
 #[derive(Serialize)]
 struct Order<'a> {
     modes: [&'a str; 2],
     processes: String,
     tests: &'a [String],
     threads: &'a [String],
-    /// Since where the one was held, and where the other was acquired.
+    /// Where the first lock was acquired, and where the second.
     places: Vec<[&'a str; 2]>,
 }
 
@@ -74,7 +74,7 @@ struct Step<'a> {
     places: [&'a str; 2],
 }
 
-/// As JSON that can stand in a page.
+/// Returns JSON that is safe to embed in the page.
 pub(super) fn data(report: &Report) -> String {
     let graph = &report.graph;
     let arrows = arrows(report);
@@ -108,7 +108,7 @@ pub(super) fn data(report: &Report) -> String {
         findings: findings.collect(),
     };
     let text = serde_json::to_string(&data).expect("strings and numbers can be written");
-    // Nothing in a string may end the element, or begin a comment.
+    // No string may close the script element or open a comment.
     text.replace('<', "\\u003c")
 }
 

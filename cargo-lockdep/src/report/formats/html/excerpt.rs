@@ -1,4 +1,4 @@
-//! The lines around some places in the source.
+//! Excerpts from the source around some places.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,18 @@ use crate::rustc::sources::{Place, Sources};
 
 /// How many lines are shown before and after a place.
 const AROUND: usize = 2;
-/// Fewer lines than these between two places are shown.
+/// Two places at most this many lines apart share one excerpt.
 const GAP: usize = 4;
 
-/// A place, what to say of it, and in which style.
+/// A place with a label and its CSS class.
 pub(super) struct Note<'a> {
     pub(super) place: &'a str,
     pub(super) text: String,
     pub(super) class: &'a str,
 }
 
-/// Each file of the notes with its lines, or only the places, if the source is not here.
+/// Renders each file with the lines of its notes, or only the places if the source is not
+/// available.
 pub(super) fn excerpt(notes: &[Note<'_>], sources: &Sources) -> Markup {
     let mut files: Vec<(&str, Vec<(Place<'_>, &Note<'_>)>)> = Vec::new();
     for note in notes {
@@ -46,7 +47,7 @@ pub(super) fn excerpt(notes: &[Note<'_>], sources: &Sources) -> Markup {
     }
 }
 
-/// Nothing, if the file is not what it was.
+/// Returns `None` if the file has changed and no longer has these lines.
 fn lines(text: &str, notes: &[(Place<'_>, &Note<'_>)]) -> Option<Markup> {
     let source = Highlighted::new(text);
     let mut by_line = BTreeMap::<usize, Vec<_>>::new();
@@ -78,7 +79,7 @@ fn lines(text: &str, notes: &[(Place<'_>, &Note<'_>)]) -> Option<Markup> {
     })
 }
 
-/// Lines, with those that lie between two of them, if they are few.
+/// Adds the lines between two of the set if they are few.
 fn with_small_gaps(lines: &BTreeSet<usize>) -> Vec<usize> {
     let mut all: Vec<usize> = Vec::new();
     for &line in lines {

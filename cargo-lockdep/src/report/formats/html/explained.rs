@@ -1,4 +1,4 @@
-//! What the kinds of the findings mean, from their Markdown.
+//! Explanations of the kinds of the findings, rendered from Markdown.
 
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Parser, Tag, TagEnd};
@@ -9,7 +9,7 @@ use crate::{
     report::Report,
 };
 
-/// Each kind once, however many findings are of it.
+/// Renders each kind once, however many findings have it.
 pub(super) fn kinds(report: &Report) -> Markup {
     let is_there =
         |it: &&Explanation| report.findings.iter().any(|judged| judged.finding.kind == it.kind);
@@ -17,7 +17,7 @@ pub(super) fn kinds(report: &Report) -> Markup {
     html! {
         @if !kinds.is_empty() {
             section aria-labelledby="kinds" {
-                h2 #kinds { "What it means" }
+                h2 #kinds { "What these findings mean" }
                 @for it in kinds {
                     article.prose #(it.kind.name()) {
                         h3 { code { (it.kind.name()) } " " (it.title()) }
@@ -29,7 +29,7 @@ pub(super) fn kinds(report: &Report) -> Markup {
     }
 }
 
-/// Without its title.
+/// Renders an explanation without its title.
 fn explained(explanation: &Explanation) -> Markup {
     let mut events = Vec::new();
     let mut code: Option<String> = None;
@@ -54,7 +54,7 @@ fn explained(explanation: &Explanation) -> Markup {
     }
     let mut text = String::new();
     pulldown_cmark::html::push_html(&mut text, events.into_iter());
-    // Below a kind's own heading.
+    // These headings go below that of the kind.
     PreEscaped(text.replace("<h2>", "<h4>").replace("</h2>", "</h4>"))
 }
 

@@ -1,4 +1,4 @@
-//! A finding: what each thread or task did, in the source, and what to do.
+//! A finding: what each thread or task did, with the source, and how to fix it.
 
 use lockdep::record::{MergedEdge, MergedFinding};
 use maud::{Markup, html};
@@ -15,15 +15,15 @@ use crate::{
     rustc::sources::Sources,
 };
 
-/// `number`: its place in the report.
+/// Renders a finding. `number` is its index in the report.
 pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Markup {
     let finding = &judged.finding;
     let (class, verdict) = match judged.verdict {
         Verdict::Denied => ("denied", "denied"),
-        Verdict::Warned => ("warned", "warned of"),
+        Verdict::Warned => ("warned", "warned"),
         Verdict::Allowed => ("quiet", "allowed"),
         Verdict::Silenced => ("quiet", "silenced"),
-        Verdict::Expected => ("quiet", "looked at by a test"),
+        Verdict::Expected => ("quiet", "expected by a test"),
     };
     html! {
         article.finding.(class) #{ "finding-" (number) } {
@@ -52,7 +52,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
     }
 }
 
-/// A step, in the style of what is held or of what is acquired.
+/// Returns a step as a note, in the style of the held or of the acquired lock.
 fn note(Step { place, did }: Step<'_>) -> Note<'_> {
     let class = match did {
         Did::Spawn | Did::Hold(_) | Did::Request(_) => "held",
@@ -75,7 +75,7 @@ fn thread(finding: &MergedFinding, edge: &MergedEdge, sources: &Sources) -> Mark
     }
 }
 
-/// With a capital letter at its beginning.
+/// Returns the text with a capital first letter.
 pub(super) fn capitalized(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some(first) = text.get_mut(..1) {
@@ -84,7 +84,7 @@ pub(super) fn capitalized(text: &str) -> String {
     text
 }
 
-/// A sentence, with what stands between backticks as code.
+/// Renders a sentence, with parts between backticks as code.
 fn ticked(text: &str) -> Markup {
     let text = capitalized(text);
     html! {

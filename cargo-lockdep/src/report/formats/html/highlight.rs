@@ -1,26 +1,26 @@
-//! Rust source as HTML: what each token is, and the places that a report is about.
+//! Rust source as HTML, with highlighted tokens and marked places.
 
 use std::ops::Range;
 
 use maud::{Markup, html};
 use ra_ap_rustc_lexer::{FrontmatterAllowed, LiteralKind, TokenKind, tokenize};
 
-/// A file's tokens, by what they are to a reader.
+/// A file's tokens with their CSS classes.
 pub(super) struct Highlighted<'a> {
     text: &'a str,
-    /// Where each line stands in the text, without its break.
+    /// The byte range of each line, without its line break.
     lines: Vec<Range<usize>>,
     tokens: Vec<(Range<usize>, &'static str)>,
 }
 
-/// A token of a line that stands out.
+/// A marked token of a line.
 pub(super) struct Mark<'a> {
     /// From 1, in characters.
     pub(super) column: u32,
     pub(super) class: &'a str,
 }
 
-/// rustc's lexer takes them for identifiers.
+/// rustc's lexer returns keywords as identifiers.
 const KEYWORDS: [&str; 39] = [
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
     "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub",
@@ -50,7 +50,7 @@ impl<'a> Highlighted<'a> {
         self.lines.len()
     }
 
-    /// A line, from 1.
+    /// Renders a line. `number` starts at 1.
     pub(super) fn line(&self, number: usize, marks: &[Mark<'_>]) -> Markup {
         let line = self.lines[number - 1].clone();
         let first = self.tokens.partition_point(|(token, _)| token.end <= line.start);
@@ -74,7 +74,7 @@ impl<'a> Highlighted<'a> {
     }
 }
 
-/// What a token is, as a class of the page's style.
+/// Returns the CSS class of a token.
 fn class(kind: TokenKind, text: &str, after: &str) -> &'static str {
     match kind {
         TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => "comment",

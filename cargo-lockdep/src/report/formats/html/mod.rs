@@ -1,8 +1,8 @@
-//! One page for a browser, which needs nothing else: the findings with their sources, and the lock
-//! order as a picture.
+//! A self-contained page for a browser: the findings with excerpts of their sources, and the lock
+//! order as a drawing.
 //!
-//! The findings are there without a script. The picture is drawn by the scripts of `assets/page`, laid
-//! out by dagre and moved by d3-zoom.
+//! The findings are readable without scripts. The scripts of `assets/page` draw the lock order;
+//! dagre lays it out and d3-zoom moves it.
 
 mod data;
 mod excerpt;
@@ -18,7 +18,7 @@ use crate::report::{Report, Verdict, coverage};
 const STYLE: &str = include_str!("../../../../assets/page/page.css");
 const LICENSES: &str = include_str!("../../../../assets/vendor/LICENSES.txt");
 
-/// In an order in which each has what it needs.
+/// In dependency order.
 const VENDOR: [&str; 10] = [
     include_str!("../../../../assets/vendor/dagre.min.js"),
     include_str!("../../../../assets/vendor/d3-color.min.js"),
@@ -32,7 +32,7 @@ const VENDOR: [&str; 10] = [
     include_str!("../../../../assets/vendor/d3-zoom.min.js"),
 ];
 
-/// In an order in which each has what it needs.
+/// In dependency order.
 const SCRIPTS: [&str; 7] = [
     include_str!("../../../../assets/page/locks.js"),
     include_str!("../../../../assets/page/scopes.js"),
@@ -43,7 +43,7 @@ const SCRIPTS: [&str; 7] = [
     include_str!("../../../../assets/page/keys.js"),
 ];
 
-/// Nothing is loaded from anywhere.
+/// The page loads nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 pub(super) fn text(report: &Report) -> String {
@@ -77,7 +77,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn scripts(report: &Report) -> Markup {
-    // Their maps are not here.
+    // The source maps are not included.
     let without_map = |script: &'static str| script.split("//# sourceMappingURL").next();
     html! {
         (PreEscaped("<!--\n")) (PreEscaped(LICENSES)) (PreEscaped("-->\n"))
@@ -124,7 +124,7 @@ fn findings(report: &Report) -> Markup {
             @if report.counts.processes == 0 {
                 p.nothing { "No process was checked." }
             } @else if report.told().next().is_none() {
-                p.nothing { "No order of locks was seen that threads could hang in." }
+                p.nothing { "No lock order was seen in which threads can deadlock." }
             }
             @for (number, judged) in report.findings.iter().enumerate() {
                 @if judged.verdict <= Verdict::Warned {
@@ -135,14 +135,14 @@ fn findings(report: &Report) -> Markup {
     }
 }
 
-/// What is known and not to be told, but may be looked up.
+/// Renders the findings that are allowed, silenced or expected, folded away.
 fn quiet(report: &Report) -> Markup {
     let told = report.told().count();
     let quiet = &report.findings[told..];
     html! {
         @if !quiet.is_empty() {
             details.quiet {
-                summary { (count(quiet.len() as u64, "finding", "findings")) " not to be told" }
+                summary { (count(quiet.len() as u64, "finding", "findings")) " allowed, silenced or expected" }
                 @for (number, judged) in report.findings.iter().enumerate().skip(told) {
                     (finding::finding(number, judged, &report.sources))
                 }
@@ -190,14 +190,14 @@ fn graph(report: &Report) -> Markup {
     }
 }
 
-/// The crates whose locks nobody has seen.
+/// Renders the crates whose locks were not checked.
 fn unseen(report: &Report) -> Markup {
     let unseen = report.notes.iter().filter_map(|note| Some((note, coverage::why(note)?)));
     let unseen: Vec<_> = unseen.collect();
     html! {
         @if !unseen.is_empty() {
             section.unseen {
-                h2 { "Not seen" }
+                h2 { "Not checked" }
                 ul {
                     @for (note, why) in unseen {
                         li { code { (note.package) } " " (why) }
