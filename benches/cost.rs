@@ -1,12 +1,12 @@
-//! Measures what a checked lock costs beside the one that it wraps, in one run. In an optimized
-//! build:
+//! Measures the cost of a checked lock next to that of the lock that it wraps, in one run. In an
+//! optimized build:
 //!
 //! ```sh
 //! cargo bench --features enforce,parking_lot --bench cost
 //! ```
 //!
-//! In a debug build, without and with the profile that the README advises. `benches/debug` is a separate
-//! package, because a profile for the package `lockdep` would optimize this bench as well:
+//! In a debug build, without and with the profile that the README recommends. `benches/debug` is a
+//! separate package, because a profile for the package `lockdep` would optimize this bench as well:
 //!
 //! ```sh
 //! cd benches/debug
@@ -14,10 +14,10 @@
 //! cargo run --profile advised
 //! ```
 //!
-//! Arguments choose rows by a part of their names. Times are medians over rounds that take turns: the
-//! thread's CPU time where one thread runs (on Unix), else wall time. Instructions are exact: where
-//! valgrind is installed, this program runs itself under callgrind, once with few repetitions and once
-//! with more, and divides the difference.
+//! Arguments select rows by a part of their names. Times are medians over rounds that alternate:
+//! the thread's CPU time if there is only one thread (on Unix), otherwise wall time. Instructions
+//! are exact: if valgrind is installed, this program runs itself under callgrind, once with few
+//! repetitions and once with more, and divides the difference.
 
 use std::{
     hint::black_box,
@@ -25,8 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The workloads, over whatever `sync` is in the module around them. Each does
-/// `times` operations of its kind.
+/// Defines the workloads for the `sync` of the surrounding module. Each performs `times`
+/// operations.
 macro_rules! workloads {
     ($sync:path, $($unwrap:tt)*) => {
         use $sync::{Mutex, RwLock};
@@ -100,7 +100,7 @@ macro_rules! workloads {
             }
         }
 
-        /// Contended nearly all the time: the counter is all that each of them does.
+        /// Contended nearly all the time: the threads do nothing but count.
         pub(super) fn contended(times: u64) {
             let lock = Mutex::new(0_u64);
             let count = || {
@@ -114,7 +114,7 @@ macro_rules! workloads {
             });
         }
 
-        /// The same with another lock held, so that each wait may be part of a deadlock.
+        /// As `contended`, while another lock is held, so that each wait may be part of a deadlock.
         pub(super) fn contended_nested(times: u64) {
             let lock = Mutex::new(0_u64);
             let count = || {
@@ -158,7 +158,7 @@ mod lockdep_parking_lot {
     workloads!(lockdep::parking_lot,);
 }
 
-/// What takes no lock, over these `thread` and `mpsc`.
+/// Defines the workloads without locks, for the given `thread` and `mpsc`.
 macro_rules! wait_workloads {
     ($thread:path, $mpsc:path) => {
         use $mpsc as mpsc;
@@ -172,7 +172,7 @@ macro_rules! wait_workloads {
             }
         }
 
-        /// Every message is there when it is received.
+        /// Every message has been sent before it is received.
         pub(super) fn send(times: u64) {
             let (sender, receiver) = mpsc::channel();
             for at in 0..times {
@@ -189,7 +189,7 @@ macro_rules! wait_workloads {
             }
         }
 
-        /// Each end waits for the other.
+        /// Each side waits for the other.
         pub(super) fn round_trip(times: u64) {
             let (request, requests) = mpsc::sync_channel(0);
             let (answer, answers) = mpsc::sync_channel(0);
@@ -274,7 +274,7 @@ const WAITS: &[Workload] = &table! {
     "a message to a thread and back" round_trip 2_000 wall_time
 };
 
-/// All rows, in the order in which they are printed.
+/// Returns all rows, in the order in which they are printed.
 fn workloads() -> impl Iterator<Item = &'static Workload> {
     STD.iter().chain(WAITS).chain(PARKING_LOT)
 }
@@ -283,7 +283,7 @@ const ROUNDS: usize = 51;
 
 fn main() {
     if !lockdep::ENABLED {
-        // `cargo test --benches` in release, for one.
+        // For example, `cargo test --benches` in release.
         return eprintln!("this build checks nothing: run with `--features enforce`");
     }
     let arguments: Vec<String> = std::env::args().collect();
@@ -318,7 +318,7 @@ fn main() {
     }
 }
 
-/// Returns the nanoseconds that each operation takes.
+/// Returns the nanoseconds per operation.
 #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn each(workload: &Workload, run: fn(u64)) -> f64 {
     (workload.time)(run, workload.times).as_nanos() as f64 / workload.times as f64
@@ -330,7 +330,7 @@ fn wall_time(run: fn(u64), times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Measures what the calling thread computes, which other programs change less than wall time.
+/// Measures the CPU time of the calling thread, which other programs affect less than wall time.
 #[cfg(unix)]
 fn thread_time(run: fn(u64), times: u64) -> Duration {
     let start = thread_clock();
@@ -357,7 +357,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Instructions for each operation, if valgrind is there.
+/// Returns the instructions per operation, if valgrind is installed.
 fn instructions(workload: &Workload, which: &str) -> String {
     let (few, more) = (2_000, 12_000);
     let count = |times| callgrind(workload.name, which, times);

@@ -1,5 +1,5 @@
-//! What merging costs: many records of one program, whose tests take the same locks in the same
-//! orders. Time, and the largest memory, after a tenth of the records and after all of them.
+//! Measures the cost of merging many records of one program whose tests acquire the same locks in
+//! the same orders: time and peak memory, after a tenth of the records and after all of them.
 //!
 //! ```sh
 //! cargo bench --features serde --bench merge [records [edges]]
@@ -9,7 +9,7 @@ use std::{fmt::Write, time::Instant};
 
 use lockdep::record::Merge;
 
-/// The record of one process, without its header.
+/// Returns the record of one process, without its header.
 fn body(edges: usize) -> String {
     let mut text = String::new();
     for lock in 0..=edges / 2 {
@@ -28,7 +28,7 @@ fn body(edges: usize) -> String {
     text.replace(&format!(r#""wanted":{},"#, edges / 2 + 1), &format!(r#""wanted":{},"#, edges / 2))
 }
 
-/// The largest memory so far, in KiB. Linux says so.
+/// Returns the peak memory so far, as Linux reports it.
 fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -44,7 +44,7 @@ fn main() {
     let start = Instant::now();
     let mut merge = Merge::default();
     for number in 1..=records {
-        // Random enough, and different.
+        // Distinct, and random enough.
         let id = (number as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let header = format!(
             r#"{{"header":{{"schema":1,"lockdep":"0.1.0","id":"{id:032x}","process":{number},"program":"tests","started":{number}}}}}"#

@@ -1,9 +1,10 @@
-//! Threads over thousands of locks, always in ascending order, for as long as one likes: no finding
-//! and no growth. Then the same with one inversion, which must be found. Last, dense inversions:
-//! nearly all pairs of locks are taken in both orders. On Unix, a timer signal interrupts one of the
-//! threads every millisecond, and its handler tries locks.
+//! Threads over thousands of locks, always in ascending order: no finding and no growth. Then the
+//! same with one inversion, which must be found. Finally dense inversions: nearly all pairs of
+//! locks are acquired in both orders. On Unix, a timer signal interrupts one of the threads every
+//! millisecond, and its handler tries to acquire locks.
 //!
-//! `cargo bench --features enforce --bench soak -- 60`: for 60 seconds, half of them for either part.
+//! `cargo bench --features enforce --bench soak -- 60`: runs for 60 seconds, half of them for each
+//! of the first two parts.
 #![allow(missing_docs, reason = "a program")]
 
 use std::{
@@ -24,19 +25,19 @@ use lockdep::{
 };
 
 const THREADS: u64 = 8;
-/// How many locks are alive at once.
+/// The number of locks that exist at the same time.
 const LOCKS: usize = 4096;
-/// How many are held at once, at most.
+/// The maximum number held at the same time.
 const HELD: usize = 6;
-/// One round in so many replaces a lock by a new one.
+/// One round in this many replaces a lock by a new one.
 const REPLACES: u64 = 2;
-/// After so many rounds, as many orders go with their locks as come.
+/// After this many rounds, as many edges disappear with their locks as are added.
 const WARM: u64 = 60_000;
 
-/// Growth that is allowed from then on, in KiB: the allocator's own doings.
+/// The allowed growth from then on, in KiB, for the allocator's fragmentation.
 const GROWTH: u64 = 24 * 1024;
 
-/// With as many locks in dense inversions the search for cycles is still exact.
+/// Up to this many locks in dense inversions, the search for cycles is exact.
 const EXACT: usize = 32;
 
 /// Signals that interrupt the threads.
@@ -66,7 +67,8 @@ mod signals {
     pub(super) fn start() {
         let period = libc::timeval { tv_sec: 0, tv_usec: 1_000 };
         let timer = libc::itimerval { it_interval: period, it_value: period };
-        // SAFETY: the handler waits for nothing and allocates nothing; all pointers are valid or null.
+        // SAFETY: the handler waits for nothing and allocates nothing; all pointers are valid or
+        // null.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handle as *const () as usize;
@@ -76,7 +78,7 @@ mod signals {
         }
     }
 
-    /// How many signals were handled.
+    /// Returns how many signals were handled.
     pub(super) fn handled() -> u64 {
         HANDLED.load(Relaxed)
     }
@@ -84,7 +86,7 @@ mod signals {
 
 struct Locks(Vec<std::sync::Mutex<Arc<RwLock<u64>>>>);
 
-/// Knuth's MMIX generator: any will do.
+/// Knuth's MMIX generator; any generator would do.
 struct Random(u64);
 
 impl Random {
@@ -99,12 +101,12 @@ impl Random {
     }
 }
 
-/// All locks are made here: two lines would be two classes of locks, without an order between them.
+/// Creates all locks: two lines would be two classes of locks, without an order between them.
 fn fresh() -> Arc<RwLock<u64>> {
     Arc::new(RwLock::new(0))
 }
 
-/// Any guard: all that is done is to drop it.
+/// Any guard; it is only dropped.
 enum Guard<'a> {
     Read(#[allow(dead_code, reason = "held")] RwLockReadGuard<'a, u64>),
     Write(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'a, u64>),
@@ -119,7 +121,8 @@ impl Locks {
         Arc::clone(&self.0[at].lock().expect("nobody panics"))
     }
 
-    /// Takes some in ascending order, by chance in this or that mode, and releases them in any.
+    /// Acquires some locks in ascending order, each in a random mode, and releases them in random
+    /// order.
     fn round(&self, random: &mut Random) {
         let mut places: Vec<_> = (0..=random.place(HELD)).map(|_| random.place(LOCKS)).collect();
         places.sort_unstable();
@@ -142,21 +145,21 @@ impl Locks {
         }
     }
 
-    /// Puts a new lock in the place of one that some may still have.
+    /// Replaces a lock that other threads may still use.
     fn renew(&self, at: usize) {
         *self.0[at].lock().expect("nobody panics") = fresh();
     }
 }
 
-/// The memory of this process, in KiB, where the system says so.
+/// Returns the memory of this process in KiB, if the system tells.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// Runs all threads for some time, with something else done in between. Rounds, and growth
-/// once it is warm.
+/// Runs all threads for the given time, and `meanwhile` in between. Returns the number of rounds,
+/// and the growth after the warm-up.
 fn soak(locks: &Arc<Locks>, time: Duration, meanwhile: impl FnOnce()) -> (u64, u64) {
     let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut growth = 0;
@@ -166,7 +169,7 @@ fn soak(locks: &Arc<Locks>, time: Duration, meanwhile: impl FnOnce()) -> (u64, u
             scope.spawn(move || {
                 let mut random = Random(seed);
                 while !stop.load(Relaxed) {
-                    // Only an inversion that was planted is denied, to whomever.
+                    // Only planted inversions are denied, on any thread.
                     let round = AssertUnwindSafe(|| locks.round(&mut random));
                     drop(panic::catch_unwind(round));
                     rounds.fetch_add(1, Relaxed);
@@ -190,7 +193,8 @@ fn soak(locks: &Arc<Locks>, time: Duration, meanwhile: impl FnOnce()) -> (u64, u
     (rounds.into_inner(), growth)
 }
 
-/// Takes two of the locks the other way round, which is denied. New ones stand in their places then.
+/// Acquires two of the locks in the opposite order, which is denied. Replaces them by new ones
+/// afterwards.
 fn invert(locks: &Locks, random: &mut Random) {
     let at = random.place(LOCKS - 1);
     let (first, second) = (locks.get(at), locks.get(at + 1));
@@ -203,11 +207,11 @@ fn invert(locks: &Locks, random: &mut Random) {
     locks.renew(at + 1);
 }
 
-/// Runs as many threads as there are locks, one after the other. The r-th takes all of them in the order
-/// r, r + 1, ..., r - 1. Checks that each pair is found, and that no search for cycles was
-/// cut short while there are few locks.
+/// Runs as many threads as there are locks, one after the other. The r-th acquires all of them in
+/// the order r, r + 1, ..., r - 1. Checks that each pair is found, and that no search for cycles
+/// was cut short if there are few locks.
 ///
-/// Only few threads can be anywhere at once here, which makes this the hardest case for that search.
+/// Only a few threads can run together here, which makes this the hardest case for that search.
 fn dense_inversions(locks: usize) {
     lockdep::reset();
     let before = lockdep::stats();
@@ -232,8 +236,8 @@ fn dense_inversions(locks: usize) {
         pairs.len()
     );
     assert_eq!(pairs.len(), locks * (locks - 1) / 2, "every one is found");
-    // How many there may be depends on nothing but the order of acquisitions, which is the same in
-    // each run.
+    // The number of searches depends only on the order of acquisitions, which is the same in each
+    // run.
     assert!(locks > EXACT || cut_short == 0, "the budget suffices");
 }
 
@@ -259,7 +263,7 @@ fn main() {
     lockdep::reset();
     let locks = Arc::new(Locks::new());
 
-    // The reports are known.
+    // Suppress the reports.
     panic::set_hook(Box::new(|_| ()));
     let mut planted = 0;
     let mut random = Random(0);

@@ -1,12 +1,13 @@
-//! Measures what tokio's locks and tasks cost when they are checked, beside tokio's own, in one run:
+//! Measures the cost of checked locks and tasks of tokio next to that of tokio's own, in one run:
 //!
 //! ```sh
 //! cargo bench --features enforce,tokio --bench tokio_cost
 //! ```
 //!
-//! Arguments choose rows by a part of their names. Times are medians over rounds that take turns, on a
-//! current-thread runtime. Instructions are exact: where valgrind is installed, this program runs itself under
-//! callgrind, once with few repetitions and once with more, and divides the difference.
+//! Arguments select rows by a part of their names. Times are medians over rounds that alternate, on
+//! a current-thread runtime. Instructions are exact: if valgrind is installed, this program runs
+//! itself under callgrind, once with few repetitions and once with more, and divides the
+//! difference.
 
 use std::{
     future::Future,
@@ -16,10 +17,11 @@ use std::{
     time::Instant,
 };
 
-/// How many locks a task takes between two awaits that let others run.
+/// How many locks a task acquires between two awaits that let others run.
 const LOCKS_IN_A_POLL: u64 = 32;
 
-/// The workloads, over whatever `tokio` is in the module around them. Each does `times` operations of its kind.
+/// Defines the workloads for the `tokio` of the surrounding module. Each performs `times`
+/// operations.
 macro_rules! workloads {
     ($tokio:path) => {
         use tokio_of::{spawn, sync::Mutex, sync::RwLock, task::yield_now};
@@ -217,7 +219,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Instructions for each operation, if valgrind is there.
+/// Returns the instructions per operation, if valgrind is installed.
 fn instructions(name: &str, which: &str) -> Option<f64> {
     let (few, more) = (3_200, 16_000);
     let difference = callgrind(name, which, more)? - callgrind(name, which, few)?;

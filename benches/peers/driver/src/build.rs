@@ -1,16 +1,16 @@
-//! Builds the peers. Each is built alone: what is built together shares its features, and
-//! parking_lot's detection would be in all of them.
+//! Builds the peers, each separately: packages built together share features, so parking_lot's
+//! deadlock detection would be enabled in all of them.
 
 use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-/// This workspace.
+/// Returns the folder of this workspace.
 pub(crate) fn workspace() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Cargo, in this workspace.
+/// Returns a cargo command for this workspace.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace()).args(["--quiet"]);
@@ -26,7 +26,7 @@ pub(crate) fn build(package: &str) -> Result<PathBuf> {
     Ok(target().join("release").join(package))
 }
 
-/// Where this very program was built.
+/// Returns the target folder in which this program was built.
 pub(crate) fn target() -> PathBuf {
     let program = env::current_exe().expect("this program has a path");
     program.ancestors().nth(2).expect("it is in <target>/<profile>").to_owned()

@@ -1,11 +1,10 @@
-//! What a peer adds to a clean debug build.
+//! Measures what a peer adds to a clean debug build.
 
 use anyhow::Result;
 
 use crate::{build::cargo, children};
 
-/// Seconds of all cores that a clean debug build of a peer's package takes, with all that it
-/// depends on.
+/// Returns the CPU seconds of a clean debug build of a peer's package with all its dependencies.
 pub(crate) fn clean(package: &str) -> Result<f64> {
     let target = tempfile::tempdir()?;
     let mut build = cargo();

@@ -1,4 +1,4 @@
-//! What a command takes.
+//! Measures the time of a command.
 
 use std::{
     process::{Command, Stdio},
@@ -11,7 +11,7 @@ use nix::sys::{
     time::TimeValLike,
 };
 
-/// Seconds on the clock on the wall, and of all cores, of a command and all that it starts.
+/// Returns the wall time and the CPU time of a command and all its children, in seconds.
 pub(crate) fn time(command: &mut Command) -> Result<(f64, f64)> {
     let (start, before) = (Instant::now(), used()?);
     let output =
@@ -25,7 +25,7 @@ pub(crate) fn time(command: &mut Command) -> Result<(f64, f64)> {
     Ok((wall, cpu))
 }
 
-/// Seconds of all children so far that were waited for.
+/// Returns the CPU seconds of all children that have ended.
 fn used() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     Ok([usage.user_time(), usage.system_time()]

@@ -1,5 +1,5 @@
-//! Instructions of one operation, which are the same on a busy machine: a peer is run under
-//! callgrind, with few repetitions and with more, and the difference divided.
+//! Counts the instructions of one operation, which do not depend on the load of the machine: a peer
+//! runs under callgrind, with few repetitions and with more, and the difference is divided.
 
 use std::{
     path::Path,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::rounds::in_environment;
 
-/// Instructions of one operation, if valgrind is there and the peer ends.
+/// Returns the instructions of one operation, if valgrind is installed and the peer ends.
 pub(crate) fn count(program: &Path, measurement: &str) -> Option<u64> {
     let (few, more) = (1_000, 6_000);
     let difference = callgrind(program, measurement, more)?.checked_sub(callgrind(

@@ -1,4 +1,4 @@
-//! Measures all peers side by side, and shows what came of it.
+//! Measures all peers side by side, and shows the results.
 
 mod build;
 mod builds;
@@ -38,13 +38,13 @@ struct Arguments {
 enum Task {
     /// Measures, writes the results, and prints the tables
     Measure {
-        /// Where the results go; what is there of other parts stays
+        /// The file with the results; those of other parts are kept
         #[arg(long, value_name = "FILE", default_value = "results.json")]
         results: PathBuf,
-        /// How often everything is measured
+        /// The number of rounds
         #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
-        /// Measures this alone
+        /// Measures only this part
         #[arg(long)]
         part: Vec<Part>,
     },
@@ -59,7 +59,7 @@ enum Task {
         /// The results
         #[arg(value_name = "FILE", default_value = "results.json")]
         results: PathBuf,
-        /// The drawing
+        /// The file of the drawing
         #[arg(long, value_name = "FILE", default_value = "results.svg")]
         svg: PathBuf,
     },
@@ -69,7 +69,7 @@ enum Task {
 enum Part {
     /// The time of each workload
     Rounds,
-    /// Its instructions, by callgrind
+    /// The instructions of each workload, by callgrind
     Instructions,
     /// Clean builds
     Builds,
@@ -91,7 +91,7 @@ fn print(results: &Results) -> Result<()> {
     Ok(io::stdout().write_all(table::render(results).as_bytes())?)
 }
 
-/// Builds and whole programs take long, and vary less: they are done no more often than this.
+/// Builds and whole programs take long and vary less, so they run at most this often.
 const FEW_ROUNDS: usize = 3;
 
 fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
@@ -169,7 +169,7 @@ fn measure(path: &Path, rounds: usize, parts: &[Part]) -> Result<()> {
     print(&results)
 }
 
-/// The machine and the compiler, in words.
+/// Describes the machine and the compiler.
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus

@@ -1,24 +1,24 @@
-//! Who is measured, at what, and what we want to reach.
+//! The peers, the measurements, and the goals.
 
 /// A library of locks: a package in `locks/`.
 pub(crate) struct Peer {
     pub(crate) package: &'static str,
-    /// What it is called in tables.
+    /// The name in tables.
     pub(crate) name: &'static str,
-    /// The package with the locks that it wraps, or replaces.
+    /// The package with the locks that it wraps or replaces.
     pub(crate) raw: &'static str,
-    /// What it can be measured at.
+    /// What it records, which decides where it is measured.
     knows: Knows,
 }
 
-/// What a peer keeps of the locks. The later ones keep what the earlier ones do.
+/// What a peer records about locks. Each level includes the previous ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Knows {
-    /// No order.
+    /// No lock order.
     Nothing,
-    /// An order of locks.
+    /// The lock order.
     Order,
-    /// The same, with backtraces.
+    /// The lock order with backtraces.
     Backtraces,
 }
 
@@ -30,7 +30,7 @@ const STD: &str = "raw-std";
 const PARKING_LOT: &str = "raw-parking-lot-0-12";
 const PARKING_LOT_0_13: &str = "raw-parking-lot-0-13";
 
-/// All of them. Raw locks and ours come first.
+/// All peers. Raw locks and ours come first.
 pub(crate) const PEERS: [Peer; 11] = [
     peer(STD, "std", STD, Knows::Nothing),
     peer("lockdep-std", "lockdep: std", STD, Knows::Backtraces),
@@ -54,33 +54,33 @@ impl Peer {
         self.package.starts_with("lockdep")
     }
 
-    /// Whether it makes sense to measure this. Raw locks are measured at everything.
+    /// Returns `true` if the peer is measured at this row. Raw locks are measured everywhere.
     pub(crate) fn is_measured_at(&self, row: &Row) -> bool {
         self.is_raw() || self.knows >= row.needs
     }
 }
 
-/// A line of the table.
+/// A row of the table.
 pub(crate) struct Row {
     pub(crate) title: &'static str,
     pub(crate) figure: Figure,
-    /// What a peer has to keep, for this to be more than its locks.
+    /// What a peer must record for this to measure more than its locks.
     needs: Knows,
     pub(crate) aims: &'static [Aim],
 }
 
-/// What is shown of the measurements of these names (see the harness's `main`).
+/// The statistic of the measurements with these names (see the harness's `main`).
 #[derive(Clone, Copy)]
 pub(crate) enum Figure {
-    /// The median of what one thread needs, against the raw lock, and the instructions of it.
+    /// The median of the time of one thread, relative to the raw lock, and its instructions.
     OneThread(&'static str),
-    /// The median, against the raw lock.
+    /// The median, relative to the raw lock.
     AgainstRaw(&'static str),
     /// The median.
     Median(Unit, &'static str),
-    /// The fastest round, as others on the machine only ever slow down what needs all cores.
+    /// The fastest round, because other programs only slow down measurements that need all cores.
     Fastest(&'static str),
-    /// How many times as much two threads do as one: the fastest round of each.
+    /// The throughput of two threads relative to one: the fastest round of each.
     Scaling([&'static str; 2]),
 }
 
@@ -91,11 +91,11 @@ pub(crate) enum Unit {
     Times,
 }
 
-/// What we want to reach, on each of our flavours.
+/// A goal, for each of our flavours.
 pub(crate) enum Aim {
-    /// At most so many times as much as the raw lock.
+    /// At most this many times the raw lock.
     Ratio(f64),
-    /// At most so many instructions.
+    /// At most this many instructions.
     Instructions(u64),
     /// At most this much, in the unit of the figure.
     AtMost(f64),
@@ -115,13 +115,13 @@ const fn of_order(title: &'static str, figure: Figure, aims: &'static [Aim]) -> 
     Row { title, figure, needs: Knows::Order, aims }
 }
 
-/// The environment of this measurement has backtraces of new edges; that of the others does not,
-/// but for ours, where that is the default.
+/// This measurement runs with backtraces of new edges. All others run without, except for our
+/// flavours, where backtraces are the default.
 pub(crate) const WITH_BACKTRACES: &str = "new_edges_traced";
-/// And this one has none, not even ours.
+/// This measurement runs without backtraces, also for our flavours.
 pub(crate) const WITHOUT_BACKTRACES: &str = "new_edges";
 
-/// All of them.
+/// All rows.
 pub(crate) const ROWS: [Row; 20] = [
     row("one lock, nothing held", OneThread("one"), &[Ratio(1.08), Instructions(70)]),
     row("A then B, known", OneThread("pair"), &[Ratio(1.12), Instructions(170)]),
@@ -159,7 +159,7 @@ pub(crate) const ROWS: [Row; 20] = [
 ];
 
 impl Figure {
-    /// The measurements that it is made of.
+    /// Returns the measurements on which the figure is based.
     pub(crate) fn measurements(&self) -> &[&'static str] {
         match self {
             OneThread(measurement)

@@ -1,4 +1,4 @@
-//! The ratios to the raw lock, drawn: a line for each workload, a point for each peer.
+//! Draws the ratios to the raw lock: a line for each workload, a point for each peer.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const SIZE: (u32, u32) = (1000, 560);
 
-/// Ours in blue, which is told from the others' by all eyes.
+/// Ours are blue, which colour-blind readers can distinguish from the others.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(8, 48, 107),
     RGBColor(33, 113, 181),
@@ -39,7 +39,7 @@ fn draw_points(results: &Results, path: &Path) -> Result<(), Box<dyn std::error:
     let height = |at: usize| (rows.len() - at) as f64;
     let ratios =
         || rows.iter().flat_map(|row| PEERS.iter().filter_map(|peer| ratio(results, row, peer)));
-    // With room for the names on the right.
+    // Leaves room for the names on the right.
     let most = ratios().fold(10.0, f64::max) * 20.0;
     let least = ratios().fold(0.8, f64::min) * 0.9;
 

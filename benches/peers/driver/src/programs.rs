@@ -1,5 +1,4 @@
-//! Whole programs: the test suites of published crates, with the locks that they were written for
-//! and with ours.
+//! Whole programs: the test suites of published crates, with their original locks and with ours.
 
 use std::{
     env, fs,
@@ -17,7 +16,7 @@ use crate::{
     results::{Program, Runs},
 };
 
-/// Runs each suite `rounds` times, in turns.
+/// Runs each suite `rounds` times, alternating between the variants.
 pub(crate) fn run(rounds: usize, next: impl Fn(&str)) -> Result<Vec<Program>> {
     let scratch = tempfile::tempdir()?;
     next("preparing published crates");
@@ -57,7 +56,7 @@ impl Suite {
         build
             .current_dir(folder)
             .args(["test", "--no-run", "--quiet", "--message-format=json", "--features", features])
-            // As our README asks for. No harm is done where there is no lockdep.
+            // As the README recommends. Harmless without lockdep.
             .args(["--config", "profile.dev.package.lockdep.opt-level=3"])
             .arg("--target-dir")
             .arg(folder.join("target"))
@@ -86,8 +85,8 @@ impl Suite {
         let (mut wall, mut cpu) = (0.0, 0.0);
         for program in &self.programs {
             let mut command = Command::new(program);
-            // Fail points are found on purpose; what it costs is asked, not what it says. Where tests
-            // panic, std would look symbols up in the larger program.
+            // The findings at fail points are intended; only the cost is measured. In tests that
+            // panic, std would look up symbols, which takes longer in the larger program.
             command.current_dir(&self.folder).env("LOCKDEP_EXIT", "0").env_remove("RUST_BACKTRACE");
             let (its_wall, its_cpu) = children::time(&mut command)?;
             wall += its_wall;

@@ -1,20 +1,20 @@
-//! What was measured, as it is kept on disk, and what is made of it.
+//! The results, as stored on disk, and statistics.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// Everything. Peers go by the names of their packages, measurements by those of the harness.
+/// All results. Peers are identified by their packages, measurements by their names in the harness.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// The machine and the compiler, in words.
+    /// Describes the machine and the compiler.
     pub(crate) machine: String,
     /// By measurement and peer.
     pub(crate) rounds: BTreeMap<String, BTreeMap<String, Rounds>>,
     /// Instructions of one operation, by measurement and peer.
     pub(crate) instructions: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Seconds of all cores that a clean debug build takes, by peer.
+    /// CPU seconds of clean debug builds, by peer.
     pub(crate) builds: BTreeMap<String, Vec<f64>>,
     /// The test suites of published crates, with their locks replaced in the source.
     pub(crate) programs: Vec<Program>,
@@ -23,16 +23,16 @@ pub(crate) struct Results {
     pub(crate) suites: Vec<Program>,
 }
 
-/// What one peer did at one measurement.
+/// The rounds of one peer at one measurement.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Rounds {
-    /// A result for each round, in their order.
+    /// One result per round, in order.
     pub(crate) results: Vec<f64>,
-    /// Why there are no more.
+    /// Why there are no more results.
     pub(crate) trouble: Option<String>,
 }
 
-/// A test suite with the locks that it was written for, and with ours.
+/// A test suite with its original locks, and with ours.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -40,7 +40,7 @@ pub(crate) struct Program {
     pub(crate) checked: Runs,
 }
 
-/// Seconds, one for each run.
+/// Seconds, one entry per run.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Runs {
     pub(crate) wall: Vec<f64>,
@@ -56,35 +56,35 @@ impl Runs {
 }
 
 impl Results {
-    /// Reads them, if there are any.
+    /// Reads the results from a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is not ours", path.display()))
     }
 
-    /// Writes them.
+    /// Writes the results to a file.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         fs::write(path, serde_json::to_string(self)? + "\n")
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// What a peer did at a measurement.
+    /// Returns the rounds of a peer at a measurement.
     pub(crate) fn of(&self, measurement: &str, peer: &str) -> Option<&Rounds> {
         self.rounds.get(measurement)?.get(peer)
     }
 }
 
-/// The value in the middle.
+/// Returns the median.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     quantile(values, 0.5)
 }
 
-/// Half of what lies between the quarters: how far the middle half is spread.
+/// Returns half of the interquartile range.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     Some((quantile(values, 0.75)? - quantile(values, 0.25)?) / 2.0)
 }
 
-/// The smallest value.
+/// Returns the smallest value.
 pub(crate) fn fastest(values: &[f64]) -> Option<f64> {
     quantile(values, 0.0)
 }
@@ -96,8 +96,7 @@ fn quantile(values: &[f64], part: f64) -> Option<f64> {
     sorted.get((values.len().saturating_sub(1) as f64 * part).round() as usize).copied()
 }
 
-/// How many times as much, round by round: the median. What slows down a whole round does so to
-/// both.
+/// Returns the median of the ratios of each round, so that a slow round affects both sides.
 pub(crate) fn ratio(values: &[f64], raw: &[f64]) -> Option<f64> {
     let ratios: Vec<_> = values.iter().zip(raw).map(|(value, raw)| value / raw).collect();
     median(&ratios)

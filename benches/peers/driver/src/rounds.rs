@@ -1,5 +1,5 @@
-//! All peers at one measurement, in turns: each round has one process of each, the raw locks'
-//! among them.
+//! Runs all peers at one measurement, alternating: each round has one process of each peer,
+//! including the raw locks.
 
 use std::{
     io::{Read, Seek},
@@ -16,9 +16,9 @@ use crate::{
     results::Rounds,
 };
 
-/// A process that takes longer is ended, and called stuck.
+/// A process that takes longer is killed and reported as stuck.
 const TOO_LONG: Duration = Duration::from_secs(15);
-/// A peer that has taken this long in all takes part in no more rounds.
+/// A peer that has taken this long in total is left out of further rounds.
 const ENOUGH: Duration = Duration::from_secs(8);
 
 /// A peer, and its program.
@@ -51,9 +51,9 @@ pub(crate) fn run(
     Ok(states.into_iter().map(|(runner, done, _)| (runner.peer.package, done)).collect())
 }
 
-/// One process: its result, or what went wrong in it.
+/// Runs one process. Returns its result, or what went wrong in it.
 fn once(program: &Path, measurement: &str) -> Result<Result<f64, String>> {
-    // Files, as nobody would read a pipe before the end.
+    // Files, because the output is read only after the process has ended; a pipe could fill up.
     let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut child = in_environment(Command::new(program), measurement)
         .arg(measurement)
@@ -80,12 +80,12 @@ fn once(program: &Path, measurement: &str) -> Result<Result<f64, String>> {
     }
     let result = text(&mut output)?;
     let result = result.lines().last().unwrap_or_default();
-    // No clock is better than that, and files are shorter.
+    // No clock is more precise, and this keeps the file short.
     let round = |result: f64| (result * 100.0).round() / 100.0;
     Ok(result.parse().map(round).map_err(|_| format!("no result: {result}")))
 }
 
-/// What the caller's shell says must not change what is measured.
+/// Sets the environment of a measurement, independent of the caller's.
 pub(crate) fn in_environment(mut command: Command, measurement: &str) -> Command {
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();

@@ -1,4 +1,4 @@
-//! The figures of a row, and how they are written.
+//! The figures of a row, and their formatting.
 
 use crate::{
     plan::{Aim, Figure, Peer, Row, Unit},
@@ -7,9 +7,9 @@ use crate::{
 
 /// One peer in one row.
 pub(crate) enum Shown {
-    /// It does not do this.
+    /// The peer is not measured here.
     Dash,
-    /// It did not get to an end.
+    /// The measurement failed.
     Trouble(String),
     Measured(Measured),
 }
@@ -17,12 +17,12 @@ pub(crate) enum Shown {
 pub(crate) struct Measured {
     pub(crate) value: f64,
     pub(crate) spread: f64,
-    /// To the raw lock.
+    /// Relative to the raw lock.
     pub(crate) ratio: Option<f64>,
     pub(crate) instructions: Option<u64>,
 }
 
-/// What a peer did in a row.
+/// Returns the figure of a peer in a row.
 pub(crate) fn shown(results: &Results, row: &Row, peer: &Peer) -> Shown {
     if !peer.is_measured_at(row) {
         return Shown::Dash;
@@ -66,7 +66,7 @@ fn measured(results: &Results, row: &Row, peer: &Peer) -> Option<Measured> {
 }
 
 impl Measured {
-    /// Whether an aim is met.
+    /// Returns `true` if a goal is met, or `None` if it does not apply.
     pub(crate) fn meets(&self, aim: &Aim) -> Option<bool> {
         Some(match aim {
             Aim::Ratio(aim) => self.ratio? <= *aim,
@@ -76,7 +76,7 @@ impl Measured {
         })
     }
 
-    /// As it stands in a cell.
+    /// Formats the figure for a cell.
     pub(crate) fn text(&self, figure: &Figure) -> String {
         let unit = match figure {
             Figure::Median(Unit::Bytes, _) => " B",
@@ -102,7 +102,7 @@ impl Measured {
 }
 
 impl Aim {
-    /// As it stands in a cell.
+    /// Formats the goal for a cell.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Ratio(ratio) => format!("× ≤ {ratio:.2}"),
@@ -113,7 +113,8 @@ impl Aim {
     }
 }
 
-/// With three digits or all before the point, and thousands set apart.
+/// Formats a number with three significant digits, or all digits before the point, with separators
+/// of thousands.
 pub(crate) fn number(value: f64) -> String {
     if value < 9.995 {
         return format!("{value:.2}");

@@ -1,5 +1,4 @@
-//! Test suites of published crates as they are on crates.io, under `cargo test` and under
-//! `cargo lockdep test`.
+//! Test suites of published crates, unchanged, under `cargo test` and under `cargo lockdep test`.
 
 use std::{
     env, fs,
@@ -26,7 +25,7 @@ const SUITES: [Suite; 7] = [
     Suite { name: "threadpool", version: "1.8.1", options: &["--lib"] },
     Suite { name: "fail", version: "0.5.1", options: &["--tests", "--features", "failpoints"] },
     Suite { name: "scheduled-thread-pool", version: "0.2.8", options: &["--lib"] },
-    // recv_timeout asserts that it is woken up within 5 ms.
+    // recv_timeout asserts that it is woken within 5 ms.
     Suite {
         name: "flume",
         version: "0.12.0",
@@ -46,8 +45,8 @@ const SUITES: [Suite; 7] = [
     },
 ];
 
-/// Runs each suite `rounds` times, in turns, with everything built before. A run is all that the
-/// command takes, cargo and the merging of records included.
+/// Runs each suite `rounds` times, alternating, after everything has been built. A run includes
+/// cargo and the merging of records.
 pub(crate) fn run(rounds: usize, next: impl Fn(&str)) -> Result<Vec<Program>> {
     let scratch = tempfile::tempdir()?;
     next("getting published crates");
@@ -69,7 +68,7 @@ pub(crate) fn run(rounds: usize, next: impl Fn(&str)) -> Result<Vec<Program>> {
                 command
             };
             let plain = |word| test(&cargo(), &["test", word]);
-            // What it costs is asked, not what it finds.
+            // Only the cost is measured.
             let checked = |word| test(&lockdep, &["lockdep", "test", "--level", "allow", word]);
             next(&format!("{name}: building its tests"));
             children::time(&mut plain("--no-run"))?;
@@ -85,7 +84,7 @@ pub(crate) fn run(rounds: usize, next: impl Fn(&str)) -> Result<Vec<Program>> {
         .collect()
 }
 
-/// Gets the sources of all suites, by way of a package that depends on them.
+/// Vendors the sources of all suites, with a package that depends on them.
 fn published(scratch: &Path) -> Result<PathBuf> {
     let (wants, published) = (scratch.join("wants"), scratch.join("published"));
     fs::create_dir_all(wants.join("src"))?;
@@ -98,7 +97,7 @@ fn published(scratch: &Path) -> Result<PathBuf> {
     Ok(published)
 }
 
-/// Builds `cargo-lockdep`, and gives its path.
+/// Builds `cargo-lockdep` and returns its path.
 fn cargo_lockdep() -> Result<PathBuf> {
     let target = target().join("cargo-lockdep");
     let mut build = Command::new(cargo());

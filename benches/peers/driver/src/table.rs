@@ -1,5 +1,4 @@
-//! The tables, in Markdown: ours with what we want to reach, then the others, then whole builds
-//! and programs.
+//! The tables in Markdown: our flavours with their goals, the other peers, and builds and programs.
 
 use comfy_table::{Table, presets};
 
@@ -34,7 +33,8 @@ fn cell(results: &Results, row: &Row, peer: &Peer) -> String {
     }
 }
 
-/// A column for each of our flavours, with the raw lock before it; what misses an aim is bold.
+/// Returns a table with a column for each of our flavours next to the raw lock. Missed goals are
+/// bold.
 fn ours(results: &Results) -> Option<Table> {
     if results.rounds.is_empty() {
         return None;
@@ -66,7 +66,7 @@ fn others(results: &Results) -> Option<Table> {
     Some(table)
 }
 
-/// What each peer adds to a clean debug build of a program that has the raw locks of std.
+/// Returns what each peer adds to a clean debug build of a program with std's locks.
 fn builds(results: &Results) -> Option<Table> {
     let without = median(results.builds.get(PEERS[0].package)?)?;
     let mut table = table(["a clean debug build takes longer by", "seconds of all cores"]);

@@ -1,4 +1,4 @@
-//! Clocks, and how often something has to be done to be seen by them.
+//! Clocks, and how many repetitions are needed to measure with them.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-/// What a thread has computed, which others on the machine do not change. As an `Instant`.
+/// The CPU time of a thread, which other programs do not affect. Used like `Instant`.
 #[derive(Clone, Copy)]
 pub(crate) struct ThreadTime(Duration);
 
 impl ThreadTime {
-    /// Of the calling thread.
+    /// Returns the CPU time of the calling thread.
     pub(crate) fn now() -> Self {
         Self(read(ClockId::CLOCK_THREAD_CPUTIME_ID))
     }
 
-    /// Since then.
+    /// Returns the CPU time since then.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
 }
 
-/// What all threads of this process have computed.
+/// Returns the CPU time of all threads of this process.
 pub(crate) fn process() -> Duration {
     read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
@@ -32,8 +32,8 @@ fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).expect("each thread and process has a clock").into()
 }
 
-/// How often `operation` has to be done to take some 8 ms of this thread's time. It has been done
-/// for a while, then, so that it is as warm as it gets.
+/// Returns how many repetitions of `operation` take some 8 ms of this thread's time. They also warm
+/// up the caches.
 pub(crate) fn times_to_be_seen(mut operation: impl FnMut(u64)) -> u64 {
     let (seen, enough) = (Duration::from_millis(1), 8);
     let mut times = 16;
@@ -47,13 +47,13 @@ pub(crate) fn times_to_be_seen(mut operation: impl FnMut(u64)) -> u64 {
     }
 }
 
-/// How often the calling thread had to give up its core though it had more to do.
+/// Returns how often the calling thread was preempted.
 pub(crate) fn interruptions() -> i64 {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("each thread has an account");
     usage.involuntary_context_switches()
 }
 
-/// Nanoseconds each.
+/// Returns the nanoseconds per repetition.
 pub(crate) fn each(time: Duration, times: u64) -> f64 {
     time.as_nanos() as f64 / times as f64
 }

@@ -1,4 +1,4 @@
-//! What grows with the order of locks: edges that are new, edges that are many.
+//! Measurements that depend on the lock order: new edges, and many edges.
 
 use std::hint::black_box;
 
@@ -12,14 +12,14 @@ fn locks<L: Locks>(count: usize) -> Vec<L::Mutex> {
     (0..count).map(|_| L::mutex(0)).collect()
 }
 
-/// Locks `b` in `a`.
+/// Locks `b` while `a` is held.
 fn nest<L: Locks>(a: &L::Mutex, b: &L::Mutex) {
     let mut outer = L::lock(black_box(a));
     *L::lock(black_box(b)) += 1;
     *outer += 1;
 }
 
-/// 200 locks, in each of which 200 others are locked: 40,000 edges.
+/// 200 locks, during each of which 200 others are locked: 40,000 edges.
 struct Grid<L: Locks> {
     outer: Vec<L::Mutex>,
     inner: Vec<L::Mutex>,
@@ -28,7 +28,7 @@ struct Grid<L: Locks> {
 impl<L: Locks> Grid<L> {
     const SIDE: usize = 200;
 
-    /// All edges are known, and were seen on two threads.
+    /// Returns a grid whose edges are all known, from two threads.
     fn known() -> Self {
         let grid = Self { outer: locks::<L>(Self::SIDE), inner: locks::<L>(Self::SIDE) };
         for _ in 0..2 {
@@ -38,7 +38,7 @@ impl<L: Locks> Grid<L> {
         grid
     }
 
-    /// Walks all edges `times` times. The second thread is always half way ahead of the first,
+    /// Walks all edges `times` times. The second thread is always half a round ahead of the first,
     /// so that they do not wait for each other.
     fn walk(&self, number: usize, times: usize) -> impl FnOnce() {
         move || {
@@ -52,7 +52,7 @@ impl<L: Locks> Grid<L> {
     }
 }
 
-/// One thread walks 40,000 known edges: nanoseconds for each pair of locks.
+/// One thread walks 40,000 known edges: nanoseconds per pair of locks.
 pub(crate) fn walk<L: Locks>() -> f64 {
     let grid = Grid::<L>::known();
     let start = ThreadTime::now();
@@ -60,21 +60,20 @@ pub(crate) fn walk<L: Locks>() -> f64 {
     each(start.elapsed(), 4 * 40_000)
 }
 
-/// Threads that walk all of them at once: nanoseconds on the clock on the wall for each pair of
-/// each.
+/// Threads walk all edges at the same time: wall nanoseconds per pair of locks of one thread.
 pub(crate) fn walk_together<L: Locks>(threads: usize) -> f64 {
     let grid = Grid::<L>::known();
     each(undisturbed(threads, |number| grid.walk(number, 1)), 40_000)
 }
 
-/// New edges between 10,000 locks that are known: nanoseconds for each pair of locks.
+/// New edges between 10,000 known locks: nanoseconds per pair of locks.
 pub(crate) fn new_edges<L: Locks>() -> f64 {
     const LOCKS: usize = 10_000;
     let locks = locks::<L>(LOCKS);
     for pair in locks.windows(2) {
         nest::<L>(&pair[0], &pair[1]);
     }
-    // From a random lock to a random later one. Few of them come twice, among 50 million.
+    // From a random lock to a random later one. Few of the 50 million pairs occur twice.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut below = |end: usize| {
         random ^= random << 13;
@@ -96,7 +95,7 @@ pub(crate) fn new_edges<L: Locks>() -> f64 {
     each(start.elapsed(), LOCKS as u64)
 }
 
-/// A chain of locks whose last edge is found first: nanoseconds for each edge.
+/// A chain of locks whose last edge comes first: nanoseconds per edge.
 pub(crate) fn chain<L: Locks>(length: usize) -> f64 {
     let locks = locks::<L>(length);
     let start = ThreadTime::now();
@@ -106,17 +105,17 @@ pub(crate) fn chain<L: Locks>(length: usize) -> f64 {
     each(start.elapsed(), length as u64 - 1)
 }
 
-/// How many times as long an edge takes in a chain of 10,000 as in one of 1,000.
+/// The cost of an edge in a chain of 10,000 relative to one of 1,000.
 pub(crate) fn chain_growth<L: Locks>() -> f64 {
-    // The first one pays for the first use of everything.
+    // The first chain pays for initialization.
     chain::<L>(1_000);
     let short = chain::<L>(1_000);
     chain::<L>(10_000) / short
 }
 
-/// Bytes for each of 10,000 locks, of which each is locked in the one before.
+/// Bytes per lock, for 10,000 locks, each locked while the previous one is held.
 pub(crate) fn memory<L: Locks>() -> f64 {
-    // What everybody pays once.
+    // Pays for initialization.
     chain::<L>(10);
     let before = allocated();
     let locks = locks::<L>(10_000);
@@ -126,10 +125,10 @@ pub(crate) fn memory<L: Locks>() -> f64 {
     (allocated() - before) as f64 / locks.len() as f64
 }
 
-/// Bytes that are allocated now, by the allocator's own account.
+/// Returns the bytes allocated at this moment, according to the allocator.
 fn allocated() -> usize {
     #[allow(unsafe_code, reason = "there is no safe wrapper, and it only reads")]
-    // SAFETY: glibc asks nothing of its caller.
+    // SAFETY: `mallinfo2` has no preconditions.
     let account = unsafe { nix::libc::mallinfo2() };
     account.uordblks + account.hblkhd
 }

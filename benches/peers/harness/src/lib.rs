@@ -1,7 +1,7 @@
-//! What is done with locks, and how long it takes: the same source for every library of locks.
+//! The workloads and their timing: one source for all libraries of locks.
 //!
-//! A package of `locks/` says which locks, by [`peer!`], and is a program that makes one
-//! measurement and prints its result, so that nothing is left of it for the next one.
+//! A package in `locks/` selects the locks with [`peer!`]. It is a program that makes one
+//! measurement and prints the result, so that measurements cannot influence each other.
 
 mod clock;
 mod graph;
@@ -15,29 +15,29 @@ use std::ops::{Deref, DerefMut};
 pub trait Locks: 'static {
     /// Its mutex.
     type Mutex: Send + Sync;
-    /// Its lock for many readers.
+    /// Its reader-writer lock.
     type RwLock: Send + Sync;
 
-    /// What it wants to be told before any lock is made.
+    /// Initializes the library before any lock is created.
     fn start();
-    /// Makes a mutex.
+    /// Creates a mutex.
     fn mutex(value: u64) -> Self::Mutex;
     /// Locks it.
     fn lock(mutex: &Self::Mutex) -> impl DerefMut<Target = u64>;
-    /// Makes a lock for many readers.
+    /// Creates a reader-writer lock.
     fn rw_lock(value: u64) -> Self::RwLock;
-    /// Locks it to read.
+    /// Locks it for reading.
     fn read(rw_lock: &Self::RwLock) -> impl Deref<Target = u64>;
 }
 
-/// The `main` of a package that measures the locks of `$module`. `$unwrap` is what its
-/// `lock()` needs behind it, and `start` what it needs before all else.
+/// Defines `main` of a package that measures the locks of `$module`. `$unwrap` is called on the
+/// result of `lock()`, `start` runs before everything else.
 #[macro_export]
 macro_rules! peer {
     ($($module:ident)::+ $(, unwrap $unwrap:tt)? $(, start $start:expr)?) => {
         struct Peer;
 
-        // A caller would not have this layer between: it must not be seen in what is measured.
+        // A user calls the lock directly, so this layer must not be measured.
         #[allow(clippy::inline_always, reason = "as a direct call is, which users make")]
         impl $crate::Locks for Peer {
             type Mutex = $($module)::+::Mutex<u64>;
@@ -76,12 +76,12 @@ macro_rules! peer {
     };
 }
 
-/// Measures what the first argument names and prints the result, in the unit that its function
-/// tells. A second argument is how often it is done at all, for callgrind.
+/// Runs the measurement named by the first argument and prints the result, in the unit that its
+/// function documents. A second argument sets the number of repetitions, for callgrind.
 ///
 /// # Panics
 ///
-/// If there is no such measurement.
+/// Panics if there is no such measurement.
 pub fn main<L: Locks>() {
     let start = clock::ThreadTime::now();
     L::start();

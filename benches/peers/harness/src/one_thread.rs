@@ -1,5 +1,5 @@
-//! What one thread does alone: nanoseconds of its time for each operation. An operation is a
-//! closure that is done so many times, with locks that live as long as it.
+//! Workloads of one thread: CPU nanoseconds per operation. An operation is a closure that takes the
+//! number of repetitions and owns its locks.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use crate::{
     clock::{ThreadTime, each, times_to_be_seen},
 };
 
-/// Nanoseconds for each operation. Only does it, if `times` says how often.
+/// Measures nanoseconds per operation, or only performs `times` operations if set.
 pub(crate) fn measure(mut operation: impl FnMut(u64), times: Option<u64>) -> f64 {
     let times = times.unwrap_or_else(|| times_to_be_seen(&mut operation));
     let start = ThreadTime::now();
@@ -38,7 +38,7 @@ pub(crate) fn pair<L: Locks>() -> impl FnMut(u64) {
     }
 }
 
-/// Eight locks, one in the other.
+/// Eight nested locks.
 pub(crate) fn depth_8<L: Locks>() -> impl FnMut(u64) {
     let locks: [L::Mutex; 8] = std::array::from_fn(|_| L::mutex(0));
     move |times| {
@@ -53,7 +53,7 @@ pub(crate) fn depth_8<L: Locks>() -> impl FnMut(u64) {
     }
 }
 
-/// One lock, to read.
+/// One lock, for reading.
 pub(crate) fn read<L: Locks>() -> impl FnMut(u64) {
     let lock = L::rw_lock(0);
     move |times| {
@@ -63,7 +63,7 @@ pub(crate) fn read<L: Locks>() -> impl FnMut(u64) {
     }
 }
 
-/// A, then B, both to read.
+/// A, then B, both for reading.
 pub(crate) fn read_pair<L: Locks>() -> impl FnMut(u64) {
     let (a, b) = (L::rw_lock(0), L::rw_lock(0));
     move |times| {
@@ -74,7 +74,7 @@ pub(crate) fn read_pair<L: Locks>() -> impl FnMut(u64) {
     }
 }
 
-/// A lock that is made, locked once, and dropped.
+/// A lock that is created, locked once, and dropped.
 pub(crate) fn create<L: Locks>(times: u64) {
     for at in 0..times {
         let lock = L::mutex(at);
@@ -82,7 +82,7 @@ pub(crate) fn create<L: Locks>(times: u64) {
     }
 }
 
-/// The same with another lock held, so that each is a new edge.
+/// As `create`, while another lock is held, so that each time there is a new edge.
 pub(crate) fn create_nested<L: Locks>() -> impl FnMut(u64) {
     let outer = L::mutex(0);
     move |times| {
@@ -94,7 +94,7 @@ pub(crate) fn create_nested<L: Locks>() -> impl FnMut(u64) {
     }
 }
 
-/// Nanoseconds from the start of `main` to the end of the first time that any lock is locked.
+/// Nanoseconds from the start of `main` to the end of the first acquisition.
 pub(crate) fn first<L: Locks>(start: ThreadTime) -> f64 {
     let lock = L::mutex(0);
     *L::lock(black_box(&lock)) += 1;

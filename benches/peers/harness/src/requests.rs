@@ -1,4 +1,4 @@
-//! A server's day: eight threads that serve requests, more than there are cores.
+//! A server: eight threads, more than there are cores, that serve requests.
 
 use std::{hint::black_box, time::Duration};
 
@@ -18,17 +18,17 @@ struct Server<L: Locks> {
     statistics: L::Mutex,
 }
 
-/// Nanoseconds for each request, on the clock on the wall.
+/// Returns the wall nanoseconds per request.
 pub(crate) fn wall<L: Locks>() -> f64 {
     each(serve::<L>().0, THREADS as u64 * REQUESTS)
 }
 
-/// Nanoseconds for each request, of all cores.
+/// Returns the CPU nanoseconds per request.
 pub(crate) fn cpu<L: Locks>() -> f64 {
     each(serve::<L>().1, THREADS as u64 * REQUESTS)
 }
 
-/// On the clock on the wall, and of all cores.
+/// Serves all requests. Returns wall time and CPU time.
 fn serve<L: Locks>() -> (Duration, Duration) {
     let server = Server::<L> {
         settings: L::rw_lock(1),
@@ -48,7 +48,7 @@ fn serve<L: Locks>() -> (Duration, Duration) {
 }
 
 impl<L: Locks> Server<L> {
-    /// Five locks in some 2 µs: a very small request, so that the locks are seen.
+    /// Five locks in some 2 µs: a very small request, so that the cost of the locks is visible.
     fn request(&self, number: u64) {
         let parsed = work(number, 1_000) + *L::read(&self.settings);
         *L::lock(&self.connections) += 1;
@@ -63,7 +63,7 @@ impl<L: Locks> Server<L> {
     }
 }
 
-/// Something to compute.
+/// Some computation.
 fn work(seed: u64, steps: u64) -> u64 {
     (0..steps).fold(black_box(seed), |sum, step| (sum ^ step).wrapping_mul(0x100_0000_01b3))
 }

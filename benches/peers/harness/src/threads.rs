@@ -1,4 +1,4 @@
-//! What two threads do at once.
+//! Workloads of several threads at the same time.
 
 use std::{
     hint::black_box,
@@ -13,16 +13,16 @@ use crate::{
     one_thread::pair,
 };
 
-/// What threads did at once.
+/// A run of several threads at the same time.
 struct Together {
-    /// From when the first one began until the last one was done.
+    /// From the start of the first thread to the end of the last one.
     time: Duration,
-    /// Whether each of them had a core for all that time.
+    /// `true` if each thread had its own core throughout.
     undisturbed: bool,
 }
 
-/// How long threads take from when all of them are there until the last one is done. Each is
-/// given what `prepare` makes of its number.
+/// Returns how long the threads take, from when all are ready until the last one has ended.
+/// `prepare` creates the work of each thread from its number.
 pub(crate) fn together<P, F>(threads: usize, prepare: P) -> Duration
 where
     P: Fn(usize) -> F + Sync,
@@ -31,9 +31,8 @@ where
     run(threads, &prepare).time
 }
 
-/// The same, where threads are no more than cores: it is done again, up to 50 times, until nobody
-/// else on the machine has interrupted them. On one core, two threads would not be in each
-/// other's way.
+/// As [`together`], for at most as many threads as cores: repeats the run up to 50 times until no
+/// thread was preempted. On a shared core, two threads would not contend.
 pub(crate) fn undisturbed<P, F>(threads: usize, prepare: P) -> Duration
 where
     P: Fn(usize) -> F + Sync,
@@ -74,8 +73,7 @@ where
     Together { time, undisturbed: at_once && !interrupted }
 }
 
-/// Threads, each with two locks of its own: nanoseconds on the clock on the wall in which each of
-/// them locks its pair.
+/// Threads, each with its own two locks: wall nanoseconds per pair of locks of one thread.
 pub(crate) fn own_pairs<L: Locks>(threads: usize) -> f64 {
     let times = times_to_be_seen(pair::<L>()) / 4;
     let time = undisturbed(threads, |_| {
@@ -86,7 +84,7 @@ pub(crate) fn own_pairs<L: Locks>(threads: usize) -> f64 {
     each(time, times)
 }
 
-/// Two threads that do nothing but count under one lock: nanoseconds for each time.
+/// Two threads that do nothing but count under one lock: nanoseconds per increment.
 pub(crate) fn contended<L: Locks>() -> f64 {
     let lock = L::mutex(0);
     let count = |times| {

@@ -1,3 +1,3 @@
-//! deloxide's locks: who waits for whom, and the order.
+//! deloxide's locks, with detection of deadlocks and of lock-order inversions.
 
 harness::peer!(deloxide, start deloxide::Deloxide::new().start().unwrap());

@@ -1,3 +1,3 @@
-//! deloxide's locks: who waits for whom.
+//! deloxide's locks, with detection of deadlocks.
 
 harness::peer!(deloxide, start deloxide::Deloxide::new().start().unwrap());
