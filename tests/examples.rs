@@ -132,8 +132,11 @@ fn a_prediction_is_confirmed() {
         assert!(text.contains("error[lockdep::inversion]: `bank.ledger` and"), "{text}");
         let deadlock = text.split_once("error[lockdep::deadlock]: threads `").expect(&text).1;
         assert!(deadlock.contains("` wait for each other"), "{text}");
-        assert!(text.contains("confirmed: the deadlock has happened, by this schedule:"), "{text}");
-        assert!(text.ends_with("    then all went on\n[status 0]\n"), "{text}");
+        assert!(
+            text.contains("confirmed: the deadlock has happened with this schedule:"),
+            "{text}"
+        );
+        assert!(text.ends_with("    then all continued\n[status 0]\n"), "{text}");
     }
 }
 

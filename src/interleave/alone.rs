@@ -1,4 +1,4 @@
-//! One at a time: whoever looks at all threads that come.
+//! Serializes `confirm` and `explore`, which watch all threads of the process.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::points;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Waits until nobody else looks at all threads. Not from within.
+/// Waits until no other `confirm` or `explore` runs. Panics when called from within one.
 #[track_caller]
 pub(super) fn wait() -> MutexGuard<'static, ()> {
-    /// Longer than any of them should take.
+    /// Longer than any `confirm` or `explore` should take.
     const TIMEOUT: Duration = Duration::from_mins(5);
 
     let is_within = points::controller().is_some_and(|script| script.is_for_all());

@@ -10,10 +10,10 @@ use crate::points::{self, Passing};
 
 /// A [`point!`](super::point!) in async code: `async_point!("balance read").await`.
 ///
-/// A task that a script stops here is suspended, where `point!` blocks its thread: on a current-thread runtime, a
-/// thread that is blocked polls none of the tasks that the script waits for.
+/// A script that stops a task here suspends it, while `point!` would block its thread: on a
+/// current-thread runtime, a blocked thread polls none of the tasks for which the script waits.
 ///
-/// Nothing in a build that is not checked; else one relaxed load, while nothing is active.
+/// Does nothing in an unchecked build; otherwise costs one relaxed load while no script is active.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")]

@@ -11,7 +11,7 @@ use crate::{
     validator,
 };
 
-/// Code for a point: made by [`before`] and [`after`], and run by [`within`](Self::within).
+/// Code to run at a point: created by [`before`] and [`after`], run by [`within`](Self::within).
 ///
 /// ```
 /// # use std::cell::Cell;
@@ -38,8 +38,8 @@ enum Place {
     After,
 }
 
-/// Has the calling thread run a closure when it comes to a point, before what it came for: once,
-/// unless [`every_time`](Insertion::every_time) is asked for.
+/// Makes the calling thread run a closure when it reaches a point, before the operation there:
+/// once, unless [`every_time`](Insertion::every_time) is called.
 ///
 /// A read-modify-write that loses an update, in one thread:
 ///
@@ -60,7 +60,8 @@ pub fn before<F>(point: impl Into<Point>, code: F) -> Insertion<F> {
     Insertion { place: Place::Before, point: point.into(), nth: 1, code }
 }
 
-/// The same, after what the thread came for: the lock is acquired then, or released.
+/// Makes the calling thread run a closure after the operation at a point: after a lock has been
+/// acquired or released.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -77,7 +78,8 @@ pub fn after<F>(point: impl Into<Point>, code: F) -> Insertion<F> {
 }
 
 impl<F: FnOnce()> Insertion<F> {
-    /// At the n-th time that the thread passes the point, from 1, instead of the first.
+    /// Runs the code at the n-th time that the thread passes the point, counted from 1, instead of
+    /// at the first.
     ///
     /// ```
     /// # use std::cell::Cell;
@@ -95,17 +97,17 @@ impl<F: FnOnce()> Insertion<F> {
         self
     }
 
-    /// Runs a closure, in which the code is inserted.
+    /// Runs a closure with the code inserted.
     ///
-    /// The inserted code may come to the same point. Insertions nest: what was inserted further
-    /// out runs first. Other threads are not concerned. In a build that is not
-    /// [checked](crate#the-switch) the closure runs alone.
+    /// The inserted code may reach the same point. Insertions nest: the outer one runs first. Other
+    /// threads are not affected. In an unchecked [build](crate#the-switch) only the closure runs.
     ///
     /// # Panics
     ///
-    /// If the closure has ended and the code never ran: a test that inserts it means it. With a
-    /// panic of the code: at once, but where a lock would be left behind that nobody gives back,
-    /// after an acquisition or before a release, at the thread's next release, when that lock is free.
+    /// Panics if the closure has ended and the code never ran, which is a mistake in the test.
+    /// Resumes a panic of the code: immediately, unless that would leave a lock held that no guard
+    /// releases (after an acquisition or before a release); then at the thread's next release, when
+    /// that lock is free.
     ///
     /// # Examples
     ///
@@ -136,7 +138,7 @@ impl<F: FnOnce()> Insertion<F> {
 }
 
 impl<F: FnMut()> Insertion<F> {
-    /// Every time that the thread passes the point, but not within the code itself.
+    /// Runs the code every time that the thread passes the point, but not recursively.
     ///
     /// ```
     /// # use std::cell::Cell;
@@ -154,7 +156,7 @@ impl<F: FnMut()> Insertion<F> {
     }
 }
 
-/// Code that runs every time: see [`Insertion::every_time`].
+/// Code that runs every time that a point is passed: see [`Insertion::every_time`].
 ///
 /// ```
 /// # use lockdep::{interleave::{after, release}, sync::Mutex};
@@ -174,7 +176,7 @@ impl<F: FnMut()> RepeatedInsertion<F> {
     ///
     /// # Panics
     ///
-    /// If the closure has ended and the code never ran.
+    /// Panics if the closure has ended and the code never ran.
     ///
     /// # Examples
     ///
@@ -195,7 +197,7 @@ impl<F: FnMut()> RepeatedInsertion<F> {
         let Insertion { place, point, code, .. } = self.0;
         let code = RefCell::new(code);
         let run = |_| {
-            // It is running: this is the point within itself.
+            // Otherwise it is running already and has reached its own point.
             if let Ok(mut code) = code.try_borrow_mut() {
                 code();
             }
@@ -226,22 +228,22 @@ impl<F> fmt::Debug for RepeatedInsertion<F> {
     }
 }
 
-/// What is inserted by one call.
+/// The insertion of one call.
 struct Layer<'a> {
     place: Place,
     point: Point,
     /// How often the point was passed.
     passed: Cell<u64>,
-    /// How many events have begun and not ended: what ends without, as a lock that is taken again
-    /// for a condition variable, is none.
+    /// The number of passages that have begun and not ended. A passage without a beginning does not
+    /// count, such as that of a lock acquired again for a condition variable.
     begun: Cell<u64>,
-    /// The points that were passed, each once, for whoever misses one.
+    /// The distinct points that were passed, for the message if the code never ran.
     seen: RefCell<Vec<String>>,
-    /// Runs the code, at the event of this number.
+    /// Runs the code; the argument is the number of the passage.
     run: &'a dyn Fn(u64),
 }
 
-/// How many points are listed for whoever misses one.
+/// The maximum number of points in that message.
 const MAX_LISTED: usize = 12;
 
 impl<'a> Layer<'a> {
@@ -301,18 +303,18 @@ impl<'a> Layer<'a> {
         };
         let often = match (self.passed.get(), nth) {
             (0, _) => "this thread did not pass it".to_owned(),
-            (passed, nth) => format!("this thread passed it {passed} times, and not {nth}"),
+            (passed, nth) => format!("this thread passed it {passed} times, not {nth}"),
         };
         let seen = self.seen.take();
         let seen = match &seen[..] {
-            [] => "no point at all".to_owned(),
+            [] => "no point".to_owned(),
             seen => seen.join(", "),
         };
         panic!("the code inserted {place} {} never ran: {often}, but {seen}", self.point);
     }
 }
 
-/// A layer on those further out.
+/// A layer, and the layers around it.
 struct Layered<'a> {
     layer: &'a Layer<'a>,
     outer: Option<&'a dyn Inserted>,

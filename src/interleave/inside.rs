@@ -1,4 +1,4 @@
-//! Threads and tasks that are brought into a script, in a role.
+//! Brings threads and tasks into a script in a role.
 
 use std::{
     future::Future,
@@ -13,11 +13,12 @@ use crate::{
     validator::tasks::{self, Task},
 };
 
-/// A closure that brings the thread which runs it into the schedule or the exploration of the
-/// calling thread, in a role: `thread::spawn(inside("worker", || ..))`. If there is none, it is the
-/// closure alone.
+/// Returns a closure that brings the thread which runs it into the calling thread's schedule or
+/// exploration, in a role: `thread::spawn(inside("worker", || ..))`. Without one, returns the
+/// closure unchanged.
 ///
-/// From now on the thread is expected; by its own name it could come too late to be waited for.
+/// From now on the script waits for this thread. A thread that comes in by its own name could
+/// arrive too late for that.
 ///
 /// ```
 /// use std::thread;
@@ -37,14 +38,15 @@ pub fn inside<R, F: FnOnce() -> R>(role: &str, body: F) -> impl FnOnce() -> R + 
     }
 }
 
-/// Brings a future into a schedule in a role, as [`inside`] does with a thread: what the future does at points, the
-/// role does. It can be spawned, or awaited in another task.
+/// Brings a future into a schedule in a role, as [`inside`] does with a thread: whatever the future
+/// does at points counts as done by the role. It can be spawned, or awaited in another task.
 ///
-/// The schedule is that of the calling thread or task, or else one that orders events of this role; so a server can
-/// bring in the request that it handles. Without a schedule, this returns the future unchanged.
+/// The schedule is that of the calling thread or task, or otherwise one that orders events of this
+/// role, so that a server can bring in the request that it handles. Without a schedule, this
+/// returns the future unchanged.
 ///
-/// The future becomes a task: the locks that it holds are not those of the surrounding task. So bring in a whole task
-/// or request, not a part of one.
+/// The future becomes a task: the locks that it holds do not belong to the surrounding task. So
+/// bring in a whole task or request, not a part of one.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")]
@@ -78,7 +80,7 @@ pub fn inside_async<F: Future>(role: &str, future: F) -> impl Future<Output = F:
     Inside { future: Box::pin(Some(future)), participating }
 }
 
-/// Somebody who is to come, or is there.
+/// A thread or task that is expected or has arrived.
 struct Expected {
     controller: Arc<dyn Controller>,
     role: Box<str>,
@@ -101,9 +103,9 @@ impl Drop for Expected {
     }
 }
 
-/// A future, as a task in a role.
+/// A future that runs as a task in a role.
 struct Inside<F> {
-    /// `None` once it is ready.
+    /// `None` after completion.
     future: Pin<Box<Option<F>>>,
     participating: Option<Participating>,
 }

@@ -1,19 +1,19 @@
-//! Races made on purpose: a rare interleaving, in every run.
+//! Deliberate races: reproduces a rare interleaving in every run.
 //!
-//! There are four ways, the simplest first:
+//! There are four tools, the simplest first:
 //!
 //! - [`before`] and [`after`] a point, the calling thread runs other code. One thread is enough to
 //!   show an update that is lost between a read and a write.
-//! - A [`Schedule`] says which thread passes which point before which other.
-//! - [`confirm()`] takes a [`Finding`](crate::Finding), runs the program again and drives its threads
-//!   into the deadlock that was predicted.
-//! - [`explore()`] tries many interleavings, each given by a seed.
+//! - A [`Schedule`] orders the points that threads pass.
+//! - [`confirm()`] takes a [`Finding`](crate::Finding), runs the program again and drives its
+//!   threads into the predicted deadlock.
+//! - [`explore()`] tries many interleavings, each determined by a seed.
 //!
 //! # Points
 //!
-//! Places where a thread can be stopped, or made to run other code: a [`point!`] in any code, and
-//! each [`acquire`], [`wait`] and [`release`] of a checked lock. In a build that is not
-//! [checked](crate#the-switch) they are nothing at all, and closures run as they are.
+//! A point is a place where a thread can be stopped, or made to run other code: a [`point!`] in any
+//! code, and each [`acquire`], [`wait`] and [`release`] of a checked lock. In an unchecked
+//! [build](crate#the-switch), points do nothing and closures run unchanged.
 //!
 //! ```
 //! use lockdep::interleave::point;
@@ -31,29 +31,32 @@
 //!
 //! # Tasks
 //!
-//! With the feature `tokio`, tasks take part as threads do. At a lock of `lockdep::tokio`, and at an [`async_point!`], a
-//! script suspends a task: its future is pending, and is woken when the task may go on. So the tasks of a
-//! current-thread runtime can be ordered, and more tasks stopped than there are worker threads.
+//! With the feature `tokio`, tasks take part like threads. At a lock of `lockdep::tokio`, and at an
+//! [`async_point!`], a script suspends a task: its future is pending until the task may continue.
+//! So even the tasks of a current-thread runtime can be ordered, and more tasks can be stopped than
+//! there are worker threads.
 //!
-//! A [`point!`], the release of a lock and whatever else is not awaited cannot suspend a task, so they block its thread. On a
-//! runtime of several threads the other tasks usually go on, though tokio may have queued one of them behind the
-//! blocked one. A schedule that fails for such a reason says so.
+//! A [`point!`], the release of a lock and everything else that is not awaited cannot suspend a
+//! task, so they block its thread. On a multi-thread runtime the other tasks usually continue, but
+//! tokio may have queued one of them behind the blocked one. If a schedule fails for this reason,
+//! its message says so.
 //!
-//! [`confirm()`] takes in all tasks that are spawned by `lockdep::tokio`, in a program's own runtime or one that was
-//! there before. A [`Schedule`] knows a task by the role in which [`inside_async`] has brought it in; tasks have no
-//! names. What a thread blocks on, by `block_on`, does the thread's part. [`explore()`] does not order tasks.
+//! [`confirm()`] includes all tasks spawned through `lockdep::tokio`, on the program's runtime or
+//! on one that existed before. A [`Schedule`] identifies a task by the role in which
+//! [`inside_async`] has brought it in, because tasks have no names. A future that a thread drives
+//! with `block_on` acts in the role of the thread. [`explore()`] does not order tasks.
 //!
 //! # Whose threads
 //!
-//! Std tells nobody who has started a thread. On Linux, a thread started by one that belongs to a
-//! schedule, a confirmation or an exploration belongs there as well: it inherits a mark, a timer
-//! slack of 50 to 90 µs (`PR_SET_TIMERSLACK`). So tests that run side by side do not draw in each
-//! other's threads. Elsewhere any thread that comes meanwhile is taken for one of them, unless
-//! all are brought in by [`inside()`]: there such tests should run alone (`--test-threads=1`).
+//! Std does not tell which thread started another. On Linux, a thread started by one that belongs
+//! to a schedule, a confirmation or an exploration belongs to it as well: it inherits a mark, a
+//! timer slack of 50 to 90 µs (`PR_SET_TIMERSLACK`). So tests that run concurrently do not draw in
+//! each other's threads. On other systems any thread that appears meanwhile counts as one of them,
+//! unless all are brought in by [`inside()`]; run such tests alone (`--test-threads=1`).
 //!
 //! # Cost
 //!
-//! A point costs one relaxed load while nothing is active in the process; points of locks cost
+//! A point costs one relaxed load while no script is active in the process; points of locks cost
 //! nothing then.
 
 mod alone;
@@ -82,10 +85,10 @@ pub use crate::__interleave_async_point as async_point;
 pub use crate::__interleave_point as point;
 use crate::points;
 
-/// A place where a thread can be stopped, or made to run other code, by its name:
+/// A place where a thread can be stopped, or made to run other code, identified by its name:
 /// `point!("balance read")`.
 ///
-/// Nothing in a build that is not checked; else one relaxed load, while nothing is active.
+/// Does nothing in an unchecked build; otherwise costs one relaxed load while no script is active.
 ///
 /// ```
 /// use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! Which points are meant: by name, or by what is done with which lock.
+//! Identifies points, by name or by an operation on a lock.
 
 use std::{
     collections::HashMap,
@@ -18,8 +18,8 @@ use crate::{
 
 /// Points at which a thread can be stopped, or made to run other code.
 ///
-/// A `&str` stands for the [`point!`](super::point!) of that name; what is done with a lock, for
-/// [`acquire`], [`wait`] and [`release`].
+/// A `&str` identifies the [`point!`](super::point!) of that name; [`acquire`], [`wait`] and
+/// [`release`] identify operations on locks.
 ///
 /// ```
 /// use lockdep::interleave::{Point, acquire};
@@ -48,13 +48,13 @@ enum Which {
     Lock(u64),
 }
 
-/// One lock, or all of a name: made from a `&str` or from a reference to a lock.
+/// One lock, or all locks of a name: created from a reference to a lock or from a `&str`.
 ///
-/// A name is one that [`lockdep::name`](crate::name) gave, or what the source calls the lock where
-/// it is acquired: `bank.accounts` in `bank.accounts.lock()`, which the last part stands for as
-/// well, `accounts`. One that a condition variable has taken again is called as that is; and those of
-/// `lock_api` that are taken in its own source (`bump`, `ReentrantMutex`) are known by a given name or
-/// a reference.
+/// The name is the one given by [`lockdep::name`](crate::name), or the expression in the source
+/// where the lock is acquired: `bank.accounts` in `bank.accounts.lock()`, or only its last part,
+/// `accounts`. A lock that a condition variable acquires again has the name of the condition
+/// variable. Locks acquired inside `lock_api` itself (`bump`, `ReentrantMutex`) have only given
+/// names.
 ///
 /// ```
 /// use lockdep::{interleave::acquire, sync::Mutex};
@@ -74,7 +74,7 @@ impl From<&str> for LockSelector {
 
 impl<L: Trackable + ?Sized> From<&L> for LockSelector {
     fn from(lock: &L) -> Self {
-        // In a build that is not checked, nothing is passed.
+        // In an unchecked build, no thread passes a point.
         Self(Which::Lock(trackable::number(lock).unwrap_or(0)))
     }
 }
@@ -85,9 +85,9 @@ impl From<&str> for Point {
     }
 }
 
-/// An acquisition, in whatever mode: from before the thread asks for the lock until it has it. One
-/// that does not get it, a `try_lock`, is passed as well. Not one for a condition variable, which
-/// takes its mutex again where no thread can be stopped.
+/// An acquisition in any mode: from before the thread requests the lock until it holds it. An
+/// attempt that fails (`try_lock`) also passes the point. The acquisition by which a condition
+/// variable takes its mutex again does not, because a thread cannot be stopped there.
 ///
 /// ```
 /// # use std::thread;
@@ -107,8 +107,8 @@ pub fn acquire(lock: impl Into<LockSelector>) -> Point {
     Point { step: Step::Acquire, which: lock.into().0 }
 }
 
-/// The moment at which a thread is about to block, since somebody else has the lock; or to wait
-/// on a condition variable, whose mutex this is.
+/// The moment at which a thread is about to block because the lock is held, or to wait on a
+/// condition variable whose mutex this is.
 ///
 /// ```
 /// # use std::thread;
@@ -131,10 +131,10 @@ pub fn wait(lock: impl Into<LockSelector>) -> Point {
     Point { step: Step::Wait, which: lock.into().0 }
 }
 
-/// A release: from while the thread still has the lock until others can have it. A wait on a
-/// condition variable releases its mutex as well. A guard that was sent to another thread is
-/// released there without a point; and a thread that unwinds passes, but does not wait. A task that waits here blocks
-/// its thread, since a release is not awaited.
+/// A release: from while the thread still holds the lock until others can acquire it. A wait on a
+/// condition variable also releases its mutex. A guard dropped on another thread than the one that
+/// acquired it passes no point. An unwinding thread passes the point, but does not wait there. A
+/// task that waits here blocks its thread, because a release is not awaited.
 ///
 /// ```
 /// # use lockdep::{interleave::{after, release}, sync::Mutex};
@@ -151,12 +151,12 @@ pub fn release(lock: impl Into<LockSelector>) -> Point {
 }
 
 impl Point {
-    /// Whether it says by which name the program knows it.
+    /// Returns `true` if the point has a name.
     pub(super) fn is_named(&self) -> bool {
         matches!(self.which, Which::Named(_))
     }
 
-    /// Whether it is this one.
+    /// Returns `true` if the event is at this point.
     pub(super) fn is(&self, event: &SyncEvent<'_>) -> bool {
         let is_lock = |entry: &Entry| match &self.which {
             Which::Lock(number) => entry.tag.lock() == *number,
@@ -173,7 +173,7 @@ impl Point {
 }
 
 impl fmt::Display for Point {
-    /// As a report calls it: ``acquire of `accounts` ``.
+    /// Writes the point as reports name it: ``acquire of `accounts` ``.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self.step {
             Step::Point => "point",
@@ -188,7 +188,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// An event as a report calls it, in the same words.
+/// Describes an event in the same words.
 pub(super) fn describe(event: &SyncEvent<'_>) -> String {
     let lock = |entry| match name(entry) {
         Some(name) => format!("`{name}`"),
@@ -202,7 +202,7 @@ pub(super) fn describe(event: &SyncEvent<'_>) -> String {
     }
 }
 
-/// The lock's name: given, or as the source has it.
+/// Returns the lock's name: the given one, or its expression in the source.
 fn name(entry: &Entry) -> Option<Arc<str>> {
     validator::name_of(entry.tag.lock()).or_else(|| name_in_source(entry.site))
 }
@@ -216,7 +216,8 @@ fn is_called(entry: &Entry, wanted: &str) -> bool {
         || name_in_source(entry.site).is_some_and(is_it)
 }
 
-/// What the source calls the lock that is acquired at a place. A file is read once for each.
+/// Returns the source expression of the lock that is acquired at a place. Reads the file once per
+/// place.
 fn name_in_source(site: &'static Location<'static>) -> Option<Arc<str>> {
     type Names = HashMap<&'static Location<'static>, Option<Arc<str>>>;
     static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);

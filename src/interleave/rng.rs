@@ -1,4 +1,4 @@
-//! Numbers that look random, the same for the same seed in every version of this crate.
+//! Pseudorandom numbers that depend only on the seed, in every version of this crate.
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `0..bound`, all about equally often; 0 if there is none.
+    /// Returns a number in `0..bound`, about uniformly distributed; 0 if `bound` is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next().checked_rem(bound).unwrap_or(0)
     }

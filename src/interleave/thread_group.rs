@@ -1,55 +1,55 @@
-//! Which threads are the children of one, and theirs.
+//! A thread and its descendants.
 //!
-//! Std tells nobody who has started a thread. But on Linux each thread inherits its timer slack from
-//! the one that starts it: by how much a sleep may be late, 50 µs unless somebody has set it, which
-//! hardly anybody does. So a slack of its own, of 50 to 90 µs, marks a family. Elsewhere all threads
-//! are taken for one.
+//! Std does not tell which thread started another. On Linux, however, each thread inherits the
+//! timer slack of the one that started it: the time by which a sleep may be late, 50 µs by default
+//! and rarely changed. So a distinct slack of 50 to 90 µs marks a group. On other systems all
+//! threads count as one group.
 
 use std::sync::Arc;
 
 use crate::os_threads;
 
-/// A thread and all that descend from it, by whoever.
+/// A thread and all its descendants, started by any of them.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadGroup {
     mark: u64,
-    /// The threads that were there when it was founded.
+    /// The threads that existed when the group was created.
     preexisting: Arc<[u64]>,
 }
 
 impl ThreadGroup {
-    /// A family of which the calling thread is the first, until what is given as well is dropped.
+    /// Creates a group. The calling thread belongs to it until the member is dropped.
     pub(super) fn found() -> (Self, Member) {
         let family = Self { mark: marks::new(), preexisting: os_threads::all().into() };
         let founder = family.adopt();
         (family, founder)
     }
 
-    /// Takes the calling thread in, until what this gives is dropped: those that it starts meanwhile
-    /// belong here.
+    /// Adds the calling thread, with the threads that it starts, until the member is dropped.
     pub(super) fn adopt(&self) -> Member {
         Member { before: marks::set(self.mark) }
     }
 
-    /// Whether the calling thread belongs here.
+    /// Returns `true` if the calling thread belongs to the group.
     pub(super) fn has_this_thread(&self) -> bool {
         marks::own().is_none_or(|mark| mark == self.mark)
     }
 
-    /// Whether the calling thread belongs here, or was there before: as a pool's may be, which does
-    /// this family's work.
+    /// Returns `true` if the calling thread belongs to the group or existed before: a thread of a
+    /// pool may work for the group.
     pub(super) fn may_employ_this_thread(&self) -> bool {
         let is_elder = |own: u64| self.preexisting.contains(&own);
         self.has_this_thread() || os_threads::own().is_some_and(is_elder)
     }
 
-    /// Whether another thread of this process belongs here, if that can be known.
+    /// Returns `true` if another thread of this process belongs to the group, or `None` if that is
+    /// unknown.
     pub(super) fn has(&self, thread: u64) -> Option<bool> {
         marks::of(thread).map(|mark| mark == self.mark)
     }
 }
 
-/// That the calling thread belongs to a family.
+/// The membership of the calling thread.
 #[must_use]
 pub(super) struct Member {
     before: Option<u64>,
@@ -72,28 +72,28 @@ mod marks {
         sync::atomic::{AtomicU64, Ordering::Relaxed},
     };
 
-    /// One that no other family has, unless there are 40,000 of them.
+    /// Returns a mark that no other group has, unless there are 40,000 of them.
     pub(super) fn new() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         50_001 + NEXT.fetch_add(1, Relaxed) % 40_000
     }
 
     pub(super) fn own() -> Option<u64> {
-        // SAFETY: it reads a number of the calling thread's.
+        // SAFETY: this reads a number of the calling thread.
         let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
         u64::try_from(slack).ok()
     }
 
-    /// Gives the mark that was there before.
+    /// Sets the mark and returns the previous one.
     pub(super) fn set(mark: u64) -> Option<u64> {
         let before = own()?;
         let mark = libc::c_ulong::try_from(mark).ok()?;
-        // SAFETY: it sets a number of the calling thread's.
+        // SAFETY: this sets a number of the calling thread.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, mark) };
         Some(before)
     }
 
-    /// Only some may ask: it takes a capability.
+    /// Reading another thread's slack requires a capability.
     pub(super) fn of(thread: u64) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{thread}/timerslack_ns")).ok()?;
         text.trim().parse().ok()

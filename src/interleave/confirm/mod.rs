@@ -18,8 +18,8 @@ use crate::{
     ledger, points, upstream, validator,
 };
 
-/// Runs a program again, and makes the deadlock happen that a finding has predicted: with
-/// [`Confirm`]'s attempts, timeout and seed.
+/// Runs a program again and drives its threads into the deadlock that a finding predicts, with the
+/// default attempts, timeout and seed of [`Confirm`].
 ///
 /// ```
 /// use std::{sync::Arc, thread};
@@ -43,7 +43,7 @@ pub fn confirm<R>(finding: &Finding, program: impl FnMut() -> R) -> Confirmation
     Confirm::new(finding).run(program)
 }
 
-/// How a finding is to be confirmed.
+/// Configures how a finding is confirmed.
 ///
 /// ```
 /// # use std::thread;
@@ -64,7 +64,7 @@ pub fn confirm<R>(finding: &Finding, program: impl FnMut() -> R) -> Confirmation
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct Confirm {
-    /// Why there is nothing to confirm, or the parts that threads have in the deadlock.
+    /// The part of each thread in the deadlock, or why there is nothing to confirm.
     parts: Result<Arc<[Part]>, Obstacle>,
     attempts: u32,
     timeout: Duration,
@@ -72,7 +72,7 @@ pub struct Confirm {
 }
 
 impl Confirm {
-    /// With 3 attempts, a timeout of one second and seed 0.
+    /// Returns a configuration with 3 attempts, a timeout of one second and seed 0.
     ///
     /// ```
     /// # use lockdep::{interleave::{Confirm, Obstacle}, sync::RwLock, testing};
@@ -104,8 +104,8 @@ impl Confirm {
         Self { parts, attempts: 3, timeout: Duration::from_secs(1), seed: 0 }
     }
 
-    /// How often the program is run at most. The first time, each thread is stopped wherever it
-    /// can take its part; from then on, at random places among these.
+    /// Sets how often the program is run at most. In the first attempt, each thread stops wherever
+    /// it can take a part; in later ones, at a random selection of these places.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, interleave::{Confirm, Obstacle}, sync::Mutex};
@@ -124,8 +124,8 @@ impl Confirm {
         self
     }
 
-    /// How long a stopped thread waits for the others; the n-th at one place, the n-th part of it, so
-    /// that a loop does not take it each time.
+    /// Sets how long a stopped thread waits for the others. The n-th stop at one place waits `timeout
+    /// / n`, so that a loop cannot stall the run.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -149,7 +149,7 @@ impl Confirm {
         self
     }
 
-    /// What the random choices are made by.
+    /// Sets the seed of the random choices.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, interleave::Confirm, sync::Mutex};
@@ -169,24 +169,24 @@ impl Confirm {
 
     /// Runs the program until the deadlock has happened.
     ///
-    /// A thread that holds the first lock of an edge of the predicted cycle, taken at the place that
-    /// the finding names, is stopped when it comes to the place where it takes the other. When
-    /// all the threads of the cycle are stopped, each holding what the next one wants, they are let
-    /// go, and each blocks. The one that closes the circle reports the
-    /// [`Deadlock`](FindingKind::Deadlock) and panics, whatever its level is, so that all others go
-    /// on. That panic is expected, and ends here if it comes out of the program. The report
-    /// is in [`Confirmed`], and not among [`lockdep::findings`](crate::findings).
+    /// A thread that holds the first lock of an edge of the predicted cycle, acquired at the place
+    /// that the finding names, is stopped where it is about to acquire the second. When every
+    /// thread of the cycle is stopped and holds the lock that another of them wants, all are
+    /// released, and each blocks. The one that closes the cycle reports the
+    /// [`Deadlock`](FindingKind::Deadlock) and panics at any level, so that the others can
+    /// continue. This panic is expected; if it propagates out of the program, it is caught here.
+    /// The report is in [`Confirmed`], and not among [`lockdep::findings`](crate::findings).
     ///
     /// The same holds for [tasks](super#tasks), which are suspended instead of stopped, and for cycles of threads and tasks.
     ///
-    /// The stopped threads are not denied what they do then; findings of all others are made as ever.
-    /// Any thread that comes to these places is taken for one of the program's, if it is its
-    /// [own](super#whose-threads) or was there before, as those of a pool. Calls from several threads run one after
-    /// the other.
+    /// The acquisitions of stopped threads are not denied; the findings of all other threads are as
+    /// usual. Any thread that reaches these places counts as one of the program's if the program
+    /// [started it](super#whose-threads) or it existed before, as in a pool. Concurrent calls run
+    /// one after the other.
     ///
     /// # Panics
     ///
-    /// With a panic of the program in an attempt that did not succeed.
+    /// Resumes a panic of the program in an attempt that did not succeed.
     ///
     /// # Examples
     ///
@@ -228,7 +228,7 @@ impl Confirm {
 }
 
 impl Replay {
-    /// Runs the program once more, as it was when the deadlock happened.
+    /// Runs the program again with the schedule that led to the deadlock.
     ///
     /// # Panics
     ///

@@ -1,10 +1,10 @@
-//! What comes of an attempt to make a deadlock happen.
+//! The outcome of `confirm`: the deadlock and its schedule, or why it was not reached.
 
 use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
 use crate::finding::{Edge, Finding, FindingKind, Site};
 
-/// Whether a predicted deadlock has happened.
+/// The outcome of an attempt to confirm a predicted deadlock.
 ///
 /// ```
 /// # use lockdep::{interleave::{self, Confirmation}, sync::RwLock, testing};
@@ -20,14 +20,14 @@ use crate::finding::{Edge, Finding, FindingKind, Site};
 #[derive(Clone, Debug)]
 #[must_use = "this may be the answer that it cannot happen"]
 pub enum Confirmation {
-    /// It has.
+    /// The deadlock has happened.
     Confirmed(Confirmed),
-    /// The threads did not come together.
+    /// The threads did not meet.
     NotReached(NotReached),
 }
 
 impl Confirmation {
-    /// Whether it has happened.
+    /// Returns `true` if the deadlock has happened.
     ///
     /// ```
     /// # use lockdep::{interleave, sync::RwLock, testing};
@@ -43,7 +43,7 @@ impl Confirmation {
         matches!(self, Self::Confirmed(_))
     }
 
-    /// The deadlock, if it has happened.
+    /// Returns the deadlock and its schedule, if it has happened.
     ///
     /// ```
     /// # use std::thread;
@@ -69,7 +69,7 @@ impl Confirmation {
         }
     }
 
-    /// What kept the threads apart, if it has not happened.
+    /// Returns what kept the threads apart, if the deadlock has not happened.
     ///
     /// ```
     /// # use lockdep::{interleave, sync::RwLock, testing};
@@ -137,7 +137,7 @@ pub struct Confirmed {
 }
 
 impl Confirmed {
-    /// The deadlock, as it was when a panic broke it.
+    /// Returns the deadlock as it was before a panic broke it.
     ///
     /// ```
     /// # use std::thread;
@@ -161,7 +161,7 @@ impl Confirmed {
         &self.deadlock
     }
 
-    /// The schedule that made it happen.
+    /// Returns the schedule that led to the deadlock.
     ///
     /// ```
     /// # use std::thread;
@@ -186,23 +186,23 @@ impl Confirmed {
 }
 
 impl fmt::Display for Confirmed {
-    /// What was done, thread by thread.
+    /// Lists what each thread did.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "confirmed: the deadlock has happened, by this schedule:")?;
+        write!(f, "confirmed: the deadlock has happened with this schedule:")?;
         for edge in self.deadlock.cycle() {
             let (thread, held_at, wanted_at) = (edge.thread(), edge.held_at(), edge.acquired_at());
             write!(
                 f,
-                "\n    thread `{thread}` took a lock at {held_at}, and stopped at {wanted_at}"
+                "\n    thread `{thread}` acquired a lock at {held_at} and stopped at {wanted_at}"
             )?;
         }
-        write!(f, "\n    then all went on")
+        write!(f, "\n    then all continued")
     }
 }
 
-/// A schedule that made a deadlock happen, to be [run](Self::run) again.
+/// A schedule that led to a deadlock, to be [run](Self::run) again.
 ///
-/// As text, which can be [parsed](FromStr), it is one line.
+/// Its text is one line, which can be [parsed](FromStr).
 ///
 /// ```
 /// use lockdep::interleave::Replay;
@@ -220,14 +220,14 @@ pub struct Replay {
     pub(super) seed: u64,
 }
 
-/// What one thread does in a deadlock: it holds a lock, and wants another.
+/// The part of one thread in a deadlock: it holds a lock and wants another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) held_at: Place,
     pub(super) wanted_at: Place,
 }
 
-/// A place in the source, which can be made from text.
+/// A place in the source that can be parsed from text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     file: Box<str>,
@@ -261,7 +261,8 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Replay {
     /// `0/0 src/a.rs:3:5>src/a.rs:4:9 src/b.rs:7:5>src/b.rs:8:9`: the seed and the number of the
-    /// attempt, then for each thread where it holds a lock and where it wants one.
+    /// attempt, then for each thread where it acquired its first lock and where it wants the
+    /// second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.seed, self.attempt)?;
         for Part { held_at, wanted_at } in &*self.parts {
@@ -276,7 +277,7 @@ impl FromStr for Replay {
 
     /// # Errors
     ///
-    /// If this is not what [`Display`](fmt::Display) makes: names the part.
+    /// Returns a message with the first part that [`Display`](fmt::Display) would not have written.
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = |part: &str, wanted: &str| format!("`{part}` is not {wanted}");
         let (first, parts) = text.trim().split_once(' ').ok_or_else(|| bad(text, "a schedule"))?;
@@ -284,7 +285,7 @@ impl FromStr for Replay {
             .split_once('/')
             .and_then(|(seed, attempt)| Some((seed.parse().ok()?, attempt.parse().ok()?)));
         let (seed, attempt) = numbers.ok_or_else(|| bad(first, "a seed and an attempt, `0/0`"))?;
-        // A path may have blanks in it, but not before a number.
+        // A path may contain spaces, but not before a number.
         let place = |text: &str| {
             let mut fields = text.rsplitn(3, ':');
             let column = fields.next()?.parse().ok()?;
@@ -329,7 +330,7 @@ impl FromStr for Replay {
 #[derive(Clone, Debug)]
 pub struct NotReached {
     pub(super) obstacle: Obstacle,
-    /// Where each thread's part is, and whether it was ever taken.
+    /// Each part, with a thread that came to it, if any did.
     pub(super) parts: Vec<(Part, Option<String>)>,
 }
 
@@ -344,43 +345,44 @@ pub struct NotReached {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// One held a lock that another needs before it comes to its part.
+    /// A thread held a lock that another one needs before it reaches its part.
     Gate {
-        /// The lock, as a report calls it.
+        /// The lock, as reports name it.
         lock: String,
-        /// Who held it, stopped at its part.
+        /// The thread that held it, stopped at its part.
         holder: String,
-        /// Who waited for it.
+        /// The thread that waited for it.
         waiter: String,
     },
-    /// One had ended before another came to its part.
+    /// A thread had ended before another one reached its part.
     Ended {
         /// The thread that had ended.
         thread: String,
-        /// The thread that came then.
+        /// The thread that arrived afterwards.
         late: String,
     },
-    /// No thread came to one of the places, holding what it should.
+    /// No thread reached one of the places with the right lock held.
     NotPassed {
-        /// Where it would have taken the second lock: `src/main.rs:3:5`.
+        /// The place of the second acquisition: `src/main.rs:3:5`.
         place: String,
     },
-    /// Each place was passed, but not at the same time, or not with these locks.
+    /// Threads reached every place, but not at the same time, or with other locks.
     NotTogether,
-    /// All came together and were let go, but one got its lock: readers wait for each other only
-    /// behind a writer.
+    /// All threads met and were released, but one acquired its lock: readers wait for each other
+    /// only if a writer is queued between them.
     WentOn,
-    /// One takes its second lock again for a guard that lives on (`MutexGuard::unlocked` of
-    /// `lock_api`): nothing can be thrown there, and so the deadlock not be broken.
+    /// A thread acquires its second lock again for an existing guard (`MutexGuard::unlocked` of
+    /// `lock_api`). The deadlock could not be broken, because a panic there would leave the guard
+    /// without its lock.
     Unbreakable {
-        /// Where it takes it.
+        /// The place of that acquisition.
         place: String,
     },
-    /// It is no cycle of several threads.
+    /// The finding is not a cycle of several threads.
     NoCycle(FindingKind),
-    /// Locks are not checked in this build, or by `LOCKDEP=off`.
+    /// Locks are not checked in this build, or `LOCKDEP=off` is set.
     NotChecked,
-    /// No attempt was asked for.
+    /// The number of attempts is 0.
     NoAttempt,
 }
 
@@ -389,7 +391,7 @@ impl NotReached {
         Self { obstacle, parts: Vec::new() }
     }
 
-    /// What kept the threads apart, in the last attempt.
+    /// Returns what kept the threads apart in the last attempt.
     ///
     /// ```
     /// # use lockdep::{interleave::{self, Obstacle}, sync::RwLock, testing};
@@ -447,15 +449,15 @@ impl fmt::Display for Obstacle {
             Self::Unbreakable { place } => {
                 write!(
                     f,
-                    "at {place} a lock is taken for a guard that lives on: a deadlock there \
+                    "a lock is acquired again for an existing guard at {place}: a deadlock there \
                      could not be broken"
                 )
             }
             Self::NoCycle(kind) => {
-                write!(f, "`{}` is no cycle of several threads", kind.name())
+                write!(f, "`{}` is not a cycle of several threads", kind.name())
             }
             Self::NotChecked => f.write_str("locks are not checked"),
-            Self::NoAttempt => f.write_str("no attempt was asked for"),
+            Self::NoAttempt => f.write_str("the number of attempts is 0"),
         }
     }
 }

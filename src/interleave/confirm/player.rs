@@ -1,4 +1,4 @@
-//! A thread or a task that may come to a part of the deadlock.
+//! A thread or task that may take a part in the deadlock.
 
 use std::{
     sync::{
@@ -20,22 +20,22 @@ use crate::{
 
 pub(super) struct Player {
     rendezvous: Arc<Rendezvous>,
-    /// Its number, once it has stopped; 0 before.
+    /// The number of the thread once it has stopped; 0 before.
     stopped: AtomicU64,
-    /// While it takes its part.
+    /// Set while the thread takes its part.
     taking: Mutex<Option<Taking>>,
 }
 
-/// Who takes its part.
+/// A thread that takes its part.
 struct Taking {
     number: u64,
-    /// The scope that it was in before.
+    /// The thread's previous scope.
     scope: Option<ScopeId>,
 }
 
 impl Player {
-    /// It takes its part: what is found of it belongs to the attempt, and is not denied before the deadlock is
-    /// there.
+    /// Starts to take the part: findings of the thread go to the attempt's scope, and none is
+    /// denied until the deadlock has happened.
     fn begin(&self, context: &Context) {
         let scope = validator::set_scope(Some(self.rendezvous.scope));
         *self.taking.lock() = Some(Taking { number: context.number(), scope });
@@ -44,7 +44,7 @@ impl Player {
 
     fn end(&self) {
         let Some(Taking { number, scope }) = self.taking.lock().take() else { return };
-        // A task's future may be dropped elsewhere.
+        // The future of a task may be dropped on another thread.
         if let Some(context) = validator::current_if_attached()
             && context.number() == number
         {
@@ -53,7 +53,7 @@ impl Player {
         }
     }
 
-    /// It comes to a point. How it stops there, if it has a part.
+    /// Handles the arrival at a point. Returns the stop if the thread has a part here.
     fn arrive(&self, event: &SyncEvent<'_>) -> Option<(&'static Context, Stop)> {
         if matches!(event, SyncEvent::Wait(..)) {
             return None;
@@ -62,7 +62,7 @@ impl Player {
         let (SyncEvent::Acquire(wanted), Some(context)) = (event, validator::current()) else {
             return None;
         };
-        // Where nothing can be thrown, a deadlock that happens is not broken.
+        // A deadlock where no panic is possible could not be broken.
         if upstream::retakes_locks(wanted.site.file()) {
             return None;
         }
@@ -163,7 +163,7 @@ impl Drop for Player {
     }
 }
 
-/// A future that has a part, and waits for the others.
+/// A future that is suspended at its part and waits for the others.
 struct Stopped {
     player: Arc<Player>,
     own: usize,

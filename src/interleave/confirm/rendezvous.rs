@@ -1,4 +1,4 @@
-//! One attempt: threads stop where they have a part in the deadlock, until all are there.
+//! One attempt: threads stop at their parts in the deadlock until all have arrived.
 
 use std::{
     sync::Arc,
@@ -20,33 +20,34 @@ pub(super) struct Rendezvous {
     parts: Arc<[Part]>,
     timeout: Duration,
     pub(super) scope: ScopeId,
-    /// Whose threads are looked at.
+    /// The threads that may take a part.
     pub(super) family: ThreadGroup,
     pub(super) state: Mutex<State>,
     changed: Condvar,
 }
 
 pub(super) struct State {
-    /// From the second attempt on, decides who stops.
+    /// From the second attempt on, decides which threads stop.
     rng: Option<Rng>,
-    /// All who have stopped, in this order.
+    /// All threads that have stopped, in order of arrival.
     pub(super) stops: Vec<Stop>,
-    /// What was first seen to keep threads apart.
+    /// The first reason found why threads did not meet.
     apart: Option<Obstacle>,
-    /// All were there: nobody stops any more.
+    /// All have arrived: no thread stops any more.
     lets_all_go: bool,
     /// The program has ended.
     pub(super) is_closed: bool,
 }
 
-/// A thread that is stopped, or was.
+/// A thread that is or was stopped.
 pub(super) struct Stop {
     pub(super) thread: ThreadInfo,
-    /// By part: the locks that it holds as that part wants it. Empty if it is not for this thread.
+    /// For each part, the locks that the thread holds as that part requires. Empty if the part is
+    /// not for this thread.
     pub(super) holds: Vec<Vec<LockId>>,
     pub(super) wants: LockId,
     pub(super) at: Status,
-    /// Of a future, which does not block its thread.
+    /// For a future, which does not block its thread.
     pub(super) suspension: Option<Arc<Suspension>>,
 }
 
@@ -66,11 +67,11 @@ impl Stop {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Stopped,
-    /// All were there.
+    /// All have arrived.
     LetGo,
-    /// The others did not come in time.
+    /// The others did not arrive in time.
     GoneOn,
-    /// The same, and the thread has ended.
+    /// As `GoneOn`, and the thread has ended.
     Ended,
 }
 
@@ -99,7 +100,7 @@ impl Rendezvous {
         }
     }
 
-    /// Lets all go on, and says what kept them apart, if anything did.
+    /// Releases all threads. Returns what kept them apart.
     pub(super) fn close(&self) -> NotReached {
         let mut state = self.state.lock();
         state.lets_all_go = true;
@@ -124,8 +125,8 @@ impl Rendezvous {
         }
     }
 
-    /// By part: which of the locks that the thread holds that part wants, if the thread is about to
-    /// take the lock of that part.
+    /// Returns, for each part, the locks that the thread holds as that part requires, if the thread
+    /// is about to acquire the second lock of the part.
     pub(super) fn holds(&self, context: &Context, wanted: &Entry) -> Vec<Vec<LockId>> {
         let holds = |part: &Part| {
             let is_meant =
@@ -135,7 +136,7 @@ impl Rendezvous {
         self.parts.iter().map(holds).collect()
     }
 
-    /// The thread has a part, and waits for the others. Whether all came.
+    /// Stops the thread until the others have arrived. Returns `true` if all did.
     pub(super) fn stop(&self, stop: Stop) -> bool {
         let mut state = self.state.lock();
         let Some((own, deadline)) = self.enlist(&mut state, stop) else { return false };
@@ -147,8 +148,8 @@ impl Rendezvous {
         state.stops[own].at == Status::LetGo
     }
 
-    /// Adds one that stops, and lets all go if it is the last. Returns its number and until when it waits for the
-    /// others; `None` if it does not stop.
+    /// Adds a stop, and releases all threads if it is the last one needed. Returns its number and
+    /// deadline, or `None` if the thread is not to stop.
     pub(super) fn enlist(&self, state: &mut State, stop: Stop) -> Option<(usize, Instant)> {
         let is_skipped = state.rng.as_mut().is_some_and(|rng| rng.below(2) == 0);
         if state.lets_all_go || is_skipped {
@@ -174,20 +175,20 @@ impl State {
         self.stops[own].at == Status::Stopped && !self.lets_all_go
     }
 
-    /// The others did not come in time.
+    /// The others did not arrive in time.
     pub(super) fn give_up(&mut self, own: usize) {
         self.note_gate(own);
         self.stops[own].at = Status::GoneOn;
     }
 
-    /// For each part a stopped thread, each of which wants what the next one holds.
+    /// Returns one stopped thread per part, such that each wants a lock that the next one holds.
     fn all_there(&self, parts: usize) -> Option<Vec<usize>> {
         let mut chosen = Vec::new();
         self.choose(parts, &mut chosen).then_some(chosen)
     }
 
-    /// Finds a thread for the next part, and for all after it. A cycle has few parts, and few
-    /// threads are stopped.
+    /// Backtracking search for the remaining parts. A cycle has few parts, and few threads are
+    /// stopped.
     fn choose(&self, parts: usize, chosen: &mut Vec<usize>) -> bool {
         let part = chosen.len();
         if part == parts {
@@ -209,8 +210,8 @@ impl State {
         false
     }
 
-    /// How often threads have waited where this one does, with it. Who waits in a loop would
-    /// otherwise take the whole timeout each time.
+    /// Returns how many threads have waited at the same parts, including this one, so that a thread
+    /// in a loop does not wait for the whole timeout each time.
     fn waits_in_vain(&self, own: usize) -> u32 {
         let is_same = |stop: &&Stop| {
             let mut parts = stop.holds.iter().zip(&self.stops[own].holds);
@@ -219,7 +220,7 @@ impl State {
         1 + u32::try_from(self.stops.iter().filter(is_same).count()).unwrap_or(u32::MAX - 1)
     }
 
-    /// A thread comes to a part when one with another part has ended already.
+    /// Records that a thread reaches its part after one with another part has ended.
     fn note_who_is_late(&mut self, holds: &[Vec<LockId>], thread: &ThreadInfo) {
         let is_other = |stop: &&Stop| {
             let shares =
@@ -233,7 +234,7 @@ impl State {
         }
     }
 
-    /// Some thread waits for a lock that a stopped one holds.
+    /// Records that a thread waits for a lock that the stopped thread holds.
     fn note_gate(&mut self, stop: usize) {
         let holder = &self.stops[stop].thread;
         let threads = validator::snapshot();

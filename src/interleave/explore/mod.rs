@@ -1,4 +1,4 @@
-//! Many interleavings, each given by a seed.
+//! Explores interleavings, each determined by a seed.
 
 mod others;
 mod priorities;
@@ -18,15 +18,15 @@ use self::{
 use super::{alone, thread_group::ThreadGroup};
 use crate::{ledger, points, testing::Scope, validator};
 
-/// How long a thread of which nothing is known has to be silent before it counts as blocked.
+/// How long a thread in an unknown state must be silent before it counts as blocked.
 const SILENCE: Duration = Duration::from_millis(20);
 
-/// Runs a test once for each seed, in another interleaving each time: with [`Explore`]'s depth and
-/// timeout.
+/// Runs a test once per seed, each time with another interleaving, with the default depth and timeout
+/// of [`Explore`].
 ///
 /// # Panics
 ///
-/// With the panic of the first run that fails, after its seed is printed.
+/// Resumes the panic of the first run that fails, after printing its seed.
 ///
 /// # Examples
 ///
@@ -57,32 +57,33 @@ pub fn explore<R>(seeds: impl IntoIterator<Item = u64>, test: impl FnMut() -> R)
     Explore::new().run(seeds, test)
 }
 
-/// How interleavings are searched: one thread runs at a time, from one [point](super#points) to
-/// the next, and random priorities say which.
+/// Configures the search: one thread runs at a time, from one [point](super#points) to the next,
+/// and random priorities decide which.
 ///
-/// This is PCT (Burckhardt, Kothari, Musuvathi, Nagarakatti: A Randomized Scheduler with
-/// Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Each thread has a random priority;
-/// of those that can run, the one with the highest does. At `depth - 1` random steps, the one
-/// that runs gets the lowest. A bug that needs `depth` constraints on the order of steps (two
-/// threads, one before the other: 1; a lost update: 2) is found by each seed with a probability of
-/// at least `1 / (n * k^(depth - 1))`, for `n` threads and `k` steps.
+/// The algorithm is PCT (Burckhardt, Kothari, Musuvathi, Nagarakatti: A Randomized Scheduler with
+/// Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Each thread has a random priority, and
+/// the runnable thread with the highest one runs. At `depth - 1` random steps, the running thread
+/// gets the lowest priority. A bug that needs `depth` ordering constraints (two threads, one before
+/// the other: 1; a lost update: 2) is found by each seed with a probability of at least `1 / (n *
+/// k^(depth - 1))`, for `n` threads and `k` steps.
 ///
 /// # Threads
 ///
-/// The calling thread, those that are brought in by [`inside`](super::inside()), and its
-/// [own](super#whose-threads) when they come to a point or take their first lock, unless a
-/// [`Schedule`](super::Schedule) knows them by name. A thread that blocks
-/// on anything else than a checked lock, to join another or to receive a message, is left alone
-/// until it comes to a point again. One that comes to the same point again and again, since it tries a
-/// lock until it has it, lets all others go first after some time. One that spins without a point keeps
-/// all others waiting, up to the [timeout](Self::timeout).
+/// The search controls the calling thread, threads brought in by [`inside`](super::inside()), and
+/// threads that [these started](super#whose-threads) once they reach a point or acquire their first
+/// lock, unless a [`Schedule`](super::Schedule) orders them by name. A thread that blocks on
+/// anything other than a checked lock, such as a join or a channel, is left alone until it reaches
+/// a point again. A thread that keeps coming to the same point, because it retries a lock, lets all
+/// others go first after a number of times. A thread that spins without a point keeps all others
+/// waiting, up to the [timeout](Self::timeout).
 ///
 /// # The same seed
 ///
-/// gives the same order of points, if the test does nothing else that is left to chance: on Linux,
-/// where it can be seen which threads sleep. Elsewhere a thread counts as blocked when nothing has come of
-/// it for 20 ms. Time is left to chance, and so is a thread that was there before the test, as those
-/// of a pool: until it comes to a point, nobody knows that it is on its way.
+/// The same seed gives the same order of points if the test does nothing else that depends on
+/// chance. This holds on Linux, where the kernel tells which threads sleep. Elsewhere a thread
+/// counts as blocked after 20 ms without an event. Time depends on chance, and so does a thread
+/// that existed before the test, as in a pool: until it reaches a point, the search does not know
+/// that it will.
 ///
 /// # Examples
 ///
@@ -113,7 +114,7 @@ impl Default for Explore {
 }
 
 impl Explore {
-    /// With depth 3 and a timeout of 10 seconds.
+    /// Returns a configuration with depth 3 and a timeout of 10 seconds.
     ///
     /// ```
     /// # use lockdep::interleave::Explore;
@@ -124,8 +125,8 @@ impl Explore {
         Self { depth: 3, timeout: Duration::from_secs(10) }
     }
 
-    /// How many constraints on the order of steps a bug may need: one more than there are changes
-    /// of priority.
+    /// Sets how many ordering constraints a bug may need: one more than there are changes of
+    /// priority.
     ///
     /// ```
     /// # use lockdep::interleave::Explore;
@@ -137,8 +138,8 @@ impl Explore {
         self
     }
 
-    /// How long one run may be conducted. After it all threads go on as they like, and the run
-    /// counts as it ends; standard error says so.
+    /// Sets how long a run may be controlled. Afterwards all threads run freely, the run's outcome
+    /// counts, and standard error says so.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -150,16 +151,16 @@ impl Explore {
         self
     }
 
-    /// Runs a test once for each seed, and once before, without a change of priority, to count its
-    /// steps. A run fails by a panic of the test, or by a finding at [`Level::Deny`](crate::Level::Deny) in
-    /// one of its threads.
+    /// Runs the test once without changes of priority, to count its steps, and then once per seed.
+    /// A run fails by a panic of the test, or by a finding at [`Level::Deny`](crate::Level::Deny)
+    /// in one of its threads.
     ///
-    /// In a build that is not checked, it runs once for each seed as it is.
+    /// In an unchecked build, runs the test once per seed without control.
     ///
     /// # Panics
     ///
-    /// With the panic of the first run that fails, or with its findings; its seed and the order of its points are
-    /// printed before.
+    /// Panics as the first run that fails, or with its findings. Prints the seed and the order of
+    /// points before.
     ///
     /// # Examples
     ///
@@ -242,7 +243,7 @@ impl Explore {
     }
 }
 
-/// What was explored without a failure.
+/// The runs of an exploration that did not fail.
 ///
 /// ```
 /// use lockdep::interleave::{Explored, explore};
@@ -256,7 +257,7 @@ pub struct Explored {
 }
 
 impl Explored {
-    /// The order of points of each run, by seed.
+    /// Returns the order of points of each run, by seed.
     ///
     /// ```
     /// # use lockdep::interleave::{explore, point};
@@ -274,7 +275,7 @@ impl Explored {
         &self.orders
     }
 
-    /// How many of the orders are different.
+    /// Returns the number of distinct orders.
     ///
     /// ```
     /// # use lockdep::interleave::{explore, point};
@@ -293,7 +294,7 @@ impl fmt::Display for Explored {
     }
 }
 
-/// In which order threads have passed points.
+/// The order in which threads passed points.
 ///
 /// ```
 /// use lockdep::interleave::{Order, explore, point};
@@ -306,7 +307,7 @@ impl fmt::Display for Explored {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Order(Vec<Step>);
 
-/// One step: a thread goes on from a point.
+/// One step: a thread continues from a point.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Step {
     thread: Box<str>,
@@ -314,7 +315,7 @@ struct Step {
 }
 
 impl Order {
-    /// Each step, as a text: ``one: acquire of `lock` ``.
+    /// Returns each step as text: ``one: acquire of `lock` ``.
     ///
     /// ```
     /// # use lockdep::interleave::{explore, point};
@@ -336,7 +337,7 @@ impl fmt::Display for Step {
 }
 
 impl fmt::Display for Order {
-    /// A line for each step.
+    /// Writes one line per step.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for step in &self.0 {
             writeln!(f, "    {step}")?;

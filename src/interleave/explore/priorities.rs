@@ -1,41 +1,40 @@
-//! Who runs next: random priorities, with changes at random steps. Pure.
+//! PCT's scheduling decisions: random priorities, with changes at random steps. Pure.
 //!
-//! PCT's, as [`Explore`](super::Explore) says. Initial priorities are above those that are given at
-//! changes, so that a thread which is changed is below all that were not. A thread that spins is
-//! below them all.
+//! See [`Explore`](super::Explore). Initial priorities are above those assigned at changes, so a
+//! thread whose priority was changed is below all others. A spinning thread is below all of these.
 
 use crate::interleave::rng::Rng;
 
 #[derive(Debug)]
 pub(super) struct Priorities {
     rng: Rng,
-    /// By thread.
+    /// The priority of each thread.
     of: Vec<u64>,
     /// The steps at which the priority of the running thread changes: the last one to the lowest.
     changes: Vec<u64>,
     step: u64,
-    /// The priority of the next thread that spins: below all others.
+    /// The priority of the next thread that spins, below all others.
     next_lowest: u64,
 }
 
-/// All others are above it: there is room below for threads that spin.
+/// Lower bound of all other priorities. Below is room for spinning threads.
 const CHANGED: u64 = 1 << 32;
 
 impl Priorities {
-    /// For a run of about so many steps.
+    /// Prepares a run of about `steps` steps.
     pub(super) fn new(seed: u64, steps: u64, changes: u32) -> Self {
         let mut rng = Rng::new(seed);
         let changes = (0..changes).map(|_| rng.below(steps)).collect();
         Self { rng, of: Vec::new(), changes, step: 0, next_lowest: CHANGED }
     }
 
-    /// One more thread.
+    /// Adds a thread.
     pub(super) fn add(&mut self) {
         let lowest = CHANGED + self.changes.len() as u64 + 1;
         self.of.push(lowest + self.rng.below(u64::MAX - lowest));
     }
 
-    /// Which of these threads makes the next step.
+    /// Chooses the thread that makes the next step.
     pub(super) fn choose(&mut self, ready: &[usize]) -> Option<usize> {
         let highest = |of: &[u64]| ready.iter().copied().max_by_key(|&thread| of[thread]);
         let mut chosen = highest(&self.of)?;
@@ -49,7 +48,7 @@ impl Priorities {
         Some(chosen)
     }
 
-    /// A thread waits by trying again and again: all others go first.
+    /// Lets all others go before a thread that waits by retrying.
     pub(super) fn spins(&mut self, thread: usize) {
         self.next_lowest = self.next_lowest.saturating_sub(1);
         self.of[thread] = self.next_lowest;
@@ -95,13 +94,14 @@ mod tests {
         assert!((0..20).all(|_| priorities.choose(&all) == Some(third)));
     }
 
-    /// PCT's promise: a depth that a bug has is found by each seed with at least `1 / (n * k)`.
+    /// PCT's guarantee: each seed finds a bug of depth 2 with a probability of at least `1 / (n *
+    /// k)`.
     #[test]
     fn a_bug_of_two_constraints_is_found_as_often_as_promised() {
         const SEEDS: u64 = 4_000;
         for (threads, steps) in [(2, 4), (3, 6), (4, 12), (4, 40)] {
             let each = steps / threads as u64;
-            // The last thread comes between the last two steps of the first.
+            // The last thread runs between the last two steps of the first.
             let is_found = |&seed: &u64| {
                 let mut priorities = Priorities::new(seed, steps, 1);
                 (0..threads).for_each(|_| priorities.add());
@@ -124,11 +124,11 @@ mod tests {
         }
     }
 
-    /// Each of the `n * k` ways to have one change comes up.
+    /// Each of the `n * k` placements of one change occurs.
     #[test]
-    fn all_orders_of_a_depth_come_up() {
+    fn all_orders_of_a_depth_occur() {
         let orders: HashSet<_> = (0..2_000).map(|seed| run(seed, 2, 4, 1)).collect();
-        // A thread that is changed at its first step leaves all to the other, as if it were first.
+        // A thread that is changed at its first step behaves as if the other one had been first.
         let expected: HashSet<_> = (0..4)
             .flat_map(|change| {
                 [0, 1].map(|first| {

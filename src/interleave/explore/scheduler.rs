@@ -1,7 +1,8 @@
-//! One run: the threads stop at each point, and a thread of ours lets one of them go on at a time.
+//! One run: threads stop at each point, and the scheduler's thread releases one at a time.
 //!
-//! It does so when nothing else can come any more: whoever is not stopped sleeps, waiting for
-//! something that is not ours to know. So the choice does not depend on who was faster.
+//! It does so once every thread that is not stopped sleeps, waiting for something unknown to the
+//! scheduler, so that no other thread can reach a point. Thus the choice does not depend on which
+//! thread was faster.
 
 use std::{
     sync::Arc,
@@ -21,17 +22,18 @@ use crate::{
     validator::{self, Entry, LockId, tasks},
 };
 
-/// Between two looks at a thread that seems to sleep: it may only wait for a short lock.
+/// The delay between two looks at a thread that seems to sleep, because it may only be waiting for
+/// a short lock.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
-/// After how many steps in a row at one point a thread spins, if others could make one: a
-/// `try_lock` that is tried until it succeeds would keep whoever has the lock from giving it back.
+/// After this many consecutive steps at one point a thread counts as spinning, if others could run:
+/// a `try_lock` in a loop would keep the owner of the lock from releasing it.
 const SPINS: u32 = 32;
-/// Between two looks when all threads sleep or are blocked.
+/// The delay between two looks when all threads sleep or are blocked.
 const IDLE: Duration = Duration::from_millis(1);
 
 pub(super) struct Scheduler {
     state: Mutex<State>,
-    /// Something has happened, for the thread that conducts.
+    /// Wakes the scheduler's thread.
     happened: Condvar,
     findings: ScopeHandle,
     family: ThreadGroup,
@@ -40,17 +42,17 @@ pub(super) struct Scheduler {
 
 struct State {
     priorities: Priorities,
-    /// In the order of their numbers, which priorities know them by.
+    /// Indexed as in `priorities`.
     threads: Vec<Thread>,
-    /// Those that have no number yet: it must not depend on who came first.
+    /// Threads that have no index yet: it must not depend on the order of their arrival.
     newcomers: Vec<Thread>,
     order: Vec<Step>,
-    /// The locks of the order, in which those without a name are numbered: the numbers that the
-    /// validator gives are others in each run.
+    /// The locks of the order. An unnamed lock is numbered by its index here, because the
+    /// validator's numbers differ from run to run.
     locks: Vec<LockId>,
-    /// How often the last step was made in a row.
+    /// How often in a row the last step was repeated.
     repeats: u32,
-    /// Counts what happens.
+    /// Incremented at each event.
     version: u64,
     lets_all_go: bool,
     /// The test has ended.
@@ -62,26 +64,26 @@ struct Thread {
     name: Box<str>,
     os: Option<u64>,
     at: Status,
-    /// It may go on. One for each: whoever were woken in vain would keep the others from our lock,
-    /// and those would seem to sleep.
+    /// Notified when the thread may continue. One per thread: threads woken in vain would keep
+    /// others waiting for our lock, and those would seem to sleep.
     go: Arc<Condvar>,
 }
 
 enum Status {
-    /// It may go on, but has not woken up.
+    /// Released, but not yet awake.
     Going,
-    /// It runs, as far as is known.
+    /// Runs, as far as is known.
     Running,
-    /// It was seen to sleep.
+    /// Was seen asleep.
     Away,
-    /// It is stopped at a point.
+    /// Stopped at a point.
     Stopped(Stop),
-    /// It is stopped because somebody else has a lock, until that is released.
+    /// Stopped because another thread holds the lock, until it is released.
     Blocked(LockId, Stop),
     Ended,
 }
 
-/// Where a thread is stopped.
+/// The point at which a thread is stopped.
 #[derive(Clone, Default)]
 struct Stop {
     point: String,
@@ -100,15 +102,15 @@ impl Stop {
     }
 }
 
-/// What came of a run.
+/// The outcome of a run.
 pub(super) struct Conducted {
     pub(super) order: Order,
-    /// Or only until the timeout.
+    /// `false` if the run reached its timeout.
     pub(super) to_the_end: bool,
 }
 
 impl Scheduler {
-    /// Starts to conduct, for some time at most.
+    /// Starts the scheduler's thread, which controls the run up to the timeout.
     pub(super) fn start(
         priorities: Priorities,
         timeout: Duration,
@@ -131,7 +133,7 @@ impl Scheduler {
             happened: Condvar::new(),
             findings,
             family: family.clone(),
-            // A timeout beyond the range of the clock is none.
+            // A timeout that the clock cannot represent means none.
             deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_hours(24 * 365)),
         });
         let mut others = Others::new(family);
@@ -146,7 +148,7 @@ impl Scheduler {
         (scheduler, conducting.expect("a thread can be started"))
     }
 
-    /// Lets all go, and says in which order they went.
+    /// Releases all threads and returns the order of points.
     pub(super) fn close(&self, conducting: JoinHandle<()>) -> Conducted {
         let to_the_end;
         {
@@ -157,7 +159,7 @@ impl Scheduler {
             state.version += 1;
         }
         self.happened.notify_all();
-        // It has no code of the program to run that could panic.
+        // The thread runs no code of the program, so it does not panic.
         let _ = conducting.join();
         let order = Order(std::mem::take(&mut self.state.lock().order));
         Conducted { order, to_the_end }
@@ -173,7 +175,7 @@ impl Scheduler {
                 }
                 state.version
             };
-            // Without the lock: a thread that waits for it would seem to sleep.
+            // Without our lock: a thread that waits for it would seem to sleep.
             let rests = self.all_rest(others, version);
             let mut state = self.state.lock();
             if state.version != version {
@@ -188,7 +190,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether nobody can come to a point but those who are there already.
+    /// Returns `true` if only threads that are stopped already can reach a point.
     fn all_rest(&self, others: &mut Others, version: u64) -> bool {
         let (moving, known) = {
             let state = self.state.lock();
@@ -209,7 +211,7 @@ impl Scheduler {
         if !all.iter().all(|&(_, os, _)| os.is_none_or(rests)) {
             return false;
         }
-        // Those of which nothing is known yet, or that were not seen to sleep before.
+        // Threads in an unknown state, or not seen asleep before.
         let new: Vec<_> = all.iter().filter(|(_, _, is_new)| *is_new).collect();
         if new.is_empty() {
             return true;
@@ -230,15 +232,15 @@ impl Scheduler {
     }
 }
 
-/// Whether a thread sleeps, or is gone.
+/// Returns `true` if a thread sleeps or has exited.
 fn rests(thread: u64) -> bool {
     os_threads::sleeps(thread) || !os_threads::is_there(thread)
 }
 
 impl State {
-    /// Chooses a thread that is stopped, and lets it make its step.
+    /// Chooses a stopped thread and lets it make its step.
     fn let_one_go(&mut self, others: &Others) -> bool {
-        // Threads are started one after the other, whenever each of them came.
+        // By the order in which they were started, not in which they arrived.
         self.newcomers.sort_by_key(|thread| others.age(thread.os));
         for mut thread in self.newcomers.drain(..) {
             if thread.name.is_empty() {
@@ -268,7 +270,7 @@ impl State {
         true
     }
 
-    /// Where a thread was stopped, in words that are the same in each run.
+    /// Describes the point of a stop in words that are the same in each run.
     fn describe(&mut self, Stop { point, lock }: &Stop) -> String {
         let Some(lock) = lock else { return point.clone() };
         let known = self.locks.iter().position(|it| it == lock);
@@ -279,7 +281,7 @@ impl State {
         point.replace(&format!(" #{lock}"), &format!(" #{}", number + 1))
     }
 
-    /// Nobody stops any more.
+    /// Ends the control: no thread stops any more.
     fn let_all_go(&mut self) {
         self.lets_all_go = true;
         for thread in self.threads.iter().chain(&self.newcomers) {
@@ -287,7 +289,7 @@ impl State {
         }
     }
 
-    /// A lock is released: whoever waits for it may try again.
+    /// Lets the threads that wait for a released lock retry.
     fn free(&mut self, is_free: impl Fn(LockId) -> bool) {
         for thread in &mut self.threads {
             if let Status::Blocked(lock, stop) = &mut thread.at
@@ -298,7 +300,8 @@ impl State {
         }
     }
 
-    /// Nobody can go on: a lock may have been released by a thread that has no part.
+    /// Lets all blocked threads retry when none can continue: a thread outside the run may have
+    /// released a lock.
     fn free_all_that_are_blocked(&mut self, version: u64) {
         if self.version == version {
             self.free(|_| true);
@@ -319,7 +322,7 @@ struct Player {
 }
 
 impl Player {
-    /// Stops until it is this thread's turn. Whether it was conducted.
+    /// Stops until it is this thread's turn. Returns `true` if the run was controlled until then.
     fn stop(&self, at: Status) -> bool {
         let Scheduler { state, happened, deadline, .. } = &*self.scheduler;
         let mut state = state.lock();
@@ -336,7 +339,7 @@ impl Player {
                 && state.thread(self.key).is_some_and(|it| !matches!(it.at, Status::Going))
         };
         while is_stopped(&mut state) {
-            // Of a process that was forked, nobody conducts the threads.
+            // In a forked process, there is no scheduler's thread.
             if self.go.wait_until(&mut state, *deadline).timed_out() {
                 state.let_all_go();
             }
@@ -352,7 +355,7 @@ impl Player {
 
 impl Controller for Scheduler {
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>> {
-        // What runs next is decided among threads: a task may be in any of them.
+        // The scheduler decides between threads; a task may run on any of them.
         if tasks::acted_as().is_some() || !self.family.has_this_thread() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What is said of a schedule that cannot be followed.
+//! The message for a schedule that could not be followed.
 
 use std::{error::Error, fmt};
 
@@ -13,9 +13,8 @@ use crate::{
 
 /// Why a schedule could not be followed.
 ///
-/// [`Display`](fmt::Display) is the whole story: the event that was waited for, how far the order
-/// was followed, and for each thread the last point that it passed, and what it holds and waits
-/// for.
+/// [`Display`](fmt::Display) writes the event that was waited for, how far the order was followed,
+/// and for each thread the last point that it passed, what it holds and what it waits for.
 ///
 /// ```
 /// use lockdep::interleave::{Schedule, ScheduleError, at};
@@ -33,21 +32,21 @@ use crate::{
 #[derive(Debug)]
 pub struct ScheduleError {
     reason: String,
-    /// Each event, and how far it has come.
+    /// Each event with its progress.
     events: Vec<(&'static str, String)>,
     threads: Vec<String>,
-    /// The tasks that kept their threads from polling others.
+    /// The tasks that kept their threads from polling other tasks.
     blocking: Vec<Box<str>>,
     held: Vec<ThreadSnapshot>,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Reason {
-    /// An event waits for one that cannot come any more.
+    /// An event waits for one that can no longer happen.
     DeadEnd { waiting: At, lost: At },
-    /// All threads that could pass it have ended.
+    /// All threads that could pass the event have ended.
     NeverPassed(At),
-    /// The time is over.
+    /// The timeout has expired.
     TooLate(At),
 }
 
@@ -102,7 +101,7 @@ impl ScheduleError {
     }
 }
 
-/// What the threads of the schedule hold and wait for, and who holds that.
+/// Returns the threads of the schedule, and the threads that hold what these wait for.
 fn held_by(roles: &[Role]) -> Vec<ThreadSnapshot> {
     let mut threads = validator::snapshot();
     let role_of = |thread: &ThreadInfo| roles.iter().find(|role| role.has(thread));

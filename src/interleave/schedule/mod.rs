@@ -1,4 +1,4 @@
-//! Schedules: which thread passes which point before which other.
+//! Schedules: orders of the points that threads pass.
 
 mod failure;
 mod plan;
@@ -21,13 +21,13 @@ use self::{plan::Plan, run::Run};
 use super::thread_group::ThreadGroup;
 use crate::{points, validator};
 
-/// How long a schedule may take, unless it is said.
+/// The default timeout of a schedule.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Says which thread passes which point before which other.
+/// Orders the points that threads pass.
 ///
-/// Whoever comes to a point too early waits there; all others run freely. What is not ordered
-/// happens in any order.
+/// A thread that reaches a point too early waits there; all others run freely. Events that are not
+/// ordered happen in any order.
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
@@ -56,20 +56,21 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Threads
 ///
-/// A thread is known by the role in which it was [brought in](super::inside()), or else by its name. By name
-/// it comes in when it passes a [`point!`](super::point!), takes its first lock, or takes a lock in another; so
-/// one that is there before the schedule runs may be overlooked at first. The thread that calls
-/// [`run`](Self::run) is in by its own name: `main`, or that of the test.
+/// A thread is identified by the role in which it was [brought in](super::inside()), or else by its
+/// name. By name, it comes in when it passes a [`point!`](super::point!), acquires its first lock,
+/// or acquires a lock while it holds another; so a thread that existed before the schedule may be
+/// missed at first. The thread that calls [`run`](Self::run) is in by its own name: `main`, or that
+/// of the test.
 ///
-/// A task is known by the role in which it was [brought in](super::inside_async), and by that alone.
+/// A task is identified only by the role in which it was [brought in](super::inside_async).
 ///
-/// Tests side by side do not take each other's threads: schedules with a thread of the same name run one
-/// after the other, and on Linux no thread comes in by name that somebody else has
-/// [started](super#whose-threads).
+/// Concurrent tests do not take each other's threads: schedules that have a thread of the same name
+/// run one after the other, and on Linux no thread comes in by name that was
+/// [started](super#whose-threads) elsewhere.
 ///
 /// # In a build that is not checked
 ///
-/// Nothing is ordered, and nothing is missed.
+/// Nothing is ordered, and no event is missed.
 #[derive(Debug)]
 #[must_use = "it is followed by what `run` runs"]
 pub struct Schedule {
@@ -85,7 +86,7 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// A schedule that orders nothing.
+    /// Returns a schedule without events.
     ///
     /// ```
     /// # use lockdep::interleave::Schedule;
@@ -95,8 +96,8 @@ impl Schedule {
         Self { plan: Plan::default(), timeout: DEFAULT_TIMEOUT, yields_to_locks: false }
     }
 
-    /// Each of these events is to be passed before the next begins. Several orders make a partial
-    /// one: equal events are the same.
+    /// Orders these events: each one is passed before the next begins. Several calls make a partial
+    /// order; equal events are the same event.
     ///
     /// ```
     /// # use std::thread;
@@ -116,7 +117,7 @@ impl Schedule {
         self
     }
 
-    /// How long it may take until all events are passed; 5 seconds, unless it is said.
+    /// Sets how long it may take until all events are passed; 5 seconds by default.
     ///
     /// ```
     /// # use std::{thread, time::Duration};
@@ -132,9 +133,9 @@ impl Schedule {
         self
     }
 
-    /// Where a thread that is waited for is blocked by a lock that a waiting one holds, the schedule
-    /// is over, and all go on as they like, without a failure. So a test that shows a race stays
-    /// as it is when a lock has been put around it, and passes.
+    /// Abandons the schedule without a failure if a thread that it waits for is blocked by a lock
+    /// that a waiting thread holds; all threads then run freely. So a test that shows a race still
+    /// passes, unchanged, once a lock prevents the race.
     ///
     /// ```
     /// # use std::thread;
@@ -158,13 +159,13 @@ impl Schedule {
         self
     }
 
-    /// Runs a closure by this schedule.
+    /// Runs a closure under this schedule.
     ///
     /// # Panics
     ///
-    /// If the schedule cannot be followed: an event never happens, or not in the order that is
-    /// wanted, or not in time. The message has what each thread was doing. The threads go on
-    /// as they like; what the closure waits for is waited for. And with a panic of the closure.
+    /// Panics if the schedule cannot be followed: an event never happens, or not in the required
+    /// order, or not in time. The message says what each thread was doing. The threads run freely
+    /// from then on, and the closure runs to its end. Also resumes a panic of the closure.
     ///
     /// # Examples
     ///
@@ -188,16 +189,17 @@ impl Schedule {
         }
     }
 
-    /// The same, without a panic for the schedule.
+    /// As [`run`](Self::run), but returns an error if the schedule cannot be followed.
     ///
     /// # Errors
     ///
-    /// If it cannot be followed. What the closure returned, or its panic, is lost then.
+    /// Returns an error if the schedule cannot be followed. The closure's result, or its panic, is
+    /// lost then.
     ///
     /// # Panics
     ///
-    /// With a panic of the closure; and if the schedule contradicts itself, or the calling
-    /// thread is in one with the same threads already.
+    /// Resumes a panic of the closure. Panics if the schedule contradicts itself, or if the calling
+    /// thread is already in one with the same threads.
     ///
     /// # Examples
     ///
@@ -233,7 +235,7 @@ impl Schedule {
         ));
         let result = catch_unwind(AssertUnwindSafe(body));
         drop(participation);
-        // What a panic has kept from happening is not missed.
+        // Events that a panic has prevented are not missed.
         if result.is_ok() {
             validator::inside(|| run.wait_for_the_end());
         }

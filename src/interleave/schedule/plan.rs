@@ -1,4 +1,4 @@
-//! A partial order of events, and how far it was followed. Pure.
+//! A partial order of events, and the progress of each. Pure.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
     points::SyncEvent,
 };
 
-/// That a thread passes a point: made by [`at`].
+/// The event that a thread passes a point: created by [`at`].
 ///
 /// ```
 /// use lockdep::interleave::{acquire, at};
@@ -27,10 +27,10 @@ pub struct Event {
     nth: u64,
 }
 
-/// The event that a thread passes a point, for the first time unless [`nth`](Event::nth) says
-/// otherwise.
+/// Returns the event that a thread passes a point, for the first time unless [`nth`](Event::nth) is
+/// called.
 ///
-/// The thread is one that has this [role](super::super::inside()), or this name.
+/// `thread` is a [role](super::super::inside()) or the name of a thread.
 ///
 /// ```
 /// use lockdep::interleave::{at, release};
@@ -44,7 +44,7 @@ pub fn at(thread: &str, point: impl Into<Point>) -> Event {
 }
 
 impl Event {
-    /// The n-th time that this thread passes the point, from 1.
+    /// Makes it the n-th time that this thread passes the point, counted from 1.
     ///
     /// ```
     /// # use std::thread;
@@ -65,35 +65,35 @@ impl Event {
 }
 
 impl fmt::Display for Event {
-    /// As a report calls it: ``acquire of `accounts` by `worker` ``.
+    /// Writes the event as reports name it: ``acquire of `accounts` by `worker` ``.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by `{}`", self.point, self.role)?;
         if self.nth > 1 { write!(f, " (time {})", self.nth) } else { Ok(()) }
     }
 }
 
-/// How far an event has come, the furthest first.
+/// The progress of an event, the furthest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Progress {
     Passed,
-    /// The thread is there: waits, or does what it came for.
+    /// The thread has arrived: it waits, or performs the operation.
     Begun,
-    /// The thread has not come there, or not often enough.
+    /// The thread has not arrived, or not often enough.
     Ahead,
 }
 
-/// Events, what has to be passed before each, and how far each has come.
+/// A partial order of events, with the progress of each.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     order: DiGraph<Event, ()>,
-    /// By event: how often its point was passed by its thread.
+    /// For each event, how often its thread has passed its point.
     counts: Vec<u64>,
     progress: Vec<Progress>,
-    /// By event: what was done there, where its point has no name of its own.
+    /// For each event, a description of the operation, if its point has no name.
     descriptions: Vec<Option<String>>,
 }
 
-/// The number of an event.
+/// The index of an event.
 pub(super) type At = NodeIndex;
 
 impl Plan {
@@ -115,14 +115,14 @@ impl Plan {
         }
     }
 
-    /// Events that are to be passed each before the other, if there are any.
+    /// Returns the events of a cycle in the order, if there is one.
     pub(super) fn contradiction(&self) -> Option<Vec<&Event>> {
         let on_cycle = toposort(&self.order, None).err()?.node_id();
         let of_cycle = tarjan_scc(&self.order).into_iter().find(|group| group.contains(&on_cycle));
         Some(of_cycle?.into_iter().rev().map(|at| &self.order[at]).collect())
     }
 
-    /// A thread comes to a point: the events that begin by that.
+    /// Handles the arrival of a thread at a point. Returns the events that this begins.
     pub(super) fn arrive(&mut self, role: &str, sync_event: &SyncEvent<'_>) -> Vec<At> {
         let mut begun = Vec::new();
         for at in self.order.node_indices() {
@@ -145,7 +145,7 @@ impl Plan {
         self.progress[at.index()] = Progress::Passed;
     }
 
-    /// What has to be passed before an event, and is not.
+    /// Returns the events that must be passed before this one and are not.
     pub(super) fn missing(&self, at: At) -> impl Iterator<Item = At> {
         let before = self.order.neighbors_directed(at, petgraph::Incoming);
         before.filter(|&before| self.progress(before) != Progress::Passed)
@@ -159,7 +159,7 @@ impl Plan {
         &self.order[at]
     }
 
-    /// An event in words, with the lock's name if it was seen.
+    /// Describes an event, with the lock's name if it is known.
     pub(super) fn describe(&self, at: At) -> String {
         let Event { role, nth, .. } = self.event(at);
         match &self.descriptions[at.index()] {
@@ -169,7 +169,8 @@ impl Plan {
         }
     }
 
-    /// All events, those that come first, first; as they were given, if there is no order.
+    /// Returns all events in topological order, or in the order of their insertion if there is a
+    /// cycle.
     pub(super) fn events(&self) -> Vec<At> {
         toposort(&self.order, None).unwrap_or_else(|_| self.order.node_indices().collect())
     }
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_that_is_meant_is_counted() {
+    fn nth_counts_passages() {
         let mut plan = Plan::default();
         plan.order([at("a", "x").nth(2)]);
         assert!(plan.arrive("a", &SyncEvent::Point("x")).is_empty());
@@ -221,7 +222,7 @@ mod tests {
         assert!(plan.arrive("a", &SyncEvent::Point("x")).is_empty());
     }
 
-    /// A role, a point, and the time that is meant.
+    /// A role, a point, and n.
     type Naive = (u8, u8, u64);
 
     fn event((role, point, nth): Naive) -> Event {
@@ -229,7 +230,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against sets of events and of pairs of them.
+        /// Compares with sets of events and of pairs of events.
         #[test]
         fn agrees_with_sets(
             orders in prop::collection::vec(
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_is_all_of_it() {
+    fn a_contradiction_lists_the_whole_cycle() {
         let plan = plan(&[&[("a", "x"), ("b", "y"), ("a", "x")], &[("a", "x"), ("c", "z")]]);
         let mut of_it: Vec<_> =
             plan.contradiction().unwrap().into_iter().map(ToString::to_string).collect();

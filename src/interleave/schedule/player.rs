@@ -21,33 +21,33 @@ use crate::{
     validator::{self, Context, Tag, tasks},
 };
 
-/// How often a suspended task checks for a dead end: another task may have become stuck by the drop of a waker, which
-/// the schedule does not notice.
+/// How often a suspended task checks for a dead end: the drop of a waker may have made another task
+/// stuck without an event in the schedule.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) struct Player {
     run: Arc<Run>,
     role: usize,
     key: u64,
-    /// Its number, as the validator has it.
+    /// The thread's number in the validator.
     number: Option<u64>,
     is_task: bool,
-    /// The events that it has begun, and by which [`SyncEvent`].
+    /// The events that it has begun, with their operations.
     begun: Mutex<Vec<(At, EventKind)>>,
 }
 
 impl Player {
-    /// The part of the calling thread or task, which has come in a role and has this key.
+    /// Returns the part of the calling thread or task, which has arrived in a role under this key.
     pub(super) fn part(run: Arc<Run>, role: usize, key: u64) -> Arc<dyn Participant> {
         let number = validator::current().map(Context::number);
         let is_task = tasks::acted_as().is_some();
         Arc::new(Self { run, role, key, number, is_task, begun: Mutex::default() })
     }
 
-    /// The thread as the schedule knows it, with what it holds now.
+    /// Returns the schedule's state of the thread, after updating the locks that it holds.
     fn actor<'a>(&self, state: &'a mut State) -> Option<&'a mut Actor> {
         let actor = state.roles[self.role].actors.iter_mut().find(|it| it.key == self.key)?;
-        // A task's future may be dropped elsewhere.
+        // The future of a task may be dropped on another thread.
         if let Some(context) = validator::current_if_attached()
             && Some(context.number()) == self.number
         {
@@ -58,10 +58,10 @@ impl Player {
         Some(actor)
     }
 
-    /// Begins the events that happen at a point. Returns them.
+    /// Begins the events of a point and returns them.
     fn begin(&self, state: &mut State, sync_event: &SyncEvent<'_>) -> Vec<At> {
-        // An acquisition that was neither made nor given up, as it was denied, is over when the
-        // thread does anything else. In a task, another future may still be acquiring.
+        // A denied acquisition neither succeeds nor is abandoned; it is over when the thread does
+        // anything else. In a task, another future may still be acquiring.
         if !self.is_task && !matches!(sync_event, SyncEvent::Wait(..)) {
             self.pass(state, |kind| matches!(kind, EventKind::Acquire(_)));
         }
@@ -71,7 +71,7 @@ impl Player {
         events
     }
 
-    /// The events that this has begun are passed.
+    /// Marks events that this thread has begun as passed.
     fn pass(&self, state: &mut State, which: impl Fn(EventKind) -> bool) {
         self.begun.lock().retain(|&(at, kind)| {
             let is_passed = which(kind);
@@ -105,7 +105,7 @@ impl Player {
         }
     }
 
-    /// Goes on from a point, maybe to wait for a lock.
+    /// Continues from a point, possibly to wait for a lock.
     fn go_on(&self, state: &mut State, blocked: Option<(Tag, String)>) {
         if let Some(actor) = self.actor(state) {
             actor.blocked = blocked;
@@ -113,7 +113,7 @@ impl Player {
     }
 }
 
-/// The lock that a thread or task waits for once it goes on from here.
+/// Returns the lock for which a thread or task waits once it continues from here.
 fn blocked_by(sync_event: &SyncEvent<'_>) -> Option<(Tag, String)> {
     match sync_event {
         SyncEvent::Wait(entry, Until::Acquired) => Some((entry.tag, describe(sync_event))),
@@ -162,7 +162,7 @@ impl Participant for Player {
             self.go_on(state, blocked_by(sync_event));
             return None;
         }
-        // Whether that is a dead end is known once the task is at rest.
+        // Whether this is a dead end is known only once the task is at rest.
         if let Some(actor) = self.actor(state) {
             actor.waits.extend(&events);
         }
@@ -223,7 +223,7 @@ impl Drop for Player {
     }
 }
 
-/// A future that waits before events.
+/// A future that is suspended before events.
 struct Stopped {
     player: Arc<Player>,
     events: Vec<At>,
@@ -266,7 +266,7 @@ impl Drop for Stopped {
 
 impl Controller for Run {
     fn cast(self: Arc<Self>) -> Option<Arc<dyn Participant>> {
-        // Tasks have no names, and a thread's name is not that of the tasks it polls.
+        // Tasks have no names, and the name of a thread is not that of the tasks it polls.
         if tasks::acted_as().is_some() {
             return None;
         }
@@ -276,7 +276,7 @@ impl Controller for Run {
         let at = state.roles.iter().position(|role| *role.name == *name)?;
         let role = &state.roles[at];
         let is_free = role.actors.is_empty() && role.expected == 0;
-        // One that it does not order may be another schedule's.
+        // A thread that this schedule does not order may belong to another.
         if state.closed || !is_free || !state.orders(name) || !self.family.may_employ_this_thread()
         {
             return None;

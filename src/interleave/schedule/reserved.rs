@@ -1,4 +1,4 @@
-//! Whose threads may have which names: one schedule's at a time.
+//! Keeps concurrent schedules from using the same names of threads.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use parking_lot::{Condvar, Mutex};
 use super::plan::Plan;
 use crate::points;
 
-/// The names of the threads of schedules that are followed right now.
+/// The names of the threads of all running schedules.
 static RESERVED: Mutex<Vec<Box<str>>> = Mutex::new(Vec::new());
 static GIVEN_BACK: Condvar = Condvar::new();
 
-/// Names that no other schedule uses meanwhile.
+/// Names that no other schedule can use until this is dropped.
 pub(super) struct Reserved(Vec<Box<str>>);
 
-/// Waits until no other schedule has threads of these names.
+/// Waits until no other schedule uses one of the plan's names.
 #[track_caller]
 pub(super) fn reserve(plan: &Plan) -> Reserved {
-    /// Longer than any test should take that has one of the names.
+    /// Longer than any test that has one of the names should take.
     const TIMEOUT: Duration = Duration::from_mins(1);
 
     let mut names: Vec<_> =
@@ -31,7 +31,7 @@ pub(super) fn reserve(plan: &Plan) -> Reserved {
             points::controller().is_some_and(|controller| controller.has_role(&taken));
         if is_within_itself || GIVEN_BACK.wait_for(&mut reserved, TIMEOUT).timed_out() {
             drop(reserved);
-            panic!("another schedule runs that has a thread `{taken}`: rename one of the two");
+            panic!("another running schedule has a thread `{taken}`: rename one of the two");
         }
     }
     reserved.extend(names.iter().cloned());

@@ -1,4 +1,4 @@
-//! Who takes part in a schedule, and what each is doing.
+//! The roles of a schedule, and what the threads in each are doing.
 
 use std::sync::Weak;
 
@@ -8,37 +8,37 @@ use crate::{
     validator::{Tag, tasks::Task},
 };
 
-/// A thread of the schedule, or several that came in one role.
+/// A role and the threads that have come in it.
 pub(super) struct Role {
     pub(super) name: Box<str>,
-    /// The threads that are there.
+    /// The threads that are present.
     pub(super) actors: Vec<Actor>,
-    /// How many were announced and have not ended.
+    /// How many threads were announced by `inside` and have not ended.
     pub(super) expected: usize,
     pub(super) has_begun: bool,
-    /// The numbers of all its threads, as the validator has them.
+    /// The validator's numbers of all its threads.
     pub(super) numbers: Vec<u64>,
     pub(super) last: Option<String>,
 }
 
-/// What a thread is doing.
+/// The state of a thread in a role.
 pub(super) struct Actor {
     pub(super) key: u64,
     /// The events before which it waits.
     pub(super) waits: Vec<At>,
-    /// The lock that it waits for, and the wait in words.
+    /// The lock for which it waits, with a description of the wait.
     pub(super) blocked: Option<(Tag, String)>,
     pub(super) holds: Vec<Tag>,
-    /// It does neither: a thread that runs, or a task that is being polled.
+    /// Neither of these: a thread that runs, or a task that is being polled.
     pub(super) is_moving: bool,
-    /// If it is a task, which something else may wake.
+    /// Set for a task, which something outside the schedule may wake.
     pub(super) task: Option<Weak<Task>>,
-    /// It is a task, and waits where it cannot be suspended.
+    /// It is a task and waits where it cannot be suspended.
     pub(super) blocks_thread: bool,
 }
 
 impl Role {
-    /// Whether there were threads in it, and no longer are.
+    /// Returns `true` if all threads of this role have ended.
     pub(super) fn is_over(&self) -> bool {
         self.has_begun && self.actors.is_empty() && self.expected == 0
     }
@@ -51,7 +51,7 @@ impl Role {
         self.numbers.contains(&thread.number())
     }
 
-    /// The events before which its threads wait.
+    /// Returns the events before which its threads wait.
     pub(super) fn waits(&self) -> impl Iterator<Item = At> {
         self.actors.iter().flat_map(|actor| &actor.waits).copied()
     }
@@ -61,7 +61,7 @@ impl Role {
         self.actors.iter().any(|actor| actor.blocks_thread && !actor.waits.is_empty())
     }
 
-    /// The wait for a lock that keeps one of its threads, in words.
+    /// Describes the wait for a lock that blocks one of its threads.
     pub(super) fn blocked(&self) -> Option<&str> {
         self.actors.iter().find_map(|actor| Some(&*actor.blocked.as_ref()?.1))
     }

@@ -1,4 +1,4 @@
-//! A schedule that is being followed: who is where, and who waits for whom.
+//! A running schedule: where each thread is, and which threads wait for which.
 
 use std::{
     collections::HashSet,
@@ -23,7 +23,7 @@ pub(super) struct Run {
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
     pub(super) deadline: Instant,
-    /// Whose threads may come by their names.
+    /// The threads that may come in by their names.
     pub(super) family: ThreadGroup,
 }
 
@@ -31,24 +31,24 @@ pub(super) struct State {
     pub(super) plan: Plan,
     pub(super) roles: Vec<Role>,
     failed: Option<ScheduleError>,
-    /// The schedule is over: nobody waits any more.
+    /// The schedule is over: no thread waits any more.
     pub(super) closed: bool,
-    /// Whether it is over where a lock of the program does not let it be followed.
+    /// Abandon the schedule if a lock of the program keeps it from being followed.
     yields_to_locks: bool,
-    /// How many threads have come.
+    /// How many threads have come in.
     came: u64,
     pub(super) suspended: Vec<Suspended>,
 }
 
-/// A future that waits before events.
+/// A future that is suspended before events.
 pub(super) struct Suspended {
-    /// The key of the task that it is in.
+    /// The key of its task.
     pub(super) actor: u64,
     pub(super) events: Vec<At>,
     pub(super) suspension: Arc<Suspension>,
 }
 
-/// What tells a step from others of one thread, from its arrival to its end.
+/// Distinguishes the operations of one thread that have begun and not ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {
     Point,
@@ -88,7 +88,7 @@ impl Run {
             let name = state.plan.event(at).role.clone();
             state.role(&name);
         }
-        // A timeout beyond the range of the clock is none.
+        // A timeout that the clock cannot represent means none.
         let deadline = Instant::now().checked_add(timeout);
         let never = || Instant::now() + Duration::from_hours(24 * 365);
         Self {
@@ -99,7 +99,7 @@ impl Run {
         }
     }
 
-    /// Waits until all events are passed, or those that are not never will be.
+    /// Waits until all events are passed, or the missing ones can no longer happen.
     pub(super) fn wait_for_the_end(&self) {
         let state = &mut self.state.lock();
         while state.failed.is_none() && !state.closed && !state.plan.is_followed() {
@@ -123,7 +123,7 @@ impl Run {
         }
     }
 
-    /// Lets all go, and says what went wrong.
+    /// Releases all threads and returns the failure, if any.
     pub(super) fn close(&self) -> Option<ScheduleError> {
         let mut state = self.state.lock();
         state.closed = true;
@@ -133,7 +133,7 @@ impl Run {
 }
 
 impl State {
-    /// The number of a role, added if it is new.
+    /// Returns the index of a role, adding it if it is new.
     pub(super) fn role(&mut self, name: &str) -> usize {
         let known = self.roles.iter().position(|role| *role.name == *name);
         known.unwrap_or_else(|| {
@@ -154,7 +154,7 @@ impl State {
         self.plan.events().iter().any(|&at| *self.plan.event(at).role == *role)
     }
 
-    /// Whether some event of a role is not passed yet.
+    /// Returns `true` if an event of this role is missing.
     fn is_wanted(&self, role: &Role) -> bool {
         let is_missing = |at: &At| self.plan.progress(*at) != Progress::Passed;
         self.plan
@@ -164,27 +164,28 @@ impl State {
             .any(|at| self.plan.event(at).role == role.name)
     }
 
-    /// The first event that is not passed, of those that nothing keeps from it.
+    /// Returns the first missing event in topological order, so that nothing blocks it.
     fn first_missing(&self) -> At {
         let mut events = self.plan.events().into_iter();
         let first = events.find(|&at| self.plan.progress(at) != Progress::Passed);
         first.expect("some event is missing")
     }
 
-    /// The first event that must be passed before one of these. `None` as well if the schedule is over.
+    /// Returns the first missing event that must be passed before one of these. Returns `None` as
+    /// well if the schedule is over.
     pub(super) fn first_missing_before(&self, events: &[At]) -> Option<At> {
         let missing = events.iter().find_map(|&at| self.plan.missing(at).next());
         missing.filter(|_| !self.closed && self.failed.is_none())
     }
 
-    /// The schedule cannot be followed. All go on as they like.
+    /// Records that the schedule cannot be followed. All threads run freely from then on.
     pub(super) fn fail(&mut self, reason: Reason) {
         if self.failed.is_none() && !self.closed {
             self.failed = Some(ScheduleError::new(reason, &self.plan, &self.roles));
         }
     }
 
-    /// A thread comes in a role, and has this key from now on.
+    /// Registers a thread in a role and returns its key.
     pub(super) fn begin(&mut self, role: usize) -> u64 {
         self.came += 1;
         let key = self.came;
@@ -203,7 +204,7 @@ impl State {
         key
     }
 
-    /// Fails if some thread waits for what can no longer come.
+    /// Fails if a thread waits for an event that can no longer happen.
     pub(super) fn look_for_a_dead_end(&mut self) {
         let Some((waiting, lost)) = self.dead_end() else { return };
         let is_locked_out = self.role_of(lost).is_some_and(|role| role.blocked().is_some());
@@ -214,7 +215,7 @@ impl State {
         }
     }
 
-    /// An event before which a thread waits, and the one for which it waits in vain.
+    /// Returns an event before which a thread waits, and the impossible event for which it waits.
     fn dead_end(&self) -> Option<(At, At)> {
         let may_go_on = self.who_may_go_on();
         let actors = self.roles.iter().flat_map(|role| &role.actors);
@@ -225,7 +226,7 @@ impl State {
         missing.find(|&(_, before)| !self.may_come(before, &may_go_on))
     }
 
-    /// The keys of the threads that do not wait, or only for such.
+    /// Returns the keys of the threads that do not wait, or only wait for threads of this set.
     fn who_may_go_on(&self) -> HashSet<u64> {
         let mut may_go_on = HashSet::new();
         loop {
@@ -264,7 +265,7 @@ impl State {
         !actor.blocks_thread && !task.is_woken_only_by(own as u64)
     }
 
-    /// Whether some thread may still come to an event: one that is there, or one to come.
+    /// Returns `true` if a thread may still reach the event: a present one, or an expected one.
     fn may_come(&self, at: At, may_go_on: &HashSet<u64>) -> bool {
         self.role_of(at).is_some_and(|role| {
             let is_to_come = !role.has_begun || role.expected > role.actors.len();
