@@ -1,4 +1,4 @@
-//! One edge of the lock order.
+//! An edge of the lock order.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The lock that was held.
+    /// Returns the lock that was held.
     ///
     /// ```
     /// # use lockdep::sync::{Mutex, RwLock};
@@ -50,7 +50,7 @@ impl Edge {
         &self.held
     }
 
-    /// The lock that was acquired while [`held`](Self::held) was held.
+    /// Returns the lock that was acquired while [`held`](Self::held) was held.
     ///
     /// ```
     /// # use lockdep::sync::{Mutex, RwLock};
@@ -65,7 +65,7 @@ impl Edge {
         &self.wanted
     }
 
-    /// The thread or task that was first seen at this edge.
+    /// Returns the first thread or task seen at this edge.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -83,8 +83,8 @@ impl Edge {
         &self.thread
     }
 
-    /// Whether the thread does not hold [`held`](Self::held), but waits to write it, and keeps
-    /// readers waiting by that. Only in a [`Deadlock`](super::FindingKind::Deadlock).
+    /// Returns `true` if the thread does not hold [`held`](Self::held), but waits to write it and
+    /// thereby keeps readers waiting. Only in a [`Deadlock`](super::FindingKind::Deadlock).
     ///
     /// ```
     /// for deadlock in lockdep::findings() {
@@ -129,7 +129,7 @@ impl Edge {
         self.may_have_left
     }
 
-    /// How long the thread had waited when the finding was made. Only in a
+    /// Returns how long the thread had waited when the finding was made. Only in a
     /// [`Deadlock`](super::FindingKind::Deadlock).
     ///
     /// ```
@@ -146,7 +146,8 @@ impl Edge {
         self.waited
     }
 
-    /// Where the held lock had been acquired; or requested, if it [was granted](Self::is_granted).
+    /// Returns where the held lock was acquired; or requested, if it [was
+    /// granted](Self::is_granted).
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -162,7 +163,7 @@ impl Edge {
         &self.held_at
     }
 
-    /// Where the wanted lock was acquired.
+    /// Returns where the wanted lock was acquired.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -178,7 +179,7 @@ impl Edge {
         &self.acquired_at
     }
 
-    /// The call stack of that acquisition.
+    /// Returns the call stack of that acquisition.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -193,7 +194,7 @@ impl Edge {
         &self.backtrace
     }
 
-    /// The call stack where the held lock had been acquired. Empty unless
+    /// Returns the call stack of the held lock's acquisition. Empty unless
     /// `LOCKDEP_BACKTRACE=full`.
     ///
     /// ```
@@ -202,7 +203,7 @@ impl Edge {
     /// # drop((accounts.lock(), ledger.lock()));
     /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
     ///     if edge.held_backtrace().is_empty() {
-    ///         println!("who took it? LOCKDEP_BACKTRACE=full tells");
+    ///         println!("set LOCKDEP_BACKTRACE=full to see who acquired it");
     ///     }
     /// }
     /// ```
@@ -211,7 +212,7 @@ impl Edge {
         &self.held_backtrace
     }
 
-    /// How the held lock is held.
+    /// Returns the mode in which the held lock is held.
     ///
     /// ```
     /// # use lockdep::{Mode, sync::{Mutex, RwLock}};
@@ -226,7 +227,7 @@ impl Edge {
         self.held_mode
     }
 
-    /// How the wanted lock is acquired.
+    /// Returns the mode in which the wanted lock is acquired.
     ///
     /// ```
     /// # use lockdep::{Mode, sync::{Mutex, RwLock}};

@@ -1,42 +1,42 @@
-//! What happens when something is found.
+//! The levels of findings.
 
-/// What a finding of one [`FindingKind`](super::FindingKind) does to the
-/// program. Every finding is recorded, whatever its level.
+/// What a finding of a [`FindingKind`](super::FindingKind) does to the program. Every finding is
+/// recorded, whatever its level.
 ///
 /// ```
 /// use lockdep::Level;
 ///
-/// // The more it does, the greater it is.
+/// // Levels are ordered by severity.
 /// assert!(Level::Allow < Level::Warn && Level::Warn < Level::Deny);
 /// let told = lockdep::findings().iter().filter(|it| it.level() >= Level::Warn).count();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Record it, say nothing.
+    /// Only record it.
     Allow,
-    /// Print the report on standard error, once, and go on.
+    /// Print the report on standard error, once, and continue.
     Warn,
     /// Panic with the report, in the thread that is about to block, before it
     /// blocks.
     ///
-    /// The message is as it is to be printed: with colours where standard error is a terminal,
-    /// unless `NO_COLOR` is set. A test of what was found asks
-    /// [`testing::expect`](crate::testing::expect) or [`findings`](crate::findings).
+    /// The message is formatted for printing: with colours if standard error is a terminal, unless
+    /// `NO_COLOR` is set. A test should inspect findings with
+    /// [`testing::expect`](crate::testing::expect) or [`findings`](crate::findings) instead.
     Deny,
     /// Print the report and abort the process, for a core dump or a debugger.
     Abort,
 }
 
 impl Level {
-    /// All of them, the lowest first.
+    /// All levels, lowest first.
     ///
     /// ```
     /// assert!(lockdep::Level::ALL.is_sorted());
     /// ```
     pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
 
-    /// The name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
+    /// Returns the name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
     ///
     /// ```
     /// // As in `LOCKDEP=warn`.

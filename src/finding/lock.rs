@@ -1,4 +1,4 @@
-//! What is known of one lock, and how it can be taken.
+//! A lock: its identity, its type, and the modes in which it can be acquired.
 
 use std::{fmt, num::NonZero, sync::Arc};
 
@@ -20,15 +20,15 @@ use super::Site;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Mode {
-    /// Alone: `lock`, `write`, running an initializer.
+    /// Excludes all others: `lock`, `write`, running an initializer.
     Exclusive = 0,
-    /// With other readers, behind a queued writer: `read`.
+    /// Allows other readers, and queues behind a waiting writer: `read`.
     Shared = 1,
-    /// With other readers, past a queued writer: `read_recursive`.
+    /// Allows other readers, and overtakes a waiting writer: `read_recursive`.
     RecursiveShared = 2,
-    /// With readers, but no other upgradable reader: `upgradable_read`.
+    /// Allows readers, but no other upgradable reader: `upgradable_read`.
     Upgradable = 3,
-    /// From upgradable to alone, once the readers are gone: `upgrade`.
+    /// Turns upgradable into exclusive once the readers are gone: `upgrade`.
     Upgrade = 4,
 }
 
@@ -49,8 +49,8 @@ impl Mode {
         }
     }
 
-    /// How the lock is held after an acquisition in this mode: a recursive
-    /// reader holds it as any reader does.
+    /// Returns the mode in which the lock is held after an acquisition in this one: a recursive
+    /// reader holds it like any reader.
     #[doc(hidden)]
     #[must_use]
     pub const fn once_held(self) -> Self {
@@ -61,8 +61,8 @@ impl Mode {
         }
     }
 
-    /// Returns `true` if an acquisition in this mode waits for a thread that holds the lock in that one:
-    /// the rule that makes a cycle of edges a deadlock.
+    /// Returns `true` if an acquisition in this mode waits for a thread that holds the lock in mode
+    /// `held`: the rule that makes a cycle of edges a deadlock.
     ///
     /// | wanted \ held    | exclusive | shared               | upgradable |
     /// |------------------|-----------|----------------------|------------|
@@ -72,11 +72,10 @@ impl Mode {
     /// | upgradable       | waits     | behind a writer only | waits      |
     /// | upgrade          | -         | waits                | -          |
     ///
-    /// A plain reader queues behind a waiting writer, which waits for the reader
-    /// that holds the lock: so readers wait for readers, but only of a lock that
-    /// somebody also writes. The kernel's lockdep design document proves that a cycle
-    /// in which every pair that meets waits ("a strong path") is a possible deadlock,
-    /// and that no other is.
+    /// A plain reader queues behind a waiting writer, which waits for the reader that holds the
+    /// lock. So readers wait for readers, but only if the lock is also written. The kernel's
+    /// lockdep design document proves that a cycle in which every adjacent pair waits ("a strong
+    /// path") is a possible deadlock, and that no other cycle is.
     pub(crate) fn waits_for(self, held: Self, has_writer: bool) -> bool {
         match (self, held) {
             (_, Self::Exclusive)
@@ -87,7 +86,7 @@ impl Mode {
         }
     }
 
-    /// Whether an acquisition in this mode waits for a lock held in that one only if a
+    /// Returns `true` if an acquisition in this mode waits for a lock held in mode `held` only if a
     /// writer is queued between the two.
     pub(crate) const fn queues_behind_writers(self, held: Self) -> bool {
         matches!((self, held), (Self::Shared | Self::Upgradable, Self::Shared))
@@ -101,34 +100,36 @@ pub struct LockKind {
     pub wrapper: &'static str,
     /// The rest of its type.
     pub of: LockOf,
-    /// What it means to hold it.
+    /// What holding it means.
     pub role: Role,
 }
 
-/// What it means to hold a node of the order graph, and to wait for it.
+/// What it means to hold a node of the order graph and to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A lock. A thread that wants it waits until it is released.
     Lock,
     /// A cell: its holder runs its initializer.
     Initializer,
-    /// A semaphore. Its holder has permits of it; alone if there is only one.
+    /// A semaphore. Its holder has some of its permits, exclusively if there is only one.
     Pool,
-    /// A thread's exit. The thread holds it until it ends, and joining it is waiting for that.
+    /// The exit of a thread. The thread holds it until it ends; joining the thread waits for it.
     Exit,
-    /// A channel: its only receiver owes space in it, and a sender waits for that.
+    /// A channel: its only receiver owes space in it, and a sender waits for space.
     Channel,
-    /// A barrier: each thread owes its arrival, and the others wait for that.
+    /// A barrier: each thread owes its arrival, and the others wait for it.
     Barrier,
-    /// An event that the program declares: threads that owe it hold it, and waiting for it acquires it.
+    /// An event that the program declares: the threads that owe it hold it, and waiting for it
+    /// acquires it.
     Event,
-    /// What a parked thread waits for, which any thread may give it. It stands in no order.
+    /// The token of a parked thread, which any thread may provide. It is not part of the lock
+    /// order.
     Token,
 }
 
 impl Role {
-    /// Returns `true` if it is held like a lock. An acquisition of one of the others is only a wait, after which
-    /// nothing is held.
+    /// Returns `true` if it is held like a lock. Acquiring one of the others is only a wait, after
+    /// which nothing is held.
     pub(crate) fn is_lock(self) -> bool {
         match self {
             Self::Lock | Self::Initializer | Self::Pool => true,
@@ -137,23 +138,23 @@ impl Role {
     }
 }
 
-/// What tells a lock's type from others with the same wrapper; each by its
+/// The part of a lock's type that distinguishes it from others with the same wrapper, by
 /// [`std::any::type_name`].
 #[derive(Debug)]
 pub enum LockOf {
-    /// There are no others.
+    /// The wrapper has no type parameter.
     Nothing,
-    /// Nothing is known of the lock.
+    /// The type is unknown.
     Unknown,
-    /// The guarded type, of a lock that tasks wait for.
+    /// The guarded type of a lock that tasks await.
     Awaited(fn() -> &'static str),
     /// The guarded type.
     Value(fn() -> &'static str),
     /// A lock of `lock_api`.
     Raw {
-        /// The raw lock, whose crate gives the wrapper its first name.
+        /// The raw lock. Its crate's name is a prefix of the type's.
         raw: fn() -> &'static str,
-        /// The marker of its guards.
+        /// The marker type of its guards.
         guard: fn() -> &'static str,
     },
 }
@@ -189,8 +190,8 @@ impl LockKind {
         self.role == Role::Event
     }
 
-    /// Whether a guard may be released by another thread than the one that took it, so that
-    /// nobody knows which thread really holds the lock.
+    /// Returns `true` if another thread than the one that acquired the lock may release it, so that
+    /// the holder is uncertain.
     pub(crate) fn guards_can_be_sent(&self) -> bool {
         match self.of {
             LockOf::Nothing => self.role == Role::Pool,
@@ -208,7 +209,7 @@ fn without_paths(type_name: &str) -> String {
     let mut rest = type_name;
     while let Some(character) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("::") {
-            // `<T as Trait>::Output` and `{{closure}}` keep what they name.
+            // `<T as Trait>::Output` and `{{closure}}` keep the last path segment before them.
             if !short.ends_with(['>', '}']) && !after.starts_with('{') {
                 short.truncate(path_start);
             } else {
@@ -243,18 +244,18 @@ pub struct LockInfo {
     pub(crate) created_at: Option<Site>,
     pub(crate) seen_at: Site,
     pub(crate) name: Option<Arc<str>>,
-    /// As the program says.
+    /// The class given by the program.
     pub(crate) class: Option<&'static str>,
     /// How far it is from the program's start, if it is known to be a static.
     pub(crate) static_offset: Option<NonZero<u64>>,
 }
 
 impl LockInfo {
-    /// Returns the id of this lock: assigned at its first acquisition, and never used again in this
-    /// process.
+    /// Returns the id of this lock, which is assigned at its first acquisition and never reused in
+    /// this process.
     ///
-    /// Ids tell locks apart and nothing else. Locks that are created at one place in the source
-    /// get ids close to each other, whatever else is acquired meanwhile.
+    /// Ids only distinguish locks. Locks created at one place in the source get ids close to each
+    /// other, whatever else is acquired meanwhile.
     ///
     /// ```
     /// # use std::collections::HashSet;
@@ -270,7 +271,7 @@ impl LockInfo {
         self.id
     }
 
-    /// The name given with [`lockdep::name`](crate::name), if any.
+    /// Returns the name given with [`lockdep::name`](crate::name), if any.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -285,7 +286,7 @@ impl LockInfo {
         self.name.as_deref()
     }
 
-    /// The class given with [`lockdep::class`](crate::class), if any.
+    /// Returns the class given with [`lockdep::class`](crate::class), if any.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -302,7 +303,7 @@ impl LockInfo {
         self.class
     }
 
-    /// The type without its paths: `Mutex<Vec<Entry>>`.
+    /// Returns the type without its paths: `Mutex<Vec<Entry>>`.
     ///
     /// ```
     /// # use lockdep::sync::{Mutex, RwLock};
@@ -316,14 +317,15 @@ impl LockInfo {
     pub fn type_name(&self) -> String {
         let name = self.kind.type_name();
         if self.seen_at.is_of_reentrant_mutex() {
-            // lock_api makes it of this mutex.
+            // lock_api builds a `ReentrantMutex` on this mutex.
             return name.replace("::Mutex", "::ReentrantMutex");
         }
         name
     }
 
-    /// Where the lock was made: the call of its constructor. Inside the standard library
-    /// where that made the call (`.map(Mutex::new)`). Not known for a lock of `lock_api`.
+    /// Returns where the lock was created: the call of its constructor. This is inside the standard
+    /// library if that calls the constructor (`.map(Mutex::new)`). Unknown for a lock of
+    /// `lock_api`.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -340,7 +342,7 @@ impl LockInfo {
 }
 
 impl PartialEq for LockInfo {
-    /// The same lock.
+    /// Compares the identity of the locks.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
     }
@@ -353,7 +355,7 @@ mod tests {
     use super::{LockKind, LockOf, Mode, Role, without_paths};
 
     #[test]
-    fn a_lock_is_called_by_its_wrapper_and_what_tells_it_from_others() {
+    fn type_names_and_sendable_guards_of_each_kind() {
         let raw = |guard| LockOf::Raw { raw: || "parking_lot::raw_mutex::RawMutex", guard };
         for (of, name, guards_can_be_sent) in [
             (LockOf::Nothing, "Once", false),

@@ -1,8 +1,7 @@
-//! The ground floor: what a finding is made of, as plain data.
+//! Findings as plain data; the lowest layer.
 //!
-//! Owns the types that travel up to hooks and tests and sideways to the
-//! renderers. Knows nothing of how a finding is detected, kept or drawn, and
-//! takes no lock.
+//! Owns the types that the validator passes up to hooks and tests and to the renderers. Knows
+//! nothing about how a finding is detected, stored or drawn, and takes no lock.
 
 mod edge;
 mod kind;
@@ -34,11 +33,11 @@ pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
 pub use wait::WaitKind;
 
-/// One thing the validator has to say: a cycle in the lock order, a lock
-/// acquired twice, a wait with a lock held, threads that wait for each other.
+/// A problem that the validator has found: a cycle in the lock order, a lock acquired twice, a wait
+/// with a lock held, threads that wait for each other.
 ///
-/// [`Display`](std::fmt::Display) is the report, without colour. Cloning is
-/// cheap: the parts are shared.
+/// [`Display`](std::fmt::Display) writes the report without colours. Cloning is cheap because the
+/// parts are shared.
 ///
 /// ```
 /// use lockdep::{FindingKind, sync::RwLock, testing};
@@ -59,39 +58,39 @@ pub struct Finding {
     pub(crate) silenced: Option<Arc<str>>,
 }
 
-/// What some findings have beside their edges.
+/// What some findings contain besides their edges.
 #[derive(Clone, Debug)]
 pub(crate) enum Detail {
     None,
-    /// The writer that made a cycle of readers dangerous.
+    /// The writer that makes a cycle of readers dangerous.
     Writer(Writer),
     /// The locks that keep a cycle from closing.
     Gates(Arc<[LockInfo]>),
-    /// Two classes, by number, and the places that are said to make nothing but their locks.
+    /// Two classes, by number, and the places that may create only locks of these.
     Classes {
         numbers: [u32; 2],
         made_at: Arc<[Site]>,
     },
-    /// One of its threads had been joined before another was spawned.
+    /// One of the threads was joined before another was spawned.
     InSequence,
-    /// What was declared.
+    /// The declared order.
     Declared(Declaration),
-    /// All that the threads of a deadlock hold and wait for.
+    /// Everything that the threads of a deadlock hold and wait for.
     Threads(Arc<[ThreadSnapshot]>),
-    /// All threads of the process, none of which will ever go on.
+    /// All threads of the process, none of which will ever wake up.
     AllAsleep(Arc<[ThreadSnapshot]>),
-    /// The thread that ended while holding what another is about to wait for.
+    /// The thread that ended while it held the lock for which another is about to wait.
     LeftBy(ThreadInfo),
-    /// What is waited for while locks are held.
+    /// The kind of the wait during which locks are held.
     Wait(WaitKind),
 }
 
-/// What the program declared of two locks, and they broke.
+/// The declaration about two locks that was broken.
 #[derive(Clone, Debug)]
 pub(crate) enum Declaration {
-    /// They have these keys, as their `Debug` prints them.
+    /// The locks have these keys, as `Debug` prints them.
     Keys { held: Arc<str>, wanted: Arc<str>, are_equal: bool },
-    /// The wanted one comes first: said there.
+    /// The wanted one comes first, as declared at this place.
     Order(Site),
     /// The held one is a leaf.
     Leaf,
@@ -99,7 +98,7 @@ pub(crate) enum Declaration {
     Outermost,
 }
 
-/// Who made a cycle of readers dangerous, by writing one of its locks.
+/// The acquisition for writing that makes a cycle of readers dangerous.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     pub(crate) lock: LockInfo,
@@ -112,7 +111,7 @@ impl Finding {
         Self { kind, level, cycle: cycle.into(), count: 1, detail, silenced: None }
     }
 
-    /// What was found.
+    /// Returns the kind of the finding.
     ///
     /// ```
     /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
@@ -127,7 +126,7 @@ impl Finding {
         self.kind
     }
 
-    /// The [`Level`] in force when it was found.
+    /// Returns the [`Level`] in force when it was found.
     ///
     /// ```
     /// use lockdep::{FindingKind, Level};
@@ -144,25 +143,22 @@ impl Finding {
         self.level
     }
 
-    /// The edges of the cycle, one per lock in it, in its order: the lock that
-    /// `cycle()[i]` wants is the one that `cycle()[i + 1]` holds, and the last
-    /// wants what the first holds. The first edge is the acquisition that was
-    /// about to happen when the finding was made; only where a cycle of readers
-    /// became dangerous through a first `write`, all its edges are from before.
+    /// Returns the edges of the cycle in order, one per lock: the lock that `cycle()[i]` wants is
+    /// the one that `cycle()[i + 1]` holds, and the last wants the one that the first holds. The
+    /// first edge is the acquisition that was about to happen when the finding was made; but if the
+    /// first `write` of a lock made a cycle of readers dangerous, all edges are from before.
     ///
-    /// The two edges of a [`FindingKind::ClassInversion`] are of different locks of the same two
+    /// The two edges of a [`FindingKind::ClassInversion`] concern different locks of the same two
     /// classes.
     ///
-    /// A finding about one lock ([`FindingKind::SelfDeadlock`],
-    /// [`FindingKind::RecursiveRead`]) has one edge, from the lock to itself.
-    /// [`FindingKind::WaitWhileHolding`] has one edge per lock held during the
-    /// wait, each wanting the mutex that a condition variable's wait releases, or else the channel or
-    /// barrier.
-    /// [`FindingKind::Deadlock`] has one edge per thread: what it holds of the circle
-    /// and what it waits for, that of the thread which closed the circle first; it has none if all
-    /// threads of the process sleep and nothing can wake them, whatever they wait for.
-    /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread
-    /// that ended, and of each that is about to wait for the lock.
+    /// A finding about one lock ([`FindingKind::SelfDeadlock`], [`FindingKind::RecursiveRead`]) has
+    /// one edge, from the lock to itself. [`FindingKind::WaitWhileHolding`] has one edge per lock
+    /// held during the wait, each to the mutex that the wait on a condition variable releases, or
+    /// else to the channel or barrier. [`FindingKind::Deadlock`] has one edge per thread, from the
+    /// lock of the cycle that it holds to the one for which it waits, starting with the thread that
+    /// closed the cycle; it has none if all threads of the process sleep and nothing can wake them.
+    /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread that
+    /// ended, and of each that is about to wait for the lock.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, sync::Mutex};
@@ -180,7 +176,7 @@ impl Finding {
         &self.cycle
     }
 
-    /// What is waited for, by a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
+    /// Returns the kind of wait of a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
     ///
     /// ```
     /// use lockdep::{WaitKind, sync::{Mutex, mpsc}, testing};
@@ -206,7 +202,7 @@ impl Finding {
         }
     }
 
-    /// Why it was not told, if it is known: the reason given to
+    /// Returns why the finding is silenced, if it is: the reason given to
     /// [`allow_pair`](crate::allow_pair) or in `lockdep.toml`.
     ///
     /// ```
@@ -224,9 +220,9 @@ impl Finding {
         self.silenced.as_deref()
     }
 
-    /// How often it happened so far, this one included.
+    /// Returns how often it has happened so far, including this time.
     ///
-    /// Not every repetition is seen: only what is denied is looked at again.
+    /// Repetitions are only counted if they are denied.
     ///
     /// ```
     /// # use std::panic::catch_unwind;

@@ -49,7 +49,7 @@ macro_rules! read_and_print_names {
         impl FromStr for $type {
             type Err = UnknownName;
 
-            /// Reads a [name](Self::name).
+            /// Parses a [name](Self::name).
             fn from_str(name: &str) -> Result<Self, UnknownName> {
                 Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownName {
                     what: $what,

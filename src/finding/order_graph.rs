@@ -1,4 +1,4 @@
-//! The lock order, as a snapshot.
+//! A snapshot of the lock order.
 
 use std::fmt;
 
@@ -6,11 +6,10 @@ use petgraph::stable_graph::StableDiGraph;
 
 use super::{Edge, LockInfo};
 
-/// The lock order seen so far: an edge from each lock to those that were
-/// acquired while it was held. A snapshot: it does not change any more.
+/// A snapshot of the lock order seen so far: an edge from each lock to those that were acquired
+/// while it was held. It does not change afterwards.
 ///
-/// Only locks that were nested with others or [named](crate::name) are in it,
-/// and only while they live.
+/// Contains only locks that were nested with others or [named](crate::name), while they exist.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -25,7 +24,7 @@ pub struct OrderGraph {
 }
 
 impl OrderGraph {
-    /// The graph itself, for petgraph's algorithms.
+    /// Returns the graph itself, for petgraph's algorithms.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;

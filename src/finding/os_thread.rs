@@ -1,47 +1,47 @@
-//! What the operating system says of a thread.
+//! What the operating system knows about a thread.
 
 #![cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
-    allow(dead_code, reason = "it does not say anything there")
+    allow(dead_code, reason = "this is not queried there")
 )]
 
 /// A thread of this process, whether or not it ever took a checked lock.
 #[derive(Clone, Debug)]
 pub(crate) struct OsThread {
-    /// Its number, by which debuggers and `top -H` know it.
+    /// The thread id, as shown by debuggers and `top -H`.
     pub(crate) id: u64,
-    /// Its name; on Linux, the first 15 bytes of it.
+    /// The name; on Linux, its first 15 bytes.
     pub(crate) name: String,
     pub(crate) activity: Activity,
 }
 
-/// What a thread does right now.
+/// What a thread is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It runs, or is about to.
+    /// Runs, or is runnable.
     Runs,
-    /// It sleeps until another thread wakes it.
+    /// Sleeps until another thread wakes it.
     Futex(FutexWait),
-    /// It waits for another thread of this process to end.
+    /// Waits for another thread of this process to end.
     Joins(u64),
-    /// It is blocked in some other system call.
+    /// Is blocked in another system call.
     SystemCall(SystemCall),
-    /// It is blocked in the kernel, but not in a system call: by a page fault.
+    /// Is blocked in the kernel outside a system call: by a page fault.
     Faults,
-    /// A signal or a debugger has stopped it.
+    /// Was stopped by a signal or a debugger.
     Stopped,
-    /// It has ended. Only the first thread of a process stays behind.
+    /// Has ended. Only the first thread of a process stays visible.
     HasEnded,
     /// The system does not tell.
     Unknown,
 }
 
-/// A wait in a futex.
+/// A wait on a futex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FutexWait {
     /// The address of the futex.
     pub(crate) address: u64,
-    /// The value that it had.
+    /// The value that was expected there.
     pub(crate) value: u32,
     pub(crate) is_timed: bool,
     /// No other process can wake it.
@@ -52,6 +52,6 @@ pub(crate) struct FutexWait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SystemCall {
     pub(crate) number: u64,
-    /// Its name, and in words what it waits for; of those that usually block.
+    /// For calls that usually block, the name and a description of the wait.
     pub(crate) known: Option<(&'static str, &'static str)>,
 }

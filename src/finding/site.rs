@@ -20,8 +20,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// The path as the compiler was given it: for the crates of a workspace,
-    /// relative to the workspace's root.
+    /// Returns the path as passed to the compiler: for crates of a workspace, relative to the
+    /// workspace's root.
     ///
     /// ```
     /// let site = lockdep::Site::from(std::panic::Location::caller());
@@ -32,7 +32,7 @@ impl Site {
         &self.file
     }
 
-    /// The line, from 1.
+    /// Returns the line, counted from 1.
     ///
     /// ```
     /// let (site, line) = (lockdep::Site::from(std::panic::Location::caller()), line!());
@@ -43,17 +43,19 @@ impl Site {
         self.line
     }
 
-    /// Returns `true` if it belongs to the standard library, as where some `.map(Mutex::new)` calls the constructor.
+    /// Returns `true` if this is in the standard library: it only says that a `.map(Mutex::new)`
+    /// somewhere called the constructor.
     pub(crate) fn is_of_the_toolchain(&self) -> bool {
         upstream::is_of_the_toolchain(&self.file)
     }
 
-    /// Returns `true` for an acquisition in lock_api's `ReentrantMutex`, whose caller is unknown.
+    /// Returns `true` for the acquisitions in lock_api's `ReentrantMutex`. They happen in a
+    /// closure, so the caller is unknown.
     pub(crate) fn is_of_reentrant_mutex(&self) -> bool {
         upstream::is_reentrant_mutex(&self.file)
     }
 
-    /// The column, from 1, in characters.
+    /// Returns the column, counted from 1 in characters.
     ///
     /// ```
     /// use std::panic::Location;

@@ -1,13 +1,14 @@
-//! What the threads and tasks hold and wait for, at one moment.
+//! The locks that threads and tasks hold and wait for at one moment.
 
 use std::time::Duration;
 
 use super::{LockInfo, Mode, OsThread, Site, ThreadInfo, WaitKind};
 
-/// What every thread and task holds and waits for: [`lockdep::held`](crate::held).
+/// The locks that each thread and task holds and waits for: the result of
+/// [`lockdep::held`](crate::held).
 ///
-/// [`Display`](std::fmt::Display) is a table for people. It reads the source for the names of locks, which takes
-/// milliseconds.
+/// [`Display`](std::fmt::Display) prints a table for people. It reads the names of locks from the
+/// source, which takes milliseconds.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -25,32 +26,33 @@ pub struct HeldLocks {
 }
 
 impl HeldLocks {
-    /// The threads and tasks that hold or wait for a lock, or wait for a message, for space in a channel or at a
-    /// barrier. On 64-bit Linux all other threads too. Empty in a build that is not checked.
+    /// Returns the threads and tasks that hold or wait for a lock, or wait for a message, for space
+    /// in a channel or at a barrier. On 64-bit Linux, all other threads are included. Empty in an
+    /// unchecked build.
     #[must_use]
     pub fn threads(&self) -> &[ThreadSnapshot] {
         &self.threads
     }
 }
 
-/// What one thread or task holds and waits for.
+/// A thread or task with the locks that it holds and waits for.
 #[derive(Clone, Debug)]
 pub struct ThreadSnapshot {
     pub(crate) thread: ThreadInfo,
-    /// It has ended, and left behind what it holds.
+    /// The thread has ended without releasing the locks.
     pub(crate) has_ended: bool,
     /// In the order of acquisition.
     pub(crate) held: Vec<LockUse>,
-    /// At most one wait, if it is a thread. Each future of a task may have one.
+    /// At most one wait for a thread. Each future of a task may have one.
     pub(crate) waiting: Vec<(LockUse, Until)>,
-    /// Of a task: what its futures were granted, if they have not been polled since.
+    /// Locks that futures of the task were granted and that have not been polled since.
     pub(crate) granted: Vec<LockUse>,
-    /// What the operating system says of it, if it was asked and knows.
+    /// What the operating system knows about the thread, if it was queried.
     pub(crate) os: Option<OsThread>,
 }
 
 impl ThreadSnapshot {
-    /// The thread or task.
+    /// Returns the thread or task.
     #[must_use]
     pub fn thread(&self) -> &ThreadInfo {
         &self.thread
@@ -62,20 +64,21 @@ impl ThreadSnapshot {
         self.has_ended
     }
 
-    /// The locks that it holds, in the order of acquisition.
+    /// Returns the locks that it holds, in the order of acquisition.
     #[must_use]
     pub fn held(&self) -> &[LockUse] {
         &self.held
     }
 
-    /// The locks that it waits for, and the kind of wait if it waits for something that is no lock: the
-    /// [lock](LockUse::lock) is the mutex that a condition variable's wait has released, or else the channel or
-    /// barrier. A thread has at most one wait, a task one for each of its futures.
+    /// Returns the locks that it waits for, with the kind of wait if it waits for something other
+    /// than a lock. In that case, the [lock](LockUse::lock) is the mutex that a condition
+    /// variable's wait has released, or else the channel or barrier. A thread has at most one wait,
+    /// a task one for each of its futures.
     pub fn waits(&self) -> impl Iterator<Item = (&LockUse, Option<WaitKind>)> {
         self.waiting.iter().map(|(wanted, until)| (wanted, until.event()))
     }
 
-    /// The locks that the futures of a task were granted and have not noticed, because they were not polled since.
+    /// Returns the locks that were granted to futures of a task that have not been polled since.
     #[must_use]
     pub fn granted(&self) -> &[LockUse] {
         &self.granted
@@ -88,62 +91,63 @@ pub struct LockUse {
     pub(crate) lock: LockInfo,
     pub(crate) mode: Mode,
     pub(crate) since: Site,
-    /// For how long, if that is known.
+    /// How long, if known.
     pub(crate) age: Option<Duration>,
     /// Its guard may have been sent to another task or thread.
     pub(crate) may_be_elsewhere: bool,
 }
 
 impl LockUse {
-    /// The lock.
+    /// Returns the lock.
     #[must_use]
     pub fn lock(&self) -> &LockInfo {
         &self.lock
     }
 
-    /// How it was or is to be acquired.
+    /// Returns the mode in which it is held or wanted.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Where it was acquired, or is waited for.
+    /// Returns where it was acquired, or where the wait is.
     #[must_use]
     pub fn since(&self) -> &Site {
         &self.since
     }
 
-    /// For how long it has been held or waited for. Known while the [watchdog](crate::watchdog) runs, to the
-    /// precision of its looks.
+    /// Returns how long it has been held or waited for. Known only while the
+    /// [watchdog](crate::watchdog) runs, to the precision of its polling interval.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.age
     }
 
-    /// Returns `true` if the guard may have been sent to another thread or task, which holds the lock then.
+    /// Returns `true` if the guard may have been sent to another thread or task, which then holds
+    /// the lock.
     #[must_use]
     pub fn may_be_elsewhere(&self) -> bool {
         self.may_be_elsewhere
     }
 }
 
-/// How long a thread waits.
+/// When a wait ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// Until it has the lock.
+    /// When the lock is acquired.
     Acquired,
-    /// Until it has the lock, or times out.
+    /// When the lock is acquired, or after a timeout.
     TimedOut,
-    /// Until it is notified, or times out; and then until it has the lock.
+    /// On a notification or after a timeout, once the lock is acquired again.
     Notified,
-    /// Until something happens that is no lock's release.
+    /// When an event other than the release of a lock happens.
     Happened(WaitKind),
-    /// The same, for some time at most.
+    /// As `Happened`, or after a timeout.
     HappenedInTime(WaitKind),
 }
 
 impl Until {
-    /// What is waited for, if that is no lock.
+    /// Returns the event for which the thread waits, if it is not a lock.
     pub(crate) fn event(self) -> Option<WaitKind> {
         match self {
             Self::Acquired | Self::TimedOut => None,
@@ -152,7 +156,7 @@ impl Until {
         }
     }
 
-    /// Returns a number for it, which [`from_number`](Self::from_number) turns back.
+    /// Encodes this as a number, which [`from_number`](Self::from_number) decodes.
     pub(crate) fn number(self) -> usize {
         match self {
             Self::Acquired => 0,
@@ -176,42 +180,44 @@ impl Until {
     }
 }
 
-/// Why a thread or task waits: who keeps it waiting, who keeps that one, and so on to the end.
+/// Why a thread or task waits: the holder of the lock, what that waits for, and so on.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitChain {
-    /// Never empty. Each holder but the last, or else the thread that it joins, is the next one's waiter.
+    /// Never empty. The waiter of each link is the holder of the previous one, or the thread that
+    /// the holder joins.
     pub(crate) links: Vec<WaitLink>,
     pub(crate) end: ChainEnd,
 }
 
-/// A thread or task that waits for a lock, and who holds it.
+/// A thread or task that waits for a lock, and the holder of the lock.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitLink {
     pub(crate) waiter: ThreadInfo,
     pub(crate) wanted: LockUse,
-    /// The thread or task that holds it, and since where, if that is known.
+    /// The thread or task that holds the lock, and where it acquired it, if known.
     pub(crate) holder: Option<(ThreadInfo, Site)>,
-    /// A future of that task was granted the lock, which it requested there, and has not been polled since.
+    /// A future of the holder requested the lock there, was granted it, and has not been polled
+    /// since.
     pub(crate) is_granted: bool,
-    /// The thread whose end the holder waits for, as the system says.
+    /// The thread that the holder joins, according to the system.
     pub(crate) joined: Option<ThreadInfo>,
 }
 
-/// What stands at the end of a chain.
+/// The end of a chain of waits.
 #[derive(Clone, Debug)]
 pub(crate) enum ChainEnd {
     /// These threads and tasks wait for each other.
     Deadlock(Vec<ThreadInfo>),
-    /// The last holder waits for no lock. What it does, if the system tells.
+    /// The last holder waits for no lock. Contains what it does, if the system tells.
     Holder(Option<OsThread>),
-    /// The last holder joins a thread that waits for no lock, or that the chain has led through. What
-    /// that does, if the system tells.
+    /// The last holder joins a thread that waits for no lock, or that is part of the chain.
+    /// Contains what that does, if the system tells.
     Joined(Option<OsThread>),
     /// The last holder's guard may have been sent to another task or thread.
     Sent,
     /// The last holder is a task that waits for no lock, but is not polled now.
     AtRest,
-    /// The last holder waits for something that is no lock.
+    /// The last holder waits for an event other than the release of a lock.
     Event(WaitKind),
     /// The last holder has ended.
     Ended,

@@ -1,7 +1,6 @@
-//! How much has been looked at.
+//! How much has been checked.
 
-/// What the validator has seen so far in this process: a figure that shows that it
-/// was at work.
+/// Counts of what the validator has checked so far in this process. Shows that it was active.
 ///
 /// ```
 /// use lockdep::{Stats, sync::Mutex};
@@ -18,8 +17,9 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Returns how many locks were acquired, each counted once. Locks that other threads acquire for the
-    /// first time meanwhile may or may not be among them. Threads, channels and barriers are no locks.
+    /// Returns how many locks were acquired, each counted once. Locks that other threads acquire
+    /// concurrently for the first time may be missing. Threads, channels and barriers are not
+    /// locks.
     ///
     /// ```
     /// let accounts = lockdep::sync::Mutex::new(());
@@ -33,7 +33,7 @@ impl Stats {
         self.locks
     }
 
-    /// How many edges the lock order has had, those of destroyed locks included.
+    /// Returns how many edges the lock order has had, including those of destroyed locks.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -48,11 +48,11 @@ impl Stats {
 
     /// Returns the number of acquisitions for which the search for cycles was cut short.
     ///
-    /// An acquisition that closes a cycle searches for the shortest one that can deadlock. This is
-    /// hard where many locks are taken in many orders, so the search takes a limited number of
-    /// steps, about a millisecond. When it is cut short it reports only what it has proved: an
-    /// inversion of those locks may be missed, or reported as a weaker kind, but none is made up.
-    /// Stays 0 in programs whose locks are not inverted on a large scale.
+    /// An acquisition that closes a cycle searches for the shortest cycle that can deadlock. This
+    /// is expensive if many locks are acquired in many orders, so the search is limited to about a
+    /// millisecond. A search that was cut short reports only what it has proved: it may miss an
+    /// inversion of these locks or report it as a weaker kind, but it reports no false one. Stays 0
+    /// in programs without inversions on a large scale.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;

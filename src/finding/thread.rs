@@ -1,15 +1,16 @@
-//! A thread or a task, as a report names it.
+//! A thread or a task, as reports identify it.
 
 use std::{fmt, num::NonZeroU64, sync::Arc};
 
 use super::Site;
 
-/// The number of a scope of [`testing`](crate::testing), never used again.
+/// The number of a scope of [`testing`](crate::testing), never reused.
 pub(crate) type ScopeId = NonZeroU64;
 
 /// A thread of the program, or a task that its threads poll.
 ///
-/// [`Display`](fmt::Display) is a thread's name, `#4` for a thread without one, and `task 7` for a task.
+/// [`Display`](fmt::Display) writes a thread's name, `#4` for a thread without one, and `task 7`
+/// for a task.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;
@@ -24,15 +25,15 @@ pub(crate) type ScopeId = NonZeroU64;
 pub struct ThreadInfo {
     pub(crate) number: u64,
     pub(crate) name: Option<Arc<str>>,
-    /// The innermost scope that it was in.
+    /// The innermost scope of the thread.
     pub(crate) scope: Option<ScopeId>,
-    /// Where it was spawned, if it is a task.
+    /// Where the task was spawned; `None` for a thread.
     pub(crate) spawned_at: Option<Site>,
 }
 
 impl ThreadInfo {
-    /// The number of this thread or task, never used again in this process. A thread gets it when it
-    /// first takes a lock, a task when it is spawned.
+    /// Returns the number of this thread or task, never reused in this process. A thread gets it
+    /// when it first acquires a lock, a task when it is spawned.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -41,14 +42,14 @@ impl ThreadInfo {
     /// std::thread::scope(|scope| _ = scope.spawn(|| drop((ledger.lock(), log.lock()))));
     /// let graph = lockdep::order_graph();
     /// let numbers = graph.as_petgraph().edge_weights().map(|edge| edge.thread().number());
-    /// assert!(numbers.is_sorted()); // who came first has the smaller one
+    /// assert!(numbers.is_sorted()); // the thread that came first has the smaller one
     /// ```
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The name that a thread had when it first took a lock. A task has none.
+    /// Returns the name that the thread had when it first acquired a lock. A task has none.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -64,7 +65,8 @@ impl ThreadInfo {
         self.name.as_deref()
     }
 
-    /// Returns `true` if it is a task: one of `lockdep::tokio`, or of a program under `cargo lockdep`.
+    /// Returns `true` if it is a task: one of `lockdep::tokio`, or of a program under `cargo
+    /// lockdep`.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -79,7 +81,7 @@ impl ThreadInfo {
         self.spawned_at.is_some()
     }
 
-    /// Where a task was spawned. `None` if it is a thread.
+    /// Returns where the task was spawned; `None` for a thread.
     ///
     /// ```
     /// # #[cfg(feature = "tokio")]
@@ -105,7 +107,7 @@ impl ThreadInfo {
 }
 
 impl PartialEq for ThreadInfo {
-    /// The same thread or task.
+    /// Compares the identity of the threads or tasks.
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number
     }

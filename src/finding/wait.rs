@@ -1,9 +1,9 @@
-//! The kinds of waits that are not for a lock.
+//! The kinds of waits other than for a lock.
 
 use super::Level;
 
-/// A kind of wait that is not for a lock. [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding) has a
-/// level for each.
+/// A kind of wait other than for a lock. [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding)
+/// has a level for each.
 ///
 /// ```
 /// use lockdep::{Level, WaitKind};
@@ -19,19 +19,19 @@ pub enum WaitKind {
     Condvar,
     /// The end of another thread: `join`, or the end of a scope.
     Join,
-    /// A message: `recv` on a channel that is empty.
+    /// A message: `recv` on an empty channel.
     Recv,
-    /// Space for a message: `send` on a bounded channel that is full; or the receiver, on a channel
-    /// without capacity.
+    /// Space for a message: `send` on a full bounded channel; or the receiver, on a channel without
+    /// capacity.
     Send,
     /// The other threads at a barrier.
     Barrier,
-    /// To be unparked by another thread.
+    /// A call of `unpark` by another thread.
     Park,
 }
 
 impl WaitKind {
-    /// All of them.
+    /// All kinds.
     ///
     /// ```
     /// for kind in lockdep::WaitKind::ALL {
@@ -41,7 +41,7 @@ impl WaitKind {
     pub const ALL: [Self; 6] =
         [Self::Condvar, Self::Join, Self::Recv, Self::Send, Self::Barrier, Self::Park];
 
-    /// The name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`.
+    /// Returns the name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`.
     ///
     /// ```
     /// // As in `LOCKDEP=wait_while_holding.recv=warn`.
@@ -59,12 +59,12 @@ impl WaitKind {
         }
     }
 
-    /// The level of [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding) for this kind of wait,
-    /// unless the program or `LOCKDEP` says otherwise.
+    /// Returns the level of [`WaitWhileHolding`](super::FindingKind::WaitWhileHolding) for this
+    /// kind of wait, unless the program or `LOCKDEP` sets another.
     ///
-    /// The others are allowed, as they are usually harmless: the workers of a pool take turns at one
-    /// receiver, scopes join their threads with the list of them locked, and tests have threads meet at a
-    /// barrier with their locks held.
+    /// Kinds that are usually harmless are allowed: the workers of a pool take turns at one
+    /// receiver, scopes join their threads while the list of threads is locked, and tests let
+    /// threads meet at a barrier while they hold locks.
     ///
     /// ```
     /// use lockdep::{Level, WaitKind};
@@ -80,7 +80,7 @@ impl WaitKind {
         }
     }
 
-    /// What is waited for.
+    /// Describes the awaited event.
     pub(crate) fn event(self) -> &'static str {
         match self {
             Self::Condvar => "a notification",

@@ -1,15 +1,15 @@
-//! Records on disk, and what many of them say together. Feature `serde`.
+//! Records on disk, and merging them. Feature `serde`.
 //!
-//! With `LOCKDEP_OUT=dir` in the environment, each process writes a file into that folder, a JSON
-//! object a line: whose record it is, its locks, its edges of the lock order and its findings,
-//! each as it comes and in one call. So a process that is killed loses nothing that it has
-//! told. `docs/record-format.md` in the repository describes the format.
+//! With `LOCKDEP_OUT=dir` in the environment, each process writes a file into that folder, with one
+//! JSON object per line: a header, its locks, its edges of the lock order and its findings. Each
+//! line is written in one call as soon as it is known, so a killed process loses nothing.
+//! `docs/record-format.md` in the repository describes the format.
 //!
-//! [`read()`] reads one record. [`Merge`] reads many: what 40 processes found is one finding,
-//! and what no single process could see is found as well, an order of locks that two of them
-//! have the other way round.
+//! [`read()`] reads one record. [`Merge`] reads many: what 40 processes found is one finding, and
+//! it also finds what no single process could see, two locks that one process acquires in one order
+//! and another in the opposite one.
 //!
-//! Plain data and pure functions: nothing here knows of the locks of this process.
+//! Plain data and pure functions, independent of the locks of this process.
 //!
 //! ```
 //! # #[cfg(feature = "serde")]

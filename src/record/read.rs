@@ -9,7 +9,7 @@ use std::{
 
 use super::schema::{Line, SCHEMA};
 
-/// A line that could not be read. The others are not lost for it.
+/// A line that could not be read. The other lines are read regardless.
 ///
 /// ```
 /// let record = "what is this?\n";
@@ -20,11 +20,11 @@ use super::schema::{Line, SCHEMA};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The file, where it was one.
+    /// The file, if the record was read from one.
     pub file: Option<PathBuf>,
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub reason: String,
 }
 
@@ -38,12 +38,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Hands on each line of a record. A last line that was cut, since its process was killed, is
-/// left out; of any other that cannot be read, the problem is given back.
+/// Calls a closure for each line of a record. Returns the lines that cannot be read. An incomplete
+/// last line is skipped silently, because its process was killed.
 ///
 /// # Errors
 ///
-/// If the input cannot be read.
+/// Returns an error if the input cannot be read.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<V
     read_numbered(input, |_, line| each(line))
 }
 
-/// The same, with the number of each line.
+/// As [`read`], with the number of each line.
 pub(super) fn read_numbered(
     mut input: impl BufRead,
     mut each: impl FnMut(usize, Line<'_>),
@@ -90,7 +90,7 @@ pub(super) fn read_numbered(
             Err(error) => {
                 let reason = match error.column() {
                     0 => error.to_string(),
-                    // Of one line, whose number stands before.
+                    // The error refers to a single line, whose number is in the problem.
                     column => error.to_string().replace(&format!(" at line 1 column {column}"), ""),
                 };
                 problems.push(Problem { file: None, line, reason });

@@ -1,12 +1,13 @@
-//! What the lines of a record say, as data. `docs/record-format.md` has it in words.
+//! The lines of a record, as data. `docs/record-format.md` describes them.
 //!
-//! Strings are borrowed from the line where it has no escapes in them.
+//! Strings are borrowed from the line if they contain no escapes.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// The version of this schema. It changes when a reader of the old one would misunderstand.
+/// The version of this schema. Incremented whenever an existing reader would misunderstand a
+/// record.
 ///
 /// ```
 /// # use lockdep::record::{Header, SCHEMA};
@@ -31,18 +32,18 @@ pub enum Line<'a> {
     /// The first line.
     #[serde(borrow)]
     Header(Header<'a>),
-    /// A lock, before another line mentions it; may be repeated.
+    /// A lock. Precedes all lines that mention it; may be repeated.
     #[serde(borrow)]
     Lock(Lock<'a>),
-    /// An edge of the lock order, when it was new.
+    /// A new edge of the lock order.
     #[serde(borrow)]
     Edge(Edge<'a>),
-    /// A finding, when it was new.
+    /// A new finding.
     #[serde(borrow)]
     Finding(Finding<'a>),
 }
 
-/// Whose record it is.
+/// The process that wrote the record.
 ///
 /// ```
 /// # use lockdep::record::Header;
@@ -56,23 +57,23 @@ pub enum Line<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header<'a> {
-    /// [`SCHEMA`] of the writer.
+    /// The [`SCHEMA`] of the writer.
     pub schema: u32,
     /// The version of lockdep.
     #[serde(borrow)]
     pub lockdep: Cow<'a, str>,
-    /// Tells this record from all others: 32 hexadecimal digits.
+    /// Identifies this record: 32 hexadecimal digits.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
-    /// The process's number.
+    /// The process id.
     pub process: u32,
-    /// The name of the program's file, without what cargo adds to a test's.
+    /// The file name of the program, without the hash that cargo adds for tests.
     #[serde(borrow)]
     pub program: Cow<'a, str>,
-    /// The test that the process was started for, as cargo-nextest says.
+    /// The test that the process runs, according to cargo-nextest.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Cow<'a, str>>,
-    /// When the record was begun: milliseconds since 1970.
+    /// When the record was created, in milliseconds since 1970.
     pub started: u64,
 }
 
@@ -88,19 +89,19 @@ pub struct Header<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lock<'a> {
-    /// Its number in this process: [`LockInfo::id`](crate::LockInfo::id).
+    /// Its id in this process: [`LockInfo::id`](crate::LockInfo::id).
     pub id: u64,
-    /// What reports call it.
+    /// Its name in reports.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// Its type, without paths.
     #[serde(borrow, rename = "type")]
     pub type_name: Cow<'a, str>,
-    /// Where it was made, if that is known and says anything: `file:line:column`.
+    /// Where it was created, if that is known and outside the standard library: `file:line:column`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Cow<'a, str>>,
-    /// What it has in common with locks of other processes: its type and where it was made, if a
-    /// call of a constructor made it; or what the program [says](crate::class).
+    /// Identifies it across processes: its type and creation site, if that is a call of a
+    /// constructor; or the class that the program [gave it](crate::class).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'a, str>>,
     /// How far it is from the start of the program in memory, if it is known to be a `static`: the same in each
@@ -109,7 +110,7 @@ pub struct Lock<'a> {
     pub static_offset: Option<u64>,
 }
 
-/// A thread or task that held one lock acquired another, or was about to.
+/// An acquisition, completed or about to happen, by a thread or task that held another lock.
 ///
 /// ```
 /// # use lockdep::record::Edge;
@@ -123,30 +124,30 @@ pub struct Lock<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Edge<'a> {
-    /// The lock that was held: its [`Lock::id`].
+    /// The [`Lock::id`] of the held lock.
     pub held: u64,
-    /// How: `exclusive`, `shared`, `recursive shared`, `upgradable` or `upgrade`.
+    /// Its mode: `exclusive`, `shared`, `recursive shared`, `upgradable` or `upgrade`.
     #[serde(borrow)]
     pub held_mode: Cow<'a, str>,
-    /// Since where.
+    /// Where it was acquired.
     #[serde(borrow)]
     pub held_at: Cow<'a, str>,
-    /// The lock that was acquired.
+    /// The [`Lock::id`] of the acquired lock.
     pub wanted: u64,
-    /// How.
+    /// Its mode.
     #[serde(borrow)]
     pub wanted_mode: Cow<'a, str>,
-    /// Where.
+    /// Where it was acquired.
     #[serde(borrow)]
     pub acquired_at: Cow<'a, str>,
-    /// The thread's name, or `#4`; or `task 7`. The test harness names threads after tests.
+    /// The thread's name or `#4`; or `task 7`. The test harness names threads after tests.
     #[serde(borrow)]
     pub thread: Cow<'a, str>,
-    /// Where it was spawned, if it is a task.
+    /// Where the task was spawned; `None` for a thread.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub spawned_at: Option<Cow<'a, str>>,
-    /// `true` if the lock was not held yet: a future of the task had requested it there, was granted it, and has
-    /// not been polled since.
+    /// `true` if the lock was not held yet: a future of the task had requested it at `held_at`, was
+    /// granted it, and has not been polled since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_granted: bool,
     /// `true` if the guard may have left the task that acquired it: see
@@ -158,7 +159,7 @@ pub struct Edge<'a> {
     pub gates: Vec<u64>,
 }
 
-/// A finding, with all that it mentions.
+/// A finding, with the locks that it mentions.
 ///
 /// ```
 /// # use lockdep::{FindingKind, Level, record, sync::RwLock};
@@ -186,7 +187,7 @@ pub struct Finding<'a> {
     pub level: Cow<'a, str>,
     /// How often it had happened.
     pub count: u64,
-    /// Whether a scope of [`testing`](crate::testing) has it: then a test looks at it.
+    /// `true` if it is in a scope of [`testing`](crate::testing), so that a test looks at it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_scope: bool,
     /// Why it is silenced, if it is: [`Finding::silenced`](crate::Finding::silenced).
@@ -225,10 +226,10 @@ pub struct Finding<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Graph<'a> {
-    /// Its nodes.
+    /// The nodes.
     #[serde(borrow)]
     pub locks: Vec<Lock<'a>>,
-    /// Its edges.
+    /// The edges.
     #[serde(borrow)]
     pub edges: Vec<Edge<'a>>,
 }

@@ -1,4 +1,4 @@
-//! The record that is being added to a merge, line by line.
+//! Adds one record to a merge, line by line.
 
 use std::{collections::BTreeSet, str::FromStr};
 
@@ -13,20 +13,20 @@ use crate::{
     record::schema::{Edge, Finding, Header, Lock},
 };
 
-/// The record that is being added: what it calls its locks.
+/// The record that is being added, with its locks.
 pub(super) struct Record {
     id: RecordId,
     program: Box<str>,
     test: String,
     locks: FxHashMap<u64, Known>,
-    /// Its edges between classes: a bit for each pair of modes.
+    /// Its edges between classes, with a bit for each pair of modes.
     edges: FxHashMap<(ClassId, ClassId), u32>,
 }
 
 /// A lock of the record that is being added.
 struct Known {
     name: Box<str>,
-    /// Of a lock that nobody knows the maker of, only its type and its name.
+    /// If the creation site is unknown, a class of this type and name.
     class: ClassId,
     static_offset: Option<u64>,
 }
@@ -63,7 +63,7 @@ impl Record {
         let mut gates: Vec<_> = gates.filter(|&gate| merge.classes.is_class(gate)).collect();
         gates.sort_unstable();
         gates.dedup();
-        // Most edges are known, from many records, and need no strings.
+        // Most edges are already known from other records and need no new strings.
         let known = merge.edges.get_mut(&of_classes);
         let offsets = held.static_offset.zip(wanted.static_offset).map(<[u64; 2]>::from);
         let statics = offsets.map(|offsets| (&*self.program, offsets));
@@ -92,7 +92,7 @@ impl Record {
         Ok(())
     }
 
-    /// Remembers an edge, and whether this record has an opposite one as well.
+    /// Records an edge, and whether this record also has an opposite one.
     fn note(&mut self, merge: &mut Merge, edge: ClassEdge) {
         let ClassEdge { held, wanted, held_mode, wanted_mode } = edge;
         let modes = self.edges.entry((held, wanted)).or_default();
@@ -148,7 +148,7 @@ impl Record {
         if let [first, second] = &*cycle
             && first.held_class != second.held_class
         {
-            // A fork has judged edges that stand in its parent's record alone.
+            // A forked process may have checked edges that are only in its parent's record.
             let [a, b] = [first, second].map(|edge| merge.classes.number(&edge.held_class));
             merge.judged.insert(pair(a, b));
         }
@@ -201,7 +201,7 @@ fn class(lock: &Lock<'_>) -> String {
     lock.class.as_ref().unwrap_or(&lock.type_name).to_string()
 }
 
-/// The edges of a cycle from the smallest on: each process has begun with its own.
+/// Returns the edges of a cycle, starting with the smallest one: each process starts with another.
 fn key(cycle: &[MergedEdge]) -> Box<[KeyEdge]> {
     let edge = |edge: &MergedEdge| {
         let MergedEdge { held_class, held_at, wanted_class, acquired_at, .. } = edge;

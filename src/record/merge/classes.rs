@@ -1,4 +1,4 @@
-//! Classes of locks, which many processes have in common.
+//! Classes of locks, which are common to many processes.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::record::schema::Lock;
 
 pub(super) type ClassId = u32;
 
-/// Classes of locks: a type, and where it is made. A lock without one goes by its type and its
-/// name, which is enough to draw it, but not to say that two processes mean the same.
+/// Classes of locks: a type and a creation site. A lock without one is filed under its type and
+/// name, which is enough to draw it, but does not identify it in other processes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
     numbers: FxHashMap<Box<str>, ClassId>,
@@ -20,16 +20,16 @@ pub(super) struct Classes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Class {
     pub(super) text: Box<str>,
-    /// What is known of its locks; nothing of one that only a finding has mentioned.
+    /// The locks of the class; `None` if only a finding mentions it.
     pub(super) locks: Option<Locks>,
 }
 
-/// What is known of a class's locks.
+/// Properties of the locks of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Locks {
     pub(super) is_class: bool,
     pub(super) names: Smallest<Box<str>, MAX_NAMED>,
-    /// Of the locks of a class that the program gave, the smallest.
+    /// The smallest type among the locks of a class that the program defines.
     pub(super) type_name: Box<str>,
     pub(super) created_at: Option<Box<str>>,
 }
@@ -45,7 +45,7 @@ impl Classes {
         number
     }
 
-    /// The class of a lock.
+    /// Returns the class of a lock, adding the lock to it.
     pub(super) fn see(&mut self, lock: &Lock<'_>) -> ClassId {
         let text = match &lock.class {
             Some(class) => Cow::Borrowed(&**class),
@@ -81,17 +81,17 @@ impl Classes {
         &self.classes[class as usize].text
     }
 
-    /// Whether it is one that other processes can have as well.
+    /// Returns `true` if other processes can have this class as well.
     pub(super) fn is_class(&self, class: ClassId) -> bool {
         self.classes[class as usize].locks.as_ref().is_some_and(|locks| locks.is_class)
     }
 
-    /// All classes, each at the place of its number.
+    /// Returns all classes, indexed by their numbers.
     pub(super) fn all(&self) -> &[Class] {
         &self.classes
     }
 
-    /// Adds those of another merge, and says which number each of theirs has here.
+    /// Adds the classes of another merge, and returns the numbers that they have here.
     pub(super) fn merge(&mut self, other: &Self) -> Vec<ClassId> {
         let merge = |theirs: &Class| {
             let number = self.number(&theirs.text);
@@ -120,13 +120,13 @@ impl Locks {
     }
 }
 
-/// Whether a place is smaller, or the only one.
+/// Returns `true` if `a` is smaller than `b` or the only place.
 fn is_before(a: Option<&str>, b: Option<&str>) -> bool {
     a.is_some_and(|a| b.is_none_or(|b| a < b))
 }
 
 impl PartialEq for Classes {
-    /// Whether they know the same of the same classes, whatever their numbers.
+    /// Compares what is known of each class, regardless of its number.
     fn eq(&self, other: &Self) -> bool {
         self.classes.len() == other.classes.len()
             && self.classes.iter().all(|class| {

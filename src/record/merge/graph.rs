@@ -11,8 +11,8 @@ use crate::finding::Mode;
 
 /// The lock order of many processes.
 ///
-/// Locks that were made alike are one here, as no process knows another one's locks. Lists name
-/// the first 16 of what they tell, by name.
+/// Locks created alike are one node here, because processes do not know each other's locks. Lists
+/// contain the 16 smallest entries at most.
 ///
 /// ```
 /// # use lockdep::record::Merge;
@@ -25,13 +25,13 @@ use crate::finding::Mode;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedGraph {
-    /// Its nodes.
+    /// The nodes.
     pub locks: Vec<MergedLock>,
-    /// Its edges, each in two modes.
+    /// The edges, one per pair of modes.
     pub edges: Vec<MergedOrder>,
 }
 
-/// Locks that were made alike.
+/// Locks that were created alike.
 ///
 /// ```
 /// # use lockdep::record::Merge;
@@ -45,19 +45,19 @@ pub struct MergedGraph {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedLock {
-    /// What reports call them: the names that the source has for them, or the program gave.
+    /// Their names in reports: those in the source, or those that the program gave.
     pub names: Vec<String>,
     /// Their type, without paths.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Where they are made, if that is known: `file:line:column`.
+    /// Where they are created, if known: `file:line:column`.
     pub created_at: Option<String>,
-    /// See [`Lock::class`](crate::record::Lock::class). Without one, these are the locks of one
-    /// type and one name.
+    /// See [`Lock::class`](crate::record::Lock::class). Without one, these are the locks with the
+    /// same type and name.
     pub class: Option<String>,
 }
 
-/// Threads or tasks that held one lock acquired another.
+/// Acquisitions of one lock by threads or tasks that held another.
 ///
 /// ```
 /// # use lockdep::record::Merge;
@@ -71,7 +71,7 @@ pub struct MergedLock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedOrder {
-    /// The lock that was held: its place in [`MergedGraph::locks`].
+    /// The index of the held lock in [`MergedGraph::locks`].
     pub held: usize,
     /// How: see [`Edge::held_mode`](crate::record::Edge::held_mode).
     pub held_mode: Mode,
@@ -81,13 +81,13 @@ pub struct MergedOrder {
     pub wanted_mode: Mode,
     /// How many processes have done so: 100 at most.
     pub processes: usize,
-    /// There may be more of them.
+    /// `true` if there may be more processes.
     pub are_more: bool,
-    /// In which tests, as far as they are known, else in which programs.
+    /// The tests in which it happened, if known, or else the programs.
     pub tests: Vec<String>,
-    /// Which threads; and of tasks, where they were spawned.
+    /// The threads; for tasks, where they were spawned.
     pub threads: Vec<String>,
-    /// Where in the source.
+    /// The places in the source.
     pub places: Vec<Place>,
 }
 
@@ -105,9 +105,9 @@ pub struct MergedOrder {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Place {
-    /// Since where the one was held: `file:line:column`.
+    /// Where the held lock was acquired: `file:line:column`.
     pub held_at: String,
-    /// Where the other one was acquired.
+    /// Where the other lock was acquired.
     pub acquired_at: String,
 }
 

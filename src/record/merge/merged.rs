@@ -1,4 +1,4 @@
-//! What comes out of a merge: data, and its report.
+//! The results of a merge, as data and as text.
 
 use std::{
     collections::BTreeSet,
@@ -34,11 +34,11 @@ pub struct MergedFinding {
     pub level: Level,
     /// No process has seen all of it: its edges are from different ones.
     pub across_runs: bool,
-    /// A scope of [`testing`](crate::testing) has it: a test looks at it.
+    /// `true` if it is in a scope of [`testing`](crate::testing), so that a test looks at it.
     pub in_scope: bool,
-    /// How many processes have found it; two, if it is across runs.
+    /// The number of processes that have found it; two if it is across runs.
     pub processes: usize,
-    /// The tests in which it was found, as far as they are known, else the programs: 16 at most.
+    /// The tests in which it was found, if known, or else the programs: 16 at most.
     pub tests: Vec<String>,
     /// Why it is silenced in that process, if it is: see [`Finding::silenced`](crate::Finding::silenced).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct MergedFinding {
     pub report: String,
 }
 
-/// An edge of the lock order, as one process has seen it.
+/// An edge of the lock order, as seen by one process.
 ///
 /// ```
 /// # use lockdep::record::Merge;
@@ -71,14 +71,14 @@ pub struct MergedFinding {
 pub struct MergedEdge {
     /// The test, or else the program.
     pub test: String,
-    /// The thread, or `task 7`: the test harness names threads after tests.
+    /// The thread's name, or `task 7`. The test harness names threads after tests.
     pub thread: String,
-    /// Where it was spawned, if it is a task.
+    /// Where the task was spawned; `None` for a thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawned_at: Option<String>,
     /// The name of the lock that was held.
     pub held: String,
-    /// Its type, and where it is made.
+    /// Its type, and where it was created.
     pub held_class: String,
     /// How it was held.
     pub held_mode: Mode,
@@ -92,7 +92,7 @@ pub struct MergedEdge {
     pub may_have_left: bool,
     /// The name of the lock that was acquired.
     pub wanted: String,
-    /// Its type, and where it is made.
+    /// Its type, and where it was created.
     pub wanted_class: String,
     /// How it was acquired.
     pub wanted_mode: Mode,
@@ -101,7 +101,7 @@ pub struct MergedEdge {
 }
 
 impl MergedEdge {
-    /// Who it was, in a sentence: `` thread `worker` ``, or `task 7`.
+    /// Returns the thread or task as part of a sentence: `` thread `worker` ``, or `task 7`.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -183,7 +183,7 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFin
 }
 
 impl fmt::Display for MergedFinding {
-    /// The report, and who has found it.
+    /// Writes the report, and the tests that have found it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.report)?;
         if !self.across_runs {

@@ -1,9 +1,9 @@
-//! What many records say together.
+//! Merges many records.
 //!
-//! Everything that is kept is a set under union, a smallest element, or a set under
-//! intersection. So the order in which records come, and how often, changes nothing: a join
-//! semilattice. What is kept of a record that has nothing new is its number, and that it has seen
-//! what it has found; classes and edges are kept once, however many records have them.
+//! All data is a set under union, a smallest element, or a set under intersection: a join
+//! semilattice. So neither the order in which records are added nor repetition makes a difference.
+//! A record that adds nothing new costs only its id, and an entry in each finding that it has;
+//! classes and edges are stored once, however many records have them.
 
 mod adding;
 mod classes;
@@ -41,13 +41,13 @@ use super::{
 };
 use crate::finding::Mode;
 
-/// The most tests, threads, names and places that are kept of anything: the first ones.
+/// The maximum number of tests, threads, names and places kept per item: the smallest ones.
 const MAX_NAMED: usize = 16;
 
 /// Records, merged.
 ///
-/// Merging is commutative, associative and idempotent: a record is known by its
-/// [id](super::Header::id), and the same one twice is the same as once.
+/// Merging is commutative, associative and idempotent: a record is identified by its
+/// [id](super::Header::id), and adding it twice is the same as adding it once.
 ///
 /// ```
 /// let mut merge = lockdep::record::Merge::default();
@@ -65,8 +65,8 @@ pub struct Merge {
     classes: Classes,
     findings: BTreeMap<Key, Observations>,
     edges: FxHashMap<ClassEdge, Seen>,
-    /// Pairs of classes, the smaller number first, of which one process has seen both orders:
-    /// it has judged them itself.
+    /// Pairs of classes, smaller number first, of which one process has seen both orders: that
+    /// process has checked them itself.
     judged: FxHashSet<(ClassId, ClassId)>,
 }
 
@@ -78,12 +78,12 @@ type Key = (&'static str, Option<&'static str>, bool, Box<[KeyEdge]>);
 /// Held class and place, wanted class and place.
 type KeyEdge = [Box<str>; 4];
 
-/// Who has seen a finding.
+/// The records with a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Observations {
     records: BTreeSet<RecordId>,
     tests: Smallest<Box<str>, MAX_NAMED>,
-    /// From the record with the smallest number.
+    /// From the record with the smallest id.
     witness: (RecordId, MergedFinding),
 }
 
@@ -97,11 +97,11 @@ struct ClassEdge {
 }
 
 impl Merge {
-    /// Adds what a record says. What cannot be read of it is left out, and told.
+    /// Adds a record. Lines that cannot be read are skipped, and returned as problems.
     ///
     /// # Errors
     ///
-    /// If the input cannot be read.
+    /// Returns an error if the input cannot be read.
     ///
     /// # Examples
     ///
@@ -140,11 +140,11 @@ impl Merge {
         Ok(problems)
     }
 
-    /// Adds what a file says.
+    /// Adds the record in a file.
     ///
     /// # Errors
     ///
-    /// If it cannot be read.
+    /// Returns an error if the file cannot be read.
     ///
     /// # Examples
     ///
@@ -164,12 +164,12 @@ impl Merge {
         Ok(problems.into_iter().map(of_file).collect())
     }
 
-    /// Adds what all files of a folder say whose names end in `.jsonl`. On as many threads as the
-    /// machine can run at once: it does not matter in which order.
+    /// Adds the records in all files of a folder whose names end in `.jsonl`, on as many threads as
+    /// the machine can run at once. The order does not matter.
     ///
     /// # Errors
     ///
-    /// If the folder or one of the files cannot be read.
+    /// Returns an error if the folder or one of the files cannot be read.
     ///
     /// # Examples
     ///
@@ -213,7 +213,7 @@ impl Merge {
         Ok(problems)
     }
 
-    /// Adds what other records say, which were merged before.
+    /// Adds another merge.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -243,7 +243,7 @@ impl Merge {
         self.judged.extend(other.judged.iter().map(|&(a, b)| pair(class(a), class(b))));
     }
 
-    /// How many records have been added.
+    /// Returns the number of records added.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -258,8 +258,7 @@ impl Merge {
         self.records.len()
     }
 
-    /// How many edges there are between locks that were not made alike, and known by their
-    /// classes.
+    /// Returns the number of edges between locks of different classes.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -273,7 +272,7 @@ impl Merge {
         self.edges.keys().filter(|edge| self.is_between_classes(edge)).count()
     }
 
-    /// The lock order of all processes. Not in it is what a process did that wrote no record.
+    /// Returns the lock order of all processes that have written a record.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -292,8 +291,8 @@ impl Merge {
         MergedGraph::new(&self.classes, &self.edges)
     }
 
-    /// All findings: those of the processes, and the orders of two classes that two processes
-    /// have seen the other way round while none has seen both.
+    /// Returns all findings: those of the processes, and opposite orders of two classes that were
+    /// seen in two processes but never both in one.
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -323,7 +322,7 @@ impl Merge {
                     let mut cycle = vec![seen.witness().clone(), also_seen.witness().clone()];
                     cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
                     let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
-                    // Of the same two classes in several modes, the first; one of the same locks if there is any.
+                    // If the same two classes have several modes, keep the smallest, and one of the same locks first.
                     let new = (!seen.is_of_the_same_statics(also_seen), cycle);
                     match found.get_mut(&classes) {
                         Some(known) if *known <= new => {}
@@ -335,7 +334,8 @@ impl Merge {
         found.into_values().map(|(may_differ, cycle)| across_runs(cycle, may_differ)).collect()
     }
 
-    /// Whether it is of two classes: of locks made alike, records do not say which is which.
+    /// Returns `true` for an edge between two classes. Within one class, records do not say which
+    /// lock is which.
     fn is_between_classes(&self, edge: &ClassEdge) -> bool {
         edge.held != edge.wanted
             && self.classes.is_class(edge.held)
@@ -363,8 +363,8 @@ fn problem(line: usize, reason: &str) -> Problem {
 }
 
 impl ClassEdge {
-    /// Returns `true` if threads that run this edge and its opposite wait for each other. Readers that wait for
-    /// readers, behind a writer, do not count: records do not say who writes.
+    /// Returns `true` if threads that run this edge and its opposite wait for each other. Readers
+    /// that wait for readers, behind a writer, do not count, because records do not say who writes.
     fn may_wait(self, opposite: Self) -> bool {
         self.wanted_mode.waits_for(opposite.held_mode, false)
             && opposite.wanted_mode.waits_for(self.held_mode, false)
@@ -403,7 +403,7 @@ impl Observations {
 }
 
 impl PartialEq for Merge {
-    /// Whether they say the same, in whatever order they came to it.
+    /// Compares the contents, regardless of how they were merged.
     fn eq(&self, other: &Self) -> bool {
         self.records == other.records
             && self.classes == other.classes

@@ -1,4 +1,4 @@
-//! Who has seen an edge between classes, and where.
+//! The records, threads and places of an edge between classes.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::record::schema::Edge;
 
-/// How many processes are counted at most.
+/// The maximum number of processes that are counted.
 const MAX_PROCESSES: usize = 100;
 
-/// The name of a thread. A task has that of its spawn site, as its number has no meaning in other
-/// processes.
+/// Returns the name of a thread. For a task, returns its spawn site, because its number means
+/// nothing in other processes.
 fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
     spawned_at.map_or(thread.into(), |site| format!("task spawned at {site}").into())
 }
@@ -22,21 +22,21 @@ fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
 /// A program, and the offsets of two statics in it: the one that was held, and the one that was acquired.
 pub(super) type Statics = (Box<str>, [u64; 2]);
 
-/// Who has seen an edge between classes, and where.
+/// The records, threads and places of an edge between classes.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// Two would be enough to tell whether some other record has another edge; the others are
-    /// for a count.
+    /// Two would be enough to decide whether another record has the opposite edge; more are kept
+    /// for the count.
     records: Smallest<RecordId, MAX_PROCESSES>,
     threads: Smallest<Box<str>, MAX_NAMED>,
     tests: Smallest<Box<str>, MAX_NAMED>,
-    /// Since where the one lock was held, and where the other one was acquired.
+    /// Where the held lock was acquired, and where the other one was.
     places: Smallest<(Box<str>, Box<str>), MAX_NAMED>,
     /// Programs that have seen it between two of their statics, and the offsets of these.
     statics: Smallest<Statics, MAX_NAMED>,
-    /// Classes that were held exclusively whenever it was seen.
+    /// Classes that were held exclusively at every sighting.
     gates: Vec<ClassId>,
-    /// From the record with the smallest number.
+    /// From the record with the smallest id.
     witness: (RecordId, MergedEdge),
 }
 
@@ -58,7 +58,8 @@ impl Seen {
         }
     }
 
-    /// Whether it could be noted without all of the edge's texts: the witness stays.
+    /// Adds a sighting without copying the edge's strings. Returns `false` if the edge must replace
+    /// the witness.
     pub(super) fn see_again(
         &mut self,
         record: RecordId,
@@ -104,19 +105,18 @@ impl Seen {
         &self.witness.1
     }
 
-    /// Gives its classes the numbers that they have in another merge.
+    /// Renumbers its classes for another merge.
     pub(super) fn renumber_gates(&mut self, number: impl Fn(ClassId) -> ClassId) {
         self.gates.iter_mut().for_each(|gate| *gate = number(*gate));
     }
 
-    /// Whether some process has this edge, and another one the opposite edge, without a lock that
-    /// both hold alone.
+    /// Returns `true` if one process has this edge and another one the opposite edge, without a
+    /// lock that both hold exclusively.
     pub(super) fn closes_across_runs(&self, opposite: &Self) -> bool {
         let is_of_two = self.records.as_slice().len() > 1 || self.records != opposite.records;
         is_of_two && !self.gates.iter().any(|gate| opposite.gates.contains(gate))
     }
 
-    /// As part of the graph, where its locks have these places.
     /// Returns `true` if both were seen between the same two statics of one program: each of its processes has these.
     pub(super) fn is_of_the_same_statics(&self, opposite: &Self) -> bool {
         let opposites = opposite.statics.as_slice();
@@ -127,6 +127,7 @@ impl Seen {
         })
     }
 
+    /// Returns the edge of the graph between the locks with these indices.
     pub(super) fn order(&self, edge: ClassEdge, held: usize, wanted: usize) -> MergedOrder {
         let place = |(held_at, acquired_at): &(Box<str>, Box<str>)| Place {
             held_at: held_at.to_string(),
@@ -146,7 +147,8 @@ impl Seen {
         }
     }
 
-    /// To compare it with that of another merge, where classes have other numbers.
+    /// Returns a value that can be compared with that of another merge, where classes have other
+    /// numbers.
     pub(super) fn by_name(&self, classes: &Classes) -> impl PartialEq + use<> {
         let gates: BTreeSet<_> =
             self.gates.iter().map(|&gate| classes.text(gate).to_owned()).collect();

@@ -1,9 +1,9 @@
-//! The smallest elements of a set: as many as there is room for.
+//! A bounded set that keeps its smallest elements.
 
 use std::cmp::Ordering;
 
-/// The smallest `N` of all elements that were added, in order. The smallest of a union are the
-/// smallest of what is smallest on both sides: adding and merging know no order.
+/// The smallest `N` of all elements that were added, sorted. The order of additions and merges does
+/// not matter: the smallest elements of a union are among the smallest of both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Smallest<T, const N: usize>(Vec<T>);
 
@@ -24,8 +24,8 @@ impl<T: Ord + Clone, const N: usize> Smallest<T, N> {
         }
     }
 
-    /// Adds an element, which is made only if it is new and small enough. `compare` is how a known
-    /// one compares with it.
+    /// Adds an element, which is created only if it is new and small enough. `compare` compares a
+    /// known element with the new one.
     pub(super) fn add(&mut self, compare: impl FnMut(&T) -> Ordering, element: impl FnOnce() -> T) {
         if let Err(place) = self.0.binary_search_by(compare)
             && place < N
