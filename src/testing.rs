@@ -1,4 +1,4 @@
-//! Assertions on findings, for a test that runs beside others in one process.
+//! Assertions on findings, for tests that run concurrently in one process.
 //!
 //! ```
 //! use lockdep::{FindingKind, sync::Mutex, testing};
@@ -12,16 +12,16 @@
 //! });
 //! ```
 //!
-//! A [`Scope`] has its own findings. They are not among [`lockdep::findings`](crate::findings),
-//! nor do they change the [exit status](crate#the-exit-status), unless the scope ends without
-//! anybody having taken them: then they are the process's. Their levels are what they are
-//! outside: [`Level::Deny`] panics.
+//! A [`Scope`] has its own findings. They are not part of [`lockdep::findings`](crate::findings),
+//! nor do they change the [exit status](crate#the-exit-status), unless the scope ends before they
+//! were taken: then they become findings of the process. Levels are the same as outside:
+//! [`Level::Deny`] panics.
 //!
 //! # What belongs to a scope
 //!
 //! A finding belongs to the innermost scope of the thread that makes it, or else to the one in
-//! which an edge of its cycle was first seen. The thread that opens a scope is in it; others are
-//! when they are told, since std tells nobody who started a thread:
+//! which an edge of its cycle was first seen. The thread that opens a scope is in it. Other threads
+//! must be brought in, because std does not tell which thread started another:
 //!
 //! ```
 //! use std::thread;
@@ -32,14 +32,15 @@
 //! scope.assert_no_findings();
 //! ```
 //!
-//! What other threads find among themselves is the process's, and fails the run at its end.
+//! Findings between other threads belong to the process, and fail the run at its end.
 //!
-//! The order of locks is not part of a scope: a `static` lock that two tests take is known to both.
+//! The lock order is not part of a scope: it is shared by all tests that acquire the same `static`
+//! lock.
 //!
 //! # In a build that is not checked
 //!
-//! All of this is there and finds nothing; what is expected then is not missed. The same holds
-//! with `LOCKDEP=off`.
+//! Everything compiles and finds nothing; expected findings are not missed. The same holds with
+//! `LOCKDEP=off`.
 
 use std::{
     any::Any,
@@ -52,7 +53,7 @@ use crate::{
     ledger, render, upstream, validator,
 };
 
-/// A piece of work with findings of its own, until this is dropped; see the
+/// A section of a test with its own findings, which ends when this is dropped; see the
 /// [module](self).
 ///
 /// ```
@@ -81,7 +82,7 @@ pub struct Scope {
 /// let handle = scope.handle();
 /// thread::spawn(move || {
 ///     let _entered = handle.enter();
-///     // what is found here is the scope's
+///     // findings here belong to the scope
 /// });
 /// ```
 #[derive(Clone, Debug)]
@@ -89,7 +90,7 @@ pub struct ScopeHandle {
     id: ScopeId,
 }
 
-/// The calling thread is in a scope, until this is dropped.
+/// Keeps the calling thread in a scope until it is dropped.
 ///
 /// ```
 /// use lockdep::{sync::RwLock, testing::Scope};
@@ -101,7 +102,7 @@ pub struct ScopeHandle {
 ///     threads.spawn(|| {
 ///         let entered = handle.enter();
 ///         drop((rates.read(), rates.read()));
-///         drop(entered); // what comes now is the process's again
+///         drop(entered); // later findings belong to the process again
 ///     });
 /// });
 /// assert_eq!(scope.take_findings().len(), usize::from(lockdep::ENABLED));
@@ -110,12 +111,12 @@ pub struct ScopeHandle {
 #[derive(Debug)]
 pub struct Entered {
     before: Option<ScopeId>,
-    /// It is about one thread: not `Send`.
+    /// Not `Send`, because it belongs to one thread.
     of_this_thread: PhantomData<*const ()>,
 }
 
 impl Scope {
-    /// Opens a scope, with the calling thread in it.
+    /// Opens a scope that contains the calling thread.
     ///
     /// ```
     /// let scope = lockdep::testing::Scope::new();
@@ -129,7 +130,7 @@ impl Scope {
         Self { handle, _entered: entered }
     }
 
-    /// For threads that are to be in the scope as well.
+    /// Returns a handle for other threads that should be in the scope.
     ///
     /// ```
     /// let scope = lockdep::testing::Scope::new();
@@ -144,8 +145,8 @@ impl Scope {
         self.handle.clone()
     }
 
-    /// A closure that runs in the scope, on whichever thread:
-    /// `thread::spawn(scope.inside(|| ..))`.
+    /// Returns a closure that runs in the scope on any thread: `thread::spawn(scope.inside(||
+    /// ..))`.
     ///
     /// ```
     /// let scope = lockdep::testing::Scope::new();
@@ -161,7 +162,7 @@ impl Scope {
         }
     }
 
-    /// The findings so far, oldest first.
+    /// Returns the findings so far, oldest first.
     ///
     /// ```
     /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
@@ -169,14 +170,14 @@ impl Scope {
     /// let scope = lockdep::testing::Scope::new();
     /// drop((rates.read(), rates.read()));
     /// assert_eq!(scope.findings().len(), usize::from(lockdep::ENABLED));
-    /// assert!(lockdep::findings().is_empty()); // it is the scope's alone
+    /// assert!(lockdep::findings().is_empty()); // it belongs to the scope
     /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         validator::inside(|| ledger::findings_in(self.handle.id))
     }
 
-    /// The same as [`findings`](Self::findings), and forgets them.
+    /// Removes and returns the [findings](Self::findings).
     ///
     /// ```
     /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
@@ -186,16 +187,16 @@ impl Scope {
     /// assert_eq!(scope.take_findings().len(), usize::from(lockdep::ENABLED));
     /// assert!(scope.findings().is_empty());
     /// ```
-    #[must_use = "whoever takes findings has to look at them"]
+    #[must_use = "taken findings are not reported any more"]
     pub fn take_findings(&self) -> Vec<Finding> {
         validator::inside(|| ledger::take_findings_in(self.handle.id, |_| true))
     }
 
-    /// There are no findings, but for those at [`Level::Allow`].
+    /// Asserts that there are no findings except those at [`Level::Allow`].
     ///
     /// # Panics
     ///
-    /// With the reports, if there are any. They are left to the process.
+    /// Panics with the reports if there are any. The findings then belong to the process.
     ///
     /// # Examples
     ///
@@ -213,12 +214,12 @@ impl Scope {
         assert!(findings.is_empty(), "no findings were expected, but {}", listed(&findings));
     }
 
-    /// There is a finding of this kind about these locks: all of them and no others, in any
-    /// order, each named as the report names it. Takes it, and those like it.
+    /// Asserts that there is a finding of this kind about exactly these locks, in any order, named
+    /// as in the report. Removes it, and all others that match.
     ///
     /// # Panics
     ///
-    /// With what was found instead, if there is none.
+    /// Panics with the other findings if there is no such finding.
     ///
     /// # Examples
     ///
@@ -249,11 +250,11 @@ impl Scope {
         }
     }
 
-    /// Runs a closure. Whether a panic ended it that a finding of this scope explains.
+    /// Runs a closure. Returns `None` if it panicked because of a finding of this scope.
     ///
     /// # Panics
     ///
-    /// With any other panic of the closure.
+    /// Resumes any other panic of the closure.
     fn run<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(body)) {
             Ok(value) => Some(value),
@@ -274,7 +275,7 @@ impl ScopeHandle {
         self.id
     }
 
-    /// Puts the calling thread in the scope, until what this gives is dropped.
+    /// Brings the calling thread into the scope until the returned value is dropped.
     ///
     /// ```
     /// # use lockdep::testing::Scope;
@@ -296,12 +297,12 @@ impl Drop for Entered {
     }
 }
 
-/// Runs a closure in a [`Scope`], and gives its findings, oldest first. The panic of a finding
-/// ends the closure, and stops here.
+/// Runs a closure in a [`Scope`] and returns its findings, oldest first. The panic of a finding
+/// ends the closure and is caught.
 ///
 /// # Panics
 ///
-/// With any other panic of the closure.
+/// Resumes any other panic of the closure.
 ///
 /// # Examples
 ///
@@ -311,19 +312,19 @@ impl Drop for Entered {
 /// let findings = testing::collect(|| drop((rates.read(), rates.read())));
 /// assert_eq!(findings.len(), usize::from(lockdep::ENABLED));
 /// ```
-#[must_use = "whoever takes findings has to look at them"]
+#[must_use = "taken findings are not reported any more"]
 pub fn collect<R>(body: impl FnOnce() -> R) -> Vec<Finding> {
     let scope = Scope::new();
     scope.run(body);
     scope.take_findings()
 }
 
-/// Runs a closure in a [`Scope`], which is to have no findings, but for those at
+/// Runs a closure in a [`Scope`] and asserts that there are no findings except those at
 /// [`Level::Allow`].
 ///
 /// # Panics
 ///
-/// With the reports, if there are any; with the panic of the closure.
+/// Panics with the reports if there are findings. Resumes a panic of the closure.
 ///
 /// # Examples
 ///
@@ -341,13 +342,13 @@ pub fn assert_no_findings<R>(body: impl FnOnce() -> R) -> R {
     value.expect("only a finding has no value")
 }
 
-/// Runs a closure in a [`Scope`], which is to have a finding of one kind about these locks, each
-/// named as the report names it, in any order; and no other, but for those at [`Level::Allow`].
-/// The panic of the finding ends the closure, and stops here.
+/// Runs a closure in a [`Scope`] and asserts that there is a finding of one kind about exactly
+/// these locks, in any order, named as in the report, and no other except those at
+/// [`Level::Allow`]. The panic of the finding ends the closure and is caught.
 ///
 /// # Panics
 ///
-/// With what was found instead; with any other panic of the closure.
+/// Panics with the other findings if that is not the case. Resumes any other panic of the closure.
 ///
 /// # Examples
 ///
@@ -364,8 +365,8 @@ pub fn expect<R>(kind: FindingKind, locks: &[&str], body: impl FnOnce() -> R) {
     scope.assert_no_findings();
 }
 
-/// Whether a panic is a finding's, or that of `std::thread::scope` for a thread of its own that
-/// panicked.
+/// Returns `true` if the panic is that of a finding, or that of `std::thread::scope` for a thread
+/// that panicked.
 fn is_of_a_finding(panic: &(dyn Any + Send)) -> bool {
     crate::finding_of_panic(panic).is_some() || upstream::is_panic_of_thread_scope(panic)
 }

@@ -156,7 +156,7 @@ fn through_a_third_thread() {
     assert_eq!(meet(&sender, &consumer), NONE);
     let [report, _] = meet_under(&a, &sender, &consumer);
     let report = report.expect("an inversion");
-    assert!(report.contains("3 locks and waits form a circle"), "{report}");
+    assert!(report.contains("3 locks and waits form a cycle"), "{report}");
     consumer.end();
 }
 

@@ -166,7 +166,7 @@ fn a_circle_of_two_locks_and_an_event() {
         drop(take(&b));
     });
     let report = waits_while_holding(&event, &b).expect("denied");
-    let title = "3 locks and waits form a circle: `long b` → `long event` → `long a` → `long b`";
+    let title = "3 locks and waits form a cycle: `long b` → `long event` → `long a` → `long b`";
     assert!(report.starts_with(&format!("{INVERSION}{title}\n")), "{report}");
     assert!(report.contains("owed `long event` and acquired `long a`\n"), "{report}");
 }
@@ -403,7 +403,7 @@ fn a_thread_that_ends_in_debt() {
     let findings = findings_about(&["in debt"]);
     assert_eq!(findings.len(), 2);
     let report = findings[1].to_string();
-    assert!(report.contains(" waits for `in debt`, which no thread will answer\n"), "{report}");
+    assert!(report.contains(" waits for `in debt`, which no thread will complete\n"), "{report}");
     assert!(report.contains("owed `in debt` here, and has ended since"), "{report}");
 }
 
@@ -436,7 +436,7 @@ fn a_wait_for_some_time() {
         event.wait_timeout(|| lockdep::held().to_string())
     });
     let waits = table.lines().find(|line| line.contains("waits for  `some time, event`"));
-    assert!(waits.is_some_and(|line| line.ends_with(", for some time at most")), "{table}");
+    assert!(waits.is_some_and(|line| line.ends_with(", with a timeout")), "{table}");
     assert_eq!(found("some time"), []);
     assert!(waits_while_holding(&event, &lock).is_some());
 }

@@ -140,7 +140,7 @@ fn through_a_third_thread() {
         } else {
             let report = report.expect("an inversion");
             assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
-            assert!(report.contains("3 locks and waits form a circle"), "{report}");
+            assert!(report.contains("3 locks and waits form a cycle"), "{report}");
         }
     }
 }
@@ -165,7 +165,7 @@ fn a_third_thread_after_the_join() {
     });
     let report = third.join().unwrap().expect("an inversion");
     assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
-    assert!(report.contains("3 locks and waits form a circle"), "{report}");
+    assert!(report.contains("3 locks and waits form a cycle"), "{report}");
     assert_eq!(found("gone a"), [FindingKind::Inversion]);
 }
 

@@ -47,7 +47,7 @@ fn whoever_waits_for_it_is_told() {
         thread::yield_now();
     }
     let report = leaks("left")[1].to_string();
-    assert!(report.contains("waits for `left`, which nobody gives back"), "{report}");
+    assert!(report.contains("waits for `left`, which no thread will release"), "{report}");
     assert!(report.contains("acquired `left` here, and has ended since"), "{report}");
 }
 

@@ -46,7 +46,7 @@ fn initializers_that_ask_for_themselves_panic_instead_of_hanging() {
     static CELL: OnceLock<u8> = OnceLock::new();
     static LAZY: LazyLock<u8> = LazyLock::new(|| *LAZY + 1);
     let report = denied(|| ONCE.call_once(|| ONCE.call_once(|| {}))).unwrap();
-    assert!(report.contains("the initializer of `ONCE` asks for `ONCE` itself"), "{report}");
+    assert!(report.contains("the initializer of `ONCE` uses `ONCE` itself"), "{report}");
     assert!(denied(|| CELL.get_or_init(|| *CELL.get_or_init(|| 1))).is_some());
     assert!(denied(|| CELL.get_or_init(|| CELL.set(1).map_or(2, |()| 3))).is_some());
     assert!(denied(|| *LAZY).is_some());

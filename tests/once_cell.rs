@@ -114,7 +114,7 @@ mod found {
         static CELL: OnceCell<u8> = OnceCell::new();
         static LAZY: Lazy<u8> = Lazy::new(|| *LAZY + 1);
         let report = denied(|| CELL.get_or_init(|| *CELL.get_or_init(|| 1))).unwrap();
-        assert!(report.contains("the initializer of `CELL` asks for `CELL` itself"), "{report}");
+        assert!(report.contains("the initializer of `CELL` uses `CELL` itself"), "{report}");
         assert!(denied(|| CELL.get_or_init(|| CELL.set(1).map_or(2, |()| 3))).is_some());
         let report = denied(|| *LAZY).unwrap();
         assert!(report.contains("`LAZY` is a `Lazy<u8>`"), "{report}");

@@ -153,7 +153,7 @@ fn one_order_for_std_and_parking_lot() {
     let _fair = fair.lock();
     let report = denied(|| drop(std.lock())).unwrap();
     for part in [
-        "3 locks are acquired in a circle: `fair` → `std` → `parking_lot` → `fair`",
+        "3 locks are acquired in a cycle: `fair` → `std` → `parking_lot` → `fair`",
         "`std` is a `Mutex<i32>` made at tests/parking_lot.rs",
         "`parking_lot` is a `parking_lot::Mutex`",
         "tests/parking_lot.rs",
@@ -411,7 +411,7 @@ mod line_0_13 {
         let report = denied(|| drop(std.lock())).unwrap();
         assert!(
             report
-                .contains("3 locks are acquired in a circle: `newer` → `std` → `older` → `newer`"),
+                .contains("3 locks are acquired in a cycle: `newer` → `std` → `older` → `newer`"),
             "{report}"
         );
     }

@@ -104,7 +104,7 @@ fn the_watchdog_follows_threads_and_tasks() {
         "{text}"
     );
     let end_of_chain =
-        "waits for no lock, but for something else: a timer, a message, another task";
+        "waits for something other than a lock: a timer, a message, another task";
     assert!(text.contains(&format!("; task # {end_of_chain}")), "{text}");
     end(child);
 }
@@ -232,6 +232,6 @@ fn a_signal_that_ends_it_explains_tasks() {
     assert!(note.contains("for `log`, which task # has held since tests/"), "{text}");
     assert!(note.contains("; task # has waited "), "{text}");
     assert!(note.contains("for `state`, which task # has held since tests/"), "{text}");
-    assert!(note.contains("; task # waits for no lock, but for something else"), "{text}");
+    assert!(note.contains("; task # waits for something other than a lock"), "{text}");
     assert!(!note.contains("note: "), "{text}");
 }

@@ -205,7 +205,7 @@ fn an_inversion_of_tasks() {
         &text,
         &[
             "task B has held `b`",
-            "note: task A took them the other way round",
+            "note: task A acquired them in the opposite order",
             "note: task B was spawned at tests/task_reports.rs:",
             " task A was spawned at tests/task_reports.rs:",
             "help: if both run at once, each waits for the other",
@@ -244,7 +244,7 @@ fn an_inversion_of_a_task_and_a_thread() {
         &text,
         &[
             "thread `teller` has held `b`",
-            "note: task A took them the other way round",
+            "note: task A acquired them in the opposite order",
             "note: task A was spawned at",
             "\nstack of thread `teller`, acquiring",
             "\nstack of task A, acquiring",
@@ -266,7 +266,7 @@ fn a_lock_taken_twice() {
     says(
         &text,
         &[
-            "]: task A acquires `lock`, which it holds already\n",
+            "]: task A acquires `lock`, which it already holds\n",
             "task A has held `lock` since here",
             "and acquires `lock` again here",
             "note: task A was spawned at",
@@ -300,7 +300,7 @@ fn tasks_that_wait_for_each_other() {
     let text = lettered(&report(&deadlock.collect::<Vec<_>>(), FindingKind::Deadlock));
     says(&text, &["]: 3 tasks wait for each other: task ", " → task ", " → task ", " → task "]);
     says(&text, &["which task ", "note: 2 of 3: task ", "waits for ", "note: tasks "]);
-    says(&text, &["were spawned at", "help: this task panics, which gives back what it holds"]);
+    says(&text, &["were spawned at", "help: this task panics and releases its locks"]);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_blocking_guard_over_an_await() {
     says(
         &text,
         &[
-            "]: task A holds `lock` over an await\n",
+            "]: task A holds `lock` across an await\n",
             "`lock` acquired here, and held while task A waits",
             "note: `lock` is a `Mutex<i32>`",
             "note: `LOCKDEP_BACKTRACE=full` shows the call stack of the acquisition",
@@ -394,7 +394,7 @@ fn a_grant_that_is_not_polled() {
             "and waits for `lock` here",
             "note: task A was spawned at",
             "help: this task panics",
-            "A future that is not polled cannot release `lock`: spawn it as a task of its own",
+            "A future that is not polled cannot release `lock`: spawn it as its own task",
             "or drop it before waiting for `lock` again",
         ],
     );
@@ -443,7 +443,7 @@ fn another_permit_of_a_pool() {
             "task A has held a permit of `pool` since here",
             "and waits for another permit here",
             "note: `pool` is a `tokio::Semaphore` made at",
-            "help: if as many tasks as `pool` has permits do so at once",
+            "help: if as many tasks as `pool` has permits do this at once",
         ],
     );
 }
@@ -462,8 +462,8 @@ fn an_initializer_that_asks_for_its_own_cell() {
     says(
         &text,
         &[
-            "]: the initializer of `cell` asks for `cell` itself\n",
-            "and asks for `cell` here",
+            "]: the initializer of `cell` uses `cell` itself\n",
+            "and uses `cell` here",
             "task A has been running the initializer of `cell` since here",
         ],
     );
@@ -496,7 +496,7 @@ fn a_writer_between_two_reads() {
             "task A has held `lock` for reading since here",
             "waits here for `lock` for reading, which task B waits to write",
             "waits here for `lock`, which task A holds",
-            "help: this task panics, which gives back what it holds, so that the others can go on. \
+            "help: this task panics and releases its locks, so that the others can continue. \
              Release `lock` before line ",
         ],
     );
@@ -524,7 +524,7 @@ fn a_future_that_a_thread_blocks_on() {
         &[
             ", so far by one thread\n",
             "thread `blocks` has held `b` since here",
-            "note: the same thread, `blocks`, took them the other way round before",
+            "note: the same thread, `blocks`, acquired them in the opposite order before",
             "help: it takes two threads at once",
             "\nstack of thread `blocks`, acquiring `a` with `b` held:",
         ],

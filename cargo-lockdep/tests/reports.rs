@@ -67,7 +67,7 @@ fn each_format_distinguishes_tasks_from_threads() {
         ended.stdout
     };
     let human = text("human");
-    assert!(human.contains("note: task 2 took them the other way round\n"), "{human}");
+    assert!(human.contains("note: task 2 acquired them in the opposite order\n"), "{human}");
     assert!(human.contains("note: task 2 was spawned at src/server.rs:63:5\n"), "{human}");
 
     let document = json(&text("json"));
@@ -313,7 +313,7 @@ fn each_unreadable_file_is_reported_once_and_the_others_are_merged() {
     // With unreadable records, the status is not that of success.
     report(&project, "--level allow").has_status(101);
 
-    // A file that cannot be read at all.
+    // An unreadable file.
     fs::remove_file(records.join("noise.jsonl")).unwrap();
     fs::create_dir(records.join("folder.jsonl")).unwrap();
     let broken = report(&project, "").has_status(100);

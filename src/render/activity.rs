@@ -1,8 +1,8 @@
-//! What a thread does, in words, as the operating system says.
+//! Describes what a thread is doing, according to the operating system.
 
 use crate::finding::{Activity, FutexWait, SystemCall};
 
-/// Completes "it is ...". `None` if nothing is known.
+/// Completes the sentence "it is ...". Returns `None` if nothing is known.
 pub(super) fn words(activity: &Activity) -> Option<String> {
     Some(match activity {
         Activity::Unknown => return None,
@@ -11,7 +11,7 @@ pub(super) fn words(activity: &Activity) -> Option<String> {
             "asleep until another thread wakes it (futex, no time limit)".to_owned()
         }
         Activity::Futex(_) => {
-            "asleep until another thread wakes it, or a set time is over (futex)".to_owned()
+            "asleep until another thread wakes it, or until a timeout (futex)".to_owned()
         }
         Activity::Joins(thread) => format!("joining thread {thread}, until it ends"),
         Activity::SystemCall(SystemCall { known: Some((name, does)), .. }) => {
@@ -38,6 +38,6 @@ mod tests {
             let wait = FutexWait { address: 0, value: 0, is_timed, is_private: true };
             words(&Activity::Futex(wait)).unwrap()
         };
-        assert!(futex(false).contains("no time limit") && futex(true).contains("a set time"));
+        assert!(futex(false).contains("no time limit") && futex(true).contains("a timeout"));
     }
 }

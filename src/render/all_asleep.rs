@@ -1,4 +1,4 @@
-//! The report of a process all of whose threads sleep, and none of which can wake another.
+//! The report of a process in which all threads sleep and no thread can wake another.
 
 use std::fmt::Write;
 
@@ -16,13 +16,13 @@ use crate::{
     source::Sources,
 };
 
-/// How many threads are shown in the source; the table has all.
+/// How many threads are shown in the source; the table lists all.
 const MAX_THREADS: usize = 8;
 
 pub(super) fn title(threads: &[ThreadSnapshot]) -> String {
     match threads {
         [only] => {
-            format!("{} is all there is, it sleeps, and nothing can wake it", who(&only.thread))
+            format!("{} is the only thread, it sleeps, and nothing can wake it", who(&only.thread))
         }
         _ => format!("all {} threads sleep, and nothing can wake them", threads.len()),
     }
@@ -61,7 +61,7 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
     };
     let told = waits().fold(Group::with_title(title), wait);
     let note = "each of them sleeps, with no time limit, until another thread of this process wakes it. \
-         No thread is left to do so, it handles no signal, and no other process shares \
+         No such thread is left, it handles no signal, and no other process shares \
          what they wait for";
     let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
     let help = Severity::HELP.secondary_title(textwrap::fill(&help(finding.level), WIDTH));

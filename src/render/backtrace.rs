@@ -1,5 +1,5 @@
-//! A raw call stack as text: the program's own frames, without ours and without
-//! those of the standard library.
+//! Renders a raw call stack: only the program's own frames, without ours and those of the standard
+//! library.
 
 use std::fmt::Write;
 
@@ -12,10 +12,11 @@ use crate::{
     upstream,
 };
 
-/// The stack of a thread or task, innermost frame first, numbered. Empty if none was captured.
+/// Renders the stack of a thread or task, innermost frame first, numbered. Empty if none was
+/// captured.
 ///
-/// That of a task is the chain of its awaits: each async function by its name, up to the task's own
-/// future.
+/// The stack of a task is its chain of awaits: the names of the async functions, up to the task's
+/// own future.
 pub(super) fn backtrace(stack: &Stack, actor: &ThreadInfo) -> String {
     let mut text = String::new();
     let is_task = actor.is_task();
@@ -31,8 +32,8 @@ pub(super) fn backtrace(stack: &Stack, actor: &ThreadInfo) -> String {
     text
 }
 
-/// `server::handle::{{closure}}` → `server::handle`: the body of an async function is a closure to the
-/// compiler, and so are the async blocks in it.
+/// `server::handle::{{closure}}` → `server::handle`: to the compiler, the body of an async function
+/// is a closure, and so are its async blocks.
 fn async_function(function: &str) -> &str {
     let mut name = function;
     while let Some((outer, last)) = name.rsplit_once("::") {
@@ -44,8 +45,8 @@ fn async_function(function: &str) -> &str {
     name
 }
 
-/// The program's frames between the call into this crate and the runtime that
-/// started the thread, or polls the task.
+/// Returns the program's frames between the call into this crate and the runtime that started the
+/// thread or polls the task.
 fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
     let is_ours = |frame: &Frame| {
         let homes = [
@@ -59,10 +60,10 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
         ];
         homes.iter().any(|home| path(frame).starts_with(home))
     };
-    // Only the innermost run of ours: an initializer that runs inside a
-    // `LazyLock` of ours has its callers further out.
+    // Only the innermost run of our frames: the callers of an initializer inside our `LazyLock` are
+    // further out.
     let first = frames.iter().position(is_ours).unwrap_or(0);
-    // A task's lock calls tokio's, which calls this crate when it has to wait.
+    // Our lock calls tokio's, which calls this crate again when it must wait.
     let is_between = |frame: &Frame| is_of_std(frame) || is_of_tokio(frame);
     let run = frames[first..].iter().take_while(|frame| is_ours(frame) || is_between(frame));
     let run = run.count();
@@ -80,7 +81,7 @@ fn starts_thread(frame: &Frame) -> bool {
         || function.starts_with("lockdep::thread::spawned::Spawned") && function.contains("::new::")
 }
 
-/// Returns `true` if it is between the executor and the future of a task.
+/// Returns `true` for frames between the executor and the future of a task.
 fn polls_task(frame: &Frame) -> bool {
     let function = path(frame);
     let roots = ["lockdep::validator::tasks::", "lockdep::tokio::", "lockdep_tracing::"];
@@ -91,7 +92,7 @@ fn is_of_tokio(frame: &Frame) -> bool {
     path(frame).starts_with("tokio::")
 }
 
-/// Returns `true` for what polls futures, and for the insides of `select!` and `join!`.
+/// Returns `true` for frames that poll futures, and for the internals of `select!` and `join!`.
 fn is_of_executor(frame: &Frame) -> bool {
     polls_task(frame) || upstream::is_of_tokios_executor(path(frame))
 }
@@ -148,9 +149,9 @@ mod tests {
         );
     }
 
-    /// It is inside tokio's own lock that an operation is first known to wait.
+    /// That an operation waits is first known inside tokio's own lock.
     #[test]
-    fn an_operation_s_stack_begins_where_the_lock_is_awaited() {
+    fn the_stack_of_an_operation_begins_at_the_await() {
         let frames = [
             "lockdep::validator::tasks::stacks::of_operation",
             "lockdep::validator::tasks::wakers::Stub::operation",
@@ -165,9 +166,9 @@ mod tests {
         assert_eq!(shown, ["server::cache::load::{{closure}}"]);
     }
 
-    /// Of a thread that runs an executor, its own frames are shown, on both sides of it.
+    /// For a thread that runs an executor, its own frames on both sides of it are shown.
     #[test]
-    fn an_executor_is_cut_out_of_a_thread_s_stack() {
+    fn executor_frames_are_removed() {
         let frames = [
             "lockdep::sync::mutex::Mutex<T>::lock",
             "server::accept::{{closure}}",
@@ -183,7 +184,7 @@ mod tests {
 
     /// Under `cargo lockdep`, tokio polls tasks through `lockdep_tracing`.
     #[test]
-    fn the_poll_of_a_checked_program_is_cut_out_of_a_thread_s_stack() {
+    fn polls_of_lockdep_tracing_are_removed() {
         let frames = [
             "lockdep::sync::mutex::Mutex<T>::lock",
             "server::accept::{{closure}}",
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn our_frames_and_the_runtimes_are_cut() {
+    fn frames_of_lockdep_and_the_runtime_are_removed() {
         let frames = [
             "backtrace::trace",
             "lockdep::validator::judge::{{closure}}",
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_without_known_ends_is_shown_whole() {
+    fn unknown_frames_are_kept() {
         assert_eq!(shown(&["a", "b"]), ["a", "b"]);
         assert_eq!(shown(&[]), [""; 0]);
     }

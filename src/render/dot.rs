@@ -1,4 +1,4 @@
-//! The lock order in Graphviz's language.
+//! The lock order in the DOT language of Graphviz.
 
 use std::fmt::Write;
 
@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl OrderGraph {
-    /// The graph in Graphviz's language: `dot -Tsvg` draws it. A box is a lock,
-    /// with its type and where it was made; an arrow leads to the lock acquired
-    /// second, with the thread and the place.
+    /// Returns the graph in the DOT language of Graphviz: `dot -Tsvg` draws it. A box is a lock,
+    /// with its type and where it was created; an arrow leads to the lock that is acquired second,
+    /// and has the thread and the place.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -46,8 +46,8 @@ impl OrderGraph {
     }
 }
 
-/// A text as Graphviz reads it: without escapes and entities of its own. A control character, which
-/// has no picture, is shown as in Rust's source.
+/// Quotes a text for Graphviz, so that it is shown literally, without escapes and entities. A
+/// control character, which cannot be drawn, is shown as a Rust escape.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
@@ -57,7 +57,7 @@ pub fn quoted(text: &str) -> String {
             '"' => quoted += "\\\"",
             '\\' => quoted += "\\\\",
             '&' => quoted += "&amp;",
-            // Its own backslash is the second one.
+            // The escape starts with a backslash, which must itself be escaped.
             _ if character.is_control() => _ = write!(quoted, "\\{}", character.escape_default()),
             _ => quoted.push(character),
         }
@@ -70,7 +70,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn a_string_is_what_it_was() {
+    fn quoted_text_is_shown_literally() {
         assert_eq!(quoted("a\nb"), r#""a\nb""#);
         assert_eq!(quoted(r#"\N"], "#), r#""\\N\"], ""#);
         assert_eq!(quoted("&lt;\0\t"), r#""&amp;lt;\\u{0}\\t""#);

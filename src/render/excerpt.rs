@@ -1,4 +1,4 @@
-//! What reports are drawn of: excerpts of the source, and how bad a finding is.
+//! Parts of reports: excerpts of the source, and the severity.
 
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Origin, Snippet};
 
@@ -7,7 +7,7 @@ use crate::{
     source::{self, Sources},
 };
 
-/// How a level is drawn.
+/// Returns the severity that a level is shown with.
 pub(super) fn severity(level: Level) -> Severity<'static> {
     match level {
         Level::Deny | Level::Abort => Severity::ERROR,
@@ -16,7 +16,7 @@ pub(super) fn severity(level: Level) -> Severity<'static> {
     }
 }
 
-/// Places in one file, each with its label.
+/// Adds places in one file, each with its label.
 pub(super) fn excerpt<'a>(
     sources: &'a Sources,
     group: Group<'a>,
@@ -34,7 +34,7 @@ pub(super) fn excerpt<'a>(
         });
         return group.element(snippet.annotations(annotations));
     }
-    // The source is gone or has changed: the places must do.
+    // The source is missing or has changed: only name the places.
     places.into_iter().rev().fold(group, |group, (site, label, _)| {
         let origin = Origin::path(path.to_owned())
             .line(site.line() as usize)

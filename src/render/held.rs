@@ -1,4 +1,4 @@
-//! Who holds what, and who waits for it, as a table.
+//! A table of the locks that threads and tasks hold and wait for.
 
 use std::{cmp::Reverse, fmt::Write};
 
@@ -54,8 +54,8 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     text
 }
 
-/// All threads; and of the tasks, if there are many, those that explain the waits of others. Returns the number
-/// of the rest.
+/// Returns all threads, and the tasks to list: if there are many, those that explain the waits of
+/// others. Also returns how many tasks are left out.
 fn listed(mut all: Vec<&ThreadSnapshot>) -> (Vec<&ThreadSnapshot>, usize) {
     let tasks = all.iter().filter(|it| it.thread.is_task()).count();
     let left_out = tasks.saturating_sub(MAX_TASKS);
@@ -74,10 +74,10 @@ fn listed(mut all: Vec<&ThreadSnapshot>) -> (Vec<&ThreadSnapshot>, usize) {
     (all, left_out)
 }
 
-/// What is common to all entries of a table.
+/// Data common to all entries of a table.
 struct Table {
     names: Names,
-    /// Of the column of locks.
+    /// The width of the column of locks.
     width: usize,
 }
 
@@ -102,13 +102,13 @@ impl Table {
         }
     }
 
-    /// Where a thread has acquired a lock or waits for it, and for how long.
+    /// Returns where a thread has acquired a lock or waits for it, and for how long.
     fn since(held: &LockUse) -> String {
         let age = held.age.and_then(age).map_or_else(String::new, |age| format!(", for {age}"));
         format!("{}{age}", held.since)
     }
 
-    /// A thread or task, and a line for each of its locks.
+    /// Writes a thread or task, with a line for each of its locks.
     fn write(&self, text: &mut String, thread: &ThreadSnapshot) {
         let width = self.width;
         let has_ended = if thread.has_ended { " has ended" } else { "" };
@@ -129,7 +129,7 @@ impl Table {
         for (wanted, until) in &thread.waiting {
             let (what, at) = (self.awaited(wanted, *until), Self::since(wanted));
             let at_most = match until {
-                Until::TimedOut | Until::HappenedInTime(_) => ", for some time at most",
+                Until::TimedOut | Until::HappenedInTime(_) => ", with a timeout",
                 Until::Acquired | Until::Notified | Until::Happened(_) => "",
             };
             let _ = writeln!(text, "    waits {what}  at {at}{at_most}");
@@ -151,7 +151,7 @@ impl Table {
     }
 }
 
-/// What the system says that a thread does.
+/// Describes what a thread is doing, according to the system.
 fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     let os = thread.os.as_ref()?;
     match os.activity {
@@ -166,13 +166,13 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     }
 }
 
-/// The locks of an entry.
+/// Returns the locks of an entry.
 fn mentioned(thread: &ThreadSnapshot) -> impl Iterator<Item = &LockUse> + Clone {
     let wanted = thread.waiting.iter().map(|(wanted, _)| wanted);
     thread.held.iter().chain(&thread.granted).chain(wanted)
 }
 
-/// Those of them that are lined up: not those that are waited for with more words.
+/// Returns those that are aligned in a column. Other waits have longer descriptions.
 fn lined_up(thread: &ThreadSnapshot) -> impl Iterator<Item = &LockUse> {
     let wanted = thread.waiting.iter().filter(|(_, until)| until.event().is_none());
     thread.held.iter().chain(&thread.granted).chain(wanted.map(|(wanted, _)| wanted))
@@ -201,7 +201,7 @@ mod tests {
         LockUse { lock, mode: Mode::Exclusive, since: site, age: None, may_be_elsewhere: false }
     }
 
-    /// A task that holds the lock of the same number.
+    /// Returns a task that holds the lock with the same number.
     fn task(number: u64, wanted: Option<u64>) -> ThreadSnapshot {
         let spawned_at = Some(Site::from(Location::caller()));
         let wanted = wanted.map(|id| (lock(id), Until::Acquired));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_tasks_those_are_listed_that_keep_others_waiting() {
+    fn tasks_that_others_wait_for_are_listed_first() {
         let all: Vec<_> = (0..1000).map(|it| task(it, (it >= 998).then(|| it - 700))).collect();
         let text = held(&all);
         let is_listed = |number: u64| text.contains(&format!("\ntask {number}, spawned at"));
@@ -226,7 +226,7 @@ mod tests {
             text.ends_with("\nand 936 more tasks that hold a lock or wait for one\n"),
             "{text}"
         );
-        // In the order of their numbers.
+        // Sorted by their numbers.
         let (before, after) = text.split_once("\ntask 299,").unwrap();
         assert!(before.contains("\ntask 1,") && after.contains("\ntask 998,"), "{text}");
     }

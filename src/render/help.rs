@@ -1,4 +1,4 @@
-//! What a report says would help, kind by kind.
+//! The help text of a report, by kind.
 
 use super::{
     roles,
@@ -12,8 +12,8 @@ impl Words<'_> {
         let help = self.help_of_kind();
         match self.finding.detail {
             Detail::InSequence => format!(
-                "{help}. So far one of these threads was joined before the other was spawned: if \
-                 nothing else keeps them apart, they can run at once"
+                "{help}. So far one of these threads was joined before the other was spawned; unless \
+                 something else keeps them apart, they can run at once"
             ),
             _ => help,
         }
@@ -27,9 +27,9 @@ impl Words<'_> {
         let writer = self.while_writers_wait();
         match self.finding.kind {
             FindingKind::OrderedInversion => format!(
-                "it cannot hang{writer} for as long as one thread does its part before it spawns \
-                 the other or after it has joined it. Once it does so while the other runs, this is \
-                 an inversion: one order of these locks everywhere would not depend on that"
+                "it cannot hang{writer} as long as one thread uses its order before it spawns \
+                 the other or after it has joined it. If it does that while the other runs, this is \
+                 an inversion: acquire these locks in one order everywhere"
             ),
             FindingKind::SingleThreadInversion => {
                 let (needed, again) = match self.len() {
@@ -37,21 +37,21 @@ impl Words<'_> {
                     len => (format!("{len} {what}s"), "one of these"),
                 };
                 format!(
-                    "it takes {needed} at once{writer} to hang, and one of them was seen in two of \
+                    "it takes {needed} at once{writer} to hang, but one was seen in two of \
                      these places. As soon as another {what} does {again}, this is an inversion: \
-                     decide on one order of these locks and acquire them in it everywhere"
+                     acquire these locks in one order everywhere"
                 )
             }
             FindingKind::GuardedInversion => format!(
-                "it cannot hang for as long as {} {} held around it each time. Without that it \
-                 would be an inversion: one order of these locks everywhere would need no gate",
+                "it cannot hang as long as {} {} held around it each time. Without that it \
+                 would be an inversion: with one order of these locks everywhere, no gate is needed",
                 self.gates(),
                 if self.gate_locks().len() == 1 { "is" } else { "are" }
             ),
             FindingKind::Inversion if self.same_lines() => format!(
                 "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
-                 these locks in the order in which they are handed to them: take them in an order \
-                 of their own instead, by a number or a key that each of them has"
+                 these locks in the order in which they are passed: sort them first, by a number or \
+                 a key that each of them has"
             ),
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
@@ -59,28 +59,28 @@ impl Words<'_> {
                  everywhere, or release {held} before line {line}"
             ),
             FindingKind::Inversion => format!(
-                "if they run at once{writer}, each waits for the next: decide on one order of these \
-                 locks and acquire them in it everywhere, or release {held} before line {line}"
+                "if they run at once{writer}, each waits for the next: acquire these locks in one \
+                 order everywhere, or release {held} before line {line}"
             ),
             FindingKind::ClassInversion => format!(
-                "it was never seen on the same two locks, and may never happen: but if it does, \
-                 each waits for the other. Decide which of the two kinds comes first. Locks are of \
-                 one kind if one line made them, or by `lockdep::class`; `lockdep::allow_pair` is \
-                 for those that never meet: {held} and {wanted}"
+                "this was never seen on the same two locks, and may be impossible; but if it happens, \
+                 each waits for the other. Decide which of the two classes comes first. Locks are of \
+                 one class if one line made them, or by `lockdep::class`; use `lockdep::allow_pair` \
+                 if the two never meet: {held} and {wanted}"
             ),
             FindingKind::DeclaredOrder => self.declared(),
             FindingKind::SelfDeadlock if self.initializes() => format!(
-                "it would wait for itself for ever: what is needed at line {line} must not come \
-                 from {held}"
+                "it would wait for itself for ever: the initializer must not use {held} at line \
+                 {line}"
             ),
             FindingKind::SelfDeadlock if self.is_of_event() => format!(
-                "it would wait for itself for ever: at line {line}, do what is waited for instead, or \
+                "it would wait for itself for ever: instead of the wait at line {line}, complete the event, or \
                  drop the guard of line {held_line} first"
             ),
             FindingKind::SelfDeadlock => format!(
                 "it would wait for itself for ever: drop the guard of line {held_line} first, or \
-                 pass it on. A guard made in the header of a `match`, `if let` or `for` lives to \
-                 the end of that block"
+                 pass it on. A guard in the head of a `match`, `if let` or `for` lives until \
+                 the end of its body"
             ),
             FindingKind::RecursiveRead => format!(
                 "if a writer queues between the two, the second read waits behind the writer, \
@@ -101,18 +101,18 @@ impl Words<'_> {
             FindingKind::HeldAcrossAwait => self.drop_before_await(),
             FindingKind::PoolExhaustion => self.acquire_at_once(),
             FindingKind::LeakedGuard if self.is_of_event() => format!(
-                "unless another thread answers, a wait for {held} lasts for ever. The guard was \
-                 forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s"
+                "unless another thread completes {held}, a wait for it lasts for ever. The guard was \
+                 forgotten: `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s"
             ),
             FindingKind::LeakedGuard => format!(
-                "unless another thread releases {held} by force, whoever waits for it waits for \
-                 ever. Its guard was forgotten: by `mem::forget`, a `ManuallyDrop`, a leaked box, \
+                "unless another thread force-unlocks {held}, every thread that waits for it waits for \
+                 ever. Its guard was forgotten: `mem::forget`, a `ManuallyDrop`, a leaked box, \
                  or a cycle of `Arc`s"
             ),
         }
     }
 
-    /// The same where one of two edges waits for what is no lock.
+    /// Help for a cycle of two edges, one of which is a wait for something other than a lock.
     fn help_with_wait(&self) -> String {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
         let waits = self.shown.iter().find(|edge| edge.wanted == *wait);
@@ -128,7 +128,7 @@ impl Words<'_> {
         )
     }
 
-    /// What would have kept a circle from closing.
+    /// Returns how the deadlock can be prevented.
     fn help_with_circle(&self) -> String {
         let is_lock = |edge: &&Edge| edge.held.kind.role.is_lock();
         let edge = self.shown.iter().find(is_lock).unwrap_or_else(|| self.first());
@@ -140,33 +140,33 @@ impl Words<'_> {
         format!("Acquire these locks in one order everywhere, or release {held} before line {line}")
     }
 
-    /// What becomes of those that wait for each other right now.
+    /// Returns what happens now to the threads that wait for each other.
     fn what_now(&self) -> String {
         match self.finding.level {
             Level::Deny => format!(
-                "this {} panics, which gives back what it holds, so that the others can go on",
+                "this {} panics and releases its locks, so that the others can continue",
                 what(&self.first().thread)
             ),
             Level::Abort => "the process is aborted".to_owned(),
             Level::Warn | Level::Allow => match self.len() {
-                1 => "it will never go on".to_owned(),
-                _ => "none of them will ever go on".to_owned(),
+                1 => "it will wait for ever".to_owned(),
+                _ => "all of them will wait for ever".to_owned(),
             },
         }
     }
 
-    /// What helps where a blocking guard is held over an await.
+    /// Help for a blocking guard that is held across an await.
     fn drop_before_await(&self) -> String {
         let Edge { held, thread, .. } = self.first();
         let (held, who) = (self.names.of(held), who(thread));
         format!(
-            "a thread that waits for {held} meanwhile is blocked, and may be the one that has to poll \
+            "a thread that waits for {held} meanwhile is blocked, and may be the one that must poll \
              {who}: then both wait for ever. Drop the guard before the await, or use a lock of \
-             `tokio::sync`, which can be held over one"
+             `tokio::sync`, which can be held across one"
         )
     }
 
-    /// What helps where a permit is held while another one is acquired.
+    /// Help for a permit that is held while another one is acquired.
     fn acquire_at_once(&self) -> String {
         let Edge { held, held_mode, acquired_at, thread, .. } = self.first();
         let (held, line, what) = (self.names.of(held), acquired_at.line(), what(thread));
@@ -177,31 +177,31 @@ impl Words<'_> {
             );
         }
         format!(
-            "if as many {what}s as {held} has permits do so at once, each of them waits for another \
-             one's permit for ever. Acquire all that is needed in one call, or release the first \
+            "if as many {what}s as {held} has permits do this at once, all of them wait for ever. \
+             Acquire all permits in one call, or release the first \
              permit before line {line}"
         )
     }
 
-    /// What would have kept a task from waiting for one of its futures.
+    /// Help for a task that waits for one of its own futures.
     fn poll_or_drop(&self) -> String {
         let asleep = self.shown.iter().find(|edge| edge.is_granted);
         let edge = asleep.unwrap_or_else(|| self.first());
         let (held, what_now) = (self.names.of(&edge.held), self.what_now());
         let what = if edge.is_granted { "it" } else { "its guard" };
         format!(
-            "{what_now}. A future that is not polled cannot release {held}: spawn it as a task of its \
-             own, or drop {what} before waiting for {held} again"
+            "{what_now}. A future that is not polled cannot release {held}: spawn it as its own task, \
+             or drop {what} before waiting for {held} again"
         )
     }
 
-    /// What helps where a lock is held over a wait.
+    /// Help for a lock that is held during a wait.
     fn wait_while_holding(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
         let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());
         let needs = match self.wait() {
             WaitKind::Condvar => format!(
-                "the wait gives back {wanted} alone: if whoever notifies needs {held} to get there"
+                "the wait releases only {wanted}: if the notifying thread needs {held} first"
             ),
             WaitKind::Join => format!("if that thread needs {held} before it ends"),
             WaitKind::Recv => format!("if the sender needs {held} before it sends"),
@@ -212,7 +212,7 @@ impl Words<'_> {
         format!("{needs}, both wait for ever. Release {held} before line {line}")
     }
 
-    /// The same where an order was declared.
+    /// Help for a broken declaration.
     fn declared(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
         let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());
@@ -222,11 +222,11 @@ impl Words<'_> {
         };
         match declaration {
             Some(Declaration::Keys { held: key, are_equal: true, .. }) => format!(
-                "both have the key {key}, which does not say who comes first: give each lock a \
-                     key of its own, or do not nest them"
+                "both have the key {key}, which does not order them: give each lock its own \
+                     key, or do not nest them"
             ),
             Some(Declaration::Keys { held: held_key, wanted: key, .. }) => format!(
-                "{held} has the key {held_key}, {wanted} the key {key}: the smaller one is to be \
+                "{held} has the key {held_key}, {wanted} the key {key}: the smaller one must be \
                      acquired first, release {held} before line {line}"
             ),
             Some(Declaration::Order(site)) => format!(

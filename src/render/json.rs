@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Finding {
-    /// The finding as a JSON object: [`record::Finding`]. Feature `serde`.
+    /// Returns the finding as a JSON object: [`record::Finding`]. Feature `serde`.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, sync::RwLock};
@@ -30,7 +30,7 @@ impl Finding {
 }
 
 impl OrderGraph {
-    /// The graph as a JSON object: [`record::Graph`]. Feature `serde`.
+    /// Returns the graph as a JSON object: [`record::Graph`]. Feature `serde`.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
@@ -55,10 +55,10 @@ impl OrderGraph {
     }
 }
 
-/// In one line.
+/// Serializes a value on one line.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {
     let mut text = vec![0; 4096];
-    // All that can go wrong is that the text is too long.
+    // The only possible error is a buffer that is too short.
     loop {
         if let Ok(length) = serde_json_core::to_slice(value, &mut text) {
             text.truncate(length);
@@ -68,7 +68,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
     }
 }
 
-/// A finding with its report, which takes milliseconds.
+/// Converts a finding with its report, which takes milliseconds.
 pub(crate) fn finding(
     finding: &Finding,
     in_scope: bool,
@@ -95,7 +95,8 @@ pub(crate) fn finding(
     }
 }
 
-/// A lock, under a name. `is_a_call`: whether a place is a constructor's, which reads the source.
+/// Converts a lock. `is_a_call` reads the source and returns `true` if a place is the call of a
+/// constructor.
 pub(crate) fn lock(
     lock: &LockInfo,
     name: String,
@@ -117,12 +118,12 @@ pub(crate) fn lock(
     }
 }
 
-/// What the source calls the lock that is acquired at a site: reads the source.
+/// Returns the source expression of the lock that is acquired at a site. Reads the source.
 pub(crate) fn name_at(site: &Site) -> Option<String> {
     Sources::default().receiver(site)
 }
 
-/// An edge, and which other locks were held exclusively.
+/// Converts an edge. `gates` are the other locks that were held exclusively.
 pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
     record::Edge {
         held: edge.held.id,

@@ -1,6 +1,5 @@
-//! Turns what was found into text. Data in, text out: nothing here takes a lock
-//! of ours but one to look up symbols, and all of it runs while no other is held,
-//! since it reads files.
+//! Renders findings as text. Data in, text out: the only lock taken here is one for the lookup of
+//! symbols, and no lock is held around it, because it reads files.
 
 mod activity;
 mod all_asleep;
@@ -37,11 +36,11 @@ pub(crate) use wait_chain::long_wait;
 use crate::finding::{Finding, HeldLocks};
 
 impl Finding {
-    /// The report: what was seen, where, by which threads, and what would have
-    /// to happen for it to hang. With ANSI colours if `color`.
+    /// Returns the report: what was seen, where, by which threads, and what would have to happen
+    /// for it to hang. With ANSI colours if `color`.
     ///
-    /// Reads the sources it shows and looks up the symbols of the backtraces,
-    /// which takes milliseconds.
+    /// Reads the sources that it shows and looks up the symbols of the backtraces, which takes
+    /// milliseconds.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, sync::RwLock};
@@ -60,14 +59,14 @@ impl Finding {
 }
 
 impl fmt::Display for Finding {
-    /// The report without colours: [`render(false)`](Self::render).
+    /// Writes the report without colours, as [`render(false)`](Self::render).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
 impl fmt::Display for HeldLocks {
-    /// A table for people.
+    /// Formats a table for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if crate::ENABLED {
             f.write_str(&held(&self.threads))
@@ -77,16 +76,16 @@ impl fmt::Display for HeldLocks {
     }
 }
 
-/// How wide running text is.
+/// The width of running text.
 const WIDTH: usize = 88;
 
-/// How long something has lasted, in words, from a second on: what is shorter is no news.
+/// Formats a duration from one second on; shorter ones are not worth mentioning.
 fn age(age: Duration) -> Option<String> {
     let seconds = Duration::from_secs(age.as_secs());
     (!seconds.is_zero()).then(|| humantime::format_duration(seconds).to_string())
 }
 
-/// Says how many searches for cycles were cut short, if any.
+/// Reports how many searches for cycles were cut short, if any.
 pub(crate) fn cut_short(searches: u64) -> Option<String> {
     let (searches, were) = match searches {
         0 => return None,
@@ -98,7 +97,7 @@ pub(crate) fn cut_short(searches: u64) -> Option<String> {
     ))
 }
 
-/// Whether reports on standard error should be coloured.
+/// Returns `true` if reports on standard error should be coloured.
 pub(crate) fn stderr_wants_color() -> bool {
     if anstyle_query::clicolor_force() {
         return true;

@@ -1,4 +1,4 @@
-//! What a report calls each lock.
+//! The names of locks in a report.
 
 use std::collections::HashMap;
 
@@ -9,24 +9,24 @@ use crate::{
 
 /// The names of the locks in one report.
 ///
-/// A lock is called what [`lockdep::name`](crate::name) called it, or what the
-/// source calls it where it was first seen, or by its type. Where the source
-/// uses one text for two locks (`from` and `to` of a transfer, seen both ways),
-/// every mention says which lock it means: `` `from.balance` (Mutex #4) ``.
+/// The name of a lock is the one given with [`lockdep::name`](crate::name), its source expression
+/// where it was first seen, or its type. If one source expression stands for two locks (`from` and
+/// `to` of a transfer, seen both ways), every mention identifies the lock: `` `from.balance` (Mutex
+/// #4) ``.
 #[derive(Default)]
 pub(super) struct Names {
     by_lock: HashMap<u64, String>,
-    /// By lock and site, where one text stands for two locks.
+    /// Names by lock and site, if one source expression stands for two locks.
     local: HashMap<(u64, Site), String>,
     ambiguous: bool,
 }
 
-/// One lock in a sentence, as it is mentioned at a place: `` `bank.accounts` ``.
+/// Returns the name of one lock, as mentioned at a place: `` `bank.accounts` ``.
 pub(crate) fn lock_name(lock: &LockInfo, site: &Site) -> String {
     Names::new(&mut Sources::default(), [lock], [(lock, site)]).at(lock, site)
 }
 
-/// `self.worker.take().unwrap()` → `self.worker`. `None` if it is a call itself.
+/// `self.worker.take().unwrap()` → `self.worker`. Returns `None` for a call of a function.
 fn without_calls(receiver: &str) -> Option<String> {
     let mut name = receiver;
     while let Some(call) = name.strip_suffix("()") {
@@ -36,7 +36,7 @@ fn without_calls(receiver: &str) -> Option<String> {
 }
 
 impl Names {
-    /// Names for locks, and for the places at which they are mentioned.
+    /// Collects names for locks, and for the places that mention them.
     pub(super) fn new<'a>(
         sources: &mut Sources,
         locks: impl IntoIterator<Item = &'a LockInfo>,
@@ -73,7 +73,7 @@ impl Names {
         names
     }
 
-    /// Calls a lock by this name, if nothing better than its type is known.
+    /// Sets the name of a lock if only its type is known.
     pub(super) fn suggest(&mut self, lock: &LockInfo, name: String) {
         let known = self.by_lock.entry(lock.id).or_default();
         if known.is_empty() || *known == lock.type_name() {
@@ -81,19 +81,19 @@ impl Names {
         }
     }
 
-    /// The lock in a sentence: `` `bank.accounts` ``.
+    /// Returns the lock as mentioned in a sentence: `` `bank.accounts` ``.
     pub(super) fn of(&self, lock: &LockInfo) -> String {
         self.mention(lock, self.by_lock.get(&lock.id))
     }
 
-    /// The lock's name alone: `bank.accounts`.
+    /// Returns only the lock's name: `bank.accounts`.
     pub(super) fn bare(&self, lock: &LockInfo) -> String {
         self.by_lock.get(&lock.id).cloned().unwrap_or_else(|| lock.type_name())
     }
 
-    /// The lock at a place that mentions it.
+    /// Returns the lock as mentioned at a place.
     pub(super) fn at(&self, lock: &LockInfo, site: &Site) -> String {
-        // A channel's ends have a name each.
+        // The two ends of a channel have different names.
         let is_told = self.ambiguous || lock.kind.role == Role::Channel;
         let local = self.local.get(&(lock.id, site.clone())).filter(|_| is_told);
         self.mention(lock, local.or_else(|| self.by_lock.get(&lock.id)))

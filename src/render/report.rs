@@ -1,4 +1,4 @@
-//! One finding, drawn the way rustc draws an error.
+//! Draws a finding the way rustc draws an error.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ use crate::{
     source::Sources,
 };
 
-/// The most edges of a cycle that are shown.
+/// The maximum number of edges of a cycle that are shown.
 const MAX_EDGES: usize = 8;
 
 /// See [`Finding::render`].
@@ -29,7 +29,7 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     let shown = shown(finding);
     let mut sources = Sources::default();
     let names = names(finding, &mut sources);
-    // What the excerpts borrow has to be read by then.
+    // The excerpts borrow the sources, so all must be read before.
     let places = shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
     let writer = match &finding.detail {
         Detail::Writer(writer) => Some(&writer.site),
@@ -87,12 +87,12 @@ pub(crate) fn headline(finding: &Finding) -> String {
     format!("{severity}[lockdep::{}]: {title}{place}", finding.kind)
 }
 
-/// The edges that are shown.
+/// Returns the edges that are shown.
 fn shown(finding: &Finding) -> &[Edge] {
     &finding.cycle[..finding.cycle.len().min(MAX_EDGES)]
 }
 
-/// The names of a finding's locks, each once, in alphabetical order.
+/// Returns the names of a finding's locks, each once, in alphabetical order.
 pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
     let names = names(finding, &mut Sources::default());
     let locks = shown(finding).iter().flat_map(|edge| [&edge.held, &edge.wanted]);
@@ -102,7 +102,7 @@ pub(crate) fn lock_names(finding: &Finding) -> Vec<String> {
     names
 }
 
-/// What the locks of a finding are called.
+/// Returns the names of a finding's locks.
 fn names(finding: &Finding, sources: &mut Sources) -> Names {
     let gates: &[LockInfo] = match &finding.detail {
         Detail::Gates(gates) => gates,
@@ -121,7 +121,7 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
     names
 }
 
-/// The finding itself, a note for every further edge, and what helps.
+/// Returns the finding itself, a note for each further edge, and the help.
 fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     let id = format!("lockdep::{}", words.finding.kind.name());
     let title = severity(words.finding.level).primary_title(words.title()).id(id);
@@ -157,8 +157,8 @@ fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
     groups
 }
 
-/// Both ends of an edge in the source: one excerpt if they are in one file. A label without
-/// words has no place of its own.
+/// Adds both ends of an edge: in one excerpt if they are in one file. An end without a label is not
+/// shown.
 fn edge<'a>(
     sources: &'a Sources,
     group: Group<'a>,

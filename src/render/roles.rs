@@ -1,10 +1,10 @@
-//! The words for what a node of the order graph is, if it is no lock: what it means to hold it, and to
-//! wait for it.
+//! Phrases that depend on the role of a node in the order graph: what holding it and waiting for it
+//! mean.
 
 use super::who::who;
 use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
 
-/// What the thread of an edge has been doing since the place where it came to hold the first end.
+/// Says what the thread of an edge has been doing since the edge's first place.
 pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
     let who = who(&edge.thread);
     if edge.is_granted {
@@ -24,7 +24,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
     }
 }
 
-/// The same of an edge that was seen before.
+/// As [`has_held`], for an edge that was seen before.
 pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{held} held{reading} since here"),
@@ -37,7 +37,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     }
 }
 
-/// What the thread does at the second place of an edge.
+/// Says what the thread does at the edge's second place.
 pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
@@ -50,7 +50,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
     }
 }
 
-/// The same of an edge that was seen before.
+/// As [`wants`], for an edge that was seen before.
 pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
@@ -63,7 +63,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
     }
 }
 
-/// What the thread of an edge that was seen before did in its two places.
+/// Says what the thread of an edge that was seen before did at both places.
 pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     let acquired = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquired {wanted}"),
@@ -85,7 +85,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     }
 }
 
-/// What a stack of an edge is of.
+/// Titles the call stack of an edge.
 pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     let acquiring = match edge.wanted.kind.role {
         Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
@@ -104,7 +104,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     }
 }
 
-/// What somebody who wants it waits for.
+/// Names what a waiter waits for.
 pub(super) fn awaited(role: Role, name: &str) -> String {
     match role {
         Role::Lock | Role::Initializer | Role::Event => name.to_owned(),
@@ -116,11 +116,11 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
     }
 }
 
-/// Who has to do something before that comes.
+/// Names the thread that must act before the wait can end.
 pub(super) fn holder(role: Role, name: &str) -> String {
     match role {
-        Role::Lock => format!("whoever holds {name}"),
-        Role::Pool => format!("whoever holds a permit of {name}"),
+        Role::Lock => format!("the holder of {name}"),
+        Role::Pool => format!("the holder of a permit of {name}"),
         Role::Initializer => format!("the initializer of {name}"),
         Role::Exit => format!("thread {name}"),
         Role::Channel => format!("the receiver of {name}"),
@@ -130,7 +130,7 @@ pub(super) fn holder(role: Role, name: &str) -> String {
     }
 }
 
-/// Who holds it, for somebody who waits for it.
+/// Says which thread holds it, as part of a sentence about a waiter.
 pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site) -> String {
     let who = who(holder);
     match role {
@@ -145,7 +145,7 @@ pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site)
     }
 }
 
-/// The title of a wait during which a lock is held that is needed for the wait to end.
+/// The title for a wait during which a lock is held that is needed for the wait to end.
 pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
     match role {
         Role::Lock | Role::Initializer | Role::Pool | Role::Token => {
@@ -166,7 +166,7 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
     }
 }
 
-/// What it is: `` a `Mutex<u8>` ``.
+/// Returns its type in a phrase: `` a `Mutex<u8>` ``.
 pub(super) fn what(lock: &LockInfo) -> String {
     match lock.kind.role {
         Role::Exit => "a thread".to_owned(),
@@ -178,7 +178,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
     }
 }
 
-/// How it came to be, at its creation site.
+/// Returns the verb for its creation.
 pub(super) fn made(role: Role) -> &'static str {
     match role {
         Role::Exit => "spawned",

@@ -1,4 +1,4 @@
-//! A report's first line, kind by kind.
+//! The first line of a report, by kind.
 
 use super::{
     roles,
@@ -35,21 +35,21 @@ impl Words<'_> {
                 } else {
                     let (len, circle) = (self.len(), self.held_locks(" → "));
                     let what = if self.has_wait() {
-                        "locks and waits form a circle"
+                        "locks and waits form a cycle"
                     } else {
-                        "locks are acquired in a circle"
+                        "locks are acquired in a cycle"
                     };
                     format!("{len} {what}{so_far}: {circle} → {held}")
                 }
             }
             FindingKind::SelfDeadlock if self.initializes() => {
-                format!("the initializer of {held} asks for {held} itself")
+                format!("the initializer of {held} uses {held} itself")
             }
             FindingKind::SelfDeadlock if self.is_of_event() => {
                 format!("{who} waits for {held}, which it alone owes")
             }
             FindingKind::SelfDeadlock => {
-                format!("{who} acquires {held}, which it holds already")
+                format!("{who} acquires {held}, which it already holds")
             }
             FindingKind::RecursiveRead => {
                 format!("{who} reads {held} again while it holds a read guard of it")
@@ -77,13 +77,13 @@ impl Words<'_> {
             FindingKind::PoolExhaustion => {
                 format!("{who} holds a permit of {held} and waits for another one")
             }
-            FindingKind::HeldAcrossAwait => format!("{who} holds {held} over an await"),
+            FindingKind::HeldAcrossAwait => format!("{who} holds {held} across an await"),
             FindingKind::Futurelock => self.futurelock(),
             FindingKind::LeakedGuard => match self.left_by() {
                 Some(_) if self.is_of_event() => {
-                    format!("{who} waits for {held}, which no thread will answer")
+                    format!("{who} waits for {held}, which no thread will complete")
                 }
-                Some(_) => format!("{who} waits for {held}, which nobody gives back"),
+                Some(_) => format!("{who} waits for {held}, which no thread will release"),
                 None if self.is_of_event() => {
                     format!("{who} ended while it owed {held}")
                 }
@@ -92,7 +92,7 @@ impl Words<'_> {
         }
     }
 
-    /// Two or more threads or tasks that wait for each other right now.
+    /// The title for threads or tasks that wait for each other.
     fn wait_for_each_other(&self) -> String {
         let members = || self.shown.iter().map(|edge| &edge.thread);
         if let [first, second] = self.shown {
@@ -124,7 +124,7 @@ impl Words<'_> {
         roles::needs_to_end(wait.kind.role, &self.names.of(wait), &lock)
     }
 
-    /// The locks held along the cycle, as far as they are shown.
+    /// Lists the held locks of the edges that are shown.
     fn held_locks(&self, separator: &str) -> String {
         let mut names: Vec<_> = self.shown.iter().map(|edge| self.names.of(&edge.held)).collect();
         if self.len() > self.shown.len() {

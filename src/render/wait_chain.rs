@@ -1,4 +1,4 @@
-//! Why a thread or task waits, in sentences.
+//! Explains in sentences why a thread or task waits.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::{
     source::Sources,
 };
 
-/// The watchdog's report: who waits, why, and the whole table. The first one names the variable that sets
-/// the limit.
+/// Returns the watchdog's report: the thread, why it waits, and the table of all threads. The first
+/// report names the environment variable that sets the limit.
 pub(crate) fn long_wait(
     chain: &WaitChain,
     more_than: Duration,
@@ -25,8 +25,7 @@ pub(crate) fn long_wait(
     let WaitLink { waiter, wanted, .. } = &chain.links[0];
     let name = names(&chain.links).at(&wanted.lock, &wanted.since);
     let more_than = humantime::format_duration(more_than);
-    let help =
-        "help: `LOCKDEP_WATCHDOG` says how long a wait may last before it is reported, or `off`\n";
+    let help = "help: `LOCKDEP_WATCHDOG` sets how long a wait may last before it is reported; `off` disables this\n";
     format!(
         "warning[lockdep::watchdog]: {} waits for {name} at {}, for more than {more_than}\n{}{}{}",
         who(waiter),
@@ -37,7 +36,7 @@ pub(crate) fn long_wait(
     )
 }
 
-/// What is said when a signal ends the process: what its threads wait for, and why.
+/// Returns the report printed when a signal ends the process: what its threads wait for, and why.
 #[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
 pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapshot]) -> String {
     let mut known: Vec<&WaitLink> = Vec::new();
@@ -45,7 +44,8 @@ pub(crate) fn answer(signal: &str, chains: &[WaitChain], threads: &[ThreadSnapsh
     let mut longest_first: Vec<_> = chains.iter().collect();
     longest_first.sort_by_key(|chain| std::cmp::Reverse(chain.links.len()));
     for chain in longest_first {
-        // A shorter chain that a longer one contains adds nothing; nor do more tasks that wait for the same lock.
+        // A shorter chain that is part of a longer one adds nothing, nor do further tasks that wait
+        // for the same lock.
         let WaitLink { waiter, wanted, .. } = &chain.links[0];
         let is_known = |link: &&WaitLink| {
             link.waiter == *waiter || waiter.is_task() && link.wanted.lock == wanted.lock
@@ -68,7 +68,7 @@ fn names(links: &[WaitLink]) -> Names {
     Names::new(&mut Sources::default(), wanted().map(|(lock, _)| lock), wanted())
 }
 
-/// A chain of waits in words, from its first thread to its end.
+/// Describes a chain of waits, from its first thread to its end.
 fn why(WaitChain { links, end }: &WaitChain) -> String {
     let names = names(links);
     let link = |WaitLink { waiter, wanted, holder, is_granted, joined }: &WaitLink| {
@@ -82,7 +82,7 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
         };
         let Some((holder, since)) = holder else {
             return match role {
-                Role::Exit => format!("{waits}, which has taken no lock so far"),
+                Role::Exit => format!("{waits}, which has acquired no lock so far"),
                 _ => format!("{waits}, which no thread is known to hold"),
             };
         };
@@ -119,7 +119,7 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
         }
         ChainEnd::Sent => Some("its guard may have been sent elsewhere since".to_owned()),
         ChainEnd::AtRest => Some(format!(
-            "{last} waits for no lock, but for something else: a timer, a message, another task"
+            "{last} waits for something other than a lock: a timer, a message, another task"
         )),
         ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
         ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),

@@ -1,18 +1,18 @@
-//! What a report calls a thread or a task.
+//! The names of threads and tasks in a report.
 
 use crate::finding::ThreadInfo;
 
-/// One in a sentence: `` thread `worker` ``, `task 7`.
+/// Returns a thread or task as part of a sentence: `` thread `worker` ``, `task 7`.
 pub(super) fn who(actor: &ThreadInfo) -> String {
     format!("{} {}", what(actor), alone(actor))
 }
 
-/// What it is.
+/// Returns `thread` or `task`.
 pub(super) fn what(actor: &ThreadInfo) -> &'static str {
     if actor.is_task() { "task" } else { "thread" }
 }
 
-/// What several of them are, if there are two or more: `threads`, `tasks`, `tasks and threads`.
+/// Returns the plural for several of them: `threads`, `tasks`, `tasks and threads`.
 pub(super) fn what_all<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> &'static str {
     let (mut tasks, mut threads) = (false, false);
     for actor in actors {
@@ -25,7 +25,7 @@ pub(super) fn what_all<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> 
     }
 }
 
-/// Two of them: `` threads `a` and `b` ``, `tasks 7 and 8`, `` task 7 and thread `b` ``.
+/// Returns two of them: `` threads `a` and `b` ``, `tasks 7 and 8`, `` task 7 and thread `b` ``.
 pub(super) fn both(actors: [&ThreadInfo; 2]) -> String {
     let [first, second] = actors;
     if first.is_task() == second.is_task() {
@@ -35,7 +35,8 @@ pub(super) fn both(actors: [&ThreadInfo; 2]) -> String {
     }
 }
 
-/// A circle of them, from one back to it. What they are is said before, if all are threads.
+/// Returns a cycle of them, ending with the first one again. If all are threads, the caller has
+/// said so and only names are given.
 pub(super) fn circle<'a>(
     actors: impl Iterator<Item = &'a ThreadInfo> + Clone,
     are_more: bool,
@@ -47,8 +48,8 @@ pub(super) fn circle<'a>(
     actors.map(name).chain(rest).chain(back).collect::<Vec<_>>().join(" → ")
 }
 
-/// Where tasks were spawned, each told once: `tasks 7 and 8 were spawned at src/main.rs:4:5`. `None` if
-/// all of them are threads.
+/// Returns where tasks were spawned, one line per place: `tasks 7 and 8 were spawned at
+/// src/main.rs:4:5`. Returns `None` if all of them are threads.
 pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> Option<String> {
     let mut by_site: Vec<(_, Vec<&ThreadInfo>)> = Vec::new();
     for task in actors {
@@ -72,7 +73,7 @@ pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> O
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// Its name, where it was said before what it is: `` `worker` ``, `7`.
+/// Returns only the name or number: `` `worker` ``, `7`.
 fn alone(actor: &ThreadInfo) -> String {
     match actor.name() {
         None if actor.is_task() => actor.number().to_string(),

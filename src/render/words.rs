@@ -1,5 +1,5 @@
-//! What a report says, kind by kind. Every sentence says what was seen, or what
-//! would have to happen; none calls a possible deadlock a deadlock.
+//! The sentences of a report, by kind. Each states what was seen or what would have to happen; none
+//! calls a possible deadlock a deadlock.
 
 use super::{
     age,
@@ -14,7 +14,7 @@ use crate::finding::{
 /// The sentences of one report.
 pub(super) struct Words<'a> {
     pub(super) finding: &'a Finding,
-    /// Those of its edges that are shown.
+    /// The edges that are shown.
     pub(super) shown: &'a [Edge],
     pub(super) names: &'a Names,
 }
@@ -24,18 +24,18 @@ impl Words<'_> {
         &self.shown[0]
     }
 
-    /// How many edges there are, shown or not.
+    /// Returns the number of edges, including those that are not shown.
     pub(super) fn len(&self) -> usize {
         self.finding.cycle.len()
     }
 
-    /// Whether holding the lock means to run its initializer.
+    /// Returns `true` if holding the lock means running its initializer.
     pub(super) fn initializes(&self) -> bool {
         self.first().held.kind.role == Role::Initializer
     }
 
-    /// Whether one pair of lines took all of these locks, in whatever order they
-    /// were handed to it.
+    /// Returns `true` if the same two lines acquired all of these locks, which were passed to them
+    /// in different orders.
     pub(super) fn same_lines(&self) -> bool {
         let first = self.first();
         self.shown
@@ -43,8 +43,8 @@ impl Words<'_> {
             .all(|edge| (&edge.held_at, &edge.acquired_at) == (&first.held_at, &first.acquired_at))
     }
 
-    /// ` while a writer waits for …`, if readers meet somewhere in the cycle: they wait
-    /// for each other only then.
+    /// Returns ` while a writer waits for …` if readers meet somewhere in the cycle, because they
+    /// wait for each other only then.
     pub(super) fn while_writers_wait(&self) -> String {
         let following = self.shown.iter().cycle().skip(1);
         let writers: Vec<_> = self
@@ -61,7 +61,8 @@ impl Words<'_> {
         }
     }
 
-    /// The lock and the wait of a cycle of two edges, one of which waits for what is no lock.
+    /// Returns the lock and the wait of a cycle of two edges, one of which waits for something
+    /// other than a lock.
     pub(super) fn wait_in_cycle(&self) -> Option<[&LockInfo; 2]> {
         let [first, second] = self.shown else { return None };
         [first, second]
@@ -71,7 +72,7 @@ impl Words<'_> {
             .map(|edge| [&edge.held, &edge.wanted])
     }
 
-    /// The locks that keep a cycle from closing.
+    /// Returns the locks that keep a cycle from closing.
     pub(super) fn gate_locks(&self) -> &[LockInfo] {
         match &self.finding.detail {
             Detail::Gates(gates) => gates,
@@ -84,7 +85,7 @@ impl Words<'_> {
         gates.collect::<Vec<_>>().join(" or ")
     }
 
-    /// The thread that left behind what another is about to wait for.
+    /// Returns the thread that ended without releasing the lock for which another is about to wait.
     pub(super) fn left_by(&self) -> Option<&ThreadInfo> {
         match &self.finding.detail {
             Detail::LeftBy(thread) => Some(thread),
@@ -92,7 +93,7 @@ impl Words<'_> {
         }
     }
 
-    /// What is waited for while locks are held.
+    /// Returns the kind of the wait during which locks are held.
     pub(super) fn wait(&self) -> WaitKind {
         match self.finding.detail {
             Detail::Wait(kind) => kind,
@@ -105,18 +106,18 @@ impl Words<'_> {
         self.first().held.kind.is_event()
     }
 
-    /// Returns `true` if any edge waits for what is no lock.
+    /// Returns `true` if any edge waits for something other than a lock.
     pub(super) fn has_wait(&self) -> bool {
         self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
     }
 
-    /// Returns `true` if the first edge waits for what is no lock.
+    /// Returns `true` if the first edge waits for something other than a lock.
     pub(super) fn is_wait(&self) -> bool {
         !self.first().wanted.kind.role.is_lock()
     }
 
-    /// What the first edge's two places are: where the lock has been held since,
-    /// and what happens now.
+    /// Returns labels for the two places of the first edge: where the lock was acquired, and what
+    /// happens now.
     pub(super) fn now(&self) -> [String; 2] {
         let first = self.first();
         let Edge { held, held_at, wanted, acquired_at, held_mode, .. } = first;
@@ -141,13 +142,13 @@ impl Words<'_> {
                 roles::wants(first, &wanted, for_reading(first.wanted_mode))
             }
             FindingKind::WaitWhileHolding if self.wait() == WaitKind::Condvar => {
-                format!("waits here, giving {wanted} back meanwhile")
+                format!("waits here, releasing {wanted} meanwhile")
             }
             FindingKind::WaitWhileHolding => {
                 format!("waits for {} here, with {held} held", event(self.wait(), &wanted))
             }
             FindingKind::SelfDeadlock if self.initializes() => {
-                format!("and asks for {wanted} here")
+                format!("and uses {wanted} here")
             }
             FindingKind::SelfDeadlock if self.is_wait() => format!("and waits for {wanted} here"),
             FindingKind::SelfDeadlock => format!("and acquires {wanted} again here"),
@@ -183,7 +184,7 @@ impl Words<'_> {
         }
     }
 
-    /// Returns `true` if each of its edges is a wait of right now, for the next one.
+    /// Returns `true` if each edge is a current wait for the next one.
     pub(super) fn is_circle_of_waits(&self) -> bool {
         match self.finding.kind {
             FindingKind::Deadlock => true,
@@ -192,7 +193,8 @@ impl Words<'_> {
         }
     }
 
-    /// What a thread or task of a circle holds and waits for, the circle's `number`-th.
+    /// Returns labels for a thread or task of a deadlock: what it holds, and what it waits for.
+    /// `number` is the index of the next edge.
     fn waits(&self, number: usize, edge: &Edge) -> [String; 2] {
         let Edge { held, held_at, held_mode, wanted, acquired_at, .. } = edge;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
@@ -219,7 +221,7 @@ impl Words<'_> {
                 return [since, now];
             }
             Role::Barrier => {
-                let now = format!("waits here at {wanted}, to which {next} has to come");
+                let now = format!("waits here at {wanted}, which {next} must reach");
                 return [since, now];
             }
             _ => {}
@@ -229,7 +231,7 @@ impl Words<'_> {
         [since, now]
     }
 
-    /// The same for an edge that was seen before.
+    /// Returns labels for the two places of an edge that was seen before.
     pub(super) fn before(&self, index: usize, edge: &Edge) -> [String; 2] {
         if self.is_circle_of_waits() {
             return self.waits(index + 1, edge);
@@ -245,7 +247,7 @@ impl Words<'_> {
         [since, now]
     }
 
-    /// Introduces an edge but the first, by its place in the cycle.
+    /// Introduces an edge other than the first, by its place in the cycle.
     pub(super) fn further(&self, index: usize) -> String {
         let Edge { held, wanted, thread, .. } = &self.shown[index];
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
@@ -253,7 +255,7 @@ impl Words<'_> {
         match self.finding.kind {
             FindingKind::WaitWhileHolding => format!("it holds {held} as well"),
             FindingKind::ClassInversion => format!(
-                "{who} took two others of the same kind, {held} and {wanted}, the other way round"
+                "{who} acquired two others of the same classes, {held} and {wanted}, in the opposite order"
             ),
             _ if self.is_circle_of_waits() => {
                 let (number, len) = (index + 1, self.len());
@@ -267,7 +269,7 @@ impl Words<'_> {
             _ if self.len() > 2 || self.wait_in_cycle().is_some() => {
                 let edge = &self.shown[index];
                 let step = roles::step(edge, &held, &wanted);
-                // A thread without a name is called what its handle is called.
+                // A thread without a name is called by its handle.
                 let is_called_so = edge.held.kind.role == Role::Exit && thread.name().is_none();
                 let who = if is_called_so { format!("thread {held}") } else { who };
                 match self.len() {
@@ -276,34 +278,34 @@ impl Words<'_> {
                 }
             }
             _ if *thread == self.first().thread && thread.is_task() => {
-                format!("{who} itself took them the other way round before")
+                format!("{who} itself acquired them in the opposite order before")
             }
             _ if *thread == self.first().thread => {
-                format!("the same thread, `{thread}`, took them the other way round before")
+                format!("the same thread, `{thread}`, acquired them in the opposite order before")
             }
-            _ => format!("{who} took them the other way round"),
+            _ => format!("{who} acquired them in the opposite order"),
         }
     }
 
-    /// Stands for the edges that are not shown.
+    /// Says how many edges are not shown.
     pub(super) fn not_shown(&self) -> Option<String> {
         let rest = self.len() - self.shown.len();
-        (rest > 0).then(|| format!("and {rest} more, which `Finding::cycle` has"))
+        (rest > 0).then(|| format!("and {rest} more: see `Finding::cycle`"))
     }
 
-    /// Introduces the writer that made readers wait for each other.
+    /// Introduces the writer that makes readers wait for each other.
     pub(super) fn writer(&self, writer: &Writer) -> [String; 2] {
         let (lock, who) = (self.names.of(&writer.lock), who(&writer.thread));
         let title = format!(
-            "{who} writes {lock}, for the first time: while a writer waits, readers wait behind it"
+            "{who} writes {lock} for the first time: while a writer waits, readers wait behind it"
         );
         [title, format!("{lock} written here")]
     }
 
-    /// What the locks are, and where they were made.
+    /// Returns the types of the locks, and where they were created.
     pub(super) fn locks(&self) -> String {
         let mut seen: Vec<&LockInfo> = Vec::new();
-        // The other two of a class inversion are made alike.
+        // The other two locks of a class inversion were created alike.
         let told = match self.finding.kind {
             FindingKind::ClassInversion => &self.shown[..1],
             _ => self.shown,
@@ -321,7 +323,7 @@ impl Words<'_> {
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Where the tasks that it mentions were spawned.
+    /// Returns where the tasks mentioned were spawned.
     pub(super) fn spawned(&self) -> Option<String> {
         let writer = match &self.finding.detail {
             Detail::Writer(writer) => Some(&writer.thread),
@@ -331,7 +333,7 @@ impl Words<'_> {
         spawned(members.chain(writer).chain(self.left_by()))
     }
 
-    /// Returns under which condition the finding is true, if there is one.
+    /// Returns the condition under which the finding is true, if there is one.
     pub(super) fn doubt(&self) -> Option<String> {
         let doubtful = self.shown.iter().filter(|edge| edge.may_have_left);
         let guard = |edge: &Edge| {
@@ -346,14 +348,14 @@ impl Words<'_> {
         })
     }
 
-    /// Where to learn more, if the source lines alone leave it unclear who acquired the lock.
+    /// Says how to learn more if the source lines do not show which code acquired the lock.
     pub(super) fn hint(&self) -> Option<&'static str> {
         let first = self.first();
         match self.finding.kind {
             FindingKind::Futurelock if self.has_one_place() && first.backtrace.is_empty() => {
                 Some("`LOCKDEP_BACKTRACE=full` shows which two futures these are")
             }
-            // The await is in a caller if the lock was acquired by a function that returns the guard.
+            // If a function returns the guard, the await is in a caller.
             kind if first.held_backtrace.is_empty()
                 && (kind == FindingKind::HeldAcrossAwait
                     || first.held_at.is_of_reentrant_mutex()) =>
@@ -364,13 +366,13 @@ impl Words<'_> {
         }
     }
 
-    /// Why it is not told.
+    /// Returns why the finding is silenced.
     pub(super) fn silenced(&self) -> Option<String> {
         let reason = self.finding.silenced.as_ref()?;
         Some(format!("it is silenced: {reason}"))
     }
 
-    /// The headings of an edge's two call stacks.
+    /// Returns the headings of an edge's two call stacks.
     pub(super) fn stacks(&self, edge: &Edge) -> [String; 2] {
         let who = who(&edge.thread);
         let held = self.names.at(&edge.held, &edge.held_at);
@@ -404,7 +406,8 @@ impl Words<'_> {
     }
 }
 
-/// What a lock is, and where it was made: `` a `Mutex<Vec<Job>>` made at src/main.rs:3:20 ``.
+/// Returns a lock's type, and where it was created: `` a `Mutex<Vec<Job>>` made at src/main.rs:3:20
+/// ``.
 pub(super) fn what_it_is(lock: &LockInfo) -> String {
     let kind = roles::what(lock);
     match lock.created_at() {
@@ -415,7 +418,7 @@ pub(super) fn what_it_is(lock: &LockInfo) -> String {
     }
 }
 
-/// What is waited for that is no lock, by the name of what it comes from.
+/// Describes the awaited event, by the name of its source.
 pub(super) fn event(kind: WaitKind, name: &str) -> String {
     match kind {
         WaitKind::Join => format!("{name} to end"),
@@ -426,7 +429,7 @@ pub(super) fn event(kind: WaitKind, name: &str) -> String {
     }
 }
 
-/// ` for reading`, where that matters.
+/// Returns ` for reading` for modes other than exclusive.
 fn for_reading(mode: Mode) -> &'static str {
     match mode {
         Mode::Exclusive | Mode::Upgrade => "",
