@@ -1,6 +1,5 @@
-//! Transfers between two accounts, each with a lock of its own. Money goes both
-//! ways, so that the accounts are locked in both orders: by the same two lines,
-//! called with the accounts exchanged.
+//! Transfers between two accounts, each with its own lock. Money goes both ways, so the accounts
+//! are locked in both orders: by the same two lines, called with the accounts swapped.
 //!
 //! ```sh
 //! cargo run --example bank_transfer               # reported
@@ -24,7 +23,7 @@ impl Account {
     }
 }
 
-/// The account that pays first, whichever it is.
+/// Locks the paying account first, whichever it is.
 fn transfer(from: &Account, to: &Account, amount: i64) {
     let mut payer = from.balance.lock().unwrap();
     let mut payee = to.balance.lock().unwrap();
@@ -32,7 +31,7 @@ fn transfer(from: &Account, to: &Account, amount: i64) {
     *payee += amount;
 }
 
-/// The account with the smaller number first, whoever pays.
+/// Locks the account with the smaller number first, whichever pays.
 fn transfer_ordered(from: &Account, to: &Account, amount: i64) {
     let (mut payer, mut payee);
     if from.number < to.number {
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
     };
     let (alice, bob) = (Account::new(1, 500), Account::new(2, 500));
     if option.as_deref() == Some("--declared") {
-        // Then the first transfer from the larger number to the smaller is enough.
+        // Then the first transfer from the larger to the smaller number is reported.
         for account in [&alice, &bob] {
             lockdep::order_by_key(&account.balance, account.number);
         }

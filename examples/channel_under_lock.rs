@@ -1,14 +1,14 @@
-//! A queue hands its jobs to a worker through a channel that buffers nothing, and one of its methods does
-//! that with the state locked. The worker locks the same state after each job. If it is not done with the last
-//! one yet, it waits for the state, and the sender, who has it locked, for the worker. In this run it is
-//! always done, so nothing would hang, and it is reported all the same.
+//! A queue passes its jobs to a worker through a channel without capacity, and one of its methods
+//! does that while it holds the state. The worker locks the same state after each job. If it has
+//! not finished the last job yet, it waits for the state, and the sender, which holds the state,
+//! for the worker. In this run it has always finished, so nothing hangs, but it is reported anyway.
 //!
 //! ```sh
 //! cargo run --example channel_under_lock
 //! cargo run --example channel_under_lock -- --fixed
 //! ```
 //!
-//! With `--fixed` the job is sent after the state was unlocked.
+//! With `--fixed` the job is sent after the state is unlocked.
 
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ impl Queue {
         Self { state, jobs, done }
     }
 
-    /// Takes up a job of the last run.
+    /// Takes up a job from the last run.
     fn resume(&self, job: u32) {
         self.state.lock().unwrap().accepted += 1;
         self.jobs.send(job).unwrap();

@@ -1,5 +1,5 @@
-//! What the library can tell of a running program: who holds what and who waits for
-//! it, the lock order as a graph, and a report of each kind of finding.
+//! What the library reports about a running program: the locks that threads hold and wait for, the
+//! lock order as a graph, and a report of each kind of finding.
 //!
 //! ```sh
 //! cargo run --example diagnostics
@@ -31,7 +31,7 @@ fn main() {
     println!("{}", lockdep::order_graph().to_dot());
 
     println!("== a report of each kind ==\n");
-    // Not to end with the first one; `Warn` would print them on standard error.
+    // So as not to panic at the first one; `Warn` would print them on standard error.
     for kind in [FindingKind::Inversion, FindingKind::RecursiveRead, FindingKind::WaitWhileHolding]
     {
         lockdep::set_level(kind, Level::Allow);
@@ -40,7 +40,7 @@ fn main() {
     recursive_read(&shop);
     wait_while_holding(&shop);
     self_deadlock(&shop);
-    // Taken, they do not make this process end with status 101.
+    // Taken findings do not make this process exit with status 101.
     for finding in lockdep::take_findings() {
         println!("{finding}");
     }
@@ -61,7 +61,7 @@ fn who_holds_what(shop: &Shop) {
         served.wait();
         let customer = thread::Builder::new().name("customer".into());
         customer.spawn_scoped(scope, || *shop.till.lock().unwrap() += 1).unwrap();
-        // Until the customer stands in the queue.
+        // Until the customer waits.
         while !lockdep::held().to_string().contains("waits for") {
             thread::yield_now();
         }
@@ -77,14 +77,14 @@ fn inversion(shop: &Shop) {
     *shop.till.lock().unwrap() += 1;
 }
 
-/// Two readers in one thread, which a writer can come between.
+/// Two read guards in one thread; a writer may queue between them.
 fn recursive_read(shop: &Shop) {
     let prices = shop.prices.read().unwrap();
     let total: u32 = shop.prices.read().unwrap().iter().sum();
     assert!(prices.is_empty() && total == 0);
 }
 
-/// A wait for stock that keeps the till from whoever would bring it.
+/// Waits for stock while holding the till, which the supplier may need.
 fn wait_while_holding(shop: &Shop) {
     let _till = shop.till.lock().unwrap();
     let stock = shop.stock.lock().unwrap();
@@ -97,8 +97,8 @@ fn wait_while_holding(shop: &Shop) {
     });
 }
 
-/// A guard that lives to the end of a `match` is the most common deadlock of all.
-/// This one is certain, and is left at `Deny`.
+/// A guard that lives to the end of a `match` is the most common deadlock. This one is certain, and
+/// its level stays `Deny`.
 fn self_deadlock(shop: &Shop) {
     let result = thread::scope(|scope| {
         let clerk = thread::Builder::new().name("clerk".into());

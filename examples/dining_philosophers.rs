@@ -1,6 +1,5 @@
-//! Dijkstra's dining philosophers: everyone takes the fork on the left, then the
-//! one on the right. One round of the table is enough to see the circle, although
-//! nobody has to wait yet.
+//! Dijkstra's dining philosophers: everyone takes the fork on the left, then the one on the right.
+//! One round of the table is enough to find the cycle, although no philosopher has waited yet.
 //!
 //! ```sh
 //! cargo run --example dining_philosophers            # five seats, reported
@@ -8,8 +7,8 @@
 //! cargo run --example dining_philosophers -- --ordered
 //! ```
 //!
-//! With `--ordered` everyone takes the fork with the smaller number first, which is
-//! the fix: the last philosopher reaches to the right first.
+//! With `--ordered` everyone takes the fork with the smaller number first. This is the fix: the
+//! last philosopher takes the right fork first.
 
 use std::process::ExitCode;
 use std::thread;
@@ -49,7 +48,7 @@ fn main() -> ExitCode {
         let (first, second) =
             if ordered { (left.min(right), left.max(right)) } else { (left, right) };
         let name = NAMES.get(seat).map_or_else(|| format!("guest {seat}"), ToString::to_string);
-        // One after the other: the order of locks is learned all the same.
+        // One after the other: the lock order is recorded all the same.
         let dinner = thread::scope(|table| {
             let philosopher = thread::Builder::new().name(name.clone());
             let forks = &forks;

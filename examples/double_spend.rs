@@ -1,10 +1,10 @@
-//! Two payments of 500 from a balance of 700. Each looks whether there is enough, and then takes it:
-//! if both look first, both pay. The schedule makes it happen every time.
+//! Two payments of 500 from a balance of 700. Each checks whether there is enough, and then pays:
+//! if both check first, both pay. The schedule makes this happen every time.
 //!
 //! ```sh
-//! cargo run --example double_spend             # 300 that were never there are spent
+//! cargo run --example double_spend             # 300 more than there is are spent
 //! cargo run --example double_spend -- --fixed  # the same schedule, and one is refused
-//! cargo run --example double_spend -- --strict # fixed, and the schedule has to be followed
+//! cargo run --example double_spend -- --strict # fixed, and the schedule must be followed
 //! ```
 
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ struct Account {
 }
 
 impl Account {
-    /// Looks, and then takes: the lock is not held in between.
+    /// Checks, then pays; the lock is not held in between.
     fn pay(&self, amount: i64) -> Result<(), &'static str> {
         if *self.balance.lock().unwrap() < amount {
             return Err("not enough");
@@ -29,7 +29,7 @@ impl Account {
         Ok(())
     }
 
-    /// Looks and takes under one lock.
+    /// Checks and pays under one lock.
     fn pay_at_once(&self, amount: i64) -> Result<(), &'static str> {
         let mut balance = self.balance.lock().unwrap();
         if *balance < amount {
@@ -54,12 +54,12 @@ fn main() -> ExitCode {
     };
     let account = Account { balance: Mutex::new(700) };
 
-    // The rent is looked at first, and both are before it is paid.
+    // The rent checks first, and both have checked before it pays.
     let mut schedule = Schedule::new()
         .order([at("rent", "looked"), at("bike", acquire(&account.balance))])
         .order([at("bike", "looked"), at("rent", "pays")]);
     if argument.as_deref() != Some("--strict") {
-        // Where a lock does not let them, the lock wins.
+        // If a lock prevents this order, abandon the schedule.
         schedule = schedule.yield_to_locks();
     }
     let [rent, bike] = schedule.run(|| {

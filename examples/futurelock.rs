@@ -1,16 +1,18 @@
-//! A task waits for a lock that another of its futures was granted, and no longer polls that future. So
-//! nothing can ever wake the task. No order of locks is wrong here: there is only one lock.
+//! A task waits for a lock that another of its futures was granted, and no longer polls that
+//! future. So nothing can ever wake the task. The lock order is not to blame: there is only one
+//! lock.
 //!
 //! ```sh
 //! cargo run --example futurelock --features tokio
 //! cargo run --example futurelock --features tokio -- --fixed
 //! ```
 //!
-//! Oxide has named this a futurelock in its [RFD 609](https://rfd.shared.oxide.computer/rfd/0609), after
-//! weeks of looking for one. With `tokio::sync::Mutex` this program hangs every time. With `lockdep::tokio`
-//! the task panics with a report at the moment in which nothing can wake it any more.
+//! Oxide has described this as a futurelock in its [RFD
+//! 609](https://rfd.shared.oxide.computer/rfd/0609), after weeks of debugging. With
+//! `tokio::sync::Mutex` this program hangs every time. With `lockdep::tokio` the task panics with a
+//! report as soon as nothing can wake it any more.
 //!
-//! With `--fixed`, the first future is spawned as a task, which the runtime polls whatever the others do.
+//! With `--fixed`, the first future is spawned as a task, which the runtime polls in any case.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -20,23 +22,23 @@ use lockdep::tokio::{
     sync::{Mutex, Notify},
 };
 
-/// What the request needs, twice.
+/// The work of the request, done twice.
 async fn fetch(cache: &Mutex<Vec<u32>>) -> u32 {
     let mut cache = cache.lock().await;
     cache.push(7);
     cache.iter().sum()
 }
 
-/// What happens while the first fetch waits.
+/// Events while the first fetch waits.
 #[derive(Default)]
 struct Events {
     /// The background task has the lock.
     is_locked: Notify,
-    /// The request loses patience.
+    /// The request times out.
     is_late: Notify,
 }
 
-/// Holds the lock until the request has lost patience.
+/// Holds the lock until the request has timed out.
 async fn refresh(cache: Arc<Mutex<Vec<u32>>>, events: Arc<Events>) {
     let mut cache = cache.lock().await;
     events.is_locked.notify_one();
@@ -46,18 +48,18 @@ async fn refresh(cache: Arc<Mutex<Vec<u32>>>, events: Arc<Events>) {
     cache.clear();
 }
 
-/// Fetches; and if that takes too long, fetches again.
+/// Fetches; if that takes too long, fetches again.
 async fn request(cache: Arc<Mutex<Vec<u32>>>, events: Arc<Events>) -> u32 {
     events.is_locked.notified().await;
     let mut first = std::pin::pin!(fetch(&cache));
     tokio::select! {
         sum = &mut first => sum,
-        // From here on `first` is not polled, and it is the next who gets the lock.
+        // From here on `first` is not polled, and it is the next future to get the lock.
         () = events.is_late.notified() => fetch(&cache).await,
     }
 }
 
-/// The same, with the first fetch spawned as a task.
+/// As [`request`], with the first fetch spawned as a task.
 async fn request_fixed(cache: Arc<Mutex<Vec<u32>>>, events: Arc<Events>) -> u32 {
     events.is_locked.notified().await;
     let mut first = tokio::spawn({
@@ -87,7 +89,7 @@ async fn main() -> ExitCode {
         println!("fetched {sum}");
         ExitCode::SUCCESS
     } else {
-        println!("the request panicked, the others go on");
+        println!("the request panicked, the others continue");
         ExitCode::FAILURE
     }
 }

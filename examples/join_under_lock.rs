@@ -1,13 +1,13 @@
-//! A server is stopped: it locks its state, and joins its worker with the state still locked. The
-//! worker takes the same lock for each job. If it has a job left when the server is stopped, both
-//! wait for ever. In this run it has none, so nothing would hang, and it is reported all the same.
+//! A server is stopped: it locks its state, and joins its worker while it holds the state. The
+//! worker locks the same state for each job. If it has a job left when the server is stopped, both
+//! wait for ever. In this run it has none, so nothing hangs, but it is reported anyway.
 //!
 //! ```sh
 //! cargo run --example join_under_lock
 //! cargo run --example join_under_lock -- --fixed
 //! ```
 //!
-//! With `--fixed` the worker is joined after the state was unlocked.
+//! With `--fixed` the worker is joined after the state is unlocked.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl Server {
-    /// Starts a server that says what it has done.
+    /// Starts a server that reports each completed job.
     fn start(done: mpsc::Sender<u32>) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let (jobs, to_do) = mpsc::channel();

@@ -1,10 +1,10 @@
-//! A service that counts, and loses count: between its read and its write there is room for
-//! somebody else's. One thread is enough to show it, with a second call inserted there.
+//! A service that loses count: another update may come between its read and its write. One thread
+//! is enough to show this, with a second call inserted there.
 //!
 //! ```sh
 //! cargo run --example lost_update               # two increments are counted as one
-//! cargo run --example lost_update -- --locked   # the second caller is told that it has to wait
-//! cargo run --example lost_update -- --retried  # and tries again: none is lost
+//! cargo run --example lost_update -- --locked   # the second caller is refused
+//! cargo run --example lost_update -- --retried  # and retries: none is lost
 //! ```
 
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ impl Counter {
         *self.count.write().unwrap() = count;
     }
 
-    /// Each of its two steps is safe, and both together are not.
+    /// Each of its two steps is safe, but not both together.
     fn increment(&self) {
         let count = self.get_count();
         point!("count was read");
@@ -36,7 +36,7 @@ impl Counter {
         self.set_count(count + 1);
     }
 
-    /// Whoever comes while another is between the two is turned away.
+    /// Fails if another increment is between its two steps.
     fn try_increment(&self) -> Result<(), &'static str> {
         let _updating = self.updating.try_lock().map_err(|_| "could not lock the counter")?;
         self.increment();
@@ -50,13 +50,13 @@ impl Counter {
     }
 }
 
-/// An increment comes between the read and the write of another. How many were refused.
+/// Inserts an increment between the read and the write of another. Returns how many were refused.
 fn unlocked(counter: &Counter) -> u64 {
     interleave::before("count was read", || counter.increment()).within(|| counter.increment());
     0
 }
 
-/// The same, and the second is turned away.
+/// As [`unlocked`], but the second increment is refused.
 fn locked(counter: &Counter) -> u64 {
     let mut refused = 0;
     let second = || {
@@ -69,7 +69,8 @@ fn locked(counter: &Counter) -> u64 {
     refused
 }
 
-/// The second is turned away at least once: the first reads before it comes, and writes after.
+/// The second increment is refused at least once: it comes after the first has read and before it
+/// has written.
 fn retried(counter: &Counter) -> u64 {
     Schedule::new()
         .order([

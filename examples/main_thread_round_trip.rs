@@ -1,10 +1,11 @@
-//! A lock held over a round trip to the main thread, as in programs with a GUI: a worker asks the
-//! main loop for something and waits for the answer, with a lock held that a callback of the main loop
-//! takes.
+//! A lock held during a round trip to the main thread, as in programs with a GUI: a worker asks the
+//! main loop for something and waits for the answer, while it holds a lock that a callback of the
+//! main loop acquires.
 //!
-//! The answer comes through a channel, so there is no lock to see. Two lines declare what is waited
-//! for: [`Event::owe`] around each callback, [`Event::wait`] around the wait for its answer. The
-//! report comes in a run in which nothing has hung: the callback was done before the worker asked.
+//! The answer comes through a channel, so the wait is not for a lock. Two lines declare it:
+//! [`Event::owe`] around each callback, [`Event::wait`] around the wait for its answer. The
+//! inversion is reported in a run that does not hang: the callback had ended before the worker
+//! asked.
 //!
 //! ```sh
 //! cargo run --example main_thread_round_trip
@@ -16,12 +17,12 @@ use lockdep::{external::Event, sync::Mutex};
 
 static DOCUMENT: Mutex<String> = Mutex::new(String::new());
 
-/// An answer of the main thread.
+/// The answers of the main thread.
 static MAIN_LOOP: Event = Event::new("main loop");
 
 type Callback = Box<dyn FnOnce() + Send>;
 
-/// Runs a callback on the main thread, and waits for what it returns.
+/// Runs a callback on the main thread and waits for its result.
 #[track_caller]
 fn on_main_thread<R: Send + 'static>(
     main_loop: &mpsc::Sender<Callback>,
@@ -49,8 +50,8 @@ fn ask_for_title() -> &'static str {
     "notes"
 }
 
-/// Hangs if a redraw is queued before the question: the redraw waits for `DOCUMENT`, and `save` for the
-/// answer.
+/// Hangs if a redraw is queued before the question: the redraw waits for `DOCUMENT`, and `save` for
+/// the answer.
 fn save(main_loop: &mpsc::Sender<Callback>) {
     let mut document = DOCUMENT.lock().unwrap();
     let title = on_main_thread(main_loop, ask_for_title);

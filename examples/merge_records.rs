@@ -1,11 +1,11 @@
-//! What many processes found, from the records that `LOCKDEP_OUT` had them write.
+//! Merges the findings of many processes, from the records written with `LOCKDEP_OUT`.
 //!
 //! ```sh
 //! LOCKDEP_OUT=/tmp/lockdep cargo test
 //! cargo run --features serde --example merge_records -- /tmp/lockdep
 //! ```
 //!
-//! Ends with status 1 if there is anything that no test looks at.
+//! Exits with status 1 if there is a finding that no test expects.
 
 use std::{env, io, process::ExitCode};
 

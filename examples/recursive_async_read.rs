@@ -1,14 +1,15 @@
-//! A task reads a lock, and calls something that reads it again. That works in every test, for as long as no
-//! writer comes in between.
+//! A task reads a lock, and calls a function that reads it again. That works in every test, as long
+//! as no writer comes in between.
 //!
 //! ```sh
 //! cargo run --example recursive_async_read --features tokio
 //! cargo run --example recursive_async_read --features tokio -- --really
 //! ```
 //!
-//! tokio's lock lets no reader pass a writer that waits. So the second read waits for the writer, and the writer
-//! for the first read. With `lockdep::tokio` the second read panics with a report although there is no writer.
-//! With `--really` it is not predicted, and there is one: with `tokio::sync::RwLock` this hangs every time.
+//! tokio's lock lets no reader pass a waiting writer. So the second read waits for the writer, and
+//! the writer for the first read. With `lockdep::tokio` the second read panics with a report
+//! although there is no writer. With `--really` this is not predicted, and there is a writer: with
+//! `tokio::sync::RwLock` this hangs every time.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -31,7 +32,7 @@ impl Rates {
         *self.euro.read().await * 100
     }
 
-    /// Holds a read guard over a call that needs one itself.
+    /// Holds a read guard during a call that needs one itself.
     async fn quote(&self) -> u32 {
         let euro = self.euro.read().await;
         self.is_read.notify_one();

@@ -1,13 +1,13 @@
-//! A program that hangs, and what is said when it does.
+//! A program that hangs, and the reports about it.
 //!
-//! The order of locks is left out of it here, as if nobody had looked at it in time: three
-//! threads really wait for each other. The one that closes the circle says so and panics,
-//! which gives back what it holds, and the others go on.
+//! The check of the lock order is disabled, as if it had not been used in time: three threads
+//! really wait for each other. The one that closes the cycle reports it and panics, which releases
+//! its locks, so that the others continue.
 //!
 //! ```sh
 //! cargo run --example stuck                # names the three threads, and ends
 //! LOCKDEP=deadlock=abort cargo run --example stuck    # leaves a core dump instead
-//! cargo run --example stuck -- --watchdog  # nobody hangs, somebody is slow
+//! cargo run --example stuck -- --watchdog  # nothing hangs, one thread is slow
 //! ```
 
 use std::{
@@ -17,8 +17,7 @@ use std::{
     time::Duration,
 };
 
-// The barriers only bring the threads together. They are std's, so that the tables
-// show locks alone.
+// The barriers only bring the threads together. They are std's, so that the tables list only locks.
 use lockdep::{FindingKind, Level, sync::Mutex};
 
 #[derive(Default)]
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Each of three threads holds one lock and wants the next one's.
+/// Each of three threads holds one lock and wants the lock of the next one.
 fn deadlock(shop: &Shop) -> ExitCode {
     let all_hold_one = Barrier::new(3);
     let ended_well = thread::scope(|scope| {
@@ -71,7 +70,7 @@ fn deadlock(shop: &Shop) -> ExitCode {
     if ended_well == [true; 3] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One thread holds the stock for too long; others wait, and get it in the end.
+/// One thread holds the stock for too long; the others wait, and get it in the end.
 fn slow_holder(shop: &Shop) -> ExitCode {
     lockdep::watchdog(Duration::from_millis(250));
     let holds_stock = Barrier::new(2);
@@ -96,7 +95,8 @@ fn slow_holder(shop: &Shop) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Until that many threads wait for a lock: `held` is a text for people, but it tells.
+/// Waits until that many threads wait for a lock. The text of `held` is for people, but sufficient
+/// for this.
 fn until_waiting(threads: usize) {
     while lockdep::ENABLED && lockdep::held().to_string().matches("waits for ").count() < threads {
         thread::yield_now();

@@ -1,15 +1,15 @@
-//! Two tasks take two of tokio's locks in opposite orders, and a barrier makes sure that each holds
-//! its first before it asks for its second. With `tokio::sync::Mutex` this program hangs every time,
-//! with no thread blocked anywhere.
+//! Two tasks acquire two of tokio's locks in opposite orders, and a barrier makes sure that each
+//! holds its first before it requests its second. With `tokio::sync::Mutex` this program hangs
+//! every time, with no thread blocked anywhere.
 //!
 //! ```sh
 //! cargo run --example task_deadlock --features tokio
 //! cargo run --example task_deadlock --features tokio -- --really
 //! ```
 //!
-//! With `lockdep::tokio` the task that would close the circle panics at its `.await`, with a report; the
-//! other goes on. With `--really` the order of locks is not checked, so that both tasks wait for each other and
-//! nothing can wake them. The one that closes the circle reports it, and panics.
+//! With `lockdep::tokio` the task that would close the cycle panics at its `.await`, with a report;
+//! the other continues. With `--really` the lock order is not checked, so both tasks wait for each
+//! other and nothing can wake them. The one that closes the cycle reports it and panics.
 
 use std::{process::ExitCode, sync::Arc};
 

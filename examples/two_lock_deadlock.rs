@@ -1,16 +1,16 @@
-//! Two threads take two locks in opposite orders, and a barrier makes sure that
-//! each holds its first before it asks for its second. With `std::sync::Mutex` this
-//! program hangs every time. With `lockdep::sync::Mutex` the thread that would
-//! close the circle panics with a report, the other goes on, and the program ends.
+//! Two threads acquire two locks in opposite orders, and a barrier makes sure that each holds its
+//! first before it requests its second. With `std::sync::Mutex` this program hangs every time. With
+//! `lockdep::sync::Mutex` the thread that would close the cycle panics with a report, the other
+//! continues, and the program ends.
 //!
 //! ```sh
 //! cargo run --example two_lock_deadlock
 //! cargo run --example two_lock_deadlock -- --confirm
 //! ```
 //!
-//! With `--confirm` nobody meets at a barrier. The inversion is found in a run in which one thread
-//! is done before the other begins; then the program runs again, and its threads are driven into
-//! the deadlock, to prove that it can happen.
+//! With `--confirm` there is no barrier. The inversion is found in a run in which one thread ends
+//! before the other begins; then the program runs again, and its threads are driven into the
+//! deadlock, to prove that it can happen.
 //!
 //! `two_lock_ordered` is the same program with the fix.
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Both hold their first lock when they ask for their second.
+/// Both threads hold their first lock when they request their second.
 fn meet_and_hang() -> ExitCode {
     let bank = Bank::open();
     let meet = Arc::new(Barrier::new(2));
@@ -91,7 +91,7 @@ fn ended(result: &thread::Result<()>) -> &'static str {
     if result.is_ok() { "finished" } else { "panicked" }
 }
 
-/// The same two threads, as they come.
+/// Runs the same two threads without a barrier.
 fn transfer_and_settle() {
     let bank = Bank::open();
     let worker = thread::Builder::new().name("worker-2".into()).spawn({

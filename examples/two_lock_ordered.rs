@@ -1,5 +1,5 @@
-//! `two_lock_deadlock` with the fix: both threads take the accounts before the
-//! ledger. Nothing is reported, and nothing can hang.
+//! `two_lock_deadlock` with the fix: both threads lock the accounts before the ledger. Nothing is
+//! reported, and nothing can hang.
 //!
 //! ```sh
 //! cargo run --example two_lock_ordered
@@ -22,7 +22,7 @@ fn transfer(bank: &Bank, amount: i64) {
     bank.ledger.lock().unwrap().push(format!("transferred {amount}"));
 }
 
-/// Accounts first here as well: that is all of the fix.
+/// Accounts first here as well: this is the whole fix.
 fn settle(bank: &Bank) {
     let accounts = bank.accounts.lock().unwrap();
     let mut ledger = bank.ledger.lock().unwrap();

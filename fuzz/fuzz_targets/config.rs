@@ -1,4 +1,4 @@
-//! A `lockdep.toml`: entries, or one message with its line.
+//! Parses a `lockdep.toml`: returns entries, or one message with its line.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

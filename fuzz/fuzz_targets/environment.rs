@@ -1,5 +1,5 @@
-//! Values of the variables whose names begin with `LOCKDEP`, one a line: each part that means nothing
-//! is one message, and nothing panics.
+//! Parses values of the variables whose names begin with `LOCKDEP`, one per line: each invalid part
+//! leads to one message, and nothing panics.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

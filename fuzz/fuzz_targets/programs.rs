@@ -1,5 +1,5 @@
-//! Programs over a few locks, made of bytes: what is found is what the naive oracle of `tests/oracle`
-//! says of all their interleavings.
+//! Programs over a few locks, decoded from bytes: the findings agree with the naive oracle of
+//! `tests/oracle` about all interleavings.
 #![no_main]
 #![allow(dead_code, reason = "the tests need more of it")]
 
@@ -22,12 +22,13 @@ mod threads;
 
 use program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program};
 
-/// How many steps a thread takes: all interleavings of all threads are tried.
+/// The maximum number of steps of a thread: all interleavings are tried.
 const STEPS: usize = 10;
 
 const MODES: [Mode; 4] = [Mode::Exclusive, Mode::Shared, Mode::RecursiveShared, Mode::Upgradable];
 
-/// The first byte says what the locks are, each other one a step, or that the next thread begins.
+/// The first byte encodes the kinds of the locks, each further byte a step or the start of the next
+/// thread.
 fn program(bytes: &[u8]) -> Option<Program> {
     let (&shape, steps) = bytes.split_first()?;
     let kind = |lock: usize| if shape >> lock & 1 == 0 { Kind::Mutex } else { Kind::RwLock };

@@ -1,4 +1,4 @@
-//! Records of two processes, in either order: both merge to the same, and can be told.
+//! Merges two records in either order: the results are equal and can be printed.
 #![no_main]
 
 use lockdep::record::Merge;

@@ -1,33 +1,34 @@
-//! A bank: one account in a SQLite database of its own.
+//! A bank: one account in its own SQLite database.
 
 use std::{thread, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Result};
 use tempfile::TempDir;
 
-/// What a transaction is promised about what others do meanwhile.
+/// The isolation of transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isolation {
-    /// As SQLite is: it sees one state of the database from its first read to its end.
+    /// SQLite's default: a transaction sees one state of the database from its first read to its
+    /// end.
     Serializable,
-    /// It sees what others have written since, as at READ COMMITTED, which is where most
-    /// other databases start. SQLite has it for connections that share a cache.
+    /// A transaction sees what others have written since, as at READ COMMITTED, the default of most
+    /// other databases. SQLite supports it for connections that share a cache.
     ReadUncommitted,
 }
 
-/// The account that all requests add to.
+/// The account to which all requests add.
 pub(crate) struct Bank {
     folder: TempDir,
-    /// Stays open, so that the database is opened and closed once.
+    /// Stays open, so that the database is not closed in between.
     own: Connection,
 }
 
 impl Bank {
-    /// A bank with a balance of 0.
+    /// Opens a bank with a balance of 0.
     pub(crate) fn open() -> Result<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let own = Connection::open(folder.path().join("bank.db"))?;
-        // As servers use SQLite: readers and a writer do not wait for each other.
+        // As in servers: readers and a writer do not wait for each other.
         own.pragma_update(None, "journal_mode", "wal")?;
         own.execute_batch(
             "CREATE TABLE account (number INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
@@ -36,7 +37,7 @@ impl Bank {
         Ok(Self { folder, own })
     }
 
-    /// A connection as each worker of a server has one.
+    /// Opens a connection, as each worker of a server has one.
     pub(crate) fn connect(&self, isolation: Isolation) -> Result<Connection> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if isolation == Isolation::ReadUncommitted {
@@ -49,10 +50,10 @@ impl Bank {
             "read_uncommitted",
             isolation == Isolation::ReadUncommitted,
         )?;
-        // Nobody pulls the plug: the time that a disk takes would only hide what is measured.
+        // There is no power failure here, and syncing to disk would hide what is measured.
         connection.pragma_update(None, "synchronous", "off")?;
-        // Whoever has to wait for another's lock does so for as long as it takes. SQLite's own
-        // handler backs off for up to 100 ms, in which a queue goes nowhere.
+        // Wait until the lock is acquired. SQLite's own handler backs off for up to 100 ms, which
+        // would stall the queue.
         connection.busy_handler(Some(|_| {
             thread::sleep(Duration::from_micros(200));
             true
@@ -60,7 +61,7 @@ impl Bank {
         Ok(connection)
     }
 
-    /// What is in the account.
+    /// Returns the balance.
     pub(crate) fn balance(&self) -> Result<i64> {
         read(&self.own)
     }
@@ -73,7 +74,7 @@ pub(crate) fn read(connection: &Connection) -> Result<i64> {
         .query_one([], |row| row.get(0))
 }
 
-/// Writes a balance that the program has worked out, as an ORM's `save`.
+/// Writes a balance computed by the program, as an ORM's `save`.
 pub(crate) fn write(connection: &Connection, balance: i64) -> Result<()> {
     connection
         .prepare_cached("UPDATE account SET balance = ?1 WHERE number = 1")?
@@ -81,7 +82,7 @@ pub(crate) fn write(connection: &Connection, balance: i64) -> Result<()> {
         .map(drop)
 }
 
-/// Lets the database work it out: no time passes between its read and its write.
+/// Lets the database compute the balance: no time passes between its read and its write.
 pub(crate) fn add_in_one_statement(connection: &Connection) -> Result<()> {
     connection
         .prepare_cached("UPDATE account SET balance = balance + 1 WHERE number = 1")?

@@ -1,4 +1,4 @@
-//! One experiment: many requests at a bank of their own, and what is found in it after.
+//! One experiment: many requests to a bank, and the resulting balance.
 
 use std::{
     sync::{
@@ -17,49 +17,49 @@ use crate::{
     way::{Outcome, Way},
 };
 
-/// The knobs.
+/// The parameters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
-    /// How many requests can be served at a time.
+    /// The number of requests that can be served concurrently.
     pub(crate) workers: usize,
-    /// What the program takes between its read and its write.
+    /// The time between the program's read and its write.
     pub(crate) window: Duration,
     /// Requests per second, of all workers together.
     pub(crate) rate: f64,
-    /// How many requests there are.
+    /// The number of requests.
     pub(crate) requests: usize,
-    /// Decides when the requests come.
+    /// Seeds the arrival times of the requests.
     pub(crate) seed: u64,
 }
 
-/// What came of an experiment.
+/// The outcome of an experiment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tally {
-    /// Requests.
+    /// The number of requests.
     pub(crate) asked: usize,
-    /// Requests to which the database said no.
+    /// Requests that the database refused.
     pub(crate) refused: usize,
-    /// The balance that is in the database.
+    /// The final balance in the database.
     pub(crate) found: usize,
 }
 
 impl Tally {
-    /// The balance that there has to be: 1 for each request that was told that all is well.
+    /// Returns the correct balance: 1 for each request that succeeded.
     pub(crate) fn expected(self) -> usize {
         self.asked - self.refused
     }
 
-    /// Updates of which nobody was told that they are gone.
+    /// Returns the number of updates that were lost silently.
     pub(crate) fn lost(self) -> usize {
         self.expected() - self.found
     }
 
-    /// Lost updates, as a part of all requests.
+    /// Returns the share of lost updates among all requests.
     pub(crate) fn lost_share(self) -> f64 {
         share(self.lost(), self.asked)
     }
 
-    /// Refused requests, as a part of all.
+    /// Returns the share of refused requests among all.
     pub(crate) fn refused_share(self) -> f64 {
         share(self.refused, self.asked)
     }
@@ -71,7 +71,7 @@ fn share(part: usize, of: usize) -> f64 {
 }
 
 impl Setting {
-    /// Has its workers serve its requests, each as `way` does it.
+    /// Lets the workers serve all requests, each by `way`.
     pub(crate) fn run(self, way: Way) -> Result<Tally> {
         let bank = Bank::open()?;
         let connections =
@@ -79,7 +79,7 @@ impl Setting {
         let (arrivals, next) = (self.arrivals(), AtomicUsize::new(0));
         let all_ready = Barrier::new(self.workers);
 
-        // How many were refused.
+        // Returns how many were refused.
         let serve = |mut connection: Connection| -> Result<usize> {
             let mut refused = 0;
             all_ready.wait();
@@ -108,7 +108,7 @@ impl Setting {
         })
     }
 
-    /// When requests come: independent of each other, as those of many customers.
+    /// Returns the arrival times of the requests: independent of each other, as of many customers.
     fn arrivals(self) -> Vec<Duration> {
         let mut random = SmallRng::seed_from_u64(self.seed);
         let mut at = 0.0;
@@ -120,10 +120,10 @@ impl Setting {
             .collect()
     }
 
-    /// The share of lost updates that is to be expected where nothing locks.
+    /// Returns the expected share of lost updates without locks.
     ///
-    /// While one request is in its window, x = rate × window others come, but no more than there
-    /// are workers left. Of those 1 + x writes only the last one stays.
+    /// While one request is in its window, x = rate × window others arrive, but no more than there
+    /// are workers left. Among these 1 + x writes only the last one survives.
     #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(crate) fn theory(self) -> f64 {
         let others = (self.rate * self.window.as_secs_f64()).min(self.workers as f64 - 1.0);

@@ -1,4 +1,4 @@
-//! The report as one page, which needs nothing else.
+//! The report as a self-contained HTML page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -27,7 +27,7 @@ th:first-child { width: 36%; min-width: 7rem; }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin: 0 .3rem 0 0; }
 ";
 
-/// The whole page.
+/// Renders the page.
 pub(crate) fn render(report: &Report) -> String {
     let page = html! {
         (DOCTYPE)

@@ -21,18 +21,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use report::Report;
 
 /// Adds to the balance of one account in SQLite, from many threads at once and in five ways, and
-/// shows how many of the updates are lost.
+/// shows how many updates are lost
 #[derive(Parser)]
 struct Arguments {
-    /// How many requests can be served at a time
+    /// The number of requests that can be served concurrently
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
     workers: u16,
 
-    /// What a long window between read and write takes, up to 10s
+    /// The duration of a long window between read and write, up to 10s
     #[arg(long, default_value = "3ms", value_parser = window)]
     window: Duration,
 
-    /// The same of a short one
+    /// The duration of a short window
     #[arg(long, default_value = "200us", value_parser = window)]
     short_window: Duration,
 
@@ -40,15 +40,15 @@ struct Arguments {
     #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
 
-    /// How many requests each experiment makes
+    /// The number of requests in each experiment
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
 
-    /// Decides when the requests come
+    /// Seeds the arrival times of the requests
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Writes the same as a page, too
+    /// Also writes the report as an HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -97,7 +97,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     page.map_or(Ok(()), |page| page.write(&report))
 }
 
-/// A page that is not written yet: that it cannot be is said before the experiments are made.
+/// A page that is written at the end, but created first, so that an unwritable path is reported
+/// before the experiments run.
 struct Page<'a> {
     path: &'a Path,
     file: File,

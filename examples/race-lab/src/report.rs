@@ -1,4 +1,4 @@
-//! What the laboratory does, and what it has to say, as data.
+//! The experiments and their results, as data.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::{
     way::Way,
 };
 
-/// What the columns of this name show.
+/// Explains the columns of this name.
 pub(crate) const THEORY: &str = "Theory: x / (1 + x) are lost, where x = frequency × window, \
     the requests that come meanwhile, but at most the other workers";
 
-/// Everything that is shown.
+/// All results.
 pub(crate) struct Report {
-    /// The knobs, where nothing else is said.
+    /// The default parameters.
     setting: Setting,
-    /// What a short window takes.
+    /// The duration of a short window.
     short: Duration,
     /// The five ways.
     pub(crate) ways: Vec<Row>,
-    /// One knob after the other.
+    /// One parameter varied after the other.
     pub(crate) factors: Vec<Factor>,
 }
 
 impl Report {
-    /// The knobs, in words.
+    /// Describes the parameters.
     pub(crate) fn intro(&self) -> String {
         let Setting { workers, window, rate, requests, seed } = self.setting;
         let [short, long] = [self.short, window].map(humantime::format_duration);
@@ -38,30 +38,31 @@ impl Report {
     }
 }
 
-/// An experiment, and what it is called.
+/// A named experiment.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) tally: Tally,
-    /// The share of lost updates that is to be expected.
+    /// The expected share of lost updates.
     pub(crate) theory: f64,
 }
 
-/// A knob that is turned while all others stay.
+/// A parameter that is varied while all others stay fixed.
 pub(crate) struct Factor {
     pub(crate) name: &'static str,
-    /// What it decides.
+    /// What it influences.
     pub(crate) decides: &'static str,
     pub(crate) rows: Vec<Row>,
 }
 
-/// An experiment that is still to be made.
+/// An experiment to run.
 struct Planned {
     name: String,
     way: Way,
     setting: Setting,
 }
 
-/// Makes all experiments, and says each time what comes next: how many are done, of how many.
+/// Runs all experiments. Calls `next` before each one with the number done, the total, and its
+/// name.
 pub(crate) fn measure(
     setting: Setting,
     short: Duration,
@@ -170,7 +171,7 @@ mod tests {
     const BUSY: Setting = Setting {
         workers: 4,
         window: Duration::from_millis(10),
-        // All come at once.
+        // All arrive at once.
         rate: 1e6,
         requests: 24,
         seed: 1,
@@ -213,8 +214,8 @@ mod tests {
         assert_eq!(run(Way::OneStatement, BUSY).lost(), 0);
     }
 
-    /// Four workers in a window that is far longer than all else: three of four are lost, if
-    /// they keep step. Half is asked for, as machines are slow at times.
+    /// Four workers in a window that is far longer than everything else: if they keep step, three
+    /// of four updates are lost. The test requires half, because machines are slow at times.
     #[test]
     fn a_long_window_loses_most_with_and_without_a_transaction() {
         for way in [Way::NoTransaction, Way::Transaction(ReadUncommitted)] {

@@ -1,4 +1,4 @@
-//! The report in a terminal.
+//! The report as text.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::{
     report::{Report, Row, THEORY},
 };
 
-/// The whole report.
+/// Renders the report.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |what: &str| writeln!(text, "{what}").expect("writing to a string");
@@ -62,7 +62,7 @@ fn align(table: &mut Table, right: std::ops::Range<usize>) {
     }
 }
 
-/// A share, for people.
+/// Formats a share as a percentage.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

@@ -4,30 +4,30 @@ use rusqlite::{Connection, Error, ErrorCode, Result, TransactionBehavior};
 
 use crate::bank::{self, Isolation};
 
-/// What stands around the read, the window after it, and the write.
+/// What surrounds the read, the window after it, and the write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Nothing: each statement is on its own.
+    /// Nothing: each statement is its own transaction.
     NoTransaction,
-    /// `BEGIN`, as frameworks do it for each request.
+    /// `BEGIN`, as frameworks do for each request.
     Transaction(Isolation),
-    /// `BEGIN IMMEDIATE`: SQLite's `SELECT … FOR UPDATE`, as its row locks lock all rows.
+    /// `BEGIN IMMEDIATE`: SQLite's `SELECT … FOR UPDATE`, because it locks the whole database.
     Locked,
-    /// Reads and writes in one statement, so that there is no window.
+    /// A single statement that reads and writes, so there is no window.
     OneStatement,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The database said that all is well.
+    /// The database reported success.
     Added,
-    /// The database said no, and wrote nothing: "database is locked".
+    /// The database refused with "database is locked" and wrote nothing.
     Refused,
 }
 
 impl Way {
-    /// The isolation of the connections that it needs.
+    /// Returns the isolation that its connections need.
     pub(crate) fn isolation(self) -> Isolation {
         match self {
             Self::Transaction(isolation) => isolation,
@@ -61,7 +61,7 @@ fn read_and_write(connection: &Connection, window: impl FnOnce()) -> Result<()> 
     bank::write(connection, balance + 1)
 }
 
-/// Rolls back if it fails.
+/// Rolls back on failure.
 fn in_transaction(
     connection: &mut Connection,
     behavior: TransactionBehavior,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::bank::Bank;
 
-    /// Two requests of which each has read before the other writes: what became of them, and
+    /// Runs two requests of which each reads before the other writes. Returns their outcomes and
     /// the balance.
     fn both_read_first(way: Way) -> (Vec<Outcome>, i64) {
         let bank = Bank::open().unwrap();
@@ -118,7 +118,7 @@ mod tests {
         let bank = Bank::open().unwrap();
         let connect = || bank.connect(Way::Locked.isolation()).unwrap();
         let (mut first, mut second) = (connect(), connect());
-        // Says at once that it would have to wait.
+        // Returns immediately instead of waiting.
         second.busy_handler(None::<fn(i32) -> bool>).unwrap();
 
         let meanwhile = || {

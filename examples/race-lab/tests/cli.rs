@@ -1,4 +1,4 @@
-//! The program, as it is called.
+//! Tests of the command line.
 
 use std::{
     fs,

@@ -12,13 +12,14 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 /// How a deposit is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Reads the balance and writes the sum. Loses an update if another request comes between.
+    /// Reads the balance and writes the sum. Loses an update if another request comes in between.
     ReadThenWrite,
-    /// The same, under a lock that is held across both.
+    /// As `ReadThenWrite`, under a lock that is held across both.
     Locked,
-    /// The same, but writes only if the account has not changed since, and starts over otherwise.
+    /// As `ReadThenWrite`, but writes only if the account has not changed since, and otherwise
+    /// retries.
     Retried,
-    /// Leaves the sum to the database, in one statement.
+    /// Lets the database compute the sum in one statement.
     OneStatement,
 }
 
@@ -39,11 +40,11 @@ struct Account {
 }
 
 impl Bank {
-    /// A bank with no accounts.
+    /// Opens a bank with no accounts.
     ///
     /// # Errors
     ///
-    /// If SQLite cannot open a database in memory.
+    /// Returns an error if SQLite cannot open a database in memory.
     pub fn open(way: Way) -> Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(
@@ -61,7 +62,7 @@ impl Bank {
     ///
     /// # Errors
     ///
-    /// If there is one of this name.
+    /// Returns an error if the account exists.
     pub async fn add_account(&self, name: &str, balance: i64) -> Result<()> {
         let name = name.to_owned();
         self.query(move |connection| {
@@ -71,20 +72,20 @@ impl Bank {
         .await
     }
 
-    /// The balance of an account, if there is one of this name.
+    /// Returns the balance of an account, if it exists.
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// Returns an error if the database fails.
     pub async fn balance(&self, name: &str) -> Result<Option<i64>> {
         Ok(self.read(name).await?.map(|account| account.balance))
     }
 
-    /// Adds an amount to the balance of an account. Returns `false` if there is no account of this name.
+    /// Adds an amount to the balance of an account. Returns `false` if the account does not exist.
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// Returns an error if the database fails.
     pub async fn deposit(&self, name: &str, amount: i64) -> Result<bool> {
         // A guard of tokio's mutex may be held across an `.await`.
         let _guard = match self.way {
@@ -113,7 +114,8 @@ impl Bank {
         .await
     }
 
-    /// Returns `false` if the account was changed since it was read, and was not written for that reason.
+    /// Writes the sum. Returns `false`, without writing, if the account has changed since it was
+    /// read.
     async fn write(&self, name: &str, read: Account, amount: i64) -> Result<bool> {
         let (way, name) = (self.way, name.to_owned());
         let sum = read.balance + amount;
@@ -138,7 +140,7 @@ impl Bank {
         .await
     }
 
-    /// Runs a query where it may block.
+    /// Runs a query on a thread that may block.
     async fn query<R: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<R> + Send + 'static,

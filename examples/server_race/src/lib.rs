@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 pub use self::bank::{Bank, Way};
 
-/// The service: `GET /accounts/{name}` answers with the balance, and
-/// `POST /accounts/{name}/deposits?amount=50` adds to it.
+/// Returns the service: `GET /accounts/{name}` returns the balance, and `POST
+/// /accounts/{name}/deposits?amount=50` adds to it.
 pub fn router(bank: Bank) -> Router {
     Router::new()
         .route("/accounts/{name}", get(balance))

@@ -1,4 +1,4 @@
-//! Two clients deposit 50 each into an account of 100. Each way of doing so runs under one and the same
+//! Two clients deposit 50 each into an account of 100. Every way of depositing runs under the same
 //! schedule: both requests read the account before one of them writes it.
 
 use axum::{extract::Request, middleware::from_fn, response::Response};
@@ -10,7 +10,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-/// How often each test runs: a race that is manufactured is there every time.
+/// How often each test runs: the race happens every time.
 const TIMES: usize = 20;
 
 fn both_read_before_one_writes(clients: [&str; 2]) -> Schedule {
@@ -18,11 +18,12 @@ fn both_read_before_one_writes(clients: [&str; 2]) -> Schedule {
     Schedule::new()
         .order([at(first, "account read"), at(second, "about to write")])
         .order([at(second, "account read"), at(first, "about to write")])
-        // A lock keeps the second from reading: then the race cannot happen, and both go on.
+        // A lock keeps the second request from reading: then the race cannot happen, and both
+        // continue.
         .yield_to_locks()
 }
 
-/// Brings a request into the schedule, in a role that has the client's name.
+/// Brings a request into the schedule, in a role named after the client.
 async fn in_role(request: Request, next: axum::middleware::Next) -> Response {
     let client = request.headers().get("x-client").and_then(|name| name.to_str().ok());
     match client.map(ToOwned::to_owned) {
@@ -31,7 +32,7 @@ async fn in_role(request: Request, next: axum::middleware::Next) -> Response {
     }
 }
 
-/// Starts the service, deposits by two clients, and returns the balance.
+/// Starts the service, makes two deposits, and returns the balance.
 async fn balance_after_two_deposits(way: Way, clients: [&str; 2]) -> i64 {
     let bank = Bank::open(way).unwrap();
     bank.add_account("shared", 100).await.unwrap();
@@ -45,20 +46,20 @@ async fn balance_after_two_deposits(way: Way, clients: [&str; 2]) -> i64 {
         tokio::spawn(request.header("x-client", client).send())
     });
     for deposit in deposits {
-        // Each deposit succeeds, as far as its client knows.
+        // Each deposit succeeds, as far as its client can tell.
         deposit.await.unwrap().unwrap().error_for_status().unwrap();
     }
     let balance = reqwest::get(url).await.unwrap().text().await.unwrap();
     balance.parse().unwrap()
 }
 
-/// The balances after each run, on both kinds of runtime.
+/// Returns the balances after each run, on both kinds of runtime.
 fn balances(way: Way) -> Vec<i64> {
     let one_thread = || Builder::new_current_thread().enable_all().build().unwrap();
     let two_threads =
         || Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let runtimes: [&dyn Fn() -> Runtime; 2] = [&one_thread, &two_threads];
-    // A schedule is the only one with roles of these names while it runs.
+    // Concurrent schedules must not share the names of roles.
     let clients = [&*format!("{way:?} 1"), &*format!("{way:?} 2")];
     let runs = runtimes.iter().flat_map(|runtime| (0..TIMES).map(move |_| runtime()));
     let balance = |runtime: Runtime| {

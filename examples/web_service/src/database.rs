@@ -12,7 +12,7 @@ use crate::Order;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A table of orders, in a temporary file.
+/// A table of orders in a temporary file.
 #[derive(Debug)]
 pub struct Database {
     pool: Pool,
@@ -25,10 +25,10 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// If SQLite cannot open the file.
+    /// Returns an error if SQLite cannot open the file.
     pub async fn open() -> Result<Self> {
         let folder = TempDir::new()?;
-        // Otherwise, a measurement of this service is one of the disk.
+        // Otherwise a measurement of this service would measure the disk.
         let set_up = Hook::sync_fn(|connection, _| {
             let connection = connection.lock().map_err(|_| HookError::message("poisoned"))?;
             connection.execute_batch("PRAGMA synchronous = OFF").map_err(HookError::Backend)
@@ -42,7 +42,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Returns the order with this number, if there is one.
+    /// Returns the order with this number, if it exists.
     pub(crate) async fn order(&self, id: i64) -> Result<Option<Order>> {
         self.query(move |connection| {
             let sql = "SELECT item, quantity FROM orders WHERE id = ?1";

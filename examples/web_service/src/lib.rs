@@ -18,19 +18,19 @@ pub use self::database::Database;
 /// The state that all requests share.
 #[derive(Debug)]
 pub struct Shop {
-    /// How many of each item are left.
+    /// The number of items left, by name.
     inventory: RwLock<HashMap<String, u32>>,
     /// The orders that are open, by number.
     orders: Mutex<HashMap<i64, Order>>,
     database: Database,
 }
 
-/// Some of an item.
+/// A quantity of an item.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Order {
     /// The item's name.
     pub item: String,
-    /// How many of it.
+    /// The quantity.
     pub quantity: u32,
 }
 
@@ -39,7 +39,7 @@ pub struct Order {
 pub struct Stock {
     /// How many are left.
     pub left: u32,
-    /// How many orders are open, of all items.
+    /// How many orders are open, for all items together.
     pub open_orders: usize,
 }
 

@@ -1,5 +1,6 @@
-//! The service under `cargo lockdep`, with a short load: in `cancel_order` the inversion is found, in
-//! `cancel_order_fixed` nothing is. No order meets a cancellation, so nothing depends on timing.
+//! The service under `cargo lockdep`, with a short load: the inversion in `cancel_order` is found,
+//! and nothing in `cancel_order_fixed`. No order meets a cancellation, so nothing depends on
+//! timing.
 #![cfg(unix)]
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 const CUSTOMERS: &str = "4";
 const ROUNDS: &str = "3";
 
-/// cargo, without what it has told this test about its own build.
+/// Returns a `cargo` command without the variables that cargo has set for this test.
 fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
     for (name, _) in env::vars_os() {
@@ -27,10 +28,10 @@ fn cargo() -> Command {
     cargo
 }
 
-/// `cargo lockdep` of this repository.
+/// Returns the `cargo lockdep` of this repository.
 fn cargo_lockdep() -> Command {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    // Where it is already, if the repository's own tests have run.
+    // Reuses the build of the repository's own tests, if there is one.
     let target = env::var_os("CARGO_TARGET_DIR").map_or(repository.join("target"), PathBuf::from);
     let mut build = cargo();
     build.args(["build", "--quiet", "--locked", "--package", "cargo-lockdep", "--target-dir"]);
@@ -45,13 +46,14 @@ fn cargo_lockdep() -> Command {
     lockdep
 }
 
-/// Ends the service as Ctrl-C in a terminal does, which goes to all processes of the command.
+/// Interrupts the service as Ctrl-C in a terminal does: the signal goes to all processes of the
+/// command.
 fn interrupt(service: &Child) {
     let group = format!("-{}", service.id());
     assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
 }
 
-/// Runs the service under the load. Returns its exit status, and what it has written to standard error.
+/// Runs the service under the load. Returns its exit status and its standard error.
 fn run(cargo_options: &[&str], options: &[&str]) -> (Option<i32>, String) {
     let mut command = cargo_lockdep();
     command.arg("run").args(cargo_options).args(["--", "--port", "0"]).args(options);
@@ -103,6 +105,6 @@ fn a_debug_build_has_the_inversion_until_it_is_fixed() {
 }
 
 #[test]
-fn so_has_a_release_build() {
+fn a_release_build_has_the_same_findings() {
     check(&["--release"]);
 }

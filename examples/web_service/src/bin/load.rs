@@ -1,4 +1,4 @@
-//! Customers who order chairs and send all of them back, each over its own connection.
+//! Customers who order chairs and cancel all of their orders, each on its own connection.
 
 use std::{
     net::SocketAddr,
@@ -18,19 +18,20 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 const USAGE: &str = "usage: load [--address 127.0.0.1:3000] [--customers 32] [--at-once | --stock] \
     [--seconds 10 | --rounds N]";
 
-/// How many chairs a customer orders before the first is sent back.
+/// How many chairs a customer orders before the first cancellation.
 const ORDERS: usize = 10;
-/// How long a service that works takes at most.
+/// How long a working service takes at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the customers do.
 #[derive(Clone, Copy)]
 enum Plan {
-    /// All of them order, and when they have done so, all of them cancel. No order meets a cancellation.
+    /// All of them order, and when they have all done so, all of them cancel. No order meets a
+    /// cancellation.
     InTurn,
-    /// Each one orders and cancels, whatever the others do.
+    /// Each orders and cancels independently of the others.
     AtOnce,
-    /// All of them look at the stock, and order nothing.
+    /// All of them look at the stock and order nothing.
     Stock,
 }
 
@@ -49,7 +50,7 @@ impl Customer {
         Self { connection: sender, orders: Vec::new(), latencies: Vec::new() }
     }
 
-    /// Sends a request, and returns the body of the answer.
+    /// Sends a request and returns the body of the response.
     async fn send(&mut self, method: Method, path: &str, body: &'static str) -> String {
         let request = Request::builder()
             .method(method)
@@ -100,7 +101,7 @@ impl Customer {
     }
 }
 
-/// Has all customers do the same, and waits until they have.
+/// Lets all customers do the same, and waits until they have done it.
 async fn all<F: Future<Output = Customer> + Send + 'static>(
     customers: Vec<Customer>,
     what: impl Fn(Customer) -> F,
