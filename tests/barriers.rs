@@ -1,4 +1,4 @@
-//! Waits at a barrier under a lock that another of its threads acquires before it comes.
+//! A thread waits at a barrier under a lock that another of its threads acquires before it arrives.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -22,27 +22,27 @@ fn take(lock: &Mutex<()>) {
     drop(lock.lock().unwrap());
 }
 
-/// The kinds of findings about a lock. A wait at a barrier under a lock is one, too, and is not looked at here.
+/// Returns the kinds of findings about a lock, except that it is held during a wait at a barrier.
 fn found(name: &str) -> Vec<FindingKind> {
     let is_order = |it: &Finding| it.kind() != FindingKind::WaitWhileHolding;
     findings_about(&[name]).iter().filter(|it| is_order(it)).map(Finding::kind).collect()
 }
 
-/// What a thread does before it comes to a barrier.
+/// What a thread does before it reaches a barrier.
 #[derive(Clone, Copy)]
 enum Before {
     Nothing,
-    /// It takes the lock and releases it.
+    /// Acquires and releases the lock.
     Takes,
-    /// It takes the lock, and has it while it waits.
+    /// Acquires the lock and holds it while it waits.
     Holds,
-    /// The same, and it is allowed.
+    /// As `Holds`, inside `allow`.
     HoldsAllowed,
     TakesAllowed,
 }
 
-/// Each thread does its steps, one for each generation; what the second does in a generation comes after what
-/// the first does. The reports of both.
+/// Runs one step per thread and generation; the second thread's step comes after the first one's.
+/// Returns the reports of both.
 fn run(lock: &Mutex<()>, steps: [&[Before]; 2]) -> [Vec<String>; 2] {
     let (barrier, turn) = (Barrier::new(2), StdBarrier::new(2));
     let step = |step: Before| {
@@ -90,7 +90,7 @@ fn run(lock: &Mutex<()>, steps: [&[Before]; 2]) -> [Vec<String>; 2] {
 
 use Before::{Holds, HoldsAllowed, Nothing, Takes, TakesAllowed};
 
-/// Nothing hangs: the first has taken the lock before the second does.
+/// Nothing hangs, because the first thread acquires the lock before the second.
 #[test]
 fn a_lock_that_another_takes_before_it_comes() {
     let lock = named("taken before a barrier");
@@ -108,7 +108,7 @@ fn a_lock_that_another_takes_before_it_comes() {
     assert_eq!(found("taken before a barrier"), [FindingKind::Inversion]);
 }
 
-/// The steps of both threads, and what is found.
+/// The steps of both threads, and the expected finding.
 #[test]
 fn what_is_found_and_what_is_not() {
     for (at, (first, second, expected)) in [
@@ -118,10 +118,10 @@ fn what_is_found_and_what_is_not() {
         (&[Nothing, Takes, Nothing], &[Nothing, Nothing, Holds], None),
         (&[Nothing, Nothing, Takes], &[Nothing, Holds, Nothing], None),
         (&[Nothing, Takes, Nothing, Takes], &[Nothing, Nothing, Holds, Nothing], None),
-        // Before the first passage.
+        // Before the first wait.
         (&[Takes], &[Holds], None),
         (&[Takes, Nothing], &[Holds, Holds], None),
-        // No other thread takes it.
+        // No other thread acquires it.
         (&[Nothing, Nothing, Nothing], &[Nothing, Holds, Holds], None),
         (&[Nothing, Nothing, Nothing], &[Takes, Takes, Holds], None),
         // Allowed.
@@ -140,7 +140,7 @@ fn what_is_found_and_what_is_not() {
     }
 }
 
-/// Where more threads come than the barrier is for, it is not known who is waited for.
+/// If more threads come than the barrier is for, it is unknown which of them a thread waits for.
 #[test]
 fn more_threads_than_it_is_for() {
     let (lock, barrier) = (named("a barrier for more"), Barrier::new(2));
@@ -157,7 +157,7 @@ fn more_threads_than_it_is_for() {
     for _ in 0..3 {
         pass(&|| {
             let held = loop {
-                // Not before the other has released it.
+                // After the other thread has released it.
                 match lock.try_lock() {
                     Ok(held) => break held,
                     Err(_) => thread::yield_now(),
@@ -170,7 +170,7 @@ fn more_threads_than_it_is_for() {
     assert_eq!(found("a barrier for more"), []);
 }
 
-/// Each generation is a node of the order's graph only while it lasts.
+/// Each generation is a node of the graph only while it lasts.
 #[test]
 fn a_generation_that_is_over_leaves_nothing() {
     let lock = named("of no generation");
@@ -195,8 +195,8 @@ fn a_generation_that_is_over_leaves_nothing() {
     assert_eq!(edges(), 0);
 }
 
-/// One barrier begins each phase and another ends it. What is taken between the phases is in the window of the
-/// second barrier, but comes before the first one.
+/// One barrier starts each phase and another ends it. A lock acquired between the phases is within
+/// the second barrier's generation, but before the first barrier.
 #[test]
 fn another_barrier_in_between() {
     let lock = named("taken between phases");

@@ -1,5 +1,4 @@
-//! The budget of the search for cycles, as a program sees it. The only test of its process, because it
-//! reads a counter of the process.
+//! The budget of the search for cycles. A separate process, because the counter is process-wide.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 use std::thread;
@@ -8,19 +7,19 @@ use lockdep::sync::{Mutex, RwLock};
 
 const LOCKS: usize = 20;
 const THREADS: usize = LOCKS - 1;
-/// By how many threads each edge is taken.
+/// The number of threads that acquire the locks of each edge.
 const TAKEN: usize = 8;
 
 /// An acquisition of a lock while the one before it is held.
 struct Nested {
     held: usize,
     wanted: usize,
-    /// Held as well, and only here. An acquisition under fewer locks would make the others redundant.
+    /// Held only here. Otherwise an acquisition under fewer locks would make this one redundant.
     other: RwLock<()>,
 }
 
-/// A cycle of 20 locks, each edge of which was taken by 8 of 19 threads. The search for a choice of 20
-/// different threads is cut short before it proves that none exists, and no thread is denied.
+/// A cycle of 20 locks, each edge of which was seen on 8 of 19 threads. The search for 20 distinct
+/// threads is cut short before it proves that there are none, and no thread is denied.
 #[test]
 fn an_undecided_cycle_is_not_denied_but_counted() {
     let locks: Vec<Mutex<()>> = (0..LOCKS).map(|_| Mutex::new(())).collect();

@@ -27,14 +27,14 @@ fn take(lock: &Mutex<()>) {
     drop(lock.lock().unwrap());
 }
 
-/// The kinds of findings about a lock. A wait for space in a channel under a lock is one, too, and is not
-/// looked at here.
+/// Returns the kinds of findings about a lock, except that it is held during a wait for space in a
+/// channel.
 fn found(name: &str) -> Vec<FindingKind> {
     let is_order = |it: &Finding| it.kind() != FindingKind::WaitWhileHolding;
     findings_about(&[name]).iter().filter(|it| is_order(it)).map(Finding::kind).collect()
 }
 
-/// A thread with the receiver of a channel, which does one thing after the other.
+/// A thread that owns the receiver of a channel and runs jobs one after the other.
 struct Consumer {
     jobs: std_mpsc::Sender<Job>,
     done: std_mpsc::Receiver<Option<String>>,
@@ -60,7 +60,7 @@ impl Consumer {
         self.jobs.send(Box::new(job)).unwrap();
     }
 
-    /// The report of what it has done, if that was denied.
+    /// Returns the report if the job was denied.
     fn finish(&self) -> Option<String> {
         self.done.recv().unwrap()
     }
@@ -81,12 +81,12 @@ impl Consumer {
     }
 }
 
-/// A message goes from this thread to the other, by rendezvous. The reports of both.
+/// Passes a message from this thread to the other by rendezvous. Returns the reports of both.
 fn meet(sender: &SyncSender<u32>, consumer: &Consumer) -> [Option<String>; 2] {
     consumer.begin(|receiver| _ = receiver.recv());
     let sends = denied(|| sender.send(1).unwrap());
     if sends.is_some() {
-        // Somebody has to wake it.
+        // The receiver must be woken.
         lockdep::allow(|| sender.send(0).unwrap());
     }
     [sends, consumer.finish()]
@@ -141,7 +141,8 @@ fn the_receiver_takes_the_lock_after_the_send() {
     consumer.end();
 }
 
-/// A chain through a lock of a third thread, which neither of the two takes under the other's.
+/// A cycle through a lock of a third thread, which neither of the two acquires while holding the
+/// other's.
 #[test]
 fn through_a_third_thread() {
     let (a, b) = (named("channel third a"), named("channel third b"));
@@ -160,7 +161,7 @@ fn through_a_third_thread() {
     consumer.end();
 }
 
-/// A send that fits into the channel with all others before it does not wait.
+/// A send does not wait if all previous messages fit into the channel together with it.
 #[test]
 fn more_sends_than_there_is_room_for() {
     let state = named("sent under with capacity");
@@ -179,7 +180,7 @@ fn more_sends_than_there_is_room_for() {
     };
     assert_eq!([round(), round()], [None, None]);
     assert_eq!(found("sent under with capacity"), []);
-    // It was never full.
+    // The channel has never been full.
     assert!(round().is_some());
     assert_eq!(found("sent under with capacity"), [FindingKind::Inversion]);
     consumer.end();
@@ -202,7 +203,7 @@ fn a_reply_channel_that_is_used_once() {
     assert_eq!(found("under a reply"), []);
 }
 
-/// What is taken before the first receive, or after the last, keeps no sender waiting.
+/// Locks acquired before the first receive or after the last one keep no sender waiting.
 #[test]
 fn before_the_first_receive_and_after_the_last() {
     let state = named("before the first receive");
@@ -216,7 +217,8 @@ fn before_the_first_receive_and_after_the_last() {
     assert_eq!(found("before the first receive"), []);
 }
 
-/// A thread that knows the lock already acquires it between two receives all the same.
+/// A lock counts as acquired between two receives even if it was acquired before the first one as
+/// well.
 #[test]
 fn before_the_first_receive_and_between_others() {
     let state = named("before and between receives");
@@ -230,7 +232,7 @@ fn before_the_first_receive_and_between_others() {
     consumer.end();
 }
 
-/// The receiver holds it during the receive, and has not acquired it between two receives.
+/// The receiver holds the lock during the receive, and has not acquired it between two receives.
 #[test]
 fn a_lock_that_is_held_during_the_receive() {
     let (state, other) = (named("held by the receiver"), named("taken by the receiver"));
@@ -244,14 +246,15 @@ fn a_lock_that_is_held_during_the_receive() {
     });
     sender.send(1).unwrap();
     assert_eq!(consumer.finish(), None);
-    // From now on, other threads may find the receiver behind the lock.
+    // From now on, another thread may hold the receiver while this one waits for the lock.
     consumer.takes(&other);
     assert_eq!(meet(&sender, &consumer), NONE);
     assert_eq!(meet_under(&other, &sender, &consumer), NONE);
     consumer.end();
 }
 
-/// A pool of threads that have one receiver behind a mutex: another may receive while one waits for the lock.
+/// Worker threads share one receiver behind a mutex: one may receive while another waits for the
+/// lock.
 #[test]
 fn a_receiver_behind_a_mutex() {
     let state = named("taken by a pool");
@@ -263,7 +266,7 @@ fn a_receiver_behind_a_mutex() {
         let begin = || {
             let done = done.clone();
             scope.spawn(move || {
-                // A thread that receives from elsewhere as well, with nothing held.
+                // The thread also receives from another channel, with no lock held.
                 let (own, from_own) = mpsc::sync_channel(1);
                 own.send(1).unwrap();
                 from_own.recv().unwrap();
@@ -286,14 +289,14 @@ fn a_receiver_behind_a_mutex() {
     assert_eq!(found("taken by a pool"), []);
 }
 
-/// The lock is taken under a gate that the sender holds as well.
+/// The lock is acquired under a gate that the sender holds as well.
 #[test]
 fn a_gate() {
     let (gate, state) = (named("gate of a channel"), named("behind a gate of a channel"));
     let (sender, receiver) = mpsc::sync_channel(0);
     let consumer = Consumer::new(receiver);
     assert_eq!(meet(&sender, &consumer), NONE);
-    // That the gate itself is taken between two receives is allowed.
+    // Acquiring the gate itself between two receives is allowed.
     let ((open, opened), locks) = (std_mpsc::channel(), (Arc::clone(&gate), Arc::clone(&state)));
     consumer.begin(move |receiver| {
         let (gate, state) = locks;
@@ -313,7 +316,7 @@ fn a_gate() {
     consumer.end();
 }
 
-/// Who would be woken by a receive is not known once a second thread has received.
+/// Once a second thread has received, it is unknown which thread a send waits for.
 #[test]
 fn a_receiver_that_moves() {
     let state = named("sent under to a receiver that moves");
@@ -332,7 +335,7 @@ fn a_receiver_that_moves() {
     consumer.end();
 }
 
-/// One thread that sends to itself is never kept waiting by what it does in between.
+/// A thread that sends to itself never waits for its own actions in between.
 #[test]
 fn a_thread_that_sends_to_itself() {
     let state = named("sent under to oneself");
@@ -364,7 +367,7 @@ fn what_is_allowed() {
     assert_eq!((found("allowed in a send"), found("allowed between receives")), (vec![], vec![]));
 }
 
-/// An attempt to send does not wait, nor does an attempt to lock.
+/// A `try_send` does not wait, nor does a `try_lock`.
 #[test]
 fn attempts() {
     let state = named("attempts of a channel");
@@ -382,7 +385,7 @@ fn attempts() {
     consumer.end();
 }
 
-/// Threads that a thread spawned and joined before: their order is known.
+/// Threads that were spawned and joined by one thread: their order is known.
 #[test]
 fn phases() {
     let state = named("sent under in a phase");
@@ -390,7 +393,7 @@ fn phases() {
     thread::scope(|scope| {
         let sends = || (0..2).for_each(|_| sender.send(1).unwrap());
         scope.spawn(sends);
-        // The only receiving thread is this one, and takes the lock in between.
+        // This is the only receiving thread, and it acquires the lock in between.
         receiver.recv().unwrap();
         take(&state);
         receiver.recv().unwrap();
@@ -405,7 +408,7 @@ fn phases() {
     assert_eq!(found("sent under in a phase"), [FindingKind::OrderedInversion]);
 }
 
-/// What the receiving thread takes comes before the barrier, and the next send after it.
+/// The receiving thread acquires the lock before the barrier, and the next send comes after it.
 #[test]
 fn a_barrier_in_between() {
     let state = named("taken before a barrier");
@@ -430,7 +433,7 @@ fn a_barrier_in_between() {
     assert_eq!(found("taken before a barrier"), []);
 }
 
-/// A thread that was not spawned by the mirror, and takes the lock each time.
+/// A thread spawned by std instead of the mirror acquires the lock each time.
 #[test]
 fn any_thread_may_receive() {
     let state = named("received by a thread of std's");
@@ -458,7 +461,7 @@ fn any_thread_may_receive() {
     assert_eq!(found("received by a thread of std's"), [FindingKind::Inversion]);
 }
 
-/// What is kept of a channel goes with it.
+/// Dropping a channel removes its edges.
 #[test]
 fn a_channel_that_is_gone_leaves_nothing() {
     let state = named("kept by no channel");
@@ -483,7 +486,8 @@ fn a_channel_that_is_gone_leaves_nothing() {
     }
 }
 
-/// Circles of two threads, many at once: each is found when it has stood for a second, and broken by a panic.
+/// Many deadlocks of two threads at the same time: each is found after one second and broken by a
+/// panic.
 fn circles(test: &str, circle: impl Fn(usize) + Send + Copy + 'static, text: &str) {
     const CIRCLES: usize = 200;
     let output = support::in_a_child(test, || {
@@ -561,8 +565,8 @@ fn a_circle_of_a_barrier_and_a_lock() {
     circles("a_circle_of_a_barrier_and_a_lock", circle, text);
 }
 
-/// A thread takes a lock under which another waits, which seems to wait for it for four seconds, until a
-/// third thread comes in its place.
+/// A thread acquires a lock that another one holds during its wait. For four seconds that wait
+/// seems to be for this thread, until a third thread takes its place.
 fn in_its_place<R: Send + 'static>(
     test: &str,
     before: impl FnOnce(),

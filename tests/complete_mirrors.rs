@@ -1,6 +1,6 @@
-//! Nothing that a mirrored crate offers is missing from its mirror: the list is read from
-//! the very source that this build uses. Locks and guards are `lock_api`'s own types, so
-//! that their methods cannot be missing; what is a type of ours is compared by method.
+//! The mirrors have all items of the mirrored crates, compared with the very sources that this
+//! build uses. Locks and guards that are `lock_api`'s own types cannot lack methods; our own types
+//! are compared method by method.
 #![cfg(all(
     feature = "parking_lot",
     feature = "parking_lot_0_13",
@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-/// The folder of a dependency's source, by its name and the start of its version.
+/// Returns the source folder of a dependency, by its name and the beginning of its version.
 fn source_of(name: &str, version: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--all-features"])
@@ -35,12 +35,12 @@ fn read(folder: &Path, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A source of ours, without its comments.
+/// Returns one of our sources without comments.
 fn ours(file: &str) -> String {
     code(&read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), file))
 }
 
-/// A source without its comments.
+/// Returns a source without comments.
 fn code(source: &str) -> String {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     source.lines().filter(is_code).collect::<Vec<_>>().join("\n")
@@ -50,7 +50,7 @@ fn is_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|part| part == word)
 }
 
-/// The names that a source re-exports: `A` and `B` of `pub use self::part::{A, B};`.
+/// Returns the names that a source re-exports: `A` and `B` of `pub use self::part::{A, B};`.
 fn reexports(source: &str) -> BTreeSet<&str> {
     source
         .split("pub use self::")
@@ -64,7 +64,7 @@ fn reexports(source: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The public functions of a source, tests and everything behind them apart.
+/// Returns the public functions of a source, up to its tests.
 fn functions(source: &str) -> BTreeSet<&str> {
     let source = source.split("#[cfg(test)]").next().expect("a first part");
     ["pub fn ", "pub const fn ", "pub unsafe fn "]
@@ -89,7 +89,7 @@ fn parking_lot_0_12() {
     assert_has_all("lockdep::parking_lot", &ours("parking_lot/mod.rs"), &names);
     for file in ["condvar.rs", "once.rs"] {
         let source = read(&source, file);
-        // What belongs to types that are re-exported as they are.
+        // Methods of types that are re-exported unchanged.
         let mut names = functions(&source);
         names.retain(|name| !["timed_out", "poisoned", "done"].contains(name));
         assert!(names.len() >= 4, "{names:?}");
@@ -124,8 +124,8 @@ fn once_cell_sync() {
     assert_has_all("lockdep::once_cell::sync", &ours, &names);
 }
 
-/// The public functions of a source that our type cannot leave to the real one, to which it dereferences: those that
-/// do not take a reference to it, and those that take a future, which would not be known.
+/// Returns the public functions that our type cannot inherit by dereferencing to the real one:
+/// those that do not take a reference to it, and those that take a future, which must become known.
 fn not_dereferenced(source: &str) -> BTreeSet<&str> {
     let starts = ["pub fn ", "pub async fn "];
     let all = starts.into_iter().flat_map(|start| source.split(start).skip(1));
@@ -149,10 +149,10 @@ fn tokio_runtime_and_task() {
         ("task/spawn.rs", "tokio/task/mod.rs", 1),
     ] {
         let theirs = code(&read(&source, theirs));
-        // Before their builder of one task, which is unstable.
+        // Only the part before the unstable builder of tasks.
         let theirs = theirs.split("impl<'a, T: 'static> Builder").next().expect("a first part");
         let mut names = not_dereferenced(theirs);
-        // Unstable, or beside the type.
+        // Unstable, or methods of other types.
         let beside = ["is_tracing", "is_rt_shutdown_err"];
         names.retain(|name| !beside.contains(name));
         assert!(names.len() >= at_least, "{mirror}: {names:?}");
@@ -160,14 +160,15 @@ fn tokio_runtime_and_task() {
     }
 }
 
-/// A setting of the builder that is not ours would return tokio's own, and that an unknown runtime.
+/// If a method of our builder were missing, it would be called on tokio's own, which builds an
+/// unknown runtime.
 #[test]
 fn tokio_runtime_builder() {
     let source = source_of("tokio", "1.");
     let theirs = code(&read(&source, "runtime/builder.rs"));
     let mut names = functions(&theirs);
     assert!(names.len() >= 25, "{names:?}");
-    // Unstable, or of a runtime that is not ours.
+    // Unstable, or for kinds of runtimes that are not mirrored.
     for unstable in [
         "build_local",
         "disable_lifo_slot",
@@ -197,8 +198,8 @@ fn tokio_runtime_builder() {
     assert_has_all("tokio::runtime::Builder", &ours("tokio/runtime/builder.rs"), &names);
 }
 
-/// Every name after `pub use`, with or without braces, in the part of tokio's `sync` that its feature `sync`
-/// turns on.
+/// Returns every name after `pub use`, with or without braces, in the part of tokio's `sync` that
+/// its feature `sync` enables.
 fn tokio_reexports(source: &str) -> BTreeMap<&str, &str> {
     let (_, source) = source.split_once("cfg_sync! {").expect("it is there");
     let (source, _) = source.split_once("cfg_not_sync! {").expect("it is there");
@@ -211,7 +212,7 @@ fn tokio_reexports(source: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// How often a public function of each name is there.
+/// Counts the public functions of each name.
 fn counted<'a>(sources: &[&'a str]) -> BTreeMap<&'a str, usize> {
     let mut counts = BTreeMap::new();
     for source in sources {
@@ -225,8 +226,8 @@ fn counted<'a>(sources: &[&'a str]) -> BTreeMap<&'a str, usize> {
     counts
 }
 
-/// The types whose source is one of these modules are ours. Each has as many functions of each name as tokio's, its
-/// guards included.
+/// The types in these modules are ours. Each has at least as many functions of each name as
+/// tokio's, including its guards.
 #[test]
 fn tokio_sync() {
     let source = source_of("tokio", "1.").join("sync");
@@ -260,7 +261,7 @@ fn tokio_sync() {
         (vec!["once_cell.rs"], vec!["once_cell.rs"]),
     ] {
         let theirs: Vec<_> = theirs.iter().map(|file| code(&read(&source, file))).collect();
-        // What belongs to `SetError`, which is re-exported as it is.
+        // Methods of `SetError`, which is re-exported unchanged.
         let theirs: Vec<_> =
             theirs.iter().filter_map(|it| it.split("impl<T> SetError<T>").next()).collect();
         let mirror: Vec<_> = files.iter().map(|file| ours(&format!("tokio/sync/{file}"))).collect();

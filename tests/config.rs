@@ -12,7 +12,7 @@ use std::{
 use lockdep::sync::Mutex;
 use support::{child_command, is_child};
 
-/// A folder with a file, both gone at the end.
+/// A folder with a file, both deleted at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -23,7 +23,7 @@ impl Folder {
         Self(folder)
     }
 
-    /// Runs the child of a test here. What it wrote to standard error, if it ended well.
+    /// Runs the child of a test here. Returns its standard error if it succeeds.
     fn run(&self, test: &str, environment: &[(&str, &str)]) -> String {
         let mut child = child_command(test);
         child
@@ -57,8 +57,8 @@ fn one_in_another() {
     drop((outer.lock(), inner.lock()));
 }
 
-/// If no lock is ever nested, an error in the file is reported once, at the end, whether or not findings
-/// change the exit status.
+/// If locks are never nested, an error in the file is reported once, at the end, whether or not
+/// findings change the exit status.
 #[test]
 fn a_bad_file_is_told_where_no_lock_is_nested() {
     let test = "a_bad_file_is_told_where_no_lock_is_nested";
@@ -76,7 +76,7 @@ fn a_bad_file_is_told_where_no_lock_is_nested() {
     }
 }
 
-/// Otherwise it is reported when a lock is first taken in another.
+/// Otherwise it is reported at the first nested acquisition.
 #[test]
 fn a_bad_file_is_told_at_the_first_nested_lock() {
     let test = "a_bad_file_is_told_at_the_first_nested_lock";
@@ -94,7 +94,7 @@ fn a_bad_file_is_told_at_the_first_nested_lock() {
     assert!(!before.contains("lockdep: ") && !after.contains("lockdep: "), "{stderr}");
 }
 
-/// Unused entries are named at the end, whenever the file was read, unless `LOCKDEP_EXIT=0`.
+/// Unused entries are listed at the end, whenever the file was read, unless `LOCKDEP_EXIT=0`.
 #[test]
 fn unused_entries_are_named_at_the_end() {
     let test = "unused_entries_are_named_at_the_end";
@@ -117,7 +117,8 @@ fn unused_entries_are_named_at_the_end() {
     }
 }
 
-/// The search starts in the folder that was current at the first lock, and so does a relative path.
+/// The search starts in the folder that was current at the first acquisition; relative paths refer
+/// to it as well.
 #[test]
 fn the_folder_is_that_of_the_first_lock() {
     let test = "the_folder_is_that_of_the_first_lock";
@@ -137,7 +138,7 @@ fn the_folder_is_that_of_the_first_lock() {
     assert!(stderr.contains(&format!("{COMPLAINT}missing.toml: ")), "{stderr}");
 }
 
-/// What cannot be read is named, even if it is no file.
+/// An unreadable file is reported, even if it is not a regular file.
 #[test]
 fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
     let test = "a_folder_or_a_dangling_link_in_its_place_is_reported";
@@ -159,7 +160,7 @@ fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
     is_reported();
 }
 
-/// A fork that nests no lock does not repeat its parent's message.
+/// A forked process without nested locks does not repeat its parent's message.
 #[test]
 #[allow(unsafe_code, reason = "a fork")]
 fn a_fork_does_not_repeat_it() {

@@ -1,4 +1,4 @@
-//! Predicted deadlocks that are made to happen, and those that cannot.
+//! `confirm` makes predicted deadlocks happen, or says why they cannot.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 use std::{
@@ -16,13 +16,13 @@ use lockdep::{
 
 const TIMES: usize = 100;
 
-/// One test at a time: what the threads of a program find belongs to the process.
+/// Lets one test run at a time, because the findings of a program's threads belong to the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: sync::Mutex<()> = sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(sync::PoisonError::into_inner)
 }
 
-/// Runs a program, and gives what it finds.
+/// Runs a program and returns the finding with the longest cycle.
 fn found(program: impl FnOnce()) -> Finding {
     program();
     let findings = lockdep::take_findings();
@@ -71,7 +71,7 @@ fn two_locks() {
     }
 }
 
-/// Each thread takes its lock and the next; the last one closes the ring.
+/// Each thread acquires its lock and the next one; the last thread closes the cycle.
 fn ring(size: usize) -> impl Fn() {
     move || {
         let locks: Arc<[_]> = (0..size).map(Mutex::new).collect();
@@ -102,7 +102,7 @@ fn rings_and_philosophers() {
     }
 }
 
-/// Philosophers who sit down again and again.
+/// Philosophers who dine repeatedly.
 fn philosophers() {
     const SEATS: usize = 5;
     let forks: Arc<[_]> = (0..SEATS).map(|_| Mutex::new(())).collect();
@@ -131,7 +131,7 @@ fn dining_philosophers() {
     }
 }
 
-/// Both orders, under one lock around them.
+/// Both orders, under a common lock.
 fn gated() {
     let gate = Arc::new(Mutex::new(()));
     let (a, b) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
@@ -155,7 +155,7 @@ fn a_gate_is_named() {
     let finding = found(gated);
     assert_eq!(finding.kind(), FindingKind::GuardedInversion);
     for _ in 0..TIMES {
-        // On a busy machine the other thread may not have come to the gate by then.
+        // On a busy machine the other thread may not have reached the gate by then.
         let mut limits = [20, 3_000].map(Duration::from_millis).into_iter();
         loop {
             let limit = limits.next().expect("they come to the gate within seconds");
@@ -190,7 +190,8 @@ fn a_thread_that_has_ended_is_named() {
     let finding = found(joined);
     for _ in 0..TIMES {
         let confirm = Confirm::new(&finding).attempts(1).timeout(Duration::from_millis(5));
-        // What nobody came to close is denied as ever: that is another thread's panic.
+        // A thread at a part that no other thread comes to is denied as usual: this is the panic of
+        // another thread.
         let confirmation = confirm.run(joined);
         let why = confirmation.not_reached().expect("they never meet").obstacle();
         assert!(matches!(why, Obstacle::Ended { thread, .. } if thread == "before"), "{why}");
@@ -237,7 +238,7 @@ fn what_is_certain_needs_no_confirmation() {
     assert_eq!(*why, Obstacle::NoCycle(FindingKind::SelfDeadlock));
 }
 
-/// Both orders at the same two places, maybe where findings are allowed.
+/// Both orders at the same two places, optionally inside `allow`.
 fn both_orders(is_allowed: bool) {
     let both = |first: &Mutex<()>, second: &Mutex<()>| {
         let _first = first.lock().unwrap();
@@ -256,7 +257,7 @@ fn both_orders(is_allowed: bool) {
     }
 }
 
-/// Whatever is allowed, a deadlock that was made is broken.
+/// The deadlock is broken even if it happens inside `allow`.
 #[test]
 fn what_is_allowed_does_not_hang() {
     let _alone = alone();
@@ -269,7 +270,7 @@ fn what_is_allowed_does_not_hang() {
     lockdep::set_level(FindingKind::Deadlock, Level::Deny);
 }
 
-/// A place in a loop, to which nobody else comes.
+/// A place in a loop to which no other thread comes.
 #[test]
 fn a_loop_is_not_stopped_for_long() {
     let _alone = alone();
@@ -327,7 +328,7 @@ fn readers_that_go_on_are_said_to() {
     drop(lockdep::take_findings());
 }
 
-/// Where `unlocked` takes its lock again, nothing can be thrown.
+/// No panic is possible where `unlocked` acquires its lock again.
 #[cfg(feature = "parking_lot")]
 #[test]
 fn what_cannot_be_broken_is_not_made() {
@@ -356,7 +357,7 @@ fn what_cannot_be_broken_is_not_made() {
     drop(lockdep::take_findings());
 }
 
-/// A worker takes a lock, and is joined under that lock.
+/// A worker acquires a lock, and is joined while that lock is held.
 #[test]
 fn a_join() {
     let program = |waits: bool| {

@@ -1,4 +1,5 @@
-//! Predicted deadlocks of tasks that are made to happen on both kinds of runtime, and those that cannot.
+//! `confirm` makes predicted deadlocks of tasks happen, on both kinds of runtime, or says why they
+//! cannot.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
@@ -20,7 +21,7 @@ use lockdep::{
 
 const TIMES: usize = 100;
 
-/// One test at a time: what the tasks of a program find belongs to the process.
+/// Lets one test run at a time, because the findings of a program's tasks belong to the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: sync::Mutex<()> = sync::Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(sync::PoisonError::into_inner);
@@ -38,7 +39,7 @@ fn multi_thread() -> Runtime {
 
 const RUNTIMES: [fn() -> Runtime; 2] = [current_thread, multi_thread];
 
-/// Runs a program, and gives what it finds.
+/// Runs a program and returns the finding with the longest cycle.
 fn found(program: impl FnOnce()) -> Finding {
     program();
     let findings = lockdep::take_findings();
@@ -57,7 +58,7 @@ fn confirmed(finding: &Finding, program: impl FnMut()) -> Finding {
 
 type Lock = Arc<Mutex<i32>>;
 
-/// Takes two locks, one in the other.
+/// Acquires two nested locks.
 async fn both(first: Lock, second: Lock) {
     let first = first.lock().await;
     yield_now().await;
@@ -69,7 +70,7 @@ fn two_locks() -> (Lock, Lock) {
     (Arc::new(Mutex::new(1)), Arc::new(Mutex::new(2)))
 }
 
-/// Both orders, in two tasks. Its runtime may outlive it.
+/// Both orders, in two tasks. The runtime may outlive them.
 fn ab_ba(runtime: &Runtime) {
     let (a, b) = two_locks();
     runtime.block_on(async {
@@ -105,7 +106,7 @@ fn a_runtime_that_is_there_before_does_as_well() {
     }
 }
 
-/// As `async-trait` has it: the futures are in boxes, which could be sent elsewhere.
+/// Boxed futures, as with `async-trait`, which could move elsewhere.
 fn boxed(runtime: &Runtime) {
     let (a, b) = two_locks();
     runtime.block_on(async {
@@ -116,7 +117,8 @@ fn boxed(runtime: &Runtime) {
     });
 }
 
-/// A deadlock of guards that may have left their task is only reported 300 ms later, in another poll.
+/// A deadlock of guards that may have left their task is reported only 300 ms later, in another
+/// poll.
 #[test]
 fn tasks_in_boxes_are_driven_into_their_deadlock() {
     let _alone = alone();
@@ -128,7 +130,8 @@ fn tasks_in_boxes_are_driven_into_their_deadlock() {
     }
 }
 
-/// A guard of a static lock may have left its task, so the deadlock is a warning elsewhere. Here it has to end.
+/// A guard of a static lock may have left its task, so the deadlock is normally a warning. Here it
+/// must be broken.
 #[test]
 fn tasks_with_static_locks_are_driven_into_their_deadlock() {
     static LOCKS: [Mutex<i32>; 2] = [Mutex::const_new(1), Mutex::const_new(2)];
@@ -153,7 +156,7 @@ fn tasks_with_static_locks_are_driven_into_their_deadlock() {
     }
 }
 
-/// Each task takes its lock and the next; the last one closes the ring.
+/// Each task acquires its lock and the next one; the last task closes the cycle.
 fn ring(runtime: &Runtime, size: usize) {
     runtime.block_on(async {
         let locks: Arc<[_]> = (0..size).map(Mutex::new).collect();
@@ -173,7 +176,7 @@ fn ring(runtime: &Runtime, size: usize) {
     });
 }
 
-/// With more stopped tasks than workers.
+/// More tasks are stopped than there are worker threads.
 #[test]
 fn rings_of_more_tasks_than_workers() {
     let _alone = alone();
@@ -185,7 +188,7 @@ fn rings_of_more_tasks_than_workers() {
     }
 }
 
-/// A std lock and a tokio lock, by tasks of which the one blocks its worker.
+/// A std lock and a tokio lock, in tasks of which one blocks its worker thread.
 fn std_and_tokio(runtime: &Runtime) {
     let outer = Arc::new(lockdep::sync::Mutex::new(0));
     let inner = Arc::new(Mutex::new(0));
@@ -214,7 +217,7 @@ fn a_task_and_a_thread_are_driven_into_their_deadlock() {
     }
 }
 
-/// Both orders, under one lock around them.
+/// Both orders, under a common lock.
 fn gated(runtime: &Runtime) {
     let gate = Arc::new(Mutex::new(()));
     let (a, b) = two_locks();
@@ -240,7 +243,7 @@ fn a_gate_is_named() {
         let finding = found(|| gated(&runtime()));
         assert_eq!(finding.kind(), FindingKind::GuardedInversion);
         for _ in 0..TIMES {
-            // On a busy machine the other task may not have come to the gate by then.
+            // On a busy machine the other task may not have reached the gate by then.
             let mut limits = [20, 3_000].map(Duration::from_millis).into_iter();
             loop {
                 let limit = limits.next().expect("they come to the gate within seconds");
@@ -288,7 +291,7 @@ fn a_task_that_has_ended_is_named() {
     lockdep::reset();
 }
 
-/// A task that gives up its wait is in no deadlock.
+/// A task that abandons its wait takes no part in a deadlock.
 #[test]
 fn a_future_that_is_dropped_while_it_is_stopped_has_no_part() {
     let _alone = alone();
@@ -302,7 +305,7 @@ fn a_future_that_is_dropped_while_it_is_stopped_has_no_part() {
                 while a.try_lock().is_ok() {
                     yield_now().await;
                 }
-                // It has its first lock, and stops before the second at the latest.
+                // It holds its first lock, and stops before the second at the latest.
                 for _ in 0..10 {
                     yield_now().await;
                 }

@@ -1,4 +1,4 @@
-//! Correct tasks that wait for each other all the time. `LOCKDEP_SOAK_SECONDS` says for how long.
+//! Correct tasks under constant contention. `LOCKDEP_SOAK_SECONDS` sets the duration.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
@@ -21,7 +21,7 @@ fn time() -> Duration {
     Duration::from_secs(seconds.unwrap_or(10))
 }
 
-/// Runs rounds of tasks until the time is up. Nothing is found.
+/// Runs rounds of tasks until the time is over, and asserts that nothing is found.
 #[track_caller]
 fn rounds<F>(task: impl Fn(usize) -> F)
 where
@@ -45,7 +45,7 @@ where
     }
 }
 
-/// Some take two locks, one within the other; some take both one after the other.
+/// Some tasks nest two locks; others acquire both, one after the other.
 #[test]
 fn tasks_that_nest_two_locks_and_tasks_that_do_not() {
     let (outer, inner) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
@@ -86,7 +86,7 @@ fn readers_and_writers_of_one_lock() {
     });
 }
 
-/// Each takes one lock at a time.
+/// Each task holds one lock at a time.
 #[test]
 fn writers_that_do_not_pause() {
     let locks: Arc<[RwLock<u32>; 2]> = Arc::default();

@@ -1,5 +1,5 @@
-//! Threads that really wait for each other are named, one of them is thrown out of the
-//! circle, and nobody else is disturbed. Under barriers and scripts.
+//! Threads that really wait for each other are reported, and a panic in one of them ends the
+//! deadlock without affecting other threads. With barriers and scripts.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -25,10 +25,10 @@ use support::ring::{
     unique, until_waiting,
 };
 
-/// The kinds of link there are, each by a constructor that is given a name.
+/// The kinds of links, each with a constructor that takes a name.
 const LINKS: &[fn(&str) -> Link] = &[mutex, written, written_and_read, read, once, lazy];
 
-/// A lock that may be poisoned by a thread that was thrown out: never.
+/// A lock that would be poisoned by a panic; the panic of a finding must not poison it.
 macro_rules! held {
     ($guard:expr) => {
         &|then: &dyn Fn()| {
@@ -63,13 +63,13 @@ fn once(name: &str) -> Link {
     ring_link!(lock: |then| lock.call_once(then), lock.call_once(|| ()))
 }
 
-/// The initializer is what holds it.
+/// The thread that runs the initializer holds the cell.
 fn lazy(name: &str) -> Link {
     let lock = named(OnceLock::new(), name);
     ring_link!(lock: |then| () = *lock.get_or_init(then), lock.get_or_init(|| ()))
 }
 
-/// Answers when it is dropped, by unwinding too.
+/// Answers when it is dropped, also by unwinding.
 struct Answer<'a> {
     _owes: Owed<'a>,
     is_answered: &'a AtomicBool,
@@ -87,7 +87,7 @@ fn until(is_answered: &AtomicBool) {
     }
 }
 
-/// An event, and whether it is answered.
+/// An event and its answer.
 fn event(name: &str) -> Link {
     let event = (named(Event::new("event"), name), AtomicBool::new(false));
     ring_link!(event: |then| {
@@ -96,7 +96,7 @@ fn event(name: &str) -> Link {
     }, event.0.wait(|| until(&event.1)))
 }
 
-/// Few, as each takes a second to be believed.
+/// Only a few, because each takes a second to be reported.
 #[test]
 fn events_make_circles() {
     only_what_happens();
@@ -105,8 +105,9 @@ fn events_make_circles() {
     }
 }
 
-/// A thread that owes an event and wants a lock, and one that holds the lock and waits for the event;
-/// and the calling thread, which answers, and owes the event from the beginning or from when they wait.
+/// One thread owes an event and wants a lock, another one holds the lock and waits for the event.
+/// The calling thread answers; it owes the event from the beginning, or from the moment when they
+/// wait.
 fn what_another_thread_answers(owes_from_the_beginning: bool) {
     only_what_happens();
     let name = unique("several");
@@ -129,7 +130,7 @@ fn what_another_thread_answers(owes_from_the_beginning: bool) {
         until_waiting(&format!("{name}.event"), 1);
         until_waiting(&format!("{name}.lock"), 1);
         let owes = owes.unwrap_or_else(|| event.owe());
-        // Longer than a circle with an event takes to be believed.
+        // Longer than a deadlock with an event must last before it is reported.
         thread::sleep(Duration::from_millis(1500));
         is_answered.store(true, Relaxed);
         drop(owes);
@@ -147,7 +148,7 @@ fn a_thread_that_owes_from_now_on_may_answer() {
     what_another_thread_answers(false);
 }
 
-/// Who was answered still seems to wait until it runs again, and by then the one that answered may
+/// An answered thread still seems to wait until it runs again; by then the answering thread may
 /// wait for its lock.
 #[test]
 fn who_has_been_answered_is_in_no_circle() {
@@ -198,7 +199,7 @@ fn two_threads_that_block_at_once() {
     }
 }
 
-/// Until a writer is in the queue of a lock that is being read: its wait is published before.
+/// Waits until a writer queues for a lock that is being read; its wait is published before.
 fn until_writer_queues(lock: &RwLock<()>) {
     while lock.try_read().is_ok() {
         thread::yield_now();
@@ -264,7 +265,7 @@ fn a_recursive_read_around_a_queued_writer() {
     }
 }
 
-/// A wait on a condition variable is over only when its mutex is taken again.
+/// A wait on a condition variable ends only when its mutex is acquired again.
 #[test]
 fn a_condvar_takes_its_mutex_again() {
     only_what_happens();
@@ -339,7 +340,8 @@ fn without_backtraces_a_deadlock_has_none() {
     assert!(!report.contains("stack of thread"), "{report}");
 }
 
-/// Two orders at the same time, but never a circle: the second lock is only tried.
+/// Two opposite orders at the same time without a deadlock, because the second acquisition is a
+/// `try_lock`.
 #[test]
 fn a_try_that_fails_leaves_no_trace() {
     only_what_happens();
@@ -370,8 +372,8 @@ fn a_try_that_fails_leaves_no_trace() {
     }
 }
 
-/// One thread holds, ten want: a crowd is no circle. Each holds a lock of its own
-/// meanwhile, so that each looks for one.
+/// One thread holds the lock and ten want it, which is not a deadlock. Each holds another lock, so
+/// each one searches for a deadlock.
 #[test]
 fn ten_contenders_on_one_lock() {
     only_what_happens();
@@ -398,8 +400,8 @@ fn ten_contenders_on_one_lock() {
     }
 }
 
-/// Two threads take a pair in the same order, again and again. Between the release and the
-/// next acquisition it looks, glance by glance, as if each held what the other wants.
+/// Two threads acquire two locks in the same order repeatedly. Between a release and the next
+/// acquisition, separate looks at them may suggest that each holds what the other wants.
 #[test]
 fn what_only_looks_like_a_circle() {
     only_what_happens();
@@ -428,7 +430,7 @@ fn what_only_looks_like_a_circle() {
     assert!(deadlock_about(&name).is_empty());
 }
 
-/// Inside `allow` nothing is found; the circle is closed by another thread, or not at all.
+/// Inside `allow` nothing is found; another thread reports the deadlock, or none.
 #[test]
 fn whoever_is_allowed_to_is_seen_by_others() {
     only_what_happens();
@@ -453,7 +455,7 @@ fn whoever_is_allowed_to_is_seen_by_others() {
     allowed.join().unwrap();
 }
 
-/// Without end, but for a flag: eight threads over 64 locks, always in ascending order.
+/// Eight threads over 64 locks, always in ascending order, until a flag is set.
 #[test]
 fn a_soak_in_one_order_says_nothing() {
     only_what_happens();
@@ -467,7 +469,7 @@ fn a_soak_in_one_order_says_nothing() {
         thread::spawn(move || {
             let mut state = seed;
             let mut random = |below: u64| {
-                // Knuth's MMIX generator: any will do.
+                // Knuth's MMIX generator; any generator would do.
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
                 (state >> 33) % below
             };
@@ -496,8 +498,8 @@ fn a_soak_in_one_order_says_nothing() {
     assert!(deadlock_about(&name).is_empty());
 }
 
-/// Who hangs prints nothing any more, and a test harness would show only what a test that ends has
-/// printed.
+/// A hanging thread prints nothing any more, and a test harness shows only the output of tests that
+/// have ended.
 #[test]
 fn a_warning_of_a_deadlock_is_not_captured() {
     const NAME: &str = "a_warning_of_a_deadlock_is_not_captured";
@@ -512,7 +514,7 @@ fn a_warning_of_a_deadlock_is_not_captured() {
                 let _other = locks[1 - own].lock();
             });
         }
-        // Until it was seen to be printed.
+        // Until the parent has read it.
         thread::sleep(Duration::from_secs(20));
         return;
     }

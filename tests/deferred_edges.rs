@@ -1,4 +1,4 @@
-//! Random programs find the same whether edges to new locks are deferred or not.
+//! Random programs have the same findings whether edges to new locks are deferred or not.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 #![allow(unsafe_code, reason = "destroys locks that nobody holds")]
 
@@ -47,9 +47,9 @@ impl Lock {
 
     /// # Safety
     ///
-    /// No thread holds it or uses it again.
+    /// No thread holds the lock or uses it again.
     unsafe fn destroy(self) {
-        // SAFETY: it was leaked, and is not used again.
+        // SAFETY: the lock was leaked, and is not used again.
         unsafe {
             match self {
                 Lock::A(lock) => drop(Box::from_raw(std::ptr::from_ref(lock).cast_mut())),
@@ -89,13 +89,13 @@ impl Worker {
     }
 }
 
-/// Runs steps that a seed chooses, one at a time, on three threads, and prints what is found.
+/// Runs random steps on three threads, one at a time, and prints what is found.
 #[allow(clippy::too_many_lines, reason = "one arm for each kind of step")]
 fn program(seed: u64) {
     static UNRELATED: Mutex<()> = Mutex::new(());
     lockdep::name(&UNRELATED, "unrelated");
     if std::env::var_os("AT_ONCE").is_some() {
-        // As soon as anything is declared, no edge is deferred.
+        // Once anything is declared, no edge is deferred.
         lockdep::declare_outermost(&UNRELATED);
     }
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -154,7 +154,7 @@ fn program(seed: u64) {
                 }
             }
             45..=64 => {
-                // A new lock under what is held, mostly gone at once.
+                // A new lock under the held ones, usually dropped immediately.
                 let lock = made(&mut below);
                 let shared = matches!(lock, Lock::Rw(_)) && below(2) == 0;
                 workers[w].run(move |_| drop(lock.take(shared)));
@@ -178,7 +178,7 @@ fn program(seed: u64) {
                     alive.iter().filter(|&&at| holders(&workers, at).is_empty()).collect();
                 if free.len() > 4 {
                     let at = *free[below(free.len())];
-                    // SAFETY: it is taken out of the list, and free.
+                    // SAFETY: it was removed from the list, and is free.
                     unsafe { locks[at].take().unwrap().destroy() };
                 }
             }

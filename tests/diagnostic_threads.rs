@@ -1,5 +1,4 @@
-//! The threads that look at a program from outside: the watchdog, and the one that answers a
-//! signal. Each in a process of its own.
+//! The watchdog, and the thread that answers signals. Each test runs in a separate process.
 #![cfg(all(debug_assertions, unix))]
 #![allow(unsafe_code, reason = "forks are")]
 
@@ -39,7 +38,7 @@ fn a_signal_has_the_table_printed() {
     }
     let environment = [("LOCKDEP_SIGNAL", "usr1"), ("LOCKDEP_WATCHDOG", "1ms")];
     let mut child = start(test, &environment);
-    // The watchdog says when the child is ready.
+    // The watchdog's report shows that the child is ready.
     lines_until(&mut child, "waits for  `wanted`");
     let kill = Command::new("kill").args(["-USR1", &child.id().to_string()]).status();
     assert!(kill.expect("kill is there").success());
@@ -61,7 +60,8 @@ fn a_signal_that_does_not_exist_is_named() {
     end(child);
 }
 
-/// What a holder waits for that is no lock is said of it. Such waits are idle themselves.
+/// The report says what the holder waits for, if that is not a lock. Such waits are not reported
+/// themselves.
 #[test]
 fn the_watchdog_says_what_the_holder_waits_for() {
     let test = "the_watchdog_says_what_the_holder_waits_for";
@@ -97,7 +97,7 @@ fn the_watchdog_says_what_the_holder_waits_for() {
     end(child);
 }
 
-/// A long wait, and threads that are idle: only the first is one.
+/// A long wait and idle threads: only the first is reported.
 #[test]
 fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     if is_child() {
@@ -124,7 +124,7 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     assert!(note.contains("` waits for `wanted`, which thread `"), "{note}");
     assert!(note.contains("` has held since tests/diagnostic_threads.rs:"), "{note}");
     assert!(note.contains("` waits for no lock, it is reading (read)"), "{note}");
-    // Again, at doubling intervals.
+    // Repeated at doubling intervals.
     lines_until(&mut child, "for more than 40ms\n");
     lines_until(&mut child, "for more than 80ms\n");
     end(child);
@@ -165,7 +165,7 @@ fn the_watchdog_knows_a_deadlock() {
     if is_child() {
         use std::sync::Barrier;
 
-        // Nobody panics: they hang.
+        // No thread panics: they hang.
         lockdep::watchdog(Duration::from_millis(20));
         let (a, b, both_hold) =
             (Mutex::new(()), Mutex::new(()), &*Box::leak(Box::new(Barrier::new(2))));
@@ -187,10 +187,10 @@ fn the_watchdog_knows_a_deadlock() {
     end(child);
 }
 
-/// Until the watchdog has installed its handlers, and has looked again.
+/// Waits until the watchdog has installed its handlers and has looked again.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn until_signals_are_answered() {
-    // From the first lock on it is three seconds, and up to one for the next look.
+    // Three seconds after the first lock, and up to one until the next look.
     thread::sleep(Duration::from_millis(4500));
 }
 
@@ -200,7 +200,7 @@ fn kill(child: &Child, signal: &str) {
     assert!(kill.expect("kill is there").success());
 }
 
-/// The process ends as it would have, after the answer.
+/// After the answer, the process ends as it would have without it.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn a_signal_that_ends_it_is_answered() {
@@ -241,7 +241,7 @@ fn a_signal_that_ends_it_is_answered() {
         assert!(text.starts_with(&format!("lockdep: {name} ends this process.")), "{text}");
         assert!(text.contains("holds      `state` (exclusive)  since tests/"), "{text}");
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        // One sentence for all, from the last in the chain on.
+        // One sentence for all of them, starting at the end of the longest chain.
         assert_eq!(text.matches("note: ").count(), 1, "{text}");
         assert!(text.contains("note: thread `waits` has waited "), "{text}");
         assert!(text.contains(" for `log`, which thread `#"), "{text}");
@@ -249,14 +249,14 @@ fn a_signal_that_ends_it_is_answered() {
     }
 }
 
-/// A shell has its background jobs ignore SIGINT, and so would the test.
+/// A shell ignores SIGINT in background jobs, and so would the test.
 #[allow(unsafe_code, reason = "`signal` is")]
 fn heed_interrupts() {
     // SAFETY: no other thread of this test sets a handler.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
 }
 
-/// A handler that was there first stays, and so does one that comes later and calls the one before it.
+/// An earlier handler stays in place, and so does a later one, which calls the previous one.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn a_programs_own_handlers_come_first() {
@@ -280,7 +280,7 @@ fn a_programs_own_handlers_come_first() {
         while !received.iter().all(|it| it.load(SeqCst)) {
             thread::yield_now();
         }
-        // Ours would have ended it by now.
+        // Our handler would have ended the process by now.
         thread::sleep(Duration::from_millis(1500));
         eprintln!("both received");
         return until_told();
@@ -295,7 +295,7 @@ fn a_programs_own_handlers_come_first() {
     end(child);
 }
 
-/// A fork has the handler, but no watchdog.
+/// A forked process has the handler, but no watchdog.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn a_fork_ends_by_a_signal_as_ever() {
@@ -324,7 +324,7 @@ fn a_fork_ends_by_a_signal_as_ever() {
     end(child);
 }
 
-/// `off` is the environment's last word.
+/// `off` in the environment overrides the program.
 #[test]
 fn the_watchdog_can_be_turned_off() {
     if is_child() {

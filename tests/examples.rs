@@ -1,6 +1,5 @@
-//! The examples end as they say, and print what their golden files in
-//! `tests/golden` have. `SNAPSHOTS=overwrite cargo test --test examples` writes the
-//! files anew.
+//! The examples exit as documented, and their output matches the golden files in `tests/golden`.
+//! `SNAPSHOTS=overwrite cargo test --test examples` updates the files.
 #![cfg(debug_assertions)] // the golden files have the lines of a debug build's stacks
 
 use std::{
@@ -11,8 +10,8 @@ use std::{
 
 use snapbox::assert_data_eq;
 
-/// Where cargo puts the examples: `cargo test` builds them, `cargo test --test
-/// examples` alone does not.
+/// The folder in which cargo puts the examples. `cargo test` builds them, but `cargo test --test
+/// examples` does not.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--examples"]);
@@ -40,8 +39,8 @@ fn run(example: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outpu
     command.envs(environment.iter().copied()).output().expect("the example runs")
 }
 
-/// Status and both outputs in one text, as a person would see them, but for what
-/// changes from run to run and from machine to machine.
+/// Returns both outputs and the status as one text, as on a terminal, without parts that differ
+/// between runs and machines.
 fn transcript(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let status = output.status.code().expect("it ended by itself");
@@ -53,12 +52,13 @@ fn transcript(output: &Output) -> String {
         }
         _ => format!("{line}\n"),
     };
-    // A task that will never go on panics in this crate, where its lines change.
+    // A task that would wait for ever panics inside this crate, whose line numbers change.
     let without_own_line = |line: String| match line.split_once("' panicked at src/") {
         Some((thread, _)) => format!("{thread}' panicked at src/...\n"),
         None => line,
     };
-    // What the operating system says of threads is left out: not every one does.
+    // What the operating system knows about threads is left out, because it differs between
+    // systems.
     let is_ours = |line: &&str| {
         let number = line.strip_suffix(')').and_then(|line| line.rsplit_once("` ("));
         let has_number = number.is_some_and(|(_, number)| number.parse::<u64>().is_ok());
@@ -118,13 +118,13 @@ golden! {
     recursive_async_read_really: "recursive_async_read" ["--really"];
 }
 
-// Elsewhere the report does not say what the holder does.
+// On other systems the report does not say what the holder does.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 golden! {
     stuck_watchdog: "stuck" ["--watchdog"];
 }
 
-/// Which of the two threads closes the circle is left to them.
+/// It depends on timing which of the two threads closes the cycle.
 #[test]
 fn a_prediction_is_confirmed() {
     for _ in 0..10 {
@@ -140,8 +140,8 @@ fn a_prediction_is_confirmed() {
     }
 }
 
-/// Pages show what the examples print: the part of a golden file from one text up to another, and the page
-/// that contains it.
+/// Pages show the output of the examples: a part of a golden file, given by its beginning and end,
+/// and the page that contains it.
 #[test]
 fn pages_show_what_the_examples_print() {
     const READ_ME: &str = include_str!("../README.md");
@@ -175,13 +175,13 @@ fn colours_are_asked_for() {
 
 #[test]
 fn a_warning_is_printed_once_and_the_program_goes_on() {
-    // Without the barrier's certain deadlock: the same two lines, one after the other.
+    // Without the certain deadlock at the barrier: the same two lines, one after the other.
     let output = run("bank_transfer", &[], &[("LOCKDEP", "warn")]);
     let text = transcript(&output);
     let report = "warning[lockdep::inversion]: `to.balance` (Mutex #2) and `from.balance` \
                   (Mutex #1) are acquired in both orders";
     assert_eq!(text.matches(&format!("{report}\n")).count(), 1, "{text}");
-    // And once more at the end, in a line.
+    // Repeated at the end, in one line.
     assert_eq!(text.matches(&format!("{report}, at examples/")).count(), 1, "{text}");
     assert!(text.ends_with("alice 430, bob 570\n[status 0]\n"), "{text}");
 }
@@ -210,7 +210,8 @@ fn backtraces_can_be_off_or_at_both_ends() {
     assert_eq!(full.matches("stack of thread").count(), 4, "{full}");
 }
 
-/// A deadlock of tasks has no stacks otherwise: to keep one for each wait would cost too much.
+/// By default the report of a deadlock of tasks has no stacks, because recording one for each wait
+/// would be too expensive.
 #[test]
 #[cfg(feature = "tokio")]
 fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
@@ -239,7 +240,7 @@ fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
     }
 }
 
-/// Standard error is not captured by anybody when the process aborts.
+/// A test harness does not capture standard error when the process aborts.
 #[test]
 #[cfg(unix)]
 fn a_deadlock_aborts_if_it_is_asked_to() {
@@ -252,7 +253,7 @@ fn a_deadlock_aborts_if_it_is_asked_to() {
     assert!(text.contains("help: the process is aborted"), "{text}");
 }
 
-/// A program that is moved away from its sources still says where.
+/// A program without access to its sources still names places.
 #[test]
 fn without_sources() {
     let nowhere = tempdir("without_sources");
@@ -263,7 +264,7 @@ fn without_sources() {
     assert_data_eq!(text, snapbox::Data::read_from(&golden, None).raw());
 }
 
-/// An empty folder with no source file above it.
+/// Returns an empty folder with no source file above it.
 fn tempdir(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("lockdep-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for temporary files");

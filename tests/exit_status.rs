@@ -1,5 +1,5 @@
-//! A process with unhandled findings ends with status 101 and says why, whatever its
-//! tests say. Each in a process of its own.
+//! A process with unhandled findings exits with status 101 and says why, even if all tests pass.
+//! Each test runs in a separate process.
 #![cfg(all(debug_assertions, unix))]
 
 mod support;
@@ -15,7 +15,7 @@ use lockdep::{
 };
 use support::{child_command, denied, is_child};
 
-/// Runs a test of this process again, in a process of its own. Its status, and what it wrote.
+/// Runs a test of this program in another process. Returns its status and its output.
 fn run(mut child: Command) -> (i32, String) {
     let Output { status, stdout, stderr } = child.output().expect("it runs");
     let text = [stderr, stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
@@ -28,7 +28,7 @@ fn child(test: &str) -> Command {
     child
 }
 
-/// Two orders of two locks; the second is taken by a worker whose panic nobody sees.
+/// Acquires two locks in both orders, the second time on a worker whose panic is not observed.
 fn invert_on_a_worker() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
     lockdep::name(&a, "accounts");
@@ -61,7 +61,7 @@ fn a_worker_that_nobody_joined() {
     }
     let (status, text) = run(child(test));
     assert_eq!(status, 101, "{text}");
-    // The harness saw nothing.
+    // The harness noticed nothing.
     assert!(text.contains("test result: ok. 1 passed"), "{text}");
     assert!(
         text.contains(
@@ -100,7 +100,7 @@ fn findings_that_were_taken_do_not_count() {
     assert!(!text.contains("lockdep: "), "{text}");
 }
 
-/// Who catches a panic has not taken the finding.
+/// Catching a panic does not remove its finding.
 #[test]
 fn a_panic_that_was_caught_counts() {
     if is_child() {
@@ -114,7 +114,7 @@ fn a_panic_that_was_caught_counts() {
     assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
 
-/// What was allowed when it was found first is denied later.
+/// A finding that was first allowed and is later denied.
 #[test]
 fn a_finding_that_was_allowed_before_counts() {
     if is_child() {
@@ -131,7 +131,7 @@ fn a_finding_that_was_allowed_before_counts() {
     assert!(text.contains("lockdep: 1 unhandled finding (1 recursive_read)"), "{text}");
 }
 
-/// Nor is it hidden by what was found, and allowed, again and again.
+/// Nor is it hidden by thousands of allowed findings.
 #[test]
 fn a_finding_after_thousands_counts() {
     if is_child() {
@@ -150,7 +150,7 @@ fn a_finding_after_thousands_counts() {
     assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
 
-/// Also if the harness has captured and thrown away what they printed.
+/// Also if the harness has captured and discarded what they printed.
 #[test]
 fn warnings_are_summed_up() {
     if is_child() {
@@ -167,7 +167,8 @@ fn warnings_are_summed_up() {
     assert_eq!(text.matches("warning[lockdep").count(), 1, "{text}");
 }
 
-/// As many as somebody reads; and the reports again, unless the harness has shown them.
+/// The summary lists a readable number of them; the reports are repeated unless the harness has
+/// shown them.
 #[test]
 fn many_findings_are_summed_up() {
     if is_child() {
@@ -234,7 +235,7 @@ fn a_record_needs_a_feature() {
     assert_eq!(text.matches(message).count(), 1, "{text}");
 }
 
-/// Handlers of `exit` that were there before ours run after it; all of them do.
+/// Handlers of `exit` that were registered before ours still run, after it.
 #[test]
 #[allow(unsafe_code, reason = "a handler of exit")]
 fn no_other_handler_is_lost() {
@@ -251,14 +252,14 @@ fn no_other_handler_is_lost() {
     assert!(text.contains("an earlier handler runs"), "{text}");
 }
 
-/// A fork answers for its own findings only.
+/// A forked process exits with 101 only for its own findings.
 #[test]
 #[allow(unsafe_code, reason = "a fork")]
 fn a_fork_does_not_answer_for_its_parent() {
     if is_child() {
         invert_on_a_worker();
-        // SAFETY: no other thread runs but that of the harness, which waits for this one;
-        // the child only exits.
+        // SAFETY: no other thread runs except that of the harness, which waits for this one; the
+        // child only exits.
         let status = unsafe {
             match libc::fork() {
                 0 => libc::exit(7),
@@ -277,7 +278,7 @@ fn a_fork_does_not_answer_for_its_parent() {
     assert_eq!(text.matches("unhandled finding").count(), 1, "{text}");
 }
 
-/// Threads that still run, and make findings without end, are no reason to wait.
+/// The process does not wait for threads that still run and have further findings.
 #[test]
 fn running_threads_do_not_keep_it_from_ending() {
     if is_child() {

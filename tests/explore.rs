@@ -1,4 +1,4 @@
-//! Interleavings that are searched for.
+//! Searching for interleavings with `explore`.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 use std::{
@@ -109,7 +109,7 @@ fn a_lock_that_is_waited_for_is_no_hang() {
     assert!(explored.different() >= 6, "{explored}");
 }
 
-/// A test beside this one starts threads that take locks, and others that never sleep.
+/// A concurrent test starts threads that acquire locks, and others that never sleep.
 #[test]
 #[cfg(target_os = "linux")]
 fn threads_of_others_are_left_alone() {
@@ -142,7 +142,7 @@ fn threads_of_others_are_left_alone() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// Whoever tries until it has a lock lets its holder go on.
+/// A thread that retries until it acquires a lock lets the holder continue.
 #[test]
 fn who_spins_lets_others_go_on() {
     let began = Instant::now();
@@ -175,7 +175,7 @@ fn who_spins_lets_others_go_on() {
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
 }
 
-/// A lock without a name is called the same in each run, whatever its number.
+/// A lock without a name is described the same way in each run, whatever its id.
 #[test]
 fn locks_without_a_name_have_the_same_number() {
     let waits = || {
@@ -185,7 +185,7 @@ fn locks_without_a_name_have_the_same_number() {
     assert_eq!(interleave::explore(0..5, waits).different(), 1);
 }
 
-/// A run that is cut short still counts, and ends.
+/// A run that exceeds the limit still counts, and ends.
 #[test]
 fn a_run_that_takes_too_long_goes_on_freely() {
     let began = std::time::Instant::now();

@@ -1,5 +1,5 @@
-//! Events that the program declares: what is predicted of those who owe them and those who wait for
-//! them, and what is not. Threads that really hang are in `deadlocks.rs`.
+//! Events that the program declares: predictions about the threads that owe them and wait for them.
+//! Threads that really hang are in `deadlocks.rs`.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -34,7 +34,8 @@ fn found(name: &str) -> Vec<FindingKind> {
     kinds(&findings_about(&[name]))
 }
 
-/// On a thread of its own: takes a lock while it owes an event. What it was denied with.
+/// On a separate thread, acquires a lock while it owes an event. Returns the report if that is
+/// denied.
 fn takes_while_owing(event: &Event, lock: &Mutex<()>) -> Option<String> {
     on_a_thread(|| {
         let _owes = event.owe();
@@ -42,7 +43,8 @@ fn takes_while_owing(event: &Event, lock: &Mutex<()>) -> Option<String> {
     })
 }
 
-/// On a thread of its own: waits for an event with a lock held. What it was denied with.
+/// On a separate thread, waits for an event while it holds a lock. Returns the report if that is
+/// denied.
 fn waits_while_holding(event: &Event, lock: &Mutex<()>) -> Option<String> {
     on_a_thread(|| {
         let _held = take(lock);
@@ -84,7 +86,7 @@ fn a_lock_that_is_held_over_a_wait_and_taken_by_who_owes() {
     assert_eq!(waits.wanted().name(), Some("over, event"));
 }
 
-/// The last thread is denied: here the one that owes, and takes a lock with others waiting.
+/// The last thread is denied: here the one that owes the event and acquires the lock.
 #[test]
 fn a_lock_that_is_taken_by_who_owes_and_held_over_a_wait() {
     let (lock, event) = (named("owing last"), Event::new("owing last, event"));
@@ -103,7 +105,7 @@ fn a_lock_that_is_taken_by_who_owes_and_held_over_a_wait() {
 
 #[test]
 fn what_is_not_held_over_the_wait_or_not_taken_while_owing() {
-    // Not made alike: that would be an inversion of classes.
+    // Created at another place: otherwise this would be a class inversion.
     let (lock, other) = (named("apart"), Mutex::new(()));
     let event = Event::new("apart, event");
     // Released before the wait.
@@ -112,7 +114,7 @@ fn what_is_not_held_over_the_wait_or_not_taken_while_owing() {
         event.wait(|| ());
         drop(take(&lock));
     });
-    // Taken while nothing is owed: before, after, and on another thread.
+    // Acquired while nothing is owed: before, afterwards, and on another thread.
     on_a_thread(|| {
         drop(take(&lock));
         drop(event.owe());
@@ -123,7 +125,7 @@ fn what_is_not_held_over_the_wait_or_not_taken_while_owing() {
     assert_eq!(found("apart, event"), []);
 }
 
-/// Beginning to owe does not wait: a lock that is held by then is not ordered before the event.
+/// Starting to owe does not wait: a lock held at that moment is not ordered before the event.
 #[test]
 fn an_obligation_that_begins_under_a_lock() {
     let (lock, event) = (named("begins"), Event::new("begins, event"));
@@ -147,7 +149,7 @@ fn a_lock_that_is_taken_after_the_wait() {
     assert_eq!(found("after, event"), []);
 }
 
-/// A lock that is taken to receive the answer is not held over the wait.
+/// A lock acquired to receive the answer is not held during the wait.
 #[test]
 fn a_lock_that_is_taken_in_the_wait() {
     let (lock, event) = (named("inside"), Event::new("inside, event"));
@@ -215,7 +217,7 @@ fn what_nobody_else_owes_is_waited_for_in_vain() {
     assert_eq!(found("alone"), [FindingKind::SelfDeadlock]);
 }
 
-/// Another thread may answer; once it does not owe any more, no thread is left.
+/// Another thread may answer; once it no longer owes the event, no thread is left.
 #[test]
 fn what_others_owe_as_well_is_not_waited_for_in_vain() {
     let event = Event::new("not alone");
@@ -254,12 +256,12 @@ fn a_lock_around_both_sides_is_a_gate() {
         event.wait(|| ());
     });
     assert_eq!(found("behind"), [FindingKind::GuardedInversion]);
-    // Without it, once.
+    // Once without the gate.
     assert!(waits_while_holding(&event, &lock).is_some());
     assert_eq!(found("behind"), [FindingKind::GuardedInversion, FindingKind::Inversion]);
 }
 
-/// Of events that are made at one place, one for each request, no two are ever the same.
+/// Events created at one place, one per request, are all different.
 #[test]
 fn events_that_are_made_alike() {
     let lock = named("alike");
@@ -280,7 +282,7 @@ fn events_that_are_made_alike() {
     assert!(report.contains(title), "{report}");
 }
 
-/// Several threads may owe one event at once.
+/// Several threads may owe one event at the same time.
 #[test]
 fn an_event_that_both_owe_is_no_gate() {
     let (a, b, event) = (named("owed a"), named("owed b"), Event::new("owed by both"));
@@ -296,7 +298,7 @@ fn an_event_that_both_owe_is_no_gate() {
     assert_eq!(found("owed a"), [FindingKind::Inversion]);
 }
 
-/// Readers wait for each other behind a writer only.
+/// Readers wait for each other only behind a writer.
 #[test]
 fn a_lock_that_both_sides_read() {
     let (lock, event) = (RwLock::new(()), Event::new("read, event"));
@@ -354,7 +356,7 @@ fn at_other_levels_it_waits() {
     }
 }
 
-/// No wait with anything held, whether any thread owes the event or not.
+/// No wait may happen while anything is held, whether or not a thread owes the event.
 #[test]
 fn an_event_that_is_declared_outermost() {
     let (lock, event) = (named("innermost"), Event::new("outermost"));
@@ -367,7 +369,7 @@ fn an_event_that_is_declared_outermost() {
     assert!(report.replace("\n      ", " ").contains(help), "{report}");
 }
 
-/// A main loop owes while it waits for requests, by whatever it does so.
+/// A main loop owes the event while it waits for requests, by whatever means.
 #[test]
 fn a_condition_variable_is_waited_on_while_something_is_owed() {
     let (queue, event) = (named("queue"), Event::new("queue, event"));
@@ -398,7 +400,7 @@ fn a_thread_that_ends_in_debt() {
     let report = finding.to_string();
     assert!(report.contains(" ended while it owed `in debt`\n"), "{report}");
     assert!(report.contains("`in debt` owed since here"), "{report}");
-    // What it owed, others wait for in vain.
+    // Others wait for ever for what it owed.
     on_a_thread(|| event.wait(|| ()));
     let findings = findings_about(&["in debt"]);
     assert_eq!(findings.len(), 2);
@@ -426,7 +428,7 @@ fn the_table_says_who_owes_and_who_waits() {
     );
 }
 
-/// A wait that gives up is no finding, and no wait that anything is ordered by.
+/// A wait with a timeout is no finding, and nothing is ordered by it.
 #[test]
 fn a_wait_for_some_time() {
     let (lock, event) = (named("some time"), Event::new("some time, event"));

@@ -1,4 +1,4 @@
-//! A global allocator that takes a checked lock for every allocation, ours included.
+//! A global allocator that acquires a checked lock for every allocation, including ours.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 #[path = "support/counting_allocator.rs"]
@@ -11,8 +11,7 @@ use counting_allocator::ALLOCATIONS;
 use lockdep::sync::Mutex;
 use support::denied;
 
-/// Many threads, many locks, deep nesting, a report: with the allocator's lock under all
-/// of it.
+/// Many threads, many locks, deep nesting, a report, all with the allocator's lock below.
 #[test]
 fn an_allocator_with_a_lock() {
     let locks: Vec<_> = (0..40).map(|_| Mutex::new(Vec::new())).collect();
@@ -33,7 +32,7 @@ fn an_allocator_with_a_lock() {
     assert!(*ALLOCATIONS.lock().unwrap() > 0);
 }
 
-/// The same with a stack for every acquisition, the allocator's too.
+/// The same with a backtrace for every acquisition, including the allocator's.
 #[test]
 fn with_a_backtrace_for_each_acquisition() {
     let this = std::env::current_exe().unwrap();

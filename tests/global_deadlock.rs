@@ -1,5 +1,5 @@
-//! Global deadlocks through various primitives are found, and nothing is while any thread can still be
-//! woken. Each test runs in a separate process.
+//! Global deadlocks through various primitives are found, and none is reported while any thread can
+//! still be woken. Each test runs in a separate process.
 #![allow(unsafe_code, reason = "signals, forks and futexes are")]
 #![cfg(all(debug_assertions, target_os = "linux", target_pointer_width = "64"))]
 
@@ -22,15 +22,15 @@ use std::{
 use lockdep::{FindingKind, Level, sync::Mutex as Checked};
 use support::{child_command, is_child};
 
-/// What a report begins with.
+/// The beginning of a report.
 const FOUND: &str = "error[lockdep::deadlock]: ";
-/// What is printed when nothing keeps the process alive any more.
+/// Printed when nothing keeps the process alive any more.
 const GONE: &str = "from here on, nothing wakes it";
 
-/// Runs a closure in a process whose threads are those of the closure: a fork, as the test harness has a
-/// thread that waits with a time limit for the first minute of a test. Then all of them are to sleep.
+/// Runs a closure in a forked process, then lets all of its threads sleep. Forks because the test
+/// harness has a thread that waits with a timeout during the first minute of a test.
 fn alone(body: impl FnOnce()) -> ! {
-    // SAFETY: the fork has this thread alone, and std's locks are free.
+    // SAFETY: the forked process has only this thread, and std's locks are free.
     unsafe {
         match libc::fork() {
             0 => {
@@ -50,7 +50,7 @@ fn alone(body: impl FnOnce()) -> ! {
     }
 }
 
-/// In the parent: all that the child writes, up to some text; then it is killed.
+/// In the parent, returns the child's output up to some text, then kills the child.
 fn output_until(command: &mut Command, text: &str) -> String {
     output_up_to(command, |output| output.contains(text))
 }
@@ -71,7 +71,7 @@ fn output_up_to(command: &mut Command, is_all: impl Fn(&str) -> bool) -> String 
     String::from_utf8(output).unwrap()
 }
 
-/// The report of a test that comes to a deadlock; in the child, comes to it.
+/// Returns the report of a test that deadlocks; in the child, runs into the deadlock.
 fn report_of(test: &str, body: impl FnOnce()) -> String {
     if is_child() {
         alone(body);
@@ -83,14 +83,14 @@ fn report_of(test: &str, body: impl FnOnce()) -> String {
     output_up_to(&mut child_command(test), is_all)
 }
 
-/// Starts a thread that sleeps for ever, and is the last in the table.
+/// Starts a thread that sleeps for ever and comes last in the table.
 fn end_of_table() {
     let name = "table's end".to_owned();
     thread::Builder::new().name(name).spawn(thread::park).unwrap();
 }
 
-/// Nothing is found while something may still wake a thread, which lasts until the body returns. Afterwards
-/// the deadlock is found.
+/// Asserts that nothing is found while something can still wake a thread, which lasts until the
+/// body returns. Afterwards the deadlock is found.
 fn is_silent_until_gone(test: &str, keeps_alive: impl FnOnce()) {
     if is_child() {
         alone(|| {
@@ -142,7 +142,7 @@ fn a_mutex_of_c_taken_twice() {
     });
 }
 
-/// A join under a lock that the joined thread takes: the report shows both.
+/// A join under a lock that the joined thread acquires: the report shows both.
 #[test]
 fn a_join_under_a_checked_lock() {
     let text = report_of("a_join_under_a_checked_lock", || {
@@ -179,7 +179,7 @@ fn a_channel_whose_senders_all_wait() {
     });
 }
 
-/// Handlers of faults, as std installs, and ours do not count.
+/// Handlers of faults, which std installs, and our own handlers do not count.
 #[test]
 fn handlers_that_wake_nobody() {
     if is_child() {
@@ -199,7 +199,7 @@ fn abort_ends_it() {
         alone(|| ());
     }
     let output = child_command("abort_ends_it").env("LOCKDEP", "abort").output().unwrap();
-    // The fork was ended by a signal, says its parent.
+    // The parent reports that a signal has ended the forked process.
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(FOUND));
 }
@@ -288,13 +288,13 @@ fn a_thread_that_reads_keeps_it_alive() {
     });
 }
 
-/// A timer's signal, for which there is a handler.
+/// The signal of a timer, with a handler.
 #[test]
 fn a_handler_may_wake_somebody() {
     static SEMAPHORE: AtomicU32 = AtomicU32::new(0);
     extern "C" fn wake(_: c_int) {
         SEMAPHORE.store(1, SeqCst);
-        // SAFETY: the futex is a static, and `errno` stays as it was.
+        // SAFETY: the futex is a static, and `errno` is restored.
         unsafe {
             let errno = *libc::__errno_location();
             libc::syscall(libc::SYS_futex, SEMAPHORE.as_ptr(), libc::FUTEX_WAKE | 128, 1);
@@ -302,7 +302,7 @@ fn a_handler_may_wake_somebody() {
         }
     }
     is_silent_until_gone("a_handler_may_wake_somebody", || {
-        // SAFETY: the handler does what is allowed in one; the timer has valid times.
+        // SAFETY: the handler is async-signal-safe; the timer has valid times.
         unsafe {
             set_handler(libc::SIGALRM, wake);
             let mut times: libc::itimerval = std::mem::zeroed();
@@ -316,11 +316,11 @@ fn a_handler_may_wake_somebody() {
     });
 }
 
-/// Memory that another process has as well.
+/// Memory shared with another process.
 #[test]
 fn another_process_may_wake_somebody() {
     is_silent_until_gone("another_process_may_wake_somebody", || {
-        // SAFETY: the page is new and never unmapped; the fork sleeps, wakes and ends.
+        // SAFETY: the page is new and never unmapped; the forked process sleeps, wakes and exits.
         unsafe {
             let [access, shared] =
                 [libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS];
@@ -341,7 +341,7 @@ fn another_process_may_wake_somebody() {
     });
 }
 
-/// Two threads that wake each other in turn.
+/// Two threads that wake each other alternately.
 #[test]
 fn a_thread_that_is_about_to_wake() {
     is_silent_until_gone("a_thread_that_is_about_to_wake", || {
@@ -367,9 +367,9 @@ extern "C" fn nothing(_: c_int) {}
 
 /// # Safety
 ///
-/// The handler does nothing that is not allowed in one.
+/// The handler must be async-signal-safe.
 unsafe fn set_handler(signal: c_int, handler: extern "C" fn(c_int)) {
-    // SAFETY: an action of zeros is one.
+    // SAFETY: a zeroed `sigaction` is valid.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as libc::sighandler_t;

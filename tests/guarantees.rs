@@ -1,8 +1,8 @@
-//! `docs/guarantees.md` names the test of each promise: every name is that of a test.
+//! Every name in `docs/guarantees.md` is the name of a test.
 
 use std::{fs, path::Path};
 
-/// All sources of a folder, as one text, with their tests' names.
+/// Appends all sources of a folder to a text.
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

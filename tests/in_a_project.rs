@@ -1,5 +1,5 @@
 //! A workspace of two members that uses lockdep (`tests/fixtures/workspace`), under `cargo test`
-//! and under nextest. In a copy, so that nothing is written where the sources are.
+//! and under nextest. In a copy, so that the sources stay unchanged.
 #![cfg(all(debug_assertions, unix, feature = "serde"))]
 
 use std::{
@@ -18,7 +18,7 @@ static PROJECT: LazyLock<PathBuf> = LazyLock::new(|| {
     let manifest = project.join("bank/Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(manifest, text.replace("../../../..", &here.display().to_string())).unwrap();
-    // The versions that are there already.
+    // Use the versions that are already downloaded.
     fs::copy(here.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     project
 });
@@ -43,18 +43,18 @@ enum Runner {
 }
 
 impl Runner {
-    /// Those that are installed.
+    /// Returns the installed runners.
     fn all() -> Vec<Self> {
         let has_nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output();
         if has_nextest.is_ok_and(|output| output.status.success()) {
             vec![Self::CargoTest, Self::Nextest]
         } else {
-            eprintln!("nextest is not installed: cargo test alone is looked at");
+            eprintln!("nextest is not installed: testing only with cargo test");
             vec![Self::CargoTest]
         }
     }
 
-    /// Runs tests of the project. The status, and all that was printed.
+    /// Runs tests of the project. Returns the status and the whole output.
     fn run(self, arguments: &[&str], out: Option<&Path>) -> (i32, String) {
         let mut command = Command::new(env!("CARGO"));
         match self {
@@ -69,7 +69,7 @@ impl Runner {
                 command.env_remove(variable);
             }
         }
-        // Not that of our own .cargo/config.toml, which lies above.
+        // Overrides this repository's `.cargo/config.toml`, which is in a parent folder.
         command.env("LOCKDEP_EXIT", "1").env("CARGO_TERM_COLOR", "never");
         command.env("NO_COLOR", "1");
         out.map(|out| command.env("LOCKDEP_OUT", out));
@@ -92,7 +92,7 @@ fn a_detached_worker_fails_the_run() {
         let line = "error[lockdep::inversion]: `self.ledger` and `self.accounts` are acquired in \
                     both orders, at bank/src/lib.rs:22:51\n";
         assert!(text.contains(line), "{runner:?}: {text}");
-        // Nobody has thrown it away, and it is there once.
+        // It was not discarded, and appears once.
         let report = "`self.ledger` and `self.accounts` are acquired in both orders\n";
         assert_eq!(text.matches(report).count(), 1, "{runner:?}: {text}");
     }
@@ -107,7 +107,7 @@ fn an_expected_finding_does_not() {
     }
 }
 
-/// Nextest shows what a test that passes has printed only if it is asked to.
+/// Nextest shows the output of passing tests only on request.
 #[test]
 fn a_warning_shows_up_at_the_end() {
     for runner in Runner::all() {

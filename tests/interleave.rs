@@ -1,4 +1,4 @@
-//! Interleavings made on purpose.
+//! Deliberate interleavings.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 use std::{
@@ -17,7 +17,7 @@ use lockdep::{
     sync::{Condvar, Mutex, RwLock},
 };
 
-/// A read-modify-write with a place between.
+/// A read-modify-write with a point in between.
 #[derive(Default)]
 struct Counter(AtomicU64);
 
@@ -103,7 +103,7 @@ fn code_runs_around_acquisitions_and_releases() {
     assert_eq!(seen, [true, false, false, true]);
 }
 
-/// By the name that the program gave it, which the source does not know.
+/// By the name that the program gave it, which is not in the source.
 #[test]
 fn a_lock_is_called_by_its_given_name() {
     let (first, second) = (Mutex::new(()), Mutex::new(()));
@@ -153,7 +153,7 @@ fn threads_come_by_their_names() {
     }
 }
 
-/// A mutex, a lock with readers, and a condition variable.
+/// A mutex, a reader-writer lock, and a condition variable.
 #[test]
 fn a_schedule_over_three_kinds_of_lock() {
     for _ in 0..50 {
@@ -214,7 +214,7 @@ fn a_failed_attempt_is_a_passage() {
 fn what_cannot_be_followed_is_said_at_once() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
     let began = Instant::now();
-    // The other way round than each thread goes.
+    // The opposite of the order in each thread.
     let unfollowed = Schedule::new()
         .order([at("first", "late"), at("second", "early")])
         .order([at("second", "late"), at("first", "early")])
@@ -351,7 +351,7 @@ fn locks_win_where_they_are_yielded_to() {
             });
     }
     assert_eq!(*lock.lock().unwrap(), 100);
-    // What a lock has nothing to do with is missed as ever.
+    // Events that no lock prevents are still missed.
     let unfollowed = Schedule::new()
         .order([at("m", "nowhere")])
         .yield_to_locks()
@@ -393,7 +393,7 @@ fn a_thread_plays_again() {
     assert!(order.chunks(2).all(|pair| pair == ["short", "pooled"]), "{order:?}");
 }
 
-/// One of two that came in a role is blocked; the other can still come.
+/// One of two threads in a role is blocked; the other can still come.
 #[test]
 fn two_may_have_one_role() {
     let lock = Mutex::new(());

@@ -1,4 +1,4 @@
-//! Races made on purpose, under a global allocator that takes a checked lock.
+//! Deliberate races under a global allocator that acquires a checked lock.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 #[path = "support/counting_allocator.rs"]
@@ -14,7 +14,7 @@ use lockdep::{
     sync::{Arc, Mutex},
 };
 
-/// One test at a time: `confirm` and `explore` look at all threads.
+/// Lets one test run at a time, because `confirm` and `explore` watch all threads.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

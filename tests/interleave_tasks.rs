@@ -74,7 +74,7 @@ fn tasks_acquire_in_the_order_that_is_wanted() {
     }
 }
 
-/// With the runtime's own `spawn`, which knows no task.
+/// With the runtime's own `spawn`, which creates no known task.
 #[test]
 fn a_future_in_a_role_needs_no_task_around_it() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -136,7 +136,7 @@ fn a_wait_is_a_point() {
     }
 }
 
-/// Of a release, the end is waited for: the lock is free then.
+/// A release ends when the lock is free.
 #[test]
 fn a_release_is_a_point() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -171,7 +171,7 @@ async fn increment(counter: Arc<AtomicU64>) {
     counter.store(count + 1, Relaxed);
 }
 
-/// Both read before one of them writes.
+/// Both tasks read before one of them writes.
 fn lost_update([first, second]: [&str; 2]) -> Schedule {
     Schedule::new()
         .order([at(first, "count read"), at(second, "about to write")])
@@ -197,7 +197,7 @@ fn an_update_is_lost_between_two_tasks() {
     }
 }
 
-/// The same under a lock: the schedule is over when it would need the lock.
+/// The same under a lock: the schedule ends as soon as it conflicts with the lock.
 #[test]
 fn a_schedule_yields_to_locks_of_tasks() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -225,7 +225,7 @@ fn a_schedule_yields_to_locks_of_tasks() {
     }
 }
 
-/// Without `yield_to_locks`, that is an error, which says what each of them was doing.
+/// Without `yield_to_locks`, this is an error, which says what each task was doing.
 #[test]
 fn a_lock_in_the_way_is_named() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -255,7 +255,7 @@ fn a_lock_in_the_way_is_named() {
     }
 }
 
-/// A task that is woken by something else does not wait in vain.
+/// A task that something else wakes does not wait in vain.
 #[test]
 fn a_task_under_a_time_out_is_not_given_up() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -281,7 +281,7 @@ fn a_task_under_a_time_out_is_not_given_up() {
     }
 }
 
-/// A future that is dropped while it is stopped has passed its point.
+/// A future that is dropped while it is stopped counts as having passed its point.
 #[test]
 fn a_future_that_is_dropped_has_passed() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -306,13 +306,13 @@ fn a_future_that_is_dropped_has_passed() {
                 behind.await.unwrap();
             });
         });
-        // Except the one that never came.
+        // Except the one that never arrived.
         assert!(result.is_err());
         assert!(begun.elapsed() < limit / 2);
     }
 }
 
-/// `point!` blocks the thread: with a second worker the others go on.
+/// `point!` blocks the thread: with a second worker thread, other tasks continue.
 #[test]
 fn a_synchronous_point_blocks_its_worker() {
     let runtime = multi_thread();
@@ -356,7 +356,7 @@ fn a_synchronous_point_that_blocks_the_only_thread_is_named() {
     assert!(message.contains(named) && message.contains("`async_point!`"), "{message}");
 }
 
-/// The time limit holds for tasks that are suspended.
+/// The limit also applies to suspended tasks.
 #[test]
 fn a_task_that_waits_in_vain_goes_on_in_time() {
     for runtime in RUNTIMES.map(|runtime| runtime()) {
@@ -394,7 +394,7 @@ fn a_thread_goes_before_a_task() {
     }
 }
 
-/// What a thread blocks on does the thread's part, and is suspended as a task is.
+/// A future that a thread blocks on acts for the thread, and is suspended like a task.
 #[test]
 fn a_thread_that_blocks_on_a_future_lets_its_tasks_go_first() {
     let name = std::thread::current().name().unwrap().to_owned();
@@ -412,7 +412,7 @@ fn a_thread_that_blocks_on_a_future_lets_its_tasks_go_first() {
     }
 }
 
-/// A task without a role has no part, whatever its thread's name is.
+/// A task without a role takes no part, whatever the name of its thread.
 #[test]
 fn other_tasks_of_a_thread_have_no_part() {
     let runtime = current_thread();
@@ -420,7 +420,7 @@ fn other_tasks_of_a_thread_have_no_part() {
     let other = Cell::new(false);
     Schedule::new().order([at("late", "here"), at(&name, "here")]).run(|| {
         runtime.block_on(async {
-            // It would wait for ever, as its thread does.
+            // Otherwise it would wait for ever, and so would its thread.
             spawn(async { point!("here") }).await.unwrap();
             other.set(true);
         });
@@ -446,7 +446,7 @@ fn code_is_inserted_into_tasks_of_the_thread() {
     assert_eq!((ran.get(), written(&log)), (2, vec!["one", "two"]));
 }
 
-/// `explore` orders threads. Tasks run as they like, whatever points they come to.
+/// `explore` orders threads. Tasks run freely, whatever points they reach.
 #[test]
 fn tasks_are_not_explored() {
     for runtime in RUNTIMES {

@@ -1,4 +1,4 @@
-//! Threads whose end is waited for, by who holds what they take.
+//! Joins of threads, under locks that these threads acquire.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -21,7 +21,7 @@ fn named(name: &str) -> Arc<Mutex<()>> {
     lock
 }
 
-/// What was found about a lock, except that a thread was joined while it was held.
+/// Returns the kinds of findings about a lock, except that a thread was joined while it was held.
 fn found(name: &str) -> Vec<FindingKind> {
     let mut found = kinds(&findings_about(&[name]));
     found.retain(|kind| *kind != FindingKind::WaitWhileHolding);
@@ -32,7 +32,7 @@ fn take(lock: &Mutex<()>) {
     drop(lock.lock().unwrap());
 }
 
-/// Runs a test in a separate process, where only deadlocks that happen are denied.
+/// Runs a test in a separate process in which only deadlocks that happen are denied.
 fn in_a_child(test: &str, body: impl FnOnce()) {
     let output = support::in_a_child(test, || {
         lockdep::set_level(FindingKind::Inversion, Level::Allow);
@@ -46,7 +46,7 @@ fn in_a_child(test: &str, body: impl FnOnce()) {
     }
 }
 
-/// Nothing hangs: the thread had its lock before it was taken here.
+/// Nothing hangs: the worker acquired its lock before this thread did.
 #[test]
 fn a_join_under_a_lock_that_the_thread_takes() {
     let lock = named("joined under");
@@ -70,7 +70,7 @@ fn a_join_under_a_lock_that_the_thread_takes() {
 #[test]
 fn a_join_under_another_lock_is_none() {
     let lock = named("not joined under");
-    // Made elsewhere, or it would be one of a class.
+    // Created elsewhere, so that it is of another class.
     let other = Arc::new(Mutex::new(()));
     let worker = thread::spawn({
         let other = Arc::clone(&other);
@@ -104,7 +104,7 @@ fn the_end_of_a_scope_is_a_join() {
     assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
 }
 
-/// The thread takes a lock that a third one holds while it wants the first.
+/// The worker acquires a lock that a third thread holds while it wants the first.
 #[test]
 fn through_a_third_thread() {
     for is_over in [false, true] {
@@ -124,7 +124,7 @@ fn through_a_third_thread() {
             thread::yield_now();
         }
         let third = if is_over {
-            // Then it cannot be there while the other is joined.
+            // Then it cannot exist while the other thread is joined.
             third.join().unwrap();
             None
         } else {
@@ -145,10 +145,10 @@ fn through_a_third_thread() {
     }
 }
 
-/// The join is over, and its thread and handle are gone, when the third one comes.
+/// The join is over, and the thread and its handle are gone, when the third thread comes.
 #[test]
 fn a_third_thread_after_the_join() {
-    // Of no class, or they would be of one.
+    // Without a class, so that they are not of the same one.
     let [a, b] = [Arc::default(), Arc::default()];
     lockdep::name::<Mutex<()>>(&a, "gone a");
     let worker = thread::spawn({
@@ -169,7 +169,7 @@ fn a_third_thread_after_the_join() {
     assert_eq!(found("gone a"), [FindingKind::Inversion]);
 }
 
-/// A reader waits for the reader that joins it, behind a writer, who was there before or comes last.
+/// A reader waits, behind a writer, for the reader that joins it. The writer comes first or last.
 #[test]
 fn a_reader_who_is_joined_by_a_reader() {
     for (name, writes_first) in [("read after a write", true), ("read before a write", false)] {
@@ -203,7 +203,7 @@ fn a_reader_who_is_joined_by_a_reader() {
     }
 }
 
-/// Who is waited for waits for another in turn, and that one took the lock.
+/// The joined thread joins another one, which acquired the lock.
 #[test]
 fn a_join_of_who_joins() {
     let lock = named("joins joined");
@@ -233,7 +233,7 @@ fn behind_a_gate() {
     while !worker.is_finished() {
         thread::yield_now();
     }
-    // Only the gate's own cycle can close.
+    // Only the cycle of the gate itself can close.
     let _gate = gate.lock().unwrap();
     let report = denied(|| {
         let _lock = lock.lock().unwrap();
@@ -267,7 +267,7 @@ fn what_is_taken_after_the_join_has_begun() {
     assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
 }
 
-/// It hangs, were it not for us: the one that joins was there first, or the one that takes the lock.
+/// Would hang without the check: the joining thread comes first, or the one that acquires the lock.
 #[test]
 fn a_circle_with_a_join() {
     in_a_child("a_circle_with_a_join", || {
@@ -305,7 +305,7 @@ fn a_circle_with_a_join() {
     });
 }
 
-/// A joins B, which joins C, which wants what A holds.
+/// A joins B, which joins C, which wants the lock that A holds.
 #[test]
 fn a_circle_with_two_joins() {
     in_a_child("a_circle_with_two_joins", || {
@@ -346,7 +346,8 @@ fn a_thread_that_is_known_to_have_finished() {
     assert_eq!(found("known to have finished"), []);
 }
 
-/// Nor does a thread wait that joins only what it found to have finished, before it is joined itself or meanwhile.
+/// A thread that joins only finished threads does not wait either, whether they were found to have
+/// finished before it is joined or meanwhile.
 #[test]
 fn a_join_of_who_joins_what_has_finished() {
     for is_before in [true, false] {
@@ -371,7 +372,7 @@ fn a_join_of_who_joins_what_has_finished() {
     }
 }
 
-/// That the thread was found to have finished under other locks does not count.
+/// It does not count that the thread was found to have finished under other locks.
 #[test]
 fn a_thread_that_has_finished_as_was_found_before() {
     let lock = named("found before");
@@ -418,7 +419,7 @@ fn what_is_taken_in_the_destructor_of_a_thread_local() {
     assert_eq!(found("after the scope"), []);
 }
 
-/// Two servers that are made alike: one is locked while the thread of the other, which takes its own
+/// Two servers of one class: one is locked while the thread of the other, which acquires its own
 /// lock, is joined.
 #[test]
 fn by_class() {
@@ -490,8 +491,8 @@ fn readers_of_a_lock_that_is_written() {
     }
 }
 
-/// A thread that waits at a condition variable until another one is done with the mutex may join it with
-/// the guard that the wait has returned.
+/// A thread that waits on a condition variable until another one has released the mutex may join it
+/// while it holds the guard that the wait returned.
 #[test]
 fn under_the_guard_that_a_condition_variable_gives_back() {
     let shared = Arc::new((Mutex::new(false), Condvar::new()));
@@ -513,7 +514,7 @@ fn under_the_guard_that_a_condition_variable_gives_back() {
         *done = false;
     }
     assert_eq!(found("held for its condition"), []);
-    // Locked again, it is held for something else.
+    // Locked again, it is held for another reason.
     let worker = thread::spawn({
         let shared = Arc::clone(&shared);
         move || drop(shared.0.lock().unwrap())
@@ -527,7 +528,7 @@ fn under_the_guard_that_a_condition_variable_gives_back() {
     assert!(report.is_some());
 }
 
-/// Whichever of the two threads comes last, one of them reports it.
+/// Whichever of the two threads comes last, one of them reports the deadlock.
 #[test]
 fn a_circle_with_a_join_200_times() {
     in_a_child("a_circle_with_a_join_200_times", || {
@@ -549,7 +550,8 @@ fn a_circle_with_a_join_200_times() {
     });
 }
 
-/// Nor is what was acquired before a reset, by a thread that is joined or that receives.
+/// Acquisitions before a reset are forgotten, also those of a thread that is joined or that
+/// receives.
 #[test]
 fn what_was_acquired_before_a_reset_is_forgotten() {
     let output = support::in_a_child("what_was_acquired_before_a_reset_is_forgotten", || {
@@ -577,7 +579,7 @@ fn what_was_acquired_before_a_reset_is_forgotten() {
     }
 }
 
-/// The thread was not done with the mutex after all: whichever comes last reports it.
+/// The thread still needed the mutex: whichever comes last reports the deadlock.
 #[test]
 fn a_circle_under_the_guard_that_a_condition_variable_gives_back() {
     in_a_child("a_circle_under_the_guard_that_a_condition_variable_gives_back", || {

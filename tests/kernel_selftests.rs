@@ -1,11 +1,11 @@
-//! The cases of the kernel lockdep's own self-tests, as one table: every row that
-//! makes sense for locks with an identity of their own, over the readers-writer locks of
-//! std and of parking_lot; those with recursive readers over the latter's alone.
+//! The self-tests of the kernel's lockdep as a table: every row that makes sense for locks with an
+//! identity, with the reader-writer locks of std and of parking_lot; rows with recursive readers
+//! only with the latter.
 //!
-//! `L(x)` and `W(x)` lock exclusively, `R(x)` reads, `RR(x)` reads recursively, `T(x)` and
-//! `TR(x)` try to and must succeed, `T!(x)` must fail, `U(x)` releases. `;` is the next step of a
-//! thread, `//` the next thread, which starts when the last has ended. `AB` is
-//! `L(A);L(B);U(B);U(A)`. What is still held when a thread ends is released.
+//! `L(x)` and `W(x)` lock exclusively, `R(x)` reads, `RR(x)` reads recursively, `T(x)` and `TR(x)`
+//! try and must succeed, `T!(x)` must fail, `U(x)` releases. `;` separates the steps of a thread,
+//! `//` the threads, each of which starts when the previous one has ended. `AB` is
+//! `L(A);L(B);U(B);U(A)`. Locks that are still held when a thread ends are released.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 use std::{
@@ -18,14 +18,15 @@ const NONE: &str = "";
 const INVERSION: &str = "inversion";
 const TWO_PLACES: &str = "single_thread_inversion";
 const SELF: &str = "self_deadlock";
-/// The same of parking_lot's locks. Another thread may have the first guard, unless it cannot be sent.
+/// As `SELF`, for parking_lot's locks: another thread may have the first guard, unless it is not
+/// `Send`.
 #[cfg(any(feature = "parking_lot", feature = "parking_lot_0_13"))]
 const TWICE: &str = if cfg!(feature = "send_guard") { "deadlock" } else { SELF };
 const RECURSIVE: &str = "recursive_read";
 
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, &str)] = &[
-    // The kernel keys by class: where it reports two instances of one, we do not.
+    // The kernel keys by class: where it reports two instances of one class, we do not.
     ("LK-01", "L(X1);L(X2)", NONE),
     ("LK-01", "L(X1);L(X1)", SELF),
     ("LK-03", "R(X1);R(X2)", NONE),
@@ -36,7 +37,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("LK-11", "W(X1);R(X2)", NONE),
     ("LK-11", "W(X1);R(X1)", SELF),
     ("LK-12", "AB // BA", INVERSION),
-    // Readers alone wait for nobody: a cycle of them needs a writer of each lock.
+    // Readers never wait for readers alone: a cycle of readers needs a writer of each lock.
     ("LK-14", "R(A);R(B) // R(B);R(A)", NONE),
     ("LK-14", "W(A) // W(B) // R(A);R(B) // R(B);R(A)", INVERSION),
     ("LK-14", "R(A);R(B) // R(B);R(A) // W(A)", NONE),
@@ -54,7 +55,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("LK-35", "R(X);L(Y) // L(Y);R(X)", NONE),
     ("LK-35", "W(X) // R(X);L(Y) // L(Y);R(X)", INVERSION),
     ("LK-37", "W(X);L(Y) // L(Y);W(X)", INVERSION),
-    // The mode is a part of what is known: a harmless chain hides no other.
+    // The mode is part of a known chain: a harmless chain hides no other.
     ("LK-38", "R(X);L(Y) // L(Y);R(X) // L(Y);W(X)", INVERSION),
     ("LK-39", "W(X) // W(Y) // W(Z) // W(X);R(Y) // W(Y);R(Z) // W(Z);R(X)", INVERSION),
     ("LK-39", "W(X);R(Y) // W(Y);R(Z) // W(Z);R(X)", INVERSION),
@@ -77,13 +78,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     // It takes three threads, and there are two: the first would have to be in two places.
     ("DS-11", "L(A);L(B);U(A);L(C) // L(C);L(A)", TWO_PLACES),
     ("DS-11", "L(A);L(B);U(B);L(C) // L(C);L(B)", NONE),
-    // A failed try leaves nothing.
+    // A failed try leaves no trace.
     ("try",   "L(A);T!(A);L(B) // L(B);L(A)", INVERSION),
     ("try",   "L(A);T!(A) // L(B);L(A)", NONE),
 ];
 
-/// Rows with recursive readers, who wait for a writer that holds the lock and for nobody
-/// else.
+/// Rows with recursive readers, which wait only for a writer that holds the lock.
 #[cfg(any(feature = "parking_lot", feature = "parking_lot_0_13"))]
 #[rustfmt::skip]
 const RECURSIVE_TABLE: &[(&str, &str, &str)] = &[
@@ -131,7 +131,7 @@ fn every_row_with_parking_lot() {
     check::<lockdep::parking_lot::RwLock<()>>(RECURSIVE_TABLE, TWICE);
 }
 
-/// There, a lock's readers are all recursive or none.
+/// The readers of one lock are all recursive or none is.
 #[cfg(feature = "parking_lot_0_13")]
 #[test]
 fn every_row_with_parking_lot_0_13() {
@@ -143,8 +143,8 @@ fn every_row_with_parking_lot_0_13() {
     check::<lockdep::parking_lot_0_13::RecursiveRwLock<()>>(&pure, TWICE);
 }
 
-/// Every row, once and twice: what is known by then must not change the answer. `twice` is what is found of a lock
-/// that is taken twice.
+/// Checks every row, run once and twice: known chains must not change the result. `twice` is the
+/// finding for a lock that is acquired twice.
 fn check<L: Subject>(table: &[(&str, &str, &str)], twice: &str) {
     let mut wrong = Vec::new();
     for (row, program, expected) in table {
@@ -159,11 +159,11 @@ fn check<L: Subject>(table: &[(&str, &str, &str)], twice: &str) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// A guard, whatever its type.
+/// A guard of any type.
 trait Guard {}
 impl<T> Guard for T {}
 
-/// A readers-writer lock, by the names of the table's operations.
+/// A reader-writer lock with the operations of the table.
 trait Subject: Default + Sync {
     fn take(&self, operation: &str) -> Option<Box<dyn Guard + '_>>;
 }
@@ -218,8 +218,8 @@ impl Subject for lockdep::parking_lot_0_13::RecursiveRwLock<()> {
     }
 }
 
-/// Runs a program on fresh locks; the kind of the first finding, which must come
-/// at a blocking acquisition.
+/// Runs a program on new locks. Returns the kind of the first finding, which must come at a
+/// blocking acquisition.
 fn run<L: Subject>(program: &str) -> String {
     let program = expand(program);
     let locks: HashMap<&str, L> =

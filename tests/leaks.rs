@@ -1,4 +1,4 @@
-//! A thread that ends while it holds a lock, and those who wait for that lock afterwards.
+//! A thread that ends while it holds a lock, and threads that acquire the lock afterwards.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -35,10 +35,10 @@ fn whoever_waits_for_it_is_told() {
     let lock = Arc::new(RwLock::new(()));
     lockdep::name(&*lock, "left");
     on_a_thread(|| mem::forget(lock.read()));
-    // Readers are not kept waiting.
+    // Readers do not wait.
     drop(lock.read());
     assert_eq!(leaks("left").len(), 1);
-    // This one is, for ever; it is told before, and hangs.
+    // A writer waits for ever; it is reported before, and hangs.
     thread::spawn({
         let lock = Arc::clone(&lock);
         move || drop(lock.write())
@@ -79,7 +79,7 @@ fn a_lock_that_is_gone_is_left_by_nobody() {
         let leaver = thread::Builder::new().name("leaver".into());
         leaver.spawn_scoped(scope, leave).unwrap().join().unwrap();
     });
-    // A name goes with its lock: so it is the thread that is looked for.
+    // A lock's name disappears with the lock, so this searches for the thread.
     let left = || lockdep::held().to_string().matches("thread `leaver`").count();
     assert_eq!(left(), 2, "{}", lockdep::held());
     let [gone, still_there] = locks;
@@ -90,7 +90,7 @@ fn a_lock_that_is_gone_is_left_by_nobody() {
     assert_eq!(left(), 0);
 }
 
-/// A thread-local that is destroyed after what we keep of the thread gives its lock back late.
+/// A thread-local that is destroyed after our own thread-locals releases its lock late.
 #[test]
 fn a_guard_in_a_thread_local_comes_back() {
     use std::cell::RefCell;
@@ -107,7 +107,7 @@ fn a_guard_in_a_thread_local_comes_back() {
     assert!(!lockdep::held().to_string().contains("`in a thread-local`"));
 }
 
-/// A guard that goes to another thread is not lost.
+/// A guard that moves to another thread is not leaked.
 #[test]
 #[cfg(feature = "send_guard")]
 fn a_guard_that_was_sent_away_may_come_back() {
@@ -123,7 +123,7 @@ fn a_guard_that_was_sent_away_may_come_back() {
 
 #[test]
 fn at_deny_whoever_waits_for_it_panics() {
-    // Levels are the whole process's: so in a process of its own.
+    // Levels are process-wide, so this runs in a separate process.
     let child = support::in_a_child("at_deny_whoever_waits_for_it_panics", || {
         lockdep::set_level(FindingKind::LeakedGuard, Level::Deny);
         let lock = Mutex::new(());
@@ -136,7 +136,7 @@ fn at_deny_whoever_waits_for_it_panics() {
     }
 }
 
-/// `exit` ends the process around guards that live: they are not forgotten.
+/// `exit` ends the process while guards are alive, which does not leak them.
 #[test]
 fn a_process_that_exits_leaks_nothing() {
     let child = support::in_a_child("a_process_that_exits_leaks_nothing", || {

@@ -1,5 +1,5 @@
-//! Locks that were nested once, in one other, and of which nothing else is known: what is seen of them
-//! counts as much as of any other.
+//! Locks that were nested once, in one other lock, and about which nothing else is known:
+//! observations of them count as much as of any other lock.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -37,7 +37,7 @@ fn invert(outer: &Mutex<u8>, inner: &Mutex<u16>) -> Option<String> {
     denied(|| drop(outer.lock().unwrap()))
 }
 
-/// An outer lock that is in the graph, and classes of which all is known.
+/// Returns an outer lock that is in the graph, and whose classes are complete.
 fn known() -> Mutex<u8> {
     let outer = outer();
     for _ in 0..3 {
@@ -78,7 +78,7 @@ fn an_inversion_with_one_of_many() {
     for at in [0, 100, 499] {
         assert!(on_a_thread(|| invert(&outer, &leaves[at])).is_some());
     }
-    // Again, with those that were known; no other is in the way.
+    // Again with the known ones; no other lock interferes.
     for leaf in &leaves {
         nest(&outer, leaf);
     }
@@ -132,7 +132,8 @@ fn the_thread_that_has_ended_is_told() {
     assert!(report.contains("thread `gone`"), "{report}");
 }
 
-/// Both may find that it is new. Both edges count, and nothing is left once the lock is destroyed.
+/// Both threads may find the lock to be new. Both edges count, and nothing is left once the lock is
+/// destroyed.
 #[test]
 fn two_threads_that_take_one_new_lock_at_once() {
     const ROUNDS: u64 = 1_000;
@@ -208,7 +209,7 @@ fn what_was_known_of_classes_is_not_after_a_reset() {
     let a = one();
     (0..3).for_each(|_| nest(&a, &two()));
     lockdep::reset();
-    // In the graph again, by another.
+    // In the graph again, through another lock.
     {
         let _a = a.lock().unwrap();
         drop(third.lock().unwrap());

@@ -1,4 +1,5 @@
-//! Every lock that was acquired is counted once, and nothing else. One test, so that the process has no other locks.
+//! Every acquired lock is counted exactly once. A single test, so that the process has no other
+//! locks.
 #![cfg(debug_assertions)]
 
 use std::{sync::Barrier, thread, time::Duration};
@@ -12,8 +13,8 @@ fn mutexes(count: u64) -> Vec<Mutex<u64>> {
     (0..count).map(Mutex::new).collect()
 }
 
-/// Threads take ids in advance, and leave some behind when they end; locks of many creation sites are
-/// acquired by turns; two threads acquire the same locks for the first time at once.
+/// Threads reserve ids, and may end without using them; locks of many creation sites are acquired
+/// alternately; two threads acquire the same locks for the first time simultaneously.
 #[test]
 fn each_lock_is_counted_once() {
     let mut expected = 0;

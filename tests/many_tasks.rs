@@ -1,4 +1,4 @@
-//! Memory of tasks that hold locks over an await, 100,000 of them at once.
+//! The memory of 100,000 tasks that hold locks across an await.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 #![allow(unsafe_code, reason = "a global allocator is unsafe to implement")]
 
@@ -10,22 +10,22 @@ use std::{
     },
 };
 
-/// How many bytes are allocated.
+/// The number of allocated bytes.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: all of it is `System`'s.
+// SAFETY: forwards to `System`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size(), Relaxed);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

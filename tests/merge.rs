@@ -1,4 +1,4 @@
-//! Merging records: commutative, associative, idempotent; and what comes out.
+//! Merging records is commutative, associative and idempotent, and has the right results.
 #![cfg(feature = "serde")]
 
 use lockdep::{
@@ -8,7 +8,8 @@ use lockdep::{
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
 
-/// What one process has seen: edges between classes of locks, and findings of such pairs.
+/// The contents of one process's record: edges between classes of locks, and findings about pairs
+/// of them.
 #[derive(Clone, Debug)]
 struct Process {
     edges: Vec<SeenEdge>,
@@ -67,9 +68,9 @@ fn exclusive(held: u8, wanted: u8) -> SeenEdge {
     SeenEdge { held, wanted, is_shared: false, line: 1, gates: vec![] }
 }
 
-/// The record of a process.
+/// Returns the record of a process.
 fn record(number: usize, process: &Process) -> String {
-    // In another order than the numbers.
+    // Ids are not in the order of the numbers.
     let id = (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let header = json!({
         "schema": SCHEMA,
@@ -121,8 +122,8 @@ fn across_runs(merge: &Merge) -> Vec<MergedFinding> {
     merge.findings().into_iter().filter(|finding| finding.across_runs).collect()
 }
 
-/// The pairs of classes, the smaller first, that two processes order differently, without modes
-/// and gates.
+/// Returns the pairs of classes, smaller first, that two processes order differently, ignoring
+/// modes and gates.
 fn naive(processes: &[Process]) -> Vec<(u8, u8)> {
     let has = |process: &Process, held, wanted| {
         let edges = process.edges.iter().map(|edge| (edge.held, edge.wanted));
@@ -146,7 +147,7 @@ fn naive(processes: &[Process]) -> Vec<(u8, u8)> {
 }
 
 proptest! {
-    /// Why a process need not write such an edge.
+    /// So a process need not write such an edge.
     #[test]
     fn an_edge_between_other_locks_made_alike_changes_nothing(
         processes in vec(process(), 1..4),
@@ -229,14 +230,14 @@ proptest! {
     }
 }
 
-/// Whether a record is in a group: in its own, and some in the next one as well.
+/// Returns `true` if a record is in a group: its own, and possibly the next one.
 fn groups_of(group: usize, groups: &[usize], overlap: &[bool], at: usize) -> bool {
     groups[at] == group || overlap[at] && (groups[at] + 1) % 3 == group
 }
 
 #[test]
 fn what_many_processes_found_is_one_finding() {
-    // Each process has begun with its own edge of the cycle.
+    // Each process starts the cycle at another edge.
     let processes: Vec<_> = (0..40)
         .map(|number| Process {
             edges: vec![],
@@ -247,14 +248,14 @@ fn what_many_processes_found_is_one_finding() {
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].processes, findings[0].tests.len()), (40, 16));
     assert!(findings[0].to_string().contains("\nfound by 40 processes: `test 0`, "));
-    // As the one with the smallest number tells it, whenever that came.
+    // The report is that of the record with the smallest id, in any order.
     let records = records(&processes);
     for order in [records.iter().collect::<Vec<_>>(), records.iter().rev().collect()] {
         assert_eq!(merged(order).findings()[0].report, "the report of 0\n");
     }
 }
 
-/// A process that tells a finding twice has told it once, whatever it said first.
+/// A process that records a finding twice counts once, whatever else it recorded before.
 #[test]
 fn what_one_process_found_twice_is_one_finding() {
     let once = record(0, &Process { edges: vec![], findings: vec![(0, 1)] });
@@ -274,7 +275,7 @@ fn merges_that_say_different_things_are_not_equal() {
     assert!(merge(vec![exclusive(0, 1)]) == merge(vec![exclusive(0, 1)]));
     assert!(merge(vec![exclusive(0, 1)]) != merge(vec![]));
 
-    // One has seen that a process judged both orders.
+    // One merge knows that a process has checked both orders.
     let both = merge(vec![exclusive(0, 1), exclusive(1, 0)]);
     let mut one_by_one = merge(vec![exclusive(0, 1)]);
     one_by_one.merge(&merge(vec![exclusive(1, 0)]));
@@ -303,8 +304,8 @@ fn the_tests_that_found_it_are_named_and_more_are_hinted_at() {
     assert!(text(&of_one_test).ends_with("\nfound by 2 processes: `test 0`\n"));
 }
 
-/// Two processes have two orders, a third one has both in some modes. If these wait for each other,
-/// it has judged them itself.
+/// Two processes have opposite orders, a third one has both in some modes. If these wait for each
+/// other, the third one has checked them itself.
 #[test]
 fn who_has_seen_both_orders_has_judged_them() {
     const MODES: [&str; 5] = ["exclusive", "shared", "recursive shared", "upgradable", "upgrade"];
@@ -337,7 +338,7 @@ fn who_has_seen_both_orders_has_judged_them() {
     }
 }
 
-/// What is kept of a class does not depend on whose locks came first.
+/// The data of a class does not depend on the order of its locks.
 #[test]
 fn of_a_class_the_smallest_is_kept() {
     let of_one_lock = |number: usize, lock: &Value| {
@@ -347,7 +348,7 @@ fn of_a_class_the_smallest_is_kept() {
     };
     let class = Some("T called b");
     let lock = |name: &str, type_name: &str, created_at: Option<&str>, class: Option<&str>| json!({ "id": 1, "name": name, "type": type_name, "created_at": created_at, "class": class });
-    // The first one has no class but its type and name, which are as the class is called.
+    // The first one has no class, and its type and name make the same text as the class.
     let locks = [
         lock("b", "T", None, None),
         lock("a", "V", Some("a.rs:2:1"), class),
@@ -429,7 +430,7 @@ fn two_orders_of_statics_in_two_processes() {
     assert_eq!(kinds("bank", [64, 256]), may_differ);
 }
 
-/// A reader that wants to write waits for another, who does not wait for it.
+/// A reader that wants to write waits for another one, which does not wait for it.
 #[test]
 fn both_of_two_processes_have_to_wait() {
     let run = |wanted_modes: [&str; 2]| {
@@ -460,8 +461,8 @@ fn of_two_orders_in_several_modes_one_is_told() {
     }
 }
 
-/// Every edge of every process, by the places of its locks in the graph, with how many
-/// processes have it.
+/// Every edge of every process, by the indices of its locks in the graph, with the number of
+/// processes.
 #[test]
 fn the_graph_has_what_all_processes_did() {
     let process = |edges| Process { edges, findings: vec![] };
@@ -507,7 +508,7 @@ fn locks_without_a_class_are_in_the_graph_alone() {
         format!("{header}\n{}{}{edges}", lock(0), lock(1))
     };
     let order = |a, b| line("edge", &edge(&exclusive(a, b), 1));
-    // Nor if the other one has a class.
+    // Nor if the other lock has a class.
     let with_class = line("lock", &lock(2));
     let mixed = merged(&[text(0, &(with_class + &order(2, 0) + &order(0, 2)))]);
     assert_eq!((mixed.edges(), mixed.graph().edges.len()), (0, 2));

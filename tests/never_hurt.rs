@@ -1,5 +1,5 @@
-//! What must never happen to a program that is checked: a deadlock, an abort or an
-//! unbounded growth of ours, or a change in what it does.
+//! Checking must never cause a deadlock, an abort, unbounded growth, or a change in the program's
+//! behaviour.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 mod support;
@@ -50,7 +50,7 @@ fn initializers_that_ask_for_themselves_panic_instead_of_hanging() {
     assert!(denied(|| CELL.get_or_init(|| *CELL.get_or_init(|| 1))).is_some());
     assert!(denied(|| CELL.get_or_init(|| CELL.set(1).map_or(2, |()| 3))).is_some());
     assert!(denied(|| *LAZY).is_some());
-    // Not poisoned by a panic of ours.
+    // The panic of a finding does not poison.
     ONCE.call_once(|| {});
     assert!(ONCE.is_completed());
     assert_eq!(*CELL.get_or_init(|| 4), 4);
@@ -61,13 +61,13 @@ fn initializers_are_held_and_initialized_cells_are_not() {
     static CONFIG: OnceLock<u8> = OnceLock::new();
     static STATE: Mutex<u8> = Mutex::new(1);
     assert_eq!(*CONFIG.get_or_init(|| *STATE.lock().unwrap()), 1);
-    // The other way round would have to wait, had it not been initialized before.
+    // The opposite order would have to wait if the cell were not initialized.
     let state = STATE.lock().unwrap();
     assert_eq!(*CONFIG.get_or_init(|| unreachable!()), 1);
     assert_eq!(CONFIG.get(), Some(&1));
     drop(state);
 
-    // An initializer that failed has to run again, and is held again.
+    // An initializer that failed must run again, and the cell is held again.
     let fresh: OnceLock<u8> = OnceLock::new();
     let lock = Mutex::new(2);
     let fails = || {
@@ -81,7 +81,7 @@ fn initializers_are_held_and_initialized_cells_are_not() {
     assert!(denied(|| fresh.get_or_init(|| 3)).is_some());
 }
 
-/// A second panic while a thread unwinds would abort the process.
+/// A second panic during unwinding would abort the process.
 #[test]
 fn no_panic_while_panicking() {
     struct Inverts<'a>(&'a Mutex<()>, &'a Mutex<()>);
@@ -102,7 +102,7 @@ fn no_panic_while_panicking() {
     assert_eq!(kinds(&findings_about(&["unwinding a"])), [FindingKind::SingleThreadInversion]);
 }
 
-/// The program's own panics poison as ever, also after one of ours was caught.
+/// The program's own panics poison as usual, also after a finding's panic was caught.
 #[test]
 fn panics_of_the_program_poison() {
     let (a, b, c) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
@@ -110,7 +110,7 @@ fn panics_of_the_program_poison() {
     let result = catch_unwind(AssertUnwindSafe(|| {
         let _b = b.lock().unwrap();
         assert!(denied(|| a.lock()).is_some());
-        // An acquisition is enough to tell the two panics apart.
+        // One acquisition is enough to distinguish the two panics.
         let _c = c.lock().unwrap();
         panic!("the program's own");
     }));
@@ -146,8 +146,7 @@ fn two_hundred_locks_held_and_released_in_any_order() {
         }
         assert!(guards.iter().all(Option::is_none));
     }
-    // Nothing is left behind: all of them can be taken, and none by itself counts
-    // as held.
+    // Nothing is left behind: all of them can be acquired, and none of them counts as held.
     let held = lockdep::held().to_string();
     drop(locks[199].lock().unwrap());
     let _last = locks[199].lock().unwrap();
@@ -170,7 +169,7 @@ fn works_on_a_small_stack() {
     assert!(denied(|| a.lock()).is_some());
 }
 
-/// The report itself is drawn on the thread's stack too.
+/// The report is rendered on the thread's stack as well.
 #[test]
 fn reports_on_a_small_stack() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
@@ -187,21 +186,21 @@ fn reports_on_a_small_stack() {
 
 #[test]
 fn forgotten_guards() {
-    // On this thread: the lock goes, and nothing of it stays held.
+    // On this thread: the lock is dropped, and nothing stays held.
     let a = Mutex::new(());
     for _ in 0..100 {
         let forgotten = Mutex::new(());
         mem::forget(forgotten.lock().unwrap());
         drop(a.lock().unwrap());
     }
-    // On a thread that ends: it is forgotten for good, and nothing else happens.
+    // On a thread that ends: the lock stays held, and nothing else happens.
     let forgotten = Mutex::new(());
     on_a_thread(|| mem::forget(forgotten.lock().unwrap()));
     assert!(forgotten.try_lock().is_err());
 }
 
-/// A dropped lock frees its edges: a program that makes locks for ever does not make
-/// the graph grow.
+/// A dropped lock frees its edges: a program that keeps creating locks does not make the graph
+/// grow.
 #[test]
 fn destroyed_locks_leave_nothing() {
     let outer = Mutex::new(());
@@ -222,14 +221,14 @@ fn allowed_acquisitions_are_no_findings_and_no_order() {
     drop((a.lock().unwrap(), b.lock().unwrap()));
     let guard = b.lock().unwrap();
     lockdep::allow(|| drop(a.lock().unwrap()));
-    // Outside it is as ever.
+    // Outside of `allow`, the check is active.
     assert!(denied(|| a.lock()).is_some());
     drop(guard);
 
     let (c, d) = (Mutex::new(()), Mutex::new(()));
     lockdep::allow(|| drop((c.lock().unwrap(), d.lock().unwrap())));
     drop((d.lock().unwrap(), c.lock().unwrap()));
-    // A panic inside ends the allowance too.
+    // A panic inside also ends the allowance.
     assert!(catch_unwind(|| lockdep::allow(|| panic!("on purpose"))).is_err());
     let _c = c.lock().unwrap();
     assert!(denied(|| d.lock()).is_some());
@@ -266,7 +265,7 @@ fn waiting_while_holding_is_a_warning() {
     assert_eq!(findings[0].cycle().len(), 1);
 }
 
-/// Many threads, many paths, in a consistent order: not a word.
+/// Many threads and paths in a consistent order: no finding.
 #[test]
 fn a_consistent_order_is_never_denied() {
     const LOCKS: usize = 24;
@@ -294,7 +293,7 @@ fn a_consistent_order_is_never_denied() {
     assert_eq!(DENIED.load(Relaxed), 0);
 }
 
-/// Readers that meet such poison at the same time have it cleared for nobody else.
+/// Concurrent readers that meet such poison clear it once.
 #[test]
 fn readers_meet_no_poison_of_ours() {
     for _ in 0..500 {
@@ -317,7 +316,7 @@ fn readers_meet_no_poison_of_ours() {
     }
 }
 
-/// A writer of a poisoned lock that becomes a reader holds this lock, and no other.
+/// A writer of a poisoned lock that downgrades holds this lock and no other.
 #[test]
 fn a_poisoned_lock_is_downgraded() {
     let rates = RwLock::new(1);
@@ -334,8 +333,8 @@ fn a_poisoned_lock_is_downgraded() {
     assert_eq!(kinds(&findings_about(&["poisoned rates"])), [FindingKind::SelfDeadlock]);
 }
 
-/// A destructor that runs during a panic of ours takes a lock: the program's own panics poison
-/// that lock as ever.
+/// A destructor that runs during a finding's panic acquires a lock: the program's own panics still
+/// poison that lock.
 #[test]
 fn a_lock_that_is_taken_while_a_finding_unwinds_is_not_forgiven() {
     struct Counts<'a>(&'a Mutex<u32>);

@@ -1,5 +1,5 @@
-//! One source of tests, compiled against `once_cell::sync` and against
-//! `lockdep::once_cell::sync`; and what only the latter finds.
+//! One source of tests, compiled against `once_cell::sync` and `lockdep::once_cell::sync`; and what
+//! only the latter finds.
 #![cfg(feature = "once_cell")]
 
 mod support;
@@ -25,7 +25,7 @@ macro_rules! behaviour {
                 assert_eq!(cell.try_insert(3), Err((&1, 3)));
                 assert_eq!(*cell.get_or_init(|| unreachable!()), 1);
                 assert_eq!(*cell.wait(), 1);
-                // SAFETY: it is initialized, by this thread.
+                // SAFETY: it was initialized by this thread.
                 #[allow(unsafe_code)]
                 let value = unsafe { cell.get_unchecked() };
                 assert_eq!(*value, 1);

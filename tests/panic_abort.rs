@@ -1,10 +1,10 @@
-//! A program that is built with `panic = "abort"`: a finding ends it, with its report, and nothing
-//! else of ours does.
+//! A program that is built with `panic = "abort"`: a finding aborts it, with its report, but
+//! nothing else in the library does.
 #![cfg(all(debug_assertions, unix))]
 
 use std::{fs::OpenOptions, os::unix::process::ExitStatusExt, path::Path, process::Command};
 
-/// An example, built so.
+/// Builds an example with `panic = "abort"`.
 fn example(name: &str, arguments: &[&str]) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("panic_abort");
     let built = Command::new(env!("CARGO"))
@@ -31,7 +31,7 @@ fn a_finding_ends_it_with_its_report() {
     assert!(text.contains("error[lockdep::inversion]"), "{text}");
 }
 
-/// What is only printed must not end it, although nobody can read it.
+/// A warning that cannot be written must not abort the program.
 #[test]
 fn a_warning_that_cannot_be_written_does_not_end_it() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();

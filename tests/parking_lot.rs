@@ -1,4 +1,4 @@
-//! What is found with parking_lot's locks, and what is not.
+//! Findings with parking_lot's locks, and correct uses without one.
 #![cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 
 mod support;
@@ -19,12 +19,14 @@ fn kind(report: Option<String>) -> Option<String> {
 }
 
 const SELF: Option<&str> = Some("self_deadlock");
-/// Of a lock taken twice. Another thread may have the first guard, unless it cannot be sent.
+/// The finding for a lock acquired twice. Another thread may have the first guard, unless it cannot
+/// be sent.
 const TWICE: Option<&str> =
     Some(if cfg!(feature = "send_guard") { "deadlock" } else { "self_deadlock" });
 const RECURSIVE: Option<&str> = Some("recursive_read");
 
-/// A recursive reader of a known chain takes the fast path, but not with the mode in which it is held.
+/// A recursive reader of a known chain takes the fast path, but not with the mode in which it is
+/// held.
 #[test]
 fn recursive_readers_are_held_as_readers_once_they_are_known() {
     let (outer, lock) = (Mutex::new(()), RwLock::new(()));
@@ -43,7 +45,7 @@ fn recursive_readers_are_held_as_readers_once_they_are_known() {
     }
 }
 
-/// One thread that takes one lock twice.
+/// One thread that acquires one lock twice.
 #[test]
 fn the_upgrade_matrix() {
     let lock = RwLock::new(());
@@ -72,7 +74,7 @@ fn the_upgrade_matrix() {
     assert_eq!(second("rr").as_deref(), None);
     assert_eq!(second("w").as_deref(), TWICE);
     assert_eq!(second("u").as_deref(), TWICE);
-    // Its own upgrade waits for readers alone.
+    // Its own upgrade waits only for readers.
     let writer = RwLockUpgradableReadGuard::upgrade(upgradable);
     assert_eq!(second("r").as_deref(), TWICE);
     let upgradable = RwLockWriteGuard::downgrade_to_upgradable(writer);
@@ -144,7 +146,7 @@ fn a_reentrant_mutex_is_called_by_its_type() {
     assert!(!report.contains("`self.mutex`"), "{report}");
 }
 
-/// All flavours have one order.
+/// All flavours share one order.
 #[test]
 fn one_order_for_std_and_parking_lot() {
     let (std, parking_lot, fair) = (sync::Mutex::new(1), Mutex::new(2), FairMutex::new(3));
@@ -168,7 +170,7 @@ fn a_wait_takes_its_mutex_back() {
     let mut guard = flag.lock();
     let _outer = outer.lock();
     assert!(denied(|| changed.wait(&mut guard)).is_some());
-    // Still held, as a guard says.
+    // Still held, as its guard exists.
     assert!(flag.try_lock().is_none());
     drop(guard);
     assert!(flag.try_lock().is_some());
@@ -181,7 +183,7 @@ fn giving_a_lock_back_for_a_moment_keeps_the_held_set_true() {
     let is_held = || lockdep::held().to_string().matches("`given back`").count();
     let mut guard = a.lock();
     assert_eq!(is_held(), 1);
-    // While it is given back, nothing is held.
+    // Not held while it is unlocked.
     MutexGuard::unlocked(&mut guard, || {
         assert_eq!(is_held(), 0);
         drop(b.lock());
@@ -195,7 +197,8 @@ fn giving_a_lock_back_for_a_moment_keeps_the_held_set_true() {
     assert!(denied(|| drop(a.lock())).is_none());
 }
 
-/// `unlocked` takes the lock again, whatever comes: its guard would unlock another's otherwise.
+/// `unlocked` acquires the lock again even if that is denied: otherwise its guard would unlock that
+/// of another thread.
 #[test]
 fn a_lock_that_is_taken_again_for_its_guard_is_not_denied() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
@@ -209,7 +212,7 @@ fn a_lock_that_is_taken_again_for_its_guard_is_not_denied() {
     assert_eq!(support::findings_about(&["taken again"]).len(), 1, "it is printed, and recorded");
 }
 
-/// What a denied wait or bump did not give back is held, and by nobody else.
+/// A lock that a denied wait or bump did not release is still held, and by no other thread.
 #[test]
 fn what_is_denied_stays_held() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
@@ -244,7 +247,7 @@ fn timed_forms_cannot_hang() {
     assert!(denied(|| drop(a.try_lock_for(forever).unwrap())).is_none());
 }
 
-/// It comes back, without the lock.
+/// The attempt returns without the lock, and is reported.
 #[test]
 #[cfg(not(feature = "send_guard"))] // a guard that can be sent may live on elsewhere
 fn whoever_waits_a_while_for_what_was_left_is_not_told() {
@@ -263,7 +266,7 @@ fn an_initializer_that_asks_for_itself() {
     assert!(ONCE.state().done());
 }
 
-/// A guard that is released on another thread is no longer held by the one that took it.
+/// A guard that is released on another thread is no longer held by the one that acquired it.
 #[cfg(feature = "send_guard")]
 #[test]
 fn sent_guards() {
@@ -277,7 +280,8 @@ fn sent_guards() {
     assert!(denied(|| drop(sent.lock())).is_none());
 }
 
-/// The guard that a thread gets for the lock whose guard it has sent away is another thread's.
+/// A thread sends its guard of a lock away, and is then sent another thread's guard of the same
+/// lock.
 #[cfg(feature = "send_guard")]
 #[test]
 fn exchanged_guards() {
@@ -293,7 +297,7 @@ fn exchanged_guards() {
             is_over.wait();
         });
         drop(take.recv().unwrap());
-        // Looks at what was released elsewhere.
+        // Notices what other threads have released.
         let (one, other) = (Mutex::new(()), Mutex::new(()));
         drop((one.lock(), other.lock()));
         let held = lockdep::held().to_string();
@@ -302,7 +306,8 @@ fn exchanged_guards() {
     });
 }
 
-/// What a thread seems to hold until it looks is no chain that was judged.
+/// Locks that another thread has released, but that this one has not noticed yet, are not a
+/// validated chain.
 #[cfg(feature = "send_guard")]
 #[test]
 fn a_guard_that_was_sent_away_is_in_no_chain() {
@@ -320,7 +325,7 @@ fn a_guard_that_was_sent_away_is_in_no_chain() {
 fn a_lock_that_is_forced_open_is_not_held() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
     std::mem::forget(a.lock());
-    // SAFETY: the guard was forgotten just now.
+    // SAFETY: the lock is held, as its guard was just forgotten.
     unsafe { a.force_unlock() };
     drop(b.lock());
     let _b = b.lock();
@@ -345,7 +350,7 @@ fn arc_guards_are_held_too() {
     assert!(denied(|| drop(a.lock_arc())).is_some());
 }
 
-/// Who reads a lock again holds it twice, and its edges once.
+/// A thread that reads a lock twice holds it twice, but records its edges once.
 #[test]
 fn a_reader_who_reads_again_makes_one_edge() {
     let (a, b) = (RwLock::new(()), RwLock::new(()));
@@ -359,7 +364,7 @@ fn a_reader_who_reads_again_makes_one_edge() {
     assert!(denied(|| drop(a.write())).is_some());
 }
 
-/// Many threads in a consistent order, in every mode: not a word.
+/// Many threads in a consistent order, in every mode, have no finding.
 #[test]
 fn a_consistent_order_is_never_denied() {
     let locks: Vec<_> = (0..16).map(RwLock::new).collect();
@@ -399,7 +404,7 @@ mod line_0_13 {
 
     use super::*;
 
-    /// All flavours have one order.
+    /// All flavours share one order.
     #[test]
     fn one_order_for_all() {
         let std = sync::Mutex::new(1);
@@ -410,8 +415,7 @@ mod line_0_13 {
         let _newer = newer.lock();
         let report = denied(|| drop(std.lock())).unwrap();
         assert!(
-            report
-                .contains("3 locks are acquired in a cycle: `newer` → `std` → `older` → `newer`"),
+            report.contains("3 locks are acquired in a cycle: `newer` → `std` → `older` → `newer`"),
             "{report}"
         );
     }

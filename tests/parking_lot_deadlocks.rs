@@ -1,5 +1,5 @@
-//! The same as `tests/deadlocks.rs` with parking_lot's locks: both lines of it, and the modes
-//! that std does not have.
+//! The scenarios of `tests/deadlocks.rs` with parking_lot's locks: both of its versions, and the
+//! modes that std does not have.
 #![cfg(all(debug_assertions, feature = "parking_lot", feature = "parking_lot_0_13"))]
 
 mod support;
@@ -59,7 +59,7 @@ macro_rules! links {
             ring_link!(lock: held!(lock.upgradable_read()), lock.upgradable_read())
         }
 
-        /// Held twice, and free only when it is given back twice. Such a lock has no name.
+        /// Held twice, and free only once it is released twice. Such a lock has no name.
         fn reentrant(name: &str) -> Link {
             let lock = $parking_lot::ReentrantMutex::new(());
             let _ = name;
@@ -95,7 +95,7 @@ mod with_0_13 {
     }
 }
 
-/// A lock that has a name comes first: the test finds its finding by that.
+/// A lock that has a name comes first, by which the test finds its finding.
 fn check(first: fn(&str) -> Link, others: &[fn(&str) -> Link]) {
     let kinds: Vec<_> = [first].iter().chain(others).copied().collect();
     check_ring(&kinds);
@@ -117,7 +117,7 @@ fn rings_of_every_kind_of_lock_of_both_lines() {
 /// An upgrade waits for a reader, which waits for a lock that the upgrader holds.
 #[test]
 fn an_upgrade_against_a_reader() {
-    // Guards that can be sent have to stand still for a while before they are believed.
+    // With guards that can be sent, a deadlock is reported only after it has lasted for a while.
     let repetitions = if cfg!(feature = "send_guard") { REPETITIONS / 20 } else { REPETITIONS };
     only_what_happens();
     for _ in 0..repetitions {
@@ -146,12 +146,12 @@ fn an_upgrade_against_a_reader() {
         let reports = [report(upgrader.join()), report(reader.join())];
         assert_eq!(reports.iter().flatten().count(), 1, "{reports:#?}");
         assert_eq!(deadlock_about(&name).len(), 1);
-        // Whoever was thrown out gave everything back.
+        // The thread that panicked has released everything.
         assert!(shared.try_write().is_some() && other.try_lock().is_some());
     }
 }
 
-/// The same of 0.13, whose upgrade takes the guard by value.
+/// The same with 0.13, whose upgrade takes the guard by value.
 #[test]
 fn an_upgrade_that_is_denied_gives_its_lock_back() {
     only_what_happens();
@@ -165,7 +165,7 @@ fn an_upgrade_that_is_denied_gives_its_lock_back() {
     assert!(shared.try_write().is_some());
 }
 
-/// Two threads in opposite orders, but each loses patience: nobody waits for ever.
+/// Two threads in opposite orders, both with timeouts, so that neither waits for ever.
 #[test]
 fn waits_that_give_up_are_no_circle() {
     only_what_happens();
@@ -174,7 +174,8 @@ fn waits_that_give_up_are_no_circle() {
         let a = Arc::new(named(parking_lot::Mutex::new(()), &name));
         let b = Arc::new(parking_lot_0_13::RwLock::new(()));
         let both_hold = Arc::new(Barrier::new(2));
-        // Long enough to see the other wait; the second one may wait without end.
+        // Long enough to observe the other thread's wait. The second one may wait without a
+        // timeout.
         let patience = Duration::from_millis(20);
         let first = thread::spawn({
             let (a, b, both_hold) = (Arc::clone(&a), Arc::clone(&b), Arc::clone(&both_hold));
@@ -192,7 +193,7 @@ fn waits_that_give_up_are_no_circle() {
                 if repetition % 2 == 0 { drop(a.lock()) } else { drop(a.try_lock_for(patience)) }
             }
         });
-        // It gave up, or the other was faster to do so.
+        // It gave up, unless the other one did first.
         let _gave_up: bool = first.join().expect("no report");
         second.join().expect("no report");
         assert!(deadlock_about(&name).is_empty());
@@ -200,8 +201,8 @@ fn waits_that_give_up_are_no_circle() {
     }
 }
 
-/// A guard of a lock whose guards can be sent is not proof of who holds it: a circle through it
-/// is believed only when it has stood for a while.
+/// A guard that can be sent does not prove which thread holds its lock: a deadlock through it is
+/// reported only once it has lasted for a while.
 #[test]
 #[cfg(feature = "send_guard")]
 fn a_guard_that_was_sent_away_is_no_circle() {
@@ -227,7 +228,7 @@ fn a_guard_that_was_sent_away_is_no_circle() {
                 give.send(sent.lock()).unwrap();
                 all_hold.wait();
                 until_waiting(name, 1);
-                // It looks as if this thread still held what the other one waits for.
+                // It looks as if this thread still held the lock that the other one waits for.
                 drop(other.lock());
             });
             scope.spawn(move || {

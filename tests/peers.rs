@@ -1,5 +1,5 @@
-//! Where the other validators go wrong, a test for each. tracing-mutex 0.3.3 fails
-//! all of these, as read and run in 2026.
+//! Cases that other validators get wrong, with a test for each. tracing-mutex 0.3.3 fails all of
+//! these, as read and run in 2026.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 mod support;
@@ -12,7 +12,7 @@ use lockdep::{
 };
 use support::{denied, findings_about, on_a_thread};
 
-/// Only the last held lock gets an edge there, so that A→C is not known here.
+/// tracing-mutex adds an edge from the last held lock only, so it misses A→C here.
 #[test]
 fn every_held_lock_has_an_edge_to_the_next() {
     let (a, b, c) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
@@ -22,7 +22,7 @@ fn every_held_lock_has_an_edge_to_the_next() {
         let _c = c.lock().unwrap();
         drop(b);
     }
-    // B is gone from the picture: its edges alone would not show this.
+    // With B destroyed, A and C are connected only by an edge of their own.
     drop(b);
     let _c = c.lock().unwrap();
     assert!(denied(|| a.lock()).is_some());
@@ -36,7 +36,7 @@ fn an_inverted_try_lock_cannot_block() {
     assert!(denied(|| drop(a.try_lock().unwrap())).is_none());
 }
 
-/// A failed try leaves nothing: no edge, and nothing held.
+/// A failed attempt leaves no edge and no held lock.
 #[test]
 fn a_failed_try_leaves_no_trace() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
@@ -56,7 +56,7 @@ fn a_failed_try_leaves_no_trace() {
     assert!(denied(|| drop(a.lock().unwrap())).is_none());
 }
 
-/// The wait gives `m` back and takes it again, under `outer`.
+/// The wait releases `m` and acquires it again, under `outer`.
 #[test]
 fn a_wait_takes_its_mutex_back_under_the_other_locks() {
     let (m, outer, changed) = (Mutex::new(false), Mutex::new(()), Condvar::new());
@@ -86,7 +86,7 @@ fn each_lock_that_is_held_during_a_wait_is_told() {
     assert!(report.contains("the same wait"), "{report}");
 }
 
-/// What is waited for tells one wait from another.
+/// Waits on different locks are different waits.
 #[test]
 fn two_waits_with_one_lock_held_are_two_findings() {
     let (outer, changed) = (Mutex::new(()), Condvar::new());
@@ -100,7 +100,7 @@ fn two_waits_with_one_lock_held_are_two_findings() {
     assert_eq!(counts.collect::<Vec<_>>(), [2, 1]);
 }
 
-/// The thread goes on after each panic, and there is one finding, counted.
+/// The thread continues after each panic, and there is one finding with a count.
 #[test]
 fn a_cycle_is_one_finding_however_often_it_repeats() {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
@@ -156,7 +156,7 @@ fn a_hook_may_take_locks() {
     assert_eq!(reports.iter().filter(|report| report.contains("`hooked a`")).count(), 1);
 }
 
-/// Whichever of the two destructors runs first.
+/// In either order of the two destructors.
 #[test]
 fn locks_in_thread_local_destructors() {
     struct LocksInDrop;
@@ -183,7 +183,7 @@ fn locks_in_thread_local_destructors() {
     .unwrap();
 }
 
-/// A guard in a thread-local is released after our own destructor, or before it.
+/// A guard in a thread-local is released after the library's own destructor, or before it.
 #[test]
 fn guards_in_thread_locals() {
     static LOCK: Mutex<()> = Mutex::new(());
@@ -197,7 +197,7 @@ fn guards_in_thread_locals() {
     assert!(LOCK.try_lock().is_ok());
 }
 
-/// Their recursive search overflows a 2 MB stack at this length, and each edge takes
+/// tracing-mutex's recursive search overflows a 2 MB stack at this length, and each edge takes
 /// longer the longer the chain is.
 #[test]
 fn a_long_chain_found_tail_first() {
@@ -209,7 +209,7 @@ fn a_long_chain_found_tail_first() {
     assert!(denied(|| locks[0].lock()).is_some());
 }
 
-/// An address that is used again is a new lock.
+/// A reused address is a new lock.
 #[test]
 fn a_destroyed_lock_takes_its_edges_along() {
     let a = Mutex::new(());

@@ -1,4 +1,4 @@
-//! Who has started and joined whom: which inversions are of threads that could never meet.
+//! Spawns and joins of threads, and the inversions between threads that could never run at once.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -25,7 +25,7 @@ impl Locks {
         {
             lockdep::set_level(kind, Level::Allow);
         }
-        // Of a type with a default: locks that are no class.
+        // Their types have defaults, so these locks have no class.
         let locks = Self { a: Arc::default(), b: Arc::default(), c: Arc::default(), name };
         for lock in [&locks.a, &locks.b, &locks.c] {
             lockdep::name(&**lock, name);
@@ -49,7 +49,7 @@ impl Locks {
         nest(&self.b, &self.a);
     }
 
-    /// What a thread does.
+    /// Returns the body of a thread.
     fn doing(&self, what: fn(&Self)) -> impl FnOnce() + Send + 'static {
         let this = self.clone();
         move || what(&this)
@@ -72,7 +72,7 @@ fn until(is_finished: impl Fn() -> bool) {
     }
 }
 
-/// Runs a test on a thread of std's, so that it is the root of a family.
+/// Runs a test on a thread of std, so that it is the root of a family.
 fn run(body: impl FnOnce() + Send + 'static) {
     std::thread::spawn(body).join().unwrap();
 }
@@ -97,7 +97,7 @@ fn after_it_was_joined() {
     });
 }
 
-/// The thread is done first, which nothing enforces.
+/// The thread is done first, but nothing enforces that.
 #[test]
 fn while_it_is_there() {
     run(|| {
@@ -122,7 +122,7 @@ fn before_and_while_it_is_there() {
         thread.join().unwrap();
         assert_eq!(locks.found(), [OrderedInversion, Inversion]);
     });
-    // The same, but that the thread comes last.
+    // The same, but with the thread last.
     run(|| {
         let locks = Locks::new("before and while, it comes last");
         let (go, may_go) = mpsc::channel();
@@ -152,7 +152,7 @@ fn before_and_after() {
     });
 }
 
-/// What was found first is not the last word.
+/// A later run can turn an ordered inversion into an inversion.
 #[test]
 fn in_a_later_phase() {
     run(|| {
@@ -160,7 +160,7 @@ fn in_a_later_phase() {
         thread::spawn(locks.doing(Locks::ba)).join().unwrap();
         locks.ab();
         assert_eq!(locks.found(), [OrderedInversion]);
-        // Now the same function runs beside it.
+        // Now the same function runs concurrently.
         let thread = thread::spawn(locks.doing(Locks::ba));
         until(|| thread.is_finished());
         locks.ab();
@@ -185,7 +185,7 @@ fn scopes_are_phases_of_who_opens_them() {
     });
 }
 
-/// So many did it that the last ones were not kept.
+/// So many threads did it that the last ones were not kept.
 #[test]
 fn many_workers_and_then_their_parent() {
     run(|| {
@@ -197,7 +197,7 @@ fn many_workers_and_then_their_parent() {
         });
         locks.ab();
         assert_eq!(locks.found(), [OrderedInversion]);
-        // Others like them may do it while this is done.
+        // Further threads like these may do it at the same time.
         thread::scope(|scope| {
             let ba = scope.spawn(|| locks.ba());
             until(|| ba.is_finished());
@@ -243,7 +243,7 @@ fn grandchildren_descend() {
         locks.ab();
         assert_eq!(locks.found(), [OrderedInversion]);
     });
-    // The one between has ended, and the last was never joined.
+    // The intermediate thread has ended, and the last one was never joined.
     run(|| {
         let locks = Locks::new("grandchildren, left behind");
         let of_child = locks.clone();
@@ -261,7 +261,7 @@ fn grandchildren_descend() {
     });
 }
 
-/// A pool is there before the first order.
+/// The pool's thread is spawned before the first order.
 #[test]
 fn a_pool_that_was_there_before() {
     run(|| {
@@ -276,8 +276,8 @@ fn a_pool_that_was_there_before() {
     });
 }
 
-/// Three threads of a family have done it, so that more of them are supposed. A thread of another family
-/// is news all the same.
+/// Three threads of a family have done it, so that further ones are assumed. A thread of another
+/// family is still a new finding.
 #[test]
 fn a_stranger_after_a_family() {
     run(|| {
@@ -292,7 +292,8 @@ fn a_stranger_after_a_family() {
     });
 }
 
-/// Three of the family were never there together with the one that takes the other order; a fourth is.
+/// Three threads of the family never ran at the same time as the one with the other order, but a
+/// fourth one does.
 #[test]
 fn a_sibling_after_the_others_of_its_family() {
     run(|| {
@@ -341,7 +342,7 @@ fn three_locks() {
     });
 }
 
-/// It took both orders itself, which is graver.
+/// It took both orders itself, which is more severe.
 #[test]
 fn one_thread_did_all_of_it() {
     run(|| {
@@ -353,7 +354,7 @@ fn one_thread_did_all_of_it() {
     });
 }
 
-/// Of threads of std's nothing is known.
+/// Nothing is known about std's own threads.
 #[test]
 fn threads_that_were_not_started_by_ours() {
     run(|| {
@@ -374,7 +375,7 @@ fn threads_that_were_not_started_by_ours() {
     });
 }
 
-/// The same lines, come to in the same way, with other locks before the join.
+/// The same lines on the same path, with other locks before the join.
 #[test]
 fn other_locks_before_it_was_joined() {
     run(|| {
@@ -388,7 +389,7 @@ fn other_locks_before_it_was_joined() {
             }
             locks.ab();
         }
-        // A third thread closes the cycle, of which nothing is known.
+        // An unknown third thread closes the cycle.
         std::thread::spawn(locks.doing(Locks::ca)).join().unwrap();
         assert_eq!(locks.found(), [OrderedInversion]);
     });

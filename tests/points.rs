@@ -1,4 +1,4 @@
-//! Code at points of locks of all flavours: what it throws, and how often it runs.
+//! Code inserted at points of locks of all flavours: its panics, and how often it runs.
 #![cfg(all(any(debug_assertions, feature = "enforce"), feature = "parking_lot"))]
 
 use std::{
@@ -26,7 +26,7 @@ struct Locks {
 }
 
 impl Locks {
-    /// Takes each in every way.
+    /// Acquires each lock in every way.
     fn take_all(&self) {
         drop((self.mutex.lock(), self.rwlock.read()));
         drop((self.mutex.try_lock(), self.rwlock.try_write()));
@@ -55,11 +55,11 @@ impl Locks {
     }
 }
 
-/// Whether code is to run before a point of a lock, and which.
+/// A point of a lock, and whether code is to run before it.
 type Place = fn(&str) -> (bool, Point);
 
-/// An assertion in inserted code that fails makes a test red; it must not leave a lock behind for
-/// which other threads wait.
+/// A failed assertion in inserted code fails a test, but it must not leave a lock held that other
+/// threads wait for.
 #[test]
 fn what_panics_at_a_point_leaves_no_lock_behind() {
     let locks = Locks::default();
@@ -97,7 +97,7 @@ fn what_panics_at_a_point_leaves_no_lock_behind() {
     assert!(thrown > 40, "{thrown}");
 }
 
-/// How often code ran before and after what was done to a lock.
+/// Returns how often code ran before and after an operation on a lock.
 fn times(point: impl Fn() -> Point, body: impl FnOnce()) -> (u32, u32) {
     let (before, after) = (Cell::new(0), Cell::new(0));
     interleave::before(point(), || before.set(before.get() + 1)).every_time().within(|| {
@@ -115,7 +115,7 @@ fn each_passage_is_one() {
         let guard = lock.lock().unwrap();
         drop(Condvar::new().wait_timeout(guard, A_MOMENT));
     };
-    // When it is taken again, the thread cannot be stopped before.
+    // Before it is acquired again, the thread cannot be stopped.
     assert_eq!(times(|| acquire(&lock), wait), (1, 1));
     assert_eq!(times(|| release(&lock), wait), (2, 2));
     let lock = parking_lot::Mutex::new(());
@@ -130,7 +130,7 @@ fn each_passage_is_one() {
     assert_eq!(times(|| release(&lock), upgrade), (1, 1));
 }
 
-/// What was bumped is given back once.
+/// A bumped guard holds its lock once, so its release leaves nothing held.
 #[test]
 fn a_lock_that_was_bumped_makes_no_dead_end() {
     let lock = parking_lot::Mutex::new(());
@@ -160,7 +160,7 @@ thread_local! {
     static LAST: Cell<Option<AtTheEnd>> = const { Cell::new(None) };
 }
 
-/// Comes to points when its thread's locals are destroyed.
+/// Reaches points while its thread's locals are destroyed.
 struct AtTheEnd(Arc<Mutex<u32>>);
 
 impl Drop for AtTheEnd {

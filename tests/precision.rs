@@ -1,5 +1,5 @@
-//! Exactly what was seen, and nothing that cannot happen: each rule with a case that is found
-//! and one that is not. `tests/oracle` has the same for thousands of random programs.
+//! Tests that findings are exact: each rule has a case that is found and one that is not.
+//! `tests/oracle` does the same for thousands of random programs.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -27,7 +27,7 @@ fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
     lock.lock().unwrap()
 }
 
-/// On a thread of its own; what it was denied with.
+/// Nests two locks on a separate thread. Returns the report if that was denied.
 fn nests(first: &Mutex<()>, then: &Mutex<()>) -> Option<String> {
     on_a_thread(|| {
         let _first = take(first);
@@ -42,8 +42,8 @@ fn found(name: &str) -> Vec<FindingKind> {
 const INVERSION: &str = "error[lockdep::inversion]";
 const SINGLE: &str = "error[lockdep::single_thread_inversion]";
 
-/// A cycle of four locks needs four threads. Once three have taken one of its edges, more of them are
-/// supposed, but that alone is not reported. Then a fourth comes.
+/// A cycle of four locks needs four threads. Once three have passed one of its edges, further ones
+/// are assumed, but that alone is not reported. Then a fourth one comes.
 #[test]
 fn a_fourth_thread_takes_what_three_have_taken() {
     // Of one class, which is no cycle.
@@ -75,7 +75,7 @@ fn one_thread_and_then_two() {
     };
     assert!(report.starts_with(SINGLE), "{report}");
     assert!(report.contains("acquired in both orders, so far by one thread"), "{report}");
-    // Another thread takes them in the good order; now two can meet.
+    // Another thread acquires them in the original order; now the two can deadlock.
     let report = nests(&a, &b).expect("an inversion");
     assert!(report.starts_with(INVERSION), "{report}");
     assert_eq!(found("alone"), [FindingKind::SingleThreadInversion, FindingKind::Inversion]);
@@ -94,7 +94,7 @@ fn whoever_keeps_the_order_is_not_denied() {
     assert_eq!(found("kept"), [FindingKind::Inversion]);
 }
 
-/// What is denied is denied each time; what is not is looked at once.
+/// A denied finding is denied each time; others are checked once.
 #[test]
 fn a_lock_that_is_taken_twice() {
     let child = in_a_child("a_lock_that_is_taken_twice", || {
@@ -114,7 +114,7 @@ fn a_lock_that_is_taken_twice() {
     }
 }
 
-/// All that a program can ask a finding for.
+/// Everything that a program can query from a finding.
 #[test]
 fn a_finding_tells_who_held_what_and_where() {
     let (a, b) = (named("asked"), named("asked too"));
@@ -151,7 +151,7 @@ fn a_finding_tells_who_held_what_and_where() {
     assert_eq!(acquired_at.to_string(), format!("{}:{}:30", file!(), line + 1));
     assert!(held_at < acquired_at && !now.backtrace().is_empty());
     assert!(now.backtrace().addresses().next().is_some_and(|innermost| !innermost.is_null()));
-    // Only of a deadlock, and with `LOCKDEP_BACKTRACE=full`.
+    // Only set for deadlocks, and with `LOCKDEP_BACKTRACE=full`.
     assert!(!now.is_queued() && now.waited().is_none() && now.held_backtrace().is_empty());
 }
 
@@ -190,8 +190,8 @@ fn what_was_looked_at_is_counted() {
     }
 }
 
-/// That a thread ends, where nothing can be thrown, is told by the names of std's functions: the
-/// program may have such names as well.
+/// Unwinding must not start while a thread ends, which is recognized by the names of std's
+/// functions: the program may have such names as well.
 #[test]
 fn a_function_that_is_called_destroy_is_denied() {
     #[inline(never)]
@@ -213,7 +213,7 @@ fn three_edges_on_two_threads() {
         drop((take(&b), take(&c)));
     });
     assert!(nests(&c, &a).unwrap().starts_with(SINGLE));
-    // A third thread shows one of the edges.
+    // A third thread passes one of the edges.
     assert!(nests(&b, &c).unwrap().starts_with(INVERSION));
 }
 
@@ -234,7 +234,7 @@ fn a_gate_guards_until_it_is_left_out() {
     assert_eq!(findings[0].level(), Level::Allow);
     let report = findings[0].to_string();
     assert!(report.contains("for as long as `gate` is held around it each time"), "{report}");
-    // Without the gate on one side it is none: the other side alone is under it.
+    // Without the gate on one side it protects nothing.
     assert!(nests(&a, &b).unwrap().starts_with(INVERSION));
 }
 
@@ -273,7 +273,7 @@ fn the_shortest_that_can_close() {
     }
 }
 
-/// The search takes time, and people do not nest so many locks.
+/// The search is limited, as it takes time and programs do not nest so many locks.
 #[test]
 fn behind_a_long_cycle_no_longer_one_is_searched_for() {
     for length in [16, 17] {
@@ -296,7 +296,7 @@ fn behind_a_long_cycle_no_longer_one_is_searched_for() {
     }
 }
 
-/// A write that is not looked at leaves it to the next one to say that readers may wait.
+/// After a write that is not checked, the next one still reports that readers may wait.
 #[test]
 fn a_write_that_is_allowed_is_not_the_first() {
     let (a, b) = (RwLock::new(()), RwLock::new(()));
@@ -339,8 +339,8 @@ fn readers_of_one_thread_close_a_cycle_too() {
     }
 }
 
-/// Of the cycles that a writer makes dangerous, one that can close is told, if there is one, however
-/// many there are that are shorter.
+/// Of the cycles that a writer makes dangerous, one that can close is reported, however many
+/// shorter ones there are.
 #[test]
 fn a_writer_is_told_of_the_shortest_that_can_close() {
     let (gate, a, b, c) = (named("writer gate"), named("w a"), named("w b"), named("w c"));
@@ -409,7 +409,7 @@ fn two_banks_show_both_orders() {
     assert_eq!(before.held().name(), Some("one bank"));
     let report = findings[0].to_string();
     assert!(report.contains("it was never seen on the same two locks"), "{report}");
-    // Once for the two classes.
+    // One finding for the two classes.
     Bank::new("a third bank").settle();
     assert!(findings_about(&["a third bank"]).is_empty());
 }
@@ -451,7 +451,7 @@ fn what_the_user_did_not_construct_is_no_class() {
     assert!(found("mapped").is_empty());
 }
 
-/// A helper that passes its caller's place on makes no class of its own.
+/// A helper that passes on its caller's location makes no class of its own.
 #[test]
 fn a_helper_follows_to_its_caller() {
     #[track_caller]
@@ -482,8 +482,8 @@ fn a_class_by_hand() {
     assert_eq!(found("by hand"), [FindingKind::ClassInversion]);
 }
 
-/// Behind two different gates the two orders are free to meet; each nesting is noted, whatever
-/// was found of others.
+/// With two different gates, the two orders can run at once. Each nesting is recorded, whatever was
+/// found for others.
 #[test]
 fn every_nesting_of_classes_is_noted() {
     let make = || (Mutex::new(1_i8), Mutex::new(2_i16), Mutex::new(3_i32), Mutex::new(4_i64));
@@ -512,7 +512,7 @@ fn what_is_denied_of_classes_is_denied_each_time() {
     assert!(child.is_none_or(|output| output.status.success()));
 }
 
-/// Of two of its locks, which are nested in one order so far, a circle of three says nothing.
+/// A cycle of three locks says nothing about two of them, which are nested in one order so far.
 #[test]
 fn a_circle_does_not_speak_for_the_classes_of_two() {
     let make = || (Mutex::new([1_u8]), Mutex::new([2_u16]), Mutex::new([3_u32]));
@@ -525,7 +525,7 @@ fn a_circle_does_not_speak_for_the_classes_of_two() {
     assert_eq!(found("two of three"), [FindingKind::ClassInversion]);
 }
 
-/// Each has a gate of its own, but they are of one class: on one instance it would guard.
+/// Each has a gate of its own, but the gates have one class: as one instance it would protect.
 #[test]
 fn a_gate_of_the_same_class_guards() {
     let make = || (Mutex::new(1_u8), Mutex::new(2_u16), Mutex::new(3_u32));
@@ -557,7 +557,7 @@ fn keys_are_checked_at_the_first_nesting() {
     let report = nests(&seven, &also_seven).expect("equal keys are no order");
     assert!(report.contains("both have the key Number(7)"), "{report}");
     assert!(nests(&seven, &three).is_some(), "each time");
-    // A key of another type is of another order.
+    // A key of another type belongs to another order.
     let other = named("keyed otherwise");
     lockdep::order_by_key(&other, 1_u64);
     assert!(nests(&seven, &other).is_none());
@@ -582,7 +582,7 @@ fn keyed_locks_make_no_edges() {
     assert_eq!(edges.filter(|edge| is_ours(edge.held().name())).count(), 0);
 }
 
-/// The key's code is the program's: it may take locks, and panic, and drop.
+/// The code of the key is the program's: it may acquire locks, panic, and drop values.
 #[test]
 fn keys_run_without_a_lock_of_ours() {
     static LOCK: Mutex<u32> = Mutex::new(0);
@@ -619,7 +619,7 @@ fn keys_run_without_a_lock_of_ours() {
     drop((a, b));
 }
 
-/// What is said of locks holds for orders that the thread has shown before.
+/// Declarations apply to orders that the thread has already shown.
 #[test]
 fn what_is_said_late_holds_as_well() {
     let inner = |first: &Mutex<()>, then: &Mutex<()>| {
@@ -671,7 +671,7 @@ fn classes_leaves_and_outermost_locks() {
     lockdep::declare_outermost(&first);
     assert!(nests(&first, &inner).is_none());
     assert!(nests(&inner, &first).unwrap().contains("was declared an outermost lock"));
-    // Who tries does not wait.
+    // An attempt does not wait.
     let _inner = take(&inner);
     assert!(denied(|| drop(first.try_lock())).is_none());
 }
@@ -755,7 +755,7 @@ fn an_entry_that_nothing_needs_is_named() {
     assert!(output.status.success() && stderr.contains("lockdep: unused entry: "), "{stderr}");
 }
 
-/// Nobody waits: two orders at once on threads, under barriers, and the verdict is the same.
+/// No thread waits: two orders run at once on threads, with barriers, and the result is the same.
 #[test]
 fn at_once_or_one_after_the_other() {
     let child = in_a_child("at_once_or_one_after_the_other", || {

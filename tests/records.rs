@@ -1,4 +1,4 @@
-//! What `LOCKDEP_OUT` has processes write, each in a process of its own; and what is read of it.
+//! What processes write with `LOCKDEP_OUT`, each test in a separate process, and how it is read.
 #![cfg(all(debug_assertions, unix, feature = "serde"))]
 
 mod support;
@@ -19,7 +19,7 @@ use lockdep::{
 };
 use support::{child_command, denied, is_child, on_a_thread};
 
-/// An empty folder, removed in the end.
+/// An empty folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -30,12 +30,12 @@ impl Folder {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        // It may not be there yet.
+        // It may not exist yet.
         let entries = fs::read_dir(&self.0).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// The only file.
+    /// Returns the only file.
     fn file(&self) -> PathBuf {
         let files = self.files();
         assert_eq!(files.len(), 1, "{files:?}");
@@ -76,7 +76,7 @@ fn a_process_writes_its_locks_edges_and_findings() {
         return invert();
     }
     let folder = Folder::new("whole");
-    // Made if it is not there.
+    // Created if it does not exist.
     let output = child(test, &folder.0.join("made")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let folder = Folder(folder.0.join("made"));
@@ -119,11 +119,11 @@ fn a_process_writes_its_locks_edges_and_findings() {
     assert_eq!(findings, [("single_thread_inversion".into(), "deny".into(), false)]);
 }
 
-/// Of which no class is known: all that a derived function makes is made in one place.
+/// Its locks have no class: a derived function creates all of them in one location.
 #[derive(Default)]
 struct Derived(RwLock<()>);
 
-/// Of an edge, the other locks that nobody else could hold meanwhile.
+/// The gates of an edge: the other locks that no other thread could hold meanwhile.
 #[test]
 fn edges_name_their_gates() {
     let test = "edges_name_their_gates";
@@ -173,7 +173,7 @@ fn nest_new_pair() {
     nest(&held, &wanted);
 }
 
-/// The edges of a record without lock numbers: names, thread, gates.
+/// Returns the edges of a record without lock numbers: names, thread, gates.
 fn edges_by_name(file: &Path) -> Vec<String> {
     let (mut names, mut edges) = (BTreeMap::new(), Vec::new());
     let problems = record::read(&*fs::read(file).unwrap(), |line| match line {
@@ -199,13 +199,13 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
         let (held, wanted) = pair();
         let nest_another = || nest(&held, &Mutex::new("another constructor"));
         (0..10).for_each(|_| nest_another());
-        // Each of these is news, once.
+        // Each of these is new once.
         for _ in 0..2 {
             let gate = Mutex::new('g');
             let _gate = gate.lock().unwrap();
             nest_new_pair();
         }
-        // Unnamed threads are alike.
+        // Unnamed threads count as one.
         (0..3).for_each(|_| on_a_thread(|| (0..10).for_each(|_| nest_new_pair())));
         on_a_thread(|| (0..10).for_each(|_| nest_another()));
         let pairs = [(); 2].map(|()| pair());
@@ -213,7 +213,7 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
             nest(held, wanted);
         }
         on_a_thread(|| {
-            // In another place, so that it is news.
+            // Another location makes it new.
             let _held = pairs[0].0.lock().unwrap();
             drop(pairs[1].1.lock().unwrap());
         });
@@ -252,7 +252,8 @@ fn a_fork_writes_edges_that_its_parent_has_written() {
     let test = "a_fork_writes_edges_that_its_parent_has_written";
     if is_child() {
         nest_new_pair();
-        // SAFETY: no other thread runs but that of the harness, which waits for this one.
+        // SAFETY: apart from this thread there is only that of the harness, which waits for this
+        // one.
         unsafe {
             match libc::fork() {
                 0 => {
@@ -271,14 +272,14 @@ fn a_fork_writes_edges_that_its_parent_has_written() {
     assert_eq!(edges, [["held wanted test []"], ["held wanted test []"]]);
 }
 
-/// It dies when the finding has just been printed.
+/// It dies just after the finding was printed.
 #[test]
 #[allow(unsafe_code, reason = "a signal")]
 fn a_process_that_is_killed_loses_nothing() {
     let test = "a_process_that_is_killed_loses_nothing";
     if is_child() {
         std::panic::set_hook(Box::new(|_| {
-            // SAFETY: a call without pointers.
+            // SAFETY: the call takes no pointers.
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         }));
         return invert();
@@ -336,7 +337,7 @@ fn a_folder_that_cannot_be_made_is_named_once() {
     assert_eq!(text.matches("LOCKDEP_OUT").count(), 1, "{text}");
 }
 
-/// A file that must not grow any more, as on a full disk: the program goes on.
+/// When the file must not grow any more, as on a full disk, the program continues.
 #[test]
 #[allow(unsafe_code, reason = "a limit for the process")]
 fn a_full_disk_is_told_once() {
@@ -352,13 +353,13 @@ fn a_full_disk_is_told_once() {
         return (0..8).for_each(|_| invert());
     }
     let folder = Folder::new("full");
-    // Standard error is no file that the limit could hold up.
+    // Standard error is a pipe, to which the limit does not apply.
     let output = child(test, &folder.0).env_remove("LOCKDEP_EXIT").output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(101), "{text}");
     assert!(text.contains("\nlockdep: reports are above\n"), "not all are in the record: {text}");
     assert_eq!(text.matches("lockdep: LOCKDEP_OUT: recording to ").count(), 1, "{text}");
-    // What was cut in the middle is tolerated.
+    // A line that is cut off is tolerated.
     let mut merge = Merge::default();
     assert_eq!(merge.read_folder(&folder.0).unwrap(), []);
     assert_eq!(merge.edges(), 2);
@@ -371,7 +372,8 @@ fn a_fork_has_a_record_of_its_own() {
     if is_child() {
         let (a, b) = (Mutex::new(1), Mutex::new(2));
         drop((a.lock(), b.lock()));
-        // SAFETY: no other thread runs but that of the harness, which waits for this one.
+        // SAFETY: apart from this thread there is only that of the harness, which waits for this
+        // one.
         unsafe {
             match libc::fork() {
                 0 => {
@@ -392,7 +394,7 @@ fn a_fork_has_a_record_of_its_own() {
     assert_eq!((merge.records(), merge.findings().len()), (2, 1));
 }
 
-/// What a test looks at is marked, and the end says where the reports are.
+/// Findings that a test expects are marked, and the last line says where the reports are.
 #[test]
 fn expected_findings_are_marked() {
     if is_child() {
@@ -466,7 +468,7 @@ fn lines_that_cannot_be_read_are_named_and_the_others_read() {
         "{problems:?}"
     );
 
-    // Of a schema to come, nothing is read.
+    // Nothing is read from a newer schema.
     let newer = header.replace("\"schema\":1", "\"schema\":2");
     let problems = Merge::default().add(newer.as_bytes()).unwrap();
     assert!(problems[0].reason.starts_with("schema 2: "), "{problems:?}");

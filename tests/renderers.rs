@@ -1,4 +1,4 @@
-//! What is written for programs reads back as what it was made of, whatever a lock is called.
+//! Machine-readable output reads back as the data it was made of, whatever the locks are called.
 #![cfg(all(feature = "serde", any(debug_assertions, feature = "enforce")))]
 
 use std::{
@@ -14,7 +14,7 @@ use lockdep::{
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
-/// A name with all that a format may trip over.
+/// A name with everything that a format may trip over.
 fn odd_name() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(
         "\"'`\\<>&;{}|#% \n\r\t\0\u{1b}\u{7f}\u{85}\u{301}\u{200d}\u{202e}\u{2028}\u{feff}é鎖🔒"
@@ -32,8 +32,8 @@ fn odd_name() -> impl Strategy<Value = String> {
     vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
-/// What Graphviz draws: the lines of each box and of each arrow, those that are empty left out.
-/// None, if it is not installed.
+/// Returns what Graphviz draws: the lines of each box and of each arrow, without the empty ones.
+/// `None` if it is not installed.
 fn drawn(dot: &str) -> Option<[Vec<Vec<String>>; 2]> {
     let child = Command::new("dot")
         .arg("-Tjson")
@@ -56,7 +56,8 @@ fn drawn(dot: &str) -> Option<[Vec<Vec<String>>; 2]> {
     }))
 }
 
-/// A name as `to_dot` shows it: a control character by its number, as it has no picture.
+/// Returns a name as `to_dot` shows it: control characters appear as their numbers, as they have no
+/// glyph.
 fn shown(name: &str) -> Vec<String> {
     let lines = name.split('\n').map(|line| {
         let shown = |c: char| {
@@ -72,7 +73,7 @@ proptest! {
 
     #[test]
     fn the_graph_reads_back(names in vec(odd_name(), 2..5)) {
-        // Two of one name are told apart by their numbers.
+        // Locks of one name are distinguished by their numbers.
         let names: Vec<_> = names.iter().enumerate().map(|(at, it)| format!("{it}{at}")).collect();
         let locks: Vec<_> = names.iter().map(|_| Mutex::new(())).collect();
         for (lock, name) in locks.iter().zip(&names) {
@@ -114,7 +115,7 @@ proptest! {
     }
 }
 
-/// Longer than what is allotted to a text at first.
+/// Longer than the initial capacity of a text.
 #[test]
 fn a_long_finding_reads_back() {
     lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);

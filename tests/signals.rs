@@ -1,4 +1,4 @@
-//! Signal handlers that try checked locks, at any instruction of threads that take and release
+//! Signal handlers that try checked locks, at any instruction of threads that acquire and release
 //! others. All programs here are correct unless they say otherwise, so every finding is a defect.
 #![cfg(all(unix, any(debug_assertions, feature = "enforce")))]
 #![allow(unsafe_code, reason = "installs signal handlers, sends signals, and allocates")]
@@ -43,7 +43,7 @@ thread_local! {
     static IS_INTERRUPTED: Cell<bool> = const { Cell::new(false) };
 }
 
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for InterruptedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if IS_INTERRUPTED.get() {
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for InterruptedAllocator {
             unsafe { libc::raise(libc::SIGUSR1) };
             IS_INTERRUPTED.set(false);
         }
-        // SAFETY: the caller's contract is the system allocator's.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -104,7 +104,7 @@ fn set_timer(is_on: bool) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
-/// Takes known locks in one order.
+/// Acquires known locks in one order.
 fn known() {
     let a = A.lock().unwrap();
     let table = TABLE.read().unwrap();
@@ -112,7 +112,7 @@ fn known() {
     drop(table);
 }
 
-/// Takes new locks.
+/// Acquires new locks.
 fn fresh() {
     let _a = A.lock().unwrap();
     let (one, other) = (Mutex::new(0), Mutex::new(1));
@@ -131,7 +131,7 @@ fn out_of_sequence() {
     drop(guards.pop());
 }
 
-/// Takes what the handler takes, too.
+/// Acquires the locks that the handler acquires.
 fn sampling() {
     let _a = A.lock().unwrap();
     *SAMPLES.lock().unwrap() += 1;
@@ -155,7 +155,7 @@ fn a_storm_of_signals_causes_no_finding() {
     let seconds = std::env::var("SIGNAL_STORM_SECONDS").ok().and_then(|it| it.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(2));
     install();
-    // Shows the validator the one order that this program has.
+    // Shows the validator the program's only order.
     sampling();
     known();
     writing();
@@ -191,11 +191,11 @@ fn a_storm_of_signals_causes_no_finding() {
 }
 
 /// A handler that interrupts the allocator must not allocate, which would deadlock or corrupt the
-/// heap. The thread has no context yet, and gets none from an attempt in a handler.
+/// heap. The thread has no context yet, and an attempt in a handler creates none.
 #[test]
 fn an_attempt_in_a_handler_does_not_allocate() {
     install();
-    // Whatever is done once per process has been done.
+    // One-time initialization of the process is done here.
     known();
     let taken = thread::spawn(|| {
         let before = TAKEN.load(Relaxed);
@@ -210,8 +210,8 @@ fn an_attempt_in_a_handler_does_not_allocate() {
     assert_eq!(ALLOCATIONS_IN_HANDLERS.load(Relaxed), 0);
 }
 
-/// The same state outside of a handler: what an attempt took where signals are blocked is ordered
-/// before the lock that the thread waits for next.
+/// The same state outside of a handler: a lock that an attempt acquired while signals were blocked
+/// is ordered before the lock that the thread waits for next.
 #[test]
 fn what_was_tried_while_signals_are_blocked_is_held() {
     let (a, b) = (Mutex::new(0), Mutex::new(0));
@@ -229,12 +229,13 @@ fn what_was_tried_while_signals_are_blocked_is_held() {
     let denied = thread::scope(|threads| threads.spawn(second_order).join());
     assert!(denied.is_err());
     scope.expect(FindingKind::Inversion, &["a", "b"]);
-    // Released by unwinding, and not taken for held any more.
+    // Released by unwinding, and no longer considered held.
     scope.assert_no_findings();
     drop(a.try_lock().expect("it is free and not poisoned"));
 }
 
-/// A guard that was taken where signals are blocked is sent away; later another thread's comes here.
+/// A guard that was acquired while signals are blocked is sent away, and another thread's guard is
+/// then sent here.
 #[test]
 #[cfg(all(feature = "parking_lot", feature = "send_guard"))]
 fn what_was_tried_while_signals_are_blocked_may_be_released_elsewhere() {
@@ -263,7 +264,7 @@ fn what_was_tried_while_signals_are_blocked_may_be_released_elsewhere() {
 #[cfg(feature = "lock_api")]
 fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
     struct Raw(parking_lot::RawMutex);
-    // SAFETY: another lock's.
+    // SAFETY: every call is forwarded to parking_lot's raw lock.
     unsafe impl lock_api::RawMutex for Raw {
         const INIT: Self = Self(<parking_lot::RawMutex as lock_api::RawMutex>::INIT);
         type GuardMarker = lock_api::GuardNoSend;
@@ -274,7 +275,7 @@ fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
             self.0.try_lock()
         }
         unsafe fn unlock(&self) {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller upholds the contract of `unlock`.
             unsafe { self.0.unlock() }
         }
     }
@@ -296,7 +297,8 @@ fn what_was_tried_while_signals_are_blocked_may_be_unlocked_by_force() {
     scope.assert_no_findings();
 }
 
-/// A lock that an attempt took there may be released for a wait, or be held in another mode.
+/// A lock that an attempt acquired while signals are blocked may be released for a wait, or change
+/// its mode.
 #[test]
 fn what_was_tried_while_signals_are_blocked_may_change() {
     let (mutex, table, changed) = (Mutex::new(0), RwLock::new(0), Condvar::new());
@@ -319,7 +321,7 @@ fn what_was_tried_while_signals_are_blocked_may_change() {
     });
 }
 
-/// The same of parking_lot's locks, which do more.
+/// The same for parking_lot's locks, which have more operations.
 #[test]
 #[cfg(feature = "parking_lot")]
 fn what_was_tried_while_signals_are_blocked_may_change_in_all_ways() {
@@ -359,7 +361,7 @@ fn block_all_signals() {
     }
 }
 
-/// A thread's first lock is one that a handler tried, while the thread slept.
+/// A thread's first lock is one that a handler tried while the thread slept.
 #[test]
 fn a_handler_may_come_before_the_first_lock() {
     install();

@@ -1,8 +1,8 @@
-//! The two sides of the switch: checked types of our own, or `std::sync` itself.
+//! Both sides of the switch: the library's own checked types, or `std::sync` itself.
 
 use std::any::TypeId;
 
-/// Whether a type of `lockdep::sync` is that of `std::sync`.
+/// Evaluates to `true` if a type of `lockdep::sync` is that of `std::sync`.
 macro_rules! is_std {
     ($($type:tt)*) => {
         TypeId::of::<lockdep::sync::$($type)*>() == TypeId::of::<std::sync::$($type)*>()
@@ -142,7 +142,7 @@ fn tokio_is_ours_only_when_checked() {
     assert_eq!(is_real, [true; 8]);
 }
 
-/// The functions are there in both, so that no program needs a `cfg` for them.
+/// The functions exist in both, so that no program needs a `cfg` for them.
 #[test]
 fn the_functions_work_in_both() {
     let lock = lockdep::sync::Mutex::new(1);
@@ -164,7 +164,7 @@ fn the_functions_work_in_both() {
     assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
 }
 
-/// An event is nothing but its name.
+/// Without checks, an event consists of its name only.
 #[test]
 fn an_event_is_there_in_both() {
     use std::mem::size_of;
@@ -183,7 +183,7 @@ fn an_event_is_there_in_both() {
     assert_eq!(std::mem::needs_drop::<Event>(), lockdep::ENABLED);
 }
 
-/// What is inserted or ordered where nothing is passed is not missed there.
+/// Without checks, inserted code and orders at points that are never passed cause no failure.
 #[test]
 fn interleavings_are_made_only_when_checked() {
     use lockdep::interleave::{self, Schedule, acquire, at, inside, point};

@@ -1,4 +1,4 @@
-//! What the watchdog and the answers to signals say of tasks. Each in a process of its own.
+//! What the watchdog and signal handlers print about tasks. Each test runs in a separate process.
 #![cfg(all(feature = "tokio", debug_assertions, unix))]
 
 mod support;
@@ -20,20 +20,20 @@ use support::{
     is_child,
 };
 
-/// In the child: runs a future as a task, with one worker beside it.
+/// In the child: runs a future as a task, with one further worker.
 fn run(body: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     runtime.block_on(body);
 }
 
-/// In the child: until the table has some text.
+/// In the child: waits until the table of held locks contains a text.
 async fn until_table_has(text: &str) {
     while !lockdep::held().to_string().contains(text) {
         yield_now().await;
     }
 }
 
-/// In one line, without the numbers of tasks.
+/// Joins the lines of a text, without the numbers of tasks.
 fn in_words(text: &str) -> String {
     let words = text.split_whitespace().map(|word| match word.split_once(',') {
         Some((number, "")) if number.parse::<u64>().is_ok() => "#,",
@@ -48,8 +48,8 @@ fn kill(child: &Child, signal: &str) {
     assert!(kill.expect("kill is there").success());
 }
 
-/// In the child: a task that holds `state` until the end, a second one that waits for it with `log` held, and a
-/// thread that waits for the second.
+/// In the child: a task holds `state` until the end, a second one waits for it with `log` held, and
+/// a thread waits for the second one.
 async fn thread_and_tasks_wait() {
     let (state, log) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
     let is_over = Arc::new(Notify::new());
@@ -69,7 +69,7 @@ async fn thread_and_tasks_wait() {
         }
     });
     until_table_has("waits for  `state`").await;
-    // What keeps the second keeps these waiting.
+    // These wait for the same lock as the second task.
     let others = [(); 5].map(|()| spawn(queue(Arc::clone(&state))));
     let thread = std::thread::Builder::new().name("blocked".into());
     let thread = thread.spawn(move || drop(log.blocking_lock())).unwrap();
@@ -97,19 +97,19 @@ fn the_watchdog_follows_threads_and_tasks() {
     let environment = [("LOCKDEP_WATCHDOG", "20ms")];
     let mut child = start("the_watchdog_follows_threads_and_tasks", &environment);
     let text = in_words(&lines_until(&mut child, "waits for  `state`"));
-    // The longest wait is the second task's, or the thread's, if both began in the same millisecond.
+    // The longest wait is that of the second task or of the thread, if both began in the same
+    // millisecond.
     assert!(text.contains("for more than 20ms"), "{text}");
     assert!(
         text.contains("task # waits for `state`, which task # has held since tests/task_diag"),
         "{text}"
     );
-    let end_of_chain =
-        "waits for something other than a lock: a timer, a message, another task";
+    let end_of_chain = "waits for something other than a lock: a timer, a message, another task";
     assert!(text.contains(&format!("; task # {end_of_chain}")), "{text}");
     end(child);
 }
 
-/// A task waits for a lock whose guard another task has taken along.
+/// A task waits for a lock whose guard was sent to another task.
 #[test]
 fn the_watchdog_does_not_know_where_a_guard_was_sent() {
     if is_child() {
@@ -139,7 +139,7 @@ fn the_watchdog_does_not_know_where_a_guard_was_sent() {
     end(child);
 }
 
-/// A task waits for a lock that was granted to a future which its task does not poll.
+/// A task waits for a lock that was granted to one of its futures, which it does not poll.
 #[test]
 fn the_watchdog_knows_who_was_granted_a_lock() {
     if is_child() {
@@ -189,7 +189,7 @@ fn a_signal_has_tasks_at_rest_printed() {
     }
     let environment = [("LOCKDEP_SIGNAL", "usr1"), ("LOCKDEP_WATCHDOG", "20ms")];
     let mut child = start("a_signal_has_tasks_at_rest_printed", &environment);
-    // The watchdog says when the child is ready.
+    // The watchdog prints this when the child is ready.
     lines_until(&mut child, "waits for  `log`");
     kill(&child, "-USR1");
     let table = lines_between(&mut child, "held locks, at SIGUSR1:", "waits for  `state`");
@@ -200,7 +200,7 @@ fn a_signal_has_tasks_at_rest_printed() {
     end(child);
 }
 
-/// A thread that waits for a task that waits for another one, which is idle.
+/// A thread waits for a task that waits for another task, which is idle.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn a_signal_that_ends_it_explains_tasks() {
@@ -209,7 +209,7 @@ fn a_signal_that_ends_it_explains_tasks() {
     if is_child() {
         return run(async {
             let ready = spawn_blocking(|| {
-                // From the first lock on it is three seconds, and up to one for the next look.
+                // Three seconds after the first lock, and up to one more until the next check.
                 std::thread::sleep(Duration::from_millis(4500));
                 eprintln!("ready");
             });
@@ -226,7 +226,7 @@ fn a_signal_that_ends_it_explains_tasks() {
     child.wait().unwrap();
     let text = in_words(&text);
     assert!(text.starts_with("lockdep: SIGINT ends this process. What its threads"), "{text}");
-    // One sentence for all of the chain.
+    // One sentence for the whole chain.
     let note = text.split_once("note: ").unwrap_or_else(|| panic!("{text}")).1;
     assert!(note.starts_with("thread `blocked` has waited "), "{text}");
     assert!(note.contains("for `log`, which task # has held since tests/"), "{text}");

@@ -1,5 +1,6 @@
-//! Which acquisitions of one task are an edge of the order: those that are in sequence, never two of branches that
-//! run side by side. Each scenario runs twice, as the path of an acquisition is kept from the second time on.
+//! Which acquisitions of one task make an edge of the order: those that are in sequence, but never
+//! two in branches that run concurrently. Each scenario runs twice, as the path of an acquisition
+//! is recorded from the second time on.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{future::Future, pin::Pin, sync::Mutex as StdMutex, time::Duration};
@@ -37,13 +38,13 @@ async fn release_late(guard: MutexGuard<'_, ()>) {
     drop(guard);
 }
 
-/// One lock after the other, none within the other.
+/// Acquires one lock after the other, not nested.
 async fn one_by_one(first: &Mutex<()>, second: &Mutex<()>) {
     drop(async { (first.lock().await, sleep(ms(4)).await) }.await);
     hold(second).await;
 }
 
-/// Returns `true` if the locks of a scenario have an edge. They have one at most.
+/// Returns `true` if the locks of a scenario have an edge. They have at most one.
 fn has_edge() -> bool {
     let graph = lockdep::order_graph();
     assert!(graph.as_petgraph().edge_count() <= 1, "{}", graph.to_dot());
@@ -65,7 +66,7 @@ fn runs<F: Future<Output = bool>>(scenario: impl Fn() -> F) -> [bool; 2] {
 
 const PROVED: [bool; 2] = [true, true];
 const NONE: [bool; 2] = [false, false];
-/// By paths, which take a build without optimization here: there is no debug information in others.
+/// Proved by paths, which need an unoptimized build here: other builds have no debug information.
 const PROVED_BY_PATHS: [bool; 2] = [cfg!(debug_assertions); 2];
 
 #[test]
@@ -146,7 +147,7 @@ fn held_by_a_future_that_is_left_behind() {
     assert_eq!(found, PROVED_BY_PATHS);
 }
 
-/// True, and not proved: a branch may have other futures beside it.
+/// Not proved, though true: a branch may run beside other futures.
 #[test]
 fn guards_that_are_joined() {
     let found = runs(|| async {
@@ -157,7 +158,7 @@ fn guards_that_are_joined() {
     assert_eq!(found, NONE);
 }
 
-/// True, and not proved: a guard may be moved into a branch.
+/// Not proved, though true: a guard may be moved into a branch.
 #[test]
 fn held_over_a_join() {
     let found = runs(|| async {
@@ -172,7 +173,7 @@ fn held_over_a_join() {
     assert_eq!(found, NONE);
 }
 
-/// True, and not proved: the child has a waker that is not the task's.
+/// Not proved, though true: the child's waker is not the task's.
 #[test]
 fn in_a_child_of_a_stream() {
     let found = runs(|| async {
@@ -256,7 +257,7 @@ fn a_guard_that_is_moved_into_a_branch() {
     assert_eq!(found, NONE);
 }
 
-/// A guard of std's that one branch holds over an await.
+/// A std guard that one branch holds across an await.
 #[test]
 fn a_guard_of_std_in_a_branch() {
     lockdep::set_level(lockdep::FindingKind::HeldAcrossAwait, lockdep::Level::Allow);

@@ -1,4 +1,4 @@
-//! What reports and tables say of tasks.
+//! What reports and the table of held locks say about tasks.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
@@ -16,12 +16,12 @@ use lockdep::{
     },
 };
 
-/// Runs a future as a task, on one thread. Returns what was found.
+/// Runs a future as a task, on one thread, and returns the findings.
 fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
     run_allowing(None, body)
 }
 
-/// The same, and findings of one kind are not denied.
+/// As above, but findings of one kind are not denied.
 fn run_allowing(kind: Option<FindingKind>, body: impl Future<Output = ()>) -> Vec<Finding> {
     static ONE: Serial<()> = Serial::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ fn run_allowing(kind: Option<FindingKind>, body: impl Future<Output = ()>) -> Ve
     lockdep::take_findings()
 }
 
-/// The report of the only finding, of this kind.
+/// Returns the report of the only finding, which has this kind.
 #[track_caller]
 fn report(found: &[Finding], kind: FindingKind) -> String {
     let [finding] = found else { panic!("{found:?}") };
@@ -45,7 +45,7 @@ fn report(found: &[Finding], kind: FindingKind) -> String {
     text
 }
 
-/// Each of these is in the text, one after the other, wherever its lines are broken.
+/// Asserts that these are in the text in this order, however its lines are wrapped.
 #[track_caller]
 fn says(text: &str, parts: &[&str]) {
     let text = text.replace("\n      ", " ");
@@ -56,7 +56,7 @@ fn says(text: &str, parts: &[&str]) {
     }
 }
 
-/// Tasks by the order of their numbers in a text: `task 7` → `task A`.
+/// Renames tasks by the order of their numbers in a text: `task 7` → `task A`.
 fn lettered(text: &str) -> String {
     let mut numbers: Vec<u64> = Vec::new();
     let mut after_task = text.split("task ");
@@ -68,7 +68,7 @@ fn lettered(text: &str) -> String {
     numbers.sort_unstable();
     numbers.dedup();
     let mut text = text.to_owned();
-    // The largest first: one may be the beginning of another.
+    // The largest first: one number may be a prefix of another.
     let letters: Vec<_> = numbers.iter().zip('A'..).collect();
     for (number, letter) in letters.into_iter().rev() {
         text = text.replace(&format!("task {number}"), &format!("task {letter}"));
@@ -132,7 +132,7 @@ fn the_table_has_the_waits_of_all_futures_of_a_task() {
         println!("{table}");
         assert_eq!(table.matches("\n    waits for  `").count(), 2, "{table}");
         drop(guards);
-        // It has both now, and has not been polled since.
+        // It holds both now, but has not been polled since.
         let table = lockdep::held().to_string();
         println!("{table}");
         assert_eq!(table.matches("\n    granted    `").count(), 2, "{table}");
@@ -172,9 +172,9 @@ fn an_edge_is_of_the_task_that_made_it() {
 
 const NESTED: usize = 8;
 
-/// Nests new locks in one that is known, as a server with a lock per request.
+/// Nests new locks in a known one, as a server with a lock per request does.
 async fn nested() {
-    // They are in the order as long as they live.
+    // They stay in the order as long as they live.
     let lock = || &*Box::leak(Box::new(Mutex::new(())));
     let outer = lock();
     let _outer = outer.lock().await;
@@ -327,7 +327,7 @@ fn a_blocking_guard_over_an_await() {
     );
 }
 
-/// The other future has the guard: it was polled, and is not any more.
+/// The other future has the guard: it was polled, but is not any more.
 #[test]
 fn a_guard_in_a_future_that_is_not_polled() {
     let found = run(async {
@@ -363,7 +363,7 @@ fn a_guard_in_a_future_that_is_not_polled() {
     );
 }
 
-/// The one that was granted the lock and the one that waits are in different places.
+/// The future that was granted the lock and the one that waits are in different places.
 #[test]
 fn a_grant_that_is_not_polled() {
     let found = run(async {
@@ -502,7 +502,7 @@ fn a_writer_between_two_reads() {
     );
 }
 
-/// What a thread blocks on is a part of the thread.
+/// A future that a thread blocks on is a part of the thread.
 #[test]
 fn a_future_that_a_thread_blocks_on() {
     let thread = std::thread::Builder::new().name("blocks".into()).spawn(|| {

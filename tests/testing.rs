@@ -1,4 +1,5 @@
-//! Scopes of `lockdep::testing`: each has its own findings, whatever its neighbours do.
+//! Scopes of `lockdep::testing`: each has only its own findings, whatever other tests do at the
+//! same time.
 #![cfg(all(debug_assertions, unix))]
 
 mod support;
@@ -17,7 +18,7 @@ use lockdep::{
 };
 use support::{child_command, denied, findings_about, is_child, kinds};
 
-/// Two locks of these names, taken in this order once.
+/// Returns two locks with these names, acquired once in this order.
 fn ordered(names: [&str; 2]) -> Arc<[Mutex<()>; 2]> {
     let locks = [Mutex::new(()), Mutex::new(())];
     locks.iter().zip(names).for_each(|(lock, name)| lockdep::name(lock, name));
@@ -30,7 +31,7 @@ fn take(locks: &[Mutex<()>; 2], order: [usize; 2]) {
     drop((first.lock().unwrap(), second.lock().unwrap()));
 }
 
-/// What an assertion panics with.
+/// Returns the message that an assertion panics with.
 fn failure(assertion: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(assertion)).expect_err("it fails");
     panic.downcast_ref::<String>().expect("a message").clone()
@@ -42,7 +43,7 @@ fn findings_go_to_their_scope_alone() {
     let findings = testing::collect(|| take(&locks, [1, 0]));
     assert_eq!(kinds(&findings), [FindingKind::SingleThreadInversion]);
     assert!(findings_about(&["own 1"]).is_empty());
-    // Taken: found again, it is new, and the process's.
+    // The finding was taken: if found again, it is new, and belongs to the process.
     assert!(denied(|| take(&locks, [1, 0])).is_some());
     assert_eq!(findings_about(&["own 1"]).len(), 1);
 }
@@ -57,7 +58,7 @@ fn the_innermost_scope_has_it() {
     assert_eq!(outer.take_findings().len(), 1);
 }
 
-/// The worker makes the finding, of an order that was seen in the scope.
+/// The worker causes the finding, about an order from the scope.
 #[test]
 fn a_thread_that_knows_of_no_scope() {
     let scope = Scope::new();
@@ -227,7 +228,7 @@ fn what_was_expected_does_not_change_the_exit_status() {
     }
 }
 
-/// As in a terminal, where the panic of a finding begins with a colour.
+/// As in a terminal, where the panic of a finding starts with a colour.
 #[test]
 fn a_finding_is_expected_in_colour_as_well() {
     let test = "a_finding_is_expected_in_colour_as_well";

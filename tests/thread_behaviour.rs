@@ -1,4 +1,4 @@
-//! One source against `std::thread` and its mirror.
+//! One source of tests, compiled against `std::thread` and its mirror.
 
 macro_rules! behaviour {
     ($name:ident, $thread:path) => {
@@ -49,7 +49,7 @@ macro_rules! behaviour {
             #[allow(unsafe_code)]
             fn spawned_unchecked() {
                 let text = String::from("borrowed");
-                // SAFETY: joined before the text is gone.
+                // SAFETY: it is joined before the text is dropped.
                 let handle = unsafe { Builder::new().spawn_unchecked(|| text.len()) }.unwrap();
                 assert_eq!(handle.join().unwrap(), 8);
             }
@@ -130,7 +130,7 @@ macro_rules! behaviour {
                 let handle = thread::spawn(|| ());
                 assert_eq!(handle.as_pthread_t(), handle.as_pthread_t());
                 let raw = handle.into_pthread_t();
-                // SAFETY: the handle has been given up.
+                // SAFETY: the handle was consumed, so the thread is not joined otherwise.
                 assert_eq!(unsafe { libc::pthread_join(raw, std::ptr::null_mut()) }, 0);
             }
 

@@ -1,5 +1,5 @@
-//! Waits for something that is no lock: for a message, for space in a channel, at a barrier. What is
-//! found if a lock is held meanwhile, and what others see of them.
+//! Waits for something other than a lock: a message, space in a channel, a barrier. Which findings
+//! there are if a lock is held meanwhile, and how the table of held locks shows the waits.
 #![cfg(debug_assertions)]
 
 mod support;
@@ -22,14 +22,14 @@ fn named(name: &str) -> Mutex<()> {
     lock
 }
 
-/// Returns once some thread's wait is in the table.
+/// Returns once the table of held locks shows a wait.
 fn until_shown(text: &str) {
     while !lockdep::held().to_string().contains(text) {
         thread::yield_now();
     }
 }
 
-/// The one finding about a lock: a wait with it held.
+/// Returns the only finding about a lock: a wait while it is held.
 fn the_wait(name: &str) -> Finding {
     let [finding] = &findings_about(&[name])[..] else { panic!("one finding about {name}") };
     assert_eq!(finding.kind(), FindingKind::WaitWhileHolding);
@@ -61,7 +61,7 @@ fn receiver_of<T>(receiver: mpsc::Receiver<T>) -> mpsc::Receiver<T> {
     receiver
 }
 
-/// What is there need not be waited for, whatever is held.
+/// A message that is already there is not waited for, whatever is held.
 #[test]
 fn what_need_not_wait_is_no_finding() {
     let state = named("held by who does not wait");
@@ -174,7 +174,7 @@ fn a_wait_for_some_time_is_one_as_well() {
     assert_eq!(the_wait("held in recv_timeout").wait(), Some(WaitKind::Recv));
 }
 
-/// Each end of each channel has its finding.
+/// Each end of each channel has its own finding.
 #[test]
 fn a_wait_is_told_from_others() {
     let state = named("held in three waits");
@@ -208,7 +208,7 @@ fn allowed_waits_are_no_findings() {
     assert_eq!(findings_about(&["held in an allowed wait"]).len(), 0);
 }
 
-/// A guard that was released by another thread is held no more.
+/// A guard that was released by another thread is no longer held.
 #[cfg(feature = "parking_lot")]
 #[test]
 fn a_lock_that_was_released_elsewhere_is_not_held() {
@@ -229,7 +229,7 @@ fn a_lock_that_was_released_elsewhere_is_not_held() {
     assert_eq!(findings.len(), 0);
 }
 
-/// The level of one kind of wait, the finding at that level, and what a panic leaves behind.
+/// The level of one kind of wait, the finding at that level, and the state after its panic.
 #[test]
 fn a_denied_wait_leaves_all_as_it_was() {
     if !is_child() {

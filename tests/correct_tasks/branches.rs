@@ -1,4 +1,4 @@
-//! Branches of a task that do not know of each other.
+//! Branches of a task that are independent of each other.
 
 use std::{
     cell::Cell,
@@ -23,7 +23,8 @@ use crate::{Lock, MS, in_order, is_correct, leaked};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A branch looks at a flag that its sibling sets, and needs no waker: both are polled together.
+/// A branch checks a flag that its sibling sets, and needs no waker because both are polled
+/// together.
 #[test]
 fn a_branch_that_looks_at_a_flag() {
     is_correct(|| async {
@@ -44,7 +45,7 @@ fn a_branch_that_looks_at_a_flag() {
     });
 }
 
-/// A branch holds a lock for a time, by a time-out around something that never happens.
+/// A branch holds a lock for some time, with a timeout around a future that never completes.
 #[test]
 fn a_branch_that_waits_until_a_timeout() {
     is_correct(|| async {
@@ -63,7 +64,7 @@ fn a_branch_that_waits_until_a_timeout() {
     });
 }
 
-/// Two branches give each of two jobs some time in turn.
+/// Acquires the lock twice, with pauses.
 async fn twice(lock: &Mutex<()>, late: u64) {
     sleep(MS(late)).await;
     {
@@ -75,7 +76,7 @@ async fn twice(lock: &Mutex<()>, late: u64) {
     sleep(MS(4)).await;
 }
 
-/// Each job gets some time in turn, by a time-out.
+/// Two jobs are polled alternately, each with a timeout.
 #[test]
 fn jobs_that_get_some_time_in_turn() {
     is_correct(|| async {
@@ -95,7 +96,7 @@ fn jobs_that_get_some_time_in_turn() {
     });
 }
 
-/// The same, by `select!` and a function around the job.
+/// The same with `select!`, and a function around the job.
 #[test]
 fn jobs_that_get_some_time_in_a_select() {
     async fn drive(job: &mut Boxed) {
@@ -122,7 +123,7 @@ fn jobs_that_get_some_time_in_a_select() {
     });
 }
 
-/// All of a list, as `join_all` does it.
+/// A closure polls a list of jobs, as `join_all` does.
 #[test]
 fn a_list_of_jobs_that_a_closure_polls() {
     is_correct(|| async {
@@ -144,7 +145,7 @@ fn a_list_of_jobs_that_a_closure_polls() {
     });
 }
 
-/// Two requests for the same thing share one future. One of them gives up.
+/// Two requests share one future. One of them abandons it.
 #[test]
 fn a_shared_future_with_a_limit() {
     is_correct(|| async {
@@ -171,7 +172,7 @@ fn a_shared_future_with_a_limit() {
     });
 }
 
-/// A lock is held by a future that another task drives to its end, and waited for.
+/// A task waits for a lock held by a shared future that another task drives to completion.
 #[test]
 fn a_shared_future_and_its_lock() {
     is_correct(|| async {
@@ -197,7 +198,7 @@ fn a_shared_future_and_its_lock() {
     });
 }
 
-/// A branch that is not always there.
+/// A branch that is not always polled.
 #[test]
 fn a_branch_that_comes_later() {
     is_correct(|| async {
@@ -220,7 +221,7 @@ fn a_branch_that_comes_later() {
     });
 }
 
-/// A branch that is only there in some configurations.
+/// A branch that is only present in some configurations.
 #[test]
 fn an_optional_branch_within_a_limit() {
     async fn recv(receiver: &mut Option<mpsc::Receiver<u32>>) -> Option<u32> {
@@ -249,7 +250,8 @@ fn an_optional_branch_within_a_limit() {
     });
 }
 
-/// Two ends in one task pass a turn to each other by what they share, as neither is polled alone.
+/// Two branches of one task pass a turn to each other through shared state, because neither is
+/// polled alone.
 #[test]
 fn branches_that_take_turns() {
     is_correct(|| async {
@@ -280,7 +282,7 @@ fn branches_that_take_turns() {
     });
 }
 
-/// Requests of one connection, several at once, of which each may be cancelled.
+/// Concurrent requests of one connection, each of which may be cancelled.
 #[test]
 fn a_connection_with_requests_at_once() {
     is_correct(|| async {

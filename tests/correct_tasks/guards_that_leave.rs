@@ -1,4 +1,4 @@
-//! Guards that leave the task by which they were acquired.
+//! Guards that leave the task that acquired them.
 
 use std::{
     sync::{Arc, Mutex as StdMutex},
@@ -14,7 +14,7 @@ use lockdep::tokio::{
 
 use crate::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
 
-/// A service that works on one request at a time, each in its own task: the permit goes with it.
+/// A service that handles one request at a time, each in its own task, which owns the permit.
 #[test]
 fn a_limit_of_one_request_at_a_time() {
     is_correct(|| async {
@@ -30,7 +30,7 @@ fn a_limit_of_one_request_at_a_time() {
     });
 }
 
-/// The same by a thread.
+/// The same with a thread.
 #[test]
 fn an_owned_guard_that_a_thread_keeps_for_a_while() {
     is_correct(|| async {
@@ -45,7 +45,7 @@ fn an_owned_guard_that_a_thread_keeps_for_a_while() {
     });
 }
 
-/// A guard goes to a worker that was there before.
+/// A guard is sent to an existing worker.
 #[test]
 fn a_guard_that_is_sent_to_a_worker() {
     is_correct(|| async {
@@ -139,7 +139,7 @@ fn a_pool_whose_owned_permits_are_moved_into_blocking_tasks() {
     });
 }
 
-/// tokio's own spawn, as in a library.
+/// A task spawned with tokio's own `spawn`, as in a library.
 #[test]
 fn a_guard_that_is_moved_into_an_unknown_task() {
     is_correct(|| async {
@@ -202,7 +202,7 @@ fn a_guard_that_a_thread_sends_to_a_task() {
     });
 }
 
-/// Each of two tasks gets the other's lock.
+/// Two tasks exchange the guards of their locks.
 #[test]
 fn guards_that_are_exchanged() {
     is_correct(|| async {
@@ -247,7 +247,7 @@ fn a_mutex_whose_guard_is_dropped_by_a_struct_in_another_task() {
     });
 }
 
-/// A task gets the guard of another one for the lock whose guard it has just given away.
+/// A task receives the guard of another one for the same lock whose guard it has just sent away.
 #[test]
 fn nothing_is_held_after_guards_were_exchanged() {
     use std::sync::mpsc;
@@ -280,7 +280,7 @@ fn nothing_is_held_after_guards_were_exchanged() {
     assert_eq!(held, before);
 }
 
-/// A writer spawns a task, goes on as a reader, and is done. Its guard never leaves it.
+/// A writer spawns a task, downgrades to a reader and finishes. Its guard never leaves it.
 #[test]
 fn nothing_is_held_after_a_writer_that_spawned_became_a_reader() {
     is_correct(|| async {
@@ -293,7 +293,7 @@ fn nothing_is_held_after_a_writer_that_spawned_became_a_reader() {
     });
 }
 
-/// The same, and it writes again while another one reads.
+/// The same, and it writes again while another task reads.
 #[test]
 fn a_writer_that_spawned_became_a_reader_and_writes_again() {
     is_correct(|| async {
@@ -315,7 +315,7 @@ fn a_writer_that_spawned_became_a_reader_and_writes_again() {
     });
 }
 
-/// A writer's guard goes to another task, which goes on as a reader.
+/// A writer's guard moves to another task, which downgrades it.
 #[test]
 fn an_owned_writer_that_becomes_a_reader_elsewhere() {
     is_correct(|| async {
@@ -376,7 +376,7 @@ fn permits_that_are_split_and_merged() {
     });
 }
 
-/// The same for many tables, which are gone.
+/// Many tables, which are dropped.
 #[test]
 fn nothing_is_kept_of_locks_that_are_gone() {
     let _one = crate::one_at_a_time();
@@ -393,7 +393,7 @@ fn nothing_is_kept_of_locks_that_are_gone() {
     assert_eq!(held.matches("(exclusive)").count(), 0, "{held}");
 }
 
-/// The receiver of an owned guard reads the same lock, and goes on reading.
+/// The receiver of an owned guard reads the same lock and keeps reading.
 #[test]
 fn an_owned_read_guard_that_a_reader_gets() {
     is_correct(|| async {
@@ -415,7 +415,7 @@ fn an_owned_read_guard_that_a_reader_gets() {
     });
 }
 
-/// A permit of a static semaphore goes to a spawned task, which takes its time.
+/// A permit of a static semaphore moves to a spawned task, which holds it for some time.
 #[test]
 fn a_static_permit_that_is_moved_into_a_task() {
     is_correct(|| async {
@@ -431,7 +431,7 @@ fn a_static_permit_that_is_moved_into_a_task() {
     });
 }
 
-/// A task waits for another, which waits for a third, which has the first one's guard.
+/// A task waits for another, which waits for a third, which owns the first one's guard.
 #[test]
 fn a_chain_with_a_guard_that_was_handed_on() {
     is_correct(|| async {
@@ -456,7 +456,7 @@ fn a_chain_with_a_guard_that_was_handed_on() {
     });
 }
 
-/// The main future of a program, which is no task.
+/// The main future of a program, which is not a task.
 #[test]
 fn guards_that_leave_the_main_future() {
     let _one = crate::one_at_a_time();
@@ -496,7 +496,7 @@ fn a_thread_that_gets_a_guard_and_takes_the_lock_again() {
     });
 }
 
-/// The guard of a task that is its result.
+/// A task returns a guard as its result.
 #[test]
 fn guards_that_are_results() {
     is_correct(|| async {
@@ -512,7 +512,7 @@ fn guards_that_are_results() {
     });
 }
 
-/// A job that takes too long goes on in the background; a lock of it is free before that ends.
+/// A job that times out continues in the background; one of its locks is free before it ends.
 #[test]
 fn an_owned_guard_in_a_future_that_is_adopted() {
     is_correct(|| async {
@@ -524,7 +524,7 @@ fn an_owned_guard_in_a_future_that_is_adopted() {
                 job.await;
             }
         });
-        // A lock in an `Arc`, borrowed by the job that has the `Arc`.
+        // A lock in an `Arc`, borrowed by the job that owns the `Arc`.
         let own = lock.clone();
         let mut job: Boxed = Box::pin(async move {
             let _guard = own.lock().await;

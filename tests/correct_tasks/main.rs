@@ -1,7 +1,8 @@
-//! Correct programs of tasks, of which nothing may be said. Not in optimized builds, which have no debug information
-//! here: there, branches of a task may be taken for one (`docs/decisions/tasks.md`).
+//! Correct programs of tasks, in which nothing may be found. Not in optimized builds, which have no
+//! debug information here: without it, several branches of a task may count as one
+//! (`docs/decisions/tasks.md`).
 #![cfg(all(feature = "tokio", debug_assertions))]
-#![allow(clippy::items_after_statements, reason = "what one test needs stands in it")]
+#![allow(clippy::items_after_statements, reason = "items are next to their only use")]
 #![allow(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 mod branches;
@@ -32,7 +33,7 @@ type Lock = Arc<Mutex<()>>;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// A lock that lives as long as the program.
+/// Returns a lock that lives as long as the program.
 fn leaked() -> &'static Mutex<()> {
     Box::leak(Box::default())
 }
@@ -45,7 +46,8 @@ fn single() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Runs one program at a time, in a task of a runtime. Nothing is found, it ends, and nothing is held.
+/// Runs one program at a time, in a task of a runtime. Asserts that it ends without a finding and
+/// that nothing is held.
 #[track_caller]
 fn is_correct_on<F>(runtime: Runtime, body: impl FnOnce() -> F)
 where
@@ -71,13 +73,13 @@ where
     assert!(held.is_empty(), "{held:?}");
 }
 
-/// Lets the other tests wait until the result is dropped.
+/// Blocks other tests until the result is dropped.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE: Serial<()> = Serial::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The places at which the locks that are held were acquired.
+/// Returns the places at which the held locks were acquired.
 fn all_held() -> BTreeSet<String> {
     let is_hold = |line: &&str| line.contains("(exclusive)") || line.contains("(shared)");
     let site = |line: &str| Some(line.split_once(" since ")?.1.split(',').next()?.to_owned());
@@ -93,7 +95,7 @@ where
     is_correct_on(single(), &body);
 }
 
-/// Takes two locks, one while it has the other, in another task.
+/// Acquires two nested locks in another task.
 async fn in_order(first: &'static Mutex<()>, second: &'static Mutex<()>) {
     let nested = spawn(async move {
         let _first = first.lock().await;

@@ -24,7 +24,7 @@ use lockdep::{
 
 use crate::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
 
-/// A service: workers with a shutdown, cancellation, a cache, a pool, time-outs.
+/// A service: workers with a shutdown, cancellation, a cache, a pool, timeouts.
 #[test]
 fn a_service() {
     is_correct(|| async {
@@ -194,7 +194,7 @@ fn guards_that_change() {
     });
 }
 
-/// One waits for readers that hold nothing else.
+/// Writers wait for readers that hold nothing else.
 #[test]
 fn many_readers_and_writers() {
     is_correct(|| async {
@@ -235,7 +235,7 @@ fn many_readers_and_writers() {
     });
 }
 
-/// Tasks are aborted while they hold, wait, or were granted a lock.
+/// Tasks are aborted while they hold, wait for, or were granted a lock.
 #[test]
 fn tasks_that_are_aborted() {
     is_correct(|| async {
@@ -266,7 +266,7 @@ fn tasks_that_are_aborted() {
     });
 }
 
-/// A limit of the rate: a task gives permits, others use them up.
+/// A rate limit: one task adds permits, others consume them.
 #[test]
 fn a_limit_of_the_rate() {
     is_correct(|| async {
@@ -287,7 +287,7 @@ fn a_limit_of_the_rate() {
     });
 }
 
-/// The only permit is kept, and a second one is expected from elsewhere.
+/// The only permit is kept while the task waits for a second one from elsewhere.
 #[test]
 fn a_semaphore_that_grows() {
     is_correct(|| async {
@@ -305,7 +305,7 @@ fn a_semaphore_that_grows() {
     });
 }
 
-/// The permit is a sign of life: a task that waits for it waits for the end.
+/// The permit is a sign of life: a task that waits for it waits for the end of its holder.
 #[test]
 fn a_semaphore_that_is_closed() {
     is_correct(|| async {
@@ -323,7 +323,7 @@ fn a_semaphore_that_is_closed() {
     });
 }
 
-/// A supervisor ends what takes too long.
+/// A supervisor aborts a slow task.
 #[test]
 fn a_task_that_is_aborted_by_its_supervisor() {
     is_correct(|| async {
@@ -347,7 +347,7 @@ fn a_task_that_is_aborted_by_its_supervisor() {
     });
 }
 
-/// Two tasks poll one future in turn.
+/// Two tasks poll one future alternately.
 #[test]
 fn a_future_that_two_tasks_poll() {
     is_correct(|| async {
@@ -380,7 +380,7 @@ fn a_future_that_two_tasks_poll() {
     });
 }
 
-/// A poll panics within a task, and is caught there.
+/// A poll panics within a task, and the panic is caught there.
 #[test]
 fn polls_that_panic_and_are_caught() {
     is_correct(|| async {
@@ -402,7 +402,7 @@ fn polls_that_panic_and_are_caught() {
     });
 }
 
-/// A cell of std's is initialized by asynchronous code.
+/// A cell of std is initialized by asynchronous code.
 #[test]
 fn blocking_while_a_thread_has_locks() {
     is_correct_on(multi(), || async {
@@ -446,7 +446,7 @@ fn blocking_while_a_thread_has_locks() {
     });
 }
 
-/// The scope of a test is the whole of it.
+/// The scope of a test contains its local tasks.
 #[test]
 fn a_scope_in_a_local_task() {
     let _one = crate::one_at_a_time();
@@ -466,7 +466,7 @@ fn a_scope_in_a_local_task() {
     assert_eq!(lockdep::take_findings().len(), 0, "of the process");
 }
 
-/// Time is advanced by the runtime as soon as no task can run.
+/// The runtime advances time as soon as no task can run.
 #[test]
 fn time_that_is_paused() {
     let paused = tokio::runtime::Builder::new_current_thread()
@@ -492,7 +492,8 @@ fn time_that_is_paused() {
     });
 }
 
-/// A server: the main future accepts, each request has a task, and a limit.
+/// A server: the main future accepts requests, each of which has its own task; a semaphore limits
+/// them.
 #[test]
 fn a_server_that_works_on_one_request_at_a_time() {
     let _one = crate::one_at_a_time();

@@ -1,4 +1,4 @@
-//! Random programs. `LOCKDEP_SOAK_SECONDS` says for how long, and `SEED` with which to begin.
+//! Random programs. `LOCKDEP_SOAK_SECONDS` sets the duration, `SEED` the first seed.
 
 use std::{
     future::Future,
@@ -75,7 +75,7 @@ enum Node {
     Loop(Box<[Vec<Node>; 2]>),
 }
 
-/// Takes locks in one order only, in each branch.
+/// Returns nodes that acquire locks in a single order in each branch.
 fn nodes(random: &mut Random, depth: u32, min: usize) -> Vec<Node> {
     let count = 1 + random.below(3);
     (0..count).map(|_| node(random, depth, min)).collect()
@@ -230,7 +230,7 @@ fn without_spawns(nodes: Vec<Node>) -> Vec<Node> {
         .collect()
 }
 
-/// Branches, each of which takes locks in one order.
+/// Branches, each of which acquires locks in a single order.
 #[test]
 fn branches_of_one_order() {
     let seed = AtomicU64::new(

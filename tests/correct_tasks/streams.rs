@@ -18,7 +18,8 @@ use crate::{MS, is_correct, leaked};
 
 type Guard = MutexGuard<'static, ()>;
 
-/// A stream of pages, each of which is read under a lock that it keeps until the next one is asked for.
+/// Returns a stream of pages. Each page is read under a lock, which is held until the next one is
+/// requested.
 fn pages(
     lock: &'static lockdep::tokio::sync::Mutex<()>,
     count: usize,
@@ -81,7 +82,7 @@ fn a_pool_for_the_branches_of_a_task() {
     });
 }
 
-/// A branch that needs no waker, as its time is up at once.
+/// A branch that needs no waker, because its time is over immediately.
 #[test]
 fn a_pool_for_branches_that_do_not_wait() {
     is_correct(|| async {
@@ -103,7 +104,7 @@ fn a_pool_for_branches_that_do_not_wait() {
     });
 }
 
-/// A worker gets a future that waits, and does something else first.
+/// A worker receives a waiting future, and does something else first.
 #[test]
 fn a_future_that_a_busy_worker_polls_late() {
     type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -128,7 +129,7 @@ fn a_future_that_a_busy_worker_polls_late() {
     });
 }
 
-/// The time of both branches is up in the same poll.
+/// The time of both branches is over in the same poll.
 #[test]
 fn branches_that_go_on_at_the_same_time() {
     is_correct(|| async {
@@ -162,7 +163,7 @@ fn branches_that_go_on_at_the_same_time() {
     });
 }
 
-/// A job for a pool of threads takes the only connection with it.
+/// A job for a thread pool takes the only connection with it.
 #[test]
 fn a_pool_of_threads() {
     is_correct(|| async {
@@ -183,7 +184,7 @@ fn a_pool_of_threads() {
     });
 }
 
-/// Two cursors over one table, merged.
+/// Two merged cursors over one table.
 #[test]
 fn two_streams_that_read_the_same() {
     is_correct(|| async {

@@ -1,4 +1,4 @@
-//! Executors of other kinds, and what becomes of their wakers.
+//! Executors other than tokio, and the lifetime of their wakers.
 #![allow(unsafe_code, reason = "wakers are made by hand")]
 
 use std::{
@@ -19,7 +19,7 @@ use lockdep::{
     tokio::sync::{Mutex, oneshot},
 };
 
-/// Waits for two seconds at most.
+/// Waits for up to two seconds.
 fn until(is_true: impl Fn() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(2);
     while !is_true() && Instant::now() < end {
@@ -33,13 +33,13 @@ static IS_IN_USE: AtomicBool = AtomicBool::new(false);
 static USED_LATE: AtomicUsize = AtomicUsize::new(0);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// A borrowed waker, as tokio's `waker_ref`: it lives as long as the poll.
+/// A borrowed waker like tokio's `waker_ref`, which lives as long as the poll.
 static BORROWED: RawWakerVTable = RawWakerVTable::new(
     |_| RawWaker::new(ptr::from_ref(&CLONED_DATA).cast(), &CLONED),
     |_| unreachable!("it is borrowed"),
     |_| {
         IS_IN_USE.store(true, SeqCst);
-        // It is used for as long as this runs.
+        // The waker is in use as long as this runs.
         until(|| !IS_ALIVE.load(SeqCst));
         if !IS_ALIVE.load(SeqCst) {
             USED_LATE.fetch_add(1, SeqCst);
@@ -52,7 +52,7 @@ static CLONED: RawWakerVTable = RawWakerVTable::new(
     |data| RawWaker::new(data, &CLONED),
     |_| {},
     |_| {},
-    // A runtime's code, which may take its time.
+    // Code of a runtime, which may take some time.
     |_| {
         if IS_OVER.load(SeqCst) {
             until(|| IS_IN_USE.load(SeqCst));
@@ -60,7 +60,7 @@ static CLONED: RawWakerVTable = RawWakerVTable::new(
     },
 );
 
-/// A waker that was passed to a poll is not used after that.
+/// A waker that was passed to a poll is not used afterwards.
 #[test]
 fn a_borrowed_waker_is_not_used_after_its_poll() {
     let _one = crate::one_at_a_time();
@@ -76,7 +76,7 @@ fn a_borrowed_waker_is_not_used_after_its_poll() {
             Poll::Pending
         })
     }));
-    // SAFETY: the table's functions do not look at the data.
+    // SAFETY: the functions of the table do not use the data.
     let waker = unsafe { Waker::new(ptr::dangling(), &BORROWED) };
     let mut poll = || {
         IS_ALIVE.store(true, SeqCst);
@@ -102,7 +102,7 @@ fn a_borrowed_waker_is_not_used_after_its_poll() {
     assert_eq!(USED_LATE.load(SeqCst), 0, "the waker of a poll was used after the poll");
 }
 
-/// A waker with no data, as `Waker::noop` has none: a clone is made by another thread while the task is polled.
+/// A waker without data, like `Waker::noop`, is cloned by another thread while the task is polled.
 #[test]
 fn a_borrowed_waker_without_data_is_not_cloned_after_its_poll() {
     let _one = crate::one_at_a_time();
@@ -132,7 +132,7 @@ fn a_borrowed_waker_without_data_is_not_cloned_after_its_poll() {
         let slot = slot.clone();
         poll_fn(move |cx| {
             if IS_SECOND.load(SeqCst) {
-                // The task's other thread clones the waker that it has.
+                // The task's other thread clones its waker.
                 until(|| IS_IN_USE.load(SeqCst));
                 return Poll::Ready(());
             }
@@ -140,7 +140,7 @@ fn a_borrowed_waker_without_data_is_not_cloned_after_its_poll() {
             Poll::Pending
         })
     }));
-    // SAFETY: the table's functions do not look at the data.
+    // SAFETY: the functions of the table do not use the data.
     let waker = unsafe { Waker::new(ptr::null(), &BORROWED) };
     assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     let kept = slot.lock().unwrap().take().unwrap();
@@ -161,7 +161,7 @@ fn a_borrowed_waker_without_data_is_not_cloned_after_its_poll() {
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Polls its job within `wake`, in whatever thread that is called.
+/// Polls its job inside `wake`, on the calling thread.
 struct Inline {
     job: StdMutex<Option<Job>>,
     is_woken: AtomicBool,
@@ -187,7 +187,7 @@ impl std::task::Wake for Inline {
     }
 }
 
-/// Tasks that are polled by those that release their locks.
+/// Tasks that are polled inside the release of a lock.
 #[test]
 fn tasks_that_are_polled_within_their_wakers() {
     let _one = crate::one_at_a_time();
@@ -232,7 +232,7 @@ fn tasks_that_are_polled_within_their_wakers() {
     assert_eq!(crate::all_held(), before);
 }
 
-/// A future that was tried once, and then awaited by a thread that parks.
+/// A future that is polled once and then awaited by a thread that parks.
 #[test]
 fn a_task_that_is_polled_by_several_executors() {
     let _one = crate::one_at_a_time();

@@ -1,4 +1,4 @@
-//! The allocator of this test program: counts what is in use, and can be told to fail.
+//! The allocator of this test program: counts bytes in use, and can be made to fail.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -7,7 +7,7 @@ use std::{
 
 /// Bytes in use.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
-/// The allocations until one fails, that one included; 0 if none does.
+/// The number of allocations until one fails, including it; 0 if none is to fail.
 static UNTIL_FAILURE: AtomicU64 = AtomicU64::new(0);
 
 struct Failing;
@@ -24,35 +24,35 @@ fn count(bytes: usize, sign: isize) {
     IN_USE.fetch_add(sign * isize::try_from(bytes).unwrap_or(0), Relaxed);
 }
 
-// SAFETY: all memory is `System`'s; nothing is done to it but counting, and refusing some.
+// SAFETY: all memory comes from `System`; this only counts, and refuses some allocations.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
             return std::ptr::null_mut();
         }
         count(layout.size(), 1);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(layout.size(), -1);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// Bytes that the program has in use.
+/// Returns the bytes that the program has in use.
 pub(crate) fn in_use() -> isize {
     IN_USE.load(Relaxed)
 }
 
-/// Has the `n`th allocation from now on fail, whichever thread makes it.
+/// Makes the `n`th allocation from now on fail, on whichever thread.
 pub(crate) fn fail_at(n: u64) {
     UNTIL_FAILURE.store(n, Relaxed);
 }
 
-/// Has none fail any more. Whether one has.
+/// Stops allocations from failing. Returns `true` if one has failed.
 pub(crate) fn fail_no_more() -> bool {
     UNTIL_FAILURE.swap(0, Relaxed) == 0
 }

@@ -1,4 +1,4 @@
-//! The end of threads and of the process: destructors of thread-locals, handlers of `exit`.
+//! The end of threads and of the process: destructors of thread-locals, and handlers of `exit`.
 
 use std::{cell::RefCell, thread};
 
@@ -8,7 +8,7 @@ use crate::{Ended, alone, child, support::is_child};
 
 static LOCKS: [Mutex<u32>; 3] = [const { Mutex::new(0) }; 3];
 
-/// Takes these locks when its thread ends.
+/// Acquires these locks when its thread ends.
 struct Last(&'static [usize]);
 
 impl Drop for Last {
@@ -29,7 +29,7 @@ fn set(local: &'static thread::LocalKey<RefCell<Option<Last>>>, locks: &'static 
     local.set(Some(Last(locks)));
 }
 
-/// Before the thread's first lock and after it, on threads of all kinds.
+/// Set before the thread's first lock and after it, on all kinds of threads.
 #[test]
 fn destructors_of_thread_locals_take_locks() {
     alone("end::destructors_of_thread_locals_take_locks", || {
@@ -58,13 +58,13 @@ fn destructors_of_thread_locals_take_locks() {
         }
         assert_eq!(*LOCKS[0].lock().unwrap(), 125);
         assert_eq!(lockdep::findings().len(), 0);
-        // This thread's own, at the end of the process.
+        // This thread's own destructor, at the end of the process.
         set(&ONE, &[0, 1]);
     });
 }
 
-/// A panic in the destructor of a thread-local ends the process, whoever makes it: so what is found
-/// there is printed, not thrown.
+/// Any panic in the destructor of a thread-local aborts the process, so findings there are printed
+/// instead.
 #[test]
 fn a_finding_in_a_destructor_of_a_thread_local_is_printed() {
     let test = "end::a_finding_in_a_destructor_of_a_thread_local_is_printed";
@@ -84,7 +84,7 @@ fn a_finding_in_a_destructor_of_a_thread_local_is_printed() {
     assert!(ended.text.contains("[lockdep::inversion]"), "{}", ended.text);
 }
 
-/// After `main`, when the statics of other libraries are torn down.
+/// After `main`, when the statics of other libraries are destroyed.
 #[test]
 fn handlers_of_exit_take_locks() {
     extern "C" fn at_exit() {
@@ -109,7 +109,7 @@ fn handlers_of_exit_take_locks() {
     assert!(ended.text.contains("warning[lockdep::single_thread_inversion]"), "{}", ended.text);
 }
 
-/// A process that ends while its threads take locks.
+/// A process that ends while its threads acquire locks.
 #[test]
 fn the_process_ends_while_threads_take_locks() {
     alone("end::the_process_ends_while_threads_take_locks", || {

@@ -1,4 +1,5 @@
-//! Forks without `exec`: the child has one thread, and whatever the others were in the middle of.
+//! Forks without `exec`: the child has one thread, while the parent's other threads may be in any
+//! state.
 
 use std::{
     panic::catch_unwind,
@@ -19,10 +20,10 @@ use crate::{
     support::{denied, findings_about},
 };
 
-/// Forks, and runs something in the child, which has to end within a minute: under a sanitizer, on a busy
-/// machine, ten seconds are not enough to look up symbols. Whether it ended well.
+/// Runs a closure in a forked child, which must end within a minute: under a sanitizer on a busy
+/// machine, ten seconds are not enough to look up symbols. Returns `true` if it ended successfully.
 fn in_a_fork(body: impl FnOnce()) -> bool {
-    // SAFETY: what runs in the child is what is being tested; `alarm` ends it if it hangs.
+    // SAFETY: running in the child is what this tests; `alarm` kills it if it hangs.
     unsafe {
         match libc::fork() {
             0 => {
@@ -39,7 +40,7 @@ fn in_a_fork(body: impl FnOnce()) -> bool {
     }
 }
 
-/// The other threads are in the middle of judging, each time.
+/// The other threads are checking a chain at each fork.
 #[test]
 fn a_fork_while_others_make_edges_does_not_hang() {
     alone("forks::a_fork_while_others_make_edges_does_not_hang", || {
@@ -64,7 +65,7 @@ fn a_fork_while_others_make_edges_does_not_hang() {
                 let (a, b) = (Mutex::new(()), Mutex::new(()));
                 lockdep::name(&a, "in a fork");
                 drop((a.lock(), b.lock()));
-                // To look up symbols takes a while.
+                // Only sometimes, because looking up symbols is slow.
                 if number % 50 == 0 {
                     lockdep::set_level(kind, Level::Deny);
                     assert!(denied(|| drop((b.lock(), a.lock()))).is_some());
@@ -81,11 +82,11 @@ fn a_fork_while_others_make_edges_does_not_hang() {
     });
 }
 
-/// The other threads look up symbols, and walk their stacks, each time.
+/// The other threads look up symbols and walk their stacks at each fork.
 #[test]
 fn a_fork_while_others_are_denied_does_not_hang() {
     alone("forks::a_fork_while_others_are_denied_does_not_hang", || {
-        // Std's own locks, around what panics print, are as they were in the parent.
+        // Std's own locks around the printing of panics keep the parent's state.
         std::panic::set_hook(Box::new(|_| {}));
         let stop = Arc::new(AtomicBool::new(false));
         let relock = || {
@@ -114,7 +115,7 @@ fn a_fork_while_others_are_denied_does_not_hang() {
     });
 }
 
-/// Threads that are not there hold nothing and wait for nobody.
+/// Threads that do not exist in the child hold nothing and wait for nothing.
 #[test]
 fn a_fork_does_not_see_its_parents_threads() {
     alone("forks::a_fork_does_not_see_its_parents_threads", || {
@@ -134,7 +135,7 @@ fn a_fork_does_not_see_its_parents_threads() {
         assert!(lockdep::held().to_string().contains("elsewhere"));
         assert!(in_a_fork(|| {
             let held = lockdep::held().to_string();
-            // What it holds itself, it still holds.
+            // The forking thread still holds its own lock.
             assert!(!held.contains("elsewhere") && held.contains("holds"), "{held}");
             assert!(lockdep::findings().is_empty());
             assert!(denied(|| locks[1].lock()).is_some());

@@ -1,4 +1,4 @@
-//! Memory that follows what is alive: threads by the thousand, locks by the million.
+//! Memory follows what is alive: thousands of threads, millions of locks.
 
 use std::{fmt::Write, sync::Arc, thread};
 
@@ -10,7 +10,7 @@ use crate::{
     support::{denied, on_a_thread},
 };
 
-/// The bytes that a closure leaves in use.
+/// Returns the bytes that a closure leaves allocated.
 fn left_by(body: impl FnOnce()) -> isize {
     let before = in_use();
     body();
@@ -37,7 +37,7 @@ fn ten_thousand_threads_leave_nothing() {
         threads(1_000);
         let left = left_by(|| threads(10_000));
         println!("10,000 threads leave {left} bytes");
-        // Sets of chains that were seen grow to a limit and start anew.
+        // Tables of known chains grow to a limit and are cleared.
         assert!(left.abs() < 512 * 1024, "{left} bytes");
     });
 }
@@ -45,7 +45,7 @@ fn ten_thousand_threads_leave_nothing() {
 #[test]
 fn a_thousand_locks_held_at_once() {
     alone("growth::a_thousand_locks_held_at_once", || {
-        // Of one class, as one call makes them.
+        // Of one class, created by one call.
         let locks: Vec<_> = (0..1_000).map(|_| Mutex::new(())).collect();
         let left = left_by(|| {
             for _ in 0..2 {
@@ -62,11 +62,11 @@ fn a_thousand_locks_held_at_once() {
     });
 }
 
-/// Locks that stand for themselves cost nothing but their own size; those that were taken with
-/// another one, their place in the graph, until they are gone.
+/// Locks that were never nested cost nothing beyond their own size; others have a node in the graph
+/// until they are dropped.
 #[test]
 fn a_million_locks() {
-    // Not optimized, it takes longer.
+    // Without optimization, it takes longer.
     const COUNT: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
     alone("growth::a_million_locks", || {
         let outer = Mutex::new(());
@@ -84,7 +84,7 @@ fn a_million_locks() {
         // Oldest first.
         locks.drain(..).for_each(drop);
         let freed = before - in_use();
-        let mut line = String::from("a lock takes, beside its own ");
+        let mut line = String::from("a lock takes, in addition to its own ");
         let own = size_of::<Mutex<()>>();
         let (single, nested, freed) = (per_lock(single), per_lock(nested), per_lock(freed));
         write!(line, "{own} bytes: {single}; nested in another {nested}, of which {freed} are ")
@@ -92,7 +92,7 @@ fn a_million_locks() {
         println!("{line}given back with it");
         assert_eq!(single, 0);
         assert!(nested < 1_000 && freed * 10 > nested * 4, "{nested} and {freed} bytes");
-        // And all of it is used again.
+        // All of that memory is reused.
         let mut again: Vec<_> = (0..COUNT).map(|_| Mutex::new(())).collect();
         let more = left_by(|| {
             on_a_thread(|| {

@@ -26,7 +26,7 @@ fn a_hook_that_panics_is_caught() {
             panic!("on purpose");
         });
         lockdep::on_finding(|_| _ = CALLS.fetch_add(100, SeqCst));
-        // What is thrown is the report, and the other hook was called.
+        // The panic carries the report, and the other hook was called.
         assert!(invert().starts_with("error[lockdep::"));
         assert!(on_a_thread(invert).starts_with("error[lockdep::"));
         assert_eq!(CALLS.load(SeqCst), 202);
@@ -40,7 +40,7 @@ fn a_hook_that_takes_locks_and_asks_for_everything() {
     alone("hooks::a_hook_that_takes_locks_and_asks_for_everything", || {
         lockdep::on_finding(|finding| {
             CALLS.fetch_add(1, SeqCst);
-            // The locks of another order, and one that is new.
+            // The locks of another order, and a new one.
             let own = Mutex::new(());
             drop((own.lock(), OUTER.try_lock()));
             let text = [
@@ -52,7 +52,7 @@ fn a_hook_that_takes_locks_and_asks_for_everything() {
             lockdep::on_finding(|_| _ = CALLS.fetch_add(100, SeqCst));
             lockdep::set_level(finding.kind(), finding.level());
             assert!(!lockdep::findings().is_empty() && lockdep::stats().locks() > 0);
-            // Another finding, from within: neither told nor thrown.
+            // Another finding, from inside: neither reported nor thrown.
             drop((OUTER.try_lock(), own.lock()));
         });
         invert();
@@ -77,7 +77,7 @@ fn a_hook_that_never_returns_stops_nobody_else() {
         });
         thread::spawn(invert);
         IN_HOOK.wait();
-        // Others take locks, make edges and findings, and hear of them.
+        // Other threads acquire locks, make edges and findings, and call hooks.
         invert();
         on_a_thread(invert);
         assert_eq!(lockdep::take_findings().len(), 3);
@@ -89,7 +89,7 @@ fn a_hook_that_never_returns_stops_nobody_else() {
     });
 }
 
-/// Who is about to wait has one lock less, and takes the other where that stood.
+/// The thread that is about to wait holds one lock less, and another one has its slot.
 #[test]
 fn a_hook_that_releases_what_is_held() {
     static OUTER: Mutex<()> = Mutex::new(());

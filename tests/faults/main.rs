@@ -1,6 +1,6 @@
-//! What the world does to a program and its validator: memory that is refused, stacks that are
-//! small, threads by the thousand, forks, streams that are closed, hooks that misbehave. Each
-//! in a process of its own, which must neither hang nor end otherwise than it would have.
+//! Adverse conditions: failing allocations, small stacks, thousands of threads, forks, closed
+//! streams, misbehaving hooks. Each test runs in a separate process, which must neither hang nor
+//! end differently than without lockdep.
 #![cfg(all(any(debug_assertions, feature = "enforce"), unix))]
 #![allow(unsafe_code, reason = "a global allocator, forks and handlers of exit are unsafe")]
 
@@ -25,10 +25,10 @@ use std::{
 use lockdep::sync::Mutex;
 use support::{child_command, denied};
 
-/// How long a child may take. It hangs if it needs longer.
+/// How long a child may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Takes two locks in both orders. The report.
+/// Acquires two locks in both orders. Returns the report.
 fn invert() -> String {
     let (a, b) = (Mutex::new(()), Mutex::new(()));
     lockdep::name(&a, "accounts");
@@ -36,7 +36,7 @@ fn invert() -> String {
     denied(|| drop((b.lock(), a.lock()))).expect("it is an inversion")
 }
 
-/// What a child did: its output, all of it as text. Kills one that hangs.
+/// The output of a child, also as text. A child that hangs is killed.
 struct Ended {
     output: Output,
     text: String,
@@ -47,12 +47,12 @@ impl Ended {
         let mut child = command.stdin(Stdio::null()).spawn().expect("it runs");
         let pid = child.id();
         let begun = Instant::now();
-        // The pipes are read by `wait_with_output`: a watcher kills what hangs.
+        // `wait_with_output` reads the pipes, so another thread kills a child that hangs.
         let (ended, watch) = std::sync::mpsc::channel::<()>();
         let watcher = thread::spawn(move || {
             if watch.recv_timeout(PATIENCE).is_err() {
                 let pid = libc::pid_t::try_from(pid).expect("a process");
-                // SAFETY: a child that nobody has waited for: the number is still its own.
+                // SAFETY: the child has not been waited for, so its id is still valid.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
         });
@@ -75,7 +75,7 @@ impl Ended {
     }
 }
 
-/// A test of this crate, again, in a process of its own.
+/// Returns a command that runs a test of this crate in a separate process.
 fn child(test: &str) -> Command {
     let mut child = child_command(test);
     child
@@ -86,7 +86,7 @@ fn child(test: &str) -> Command {
     child
 }
 
-/// Runs the body of a test in a process of its own, which has to end well.
+/// Runs the body of a test in a separate process, which must succeed.
 fn alone(test: &str, body: impl FnOnce()) {
     if support::is_child() {
         return body();

@@ -1,15 +1,15 @@
-//! Memory that is refused.
+//! Failing allocations.
 //!
-//! Rust's way is `handle_alloc_error`, which ends the process: nobody's locks are left behind, ours
-//! no more than the program's. What is asked here is that it comes to that, at whichever
-//! allocation: no hang and no broken memory on the way.
+//! Rust calls `handle_alloc_error`, which aborts the process, so no thread is left waiting for a
+//! lock. These tests check that this happens whichever allocation fails, without a hang or memory
+//! corruption before.
 
 use crate::{Ended, allocator, child, denied, support::is_child};
 use lockdep::sync::{Mutex, RwLock};
 
 const NTH: &str = "LOCKDEP_TEST_NTH";
 
-/// Takes locks for the first time, makes edges and a finding, and draws its report.
+/// Acquires its first locks, makes edges and a finding, and renders the report.
 #[test]
 fn an_allocation_that_fails_ends_the_process_and_nothing_else_happens() {
     let test = "memory::an_allocation_that_fails_ends_the_process_and_nothing_else_happens";
@@ -25,7 +25,7 @@ fn an_allocation_that_fails_ends_the_process_and_nothing_else_happens() {
         return;
     }
     let mut aborted = 0;
-    // Every one of the first, then some: drawing a report allocates thousands of times.
+    // Each of the first ones, then a selection: rendering a report allocates thousands of times.
     let some = std::iter::successors(Some(40_u64), |nth| Some(nth * 3 / 2));
     for nth in (1..40).chain(some) {
         let ended = Ended::of(child(test).env(NTH, nth.to_string()));
@@ -39,7 +39,7 @@ fn an_allocation_that_fails_ends_the_process_and_nothing_else_happens() {
                 assert!(ended.text.contains("memory allocation of"), "the {nth}th: {}", ended.text);
                 aborted += 1;
             }
-            // What does without: symbols that cannot be looked up, for one.
+            // Code that copes with the failure, such as the lookup of symbols.
             None => assert!(ended.text.contains("\nrecovered\n"), "the {nth}th: {}", ended.text),
         }
     }

@@ -1,4 +1,4 @@
-//! Streams that are closed or full.
+//! Closed or full streams.
 
 use std::{
     fs::OpenOptions,
@@ -13,7 +13,7 @@ use lockdep::{
 
 use crate::{Ended, child, invert, support::is_child};
 
-/// Everything that prints: a finding that is thrown, one that is printed, and a bad setting.
+/// Everything that prints: a denied finding, a warning, and an invalid setting.
 fn tell() {
     invert();
     lockdep::set_level(FindingKind::SingleThreadInversion, Level::Warn);

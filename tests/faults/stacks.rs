@@ -6,9 +6,9 @@ use lockdep::sync::{Mutex, RwLock};
 
 use crate::{alone, support::denied};
 
-/// What is enough to take locks, known and new ones.
+/// Enough to acquire locks, with known and new chains.
 const FOR_LOCKS: usize = 32 * 1024;
-/// What is enough to be told of a finding.
+/// Enough to report a finding.
 const FOR_REPORTS: usize = 128 * 1024;
 
 fn on_a_stack(size: usize, body: impl FnOnce() + Send) {
@@ -27,7 +27,7 @@ fn locks_and_new_edges_on_the_smallest_stack() {
             drop((a.lock(), b.write(), c.try_lock()));
             lockdep::allow(|| drop((c.lock(), a.lock())));
         });
-        // It was looked at.
+        // The chain was checked.
         assert!(denied(|| drop((c.lock(), a.lock()))).is_some());
     });
 }
@@ -38,7 +38,7 @@ fn a_report_on_a_small_stack() {
     alone("stacks::a_report_on_a_small_stack", || on_a_stack(size, || drop(crate::invert())));
 }
 
-/// Another size, to look for the least.
+/// Returns the size set by a variable, for finding the minimum.
 fn size(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |size| size.parse().expect("bytes"))
 }

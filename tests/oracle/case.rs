@@ -1,6 +1,6 @@
-//! What can happen to one program, and what is found.
+//! A program, its possible executions, and the findings.
 //!
-//! Owns what is right and what is wrong about the two. Does not know where programs come from.
+//! Owns what is right and wrong about their relation. Does not know where programs come from.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::{
     threads,
 };
 
-/// Why an inversion may be reported that cannot close: the library does not ask who is left
-/// to write, or when they did, nor what was held before, supposes that there are more threads of which it has
-/// seen three, and that threads could also be there at once of which one was joined before the other was
-/// spawned.
+/// Why an inversion may be reported that cannot close: the library does not consider which thread
+/// is left to write, when it did, and what was held before; it assumes more threads than it has
+/// seen if it has seen three; and it assumes that threads may run concurrently even if one was
+/// joined before the other was spawned.
 const DOCUMENTED: [Reason; 6] = [
     Reason::InSequence,
     Reason::AnotherThread,
@@ -29,7 +29,7 @@ const DOCUMENTED: [Reason; 6] = [
     Reason::Unreachable,
 ];
 
-/// Has nothing thrown: each thread goes on to its end.
+/// Allows all findings, so that each thread runs to its end.
 pub(crate) fn throw_nothing() {
     for kind in [
         FindingKind::Inversion,
@@ -45,7 +45,7 @@ pub(crate) fn throw_nothing() {
     }
 }
 
-/// How grave the gravest of a run's findings is.
+/// The most severe finding of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     Nothing,
@@ -53,9 +53,9 @@ pub(crate) enum Verdict {
     Inversion,
 }
 
-/// What came of one run.
+/// The outcome of one run.
 pub(crate) struct Run {
-    /// With the reason, for an inversion that is no deadlock.
+    /// With the reason if it is an inversion that is not a deadlock.
     found: Vec<(Found, Option<Reason>)>,
     pub(crate) verdict: Verdict,
 }
@@ -67,7 +67,7 @@ impl Run {
         exploration: &Exploration,
         mut found: Vec<Found>,
     ) -> Self {
-        // Whether a join has to wait is a matter of time.
+        // Whether a join waits depends on timing.
         found.retain(|found| found.kind != "wait_while_holding");
         let is_inversion = |found: &Found| found.kind == "inversion";
         let verdict = match found.iter().any(is_inversion) {
@@ -84,7 +84,7 @@ impl Run {
         Self { verdict, found: found.into_iter().map(with_reason).collect() }
     }
 
-    /// Returns `true` if a circle has an edge of an inversion that was found.
+    /// Returns `true` if a deadlock has an edge of an inversion that was found.
     fn tells_of(&self, circle: &[Lock]) -> bool {
         let inversions = self.found.iter().filter(|(found, _)| found.kind == "inversion");
         inversions
@@ -97,16 +97,16 @@ impl Run {
     }
 }
 
-/// A program, what can happen to it, and what is found.
+/// A program, its possible executions, and the findings.
 pub(crate) struct Case {
     pub(crate) program: Program,
     pub(crate) exploration: Exploration,
-    /// The threads in their order, and the other way round. None if the threads spawn each other and
-    /// always end in a deadlock.
+    /// One run with the threads in order, and one in reverse order. Empty if the threads spawn each
+    /// other and always end in a deadlock.
     pub(crate) runs: Vec<Run>,
 }
 
-/// The edges of a cycle.
+/// Returns the edges of a cycle.
 fn edges(cycle: &[Lock]) -> impl Iterator<Item = (Lock, Lock)> {
     (0..cycle.len()).map(|at| (cycle[at], cycle[(at + 1) % cycle.len()]))
 }
@@ -150,8 +150,8 @@ impl Case {
         self.runs.windows(2).any(|runs| runs[0].verdict != runs[1].verdict)
     }
 
-    /// Returns `true` if a circle that can close has no edge in any inversion, so that it was missed or called
-    /// ordered. If it has one, a shorter circle through that edge was found.
+    /// Returns `true` if a possible deadlock has no edge in any inversion, so that it was missed or
+    /// reported as ordered. If it has one, a shorter cycle through that edge was found.
     pub(crate) fn is_weaker(&self) -> bool {
         let circles = &self.exploration.circles;
         self.runs.iter().any(|run| !circles.iter().all(|circle| run.tells_of(circle)))

@@ -1,21 +1,20 @@
-//! Who spawns and joins whom in a program, and what is over before what begins.
+//! The spawns and joins of a program, and which parts of threads come before which.
 //!
-//! A thread's life is divided into segments: a new one begins with each spawn and each join. One is
-//! before another if spawns and joins lead from it to that one, which is searched as plainly as
-//! it is said.
+//! A thread's life consists of segments: each spawn and each join starts a new one. A segment is
+//! before another if spawns and joins lead from the first to the second, which is searched naively.
 
 use crate::program::{Program, Step, Thread, members};
 
-/// A thread, and how many spawns and joins come before.
+/// A thread, and the number of spawns and joins before the segment.
 pub(crate) type Segment = (Thread, usize);
 
-/// How two segments of two threads are kept from being there at once.
+/// Why two segments of two threads cannot be concurrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Apart {
-    /// One of the threads descends from the other, which is joined by those between them.
+    /// One of the threads descends from the other, and is joined by the threads in between.
     InLine,
-    /// Neither of them descends from the other, or the earlier one is joined by a thread from which it
-    /// does not descend.
+    /// Neither of them descends from the other, or the earlier one is joined by a thread from which
+    /// it does not descend.
     Otherwise,
 }
 
@@ -23,11 +22,11 @@ pub(crate) enum Apart {
 pub(crate) struct Forks {
     spawner: Vec<Option<Thread>>,
     joiner: Vec<Option<Thread>>,
-    /// What each segment leads to.
+    /// The segments to which each segment leads.
     next: Vec<Vec<Vec<Segment>>>,
 }
 
-/// Whether a new segment begins with a step.
+/// Returns `true` if a step starts a new segment.
 pub(crate) fn is_boundary(step: Step) -> bool {
     matches!(step, Step::Spawn(_)) || step.joins() != 0
 }
@@ -60,7 +59,7 @@ impl Forks {
         forks
     }
 
-    /// The threads that wait for the end of this one, as one joins the other.
+    /// Returns the threads that wait for the end of this one, by a chain of joins.
     pub(crate) fn joiners(&self, thread: Thread) -> impl Iterator<Item = Thread> {
         std::iter::successors(self.joiner[thread], |&joiner| self.joiner[joiner])
     }
@@ -79,7 +78,7 @@ impl Forks {
         reached.contains(&other)
     }
 
-    /// How two segments of different threads are kept apart, if they are.
+    /// Returns why two segments of different threads cannot be concurrent, if so.
     pub(crate) fn apart(&self, one: Segment, other: Segment) -> Option<Apart> {
         if self.is_before(one, other) {
             Some(self.how(one.0, other.0))

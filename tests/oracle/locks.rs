@@ -1,8 +1,8 @@
-//! A program on the library's locks.
+//! Runs a program on the library's locks.
 //!
-//! Owns fresh locks for each run and the findings about them. [One after the other](one_by_one), each
-//! thread is run to its end before the next one starts, so that no thread ever waits, and still all of a
-//! program's acquisitions are seen.
+//! Owns new locks for each run and the findings about them. With [`one_by_one`], each thread runs
+//! to its end before the next one starts, so that no thread ever waits, but all acquisitions of the
+//! program are seen.
 
 use std::{
     sync::{Arc, Mutex as StdMutex, PoisonError},
@@ -20,12 +20,12 @@ use crate::{
     program::{Kind, Lock, MAX_LOCKS, MAX_THREADS, Mode, Program, Step, Thread, exit},
 };
 
-/// What was found, by the program's numbers.
+/// A finding, with the program's numbers for locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// As [`lockdep::FindingKind::name`] has it.
+    /// See [`lockdep::FindingKind::name`].
     pub(crate) kind: &'static str,
-    /// The locks of the cycle, in its order.
+    /// The locks of the cycle, in order.
     pub(crate) cycle: Vec<Lock>,
 }
 
@@ -116,10 +116,10 @@ fn acquire(lock: &RwLock<()>, mode: Mode, tries: bool) -> Guard<'_> {
     }
 }
 
-/// The lines in which the threads are spawned, which identify their exits.
+/// The lines at which the threads are spawned, which identify their exits.
 pub(crate) type Exits = [u32; MAX_THREADS];
 
-/// Runs the paths of each thread, the threads in some order.
+/// Runs the paths of each thread, with the threads in some order.
 pub(crate) fn one_by_one(
     locks: &Arc<Vec<AnyLock>>,
     paths: &[Paths],
@@ -127,24 +127,24 @@ pub(crate) fn one_by_one(
 ) -> Exits {
     for thread in order {
         thread::scope(|scope| {
-            // All on one thread, as it is one thread's.
+            // All paths on one thread, because they belong to one.
             scope.spawn(|| paths[thread].iter().for_each(|path| walk(path, locks)));
         });
     }
     Exits::default()
 }
 
-/// What is found while a program is run on fresh locks.
+/// Returns the findings of a program that is run on new locks.
 pub(crate) fn found(
     program: &Program,
     run: impl FnOnce(&Arc<Vec<AnyLock>>) -> Exits,
 ) -> Vec<Found> {
-    // One at a time, as all findings of the process are taken.
+    // One at a time, because this takes all findings of the process.
     static RUNS: StdMutex<usize> = StdMutex::new(0);
     let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     *runs += 1;
     let prefix = format!("oracle {runs}.");
-    // Every other run is of locks of which nothing is said until it is over.
+    // In every other run, the locks get their names only at the end.
     let is_early = runs.is_multiple_of(2);
     let locks: Arc<Vec<_>> =
         Arc::new(program.locks.iter().map(|&kind| AnyLock::new(kind)).collect());
@@ -175,12 +175,12 @@ pub(crate) fn found(
         kind: finding.kind().name(),
         cycle: finding.cycle().iter().map(|edge| number(edge.held())).collect(),
     };
-    // Others that are made alike are no part of the program.
+    // Locks of the same class belong to other programs.
     let is_of_locks = |it: &&lockdep::Finding| it.kind() != lockdep::FindingKind::ClassInversion;
     findings.iter().filter(is_of_locks).map(found).collect()
 }
 
-/// What a thread holds.
+/// The guards that a thread holds.
 pub(crate) type Guards<'a> = [Option<Guard<'a>>; MAX_LOCKS];
 
 fn walk(path: &[Step], locks: &[AnyLock]) {
@@ -190,7 +190,7 @@ fn walk(path: &[Step], locks: &[AnyLock]) {
     }
 }
 
-/// Does a step that is about a lock.
+/// Performs a step on a lock.
 pub(crate) fn perform<'a>(step: Step, guards: &mut Guards<'a>, locks: &'a [AnyLock]) {
     match step {
         Step::Acquire(lock, Mode::Upgrade) => {

@@ -1,11 +1,11 @@
-//! What the library says of small random programs, against what can really happen to them.
+//! Compares the library's findings about small random programs with the possible executions.
 //!
-//! Owns two censuses: of programs whose threads all run from the start, and of those that spawn and join
-//! each other. For each program, whether some interleaving of its threads ends in a deadlock, and what is
-//! found when they are run one after the other, in two orders; if they spawn each other, step by step in
-//! two orders in which no thread waits. How many programs: `LOCKDEP_ORACLE_CASES`. A program is made of its number alone, so that
-//! every run has the same ones. A test that fails shows the smallest program that it can
-//! make of the first that is wrong.
+//! Owns two censuses: of programs whose threads all run from the start, and of programs whose
+//! threads spawn and join each other. For each program it determines whether some interleaving ends
+//! in a deadlock, and what is found when the threads run one after the other, in two orders; if
+//! they spawn each other, step by step, in two orders in which no thread waits.
+//! `LOCKDEP_ORACLE_CASES` sets the number of programs. A program depends only on its number, so
+//! every run has the same ones. A failing test shows the first wrong program, shrunk.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
 mod case;
@@ -34,12 +34,13 @@ use self::{
 
 const CASES: u32 = 4_000;
 
-/// How many runs of a thousand may find an inversion in a program that cannot deadlock.
+/// The maximum number of runs per thousand that may find an inversion in a program that cannot
+/// deadlock.
 const FALSE_ALARMS: usize = 25;
 
 /// Programs that were wrong once, or could easily be.
 const KNOWN: &[&str] = &[
-    // A shorter cycle, which one thread takes alone, hides the one that can close.
+    // A shorter cycle, on one thread alone, hides the one that can close.
     "lock C, lock A // lock A, lock B // lock C, lock B, release B, release C, lock B, lock C",
     "lock A, lock B // lock B, lock C // lock A, lock C, release A, lock A",
     // A shorter cycle, which has a gate, hides it.
@@ -47,13 +48,13 @@ const KNOWN: &[&str] = &[
     // A shorter cycle, for which no thread is left to write, hides it.
     "lock B, lock C // read A, lock B // read A, lock C, release C, release A, write A \
      // lock B, lock C, release B, read A",
-    // What was harmless at first is done by a second thread, or without the gate.
+    // A second thread repeats what was harmless at first, or without the gate.
     "lock A, lock B, release B, release A, lock B, lock A // lock A, lock B",
     "lock C, lock A, lock B, release B, release A, release C, lock A, lock B \
      // lock C, lock B, lock A",
-    // There is no gate if a thread goes on when it could not have it.
+    // There is no gate if a thread continues after it failed to acquire it.
     "try_lock C, lock A, lock B // lock C, lock B, lock A",
-    // Three threads do the same: a fourth, which the cycle of four needs, is supposed.
+    // Three threads do the same: a fourth, which the cycle of four needs, is assumed.
     "lock A, lock B, release B, release A, lock B, lock C \
      // lock A, lock B, release B, release A, lock C, lock D \
      // lock A, lock B, release B, release A, lock D, lock A",
@@ -64,57 +65,57 @@ const KNOWN: &[&str] = &[
      // lock A, lock B",
 ];
 
-/// The same, with modes that std does not have.
+/// As [`KNOWN`], with modes that std does not have.
 const KNOWN_OF_PARKING_LOT: &[&str] = &[
-    // The thread that closes the cycle holds another of its locks, but nobody waits for
-    // it there.
+    // The thread that closes the cycle holds another of its locks, but no thread waits for it
+    // there.
     "lock C, upgradable_read B // upgradable_read B, lock A // read B, lock A, lock C",
     "read A, lock B, lock C // lock C, upgradable_read A, release C, lock E, lock B \
      // lock C, lock E",
-    // The same, and what it holds is a gate.
+    // The same, and that lock is a gate.
     "lock C, read_recursive A // write A, lock B // read A, lock B, lock C",
     // The lock that is upgraded keeps the two apart.
     "upgradable_read A, lock B, upgrade A // write A, lock B",
 ];
 
-/// The same, of threads that spawn and join each other.
+/// As [`KNOWN`], with threads that spawn and join each other.
 const KNOWN_FORKS: &[&str] = &[
     "spawn 1, lock A, join 1 // lock A",
     "open scope, spawn 1, lock A, close scope // lock A",
     // The third thread comes when the others are gone.
     "spawn 1, lock A, join 1 // lock B // lock B, lock A",
-    // The reader who is joined waits behind a writer, who comes before or after the others.
+    // The joined reader waits behind a writer, which comes before or after the others.
     "read A, spawn 1, join 1 // read A // write A",
-    // Another thread is supposed before one comes that is no child of the others.
+    // Another thread is assumed before one comes that is not a child of the others.
     "lock B, lock A \
      // spawn 2, join 2, lock B, lock A, release B, lock B, release B, release A, spawn 3, join 3 \
      // lock B, lock A // lock B, lock A",
-    // A sibling joins the thread, so that it is not known to have ended.
+    // A sibling joins the thread, so it is not known to have ended.
     "spawn 1, spawn 2, join 2, lock A, lock B // lock B, lock A // join 1",
 ];
 
-/// A kind of programs: do their threads spawn each other?
+/// Whether the threads of the programs spawn each other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Forks {
     No,
     Yes,
 }
 
-/// What came of all cases.
+/// The outcome of all cases.
 struct Census {
     forks: Forks,
     cases: u32,
     states: usize,
-    /// Runs, by whether the program can deadlock and by verdict.
+    /// The numbers of runs, by whether the program can deadlock and by verdict.
     runs: [[usize; 3]; 2],
-    /// Inversions that are no deadlock.
+    /// Inversions that are not deadlocks.
     impossible: Vec<Reason>,
-    /// The numbers of the cases for which this is true.
+    /// The numbers of the cases that are wrong in this way.
     missed: Vec<u32>,
     invented: Vec<u32>,
     depends_on_order: Vec<u32>,
     weaker: Vec<u32>,
-    /// How many programs always end in a deadlock, so that there is no run.
+    /// The number of programs that always deadlock, so that there is no run.
     hopeless: usize,
 }
 
@@ -162,7 +163,7 @@ impl Census {
         }
     }
 
-    /// The known programs come first.
+    /// Returns a known program. These come first.
     fn known(&self, number: u32) -> Option<Program> {
         let of_parking_lot = if cfg!(feature = "parking_lot") { KNOWN_OF_PARKING_LOT } else { &[] };
         let texts = match self.forks {
@@ -176,7 +177,7 @@ impl Census {
         self.known(number).unwrap_or_else(|| self.random(number).current())
     }
 
-    /// A random program that can be made smaller.
+    /// Returns a random program that can be shrunk.
     fn random(&self, number: u32) -> Box<dyn ValueTree<Value = Program>> {
         let mut seed = [0; 32];
         seed[..4].copy_from_slice(&number.to_le_bytes());
@@ -189,7 +190,7 @@ impl Census {
         programs.new_tree(&mut runner).expect("nothing is rejected")
     }
 
-    /// Panics with the first of the wrong cases, made smaller, if there is any.
+    /// Panics with the first wrong case, shrunk, if there is any.
     fn assert_none(&self, wrong: &[u32], is_wrong: impl Fn(&Case) -> bool) {
         let Some(&number) = wrong.first() else { return };
         let smallest = self.known(number).unwrap_or_else(|| {
@@ -232,7 +233,7 @@ fn censuses() -> [&'static Census; 2] {
     [&PLAIN, &FORKING]
 }
 
-/// Of a program that can deadlock, whichever thread was the last to show its part.
+/// In a program that can deadlock, whichever thread runs last.
 #[test]
 fn nothing_feasible_is_missed() {
     for it in censuses() {
@@ -240,7 +241,7 @@ fn nothing_feasible_is_missed() {
     }
 }
 
-/// Each circle in which an interleaving ends has an edge of an inversion.
+/// Each possible deadlock has an edge of an inversion.
 #[test]
 fn no_circle_becomes_weaker() {
     for it in censuses() {
@@ -248,8 +249,7 @@ fn no_circle_becomes_weaker() {
     }
 }
 
-/// Each inversion is a circle in which some interleaving ends, or an exception that is
-/// [`DOCUMENTED`].
+/// Each inversion is a possible deadlock, or an exception listed in [`DOCUMENTED`].
 #[test]
 fn whatever_is_reported_can_happen() {
     for it in censuses() {

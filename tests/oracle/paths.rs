@@ -1,17 +1,16 @@
-//! What each thread of a program does, for each way in which its tries can end.
+//! The paths of each thread of a program, one for each combination of failed tries.
 //!
-//! Owns the paths: a thread's steps without those that do nothing after a failed try. What
-//! a validator is to know of a program, it must have seen on all of them: a deadlock may be
-//! on the path past a gate that could not be had.
+//! A path is a thread's steps without those that do nothing after a failed try. A validator must
+//! have seen all of them: the path past a gate that could not be acquired may deadlock.
 
 use std::collections::BTreeSet;
 
 use crate::program::{Lock, Program, Step, Thread};
 
-/// Of one thread.
+/// The paths of one thread.
 pub(crate) type Paths = Vec<Vec<Step>>;
 
-/// A thread's paths, the one without a failed try first.
+/// Returns a thread's paths, the one without a failed try first.
 pub(crate) fn paths(
     program: &Program,
     thread: Thread,

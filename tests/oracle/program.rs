@@ -1,24 +1,24 @@
-//! Small programs that take locks, whose threads may spawn and join each other.
+//! Small programs that acquire locks, whose threads may spawn and join each other.
 //!
-//! Owns what a program is, what makes it a proper one, and its text. Does not know where a
-//! program comes from, nor how it is run or judged.
+//! Owns the definition of a valid program and its text. Does not know where a program comes from,
+//! nor how it is run or checked.
 
 use std::fmt;
 
 pub(crate) const MAX_THREADS: usize = 4;
 pub(crate) const MAX_LOCKS: usize = 5;
-/// A thread is run once for each way in which its tries can end.
+/// A thread is run once for each combination of failed tries.
 const MAX_TRIES: usize = 2;
 
-/// A lock is its place in [`Program::locks`].
+/// An index into [`Program::locks`].
 pub(crate) type Lock = usize;
-/// A thread is its place in [`Program::threads`].
+/// An index into [`Program::threads`].
 pub(crate) type Thread = usize;
 /// A set of threads, one bit each.
 pub(crate) type Threads = u8;
 
-/// The number of a thread's exit, which counts as a lock: the thread holds it until its end, and who
-/// joins the thread wants it.
+/// Returns the number of a thread's exit, which counts as a lock: the thread holds it until its
+/// end, and a joining thread wants it.
 pub(crate) const fn exit(thread: Thread) -> Lock {
     MAX_LOCKS + thread
 }
@@ -27,12 +27,12 @@ pub(crate) const fn is_exit(lock: Lock) -> bool {
     lock >= MAX_LOCKS
 }
 
-/// The threads of a set.
+/// Returns the threads of a set.
 pub(crate) fn members(threads: Threads) -> impl Iterator<Item = Thread> + Clone {
     (0..MAX_THREADS).filter(move |thread| threads & 1 << thread != 0)
 }
 
-/// `RwLock` is `parking_lot`'s if that feature is on, else std's.
+/// `RwLock` is `parking_lot`'s if that feature is enabled, otherwise std's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Mutex,
@@ -45,12 +45,12 @@ pub(crate) enum Mode {
     Shared,
     RecursiveShared,
     Upgradable,
-    /// Of a lock that is held upgradable, which is exclusive from then on.
+    /// Makes an upgradable lock exclusive.
     Upgrade,
 }
 
 impl Mode {
-    /// How a lock is held after an acquisition in this mode.
+    /// Returns how a lock is held after an acquisition in this mode.
     pub(crate) fn once_held(self) -> Self {
         match self {
             Self::RecursiveShared => Self::Shared,
@@ -62,17 +62,17 @@ impl Mode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Waits for as long as it takes.
+    /// Waits until it is acquired.
     Acquire(Lock, Mode),
-    /// Never waits. If it fails, the thread goes on without the lock, and an upgrade and
-    /// the release of it do nothing.
+    /// Never waits. If it fails, the thread continues without the lock, and its upgrade and release
+    /// do nothing.
     TryAcquire(Lock, Mode),
     Release(Lock),
-    /// In the innermost scope that is open, if there is one.
+    /// In the innermost open scope, if there is one.
     Spawn(Thread),
     Join(Thread),
     OpenScope,
-    /// Waits for the threads that were spawned in it.
+    /// Waits for the threads spawned in it.
     CloseScope(Threads),
 }
 
@@ -84,7 +84,7 @@ impl Step {
         }
     }
 
-    /// The threads that it waits for.
+    /// Returns the threads that it waits for.
     pub(crate) fn joins(self) -> Threads {
         match self {
             Self::Join(thread) => 1 << thread,
@@ -94,9 +94,9 @@ impl Step {
     }
 }
 
-/// Threads that all run at the same time, from the start or from where they are spawned. None takes a
-/// lock that it holds, but to upgrade it, and each releases what it took. A thread is joined
-/// once at most: in a scope by its parent, or else by its parent or a later sibling.
+/// Threads that run concurrently, from the start or from where they are spawned. None acquires a
+/// lock that it holds, except to upgrade it, and each releases its locks. A thread is joined at
+/// most once: in a scope by its parent, or else by its parent or a later sibling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) locks: Vec<Kind>,
@@ -104,8 +104,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Reads what [`Display`](fmt::Display) prints, with ` // ` or a line's end between
-    /// threads. What is not released in it is released when its thread ends.
+    /// Parses the output of [`Display`](fmt::Display), with ` // ` or line breaks between threads.
+    /// Locks that are not released in it are released when their thread ends.
     pub(crate) fn parse(text: &str) -> Self {
         let mut locks = Vec::new();
         let mut thread = |line: &str| {
@@ -148,7 +148,7 @@ impl Program {
         Self { locks, threads }
     }
 
-    /// Returns `true` if any of its threads spawns another, or opens a scope.
+    /// Returns `true` if any thread spawns another or opens a scope.
     pub(crate) fn forks(&self) -> bool {
         self.threads.iter().flatten().any(|step| matches!(step, Step::Spawn(_) | Step::OpenScope))
     }
@@ -178,7 +178,7 @@ impl Program {
         }
     }
 
-    /// One step, as it is printed.
+    /// Prints one step.
     pub(crate) fn step(&self, step: Step) -> String {
         let verb = self.verb(step);
         match step {
@@ -191,7 +191,7 @@ impl Program {
     }
 }
 
-/// The locks, and the exits of the threads.
+/// The names of the locks, then of the threads' exits.
 const NAMES: [&str; MAX_LOCKS + MAX_THREADS] =
     ["A", "B", "C", "D", "E", "(0)", "(1)", "(2)", "(3)"];
 
@@ -200,7 +200,7 @@ pub(crate) fn name(lock: Lock) -> &'static str {
 }
 
 impl fmt::Display for Program {
-    /// A line for each thread.
+    /// Writes one line per thread.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for thread in &self.threads {
             let steps: Vec<_> = thread.iter().map(|&step| self.step(step)).collect();
@@ -210,18 +210,18 @@ impl fmt::Display for Program {
     }
 }
 
-/// Makes a thread's steps, and sees to it that they are proper ones.
+/// Builds the steps of a thread and keeps them valid.
 #[derive(Default)]
 pub(crate) struct Builder {
     steps: Vec<Step>,
     held: Vec<(Lock, Mode)>,
     tries: usize,
-    /// The threads of each scope that is open, the innermost last.
+    /// The threads of each open scope, innermost last.
     scopes: Vec<Threads>,
 }
 
 impl Builder {
-    /// For a thread that tries nothing.
+    /// Returns a builder for a thread without tries.
     pub(crate) fn without_tries() -> Self {
         Self { tries: MAX_TRIES, ..Self::default() }
     }
@@ -230,7 +230,7 @@ impl Builder {
         &self.held
     }
 
-    /// Does nothing if the lock is held, or for an upgrade, if it is not held upgradable.
+    /// Does nothing if the lock is held or, for an upgrade, is not held upgradable.
     pub(crate) fn acquire(&mut self, lock: Lock, mode: Mode, tries: bool) {
         let before = self.held.iter().position(|&(held, _)| held == lock);
         match (mode, before) {

@@ -1,16 +1,16 @@
 //! Random programs.
 //!
-//! Owns how likely what is: gates, modes, tries, releases out of order, spawns and joins. What is made
-//! here is made smaller by proptest, part by part.
+//! Owns the probabilities of gates, modes, tries, releases out of order, spawns and joins. Programs
+//! are shrunk by proptest, part by part.
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::program::{Builder, Kind, MAX_LOCKS, MAX_THREADS, Mode, Program, Thread};
 
-/// How many locks a section holds at once, its gate not counted.
+/// The maximum number of locks that a section holds, without its gate.
 const MAX_NESTED: usize = 3;
 
-/// How often each is taken, the plainest first.
+/// The modes, weighted by repetition, simplest first.
 const MODES: &[Mode] = if cfg!(feature = "parking_lot") {
     use Mode::{Exclusive, RecursiveShared, Shared, Upgradable};
     &[Exclusive, Exclusive, Shared, Shared, RecursiveShared, Upgradable]
@@ -18,7 +18,7 @@ const MODES: &[Mode] = if cfg!(feature = "parking_lot") {
     &[Mode::Exclusive, Mode::Shared]
 };
 
-/// What a section does next, before it is known what is held by then.
+/// The next action of a section, before it is known which locks are held by then.
 #[derive(Clone, Debug)]
 enum Intent {
     Take { lock: usize, mode: Mode, tries: bool },
@@ -28,7 +28,7 @@ enum Intent {
     Join { which: usize },
 }
 
-/// A part of a thread that begins and ends with nothing held.
+/// A part of a thread that starts and ends with no lock held.
 #[derive(Clone, Debug)]
 struct Section {
     in_gate: bool,
@@ -50,7 +50,7 @@ fn section() -> impl Strategy<Value = Section> {
         .prop_map(|(in_gate, intents)| Section { in_gate, intents })
 }
 
-/// Programs of two to four threads over two to five locks.
+/// Generates programs of two to four threads over two to five locks.
 pub(crate) fn programs() -> impl Strategy<Value = Program> {
     let kind = prop_oneof![2 => Just(Kind::Mutex), 3 => Just(Kind::RwLock)];
     let gate = (0..MAX_LOCKS, prop_oneof![3 => Just(Mode::Exclusive), 1 => Just(Mode::Shared)]);
@@ -74,10 +74,10 @@ pub(crate) fn programs() -> impl Strategy<Value = Program> {
 /// A section of a thread that spawns and joins others.
 #[derive(Clone, Debug)]
 struct ForkSection {
-    /// A scope around it, if there is one: does that end with its locks held?
+    /// A scope around it, if any; `true` if it ends while its locks are held.
     scope: Option<bool>,
     section: Section,
-    /// What it does before and after.
+    /// Actions before and after it.
     around: [Option<Intent>; 2],
 }
 
@@ -96,11 +96,11 @@ fn fork_section() -> impl Strategy<Value = ForkSection> {
         .prop_map(|(scope, section, around)| ForkSection { scope, section, around })
 }
 
-/// Who joins a thread that is not in a scope.
+/// Which thread joins a thread that is not in a scope.
 #[derive(Clone, Copy, Debug)]
 enum Joiner {
     Parent,
-    /// The next one that its parent spawns, or else the parent.
+    /// The next thread that its parent spawns, or else the parent.
     Sibling,
     Nobody,
 }
@@ -108,13 +108,13 @@ enum Joiner {
 /// The threads that one thread spawns and joins.
 #[derive(Clone, Debug, Default)]
 struct Children {
-    /// Those that it still has to spawn, and who will join them.
+    /// The threads to spawn, and which thread will join each.
     unborn: Vec<(Thread, Joiner)>,
-    /// Those that it may join.
+    /// The threads that it may join.
     unjoined: Vec<Thread>,
-    /// Those that its next child will join.
+    /// The threads that its next child will join.
     handed_down: Vec<Thread>,
-    /// What was handed down to each that it has spawned.
+    /// The threads passed to each child.
     heirs: Vec<(Thread, Vec<Thread>)>,
 }
 
@@ -143,7 +143,8 @@ impl Children {
     }
 }
 
-/// Programs of two to four threads over two to four locks, most of which are spawned by others.
+/// Generates programs of two to four threads over two to four locks, most of which are spawned by
+/// others.
 pub(crate) fn forking_programs() -> impl Strategy<Value = Program> {
     let kind = prop_oneof![2 => Just(Kind::Mutex), 1 => Just(Kind::RwLock)];
     let gate = (0..MAX_LOCKS, prop_oneof![3 => Just(Mode::Exclusive), 1 => Just(Mode::Shared)]);
@@ -152,7 +153,7 @@ pub(crate) fn forking_programs() -> impl Strategy<Value = Program> {
         1 => Just(Joiner::Sibling),
         1 => Just(Joiner::Nobody),
     ];
-    // By which of the threads before it each is spawned.
+    // Which of the previous threads spawns each.
     let parent = (option::weighted(0.9, any::<prop::sample::Index>()), joiner);
     let threads = vec((parent, vec(fork_section(), 1..=3)), 2..=MAX_THREADS);
     (vec(kind, 2..MAX_LOCKS), option::weighted(0.2, gate), threads).prop_map(

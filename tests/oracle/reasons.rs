@@ -1,8 +1,8 @@
-//! Why a cycle that was reported cannot close.
+//! Reasons why a reported cycle cannot close.
 //!
-//! Owns the reasons, from the coarsest to the finest, and a search by brute force for the
-//! threads that could close a cycle. What is known here is what a validator can know: which
-//! locks each thread held when it wanted another. Does not know interleavings.
+//! Owns the reasons, from the coarsest to the finest, and a brute-force search for threads that
+//! could close a cycle. It uses only what a validator can know: which locks each thread held when
+//! it wanted another. It does not know interleavings.
 
 use std::collections::BTreeSet;
 
@@ -13,35 +13,37 @@ use crate::{
     scheduler::{excludes, waits_behind_writers},
 };
 
-/// The finer ones are later.
+/// Ordered from coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// Somewhere nobody waits: a mistake of the validator.
+    /// No thread waits at one of its edges: a bug in the validator.
     NoCycle,
-    /// One thread takes all of it.
+    /// One thread acquires all of its locks.
     OneThread,
-    /// There are not as many threads as edges.
+    /// It has more edges than there are threads.
     SameThreadTwice,
-    /// Two of its threads hold a lock, of the cycle or another, that only one can have.
+    /// Two of its threads hold a common lock, of the cycle or another, in modes that exclude each
+    /// other.
     Gate,
-    /// A thread does its part before another one is spawned, which descends from it, or after that
-    /// was joined.
+    /// A thread passes its edge before it spawns another thread of the cycle, or an ancestor of
+    /// one, or after it has joined it.
     Ordered,
-    /// Two threads of which one was joined before the other was spawned, by a third.
+    /// A third thread joined one of two threads before it spawned the other.
     InSequence,
-    /// There are not as many threads as edges; but more edges than threads of one edge are told
-    /// from each other, and that many did what one more would have to do.
+    /// It has more edges than there are threads, and more than the threads that the validator
+    /// distinguishes at an edge. That many have done the same, so it assumes that another one may.
     AnotherThread,
-    /// Its readers wait for readers only behind a writer; and one thread alone writes that lock, which is
-    /// one of the cycle's own.
+    /// Its readers wait for readers only behind a writer, and the only thread that writes that lock
+    /// is itself part of the cycle.
     OnlyWriter,
-    /// The same, and those who write the lock are of the cycle, or kept out by what its threads hold.
+    /// As above, but each writer of the lock is part of the cycle, or excluded by locks that the
+    /// cycle's threads hold.
     NoWriter,
-    /// The same, and all writes of the lock come before the others are spawned, or after they were
-    /// joined.
+    /// As above, but all writes of the lock come before the other threads are spawned, or after
+    /// they were joined.
     WriterApart,
-    /// By all that is held at its edges it could. But on the way there, each of two threads
-    /// takes what the other one holds already, so that one of them never arrives.
+    /// The locks held at its edges do not prevent it. But on the way there, each of two threads
+    /// acquires a lock that the other one already holds, so one of them never arrives.
     Unreachable,
 }
 
@@ -61,15 +63,15 @@ impl Reason {
     ];
 }
 
-/// How many threads that did the same are told from each other.
+/// The number of threads with the same behaviour that the validator distinguishes.
 const KEPT_APART: usize = 3;
 
-/// A blocking acquisition, and what was held.
+/// A blocking acquisition, and the locks held at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Context {
     thread: Thread,
     held: Vec<(Lock, Mode)>,
-    /// Those of the thread and of all that wait for its end.
+    /// The exits of the thread and of all threads that wait for its end.
     exits: Vec<Lock>,
     wanted: Lock,
     mode: Mode,
@@ -81,7 +83,8 @@ impl Context {
         self.held.iter().find(|&&(held, _)| held == lock).map(|&(_, mode)| mode)
     }
 
-    /// How it keeps others from having a lock, or from getting past an exit.
+    /// Returns the mode in which it prevents other threads from acquiring a lock, or from passing
+    /// an exit.
     fn keeps(&self, lock: Lock) -> Option<Mode> {
         if is_exit(lock) {
             return self.exits.contains(&lock).then_some(Mode::Exclusive);
@@ -93,15 +96,15 @@ impl Context {
         self.thread != other.thread && self.is_free_of(other)
     }
 
-    /// Whether no lock that both hold keeps two threads from being there.
+    /// Returns `true` if no lock that both hold prevents two threads from being there at once.
     fn is_free_of(&self, other: &Self) -> bool {
         self.held.iter().all(|&(lock, mode)| {
             other.holds(lock).is_none_or(|held| !excludes(held, mode) && !excludes(mode, held))
         })
     }
 
-    /// Whether another thread that was here would have done what this one did, with no more in
-    /// its way.
+    /// Returns `true` if another thread at this point would have done what this one did, and is
+    /// excluded by no further lock.
     fn is_like(&self, other: &Self, lock: Lock) -> bool {
         let excludes_as_much = |held: Mode, theirs: Mode| {
             held == theirs || theirs == Mode::Exclusive || held == Mode::Shared
@@ -113,7 +116,8 @@ impl Context {
     }
 }
 
-/// Why the threads on these paths cannot close a cycle of locks, given in its order.
+/// Returns the reason why the threads on these paths cannot close a cycle of locks, given in its
+/// order.
 pub(crate) fn reason(paths: &[Paths], forks: &Forks, cycle: &[Lock]) -> Reason {
     let contexts = contexts(paths, forks);
     let choices = (0..cycle.len()).map(|at| {
@@ -136,7 +140,7 @@ pub(crate) fn reason(paths: &[Paths], forks: &Forks, cycle: &[Lock]) -> Reason {
     chosen.iter().map(obstacle).max().unwrap_or(Reason::NoCycle)
 }
 
-/// What keeps these contexts from meeting, one of them for each edge of the cycle.
+/// Returns what prevents these contexts, one for each edge of the cycle, from occurring at once.
 fn obstacle(contexts: &[Context], forks: &Forks, cycle: &[Lock], chosen: &[&Context]) -> Reason {
     let mut unaided = Vec::new();
     for (at, &lock) in cycle.iter().enumerate() {
@@ -186,7 +190,7 @@ fn is_only_writer(chosen: &[&Context], writers: &[&Context]) -> bool {
     writers.iter().all(|it| it.thread == writer) && chosen.iter().any(|it| it.thread == writer)
 }
 
-/// How spawns and joins keep these contexts from meeting, if they do.
+/// Returns how spawns and joins prevent these contexts from occurring at once, if they do.
 fn order(forks: &Forks, chosen: &[&Context]) -> Option<Reason> {
     let pairs = (0..chosen.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
     let apart = pairs.filter_map(|(a, b)| forks.apart(chosen[a].segment, chosen[b].segment));
@@ -197,7 +201,8 @@ fn order(forks: &Forks, chosen: &[&Context]) -> Option<Reason> {
     apart.map(reason).min()
 }
 
-/// Whether one more thread could close it for each that is needed twice, doing what many have done.
+/// Returns `true` if the cycle can close with a further thread for each one that is needed twice,
+/// where as many threads have done the same as the validator distinguishes.
 fn is_supposed(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> bool {
     let is_common = |at: usize| is_done_by_many(contexts, chosen[at], cycle[at]);
     let may_go_together = |one: usize, other: usize| {
@@ -208,7 +213,7 @@ fn is_supposed(contexts: &[Context], cycle: &[Lock], chosen: &[&Context]) -> boo
         && (0..chosen.len()).all(|one| (0..one).all(|other| may_go_together(one, other)))
 }
 
-/// Whether as many threads as are told from each other have done this.
+/// Returns `true` if as many threads have done this as the validator distinguishes.
 fn is_done_by_many(contexts: &[Context], context: &Context, held: Lock) -> bool {
     let like = contexts.iter().filter(|other| other.is_like(context, held));
     like.map(|other| other.thread).collect::<BTreeSet<_>>().len() >= KEPT_APART
@@ -218,8 +223,8 @@ fn can_join(chosen: &[&Context], next: &Context) -> bool {
     chosen.iter().all(|context| context.can_be_there_with(next))
 }
 
-/// Returns `true` if there is a writer for each lock whose readers need one, which can join the others. A
-/// writer has to have nothing but readers before it.
+/// Returns `true` if each lock whose readers need a writer has one that can run beside the others.
+/// Only readers may be in the queue before that writer.
 fn can_be_aided(
     chosen: &[&Context],
     unaided: &[(Lock, Vec<&Context>)],
@@ -234,7 +239,7 @@ fn can_be_aided(
         })
 }
 
-/// Every blocking acquisition, those included with nothing held, and every join.
+/// Returns every join and every blocking acquisition, including those with no lock held.
 fn contexts(paths: &[Paths], forks: &Forks) -> Vec<Context> {
     let mut contexts = Vec::new();
     for (thread, paths) in paths.iter().enumerate() {

@@ -1,17 +1,17 @@
-//! Every interleaving of a program, one after the other.
+//! Explores every interleaving of a program.
 //!
-//! Owns the rules by which a thread waits, written down as plainly as they are defined,
-//! and shares no code with the library. Knows a program's steps; not where it came from.
+//! Owns the rules by which a thread waits, written down as directly as they are defined. Shares no
+//! code with the library. Knows the steps of a program, but not where the program came from.
 //!
-//! A thread that must wait does so in two steps: it arrives (a writer is *queued* from
-//! then on), and it proceeds when nobody holds it up any more. Only a queued writer that
-//! has nothing but readers before it holds readers up. While an upgradable reader is
-//! there, `parking_lot` lets other readers pass a writer, who does not even get to wait for
-//! them: `lock_exclusive_slow` sets `WRITER_BIT` once `UPGRADABLE_BIT` is gone.
+//! A thread that must wait does so in two steps: it arrives (a writer is *queued* from then on),
+//! and it proceeds when no other thread blocks it any more. Only a queued writer that has nothing
+//! but readers before it blocks readers. While an upgradable reader holds the lock, `parking_lot`
+//! lets other readers pass a writer, and the writer does not even wait for them:
+//! `lock_exclusive_slow` sets `WRITER_BIT` once `UPGRADABLE_BIT` is clear.
 //!
-//! Left out: a reader of `parking_lot`, recursive or not, that arrived while the lock was held
-//! exclusively, behind a writer, is not woken when the lock is then downgraded, or is taken by
-//! another reader before that writer gets to it. It waits for that reader.
+//! One case is left out: a reader of `parking_lot`, recursive or not, that arrived behind a writer
+//! while the lock was held exclusively is not woken when the lock is then downgraded, or is
+//! acquired by another reader before that writer. It waits for that reader.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -25,7 +25,8 @@ use crate::program::{
     Kind, Lock, MAX_LOCKS, MAX_THREADS, Mode, Program, Step, Thread, exit, is_exit, members, name,
 };
 
-/// Whether a lock that is held in one mode cannot be had in another by somebody else.
+/// Returns `true` if a lock that one thread holds in one mode cannot be acquired in another mode by
+/// another thread.
 pub(crate) fn excludes(held: Mode, wanted: Mode) -> bool {
     match wanted {
         Mode::Exclusive | Mode::Upgrade => true,
@@ -34,19 +35,19 @@ pub(crate) fn excludes(held: Mode, wanted: Mode) -> bool {
     }
 }
 
-/// Whether it waits for writers who came before it and wait themselves.
+/// Returns `true` if an acquisition waits for writers that are already in the queue.
 pub(crate) fn waits_behind_writers(wanted: Mode) -> bool {
     matches!(wanted, Mode::Shared | Mode::Upgradable)
 }
 
-/// All that can become of a program.
+/// The possible outcomes of a program.
 pub(crate) struct Exploration {
-    /// One of the deadlocks, with the shortest schedule.
+    /// A deadlock with the shortest schedule.
     pub(crate) deadlock: Option<Deadlock>,
-    /// For each circle of threads that wait for each other, the locks that they wait for, in
-    /// its order: who wants one of them holds the one before.
+    /// For each deadlock cycle, the locks that its threads wait for, in order: the thread that
+    /// wants a lock holds the one before it.
     pub(crate) circles: BTreeSet<Vec<Lock>>,
-    /// The tries that can fail, by thread and step.
+    /// The attempts that can fail, by thread and step.
     pub(crate) failing_tries: BTreeSet<(Thread, usize)>,
     pub(crate) states: usize,
 }
@@ -54,7 +55,7 @@ pub(crate) struct Exploration {
 /// Threads that wait for each other for ever.
 #[derive(Debug)]
 pub(crate) struct Deadlock {
-    /// Who did what, from the start.
+    /// The steps with their threads, from the start.
     schedule: Vec<(Thread, String)>,
     pub(crate) stuck: Vec<Stuck>,
 }
@@ -81,8 +82,8 @@ impl fmt::Display for Deadlock {
     }
 }
 
-/// A circle, which begins nowhere, as one that is equal to it wherever it began. Of exits in a row, the
-/// first is left: to wait for a thread is to wait for whatever that one waits for.
+/// Rotates a cycle so that it starts at its smallest lock. Of consecutive exits, only the first is
+/// kept: to wait for a thread is to wait for whatever that thread waits for.
 pub(crate) fn canonical(circle: &[Lock]) -> Vec<Lock> {
     let before = |at: usize| circle[(at + circle.len() - 1) % circle.len()];
     let is_left = |&at: &usize| !is_exit(circle[at]) || !is_exit(before(at));
@@ -92,19 +93,19 @@ pub(crate) fn canonical(circle: &[Lock]) -> Vec<Lock> {
     circle
 }
 
-/// Whether the program can deadlock, and how.
+/// Returns a deadlock of the program, if it has one.
 pub(crate) fn deadlocks(program: &Program) -> Option<Deadlock> {
     explore(program).deadlock
 }
 
-/// Where one thread is.
+/// The state of one thread.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Position {
-    /// The steps that it has done.
+    /// The number of steps done.
     done: u8,
-    /// Whether it has arrived as a writer and waits.
+    /// `true` for a writer that has arrived and waits.
     is_queued: bool,
-    /// The locks, as bits, that it goes without as its try failed.
+    /// The locks, as a bit set, that it does not hold because an attempt failed.
     missed: u8,
 }
 
@@ -112,13 +113,13 @@ type State = [Position; MAX_THREADS];
 
 struct Explorer<'a> {
     program: &'a Program,
-    /// By thread and steps done: how each lock is held if no try failed.
+    /// How each lock is held if no attempt failed, by thread and number of steps done.
     held: Vec<Vec<[Option<Mode>; MAX_LOCKS]>>,
-    /// Who spawns a thread, and in which step.
+    /// The thread and the step that spawn a thread.
     spawned: [Option<(Thread, usize)>; MAX_THREADS],
 }
 
-/// Visits every state that can be reached, the nearest first.
+/// Visits every reachable state, breadth first.
 pub(crate) fn explore(program: &Program) -> Exploration {
     let explorer = Explorer::new(program);
     let mut found = Exploration {
@@ -129,7 +130,7 @@ pub(crate) fn explore(program: &Program) -> Exploration {
     };
     let start = State::default();
     let mut known: HashSet<State, BuildHasherDefault<FxHasher>> = HashSet::from_iter([start]);
-    // Each with where it was reached from, and by whom.
+    // Each with its predecessor, and the thread that made the step.
     let mut states: Vec<(State, usize, Thread)> = vec![(start, 0, 0)];
     while let Some(&(state, ..)) = states.get(found.states) {
         let mut is_at_end = true;
@@ -158,7 +159,7 @@ pub(crate) fn explore(program: &Program) -> Exploration {
     found
 }
 
-/// What a thread holds before each of its steps, and at its end.
+/// Returns how a thread holds each lock before each of its steps, and at its end.
 fn held(steps: &[Step]) -> Vec<[Option<Mode>; MAX_LOCKS]> {
     let mut held = vec![[None; MAX_LOCKS]];
     for &step in steps {
@@ -175,9 +176,9 @@ fn held(steps: &[Step]) -> Vec<[Option<Mode>; MAX_LOCKS]> {
     held
 }
 
-/// An order in which all threads do all of their steps, and no thread ever waits. Where several can go on,
-/// that is the first one as `by_preference` has them, unless it leads into a deadlock. `None` if the
-/// program always ends in one.
+/// Returns an order in which all threads do all of their steps and no thread ever waits. Where
+/// several threads can continue, the first one in `by_preference` does, unless that leads to a
+/// deadlock. `None` if every order deadlocks.
 pub(crate) fn schedule(program: &Program, by_preference: &[Thread]) -> Option<Vec<Thread>> {
     let explorer = Explorer::new(program);
     let mut known: HashSet<State, BuildHasherDefault<FxHasher>> = HashSet::default();
@@ -225,14 +226,15 @@ impl<'a> Explorer<'a> {
             && usize::from(state[thread].done) == self.program.threads[thread].len()
     }
 
-    /// What a thread does next. `None` if it was not spawned yet, or has ended.
+    /// Returns the next step of a thread. `None` if it is not spawned yet, or has ended.
     fn next_step(&self, state: &State, thread: Thread) -> Option<Step> {
         let done = usize::from(state[thread].done);
         let step = self.program.threads[thread].get(done).copied();
         step.filter(|_| self.is_spawned(state, thread))
     }
 
-    /// Whom a thread has to wait for before its next step, and for which lock or exit of each.
+    /// Returns the threads that a thread has to wait for before its next step, each with the lock
+    /// or exit.
     fn waits(&self, state: &State, thread: Thread) -> Vec<(Thread, Lock)> {
         match self.next_step(state, thread) {
             Some(Step::Acquire(lock, mode)) => {
@@ -256,7 +258,7 @@ impl<'a> Explorer<'a> {
         self.held[thread][usize::from(done)][lock]
     }
 
-    /// Whom an acquisition by a thread has to wait for.
+    /// Returns the threads that an acquisition has to wait for.
     fn holding_up(&self, state: &State, thread: Thread, lock: Lock, mode: Mode) -> Vec<Thread> {
         let others = || (0..self.program.threads.len()).filter(|&other| other != thread);
         let has_only_readers_before = |writer| {
@@ -276,7 +278,7 @@ impl<'a> Explorer<'a> {
             .collect()
     }
 
-    /// The state after a thread's next step; `None` if it has to wait or has ended.
+    /// Returns the state after a thread's next step. `None` if it has to wait or has ended.
     fn advance(&self, state: &State, thread: Thread) -> Option<State> {
         let mut next = *state;
         let position = &mut next[thread];
@@ -290,7 +292,7 @@ impl<'a> Explorer<'a> {
             Step::Acquire(lock, Mode::Upgrade) if position.missed & 1 << lock != 0 => {}
             Step::Acquire(lock, mode) => {
                 if !self.holding_up(state, thread, lock, mode).is_empty() {
-                    // A queue of others can be seen only where there are readers.
+                    // Only readers can observe a queue.
                     let is_writer = matches!(mode, Mode::Exclusive | Mode::Upgrade)
                         && self.program.locks[lock] == Kind::RwLock;
                     if !is_writer || position.is_queued {
@@ -312,7 +314,7 @@ impl<'a> Explorer<'a> {
         Some(next)
     }
 
-    /// The threads that wait, in a state in which none can move.
+    /// Returns the waiting threads in a state in which no thread can continue.
     fn stuck(&self, state: &State) -> Vec<Stuck> {
         let stuck = |thread| {
             let wants = match self.next_step(state, thread)? {
@@ -327,9 +329,9 @@ impl<'a> Explorer<'a> {
         (0..self.program.threads.len()).filter_map(stuck).collect()
     }
 
-    /// The circles among threads that wait, by the locks that they wait for.
+    /// Adds the cycles among waiting threads, as the locks that they wait for.
     fn add_circles(&self, state: &State, circles: &mut BTreeSet<Vec<Lock>>) {
-        // Threads, and what the last but one of them and those before wait for.
+        // The threads of a path, and the locks that all but the last of them wait for.
         let mut paths: Vec<(Vec<Thread>, Vec<Lock>)> =
             (0..self.program.threads.len()).map(|t| (vec![t], Vec::new())).collect();
         while let Some((path, locks)) = paths.pop() {
@@ -383,7 +385,7 @@ mod tests {
         assert!(can_deadlock("lock A, lock B // lock B, lock A"));
         assert!(!can_deadlock("lock A, lock B // lock A, lock B"));
         assert!(!can_deadlock("lock A, release A, lock B // lock B, lock A"));
-        // Not nested: the first is given back before the second.
+        // Not nested: the first lock is released before the second is acquired.
         assert!(can_deadlock("lock A, lock B, release A, lock C // lock C, lock B"));
         assert!(!can_deadlock("lock A, lock B, release B, lock C // lock C, lock B"));
     }
@@ -408,7 +410,7 @@ mod tests {
         assert!(can_deadlock("read C, lock A, lock B // read C, lock B, lock A"));
         assert!(can_deadlock("lock C, lock A, release C, lock B // lock C, lock B, lock A"));
         assert!(!can_deadlock("lock A, lock B, release B, release A, lock B, lock A"));
-        // Who stands at the gate need not be one of the two.
+        // A third thread can hold the gate.
         assert!(can_deadlock("lock C, lock A, lock B // lock C // lock B, lock A"));
     }
 
@@ -416,7 +418,7 @@ mod tests {
     fn philosophers() {
         assert!(can_deadlock("lock A, lock B // lock B, lock C // lock C, lock A"));
         assert!(!can_deadlock("lock A, lock B // lock B, lock C // lock A, lock C"));
-        // Two seats of three are one thread's.
+        // One thread takes two of the three seats.
         assert!(!can_deadlock(
             "lock A, lock B, release B, release A, lock B, lock C // lock C, lock A"
         ));
@@ -450,12 +452,12 @@ mod tests {
         assert!(can_deadlock("read A, lock B // upgradable_read A, lock B, upgrade A"));
         assert!(!can_deadlock("read A, lock B // lock B, upgradable_read A"));
         assert!(can_deadlock("upgradable_read A, lock B // lock B, upgradable_read A"));
-        // Two upgradable readers are never there at once.
+        // An upgradable reader excludes another.
         assert!(!can_deadlock("upgradable_read A, upgrade A // upgradable_read A, upgrade A"));
         assert!(!can_deadlock(
             "upgradable_read A, lock B, upgrade A // upgradable_read A, lock B, upgrade A"
         ));
-        // Who waits to upgrade holds readers up.
+        // A thread that waits to upgrade blocks readers.
         assert!(can_deadlock("read A, lock B // lock B, read A // upgradable_read A, upgrade A"));
         assert!(!can_deadlock("read A, lock B // lock B, read A // upgradable_read A"));
     }
@@ -476,7 +478,7 @@ mod tests {
             explore(&Program::parse("spawn 1, lock A, join 1 // spawn 2, join 2 // lock A"));
         assert_eq!(chain.circles, BTreeSet::from([vec![0, exit(1)]]));
         assert_eq!(chain.deadlock.unwrap().stuck.len(), 3);
-        // A thread is there from its spawn to its join.
+        // A thread runs from its spawn to its join.
         let other = "lock B, lock A";
         assert!(!can_deadlock(&format!(
             "lock A, lock B, release A, release B, spawn 1 // {other}"
@@ -505,7 +507,7 @@ mod tests {
     fn a_try_does_not_wait() {
         assert!(!can_deadlock("lock A, try_lock B // lock B, lock A"));
         assert!(can_deadlock("try_lock A, lock B // lock B, lock A"));
-        // Past a gate that could not be had.
+        // The gate's attempt may fail.
         let program = Program::parse("try_lock C, lock A, lock B // lock C, lock B, lock A");
         let found = explore(&program);
         assert!(found.deadlock.is_some());

@@ -1,7 +1,7 @@
-//! A program on the library's locks and threads, in one order of its steps.
+//! Runs a program on the library's locks and threads, with its steps in one order.
 //!
-//! Owns the threads, which spawn and join each other as the program says, and do each step when it is
-//! their turn. So nobody ever waits, and still all acquisitions are seen.
+//! Owns the threads, which spawn and join each other as the program says, and do each step when it
+//! is their turn. So no thread ever waits, but the library sees all acquisitions.
 
 use std::{
     array, slice,
@@ -22,11 +22,11 @@ use crate::{
 struct World {
     threads: Vec<Vec<Step>>,
     locks: Arc<Vec<AnyLock>>,
-    /// Whose turn it is, one step after the other.
+    /// The thread of each step, in order.
     schedule: Vec<Thread>,
     done: StdMutex<usize>,
     changed: Condvar,
-    /// The threads that were spawned and are not joined yet.
+    /// The threads that are spawned and not yet joined.
     handles: [StdMutex<Option<JoinHandle<()>>>; MAX_THREADS],
     /// The lines in which they are spawned.
     lines: [AtomicU32; MAX_THREADS],
@@ -59,7 +59,7 @@ pub(crate) fn run(program: &Program, locks: &Arc<Vec<AnyLock>>, schedule: Vec<Th
     world.lines.each_ref().map(|line| line.load(Relaxed))
 }
 
-/// What a thread does.
+/// Returns the body of a thread.
 fn doing(world: &Arc<World>, thread: Thread) -> impl FnOnce() + Send + use<> {
     let world = Arc::clone(world);
     move || {
@@ -69,7 +69,7 @@ fn doing(world: &Arc<World>, thread: Thread) -> impl FnOnce() + Send + use<> {
 }
 
 impl World {
-    /// Waits until so many steps are done.
+    /// Waits until the number of steps done fulfils a condition.
     fn wait(&self, is_so: impl Fn(usize) -> bool) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         while !is_so(*done) {
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-/// A thread on its way.
+/// A thread at a step.
 struct Walker<'a> {
     world: &'a Arc<World>,
     thread: Thread,
@@ -92,7 +92,7 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// Goes on to the end, or to that of the scope.
+    /// Runs to the end of the thread, or of the scope.
     fn walk<'scope>(&mut self, scope: Option<&'scope Scope<'scope, '_>>) {
         while let Some(&step) = self.steps.next() {
             let World { schedule, locks, handles, .. } = &**self.world;
@@ -117,7 +117,7 @@ impl Walker<'_> {
     }
 
     fn spawn<'scope>(&self, child: Thread, scope: Option<&'scope Scope<'scope, '_>>) {
-        /// Each in its own line.
+        /// Each spawn has its own line.
         macro_rules! spawn {
             () => {{
                 self.world.lines[child].store(line!(), Relaxed);

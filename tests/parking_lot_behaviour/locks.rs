@@ -45,7 +45,7 @@ fn mutex() {
     assert_eq!(Mutex::from(1).into_inner() + Mutex::<i32>::default().into_inner(), 1);
 }
 
-/// Code out there relies on these being one type.
+/// Existing code relies on these being one type.
 #[test]
 fn is_lock_apis_mutex() {
     let mutex: lock_api::Mutex<subject::RawMutex, u8> = Mutex::new(1);
@@ -226,7 +226,7 @@ fn once() {
     assert_eq!(format!("{:?}", Once::default()), "Once { state: New }");
 }
 
-/// As the real one's, with the features that are on: no guard is sent but with `send_guard`.
+/// As with parking_lot and the enabled features: guards can be sent only with `send_guard`.
 #[test]
 fn auto_traits() {
     fn sync<T: Sync>() {}

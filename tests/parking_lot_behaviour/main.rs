@@ -1,5 +1,5 @@
-//! One source of tests, compiled against `parking_lot` 0.12 and 0.13 and against their
-//! mirrors: what holds for the one holds for the other, in checked builds and in others.
+//! One source of tests, compiled against `parking_lot` 0.12 and 0.13 and against their mirrors, in
+//! checked builds and in others.
 #![cfg(feature = "arc_lock")]
 
 #[cfg(feature = "parking_lot")]
@@ -16,7 +16,7 @@ mod lockdep_0_12 {
     include!("recursive_0_12.rs");
 }
 
-/// 0.13, with the constant constructors that `new` has made superfluous there.
+/// 0.13, with the constant constructors that its `new` has made superfluous.
 #[cfg(feature = "parking_lot_0_13")]
 macro_rules! line_0_13 {
     ($name:ident is $parking_lot:path) => {

@@ -1,4 +1,4 @@
-// What a library takes that knows tokio alone.
+// What a library that only knows tokio accepts.
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -67,7 +67,7 @@ async fn sets() {
     local.await;
 }
 
-/// What is not overridden is the same type, so that it can be passed around.
+/// A type that is not overridden is tokio's, so that it can be passed around.
 #[tokio::test]
 async fn handles_of_tasks() {
     let task: ::tokio::task::JoinHandle<()> = tokio::spawn(std::future::pending());

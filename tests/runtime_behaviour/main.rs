@@ -1,9 +1,9 @@
-//! One source of tests, compiled against `tokio` and against `lockdep::tokio`: what holds for the one holds for
-//! the other, in checked builds and in others.
+//! One source of tests, compiled against `tokio` and against `lockdep::tokio`, in checked builds
+//! and in others.
 #![cfg(feature = "tokio")]
 #![allow(clippy::useless_conversion, reason = "on one of the sides")]
 
-/// The tests, over whatever `tokio` is in the module around them.
+/// The tests, over the `tokio` in scope of the module around them.
 macro_rules! behaviour {
     ($($name:ident is $tokio:path;)*) => {$(
         mod $name {

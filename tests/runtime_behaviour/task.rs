@@ -100,7 +100,7 @@ async fn what_becomes_of_a_set() {
     assert!(format!("{set:?}").starts_with("JoinSet {"));
 }
 
-/// A future is dropped where tokio drops it: when it is ready, before who waits for it goes on.
+/// A ready future is dropped before the task that waits for it continues, as in tokio.
 #[tokio::test]
 async fn what_a_future_has_is_dropped() {
     let shared = std::sync::Arc::new(());

@@ -1,4 +1,4 @@
-// Which auto traits the types have, and which they must not have.
+// Which auto traits the types implement, and which they must not.
 
 use std::{
     cell::Cell,
@@ -8,8 +8,8 @@ use std::{
     rc::Rc,
 };
 
-/// Whether a type has a trait, found by the fallback that an inherent constant
-/// wins over a trait's.
+/// Evaluates to `true` if a type has a trait: an inherent constant takes precedence over a trait's,
+/// which is the fallback.
 macro_rules! has {
     ($type:ty: $bound:path) => {{
         struct Probe<T: ?Sized>(PhantomData<T>);
@@ -122,8 +122,9 @@ fn other_traits() {
     assert!(!has!(sync::LazyLock<u8, Local>: Default));
 }
 
-/// A guard may stand for one of a shorter borrow of its lock, and a reader's for one of a value that
-/// lives shorter. That no writer's may is tested where it must not compile, in `lockdep::sync`.
+/// A guard may stand for one with a shorter borrow of its lock, and a reader's guard for one of a
+/// value with a shorter lifetime. That a writer's guard may not is tested by `compile_fail` tests
+/// in `lockdep::sync`.
 #[test]
 fn variance() {
     fn _mutex<'short, 'long: 'short, T: ?Sized>(

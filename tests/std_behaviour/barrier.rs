@@ -38,7 +38,7 @@ fn one_of_each_generation_is_its_leader() {
     assert_eq!(leaders.into_inner(), 20);
 }
 
-/// As many threads may use it as like, for as long as each generation gets full.
+/// Any number of threads may use it, as long as each generation fills up.
 #[test]
 fn more_threads_than_it_is_for() {
     let barrier = Barrier::new(2);

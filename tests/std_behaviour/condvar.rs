@@ -36,7 +36,7 @@ fn wait() {
         while !*up {
             up = flag.changed.wait(up).unwrap();
         }
-        // Held again: nobody else can take it.
+        // Held again: no other thread can acquire it.
         assert!(flag.up.try_lock().is_err());
     });
 }
@@ -60,7 +60,7 @@ fn wait_timeout() {
         }
     });
     let flag = Flag::default();
-    // Spurious wake-ups are allowed, so that it may take several.
+    // Spurious wake-ups are allowed, so that it may take several waits.
     let mut up = flag.up.lock().unwrap();
     loop {
         let (guard, result) = flag.changed.wait_timeout(up, SHORT).unwrap();
@@ -99,7 +99,7 @@ fn wait_timeout_while() {
     assert!(!*up && result.timed_out());
 }
 
-/// A condition that is fulfilled at once is no wait, whatever the time.
+/// A condition that already holds does not wait, whatever the timeout.
 #[test]
 fn wait_timeout_while_does_not_wait_for_what_is_there() {
     let flag = Flag::default();

@@ -1,7 +1,7 @@
-//! One source of tests, compiled against `std::sync` and against `lockdep::sync`:
-//! what holds for the one holds for the other, in checked builds and in others.
+//! One source of tests, compiled against `std::sync` and against `lockdep::sync`, in checked builds
+//! and in others.
 
-/// The tests, over whatever `sync` is in the module around them.
+/// The tests, over the `sync` in scope of the module around them.
 macro_rules! behaviour {
     ($($name:ident is $sync:path;)*) => {$(
         mod $name {

@@ -71,7 +71,7 @@ fn a_receiver_that_is_gone_gives_messages_back() {
     assert_eq!(sender.try_send(1), Err(TrySendError::Disconnected(1)));
 }
 
-/// The receiver goes while a sender waits for it.
+/// The receiver is dropped while a sender waits for it.
 #[test]
 fn a_sender_that_waits_is_woken_by_the_receivers_end() {
     for bound in [0, 1] {
@@ -104,7 +104,7 @@ fn what_was_sent_is_received_when_all_senders_are_gone() {
     assert_eq!(receiver.iter().next(), None);
 }
 
-/// The last sender goes while the receiver waits.
+/// The last sender is dropped while the receiver waits.
 #[test]
 fn a_receiver_that_waits_is_woken_by_the_last_senders_end() {
     let (sender, receiver) = channel::<u8>();
@@ -179,7 +179,7 @@ fn a_rendezvous() {
             assert_eq!(receiver.recv(), Ok(number));
         }
         assert!(!counts.is_finished());
-        // A message can also be met by attempts.
+        // Attempts can also receive a message.
         loop {
             match receiver.try_recv() {
                 Ok(number) => break assert_eq!(number, 100),
@@ -193,7 +193,7 @@ fn a_rendezvous() {
     });
 }
 
-/// Attempts of one side and looks without a time of the other meet as well.
+/// Attempts on one side also meet receives with a zero timeout on the other.
 #[test]
 fn a_rendezvous_of_attempts() {
     let (sender, receiver) = sync_channel(0);
@@ -272,7 +272,7 @@ fn a_message_may_send_when_it_is_dropped() {
     assert_eq!(receiver.recv(), Ok(1));
 }
 
-/// A thread that panics poisons nothing: its end hangs up.
+/// A panicking thread poisons no channel: it hangs up.
 #[test]
 fn a_panic_hangs_up() {
     let (sender, receiver) = channel();

@@ -1,4 +1,4 @@
-//! A child process that runs until it is told to end, and what it writes meanwhile.
+//! A child process that runs until it is told to end, and its output.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -7,26 +7,26 @@ use std::{
 
 use super::child_command;
 
-/// Starts a test of this process again, in a process of its own.
+/// Runs a test again, in a separate process.
 pub(crate) fn start(test: &str, environment: &[(&str, &str)]) -> Child {
     let mut command = child_command(test);
     command.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("it runs")
 }
 
-/// In the child: until the parent closes standard input.
+/// In the child: waits until the parent closes standard input.
 pub(crate) fn until_told() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-/// In the parent: the lines that the child writes, up to one that has some text in it.
+/// In the parent: returns the lines that the child writes, up to one that contains a text.
 ///
-/// What it has written after that by then may be lost.
+/// Lines that it has written after that one may be lost.
 pub(crate) fn lines_until(child: &mut Child, text: &str) -> String {
     lines_between(child, "", text)
 }
 
-/// The same from a line on that has another text in it.
+/// As above, but starting with a line that contains another text.
 pub(crate) fn lines_between(child: &mut Child, from: &str, to: &str) -> String {
     let mut lines = String::new();
     for line in BufReader::new(child.stderr.as_mut().unwrap()).lines() {

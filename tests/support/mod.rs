@@ -1,4 +1,4 @@
-//! What several test crates need.
+//! Helpers that several test crates need.
 #![allow(dead_code, reason = "not every test crate needs all of it")]
 
 pub(crate) mod child;
@@ -12,8 +12,8 @@ use std::{
 
 use lockdep::{Finding, FindingKind};
 
-/// The report that a closure panics with, as a finding's panic has it; `None` if it
-/// ends well.
+/// Returns the report that a closure panics with, without the panic's prefix. `None` if it returns
+/// normally.
 pub(crate) fn denied<R>(body: impl FnOnce() -> R) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(body)).err()?;
     let message = panic.downcast_ref::<String>().expect("a panic of ours");
@@ -22,20 +22,20 @@ pub(crate) fn denied<R>(body: impl FnOnce() -> R) -> Option<String> {
     Some(message)
 }
 
-/// A report as it is where standard error is no terminal.
+/// Returns a report as it is printed where standard error is not a terminal.
 pub(crate) fn without_colors(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().into_iter();
     first.chain(parts.filter_map(|part| Some(part.split_once('m')?.1))).collect()
 }
 
-/// Runs a closure on a thread of its own, to its end.
+/// Runs a closure to its end, on a separate thread.
 pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| scope.spawn(body).join().unwrap())
 }
 
-/// The findings about locks that were given one of these names: the other tests of
-/// this process have theirs.
+/// Returns the findings about locks with these names. Other tests of this process have their own
+/// findings.
 pub(crate) fn findings_about(names: &[&str]) -> Vec<Finding> {
     let is_ours = |finding: &Finding| {
         finding
@@ -49,19 +49,19 @@ pub(crate) fn findings_about(names: &[&str]) -> Vec<Finding> {
 
 const CHILD: &str = "LOCKDEP_TEST_CHILD";
 
-/// Whether this is a process that was made by [`child_command`].
+/// Returns `true` in a process that was started by [`child_command`].
 pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs a test of this crate again, in a process of its own, and nothing else.
+/// Runs only this test again, in a separate process.
 pub(crate) fn child_command(test: &str) -> Command {
     let mut command = captured_child_command(test);
     command.arg("--nocapture");
     command
 }
 
-/// The same, where the harness throws away what a test that passes has printed.
+/// As above, but the harness captures what a passing test prints.
 pub(crate) fn captured_child_command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test is a file"));
     command.args(["--exact", test, "--test-threads=1"]).env(CHILD, "1");
@@ -73,8 +73,8 @@ pub(crate) fn captured_child_command(test: &str) -> Command {
     command
 }
 
-/// Runs the body of a test in a process of its own, and gives its output; in that process,
-/// only runs it.
+/// Runs the body of a test in a separate process, and returns its output. In that process, only
+/// runs the body.
 pub(crate) fn in_a_child(test: &str, body: impl FnOnce()) -> Option<Output> {
     if is_child() {
         body();

@@ -1,7 +1,7 @@
 //! Rings of threads, each of which holds a lock and wants the next one's.
 //!
-//! The order of locks is not judged here: what has not happened is not found. Where a test has
-//! to know that a thread waits, it asks `lockdep::held()`.
+//! Orders of locks are not checked here: only actual deadlocks are found. Where a test has to know
+//! that a thread waits, it queries `lockdep::held()`.
 #![allow(dead_code, unused_imports, unused_macros, reason = "not every test crate needs all of it")]
 
 use std::{
@@ -17,10 +17,10 @@ use lockdep::{Finding, FindingKind, Level, Trackable};
 
 use super::{findings_about, without_colors};
 
-/// How often each test with threads is run.
+/// The number of runs of each test with threads.
 pub(crate) const REPETITIONS: usize = 200;
 
-/// Leaves everything out of it but what happens.
+/// Allows every finding except for actual deadlocks.
 pub(crate) fn only_what_happens() {
     for kind in [
         FindingKind::Inversion,
@@ -32,7 +32,7 @@ pub(crate) fn only_what_happens() {
     }
 }
 
-/// A name that no other lock has: the other tests of this process have theirs.
+/// Returns a name that no other lock has. Other tests of this process have their own findings.
 pub(crate) fn unique(name: &str) -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     format!("{name} {}", NUMBER.fetch_add(1, Relaxed))
@@ -43,7 +43,7 @@ pub(crate) fn named<L: Trackable>(lock: L, name: &str) -> L {
     lock
 }
 
-/// Waits until so many threads wait for a lock of this name.
+/// Waits until this many threads wait for a lock of this name.
 pub(crate) fn until_waiting(name: &str, threads: usize) {
     let mark = format!("waits for  `{name}`");
     while lockdep::held().to_string().matches(&mark).count() < threads {
@@ -51,7 +51,7 @@ pub(crate) fn until_waiting(name: &str, threads: usize) {
     }
 }
 
-/// The report that ended a thread, if a deadlock did.
+/// Returns the report that ended a thread, if a deadlock did.
 pub(crate) fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> {
     let message = result.err()?.downcast::<String>().expect("a panic of ours");
     let message = without_colors(&message);
@@ -65,15 +65,15 @@ pub(crate) fn deadlock_about(name: &str) -> Vec<Finding> {
     findings
 }
 
-/// A lock as one link of a ring: a thread holds it while something runs, and another
-/// wants it.
+/// A lock as one link of a ring: a thread holds it while a closure runs, and another thread wants
+/// it.
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) hold: Arc<Hold>,
     pub(crate) want: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Holds a lock while something runs.
+/// Holds a lock while a closure runs.
 pub(crate) type Hold = dyn Fn(&dyn Fn()) + Send + Sync;
 
 macro_rules! ring_link {
@@ -96,7 +96,8 @@ macro_rules! ring_link {
 
 pub(crate) use ring_link;
 
-/// A thread for each link, which holds it and, when all hold theirs, wants the next one's.
+/// Runs a thread for each link, which holds its lock and, when all hold theirs, wants the next
+/// one's.
 pub(crate) fn ring(links: &[Link]) -> Vec<Option<String>> {
     let all_hold = Arc::new(Barrier::new(links.len()));
     let next = links.iter().cycle().skip(1);
@@ -117,7 +118,7 @@ pub(crate) fn ring(links: &[Link]) -> Vec<Option<String>> {
     threads.into_iter().map(|thread| report(thread.join())).collect()
 }
 
-/// Runs a ring of these kinds of links, and looks at what is said of it.
+/// Runs a ring of these kinds of links, and checks its report.
 pub(crate) fn check_ring(kinds: &[fn(&str) -> Link]) {
     let name = unique("ring");
     let links: Vec<_> =

@@ -1,4 +1,4 @@
-//! What random programs do not do: tasks that are dropped, and executors within tasks.
+//! Scenarios that random programs do not contain: dropped tasks, and executors within tasks.
 
 use std::{
     cell::Cell,
@@ -21,7 +21,7 @@ use crate::{
     run::{alone, run},
 };
 
-/// Polls a future once, in vain.
+/// Polls a future once, which stays pending.
 async fn begin(mut future: Pin<&mut impl Future>) {
     poll_fn(|cx| {
         assert!(future.as_mut().poll(cx).is_pending());
@@ -30,7 +30,7 @@ async fn begin(mut future: Pin<&mut impl Future>) {
     .await;
 }
 
-/// Waits without having itself woken: whoever sets the flag polls the task.
+/// Waits without registering a waker: the code that sets the flag polls the task.
 async fn until(flag: &Cell<bool>) {
     poll_fn(|_| if flag.get() { Poll::Ready(()) } else { Poll::Pending }).await;
 }
@@ -51,8 +51,9 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// The first task was granted a lock, does not look, and waits for the second, which then wants that lock. But
-/// that is while the first is dropped, and the lock about to be free.
+/// The first task was granted a lock but not polled, and waits for the second, which then wants
+/// that lock. But the second wants it while the first is being dropped, which is about to release
+/// the lock.
 #[test]
 fn a_task_that_is_dropped_keeps_nobody_waiting() {
     let _one = alone();
@@ -92,8 +93,8 @@ fn a_task_that_is_dropped_keeps_nobody_waiting() {
     assert!(executor.is_done(second));
 }
 
-/// The lock that a task waits for is granted to another of its futures, which is in a `FuturesUnordered` that has
-/// used up its waker: nobody wakes the task.
+/// The lock that a task waits for is granted to another of its futures, in a `FuturesUnordered`
+/// that has used up its waker: nothing wakes the task.
 #[test]
 fn a_grant_that_wakes_nobody_is_found() {
     let _one = alone();
@@ -107,7 +108,7 @@ fn a_grant_that_wakes_nobody_is_found() {
             children.push(Box::pin(async { drop(lock.lock().await) }));
             children.push(Box::pin(executor.sleep(1)));
             begin(pin!(children.next())).await;
-            // The second child wakes the task, and nobody polls the children any more.
+            // The second child wakes the task, but the children are not polled any more.
             executor.sleep(1).await;
             drop(lock.lock().await);
         }
@@ -126,8 +127,8 @@ fn a_grant_that_wakes_nobody_is_found() {
     panic!("it is missed");
 }
 
-/// One branch of a task holds a lock, and is woken by another in the middle of a poll: it has no waker then, and
-/// is still there.
+/// One branch of a task holds a lock, and is woken by another in the middle of a poll. It has no
+/// waker then, but can still continue.
 #[test]
 fn a_branch_that_was_woken_meanwhile_is_another() {
     use Step::{Join, Lock, Signal, Wait, Yield};
@@ -141,7 +142,7 @@ fn a_branch_that_was_woken_meanwhile_is_another() {
     }
 }
 
-/// The guard of a lock that lives for ever is dropped by another thread while the task is polled, which then
+/// The guard of a static lock is dropped by another thread while the task is polled, which then
 /// spawns another task.
 #[test]
 fn a_guard_that_another_thread_has_dropped_is_not_held() {
@@ -159,12 +160,12 @@ fn a_guard_that_another_thread_has_dropped_is_not_held() {
     assert!(executor.is_done(task));
 }
 
-/// Programs of which more was said than is true.
+/// Programs for which too much was once reported.
 #[test]
 fn what_was_invented_once() {
     use Step::{Join, Lock, Read, Unlock};
     let (a, c, e) = (0, 2, 4);
-    // A second reader of a lock in the branch that goes on, and is gone by then.
+    // The branch that continues has a second reader of a lock, which is released by then.
     let readers = Join([
         vec![Read(e), Lock(c)],
         vec![Join([vec![Read(e)], vec![Unlock(a)]]), Join([vec![Lock(a)], vec![Lock(a)]])],

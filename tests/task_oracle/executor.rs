@@ -1,4 +1,4 @@
-//! A runtime with one thread and a clock of its own, which does what it is told in the order that is chosen.
+//! A runtime with one thread and a simulated clock, which runs tasks in a chosen order.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,12 +16,12 @@ use std::{
 
 use lockdep::__private::validator::tasks;
 
-/// What a runtime has of a task.
+/// A task as its runtime sees it.
 trait Spawned {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// A future, in one piece of memory with all that it consists of.
+/// A future in one allocation.
 struct Root<F> {
     task: Arc<tasks::Task>,
     future: Pin<Box<Option<F>>>,
@@ -50,18 +50,18 @@ impl Wake for Woken {
 
 struct Slot {
     number: u64,
-    /// None while it is polled, and once it is done.
+    /// `None` while it is polled, and once it is done.
     spawned: Option<Box<dyn Spawned>>,
     woken: Arc<Woken>,
     is_done: bool,
 }
 
-/// Chooses one of so many.
+/// Chooses one of several options.
 pub(crate) trait Choose {
     fn choose(&mut self, among: usize) -> usize;
 }
 
-/// The tasks and the timers of one run.
+/// The tasks and timers of one run.
 #[derive(Default)]
 pub(crate) struct Executor {
     slots: RefCell<Vec<Slot>>,
@@ -76,7 +76,7 @@ impl Executor {
         Rc::default()
     }
 
-    /// Adds a task. Returns its index.
+    /// Adds a task, and returns its index.
     #[track_caller]
     pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, future: F) -> usize {
         let task = tasks::Task::new(Location::caller(), size_of::<F>());
@@ -115,7 +115,7 @@ impl Executor {
         (0..slots.len()).filter(|&at| !slots[at].is_done && is_ready(&slots[at])).collect()
     }
 
-    /// Polls whoever was woken, and lets time pass, until nothing is left that could happen.
+    /// Polls woken tasks and advances the clock until nothing is left to happen.
     pub(crate) fn run(&self, choice: &mut impl Choose) {
         loop {
             let ready = self.ready();
@@ -142,7 +142,7 @@ impl Executor {
         self.slots.borrow()[at].is_done
     }
 
-    /// The task with the number that reports have of it.
+    /// Returns the task that reports call by this number.
     pub(crate) fn with_number(&self, number: u64) -> Option<usize> {
         self.slots.borrow().iter().position(|slot| slot.number == number)
     }

@@ -1,10 +1,11 @@
-//! What the library says of small random programs of tasks, against what becomes of them.
+//! Compares the library's reports about small random programs of tasks with the actual outcome.
 //!
-//! Each program runs on an executor of ours, in several orders. At the end of a run, a task that has not ended
-//! will never go on: so it is known who may be reported as stuck, and who has to be. And the text of the program
-//! tells which locks a task takes one after the other. How many programs: `LOCKDEP_ORACLE_CASES`. A program is
-//! made of its number alone, so that every run has the same ones. A test that fails shows the smallest program
-//! that it can make of the first that is wrong.
+//! Each program runs on an executor of its own, in several orders. A task that has not ended at the
+//! end of a run will never continue, so it is known which tasks may be reported as stuck, and which
+//! have to be. The text of the program tells which locks a task acquires one after the other.
+//! `LOCKDEP_ORACLE_CASES` sets the number of programs. A program depends on its number only, so
+//! that every run has the same ones. A failing test shows the first wrong program, shrunk as far as
+//! possible.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 mod directed;
@@ -31,17 +32,17 @@ use self::{
 
 const CASES: u32 = 500;
 
-/// In how many random orders each program runs.
+/// The number of random orders in which each program runs.
 const ORDERS: u64 = 6;
 
-/// How many orders are tried to find one in which a program hangs.
+/// The number of orders that are tried to find one in which a program hangs.
 const MAX_ORDERS: usize = 5_000;
 
 fn runs(program: &Program) -> impl Iterator<Item = Run> {
     (0..ORDERS).map(|seed| run(program, seed, &mut Random(seed)))
 }
 
-/// What came of all cases of a profile.
+/// The results for all cases of a profile.
 struct Census {
     profile: Profile,
     cases: u32,
@@ -50,9 +51,10 @@ struct Census {
     loose: usize,
     mixed: usize,
     hidden: usize,
-    /// Edges that the text has, those of them that can be proved, and those that are.
+    /// The numbers of edges that the text has, of those that can be proved, and of those that were
+    /// proved.
     edges: [usize; 3],
-    /// The numbers of the cases for which this is true.
+    /// The numbers of the cases in which this is true.
     accuses_falsely: Vec<u32>,
     misses: Vec<u32>,
     invents: Vec<u32>,
@@ -62,7 +64,7 @@ struct Census {
 static CENSUSES: LazyLock<[Census; 3]> =
     LazyLock::new(|| [Profile::Locks, Profile::Branches, Profile::Loose].map(Census::new));
 
-/// A random program that can be made smaller.
+/// Returns a random program that can be shrunk.
 fn random(profile: Profile, number: u32) -> Box<dyn ValueTree<Value = Program>> {
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&number.to_le_bytes());
@@ -116,7 +118,7 @@ impl Census {
         }
     }
 
-    /// Panics with the first of the wrong cases, made smaller, if there is any.
+    /// Panics with the first of the wrong cases, shrunk, if there is one.
     fn assert_none(&self, wrong: &[u32], is_wrong: impl Fn(&Program) -> bool) {
         let Some(&number) = wrong.first() else { return };
         let test = |program| {
@@ -157,7 +159,8 @@ fn nobody_who_can_go_on_is_accused() {
     }
 }
 
-/// Unless a guard or a future may have left its task, or it is not known who of several keeps one waiting.
+/// Except where a guard or a future may have left its task, or where one of several tasks keeps a
+/// task waiting and it is not known which.
 #[test]
 fn nobody_who_is_stuck_is_missed() {
     for census in &*CENSUSES {
@@ -176,7 +179,8 @@ fn no_edge_is_invented() {
     }
 }
 
-/// Returns `true` if some order of the program's steps leaves tasks stuck. `None` if there are too many orders.
+/// Returns `true` if some order of the program's steps leaves tasks stuck. `None` if there are too
+/// many orders.
 fn can_hang(program: &Program) -> Option<bool> {
     let program = program.yielding();
     let mut all = All::default();
@@ -191,7 +195,7 @@ fn can_hang(program: &Program) -> Option<bool> {
     None
 }
 
-/// Some interleaving of the tasks ends in a deadlock.
+/// Programs with an inversion can deadlock in some interleaving of their tasks.
 #[test]
 fn inversions_are_real() {
     let census = &CENSUSES[0];
@@ -217,8 +221,8 @@ fn shares() {
         census.print();
         let Census { reported, mixed, edges: [_, firm, proved], .. } = census;
         assert!(mixed * 1000 <= *reported, "{mixed} of {reported} groups are missed");
-        // Orders in branches are proved by paths alone, and not where a `select!` refers to its future, nor in an
-        // optimized build without debug information.
+        // Orders within branches are proved by paths only, and not where a `select!` refers to its
+        // future, nor in an optimized build without debug information.
         let by_paths = if cfg!(debug_assertions) { 35 } else { 15 };
         let percent = if census.profile == Profile::Locks { 95 } else { by_paths };
         assert!(proved * 100 >= firm * percent, "{proved} of {firm} edges are proved");

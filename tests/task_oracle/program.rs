@@ -1,59 +1,59 @@
-//! Programs of tasks, and how one reads.
+//! Programs of tasks, and their text.
 
 use std::fmt;
 
-/// The locks: mutexes, and after them locks that have readers.
+/// The locks: mutexes, followed by locks that have readers.
 pub(crate) const LOCKS: usize = 5;
 pub(crate) const MUTEXES: usize = 3;
 pub(crate) const EVENTS: usize = 2;
 
-/// What a task does next.
+/// A step of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Alone.
+    /// Exclusively.
     Lock(usize),
-    /// With other readers.
+    /// Shared.
     Read(usize),
-    /// By a guard that can be sent.
+    /// With an owned guard, which can be sent.
     LockOwned(usize),
     TryLock(usize),
-    /// Drops the guard that the branch has of a lock, if it has one.
+    /// Drops the branch's guard of a lock, if it has one.
     Unlock(usize),
-    /// Takes one of std's locks, and gives it back at once.
+    /// Acquires one of std's locks, and releases it at once.
     Std(usize),
     Sleep(u64),
-    /// Has the task polled again, by reference to its waker.
+    /// Wakes the task by reference to its waker, and yields.
     Yield,
     Signal(usize),
     /// Waits for a signal.
     Wait(usize),
     /// Starts a task of the program.
     Spawn(usize),
-    /// Sends an owned guard to whoever receives one, if the branch has one.
+    /// Sends an owned guard to a receiver, if the branch has one.
     Send,
     Receive,
-    /// Gives up after a time.
+    /// Cancels the steps after a time.
     Timeout(u64, Vec<Step>),
     Join([Vec<Step>; 2]),
-    /// Two branches, until one of them is over. The other stays as it is while more is done, and then goes on
-    /// or is dropped.
+    /// Two branches, until one of them is done. The other is not polled during further steps, and
+    /// then continues or is dropped.
     Select {
         branches: [Vec<Step>; 2],
         then: Vec<Step>,
         resumes: bool,
     },
-    /// The steps are those of a future in a box.
+    /// The steps are those of a boxed future.
     Boxed(Vec<Step>),
 }
 
-/// The first task runs from the start, as do all that no other spawns.
+/// The first task runs from the start, as do all others that no task spawns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) tasks: Vec<Vec<Step>>,
 }
 
 impl Step {
-    /// What it consists of, if it is a block.
+    /// Returns the parts of a block.
     fn parts(&self) -> Vec<&Vec<Step>> {
         match self {
             Self::Timeout(_, steps) | Self::Boxed(steps) => vec![steps],
@@ -63,7 +63,7 @@ impl Step {
         }
     }
 
-    /// Returns `true` if it is true of this step, or of one within.
+    /// Returns `true` if a condition holds for this step, or for one within.
     pub(crate) fn any(&self, is_so: &impl Fn(&Step) -> bool) -> bool {
         is_so(self) || self.parts().into_iter().flatten().any(|step| step.any(is_so))
     }
@@ -74,7 +74,7 @@ impl Program {
         self.tasks.iter().flatten().any(|step| step.any(&is_so))
     }
 
-    /// Returns `true` if a guard or a future of it may leave its task.
+    /// Returns `true` if one of its guards or futures may leave its task.
     pub(crate) fn is_loose(&self) -> bool {
         use Step::{Boxed, LockOwned, Receive, Send, Spawn, TryLock};
         self.any(|step| {
@@ -87,7 +87,7 @@ impl Program {
         self.any(|step| *step == Step::Spawn(task))
     }
 
-    /// The same program, which lets other tasks run before each lock.
+    /// Returns the same program, but with a yield before each lock.
     pub(crate) fn yielding(&self) -> Self {
         fn all(steps: &[Step]) -> Vec<Step> {
             steps.iter().flat_map(one).collect()

@@ -1,4 +1,4 @@
-//! Random programs, which proptest can make smaller, and random orders in which they run.
+//! Random programs, which proptest can shrink, and random orders in which they run.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -9,12 +9,12 @@ use crate::{
 
 pub(crate) const MAX_TASKS: usize = 4;
 
-/// What programs are made of.
+/// The kinds of steps in a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Tasks that take locks, and wait for nothing else.
+    /// Tasks that acquire locks, and wait for nothing else.
     Locks,
-    /// The same in branches and under time-outs, with signals.
+    /// The same in branches and under timeouts, with signals.
     Branches,
     /// The same with guards and futures that may leave their task.
     Loose,
@@ -51,7 +51,7 @@ fn step(profile: Profile) -> BoxedStrategy<Step> {
     prop_oneof![12 => plain, 1 => signals, 4 => loose].boxed()
 }
 
-/// Steps, some of which are blocks of such steps as are given.
+/// Generates steps, some of which are blocks of the given steps.
 fn steps(profile: Profile, inner: BoxedStrategy<Vec<Step>>) -> BoxedStrategy<Vec<Step>> {
     let branches = || [inner.clone(), inner.clone()];
     let select = (branches(), inner.clone(), any::<bool>())
@@ -78,7 +78,7 @@ pub(crate) fn programs(profile: Profile) -> BoxedStrategy<Program> {
 }
 
 impl Program {
-    /// Only tasks after the first are spawned, and only those that there are.
+    /// Removes spawns of the first task, and of tasks that do not exist.
     fn without_unknown_tasks(mut self) -> Self {
         fn mend(steps: &mut [Step], count: usize) {
             for step in steps {
@@ -120,7 +120,8 @@ impl Choose for Random {
     }
 }
 
-/// All orders, one after the other: the choices of this one, each with how many there were.
+/// All orders, one after the other: the choices of the current one, each with the number of
+/// options.
 #[derive(Default)]
 pub(crate) struct All {
     choices: Vec<(usize, usize)>,
@@ -128,7 +129,7 @@ pub(crate) struct All {
 }
 
 impl All {
-    /// Goes on to the next order. Returns `false` if there is none.
+    /// Advances to the next order. Returns `false` if there is none.
     pub(crate) fn next(&mut self) -> bool {
         self.at = 0;
         while let Some((choice, among)) = self.choices.pop() {

@@ -1,4 +1,4 @@
-//! One run of a program: what has become of its tasks, and what is reported.
+//! One run of a program: the outcome of its tasks, and its reports.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use crate::{
     world::{FIRST_LINE, World},
 };
 
-/// A report of tasks that will never go on.
+/// A report of tasks that will never continue.
 #[derive(Clone, Debug)]
 pub(crate) struct Accusation {
     #[allow(dead_code, reason = "it is printed")]
@@ -23,33 +23,33 @@ pub(crate) struct Accusation {
     pub(crate) tasks: Vec<usize>,
 }
 
-/// What came of one run.
+/// The results of one run.
 #[derive(Default)]
 pub(crate) struct Run {
     pub(crate) accusations: Vec<Accusation>,
     pub(crate) has_inversion: bool,
     /// Tasks that have not ended.
     pub(crate) stuck: BTreeSet<usize>,
-    /// Those of them that nothing can wake but locks of each other.
+    /// Stuck tasks that only locks of other stuck tasks can wake.
     pub(crate) certain: BTreeSet<usize>,
-    /// The smallest groups of those, each waiting only for each other: reported, and not.
+    /// The smallest groups of those, each waiting only for each other: reported, and missed.
     pub(crate) reported: Vec<BTreeSet<usize>>,
     pub(crate) missed: Vec<BTreeSet<usize>>,
-    /// The same where a guard or an operation may have left its task.
+    /// Such groups where a guard or an operation may have left its task.
     pub(crate) loose: usize,
-    /// The same where another task keeps one of the group waiting as well.
+    /// Such groups that another task keeps waiting as well.
     pub(crate) mixed: usize,
     /// Tasks that wait for each other's locks, one of which something else might wake.
     pub(crate) hidden: usize,
     /// Edges of the order, between tokio's locks.
     pub(crate) edges: BTreeSet<Edge>,
-    /// Those that the text of the program has.
+    /// The edges in the text of the program.
     pub(crate) true_edges: BTreeSet<Edge>,
-    /// Those of them that are by guards and futures which cannot have left their task.
+    /// Those of them that are from guards and futures which cannot have left their task.
     pub(crate) firm_edges: BTreeSet<Edge>,
 }
 
-/// What may be found.
+/// The kinds that may be found.
 const KINDS: [FindingKind; 10] = [
     FindingKind::ClassInversion,
     FindingKind::Deadlock,
@@ -63,20 +63,20 @@ const KINDS: [FindingKind; 10] = [
     FindingKind::SingleThreadInversion,
 ];
 
-/// One at a time, as all findings of the process are taken. Nothing is thrown: each task goes on as it would without
-/// the library, so that the end of a run tells what was true of it.
+/// Runs one test at a time, as all findings of the process are taken. Nothing is denied: each task
+/// continues as without the library, so that the end of a run shows the truth.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     for kind in KINDS {
         lockdep::set_level(kind, Level::Allow);
     }
-    // Of what was dropped at the end of another run.
+    // Findings from what was dropped at the end of another run.
     drop(lockdep::take_findings());
     one
 }
 
-/// Runs a program in the order that is chosen.
+/// Runs a program in the chosen order.
 pub(crate) fn run(program: &Program, seed: u64, choice: &mut impl Choose) -> Run {
     let _one = alone();
     let world = World::new(program, seed);
@@ -134,9 +134,10 @@ impl Run {
         run
     }
 
-    /// Compares what is stuck with what is reported.
+    /// Compares the stuck tasks with the reported ones.
     ///
-    /// A group with loose members is reported later than a run lasts, even if they are no longer loose by then.
+    /// A group with loose members is reported only after the end of a run, even if they are no
+    /// longer loose by then.
     fn compare(&mut self, waits: &[Wait], is_loose: bool) {
         let groups: BTreeSet<_> =
             self.certain.iter().map(|&task| self.waited_for(task, waits)).collect();
@@ -158,12 +159,12 @@ impl Run {
         }
     }
 
-    /// Returns `true` if everybody that a task waits for is stuck.
+    /// Returns `true` if all tasks that a task waits for are stuck.
     fn is_closed(&self, wait: &Wait) -> bool {
         wait.blockers.iter().all(|it| it.is_some_and(|blocker| self.certain.contains(&blocker)))
     }
 
-    /// A task, those stuck ones that it waits for, those that they wait for, and so on.
+    /// Returns a task, the stuck tasks that it waits for, those that they wait for, and so on.
     fn waited_for(&self, task: usize, waits: &[Wait]) -> BTreeSet<usize> {
         let mut all = BTreeSet::from([task]);
         loop {
@@ -178,7 +179,7 @@ impl Run {
         }
     }
 
-    /// Returns `true` if somebody is accused who can go on.
+    /// Returns `true` if a task is reported that can continue.
     pub(crate) fn has_false_accusation(&self) -> bool {
         let mut accused = self.accusations.iter().flat_map(|it| &it.tasks);
         let is_empty = |it: &Accusation| it.tasks.is_empty();
@@ -190,7 +191,7 @@ impl Run {
     }
 }
 
-/// Those of some tasks that wait for locks, and for each other only.
+/// Returns the tasks that wait for locks, and for each other only.
 fn certainly_stuck(
     stuck: &BTreeSet<usize>,
     waits: &[Wait],

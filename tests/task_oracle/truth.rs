@@ -1,33 +1,34 @@
-//! What is true while a program runs: who holds what, who waits for it, and what comes after what in the text.
+//! The actual state of a running program: which task holds what, which one waits for it, and what
+//! follows what in the text.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
 };
 
-/// Where in a task something is done: in which branch of each block around it.
+/// The position of an action in a task: its branch in each enclosing block.
 pub(crate) type Path = Vec<(u64, Branching)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Branching {
-    /// One of those that are polled side by side.
+    /// One of those that are polled concurrently.
     Beside(usize),
-    /// What is done when one of them is over, and the other is not polled.
+    /// After one of them is done, while the other is not polled.
     Then,
 }
 
-/// Returns `true` if what was done at `first` is before what is done at `second`, in one task.
+/// Returns `true` if the action at `first` is before that at `second`, in one task.
 fn is_before(first: &Path, second: &Path) -> bool {
     let parting = first.iter().zip(second).find(|(first, second)| first != second);
     parting.is_none_or(|((_, _), (_, second))| *second == Branching::Then)
 }
 
-/// Who does something, and how.
+/// The origin of an action.
 #[derive(Clone)]
 pub(crate) struct Doer {
     pub(crate) task: usize,
     pub(crate) path: Path,
-    /// What it has may leave the task, as far as anybody can see.
+    /// Its guards and futures may leave the task, as far as the library can know.
     pub(crate) is_loose: bool,
 }
 
@@ -35,7 +36,7 @@ struct Hold {
     key: u64,
     lock: usize,
     is_shared: bool,
-    /// None while the guard is on its way to another task.
+    /// `None` while the guard is being sent to another task.
     by: Option<Doer>,
 }
 
@@ -46,7 +47,7 @@ struct Want {
     by: Doer,
 }
 
-/// An edge from a lock to one that was wanted while it was held.
+/// An edge from a held lock to a wanted one.
 pub(crate) type Edge = (usize, usize);
 
 #[derive(Default)]
@@ -55,16 +56,16 @@ pub(crate) struct Truth {
     holds: RefCell<Vec<Hold>>,
     /// In the order of the locks' queues.
     wants: RefCell<Vec<Want>>,
-    /// Of two locks that one task takes one after the other.
+    /// Between locks that one task acquires one after the other.
     edges: RefCell<BTreeSet<Edge>>,
-    /// The same, by guards and futures that cannot have left it.
+    /// Those by guards and futures that cannot have left it.
     firm_edges: RefCell<BTreeSet<Edge>>,
 }
 
-/// A task waits for a lock.
+/// A task's wait for a lock.
 pub(crate) struct Wait {
     pub(crate) waiter: usize,
-    /// Those who have to go on before it is free. None for a guard on its way.
+    /// The tasks that have to continue before it is free. `None` for a guard that is being sent.
     pub(crate) blockers: Vec<Option<usize>>,
 }
 
@@ -88,7 +89,7 @@ impl Truth {
         self.holds.borrow_mut().retain(|it| it.key != hold);
     }
 
-    /// A lock is wanted, until the result is dropped.
+    /// Records that a lock is wanted, until the result is dropped.
     pub(crate) fn want(&self, lock: usize, is_shared: bool, by: Doer) -> Wanting<'_> {
         for hold in &*self.holds.borrow() {
             let Some(holder) = &hold.by else { continue };
@@ -104,7 +105,8 @@ impl Truth {
         Wanting { truth: self, key }
     }
 
-    /// The task has started another one, which may have got whatever it had.
+    /// Records that the task has started another one, to which its guards and futures may have
+    /// moved.
     pub(crate) fn loosen(&self, task: usize) {
         let mut holds = self.holds.borrow_mut();
         let mut wants = self.wants.borrow_mut();
@@ -121,8 +123,8 @@ impl Truth {
         self.firm_edges.borrow().clone()
     }
 
-    /// The waits for locks that were not granted, once nothing happens any more. Each lock has one queue, in its
-    /// order.
+    /// Returns the waits for locks that were not granted, once nothing happens any more. Each lock
+    /// has one queue, in order.
     pub(crate) fn waits(&self) -> Vec<Wait> {
         let holds = self.holds.borrow();
         let mut held: Vec<(usize, bool, Option<&Doer>)> =
@@ -136,7 +138,7 @@ impl Truth {
             let queue = waiting.iter().filter(|it| it.lock == want.lock).map(|it| Some(&it.by));
             let blockers: Vec<Option<&Doer>> = holders.map(|it| it.2).chain(queue).collect();
             if blockers.is_empty() {
-                // It was granted, and its task has not looked.
+                // It was granted, but its task has not been polled since.
                 held.push((want.lock, want.is_shared, Some(&want.by)));
                 continue;
             }
@@ -150,7 +152,7 @@ impl Truth {
     }
 }
 
-/// A lock is wanted.
+/// A wanted lock.
 pub(crate) struct Wanting<'a> {
     truth: &'a Truth,
     key: u64,

@@ -1,4 +1,4 @@
-//! Runs the tasks of a program, on the library's locks.
+//! Runs the tasks of a program on the library's locks.
 
 use std::{
     cell::{Cell, RefCell},
@@ -41,7 +41,7 @@ enum Lock {
     RwLock(RwLock<()>),
 }
 
-/// Those who wait for the same thing, each with its task.
+/// The tasks that wait for the same thing.
 #[derive(Default)]
 struct Queue(RefCell<Vec<(u64, usize, Waker)>>);
 
@@ -81,7 +81,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What the tasks of one run share.
+/// The state that the tasks of one run share.
 pub(crate) struct World {
     pub(crate) executor: Rc<Executor>,
     pub(crate) truth: Truth,
@@ -91,7 +91,7 @@ pub(crate) struct World {
     signals: [(Cell<bool>, Queue); EVENTS],
     sent: RefCell<VecDeque<(usize, OwnedMutexGuard<()>, u64)>>,
     receivers: Queue,
-    /// Where in the executor each task is, once it has started.
+    /// The index of each task in the executor, once it has started.
     started: RefCell<Vec<Option<usize>>>,
     /// Decides which of two branches is polled first.
     coin: Cell<u64>,
@@ -126,17 +126,17 @@ impl World {
         self.started.borrow_mut()[task] = Some(at);
     }
 
-    /// Where in the executor a task is.
+    /// Returns the index of a task in the executor.
     pub(crate) fn started(&self, task: usize) -> Option<usize> {
         self.started.borrow()[task]
     }
 
-    /// Returns `true` if something that is no lock can wake the task.
+    /// Returns `true` if something other than a lock can wake the task.
     pub(crate) fn has_unknown_waker(&self, task: usize) -> bool {
         self.receivers.has(task) || self.signals.iter().any(|(_, queue)| queue.has(task))
     }
 
-    /// Drops all that is left.
+    /// Drops everything that is left.
     pub(crate) fn shut_down(&self) {
         self.executor.shut_down();
         self.sent.borrow_mut().clear();
@@ -159,12 +159,12 @@ trait Opaque {}
 
 impl<T> Opaque for T {}
 
-/// A guard, and what is known of it.
+/// A guard with its bookkeeping.
 struct Guard<'w> {
     world: &'w World,
     lock: usize,
     hold: u64,
-    /// None once it is sent.
+    /// `None` once it is sent.
     inner: Option<Inner<'w>>,
 }
 
@@ -190,7 +190,7 @@ impl<'w> Branch<'w> {
         Self { world, task, path: Vec::new(), is_boxed: false, guards: RefCell::default() }
     }
 
-    /// What comes next, in a block of its own.
+    /// Returns the branch for the steps that follow in a nested block.
     fn next(&self, is_boxed: bool) -> Self {
         let (world, task, path) = (self.world, self.task, self.path.clone());
         Self { world, task, path, is_boxed: self.is_boxed || is_boxed, guards: RefCell::default() }
@@ -302,7 +302,7 @@ impl<'w> Branch<'w> {
         }
     }
 
-    /// Does a step that is no block.
+    /// Performs a step that is no block.
     async fn step(&self, step: &Step) {
         match *step {
             Step::Lock(lock) => self.lock(lock).await,
@@ -345,7 +345,7 @@ async fn yield_by_ref() {
     .await;
 }
 
-/// Polls both until both are over.
+/// Polls both futures until both are done.
 async fn both(world: &World, one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     if world.flip() {
         tokio::join!(one, other);
@@ -354,7 +354,7 @@ async fn both(world: &World, one: impl Future<Output = ()>, other: impl Future<O
     }
 }
 
-/// Polls both until one is over: which.
+/// Polls both futures until one is done, and returns which one.
 async fn either(
     world: &World,
     one: Pin<&mut impl Future<Output = ()>>,
@@ -367,7 +367,7 @@ async fn either(
     }
 }
 
-/// Polls a future until a timer fires, whose waker is known to be that of a time-out.
+/// Polls a future until a timer fires, whose waker is known to be that of a timeout.
 async fn within(world: &Rc<World>, time: u64, work: impl Future<Output = ()>) {
     let mut timer = pin!(world.executor.sleep(time));
     let time_out = poll_fn(|cx| match tasks::of_timeout(cx.waker()) {
@@ -377,7 +377,7 @@ async fn within(world: &Rc<World>, time: u64, work: impl Future<Output = ()>) {
     tokio::select! { biased; () = work => {}, () = time_out => {} }
 }
 
-/// Does steps, of which blocks consist of what `$inner` does.
+/// Performs steps, of which blocks perform theirs with `$inner`.
 macro_rules! steps {
     ($name:ident, $inner:path) => {
         async fn $name(branch: &Branch<'_>, steps: &[Step]) {

@@ -1,5 +1,4 @@
-//! Tasks and futures that end in other ways than by themselves, and what runs tasks in other ways. Nothing is left
-//! of them.
+//! Tasks and futures that end early or are run in unusual ways. Nothing is left of them.
 
 use std::{
     future::{pending, poll_fn},
@@ -42,7 +41,8 @@ fn a_pending_lock_is_dropped() {
     assert_eq!(found, [[], []]);
 }
 
-/// A future that was granted the lock is dropped before it is polled again: the next in the queue gets it.
+/// A future that was granted the lock is dropped before it is polled again: the next in the queue
+/// gets it.
 #[test]
 fn a_granted_lock_is_dropped() {
     let found = happens(|| async {
@@ -122,7 +122,7 @@ fn a_poll_panics() {
     assert_eq!(found, [[], []]);
 }
 
-/// The runtime goes while tasks hold locks and others wait for them.
+/// The runtime is dropped while tasks hold locks and others wait for them.
 #[test]
 fn a_runtime_with_waiters_is_shut_down() {
     for runtime in runtimes() {
@@ -216,7 +216,7 @@ fn a_blocking_task_that_holds_what_a_task_waits_for() {
     assert_eq!(found, [[], []]);
 }
 
-/// A runtime in a blocking task of another, with tasks of both at one lock.
+/// A runtime in a blocking task of another one, with tasks of both at one lock.
 #[test]
 fn a_runtime_within_a_runtime() {
     let found = happens(|| async {
@@ -238,7 +238,8 @@ fn a_runtime_within_a_runtime() {
     assert_eq!(found, [[], []]);
 }
 
-/// The runtime has tasks yield that find locks free again and again, in the middle of an acquisition.
+/// Tasks that find locks free again and again are made to yield by the runtime, in the middle of an
+/// acquisition.
 #[test]
 fn budgets_that_are_used_up() {
     let found = happens(|| async {
@@ -262,7 +263,8 @@ fn budgets_that_are_used_up() {
     assert_eq!(found, [[], []]);
 }
 
-/// It is stuck by a future in a box, which is said after a while: before that, it is dropped.
+/// It is stuck because of a boxed future, which is reported only after a while. It is dropped
+/// before that.
 #[test]
 fn a_task_that_is_dropped_while_it_is_watched() {
     let found = happens(|| async {
@@ -295,7 +297,7 @@ fn a_task_that_is_dropped_while_it_is_watched() {
     assert_eq!(found, [[], []]);
 }
 
-/// A task is told of what was found at the end of a poll, and is dropped by the panic.
+/// A task learns of a finding at the end of a poll, and is dropped by the panic.
 #[test]
 fn a_task_that_panics_for_what_is_found() {
     let found = happens(|| async {
@@ -314,7 +316,7 @@ fn a_task_that_panics_for_what_is_found() {
     assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
 }
 
-/// The future of a task panics in its destructor: the rest of it is gone as well.
+/// The future of a task panics in its destructor: the rest of it is dropped as well.
 #[test]
 fn a_future_that_panics_when_it_is_dropped() {
     struct Panics;
@@ -342,7 +344,7 @@ fn a_future_that_panics_when_it_is_dropped() {
     assert_eq!(found, [[], []]);
 }
 
-/// A future of lockdep's locks that is polled by hand, in no task.
+/// A future of a checked lock is polled by hand, in no task.
 #[test]
 fn a_lock_that_is_polled_without_a_task() {
     let found = alone(Level::Allow, || {

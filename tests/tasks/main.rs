@@ -1,6 +1,8 @@
-//! Tasks that will never go on, those that look like it, and the order in which tasks take locks.
+//! Tasks that will never continue, tasks that only look like it, and the order in which tasks
+//! acquire locks.
 //!
-//! Each scenario runs on both kinds of runtime. What comes after what is said by barriers and notifications.
+//! Each scenario runs on both kinds of runtime. Barriers and notifications enforce the order of its
+//! steps.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 mod endings;
@@ -30,11 +32,12 @@ fn locks<const COUNT: usize>() -> [Lock; COUNT] {
     std::array::from_fn(|_| Lock::default())
 }
 
-/// What a program predicts, as opposed to what has happened.
+/// The kinds that predict a deadlock, rather than report an actual one.
 const PREDICTIONS: [FindingKind; 3] =
     [FindingKind::Inversion, FindingKind::SingleThreadInversion, FindingKind::ClassInversion];
 
-/// Runs one test at a time, with predictions at this level. Returns what was found, each kind in its order.
+/// Runs one test at a time, with predictions at this level, and returns the kinds that were found,
+/// each in its order.
 fn alone(predictions: Level, body: impl FnOnce()) -> Vec<FindingKind> {
     static ONE: Serial<()> = Serial::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +60,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     alone(predictions, || {
-        // It ends, or panics for what is found.
+        // It ends, or panics because of the finding.
         let ended =
             runtime.block_on(async { timeout(Duration::from_mins(1), spawn(body())).await });
         assert!(ended.is_ok(), "it hangs, and nothing is found");
@@ -65,7 +68,7 @@ where
     })
 }
 
-/// Runs a scenario on both kinds of runtime. Returns what has happened on each.
+/// Runs a scenario on both kinds of runtime, and returns the actual deadlocks found on each.
 fn happens<F>(body: impl Fn() -> F) -> [Vec<FindingKind>; 2]
 where
     F: Future<Output = ()> + Send + 'static,
@@ -77,7 +80,7 @@ where
     })
 }
 
-/// The same, with what is predicted.
+/// As above, but including predictions.
 fn found<F>(body: impl Fn() -> F) -> [Vec<FindingKind>; 2]
 where
     F: Future<Output = ()> + Send + 'static,
@@ -85,7 +88,7 @@ where
     runtimes().map(|runtime| run_one(runtime, Level::Deny, &body))
 }
 
-/// Nothing of the locks in this test binary is held.
+/// Asserts that no lock of this test binary is held.
 #[track_caller]
 fn assert_nothing_held() {
     let held = lockdep::held().to_string();

@@ -1,4 +1,4 @@
-//! The order in which tasks take locks: tokio's, and tokio's and std's together.
+//! The order in which tasks acquire locks: tokio's alone, and together with std's.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn two_tasks_in_opposite_orders() {
         spawn(nest(a.clone(), b.clone())).await.unwrap();
         let denied = spawn(nest(b.clone(), a.clone())).await.unwrap_err();
         assert!(denied.is_panic());
-        // What it held is free, and others go on.
+        // Its locks are free, and other tasks continue.
         assert!(a.try_lock().is_ok() && b.try_lock().is_ok());
         spawn(nest(a, b)).await.unwrap();
     });
@@ -110,7 +110,7 @@ fn a_guard_that_is_held_over_an_await() {
     assert_eq!(found, [[HeldAcrossAwait], [HeldAcrossAwait]]);
 }
 
-/// One branch has used up its waker when the other comes to its lock, and still holds its own.
+/// One branch has used up its waker when the other acquires its lock, but still holds its own.
 #[test]
 fn branches_that_notify_each_other() {
     let found = found(|| async {
@@ -129,7 +129,7 @@ fn branches_that_notify_each_other() {
     assert_eq!(found, [[], []]);
 }
 
-/// What was spawned by tokio itself holds nothing that is known, and makes no edges.
+/// A task spawned through tokio itself is not known to hold anything, and makes no edges.
 #[test]
 fn tasks_that_are_unknown() {
     let found = found(|| async {

@@ -1,4 +1,4 @@
-//! What looks as if it would never go on, and does.
+//! Tasks that look stuck, but continue.
 
 use std::{
     pin::{Pin, pin},
@@ -16,7 +16,7 @@ use lockdep::tokio::{
 
 use crate::{Lock, happens, locks};
 
-/// Longer than it takes to say that something is stuck.
+/// Longer than it takes to report a stuck task.
 const LONG: Duration = Duration::from_millis(400);
 
 async fn hold_for(lock: Lock, time: Duration) {
@@ -33,7 +33,7 @@ fn branches_of_a_join() {
     assert_eq!(found, [[], []]);
 }
 
-/// A time-out around the lock that a future left behind holds.
+/// A timeout around the lock that an abandoned future holds.
 #[test]
 fn a_wait_that_is_given_up() {
     let found = happens(|| async {
@@ -108,7 +108,7 @@ fn a_guard_that_is_sent_to_another_task() {
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A future that holds the lock, or waits for it, and was polled once.
+/// Returns a future that holds the lock, or waits for it, and was polled once.
 async fn begun(lock: &Lock) -> Boxed {
     let mut future: Boxed = Box::pin(hold_for(lock.clone(), Duration::from_millis(100)));
     select! {
@@ -133,7 +133,7 @@ fn a_future_that_is_given_a_task_of_its_own() {
     assert_eq!(found, [[], []]);
 }
 
-/// A task gets a future that waits, and polls it when it was granted the lock long ago.
+/// A task receives a waiting future, and polls it long after it was granted the lock.
 #[test]
 fn a_future_that_is_polled_late() {
     let found = happens(|| async {
@@ -161,7 +161,7 @@ fn a_future_that_is_polled_late() {
     assert_eq!(found, [[], []]);
 }
 
-/// The guard of a lock that lives for ever borrows it, and leaves the task all the same.
+/// The guard of a static lock borrows it, and can leave the task all the same.
 #[test]
 fn a_guard_of_a_static_lock_that_is_sent() {
     static LOCK: Mutex<()> = Mutex::const_new(());
@@ -178,7 +178,7 @@ fn a_guard_of_a_static_lock_that_is_sent() {
     assert_eq!(found, [[], []]);
 }
 
-/// A thread sends the guard of a lock away, and waits for a task that waits for it.
+/// A thread sends the guard of a lock away, and waits for a task that waits for that lock.
 #[test]
 fn a_guard_that_a_thread_sends_to_a_task() {
     let found = happens(|| async {

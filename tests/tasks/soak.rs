@@ -1,4 +1,4 @@
-//! Everything at once, all of it correct. `LOCKDEP_SOAK_SECONDS` says for how long.
+//! All features at once, used correctly. `LOCKDEP_SOAK_SECONDS` sets the duration.
 
 use std::{
     sync::Arc,
@@ -33,8 +33,8 @@ async fn look(lock: Arc<RwLock<u64>>, micros: u64) {
     sleep(Duration::from_micros(micros)).await;
 }
 
-/// Joins, futures that are left behind and polled again, time-outs, readers and writers, and many locks in one
-/// poll. The last lock is the only one that is taken while another is held.
+/// Joins, futures that are left and polled again, timeouts, readers and writers, and many locks in
+/// one poll. Only the last lock is acquired while another is held.
 async fn work(
     task: u64,
     locks: [Arc<Mutex<u64>>; 4],

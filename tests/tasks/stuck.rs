@@ -1,5 +1,5 @@
-//! What will never go on is found, once it has stood for a while. What may go on is not, and neither is what depends on a
-//! guard that may be anywhere.
+//! Tasks that will never continue are reported after a while. Tasks that may continue are not, nor
+//! are those that depend on a guard that may be anywhere.
 
 use std::{
     pin::{Pin, pin},
@@ -21,16 +21,16 @@ use lockdep::{
 
 use crate::{Lock, alone, happens, locks, runtimes};
 
-/// Longer than a deadlock has to stand, wherever its futures are.
+/// Longer than a deadlock has to last before it is reported, wherever its futures are.
 const LONG: Duration = Duration::from_millis(1500);
 
-/// Holds a lock until it is told to go on.
+/// Holds a lock until notified.
 async fn hold(lock: Lock, go_on: Arc<Notify>) {
     let _guard = lock.lock().await;
     go_on.notified().await;
 }
 
-/// Another task holds the lock until the result is notified.
+/// Lets another task hold the lock until the result is notified.
 async fn held_elsewhere(lock: &Lock) -> Arc<Notify> {
     let (is_held, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     spawn({
@@ -45,7 +45,7 @@ async fn held_elsewhere(lock: &Lock) -> Arc<Notify> {
     go_on
 }
 
-/// Polls a future once, and leaves it.
+/// Polls a future once.
 async fn begin(future: Pin<&mut impl Future>) {
     select! {
         biased;
@@ -54,7 +54,8 @@ async fn begin(future: Pin<&mut impl Future>) {
     }
 }
 
-/// Oxide's RFD 609: the lock is granted to a future that nobody polls, while its task waits for the lock.
+/// Oxide's RFD 609: the lock is granted to a future that is not polled, while its task waits for
+/// the lock.
 #[test]
 fn a_lock_that_was_granted_to_a_future_left_behind() {
     let found = happens(|| async {
@@ -151,7 +152,7 @@ fn a_static_lock_twice_is_a_warning() {
     assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
 }
 
-/// The spawned task may have the guard, if the lock lives as long as the program.
+/// The spawned task may have the guard, if the lock is static.
 #[test]
 fn a_lock_twice_around_a_spawn_is_a_warning() {
     let found = happens(|| async {
@@ -169,7 +170,7 @@ fn a_lock_twice_around_a_spawn_is_a_warning() {
     assert_eq!(found, [[SelfDeadlock], [SelfDeadlock]]);
 }
 
-/// A guard of a static lock has gone with the spawned task.
+/// The guard of a static lock was moved to the spawned task.
 #[test]
 fn a_static_guard_around_a_spawn_is_unknown() {
     static LOCK: Mutex<()> = Mutex::const_new(());
@@ -185,7 +186,7 @@ fn a_static_guard_around_a_spawn_is_unknown() {
     assert_eq!(found, [[], []]);
 }
 
-/// A thread closes a circle with a task that has a guard of a static lock.
+/// A thread closes a cycle with a task that has a guard of a static lock.
 #[test]
 fn a_circle_of_a_thread_and_a_static_lock_is_a_warning() {
     static LOCK: Mutex<()> = Mutex::const_new(());
@@ -223,7 +224,7 @@ fn a_circle_of_a_thread_and_a_static_lock_is_a_warning() {
     assert_eq!(found, [[Deadlock], [Deadlock]]);
 }
 
-/// The futures of a set have wakers of its own, so it is not known whose guard it is.
+/// The futures of a set have its own wakers, so it is not known whose guard it is.
 #[test]
 fn a_guard_in_a_set_of_futures_left_behind_is_not_certain() {
     let found = happens(|| async {
@@ -244,7 +245,7 @@ fn a_guard_in_a_set_of_futures_left_behind_is_not_certain() {
     assert_eq!(found, [[], []]);
 }
 
-/// Anybody may add a permit.
+/// Any task or thread may add a permit.
 #[test]
 fn the_only_permit_twice_is_not_certain() {
     let found = happens(|| async {
@@ -263,7 +264,7 @@ fn the_only_permit_twice_is_not_certain() {
     assert_eq!(found, [[], []]);
 }
 
-/// Each of some tasks holds a lock and wants the next one's.
+/// Each of several tasks holds a lock and wants the next one's.
 async fn circle(of: usize) {
     let locks: Vec<_> = (0..of).map(|_| Lock::default()).collect();
     let all_hold = Arc::new(Barrier::new(of));
@@ -281,7 +282,7 @@ async fn circle(of: usize) {
     while let Some(ended) = tasks.join_next().await {
         panics += usize::from(ended.is_err());
     }
-    // The others go on.
+    // The others continue.
     assert_eq!(panics, 1);
 }
 
@@ -295,7 +296,7 @@ fn a_circle_of_five_tasks() {
     assert_eq!(happens(|| circle(5)), [[Deadlock], [Deadlock]]);
 }
 
-/// Whichever of the two comes last finds it, and panics; the other goes on.
+/// The last of the two to wait finds it and panics; the other one continues.
 #[test]
 fn a_task_and_a_thread() {
     let found = happens(|| async {
@@ -311,7 +312,7 @@ fn a_task_and_a_thread() {
         });
         let thread = spawn_blocking(move || {
             let _b = b.blocking_lock();
-            // Until the task has it.
+            // Waits until the task holds it.
             while a.try_lock().is_ok() {
                 std::thread::yield_now();
             }

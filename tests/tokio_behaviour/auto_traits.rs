@@ -1,4 +1,4 @@
-//! Which auto traits the types and the futures have, compared with tokio's own.
+//! Which auto traits the types and the futures implement, compared with tokio's own.
 
 use std::{
     cell::Cell,
@@ -9,8 +9,8 @@ use std::{
     sync::Arc,
 };
 
-/// Whether a type has a trait, found by the fallback that an inherent constant
-/// wins over a trait's.
+/// Evaluates to `true` if a type has a trait: an inherent constant takes precedence over a trait's,
+/// which is the fallback.
 macro_rules! has {
     ($type:ty: $bound:path) => {{
         struct Probe<T: ?Sized>(PhantomData<T>);
@@ -27,7 +27,7 @@ macro_rules! has {
     }};
 }
 
-/// The traits of one type, of tokio's and of ours.
+/// Returns the traits of one type, for tokio's version and the checked one.
 macro_rules! compare {
     ($($type:ident[$($parameters:tt)*])*) => {$(
         let traits = [
@@ -105,7 +105,7 @@ fn guards() {
     }
 }
 
-/// The traits of the future that a method returns, as digits.
+/// Returns the traits of the future that a method returns, as digits.
 macro_rules! auto {
     ($future:expr) => {{
         #![allow(dead_code, reason = "what is chosen depends on the future")]
@@ -158,7 +158,7 @@ macro_rules! auto {
     }};
 }
 
-/// The futures of one method, of tokio's type and of ours.
+/// Returns the traits of one method's futures, for tokio's type and the checked one.
 macro_rules! compare_futures {
     ($($lock:ident: $type:ty => $future:expr;)*) => {$(
         let theirs = { use tokio::sync::*; let $lock: fn() -> $type = || unreachable!(); auto!($future) };

@@ -1,21 +1,21 @@
-//! One source of tests, compiled against `tokio::sync` and against `lockdep::tokio::sync`: what holds for the one
-//! holds for the other, in checked builds and in others.
+//! One source of tests, compiled against `tokio::sync` and against `lockdep::tokio::sync`, in
+//! checked builds and in others.
 #![cfg(feature = "tokio")]
 
 mod auto_traits;
 
-/// Runs a future on a runtime of its own.
+/// Runs a future on a runtime of tokio's own.
 fn run_plain<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// The same, on one whose futures are known, so that their locks are checked.
+/// As above, on a runtime whose tasks are known, so that their locks are checked.
 fn run_known<F: Future>(future: F) -> F::Output {
     use lockdep::tokio::runtime::Builder;
     Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// The tests, over whatever `sync` and `run` are in the module around them.
+/// The tests, over the `sync` and `run` in scope of the module around them.
 macro_rules! behaviour {
     ($($name:ident is $sync:path, $run:path;)*) => {$(
         mod $name {

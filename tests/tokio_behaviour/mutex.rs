@@ -43,7 +43,7 @@ fn a_future_that_is_dropped_leaves_the_queue() {
         let (mut first, mut second) = (Box::pin(lock.lock()), Box::pin(lock.lock()));
         assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
         drop(guard);
-        // It was the first's, which does not want it any more.
+        // It was granted to the first one, which is dropped without it.
         drop(first);
         assert!(lock.try_lock().is_err());
         drop(poll!(&mut second));
@@ -169,7 +169,7 @@ fn a_blocked_thread_waits_for_a_task() {
         let guard = lock.clone().lock_owned().await;
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            // Not spent by the wait for the lock.
+            // Not consumed by the wait for the lock.
             std::thread::current().unpark();
             sender.send(()).unwrap();
             let value = *lock.blocking_lock();

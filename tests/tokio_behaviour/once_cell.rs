@@ -60,7 +60,7 @@ fn a_panic_leaves_it_empty() {
         }));
         let polled = std::panic::AssertUnwindSafe(&mut panics_at_once).catch_unwind().await;
         assert!(polled.is_err());
-        // The future is still there, and has let go of the cell.
+        // The future still exists, but has released the cell.
         assert_eq!(cell.get_or_init(async || 1).await, &1);
     });
 }
@@ -82,7 +82,7 @@ fn a_waiter_gets_what_was_set() {
         let mut second = Box::pin(cell.get_or_init(async || 2));
         assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
         drop(first);
-        // It is the second's turn, if nobody is faster.
+        // The second one is next, unless a third one is faster.
         assert_eq!(cell.set(1), Err(SetError::InitializingError(1)));
         assert_eq!(second.await, &2);
     });

@@ -4,7 +4,7 @@ use lockdep::tokio;
 
 use crate::*;
 
-/// The lock that a thread holds is held by what it blocks on.
+/// The future that a thread blocks on holds the locks of the thread.
 #[test]
 fn inversion_with_a_lock_outside_of_block_on() {
     let _one = alone();
@@ -66,7 +66,7 @@ fn a_lock_that_was_released_before_block_on() {
     assert_eq!(edges(), 0);
 }
 
-/// What the thread holds stays below what the future holds, over its awaits.
+/// Locks of the thread stay below those of the future, across its awaits.
 #[test]
 fn locks_around_block_on_stay_there() {
     let _one = alone();
@@ -84,7 +84,7 @@ fn locks_around_block_on_stay_there() {
         });
         // outer→first, outer→second, first→second.
         assert_eq!(edges(), 3);
-        // The guard that came out is the thread's.
+        // The returned guard belongs to the thread.
         drop(both.lock());
         assert_eq!(edges(), 5);
         drop(guard);
@@ -96,7 +96,7 @@ fn locks_around_block_on_stay_there() {
     }
 }
 
-/// The other tasks that the thread polls meanwhile are not the future's.
+/// Other tasks that the thread polls meanwhile are not part of the future.
 #[test]
 fn tasks_beside_a_future_that_is_blocked_on() {
     let _one = alone();
@@ -109,11 +109,11 @@ fn tasks_beside_a_future_that_is_blocked_on() {
         let b = b.clone();
         tokio::spawn(async move { drop(b.lock().await) }).await.unwrap();
     });
-    // a→c, and nothing to b.
+    // a→c, and no edge to b.
     assert_eq!(edges(), 1);
 }
 
-/// One thread runs one after the other.
+/// A single thread runs the two futures in sequence.
 #[test]
 fn both_orders_in_one_thread() {
     let _one = alone();
@@ -131,7 +131,7 @@ fn both_orders_in_one_thread() {
     }
 }
 
-/// A thread that is known to come after what this one did.
+/// A thread that is known to start after what this one did.
 #[test]
 fn both_orders_in_a_thread_and_its_child() {
     let _one = alone();
@@ -181,8 +181,8 @@ fn only_its_own_guards_are_held_across_an_await() {
     }
 }
 
-/// A thread that holds a lock and blocks on a future is a link of a circle: the future waits for a task's lock, and
-/// the task's thread for the outer lock. Either may come last.
+/// A thread that holds a lock and blocks on a future is a link of a cycle: the future waits for a
+/// task's lock, and the task's thread for the outer lock. Either may come last.
 #[test]
 fn deadlock_through_block_on() {
     let _one = alone();
@@ -216,7 +216,7 @@ fn deadlock_through_block_on() {
                 std::future::poll_fn(|cx| {
                     let done = wanted.as_mut().poll(cx).map(drop);
                     if !std::mem::replace(&mut polled, true) {
-                        // After the poll; until then the task can go on.
+                        // After the poll: until then the task can continue.
                         let rests = rests.clone();
                         thread::spawn(move || {
                             until_waiting();
@@ -242,7 +242,7 @@ fn until_waiting() {
     }
 }
 
-/// As above, but that a timer wakes the future.
+/// As above, but a timer wakes the future.
 #[test]
 fn no_deadlock_if_the_future_wakes_up() {
     let _one = alone();
@@ -271,7 +271,7 @@ fn no_deadlock_if_the_future_wakes_up() {
     assert!(!found.contains(&FindingKind::Deadlock), "{found:?}");
 }
 
-/// A future in a task's thread holds what the task holds.
+/// A future on a task's thread holds the locks of the task.
 #[test]
 fn locks_around_block_in_place() {
     let _one = alone();
@@ -291,7 +291,7 @@ fn locks_around_block_in_place() {
     assert_eq!(kinds(), []);
 }
 
-/// The thread goes on as before.
+/// The thread continues as before.
 #[test]
 fn a_panic_in_a_future_that_is_blocked_on() {
     let _one = alone();

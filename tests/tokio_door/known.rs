@@ -30,7 +30,7 @@ mod attributes {
     }
 }
 
-/// With no import of the name.
+/// Without an import of the name.
 mod full_paths {
     #[lockdep::tokio::main(crate = "lockdep::tokio")]
     pub(super) async fn main() -> Option<String> {
@@ -43,7 +43,7 @@ mod full_paths {
         assert!(crate::known_as().await.is_some());
     }
 
-    /// tokio's own is what this names.
+    /// This names tokio itself.
     #[lockdep::tokio::main]
     pub(super) async fn unknown() -> Option<String> {
         crate::known_as().await
@@ -124,7 +124,7 @@ fn tasks_of_sets_are_known() {
     }
 }
 
-/// What a thread blocks on, and what is polled in it, is a part of the thread.
+/// A future that a thread blocks on, and futures polled within, are a part of the thread.
 #[test]
 fn futures_that_are_blocked_on_are_the_threads() {
     let _one = alone();
@@ -166,7 +166,7 @@ fn blocking_in_a_task_is_a_part_of_the_task() {
     assert_eq!(blocked, after);
 }
 
-/// A library's task, and its runtime.
+/// The task of a library, and its runtime.
 #[test]
 fn what_is_spawned_past_us_is_unknown() {
     let _one = alone();
@@ -208,7 +208,7 @@ fn an_unknown_future_makes_no_edges() {
     assert_eq!(kinds(), []);
 }
 
-/// A handler in a library's task, for one.
+/// For example, a handler in a library's task.
 #[test]
 fn as_task_in_an_unknown_task() {
     let _one = alone();
@@ -234,7 +234,7 @@ fn as_task_in_an_unknown_task() {
     }
 }
 
-/// Its surroundings may drop it at any time, so it is never taken to be stuck.
+/// The code around it may drop it at any time, so it is never considered stuck.
 #[test]
 fn as_task_under_an_unknown_time_out() {
     let _one = alone();

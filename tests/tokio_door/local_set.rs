@@ -4,7 +4,7 @@ use lockdep::tokio;
 
 use crate::*;
 
-/// Tasks of a set are polled within a poll of who awaits the set.
+/// Tasks of a set are polled within a poll of the task that awaits the set.
 #[test]
 fn guards_in_a_local_set() {
     let _one = alone();
@@ -28,7 +28,8 @@ fn guards_in_a_local_set() {
         assert_eq!(edges(), 1);
         assert!(!lockdep::held().to_string().contains("(exclusive)"), "{}", lockdep::held());
         assert_eq!(kinds(), []);
-        // What is run until it is ready is a part of who awaits it. That nothing runs beside it is not proved.
+        // A future that the set runs until it is ready is a part of the task that awaits it. That
+        // nothing runs concurrently is not proved.
         runtime.block_on(async {
             let _a = a.lock().await;
             LocalSet::new().run_until(async { drop(c.lock().await) }).await;
@@ -37,7 +38,7 @@ fn guards_in_a_local_set() {
     }
 }
 
-/// What a library has put into the set is no part of who awaits the set.
+/// Tasks that a library has added to the set are no part of the task that awaits it.
 #[test]
 fn unknown_tasks_in_a_local_set() {
     let _one = alone();
@@ -76,7 +77,8 @@ fn unknown_tasks_in_a_local_set() {
     }
 }
 
-/// The other tasks of the set wake the one that awaits it, but its own future cannot go on by that.
+/// The other tasks of the set wake the one that awaits it, but its own future cannot continue
+/// because of that.
 #[test]
 fn stuck_in_a_local_set() {
     let _one = alone();

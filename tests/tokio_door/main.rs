@@ -1,4 +1,5 @@
-//! `use lockdep::tokio;` in the place of `tokio`: which tasks are known, and what a thread holds that blocks on one.
+//! `use lockdep::tokio;` in place of `tokio`: which tasks are known, and which locks a thread holds
+//! that blocks on a future.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 #![allow(clippy::await_holding_lock, reason = "one test at a time")]
 
@@ -27,7 +28,7 @@ mod block_on;
 mod known;
 mod local_set;
 
-/// One test at a time, with nothing left of the one before.
+/// Runs one test at a time, with nothing left from the one before.
 fn alone() -> Turn<'static, ()> {
     static ONE: Serial<()> = Serial::new(());
     let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +59,7 @@ fn both() -> [Runtime; 2] {
 
 static PROBES: AtomicUsize = AtomicUsize::new(0);
 
-/// The task or thread for which the future that awaits this holds a lock, as it is named.
+/// Returns the name of the task or thread for which the awaiting future holds a lock.
 async fn known_as() -> Option<String> {
     let probe = Mutex::new(());
     let number = PROBES.fetch_add(1, Relaxed);
@@ -70,7 +71,7 @@ async fn known_as() -> Option<String> {
     Some(line.to_owned())
 }
 
-/// `known_as` of a task that is spawned in the line before this is called.
+/// Asserts that `known_as` is a task that was spawned in the line before the call.
 #[track_caller]
 fn assert_spawned_here(known_as: Option<String>) {
     let here = Location::caller();

@@ -1,4 +1,5 @@
-//! Nothing is left of futures that are dropped, tasks that are aborted, and guards that leave their task.
+//! Nothing is left of futures that are dropped, tasks that are aborted, and guards that leave their
+//! task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use lockdep::tokio::{
 
 use crate::{found, kinds};
 
-/// Whatever there is to acquire.
+/// One lock of each kind.
 struct All {
     mutex: Arc<Mutex<u8>>,
     rwlock: Arc<RwLock<u8>>,
@@ -36,7 +37,7 @@ impl All {
         Arc::new(all)
     }
 
-    /// Acquires one of them, and gives it back.
+    /// Acquires one of them, and releases it.
     async fn acquire(&self, which: u8) {
         match which {
             0 => drop(self.mutex.lock().await),
@@ -53,7 +54,7 @@ impl All {
         }
     }
 
-    /// Holds all of them for as long as a future takes.
+    /// Holds all of them while a future runs.
     async fn hold(&self, meanwhile: impl Future<Output = ()>) {
         let _permits = (self.semaphore.acquire().await, self.pool.acquire_many(2).await);
         let _guards = (self.mutex.lock().await, self.rwlock.write().await);

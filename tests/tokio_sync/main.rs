@@ -1,4 +1,4 @@
-//! What is found of tokio's `RwLock`, `Semaphore` and `OnceCell`, and what is not.
+//! Findings with tokio's `RwLock`, `Semaphore` and `OnceCell`, and correct uses without one.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 mod leftovers;
@@ -17,7 +17,7 @@ use lockdep::{
     tokio::{self, time::sleep},
 };
 
-/// Runs one test at a time. Returns what it found.
+/// Runs one test at a time, and returns its findings.
 fn alone(body: impl FnOnce()) -> Vec<Finding> {
     static ONE: Serial<()> = Serial::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,7 +26,7 @@ fn alone(body: impl FnOnce()) -> Vec<Finding> {
     lockdep::take_findings()
 }
 
-/// Runs a task on both kinds of runtime. Returns what it found on each, which is the same.
+/// Runs a task on both kinds of runtime, and returns its findings, which are the same on both.
 fn found<F: Future<Output = ()>>(body: impl Fn() -> F) -> Vec<Finding> {
     let [single, multi] = [None, Some(2)].map(|workers| {
         let mut builder = match workers {
@@ -52,7 +52,7 @@ async fn task<F: Future<Output = ()> + Send + 'static>(future: F) -> bool {
     tokio::spawn(future).await.is_ok()
 }
 
-/// Lets others run between two acquisitions, as real tasks do.
+/// Lets other tasks run between two acquisitions, as real tasks do.
 async fn elsewhere() {
     sleep(Duration::from_millis(1)).await;
 }

@@ -1,4 +1,4 @@
-//! `OnceCell`: its initializer is held.
+//! `OnceCell`: it is held while its initializer runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,12 +63,12 @@ fn an_initializer_that_waits_for_its_own_cell() {
 fn initializers_that_are_no_problem() {
     let found = found(|| async {
         let (cell, lock) = (Arc::new(OnceCell::new()), Arc::new(Mutex::new(1)));
-        // Cancelled: it does not run any more when the lock is taken.
+        // Cancelled: it does not run any more when the lock is acquired.
         let cancelled = cell.get_or_init(std::future::pending);
         let timeout = tokio::time::timeout(Duration::from_millis(1), cancelled);
         timeout.await.unwrap_err();
         drop(lock.lock().await);
-        // Initialized under the lock, and read then.
+        // Initialized under the lock, and read afterwards.
         let (c, l) = (cell.clone(), lock.clone());
         assert!(
             task(async move {

@@ -40,7 +40,7 @@ fn writers_in_two_orders() {
     assert!(report.contains("a `tokio::RwLock<u8>`"), "{report}");
 }
 
-/// Readers wait for each other only behind a writer, so the first that writes is told.
+/// Readers wait for each other only behind a writer, so the finding is reported at the first write.
 #[test]
 fn readers_in_two_orders() {
     for (writes, expected) in [(false, vec![]), (true, vec![FindingKind::Inversion])] {
@@ -105,7 +105,7 @@ fn recursive_read() {
             })
             .await
         );
-        // What it held is free.
+        // Its locks are free.
         assert!(lock.try_write().is_ok());
     });
     assert_eq!(kinds(&found), [FindingKind::RecursiveRead]);
@@ -165,7 +165,7 @@ fn reads_that_are_not_recursive() {
     assert_eq!(kinds(&found), []);
 }
 
-/// Two branches that wait for nothing but their next turn, for which the runtime keeps one waker.
+/// Two branches that wait for nothing but their next poll, for which the runtime keeps one waker.
 #[test]
 fn branches_that_yield_are_not_recursive() {
     let found = found(|| async {

@@ -1,4 +1,4 @@
-//! `Semaphore`, as a mutex, as a pool and as a signal.
+//! `Semaphore` as a mutex, as a pool and as a signal.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ fn a_semaphore_of_one_is_a_mutex() {
     );
 }
 
-/// A mutex and a semaphore, in both orders: as above, but it is none.
+/// A mutex and a semaphore in both orders, where the semaphore is not used as a mutex.
 async fn mutex_and(semaphore: Semaphore) {
     let (mutex, semaphore) = (Arc::new(Mutex::new(1)), Arc::new(semaphore));
     let (m, s) = (mutex.clone(), semaphore.clone());
@@ -133,7 +133,7 @@ fn a_second_permit_in_a_thread() {
     assert_eq!(kinds(&found), [FindingKind::PoolExhaustion]);
 }
 
-/// Anybody may add a permit, so the thread does not panic.
+/// Any thread may add a permit, so the thread does not panic.
 #[test]
 fn the_only_permit_twice_in_a_thread() {
     let found = found(|| async {
@@ -167,7 +167,7 @@ fn permits_that_exhaust_no_pool() {
         let two = pool.acquire_many(2).await.unwrap();
         drop(pool.try_acquire().unwrap());
         drop(two);
-        // Split, merged, and given back.
+        // Split, merged, and released.
         let mut two = pool.acquire_many(2).await.unwrap();
         let one = two.split(1).unwrap();
         let (none, all) = (two.split(0).unwrap(), two.split(1).unwrap());
@@ -214,8 +214,8 @@ fn permits_that_exhaust_no_pool() {
     assert_eq!(kinds(&found), []);
 }
 
-/// A task waits for a permit of a pool, with a lock that a holder of another permit waits for. The next permit comes
-/// from a task that nothing is known of.
+/// A task waits for a permit of a pool, with a lock that a holder of another permit waits for. The
+/// next permit comes from an unknown task.
 #[test]
 fn a_pool_is_no_circle() {
     let found = found(|| async {
@@ -244,7 +244,7 @@ fn a_pool_is_no_circle() {
             let _guard = mutex.lock().await;
             waiter
         });
-        // Long enough for a look at what stands still.
+        // Long enough for a check of tasks that do not continue.
         tokio::time::sleep(Duration::from_millis(500)).await;
         end.notify_one();
         holder.await.unwrap().await.unwrap();
@@ -253,7 +253,7 @@ fn a_pool_is_no_circle() {
     assert_eq!(kinds(&found), []);
 }
 
-/// The order in which it was acquired does not bind the task that waits for a new permit.
+/// An acquired permit does not order the task that waits for a new one.
 #[test]
 fn a_semaphore_whose_permit_was_forgotten_is_a_signal() {
     for by_semaphore in [false, true] {
@@ -286,7 +286,7 @@ fn a_semaphore_whose_permit_was_forgotten_is_a_signal() {
     }
 }
 
-/// A thread takes a permit for each job, and hands it to another thread.
+/// A thread acquires a permit for each job, and sends it to another thread.
 #[test]
 fn permits_that_a_thread_hands_on() {
     let found = found(|| async {

@@ -1,4 +1,5 @@
-//! Tasks of other executors, of which one thread polls many in turn: nothing is known of them, and nothing is found.
+//! Tasks of other executors, many of which one thread polls in turn: they are unknown, and nothing
+//! is reported.
 
 use std::{
     pin::pin,

@@ -34,7 +34,7 @@ pub(super) struct Seen {
     places: Smallest<(Box<str>, Box<str>), MAX_NAMED>,
     /// Programs that have seen it between two of their statics, and the offsets of these.
     statics: Smallest<Statics, MAX_NAMED>,
-    /// Classes that were held exclusively at every sighting.
+    /// Classes that were held exclusively at every observation.
     gates: Vec<ClassId>,
     /// From the record with the smallest id.
     witness: (RecordId, MergedEdge),
