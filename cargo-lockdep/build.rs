@@ -46,7 +46,7 @@ fn main() {
     fs::write(out.join("examples.rs"), examples(explanations)).expect("OUT_DIR is ours");
 }
 
-/// The files of `explain`, with the names of the kinds that they explain.
+/// Returns the files in `explain`, with the names of the kinds that they explain.
 fn explanations() -> Vec<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("explain");
     let mut files = Vec::new();
@@ -58,7 +58,7 @@ fn explanations() -> Vec<(PathBuf, PathBuf)> {
     files
 }
 
-/// A table of the texts by kind.
+/// Returns a table of the texts by kind.
 fn texts(explanations: &[(PathBuf, PathBuf)]) -> String {
     let entries = explanations.iter().map(|(kind, path)| {
         let [kind, path] = [kind, path].map(|it| it.to_str().expect("paths are UTF-8"));
@@ -67,7 +67,7 @@ fn texts(explanations: &[(PathBuf, PathBuf)]) -> String {
     format!("&[\n{}]", entries.collect::<String>())
 }
 
-/// Each explanation's example as a module, and a list of their names and `main`s.
+/// Returns each explanation's example as a module, and a list of their names and `main`s.
 fn examples(explanations: Vec<(PathBuf, PathBuf)>) -> String {
     let (mut modules, mut list) = (String::new(), String::new());
     for (kind, path) in explanations {

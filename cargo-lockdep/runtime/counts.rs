@@ -28,7 +28,8 @@ extern "C" fn at_start() {
     }
 }
 
-/// Sets the levels that `LOCKDEP` has in other processes, in one whose parent has cleared its environment.
+/// Sets the levels that `LOCKDEP` sets in other processes: the parent of this one has cleared its
+/// environment.
 fn be_quiet() {
     for kind in lockdep::FindingKind::ALL.into_iter().filter(|kind| !kind.is_certain()) {
         lockdep::set_level(kind, lockdep::Level::Allow);

@@ -42,8 +42,8 @@ fn every_example_shows_its_kind() {
     }
 }
 
-/// The kinds of what is found in an example, each once, in a separate process. Whether a join waits is a
-/// matter of time.
+/// Returns the kinds of the findings in an example, each once. The example runs in a separate
+/// process. Joins are allowed because it depends on timing whether they wait.
 fn found(example: &str) -> Vec<&'static str> {
     let records = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain").join(example);
     let _ = fs::remove_dir_all(&records);

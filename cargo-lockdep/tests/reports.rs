@@ -181,7 +181,7 @@ fn sarif_follows_its_schema() {
     }
 }
 
-/// A record whose names and places are hard to write in each format.
+/// Returns a record whose names and places need escapes in each format.
 fn odd_record() -> String {
     let header = r#"{"header":{"schema":1,"lockdep":"9","id":"ff","process":1,"program":"<x>","started":1}}"#;
     let lock = r#"{"id":1,"name":"</script><b>\u0000\uffff","type":"Mutex<\"&>"}"#;
@@ -212,7 +212,8 @@ fn odd_names_are_reported_in_every_format() {
     }
 }
 
-/// A later version may have kinds that this one does not know: they are named, and the rest is read.
+/// A later version may have kinds that this one does not know: they are reported, and the rest is
+/// read.
 #[test]
 fn a_finding_of_an_unknown_kind_is_a_problem_of_its_line() {
     let project = Project::new("unknown-kind");

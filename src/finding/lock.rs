@@ -33,11 +33,11 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 5] =
         [Self::Exclusive, Self::Shared, Self::RecursiveShared, Self::Upgradable, Self::Upgrade];
 
-    /// The name used in reports and records, such as `recursive shared`.
+    /// Returns the name used in reports and records, such as `recursive shared`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -93,8 +93,8 @@ impl Mode {
     }
 }
 
-/// What a lock is made of: `Mutex` and the type it guards. One static per
-/// wrapper type, so that an acquisition carries a single pointer.
+/// The type of a lock: `Mutex` and the type it guards. One static per wrapper type, so that an
+/// acquisition passes a single pointer.
 pub struct LockKind {
     /// `Mutex`.
     pub wrapper: &'static str,

@@ -4,7 +4,8 @@ use std::{error::Error, fmt, str::FromStr};
 
 use super::{FindingKind, Level, Mode, WaitKind};
 
-/// The error of parsing a [`FindingKind`], [`WaitKind`], [`Level`] or [`Mode`]. Its message lists the names that there are.
+/// The error of parsing a [`FindingKind`], [`WaitKind`], [`Level`] or [`Mode`]. Its message lists
+/// the valid names.
 ///
 /// ```
 /// use lockdep::Level;

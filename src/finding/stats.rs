@@ -1,6 +1,6 @@
 //! How much has been checked.
 
-/// Counts of what the validator has checked so far in this process. Shows that it was active.
+/// Counts of what was checked so far in this process. Shows that the validator was active.
 ///
 /// ```
 /// use lockdep::{Stats, sync::Mutex};

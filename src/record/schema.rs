@@ -193,10 +193,10 @@ pub struct Finding<'a> {
     /// Why it is silenced, if it is: [`Finding::silenced`](crate::Finding::silenced).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<Cow<'a, str>>,
-    /// What was found, in one line: the report's first, without severity and kind.
+    /// The title: the report's first line, without severity and kind.
     #[serde(borrow, default)]
     pub title: Cow<'a, str>,
-    /// What to do about it, in one line.
+    /// The help text, in one line.
     #[serde(borrow, default)]
     pub help: Cow<'a, str>,
     /// The locks of the cycle.

@@ -1,4 +1,4 @@
-//! Describes what a thread is doing, according to the operating system.
+//! Describes the activity of a thread, according to the operating system.
 
 use crate::finding::{Activity, FutexWait, SystemCall};
 

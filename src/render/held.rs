@@ -151,7 +151,7 @@ impl Table {
     }
 }
 
-/// Describes what a thread is doing, according to the system.
+/// Describes the activity of a thread, according to the system.
 fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
     let os = thread.os.as_ref()?;
     match os.activity {

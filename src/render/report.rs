@@ -62,7 +62,7 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     text
 }
 
-/// What a finding says, without severity and kind, and what to do about it. One line each.
+/// Returns the title of a finding, without severity and kind, and its help text. One line each.
 pub(crate) fn title_and_help(finding: &Finding) -> [String; 2] {
     if let Detail::AllAsleep(threads) = &finding.detail {
         return [all_asleep::title(threads), all_asleep::help(finding.level)];
@@ -72,7 +72,7 @@ pub(crate) fn title_and_help(finding: &Finding) -> [String; 2] {
     [words.title(), words.help()]
 }
 
-/// A finding in one line: severity, kind, title and place. Without colours.
+/// Returns the finding in one line, without colours: severity, kind, title and place.
 pub(crate) fn headline(finding: &Finding) -> String {
     let severity = match finding.level {
         Level::Deny | Level::Abort => "error",

@@ -1,4 +1,4 @@
-// What is chosen: a lock, an arrow, a finding, or all arrows between two folders.
+// The choice: a lock, an arrow, a finding, or all arrows between two folders.
 
 "use strict";
 
@@ -18,7 +18,7 @@ function choose(what) {
   }
 }
 
-/** Shows what is chosen, if it is not shown yet. */
+/** Shows the chosen item, if it is not shown yet. */
 function reveal(what) {
   if (!what) return null;
   const boxOf = (lock) => boxes.find((box) => box.lock === lock);
@@ -72,7 +72,7 @@ function light() {
   elements.get(key)?.classList.add("chosen");
 }
 
-/** So that a link leads to it. */
+/** Puts the choice into the URL, so that it can be linked. */
 function remember() {
   const hash =
     chosen?.kind === "lock"
@@ -83,7 +83,7 @@ function remember() {
   try {
     history.replaceState(null, "", hash || location.pathname + location.search);
   } catch {
-    // Some browsers do not let a page that is a file do so.
+    // Some browsers do not allow this for pages opened from a file.
   }
 }
 

@@ -1,4 +1,4 @@
-// What is told of what is chosen.
+// The details of the chosen lock, arrow or finding.
 
 "use strict";
 
@@ -10,7 +10,7 @@ function tell() {
   else if (chosen.kind === "link") details.replaceChildren(...tellLink(chosen.link));
   else details.replaceChildren(...tellFinding(chosen.finding));
   details.parentElement.scrollTop = 0;
-  // What was pressed is gone.
+  // The button that had the focus was replaced.
   if (hadFocus) details.querySelector("button")?.focus({ preventScroll: true });
 }
 
@@ -85,7 +85,7 @@ function list(query) {
       : "",
     found.length
       ? ""
-      : make("p", { class: "quiet" }, "No lock is called, typed or made like that."),
+      : make("p", { class: "quiet" }, "No lock has such a name, type or location."),
   ];
 }
 
@@ -105,12 +105,12 @@ function tellLock(at) {
     make("h4", null, "Lock"),
     make("h3", null, lock.name),
     make("p", { class: "quiet" }, make("code", null, lock.type)),
-    others.length ? make("p", { class: "quiet" }, `also called ${others.join(", ")}`) : "",
+    others.length ? make("p", { class: "quiet" }, `also named ${others.join(", ")}`) : "",
     make(
       "dl",
       null,
-      make("dt", null, "made at"),
-      make("dd", null, ...(lock.made ? source(lock.made) : ["a place that is not known"])),
+      make("dt", null, "created at"),
+      make("dd", null, ...(lock.made ? source(lock.made) : ["an unknown location"])),
     ),
     make(
       "div",
@@ -150,7 +150,7 @@ const toArrow = (arrow, other) =>
     arrow.verdict,
   );
 
-/** The two sites of an arrow. */
+/** Returns the two locations of an arrow. */
 const sites = ([heldAt, acquiredAt], held, wanted) =>
   make(
     "dl",
@@ -163,7 +163,7 @@ const sites = ([heldAt, acquiredAt], held, wanted) =>
 
 const names = (list) => (list.length >= 16 ? `${list.join(", ")}, …` : list.join(", "));
 
-// A task is named by the place that spawned it.
+// A task is named after the location that spawned it.
 function actors(all) {
   const isTask = (name) => name.startsWith("task spawned at ");
   const [threads, tasks] = [all.filter((name) => !isTask(name)), all.filter(isTask)];

@@ -1,4 +1,4 @@
-// Keys and buttons; and the beginning of it all.
+// Keys and buttons, and the start of the page.
 
 "use strict";
 

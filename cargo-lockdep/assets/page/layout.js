@@ -1,4 +1,4 @@
-// Where boxes and arrows stand: dagre's work.
+// The layout of boxes and arrows, by dagre.
 
 "use strict";
 
@@ -9,7 +9,7 @@ function widthOf(text, font) {
   return pen.measureText(text).width;
 }
 
-/** The end of a long name says more than its beginning. */
+/** Cuts off the beginning, as the end of a long name is more specific. */
 function short(text, most) {
   return text.length > most ? `…${text.slice(1 - most)}` : text;
 }
@@ -25,22 +25,22 @@ function path(points) {
   return points.length === 2 ? `${text}L${at(points[1])}` : text;
 }
 
-/** From a box to itself, over its top. */
+/** Returns the path of an arrow from a box to itself, over its top. */
 function loop({ x, y, height }) {
   const top = y - height / 2;
   return `M${x - 16},${top}C${x - 30},${top - 34} ${x + 30},${top - 34} ${x + 16},${top}`;
 }
 
-/** The scale at which a size fits. */
+/** Returns the scale at which a size fits. */
 const fitting = ({ width, height }) =>
   Math.min(1.15, picture.clientWidth / width, (picture.clientHeight - 24) / height);
 
-/** Which way makes the drawing larger, if there is time to try. */
+/** Lays out a drawing in the direction that shows it larger. With many boxes, only one is tried. */
 function layOut(drawn) {
   for (const box of drawn.boxes) {
     box.label = short(box.name, 30);
     box.sub = short(box.of, 30);
-    // From afar, the label is larger and alone.
+    // When zoomed out, only the label is shown, in a larger font.
     const width = Math.max(
       widthOf(box.label, "500 16px system-ui") + 14,
       widthOf(box.sub, "11px monospace") + 28,

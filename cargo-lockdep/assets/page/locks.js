@@ -1,7 +1,7 @@
-// The lock order as a picture: its locks and arrows, and what all files of this folder use.
+// The locks and arrows of the lock order, and helpers for all files of this folder.
 //
-// These files are scripts of one page and share their names, in the order in which the page has them. An
-// arrow leads from a lock to one that was acquired while it was held.
+// These files are scripts of one page and share one namespace; the page loads them in a fixed order. An arrow
+// leads from a lock to one that was acquired while it was held.
 
 "use strict";
 
@@ -13,11 +13,11 @@ const search = document.getElementById("search");
 const scopes = document.getElementById("scopes");
 const shown = document.getElementById("shown");
 
-// More than these are not drawn unless they are asked for.
+// More locks than this are drawn only on request.
 const FEW = 60;
-// More groups than these say less than fewer.
+// More groups than this are hard to survey.
 const GROUPS = 16;
-// More than these take longer than anyone waits.
+// More boxes and arrows than this take too long to lay out.
 const TOO_MANY = 3000;
 /** Around a drawing. */
 const MARGIN = 20;
@@ -50,7 +50,7 @@ const arrowsOf = (finding) =>
   finding.cycle.filter((step) => step.ends).map((step) => arrowOf(...step.ends));
 const told = findings.filter((finding) => alarm(finding.verdict));
 
-// Locks are grouped by the folder or file that makes them, as deep as there are few groups.
+// Locks are grouped by the folder or file that creates them, as deep as there are at most GROUPS groups.
 const parts = locks.map(({ file }) =>
   (file ?? "elsewhere")
     .replaceAll("\\", "/")
@@ -70,7 +70,7 @@ while (depth < 9 && new Set(groupsAt(depth + 1)).size <= GROUPS) depth += 1;
 const groupOf = groupsAt(depth);
 const groups = [...new Set(groupOf)].sort();
 
-// Of locks that are called alike, the place says more than the type.
+// For locks of the same name, the location is more specific than the type.
 const called = new Map();
 for (const { name } of locks) called.set(name, 1 + (called.get(name) ?? 0));
 const kindOf = (at) => (called.get(locks[at].name) > 1 && locks[at].made) || locks[at].type;

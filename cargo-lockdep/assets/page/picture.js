@@ -1,4 +1,4 @@
-// The picture, and how it is looked at: d3-zoom's work.
+// The picture, which d3-zoom moves and scales.
 
 "use strict";
 
@@ -10,7 +10,7 @@ const root = draw(picture, "g", { id: "root" });
 const zoom = d3
   .zoom()
   .scaleExtent([0.03, 3])
-  // A page that is scrolled past is not to be zoomed.
+  // Scrolling past the picture must not zoom it.
   .filter(
     (event) =>
       (event.type !== "wheel" ||
@@ -82,7 +82,7 @@ function paintLink(link) {
     d,
     "marker-end": `url(#head-${alarm(link.verdict) ?? "plain"})`,
   });
-  // The more arrows it stands for, the broader.
+  // The width shows the number of arrows that it stands for.
   if (!arrow) stroke.style.strokeWidth = 1 + 0.6 * Math.log2(link.arrows.length);
   draw(group, "path", { class: "reach", d });
   group.addEventListener("click", () =>
@@ -120,7 +120,7 @@ const sentence = (arrow) =>
   `${locks[arrow.wanted].name} acquired while ${locks[arrow.held].name} was held` +
   (alarm(arrow.verdict) ? `, in a finding that is ${WORDS[arrow.verdict]}` : "");
 
-/** One box alone is reached by Tab: from there, arrow keys lead to the others. */
+/** Tab reaches only one box; from there, arrow keys lead to the others. */
 let current = null;
 function rove(box) {
   if (current) elements.get(current.key)?.setAttribute("tabindex", -1);
@@ -159,7 +159,7 @@ function move(direction) {
 function fit() {
   const { clientWidth: width, clientHeight: height } = picture;
   if (!width || !height) return;
-  // The arrows go beyond what the layout takes for its size.
+  // Arrows exceed the size that the layout reports.
   const box = root.getBBox();
   const [left, top] = [box.x - MARGIN, box.y - MARGIN];
   const size = { width: box.width + 2 * MARGIN, height: box.height + 2 * MARGIN };

@@ -1,5 +1,5 @@
-// What is shown at once: all locks, those of the findings, those around one, those made in one folder, or the
-// folders.
+// Scopes of the picture: all locks, those of the findings, those around one, those created in one folder, or
+// the folders.
 
 "use strict";
 
@@ -15,7 +15,7 @@ function around(lock, reach) {
       ...out[at].map((arrow) => arrow.wanted),
       ...into[at].map((arrow) => arrow.held),
     ]);
-    // Those of findings first, if there is no room for all.
+    // Locks of findings come first, if there is no room for all.
     const fresh = [...new Set(next)]
       .filter((at) => !known.has(at))
       .sort((a, b) => (verdicts[b] !== null) - (verdicts[a] !== null));
@@ -26,7 +26,7 @@ function around(lock, reach) {
   return { known, left: 0 };
 }
 
-/** The locks of a scope, and what to say of them. */
+/** Returns the locks of a scope, with a description. */
 function content(scope) {
   switch (scope.kind) {
     case "around": {
@@ -68,7 +68,7 @@ function busiest() {
   return [...locks.keys()].reduce((best, at) => (degree(at) > degree(best) ? at : best), 0);
 }
 
-/** Boxes and links of what is to be drawn. */
+/** Returns the boxes and links to draw. */
 function drawing() {
   if (scope.kind === "groups") return groupsDrawn();
   const { known, words } = content(scope);

@@ -14,7 +14,7 @@ pub(crate) struct Explanation {
     pub(crate) text: &'static str,
 }
 
-/// The text of each file in the folder `explain`, by its name.
+/// The texts of the files in `explain`, by the names of their kinds.
 static TEXTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/explanations.rs"));
 
 pub(crate) static ALL: LazyLock<Vec<Explanation>> = LazyLock::new(|| {

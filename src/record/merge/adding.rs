@@ -178,7 +178,7 @@ impl Record {
     }
 }
 
-/// The title, or in records that have none the report's first line.
+/// Returns the title, or the first line of the report in records without titles.
 fn title<'a>(finding: &'a Finding<'_>) -> &'a str {
     match &*finding.title {
         "" => finding.report.lines().next().unwrap_or_default(),
@@ -186,17 +186,17 @@ fn title<'a>(finding: &'a Finding<'_>) -> &'a str {
     }
 }
 
-/// How an edge's locks were held and acquired.
+/// Returns the modes in which an edge's locks were held and acquired.
 fn modes(edge: &Edge<'_>) -> Result<[Mode; 2], UnknownName> {
     Ok([edge.held_mode.parse()?, edge.wanted_mode.parse()?])
 }
 
-/// A bit for each pair of modes.
+/// Returns a bit for each pair of modes.
 fn bit(held: Mode, wanted: Mode) -> u32 {
     1 << (Mode::ALL.len() * held as usize + wanted as usize)
 }
 
-/// The type alone if it has no class.
+/// Returns the class, or only the type if it has none.
 fn class(lock: &Lock<'_>) -> String {
     lock.class.as_ref().unwrap_or(&lock.type_name).to_string()
 }

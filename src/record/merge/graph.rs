@@ -73,13 +73,13 @@ pub struct MergedLock {
 pub struct MergedOrder {
     /// The index of the held lock in [`MergedGraph::locks`].
     pub held: usize,
-    /// How: see [`Edge::held_mode`](crate::record::Edge::held_mode).
+    /// Its mode: see [`Edge::held_mode`](crate::record::Edge::held_mode).
     pub held_mode: Mode,
-    /// The lock that was acquired. The same one, if these are two that were made alike.
+    /// The index of the acquired lock; the same as `held` for two locks created alike.
     pub wanted: usize,
-    /// How.
+    /// Its mode.
     pub wanted_mode: Mode,
-    /// How many processes have done so: 100 at most.
+    /// The number of processes with such an acquisition: 100 at most.
     pub processes: usize,
     /// `true` if there may be more processes.
     pub are_more: bool,

@@ -25,14 +25,14 @@ use crate::finding::{FindingKind, Level, Mode, WaitKind};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedFinding {
-    /// What was found.
+    /// The kind of the finding.
     pub kind: FindingKind,
-    /// What is waited for, if it is a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
+    /// The kind of wait of a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<WaitKind>,
-    /// The level that it had in the process.
+    /// The level in the process.
     pub level: Level,
-    /// No process has seen all of it: its edges are from different ones.
+    /// `true` if its edges come from different processes, none of which has seen all of them.
     pub across_runs: bool,
     /// `true` if it is in a scope of [`testing`](crate::testing), so that a test looks at it.
     pub in_scope: bool,
@@ -43,11 +43,11 @@ pub struct MergedFinding {
     /// Why it is silenced in that process, if it is: see [`Finding::silenced`](crate::Finding::silenced).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silenced: Option<String>,
-    /// What was found, in one line.
+    /// The title, in one line.
     pub title: String,
-    /// What to do about it, in one line.
+    /// The help text, in one line.
     pub help: String,
-    /// The cycle, as one of the processes has seen it.
+    /// The cycle, as seen by one of the processes.
     pub cycle: Vec<MergedEdge>,
     /// The report of that process.
     pub report: String,
@@ -80,7 +80,7 @@ pub struct MergedEdge {
     pub held: String,
     /// Its type, and where it was created.
     pub held_class: String,
-    /// How it was held.
+    /// Its mode.
     pub held_mode: Mode,
     /// Where it was acquired; or requested, if it [was granted](Self::is_granted).
     pub held_at: String,
@@ -94,7 +94,7 @@ pub struct MergedEdge {
     pub wanted: String,
     /// Its type, and where it was created.
     pub wanted_class: String,
-    /// How it was acquired.
+    /// Its mode.
     pub wanted_mode: Mode,
     /// Where it was acquired.
     pub acquired_at: String,
@@ -121,8 +121,8 @@ impl MergedEdge {
     }
 }
 
-/// An inversion whose two edges were seen by different processes. `may_differ`: of locks that may be different ones
-/// of the same two classes.
+/// Returns the inversion of two opposite edges that were seen by different processes. `may_differ`: their locks may be
+/// different ones of the same two classes.
 pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
     let title = format!(

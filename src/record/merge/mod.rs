@@ -72,8 +72,8 @@ pub struct Merge {
 
 type RecordId = u128;
 
-/// Identifies a finding across processes: the names of its kind and wait, whether a test looks at it, and the
-/// edges of its cycle by classes and places, from the smallest on.
+/// Identifies a finding across processes: the names of its kind and wait, whether a test looks at
+/// it, and the edges of its cycle by class and place, starting with the smallest.
 type Key = (&'static str, Option<&'static str>, bool, Box<[KeyEdge]>);
 /// Held class and place, wanted class and place.
 type KeyEdge = [Box<str>; 4];
@@ -371,7 +371,7 @@ impl ClassEdge {
     }
 }
 
-/// Every held and wanted mode.
+/// Returns all pairs of a held and a wanted mode.
 fn all_modes() -> impl Iterator<Item = (Mode, Mode)> {
     Mode::ALL.into_iter().flat_map(|held| Mode::ALL.map(|wanted| (held, wanted)))
 }

@@ -161,7 +161,7 @@ fn graph(report: &Report) -> Markup {
             } @else {
                 p.hint {
                     "An arrow leads from a lock to one that was acquired while it was held. "
-                    "Locks that were made at the same place are one."
+                    "Locks that were created in the same place are shown as one."
                 }
                 noscript { p { "The picture is drawn by a script." } }
                 div #viewer hidden {
