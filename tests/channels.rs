@@ -561,7 +561,7 @@ fn a_circle_of_a_barrier_and_a_lock() {
             });
         });
     };
-    let text = "waits here at `barrier`, to which thread `";
+    let text = "waits here at `barrier`, which thread `";
     circles("a_circle_of_a_barrier_and_a_lock", circle, text);
 }
 

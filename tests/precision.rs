@@ -233,7 +233,7 @@ fn a_gate_guards_until_it_is_left_out() {
     assert_eq!(kinds(&findings), [FindingKind::GuardedInversion]);
     assert_eq!(findings[0].level(), Level::Allow);
     let report = findings[0].to_string();
-    assert!(report.contains("for as long as `gate` is held around it each time"), "{report}");
+    assert!(report.contains("as long as `gate` is held around it each time"), "{report}");
     // Without the gate on one side it protects nothing.
     assert!(nests(&a, &b).unwrap().starts_with(INVERSION));
 }
@@ -408,7 +408,7 @@ fn two_banks_show_both_orders() {
     assert!(now.held() != before.wanted() && now.wanted() != before.held(), "other instances");
     assert_eq!(before.held().name(), Some("one bank"));
     let report = findings[0].to_string();
-    assert!(report.contains("it was never seen on the same two locks"), "{report}");
+    assert!(report.contains("this was never seen on the same two locks"), "{report}");
     // One finding for the two classes.
     Bank::new("a third bank").settle();
     assert!(findings_about(&["a third bank"]).is_empty());
