@@ -42,9 +42,9 @@ pub(crate) fn render(report: &Report) -> String {
                 h1 { "Lost updates" }
                 p { (report.intro()) "." }
                 p {
-                    span.key.lost {} "lost: told that all is well, and gone"
+                    span.key.lost {} "lost: reported as done, but gone"
                     " \u{2003} "
-                    span.key.refused {} "refused: told that it did not work"
+                    span.key.refused {} "refused: reported as failed"
                 }
                 (ways(&report.ways))
                 @for factor in &report.factors {

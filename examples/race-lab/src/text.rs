@@ -29,7 +29,7 @@ pub(crate) fn render(report: &Report) -> String {
     }
     align(&mut table, 1..6);
     line(&table.trim_fmt());
-    line("\n█ lost: told that all is well, and gone   ▒ refused: told that it did not work");
+    line("\n█ lost: reported as done, but gone   ▒ refused: reported as failed");
 
     for factor in &report.factors {
         line(&format!("\nThe factor \"{}\" decides {}:", factor.name, factor.decides));
