@@ -50,7 +50,7 @@ impl Bank {
             "read_uncommitted",
             isolation == Isolation::ReadUncommitted,
         )?;
-        // There is no power failure here, and syncing to disk would hide what is measured.
+        // Syncing to disk would hide the measured effect, and nothing here must survive a power failure.
         connection.pragma_update(None, "synchronous", "off")?;
         // Wait until the lock is acquired. SQLite's own handler backs off for up to 100 ms, which
         // would stall the queue.
