@@ -17,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-// The barriers only bring the threads together. They are std's, so that the tables list only locks.
+// The barriers only bring the threads together. They are std's, so that the tables list only
+// locks.
 use lockdep::{FindingKind, Level, sync::Mutex};
 
 #[derive(Default)]

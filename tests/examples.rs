@@ -224,13 +224,13 @@ fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
     let expected = format!(
         " requesting `cache`:\n\
          \u{20}  0: futurelock::fetch\n\
-         \u{20}            at examples/futurelock.rs:25:34\n\
+         \u{20}            at examples/futurelock.rs:27:34\n\
          \u{20}  1: futurelock::request\n\
          \u{20}            in `tokio::select!`\n\
          \n\
          stack of task {number}, waiting for `cache`:\n\
          \u{20}  0: futurelock::fetch\n\
-         \u{20}            at examples/futurelock.rs:25:34\n\
+         \u{20}            at examples/futurelock.rs:27:34\n\
          \u{20}  1: futurelock::request\n"
     );
     assert!(stacks.starts_with(&expected), "{text}");
