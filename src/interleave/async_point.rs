@@ -10,10 +10,10 @@ use crate::points::{self, Passing};
 
 /// A [`point!`](super::point!) in async code: `async_point!("balance read").await`.
 ///
-/// A script that stops a task here suspends it, while `point!` would block its thread: on a
-/// current-thread runtime, a blocked thread polls none of the tasks for which the script waits.
+/// A schedule that stops a task here suspends it, while `point!` would block its thread: on a
+/// current-thread runtime, a blocked thread polls none of the tasks for which the schedule waits.
 ///
-/// Does nothing in an unchecked build; otherwise costs one relaxed load while no script is active.
+/// Does nothing in an unchecked build; otherwise costs one relaxed load while no `interleave` is in use.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")]

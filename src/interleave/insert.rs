@@ -234,12 +234,12 @@ struct Layer<'a> {
     point: Point,
     /// How often the point was passed.
     passed: Cell<u64>,
-    /// The number of passages that have begun and not ended. A passage without a beginning does not
+    /// The number of events that have begun and not ended. An event without a beginning does not
     /// count, such as that of a lock acquired again for a condition variable.
     begun: Cell<u64>,
     /// The distinct points that were passed, for the message if the code never ran.
     seen: RefCell<Vec<String>>,
-    /// Runs the code; the argument is the number of the passage.
+    /// Runs the code; the argument is the number of the event.
     run: &'a dyn Fn(u64),
 }
 

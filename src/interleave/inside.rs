@@ -1,4 +1,4 @@
-//! Brings threads and tasks into a script in a role.
+//! Brings threads and tasks into a schedule, in a role.
 
 use std::{
     future::Future,
@@ -17,7 +17,7 @@ use crate::{
 /// exploration, in a role: `thread::spawn(inside("worker", || ..))`. Without one, returns the
 /// closure unchanged.
 ///
-/// From now on the script waits for this thread. A thread that comes in by its own name could
+/// From now on the schedule waits for this thread. A thread that comes in by its own name could
 /// arrive too late for that.
 ///
 /// ```

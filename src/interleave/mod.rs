@@ -32,7 +32,7 @@
 //! # Tasks
 //!
 //! With the feature `tokio`, tasks take part like threads. At a lock of `lockdep::tokio`, and at an
-//! [`async_point!`], a script suspends a task: its future is pending until the task may continue.
+//! [`async_point!`], a schedule suspends a task: its future is pending until the task may continue.
 //! So even the tasks of a current-thread runtime can be ordered, and more tasks can be stopped than
 //! there are worker threads.
 //!
@@ -56,7 +56,7 @@
 //!
 //! # Cost
 //!
-//! A point costs one relaxed load while no script is active in the process; points of locks cost
+//! A point costs one relaxed load while nothing of this module is in use; points of locks cost
 //! nothing then.
 
 mod alone;
@@ -88,7 +88,7 @@ use crate::points;
 /// A place where a thread can be stopped, or made to run other code, identified by its name:
 /// `point!("balance read")`.
 ///
-/// Does nothing in an unchecked build; otherwise costs one relaxed load while no script is active.
+/// Does nothing in an unchecked build; otherwise costs one relaxed load while no `interleave` is in use.
 ///
 /// ```
 /// use std::cell::Cell;
