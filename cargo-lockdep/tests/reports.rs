@@ -67,7 +67,7 @@ fn each_format_distinguishes_tasks_from_threads() {
         ended.stdout
     };
     let human = text("human");
-    assert!(human.contains("note: task 2 acquired them in the opposite order\n"), "{human}");
+    assert!(human.contains("note: task 2 took them the other way round\n"), "{human}");
     assert!(human.contains("note: task 2 was spawned at src/server.rs:63:5\n"), "{human}");
 
     let document = json(&text("json"));

@@ -1,4 +1,4 @@
-//! JUnit XML for CI servers: each finding is a test, which fails if the finding is denied.
+//! The `junit` format for CI servers: each finding is a test, which fails if the finding is denied.
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
