@@ -2,7 +2,7 @@
 //! the same orders: time and peak memory, after a tenth of the records and after all of them.
 //!
 //! ```sh
-//! cargo bench --features serde --bench merge [records [edges]]
+//! cargo bench --features records --bench merge [records [edges]]
 //! ```
 
 use std::{fmt::Write, time::Instant};

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! LOCKDEP_OUT=/tmp/lockdep cargo test
-//! cargo run --features serde --example merge_records -- /tmp/lockdep
+//! cargo run --features records --example merge_records -- /tmp/lockdep
 //! ```
 //!
 //! Exits with status 1 if there is a finding that no test expects.

@@ -74,7 +74,7 @@
 //! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait for a lock may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
-//! | `LOCKDEP_OUT` | with the feature `serde`, the folder into which each process writes its record: see `lockdep::record` |
+//! | `LOCKDEP_OUT` | with the feature `records`, the folder into which each process writes its record: see `lockdep::record` |
 //! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | disable or force colours in reports |

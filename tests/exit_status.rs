@@ -221,7 +221,7 @@ fn what_is_allowed_is_not_told() {
 }
 
 #[test]
-#[cfg(not(feature = "serde"))]
+#[cfg(not(feature = "records"))]
 fn a_record_needs_a_feature() {
     if is_child() {
         return invert_on_a_worker();
@@ -231,7 +231,7 @@ fn a_record_needs_a_feature() {
     let (status, text) = run(child);
     assert_eq!(status, 0, "{text}");
     let message =
-        "lockdep: LOCKDEP_OUT is ignored: this build lacks the feature `serde` of lockdep\n";
+        "lockdep: LOCKDEP_OUT is ignored: this build lacks the feature `records` of lockdep\n";
     assert_eq!(text.matches(message).count(), 1, "{text}");
 }
 

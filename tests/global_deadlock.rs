@@ -234,7 +234,7 @@ fn it_is_printed_before_a_hook_can_hang() {
     output_until(&mut child_command("it_is_printed_before_a_hook_can_hang"), FOUND);
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "records")]
 #[test]
 fn it_is_in_the_record() {
     let folder = std::env::temp_dir().join(format!("lockdep-asleep-{}", std::process::id()));

@@ -1,6 +1,6 @@
 //! A workspace of two members that uses lockdep (`tests/fixtures/workspace`), under `cargo test`
 //! and under nextest. In a copy, so that the sources stay unchanged.
-#![cfg(all(debug_assertions, unix, feature = "serde"))]
+#![cfg(all(debug_assertions, unix, feature = "records"))]
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! Merging records is commutative, associative and idempotent, and has the right results.
-#![cfg(feature = "serde")]
+#![cfg(feature = "records")]
 
 use lockdep::{
     FindingKind, Level, Mode,

@@ -1,5 +1,5 @@
 //! What processes write with `LOCKDEP_OUT`, each test in a separate process, and how it is read.
-#![cfg(all(debug_assertions, unix, feature = "serde"))]
+#![cfg(all(debug_assertions, unix, feature = "records"))]
 
 mod support;
 

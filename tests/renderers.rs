@@ -1,5 +1,5 @@
 //! Machine-readable output reads back as the data it was made of, whatever the locks are called.
-#![cfg(all(feature = "serde", any(debug_assertions, feature = "enforce")))]
+#![cfg(all(feature = "records", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     io::Write,

@@ -1,4 +1,4 @@
-//! Stands in for the record writer in builds without the feature `serde`.
+//! Stands in for the record writer in builds without the feature `records`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub(crate) fn records() -> bool {
 pub(crate) fn open_record() {
     if settings().out.is_some() {
         print_past_capture(
-            "lockdep: LOCKDEP_OUT is ignored: this build lacks the feature `serde` of lockdep",
+            "lockdep: LOCKDEP_OUT is ignored: this build lacks the feature `records` of lockdep",
         );
     }
 }

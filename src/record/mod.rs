@@ -1,4 +1,4 @@
-//! Records on disk, and merging them. Feature `serde`.
+//! Records on disk, and merging them. Feature `records`.
 //!
 //! With `LOCKDEP_OUT=dir` in the environment, each process writes a file into that folder, with one
 //! JSON object per line: a header, its locks, its edges of the lock order and its findings. Each
@@ -12,7 +12,7 @@
 //! Plain data and pure functions, independent of the locks of this process.
 //!
 //! ```
-//! # #[cfg(feature = "serde")]
+//! # #[cfg(feature = "records")]
 //! # {
 //! let mut merge = lockdep::record::Merge::default();
 //! merge.read_folder("docs/records")?; // what `LOCKDEP_OUT` has named
@@ -23,14 +23,14 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "records")]
 mod merge;
-#[cfg(feature = "serde")]
+#[cfg(feature = "records")]
 mod read;
 mod schema;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "records")]
 pub use merge::{Merge, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place};
-#[cfg(feature = "serde")]
+#[cfg(feature = "records")]
 pub use read::{Problem, read};
 pub use schema::{Edge, Finding, Graph, Header, Line, Lock, SCHEMA};

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Finding {
-    /// Returns the finding as a JSON object: [`record::Finding`]. Feature `serde`.
+    /// Returns the finding as a JSON object: [`record::Finding`]. Feature `records`.
     ///
     /// ```
     /// # use lockdep::{FindingKind, Level, sync::RwLock};
@@ -30,7 +30,7 @@ impl Finding {
 }
 
 impl OrderGraph {
-    /// Returns the graph as a JSON object: [`record::Graph`]. Feature `serde`.
+    /// Returns the graph as a JSON object: [`record::Graph`]. Feature `records`.
     ///
     /// ```
     /// # use lockdep::sync::Mutex;
