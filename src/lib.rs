@@ -117,6 +117,10 @@
         reason = "nothing feeds the validator in a build that is not checked"
     )
 )]
+#![cfg_attr(
+    not(all(feature = "config", feature = "interleave", feature = "signals")),
+    allow(dead_code, unused_imports, reason = "used by a feature that is off")
+)]
 
 use std::{any::Any, time::Duration};
 
@@ -132,6 +136,7 @@ mod fork_lock;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "interleave")]
 pub mod interleave;
 mod ledger;
 #[cfg(feature = "lock_api")]
@@ -145,6 +150,7 @@ mod os_threads;
 pub mod parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", any(debug_assertions, feature = "enforce")))]
 pub mod parking_lot_0_13;
+#[cfg_attr(not(feature = "interleave"), path = "points/none.rs")]
 mod points;
 #[cfg(feature = "write_records")]
 pub mod record;

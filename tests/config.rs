@@ -1,5 +1,5 @@
 //! When a `lockdep.toml` is read, and which messages it causes. Each test runs a child process.
-#![cfg(all(debug_assertions, unix))]
+#![cfg(all(debug_assertions, unix, feature = "config"))]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! `confirm` makes predicted deadlocks happen, or says why they cannot.
-#![cfg(any(debug_assertions, feature = "enforce"))]
+#![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     sync::{self, MutexGuard},

@@ -1,6 +1,6 @@
 //! `confirm` makes predicted deadlocks of tasks happen, on both kinds of runtime, or says why they
 //! cannot.
-#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+#![cfg(all(feature = "interleave", feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     sync::{self, Arc, MutexGuard},

@@ -1,5 +1,6 @@
 //! The examples exit as documented, and their output matches the golden files in `tests/golden`.
 //! `SNAPSHOTS=overwrite cargo test --test examples` updates the files.
+#![cfg(all(feature = "excerpts", feature = "interleave"))]
 #![cfg(debug_assertions)] // the golden files have the lines of a debug build's stacks
 
 use std::{

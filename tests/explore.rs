@@ -1,5 +1,5 @@
 //! Searching for interleavings with `explore`.
-#![cfg(any(debug_assertions, feature = "enforce"))]
+#![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

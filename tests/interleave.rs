@@ -1,5 +1,5 @@
 //! Deliberate interleavings.
-#![cfg(any(debug_assertions, feature = "enforce"))]
+#![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     cell::Cell,

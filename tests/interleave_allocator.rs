@@ -1,5 +1,5 @@
 //! Deliberate races under a global allocator that acquires a checked lock.
-#![cfg(any(debug_assertions, feature = "enforce"))]
+#![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
 
 #[path = "support/counting_allocator.rs"]
 mod counting_allocator;

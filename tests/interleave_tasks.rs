@@ -1,5 +1,5 @@
 //! Schedules of tasks, on both kinds of runtime.
-#![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
+#![cfg(all(feature = "interleave", feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
     cell::Cell,

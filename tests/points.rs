@@ -1,5 +1,9 @@
 //! Code inserted at points of locks of all flavours: its panics, and how often it runs.
-#![cfg(all(any(debug_assertions, feature = "enforce"), feature = "parking_lot"))]
+#![cfg(all(
+    any(debug_assertions, feature = "enforce"),
+    feature = "interleave",
+    feature = "parking_lot"
+))]
 
 use std::{
     cell::Cell,

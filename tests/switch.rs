@@ -185,6 +185,7 @@ fn an_event_is_there_in_both() {
 
 /// Without checks, inserted code and orders at points that are never passed cause no failure.
 #[test]
+#[cfg(feature = "interleave")]
 fn interleavings_are_made_only_when_checked() {
     use lockdep::interleave::{self, Schedule, acquire, at, inside, point};
 

@@ -6,6 +6,8 @@
 //! lock, so callers are in a state in which locks of the global allocator and of signal handlers
 //! are not checked.
 
+#[cfg_attr(not(feature = "config"), path = "no_config.rs")]
+mod config;
 mod exit;
 mod known;
 mod levels;
@@ -35,7 +37,7 @@ pub(crate) use thrown::{Panic, finding_of_panic};
 
 use self::store::{Added, Key, Store};
 #[cfg(fuzzing)]
-pub(crate) use self::{settings::complaints, suppress::check as check_config};
+pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
     render, source,

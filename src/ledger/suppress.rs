@@ -4,7 +4,6 @@
 //! explains: looking for it takes longer than everything else that a process's first lock does.
 
 use std::{
-    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,14 +14,10 @@ use std::{
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use toml::{
-    Spanned,
-    de::{DeArray, DeTable, DeValue},
-};
 
-use super::{known, settings};
+use super::{config::parse, known, settings};
 use crate::{
-    finding::{Finding, FindingKind, Site, UnknownName},
+    finding::{Finding, FindingKind, Site},
     render,
 };
 
@@ -41,18 +36,18 @@ static START_FOLDER: OnceBox<PathBuf> = OnceBox::new();
 
 /// One `[[allow]]` entry of the file.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// The entry's position, printed if it is unused: `lockdep.toml:3`.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-    place: String,
-    kind: Option<FindingKind>,
+    pub(super) place: String,
+    pub(super) kind: Option<FindingKind>,
     /// Names of locks as reports print them. The finding must have all of them.
-    locks: Vec<String>,
+    pub(super) locks: Vec<String>,
     /// Source locations, each a suffix of a path and an optional line. The finding must have all of
     /// them.
-    sites: Vec<(String, Option<u32>)>,
-    reason: Arc<str>,
-    is_used: AtomicBool,
+    pub(super) sites: Vec<(String, Option<u32>)>,
+    pub(super) reason: Arc<str>,
+    pub(super) is_used: AtomicBool,
 }
 
 /// Returns the lock around the pairs, for a fork.
@@ -198,149 +193,9 @@ pub(super) fn unused() -> Vec<&'static str> {
     entries.filter(unused).map(|entry| entry.place.as_str()).collect()
 }
 
-/// Parses a file. Returns the error, if there is one.
-#[cfg(fuzzing)]
-pub(crate) fn check(text: &str) -> Result<(), String> {
-    parse(text, "lockdep.toml").map(|_| ())
-}
-
-/// A key with its value and position.
-struct Item<'a> {
-    key: &'a str,
-    value: &'a DeValue<'a>,
-    at: Range<usize>,
-}
-
-/// Parses the entries of a file. An error names the line and the key.
-fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
-    let place = |at: &Range<usize>| {
-        let line = text[..at.start.min(text.len())].matches('\n').count() + 1;
-        format!("{path}:{line}")
-    };
-    let wrong = |at: &Range<usize>, what: &str| format!("{}: {what}", place(at));
-    let table = DeTable::parse(text)
-        .map_err(|error| wrong(&error.span().unwrap_or_default(), error.message().trim()))?;
-    let mut entries = Vec::new();
-    for item in items(table.get_ref()) {
-        if item.key != "allow" {
-            let what = format!("unknown key `{}`, expected `[[allow]]`", item.key);
-            return Err(wrong(&item.at, &what));
-        }
-        let DeValue::Array(all) = item.value else {
-            return Err(wrong(&item.at, "`allow` must be a list of tables: `[[allow]]`"));
-        };
-        for entry in all {
-            let at = entry.span();
-            let DeValue::Table(table) = entry.get_ref() else {
-                return Err(wrong(&at, "`allow` must be a list of tables: `[[allow]]`"));
-            };
-            entries.push(parse_entry(table, &at, place(&at), &wrong)?);
-        }
-    }
-    Ok(entries)
-}
-
-fn parse_entry(
-    table: &DeTable<'_>,
-    at: &Range<usize>,
-    place: String,
-    wrong: &impl Fn(&Range<usize>, &str) -> String,
-) -> Result<Entry, String> {
-    let mut entry = Entry {
-        place,
-        kind: None,
-        locks: Vec::new(),
-        sites: Vec::new(),
-        reason: Arc::from(""),
-        is_used: AtomicBool::new(false),
-    };
-    for Item { key, value, at } in items(table) {
-        let expected = |what: &str| wrong(&at, &format!("`{key}` must be {what}"));
-        match (key, value) {
-            ("reason", DeValue::String(reason)) => entry.reason = Arc::from(reason.trim()),
-            ("reason", _) => return Err(expected("a string")),
-            ("kind", DeValue::String(name)) => {
-                let kind =
-                    name.parse().map_err(|error: UnknownName| wrong(&at, &error.to_string()))?;
-                entry.kind = Some(kind);
-            }
-            ("kind", _) => return Err(expected("the name of a kind of finding")),
-            ("locks", DeValue::Array(locks)) => {
-                entry.locks = texts(locks).ok_or_else(|| expected("a list of names"))?;
-            }
-            ("sites", DeValue::Array(sites)) => {
-                let sites = texts(sites).ok_or_else(|| expected("a list of places"))?;
-                entry.sites = sites.iter().map(|site| parse_site(site)).collect();
-            }
-            ("locks" | "sites", _) => return Err(expected("a list")),
-            _ => {
-                let known = "`kind`, `locks`, `sites` or `reason`";
-                return Err(wrong(&at, &format!("unknown key `{key}`, expected {known}")));
-            }
-        }
-    }
-    if entry.reason.is_empty() {
-        return Err(wrong(at, "`reason` is missing: say why the finding is harmless"));
-    }
-    if entry.locks.is_empty() && entry.sites.is_empty() {
-        return Err(wrong(
-            at,
-            "`locks` or `sites` is missing: the entry would match every finding",
-        ));
-    }
-    Ok(entry)
-}
-
-fn items<'a>(table: &'a DeTable<'a>) -> impl Iterator<Item = Item<'a>> {
-    table.iter().map(|(key, value): (&Spanned<_>, &Spanned<_>)| Item {
-        key: key.get_ref(),
-        value: value.get_ref(),
-        at: key.span(),
-    })
-}
-
-fn texts(array: &DeArray<'_>) -> Option<Vec<String>> {
-    let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
-    array.iter().map(text).collect()
-}
-
-/// Parses `src/settle.rs:43`, with or without the line.
-fn parse_site(site: &str) -> (String, Option<u32>) {
-    match site.rsplit_once(':').map(|(file, line)| (file, line.parse())) {
-        Some((file, Ok(line))) => (file.to_owned(), Some(line)),
-        _ => (site.to_owned(), None),
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-
-    fn error(text: &str) -> String {
-        parse(text, "lockdep.toml").map(|_| ()).expect_err(text)
-    }
-
-    #[test]
-    fn entries() {
-        let text = r#"
-            [[allow]]
-            kind = "inversion"
-            locks = ["a", "b.c"]
-            reason = "startup alone"
-
-            [[allow]]
-            sites = ["src/main.rs:7", "lib.rs"]
-            reason = "never at once"
-        "#;
-        let entries = parse(text, "lockdep.toml").unwrap();
-        assert_eq!(entries[0].kind, Some(FindingKind::Inversion));
-        assert_eq!(entries[0].locks, ["a", "b.c"]);
-        assert_eq!(&*entries[0].reason, "startup alone");
-        let sites = [("src/main.rs".to_owned(), Some(7)), ("lib.rs".to_owned(), None)];
-        assert_eq!(entries[1].sites, sites);
-        assert_eq!(entries[1].place, "lockdep.toml:7");
-        assert!(parse("", "lockdep.toml").unwrap().is_empty());
-    }
 
     /// A pair is symmetric, and goes away with either lock.
     #[test]
@@ -357,34 +212,5 @@ mod tests {
         assert!(
             pairs.as_ref().is_some_and(|pairs| ![a, b, c].iter().any(|it| pairs.contains_key(it)))
         );
-    }
-
-    #[test]
-    fn an_invalid_file_is_one_error_with_line_and_key() {
-        for (text, expected) in [
-            ("[[allow]]\nlocks = [\"a\"]\n", "lockdep.toml:1: `reason` is missing"),
-            ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
-            (
-                "\n[[alow]]\nreason = \"x\"",
-                "lockdep.toml:2: unknown key `alow`, expected `[[allow]]`",
-            ),
-            (
-                "[[allow]]\n\nlock = [\"a\"]",
-                "lockdep.toml:3: unknown key `lock`, expected `kind`, `locks`, `sites` or `reason`",
-            ),
-            (
-                "[[allow]]\nkind = \"inversoin\"",
-                "lockdep.toml:2: unknown kind of finding `inversoin`, expected `inversion`",
-            ),
-            ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` must be the name of a kind of finding"),
-            ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` must be a list"),
-            ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` must be a list of names"),
-            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a string"),
-            ("allow = 3", "lockdep.toml:1: `allow` must be a list of tables: `[[allow]]`"),
-            ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
-        ] {
-            let error = error(text);
-            assert!(error.starts_with(expected), "{text}\n{error}");
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! are awaited, because the tasks that it waits for may need the same thread. A task has its own
 //! participant, which replaces the thread's while the task is polled.
 
+mod event;
 mod passing;
 mod suspension;
 
@@ -31,29 +32,14 @@ use parking_lot::Mutex;
 use scoped_tls_hkt::scoped_thread_local;
 
 pub(crate) use self::{
+    event::SyncEvent,
     passing::{
         Passing, SuspendedParticipant, TaskParticipant, begin_task, end_task, set_participant,
         task_rests,
     },
     suspension::Suspension,
 };
-use crate::{
-    finding::Until,
-    validator::{self, Entry, ThreadState},
-};
-
-/// An event at a point: an action that a thread or task is about to take or has completed.
-#[derive(Clone, Copy)]
-pub(crate) enum SyncEvent<'a> {
-    /// The thread reaches a `point!`.
-    Point(&'a str),
-    /// An acquisition, from before the request until the lock is acquired or the attempt abandoned.
-    Acquire(Entry),
-    /// The thread is about to block, on a lock held by another thread or for a notification.
-    Wait(Entry, Until),
-    /// A release, from before the unlock until other threads can take the lock.
-    Release(Entry),
-}
+use crate::validator::{self, Entry, ThreadState};
 
 /// What one thread or task does at points, on behalf of its [`Controller`]. Methods are called with
 /// no lock of lockdep held, in the state `InValidator`, so locks taken inside them are not checked.

@@ -2,17 +2,16 @@
 
 use std::fmt::Write;
 
-use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, renderer::DecorStyle};
-
 use super::{
     WIDTH,
-    excerpt::{excerpt, severity},
+    draw::draw,
     held::held,
     names::Names,
+    section::{Label, Section},
     who::who,
 };
 use crate::{
-    finding::{Finding, Level, LockUse, ThreadSnapshot},
+    finding::{Finding, Level, ThreadSnapshot},
     source::Sources,
 };
 
@@ -40,7 +39,6 @@ pub(super) fn help(level: Level) -> String {
 }
 
 pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool) -> String {
-    let id = format!("lockdep::{}", finding.kind.name());
     let waits =
         || threads.iter().filter_map(|it| Some((it, &it.waiting.first()?.0))).take(MAX_THREADS);
     let mut sources = Sources::default();
@@ -50,30 +48,27 @@ pub(super) fn report(finding: &Finding, threads: &[ThreadSnapshot], color: bool)
         sources.text(site);
     }
 
-    let title = severity(finding.level).primary_title(title(threads)).id(id);
-    let wait = |group, (thread, wanted): (&ThreadSnapshot, &'_ LockUse)| {
+    let mut told = Section::title(finding.level, finding.kind.name(), title(threads));
+    for (thread, wanted) in waits() {
         let name = names.at(&wanted.lock, &wanted.since);
         let holder = threads.iter().find(|it| it.held.iter().any(|held| held.lock == wanted.lock));
         let holder = holder
             .map_or_else(String::new, |holder| format!(", which {} holds", who(&holder.thread)));
         let label = format!("{} waits here for {name}{holder}", who(&thread.thread));
-        excerpt(&sources, group, vec![(&wanted.since, label, AnnotationKind::Primary)])
-    };
-    let told = waits().fold(Group::with_title(title), wait);
+        told = told.with(vec![Label::primary(&wanted.since, label)]);
+    }
     let note = "each of them sleeps, with no time limit, until another thread of this process wakes it. \
          No such thread is left, it handles no signal, and no other process shares \
          what they wait for";
-    let note = Severity::NOTE.secondary_title(textwrap::fill(note, WIDTH));
-    let help = Severity::HELP.secondary_title(textwrap::fill(&help(finding.level), WIDTH));
+    let note = Section::note(textwrap::fill(note, WIDTH));
+    let help = Section::help(textwrap::fill(&help(finding.level), WIDTH));
 
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let renderer = renderer.decor_style(DecorStyle::Unicode).term_width(100);
-    let notes = [note, help].map(Group::with_title);
     let mut text = if waits().next().is_some() {
-        renderer.render(&std::iter::once(told).chain(notes).collect::<Vec<_>>())
+        draw(&[told, note, help], &sources, color)
     } else {
-        // Rendered separately, so that no line is drawn from the title to the notes.
-        format!("{}\n{}", renderer.render(&[told]), renderer.render(&notes))
+        // Drawn separately, so that no line is drawn from the title to the notes.
+        let [title, notes] = [&[told][..], &[note, help]].map(|it| draw(it, &sources, color));
+        format!("{title}\n{notes}")
     };
     let _ = write!(text, "\n\n{}", held(threads));
     text

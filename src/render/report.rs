@@ -2,19 +2,18 @@
 
 use std::fmt::Write;
 
-use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, renderer::DecorStyle};
-
 use super::{
     WIDTH, all_asleep,
     backtrace::backtrace,
-    excerpt::{excerpt, severity},
+    draw::draw,
     held::held,
     names::Names,
+    section::{Label, Section, Severity},
     who::what_all,
     words::Words,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, Level, LockInfo, Role},
+    finding::{Detail, Edge, Finding, LockInfo, Role},
     source::Sources,
 };
 
@@ -40,9 +39,7 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     }
     let words = Words { finding, shown, names: &names };
 
-    let groups = groups(&words, &sources);
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut text = renderer.decor_style(DecorStyle::Unicode).term_width(100).render(&groups);
+    let mut text = draw(&sections(&words), &sources, color);
     text.push('\n');
     if let Detail::Threads(threads) = &finding.detail
         && threads.iter().any(|thread| thread.held.len() > 1)
@@ -74,11 +71,7 @@ pub(crate) fn title_and_help(finding: &Finding) -> [String; 2] {
 
 /// Returns the finding in one line, without colours: severity, kind, title and place.
 pub(crate) fn headline(finding: &Finding) -> String {
-    let severity = match finding.level {
-        Level::Deny | Level::Abort => "error",
-        Level::Warn => "warning",
-        Level::Allow => "note",
-    };
+    let severity = Severity::of(finding.level).name();
     let place = match &shown(finding) {
         [first, ..] => format!(", at {}", first.acquired_at),
         [] => String::new(),
@@ -122,58 +115,44 @@ fn names(finding: &Finding, sources: &mut Sources) -> Names {
 }
 
 /// Returns the finding itself, a note for each further edge, and the help.
-fn groups<'a>(words: &Words<'a>, sources: &'a Sources) -> Vec<Group<'a>> {
-    let id = format!("lockdep::{}", words.finding.kind.name());
-    let title = severity(words.finding.level).primary_title(words.title()).id(id);
+fn sections<'a>(words: &Words<'a>) -> Vec<Section<'a>> {
+    let title = Section::title(words.finding.level, words.finding.kind.name(), words.title());
     let first = &words.shown[0];
     let labels = match words.finding.detail {
         Detail::Writer(_) => words.before(0, first),
         _ => words.now(),
     };
-    let mut groups = vec![edge(sources, Group::with_title(title), first, labels)];
+    let mut sections = vec![edge(title, first, labels)];
 
-    let note = |text: String| Group::with_title(Severity::NOTE.secondary_title(text));
     for (index, further) in words.shown.iter().enumerate().skip(1) {
-        groups.push(edge(
-            sources,
-            note(words.further(index)),
-            further,
-            words.before(index, further),
-        ));
+        let note = Section::note(words.further(index));
+        sections.push(edge(note, further, words.before(index, further)));
     }
-    groups.extend(words.not_shown().map(note));
+    sections.extend(words.not_shown().map(Section::note));
     if let Detail::Writer(writer) = &words.finding.detail {
         let [title, label] = words.writer(writer);
-        let place = vec![(&writer.site, label, AnnotationKind::Primary)];
-        groups.push(excerpt(sources, note(title), place));
+        sections.push(Section::note(title).with(vec![Label::primary(&writer.site, label)]));
     }
-    groups.push(note(words.locks()));
-    groups.extend(words.spawned().map(note));
-    groups.extend(words.doubt().map(note));
-    groups.extend(words.hint().map(|hint| note(hint.to_owned())));
-    groups.extend(words.silenced().map(note));
-    let help = textwrap::fill(&words.help(), WIDTH);
-    groups.push(Group::with_title(Severity::HELP.secondary_title(help)));
-    groups
+    sections.push(Section::note(words.locks()));
+    sections.extend(words.spawned().map(Section::note));
+    sections.extend(words.doubt().map(Section::note));
+    sections.extend(words.hint().map(|hint| Section::note(hint.to_owned())));
+    sections.extend(words.silenced().map(Section::note));
+    sections.push(Section::help(textwrap::fill(&words.help(), WIDTH)));
+    sections
 }
 
 /// Adds both ends of an edge: in one excerpt if they are in one file. An end without a label is not
 /// shown.
-fn edge<'a>(
-    sources: &'a Sources,
-    group: Group<'a>,
-    edge: &Edge,
-    [since, now]: [String; 2],
-) -> Group<'a> {
-    let acquired = (&edge.acquired_at, now, AnnotationKind::Primary);
+fn edge<'a>(section: Section<'a>, edge: &'a Edge, [since, now]: [String; 2]) -> Section<'a> {
+    let acquired = Label::primary(&edge.acquired_at, now);
     if since.is_empty() {
-        return excerpt(sources, group, vec![acquired]);
+        return section.with(vec![acquired]);
     }
-    let held = (&edge.held_at, since, AnnotationKind::Context);
+    let held = Label::context(&edge.held_at, since);
     if edge.held_at.file() == edge.acquired_at.file() {
-        excerpt(sources, group, vec![acquired, held])
+        section.with(vec![acquired, held])
     } else {
-        let group = excerpt(sources, group, vec![acquired]);
-        excerpt(sources, group, vec![held])
+        section.with(vec![acquired]).with(vec![held])
     }
 }

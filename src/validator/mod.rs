@@ -203,11 +203,16 @@ fn process_begins() {
 
 /// Listens for signals by name. Returns `true` if the watchdog must answer any of them.
 fn listen_for(signals: &str) -> bool {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     return monitor::on_signal::start(signals);
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "signals")))]
     {
-        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: it needs Unix"));
+        let reason = if cfg!(unix) {
+            "this build lacks the feature `signals` of lockdep"
+        } else {
+            "it needs Unix"
+        };
+        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: {reason}"));
         false
     }
 }

@@ -3,7 +3,7 @@
 
 pub(super) mod clock;
 pub(super) mod helpers;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 pub(super) mod on_signal;
 pub(super) mod snapshot;
 pub(super) mod wait_chain;

@@ -76,10 +76,10 @@ fn watch() {
     let helper = Helper::this_thread();
     let mut episode = Episode::default();
     let mut detector = Detector::default();
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     let mut endings = super::on_signal::Endings::of_environment();
     loop {
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "signals"))]
         if let Some(answer) = endings.look() {
             let mut waits = wait_chain::all();
             waits.sort_by_key(|wait| wait.since.0);

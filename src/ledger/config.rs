@@ -1,0 +1,179 @@
+//! Parses the text of a `lockdep.toml`. Feature `config`.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use toml_span::{
+    Span, Value,
+    value::{Table, ValueInner},
+};
+
+use super::suppress::Entry;
+use crate::finding::UnknownName;
+
+/// Parses a file. Returns the error, if there is one.
+#[cfg(fuzzing)]
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    parse(text, "lockdep.toml").map(|_| ())
+}
+
+/// A key with its value and position.
+struct Item<'a> {
+    key: &'a str,
+    value: &'a ValueInner<'a>,
+    at: Span,
+}
+
+/// Parses the entries of a file. An error names the line and the key.
+pub(super) fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
+    let place = |at: Span| {
+        let line = text[..at.start.min(text.len())].matches('\n').count() + 1;
+        format!("{path}:{line}")
+    };
+    let wrong = |at: Span, what: &str| format!("{}: {what}", place(at));
+    let file = toml_span::parse(text).map_err(|error| wrong(error.span, &error.to_string()))?;
+    let mut entries = Vec::new();
+    for item in file.as_table().into_iter().flat_map(items) {
+        if item.key != "allow" {
+            let what = format!("unknown key `{}`, expected `[[allow]]`", item.key);
+            return Err(wrong(item.at, &what));
+        }
+        let ValueInner::Array(all) = item.value else {
+            return Err(wrong(item.at, "`allow` must be a list of tables: `[[allow]]`"));
+        };
+        for entry in all {
+            let ValueInner::Table(table) = entry.as_ref() else {
+                return Err(wrong(entry.span, "`allow` must be a list of tables: `[[allow]]`"));
+            };
+            entries.push(parse_entry(table, entry.span, place(entry.span), &wrong)?);
+        }
+    }
+    Ok(entries)
+}
+
+fn parse_entry(
+    table: &Table<'_>,
+    at: Span,
+    place: String,
+    wrong: &impl Fn(Span, &str) -> String,
+) -> Result<Entry, String> {
+    let mut entry = Entry {
+        place,
+        kind: None,
+        locks: Vec::new(),
+        sites: Vec::new(),
+        reason: Arc::from(""),
+        is_used: AtomicBool::new(false),
+    };
+    for Item { key, value, at } in items(table) {
+        let expected = |what: &str| wrong(at, &format!("`{key}` must be {what}"));
+        match (key, value) {
+            ("reason", ValueInner::String(reason)) => entry.reason = Arc::from(reason.trim()),
+            ("reason", _) => return Err(expected("a string")),
+            ("kind", ValueInner::String(name)) => {
+                let kind =
+                    name.parse().map_err(|error: UnknownName| wrong(at, &error.to_string()))?;
+                entry.kind = Some(kind);
+            }
+            ("kind", _) => return Err(expected("the name of a kind of finding")),
+            ("locks", ValueInner::Array(locks)) => {
+                entry.locks = texts(locks).ok_or_else(|| expected("a list of names"))?;
+            }
+            ("sites", ValueInner::Array(sites)) => {
+                let sites = texts(sites).ok_or_else(|| expected("a list of places"))?;
+                entry.sites = sites.iter().map(|site| parse_site(site)).collect();
+            }
+            ("locks" | "sites", _) => return Err(expected("a list")),
+            _ => {
+                let known = "`kind`, `locks`, `sites` or `reason`";
+                return Err(wrong(at, &format!("unknown key `{key}`, expected {known}")));
+            }
+        }
+    }
+    if entry.reason.is_empty() {
+        return Err(wrong(at, "`reason` is missing: say why the finding is harmless"));
+    }
+    if entry.locks.is_empty() && entry.sites.is_empty() {
+        return Err(wrong(
+            at,
+            "`locks` or `sites` is missing: the entry would match every finding",
+        ));
+    }
+    Ok(entry)
+}
+
+fn items<'a>(table: &'a Table<'a>) -> impl Iterator<Item = Item<'a>> {
+    table.iter().map(|(key, value)| Item { key: &key.name, value: value.as_ref(), at: key.span })
+}
+
+fn texts(array: &[Value<'_>]) -> Option<Vec<String>> {
+    array.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// Parses `src/settle.rs:43`, with or without the line.
+fn parse_site(site: &str) -> (String, Option<u32>) {
+    match site.rsplit_once(':').map(|(file, line)| (file, line.parse())) {
+        Some((file, Ok(line))) => (file.to_owned(), Some(line)),
+        _ => (site.to_owned(), None),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::finding::FindingKind;
+
+    fn error(text: &str) -> String {
+        parse(text, "lockdep.toml").map(|_| ()).expect_err(text)
+    }
+
+    #[test]
+    fn entries() {
+        let text = r#"
+            [[allow]]
+            kind = "inversion"
+            locks = ["a", "b.c"]
+            reason = "startup alone"
+
+            [[allow]]
+            sites = ["src/main.rs:7", "lib.rs"]
+            reason = "never at once"
+        "#;
+        let entries = parse(text, "lockdep.toml").unwrap();
+        assert_eq!(entries[0].kind, Some(FindingKind::Inversion));
+        assert_eq!(entries[0].locks, ["a", "b.c"]);
+        assert_eq!(&*entries[0].reason, "startup alone");
+        let sites = [("src/main.rs".to_owned(), Some(7)), ("lib.rs".to_owned(), None)];
+        assert_eq!(entries[1].sites, sites);
+        assert_eq!(entries[1].place, "lockdep.toml:7");
+        assert!(parse("", "lockdep.toml").unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_invalid_file_is_one_error_with_line_and_key() {
+        for (text, expected) in [
+            ("[[allow]]\nlocks = [\"a\"]\n", "lockdep.toml:1: `reason` is missing"),
+            ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
+            (
+                "\n[[alow]]\nreason = \"x\"",
+                "lockdep.toml:2: unknown key `alow`, expected `[[allow]]`",
+            ),
+            (
+                "[[allow]]\n\nlock = [\"a\"]",
+                "lockdep.toml:3: unknown key `lock`, expected `kind`, `locks`, `sites` or `reason`",
+            ),
+            (
+                "[[allow]]\nkind = \"inversoin\"",
+                "lockdep.toml:2: unknown kind of finding `inversoin`, expected `inversion`",
+            ),
+            ("[[allow]]\nkind = 3", "lockdep.toml:2: `kind` must be the name of a kind of finding"),
+            ("[[allow]]\nlocks = \"a\"", "lockdep.toml:2: `locks` must be a list"),
+            ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` must be a list of names"),
+            ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a string"),
+            ("allow = 3", "lockdep.toml:1: `allow` must be a list of tables: `[[allow]]`"),
+            ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
+        ] {
+            let error = error(text);
+            assert!(error.starts_with(expected), "{text}\n{error}");
+        }
+    }
+}
