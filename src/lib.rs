@@ -129,6 +129,7 @@ pub mod __private;
 #[cfg(feature = "tokio")]
 mod as_task;
 mod declare;
+mod duration;
 pub mod external;
 mod finding;
 #[cfg(all(unix, not(loom)))]

@@ -59,6 +59,14 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     again.says(&["1 denied (1 `inversion`)", "unchecked: stubborn 0.1.0", "plain 0.1.0"]);
 }
 
+/// What is below the checked std implements no trait of std for a type of std: see `foreign_impls.rs`.
+#[test]
+fn types_are_inferred_as_with_the_real_std() {
+    let fixture = Fixture::new("inference");
+    let ended = fixture.run("test -p inference").has_status(0).says(&["1 lock, "]);
+    assert!(!ended.stderr.contains("unseen"), "{}", ended.stderr);
+}
+
 /// The locks of the streams are inside std. The program's output does not change.
 #[test]
 fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {

@@ -8,7 +8,10 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-use crate::finding::{FindingKind, Level, UnknownName, WaitKind};
+use crate::{
+    duration,
+    finding::{FindingKind, Level, UnknownName, WaitKind},
+};
 
 /// When a call stack is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +147,8 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
     let limit = variable("LOCKDEP_WATCHDOG").filter(|limit| !limit.is_empty());
     settings.no_watchdog = limit.as_deref().is_some_and(|limit| ["0", "off"].contains(&limit));
     if let Some(limit) = limit.filter(|_| !settings.no_watchdog) {
-        match humantime::parse_duration(&limit) {
-            Ok(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
+        match duration::parse(&limit) {
+            Some(limit) if !limit.is_zero() => settings.watchdog = Some(limit),
             _ => complaints.push(format!(
                 "lockdep: `{limit}` in LOCKDEP_WATCHDOG is ignored: it takes a duration, such as `30s`, \
                  `500ms` or `2m`, or `off`"

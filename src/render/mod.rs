@@ -32,7 +32,10 @@ pub(crate) use report::{headline, lock_names};
 pub(crate) use wait_chain::answer;
 pub(crate) use wait_chain::long_wait;
 
-use crate::finding::{Finding, HeldLocks};
+use crate::{
+    duration,
+    finding::{Finding, HeldLocks},
+};
 
 impl Finding {
     /// Returns the report: what was seen, where, by which threads, and what would have to happen
@@ -83,7 +86,7 @@ const WIDTH: usize = 88;
 /// Formats a duration from one second on; shorter ones are not worth mentioning.
 fn age(age: Duration) -> Option<String> {
     let seconds = Duration::from_secs(age.as_secs());
-    (!seconds.is_zero()).then(|| humantime::format_duration(seconds).to_string())
+    (!seconds.is_zero()).then(|| duration::Display(seconds).to_string())
 }
 
 /// Reports how many searches for cycles were cut short, if any.

@@ -10,6 +10,7 @@ use super::{
     who::{circle, what_all, who},
 };
 use crate::{
+    duration,
     finding::{ChainEnd, Role, ThreadSnapshot, WaitChain, WaitLink},
     source::Sources,
 };
@@ -24,7 +25,7 @@ pub(crate) fn long_wait(
 ) -> String {
     let WaitLink { waiter, wanted, .. } = &chain.links[0];
     let name = names(&chain.links).at(&wanted.lock, &wanted.since);
-    let more_than = humantime::format_duration(more_than);
+    let more_than = duration::Display(more_than);
     let help = "help: `LOCKDEP_WATCHDOG` sets how long a wait may last before it is reported; `off` disables this\n";
     format!(
         "warning[lockdep::watchdog]: {} waits for {name} at {}, for more than {more_than}\n{}{}{}",

@@ -16,7 +16,7 @@ use self::{
     scheduler::{Conducted, Scheduler},
 };
 use super::{alone, thread_group::ThreadGroup};
-use crate::{ledger, points, testing::Scope, validator};
+use crate::{duration, ledger, points, testing::Scope, validator};
 
 /// How long a thread in an unknown state must be silent before it counts as blocked.
 const SILENCE: Duration = Duration::from_millis(20);
@@ -215,7 +215,7 @@ impl Explore {
         if !to_the_end {
             let run =
                 seed.map_or_else(|| "the first run".to_owned(), |seed| format!("seed {seed}"));
-            let timeout = humantime::format_duration(self.timeout);
+            let timeout = duration::Display(self.timeout);
             ledger::print(&format!(
                 "lockdep: `explore`: {run} took longer than its timeout of {timeout}, from which on its \
                  threads went as they liked: what it does may not be the same again"
