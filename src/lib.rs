@@ -38,6 +38,18 @@
 //! A program can declare other waits to be part of that order, such as a wait for a GUI's main
 //! loop: see [`external`].
 //!
+//! # Other features
+//!
+//! | feature | for | default |
+//! |---|---|---|
+//! | `config` | `lockdep.toml`, and `LOCKDEP_CONFIG` | on |
+//! | `excerpts` | reports with excerpts of the source and colours, and not as plain text | on |
+//! | `interleave` | the module [`interleave`] | on |
+//! | `signals` | `LOCKDEP_SIGNAL` | on |
+//! | `records` | `LOCKDEP_OUT`, `lockdep::record` and `to_json` | |
+//! | `enforce` | checks in builds without debug assertions | |
+//! | `serde`, `arc_lock`, `send_guard` | parking_lot's features of these names | |
+//!
 //! # What is found
 //!
 //! | [`FindingKind`] | meaning | default |
@@ -71,11 +83,11 @@
 //! | variable | values |
 //! |---|---|
 //! | `LOCKDEP` | `off`, a level for all kinds (`warn`), for some (`inversion=warn,recursive_read=allow`), for a [kind of wait](WaitKind) (`wait_while_holding.recv=warn`), or a list of these |
-//! | `LOCKDEP_CONFIG` | the path of a `lockdep.toml`: see [`allow_pair`] |
+//! | `LOCKDEP_CONFIG` | with the feature `config`, the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait for a lock may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_OUT` | with the feature `records`, the folder into which each process writes its record: see `lockdep::record` |
-//! | `LOCKDEP_SIGNAL` | on Unix, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
+//! | `LOCKDEP_SIGNAL` | on Unix and with the feature `signals`, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | disable or force colours in reports |
 //!

@@ -1,4 +1,4 @@
-//! Deliberate races: reproduces a rare interleaving in every run.
+//! Deliberate races: reproduces a rare interleaving in every run. Feature `interleave`, which is on by default.
 //!
 //! There are four tools, the simplest first:
 //!
