@@ -31,6 +31,7 @@ fn hold_and_wait() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_has_the_table_printed() {
     let test = "a_signal_has_the_table_printed";
     if is_child() {
@@ -50,6 +51,7 @@ fn a_signal_has_the_table_printed() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_that_does_not_exist_is_named() {
     let test = "a_signal_that_does_not_exist_is_named";
     if is_child() {
@@ -203,6 +205,7 @@ fn kill(child: &Child, signal: &str) {
 /// After the answer, the process ends as it would have without it.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_that_ends_it_is_answered() {
     use std::os::unix::process::ExitStatusExt;
 
@@ -259,6 +262,7 @@ fn heed_interrupts() {
 /// An earlier handler stays in place, and so does a later one, which calls the previous one.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_programs_own_handlers_come_first() {
     use std::sync::{
         Arc,
@@ -298,6 +302,7 @@ fn a_programs_own_handlers_come_first() {
 /// A forked process has the handler, but no watchdog.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_fork_ends_by_a_signal_as_ever() {
     if is_child() {
         thread::scope(|scope| _ = scope.spawn(|| drop(Mutex::new(()).lock())));

@@ -152,7 +152,7 @@ fn a_join_under_a_checked_lock() {
         let worker = thread::Builder::new().name("worker".into());
         worker.spawn(|| drop(STATE.lock())).unwrap().join().unwrap();
     });
-    let waits = "━━━━ thread `worker` waits here for `STATE`, which thread `a_join_under_a_";
+    let waits = "thread `worker` waits here for `STATE`, which thread `a_join_under_a_";
     assert!(text.contains(waits), "{text}");
     assert!(text.contains("is         joining thread `worker` ("), "{text}");
     assert!(
@@ -181,6 +181,7 @@ fn a_channel_whose_senders_all_wait() {
 
 /// Handlers of faults, which std installs, and our own handlers do not count.
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn handlers_that_wake_nobody() {
     if is_child() {
         alone(|| {

@@ -181,6 +181,7 @@ fn the_watchdog_knows_who_was_granted_a_lock() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_has_tasks_at_rest_printed() {
     if is_child() {
         return run(async {
@@ -203,6 +204,7 @@ fn a_signal_has_tasks_at_rest_printed() {
 /// A thread waits for a task that waits for another task, which is idle.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
+#[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_that_ends_it_explains_tasks() {
     use std::io::Read;
 
