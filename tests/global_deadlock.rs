@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use lockdep::{FindingKind, Level, sync::Mutex as Checked};
+use lockdep::sync::Mutex as Checked;
 use support::{child_command, is_child};
 
 /// The beginning of a report.
@@ -248,7 +248,10 @@ fn it_is_in_the_record() {
     assert!(merge.read_folder(&folder).unwrap().is_empty());
     let findings = merge.findings();
     assert_eq!(findings.len(), 1);
-    assert_eq!((findings[0].kind, findings[0].level), (FindingKind::Deadlock, Level::Deny));
+    assert_eq!(
+        (findings[0].kind, findings[0].level),
+        (lockdep::FindingKind::Deadlock, lockdep::Level::Deny)
+    );
     assert!(findings[0].report.starts_with(FOUND), "{}", findings[0].report);
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,5 +1,13 @@
 //! Programs whose types are inferred as if lockdep were not there. They compile as long as no dependency of lockdep
-//! implements a trait of std for these types: see `cargo-lockdep/tests/foreign_impls.rs`.
+//! implements a trait of std for these types: see `cargo-lockdep/tests/foreign_impls.rs`. With the feature `tokio` they
+//! do not: tokio has `bytes` below it.
+#![cfg(not(feature = "tokio"))]
+#![allow(
+    clippy::ptr_arg,
+    clippy::useless_conversion,
+    clippy::default_trait_access,
+    reason = "types are inferred"
+)]
 
 use std::time::Duration;
 
@@ -19,7 +27,7 @@ fn length(b: &[u8]) -> usize {
     b.as_ref().len()
 }
 
-/// `impl PartialEq<Value> for usize`, as serde_json has: with the feature `records`.
+/// `impl PartialEq<Value> for usize`, as `serde_json` has: with the feature `records`.
 #[cfg(not(feature = "records"))]
 fn is_equal(x: usize, y: u32) -> bool {
     x == y as _

@@ -39,7 +39,7 @@ macro_rules! read_and_print_names {
             }
         }
 
-        #[cfg(feature = "serde")]
+        #[cfg(feature = "records")]
         impl serde::Serialize for $type {
             /// Serializes the [name](Self::name).
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
