@@ -1,5 +1,5 @@
 //! A build without default features: reports are plain text, and a setting that needs a feature is reported.
-//! `SNAPSHOTS=overwrite cargo test --no-default-features --test no_default_features` writes the golden files anew.
+//! `SNAPSHOTS=overwrite cargo test --no-default-features --test no_default_features` writes the golden files.
 #![cfg(all(
     debug_assertions,
     not(any(

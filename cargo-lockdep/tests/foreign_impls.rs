@@ -198,7 +198,7 @@ fn path(tokens: &[TokenTree]) -> Vec<String> {
     names
 }
 
-/// Returns `true` if a type is one of the crate that defines these names. A parameter of a macro is none.
+/// Returns `true` if a type is one of the crate that defines these names. The parameter of a macro does not count.
 fn is_own(target: &[TokenTree], names: &BTreeSet<String>) -> bool {
     let path = path(target);
     let begins =

@@ -60,7 +60,7 @@ impl Passing {
     }
 }
 
-/// A task's participant: there is none.
+/// Takes the place of a task's participant.
 #[derive(Default)]
 pub(crate) struct TaskParticipant {}
 

@@ -12,7 +12,7 @@ pub(super) fn draw(sections: &[Section<'_>], _sources: &Sources, _color: bool) -
         let id = id.as_ref().map_or_else(String::new, |id| format!("[{id}]"));
         let title = title.replace('\n', "\n      ");
         let _ = writeln!(text, "{}{id}: {title}", severity.name());
-        // In the order of events: what the section is about comes last.
+        // In the order of events, so the primary label comes last.
         let mut labels: Vec<_> = excerpts.iter().flatten().collect();
         labels.sort_by_key(|label| label.is_primary);
         for label in labels {
