@@ -1,6 +1,6 @@
-//! Locks that are `static`. There is one of each in every process of a program, at the same offset from the program's
-//! start, so records of several processes can be compared lock by lock. And a guard of one may leave its task, as it
-//! borrows the lock for as long as the program runs.
+//! Locks that are `static`. Every process of a program has each of them at the same offset from the
+//! program's start, so records of several processes can be compared lock by lock. A guard of one
+//! may leave its task, because it borrows the lock for the rest of the program.
 //!
 //! Nothing here allocates or takes a lock, because the lock may belong to the global allocator.
 
@@ -11,13 +11,13 @@ use std::{
 
 use super::{atomic::ConstAtomicU64 as AtomicU64, lock_id::LockId};
 
-/// How many entries a lookup compares before it gives up.
+/// The number of entries that a lookup compares before it gives up.
 const MAX_PROBES: usize = 16;
 
 static OFFSETS: Offsets<{ 1 << 12 }> = Offsets::new();
 
-/// The offsets of static locks, by the numbers of the locks. Open addressing; nothing is removed, as statics are never
-/// dropped. What finds no room is left out.
+/// The offsets of static locks, by lock id. Open addressing. Entries are never removed, because
+/// statics are never dropped; locks that find no room are left out.
 struct Offsets<const N: usize>([Entry; N]);
 
 struct Entry {
@@ -53,19 +53,19 @@ impl<const N: usize> Offsets<N> {
     }
 }
 
-/// Notes the offset of a lock that has got its number, if it is known to be a static.
+/// Records the offset of a lock that was just given its id, if it is known to be a static.
 pub(super) fn note(lock: LockId, address: usize) {
     if let Some(offset) = offset(address) {
         OFFSETS.insert(lock, offset);
     }
 }
 
-/// Returns how far a lock is from the program's start, if it is known to be a static.
+/// Returns the offset of a lock from the program's start, if it is known to be a static.
 pub(super) fn offset_of(lock: LockId) -> Option<NonZero<u64>> {
     OFFSETS.get(lock)
 }
 
-/// Returns `true` if what is at this address is known to be a static of the program.
+/// Returns `true` if this address is known to be in a static of the program.
 pub(super) fn is_static(address: usize) -> bool {
     offset(address).is_some()
 }
@@ -75,7 +75,7 @@ pub(super) use self::linux::find_program;
 #[cfg(all(target_os = "linux", not(loom)))]
 use self::linux::offset;
 
-/// Where the program is in memory is known on Linux only.
+/// The program's memory range is known on Linux only.
 #[cfg(not(all(target_os = "linux", not(loom))))]
 fn offset(_address: usize) -> Option<u64> {
     None
@@ -96,24 +96,24 @@ mod linux {
         },
     };
 
-    /// Where the program itself is in memory, without its libraries.
+    /// The program's memory range, without its libraries.
     static START: AtomicUsize = AtomicUsize::new(0);
     static END: AtomicUsize = AtomicUsize::new(0);
 
-    /// Returns how far an address is from the program's start, if it is within the program. Nothing is, before
-    /// [`find_program`].
+    /// Returns the offset of an address from the program's start, if it is in the program. `None`
+    /// before [`find_program`].
     #[inline]
     pub(super) fn offset(address: usize) -> Option<u64> {
-        // In this order, as they are stored in the other.
+        // Loaded in the reverse order of the stores.
         let end = END.load(Acquire);
         let start = START.load(Relaxed);
         (start..end).contains(&address).then(|| (address - start) as u64)
     }
 
-    /// Finds out where the program is, once.
+    /// Finds the program's memory range, once.
     ///
-    /// This takes a lock of the dynamic loader, under which another thread may wait for the global allocator's. So it
-    /// is called before any lock has a number: then no thread holds a checked lock.
+    /// Takes a lock of the dynamic loader, under which another thread may wait for the global
+    /// allocator's. So it is called before any lock has an id, when no thread holds a checked lock.
     #[inline]
     pub(in crate::validator) fn find_program() {
         if END.load(Relaxed) == 0 {
@@ -124,23 +124,23 @@ mod linux {
     #[cold]
     fn find() {
         let mut program = 0..1;
-        // SAFETY: the callback is called before this returns, with the pointer that is passed here.
+        // SAFETY: the callback is called before this returns, with the pointer passed here.
         unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut program).cast()) };
         START.store(program.start, Relaxed);
         END.store(program.end, Release);
     }
 
-    /// The program comes first. Returns that no more is wanted.
+    /// Handles the first object, which is the program itself. Returns 1 to stop the iteration.
     #[allow(clippy::cast_possible_truncation, reason = "they are addresses")]
     unsafe extern "C" fn first(
         object: *mut libc::dl_phdr_info,
         _size: libc::size_t,
         program: *mut c_void,
     ) -> c_int {
-        // SAFETY: `dl_iterate_phdr` passes a valid object, and what `find` has passed to it.
+        // SAFETY: `dl_iterate_phdr` passes a valid object, and the pointer from `find`.
         let (object, program) = unsafe { (&*object, &mut *program.cast::<Range<usize>>()) };
         for at in 0..usize::from(object.dlpi_phnum) {
-            // SAFETY: there are so many of them.
+            // SAFETY: `at` is less than the number of headers.
             let header = unsafe { &*object.dlpi_phdr.add(at) };
             if header.p_type == libc::PT_LOAD {
                 let start = (object.dlpi_addr + header.p_vaddr) as usize;
@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_kept_as_long_as_there_is_room() {
+    fn offsets_are_kept_while_there_is_room() {
         let offsets = Offsets::<64>::new();
-        // Numbers that collide.
+        // Ids that collide.
         let locks: Vec<_> = (0..).map(|at| 5 + at * 64).take(MAX_PROBES + 1).collect();
         for &lock in &locks {
             offsets.insert(lock, lock + 1);
