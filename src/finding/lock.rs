@@ -247,6 +247,7 @@ pub struct LockInfo {
     /// The class given by the program.
     pub(crate) class: Option<&'static str>,
     /// How far it is from the program's start, if it is known to be a static.
+    #[cfg_attr(not(feature = "write_records"), allow(dead_code, reason = "for records"))]
     pub(crate) static_offset: Option<NonZero<u64>>,
 }
 
