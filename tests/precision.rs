@@ -694,6 +694,7 @@ fn a_pair_is_silenced_with_its_reason() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "config"), ignore = "needs the feature")]
 fn a_file_silences() {
     let test = "a_file_silences";
     let child = |config: &str| {
@@ -740,6 +741,7 @@ fn a_file_silences() {
 
 /// Also where nothing was found at all.
 #[test]
+#[cfg_attr(not(feature = "config"), ignore = "needs the feature")]
 fn an_entry_that_nothing_needs_is_named() {
     if support::is_child() {
         return drop(take(&named("alone")));
