@@ -288,7 +288,7 @@ fn the_same_is_found_with_deferred_edges() {
     let mut findings = 0;
     for seed in 0..seeds {
         let run = |at_once: bool| {
-            let mut command = child_command("the_same_is_found_with_deferred_edges");
+            let mut command = child_command(the_same_is_found_with_deferred_edges);
             command.env("SEED", u64::to_string(&seed));
             command.env("LOCKDEP", "warn").env("LOCKDEP_BACKTRACE", "0");
             if at_once {

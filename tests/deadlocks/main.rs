@@ -2,6 +2,8 @@
 //! deadlock without affecting other threads. With barriers and scripts.
 #![cfg(debug_assertions)]
 
+mod parking_lot;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{
@@ -330,7 +332,7 @@ fn an_initializer_that_asks_for_itself() {
 #[test]
 fn without_backtraces_a_deadlock_has_none() {
     static SELF: LazyLock<u32> = LazyLock::new(|| *SELF + 1);
-    let test = "without_backtraces_a_deadlock_has_none";
+    let test = without_backtraces_a_deadlock_has_none;
     if !support::is_child() {
         let output = support::child_command(test).env("LOCKDEP_BACKTRACE", "0").output().unwrap();
         return assert!(output.status.success(), "{output:?}");
@@ -502,7 +504,6 @@ fn a_soak_in_one_order_says_nothing() {
 /// have ended.
 #[test]
 fn a_warning_of_a_deadlock_is_not_captured() {
-    const NAME: &str = "a_warning_of_a_deadlock_is_not_captured";
     if support::is_child() {
         let locks = Arc::new([Mutex::new(()), Mutex::new(())]);
         let both_hold = Arc::new(Barrier::new(2));
@@ -518,7 +519,7 @@ fn a_warning_of_a_deadlock_is_not_captured() {
         thread::sleep(Duration::from_secs(20));
         return;
     }
-    let mut command = support::captured_child_command(NAME);
+    let mut command = support::captured_child_command(a_warning_of_a_deadlock_is_not_captured);
     command.env("LOCKDEP", "allow,deadlock=warn").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -1,8 +1,6 @@
-//! The scenarios of `tests/deadlocks.rs` with parking_lot's locks: both of its versions, and the
-//! modes that std does not have.
+//! The scenarios of `tests/deadlocks/main.rs` with parking_lot's locks: both of its versions, and
+//! the modes that std does not have.
 #![cfg(all(debug_assertions, feature = "parking_lot", feature = "parking_lot_0_13"))]
-
-mod support;
 
 use std::{
     sync::{Arc, Barrier},
@@ -15,7 +13,7 @@ use lockdep::{
     parking_lot_0_13,
 };
 
-use support::ring::{
+use crate::support::ring::{
     Link, REPETITIONS, check_ring, deadlock_about, named, only_what_happens, report, ring_link,
     unique, until_waiting,
 };
@@ -159,7 +157,7 @@ fn an_upgrade_that_is_denied_gives_its_lock_back() {
     let reader = shared.read();
     let upgradable = shared.upgradable_read();
     let upgrade = || drop(parking_lot_0_13::RwLockUpgradableReadGuard::upgrade(upgradable));
-    let report = support::denied(upgrade).expect("it waits for its own reader");
+    let report = crate::support::denied(upgrade).expect("it waits for its own reader");
     assert!(report.starts_with("error[lockdep::deadlock]"), "{report}");
     drop(reader);
     assert!(shared.try_write().is_some());

@@ -32,7 +32,7 @@ fn set(local: &'static thread::LocalKey<RefCell<Option<Last>>>, locks: &'static 
 /// Set before the thread's first lock and after it, on all kinds of threads.
 #[test]
 fn destructors_of_thread_locals_take_locks() {
-    alone("end::destructors_of_thread_locals_take_locks", || {
+    alone(destructors_of_thread_locals_take_locks, || {
         let orders: [fn(); 4] = [
             || {
                 set(&ONE, &[0, 1]);
@@ -67,7 +67,7 @@ fn destructors_of_thread_locals_take_locks() {
 /// instead.
 #[test]
 fn a_finding_in_a_destructor_of_a_thread_local_is_printed() {
-    let test = "end::a_finding_in_a_destructor_of_a_thread_local_is_printed";
+    let test = a_finding_in_a_destructor_of_a_thread_local_is_printed;
     if is_child() {
         drop((LOCKS[0].lock(), LOCKS[1].lock()));
         let thread = thread::spawn(|| {
@@ -95,7 +95,7 @@ fn handlers_of_exit_take_locks() {
         assert_eq!(lockdep::findings().len(), 1);
         println!("\nat exit");
     }
-    let test = "end::handlers_of_exit_take_locks";
+    let test = handlers_of_exit_take_locks;
     if is_child() {
         lockdep::set_level(FindingKind::SingleThreadInversion, Level::Warn);
         drop(LOCKS[0].lock());
@@ -112,7 +112,7 @@ fn handlers_of_exit_take_locks() {
 /// A process that ends while its threads acquire locks.
 #[test]
 fn the_process_ends_while_threads_take_locks() {
-    alone("end::the_process_ends_while_threads_take_locks", || {
+    alone(the_process_ends_while_threads_take_locks, || {
         for _ in 0..4 {
             thread::spawn(|| {
                 loop {

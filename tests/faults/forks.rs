@@ -43,7 +43,7 @@ fn in_a_fork(body: impl FnOnce()) -> bool {
 /// The other threads are checking a chain at each fork.
 #[test]
 fn a_fork_while_others_make_edges_does_not_hang() {
-    alone("forks::a_fork_while_others_make_edges_does_not_hang", || {
+    alone(a_fork_while_others_make_edges_does_not_hang, || {
         let kind = FindingKind::SingleThreadInversion;
         lockdep::set_level(kind, Level::Allow);
         let stop = Arc::new(AtomicBool::new(false));
@@ -85,7 +85,7 @@ fn a_fork_while_others_make_edges_does_not_hang() {
 /// The other threads look up symbols and walk their stacks at each fork.
 #[test]
 fn a_fork_while_others_are_denied_does_not_hang() {
-    alone("forks::a_fork_while_others_are_denied_does_not_hang", || {
+    alone(a_fork_while_others_are_denied_does_not_hang, || {
         // Std's own locks around the printing of panics keep the parent's state.
         std::panic::set_hook(Box::new(|_| {}));
         let stop = Arc::new(AtomicBool::new(false));
@@ -118,7 +118,7 @@ fn a_fork_while_others_are_denied_does_not_hang() {
 /// Threads that do not exist in the child hold nothing and wait for nothing.
 #[test]
 fn a_fork_does_not_see_its_parents_threads() {
-    alone("forks::a_fork_does_not_see_its_parents_threads", || {
+    alone(a_fork_does_not_see_its_parents_threads, || {
         let locks = Arc::new([Mutex::new(()), Mutex::new(())]);
         lockdep::name(&locks[0], "elsewhere");
         let (holds, ends) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));

@@ -19,7 +19,7 @@ fn left_by(body: impl FnOnce()) -> isize {
 
 #[test]
 fn ten_thousand_threads_leave_nothing() {
-    alone("growth::ten_thousand_threads_leave_nothing", || {
+    alone(ten_thousand_threads_leave_nothing, || {
         let locks: Arc<Vec<_>> = Arc::new((0..4).map(RwLock::new).collect());
         let threads = |count: usize| {
             for number in 0..count {
@@ -44,7 +44,7 @@ fn ten_thousand_threads_leave_nothing() {
 
 #[test]
 fn a_thousand_locks_held_at_once() {
-    alone("growth::a_thousand_locks_held_at_once", || {
+    alone(a_thousand_locks_held_at_once, || {
         // Of one class, created by one call.
         let locks: Vec<_> = (0..1_000).map(|_| Mutex::new(())).collect();
         let left = left_by(|| {
@@ -68,7 +68,7 @@ fn a_thousand_locks_held_at_once() {
 fn a_million_locks() {
     // Without optimization, it takes longer.
     const COUNT: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
-    alone("growth::a_million_locks", || {
+    alone(a_million_locks, || {
         let outer = Mutex::new(());
         drop((outer.lock(), Mutex::new(()).lock()));
         let per_lock = |bytes: isize| bytes / isize::try_from(COUNT).unwrap();

@@ -20,7 +20,7 @@ use crate::{alone, invert, support::on_a_thread};
 #[test]
 fn a_hook_that_panics_is_caught() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
-    alone("hooks::a_hook_that_panics_is_caught", || {
+    alone(a_hook_that_panics_is_caught, || {
         lockdep::on_finding(|_| {
             CALLS.fetch_add(1, SeqCst);
             panic!("on purpose");
@@ -37,7 +37,7 @@ fn a_hook_that_panics_is_caught() {
 fn a_hook_that_takes_locks_and_asks_for_everything() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     static OUTER: Mutex<u32> = Mutex::new(0);
-    alone("hooks::a_hook_that_takes_locks_and_asks_for_everything", || {
+    alone(a_hook_that_takes_locks_and_asks_for_everything, || {
         lockdep::on_finding(|finding| {
             CALLS.fetch_add(1, SeqCst);
             // The locks of another order, and a new one.
@@ -65,7 +65,7 @@ fn a_hook_that_takes_locks_and_asks_for_everything() {
 #[test]
 fn a_hook_that_never_returns_stops_nobody_else() {
     static BLOCKS: AtomicBool = AtomicBool::new(true);
-    alone("hooks::a_hook_that_never_returns_stops_nobody_else", || {
+    alone(a_hook_that_never_returns_stops_nobody_else, || {
         static IN_HOOK: Barrier = Barrier::new(2);
         lockdep::on_finding(|_| {
             if BLOCKS.swap(false, SeqCst) {
@@ -97,7 +97,7 @@ fn a_hook_that_releases_what_is_held() {
     thread_local! {
         static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
     }
-    alone("hooks::a_hook_that_releases_what_is_held", || {
+    alone(a_hook_that_releases_what_is_held, || {
         lockdep::set_level(FindingKind::Deadlock, Level::Warn);
         lockdep::allow(|| {
             lockdep::on_finding(|_| HELD.set(None));

@@ -76,7 +76,7 @@ impl Ended {
 }
 
 /// Returns a command that runs a test of this crate in a separate process.
-fn child(test: &str) -> Command {
+fn child(test: impl Fn()) -> Command {
     let mut child = child_command(test);
     child
         .env("LOCKDEP_EXIT", "0")
@@ -87,7 +87,7 @@ fn child(test: &str) -> Command {
 }
 
 /// Runs the body of a test in a separate process, which must succeed.
-fn alone(test: &str, body: impl FnOnce()) {
+fn alone(test: impl Fn(), body: impl FnOnce()) {
     if support::is_child() {
         return body();
     }

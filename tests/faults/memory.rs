@@ -12,7 +12,7 @@ const NTH: &str = "LOCKDEP_TEST_NTH";
 /// Acquires its first locks, makes edges and a finding, and renders the report.
 #[test]
 fn an_allocation_that_fails_ends_the_process_and_nothing_else_happens() {
-    let test = "memory::an_allocation_that_fails_ends_the_process_and_nothing_else_happens";
+    let test = an_allocation_that_fails_ends_the_process_and_nothing_else_happens;
     if is_child() {
         let nth = std::env::var(NTH).unwrap().parse().unwrap();
         let (a, b, c) = (Mutex::new(()), RwLock::new(()), Mutex::new(()));

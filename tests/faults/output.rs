@@ -26,7 +26,7 @@ fn tell() {
     assert_eq!(lockdep::findings().len(), 3);
 }
 
-fn check(test: &str, stderr: impl FnOnce(&mut Command)) {
+fn check(test: impl Fn(), stderr: impl FnOnce(&mut Command)) {
     if is_child() {
         return tell();
     }
@@ -38,7 +38,7 @@ fn check(test: &str, stderr: impl FnOnce(&mut Command)) {
 
 #[test]
 fn standard_error_is_full() {
-    check("output::standard_error_is_full", |child| {
+    check(standard_error_is_full, |child| {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         child.stderr(full);
     });
@@ -46,7 +46,7 @@ fn standard_error_is_full() {
 
 #[test]
 fn standard_error_is_closed() {
-    check("output::standard_error_is_closed", |child| {
+    check(standard_error_is_closed, |child| {
         // SAFETY: `close` may be called between `fork` and `exec`.
         unsafe {
             child.pre_exec(|| {
@@ -59,7 +59,7 @@ fn standard_error_is_closed() {
 
 #[test]
 fn nobody_reads_standard_error() {
-    check("output::nobody_reads_standard_error", |child| {
+    check(nobody_reads_standard_error, |child| {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         child.stderr(Stdio::from(writer));

@@ -20,7 +20,7 @@ fn on_a_stack(size: usize, body: impl FnOnce() + Send) {
 #[test]
 fn locks_and_new_edges_on_the_smallest_stack() {
     let size = size("LOCKDEP_TEST_STACK", FOR_LOCKS);
-    alone("stacks::locks_and_new_edges_on_the_smallest_stack", || {
+    alone(locks_and_new_edges_on_the_smallest_stack, || {
         let (a, b, c) = (Mutex::new(()), RwLock::new(()), Mutex::new(()));
         on_a_stack(size, || {
             drop((a.lock(), b.read(), c.lock()));
@@ -35,7 +35,7 @@ fn locks_and_new_edges_on_the_smallest_stack() {
 #[test]
 fn a_report_on_a_small_stack() {
     let size = size("LOCKDEP_TEST_REPORT_STACK", FOR_REPORTS);
-    alone("stacks::a_report_on_a_small_stack", || on_a_stack(size, || drop(crate::invert())));
+    alone(a_report_on_a_small_stack, || on_a_stack(size, || drop(crate::invert())));
 }
 
 /// Returns the size set by a variable, for finding the minimum.

@@ -1,24 +1,14 @@
 //! Deliberate races under a global allocator that acquires a checked lock.
-#![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
+#![cfg(feature = "interleave")]
 
-#[path = "support/counting_allocator.rs"]
-mod counting_allocator;
-
-use std::{
-    sync::{MutexGuard, PoisonError},
-    thread,
-};
+use std::thread;
 
 use lockdep::{
     interleave::{self, Schedule, acquire, at, inside, point},
     sync::{Arc, Mutex},
 };
 
-/// Lets one test run at a time, because `confirm` and `explore` watch all threads.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::alone;
 
 type Two = Arc<(Mutex<Vec<u32>>, Mutex<Vec<u32>>)>;
 

@@ -1,16 +1,14 @@
 //! A thread waits at a barrier under a lock that another of its threads acquires before it arrives.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::sync::{Arc, Barrier as StdBarrier};
 
+use crate::support::{denied, findings_about};
 use lockdep::{
     Finding, FindingKind,
     sync::{Barrier, Mutex},
     thread,
 };
-use support::{denied, findings_about};
 
 fn named(name: &str) -> Arc<Mutex<()>> {
     let lock = Arc::new(Mutex::new(()));
@@ -101,7 +99,7 @@ fn a_lock_that_another_takes_before_it_comes() {
     for text in [
         "error[lockdep::inversion]: `taken before a barrier` is held during a wait at `barrier`, before \
          which others acquire `taken before a barrier`",
-        "`barrier` is a `Barrier` made at tests/barriers.rs:",
+        "`barrier` is a `Barrier` made at tests/it/barriers.rs:",
     ] {
         assert!(report.contains(text), "{text}\n{report}");
     }

@@ -1,10 +1,9 @@
 //! Sends on bounded channels under a lock that the receiving thread acquires between two receives.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::sync::{Arc, mpsc as std_mpsc};
 
+use crate::support::{self, denied, findings_about};
 use lockdep::{
     Finding, FindingKind,
     sync::{
@@ -13,7 +12,6 @@ use lockdep::{
     },
     thread,
 };
-use support::{denied, findings_about};
 
 type Lock = Arc<Mutex<()>>;
 
@@ -114,7 +112,7 @@ fn the_receiver_took_the_lock_before_the_send() {
          receiver acquires `sent under, taken before`",
         "and sends to `sender` here",
         "note: thread `consumer` acquired `sent under, taken before` before it received from `sender` again",
-        "`sender` is a `sync_channel<u32>` made at tests/channels.rs:",
+        "`sender` is a `sync_channel<u32>` made at tests/it/channels.rs:",
         "help: if the receiver of `sender` still needs `sent under, taken before` when the wait for space \
          in `sender`",
     ] {
@@ -488,7 +486,7 @@ fn a_channel_that_is_gone_leaves_nothing() {
 
 /// Many deadlocks of two threads at the same time: each is found after one second and broken by a
 /// panic.
-fn circles(test: &str, circle: impl Fn(usize) + Send + Copy + 'static, text: &str) {
+fn circles(test: impl Fn(), circle: impl Fn(usize) + Send + Copy + 'static, text: &str) {
     const CIRCLES: usize = 200;
     let output = support::in_a_child(test, || {
         for kind in [FindingKind::Inversion, FindingKind::WaitWhileHolding] {
@@ -538,7 +536,7 @@ fn a_circle_of_a_send_and_a_lock() {
         });
     };
     let text = "waits here for space in `sender`, from which thread `";
-    circles("a_circle_of_a_send_and_a_lock", circle, text);
+    circles(a_circle_of_a_send_and_a_lock, circle, text);
 }
 
 #[test]
@@ -562,13 +560,13 @@ fn a_circle_of_a_barrier_and_a_lock() {
         });
     };
     let text = "waits here at `barrier`, which thread `";
-    circles("a_circle_of_a_barrier_and_a_lock", circle, text);
+    circles(a_circle_of_a_barrier_and_a_lock, circle, text);
 }
 
 /// A thread acquires a lock that another one holds during its wait. For four seconds that wait
 /// seems to be for this thread, until a third thread takes its place.
 fn in_its_place<R: Send + 'static>(
-    test: &str,
+    test: impl Fn(),
     before: impl FnOnce(),
     waits: impl FnOnce() -> R + Send + 'static,
     third: impl FnOnce() + Send + 'static,
@@ -612,7 +610,7 @@ fn an_iterator_that_moves_to_another_thread() {
     sender.send(2).unwrap();
     let waits = move || sender.send(3);
     in_its_place(
-        "an_iterator_that_moves_to_another_thread",
+        an_iterator_that_moves_to_another_thread,
         || (),
         waits,
         || messages.for_each(drop),
@@ -625,7 +623,7 @@ fn a_barrier_to_which_another_thread_comes() {
     let [waits, passes, third] = [(); 3].map(|()| Arc::clone(&barrier));
     let waits = move || (0..2).for_each(|_| _ = waits.wait());
     in_its_place(
-        "a_barrier_to_which_another_thread_comes",
+        a_barrier_to_which_another_thread_comes,
         || _ = passes.wait(),
         waits,
         move || _ = third.wait(),

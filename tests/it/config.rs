@@ -1,22 +1,21 @@
 //! When a `lockdep.toml` is read, and which messages it causes. Each test runs a child process.
 #![cfg(all(debug_assertions, unix, feature = "config"))]
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Output,
 };
 
+use crate::support::{child_command, is_child, name_of};
 use lockdep::sync::Mutex;
-use support::{child_command, is_child};
 
 /// A folder with a file, both deleted at the end.
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new(test: &str, config: &str) -> Self {
+    fn new(test: impl Fn(), config: &str) -> Self {
+        let test = name_of(test).replace("::", "-");
         let folder = std::env::temp_dir().join(format!("lockdep-{test}-{}", std::process::id()));
         fs::create_dir_all(folder.join("below")).unwrap();
         fs::write(folder.join("lockdep.toml"), config).unwrap();
@@ -24,7 +23,7 @@ impl Folder {
     }
 
     /// Runs the child of a test here. Returns its standard error if it succeeds.
-    fn run(&self, test: &str, environment: &[(&str, &str)]) -> String {
+    fn run(&self, test: impl Fn(), environment: &[(&str, &str)]) -> String {
         let mut child = child_command(test);
         child
             .current_dir(self.0.join("below"))
@@ -61,7 +60,7 @@ fn one_in_another() {
 /// findings change the exit status.
 #[test]
 fn a_bad_file_is_told_where_no_lock_is_nested() {
-    let test = "a_bad_file_is_told_where_no_lock_is_nested";
+    let test = a_bad_file_is_told_where_no_lock_is_nested;
     if is_child() {
         one_lock();
         return eprintln!("all is done");
@@ -79,7 +78,7 @@ fn a_bad_file_is_told_where_no_lock_is_nested() {
 /// Otherwise it is reported at the first nested acquisition.
 #[test]
 fn a_bad_file_is_told_at_the_first_nested_lock() {
-    let test = "a_bad_file_is_told_at_the_first_nested_lock";
+    let test = a_bad_file_is_told_at_the_first_nested_lock;
     if is_child() {
         one_lock();
         eprintln!("nothing is nested");
@@ -97,7 +96,7 @@ fn a_bad_file_is_told_at_the_first_nested_lock() {
 /// Unused entries are listed at the end, whenever the file was read, unless `LOCKDEP_EXIT=0`.
 #[test]
 fn unused_entries_are_named_at_the_end() {
-    let test = "unused_entries_are_named_at_the_end";
+    let test = unused_entries_are_named_at_the_end;
     if is_child() {
         one_lock();
         if std::env::var_os("TEST_NESTS").is_some() {
@@ -121,7 +120,7 @@ fn unused_entries_are_named_at_the_end() {
 /// to it as well.
 #[test]
 fn the_folder_is_that_of_the_first_lock() {
-    let test = "the_folder_is_that_of_the_first_lock";
+    let test = the_folder_is_that_of_the_first_lock;
     if is_child() {
         one_lock();
         std::env::set_current_dir("/").unwrap();
@@ -141,7 +140,7 @@ fn the_folder_is_that_of_the_first_lock() {
 /// An unreadable file is reported, even if it is not a regular file.
 #[test]
 fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
-    let test = "a_folder_or_a_dangling_link_in_its_place_is_reported";
+    let test = a_folder_or_a_dangling_link_in_its_place_is_reported;
     if is_child() {
         return one_in_another();
     }
@@ -164,7 +163,7 @@ fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
 #[test]
 #[allow(unsafe_code, reason = "a fork")]
 fn a_fork_does_not_repeat_it() {
-    let test = "a_fork_does_not_repeat_it";
+    let test = a_fork_does_not_repeat_it;
     if is_child() {
         one_lock();
         // SAFETY: the child only exits.

@@ -2,8 +2,6 @@
 #![cfg(all(debug_assertions, unix))]
 #![allow(unsafe_code, reason = "forks are")]
 
-mod support;
-
 use std::{
     io::Read,
     process::{Child, Command},
@@ -12,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use lockdep::sync::{Barrier, Condvar, Mutex, mpsc};
-use support::{
+use crate::support::{
     child::{end, lines_until, start, until_told},
     is_child,
 };
+use lockdep::sync::{Barrier, Condvar, Mutex, mpsc};
 
 /// A holder, and a thread that waits for it.
 fn hold_and_wait() {
@@ -33,7 +31,7 @@ fn hold_and_wait() {
 #[test]
 #[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_has_the_table_printed() {
-    let test = "a_signal_has_the_table_printed";
+    let test = a_signal_has_the_table_printed;
     if is_child() {
         return hold_and_wait();
     }
@@ -53,7 +51,7 @@ fn a_signal_has_the_table_printed() {
 #[test]
 #[cfg_attr(not(feature = "signals"), ignore = "needs the feature")]
 fn a_signal_that_does_not_exist_is_named() {
-    let test = "a_signal_that_does_not_exist_is_named";
+    let test = a_signal_that_does_not_exist_is_named;
     if is_child() {
         return hold_and_wait();
     }
@@ -66,7 +64,7 @@ fn a_signal_that_does_not_exist_is_named() {
 /// themselves.
 #[test]
 fn the_watchdog_says_what_the_holder_waits_for() {
-    let test = "the_watchdog_says_what_the_holder_waits_for";
+    let test = the_watchdog_says_what_the_holder_waits_for;
     if is_child() {
         let (start, (sender, receiver)) = (Barrier::new(2), mpsc::channel::<()>());
         return thread::scope(|scope| {
@@ -116,7 +114,7 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
             bell.notify_one();
         });
     }
-    let mut child = start("the_watchdog_tells_a_long_wait_from_idle_threads", &[]);
+    let mut child = start(the_watchdog_tells_a_long_wait_from_idle_threads, &[]);
     let first = lines_until(&mut child, "(read)");
     assert!(first.starts_with("warning[lockdep::watchdog]: thread `#"), "{first}");
     assert!(first.contains("waits for `wanted` at tests/"), "{first}");
@@ -124,7 +122,7 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     let note = first.split_once("\nnote: thread `#").expect("there is a note").1;
     let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(note.contains("` waits for `wanted`, which thread `"), "{note}");
-    assert!(note.contains("` has held since tests/diagnostic_threads.rs:"), "{note}");
+    assert!(note.contains("` has held since tests/it/diagnostic_threads.rs:"), "{note}");
     assert!(note.contains("` waits for no lock, it is reading (read)"), "{note}");
     // Repeated at doubling intervals.
     lines_until(&mut child, "for more than 40ms\n");
@@ -153,11 +151,11 @@ fn the_watchdog_says_who_owes_what_is_waited_for() {
             is_answered.store(true, Relaxed);
         });
     }
-    let mut child = start("the_watchdog_says_who_owes_what_is_waited_for", &[]);
+    let mut child = start(the_watchdog_says_who_owes_what_is_waited_for, &[]);
     let text = lines_until(&mut child, "waits for  `wanted event`");
     assert!(text.contains("waits for `wanted event` at tests/"), "{text}");
     let text = text.replace("\n      ", " ");
-    assert!(text.contains("` has owed since tests/diagnostic_threads.rs:"), "{text}");
+    assert!(text.contains("` has owed since tests/it/diagnostic_threads.rs:"), "{text}");
     assert!(text.contains("` waits for no lock, it is reading"), "{text}");
     end(child);
 }
@@ -183,7 +181,7 @@ fn the_watchdog_knows_a_deadlock() {
         hang(b, a);
         return until_told();
     }
-    let mut child = start("the_watchdog_knows_a_deadlock", &[("LOCKDEP", "allow")]);
+    let mut child = start(the_watchdog_knows_a_deadlock, &[("LOCKDEP", "allow")]);
     let text = lines_until(&mut child, "waits for the next: `#");
     assert!(text.contains("; this is a deadlock, each of"), "{text}");
     end(child);
@@ -227,14 +225,19 @@ fn a_signal_that_ends_it_is_answered() {
             let waits = thread::Builder::new().name("waits".into());
             waits.spawn_scoped(scope, || drop(log.lock())).unwrap();
             until_signals_are_answered();
-            eprintln!("ready");
+            scope.spawn(|| {
+                while !lockdep::held().to_string().contains("is         reading (read)") {
+                    thread::yield_now();
+                }
+                eprintln!("ready");
+            });
             until_told();
             drop(guard);
         });
     }
     for (signal, number) in [("-INT", libc::SIGINT), ("-TERM", libc::SIGTERM)] {
         let environment = [("LOCKDEP_SIGNAL", "INT,TERM")];
-        let mut child = start("a_signal_that_ends_it_is_answered", &environment);
+        let mut child = start(a_signal_that_ends_it_is_answered, &environment);
         lines_until(&mut child, "ready");
         kill(&child, signal);
         let mut text = String::new();
@@ -290,7 +293,7 @@ fn a_programs_own_handlers_come_first() {
         return until_told();
     }
     let environment = [("LOCKDEP_SIGNAL", "INT,TERM"), ("LOCKDEP_WATCHDOG", "16ms")];
-    let mut child = start("a_programs_own_handlers_come_first", &environment);
+    let mut child = start(a_programs_own_handlers_come_first, &environment);
     lines_until(&mut child, "ready");
     kill(&child, "-INT");
     kill(&child, "-TERM");
@@ -323,7 +326,7 @@ fn a_fork_ends_by_a_signal_as_ever() {
         eprintln!("it has ended");
         return until_told();
     }
-    let mut child = start("a_fork_ends_by_a_signal_as_ever", &[("LOCKDEP_SIGNAL", "TERM")]);
+    let mut child = start(a_fork_ends_by_a_signal_as_ever, &[("LOCKDEP_SIGNAL", "TERM")]);
     let text = lines_until(&mut child, "it has ended");
     assert!(!text.contains("lockdep:"), "{text}");
     end(child);
@@ -336,7 +339,7 @@ fn the_watchdog_can_be_turned_off() {
         lockdep::watchdog(Duration::from_millis(1));
         return hold_and_wait();
     }
-    let mut child = start("the_watchdog_can_be_turned_off", &[("LOCKDEP_WATCHDOG", "off")]);
+    let mut child = start(the_watchdog_can_be_turned_off, &[("LOCKDEP_WATCHDOG", "off")]);
     thread::sleep(Duration::from_millis(300)); // in which it would bark
     drop(child.stdin.take());
     let mut text = String::new();

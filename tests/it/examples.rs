@@ -1,5 +1,5 @@
 //! The examples exit as documented, and their output matches the golden files in `tests/golden`.
-//! `SNAPSHOTS=overwrite cargo test --test examples` updates the files.
+//! `SNAPSHOTS=overwrite cargo test --test it examples::` updates the files.
 #![cfg(all(feature = "excerpts", feature = "interleave"))]
 #![cfg(debug_assertions)] // the golden files have the lines of a debug build's stacks
 
@@ -11,8 +11,8 @@ use std::{
 
 use snapbox::assert_data_eq;
 
-/// The folder in which cargo puts the examples. `cargo test` builds them, but `cargo test --test
-/// examples` does not.
+/// The folder in which cargo puts the examples. `cargo test` builds them, but `cargo test --test it`
+/// does not.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--examples"]);
@@ -145,10 +145,10 @@ fn a_prediction_is_confirmed() {
 /// and the page that contains it.
 #[test]
 fn pages_show_what_the_examples_print() {
-    const READ_ME: &str = include_str!("../README.md");
-    const DEADLOCKS: &str = include_str!("../docs/deadlocks.md");
-    const INTERLEAVE: &str = include_str!("../docs/interleave.md");
-    const CI: &str = include_str!("../docs/ci.md");
+    const READ_ME: &str = include_str!("../../README.md");
+    const DEADLOCKS: &str = include_str!("../../docs/deadlocks.md");
+    const INTERLEAVE: &str = include_str!("../../docs/interleave.md");
+    const CI: &str = include_str!("../../docs/ci.md");
     let shown = [
         ("two_lock_deadlock", "thread 'settler'", "\n\nstack of", READ_ME),
         ("two_lock_deadlock", "lockdep: 1 unhandled finding", "\nworker-2 finished", CI),

@@ -2,18 +2,16 @@
 //! Each test runs in a separate process.
 #![cfg(all(debug_assertions, unix))]
 
-mod support;
-
 use std::{
     process::{Command, Output},
     thread,
 };
 
+use crate::support::{child_command, denied, is_child, name_of};
 use lockdep::{
     FindingKind, Level,
     sync::{Condvar, Mutex, RwLock},
 };
-use support::{child_command, denied, is_child};
 
 /// Runs a test of this program in another process. Returns its status and its output.
 fn run(mut child: Command) -> (i32, String) {
@@ -22,7 +20,7 @@ fn run(mut child: Command) -> (i32, String) {
     (status.code().unwrap_or_else(|| panic!("{status}: {text}")), text)
 }
 
-fn child(test: &str) -> Command {
+fn child(test: impl Fn()) -> Command {
     let mut child = child_command(test);
     child.env_remove("LOCKDEP_EXIT");
     child
@@ -55,7 +53,7 @@ fn wait_while_holding() {
 
 #[test]
 fn a_worker_that_nobody_joined() {
-    let test = "a_worker_that_nobody_joined";
+    let test = a_worker_that_nobody_joined;
     if is_child() {
         return invert_on_a_worker();
     }
@@ -71,7 +69,7 @@ fn a_worker_that_nobody_joined() {
         "{text}"
     );
     let line = "error[lockdep::inversion]: `ledger` and `accounts` are acquired in both orders, at \
-                tests/exit_status.rs:";
+                tests/it/exit_status.rs:";
     assert_eq!(text.matches(line).count(), 1, "{text}");
 }
 
@@ -80,7 +78,7 @@ fn the_environment_turns_it_off() {
     if is_child() {
         return invert_on_a_worker();
     }
-    let mut child = child("the_environment_turns_it_off");
+    let mut child = child(the_environment_turns_it_off);
     child.env("LOCKDEP_EXIT", "0");
     let (status, text) = run(child);
     assert_eq!(status, 0, "{text}");
@@ -95,7 +93,7 @@ fn findings_that_were_taken_do_not_count() {
         invert_on_a_worker();
         return lockdep::reset();
     }
-    let (status, text) = run(child("findings_that_were_taken_do_not_count"));
+    let (status, text) = run(child(findings_that_were_taken_do_not_count));
     assert_eq!(status, 0, "{text}");
     assert!(!text.contains("lockdep: "), "{text}");
 }
@@ -109,7 +107,7 @@ fn a_panic_that_was_caught_counts() {
         assert!(denied(|| lock.lock()).is_some());
         return;
     }
-    let (status, text) = run(child("a_panic_that_was_caught_counts"));
+    let (status, text) = run(child(a_panic_that_was_caught_counts));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
@@ -126,7 +124,7 @@ fn a_finding_that_was_allowed_before_counts() {
         assert!(denied(read).is_some());
         return;
     }
-    let (status, text) = run(child("a_finding_that_was_allowed_before_counts"));
+    let (status, text) = run(child(a_finding_that_was_allowed_before_counts));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("lockdep: 1 unhandled finding (1 recursive_read)"), "{text}");
 }
@@ -145,7 +143,7 @@ fn a_finding_after_thousands_counts() {
         assert!(denied(|| lock.lock()).is_some());
         return;
     }
-    let (status, text) = run(child("a_finding_after_thousands_counts"));
+    let (status, text) = run(child(a_finding_after_thousands_counts));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("lockdep: 1 unhandled finding (1 self_deadlock)"), "{text}");
 }
@@ -156,8 +154,8 @@ fn warnings_are_summed_up() {
     if is_child() {
         return wait_while_holding();
     }
-    let mut child = Command::new(child("").get_program());
-    child.args(["--exact", "warnings_are_summed_up"]).env("LOCKDEP_TEST_CHILD", "1");
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name_of(warnings_are_summed_up)]).env("LOCKDEP_TEST_CHILD", "1");
     child.env_remove("LOCKDEP_EXIT");
     let (status, text) = run(child);
     assert_eq!(status, 0, "{text}");
@@ -176,8 +174,8 @@ fn many_findings_are_summed_up() {
         return (0..count).for_each(|_| invert_on_a_worker());
     }
     let run_many = |count: u32, arguments: &[&str], nocapture: Option<&str>| {
-        let mut child = Command::new(child("").get_program());
-        child.args(["--exact", "many_findings_are_summed_up"]).args(arguments);
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name_of(many_findings_are_summed_up)]).args(arguments);
         child.env("LOCKDEP_TEST_CHILD", "1").env("TEST_FINDINGS", count.to_string());
         child.env_remove("LOCKDEP_EXIT");
         child.env_remove("RUST_TEST_NOCAPTURE");
@@ -215,7 +213,7 @@ fn what_is_allowed_is_not_told() {
         assert_eq!(lockdep::findings().len(), 1);
         return;
     }
-    let (status, text) = run(child("what_is_allowed_is_not_told"));
+    let (status, text) = run(child(what_is_allowed_is_not_told));
     assert_eq!(status, 0, "{text}");
     assert!(!text.contains("lockdep: "), "{text}");
 }
@@ -226,7 +224,7 @@ fn a_record_needs_a_feature() {
     if is_child() {
         return invert_on_a_worker();
     }
-    let mut child = child("a_record_needs_a_feature");
+    let mut child = child(a_record_needs_a_feature);
     child.env("LOCKDEP_OUT", "/nowhere").env("LOCKDEP_EXIT", "0");
     let (status, text) = run(child);
     assert_eq!(status, 0, "{text}");
@@ -247,7 +245,7 @@ fn no_other_handler_is_lost() {
         unsafe { libc::atexit(say) };
         return invert_on_a_worker();
     }
-    let (status, text) = run(child("no_other_handler_is_lost"));
+    let (status, text) = run(child(no_other_handler_is_lost));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("an earlier handler runs"), "{text}");
 }
@@ -272,7 +270,7 @@ fn a_fork_does_not_answer_for_its_parent() {
         };
         return println!("the fork ends with {status}");
     }
-    let (status, text) = run(child("a_fork_does_not_answer_for_its_parent"));
+    let (status, text) = run(child(a_fork_does_not_answer_for_its_parent));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("the fork ends with 7"), "{text}");
     assert_eq!(text.matches("unhandled finding").count(), 1, "{text}");
@@ -297,7 +295,7 @@ fn running_threads_do_not_keep_it_from_ending() {
         }
         return;
     }
-    let (status, text) = run(child("running_threads_do_not_keep_it_from_ending"));
+    let (status, text) = run(child(running_threads_do_not_keep_it_from_ending));
     assert_eq!(status, 101, "{text}");
     assert!(text.contains("; exiting with status 101\n"), "{text}");
 }

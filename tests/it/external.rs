@@ -2,8 +2,6 @@
 //! Threads that really hang are in `deadlocks.rs`.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::{
     mem,
     sync::{
@@ -13,12 +11,12 @@ use std::{
     thread,
 };
 
+use crate::support::{denied, findings_about, in_a_child, kinds, on_a_thread};
 use lockdep::{
     FindingKind, Level, Mode,
     external::{Event, Owed},
     sync::{Condvar, Mutex, MutexGuard, RwLock},
 };
-use support::{denied, findings_about, in_a_child, kinds, on_a_thread};
 
 fn named(name: &str) -> Mutex<()> {
     let lock = Mutex::new(());
@@ -72,7 +70,7 @@ fn a_lock_that_is_held_over_a_wait_and_taken_by_who_owes() {
         "owed `over, event` and acquired `over`\n",
         "`over, event` owed since here",
         "`over` acquired here",
-        "`over, event` is an `Event` made at tests/external.rs:",
+        "`over, event` is an `Event` made at tests/it/external.rs:",
         "waiting for `over, event` with `over` held:",
         "acquiring `over` with `over, event` owed:",
     ] {
@@ -338,7 +336,7 @@ fn what_is_allowed_or_silenced() {
 
 #[test]
 fn at_other_levels_it_waits() {
-    let child = in_a_child("at_other_levels_it_waits", || {
+    let child = in_a_child(at_other_levels_it_waits, || {
         lockdep::set_level(FindingKind::Inversion, Level::Warn);
         let (lock, event) = (named("warned"), Event::new("warned, event"));
         assert!(takes_while_owing(&event, &lock).is_none());
@@ -414,10 +412,10 @@ fn the_table_says_who_owes_and_who_waits() {
     let event = Event::new("in the table");
     let line = line!() + 1;
     let _owes = event.owe();
-    let since = format!("    owes       `in the table`  since tests/external.rs:{line}:");
+    let since = format!("    owes       `in the table`  since tests/it/external.rs:{line}:");
     assert!(lockdep::held().to_string().contains(&since), "{}", lockdep::held());
     let table = on_a_thread(|| event.wait(|| lockdep::held().to_string()));
-    assert!(table.contains("    waits for  `in the table`  at tests/external.rs:"), "{table}");
+    assert!(table.contains("    waits for  `in the table`  at tests/it/external.rs:"), "{table}");
     lockdep::name(&event, "renamed");
     let _owes_again: Owed<'_> = event.owe();
     assert_eq!(

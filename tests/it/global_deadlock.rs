@@ -3,8 +3,6 @@
 #![allow(unsafe_code, reason = "signals, forks and futexes are")]
 #![cfg(all(debug_assertions, target_os = "linux", target_pointer_width = "64"))]
 
-mod support;
-
 use std::{
     ffi::c_int,
     io::Read,
@@ -19,8 +17,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{child_command, is_child};
 use lockdep::sync::Mutex as Checked;
-use support::{child_command, is_child};
 
 /// The beginning of a report.
 const FOUND: &str = "error[lockdep::deadlock]: ";
@@ -72,7 +70,7 @@ fn output_up_to(command: &mut Command, is_all: impl Fn(&str) -> bool) -> String 
 }
 
 /// Returns the report of a test that deadlocks; in the child, runs into the deadlock.
-fn report_of(test: &str, body: impl FnOnce()) -> String {
+fn report_of(test: impl Fn(), body: impl FnOnce()) -> String {
     if is_child() {
         alone(body);
     }
@@ -91,7 +89,7 @@ fn end_of_table() {
 
 /// Asserts that nothing is found while something can still wake a thread, which lasts until the
 /// body returns. Afterwards the deadlock is found.
-fn is_silent_until_gone(test: &str, keeps_alive: impl FnOnce()) {
+fn is_silent_until_gone(test: impl Fn(), keeps_alive: impl FnOnce()) {
     if is_child() {
         alone(|| {
             keeps_alive();
@@ -109,7 +107,7 @@ const WHILE_MICROS: c_int = 300_000;
 
 #[test]
 fn two_unchecked_mutexes() {
-    let text = report_of("two_unchecked_mutexes", || {
+    let text = report_of(two_unchecked_mutexes, || {
         static LOCKS: [Mutex<()>; 2] = [const { Mutex::new(()) }; 2];
         static BOTH_HOLD: Barrier = Barrier::new(2);
         for own in 0..2 {
@@ -129,7 +127,7 @@ fn two_unchecked_mutexes() {
 
 #[test]
 fn a_mutex_of_c_taken_twice() {
-    report_of("a_mutex_of_c_taken_twice", || {
+    report_of(a_mutex_of_c_taken_twice, || {
         thread::spawn(|| {
             let mutex = Box::leak(Box::new(libc::PTHREAD_MUTEX_INITIALIZER));
             // SAFETY: it is initialized, and lives for ever.
@@ -145,25 +143,25 @@ fn a_mutex_of_c_taken_twice() {
 /// A join under a lock that the joined thread acquires: the report shows both.
 #[test]
 fn a_join_under_a_checked_lock() {
-    let text = report_of("a_join_under_a_checked_lock", || {
+    let text = report_of(a_join_under_a_checked_lock, || {
         static STATE: Checked<()> = Checked::new(());
         end_of_table();
         let _state = STATE.lock();
         let worker = thread::Builder::new().name("worker".into());
         worker.spawn(|| drop(STATE.lock())).unwrap().join().unwrap();
     });
-    let waits = "thread `worker` waits here for `STATE`, which thread `a_join_under_a_";
+    let waits = "thread `worker` waits here for `STATE`, which thread `global_deadlock::";
     assert!(text.contains(waits), "{text}");
     assert!(text.contains("is         joining thread `worker` ("), "{text}");
     assert!(
-        text.contains("waits for  `STATE` (exclusive)  at tests/global_deadlock.rs:"),
+        text.contains("waits for  `STATE` (exclusive)  at tests/it/global_deadlock.rs:"),
         "{text}"
     );
 }
 
 #[test]
 fn a_channel_whose_senders_all_wait() {
-    report_of("a_channel_whose_senders_all_wait", || {
+    report_of(a_channel_whose_senders_all_wait, || {
         let (asks, questions) = mpsc::channel();
         let (answers, answered) = mpsc::channel::<()>();
         thread::spawn(move || {
@@ -190,7 +188,7 @@ fn handlers_that_wake_nobody() {
             unsafe { set_handler(libc::SIGFPE, nothing) };
         });
     }
-    let mut command = child_command("handlers_that_wake_nobody");
+    let mut command = child_command(handlers_that_wake_nobody);
     output_until(command.env("LOCKDEP_SIGNAL", "USR1"), FOUND);
 }
 
@@ -199,7 +197,7 @@ fn abort_ends_it() {
     if is_child() {
         alone(|| ());
     }
-    let output = child_command("abort_ends_it").env("LOCKDEP", "abort").output().unwrap();
+    let output = child_command(abort_ends_it).env("LOCKDEP", "abort").output().unwrap();
     // The parent reports that a signal has ended the forked process.
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(FOUND));
@@ -215,7 +213,7 @@ fn what_is_allowed_is_not_printed() {
             });
         });
     }
-    let mut command = child_command("what_is_allowed_is_not_printed");
+    let mut command = child_command(what_is_allowed_is_not_printed);
     let text = output_until(command.env("LOCKDEP", "deadlock=allow"), "is told: Deadlock");
     assert!(!text.contains("lockdep::"), "{text}");
 }
@@ -232,7 +230,7 @@ fn it_is_printed_before_a_hook_can_hang() {
             });
         });
     }
-    output_until(&mut child_command("it_is_printed_before_a_hook_can_hang"), FOUND);
+    output_until(&mut child_command(it_is_printed_before_a_hook_can_hang), FOUND);
 }
 
 #[cfg(feature = "records")]
@@ -242,7 +240,7 @@ fn it_is_in_the_record() {
     if is_child() {
         alone(|| drop(Checked::new(()).lock()));
     }
-    let mut command = child_command("it_is_in_the_record");
+    let mut command = child_command(it_is_in_the_record);
     output_until(command.env("LOCKDEP_OUT", &folder), "hangs until it is killed");
     let mut merge = lockdep::record::Merge::default();
     assert!(merge.read_folder(&folder).unwrap().is_empty());
@@ -258,14 +256,14 @@ fn it_is_in_the_record() {
 
 #[test]
 fn a_thread_that_sleeps_keeps_it_alive() {
-    is_silent_until_gone("a_thread_that_sleeps_keeps_it_alive", || {
+    is_silent_until_gone(a_thread_that_sleeps_keeps_it_alive, || {
         thread::spawn(|| thread::sleep(WHILE)).join().unwrap();
     });
 }
 
 #[test]
 fn a_thread_that_waits_with_a_limit_keeps_it_alive() {
-    is_silent_until_gone("a_thread_that_waits_with_a_limit_keeps_it_alive", || {
+    is_silent_until_gone(a_thread_that_waits_with_a_limit_keeps_it_alive, || {
         let (lock, bell) = (Mutex::new(()), Condvar::new());
         drop(bell.wait_timeout_while(lock.lock().unwrap(), WHILE, |()| true).unwrap());
     });
@@ -273,7 +271,7 @@ fn a_thread_that_waits_with_a_limit_keeps_it_alive() {
 
 #[test]
 fn a_thread_that_polls_keeps_it_alive() {
-    is_silent_until_gone("a_thread_that_polls_keeps_it_alive", || {
+    is_silent_until_gone(a_thread_that_polls_keeps_it_alive, || {
         // SAFETY: there is nothing to poll.
         unsafe { libc::poll(ptr::null_mut(), 0, WHILE_MICROS / 1000) };
     });
@@ -281,7 +279,7 @@ fn a_thread_that_polls_keeps_it_alive() {
 
 #[test]
 fn a_thread_that_reads_keeps_it_alive() {
-    is_silent_until_gone("a_thread_that_reads_keeps_it_alive", || {
+    is_silent_until_gone(a_thread_that_reads_keeps_it_alive, || {
         let (mut from, to) = std::io::pipe().unwrap();
         let writes = thread::spawn(move || {
             thread::sleep(WHILE);
@@ -305,7 +303,7 @@ fn a_handler_may_wake_somebody() {
             *libc::__errno_location() = errno;
         }
     }
-    is_silent_until_gone("a_handler_may_wake_somebody", || {
+    is_silent_until_gone(a_handler_may_wake_somebody, || {
         // SAFETY: the handler is async-signal-safe; the timer has valid times.
         unsafe {
             set_handler(libc::SIGALRM, wake);
@@ -323,7 +321,7 @@ fn a_handler_may_wake_somebody() {
 /// Memory shared with another process.
 #[test]
 fn another_process_may_wake_somebody() {
-    is_silent_until_gone("another_process_may_wake_somebody", || {
+    is_silent_until_gone(another_process_may_wake_somebody, || {
         // SAFETY: the page is new and never unmapped; the forked process sleeps, wakes and exits.
         unsafe {
             let [access, shared] =
@@ -348,7 +346,7 @@ fn another_process_may_wake_somebody() {
 /// Two threads that wake each other alternately.
 #[test]
 fn a_thread_that_is_about_to_wake() {
-    is_silent_until_gone("a_thread_that_is_about_to_wake", || {
+    is_silent_until_gone(a_thread_that_is_about_to_wake, || {
         let turn = Arc::new((Mutex::new(0_u32), Condvar::new()));
         let take_turns = |own: u32| {
             let turn = Arc::clone(&turn);

@@ -1,19 +1,17 @@
 //! Joins of threads, under locks that these threads acquire.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::{
     sync::{Arc, Barrier, mpsc},
     time::Duration,
 };
 
+use crate::support::{self, denied, findings_about, kinds};
 use lockdep::{
     FindingKind, Level, WaitKind,
     sync::{Condvar, Mutex, RwLock},
     thread,
 };
-use support::{denied, findings_about, kinds};
 
 fn named(name: &str) -> Arc<Mutex<()>> {
     let lock = Arc::new(Mutex::new(()));
@@ -33,7 +31,7 @@ fn take(lock: &Mutex<()>) {
 }
 
 /// Runs a test in a separate process in which only deadlocks that happen are denied.
-fn in_a_child(test: &str, body: impl FnOnce()) {
+fn in_a_child(test: impl Fn(), body: impl FnOnce()) {
     let output = support::in_a_child(test, || {
         lockdep::set_level(FindingKind::Inversion, Level::Allow);
         lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
@@ -270,7 +268,7 @@ fn what_is_taken_after_the_join_has_begun() {
 /// Would hang without the check: the joining thread comes first, or the one that acquires the lock.
 #[test]
 fn a_circle_with_a_join() {
-    in_a_child("a_circle_with_a_join", || {
+    in_a_child(a_circle_with_a_join, || {
         for joins_first in [true, false] {
             let lock = named("in a circle");
             let begin = Arc::new(Barrier::new(2));
@@ -308,7 +306,7 @@ fn a_circle_with_a_join() {
 /// A joins B, which joins C, which wants the lock that A holds.
 #[test]
 fn a_circle_with_two_joins() {
-    in_a_child("a_circle_with_two_joins", || {
+    in_a_child(a_circle_with_two_joins, || {
         let lock = named("in a circle of three");
         let held = lock.lock().unwrap();
         let middle = thread::spawn({
@@ -441,7 +439,7 @@ fn by_class() {
 
 #[test]
 fn a_join_and_a_park_while_a_lock_is_held() {
-    in_a_child("a_join_and_a_park_while_a_lock_is_held", || {
+    in_a_child(a_join_and_a_park_while_a_lock_is_held, || {
         let lock = named("held meanwhile");
         let waits = || {
             let _held = lock.lock().unwrap();
@@ -531,7 +529,7 @@ fn under_the_guard_that_a_condition_variable_gives_back() {
 /// Whichever of the two threads comes last, one of them reports the deadlock.
 #[test]
 fn a_circle_with_a_join_200_times() {
-    in_a_child("a_circle_with_a_join_200_times", || {
+    in_a_child(a_circle_with_a_join_200_times, || {
         for round in 0..200 {
             let lock = named("again and again");
             let held = lock.lock().unwrap();
@@ -554,7 +552,7 @@ fn a_circle_with_a_join_200_times() {
 /// receives.
 #[test]
 fn what_was_acquired_before_a_reset_is_forgotten() {
-    let output = support::in_a_child("what_was_acquired_before_a_reset_is_forgotten", || {
+    let output = support::in_a_child(what_was_acquired_before_a_reset_is_forgotten, || {
         lockdep::set_level(FindingKind::WaitWhileHolding, lockdep::Level::Allow);
         let lock = named("acquired before a reset");
         let (sender, receiver) = lockdep::sync::mpsc::sync_channel(0);
@@ -582,7 +580,7 @@ fn what_was_acquired_before_a_reset_is_forgotten() {
 /// The thread still needed the mutex: whichever comes last reports the deadlock.
 #[test]
 fn a_circle_under_the_guard_that_a_condition_variable_gives_back() {
-    in_a_child("a_circle_under_the_guard_that_a_condition_variable_gives_back", || {
+    in_a_child(a_circle_under_the_guard_that_a_condition_variable_gives_back, || {
         for _ in 0..20 {
             let shared = Arc::new((Mutex::new(false), Condvar::new()));
             let worker = thread::spawn({

@@ -1,15 +1,13 @@
 //! A thread that ends while it holds a lock, and threads that acquire the lock afterwards.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::{mem, sync::Arc, thread};
 
+use crate::support::{self, denied, findings_about, kinds, on_a_thread};
 use lockdep::{
     Finding, FindingKind, Level,
     sync::{Mutex, RwLock},
 };
-use support::{denied, findings_about, kinds, on_a_thread};
 
 fn leaks(name: &str) -> Vec<Finding> {
     let findings = findings_about(&[name]);
@@ -124,7 +122,7 @@ fn a_guard_that_was_sent_away_may_come_back() {
 #[test]
 fn at_deny_whoever_waits_for_it_panics() {
     // Levels are process-wide, so this runs in a separate process.
-    let child = support::in_a_child("at_deny_whoever_waits_for_it_panics", || {
+    let child = support::in_a_child(at_deny_whoever_waits_for_it_panics, || {
         lockdep::set_level(FindingKind::LeakedGuard, Level::Deny);
         let lock = Mutex::new(());
         on_a_thread(|| mem::forget(lock.lock()));
@@ -139,7 +137,7 @@ fn at_deny_whoever_waits_for_it_panics() {
 /// `exit` ends the process while guards are alive, which does not leak them.
 #[test]
 fn a_process_that_exits_leaks_nothing() {
-    let child = support::in_a_child("a_process_that_exits_leaks_nothing", || {
+    let child = support::in_a_child(a_process_that_exits_leaks_nothing, || {
         let lock = Mutex::new(());
         let _guard = lock.lock();
         std::process::exit(0);

@@ -2,8 +2,6 @@
 //! behaviour.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
-mod support;
-
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,11 +12,11 @@ use std::{
     thread,
 };
 
+use crate::support::{denied, findings_about, kinds, on_a_thread};
 use lockdep::{
     FindingKind, Level,
     sync::{Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard},
 };
-use support::{denied, findings_about, kinds, on_a_thread};
 
 #[test]
 fn relocking_panics_instead_of_hanging() {

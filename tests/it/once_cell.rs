@@ -2,8 +2,6 @@
 //! only the latter finds.
 #![cfg(feature = "once_cell")]
 
-mod support;
-
 macro_rules! behaviour {
     ($($name:ident is $sync:path;)*) => {$(
         mod $name {
@@ -107,7 +105,7 @@ behaviour! {
 mod found {
     use lockdep::once_cell::sync::{Lazy, OnceCell};
 
-    use super::support::denied;
+    use crate::support::denied;
 
     #[test]
     fn initializers_that_ask_for_themselves() {

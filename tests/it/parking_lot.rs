@@ -1,10 +1,9 @@
 //! Findings with parking_lot's locks, and correct uses without one.
 #![cfg(all(feature = "parking_lot", any(debug_assertions, feature = "enforce")))]
 
-mod support;
-
 use std::thread;
 
+use crate::support::{self, denied, on_a_thread};
 use lockdep::{
     parking_lot::{
         Condvar, FairMutex, Mutex, MutexGuard, Once, ReentrantMutex, RwLock,
@@ -12,7 +11,6 @@ use lockdep::{
     },
     sync,
 };
-use support::{denied, on_a_thread};
 
 fn kind(report: Option<String>) -> Option<String> {
     Some(report?.split(['[', ']']).nth(1)?.replace("lockdep::", ""))
@@ -156,9 +154,9 @@ fn one_order_for_std_and_parking_lot() {
     let report = denied(|| drop(std.lock())).unwrap();
     for part in [
         "3 locks are acquired in a cycle: `fair` → `std` → `parking_lot` → `fair`",
-        "`std` is a `Mutex<i32>` made at tests/parking_lot.rs",
+        "`std` is a `Mutex<i32>` made at tests/it/parking_lot.rs",
         "`parking_lot` is a `parking_lot::Mutex`",
-        "tests/parking_lot.rs",
+        "tests/it/parking_lot.rs",
     ] {
         assert!(report.contains(part), "{part}\n{report}");
     }
@@ -428,7 +426,7 @@ mod line_0_13 {
             let upgradable = rw.upgradable_read();
             let _other = other.lock();
             let report = denied(|| drop(RwLockUpgradableReadGuard::upgrade(upgradable))).unwrap();
-            assert!(report.contains("tests/parking_lot.rs"), "{report}");
+            assert!(report.contains("tests/it/parking_lot.rs"), "{report}");
         });
         assert!(rw.try_write().is_some());
         assert!(!lockdep::held().to_string().contains("`rw`"));

@@ -2,15 +2,13 @@
 //! these, as read and run in 2026.
 #![cfg(any(debug_assertions, feature = "enforce"))]
 
-mod support;
-
 use std::{cell::RefCell, sync::Arc, thread, time::Duration};
 
+use crate::support::{denied, findings_about, in_a_child, on_a_thread};
 use lockdep::{
     FindingKind,
     sync::{Barrier, Condvar, Mutex, RwLock},
 };
-use support::{denied, findings_about, on_a_thread};
 
 /// tracing-mutex adds an edge from the last held lock only, so it misses A→C here.
 #[test]
@@ -137,23 +135,28 @@ fn the_panic_poisons_nothing() {
 
 #[test]
 fn a_hook_may_take_locks() {
-    static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let (a, b) = (Mutex::new(()), Mutex::new(()));
-    lockdep::name(&a, "hooked a");
-    lockdep::on_finding(|finding| {
-        // Even against the order that has just been found broken.
-        LOG.lock().unwrap().push(finding.to_string());
+    let child = in_a_child(a_hook_may_take_locks, || {
+        static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        lockdep::name(&a, "hooked a");
+        lockdep::on_finding(|finding| {
+            // Even against the order that has just been found broken.
+            LOG.lock().unwrap().push(finding.to_string());
+        });
+        drop((a.lock().unwrap(), LOG.lock().unwrap()));
+        drop((a.lock().unwrap(), b.lock().unwrap()));
+        {
+            let _b = b.lock().unwrap();
+            assert!(denied(|| a.lock()).is_some());
+            assert!(denied(|| a.lock()).is_some());
+        }
+        let reports = LOG.lock().unwrap();
+        // Once, for all its repetitions.
+        assert_eq!(reports.iter().filter(|report| report.contains("`hooked a`")).count(), 1);
     });
-    drop((a.lock().unwrap(), LOG.lock().unwrap()));
-    drop((a.lock().unwrap(), b.lock().unwrap()));
-    {
-        let _b = b.lock().unwrap();
-        assert!(denied(|| a.lock()).is_some());
-        assert!(denied(|| a.lock()).is_some());
+    if let Some(output) = child {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
-    let reports = LOG.lock().unwrap();
-    // Once, for all its repetitions.
-    assert_eq!(reports.iter().filter(|report| report.contains("`hooked a`")).count(), 1);
 }
 
 /// In either order of the two destructors.

@@ -17,6 +17,7 @@ use lockdep::{
     interleave::{self, Point, Schedule, acquire, at, inside, point, release},
     parking_lot::{self, lock_api::RwLockUpgradableReadGuard},
     sync::{Arc, Condvar, Mutex, Once, RwLock},
+    testing::Scope,
 };
 
 const A_MOMENT: Duration = Duration::from_millis(1);
@@ -66,6 +67,7 @@ type Place = fn(&str) -> (bool, Point);
 /// threads wait for.
 #[test]
 fn what_panics_at_a_point_leaves_no_lock_behind() {
+    let scope = Scope::new();
     let locks = Locks::default();
     let mut thrown = 0;
     let places: [Place; 4] = [
@@ -94,7 +96,7 @@ fn what_panics_at_a_point_leaves_no_lock_behind() {
                 assert_eq!(result.is_err(), passed.get() >= time, "{lock}, {time}");
                 thrown += u32::from(result.is_err());
                 assert!(locks.are_free(), "{lock}, {time}");
-                assert!(lockdep::take_findings().is_empty(), "{lock}, {time}");
+                scope.assert_no_findings();
             }
         }
     }

@@ -2,20 +2,17 @@
 //! `tests/oracle` does the same for thousands of random programs.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::{
     fmt,
-    path::Path,
     sync::{Arc, Barrier},
     thread,
 };
 
+use crate::support::{self, denied, findings_about, in_a_child, kinds, on_a_thread};
 use lockdep::{
     Finding, FindingKind, Level,
     sync::{Mutex, MutexGuard, RwLock},
 };
-use support::{denied, findings_about, in_a_child, kinds, on_a_thread};
 
 fn named(name: &str) -> Mutex<()> {
     let lock = Mutex::new(());
@@ -97,7 +94,7 @@ fn whoever_keeps_the_order_is_not_denied() {
 /// A denied finding is denied each time; others are checked once.
 #[test]
 fn a_lock_that_is_taken_twice() {
-    let child = in_a_child("a_lock_that_is_taken_twice", || {
+    let child = in_a_child(a_lock_that_is_taken_twice, || {
         lockdep::set_level(FindingKind::RecursiveRead, Level::Warn);
         let (mutex, shared) = (named("twice"), RwLock::new(()));
         lockdep::name(&shared, "read twice");
@@ -142,7 +139,7 @@ fn a_finding_tells_who_held_what_and_where() {
         (before.thread().name(), before.thread().to_string()),
         (Some("other"), "other".into())
     );
-    assert_eq!(now.thread().name(), Some("a_finding_tells_who_held_what_and_where"));
+    assert_eq!(now.thread().name(), Some("precision::a_finding_tells_who_held_what_and_where"));
     assert_ne!(now.thread(), before.thread());
     assert_ne!(now.thread().number(), before.thread().number());
 
@@ -157,7 +154,7 @@ fn a_finding_tells_who_held_what_and_where() {
 
 #[test]
 fn full_backtraces_have_the_held_end_as_well() {
-    let test = "full_backtraces_have_the_held_end_as_well";
+    let test = full_backtraces_have_the_held_end_as_well;
     if support::is_child() {
         let (a, b) = (named("full"), named("full too"));
         drop((take(&a), take(&b)));
@@ -172,7 +169,7 @@ fn full_backtraces_have_the_held_end_as_well() {
 
 #[test]
 fn what_was_looked_at_is_counted() {
-    let child = in_a_child("what_was_looked_at_is_counted", || {
+    let child = in_a_child(what_was_looked_at_is_counted, || {
         let stats = || (lockdep::stats().locks(), lockdep::stats().edges());
         assert_eq!(stats(), (0, 0));
         let (a, b) = (named("counted"), named("counted too"));
@@ -361,7 +358,7 @@ fn a_writer_is_told_of_the_shortest_that_can_close() {
 
 #[test]
 fn a_reset_forgets_the_order_and_keeps_the_names() {
-    let child = in_a_child("a_reset_forgets_the_order_and_keeps_the_names", || {
+    let child = in_a_child(a_reset_forgets_the_order_and_keeps_the_names, || {
         let (a, b) = (named("reset"), named("reset too"));
         assert!(nests(&a, &b).is_none() && nests(&b, &a).is_some());
         lockdep::reset();
@@ -499,7 +496,7 @@ fn every_nesting_of_classes_is_noted() {
 
 #[test]
 fn what_is_denied_of_classes_is_denied_each_time() {
-    let child = in_a_child("what_is_denied_of_classes_is_denied_each_time", || {
+    let child = in_a_child(what_is_denied_of_classes_is_denied_each_time, || {
         lockdep::set_level(FindingKind::ClassInversion, Level::Deny);
         let make = || (Mutex::new(1_u8), Mutex::new(2_u16));
         let ((a, b), (other_a, other_b)) = (make(), make());
@@ -647,7 +644,7 @@ fn declared_orders_add_up() {
     lockdep::declare_order(&[&c, &d]);
     let report = nests(&d, &a).expect("by way of the others");
     assert!(report.starts_with("error[lockdep::declared_order]"), "{report}");
-    assert!(report.contains("it was declared at tests/precision.rs:"), "{report}");
+    assert!(report.contains("it was declared at tests/it/precision.rs:"), "{report}");
     assert!(nests(&a, &d).is_none() && nests(&b, &c).is_none());
     let contradiction = thread::spawn(move || lockdep::declare_order(&[&d, &a])).join();
     let message = contradiction.unwrap_err().downcast::<String>().unwrap();
@@ -693,15 +690,16 @@ fn a_pair_is_silenced_with_its_reason() {
     assert!(nests(&c, &a).is_some());
 }
 
+#[cfg(feature = "config")]
 #[test]
 #[cfg_attr(not(feature = "config"), ignore = "needs the feature")]
 fn a_file_silences() {
-    let test = "a_file_silences";
+    let test = a_file_silences;
     let child = |config: &str| {
         let path = std::env::temp_dir().join(format!("lockdep-{}.toml", std::process::id()));
         std::fs::write(&path, config).unwrap();
         let output = support::child_command(test)
-            .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", Path::new("1"))])
+            .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", std::path::Path::new("1"))])
             .output()
             .unwrap();
         std::fs::remove_file(path).unwrap();
@@ -720,7 +718,9 @@ fn a_file_silences() {
     let line = line!() - 5;
     for entry in [
         "locks = [\"left\"]".to_owned(),
-        format!("kind = \"inversion\"\nsites = [\"tests/precision.rs:{line}\", \"precision.rs\"]"),
+        format!(
+            "kind = \"inversion\"\nsites = [\"tests/it/precision.rs:{line}\", \"precision.rs\"]"
+        ),
     ] {
         let (is_silenced, stderr) = child(&format!("[[allow]]\n{entry}\nreason = \"known\""));
         assert!(is_silenced && !stderr.contains("unused"), "{entry}\n{stderr}");
@@ -740,6 +740,7 @@ fn a_file_silences() {
 }
 
 /// Also where nothing was found at all.
+#[cfg(feature = "config")]
 #[test]
 #[cfg_attr(not(feature = "config"), ignore = "needs the feature")]
 fn an_entry_that_nothing_needs_is_named() {
@@ -748,8 +749,8 @@ fn an_entry_that_nothing_needs_is_named() {
     }
     let path = std::env::temp_dir().join(format!("lockdep-unused-{}.toml", std::process::id()));
     std::fs::write(&path, "[[allow]]\nlocks = [\"left\"]\nreason = \"known\"").unwrap();
-    let output = support::child_command("an_entry_that_nothing_needs_is_named")
-        .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", Path::new("1"))])
+    let output = support::child_command(an_entry_that_nothing_needs_is_named)
+        .envs([("LOCKDEP_CONFIG", &*path), ("LOCKDEP_EXIT", std::path::Path::new("1"))])
         .output()
         .unwrap();
     std::fs::remove_file(path).unwrap();
@@ -760,7 +761,7 @@ fn an_entry_that_nothing_needs_is_named() {
 /// No thread waits: two orders run at once on threads, with barriers, and the result is the same.
 #[test]
 fn at_once_or_one_after_the_other() {
-    let child = in_a_child("at_once_or_one_after_the_other", || {
+    let child = in_a_child(at_once_or_one_after_the_other, || {
         lockdep::set_level(FindingKind::Inversion, Level::Allow);
         let (a, b) = (Arc::new(named("at once")), Arc::new(Mutex::new(())));
         let barrier = Arc::new(Barrier::new(2));

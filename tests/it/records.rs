@@ -1,8 +1,6 @@
 //! What processes write with `LOCKDEP_OUT`, each test in a separate process, and how it is read.
 #![cfg(all(debug_assertions, unix, feature = "records"))]
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,12 +10,12 @@ use std::{
     thread,
 };
 
+use crate::support::{child_command, denied, is_child, name_of, on_a_thread};
 use lockdep::{
     FindingKind,
     record::{self, Line, Merge},
     sync::{Mutex, RwLock},
 };
-use support::{child_command, denied, is_child, on_a_thread};
 
 /// An empty folder, removed when dropped.
 struct Folder(PathBuf);
@@ -49,7 +47,7 @@ impl Drop for Folder {
     }
 }
 
-fn child(test: &str, out: &Path) -> Command {
+fn child(test: impl Fn(), out: &Path) -> Command {
     let mut child = child_command(test);
     child.env("LOCKDEP_OUT", out).env("LOCKDEP_EXIT", "0");
     child
@@ -71,7 +69,7 @@ fn invert() {
 
 #[test]
 fn a_process_writes_its_locks_edges_and_findings() {
-    let test = "a_process_writes_its_locks_edges_and_findings";
+    let test = a_process_writes_its_locks_edges_and_findings;
     if is_child() {
         return invert();
     }
@@ -86,11 +84,14 @@ fn a_process_writes_its_locks_edges_and_findings() {
     let problems = record::read(&*text, |line| match line {
         Line::Header(header) => {
             assert_eq!((header.schema, header.id.len()), (record::SCHEMA, 32));
-            assert_eq!(header.program, "records");
+            assert_eq!(header.program, "it");
             headers += 1;
         }
         Line::Lock(lock) => {
-            assert!(lock.created_at.as_ref().unwrap().starts_with("tests/records.rs:"), "{lock:?}");
+            assert!(
+                lock.created_at.as_ref().unwrap().starts_with("tests/it/records.rs:"),
+                "{lock:?}"
+            );
             assert!(locks.insert(lock.id), "{lock:?} twice");
             let named = [("accounts", "Mutex<i32>"), ("ledger", "RwLock<&str>")];
             assert!(named.contains(&(&*lock.name, &*lock.type_name)), "{lock:?}");
@@ -100,7 +101,7 @@ fn a_process_writes_its_locks_edges_and_findings() {
             edges.push([edge.held_mode.into_owned(), edge.wanted_mode.into_owned()]);
         }
         Line::Finding(finding) => {
-            assert_eq!(finding.cycle[0].thread, test);
+            assert_eq!(finding.cycle[0].thread, name_of(test));
             assert!(
                 finding.report.starts_with("error[lockdep::single_thread_inversion]: "),
                 "{finding:?}"
@@ -126,7 +127,7 @@ struct Derived(RwLock<()>);
 /// The gates of an edge: the other locks that no other thread could hold meanwhile.
 #[test]
 fn edges_name_their_gates() {
-    let test = "edges_name_their_gates";
+    let test = edges_name_their_gates;
     if is_child() {
         let (read, outer, inner) = (RwLock::new(()), Mutex::new(()), Mutex::new(()));
         for (lock, name) in [(&outer, "outer"), (&inner, "inner")] {
@@ -193,7 +194,7 @@ fn edges_by_name(file: &Path) -> Vec<String> {
 /// A pair of locks for each request makes one line, not a million.
 #[test]
 fn edges_that_differ_only_in_lock_numbers_are_written_once() {
-    let test = "edges_that_differ_only_in_lock_numbers_are_written_once";
+    let test = edges_that_differ_only_in_lock_numbers_are_written_once;
     if is_child() {
         (0..10).for_each(|_| nest_new_pair());
         let (held, wanted) = pair();
@@ -249,7 +250,7 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
 #[test]
 #[allow(unsafe_code, reason = "a fork")]
 fn a_fork_writes_edges_that_its_parent_has_written() {
-    let test = "a_fork_writes_edges_that_its_parent_has_written";
+    let test = a_fork_writes_edges_that_its_parent_has_written;
     if is_child() {
         nest_new_pair();
         // SAFETY: apart from this thread there is only that of the harness, which waits for this
@@ -276,7 +277,7 @@ fn a_fork_writes_edges_that_its_parent_has_written() {
 #[test]
 #[allow(unsafe_code, reason = "a signal")]
 fn a_process_that_is_killed_loses_nothing() {
-    let test = "a_process_that_is_killed_loses_nothing";
+    let test = a_process_that_is_killed_loses_nothing;
     if is_child() {
         std::panic::set_hook(Box::new(|_| {
             // SAFETY: the call takes no pointers.
@@ -294,13 +295,13 @@ fn a_process_that_is_killed_loses_nothing() {
     assert_eq!((findings[0].kind, findings[0].processes), (FindingKind::SingleThreadInversion, 1));
     assert_eq!(
         findings[0].cycle[0].held_class.split(':').next(),
-        Some("RwLock<&str> made at tests/records.rs")
+        Some("RwLock<&str> made at tests/it/records.rs")
     );
 }
 
 #[test]
 fn parallel_processes_and_their_threads_never_clash() {
-    let test = "parallel_processes_and_their_threads_never_clash";
+    let test = parallel_processes_and_their_threads_never_clash;
     if is_child() {
         return thread::scope(|scope| {
             for _ in 0..4 {
@@ -324,7 +325,7 @@ fn parallel_processes_and_their_threads_never_clash() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named_once() {
-    let test = "a_folder_that_cannot_be_made_is_named_once";
+    let test = a_folder_that_cannot_be_made_is_named_once;
     if is_child() {
         return invert();
     }
@@ -341,7 +342,7 @@ fn a_folder_that_cannot_be_made_is_named_once() {
 #[test]
 #[allow(unsafe_code, reason = "a limit for the process")]
 fn a_full_disk_is_told_once() {
-    let test = "a_full_disk_is_told_once";
+    let test = a_full_disk_is_told_once;
     if is_child() {
         drop(Mutex::new(()).lock());
         let limit = libc::rlimit { rlim_cur: 1500, rlim_max: 1500 };
@@ -368,7 +369,7 @@ fn a_full_disk_is_told_once() {
 #[test]
 #[allow(unsafe_code, reason = "a fork")]
 fn a_fork_has_a_record_of_its_own() {
-    let test = "a_fork_has_a_record_of_its_own";
+    let test = a_fork_has_a_record_of_its_own;
     if is_child() {
         let (a, b) = (Mutex::new(1), Mutex::new(2));
         drop((a.lock(), b.lock()));
@@ -402,7 +403,7 @@ fn expected_findings_are_marked() {
         return invert();
     }
     let folder = Folder::new("expected");
-    let mut child = child("expected_findings_are_marked", &folder.0);
+    let mut child = child(expected_findings_are_marked, &folder.0);
     let output = child.env_remove("LOCKDEP_EXIT").output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     let text = stderr(&output);
@@ -484,7 +485,7 @@ fn a_process_that_is_killed_while_it_writes() {
         }
     }
     let folder = Folder::new("killed-writing");
-    let mut child = child("a_process_that_is_killed_while_it_writes", &folder.0);
+    let mut child = child(a_process_that_is_killed_while_it_writes, &folder.0);
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap().take(1 << 16)).lines();
     assert!(lines.map_while(Result::ok).any(|line| line == "begins"));
@@ -516,7 +517,7 @@ fn take_statics() {
 #[cfg(target_os = "linux")]
 #[test]
 fn two_orders_of_statics_in_two_processes_are_an_inversion() {
-    let test = "two_orders_of_statics_in_two_processes_are_an_inversion";
+    let test = two_orders_of_statics_in_two_processes_are_an_inversion;
     if is_child() {
         return take_statics();
     }

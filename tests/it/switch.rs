@@ -2,6 +2,8 @@
 
 use std::any::TypeId;
 
+use crate::support::in_a_child;
+
 /// Evaluates to `true` if a type of `lockdep::sync` is that of `std::sync`.
 macro_rules! is_std {
     ($($type:tt)*) => {
@@ -145,23 +147,28 @@ fn tokio_is_ours_only_when_checked() {
 /// The functions exist in both, so that no program needs a `cfg` for them.
 #[test]
 fn the_functions_work_in_both() {
-    let lock = lockdep::sync::Mutex::new(1);
-    lockdep::name(&lock, "switched");
-    lockdep::set_level(lockdep::FindingKind::Inversion, lockdep::Level::Deny);
-    let _guard = lock.lock().unwrap();
-    let held = lockdep::held();
-    assert_eq!(held.to_string().contains("`switched` (exclusive)"), lockdep::ENABLED);
-    let mut all = held.threads().iter().flat_map(lockdep::ThreadSnapshot::held);
-    let it = all.find(|it| it.lock().name() == Some("switched"));
-    assert_eq!(
-        it.map(lockdep::LockUse::mode),
-        lockdep::ENABLED.then_some(lockdep::Mode::Exclusive)
-    );
-    assert!(it.is_none_or(|it| it.since().file() == file!()));
-    assert_eq!(lockdep::allow(|| 2), 2);
-    assert!(lockdep::take_findings().is_empty());
-    assert!(lockdep::order_graph().to_dot().starts_with("digraph"));
-    assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
+    let child = in_a_child(the_functions_work_in_both, || {
+        let lock = lockdep::sync::Mutex::new(1);
+        lockdep::name(&lock, "switched");
+        lockdep::set_level(lockdep::FindingKind::Inversion, lockdep::Level::Deny);
+        let _guard = lock.lock().unwrap();
+        let held = lockdep::held();
+        assert_eq!(held.to_string().contains("`switched` (exclusive)"), lockdep::ENABLED);
+        let mut all = held.threads().iter().flat_map(lockdep::ThreadSnapshot::held);
+        let it = all.find(|it| it.lock().name() == Some("switched"));
+        assert_eq!(
+            it.map(lockdep::LockUse::mode),
+            lockdep::ENABLED.then_some(lockdep::Mode::Exclusive)
+        );
+        assert!(it.is_none_or(|it| it.since().file() == file!()));
+        assert_eq!(lockdep::allow(|| 2), 2);
+        assert!(lockdep::take_findings().is_empty());
+        assert!(lockdep::order_graph().to_dot().starts_with("digraph"));
+        assert_eq!(lockdep::stats().locks() > 0, lockdep::ENABLED);
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 /// Without checks, an event consists of its name only.

@@ -1,8 +1,6 @@
 //! What the watchdog and signal handlers print about tasks. Each test runs in a separate process.
 #![cfg(all(feature = "tokio", debug_assertions, unix))]
 
-mod support;
-
 use std::{
     future::Future,
     process::{Child, Command},
@@ -10,14 +8,14 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{
+    child::{end, lines_between, lines_until, start, until_told},
+    is_child,
+};
 use lockdep::tokio::{
     self, spawn,
     sync::{Mutex, Notify},
     task::{spawn_blocking, yield_now},
-};
-use support::{
-    child::{end, lines_between, lines_until, start, until_told},
-    is_child,
 };
 
 /// In the child: runs a future as a task, with one further worker.
@@ -95,13 +93,13 @@ fn the_watchdog_follows_threads_and_tasks() {
         });
     }
     let environment = [("LOCKDEP_WATCHDOG", "20ms")];
-    let mut child = start("the_watchdog_follows_threads_and_tasks", &environment);
+    let mut child = start(the_watchdog_follows_threads_and_tasks, &environment);
     let text = in_words(&lines_until(&mut child, "waits for  `state`"));
     // The longest wait is that of the second task or of the thread, if both began in the same
     // millisecond.
     assert!(text.contains("for more than 20ms"), "{text}");
     assert!(
-        text.contains("task # waits for `state`, which task # has held since tests/task_diag"),
+        text.contains("task # waits for `state`, which task # has held since tests/it/task_diag"),
         "{text}"
     );
     let end_of_chain = "waits for something other than a lock: a timer, a message, another task";
@@ -132,7 +130,7 @@ fn the_watchdog_does_not_know_where_a_guard_was_sent() {
         });
     }
     let environment = [("LOCKDEP_WATCHDOG", "20ms")];
-    let mut child = start("the_watchdog_does_not_know_where_a_guard_was_sent", &environment);
+    let mut child = start(the_watchdog_does_not_know_where_a_guard_was_sent, &environment);
     let text = in_words(&lines_until(&mut child, "waits for  `state`"));
     assert!(text.contains("waits for `state`, which task # has held since tests/"), "{text}");
     assert!(text.contains("; its guard may have been sent elsewhere since"), "{text}");
@@ -173,7 +171,7 @@ fn the_watchdog_knows_who_was_granted_a_lock() {
         });
     }
     let environment = [("LOCKDEP_WATCHDOG", "20ms")];
-    let mut child = start("the_watchdog_knows_who_was_granted_a_lock", &environment);
+    let mut child = start(the_watchdog_knows_who_was_granted_a_lock, &environment);
     let text = in_words(&lines_until(&mut child, "and not polled since"));
     assert!(text.contains("waits for `state`, which a future of task # requested at"), "{text}");
     assert!(text.contains(": it was granted, and that future has not been polled since"), "{text}");
@@ -189,14 +187,14 @@ fn a_signal_has_tasks_at_rest_printed() {
         });
     }
     let environment = [("LOCKDEP_SIGNAL", "usr1"), ("LOCKDEP_WATCHDOG", "20ms")];
-    let mut child = start("a_signal_has_tasks_at_rest_printed", &environment);
+    let mut child = start(a_signal_has_tasks_at_rest_printed, &environment);
     // The watchdog prints this when the child is ready.
     lines_until(&mut child, "waits for  `log`");
     kill(&child, "-USR1");
     let table = lines_between(&mut child, "held locks, at SIGUSR1:", "waits for  `state`");
     let table = in_words(&table);
     assert!(table.contains("thread `blocked` waits for `log` (exclusive) at tests/"), "{table}");
-    assert!(table.contains("task #, spawned at tests/task_diagnostics.rs:"), "{table}");
+    assert!(table.contains("task #, spawned at tests/it/task_diagnostics.rs:"), "{table}");
     assert!(table.contains(" holds `state` (exclusive) since tests/"), "{table}");
     end(child);
 }
@@ -219,8 +217,7 @@ fn a_signal_that_ends_it_explains_tasks() {
             ready.await.unwrap();
         });
     }
-    let mut child =
-        start("a_signal_that_ends_it_explains_tasks", &[("LOCKDEP_SIGNAL", "INT,TERM")]);
+    let mut child = start(a_signal_that_ends_it_explains_tasks, &[("LOCKDEP_SIGNAL", "INT,TERM")]);
     lines_until(&mut child, "ready");
     kill(&child, "-INT");
     let mut text = String::new();

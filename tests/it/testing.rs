@@ -2,8 +2,6 @@
 //! same time.
 #![cfg(all(debug_assertions, unix))]
 
-mod support;
-
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::Command,
@@ -11,12 +9,12 @@ use std::{
     thread,
 };
 
+use crate::support::{denied, findings_about, is_child, kinds, name_of};
 use lockdep::{
     FindingKind, Level,
     sync::{Condvar, Mutex, RwLock},
     testing::{self, Scope},
 };
-use support::{child_command, denied, findings_about, is_child, kinds};
 
 /// Returns two locks with these names, acquired once in this order.
 fn ordered(names: [&str; 2]) -> Arc<[Mutex<()>; 2]> {
@@ -210,7 +208,7 @@ fn many_scopes_at_once() {
 
 #[test]
 fn what_was_expected_does_not_change_the_exit_status() {
-    let test = "what_was_expected_does_not_change_the_exit_status";
+    let test = what_was_expected_does_not_change_the_exit_status;
     if is_child() {
         let locks = ordered(["expected 1", "expected 2"]);
         let names = ["expected 1", "expected 2"];
@@ -219,8 +217,8 @@ fn what_was_expected_does_not_change_the_exit_status() {
         });
     }
     for threads in ["1", "16"] {
-        let mut child = Command::new(child_command(test).get_program());
-        child.args(["--exact", test]).env("LOCKDEP_TEST_CHILD", "1");
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name_of(test)]).env("LOCKDEP_TEST_CHILD", "1");
         child.env("RUST_TEST_THREADS", threads).env_remove("LOCKDEP_EXIT");
         let output = child.output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
@@ -229,9 +227,10 @@ fn what_was_expected_does_not_change_the_exit_status() {
 }
 
 /// As in a terminal, where the panic of a finding starts with a colour.
+#[cfg(feature = "excerpts")]
 #[test]
 fn a_finding_is_expected_in_colour_as_well() {
-    let test = "a_finding_is_expected_in_colour_as_well";
+    let test = a_finding_is_expected_in_colour_as_well;
     if is_child() {
         let locks = ordered(["coloured 1", "coloured 2"]);
         let names = ["coloured 1", "coloured 2"];
@@ -239,7 +238,7 @@ fn a_finding_is_expected_in_colour_as_well() {
             take(&locks, [1, 0]);
         });
     }
-    let output = child_command(test).env("CLICOLOR_FORCE", "1").output().unwrap();
+    let output = crate::support::child_command(test).env("CLICOLOR_FORCE", "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("\x1b["), "{text}");
 }

@@ -2,10 +2,9 @@
 //! there are if a lock is held meanwhile, and how the table of held locks shows the waits.
 #![cfg(debug_assertions)]
 
-mod support;
-
 use std::{sync::Arc, thread, time::Duration};
 
+use crate::support::{child_command, denied, findings_about, is_child};
 use lockdep::{
     Finding, FindingKind, Level, WaitKind,
     sync::{
@@ -13,7 +12,6 @@ use lockdep::{
         mpsc::{self, RecvTimeoutError},
     },
 };
-use support::{child_command, denied, findings_about, is_child};
 
 /// A lock with a name.
 fn named(name: &str) -> Mutex<()> {
@@ -98,7 +96,7 @@ fn nothing_held_is_no_finding_but_is_shown() {
         let table = lockdep::held().to_string();
         let (_, row) = table.split_once("thread `idle worker`\n").unwrap();
         let row = row.lines().next().unwrap();
-        assert!(row.contains(", a `sync_channel<Job>` made at tests/waits.rs:"), "{row}");
+        assert!(row.contains(", a `sync_channel<Job>` made at tests/it/waits.rs:"), "{row}");
         assert!(row.contains("  at "), "{row}");
         sender.send(Job(1)).unwrap();
         sender.send(Job(2)).unwrap();
@@ -135,8 +133,8 @@ fn space_is_waited_for_with_locks_held() {
          holds `held in send`, `also held in send`",
         "waits for space in `sender` here, with `held in send` held",
         "note: it holds `also held in send` as well",
-        "note: `held in send` is a `Mutex<()>` made at tests/waits.rs:",
-        "`sender` is a `sync_channel<i32>` made at tests/waits.rs:",
+        "note: `held in send` is a `Mutex<()>` made at tests/it/waits.rs:",
+        "`sender` is a `sync_channel<i32>` made at tests/it/waits.rs:",
         "help: if the receiver needs `held in send` before it receives again, both wait for ever",
     ] {
         assert!(report.contains(text), "{text}\n{report}");
@@ -215,7 +213,7 @@ fn a_lock_that_was_released_elsewhere_is_not_held() {
     use lock_api::RawMutex as _;
     let lock = lockdep::parking_lot::RawMutex::INIT;
     lock.lock();
-    support::on_a_thread(|| {
+    crate::support::on_a_thread(|| {
         // SAFETY: it is locked.
         #[allow(unsafe_code, reason = "it is")]
         unsafe {
@@ -233,7 +231,7 @@ fn a_lock_that_was_released_elsewhere_is_not_held() {
 #[test]
 fn a_denied_wait_leaves_all_as_it_was() {
     if !is_child() {
-        let output = child_command("a_denied_wait_leaves_all_as_it_was")
+        let output = child_command(a_denied_wait_leaves_all_as_it_was)
             .env("LOCKDEP", "wait_while_holding=deny,wait_while_holding.recv=warn")
             .output()
             .unwrap();
@@ -275,7 +273,7 @@ fn a_denied_wait_leaves_all_as_it_was() {
 #[test]
 fn the_program_sets_levels() {
     if !is_child() {
-        let output = child_command("the_program_sets_levels").output().unwrap();
+        let output = child_command(the_program_sets_levels).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         return;
     }

@@ -2,7 +2,6 @@
 #![cfg(all(feature = "interleave", any(debug_assertions, feature = "enforce")))]
 
 use std::{
-    sync::{self, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -14,13 +13,9 @@ use lockdep::{
     testing,
 };
 
-const TIMES: usize = 100;
+use crate::alone;
 
-/// Lets one test run at a time, because the findings of a program's threads belong to the process.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: sync::Mutex<()> = sync::Mutex::new(());
-    ALONE.lock().unwrap_or_else(sync::PoisonError::into_inner)
-}
+const TIMES: usize = 100;
 
 /// Runs a program and returns the finding with the longest cycle.
 fn found(program: impl FnOnce()) -> Finding {

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
 use std::{
-    sync::{Arc, Mutex as Serial, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ use lockdep::{
     },
 };
 
+use crate::alone;
+
 fn time() -> Duration {
     let seconds = std::env::var("LOCKDEP_SOAK_SECONDS").ok().and_then(|it| it.parse().ok());
     Duration::from_secs(seconds.unwrap_or(10))
@@ -27,8 +29,7 @@ fn rounds<F>(task: impl Fn(usize) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    static ONE: Serial<()> = Serial::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let (end, mut rounds) = (Instant::now() + time(), 0);
     while Instant::now() < end {

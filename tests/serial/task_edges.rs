@@ -3,15 +3,20 @@
 //! is recorded from the second time on.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
-use std::{future::Future, pin::Pin, sync::Mutex as StdMutex, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use lockdep::tokio::{
-    join, select,
-    sync::{Mutex, MutexGuard, oneshot},
-    task::LocalSet,
-    time::{sleep, timeout},
+use lockdep::{
+    FindingKind, Level,
+    tokio::{
+        join, select,
+        sync::{Mutex, MutexGuard, oneshot},
+        task::LocalSet,
+        time::{sleep, timeout},
+    },
 };
+
+use crate::alone;
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -53,8 +58,8 @@ fn has_edge() -> bool {
 
 /// Runs a scenario twice.
 fn runs<F: Future<Output = bool>>(scenario: impl Fn() -> F) -> [bool; 2] {
-    static ONE: StdMutex<()> = StdMutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
+    lockdep::set_level(FindingKind::HeldAcrossAwait, Level::Allow);
     [(); 2].map(|()| {
         lockdep::reset();
         let runtime =
@@ -260,7 +265,6 @@ fn a_guard_that_is_moved_into_a_branch() {
 /// A std guard that one branch holds across an await.
 #[test]
 fn a_guard_of_std_in_a_branch() {
-    lockdep::set_level(lockdep::FindingKind::HeldAcrossAwait, lockdep::Level::Allow);
     let found = runs(|| async {
         let (a, b) = (lockdep::sync::Mutex::new(()), Mutex::new(()));
         let holds = async {

@@ -1,10 +1,7 @@
 //! What reports and the table of held locks say about tasks.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
-use std::{
-    future::Future,
-    sync::{Arc, Mutex as Serial, PoisonError},
-};
+use std::{future::Future, sync::Arc};
 
 use lockdep::{
     Finding, FindingKind, Level,
@@ -16,6 +13,8 @@ use lockdep::{
     },
 };
 
+use crate::alone;
+
 /// Runs a future as a task, on one thread, and returns the findings.
 fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
     run_allowing(None, body)
@@ -23,14 +22,12 @@ fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
 
 /// As above, but findings of one kind are not denied.
 fn run_allowing(kind: Option<FindingKind>, body: impl Future<Output = ()>) -> Vec<Finding> {
-    static ONE: Serial<()> = Serial::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    lockdep::reset();
-    let set_level = |level| kind.into_iter().for_each(|kind| lockdep::set_level(kind, level));
-    set_level(Level::Allow);
+    let _alone = alone();
+    if let Some(kind) = kind {
+        lockdep::set_level(kind, Level::Allow);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(body);
-    set_level(Level::Deny);
     lockdep::take_findings()
 }
 
@@ -102,11 +99,11 @@ fn the_table_has_tasks_at_rest() {
         says(
             &table,
             &[
-                "task A, spawned at tests/task_reports.rs:",
-                "\n    holds      `accounts` (exclusive)  since tests/task_reports.rs:",
-                "\ntask B, spawned at tests/task_reports.rs:",
-                "\n    holds      `ledger` (exclusive)    since tests/task_reports.rs:",
-                "\n    waits for  `accounts` (exclusive)  at tests/task_reports.rs:",
+                "task A, spawned at tests/serial/task_reports.rs:",
+                "\n    holds      `accounts` (exclusive)  since tests/serial/task_reports.rs:",
+                "\ntask B, spawned at tests/serial/task_reports.rs:",
+                "\n    holds      `ledger` (exclusive)    since tests/serial/task_reports.rs:",
+                "\n    waits for  `accounts` (exclusive)  at tests/serial/task_reports.rs:",
             ],
         );
         end.notify_one();
@@ -206,11 +203,11 @@ fn an_inversion_of_tasks() {
         &[
             "task B has held `b`",
             "note: task A acquired them in the opposite order",
-            "note: task B was spawned at tests/task_reports.rs:",
-            " task A was spawned at tests/task_reports.rs:",
+            "note: task B was spawned at tests/serial/task_reports.rs:",
+            " task A was spawned at tests/serial/task_reports.rs:",
             "help: if both run at once, each waits for the other",
             "\nstack of task B, acquiring",
-            "   0: task_reports::an_inversion_of_tasks ",
+            "   0: serial::task_reports::an_inversion_of_tasks ",
             "\nstack of task A, acquiring",
         ],
     );

@@ -8,7 +8,7 @@ use std::{
 use super::child_command;
 
 /// Runs a test again, in a separate process.
-pub(crate) fn start(test: &str, environment: &[(&str, &str)]) -> Child {
+pub(crate) fn start<T: Fn()>(test: T, environment: &[(&str, &str)]) -> Child {
     let mut command = child_command(test);
     command.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("it runs")

@@ -5,7 +5,7 @@ pub(crate) mod child;
 pub(crate) mod ring;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     process::{Command, Output},
     thread,
 };
@@ -34,15 +34,18 @@ pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| scope.spawn(body).join().unwrap())
 }
 
-/// Returns the findings about locks with these names. Other tests of this process have their own
-/// findings.
+/// Returns the findings about locks with one of these names of which some acquisition is in the
+/// caller's file. Other tests of the process use other names or are in other files.
+#[track_caller]
 pub(crate) fn findings_about(names: &[&str]) -> Vec<Finding> {
+    let file = Location::caller().file();
     let is_ours = |finding: &Finding| {
-        finding
-            .cycle()
-            .iter()
-            .flat_map(|edge| [edge.held(), edge.wanted()])
-            .any(|lock| lock.name().is_some_and(|name| names.contains(&name)))
+        let cycle = finding.cycle();
+        let mut locks = cycle.iter().flat_map(|edge| [edge.held(), edge.wanted()]);
+        locks.any(|lock| lock.name().is_some_and(|name| names.contains(&name)))
+            && cycle
+                .iter()
+                .any(|edge| [edge.held_at(), edge.acquired_at()].iter().any(|at| at.file() == file))
     };
     lockdep::findings().into_iter().filter(is_ours).collect()
 }
@@ -54,17 +57,23 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
+/// Returns the name by which the test harness knows a test: its path without the crate's name.
+pub(crate) fn name_of<T: Fn()>(_test: T) -> &'static str {
+    let path = std::any::type_name::<T>();
+    path.split_once("::").expect("a function is in a crate").1
+}
+
 /// Runs only this test again, in a separate process.
-pub(crate) fn child_command(test: &str) -> Command {
+pub(crate) fn child_command<T: Fn()>(test: T) -> Command {
     let mut command = captured_child_command(test);
     command.arg("--nocapture");
     command
 }
 
 /// As above, but the harness captures what a passing test prints.
-pub(crate) fn captured_child_command(test: &str) -> Command {
+pub(crate) fn captured_child_command<T: Fn()>(test: T) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test is a file"));
-    command.args(["--exact", test, "--test-threads=1"]).env(CHILD, "1");
+    command.args(["--exact", name_of(test), "--test-threads=1"]).env(CHILD, "1");
     for variable in
         ["LOCKDEP", "LOCKDEP_BACKTRACE", "LOCKDEP_OUT", "LOCKDEP_SIGNAL", "LOCKDEP_WATCHDOG"]
     {
@@ -75,7 +84,7 @@ pub(crate) fn captured_child_command(test: &str) -> Command {
 
 /// Runs the body of a test in a separate process, and returns its output. In that process, only
 /// runs the body.
-pub(crate) fn in_a_child(test: &str, body: impl FnOnce()) -> Option<Output> {
+pub(crate) fn in_a_child<T: Fn()>(test: T, body: impl FnOnce()) -> Option<Output> {
     if is_child() {
         body();
         return None;

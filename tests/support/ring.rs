@@ -15,7 +15,7 @@ use std::{
 
 use lockdep::{Finding, FindingKind, Level, Trackable};
 
-use super::{findings_about, without_colors};
+use super::without_colors;
 
 /// The number of runs of each test with threads.
 pub(crate) const REPETITIONS: usize = 200;
@@ -60,9 +60,11 @@ pub(crate) fn report(result: Result<(), Box<dyn Any + Send>>) -> Option<String> 
 }
 
 pub(crate) fn deadlock_about(name: &str) -> Vec<Finding> {
-    let mut findings = findings_about(&[name]);
-    findings.retain(|finding| finding.kind() == FindingKind::Deadlock);
-    findings
+    let is_about = |finding: &Finding| {
+        let mut locks = finding.cycle().iter().flat_map(|edge| [edge.held(), edge.wanted()]);
+        finding.kind() == FindingKind::Deadlock && locks.any(|lock| lock.name() == Some(name))
+    };
+    lockdep::findings().into_iter().filter(is_about).collect()
 }
 
 /// A lock as one link of a ring: a thread holds it while a closure runs, and another thread wants

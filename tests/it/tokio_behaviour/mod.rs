@@ -31,7 +31,7 @@ macro_rules! behaviour {
 }
 
 behaviour! {
-    tokio_sync is tokio::sync, crate::run_plain;
-    lockdep_sync is lockdep::tokio::sync, crate::run_known;
-    lockdep_sync_unknown is lockdep::tokio::sync, crate::run_plain;
+    tokio_sync is tokio::sync, super::run_plain;
+    lockdep_sync is lockdep::tokio::sync, super::run_known;
+    lockdep_sync_unknown is lockdep::tokio::sync, super::run_plain;
 }

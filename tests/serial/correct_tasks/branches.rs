@@ -19,7 +19,7 @@ use lockdep::tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Lock, MS, in_order, is_correct, leaked};
+use super::{Lock, MS, in_order, is_correct, leaked};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 

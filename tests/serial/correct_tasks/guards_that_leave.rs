@@ -12,7 +12,7 @@ use lockdep::tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
+use super::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
 
 /// A service that handles one request at a time, each in its own task, which owns the permit.
 #[test]
@@ -251,8 +251,8 @@ fn a_mutex_whose_guard_is_dropped_by_a_struct_in_another_task() {
 #[test]
 fn nothing_is_held_after_guards_were_exchanged() {
     use std::sync::mpsc;
-    let _one = crate::one_at_a_time();
-    let before = crate::all_held();
+    let _alone = crate::alone();
+    let before = super::all_held();
     lockdep::reset();
     let lock: &'static Arc<Mutex<()>> = Box::leak(Box::default());
     let (to_thread, of_task) = mpsc::channel::<MutexGuard<'static, ()>>();
@@ -262,7 +262,7 @@ fn nothing_is_held_after_guards_were_exchanged() {
         drop(of_task.recv().unwrap());
         is_free.send(()).unwrap();
     });
-    crate::multi().block_on(async {
+    super::multi().block_on(async {
         let second = spawn(async move {
             free.recv().unwrap();
             to_first.send(lock.clone().lock_owned().await).unwrap();
@@ -276,7 +276,7 @@ fn nothing_is_held_after_guards_were_exchanged() {
     });
     thread.join().unwrap();
     assert!(lock.try_lock().is_ok());
-    let held = crate::all_held();
+    let held = super::all_held();
     assert_eq!(held, before);
 }
 
@@ -336,7 +336,7 @@ fn an_owned_writer_that_becomes_a_reader_elsewhere() {
         let write = thread::spawn({
             let table = table.clone();
             move || {
-                let runtime = crate::single();
+                let runtime = super::single();
                 runtime.block_on(table.write_owned())
             }
         });
@@ -379,9 +379,9 @@ fn permits_that_are_split_and_merged() {
 /// Many tables, which are dropped.
 #[test]
 fn nothing_is_kept_of_locks_that_are_gone() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     lockdep::reset();
-    crate::single().block_on(async {
+    super::single().block_on(async {
         for _ in 0..50 {
             let table = tokio::sync::RwLock::new(0);
             let write = table.write().await;
@@ -459,7 +459,7 @@ fn a_chain_with_a_guard_that_was_handed_on() {
 /// The main future of a program, which is not a task.
 #[test]
 fn guards_that_leave_the_main_future() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     lockdep::reset();
     for runtime in [multi(), single()] {
         let lock = leaked();

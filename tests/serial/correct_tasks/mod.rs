@@ -12,12 +12,7 @@ mod soak;
 mod streams;
 mod wakers;
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    sync::{Arc, Mutex as Serial, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use lockdep::{
     FindingKind, Level,
@@ -28,6 +23,8 @@ use lockdep::{
         time::timeout,
     },
 };
+
+use crate::alone;
 
 type Lock = Arc<Mutex<()>>;
 
@@ -53,7 +50,7 @@ fn is_correct_on<F>(runtime: Runtime, body: impl FnOnce() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let _one = one_at_a_time();
+    let _alone = alone();
     let before = all_held();
     lockdep::reset();
     for kind in [FindingKind::Inversion, FindingKind::SingleThreadInversion] {
@@ -71,12 +68,6 @@ where
     assert!(findings.is_empty(), "{kinds:?}");
     ended.expect("it ends").expect("it does not panic");
     assert!(held.is_empty(), "{held:?}");
-}
-
-/// Blocks other tests until the result is dropped.
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static ONE: Serial<()> = Serial::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the places at which the held locks were acquired.

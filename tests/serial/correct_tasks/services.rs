@@ -22,7 +22,7 @@ use lockdep::{
     },
 };
 
-use crate::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
+use super::{Lock, MS, in_order, is_correct, is_correct_on, leaked, multi, single};
 
 /// A service: workers with a shutdown, cancellation, a cache, a pool, timeouts.
 #[test]
@@ -449,7 +449,7 @@ fn blocking_while_a_thread_has_locks() {
 /// The scope of a test contains its local tasks.
 #[test]
 fn a_scope_in_a_local_task() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     lockdep::reset();
     LocalSet::new().block_on(&single(), async {
         let task = spawn_local(async {
@@ -496,7 +496,7 @@ fn time_that_is_paused() {
 /// them.
 #[test]
 fn a_server_that_works_on_one_request_at_a_time() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     lockdep::reset();
     for runtime in [multi(), single()] {
         runtime.block_on(async {

@@ -25,7 +25,7 @@ use lockdep::{
     },
 };
 
-use crate::{MS, multi, single};
+use super::{MS, multi, single};
 
 fn time() -> Duration {
     let seconds = std::env::var("LOCKDEP_SOAK_SECONDS").ok().and_then(|it| it.parse().ok());
@@ -236,12 +236,12 @@ fn branches_of_one_order() {
     let seed = AtomicU64::new(
         std::env::var("SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(0x9E37_79B9_7F4A_7C15),
     );
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     let end = Instant::now() + time();
     while Instant::now() < end {
         for runtime in [multi(), single()] {
             lockdep::reset();
-            let before = crate::all_held();
+            let before = super::all_held();
             let seed = seed.fetch_add(0x1234_5677, Relaxed);
             let mut random = Random(seed);
             let world = Arc::<World>::default();
@@ -267,7 +267,7 @@ fn branches_of_one_order() {
             assert!(kinds.is_empty(), "seed {seed}: {kinds:?}");
             assert!(ended.is_ok(), "seed {seed}: it hangs");
             drop(world);
-            assert_eq!(crate::all_held(), before, "seed {seed}");
+            assert_eq!(super::all_held(), before, "seed {seed}");
         }
     }
 }

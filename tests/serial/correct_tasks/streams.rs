@@ -14,7 +14,7 @@ use lockdep::tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{MS, is_correct, leaked};
+use super::{MS, is_correct, leaked};
 
 type Guard = MutexGuard<'static, ()>;
 

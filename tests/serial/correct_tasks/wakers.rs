@@ -63,7 +63,7 @@ static CLONED: RawWakerVTable = RawWakerVTable::new(
 /// A waker that was passed to a poll is not used afterwards.
 #[test]
 fn a_borrowed_waker_is_not_used_after_its_poll() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     let slot = Arc::new(StdMutex::new(None::<Waker>));
     let is_ready = Arc::new(AtomicBool::new(false));
     let mut future = Box::pin(as_task({
@@ -105,7 +105,7 @@ fn a_borrowed_waker_is_not_used_after_its_poll() {
 /// A waker without data, like `Waker::noop`, is cloned by another thread while the task is polled.
 #[test]
 fn a_borrowed_waker_without_data_is_not_cloned_after_its_poll() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     static IS_ALIVE: AtomicBool = AtomicBool::new(false);
     static IS_IN_USE: AtomicBool = AtomicBool::new(false);
     static IS_SECOND: AtomicBool = AtomicBool::new(false);
@@ -190,8 +190,8 @@ impl std::task::Wake for Inline {
 /// Tasks that are polled inside the release of a lock.
 #[test]
 fn tasks_that_are_polled_within_their_wakers() {
-    let _one = crate::one_at_a_time();
-    let before = crate::all_held();
+    let _alone = crate::alone();
+    let before = super::all_held();
     let locks: Arc<Vec<Mutex<u64>>> = Arc::new((0..4).map(|_| Mutex::new(0)).collect());
     let left = Arc::new(AtomicUsize::new(0));
     let mut all = Vec::new();
@@ -229,13 +229,13 @@ fn tasks_that_are_polled_within_their_wakers() {
     }
     assert_eq!(left.load(SeqCst), 0, "a wake was lost");
     assert_eq!(*locks[3].try_lock().unwrap(), 30 * 20);
-    assert_eq!(crate::all_held(), before);
+    assert_eq!(super::all_held(), before);
 }
 
 /// A future that is polled once and then awaited by a thread that parks.
 #[test]
 fn a_task_that_is_polled_by_several_executors() {
-    let _one = crate::one_at_a_time();
+    let _alone = crate::alone();
     use futures::FutureExt;
     let lock = Arc::new(Mutex::new(()));
     for _ in 0..200 {

@@ -21,7 +21,7 @@ use lockdep::{
     },
 };
 
-use crate::{Lock, alone, assert_nothing_held, happens, locks, run_one, runtimes};
+use super::{Lock, alone, assert_nothing_held, happens, locks, run_one, runtimes};
 
 #[test]
 fn a_pending_lock_is_dropped() {

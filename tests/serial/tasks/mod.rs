@@ -11,10 +11,7 @@ mod recovering;
 mod soak;
 mod stuck;
 
-use std::{
-    sync::{Arc, Mutex as Serial, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use lockdep::{
     Finding, FindingKind, Level,
@@ -39,12 +36,10 @@ const PREDICTIONS: [FindingKind; 3] =
 /// Runs one test at a time, with predictions at this level, and returns the kinds that were found,
 /// each in its order.
 fn alone(predictions: Level, body: impl FnOnce()) -> Vec<FindingKind> {
-    static ONE: Serial<()> = Serial::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = crate::alone();
     for kind in PREDICTIONS {
         lockdep::set_level(kind, predictions);
     }
-    lockdep::reset();
     body();
     lockdep::take_findings().iter().map(Finding::kind).collect()
 }

@@ -12,7 +12,7 @@ use lockdep::{
     },
 };
 
-use crate::{Lock, assert_nothing_held, found, locks};
+use super::{Lock, assert_nothing_held, found, locks};
 
 async fn nest(first: Lock, second: Lock) {
     let _first = first.lock().await;

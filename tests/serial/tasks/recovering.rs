@@ -14,7 +14,7 @@ use lockdep::tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Lock, happens, locks};
+use super::{Lock, happens, locks};
 
 /// Longer than it takes to report a stuck task.
 const LONG: Duration = Duration::from_millis(400);

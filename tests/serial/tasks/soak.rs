@@ -17,7 +17,7 @@ use lockdep::{
     },
 };
 
-use crate::alone;
+use super::alone;
 
 const TASKS: u64 = 60;
 const ROUNDS: u64 = 20;

@@ -19,7 +19,7 @@ use lockdep::{
     },
 };
 
-use crate::{Lock, alone, happens, locks, runtimes};
+use super::{Lock, alone, happens, locks, runtimes};
 
 /// Longer than a deadlock has to last before it is reported, wherever its futures are.
 const LONG: Duration = Duration::from_millis(1500);

@@ -2,7 +2,7 @@
 
 use lockdep::tokio;
 
-use crate::*;
+use super::*;
 
 /// The future that a thread blocks on holds the locks of the thread.
 #[test]

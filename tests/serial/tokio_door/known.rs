@@ -2,31 +2,31 @@
 
 use lockdep::tokio;
 
-use crate::*;
+use super::*;
 
 mod attributes {
     use lockdep::tokio;
 
     #[tokio::main]
     pub(super) async fn main() -> Option<String> {
-        crate::known_as().await
+        super::known_as().await
     }
 
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn current_thread() -> Option<String> {
-        crate::known_as().await
+        super::known_as().await
     }
 
     #[tokio::test]
     async fn test() {
-        let _one = crate::alone();
-        assert!(crate::known_as().await.is_some());
+        let _one = super::alone();
+        assert!(super::known_as().await.is_some());
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn multi_thread() {
-        let _one = crate::alone();
-        assert!(crate::known_as().await.is_some());
+        let _one = super::alone();
+        assert!(super::known_as().await.is_some());
     }
 }
 
@@ -34,19 +34,19 @@ mod attributes {
 mod full_paths {
     #[lockdep::tokio::main(crate = "lockdep::tokio")]
     pub(super) async fn main() -> Option<String> {
-        crate::known_as().await
+        super::known_as().await
     }
 
     #[lockdep::tokio::test(crate = "lockdep::tokio")]
     async fn test() {
-        let _one = crate::alone();
-        assert!(crate::known_as().await.is_some());
+        let _one = super::alone();
+        assert!(super::known_as().await.is_some());
     }
 
     /// This names tokio itself.
     #[lockdep::tokio::main]
     pub(super) async fn unknown() -> Option<String> {
-        crate::known_as().await
+        super::known_as().await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use lockdep::tokio;
 
-use crate::*;
+use super::*;
 
 /// Tasks of a set are polled within a poll of the task that awaits the set.
 #[test]

@@ -6,7 +6,7 @@
 use std::{
     panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{
-        Arc, Barrier, Mutex as Serial, MutexGuard as Turn, PoisonError,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -24,18 +24,11 @@ use lockdep::{
     },
 };
 
+use crate::alone;
+
 mod block_on;
 mod known;
 mod local_set;
-
-/// Runs one test at a time, with nothing left from the one before.
-fn alone() -> Turn<'static, ()> {
-    static ONE: Serial<()> = Serial::new(());
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    lockdep::reset();
-    let _ = lockdep::take_findings();
-    one
-}
 
 fn kinds() -> Vec<FindingKind> {
     lockdep::take_findings().iter().map(Finding::kind).collect()

@@ -9,7 +9,7 @@ use lockdep::tokio::{
     task::yield_now,
 };
 
-use crate::{found, kinds};
+use super::{found, kinds};
 
 /// One lock of each kind.
 struct All {

@@ -7,10 +7,7 @@ mod rwlock;
 mod semaphore;
 mod unknown;
 
-use std::{
-    sync::{Arc, Mutex as Serial, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use lockdep::{
     Finding, FindingKind,
@@ -19,9 +16,7 @@ use lockdep::{
 
 /// Runs one test at a time, and returns its findings.
 fn alone(body: impl FnOnce()) -> Vec<Finding> {
-    static ONE: Serial<()> = Serial::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    lockdep::reset();
+    let _alone = crate::alone();
     body();
     lockdep::take_findings()
 }

@@ -10,7 +10,7 @@ use lockdep::{
     },
 };
 
-use crate::{elsewhere, found, kinds, task};
+use super::{elsewhere, found, kinds, task};
 
 #[test]
 fn an_initializer_is_held() {

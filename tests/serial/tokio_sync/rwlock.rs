@@ -11,7 +11,7 @@ use lockdep::{
     },
 };
 
-use crate::{elsewhere, found, kinds, task, two};
+use super::{elsewhere, found, kinds, task, two};
 
 #[test]
 fn writers_in_two_orders() {

@@ -10,7 +10,7 @@ use lockdep::{
     },
 };
 
-use crate::{elsewhere, found, kinds, task};
+use super::{elsewhere, found, kinds, task};
 
 #[test]
 fn a_semaphore_of_one_is_a_mutex() {

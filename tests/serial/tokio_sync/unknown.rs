@@ -8,7 +8,7 @@ use std::{
 
 use lockdep::tokio::sync::{Mutex, RwLock, Semaphore};
 
-use crate::alone;
+use super::alone;
 
 fn poll<F: Future + Unpin>(mut future: F) -> Poll<F::Output> {
     pin!(&mut future).as_mut().poll(&mut Context::from_waker(Waker::noop()))

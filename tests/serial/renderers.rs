@@ -14,6 +14,8 @@ use lockdep::{
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
+use crate::alone;
+
 /// A name with everything that a format may trip over.
 fn odd_name() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(
@@ -73,6 +75,7 @@ proptest! {
 
     #[test]
     fn the_graph_reads_back(names in vec(odd_name(), 2..5)) {
+        let _alone = alone();
         // Locks of one name are distinguished by their numbers.
         let names: Vec<_> = names.iter().enumerate().map(|(at, it)| format!("{it}{at}")).collect();
         let locks: Vec<_> = names.iter().map(|_| Mutex::new(())).collect();
@@ -100,6 +103,7 @@ proptest! {
 
     #[test]
     fn a_finding_reads_back(name in odd_name()) {
+        let _alone = alone();
         lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
         let lock = RwLock::new(());
         lockdep::name(&lock, &name);
@@ -118,6 +122,7 @@ proptest! {
 /// Longer than the initial capacity of a text.
 #[test]
 fn a_long_finding_reads_back() {
+    let _alone = alone();
     lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
     let lock = RwLock::new(());
     let name = "a long name ".repeat(2_000);

@@ -1,5 +1,5 @@
 //! A build without default features: reports are plain text, and a setting that needs a feature is reported.
-//! `SNAPSHOTS=overwrite cargo test --no-default-features --test no_default_features` writes the golden files.
+//! `SNAPSHOTS=overwrite cargo test --no-default-features --test it no_default_features::` writes the golden files.
 #![cfg(all(
     debug_assertions,
     not(any(
@@ -10,8 +10,6 @@
     ))
 ))]
 
-mod support;
-
 use std::{fs, process::Command, thread};
 
 use lockdep::{
@@ -19,7 +17,8 @@ use lockdep::{
     sync::{Mutex, RwLock},
 };
 use snapbox::{Data, assert_data_eq};
-use support::{child_command, is_child};
+
+use crate::support::{child_command, is_child, name_of};
 
 /// What a child of a test has printed to standard error.
 fn stderr(command: &mut Command) -> String {
@@ -30,9 +29,10 @@ fn stderr(command: &mut Command) -> String {
     stderr
 }
 
-fn check_golden(test: &str) {
+fn check_golden(test: impl Fn() + Copy) {
     let text = stderr(&mut child_command(test));
-    let golden = format!("{}/tests/golden/plain_{test}.txt", env!("CARGO_MANIFEST_DIR"));
+    let (_, name) = name_of(test).rsplit_once("::").unwrap();
+    let golden = format!("{}/tests/golden/plain_{name}.txt", env!("CARGO_MANIFEST_DIR"));
     assert_data_eq!(text, Data::read_from(golden.as_ref(), None).raw());
 }
 
@@ -60,7 +60,7 @@ fn transfer(bank: &Bank) {
 #[test]
 fn inversion() {
     if !is_child() {
-        return check_golden("inversion");
+        return check_golden(inversion);
     }
     lockdep::set_level(FindingKind::Inversion, Level::Warn);
     let bank = Bank::default();
@@ -74,7 +74,7 @@ fn inversion() {
 #[test]
 fn cycle_of_three() {
     if !is_child() {
-        return check_golden("cycle_of_three");
+        return check_golden(cycle_of_three);
     }
     lockdep::set_level(FindingKind::Inversion, Level::Warn);
     let bank = Bank::default();
@@ -94,7 +94,7 @@ fn cycle_of_three() {
 #[test]
 fn self_deadlock() {
     if !is_child() {
-        return check_golden("self_deadlock");
+        return check_golden(self_deadlock);
     }
     // The panic's message has the number of the thread, which changes.
     std::panic::set_hook(Box::new(|_| ()));
@@ -114,13 +114,13 @@ fn self_deadlock() {
 /// A file is not ignored in silence. It is reported once, and the checks go on.
 #[test]
 fn a_lockdep_toml_is_reported() {
-    let test = "a_lockdep_toml_is_reported";
+    let test = a_lockdep_toml_is_reported;
     if is_child() {
         let bank = Bank::default();
         transfer(&bank);
         return transfer(&bank);
     }
-    let folder = std::env::temp_dir().join(format!("lockdep-{test}-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("lockdep-unread-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join("lockdep.toml");
     fs::write(&path, "[[allow]]\nlocks = [\"a\"]\nreason = \"known\"\n").unwrap();
@@ -137,7 +137,7 @@ fn a_lockdep_toml_is_reported() {
 #[test]
 #[cfg(unix)]
 fn a_signal_is_reported() {
-    let test = "a_signal_is_reported";
+    let test = a_signal_is_reported;
     if is_child() {
         return transfer(&Bank::default());
     }

@@ -1,0 +1,34 @@
+//! The tests that change or read what belongs to the process: levels, the order of locks, the list of findings. They
+//! take turns.
+#![cfg(all(
+    any(debug_assertions, feature = "enforce"),
+    any(feature = "interleave", feature = "records", feature = "tokio")
+))]
+
+mod confirm;
+mod confirm_tasks;
+mod contended_tasks;
+mod correct_tasks;
+mod renderers;
+mod task_edges;
+mod task_reports;
+mod tasks;
+mod tokio_door;
+mod tokio_sync;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lockdep::FindingKind;
+
+/// Waits for a test's turn, which lasts until the guard is dropped. Levels are the default ones then, and the order of
+/// locks and the list of findings are empty.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in FindingKind::ALL {
+        lockdep::set_level(kind, kind.default_level());
+    }
+    lockdep::reset();
+    drop(lockdep::take_findings());
+    turn
+}
