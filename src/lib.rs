@@ -245,17 +245,6 @@ pub fn findings() -> Vec<Finding> {
 
 /// Returns all findings so far, as [`findings`] does, and removes them. A finding that repeats is
 /// new again. Findings that were taken do not affect the [exit status](crate#the-exit-status).
-///
-/// ```
-/// # use lockdep::{FindingKind, Level, sync::Mutex};
-/// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
-/// let (a, b) = (Mutex::new(()), Mutex::new(()));
-/// drop((a.lock(), b.lock()));
-/// drop((b.lock(), a.lock()));
-///
-/// assert_eq!(lockdep::take_findings().len(), usize::from(lockdep::ENABLED));
-/// assert!(lockdep::findings().is_empty());
-/// ```
 #[must_use = "`reset` discards the findings without returning them"]
 pub fn take_findings() -> Vec<Finding> {
     validator::inside(ledger::take_findings)

@@ -117,12 +117,6 @@ pub struct Entered {
 
 impl Scope {
     /// Opens a scope that contains the calling thread.
-    ///
-    /// ```
-    /// let scope = lockdep::testing::Scope::new();
-    /// // what this thread does
-    /// scope.assert_no_findings();
-    /// ```
     #[allow(clippy::new_without_default, reason = "it does something to the calling thread")]
     pub fn new() -> Self {
         let handle = ScopeHandle { id: validator::inside(ledger::open_scope) };
@@ -131,15 +125,6 @@ impl Scope {
     }
 
     /// Returns a handle for other threads that should be in the scope.
-    ///
-    /// ```
-    /// let scope = lockdep::testing::Scope::new();
-    /// for handle in [scope.handle(), scope.handle()] {
-    ///     std::thread::spawn(move || {
-    ///         let _entered = handle.enter();
-    ///     });
-    /// }
-    /// ```
     #[must_use]
     pub fn handle(&self) -> ScopeHandle {
         self.handle.clone()
@@ -147,13 +132,6 @@ impl Scope {
 
     /// Returns a closure that runs in the scope on any thread: `thread::spawn(scope.inside(||
     /// ..))`.
-    ///
-    /// ```
-    /// let scope = lockdep::testing::Scope::new();
-    /// let worker = std::thread::spawn(scope.inside(|| { /* what the worker does */ }));
-    /// worker.join().unwrap();
-    /// scope.assert_no_findings();
-    /// ```
     pub fn inside<R, F: FnOnce() -> R>(&self, body: F) -> impl FnOnce() -> R + use<R, F> {
         let handle = self.handle();
         move || {
@@ -163,30 +141,12 @@ impl Scope {
     }
 
     /// Returns the findings so far, oldest first.
-    ///
-    /// ```
-    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
-    /// # let rates = lockdep::sync::RwLock::new(());
-    /// let scope = lockdep::testing::Scope::new();
-    /// drop((rates.read(), rates.read()));
-    /// assert_eq!(scope.findings().len(), usize::from(lockdep::ENABLED));
-    /// assert!(lockdep::findings().is_empty()); // it belongs to the scope
-    /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         validator::inside(|| ledger::findings_in(self.handle.id))
     }
 
     /// Removes and returns the [findings](Self::findings).
-    ///
-    /// ```
-    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
-    /// # let rates = lockdep::sync::RwLock::new(());
-    /// let scope = lockdep::testing::Scope::new();
-    /// drop((rates.read(), rates.read()));
-    /// assert_eq!(scope.take_findings().len(), usize::from(lockdep::ENABLED));
-    /// assert!(scope.findings().is_empty());
-    /// ```
     #[must_use = "taken findings are not reported any more"]
     pub fn take_findings(&self) -> Vec<Finding> {
         validator::inside(|| ledger::take_findings_in(self.handle.id, |_| true))
@@ -197,16 +157,6 @@ impl Scope {
     /// # Panics
     ///
     /// Panics with the reports if there are any. The findings then belong to the process.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let (accounts, ledger) = (lockdep::sync::Mutex::new(()), lockdep::sync::Mutex::new(()));
-    /// let scope = lockdep::testing::Scope::new();
-    /// drop((accounts.lock(), ledger.lock()));
-    /// drop((accounts.lock(), ledger.lock()));
-    /// scope.assert_no_findings();
-    /// ```
     #[track_caller]
     pub fn assert_no_findings(&self) {
         let mut findings = self.findings();
@@ -276,15 +226,6 @@ impl ScopeHandle {
     }
 
     /// Brings the calling thread into the scope until the returned value is dropped.
-    ///
-    /// ```
-    /// # use lockdep::testing::Scope;
-    /// let scope = Scope::new();
-    /// let handle = scope.handle();
-    /// std::thread::spawn(move || {
-    ///     let _entered = handle.enter(); // until the thread ends
-    /// });
-    /// ```
     pub fn enter(&self) -> Entered {
         let before = validator::set_scope(Some(self.id));
         Entered { before, of_this_thread: PhantomData }

@@ -46,18 +46,6 @@ pub struct Event {
 /// let owes = REPLY.owe();
 /// std::thread::spawn(move || drop(owes));
 /// ```
-///
-/// # Examples
-///
-/// ```
-/// use lockdep::external::{Event, Owed};
-///
-/// static REPLY: Event = Event::new("reply");
-///
-/// fn answer(_owes: Owed<'_>) {} // owed until here
-///
-/// answer(REPLY.owe());
-/// ```
 #[must_use = "if unused, nothing is owed any more"]
 #[clippy::has_significant_drop]
 pub struct Owed<'a> {
@@ -68,11 +56,6 @@ pub struct Owed<'a> {
 
 impl Event {
     /// Creates an event with this name for reports.
-    ///
-    /// ```
-    /// # use lockdep::external::Event;
-    /// static GIL: Event = Event::new("the GIL");
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -133,15 +116,6 @@ impl Event {
 
     /// Waits for this event with a timeout. Never a finding, because it cannot hang.
     /// [`held`](crate::held) and the [`watchdog`](crate::watchdog) show the wait.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::external::Event;
-    /// # let (_reply, receives) = std::sync::mpsc::channel::<u32>();
-    /// # static REPLY: Event = Event::new("reply");
-    /// let late = REPLY.wait_timeout(|| receives.recv_timeout(Duration::from_millis(1)));
-    /// assert!(late.is_err());
-    /// ```
     #[track_caller]
     #[inline]
     pub fn wait_timeout<R>(&self, wait: impl FnOnce() -> R) -> R {

@@ -36,48 +36,18 @@ pub struct Edge {
 
 impl Edge {
     /// Returns the lock that was held.
-    ///
-    /// ```
-    /// # use lockdep::sync::{Mutex, RwLock};
-    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
-    /// # drop((accounts.read(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.held().type_name(), "RwLock<i32>");
-    /// }
-    /// ```
     #[must_use]
     pub fn held(&self) -> &LockInfo {
         &self.held
     }
 
     /// Returns the lock that was acquired while [`held`](Self::held) was held.
-    ///
-    /// ```
-    /// # use lockdep::sync::{Mutex, RwLock};
-    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
-    /// # drop((accounts.read(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.wanted().type_name(), "Mutex<i32>");
-    /// }
-    /// ```
     #[must_use]
     pub fn wanted(&self) -> &LockInfo {
         &self.wanted
     }
 
     /// Returns the first thread or task seen at this edge.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// # let transfer = || drop((accounts.lock(), ledger.lock()));
-    /// std::thread::scope(|scope| {
-    ///     std::thread::Builder::new().name("teller".into()).spawn_scoped(scope, transfer).unwrap();
-    /// });
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.thread().name(), Some("teller"));
-    /// }
-    /// ```
     #[must_use]
     pub fn thread(&self) -> &ThreadInfo {
         &self.thread
@@ -85,14 +55,6 @@ impl Edge {
 
     /// Returns `true` if the thread does not hold [`held`](Self::held), but waits to write it and
     /// thereby keeps readers waiting. Only in a [`Deadlock`](super::FindingKind::Deadlock).
-    ///
-    /// ```
-    /// for deadlock in lockdep::findings() {
-    ///     for edge in deadlock.cycle().iter().filter(|edge| edge.is_queued()) {
-    ///         println!("`{}` holds nothing, but readers queue behind it", edge.thread());
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.is_queued
@@ -100,14 +62,6 @@ impl Edge {
 
     /// Returns `true` if a future of the task was granted [`held`](Self::held) and has not been polled since,
     /// so that there is no guard yet. Only in a [`Futurelock`](super::FindingKind::Futurelock).
-    ///
-    /// ```
-    /// for futurelock in lockdep::findings() {
-    ///     for edge in futurelock.cycle().iter().filter(|edge| edge.is_granted()) {
-    ///         println!("poll the future that requested the lock at {}", edge.held_at());
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.is_granted
@@ -116,14 +70,6 @@ impl Edge {
     /// Returns `true` if the guard of [`held`](Self::held) may have left the task that acquired it: the lock is a
     /// `static`, or the task has spawned another one since. If it has, nothing is deadlocked, so the finding is at
     /// [`Level::Warn`](super::Level::Warn) at most. Only where tasks wait for each other or for themselves.
-    ///
-    /// ```
-    /// for deadlock in lockdep::findings() {
-    ///     for edge in deadlock.cycle().iter().filter(|edge| edge.may_have_left()) {
-    ///         println!("does {} still have the guard of {}?", edge.thread(), edge.held_at());
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn may_have_left(&self) -> bool {
         self.may_have_left
@@ -131,16 +77,6 @@ impl Edge {
 
     /// Returns how long the thread had waited when the finding was made. Only in a
     /// [`Deadlock`](super::FindingKind::Deadlock).
-    ///
-    /// ```
-    /// for deadlock in lockdep::findings() {
-    ///     for edge in deadlock.cycle() {
-    ///         if let Some(time) = edge.waited() {
-    ///             println!("`{}` had waited for {time:?}", edge.thread());
-    ///         }
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn waited(&self) -> Option<Duration> {
         self.waited
@@ -148,47 +84,18 @@ impl Edge {
 
     /// Returns where the held lock was acquired; or requested, if it [was
     /// granted](Self::is_granted).
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// let held = accounts.lock().unwrap();
-    /// let wanted = ledger.lock().unwrap();
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.held_at().line(), edge.acquired_at().line() - 1);
-    /// }
-    /// ```
     #[must_use]
     pub fn held_at(&self) -> &Site {
         &self.held_at
     }
 
     /// Returns where the wanted lock was acquired.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// # let held = accounts.lock().unwrap();
-    /// let (wanted, line) = (ledger.lock().unwrap(), line!());
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.acquired_at().line(), line);
-    /// }
-    /// ```
     #[must_use]
     pub fn acquired_at(&self) -> &Site {
         &self.acquired_at
     }
 
     /// Returns the call stack of that acquisition.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// # drop((accounts.lock(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     println!("{} frames", edge.backtrace().addresses().count());
-    /// }
-    /// ```
     #[must_use]
     pub fn backtrace(&self) -> &Stack {
         &self.backtrace
@@ -196,47 +103,18 @@ impl Edge {
 
     /// Returns the call stack of the held lock's acquisition. Empty unless
     /// `LOCKDEP_BACKTRACE=full`.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// # drop((accounts.lock(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     if edge.held_backtrace().is_empty() {
-    ///         println!("set LOCKDEP_BACKTRACE=full to see who acquired it");
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn held_backtrace(&self) -> &Stack {
         &self.held_backtrace
     }
 
     /// Returns the mode in which the held lock is held.
-    ///
-    /// ```
-    /// # use lockdep::{Mode, sync::{Mutex, RwLock}};
-    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
-    /// drop((accounts.read(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.held_mode(), Mode::Shared);
-    /// }
-    /// ```
     #[must_use]
     pub fn held_mode(&self) -> Mode {
         self.held_mode
     }
 
     /// Returns the mode in which the wanted lock is acquired.
-    ///
-    /// ```
-    /// # use lockdep::{Mode, sync::{Mutex, RwLock}};
-    /// # let (accounts, ledger) = (RwLock::new(1), Mutex::new(2));
-    /// drop((accounts.read(), ledger.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.wanted_mode(), Mode::Exclusive);
-    /// }
-    /// ```
     #[must_use]
     pub fn wanted_mode(&self) -> Mode {
         self.wanted_mode

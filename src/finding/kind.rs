@@ -23,12 +23,6 @@ macro_rules! kinds {
 
         impl FindingKind {
             /// All of them.
-            ///
-            /// ```
-            /// for kind in lockdep::FindingKind::ALL {
-            ///     println!("{kind}: {}", kind.default_level());
-            /// }
-            /// ```
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$kind),*];
 
             /// The name used in reports and in `LOCKDEP`, such as `recursive_read`.

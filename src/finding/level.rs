@@ -30,18 +30,9 @@ pub enum Level {
 
 impl Level {
     /// All levels, lowest first.
-    ///
-    /// ```
-    /// assert!(lockdep::Level::ALL.is_sorted());
-    /// ```
     pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Abort];
 
     /// Returns the name used in `LOCKDEP`: `allow`, `warn`, `deny`, `abort`.
-    ///
-    /// ```
-    /// // As in `LOCKDEP=warn`.
-    /// assert_eq!(lockdep::Level::Warn.name(), "warn");
-    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -257,63 +257,24 @@ impl LockInfo {
     ///
     /// Ids only distinguish locks. Locks created at one place in the source get ids close to each
     /// other, whatever else is acquired meanwhile.
-    ///
-    /// ```
-    /// # use std::collections::HashSet;
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(1), Mutex::new(2));
-    /// # drop((accounts.lock(), ledger.lock()));
-    /// let graph = lockdep::order_graph();
-    /// let ids: HashSet<_> = graph.as_petgraph().node_weights().map(|lock| lock.id()).collect();
-    /// assert_eq!(ids.len(), graph.as_petgraph().node_count());
-    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// Returns the name given with [`lockdep::name`](crate::name), if any.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let accounts = Mutex::new(());
-    /// lockdep::name(&accounts, "accounts");
-    /// for lock in lockdep::order_graph().as_petgraph().node_weights() {
-    ///     assert_eq!(lock.name(), Some("accounts"));
-    /// }
-    /// ```
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// Returns the class given with [`lockdep::class`](crate::class), if any.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (shard, log) = (Mutex::new(()), Mutex::new(()));
-    /// lockdep::class(&shard, "shard");
-    /// lockdep::class(&log, "log");
-    /// drop((shard.lock(), log.lock()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!((edge.held().class(), edge.wanted().class()), (Some("shard"), Some("log")));
-    /// }
-    /// ```
     #[must_use]
     pub fn class(&self) -> Option<&str> {
         self.class
     }
 
     /// Returns the type without its paths: `Mutex<Vec<Entry>>`.
-    ///
-    /// ```
-    /// # use lockdep::sync::{Mutex, RwLock};
-    /// # let (accounts, rates) = (Mutex::new(vec![String::new()]), RwLock::new(1.5));
-    /// # drop((accounts.lock(), rates.read()));
-    /// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-    ///     assert_eq!(edge.held().type_name(), "Mutex<Vec<String>>");
-    /// }
-    /// ```
     #[must_use]
     pub fn type_name(&self) -> String {
         let name = self.kind.type_name();
@@ -327,15 +288,6 @@ impl LockInfo {
     /// Returns where the lock was created: the call of its constructor. This is inside the standard
     /// library if that calls the constructor (`.map(Mutex::new)`). Unknown for a lock of
     /// `lock_api`.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let (accounts, line) = (Mutex::new(()), line!());
-    /// # lockdep::name(&accounts, "accounts");
-    /// for lock in lockdep::order_graph().as_petgraph().node_weights() {
-    ///     assert_eq!(lock.created_at().unwrap().line(), line);
-    /// }
-    /// ```
     #[must_use]
     pub fn created_at(&self) -> Option<&Site> {
         self.created_at.as_ref()

@@ -112,32 +112,12 @@ impl Finding {
     }
 
     /// Returns the kind of the finding.
-    ///
-    /// ```
-    /// # lockdep::set_level(lockdep::FindingKind::RecursiveRead, lockdep::Level::Allow);
-    /// # let rates = lockdep::sync::RwLock::new(());
-    /// drop((rates.read(), rates.read()));
-    /// for finding in lockdep::take_findings() {
-    ///     assert_eq!(finding.kind(), lockdep::FindingKind::RecursiveRead);
-    /// }
-    /// ```
     #[must_use]
     pub fn kind(&self) -> FindingKind {
         self.kind
     }
 
     /// Returns the [`Level`] in force when it was found.
-    ///
-    /// ```
-    /// use lockdep::{FindingKind, Level};
-    /// # let rates = lockdep::sync::RwLock::new(());
-    ///
-    /// lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
-    /// drop((rates.read(), rates.read()));
-    /// for finding in lockdep::take_findings() {
-    ///     assert_eq!(finding.level(), Level::Allow);
-    /// }
-    /// ```
     #[must_use]
     pub fn level(&self) -> Level {
         self.level
@@ -177,23 +157,6 @@ impl Finding {
     }
 
     /// Returns the kind of wait of a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
-    ///
-    /// ```
-    /// use lockdep::{WaitKind, sync::{Mutex, mpsc}, testing};
-    ///
-    /// let (state, (sender, receiver)) = (Mutex::new(()), mpsc::sync_channel::<u8>(0));
-    /// let findings = testing::collect(|| {
-    ///     std::thread::scope(|scope| {
-    ///         scope.spawn(|| receiver.into_iter().count());
-    ///         let _state = state.lock().unwrap();
-    ///         sender.send(1).unwrap();
-    ///         drop(sender);
-    ///     });
-    /// });
-    /// for finding in findings {
-    ///     assert_eq!(finding.wait(), Some(WaitKind::Send));
-    /// }
-    /// ```
     #[must_use]
     pub fn wait(&self) -> Option<WaitKind> {
         match self.detail {
@@ -204,17 +167,6 @@ impl Finding {
 
     /// Returns why the finding is silenced, if it is: the reason given to
     /// [`allow_pair`](crate::allow_pair) or in `lockdep.toml`.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
-    /// lockdep::allow_pair(&accounts, &ledger, "only at startup");
-    /// drop((accounts.lock(), ledger.lock()));
-    /// drop((ledger.lock(), accounts.lock()));
-    /// for finding in lockdep::findings() {
-    ///     assert_eq!(finding.silenced(), Some("only at startup"));
-    /// }
-    /// ```
     #[must_use]
     pub fn silenced(&self) -> Option<&str> {
         self.silenced.as_deref()
@@ -223,17 +175,6 @@ impl Finding {
     /// Returns how often it has happened so far, including this time.
     ///
     /// Repetitions are only counted if they are denied.
-    ///
-    /// ```
-    /// # use std::panic::catch_unwind;
-    /// # let rates = lockdep::sync::RwLock::new(());
-    /// for _ in 0..3 {
-    ///     let denied = catch_unwind(|| drop((rates.read(), rates.read())));
-    /// }
-    /// for finding in lockdep::take_findings() {
-    ///     assert_eq!(finding.count(), 3);
-    /// }
-    /// ```
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

@@ -22,22 +22,12 @@ pub struct Site {
 impl Site {
     /// Returns the path as passed to the compiler: for crates of a workspace, relative to the
     /// workspace's root.
-    ///
-    /// ```
-    /// let site = lockdep::Site::from(std::panic::Location::caller());
-    /// assert_eq!(site.file(), file!());
-    /// ```
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
     /// Returns the line, counted from 1.
-    ///
-    /// ```
-    /// let (site, line) = (lockdep::Site::from(std::panic::Location::caller()), line!());
-    /// assert_eq!(site.line(), line);
-    /// ```
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
@@ -56,13 +46,6 @@ impl Site {
     }
 
     /// Returns the column, counted from 1 in characters.
-    ///
-    /// ```
-    /// use std::panic::Location;
-    ///
-    /// let column = lockdep::Site::from(Location::caller()).column();
-    /// assert_eq!(column, 34);
-    /// ```
     #[must_use]
     pub fn column(&self) -> u32 {
         self.column

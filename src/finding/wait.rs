@@ -32,21 +32,10 @@ pub enum WaitKind {
 
 impl WaitKind {
     /// All kinds.
-    ///
-    /// ```
-    /// for kind in lockdep::WaitKind::ALL {
-    ///     println!("wait_while_holding.{}={}", kind.name(), kind.default_level());
-    /// }
-    /// ```
     pub const ALL: [Self; 6] =
         [Self::Condvar, Self::Join, Self::Recv, Self::Send, Self::Barrier, Self::Park];
 
     /// Returns the name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`.
-    ///
-    /// ```
-    /// // As in `LOCKDEP=wait_while_holding.recv=warn`.
-    /// assert_eq!(lockdep::WaitKind::Recv.name(), "recv");
-    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,13 +54,6 @@ impl WaitKind {
     /// Kinds that are usually harmless are allowed: the workers of a pool take turns at one
     /// receiver, scopes join their threads while the list of threads is locked, and tests let
     /// threads meet at a barrier while they hold locks.
-    ///
-    /// ```
-    /// use lockdep::{Level, WaitKind};
-    ///
-    /// assert_eq!(WaitKind::Condvar.default_level(), Level::Warn);
-    /// assert_eq!(WaitKind::Recv.default_level(), Level::Allow);
-    /// ```
     #[must_use]
     pub fn default_level(self) -> Level {
         match self {

@@ -177,21 +177,6 @@ impl<F: FnMut()> RepeatedInsertion<F> {
     /// # Panics
     ///
     /// Panics if the closure has ended and the code never ran.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::cell::Cell;
-    /// # use lockdep::{interleave::{after, release}, sync::Mutex};
-    /// let (stock, seen) = (Mutex::new(3), Cell::new(0));
-    /// let look = || seen.set(seen.get() + *stock.lock().unwrap());
-    /// after(release(&stock), look).every_time().within(|| {
-    ///     for _ in 0..3 {
-    ///         *stock.lock().unwrap() -= 1;
-    ///     }
-    /// });
-    /// assert_eq!(seen.get(), if lockdep::ENABLED { 2 + 1 + 0 } else { 0 });
-    /// ```
     #[track_caller]
     pub fn within<R>(self, body: impl FnOnce() -> R) -> R {
         let Insertion { place, point, code, .. } = self.0;

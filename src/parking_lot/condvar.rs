@@ -43,12 +43,6 @@ pub struct Condvar {
 
 impl Condvar {
     /// As [`parking_lot::Condvar::new`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// static READY: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
-    /// # READY.1.notify_all();
-    /// ```
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
@@ -56,63 +50,24 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::notify_one`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::Condvar;
-    /// let pushed = Condvar::new();
-    /// let has_woken_one: bool = pushed.notify_one();
-    /// assert!(!has_woken_one);
-    /// ```
     #[inline]
     pub fn notify_one(&self) -> bool {
         self.inner.notify_one()
     }
 
     /// As [`parking_lot::Condvar::notify_all`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::Condvar;
-    /// let over = Condvar::new();
-    /// let how_many: usize = over.notify_all();
-    /// assert_eq!(how_many, 0);
-    /// ```
     #[inline]
     pub fn notify_all(&self) -> usize {
         self.inner.notify_all()
     }
 
     /// As [`parking_lot::Condvar::wait`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #     scope.spawn(|| {
-    /// #         *is_ready.lock() = true;
-    /// #         changed.notify_all();
-    /// #     });
-    /// let mut ready = is_ready.lock();
-    /// while !*ready {
-    ///     changed.wait(&mut ready);
-    /// }
-    /// # });
-    /// ```
     #[track_caller]
     pub fn wait<T: ?Sized>(&self, mutex_guard: &mut MutexGuard<'_, T>) {
         waiting(mutex_guard, |guard| self.inner.wait(guard));
     }
 
     /// As [`parking_lot::Condvar::wait_until`].
-    ///
-    /// ```
-    /// # use std::time::{Duration, Instant};
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let deadline = Instant::now() + Duration::from_millis(10);
-    /// let mut ready = is_ready.lock();
-    /// while !*ready && !changed.wait_until(&mut ready, deadline).timed_out() {}
-    /// # assert!(!*ready);
-    /// ```
     #[track_caller]
     pub fn wait_until<T: ?Sized>(
         &self,
@@ -123,14 +78,6 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_for`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let result = changed.wait_for(&mut is_ready.lock(), Duration::from_millis(10));
-    /// assert!(result.timed_out(), "there was no notification");
-    /// ```
     #[track_caller]
     pub fn wait_for<T: ?Sized>(
         &self,
@@ -141,20 +88,6 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #     scope.spawn(|| {
-    /// #         *is_ready.lock() = true;
-    /// #         changed.notify_all();
-    /// #     });
-    /// let mut ready = is_ready.lock();
-    /// changed.wait_while(&mut ready, |is_ready| !*is_ready);
-    /// assert!(*ready);
-    /// # });
-    /// ```
     #[track_caller]
     pub fn wait_while<T, F>(&self, mutex_guard: &mut MutexGuard<'_, T>, mut condition: F)
     where
@@ -168,15 +101,6 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while_until`].
-    ///
-    /// ```
-    /// # use std::time::{Duration, Instant};
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let deadline = Instant::now() + Duration::from_millis(10);
-    /// let result = changed.wait_while_until(&mut is_ready.lock(), |ready| !*ready, deadline);
-    /// assert!(result.timed_out(), "it was not made ready");
-    /// ```
     #[track_caller]
     pub fn wait_while_until<T, F>(
         &self,
@@ -197,15 +121,6 @@ impl Condvar {
     }
 
     /// As [`parking_lot::Condvar::wait_while_for`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::parking_lot::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let limit = Duration::from_millis(10);
-    /// let result = changed.wait_while_for(&mut is_ready.lock(), |ready| !*ready, limit);
-    /// assert!(result.timed_out(), "it was not made ready");
-    /// ```
     #[track_caller]
     pub fn wait_while_for<T: ?Sized, F>(
         &self,

@@ -60,20 +60,8 @@ pub use self::{condvar::Condvar, once::Once};
 /// ```
 pub type RawMutex = super::lock_api::RawMutex<::parking_lot::RawMutex>;
 /// [`parking_lot::RawFairMutex`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{FairMutex, RawFairMutex, lock_api};
-///
-/// let balance: lock_api::Mutex<RawFairMutex, i64> = FairMutex::new(100); // the same type
-/// ```
 pub type RawFairMutex = super::lock_api::RawMutex<::parking_lot::RawFairMutex>;
 /// [`parking_lot::RawRwLock`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{RawRwLock, RwLock, lock_api};
-///
-/// let rate: lock_api::RwLock<RawRwLock, u32> = RwLock::new(3); // the same type
-/// ```
 pub type RawRwLock = super::lock_api::RawRwLock<::parking_lot::RawRwLock>;
 
 /// [`parking_lot::Mutex`], checked.
@@ -99,14 +87,6 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 /// ```
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 /// [`parking_lot::MappedMutexGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-///
-/// let pair = Mutex::new((1, "one"));
-/// let mut number: MappedMutexGuard<'_, u32> = MutexGuard::map(pair.lock(), |pair| &mut pair.0);
-/// *number += 1;
-/// ```
 pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 
 /// [`parking_lot::FairMutex`], checked.
@@ -120,26 +100,8 @@ pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 /// ```
 pub type FairMutex<T> = lock_api::Mutex<RawFairMutex, T>;
 /// [`parking_lot::FairMutexGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{FairMutex, FairMutexGuard};
-///
-/// fn append(mut log: FairMutexGuard<'_, Vec<u32>>) {
-///     log.push(1);
-/// }
-/// append(FairMutex::new(vec![]).lock());
-/// ```
 pub type FairMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawFairMutex, T>;
 /// [`parking_lot::MappedFairMutexGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{FairMutex, FairMutexGuard, MappedFairMutexGuard};
-///
-/// let pair = FairMutex::new((1, "one"));
-/// let mut number: MappedFairMutexGuard<'_, u32> =
-///     FairMutexGuard::map(pair.lock(), |pair| &mut pair.0);
-/// *number += 1;
-/// ```
 pub type MappedFairMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawFairMutex, T>;
 
 /// [`parking_lot::ReentrantMutex`], checked. Recursive acquisitions add nothing to the lock order.
@@ -154,29 +116,9 @@ pub type MappedFairMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawFairMut
 /// ```
 pub type ReentrantMutex<T> = lock_api::ReentrantMutex<RawMutex, RawThreadId, T>;
 /// [`parking_lot::ReentrantMutexGuard`], checked.
-///
-/// ```
-/// use std::cell::Cell;
-/// use lockdep::parking_lot::{ReentrantMutex, ReentrantMutexGuard};
-///
-/// fn count(times: ReentrantMutexGuard<'_, Cell<u32>>) {
-///     times.set(times.get() + 1);
-/// }
-/// let times = ReentrantMutex::new(Cell::new(0));
-/// count(times.lock());
-/// ```
 pub type ReentrantMutexGuard<'a, T> = lock_api::ReentrantMutexGuard<'a, RawMutex, RawThreadId, T>;
 /// [`parking_lot::MappedReentrantMutexGuard`],
 /// checked.
-///
-/// ```
-/// use lockdep::parking_lot::{MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
-///
-/// let pair = ReentrantMutex::new((1, "one"));
-/// let number: MappedReentrantMutexGuard<'_, u32> =
-///     ReentrantMutexGuard::map(pair.lock(), |pair| &pair.0);
-/// assert_eq!(*number, 1);
-/// ```
 pub type MappedReentrantMutexGuard<'a, T> =
     lock_api::MappedReentrantMutexGuard<'a, RawMutex, RawThreadId, T>;
 
@@ -191,15 +133,6 @@ pub type MappedReentrantMutexGuard<'a, T> =
 /// ```
 pub type RwLock<T> = lock_api::RwLock<RawRwLock, T>;
 /// [`parking_lot::RwLockReadGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{RwLock, RwLockReadGuard};
-///
-/// fn sum(rates: RwLockReadGuard<'_, Vec<u32>>) -> u32 {
-///     rates.iter().sum()
-/// }
-/// assert_eq!(sum(RwLock::new(vec![1, 2]).read()), 3);
-/// ```
 pub type RwLockReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwLock, T>;
 /// [`parking_lot::RwLockWriteGuard`], checked.
 ///
@@ -227,25 +160,8 @@ pub type RwLockWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwLock, T>;
 /// ```
 pub type RwLockUpgradableReadGuard<'a, T> = lock_api::RwLockUpgradableReadGuard<'a, RawRwLock, T>;
 /// [`parking_lot::MappedRwLockReadGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
-///
-/// let pair = RwLock::new((1, "one"));
-/// let number: MappedRwLockReadGuard<'_, u32> = RwLockReadGuard::map(pair.read(), |pair| &pair.0);
-/// assert_eq!(*number, 1);
-/// ```
 pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawRwLock, T>;
 /// [`parking_lot::MappedRwLockWriteGuard`], checked.
-///
-/// ```
-/// use lockdep::parking_lot::{MappedRwLockWriteGuard, RwLock, RwLockWriteGuard};
-///
-/// let pair = RwLock::new((1, "one"));
-/// let mut number: MappedRwLockWriteGuard<'_, u32> =
-///     RwLockWriteGuard::map(pair.write(), |pair| &mut pair.0);
-/// *number += 1;
-/// ```
 pub type MappedRwLockWriteGuard<'a, T> = lock_api::MappedRwLockWriteGuard<'a, RawRwLock, T>;
 
 /// [`parking_lot::ArcMutexGuard`] and the other guards that own an `Arc`.
@@ -255,12 +171,6 @@ pub use lock_api::{
     ArcRwLockWriteGuard,
 };
 
-///
-/// ```
-/// # use lockdep::parking_lot::{Mutex, const_mutex};
-/// static COUNT: Mutex<u64> = const_mutex(0);
-/// # assert_eq!(*COUNT.lock(), 0);
-/// ```
 /// [`parking_lot::const_mutex`]: a mutex in a constant context.
 pub const fn const_mutex<T>(val: T) -> Mutex<T> {
     Mutex::from_raw(RawMutex::INIT, val)
@@ -268,36 +178,18 @@ pub const fn const_mutex<T>(val: T) -> Mutex<T> {
 
 /// [`parking_lot::const_fair_mutex`]: a fair mutex in a
 /// constant context.
-///
-/// ```
-/// # use lockdep::parking_lot::{FairMutex, const_fair_mutex};
-/// static COUNT: FairMutex<u64> = const_fair_mutex(0);
-/// # assert_eq!(*COUNT.lock(), 0);
-/// ```
 pub const fn const_fair_mutex<T>(val: T) -> FairMutex<T> {
     FairMutex::from_raw(RawFairMutex::INIT, val)
 }
 
 /// [`parking_lot::const_reentrant_mutex`]: a reentrant
 /// mutex in a constant context.
-///
-/// ```
-/// # use lockdep::parking_lot::{ReentrantMutex, const_reentrant_mutex};
-/// static OUTPUT: ReentrantMutex<()> = const_reentrant_mutex(());
-/// # drop((OUTPUT.lock(), OUTPUT.lock()));
-/// ```
 pub const fn const_reentrant_mutex<T>(val: T) -> ReentrantMutex<T> {
     ReentrantMutex::const_new(RawMutex::INIT, <RawThreadId as lock_api::GetThreadId>::INIT, val)
 }
 
 /// [`parking_lot::const_rwlock`]: a readers-writer lock in a
 /// constant context.
-///
-/// ```
-/// # use lockdep::parking_lot::{RwLock, const_rwlock};
-/// static RATE: RwLock<u32> = const_rwlock(3);
-/// # assert_eq!(*RATE.read(), 3);
-/// ```
 pub const fn const_rwlock<T>(val: T) -> RwLock<T> {
     RwLock::from_raw(<RawRwLock as lock_api::RawRwLock>::INIT, val)
 }

@@ -30,12 +30,6 @@ impl Once {
         &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
     /// As [`parking_lot::Once::new`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::Once;
-    /// static START: Once = Once::new();
-    /// # assert!(!START.state().done());
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -44,14 +38,6 @@ impl Once {
     }
 
     /// As [`parking_lot::Once::state`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::{Once, OnceState};
-    /// let start = Once::new();
-    /// assert_eq!(start.state(), OnceState::New);
-    /// start.call_once(|| assert_eq!(start.state(), OnceState::InProgress));
-    /// assert_eq!(start.state(), OnceState::Done);
-    /// ```
     #[inline]
     pub fn state(&self) -> OnceState {
         self.inner.state()
@@ -64,17 +50,6 @@ impl Once {
     /// As parking_lot's if it is poisoned, and if waiting for it here is a finding at
     /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where
     /// parking_lot would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::Once;
-    /// let (start, mut times) = (Once::new(), 0);
-    /// for _ in 0..3 {
-    ///     start.call_once(|| times += 1);
-    /// }
-    /// assert_eq!(times, 1);
-    /// ```
     #[track_caller]
     pub fn call_once<F>(&self, f: F)
     where
@@ -91,16 +66,6 @@ impl Once {
     /// # Panics
     ///
     /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot::Once;
-    /// let start = Once::new();
-    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
-    /// start.call_once_force(|state| assert!(state.poisoned()));
-    /// assert!(start.state().done());
-    /// ```
     #[track_caller]
     pub fn call_once_force<F>(&self, f: F)
     where

@@ -11,15 +11,6 @@ use crate::{
 
 /// [`parking_lot_0_13::Once`], checked: the thread that runs the initializer holds it, and other
 /// callers wait for it.
-///
-/// ```
-/// use lockdep::parking_lot_0_13::Once;
-///
-/// static START: Once = Once::new();
-///
-/// START.call_once(|| println!("runs only once"));
-/// START.call_once(|| unreachable!());
-/// ```
 pub struct Once {
     tracked: Tracked,
     inner: parking_lot_0_13::Once,
@@ -30,12 +21,6 @@ impl Once {
         &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
     /// As [`parking_lot_0_13::Once::new`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// static START: Once = Once::new();
-    /// # assert!(!START.state().done());
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -44,12 +29,6 @@ impl Once {
     }
 
     /// As [`parking_lot_0_13::Once::new_completed`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let nothing_to_do = Once::new_completed();
-    /// nothing_to_do.call_once(|| unreachable!());
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -58,13 +37,6 @@ impl Once {
     }
 
     /// As [`parking_lot_0_13::Once::is_completed`]. Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let start = Once::new();
-    /// start.call_once(|| assert!(!start.is_completed())); // still running
-    /// assert!(start.is_completed());
-    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.inner.is_completed()
@@ -75,17 +47,6 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once`](Self::call_once).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let start = Once::new();
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| start.call_once(|| ()));
-    ///     start.wait(); // waits for the other thread
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
@@ -102,18 +63,6 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once_force`](Self::call_once_force).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let start = Once::new();
-    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| start.call_once_force(|_| ()));
-    ///     start.wait_force(); // `wait` would panic
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {
@@ -123,14 +72,6 @@ impl Once {
     }
 
     /// As [`parking_lot_0_13::Once::state`].
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::{Once, OnceState};
-    /// let start = Once::new();
-    /// assert_eq!(start.state(), OnceState::New);
-    /// start.call_once(|| assert_eq!(start.state(), OnceState::InProgress));
-    /// assert_eq!(start.state(), OnceState::Done);
-    /// ```
     #[inline]
     pub fn state(&self) -> OnceState {
         self.inner.state()
@@ -143,17 +84,6 @@ impl Once {
     /// As parking_lot's if it is poisoned, and if waiting for it here is a finding at
     /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where
     /// parking_lot would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let (start, mut times) = (Once::new(), 0);
-    /// for _ in 0..3 {
-    ///     start.call_once(|| times += 1);
-    /// }
-    /// assert_eq!(times, 1);
-    /// ```
     #[track_caller]
     pub fn call_once<F>(&self, f: F)
     where
@@ -170,16 +100,6 @@ impl Once {
     /// # Panics
     ///
     /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::parking_lot_0_13::Once;
-    /// let start = Once::new();
-    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
-    /// start.call_once_force(|state| assert!(state.poisoned()));
-    /// assert!(start.state().done());
-    /// ```
     #[track_caller]
     pub fn call_once_force<F>(&self, f: F)
     where

@@ -10,13 +10,6 @@ use std::{
 use super::schema::{Line, SCHEMA};
 
 /// A line that could not be read. The other lines are read regardless.
-///
-/// ```
-/// let record = "what is this?\n";
-/// let problems = lockdep::record::read(record.as_bytes(), |_| ())?;
-/// assert_eq!(problems[0].to_string(), "record:1: expected value");
-/// # std::io::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {

@@ -44,16 +44,6 @@ pub enum Line<'a> {
 }
 
 /// The process that wrote the record.
-///
-/// ```
-/// # use lockdep::record::Header;
-/// let text = r#"{
-///     "schema": 1, "lockdep": "0.1.0", "id": "2a", "process": 4711, "program": "bank", "started": 1763746020000
-/// }"#;
-/// let header: Header = serde_json::from_str(text)?;
-/// assert!(header.test.is_none());
-/// # serde_json::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header<'a> {
@@ -78,14 +68,6 @@ pub struct Header<'a> {
 }
 
 /// A lock of one process.
-///
-/// ```
-/// # use lockdep::record::Lock;
-/// let text = r#"{"id": 1, "name": "accounts", "type": "Mutex<i64>", "created_at": "src/bank.rs:3:5"}"#;
-/// let lock: Lock = serde_json::from_str(text)?;
-/// assert_eq!(lock.created_at.as_deref(), Some("src/bank.rs:3:5"));
-/// # serde_json::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lock<'a> {
@@ -111,16 +93,6 @@ pub struct Lock<'a> {
 }
 
 /// An acquisition, completed or about to happen, by a thread or task that held another lock.
-///
-/// ```
-/// # use lockdep::record::Edge;
-/// let edge: Edge = serde_json::from_str(r#"{
-///     "held": 1, "held_mode": "exclusive", "held_at": "src/bank.rs:7:9",
-///     "wanted": 2, "wanted_mode": "shared", "acquired_at": "src/bank.rs:8:9", "thread": "teller"
-/// }"#)?;
-/// assert!(edge.gates.is_empty());
-/// # serde_json::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Edge<'a> {
@@ -160,19 +132,6 @@ pub struct Edge<'a> {
 }
 
 /// A finding, with the locks that it mentions.
-///
-/// ```
-/// # use lockdep::{FindingKind, Level, record, sync::RwLock};
-/// # lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
-/// # let rates = RwLock::new(());
-/// # drop((rates.read(), rates.read()));
-/// for finding in lockdep::take_findings() {
-///     let text = finding.to_json();
-///     let finding: record::Finding = serde_json::from_str(&text)?;
-///     assert_eq!((&*finding.kind, finding.locks.len()), ("recursive_read", 1));
-/// }
-/// # serde_json::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Finding<'a> {

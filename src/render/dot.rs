@@ -17,14 +17,6 @@ impl OrderGraph {
     /// Returns the graph in the DOT language of Graphviz: `dot -Tsvg` draws it. A box is a lock,
     /// with its type and where it was created; an arrow leads to the lock that is acquired second,
     /// and has the thread and the place.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
-    /// drop((accounts.lock(), ledger.lock()));
-    /// let dot = lockdep::order_graph().to_dot();
-    /// assert_eq!(dot.contains("->"), lockdep::ENABLED);
-    /// ```
     #[must_use]
     pub fn to_dot(&self) -> String {
         let mut sources = Sources::default();

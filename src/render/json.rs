@@ -31,16 +31,6 @@ impl Finding {
 
 impl OrderGraph {
     /// Returns the graph as a JSON object: [`record::Graph`]. Feature `records`.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
-    /// drop((accounts.lock(), ledger.lock()));
-    /// let text = lockdep::order_graph().to_json();
-    /// let graph: lockdep::record::Graph = serde_json::from_str(&text)?;
-    /// assert_eq!(graph.edges.len(), usize::from(lockdep::ENABLED));
-    /// # serde_json::Result::Ok(())
-    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);

@@ -45,17 +45,6 @@ impl Finding {
     ///
     /// Reads the sources that it shows and looks up the symbols of the backtraces, which takes
     /// milliseconds.
-    ///
-    /// ```
-    /// # use lockdep::{FindingKind, Level, sync::RwLock};
-    /// # lockdep::set_level(FindingKind::RecursiveRead, Level::Allow);
-    /// # let rates = RwLock::new(());
-    /// drop((rates.read(), rates.read()));
-    /// for finding in lockdep::take_findings() {
-    ///     assert!(finding.render(true).contains("`rates`"));
-    ///     assert!(!finding.render(false).contains("\x1b["));
-    /// }
-    /// ```
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         report::report(self, color)

@@ -12,16 +12,6 @@ pub(crate) const MAX_FRAMES: usize = 32;
 
 /// A call stack: raw addresses, innermost first, at most 32. Symbols are looked
 /// up when a report is drawn. Empty if none was captured (`LOCKDEP_BACKTRACE=0`).
-///
-/// ```
-/// # use lockdep::sync::Mutex;
-/// # let (accounts, ledger) = (Mutex::new(()), Mutex::new(()));
-/// # drop((accounts.lock(), ledger.lock()));
-/// for edge in lockdep::order_graph().as_petgraph().edge_weights() {
-///     let stack: &lockdep::Stack = edge.backtrace();
-///     println!("{} is {} calls deep", edge.acquired_at(), stack.addresses().count());
-/// }
-/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stack {
     frames: Option<Arc<[usize]>>,
@@ -83,10 +73,6 @@ impl Stack {
     }
 
     /// Returns `true` if no stack was captured.
-    ///
-    /// ```
-    /// assert!(lockdep::Stack::default().is_empty());
-    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames().is_empty()

@@ -40,15 +40,6 @@ impl Barrier {
         &LockKind { wrapper: "Barrier", of: LockOf::Nothing, role: Role::Barrier };
 
     /// As [`std::sync::Barrier::new`]. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::Barrier;
-    /// static ALL_ARE_READY: Barrier = Barrier::new(2);
-    /// # std::thread::scope(|scope| {
-    /// #     scope.spawn(|| ALL_ARE_READY.wait());
-    /// #     ALL_ARE_READY.wait();
-    /// # });
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -71,22 +62,6 @@ impl Barrier {
     /// [`WaitWhileHolding`](crate::FindingKind::WaitWhileHolding) it panics before the wait, and
     /// the thread does not count as arrived. For an [`Inversion`](crate::FindingKind::Inversion) it
     /// panics afterwards, so that the other threads pass as well.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Barrier;
-    /// let done = Barrier::new(3);
-    /// std::thread::scope(|scope| {
-    ///     for _ in 0..3 {
-    ///         scope.spawn(|| {
-    ///             if done.wait().is_leader() {
-    ///                 println!("one of them says so");
-    ///             }
-    ///         });
-    ///     }
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
         if self.threads <= 1 {

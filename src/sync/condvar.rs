@@ -30,12 +30,6 @@ pub struct Condvar {
 
 impl Condvar {
     /// As [`std::sync::Condvar::new`].
-    ///
-    /// ```
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// static READY: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
-    /// # READY.1.notify_all();
-    /// ```
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
@@ -52,23 +46,6 @@ impl Condvar {
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny), or if
     /// one condition variable is used with two mutexes (as std).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #     scope.spawn(|| {
-    /// #         *is_ready.lock().unwrap() = true;
-    /// #         changed.notify_all();
-    /// #     });
-    /// let mut ready = is_ready.lock().unwrap();
-    /// while !*ready {
-    ///     ready = changed.wait(ready).unwrap();
-    /// }
-    /// # });
-    /// ```
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let (mutex, inner, held) = guard.into_parts();
@@ -88,21 +65,6 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #     scope.spawn(|| {
-    /// #         *is_ready.lock().unwrap() = true;
-    /// #         changed.notify_all();
-    /// #     });
-    /// let ready = changed.wait_while(is_ready.lock().unwrap(), |is_ready| !*is_ready).unwrap();
-    /// assert!(*ready);
-    /// # });
-    /// ```
     #[track_caller]
     pub fn wait_while<'a, T, F>(
         &self,
@@ -128,17 +90,6 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #![allow(deprecated)]
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// // Without a notification, it wakes after 10 ms, or spuriously before.
-    /// let (ready, was_notified) = changed.wait_timeout_ms(is_ready.lock().unwrap(), 10).unwrap();
-    /// assert!(!*ready);
-    /// ```
     #[track_caller]
     #[deprecated(note = "replaced by `std::sync::Condvar::wait_timeout`")]
     pub fn wait_timeout_ms<'a, T>(
@@ -161,23 +112,6 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let mut ready = is_ready.lock().unwrap();
-    /// loop {
-    ///     let (guard, result) = changed.wait_timeout(ready, Duration::from_millis(10)).unwrap();
-    ///     ready = guard;
-    ///     if *ready || result.timed_out() {
-    ///         break;
-    ///     }
-    /// }
-    /// # assert!(!*ready);
-    /// ```
     #[track_caller]
     pub fn wait_timeout<'a, T>(
         &self,
@@ -209,17 +143,6 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// # let (is_ready, changed) = (Mutex::new(false), Condvar::new());
-    /// let (guard, limit) = (is_ready.lock().unwrap(), Duration::from_millis(10));
-    /// let (_ready, result) = changed.wait_timeout_while(guard, limit, |ready| !*ready).unwrap();
-    /// assert!(result.timed_out(), "it was not made ready");
-    /// ```
     #[track_caller]
     pub fn wait_timeout_while<'a, T, F>(
         &self,
@@ -244,32 +167,12 @@ impl Condvar {
     }
 
     /// As [`std::sync::Condvar::notify_one`].
-    ///
-    /// ```
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// let (jobs, pushed) = (Mutex::new(vec![]), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #   scope.spawn(|| drop(pushed.wait_while(jobs.lock().unwrap(), |jobs| jobs.is_empty())));
-    /// jobs.lock().unwrap().push("a job");
-    /// pushed.notify_one(); // one worker is enough for it
-    /// # });
-    /// ```
     #[inline]
     pub fn notify_one(&self) {
         self.inner.notify_one();
     }
 
     /// As [`std::sync::Condvar::notify_all`].
-    ///
-    /// ```
-    /// # use lockdep::sync::{Condvar, Mutex};
-    /// let (is_over, changed) = (Mutex::new(false), Condvar::new());
-    /// # std::thread::scope(|scope| {
-    /// #   scope.spawn(|| drop(changed.wait_while(is_over.lock().unwrap(), |is_over| !*is_over)));
-    /// *is_over.lock().unwrap() = true;
-    /// changed.notify_all(); // all workers end
-    /// # });
-    /// ```
     #[inline]
     pub fn notify_all(&self) {
         self.inner.notify_all();

@@ -43,12 +43,6 @@ impl<T, F> LazyLock<T, F> {
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As [`std::sync::LazyLock::new`]. Reports show the caller's location as the place of
     /// creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::LazyLock;
-    /// let answer = LazyLock::new(|| 6 * 7);
-    /// assert_eq!(*answer, 42);
-    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
@@ -62,15 +56,6 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As std's if the initializer panics or has panicked, and if waiting for it here is a finding
     /// at [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where std
     /// would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::LazyLock;
-    /// let config = LazyLock::new(|| "read from a file");
-    /// LazyLock::force(&config); // now, rather than at the first request
-    /// assert_eq!(LazyLock::get(&config), Some(&"read from a file"));
-    /// ```
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
@@ -82,15 +67,6 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// # Panics
     ///
     /// As [`force`](Self::force).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::LazyLock;
-    /// let mut primes = LazyLock::new(|| vec![2, 3]);
-    /// LazyLock::force_mut(&mut primes).push(5);
-    /// assert_eq!(*primes, [2, 3, 5]);
-    /// ```
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
@@ -100,27 +76,12 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
 impl<T, F> LazyLock<T, F> {
     /// As [`std::sync::LazyLock::get`]. Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::sync::LazyLock;
-    /// let answer = LazyLock::new(|| 6 * 7);
-    /// assert_eq!(LazyLock::get(&answer), None); // does not initialize it
-    /// # assert_eq!(*answer, 42);
-    /// ```
     #[inline]
     pub fn get(this: &Self) -> Option<&T> {
         this.value.get()
     }
 
     /// As [`std::sync::LazyLock::get_mut`].
-    ///
-    /// ```
-    /// # use lockdep::sync::LazyLock;
-    /// let mut answer = LazyLock::new(|| 6 * 7);
-    /// assert_eq!(LazyLock::get_mut(&mut answer), None);
-    /// LazyLock::force(&answer);
-    /// assert_eq!(LazyLock::get_mut(&mut answer), Some(&mut 42));
-    /// ```
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         this.value.get_mut()

@@ -36,18 +36,6 @@ pub struct Mutex<T: ?Sized> {
 }
 
 /// The guard of a [`Mutex`]: [`std::sync::MutexGuard`].
-///
-/// ```
-/// use lockdep::sync::{Mutex, MutexGuard};
-///
-/// fn append(mut log: MutexGuard<'_, Vec<&str>>) {
-///     log.push("a line");
-/// } // unlocked
-///
-/// let log = Mutex::new(vec![]);
-/// append(log.lock().unwrap());
-/// assert_eq!(log.into_inner().unwrap(), ["a line"]);
-/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
@@ -77,12 +65,6 @@ impl<T: ?Sized> Mutex<T> {
 
 impl<T> Mutex<T> {
     /// As [`std::sync::Mutex::new`]. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    /// # assert!(LOG.lock().unwrap().is_empty());
-    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(t: T) -> Self {
@@ -108,15 +90,6 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// If taking the lock here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes
     /// before the lock is taken and poisons nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let balance = Mutex::new(100);
-    /// *balance.lock().unwrap() -= 30;
-    /// assert_eq!(*balance.lock().unwrap(), 70);
-    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
@@ -159,17 +132,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is held, or poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let balance = Mutex::new(100);
-    /// let guard = balance.lock().unwrap();
-    /// assert!(balance.try_lock().is_err());
-    /// drop(guard);
-    /// assert_eq!(*balance.try_lock().unwrap(), 100);
-    /// ```
     #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
@@ -185,38 +147,12 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// As [`std::sync::Mutex::is_poisoned`].
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let balance = Mutex::new(100);
-    /// let panicked = std::panic::catch_unwind(|| {
-    ///     let _guard = balance.lock();
-    ///     panic!("of the program");
-    /// });
-    /// assert!(balance.is_poisoned());
-    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.inner.is_poisoned() && !self.tracked.is_forgiven()
     }
 
     /// As [`std::sync::Mutex::clear_poison`].
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// # let balance = Mutex::new(100);
-    /// # let panicked = std::panic::catch_unwind(|| {
-    /// #     let _guard = balance.lock();
-    /// #     panic!("of the program");
-    /// # });
-    /// let mut guard = balance.lock().unwrap_or_else(|poisoned| {
-    ///     balance.clear_poison();
-    ///     poisoned.into_inner()
-    /// });
-    /// *guard = 0;
-    /// # drop(guard);
-    /// # assert_eq!(*balance.lock().unwrap(), 0);
-    /// ```
     #[inline]
     pub fn clear_poison(&self) {
         self.inner.clear_poison();
@@ -228,15 +164,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let names = Mutex::new(vec!["a"]);
-    /// names.lock().unwrap().push("b");
-    /// assert_eq!(names.into_inner().unwrap(), ["a", "b"]);
-    /// ```
     pub fn into_inner(self) -> LockResult<T>
     where
         T: Sized,
@@ -253,15 +180,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Mutex;
-    /// let mut balance = Mutex::new(100);
-    /// *balance.get_mut().unwrap() = 70; // &mut self: no other thread has it
-    /// assert_eq!(*balance.lock().unwrap(), 70);
-    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         if self.tracked.is_forgiven() {
             self.clear_poison();

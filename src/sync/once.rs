@@ -27,14 +27,6 @@ pub struct Once {
 }
 
 /// A [`Once`] that did not run yet: [`std::sync::ONCE_INIT`].
-///
-/// ```
-/// # #![allow(deprecated)]
-/// use lockdep::sync::{ONCE_INIT, Once};
-///
-/// static START: Once = ONCE_INIT;
-/// # assert!(!START.is_completed());
-/// ```
 #[deprecated(note = "the `Once::new()` function is now preferred")]
 #[allow(clippy::declare_interior_mutable_const, reason = "as std's: to initialize statics with")]
 pub const ONCE_INIT: Once = Once::new();
@@ -44,12 +36,6 @@ impl Once {
         &LockKind { wrapper: "Once", of: LockOf::Nothing, role: Role::Initializer };
 
     /// As [`std::sync::Once::new`]. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// static START: Once = Once::new();
-    /// # assert!(!START.is_completed());
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -65,17 +51,6 @@ impl Once {
     /// As std's if it is poisoned, and if waiting for it here is a finding at
     /// [`Level::Deny`](crate::Level::Deny) (for example within its own initializer, where std would
     /// hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// let (start, mut times) = (Once::new(), 0);
-    /// for _ in 0..3 {
-    ///     start.call_once(|| times += 1);
-    /// }
-    /// assert_eq!(times, 1);
-    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
@@ -90,16 +65,6 @@ impl Once {
     /// # Panics
     ///
     /// If waiting for it here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// let start = Once::new();
-    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
-    /// start.call_once_force(|state| assert!(state.is_poisoned()));
-    /// assert!(start.is_completed());
-    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
@@ -119,13 +84,6 @@ impl Once {
     }
 
     /// As [`std::sync::Once::is_completed`]. Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// let start = Once::new();
-    /// start.call_once(|| assert!(!start.is_completed())); // still running
-    /// assert!(start.is_completed());
-    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.inner.is_completed()
@@ -136,17 +94,6 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once`](Self::call_once).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// let start = Once::new();
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| start.call_once(|| ()));
-    ///     start.wait(); // waits for the other thread
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
@@ -163,18 +110,6 @@ impl Once {
     /// # Panics
     ///
     /// As [`call_once_force`](Self::call_once_force).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::Once;
-    /// let start = Once::new();
-    /// let panicked = std::panic::catch_unwind(|| start.call_once(|| panic!("at the first attempt")));
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| start.call_once_force(|_| ()));
-    ///     start.wait_force(); // `wait` would panic
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {

@@ -33,12 +33,6 @@ impl<T> OnceLock<T> {
 
     /// As [`std::sync::OnceLock::new`]. Reports show the caller's location as the place of
     /// creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// static CONFIG: OnceLock<String> = OnceLock::new();
-    /// # assert_eq!(CONFIG.get(), None);
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -47,27 +41,12 @@ impl<T> OnceLock<T> {
     }
 
     /// As [`std::sync::OnceLock::get`]. Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let port = OnceLock::new();
-    /// assert_eq!(port.get(), None);
-    /// port.set(8080).unwrap();
-    /// assert_eq!(port.get(), Some(&8080));
-    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.inner.get()
     }
 
     /// As [`std::sync::OnceLock::get_mut`].
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let mut port = OnceLock::from(8080);
-    /// *port.get_mut().unwrap() += 1;
-    /// assert_eq!(port.get(), Some(&8081));
-    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.inner.get_mut()
@@ -78,17 +57,6 @@ impl<T> OnceLock<T> {
     /// # Panics
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let port = OnceLock::new();
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| port.set(8080));
-    ///     assert_eq!(*port.wait(), 8080);
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait(&self) -> &T {
         if let Some(value) = self.inner.get() {
@@ -107,15 +75,6 @@ impl<T> OnceLock<T> {
     ///
     /// If it has to wait for a running initializer, and that is a finding at
     /// [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let port = OnceLock::new();
-    /// assert_eq!(port.set(8080), Ok(()));
-    /// assert_eq!(port.set(9090), Err(9090));
-    /// ```
     #[track_caller]
     #[inline]
     pub fn set(&self, value: T) -> Result<(), T> {
@@ -131,15 +90,6 @@ impl<T> OnceLock<T> {
     ///
     /// If waiting for another initializer here is a finding at [`Level::Deny`](crate::Level::Deny)
     /// (for example within the cell's own initializer, where std would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let port = OnceLock::new();
-    /// assert_eq!(*port.get_or_init(|| 8080), 8080);
-    /// assert_eq!(*port.get_or_init(|| unreachable!()), 8080);
-    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -165,25 +115,12 @@ impl<T> OnceLock<T> {
     }
 
     /// As [`std::sync::OnceLock::into_inner`].
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// assert_eq!(OnceLock::<u16>::new().into_inner(), None);
-    /// assert_eq!(OnceLock::from(8080).into_inner(), Some(8080));
-    /// ```
     #[inline]
     pub fn into_inner(self) -> Option<T> {
         self.inner.into_inner()
     }
 
     /// As [`std::sync::OnceLock::take`].
-    ///
-    /// ```
-    /// # use lockdep::sync::OnceLock;
-    /// let mut port = OnceLock::from(8080);
-    /// assert_eq!(port.take(), Some(8080));
-    /// assert_eq!(port.get(), None); // may be set again
-    /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         self.inner.take()

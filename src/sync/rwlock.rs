@@ -31,17 +31,6 @@ pub struct RwLock<T: ?Sized> {
 }
 
 /// The guard of a reader: [`std::sync::RwLockReadGuard`].
-///
-/// ```
-/// use lockdep::sync::{RwLock, RwLockReadGuard};
-///
-/// fn sum(rates: RwLockReadGuard<'_, Vec<u32>>) -> u32 {
-///     rates.iter().sum()
-/// }
-///
-/// let rates = RwLock::new(vec![1, 2]);
-/// assert_eq!(sum(rates.read().unwrap()), 3);
-/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
@@ -51,18 +40,6 @@ pub struct RwLockReadGuard<'rwlock, T: ?Sized + 'rwlock> {
 }
 
 /// The guard of a writer: [`std::sync::RwLockWriteGuard`].
-///
-/// ```
-/// use lockdep::sync::{RwLock, RwLockWriteGuard};
-///
-/// fn double(mut rate: RwLockWriteGuard<'_, u32>) {
-///     *rate *= 2;
-/// }
-///
-/// let rate = RwLock::new(3);
-/// double(rate.write().unwrap());
-/// assert_eq!(*rate.read().unwrap(), 6);
-/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
@@ -73,12 +50,6 @@ pub struct RwLockWriteGuard<'rwlock, T: ?Sized + 'rwlock> {
 
 impl<T> RwLock<T> {
     /// As [`std::sync::RwLock::new`]. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// static RATES: RwLock<Vec<u32>> = RwLock::new(Vec::new());
-    /// # assert!(RATES.read().unwrap().is_empty());
-    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(t: T) -> Self {
@@ -104,17 +75,6 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If reading here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes before
     /// the lock is taken and poisons nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// std::thread::scope(|scope| {
-    ///     let here = rate.read().unwrap();
-    ///     scope.spawn(|| assert_eq!(*rate.read().unwrap(), 3)); // both read at once
-    /// });
-    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -153,15 +113,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If a writer holds the lock, or it is poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// let writer = rate.write().unwrap();
-    /// assert!(rate.try_read().is_err());
-    /// ```
     #[track_caller]
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
@@ -187,15 +138,6 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// If writing here is a finding at [`Level::Deny`](crate::Level::Deny). The panic comes before
     /// the lock is taken and poisons nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// *rate.write().unwrap() += 1;
-    /// assert_eq!(*rate.read().unwrap(), 4);
-    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
@@ -234,15 +176,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is held, or poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// let reader = rate.read().unwrap();
-    /// assert!(rate.try_write().is_err());
-    /// ```
     #[track_caller]
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
@@ -258,38 +191,12 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// As [`std::sync::RwLock::is_poisoned`].
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// let panicked = std::panic::catch_unwind(|| {
-    ///     let _writer = rate.write();
-    ///     panic!("of the program");
-    /// });
-    /// assert!(rate.is_poisoned());
-    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.inner.is_poisoned() && !self.tracked.is_forgiven()
     }
 
     /// As [`std::sync::RwLock::clear_poison`].
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// # let rate = RwLock::new(3);
-    /// # let panicked = std::panic::catch_unwind(|| {
-    /// #     let _writer = rate.write();
-    /// #     panic!("of the program");
-    /// # });
-    /// let mut writer = rate.write().unwrap_or_else(|poisoned| {
-    ///     rate.clear_poison();
-    ///     poisoned.into_inner()
-    /// });
-    /// *writer = 0;
-    /// # drop(writer);
-    /// # assert_eq!(*rate.read().unwrap(), 0);
-    /// ```
     #[inline]
     pub fn clear_poison(&self) {
         self.inner.clear_poison();
@@ -301,15 +208,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let rate = RwLock::new(3);
-    /// *rate.write().unwrap() += 1;
-    /// assert_eq!(rate.into_inner().unwrap(), 4);
-    /// ```
     pub fn into_inner(self) -> LockResult<T>
     where
         T: Sized,
@@ -326,15 +224,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::RwLock;
-    /// let mut rate = RwLock::new(3);
-    /// *rate.get_mut().unwrap() = 4; // &mut self: no other thread has it
-    /// assert_eq!(*rate.read().unwrap(), 4);
-    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         if self.tracked.is_forgiven() {
             self.clear_poison();
@@ -424,15 +313,6 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 
 impl<'rwlock, T: ?Sized> RwLockWriteGuard<'rwlock, T> {
     /// As [`std::sync::RwLockWriteGuard::downgrade`]: the lock stays held, for reading.
-    ///
-    /// ```
-    /// # use lockdep::sync::{RwLock, RwLockWriteGuard};
-    /// let rate = RwLock::new(3);
-    /// let mut writer = rate.write().unwrap();
-    /// *writer = 4;
-    /// let reader = RwLockWriteGuard::downgrade(writer); // no writer can intervene
-    /// assert_eq!((*reader, rate.try_read().is_ok()), (4, true));
-    /// ```
     #[allow(unsafe_code, reason = "there is no other way to move out of a type with a destructor")]
     pub fn downgrade(s: Self) -> RwLockReadGuard<'rwlock, T> {
         let mut this = ManuallyDrop::new(s);

@@ -12,13 +12,6 @@ use super::{
 /// # Panics
 ///
 /// As std's, if the operating system cannot create a thread.
-///
-/// # Examples
-///
-/// ```
-/// let worker = lockdep::thread::spawn(|| "done");
-/// assert_eq!(worker.join().unwrap(), "done");
-/// ```
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
@@ -46,32 +39,17 @@ pub struct Builder {
 
 impl Builder {
     /// As [`std::thread::Builder::new`].
-    ///
-    /// ```
-    /// let builder = lockdep::thread::Builder::new();
-    /// # _ = builder;
-    /// ```
     #[allow(clippy::new_without_default, reason = "std's has no default")]
     pub fn new() -> Self {
         Self { inner: thread::Builder::new(), name: None }
     }
 
     /// As [`std::thread::Builder::name`].
-    ///
-    /// ```
-    /// let builder = lockdep::thread::Builder::new().name("worker".into());
-    /// # _ = builder;
-    /// ```
     pub fn name(self, name: String) -> Self {
         Self { inner: self.inner.name(name.clone()), name: Some(name) }
     }
 
     /// As [`std::thread::Builder::stack_size`].
-    ///
-    /// ```
-    /// let builder = lockdep::thread::Builder::new().stack_size(1 << 16);
-    /// # _ = builder;
-    /// ```
     pub fn stack_size(self, size: usize) -> Self {
         Self { inner: self.inner.stack_size(size), ..self }
     }
@@ -81,13 +59,6 @@ impl Builder {
     /// # Errors
     ///
     /// If the operating system cannot create a thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let worker = lockdep::thread::Builder::new().spawn(|| 1).unwrap();
-    /// assert_eq!(worker.join().unwrap(), 1);
-    /// ```
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -108,16 +79,6 @@ impl Builder {
     /// # Safety
     ///
     /// As for [`std::thread::Builder::spawn_unchecked`]: the thread must end before its borrows do.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::thread::Builder;
-    /// let one = 1;
-    /// // SAFETY: the thread is joined before `one` goes out of scope.
-    /// let worker = unsafe { Builder::new().spawn_unchecked(|| one + 1) }.unwrap();
-    /// assert_eq!(worker.join().unwrap(), 2);
-    /// ```
     #[track_caller]
     #[allow(unsafe_code, reason = "std has it")]
     pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
@@ -136,16 +97,6 @@ impl Builder {
     /// # Errors
     ///
     /// If the operating system cannot create a thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::thread;
-    /// thread::scope(|scope| {
-    ///     let worker = thread::Builder::new().spawn_scoped(scope, || 1).unwrap();
-    ///     assert_eq!(worker.join().unwrap(), 1);
-    /// });
-    /// ```
     #[track_caller]
     pub fn spawn_scoped<'scope, 'env, F, T>(
         self,

@@ -8,13 +8,6 @@ use std::{
 use super::spawned::{self, Spawned};
 
 /// [`std::thread::JoinHandle`], checked: a join acquires the thread's exit.
-///
-/// ```
-/// use lockdep::thread::{self, JoinHandle};
-///
-/// let worker: JoinHandle<u8> = thread::spawn(|| 1);
-/// assert_eq!(worker.join().unwrap(), 1);
-/// ```
 pub struct JoinHandle<T> {
     pub(super) inner: thread::JoinHandle<T>,
     /// `None` if nothing is checked.
@@ -23,12 +16,6 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// As [`std::thread::JoinHandle::thread`].
-    ///
-    /// ```
-    /// let worker = lockdep::thread::spawn(std::thread::park);
-    /// worker.thread().unpark();
-    /// # worker.join().unwrap();
-    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.inner.thread()
@@ -44,13 +31,6 @@ impl<T> JoinHandle<T> {
     ///
     /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny). It panics
     /// before the wait, and the thread continues, detached.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let worker = lockdep::thread::spawn(|| 1);
-    /// assert_eq!(worker.join().unwrap(), 1);
-    /// ```
     #[track_caller]
     pub fn join(self) -> Result<T> {
         let is_finished = self.inner.is_finished();
@@ -58,13 +38,6 @@ impl<T> JoinHandle<T> {
     }
 
     /// As [`std::thread::JoinHandle::is_finished`].
-    ///
-    /// ```
-    /// let worker = lockdep::thread::spawn(|| ());
-    /// while !worker.is_finished() {
-    ///     std::thread::yield_now();
-    /// }
-    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let is_finished = self.inner.is_finished();

@@ -47,14 +47,6 @@ pub fn park() {
 /// # Panics
 ///
 /// As [`park`] does.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-///
-/// lockdep::thread::park_timeout(Duration::from_millis(1));
-/// ```
 #[track_caller]
 pub fn park_timeout(duration: Duration) {
     TOKEN.wait_in_time(&KIND, WaitKind::Park, || thread::park_timeout(duration));

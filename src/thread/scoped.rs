@@ -39,14 +39,6 @@ pub struct Scope<'scope, 'env: 'scope> {
 ///
 /// If a thread that was not joined has panicked, or if waiting for one is a finding at
 /// [`Level::Deny`](crate::Level::Deny). std resumes that panic after all threads have ended.
-///
-/// # Examples
-///
-/// ```
-/// let mut sum = 0;
-/// lockdep::thread::scope(|scope| _ = scope.spawn(|| sum += 1));
-/// assert_eq!(sum, 1);
-/// ```
 #[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
@@ -91,15 +83,6 @@ impl<'scope> Scope<'scope, '_> {
     /// # Panics
     ///
     /// As std's, if the operating system cannot create a thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// lockdep::thread::scope(|scope| {
-    ///     let worker = scope.spawn(|| 1);
-    ///     assert_eq!(worker.join().unwrap(), 1);
-    /// });
-    /// ```
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -121,13 +104,6 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 /// [`std::thread::ScopedJoinHandle`], checked.
-///
-/// ```
-/// lockdep::thread::scope(|scope| {
-///     let worker: lockdep::thread::ScopedJoinHandle<'_, u8> = scope.spawn(|| 1);
-///     assert_eq!(worker.join().unwrap(), 1);
-/// });
-/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     pub(super) inner: thread::ScopedJoinHandle<'scope, T>,
     pub(super) spawned: Option<Spawned>,
@@ -135,12 +111,6 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 impl<T> ScopedJoinHandle<'_, T> {
     /// As [`std::thread::ScopedJoinHandle::thread`].
-    ///
-    /// ```
-    /// lockdep::thread::scope(|scope| {
-    ///     scope.spawn(std::thread::park).thread().unpark();
-    /// });
-    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.inner.thread()
@@ -155,14 +125,6 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Panics
     ///
     /// If joining the thread here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// lockdep::thread::scope(|scope| {
-    ///     assert_eq!(scope.spawn(|| 1).join().unwrap(), 1);
-    /// });
-    /// ```
     #[track_caller]
     pub fn join(self) -> Result<T> {
         let is_finished = self.inner.is_finished();
@@ -170,15 +132,6 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// As [`std::thread::ScopedJoinHandle::is_finished`].
-    ///
-    /// ```
-    /// lockdep::thread::scope(|scope| {
-    ///     let worker = scope.spawn(|| ());
-    ///     while !worker.is_finished() {
-    ///         std::thread::yield_now();
-    ///     }
-    /// });
-    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let is_finished = self.inner.is_finished();

@@ -38,19 +38,6 @@ use crate::validator::tasks;
 /// # Panics
 ///
 /// Outside of a runtime with a timer.
-///
-/// # Examples
-///
-/// ```
-/// use std::{future::pending, time::Duration};
-///
-/// use lockdep::tokio::{self, time::timeout};
-///
-/// # #[tokio::main] async fn main() {
-/// assert_eq!(timeout(Duration::from_secs(5), async { 1 }).await, Ok(1));
-/// assert!(timeout(Duration::from_millis(1), pending::<()>()).await.is_err());
-/// # }
-/// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout { real: ::tokio::time::timeout(duration, Bounded { future: future.into_future() }) }
@@ -65,18 +52,6 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// # Panics
 ///
 /// Outside of a runtime with a timer.
-///
-/// # Examples
-///
-/// ```
-/// use std::future::pending;
-///
-/// use lockdep::tokio::{self, time::{Instant, timeout_at}};
-///
-/// # #[tokio::main] async fn main() {
-/// assert!(timeout_at(Instant::now(), pending::<()>()).await.is_err());
-/// # }
-/// ```
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout { real: ::tokio::time::timeout_at(deadline, Bounded { future: future.into_future() }) }
@@ -84,17 +59,6 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 
 pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
-    ///
-    /// ```
-    /// use std::{future::{Ready, ready}, time::Duration};
-    ///
-    /// use lockdep::tokio::{self, time::{Timeout, timeout}};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let in_time: Timeout<Ready<u32>> = timeout(Duration::from_secs(5), ready(1));
-    /// assert_eq!(in_time.await, Ok(1));
-    /// # }
-    /// ```
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Timeout<T> {
         #[pin]
@@ -104,41 +68,16 @@ pin_project! {
 
 impl<T> Timeout<T> {
     /// Returns the inner future.
-    ///
-    /// ```
-    /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
-    /// # #[tokio::main] async fn main() {
-    /// let in_time = timeout(Duration::from_secs(5), ready("done"));
-    /// assert!(format!("{:?}", in_time.get_ref()).contains("done"));
-    /// # }
-    /// ```
     pub fn get_ref(&self) -> &T {
         &self.real.get_ref().future
     }
 
     /// Returns the inner future.
-    ///
-    /// ```
-    /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
-    /// # #[tokio::main] async fn main() {
-    /// let mut in_time = timeout(Duration::from_secs(5), ready(1));
-    /// *in_time.get_mut() = ready(2);
-    /// assert_eq!(in_time.await, Ok(2));
-    /// # }
-    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.real.get_mut().future
     }
 
     /// Returns the inner future, without its timeout.
-    ///
-    /// ```
-    /// # use std::{future::ready, time::Duration}; use lockdep::tokio::{self, time::timeout};
-    /// # #[tokio::main] async fn main() {
-    /// let in_time = timeout(Duration::ZERO, ready(1));
-    /// assert_eq!(in_time.into_inner().await, 1);
-    /// # }
-    /// ```
     pub fn into_inner(self) -> T {
         self.real.into_inner().future
     }

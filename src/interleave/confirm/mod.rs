@@ -73,18 +73,6 @@ pub struct Confirm {
 
 impl Confirm {
     /// Returns a configuration with 3 attempts, a timeout of one second and seed 0.
-    ///
-    /// ```
-    /// # use lockdep::{interleave::{Confirm, Obstacle}, sync::RwLock, testing};
-    /// # let rates = RwLock::new(());
-    /// # let program = || drop((rates.read(), rates.read()));
-    /// for finding in testing::collect(program) {
-    ///     // `RecursiveRead` is about one thread: there is no cycle to close.
-    ///     let confirmation = Confirm::new(&finding).run(program);
-    ///     let not_reached = confirmation.not_reached().unwrap();
-    ///     assert_eq!(*not_reached.obstacle(), Obstacle::NoCycle(finding.kind()));
-    /// }
-    /// ```
     pub fn new(finding: &Finding) -> Self {
         let parts = match finding.kind() {
             FindingKind::Inversion
@@ -106,19 +94,6 @@ impl Confirm {
 
     /// Sets how often the program is run at most. In the first attempt, each thread stops wherever
     /// it can take a part; in later ones, at a random selection of these places.
-    ///
-    /// ```
-    /// # use lockdep::{FindingKind, Level, interleave::{Confirm, Obstacle}, sync::Mutex};
-    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
-    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// # let program = || drop(((a.lock(), b.lock()), ()));
-    /// # program();
-    /// # drop((b.lock(), a.lock()));
-    /// for finding in lockdep::take_findings() {
-    ///     let confirmation = Confirm::new(&finding).attempts(0).run(program);
-    ///     assert_eq!(*confirmation.not_reached().unwrap().obstacle(), Obstacle::NoAttempt);
-    /// }
-    /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
@@ -126,42 +101,12 @@ impl Confirm {
 
     /// Sets how long a stopped thread waits for the others. The n-th stop at one place waits `timeout
     /// / n`, so that a loop cannot stall the run.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::{FindingKind, Level, interleave::Confirm, sync::Mutex};
-    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
-    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// let program = || {
-    ///     drop((a.lock(), b.lock()));
-    ///     drop((b.lock(), a.lock()));
-    /// };
-    /// program();
-    /// for finding in lockdep::take_findings() {
-    ///     // One thread is never in two places: it stops for 10 ms, and that is all.
-    ///     let confirm = Confirm::new(&finding).timeout(Duration::from_millis(10)).attempts(1);
-    ///     assert!(!confirm.run(program).is_confirmed());
-    /// }
-    /// # lockdep::take_findings();
-    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Sets the seed of the random choices.
-    ///
-    /// ```
-    /// # use lockdep::{FindingKind, Level, interleave::Confirm, sync::Mutex};
-    /// # lockdep::set_level(FindingKind::SingleThreadInversion, Level::Allow);
-    /// # let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// # drop((a.lock(), b.lock()));
-    /// # drop((b.lock(), a.lock()));
-    /// # let program = || ();
-    /// for finding in lockdep::take_findings() {
-    ///     let other_places = Confirm::new(&finding).attempts(20).seed(42).run(program);
-    /// }
-    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -187,25 +132,6 @@ impl Confirm {
     /// # Panics
     ///
     /// Resumes a panic of the program in an attempt that did not succeed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::thread;
-    /// # use lockdep::{interleave::Confirm, sync::Mutex, testing};
-    /// # fn program() {
-    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// #     thread::scope(|scope| {
-    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
-    /// #         drop((b.lock(), a.lock()));
-    /// #     });
-    /// # }
-    /// for inversion in testing::collect(program) {
-    ///     let confirmation = Confirm::new(&inversion).run(program);
-    ///     println!("{confirmation}");
-    /// #   assert!(confirmation.is_confirmed());
-    /// }
-    /// ```
     #[track_caller]
     pub fn run<R>(self, mut program: impl FnMut() -> R) -> Confirmation {
         let parts = match &self.parts {

@@ -28,39 +28,12 @@ pub enum Confirmation {
 
 impl Confirmation {
     /// Returns `true` if the deadlock has happened.
-    ///
-    /// ```
-    /// # use lockdep::{interleave, sync::RwLock, testing};
-    /// # let rates = RwLock::new(());
-    /// # let program = || drop((rates.read(), rates.read()));
-    /// for finding in testing::collect(program) {
-    ///     let confirmation = interleave::confirm(&finding, program);
-    ///     assert!(!confirmation.is_confirmed(), "one thread makes no circle");
-    /// }
-    /// ```
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed(_))
     }
 
     /// Returns the deadlock and its schedule, if it has happened.
-    ///
-    /// ```
-    /// # use std::thread;
-    /// # use lockdep::{FindingKind, interleave, sync::Mutex, testing};
-    /// # fn program() {
-    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// #     thread::scope(|scope| {
-    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
-    /// #         drop((b.lock(), a.lock()));
-    /// #     });
-    /// # }
-    /// for inversion in testing::collect(program) {
-    ///     let confirmation = interleave::confirm(&inversion, program);
-    ///     let confirmed = confirmation.confirmed().expect("these two can meet");
-    ///     assert_eq!(confirmed.deadlock().kind(), FindingKind::Deadlock);
-    /// }
-    /// ```
     #[must_use]
     pub fn confirmed(&self) -> Option<&Confirmed> {
         match self {
@@ -70,18 +43,6 @@ impl Confirmation {
     }
 
     /// Returns what kept the threads apart, if the deadlock has not happened.
-    ///
-    /// ```
-    /// # use lockdep::{interleave, sync::RwLock, testing};
-    /// # let rates = RwLock::new(());
-    /// # let program = || drop((rates.read(), rates.read()));
-    /// for finding in testing::collect(program) {
-    ///     let confirmation = interleave::confirm(&finding, program);
-    ///     if let Some(not_reached) = confirmation.not_reached() {
-    ///         println!("{not_reached}");
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn not_reached(&self) -> Option<&NotReached> {
         match self {
@@ -138,47 +99,12 @@ pub struct Confirmed {
 
 impl Confirmed {
     /// Returns the deadlock as it was before a panic broke it.
-    ///
-    /// ```
-    /// # use std::thread;
-    /// # use lockdep::{interleave, sync::Mutex, testing};
-    /// # fn program() {
-    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// #     thread::scope(|scope| {
-    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
-    /// #         drop((b.lock(), a.lock()));
-    /// #     });
-    /// # }
-    /// for inversion in testing::collect(program) {
-    ///     if let Some(confirmed) = interleave::confirm(&inversion, program).confirmed() {
-    ///         let threads = confirmed.deadlock().cycle().iter().map(|edge| edge.thread());
-    ///         assert_eq!(threads.count(), 2);
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn deadlock(&self) -> &Finding {
         &self.deadlock
     }
 
     /// Returns the schedule that led to the deadlock.
-    ///
-    /// ```
-    /// # use std::thread;
-    /// # use lockdep::{interleave, sync::Mutex, testing};
-    /// # fn program() {
-    /// #     let (a, b) = (Mutex::new(()), Mutex::new(()));
-    /// #     thread::scope(|scope| {
-    /// #         scope.spawn(|| drop((a.lock(), b.lock())));
-    /// #         drop((b.lock(), a.lock()));
-    /// #     });
-    /// # }
-    /// for inversion in testing::collect(program) {
-    ///     if let Some(confirmed) = interleave::confirm(&inversion, program).confirmed() {
-    ///         println!("to be run again: {}", confirmed.schedule());
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn schedule(&self) -> &Replay {
         &self.replay
@@ -316,17 +242,6 @@ impl FromStr for Replay {
 }
 
 /// A predicted deadlock that did not happen.
-///
-/// ```
-/// # use lockdep::{interleave, sync::RwLock, testing};
-/// # let rates = RwLock::new(());
-/// # let program = || drop((rates.read(), rates.read()));
-/// for finding in testing::collect(program) {
-///     if let Some(not_reached) = interleave::confirm(&finding, program).not_reached() {
-///         assert!(not_reached.to_string().starts_with("not reached: "));
-///     }
-/// }
-/// ```
 #[derive(Clone, Debug)]
 pub struct NotReached {
     pub(super) obstacle: Obstacle,
@@ -392,17 +307,6 @@ impl NotReached {
     }
 
     /// Returns what kept the threads apart in the last attempt.
-    ///
-    /// ```
-    /// # use lockdep::{interleave::{self, Obstacle}, sync::RwLock, testing};
-    /// # let rates = RwLock::new(());
-    /// # let program = || drop((rates.read(), rates.read()));
-    /// for finding in testing::collect(program) {
-    ///     if let Some(not_reached) = interleave::confirm(&finding, program).not_reached() {
-    ///         assert_eq!(*not_reached.obstacle(), Obstacle::NoCycle(finding.kind()));
-    ///     }
-    /// }
-    /// ```
     #[must_use]
     pub fn obstacle(&self) -> &Obstacle {
         &self.obstacle

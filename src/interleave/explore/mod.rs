@@ -115,12 +115,6 @@ impl Default for Explore {
 
 impl Explore {
     /// Returns a configuration with depth 3 and a timeout of 10 seconds.
-    ///
-    /// ```
-    /// # use lockdep::interleave::Explore;
-    /// let explored = Explore::new().run(0..3, || { /* the test */ });
-    /// assert_eq!(explored.orders().len(), 3);
-    /// ```
     pub fn new() -> Self {
         Self { depth: 3, timeout: Duration::from_secs(10) }
     }
@@ -140,12 +134,6 @@ impl Explore {
 
     /// Sets how long a run may be controlled. Afterwards all threads run freely, the run's outcome
     /// counts, and standard error says so.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::interleave::Explore;
-    /// Explore::new().timeout(Duration::from_secs(60)).run(0..3, || { /* a long test */ });
-    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -244,13 +232,6 @@ impl Explore {
 }
 
 /// The runs of an exploration that did not fail.
-///
-/// ```
-/// use lockdep::interleave::{Explored, explore};
-///
-/// let explored: Explored = explore(0..3, || { /* the test */ });
-/// assert!(explored.to_string().starts_with("3 runs"));
-/// ```
 #[derive(Clone, Debug)]
 pub struct Explored {
     orders: Vec<Order>,
@@ -258,30 +239,12 @@ pub struct Explored {
 
 impl Explored {
     /// Returns the order of points of each run, by seed.
-    ///
-    /// ```
-    /// # use lockdep::interleave::{explore, point};
-    /// let explored = explore(0..3, || {
-    ///     point!("begun");
-    ///     point!("done");
-    /// });
-    /// for order in explored.orders() {
-    ///     println!("{order}");
-    /// }
-    /// # assert_eq!(explored.orders().len(), 3);
-    /// ```
     #[must_use]
     pub fn orders(&self) -> &[Order] {
         &self.orders
     }
 
     /// Returns the number of distinct orders.
-    ///
-    /// ```
-    /// # use lockdep::interleave::{explore, point};
-    /// let explored = explore(0..3, || point!("the only one")); // one thread has one order
-    /// assert_eq!(explored.different(), 1);
-    /// ```
     #[must_use]
     pub fn different(&self) -> usize {
         self.orders.iter().collect::<std::collections::HashSet<_>>().len()
@@ -316,15 +279,6 @@ struct Step {
 
 impl Order {
     /// Returns each step as text: ``one: acquire of `lock` ``.
-    ///
-    /// ```
-    /// # use lockdep::interleave::{explore, point};
-    /// let explored = explore([0], || point!("begun"));
-    /// for step in explored.orders()[0].steps() {
-    ///     println!("{step}"); // the test: point `begun`
-    /// }
-    /// # assert!(!lockdep::ENABLED || explored.orders()[0].steps().any(|it| it.contains("`begun`")));
-    /// ```
     pub fn steps(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }

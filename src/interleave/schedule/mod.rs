@@ -87,11 +87,6 @@ impl Default for Schedule {
 
 impl Schedule {
     /// Returns a schedule without events.
-    ///
-    /// ```
-    /// # use lockdep::interleave::Schedule;
-    /// assert_eq!(Schedule::new().run(|| 6 * 7), 42);
-    /// ```
     pub fn new() -> Self {
         Self { plan: Plan::default(), timeout: DEFAULT_TIMEOUT, yields_to_locks: false }
     }

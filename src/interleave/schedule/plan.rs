@@ -13,13 +13,6 @@ use crate::{
 };
 
 /// The event that a thread passes a point: created by [`at`].
-///
-/// ```
-/// use lockdep::interleave::{acquire, at};
-///
-/// let event = at("worker", acquire("accounts"));
-/// assert_eq!(event.to_string(), "acquire of `accounts` by `worker`");
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub(super) role: Box<str>,

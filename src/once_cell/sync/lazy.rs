@@ -31,12 +31,6 @@ const POISONED: &str = "Lazy instance has previously been poisoned";
 
 impl<T, F> Lazy<T, F> {
     /// As [`Lazy::new`](::once_cell::sync::Lazy::new).
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let answer = Lazy::new(|| 6 * 7);
-    /// assert_eq!(*answer, 42);
-    /// ```
     #[track_caller]
     #[inline]
     pub const fn new(f: F) -> Self {
@@ -52,15 +46,6 @@ impl<T, F> Lazy<T, F> {
     /// # Panics
     ///
     /// If the initializer has panicked.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let answer = Lazy::new(|| 6 * 7);
-    /// Lazy::force(&answer);
-    /// assert_eq!(Lazy::into_value(answer).ok(), Some(42));
-    /// ```
     pub fn into_value(this: Self) -> Result<T, F> {
         this.value.into_inner().ok_or_else(|| this.init.into_inner(POISONED))
     }
@@ -86,15 +71,6 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// As once_cell's if the initializer panics or has panicked, and if waiting for it here is a
     /// finding at [`Level::Deny`](crate::Level::Deny) (for example within its own initializer,
     /// where once_cell would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let config = Lazy::new(|| "read from a file");
-    /// Lazy::force(&config); // now, rather than at the first request
-    /// assert_eq!(Lazy::get(&config), Some(&"read from a file"));
-    /// ```
     #[track_caller]
     #[inline]
     pub fn force(this: &Self) -> &T {
@@ -106,15 +82,6 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// # Panics
     ///
     /// As [`force`](Self::force).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let mut primes = Lazy::new(|| vec![2, 3]);
-    /// Lazy::force_mut(&mut primes).push(5);
-    /// assert_eq!(*primes, [2, 3, 5]);
-    /// ```
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
         Self::force(this);
@@ -122,27 +89,12 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     }
 
     /// As [`Lazy::get`](::once_cell::sync::Lazy::get). Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let answer = Lazy::new(|| 6 * 7);
-    /// assert_eq!(Lazy::get(&answer), None); // does not initialize it
-    /// # assert_eq!(*answer, 42);
-    /// ```
     #[inline]
     pub fn get(this: &Self) -> Option<&T> {
         this.value.get()
     }
 
     /// As [`Lazy::get_mut`](::once_cell::sync::Lazy::get_mut).
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::Lazy;
-    /// let mut answer = Lazy::new(|| 6 * 7);
-    /// assert_eq!(Lazy::get_mut(&mut answer), None);
-    /// Lazy::force(&answer);
-    /// assert_eq!(Lazy::get_mut(&mut answer), Some(&mut 42));
-    /// ```
     #[inline]
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
         this.value.get_mut()

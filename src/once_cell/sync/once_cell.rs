@@ -34,12 +34,6 @@ impl<T> OnceCell<T> {
     };
 
     /// As [`sync::OnceCell::new`].
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// static CONFIG: OnceCell<String> = OnceCell::new();
-    /// # assert_eq!(CONFIG.get(), None);
-    /// ```
     #[track_caller]
     #[must_use]
     #[inline]
@@ -48,12 +42,6 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::with_value`].
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// static PORT: OnceCell<u16> = OnceCell::with_value(8080);
-    /// assert_eq!(PORT.get(), Some(&8080));
-    /// ```
     #[track_caller]
     #[inline]
     pub const fn with_value(value: T) -> Self {
@@ -61,14 +49,6 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::get`]. Never a finding: it does not block.
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.get(), None);
-    /// port.set(8080).unwrap();
-    /// assert_eq!(port.get(), Some(&8080));
-    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.inner.get()
@@ -79,17 +59,6 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| port.set(8080));
-    ///     assert_eq!(*port.wait(), 8080);
-    /// });
-    /// ```
     #[track_caller]
     pub fn wait(&self) -> &T {
         if let Some(value) = self.inner.get() {
@@ -99,13 +68,6 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::get_mut`].
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let mut port = OnceCell::with_value(8080);
-    /// *port.get_mut().unwrap() += 1;
-    /// assert_eq!(port.get(), Some(&8081));
-    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.inner.get_mut()
@@ -116,15 +78,6 @@ impl<T> OnceCell<T> {
     /// # Safety
     ///
     /// The cell must be initialized, and the calling thread must have observed that.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::with_value(8080);
-    /// // SAFETY: it was created with a value, in this thread.
-    /// assert_eq!(unsafe { port.get_unchecked() }, &8080);
-    /// ```
     #[allow(unsafe_code, reason = "once_cell has it")]
     #[inline]
     pub unsafe fn get_unchecked(&self) -> &T {
@@ -141,15 +94,6 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.set(8080), Ok(()));
-    /// assert_eq!(port.set(9090), Err(9090));
-    /// ```
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
         self.try_insert(value).map(drop).map_err(|(_, value)| value)
@@ -164,15 +108,6 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.try_insert(8080), Ok(&8080));
-    /// assert_eq!(port.try_insert(9090), Err((&8080, 9090)));
-    /// ```
     #[track_caller]
     pub fn try_insert(&self, value: T) -> Result<&T, (&T, T)> {
         let mut value = Some(value);
@@ -189,15 +124,6 @@ impl<T> OnceCell<T> {
     ///
     /// If waiting for another initializer here is a finding at [`Level::Deny`](crate::Level::Deny)
     /// (for example within the cell's own initializer, where once_cell would hang).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(*port.get_or_init(|| 8080), 8080);
-    /// assert_eq!(*port.get_or_init(|| unreachable!()), 8080);
-    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -216,15 +142,6 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let port: OnceCell<u16> = OnceCell::new();
-    /// assert!(port.get_or_try_init(|| "none".parse()).is_err());
-    /// assert_eq!(port.get_or_try_init(|| "8080".parse()), Ok(&8080));
-    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_try_init<F, E>(&self, f: F) -> Result<&T, E>
@@ -263,25 +180,12 @@ impl<T> OnceCell<T> {
     }
 
     /// As [`sync::OnceCell::take`].
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// let mut port = OnceCell::with_value(8080);
-    /// assert_eq!(port.take(), Some(8080));
-    /// assert_eq!(port.get(), None); // may be set again
-    /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         self.inner.take()
     }
 
     /// As [`sync::OnceCell::into_inner`].
-    ///
-    /// ```
-    /// # use lockdep::once_cell::sync::OnceCell;
-    /// assert_eq!(OnceCell::<u16>::new().into_inner(), None);
-    /// assert_eq!(OnceCell::with_value(8080).into_inner(), Some(8080));
-    /// ```
     #[inline]
     pub fn into_inner(self) -> Option<T> {
         self.inner.into_inner()

@@ -13,15 +13,6 @@ use crate::finding::Mode;
 ///
 /// Locks created alike are one node here, because processes do not know each other's locks. Lists
 /// contain the 16 smallest entries at most.
-///
-/// ```
-/// # use lockdep::record::Merge;
-/// # let mut merge = Merge::default();
-/// merge.read_folder("docs/records")?;
-/// let graph = merge.graph();
-/// assert_eq!((graph.locks.len(), graph.edges.len()), (2, 2));
-/// # std::io::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedGraph {
@@ -32,16 +23,6 @@ pub struct MergedGraph {
 }
 
 /// Locks that were created alike.
-///
-/// ```
-/// # use lockdep::record::Merge;
-/// # let mut merge = Merge::default();
-/// # merge.read_folder("docs/records")?;
-/// for lock in merge.graph().locks {
-///     println!("{}: {}", lock.names.join(", "), lock.type_name);
-/// }
-/// # std::io::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedLock {
@@ -58,16 +39,6 @@ pub struct MergedLock {
 }
 
 /// Acquisitions of one lock by threads or tasks that held another.
-///
-/// ```
-/// # use lockdep::record::Merge;
-/// # let mut merge = Merge::default();
-/// # merge.read_folder("docs/records")?;
-/// for order in merge.graph().edges {
-///     println!("{} processes, in {}", order.processes, order.tests.join(", "));
-/// }
-/// # std::io::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MergedOrder {
@@ -92,16 +63,6 @@ pub struct MergedOrder {
 }
 
 /// Where a thread acquired a lock while it held another.
-///
-/// ```
-/// # use lockdep::record::Merge;
-/// # let mut merge = Merge::default();
-/// merge.read_file("docs/records/pay.jsonl")?;
-/// for place in merge.graph().edges.iter().flat_map(|order| &order.places) {
-///     assert_eq!(place.acquired_at, "src/pay.rs:8:9");
-/// }
-/// # std::io::Result::Ok(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Place {

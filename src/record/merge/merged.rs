@@ -102,16 +102,6 @@ pub struct MergedEdge {
 
 impl MergedEdge {
     /// Returns the thread or task as part of a sentence: `` thread `worker` ``, or `task 7`.
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// # let mut merge = Merge::default();
-    /// merge.read_folder("docs/records")?;
-    /// for edge in merge.findings().iter().flat_map(|finding| &finding.cycle) {
-    ///     assert_eq!(edge.who(), format!("thread `{}`", edge.thread));
-    /// }
-    /// # std::io::Result::Ok(())
-    /// ```
     #[must_use]
     pub fn who(&self) -> String {
         match self.spawned_at {

@@ -145,18 +145,6 @@ impl Merge {
     /// # Errors
     ///
     /// Returns an error if the file cannot be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// let mut merge = Merge::default();
-    /// for problem in merge.read_file("docs/records/pay.jsonl")? {
-    ///     eprintln!("{problem}");
-    /// }
-    /// assert_eq!(merge.records(), 1);
-    /// # std::io::Result::Ok(())
-    /// ```
     pub fn read_file(&mut self, path: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
         let path = path.as_ref();
         let problems = self.add(BufReader::with_capacity(1 << 16, File::open(path)?))?;
@@ -170,16 +158,6 @@ impl Merge {
     /// # Errors
     ///
     /// Returns an error if the folder or one of the files cannot be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// let mut merge = Merge::default();
-    /// merge.read_folder("docs/records")?; // what `LOCKDEP_OUT` has named
-    /// assert_eq!(merge.records(), 2);
-    /// # std::io::Result::Ok(())
-    /// ```
     pub fn read_folder(&mut self, folder: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder)? {
@@ -214,16 +192,6 @@ impl Merge {
     }
 
     /// Adds another merge.
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// let [mut monday, mut tuesday] = [Merge::default(), Merge::default()];
-    /// monday.read_file("docs/records/pay.jsonl")?;
-    /// tuesday.read_file("docs/records/audit.jsonl")?;
-    /// monday.merge(&tuesday);
-    /// assert_eq!(monday.records(), 2);
-    /// # std::io::Result::Ok(())
-    /// ```
     pub fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
         let classes = self.classes.merge(&other.classes);
@@ -244,29 +212,12 @@ impl Merge {
     }
 
     /// Returns the number of records added.
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// let mut merge = Merge::default();
-    /// merge.read_folder("docs/records")?;
-    /// println!("of {} processes", merge.records());
-    /// # assert_eq!(merge.records(), 2);
-    /// # std::io::Result::Ok(())
-    /// ```
     #[must_use]
     pub fn records(&self) -> usize {
         self.records.len()
     }
 
     /// Returns the number of edges between locks of different classes.
-    ///
-    /// ```
-    /// # use lockdep::record::Merge;
-    /// let mut merge = Merge::default();
-    /// merge.read_file("docs/records/pay.jsonl")?; // `accounts`, then `ledger`
-    /// assert_eq!(merge.edges(), 1);
-    /// # std::io::Result::Ok(())
-    /// ```
     #[must_use]
     pub fn edges(&self) -> usize {
         self.edges.keys().filter(|edge| self.is_between_classes(edge)).count()

@@ -32,13 +32,6 @@ use crate::{
 };
 
 /// As [`std::sync::mpsc::channel`]. Reports show the caller's location as the place of creation.
-///
-/// ```
-/// # use lockdep::sync::mpsc;
-/// let (sender, receiver) = mpsc::channel();
-/// sender.send(1).unwrap(); // never waits
-/// assert_eq!(receiver.recv(), Ok(1));
-/// ```
 #[track_caller]
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
@@ -50,17 +43,6 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 
 /// As [`std::sync::mpsc::sync_channel`]. Reports show the caller's location as the place of
 /// creation.
-///
-/// ```
-/// # use lockdep::sync::mpsc;
-/// let (sender, receiver) = mpsc::sync_channel(1);
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| receiver.into_iter().sum::<u8>());
-///     sender.send(1).unwrap();
-///     sender.send(2).unwrap(); // waits until the first is received
-///     drop(sender);
-/// });
-/// ```
 #[track_caller]
 #[must_use]
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {

@@ -56,18 +56,6 @@ impl<T> Receiver<T> {
     /// If something that this thread acquired since it last received from a bounded channel is a
     /// finding at [`Level::Deny`](crate::Level::Deny), because another thread sends while it holds
     /// that.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel();
-    /// assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Empty));
-    /// sender.send(1).unwrap();
-    /// assert_eq!(receiver.try_recv(), Ok(1));
-    /// drop(sender);
-    /// assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected));
-    /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         let _receiving = self.channel.receive();
@@ -84,16 +72,6 @@ impl<T> Receiver<T> {
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny), and as
     /// [`try_recv`](Self::try_recv).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel();
-    /// std::thread::spawn(move || sender.send(1));
-    /// assert_eq!(receiver.recv(), Ok(1));
-    /// assert_eq!(receiver.recv(), Err(mpsc::RecvError));
-    /// ```
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         let _receiving = self.channel.receive();
@@ -130,17 +108,6 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// As [`recv`](Self::recv).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel::<u8>();
-    /// let result = receiver.recv_timeout(Duration::from_millis(1));
-    /// assert_eq!(result, Err(mpsc::RecvTimeoutError::Timeout));
-    /// # drop(sender);
-    /// ```
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let _receiving = self.channel.receive();
@@ -160,13 +127,6 @@ impl<T> Receiver<T> {
     }
 
     /// As [`std::sync::mpsc::Receiver::iter`]. The iterator waits as [`recv`](Self::recv) does.
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel();
-    /// std::thread::spawn(move || (1..=3).for_each(|number| sender.send(number).unwrap()));
-    /// assert_eq!(receiver.iter().sum::<i32>(), 6);
-    /// ```
     #[inline]
     #[track_caller]
     #[allow(clippy::must_use_candidate, reason = "std's is none")]
@@ -175,14 +135,6 @@ impl<T> Receiver<T> {
     }
 
     /// As [`std::sync::mpsc::Receiver::try_iter`].
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel();
-    /// sender.send(1).unwrap();
-    /// sender.send(2).unwrap();
-    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
-    /// ```
     #[inline]
     #[allow(clippy::must_use_candidate, reason = "std's is none")]
     pub fn try_iter(&self) -> TryIter<'_, T> {

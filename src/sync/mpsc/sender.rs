@@ -31,16 +31,6 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// Returns the message if the receiver is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::channel();
-    /// assert_eq!(sender.send(1), Ok(()));
-    /// drop(receiver);
-    /// assert_eq!(sender.send(2).unwrap_err().0, 2);
-    /// ```
     #[inline]
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
         self.inner.send(t)
@@ -86,17 +76,6 @@ impl<T> SyncSender<T> {
     ///
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny). The message is dropped
     /// then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::sync_channel(0);
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| sender.send(1).unwrap()); // waits until it is received
-    ///     assert_eq!(receiver.recv(), Ok(1));
-    /// });
-    /// ```
     #[track_caller]
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
         self.channel.about_to_send();
@@ -115,17 +94,6 @@ impl<T> SyncSender<T> {
     /// # Errors
     ///
     /// Returns the message if there is no space for it, or the receiver is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::sync::mpsc;
-    /// let (sender, receiver) = mpsc::sync_channel(1);
-    /// assert_eq!(sender.try_send(1), Ok(()));
-    /// assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Full(2)));
-    /// drop(receiver);
-    /// assert_eq!(sender.try_send(2), Err(mpsc::TrySendError::Disconnected(2)));
-    /// ```
     #[inline]
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
         self.channel.note_send();

@@ -23,24 +23,12 @@ pub struct Builder(::tokio::runtime::Builder);
 
 impl Builder {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().build().unwrap();
-    /// ```
     #[must_use]
     pub fn new_current_thread() -> Self {
         Self(::tokio::runtime::Builder::new_current_thread())
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_multi_thread().build().unwrap();
-    /// ```
     #[must_use]
     #[track_caller]
     pub fn new_multi_thread() -> Self {
@@ -48,36 +36,17 @@ impl Builder {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().build().unwrap();
-    /// ```
     pub fn build(&mut self) -> io::Result<Runtime> {
         self.0.build().map(Runtime::from)
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_multi_thread().thread_name("worker").build().unwrap();
-    /// ```
     pub fn thread_name(&mut self, val: impl Into<String>) -> &mut Self {
         self.0.thread_name(val);
         self
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let name = || "worker".to_owned();
-    /// let runtime = Builder::new_multi_thread().thread_name_fn(name).build().unwrap();
-    /// ```
     pub fn thread_name_fn<F>(&mut self, f: F) -> &mut Self
     where
         F: Fn() -> String + Send + Sync + 'static,
@@ -87,12 +56,6 @@ impl Builder {
     }
 
     /// As tokio's, since tokio 1.51.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().name("main").build().unwrap();
-    /// ```
     #[track_caller]
     pub fn name(&mut self, val: impl Into<String>) -> &mut Self {
         self.0.name(val.into());
@@ -132,151 +95,53 @@ macro_rules! callbacks {
 
 settings! {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    /// ```
     enable_all();
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().enable_io().build().unwrap();
-    /// ```
     enable_io();
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-    /// ```
     enable_time();
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().worker_threads(2).build().unwrap();
-    /// ```
     worker_threads(val: usize);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().max_blocking_threads(8).build().unwrap();
-    /// ```
     max_blocking_threads(val: usize);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().thread_stack_size(2 << 20).build().unwrap();
-    /// ```
     thread_stack_size(val: usize);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().thread_keep_alive(Duration::from_secs(1)).build().unwrap();
-    /// ```
     thread_keep_alive(duration: Duration);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().global_queue_interval(31).build().unwrap();
-    /// ```
     global_queue_interval(val: u32);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().event_interval(31).build().unwrap();
-    /// ```
     event_interval(val: u32);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().max_io_events_per_tick(256).build().unwrap();
-    /// ```
     max_io_events_per_tick(capacity: usize);
 
     /// As tokio's, since tokio 1.54.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().max_io_events_per_busy_tick(256).build().unwrap();
-    /// ```
     max_io_events_per_busy_tick(capacity: usize);
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().start_paused(true).build().unwrap();
-    /// ```
     start_paused(start_paused: bool);
 }
 
 callbacks! {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().on_thread_start(|| {}).build().unwrap();
-    /// ```
     on_thread_start;
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().on_thread_stop(|| {}).build().unwrap();
-    /// ```
     on_thread_stop;
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().on_thread_park(|| {}).build().unwrap();
-    /// ```
     on_thread_park;
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Builder;
-    ///
-    /// let runtime = Builder::new_current_thread().on_thread_unpark(|| {}).build().unwrap();
-    /// ```
     on_thread_unpark;
 }
 

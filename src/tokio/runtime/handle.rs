@@ -27,14 +27,6 @@ pub struct Handle(::tokio::runtime::Handle);
 impl Handle {
     /// As tokio's.
     ///
-    /// ```
-    /// use lockdep::tokio::{self, runtime::Handle};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let handle = Handle::current();
-    /// # }
-    /// ```
-    ///
     /// # Panics
     ///
     /// Outside a runtime, as tokio's.
@@ -45,25 +37,11 @@ impl Handle {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Handle;
-    ///
-    /// assert!(Handle::try_current().is_err()); // no runtime
-    /// ```
     pub fn try_current() -> Result<Self, TryCurrentError> {
         ::tokio::runtime::Handle::try_current().map(Self)
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, runtime::Handle};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// assert_eq!(Handle::current().spawn(async { 1 }).await.unwrap(), 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -74,14 +52,6 @@ impl Handle {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// let three = runtime.handle().spawn_blocking(|| 1 + 2);
-    /// assert_eq!(runtime.block_on(three).unwrap(), 3);
-    /// ```
     #[track_caller]
     pub fn spawn_blocking<F, R>(&self, func: F) -> JoinHandle<R>
     where
@@ -94,13 +64,6 @@ impl Handle {
 
     /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds
     /// count as held by the future.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// assert_eq!(runtime.handle().block_on(async { 1 }), 1);
-    /// ```
     ///
     /// # Panics
     ///

@@ -17,14 +17,6 @@ use crate::{tokio::root::Root, validator::tasks};
 /// [`tokio::runtime::Runtime`], to which it dereferences.
 ///
 /// `.into()` converts it to and from tokio's own.
-///
-/// ```
-/// use lockdep::tokio::runtime::Runtime;
-///
-/// let runtime = Runtime::new().unwrap();
-/// let one = runtime.spawn(async { 1 });
-/// assert_eq!(runtime.block_on(one).unwrap(), 1);
-/// ```
 pub struct Runtime {
     runtime: ::tokio::runtime::Runtime,
     handle: Handle,
@@ -32,39 +24,17 @@ pub struct Runtime {
 
 impl Runtime {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// ```
     pub fn new() -> io::Result<Self> {
         Builder::new_multi_thread().enable_all().build()
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// let one = runtime.handle().spawn(async { 1 });
-    /// assert_eq!(runtime.block_on(one).unwrap(), 1);
-    /// ```
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// let one = runtime.spawn(async { 1 });
-    /// assert_eq!(runtime.block_on(one).unwrap(), 1);
-    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -75,14 +45,6 @@ impl Runtime {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// let runtime = Runtime::new().unwrap();
-    /// let three = runtime.spawn_blocking(|| 1 + 2);
-    /// assert_eq!(runtime.block_on(three).unwrap(), 3);
-    /// ```
     #[track_caller]
     pub fn spawn_blocking<F, R>(&self, func: F) -> JoinHandle<R>
     where
@@ -96,12 +58,6 @@ impl Runtime {
     /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds
     /// count as held by the future.
     ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// assert_eq!(Runtime::new().unwrap().block_on(async { 1 }), 1);
-    /// ```
-    ///
     /// # Panics
     ///
     /// If tokio's version would panic, if the future panics, and for a finding at
@@ -112,25 +68,11 @@ impl Runtime {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// Runtime::new().unwrap().shutdown_timeout(Duration::from_secs(1));
-    /// ```
     pub fn shutdown_timeout(self, duration: Duration) {
         self.runtime.shutdown_timeout(duration);
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::runtime::Runtime;
-    ///
-    /// Runtime::new().unwrap().shutdown_background();
-    /// ```
     pub fn shutdown_background(self) {
         self.runtime.shutdown_background();
     }

@@ -57,11 +57,6 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Creates a mutex. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// ```
     #[track_caller]
     pub fn new(value: T) -> Self
     where
@@ -71,11 +66,6 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Creates a mutex in a constant context, for a `static`.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// static ACCOUNTS: Mutex<Vec<i64>> = Mutex::const_new(Vec::new());
-    /// ```
     #[track_caller]
     #[cfg(not(tokio_no_const_new))]
     pub const fn const_new(value: T) -> Self
@@ -94,18 +84,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::Mutex;
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// let mut guard = accounts.lock().await;
-    /// guard[0] -= 10;
-    /// guard[1] += 10;
-    /// # }
-    /// ```
     #[track_caller]
     pub fn lock(&self) -> impl Future<Output = MutexGuard<'_, T>> {
         acquire(self, Self::request(), |lock, acquired| {
@@ -120,14 +98,6 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// assert_eq!(accounts.blocking_lock()[1], 200);
-    /// ```
     #[track_caller]
     pub fn blocking_lock(&self) -> MutexGuard<'_, T> {
         never_closed(blocking_acquire(&self, Self::request()));
@@ -139,15 +109,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// As [`blocking_lock`](Self::blocking_lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex};
-    /// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-    /// let guard = accounts.clone().blocking_lock_owned();
-    /// std::thread::spawn(move || assert_eq!(guard[1], 200)).join().unwrap();
-    /// ```
     #[track_caller]
     pub fn blocking_lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
         never_closed(blocking_acquire(&self, Self::request()));
@@ -164,17 +125,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// As [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use std::sync::Arc; use lockdep::tokio::{self, sync::Mutex};
-    /// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-    /// let mut guard = accounts.lock_owned().await;
-    /// tokio::spawn(async move { guard[0] -= 10 }).await.unwrap();
-    /// # }
-    /// ```
     #[track_caller]
     pub fn lock_owned(self: Arc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> {
         acquire(self, Self::request(), |lock, acquired| {
@@ -188,15 +138,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the mutex is held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// let guard = accounts.try_lock().unwrap();
-    /// assert!(accounts.try_lock().is_err());
-    /// ```
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
         try_acquire(&self, Self::request()).map_err(|_| would_block())?;
@@ -208,15 +149,6 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the mutex is held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex};
-    /// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-    /// let guard = accounts.clone().try_lock_owned().unwrap();
-    /// assert!(accounts.try_lock_owned().is_err());
-    /// ```
     #[track_caller]
     pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, TryLockError> {
         try_acquire(&self, Self::request()).map_err(|_| would_block())?;
@@ -224,22 +156,11 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Returns the value. `&mut self` proves that the mutex is free.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// let mut accounts = Mutex::new(vec![100, 200]);
-    /// accounts.get_mut().push(300);
-    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
     /// Consumes the mutex and returns the value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Mutex;
-    /// assert_eq!(Mutex::new(vec![100, 200]).into_inner(), [100, 200]);
-    /// ```
     pub fn into_inner(self) -> T
     where
         T: Sized,

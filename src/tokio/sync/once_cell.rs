@@ -43,24 +43,12 @@ impl<T> OnceCell<T> {
     };
 
     /// Creates an empty cell. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::<u16>::new();
-    /// assert!(!port.initialized());
-    /// ```
     #[track_caller]
     pub fn new() -> Self {
         Self { tracked: Tracked::new(), free: Semaphore::new(1), inner: Inner::new() }
     }
 
     /// Creates an empty cell in a constant context, for a `static`.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// static PORT: OnceCell<u16> = OnceCell::const_new();
-    /// assert_eq!(PORT.get(), None);
-    /// ```
     #[track_caller]
     #[cfg(not(tokio_no_const_new))]
     pub const fn const_new() -> Self {
@@ -68,11 +56,6 @@ impl<T> OnceCell<T> {
     }
 
     /// Creates a cell with a value, or an empty one.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// assert_eq!(OnceCell::new_with(Some(8080)).get(), Some(&8080));
-    /// ```
     #[track_caller]
     pub fn new_with(value: Option<T>) -> Self {
         let inner = Inner::new_with(value);
@@ -80,12 +63,6 @@ impl<T> OnceCell<T> {
     }
 
     /// Creates a cell with a value in a constant context, for a `static`.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// static PORT: OnceCell<u16> = OnceCell::const_new_with(8080);
-    /// assert_eq!(PORT.get(), Some(&8080));
-    /// ```
     #[track_caller]
     #[cfg(not(any(tokio_no_const_new, tokio_no_const_new_with)))]
     pub const fn const_new_with(value: T) -> Self {
@@ -94,39 +71,16 @@ impl<T> OnceCell<T> {
     }
 
     /// Returns `true` if the cell has a value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert!(!port.initialized());
-    /// port.set(8080).unwrap();
-    /// assert!(port.initialized());
-    /// ```
     pub fn initialized(&self) -> bool {
         self.inner.initialized()
     }
 
     /// Returns the value, if the cell has one. Never a finding: it does not wait.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.get(), None);
-    /// port.set(8080).unwrap();
-    /// assert_eq!(port.get(), Some(&8080));
-    /// ```
     pub fn get(&self) -> Option<&T> {
         self.inner.get()
     }
 
     /// Returns the value, if the cell has one.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let mut port = OnceCell::from(8080);
-    /// *port.get_mut().unwrap() += 1;
-    /// assert_eq!(port.get(), Some(&8081));
-    /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.inner.get_mut()
     }
@@ -136,15 +90,6 @@ impl<T> OnceCell<T> {
     /// # Errors
     ///
     /// Returns the value if the cell has one, or if an initializer runs.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.set(8080), Ok(()));
-    /// assert!(port.set(9090).unwrap_err().is_already_init_err());
-    /// ```
     pub fn set(&self, value: T) -> Result<(), SetError<T>> {
         if self.initialized() {
             return Err(SetError::AlreadyInitializedError(value));
@@ -172,17 +117,6 @@ impl<T> OnceCell<T> {
     ///
     /// If the initializer panics, which leaves the cell empty, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert_eq!(port.get_or_init(async || 8080).await, &8080);
-    /// assert_eq!(port.get_or_init(async || unreachable!()).await, &8080);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn get_or_init<F, Fut>(&self, f: F) -> impl Future<Output = &T>
     where
@@ -206,17 +140,6 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// As [`get_or_init`](Self::get_or_init).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let port = OnceCell::new();
-    /// assert!(port.get_or_try_init(async || "none".parse::<u16>()).await.is_err());
-    /// assert_eq!(port.get_or_try_init(async || "8080".parse()).await, Ok(&8080));
-    /// # }
-    /// ```
     #[track_caller]
     pub fn get_or_try_init<E, F, Fut>(&self, f: F) -> impl Future<Output = Result<&T, E>>
     where
@@ -229,22 +152,11 @@ impl<T> OnceCell<T> {
     }
 
     /// Consumes the cell and returns its value, if it has one.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// assert_eq!(OnceCell::from(8080).into_inner(), Some(8080));
-    /// ```
     pub fn into_inner(self) -> Option<T> {
         self.inner.into_inner()
     }
 
     /// Takes the value out of the cell, if it has one.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::OnceCell;
-    /// let mut port = OnceCell::from(8080);
-    /// assert_eq!((port.take(), port.take()), (Some(8080), None));
-    /// ```
     pub fn take(&mut self) -> Option<T> {
         std::mem::take(self).into_inner()
     }

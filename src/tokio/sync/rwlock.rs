@@ -70,11 +70,6 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Creates a lock. Reports show the caller's location as the place of creation.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(vec![1.5, 2.5]);
-    /// ```
     #[track_caller]
     pub fn new(value: T) -> Self
     where
@@ -88,15 +83,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// If `max_reads` is 0, or greater than `u32::MAX >> 3`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::with_max_readers(1.5, 1);
-    /// let reader = rates.try_read().unwrap();
-    /// assert!(rates.try_read().is_err());
-    /// ```
     #[track_caller]
     pub fn with_max_readers(value: T, max_reads: u32) -> Self
     where
@@ -111,11 +97,6 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Creates a lock in a constant context, for a `static`.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// static RATES: RwLock<Vec<f64>> = RwLock::const_new(Vec::new());
-    /// ```
     #[track_caller]
     #[cfg(not(tokio_no_const_new))]
     pub const fn const_new(value: T) -> Self
@@ -130,13 +111,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// As [`with_max_readers`](Self::with_max_readers).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// static RATES: RwLock<f64> = RwLock::const_with_max_readers(1.5, 8);
-    /// ```
     #[track_caller]
     #[cfg(not(tokio_no_const_new))]
     pub const fn const_with_max_readers(value: T, max_reads: u32) -> Self
@@ -158,16 +132,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(vec![1.5, 2.5]);
-    /// assert_eq!(rates.read().await[1], 2.5);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         acquire(self, Self::shared(), |lock, acquired| {
@@ -182,15 +146,6 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(vec![1.5]);
-    /// rates.blocking_write().push(2.5);
-    /// assert_eq!(rates.blocking_read().len(), 2);
-    /// ```
     #[track_caller]
     pub fn blocking_read(&self) -> RwLockReadGuard<'_, T> {
         never_closed(blocking_acquire(&self, Self::shared()));
@@ -207,17 +162,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// As [`read`](Self::read).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use std::sync::Arc; use lockdep::tokio::{self, sync::RwLock};
-    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
-    /// let reader = rates.read_owned().await;
-    /// tokio::spawn(async move { assert_eq!(reader[1], 2.5) }).await.unwrap();
-    /// # }
-    /// ```
     #[track_caller]
     pub fn read_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
         acquire(self, Self::shared(), |lock, acquired| {
@@ -231,15 +175,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If a task writes, or waits to write.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(1.5);
-    /// let (one, other) = (rates.try_read().unwrap(), rates.try_read().unwrap());
-    /// assert!(rates.try_write().is_err());
-    /// ```
     #[track_caller]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError> {
         try_acquire(&self, Self::shared()).map_err(|_| would_block())?;
@@ -251,15 +186,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`try_read`](Self::try_read).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{RwLock};
-    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
-    /// let reader = rates.clone().try_read_owned().unwrap();
-    /// assert!(rates.try_write().is_err());
-    /// ```
     #[track_caller]
     pub fn try_read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
         try_acquire(&self, Self::shared()).map_err(|_| would_block())?;
@@ -276,16 +202,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(vec![1.5, 2.5]);
-    /// rates.write().await.push(3.5);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
         acquire(self, self.written(), |lock, acquired| {
@@ -299,14 +215,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// As [`blocking_read`](Self::blocking_read).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(vec![1.5, 2.5]);
-    /// rates.blocking_write().push(3.5);
-    /// ```
     #[track_caller]
     pub fn blocking_write(&self) -> RwLockWriteGuard<'_, T> {
         never_closed(blocking_acquire(&self, self.written()));
@@ -323,17 +231,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// As [`write`](Self::write).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use std::sync::Arc; use lockdep::tokio::{self, sync::RwLock};
-    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
-    /// let mut writer = rates.write_owned().await;
-    /// tokio::spawn(async move { writer.push(3.5) }).await.unwrap();
-    /// # }
-    /// ```
     #[track_caller]
     pub fn write_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
         let request = self.written();
@@ -348,15 +245,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If another task reads or writes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let rates = RwLock::new(1.5);
-    /// let reader = rates.try_read().unwrap();
-    /// assert!(rates.try_write().is_err());
-    /// ```
     #[track_caller]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
         try_acquire(&self, self.written()).map_err(|_| would_block())?;
@@ -368,15 +256,6 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`try_write`](Self::try_write).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{RwLock};
-    /// let rates = Arc::new(RwLock::new(1.5));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// assert!(rates.try_read().is_err());
-    /// ```
     #[track_caller]
     pub fn try_write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
         try_acquire(&self, self.written()).map_err(|_| would_block())?;
@@ -384,22 +263,11 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Returns the value. `&mut self` proves that the lock is free.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// let mut rates = RwLock::new(vec![1.5, 2.5]);
-    /// rates.get_mut().push(3.5);
-    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
     /// Consumes the lock and returns the value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::RwLock;
-    /// assert_eq!(RwLock::new(1.5).into_inner(), 1.5);
-    /// ```
     pub fn into_inner(self) -> T
     where
         T: Sized,

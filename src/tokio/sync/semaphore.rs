@@ -54,11 +54,6 @@ impl Semaphore {
         &LockKind { wrapper: "tokio::Semaphore", of: LockOf::Nothing, role: Role::Pool };
 
     /// The greatest number of permits that a semaphore can have.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// assert!(Semaphore::MAX_PERMITS > 1_000_000);
-    /// ```
     pub const MAX_PERMITS: usize = Inner::MAX_PERMITS;
 
     /// Creates a semaphore. Reports show the caller's location as the place of creation.
@@ -66,13 +61,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// If `permits` is greater than [`MAX_PERMITS`](Self::MAX_PERMITS).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// ```
     #[track_caller]
     pub fn new(permits: usize) -> Self {
         Self::made_of(permits, Inner::new(permits))
@@ -83,13 +71,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`new`](Self::new).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// static CONNECTIONS: Semaphore = Semaphore::const_new(10);
-    /// ```
     #[track_caller]
     #[cfg(not(tokio_no_const_new))]
     pub const fn const_new(permits: usize) -> Self {
@@ -116,11 +97,6 @@ impl Semaphore {
     }
 
     /// Returns the number of free permits.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// assert_eq!(Semaphore::new(10).available_permits(), 10);
-    /// ```
     pub fn available_permits(&self) -> usize {
         self.inner.available_permits()
     }
@@ -130,17 +106,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// If the sum is greater than [`MAX_PERMITS`](Self::MAX_PERMITS).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let jobs = Semaphore::new(0);
-    /// jobs.add_permits(1);
-    /// jobs.acquire().await.unwrap().forget();
-    /// # }
-    /// ```
     pub fn add_permits(&self, n: usize) {
         if n > 0 {
             self.is_signal.store(true, Relaxed);
@@ -149,12 +114,6 @@ impl Semaphore {
     }
 
     /// Removes up to `n` of the free permits. Returns how many it removed.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// assert_eq!((connections.forget_permits(4), connections.available_permits()), (4, 6));
-    /// ```
     pub fn forget_permits(&self, n: usize) -> usize {
         #[allow(unused_imports, reason = "used with an old tokio")]
         use self::forgetful::Forgetful;
@@ -179,17 +138,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let permit = connections.acquire().await.unwrap();
-    /// assert_eq!(connections.available_permits(), 9);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
         self.acquire_many(1)
@@ -209,17 +157,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`acquire`](Self::acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let permits = connections.acquire_many(4).await.unwrap();
-    /// assert_eq!(connections.available_permits(), 6);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn acquire_many(
         &self,
@@ -235,15 +172,6 @@ impl Semaphore {
     /// # Errors
     ///
     /// If no permit is free, or the semaphore is closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{Semaphore, TryAcquireError};
-    /// let connections = Semaphore::new(1);
-    /// let permit = connections.try_acquire().unwrap();
-    /// assert_eq!(connections.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
-    /// ```
     #[track_caller]
     pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.try_acquire_many(1)
@@ -254,14 +182,6 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// assert!(connections.try_acquire_many(11).is_err());
-    /// ```
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let is_held = try_acquire(&self, self.request(n))?;
@@ -278,15 +198,6 @@ impl Semaphore {
     ///
     /// In a thread that runs tokio's async code, and for a finding at
     /// [`Level::Deny`](crate::Level::Deny).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let permit = connections.blocking_acquire().unwrap();
-    /// assert_eq!(connections.available_permits(), 9);
-    /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.blocking_acquire_many(1)
@@ -301,15 +212,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`blocking_acquire`](Self::blocking_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let permits = connections.blocking_acquire_many(4).unwrap();
-    /// assert_eq!(connections.available_permits(), 6);
-    /// ```
     #[track_caller]
     pub fn blocking_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
         let is_held = blocking_acquire(&self, self.request(n))?;
@@ -317,25 +219,11 @@ impl Semaphore {
     }
 
     /// Closes the semaphore: all acquisitions fail from then on, including those that wait.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{Semaphore, TryAcquireError};
-    /// let connections = Semaphore::new(10);
-    /// connections.close();
-    /// assert_eq!(connections.try_acquire().unwrap_err(), TryAcquireError::Closed);
-    /// ```
     pub fn close(&self) {
         self.inner.close();
     }
 
     /// Returns `true` if the semaphore is closed.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// connections.close();
-    /// assert!(connections.is_closed());
-    /// ```
     pub fn is_closed(&self) -> bool {
         self.inner.is_closed()
     }

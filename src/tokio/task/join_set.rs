@@ -33,36 +33,18 @@ pub struct JoinSet<T>(::tokio::task::JoinSet<T>);
 
 impl<T> JoinSet<T> {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::task::JoinSet;
-    ///
-    /// assert!(JoinSet::<()>::new().is_empty());
-    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self(::tokio::task::JoinSet::new())
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::task::JoinSet;
-    ///
-    /// assert_eq!(JoinSet::<()>::new().len(), 0);
-    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::task::JoinSet;
-    ///
-    /// assert!(JoinSet::<()>::new().is_empty());
-    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -71,16 +53,6 @@ impl<T> JoinSet<T> {
 
 impl<T: 'static> JoinSet<T> {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::JoinSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let mut tasks = JoinSet::new();
-    /// tasks.spawn(async { 1 });
-    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn<F>(&mut self, task: F) -> AbortHandle
     where
@@ -91,16 +63,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::JoinSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let mut tasks = JoinSet::new();
-    /// tasks.spawn_blocking(|| 1 + 2);
-    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 3);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_blocking<F>(&mut self, f: F) -> AbortHandle
     where
@@ -112,16 +74,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, runtime::Handle, task::JoinSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let mut tasks = JoinSet::new();
-    /// tasks.spawn_blocking_on(|| 1 + 2, &Handle::current());
-    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 3);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &Handle) -> AbortHandle
     where
@@ -133,16 +85,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, runtime::Handle, task::JoinSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let mut tasks = JoinSet::new();
-    /// tasks.spawn_on(async { 1 }, &Handle::current());
-    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_on<F>(&mut self, task: F, handle: &Handle) -> AbortHandle
     where
@@ -153,19 +95,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::{JoinSet, LocalSet}};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let one = async {
-    ///     let mut tasks = JoinSet::new();
-    ///     tasks.spawn_local(async { 1 });
-    ///     tasks.join_next().await.unwrap().unwrap()
-    /// };
-    /// assert_eq!(LocalSet::new().run_until(one).await, 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_local<F>(&mut self, task: F) -> AbortHandle
     where
@@ -175,17 +104,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::{JoinSet, LocalSet}};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let (mut tasks, local) = (JoinSet::new(), LocalSet::new());
-    /// tasks.spawn_local_on(async { 1 }, &local);
-    /// local.await;
-    /// assert_eq!(tasks.join_next().await.unwrap().unwrap(), 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_local_on<F>(&mut self, task: F, local_set: &LocalSet) -> AbortHandle
     where
@@ -195,15 +113,6 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::JoinSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let tasks: JoinSet<u32> = (1..=3).map(|it| async move { it }).collect();
-    /// assert_eq!(tasks.join_all().await.len(), 3);
-    /// # }
-    /// ```
     ///
     /// # Panics
     ///

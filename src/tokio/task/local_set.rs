@@ -34,29 +34,12 @@ pub struct LocalSet(::tokio::task::LocalSet);
 
 impl LocalSet {
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::task::LocalSet;
-    ///
-    /// let local = LocalSet::new();
-    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self(::tokio::task::LocalSet::new())
     }
 
     /// As tokio's.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::LocalSet};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let local = LocalSet::new();
-    /// let one = local.spawn_local(async { 1 });
-    /// local.await;
-    /// assert_eq!(one.await.unwrap(), 1);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -67,30 +50,12 @@ impl LocalSet {
     }
 
     /// As tokio's. The future counts as part of the calling thread.
-    ///
-    /// ```
-    /// use lockdep::tokio::{runtime::Builder, task::{LocalSet, spawn_local}};
-    ///
-    /// let runtime = Builder::new_current_thread().build().unwrap();
-    /// let one = LocalSet::new().block_on(&runtime, async { spawn_local(async { 1 }).await });
-    /// assert_eq!(one.unwrap(), 1);
-    /// ```
     #[track_caller]
     pub fn block_on<F: Future>(&self, rt: &Runtime, future: F) -> F::Output {
         self.0.block_on(rt, Root::to_block_on(future))
     }
 
     /// As tokio's. The future counts as part of the task that awaits this.
-    ///
-    /// ```
-    /// use lockdep::tokio::{self, task::{LocalSet, spawn_local}};
-    ///
-    /// # #[tokio::main] async fn main() {
-    /// let local = LocalSet::new();
-    /// let one = local.run_until(async { spawn_local(async { 1 }).await }).await;
-    /// assert_eq!(one.unwrap(), 1);
-    /// # }
-    /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         let outer = Cell::new(None::<tasks::Outer>);
         let within = async {

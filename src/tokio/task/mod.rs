@@ -20,15 +20,6 @@ use super::root::Root;
 use crate::validator::tasks;
 
 /// As [`tokio::spawn`].
-///
-/// ```
-/// use lockdep::tokio;
-///
-/// # #[tokio::main] async fn main() {
-/// let sum = tokio::spawn(async { 1 + 2 });
-/// assert_eq!(sum.await.unwrap(), 3);
-/// # }
-/// ```
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -39,14 +30,6 @@ where
 }
 
 /// As [`tokio::task::spawn_blocking`].
-///
-/// ```
-/// use lockdep::tokio::{self, task};
-///
-/// # #[tokio::main] async fn main() {
-/// assert_eq!(task::spawn_blocking(|| 1 + 2).await.unwrap(), 3);
-/// # }
-/// ```
 #[track_caller]
 pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
 where
@@ -58,15 +41,6 @@ where
 }
 
 /// As [`tokio::task::spawn_local`].
-///
-/// ```
-/// use lockdep::tokio::{self, task::{LocalSet, spawn_local}};
-///
-/// # #[tokio::main] async fn main() {
-/// let answer = LocalSet::new().run_until(async { spawn_local(async { 42 }).await }).await;
-/// assert_eq!(answer.unwrap(), 42);
-/// # }
-/// ```
 #[track_caller]
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where

@@ -24,15 +24,6 @@ pub struct MutexGuard<'a, T: ?Sized> {
 }
 
 /// The guard of a [`Mutex`], which it keeps alive. Dropping it releases the mutex.
-///
-/// ```
-/// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-/// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMutexGuard};
-/// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-/// let guard: OwnedMutexGuard<_> = accounts.lock_owned().await;
-/// assert_eq!(guard.len(), 2);
-/// # }
-/// ```
 #[clippy::has_significant_drop]
 pub struct OwnedMutexGuard<T: ?Sized> {
     pub(super) hold: Hold<Arc<Mutex<T>>, true>,
@@ -53,13 +44,6 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of the value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{Mutex, MutexGuard};
-    /// let accounts = Mutex::new((100, 200));
-    /// let mut second = MutexGuard::map(accounts.try_lock().unwrap(), |it| &mut it.1);
-    /// *second += 10;
-    /// ```
     #[inline]
     pub fn map<U, F>(mut this: Self, f: F) -> MappedMutexGuard<'a, U>
     where
@@ -75,16 +59,6 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{Mutex, MutexGuard};
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// let guard = accounts.try_lock().unwrap();
-    /// let guard = MutexGuard::try_map(guard, |it| it.get_mut(2)).unwrap_err();
-    /// assert_eq!(*MutexGuard::try_map(guard, |it| it.get_mut(1)).unwrap(), 200);
-    /// ```
     #[inline]
     pub fn try_map<U, F>(mut this: Self, f: F) -> Result<MappedMutexGuard<'a, U>, Self>
     where
@@ -100,15 +74,6 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 
     /// Returns the mutex.
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use lockdep::tokio::sync::{Mutex, MutexGuard};
-    /// let accounts = Mutex::new(vec![100, 200]);
-    /// let guard = accounts.lock().await;
-    /// assert!(MutexGuard::mutex(&guard).try_lock().is_err());
-    /// # }
-    /// ```
     #[inline]
     pub fn mutex(this: &Self) -> &'a Mutex<T> {
         this.hold.handle()
@@ -121,13 +86,6 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
     }
 
     /// Narrows the guard to a part of the value.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMutexGuard};
-    /// let accounts = Arc::new(Mutex::new((100, 200)));
-    /// let guard = accounts.try_lock_owned().unwrap();
-    /// *OwnedMutexGuard::map(guard, |it| &mut it.1) += 10;
-    /// ```
     #[inline]
     pub fn map<U, F>(mut this: Self, f: F) -> OwnedMappedMutexGuard<T, U>
     where
@@ -143,16 +101,6 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMutexGuard};
-    /// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-    /// let guard = accounts.try_lock_owned().unwrap();
-    /// let guard = OwnedMutexGuard::try_map(guard, |it| it.get_mut(2)).unwrap_err();
-    /// assert_eq!(*OwnedMutexGuard::try_map(guard, |it| it.get_mut(1)).unwrap(), 200);
-    /// ```
     #[inline]
     pub fn try_map<U, F>(mut this: Self, f: F) -> Result<OwnedMappedMutexGuard<T, U>, Self>
     where
@@ -166,13 +114,6 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
     }
 
     /// Returns the mutex.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMutexGuard};
-    /// let accounts = Arc::new(Mutex::new(vec![100, 200]));
-    /// let guard = accounts.clone().try_lock_owned().unwrap();
-    /// assert!(Arc::ptr_eq(OwnedMutexGuard::mutex(&guard), &accounts));
-    /// ```
     #[inline]
     pub fn mutex(this: &Self) -> &Arc<Mutex<T>> {
         this.hold.handle()

@@ -12,14 +12,6 @@ use super::{
 
 /// The guard of a [`Mutex`], narrowed to a part of its value by
 /// [`MutexGuard::map`](super::MutexGuard::map).
-///
-/// ```
-/// # use lockdep::tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-/// let accounts = Mutex::new((100, 200));
-/// let guard = accounts.try_lock().unwrap();
-/// let first: MappedMutexGuard<i32> = MutexGuard::map(guard, |it| &mut it.0);
-/// assert_eq!(*first, 100);
-/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct MappedMutexGuard<'a, T: ?Sized> {
@@ -30,14 +22,6 @@ pub struct MappedMutexGuard<'a, T: ?Sized> {
 
 /// The guard of a [`Mutex`], which it keeps alive, narrowed to a part of its value by
 /// [`OwnedMutexGuard::map`](super::OwnedMutexGuard::map).
-///
-/// ```
-/// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
-/// let accounts = Arc::new(Mutex::new((100, 200)));
-/// let guard = accounts.try_lock_owned().unwrap();
-/// let first: OwnedMappedMutexGuard<(i32, i32), i32> = OwnedMutexGuard::map(guard, |it| &mut it.0);
-/// assert_eq!(*first, 100);
-/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct OwnedMappedMutexGuard<T: ?Sized, U: ?Sized = T> {
@@ -73,14 +57,6 @@ impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-    /// let accounts = Mutex::new((100, [200, 300]));
-    /// let guard = accounts.try_lock().unwrap();
-    /// let others = MutexGuard::map(guard, |it| &mut it.1);
-    /// assert_eq!(*MappedMutexGuard::map(others, |it| &mut it[1]), 300);
-    /// ```
     #[inline]
     pub fn map<U, F>(mut this: Self, f: F) -> MappedMutexGuard<'a, U>
     where
@@ -96,16 +72,6 @@ impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-    /// let accounts = Mutex::new((100, [200, 300]));
-    /// let guard = accounts.try_lock().unwrap();
-    /// let others = MutexGuard::map(guard, |it| &mut it.1);
-    /// assert!(MappedMutexGuard::try_map(others, |it| it.get_mut(2)).is_err());
-    /// ```
     #[inline]
     pub fn try_map<U, F>(mut this: Self, f: F) -> Result<MappedMutexGuard<'a, U>, Self>
     where
@@ -125,14 +91,6 @@ impl<T: ?Sized, U: ?Sized> OwnedMappedMutexGuard<T, U> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
-    /// let accounts = Arc::new(Mutex::new((100, [200, 300])));
-    /// let guard = accounts.try_lock_owned().unwrap();
-    /// let others = OwnedMutexGuard::map(guard, |it| &mut it.1);
-    /// assert_eq!(*OwnedMappedMutexGuard::map(others, |it| &mut it[1]), 300);
-    /// ```
     #[inline]
     pub fn map<S, F>(mut this: Self, f: F) -> OwnedMappedMutexGuard<T, S>
     where
@@ -148,16 +106,6 @@ impl<T: ?Sized, U: ?Sized> OwnedMappedMutexGuard<T, U> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
-    /// let accounts = Arc::new(Mutex::new((100, [200, 300])));
-    /// let guard = accounts.try_lock_owned().unwrap();
-    /// let others = OwnedMutexGuard::map(guard, |it| &mut it.1);
-    /// assert!(OwnedMappedMutexGuard::try_map(others, |it| it.get_mut(2)).is_err());
-    /// ```
     #[inline]
     pub fn try_map<S, F>(mut this: Self, f: F) -> Result<OwnedMappedMutexGuard<T, S>, Self>
     where

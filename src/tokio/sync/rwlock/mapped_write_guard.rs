@@ -12,14 +12,6 @@ use super::{
 
 /// The guard of a [`RwLock`] that is written, narrowed to a part of its value by
 /// [`RwLockWriteGuard::map`](super::RwLockWriteGuard::map).
-///
-/// ```
-/// # use lockdep::tokio::sync::{RwLock, RwLockMappedWriteGuard, RwLockWriteGuard};
-/// let rates = RwLock::new((1, 2));
-/// let writer = rates.try_write().unwrap();
-/// let first: RwLockMappedWriteGuard<i32> = RwLockWriteGuard::map(writer, |it| &mut it.0);
-/// assert_eq!(*first, 1);
-/// ```
 #[clippy::has_significant_drop]
 pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
     pub(super) hold: Hold<&'a RawLock, true>,
@@ -29,15 +21,6 @@ pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
 
 /// The guard of a [`RwLock`] that is written, which it keeps alive, narrowed to a part of its value
 /// by [`OwnedRwLockWriteGuard::map`](super::OwnedRwLockWriteGuard::map).
-///
-/// ```
-/// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockMappedWriteGuard, OwnedRwLockWriteGuard, RwLock};
-/// let rates = Arc::new(RwLock::new((1, 2)));
-/// let writer = rates.try_write_owned().unwrap();
-/// let first: OwnedRwLockMappedWriteGuard<(i32, i32), i32> =
-///     OwnedRwLockWriteGuard::map(writer, |it| &mut it.0);
-/// assert_eq!(*first, 1);
-/// ```
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockMappedWriteGuard<T: ?Sized, U: ?Sized = T> {
     pub(super) hold: Hold<Arc<RwLock<T>>, true>,
@@ -73,14 +56,6 @@ impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockMappedWriteGuard, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, [2, 3]));
-    /// let writer = rates.try_write().unwrap();
-    /// let others = RwLockWriteGuard::map(writer, |it| &mut it.1);
-    /// *RwLockMappedWriteGuard::map(others, |it| &mut it[1]) += 1;
-    /// ```
     #[inline]
     pub fn map<F, U: ?Sized>(mut this: Self, f: F) -> RwLockMappedWriteGuard<'a, U>
     where
@@ -95,16 +70,6 @@ impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockMappedWriteGuard, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, [2, 3]));
-    /// let writer = rates.try_write().unwrap();
-    /// let others = RwLockWriteGuard::map(writer, |it| &mut it.1);
-    /// assert!(RwLockMappedWriteGuard::try_map(others, |it| it.get_mut(2)).is_err());
-    /// ```
     #[inline]
     pub fn try_map<F, U: ?Sized>(
         mut this: Self,
@@ -126,14 +91,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockMappedWriteGuard<T, U> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockMappedWriteGuard, OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, [2, 3])));
-    /// let writer = rates.try_write_owned().unwrap();
-    /// let others = OwnedRwLockWriteGuard::map(writer, |it| &mut it.1);
-    /// *OwnedRwLockMappedWriteGuard::map(others, |it| &mut it[1]) += 1;
-    /// ```
     #[inline]
     pub fn map<F, V: ?Sized>(mut this: Self, f: F) -> OwnedRwLockMappedWriteGuard<T, V>
     where
@@ -148,16 +105,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockMappedWriteGuard<T, U> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockMappedWriteGuard, OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, [2, 3])));
-    /// let writer = rates.try_write_owned().unwrap();
-    /// let others = OwnedRwLockWriteGuard::map(writer, |it| &mut it.1);
-    /// assert!(OwnedRwLockMappedWriteGuard::try_map(others, |it| it.get_mut(2)).is_err());
-    /// ```
     #[inline]
     pub fn try_map<F, V: ?Sized>(
         mut this: Self,
@@ -175,13 +122,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockMappedWriteGuard<T, U> {
     }
 
     /// Returns the lock.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockMappedWriteGuard, OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new(1.5));
-    /// let writer = OwnedRwLockWriteGuard::into_mapped(rates.clone().try_write_owned().unwrap());
-    /// assert!(Arc::ptr_eq(OwnedRwLockMappedWriteGuard::rwlock(&writer), &rates));
-    /// ```
     pub fn rwlock(this: &Self) -> &Arc<RwLock<T>> {
         this.hold.handle()
     }

@@ -11,13 +11,6 @@ use super::{
 };
 
 /// The guard of a [`RwLock`] that is read. Dropping it releases the lock.
-///
-/// ```
-/// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
-/// let rates = RwLock::new((1.5, 2.5));
-/// let reader: RwLockReadGuard<(f64, f64)> = rates.try_read().unwrap();
-/// assert_eq!(reader.0, 1.5);
-/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
@@ -27,13 +20,6 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 }
 
 /// The guard of a [`RwLock`] that is read, which it keeps alive. Dropping it releases the lock.
-///
-/// ```
-/// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
-/// let rates = Arc::new(RwLock::new((1.5, 2.5)));
-/// let reader: OwnedRwLockReadGuard<(f64, f64)> = rates.try_read_owned().unwrap();
-/// assert_eq!(reader.0, 1.5);
-/// ```
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T> {
     pub(super) hold: Hold<Arc<RwLock<T>>, false>,
@@ -74,13 +60,6 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
-    /// let rates = RwLock::new((1.5, 2.5));
-    /// let second = RwLockReadGuard::map(rates.try_read().unwrap(), |it| &it.1);
-    /// assert_eq!(*second, 2.5);
-    /// ```
     #[inline]
     pub fn map<F, U: ?Sized>(this: Self, f: F) -> RwLockReadGuard<'a, U>
     where
@@ -95,16 +74,6 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockReadGuard};
-    /// let rates = RwLock::new(vec![1.5, 2.5]);
-    /// let reader = rates.try_read().unwrap();
-    /// let reader = RwLockReadGuard::try_map(reader, |it| it.get(2)).unwrap_err();
-    /// assert_eq!(*RwLockReadGuard::try_map(reader, |it| it.get(1)).unwrap(), 2.5);
-    /// ```
     #[inline]
     pub fn try_map<F, U: ?Sized>(this: Self, f: F) -> Result<RwLockReadGuard<'a, U>, Self>
     where
@@ -131,13 +100,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
     }
 
     /// Narrows the guard to a part of what it refers to.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1.5, 2.5)));
-    /// let reader = rates.try_read_owned().unwrap();
-    /// assert_eq!(*OwnedRwLockReadGuard::map(reader, |it| &it.1), 2.5);
-    /// ```
     #[inline]
     pub fn map<F, V: ?Sized>(this: Self, f: F) -> OwnedRwLockReadGuard<T, V>
     where
@@ -152,16 +114,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new(vec![1.5, 2.5]));
-    /// let reader = rates.try_read_owned().unwrap();
-    /// let reader = OwnedRwLockReadGuard::try_map(reader, |it| it.get(2)).unwrap_err();
-    /// assert_eq!(*OwnedRwLockReadGuard::try_map(reader, |it| it.get(1)).unwrap(), 2.5);
-    /// ```
     #[inline]
     pub fn try_map<F, V: ?Sized>(this: Self, f: F) -> Result<OwnedRwLockReadGuard<T, V>, Self>
     where
@@ -174,13 +126,6 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
     }
 
     /// Returns the lock.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockReadGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new(1.5));
-    /// let reader = rates.clone().try_read_owned().unwrap();
-    /// assert!(Arc::ptr_eq(OwnedRwLockReadGuard::rwlock(&reader), &rates));
-    /// ```
     pub fn rwlock(this: &Self) -> &Arc<RwLock<T>> {
         this.hold.handle()
     }

@@ -32,13 +32,6 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
 }
 
 /// The guard of a [`RwLock`] that is written, which it keeps alive. Dropping it releases the lock.
-///
-/// ```
-/// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-/// let rates = Arc::new(RwLock::new((1, 2)));
-/// let mut writer: OwnedRwLockWriteGuard<(i32, i32)> = rates.try_write_owned().unwrap();
-/// writer.1 += 1;
-/// ```
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockWriteGuard<T: ?Sized> {
     hold: Hold<Arc<RwLock<T>>, true>,
@@ -69,13 +62,6 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of the value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// *RwLockWriteGuard::map(writer, |it| &mut it.1) += 1;
-    /// ```
     #[inline]
     pub fn map<F, U: ?Sized>(mut this: Self, f: F) -> RwLockMappedWriteGuard<'a, U>
     where
@@ -86,14 +72,6 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 
     /// Narrows the guard to a part of the value, and [downgrades](Self::downgrade) it.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// let reader = RwLockWriteGuard::downgrade_map(writer, |it| &it.1);
-    /// assert_eq!((*reader, rates.try_read().unwrap().1), (2, 2));
-    /// ```
     #[inline]
     pub fn downgrade_map<F, U: ?Sized>(this: Self, f: F) -> RwLockReadGuard<'a, U>
     where
@@ -108,16 +86,6 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// let writer = RwLockWriteGuard::try_map(writer, |_| None::<&mut i32>).unwrap_err();
-    /// *RwLockWriteGuard::try_map(writer, |it| Some(&mut it.1)).unwrap() += 1;
-    /// ```
     #[inline]
     pub fn try_map<F, U: ?Sized>(
         mut this: Self,
@@ -138,17 +106,6 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// # Errors
     ///
     /// Returns the guard, not downgraded, if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// let writer = RwLockWriteGuard::try_downgrade_map(writer, |_| None::<&i32>).unwrap_err();
-    /// let reader = RwLockWriteGuard::try_downgrade_map(writer, |it| Some(&it.1)).unwrap();
-    /// assert!(rates.try_read().is_ok());
-    /// ```
     #[inline]
     pub fn try_downgrade_map<F, U: ?Sized>(this: Self, f: F) -> Result<RwLockReadGuard<'a, U>, Self>
     where
@@ -163,27 +120,12 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 
     /// Turns the guard into a mapped guard of the whole value.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// assert_eq!(*RwLockWriteGuard::into_mapped(writer), (1, 2));
-    /// ```
     #[inline]
     pub fn into_mapped(this: Self) -> RwLockMappedWriteGuard<'a, T> {
         Self::map(this, |value| value)
     }
 
     /// Turns the guard into a read guard and lets other readers in. No writer can intervene.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::{RwLock, RwLockWriteGuard};
-    /// let rates = RwLock::new((1, 2));
-    /// let writer = rates.try_write().unwrap();
-    /// let reader = writer.downgrade();
-    /// assert!(rates.try_read().is_ok() && rates.try_write().is_err());
-    /// ```
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
         RwLockReadGuard { hold: self.hold.downgrade(), data: self.data, marker: PhantomData }
     }
@@ -201,13 +143,6 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     }
 
     /// Narrows the guard to a part of the value.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// *OwnedRwLockWriteGuard::map(writer, |it| &mut it.1) += 1;
-    /// ```
     #[inline]
     pub fn map<F, U: ?Sized>(mut this: Self, f: F) -> OwnedRwLockMappedWriteGuard<T, U>
     where
@@ -218,14 +153,6 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     }
 
     /// Narrows the guard to a part of the value, and [downgrades](Self::downgrade) it.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// let reader = OwnedRwLockWriteGuard::downgrade_map(writer, |it| &it.1);
-    /// assert_eq!((*reader, rates.try_read().unwrap().1), (2, 2));
-    /// ```
     #[inline]
     pub fn downgrade_map<F, U: ?Sized>(this: Self, f: F) -> OwnedRwLockReadGuard<T, U>
     where
@@ -240,16 +167,6 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// # Errors
     ///
     /// Returns the guard if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// let writer = OwnedRwLockWriteGuard::try_map(writer, |_| None::<&mut i32>).unwrap_err();
-    /// *OwnedRwLockWriteGuard::try_map(writer, |it| Some(&mut it.1)).unwrap() += 1;
-    /// ```
     #[inline]
     pub fn try_map<F, U: ?Sized>(
         mut this: Self,
@@ -272,17 +189,6 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     /// # Errors
     ///
     /// Returns the guard, not downgraded, if the closure returns `None`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// let writer = OwnedRwLockWriteGuard::try_downgrade_map(writer, |_| None::<&i32>).unwrap_err();
-    /// let reader = OwnedRwLockWriteGuard::try_downgrade_map(writer, |it| Some(&it.1)).unwrap();
-    /// assert!(rates.try_read().is_ok());
-    /// ```
     #[inline]
     pub fn try_downgrade_map<F, U: ?Sized>(
         this: Self,
@@ -300,39 +206,17 @@ impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
     }
 
     /// Turns the guard into a mapped guard of the whole value.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// assert_eq!(*OwnedRwLockWriteGuard::into_mapped(writer), (1, 2));
-    /// ```
     #[inline]
     pub fn into_mapped(this: Self) -> OwnedRwLockMappedWriteGuard<T> {
         Self::map(this, |value| value)
     }
 
     /// Turns the guard into a read guard and lets other readers in. No writer can intervene.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new((1, 2)));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// let reader = writer.downgrade();
-    /// assert!(rates.try_read().is_ok() && rates.try_write().is_err());
-    /// ```
     pub fn downgrade(self) -> OwnedRwLockReadGuard<T> {
         OwnedRwLockReadGuard { hold: self.hold.downgrade(), data: self.data, marker: PhantomData }
     }
 
     /// Returns the lock.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedRwLockWriteGuard, RwLock};
-    /// let rates = Arc::new(RwLock::new(1.5));
-    /// let writer = rates.clone().try_write_owned().unwrap();
-    /// assert!(Arc::ptr_eq(OwnedRwLockWriteGuard::rwlock(&writer), &rates));
-    /// ```
     pub fn rwlock(this: &Self) -> &Arc<RwLock<T>> {
         this.hold.handle()
     }

@@ -58,17 +58,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`acquire`](Self::acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[::tokio::main(flavor = "current_thread")] async fn main() {
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let permits = connections.clone().acquire_many_owned(4).await.unwrap();
-    /// assert_eq!(connections.available_permits(), 6);
-    /// # }
-    /// ```
     #[track_caller]
     pub fn acquire_many_owned(
         self: Arc<Self>,
@@ -85,15 +74,6 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(1));
-    /// let permit = connections.clone().try_acquire_owned().unwrap();
-    /// assert!(connections.try_acquire_owned().is_err());
-    /// ```
     #[track_caller]
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         self.try_acquire_many_owned(1)
@@ -104,14 +84,6 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// assert!(connections.try_acquire_many_owned(11).is_err());
-    /// ```
     #[track_caller]
     pub fn try_acquire_many_owned(
         self: Arc<Self>,
@@ -131,16 +103,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`blocking_acquire`](Self::blocking_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let permit = connections.clone().blocking_acquire_owned().unwrap();
-    /// std::thread::spawn(move || drop(permit)).join().unwrap();
-    /// assert_eq!(connections.available_permits(), 10);
-    /// ```
     #[track_caller]
     pub fn blocking_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
         self.blocking_acquire_many_owned(1)
@@ -155,15 +117,6 @@ impl Semaphore {
     /// # Panics
     ///
     /// As [`blocking_acquire`](Self::blocking_acquire).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let permits = connections.clone().blocking_acquire_many_owned(4).unwrap();
-    /// assert_eq!(connections.available_permits(), 6);
-    /// ```
     #[track_caller]
     pub fn blocking_acquire_many_owned(
         self: Arc<Self>,

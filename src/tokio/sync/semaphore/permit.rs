@@ -91,39 +91,17 @@ impl<H: Handle<Lock = Semaphore>> Drop for Permits<H> {
 }
 
 /// Permits of a [`Semaphore`], returned when this is dropped.
-///
-/// ```
-/// # use lockdep::tokio::sync::{Semaphore, SemaphorePermit};
-/// let connections = Semaphore::new(10);
-/// let permit: SemaphorePermit = connections.try_acquire().unwrap();
-/// drop(permit);
-/// assert_eq!(connections.available_permits(), 10);
-/// ```
 #[must_use]
 #[clippy::has_significant_drop]
 pub struct SemaphorePermit<'a>(pub(super) Permits<&'a Semaphore>);
 
 /// Permits of a [`Semaphore`], which this keeps alive. Returned when this is dropped.
-///
-/// ```
-/// # use std::sync::Arc; use lockdep::tokio::sync::{OwnedSemaphorePermit, Semaphore};
-/// let connections = Arc::new(Semaphore::new(10));
-/// let permit: OwnedSemaphorePermit = connections.clone().try_acquire_owned().unwrap();
-/// std::thread::spawn(move || drop(permit)).join().unwrap();
-/// ```
 #[must_use]
 #[clippy::has_significant_drop]
 pub struct OwnedSemaphorePermit(pub(super) Permits<Arc<Semaphore>>);
 
 impl SemaphorePermit<'_> {
     /// Drops this without returning the permits.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// connections.try_acquire_many(4).unwrap().forget();
-    /// assert_eq!(connections.available_permits(), 6);
-    /// ```
     pub fn forget(mut self) {
         self.0.forget();
     }
@@ -133,53 +111,23 @@ impl SemaphorePermit<'_> {
     /// # Panics
     ///
     /// If `other` belongs to another semaphore.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let mut permits = connections.try_acquire_many(4).unwrap();
-    /// permits.merge(connections.try_acquire().unwrap());
-    /// assert_eq!(permits.num_permits(), 5);
-    /// ```
     #[track_caller]
     pub fn merge(&mut self, other: Self) {
         self.0.merge(other.0);
     }
 
     /// Splits off `n` permits. Returns `None` if there are fewer.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let mut permits = connections.try_acquire_many(4).unwrap();
-    /// let one = permits.split(1).unwrap();
-    /// assert_eq!((permits.num_permits(), one.num_permits()), (3, 1));
-    /// ```
     #[track_caller]
     pub fn split(&mut self, n: usize) -> Option<Self> {
         self.0.split(n).map(Self)
     }
 
     /// Returns the semaphore.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// let connections = Semaphore::new(10);
-    /// let permit = connections.try_acquire().unwrap();
-    /// assert_eq!(permit.semaphore().available_permits(), 9);
-    /// ```
     pub fn semaphore(&self) -> &Semaphore {
         self.0.sem
     }
 
     /// Returns the number of permits.
-    ///
-    /// ```
-    /// # use lockdep::tokio::sync::Semaphore;
-    /// assert_eq!(Semaphore::new(10).try_acquire_many(4).unwrap().num_permits(), 4);
-    /// ```
     pub fn num_permits(&self) -> usize {
         self.0.count
     }
@@ -187,13 +135,6 @@ impl SemaphorePermit<'_> {
 
 impl OwnedSemaphorePermit {
     /// Drops this without returning the permits.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// connections.clone().try_acquire_owned().unwrap().forget();
-    /// assert_eq!(connections.available_permits(), 9);
-    /// ```
     pub fn forget(mut self) {
         self.0.forget();
     }
@@ -203,53 +144,23 @@ impl OwnedSemaphorePermit {
     /// # Panics
     ///
     /// If `other` belongs to another semaphore.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let mut permits = connections.clone().try_acquire_many_owned(4).unwrap();
-    /// permits.merge(connections.try_acquire_owned().unwrap());
-    /// assert_eq!(permits.num_permits(), 5);
-    /// ```
     #[track_caller]
     pub fn merge(&mut self, other: Self) {
         self.0.merge(other.0);
     }
 
     /// Splits off `n` permits. Returns `None` if there are fewer.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let mut permits = connections.try_acquire_many_owned(4).unwrap();
-    /// assert_eq!(permits.split(1).unwrap().num_permits(), 1);
-    /// ```
     #[track_caller]
     pub fn split(&mut self, n: usize) -> Option<Self> {
         self.0.split(n).map(Self)
     }
 
     /// Returns the semaphore.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let connections = Arc::new(Semaphore::new(10));
-    /// let permit = connections.clone().try_acquire_owned().unwrap();
-    /// assert!(Arc::ptr_eq(permit.semaphore(), &connections));
-    /// ```
     pub fn semaphore(&self) -> &Arc<Semaphore> {
         &self.0.sem
     }
 
     /// Returns the number of permits.
-    ///
-    /// ```
-    /// # use std::sync::Arc; use lockdep::tokio::sync::{Semaphore};
-    /// let permits = Arc::new(Semaphore::new(10)).try_acquire_many_owned(4).unwrap();
-    /// assert_eq!(permits.num_permits(), 4);
-    /// ```
     pub fn num_permits(&self) -> usize {
         self.0.count
     }
