@@ -7,7 +7,7 @@ use toml_span::{
     value::{Table, ValueInner},
 };
 
-use super::suppress::Entry;
+use super::allow_entry::Entry;
 use crate::finding::UnknownName;
 
 /// Parses a file. Returns the error, if there is one.

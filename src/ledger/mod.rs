@@ -6,6 +6,7 @@
 //! lock, so callers are in a state in which locks of the global allocator and of signal handlers
 //! are not checked.
 
+mod allow_entry;
 #[cfg_attr(not(feature = "config"), path = "no_config.rs")]
 mod config;
 mod exit;

@@ -15,11 +15,8 @@ use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{config::parse, known, settings};
-use crate::{
-    finding::{Finding, FindingKind, Site},
-    render,
-};
+use super::{allow_entry::Entry, config::parse, known, settings};
+use crate::finding::{Finding, FindingKind};
 
 /// Each lock of a pair, mapped to its partners.
 static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
@@ -33,22 +30,6 @@ static FILE: OnceBox<Vec<Entry>> = OnceBox::new();
 /// The current folder when the process took its first lock. The file is looked for there, whenever
 /// it is read.
 static START_FOLDER: OnceBox<PathBuf> = OnceBox::new();
-
-/// One `[[allow]]` entry of the file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The entry's position, printed if it is unused: `lockdep.toml:3`.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-    pub(super) place: String,
-    pub(super) kind: Option<FindingKind>,
-    /// Names of locks as reports print them. The finding must have all of them.
-    pub(super) locks: Vec<String>,
-    /// Source locations, each a suffix of a path and an optional line. The finding must have all of
-    /// them.
-    pub(super) sites: Vec<(String, Option<u32>)>,
-    pub(super) reason: Arc<str>,
-    pub(super) is_used: AtomicBool,
-}
 
 /// Returns the lock around the pairs, for a fork.
 #[cfg(all(unix, not(loom)))]
@@ -111,25 +92,6 @@ pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     let entry = FILE.get()?.iter().find(|entry| entry.fits(finding))?;
     entry.is_used.store(true, Relaxed);
     Some(Arc::clone(&entry.reason))
-}
-
-impl Entry {
-    fn fits(&self, finding: &Finding) -> bool {
-        let is_at = |(file, line): &(String, Option<u32>), site: &Site| {
-            Path::new(site.file()).ends_with(file) && line.is_none_or(|line| line == site.line())
-        };
-        let sites = || finding.cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-        let is_of_kind = match self.kind {
-            Some(kind) => finding.kind == kind,
-            None => finding.kind != FindingKind::Deadlock,
-        };
-        is_of_kind
-            && self.sites.iter().all(|place| sites().any(|site| is_at(place, site)))
-            && (self.locks.is_empty() || {
-                let names = render::lock_names(finding);
-                self.locks.iter().all(|lock| names.contains(lock))
-            })
-    }
 }
 
 /// Remembers where to look for the file. Called with the first lock of the process.
