@@ -1,17 +1,17 @@
-//! What flavours import, for those that `cargo lockdep` compiles into the crates that take the place of
-//! parking_lot and others; and what that program draws with this crate's code. Not public API.
+//! Re-exports for `cargo lockdep`, not public API: for the flavours that it compiles into its
+//! replacements of parking_lot and other crates, and for its reports.
 
-/// What flavours use of `crate::finding`.
+/// The part of `crate::finding` that flavours use.
 pub mod finding {
     pub use crate::finding::{LockKind, LockOf, Mode, Role};
 }
 
-/// What flavours use of `crate::points`.
+/// The part of `crate::points` that flavours use.
 pub mod points {
     pub use crate::points::Released;
 }
 
-/// What flavours use of `crate::tracked`.
+/// The part of `crate::tracked` that flavours use.
 pub mod tracked {
     pub use crate::tracked::{
         Attempt, Awaited, FastAcquire, GuardKind, Held, Initializer, PendingAcquire, RawLock,
@@ -19,17 +19,17 @@ pub mod tracked {
     };
 }
 
-/// Gives a lock, by its number, the name that reports call it by.
+/// Sets the name that reports use for the lock with this id.
 pub fn name(lock: u64, name: &str) {
     crate::validator::name(lock, name);
 }
 
-/// What reports use of `crate::render`.
+/// The part of `crate::render` that the reports of `cargo lockdep` use.
 pub mod render {
     pub use crate::render::dot::quoted;
 }
 
-/// What flavours use of `crate::validator`.
+/// The part of `crate::validator` that flavours use.
 pub mod validator {
     pub use crate::validator::tasks;
 }

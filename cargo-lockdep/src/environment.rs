@@ -1,4 +1,4 @@
-//! Environment variables that this program sets for its wrapper and for the checked processes.
+//! The environment variables of `cargo lockdep` itself, for its wrapper and the checked processes.
 
 /// The folder of the runtime. If it is set, this program was called as a wrapper.
 pub(crate) const FOLDER: &str = "CARGO_LOCKDEP_WRAP";
@@ -8,5 +8,5 @@ pub(crate) const CHOICE: &str = "CARGO_LOCKDEP_CHOICE";
 pub(crate) const INNER: &str = "CARGO_LOCKDEP_RUSTC_WRAPPER";
 /// The rustdoc that was configured before.
 pub(crate) const RUSTDOC: &str = "CARGO_LOCKDEP_RUSTDOC";
-/// The folder to which processes write how many locks and acquisitions they had.
+/// The folder to which processes write how many locks and edges they had.
 pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";

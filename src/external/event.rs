@@ -4,8 +4,8 @@ use std::{fmt, marker::PhantomData};
 
 use super::obligations::Obligations;
 
-/// An event that one thread waits for and another brings about, without a lock: an answer of a
-/// GUI's main loop, Python's GIL, the reply of a process.
+/// Something that one thread waits for and another provides, other than a checked lock: an answer
+/// of a GUI's main loop, Python's GIL, the reply of a process.
 ///
 /// Usually a `static`, one for each thread or group of threads that answers, because the order is
 /// learned per event.
@@ -46,7 +46,7 @@ pub struct Event {
 /// let owes = REPLY.owe();
 /// std::thread::spawn(move || drop(owes));
 /// ```
-#[must_use = "if unused, nothing is owed any more"]
+#[must_use = "if unused, the obligation ends at once"]
 #[clippy::has_significant_drop]
 pub struct Owed<'a> {
     event: &'a Event,
@@ -67,7 +67,7 @@ impl Event {
     /// waits for the event waits for this one.
     ///
     /// Every lock that the thread acquires meanwhile counts as needed for the answer. A main loop
-    /// owes while it handles a callback, or all the time if requests queue up.
+    /// keeps the guard while it handles a callback, or all the time if requests are queued for it.
     ///
     /// Never a finding, because it does not wait. Must not be called in a signal handler.
     ///

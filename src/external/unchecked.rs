@@ -1,6 +1,6 @@
-//! An event in a build that is not checked: only its name.
+//! The obligations of an event in an unchecked build: none.
 
-/// Stands for the lock that an event is in a checked build.
+/// Has the interface of the checked `Obligations`, and does nothing.
 pub(super) struct Obligations;
 
 impl Obligations {

@@ -7,14 +7,14 @@ mod edge;
 mod kind;
 mod level;
 mod lock;
-mod names;
 mod order_graph;
 mod os_thread;
+mod parse;
 mod site;
 mod snapshot;
 mod stats;
 mod thread;
-mod wait;
+mod wait_kind;
 
 use std::sync::Arc;
 
@@ -22,16 +22,16 @@ pub use edge::Edge;
 pub use kind::FindingKind;
 pub use level::Level;
 pub use lock::{LockInfo, LockKind, LockOf, Mode, Role};
-pub use names::UnknownName;
 pub use order_graph::OrderGraph;
 pub(crate) use os_thread::{Activity, FutexWait, OsThread, SystemCall};
+pub use parse::UnknownName;
 pub use site::Site;
 pub(crate) use snapshot::{ChainEnd, Until, WaitChain, WaitLink};
 pub use snapshot::{HeldLocks, LockUse, ThreadSnapshot};
 pub use stats::Stats;
 pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
-pub use wait::WaitKind;
+pub use wait_kind::WaitKind;
 
 /// A problem that the validator has found: a cycle in the lock order, a lock acquired twice, a wait
 /// with a lock held, threads that wait for each other.

@@ -7,9 +7,9 @@ use petgraph::stable_graph::StableDiGraph;
 use super::{Edge, LockInfo};
 
 /// A snapshot of the lock order seen so far: an edge from each lock to those that were acquired
-/// while it was held. It does not change afterwards.
+/// while it was held. Later acquisitions do not change it.
 ///
-/// Contains only locks that were nested with others or [named](crate::name), while they exist.
+/// Contains only locks that still exist and were nested with another lock, or [named](crate::name).
 ///
 /// ```
 /// # use lockdep::sync::Mutex;

@@ -13,8 +13,8 @@ use crate::finding::{Finding, FindingKind, Level};
 
 /// The exit status of a process with an unhandled finding at [`Level::Deny`]: the same as after a
 /// panic.
-#[cfg(unix)]
-const STATUS: libc::c_int = 101;
+#[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
+pub(super) const STATUS: i32 = 101;
 
 /// The number of findings listed in the summary.
 const MAX_LINES: usize = 16;
@@ -134,7 +134,7 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
     }
     if !denied.is_empty() {
         let count = count(&denied, "unhandled finding");
-        lines.push(format!("lockdep: {count}; exiting with status 101"));
+        lines.push(format!("lockdep: {count}; exiting with status {STATUS}"));
         lines.push(match super::record_writer::path() {
             Some(path) => format!("lockdep: reports are in {}", path.display()),
             None if harness_captures() => {

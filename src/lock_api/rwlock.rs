@@ -28,7 +28,7 @@ use crate::{
 /// How `lock_shared` acquires. For a raw lock whose policy is unknown, as with those that `cargo
 /// lockdep` finds, readers are assumed to pass waiting writers, so that every reported deadlock is
 /// possible.
-const READING: Mode = if cfg!(readers_pass) { Mode::RecursiveShared } else { Mode::Shared };
+const READ_MODE: Mode = if cfg!(readers_pass) { Mode::RecursiveShared } else { Mode::Shared };
 
 /// A raw readers-writer lock of `lock_api`, checked: see the [module](super).
 ///
@@ -91,7 +91,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[track_caller]
     #[inline(always)]
     fn lock_shared(&self) {
-        self.acquire(READING, R::try_lock_shared, R::lock_shared);
+        self.acquire(READ_MODE, R::try_lock_shared, R::lock_shared);
     }
 
     #[track_caller]

@@ -72,7 +72,7 @@ impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawRwLock<R, RECURSIVE> {
     }
 
     /// The mode in which readers wait.
-    const SHARED: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
+    const READ_MODE: Mode = if RECURSIVE { Mode::RecursiveShared } else { Mode::Shared };
 }
 
 impl<R: lock_api::RawRwLock, const RECURSIVE: bool> RawLock for RawRwLock<R, RECURSIVE> {
@@ -110,13 +110,13 @@ unsafe impl<R: lock_api::RawRwLock, const RECURSIVE: bool> lock_api::RawRwLock
     #[track_caller]
     #[inline]
     fn lock_shared(&self) -> R::SharedGuard {
-        self.acquire(Self::SHARED, R::try_lock_shared, R::lock_shared)
+        self.acquire(Self::READ_MODE, R::try_lock_shared, R::lock_shared)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared(&self) -> Option<R::SharedGuard> {
-        self.try_acquire(Self::SHARED, R::try_lock_shared)
+        self.try_acquire(Self::READ_MODE, R::try_lock_shared)
     }
 
     #[inline]
@@ -200,14 +200,14 @@ unsafe impl<R: RawRwLockTimed, const RECURSIVE: bool> RawRwLockTimed for RawRwLo
 
     #[track_caller]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> Option<R::SharedGuard> {
-        self.try_acquire_timed(Self::SHARED, R::try_lock_shared, |raw| {
+        self.try_acquire_timed(Self::READ_MODE, R::try_lock_shared, |raw| {
             raw.try_lock_shared_for(timeout)
         })
     }
 
     #[track_caller]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> Option<R::SharedGuard> {
-        self.try_acquire_timed(Self::SHARED, R::try_lock_shared, |raw| {
+        self.try_acquire_timed(Self::READ_MODE, R::try_lock_shared, |raw| {
             raw.try_lock_shared_until(timeout)
         })
     }

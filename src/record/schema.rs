@@ -146,7 +146,7 @@ pub struct Finding<'a> {
     pub level: Cow<'a, str>,
     /// How often it had happened.
     pub count: u64,
-    /// `true` if it is in a scope of [`testing`](crate::testing), so that a test looks at it.
+    /// `true` if it is in a scope of [`testing`](crate::testing), where a test inspects it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_scope: bool,
     /// Why it is silenced, if it is: [`Finding::silenced`](crate::Finding::silenced).

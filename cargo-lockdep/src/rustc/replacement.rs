@@ -59,7 +59,7 @@ const RUNTIME: &str = "rt";
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
-const STAND_INS: [Replacement; 5] = [
+const REPLACEMENTS: [Replacement; 5] = [
     Replacement {
         package: "lock_api",
         line: "0.4.",
@@ -154,7 +154,7 @@ impl Addition {
 impl Replacement {
     /// Returns the replacement for a package's library with these features.
     pub(crate) fn of(package: &str, version: &str, features: &[String]) -> Option<&'static Self> {
-        STAND_INS.iter().find(|replacement| {
+        REPLACEMENTS.iter().find(|replacement| {
             replacement.package == package
                 && version.starts_with(replacement.line)
                 && replacement

@@ -17,15 +17,15 @@ pub(crate) enum Attempt {
     Failed(ExitStatus, Vec<u8>),
 }
 
-/// Compiles. Buffers rustc's messages until success is certain: at the notice that lets cargo
-/// continue, or at the end.
+/// Compiles. Buffers rustc's messages until success is certain: at its notice that the metadata is
+/// written, at which cargo starts the dependents, or at the end.
 pub(crate) fn attempt(mut command: Command) -> Result<Attempt> {
     let mut rustc = command.stderr(Stdio::piped()).spawn().map_err(cannot_start(&command))?;
     let output = rustc.stderr.take().expect("it is piped");
-    let (kept, ended) = forward(BufReader::new(output), io::stderr().lock())
+    let (kept, noticed) = forward(BufReader::new(output), io::stderr().lock())
         .map_err(cannot("pass rustc's messages on"))?;
     let status = rustc.wait().map_err(cannot("wait for rustc"))?;
-    if ended || status.success() {
+    if noticed || status.success() {
         pass_on(&kept)?;
         return Ok(Attempt::Ended(status));
     }
@@ -36,7 +36,7 @@ pub(crate) fn pass_on(output: &[u8]) -> Result<()> {
     io::stderr().write_all(output).map_err(cannot("pass rustc's messages on"))
 }
 
-/// Buffers lines until the notice, then passes all of them on. Returns the lines that were not
+/// Buffers lines until the notice, then passes them and all later lines on. Returns the lines that were not
 /// passed on, and `true` if the notice came.
 fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u8>, bool)> {
     let (mut kept, mut noticed) = (Vec::new(), false);
@@ -53,7 +53,8 @@ fn forward(mut input: impl BufRead, mut output: impl Write) -> io::Result<(Vec<u
     }
 }
 
-/// Compiles a crate that cargo does not know about, hiding the notices of its files.
+/// Compiles a crate that cargo does not know about, and hides rustc's notices about the files that
+/// it wrote.
 pub(crate) fn quietly(mut command: Command) -> Result<Attempt> {
     let Output { status, stderr, .. } =
         command.stderr(Stdio::piped()).output().map_err(cannot_start(&command))?;

@@ -1,7 +1,7 @@
 //! Explores interleavings, each determined by a seed.
 
 mod others;
-mod priorities;
+mod pct;
 mod scheduler;
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 
 use self::{
-    priorities::Priorities,
+    pct::Priorities,
     scheduler::{Conducted, Scheduler},
 };
 use super::{alone, thread_group::ThreadGroup};

@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Order, SILENCE, Step, others::Others, priorities::Priorities};
+use super::{Order, SILENCE, Step, others::Others, pct::Priorities};
 use crate::{
     finding::ScopeId,
     interleave::{point::describe, thread_group::ThreadGroup},

@@ -30,17 +30,17 @@ pub struct MergedFinding {
     /// The kind of wait of a [`WaitWhileHolding`](FindingKind::WaitWhileHolding).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<WaitKind>,
-    /// The level in the process.
+    /// Its level in the process whose report this is.
     pub level: Level,
     /// `true` if its edges come from different processes, none of which has seen all of them.
     pub across_runs: bool,
-    /// `true` if it is in a scope of [`testing`](crate::testing), so that a test looks at it.
+    /// `true` if it is in a scope of [`testing`](crate::testing), where a test inspects it.
     pub in_scope: bool,
-    /// The number of processes that have found it; two if it is across runs.
+    /// The number of processes that have found it; 2 if it is `across_runs`.
     pub processes: usize,
-    /// The tests in which it was found, if known, or else the programs: 16 at most.
+    /// The tests in which it was found, or the programs if these are unknown. At most 16.
     pub tests: Vec<String>,
-    /// Why it is silenced in that process, if it is: see [`Finding::silenced`](crate::Finding::silenced).
+    /// Why it is silenced, if it is: see [`Finding::silenced`](crate::Finding::silenced).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silenced: Option<String>,
     /// The title, in one line.
@@ -78,21 +78,23 @@ pub struct MergedEdge {
     pub spawned_at: Option<String>,
     /// The name of the lock that was held.
     pub held: String,
-    /// Its type, and where it was created.
+    /// Its class: type and creation site, or what the program [said](crate::class).
     pub held_class: String,
     /// Its mode.
     pub held_mode: Mode,
-    /// Where it was acquired; or requested, if it [was granted](Self::is_granted).
+    /// Where it was acquired, or where it was requested, if it was only
+    /// [granted](Self::is_granted).
     pub held_at: String,
     /// See [`Edge::is_granted`](super::super::Edge::is_granted).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_granted: bool,
-    /// See [`Edge::may_have_left`](super::super::Edge::may_have_left). A finding with such an edge is a warning at most.
+    /// See [`Edge::may_have_left`](super::super::Edge::may_have_left). A finding with such an edge is
+    /// a warning at most.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub may_have_left: bool,
     /// The name of the lock that was acquired.
     pub wanted: String,
-    /// Its type, and where it was created.
+    /// Its class.
     pub wanted_class: String,
     /// Its mode.
     pub wanted_mode: Mode,
@@ -111,8 +113,8 @@ impl MergedEdge {
     }
 }
 
-/// Returns the inversion of two opposite edges that were seen by different processes. `may_differ`: their locks may be
-/// different ones of the same two classes.
+/// Returns the inversion of two opposite edges that were seen by different processes. `may_differ`:
+/// the processes may have used different locks of the same two classes.
 pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
     let title = format!(

@@ -24,7 +24,7 @@ use super::steps::{self, Frame};
 use crate::stack::{self, symbols};
 
 /// The maximum number of frames in a path. A longer one proves nothing.
-const MAX_FRAMES: usize = 256;
+const MAX_PATH: usize = 256;
 
 /// The addresses of the frames from the root poll inward.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,9 +42,9 @@ impl Path {
             if !is_whole && place > end {
                 frames.push(frame.ip().addr());
             }
-            !is_whole && frames.len() < MAX_FRAMES
+            !is_whole && frames.len() < MAX_PATH
         });
-        if frames.len() == MAX_FRAMES {
+        if frames.len() == MAX_PATH {
             return Some(Self(Vec::new()));
         }
         frames.reverse();

@@ -45,12 +45,12 @@ struct Finding<'a> {
     across_runs: bool,
     processes: usize,
     tests: &'a [String],
-    cycle: Vec<InGraph<'a>>,
+    cycle: Vec<EdgeInGraph<'a>>,
     report: &'a str,
 }
 
 #[derive(Serialize)]
-struct InGraph<'a> {
+struct EdgeInGraph<'a> {
     #[serde(flatten)]
     edge: &'a MergedEdge,
     /// The indices of its locks in the graph.
@@ -94,7 +94,7 @@ fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
     let finding = &judged.finding;
     let edge = |edge| {
         let ends = ends(graph, edge);
-        InGraph { edge, held_lock: ends.map(|it| it.0), wanted_lock: ends.map(|it| it.1) }
+        EdgeInGraph { edge, held_lock: ends.map(|it| it.0), wanted_lock: ends.map(|it| it.1) }
     };
     Finding {
         verdict: judged.verdict,

@@ -101,8 +101,8 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
     })
 }
 
-/// Returns where a code host shows a finding: at its last step, or else at the first place inside
-/// the repository, because code hosts do not show places outside it.
+/// Returns where a code host shows a finding: the last step of an edge, or else the step before it,
+/// that is in the repository, because code hosts show no others. If none is, the last step.
 fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
     let done = |edge| sentences(finding, edge).collect::<Vec<_>>().into_iter().rev();
     let last_but = |count| finding.cycle.iter().filter_map(move |edge| done(edge).nth(count));
@@ -183,7 +183,7 @@ fn fingerprint(finding: &MergedFinding) -> String {
     let edge = |edge: &MergedEdge| {
         [file(&edge.held_at), &*edge.held, file(&edge.acquired_at), &*edge.wanted].join("\0")
     };
-    // Each process starts the cycle at another edge.
+    // Processes may start the same cycle at different edges.
     let mut edges: Vec<_> = finding.cycle.iter().map(edge).collect();
     edges.sort_unstable();
     let mut hasher = FnvHasher::default();
@@ -194,7 +194,7 @@ fn fingerprint(finding: &MergedFinding) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Returns the crates whose locks were not checked because they fell back.
+/// Returns the crates whose locks were not checked because they do not compile with checked locks.
 fn unseen(report: &Report) -> Vec<Value> {
     let fell_back = report.notes.iter().filter(|note| matches!(note.outcome, Outcome::FellBack(_)));
     let notes = fell_back
