@@ -31,5 +31,5 @@ pub mod render {
 
 /// The part of `crate::validator` that flavours use.
 pub mod validator {
-    pub use crate::validator::tasks;
+    pub use crate::validator::{root_poll, tasks};
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     points::{self, Controller},
-    validator::tasks::{self, Task},
+    validator::{root_poll, tasks::Task},
 };
 
 /// Returns a closure that brings the thread which runs it into the calling thread's schedule or
@@ -120,7 +120,9 @@ impl Participating {
     fn begin(&mut self) {
         self.has_begun = true;
         let Expected { controller, role } = &self.expected;
-        tasks::within(&self.task, || points::set_participant(Arc::clone(controller).role(role)));
+        root_poll::within(&self.task, || {
+            points::set_participant(Arc::clone(controller).role(role))
+        });
     }
 }
 
@@ -137,14 +139,14 @@ impl<F: Future> Future for Inside<F> {
         if !participating.has_begun {
             participating.begin();
         }
-        tasks::poll(&participating.task, future.as_mut(), cx)
+        root_poll::poll(&participating.task, future.as_mut(), cx)
     }
 }
 
 impl<F> Drop for Inside<F> {
     fn drop(&mut self) {
         if let Some(participating) = &self.participating {
-            tasks::end(&participating.task, self.future.as_mut());
+            root_poll::end(&participating.task, self.future.as_mut());
         }
     }
 }

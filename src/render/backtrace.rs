@@ -84,7 +84,12 @@ fn starts_thread(frame: &Frame) -> bool {
 /// Returns `true` for frames between the executor and the future of a task.
 fn polls_task(frame: &Frame) -> bool {
     let function = path(frame);
-    let roots = ["lockdep::validator::tasks::", "lockdep::tokio::", "lockdep_tracing::"];
+    let roots = [
+        "lockdep::validator::root_poll::",
+        "lockdep::validator::tasks::",
+        "lockdep::tokio::",
+        "lockdep_tracing::",
+    ];
     roots.iter().any(|root| function.starts_with(root))
 }
 
@@ -131,7 +136,7 @@ mod tests {
             "<core::pin::Pin<P> as core::future::future::Future>::poll",
             "<tokio::task::coop::Coop<F> as core::future::future::Future>::poll",
             "server::handle::{closure#0}::{closure#1}",
-            "lockdep::validator::tasks::poll",
+            "lockdep::validator::root_poll::poll",
             "<lockdep::tokio::root::Root<F> as core::future::future::Future>::poll",
             "tokio::runtime::task::core::Core<T,S>::poll",
             "server::main",
@@ -159,7 +164,7 @@ mod tests {
             "<tokio::sync::batch_semaphore::Acquire as core::future::future::Future>::poll",
             "lockdep::tracked::awaited::Awaited::poll",
             "server::cache::load::{{closure}}",
-            "lockdep::validator::tasks::poll",
+            "lockdep::validator::root_poll::poll",
         ]
         .map(|function| Frame { function: function.into(), site: None });
         let shown: Vec<_> = trimmed(&frames, true).map(|it| &*it.function).collect();
@@ -172,7 +177,7 @@ mod tests {
         let frames = [
             "lockdep::sync::mutex::Mutex<T>::lock",
             "server::accept::{{closure}}",
-            "lockdep::validator::tasks::poll",
+            "lockdep::validator::root_poll::poll",
             "<lockdep::tokio::root::Root<F> as core::future::future::Future>::poll",
             "tokio::runtime::park::CachedParkThread::block_on",
             "tokio::runtime::runtime::Runtime::block_on",
@@ -188,7 +193,7 @@ mod tests {
         let frames = [
             "lockdep::sync::mutex::Mutex<T>::lock",
             "server::accept::{{closure}}",
-            "lockdep::validator::tasks::root_poll::poll_at",
+            "lockdep::validator::root_poll::poll_at",
             "<lockdep_tracing::instrumented::Instrumented<F> as core::future::future::Future>::poll",
             "tokio::runtime::park::CachedParkThread::block_on",
             "server::main",

@@ -1,5 +1,6 @@
 //! Call stacks: raw addresses, how they are captured, and their symbols.
 
+pub(crate) mod exit;
 pub(crate) mod symbols;
 mod walk;
 

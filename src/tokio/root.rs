@@ -10,7 +10,10 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use crate::validator::tasks::{self, Task};
+use crate::validator::{
+    root_poll,
+    tasks::{self, Task},
+};
 
 pin_project! {
     /// A future that is polled and dropped as a task.
@@ -23,7 +26,7 @@ pin_project! {
     impl<F> PinnedDrop for Root<F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            tasks::end(this.task, this.future);
+            root_poll::end(this.task, this.future);
         }
     }
 }
@@ -49,7 +52,7 @@ impl<F: Future> Future for Root<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        tasks::poll(this.task, this.future, cx)
+        root_poll::poll(this.task, this.future, cx)
     }
 }
 
@@ -73,7 +76,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(task) = this.task {
-                tasks::end(task, this.future);
+                root_poll::end(task, this.future);
             }
         }
     }
@@ -89,7 +92,7 @@ impl<F: Future> Future for AsTask<F> {
             *this.task = Some(Task::within_unknown(this.named_at, size_of::<F>()));
         }
         match this.task {
-            Some(task) => tasks::poll(task, this.future, cx),
+            Some(task) => root_poll::poll(task, this.future, cx),
             None => this.future.as_pin_mut().expect("it is never taken out").poll(cx),
         }
     }

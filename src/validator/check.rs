@@ -13,9 +13,10 @@ use super::{
     deadlock::has_one_holder,
     found::{Found, capture, own_edge},
     graph::{
-        self, Cycle, Learned, declared, known_locks,
+        self, Cycle, Learned, declared,
         observations::{Observation, Settled},
     },
+    lock_id::known_locks,
     tasks,
 };
 use crate::{

@@ -5,12 +5,11 @@ use std::panic::Location;
 use super::{
     context::{Context, State as ThreadState, held::Entry},
     graph,
-    process::exit,
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Level},
     ledger::{self, Backtraces, Panic, Verdict},
-    stack::RawStack,
+    stack::{RawStack, exit},
     upstream,
 };
 

@@ -11,22 +11,32 @@ mod atomic;
 mod atomic_ref;
 mod chain_cache;
 mod check;
+mod clock;
 mod context;
 mod deadlock;
-mod events;
 mod found;
 mod graph;
+mod helpers;
+mod identity;
+mod interrupted;
 mod lock_id;
 mod monitor;
 mod process;
+pub mod root_poll;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
-mod statics;
 pub mod tasks;
-mod tried;
+mod waits;
 
 use std::time::Duration;
 
+use self::{
+    context::leaks,
+    found::{Found, submit},
+    graph::{Cycle, SEEN},
+    lock_id::{known_locks, tried},
+    waits::events,
+};
 pub(crate) use self::{
     context::{
         Context, State as ThreadState,
@@ -38,22 +48,19 @@ pub(crate) use self::{
         held::{Entry, Place, Tag},
         thread_exit::{Progress, ThreadExit, join},
     },
-    deadlock::{
-        barrier_order::{Arrival, BarrierOrder},
-        blocking::{Waited, begin_wait},
-        channel_space::{ChannelSpace, Receiving},
-    },
-    events::about_to_wait_for,
     graph::{
         Acquisition,
         annotations::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
         declared::{Ordered, Rank},
     },
-    lock_id::{Identity, LockId},
-};
-use self::{
-    found::{Found, submit},
-    graph::{Cycle, SEEN},
+    identity::Identity,
+    lock_id::LockId,
+    waits::{
+        barrier_order::{Arrival, BarrierOrder},
+        blocking::{Waited, begin_wait},
+        channel_space::{ChannelSpace, Receiving},
+        events::about_to_wait_for,
+    },
 };
 use crate::{
     finding::{Detail, OrderGraph, ScopeId, Stats, ThreadSnapshot, WaitKind, Writer},
@@ -115,7 +122,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         return context.recent.insert(chain);
     }
     let (epoch, key) = (chain_cache::epoch(), chain_cache::key(chain));
-    let is_new = !graph::known_locks::may_be_known(acquisition.wanted.tag.lock());
+    let is_new = !known_locks::may_be_known(acquisition.wanted.tag.lock());
     // While a thread waits for the end of this one, this one holds its exit as well.
     let is_known = !is_awaited && !is_new && (SEEN.contains(key) || is_known_of(context, key));
     if is_known {
@@ -246,7 +253,7 @@ pub(crate) fn watch(limit: Duration) {
 #[track_caller]
 pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
-    if is_quiet || !graph::known_locks::may_be_known(wanted.tag.lock()) {
+    if is_quiet || !known_locks::may_be_known(wanted.tag.lock()) {
         return;
     }
     let found = {
@@ -275,8 +282,8 @@ pub(crate) fn blocks(held: Tag, wanted: Tag) -> bool {
 /// Called when a destructor of a thread-local has released a lock after the thread returned its
 /// context, so the lock may be recorded as leaked.
 pub(crate) fn released_at_last(tag: Tag) {
-    if deadlock::leaks::are_any() {
-        inside(|| deadlock::leaks::released(tag));
+    if leaks::are_any() {
+        inside(|| leaks::released(tag));
     }
 }
 
@@ -305,7 +312,7 @@ pub(crate) fn released_elsewhere(tag: Tag) {
 #[cfg_attr(not(debug_assertions), inline)]
 pub(crate) fn destroyed(lock: LockId) {
     let is_idle = current_if_attached().is_some_and(|context| context.held.is_idle());
-    if !is_idle || graph::known_locks::may_be_known(lock) {
+    if !is_idle || known_locks::may_be_known(lock) {
         destroyed_known(lock, is_idle);
     }
 }
@@ -333,16 +340,16 @@ fn destroyed_slow(lock: LockId) {
     } else {
         context::current::destroyed_unattached(lock);
     }
-    if !graph::known_locks::may_be_known(lock) || graph::leaves::forget(lock) {
+    if !known_locks::may_be_known(lock) || graph::leaves::forget(lock) {
         return;
     }
     // The key belongs to the program, so it is dropped without any lock of lockdep.
     let key = inside(|| {
-        deadlock::leaks::destroyed(lock);
+        leaks::destroyed(lock);
         tasks::destroyed(lock);
         for other in ledger::forget_pairs(lock) {
-            graph::known_locks::left(lock);
-            graph::known_locks::left(other);
+            known_locks::left(lock);
+            known_locks::left(other);
         }
         graph::lock().forget(lock)
     });

@@ -18,6 +18,7 @@ use shuttle::{
 };
 
 use super::{
+    clock::Moment,
     context::{
         Context,
         held::{Entry, Tag},
@@ -26,9 +27,8 @@ use super::{
         thread_exit::ThreadExit,
     },
     deadlock::{self, Deadlock},
-    graph::creation_sites,
-    lock_id::{Identity, LockId},
-    monitor::clock::Moment,
+    identity::Identity,
+    lock_id::{LockId, creation_sites},
 };
 use crate::{
     finding::{LockKind, LockOf, Mode, Role, ThreadInfo, Until},

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use lockdep::__private::validator::tasks;
+use lockdep::__private::validator::{root_poll, tasks};
 
 /// A task as its runtime sees it.
 trait Spawned {
@@ -29,13 +29,13 @@ struct Root<F> {
 
 impl<F: Future<Output = ()>> Spawned for Root<F> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        tasks::poll(&self.task, self.future.as_mut(), cx)
+        root_poll::poll(&self.task, self.future.as_mut(), cx)
     }
 }
 
 impl<F> Drop for Root<F> {
     fn drop(&mut self) {
-        tasks::end(&self.task, self.future.as_mut());
+        root_poll::end(&self.task, self.future.as_mut());
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use lockdep::__private::validator::tasks::{self, Task};
+use lockdep::__private::validator::{root_poll, tasks::{self, Task}};
 use pin_project_lite::pin_project;
 
 use crate::span::{Span, Spawn, take_spawn};
@@ -28,7 +28,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(root) = this.root {
-                tasks::end(&root.task, this.future);
+                root_poll::end(&root.task, this.future);
             }
         }
     }
@@ -90,7 +90,7 @@ impl<F: Future> Future for Instrumented<F> {
         match this.root {
             Some(root) => {
                 let address = root.address(future);
-                tasks::poll_at(&root.task, this.future, address, cx)
+                root_poll::poll_at(&root.task, this.future, address, cx)
             }
             None => this.future.as_pin_mut().expect("not polled after completion").poll(cx),
         }

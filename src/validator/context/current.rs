@@ -18,14 +18,14 @@ use std::{
 use super::{
     Context, State,
     held::{Entry, Tag},
-    interrupted, registry,
+    registry,
     thread_exit::ThreadExit,
     unattached::Unattached,
 };
 use crate::{
     finding::ThreadInfo,
     ledger::{self, Backtraces},
-    validator::{deadlock::blocking, graph, lock_id::LockId, monitor::watchdog, tasks},
+    validator::{graph, interrupted, lock_id::LockId, monitor::watchdog, tasks, waits::blocking},
 };
 
 thread_local! {

@@ -12,7 +12,8 @@ use std::sync::atomic::{
     compiler_fence,
 };
 
-use super::{held::Tag, interrupted};
+use super::held::Tag;
+use crate::validator::interrupted;
 
 /// The number of tags stored. Further ones are only counted.
 const CAPACITY: usize = 8;

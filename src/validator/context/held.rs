@@ -31,7 +31,7 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-use super::interrupted;
+use crate::validator::interrupted;
 use crate::{
     finding::{LockKind, Mode},
     validator::{
@@ -41,9 +41,8 @@ use crate::{
         },
         atomic_ref::Published,
         chain_cache,
-        graph::creation_sites,
-        lock_id::{LockId, SHIFT},
-        monitor::clock::Moment,
+        clock::Moment,
+        lock_id::{LockId, SHIFT, creation_sites},
     },
 };
 

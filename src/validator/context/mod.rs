@@ -6,9 +6,10 @@ pub(super) mod acquisition_log;
 pub(super) mod current;
 mod handler_stack;
 pub(super) mod held;
-pub(super) mod interrupted;
+pub(super) mod leaks;
 pub(super) mod lineage;
 pub(super) mod notes;
+pub(super) mod obligations;
 pub(super) mod registry;
 pub(super) mod thread_exit;
 pub(super) mod unattached;
@@ -42,8 +43,9 @@ use self::{
 use super::{
     atomic_ref::Published,
     chain_cache::Recent,
-    graph::creation_sites::IdStock,
-    monitor::clock::Moment,
+    clock::Moment,
+    interrupted,
+    lock_id::creation_sites::IdStock,
     tasks::{self, BlockedOn},
 };
 use crate::{

@@ -31,11 +31,12 @@ use crate::{
         Acquisition, Context, ThreadState, about_to_block,
         atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
         begin_wait, current,
-        events::about_to_wait_for,
         found::{Found, submit},
         graph,
-        lock_id::{Identity, LockId},
+        identity::Identity,
+        lock_id::LockId,
         unjudged,
+        waits::events::about_to_wait_for,
     },
 };
 

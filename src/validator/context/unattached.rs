@@ -18,9 +18,8 @@ use std::{
 use super::{
     Context,
     held::{Entry, Tag},
-    interrupted,
 };
-use crate::validator::lock_id::LockId;
+use crate::validator::{interrupted, lock_id::LockId};
 
 /// The number of locks that can be recorded, for all threads. Further ones are not tracked.
 const CAPACITY: usize = 256;

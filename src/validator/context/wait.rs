@@ -14,10 +14,7 @@
 //! locks stand above those that the wait counts ([`Wait::holds`]). Its own wait replaces the
 //! thread's, which [`begin_wait`](crate::validator::begin_wait) publishes again afterwards.
 
-use super::{
-    held::{Entry, Slot},
-    interrupted,
-};
+use super::held::{Entry, Slot};
 use crate::{
     finding::Until,
     stack::{MAX_FRAMES, RawStack, Stack},
@@ -27,7 +24,8 @@ use crate::{
             Ordering::{Acquire, Relaxed, Release, SeqCst},
             fence,
         },
-        monitor::clock::Moment,
+        clock::Moment,
+        interrupted,
     },
 };
 

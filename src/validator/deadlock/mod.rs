@@ -16,13 +16,6 @@
 //! A wait for an [event](crate::external::Event) can be part of a cycle if exactly one thread owes
 //! the event. If several do, any of them may answer.
 
-pub(super) mod barrier_order;
-pub(super) mod blocking;
-pub(super) mod channel_space;
-#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_global.rs")]
-pub(super) mod global;
-pub(super) mod leaks;
-pub(super) mod obligations;
 pub(super) mod wait_cycle;
 
 use std::{thread, time::Duration};
@@ -32,7 +25,7 @@ use smallvec::SmallVec;
 
 use super::{
     atomic::locked,
-    context::{Context, held::Entry, registry, wait::Wait},
+    context::{Context, held::Entry, obligations, registry, wait::Wait},
     graph,
     lock_id::LockId,
     monitor::snapshot,

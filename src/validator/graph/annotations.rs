@@ -2,13 +2,14 @@
 
 use std::{panic::Location, sync::Arc};
 
-use super::{
-    declared::{Key, Ordered, Rank},
-    known_locks,
-};
+use super::declared::{Key, Ordered, Rank};
 use crate::{
     ledger,
-    validator::{graph, inside, lock_id::LockId, rejudge},
+    validator::{
+        graph, inside,
+        lock_id::{LockId, known_locks},
+        rejudge,
+    },
 };
 
 /// See [`crate::name`].

@@ -11,11 +11,13 @@ use std::{
 use super::{
     LockGraph,
     declared::{Declared, Key, Ordered, Rank},
-    known_locks,
 };
 use crate::{
     finding::Declaration,
-    validator::{context::held::Entry, lock_id::LockId},
+    validator::{
+        context::held::Entry,
+        lock_id::{LockId, known_locks},
+    },
 };
 
 /// The keys of a held and of a wanted lock.

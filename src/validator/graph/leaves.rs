@@ -19,9 +19,7 @@ use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Acquisition, EdgeFacts, GRAPH, LockGraph,
-    creation_sites::{self, SiteIndex, UNKNOWN_SITE},
-    is_any_declared, known_locks,
+    Acquisition, EdgeFacts, GRAPH, LockGraph, is_any_declared,
     observations::{Observation, Settled},
     shown::Shown,
 };
@@ -31,9 +29,13 @@ use crate::{
     stack::{RawStack, Stack, number_walk, walk_number},
     validator::{
         chain_cache,
+        context::leaks,
         context::{Context, State, held::Entry, lineage::SegmentIndex},
-        deadlock::leaks,
-        lock_id::LockId,
+        lock_id::{
+            LockId,
+            creation_sites::{self, SiteIndex, UNKNOWN_SITE},
+            known_locks,
+        },
     },
 };
 

@@ -9,14 +9,12 @@ pub(super) mod annotations;
 mod budget;
 mod class_orders;
 pub(super) mod classes;
-pub(super) mod creation_sites;
 mod cycles;
 pub(super) mod declared;
 mod declaring;
 mod facts;
 mod feasible;
 mod interner;
-pub(super) mod known_locks;
 pub(super) mod leaves;
 pub(super) mod observations;
 mod origins;
@@ -57,10 +55,10 @@ use super::{
         Context,
         acquisition_log::Logged,
         held::{Entry, Tag},
+        obligations::Owed,
     },
-    deadlock::obligations::Owed,
-    lock_id::{Identity, LockId},
-    statics,
+    identity::Identity,
+    lock_id::{LockId, creation_sites, known_locks, statics},
 };
 use crate::{
     finding::{Edge, LockInfo, Mode, OrderGraph, Role},

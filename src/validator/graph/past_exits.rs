@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::creation_sites::SiteIndex;
-use crate::validator::lock_id::LockId;
+use crate::validator::lock_id::{LockId, creation_sites::SiteIndex};
 
 /// The number of exits kept for each location.
 const MAX_EXITS: usize = 8;

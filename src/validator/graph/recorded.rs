@@ -9,15 +9,15 @@ use std::{panic::Location, ptr, sync::Arc};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
-use super::{
-    LockGraph,
-    creation_sites::{self, SiteIndex, UNKNOWN_SITE},
-};
+use super::LockGraph;
 use crate::{
     finding::Mode,
     validator::{
         context::{Context, held::Entry},
-        lock_id::LockId,
+        lock_id::{
+            LockId,
+            creation_sites::{self, SiteIndex, UNKNOWN_SITE},
+        },
     },
 };
 

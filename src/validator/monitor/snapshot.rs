@@ -5,14 +5,18 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{clock::Moment, helpers};
 use crate::{
     finding::{LockUse, OsThread, ThreadInfo, ThreadSnapshot},
     os_threads,
     validator::{
-        context::{Context, held::Entry, registry},
-        deadlock::leaks::{self, Leak},
-        graph, tasks,
+        clock::Moment,
+        context::{
+            Context,
+            held::Entry,
+            leaks::{self, Leak},
+            registry,
+        },
+        graph, helpers, tasks,
     },
 };
 

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{clock::Moment, snapshot};
+use super::snapshot;
 use crate::{
     finding::{Activity, ChainEnd, OsThread, Role, Site, ThreadInfo, WaitChain, WaitLink},
     os_threads,
     validator::{
-        context::{Context, held::Entry, registry, wait::Wait},
-        deadlock::{self, leaks},
+        clock::Moment,
+        context::{Context, held::Entry, leaks, registry, wait::Wait},
+        deadlock,
         tasks::{self, Hold, Task},
     },
 };

@@ -12,15 +12,15 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    clock::Moment,
-    helpers::{self, Helper},
-    snapshot, wait_chain, wakeup,
-};
+use super::{global::Detector, snapshot, wait_chain, wakeup};
 use crate::{
     finding::{Detail, FindingKind},
     ledger, os_threads, render,
-    validator::{context::registry, deadlock::global::Detector},
+    validator::{
+        clock::Moment,
+        context::registry,
+        helpers::{self, Helper},
+    },
 };
 
 /// The longest acceptable wait, in milliseconds; 0 if unlimited.

@@ -14,11 +14,9 @@ use crate::{
     stack::symbols,
     validator::{
         Context, ThreadState,
-        context::registry,
-        current_if_attached,
-        deadlock::{self, leaks, obligations},
-        graph::{self, creation_sites},
-        monitor::helpers,
+        context::{leaks, obligations, registry},
+        current_if_attached, deadlock, graph, helpers,
+        lock_id::creation_sites,
         tasks,
     },
 };

@@ -1,5 +1,4 @@
 //! The life of the process: its forks, and its end.
 
-pub(super) mod exit;
 #[cfg(all(unix, not(loom)))]
 pub(super) mod forks;

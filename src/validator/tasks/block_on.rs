@@ -69,14 +69,14 @@ impl BlockedOn {
 
 /// Called when the calling thread is about to poll a task for the first time, and blocks until it
 /// is ready.
-pub(super) fn begin(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn begin(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
     let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().begin(task, context.held.iter());
 }
 
 /// Called when the task has ended and the thread continues.
-pub(super) fn end(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn end(task: &Arc<Task>, context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
     context.blocked_on().end(task);
 }

@@ -291,7 +291,7 @@ fn waits_for_awake(task: &Task) -> bool {
 
 /// Checks a task that has come to rest with a waiting lock operation.
 #[cold]
-pub(super) fn look(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn look(task: &Arc<Task>, context: &'static Context) {
     if task.recent_wakes() != 0 || task.live.load(SeqCst) != 0 || waits_for_awake(task) {
         return;
     }

@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::{Task, operation::Op};
-use crate::validator::{Entry, Tag, lock_id::LockId, monitor::clock::Moment};
+use crate::validator::{Entry, Tag, clock::Moment, lock_id::LockId};
 
 /// A hold of a lock.
 #[derive(Clone)]

@@ -25,16 +25,15 @@
 
 #![allow(unsafe_code, reason = "wakers are made by hand, and the current task is a pointer")]
 
-mod block_on;
+pub(super) mod block_on;
 mod branches;
-mod census;
+pub(super) mod census;
 mod hands;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod operation;
 mod paths;
-mod resting;
-mod root_poll;
+pub(super) mod resting;
 mod runtime_waker;
 mod sets;
 mod snapshots;
@@ -68,24 +67,22 @@ pub(crate) use self::{
     operation::{Operation, Wanted},
     paths::is_wanted as is_path_wanted,
     resting::{acquired_at, acquired_owned, all_held_loosely, change_mode, held_loosely},
-    root_poll::within,
     wakers::is_of_task,
 };
 pub use self::{
-    root_poll::{end, poll, poll_at},
     sets::{Outer, poll_set, poll_set_around},
     standing::believe_at_once,
     task::Task,
     wakers::of_timeout,
 };
-use super::{Context, context::registry, statics::is_static};
+use super::{Context, context::registry, lock_id::statics::is_static};
 use crate::finding::ScopeId;
 
 thread_local! {
     /// The context in which this thread polls tasks, while it polls none.
-    static SPARE: Cell<Option<&'static Context>> = const { Cell::new(None) };
+    pub(super) static SPARE: Cell<Option<&'static Context>> = const { Cell::new(None) };
     /// The task that the thread polls.
-    static TASK: Cell<Option<NonNull<Task>>> = const { Cell::new(None) };
+    pub(super) static TASK: Cell<Option<NonNull<Task>>> = const { Cell::new(None) };
 }
 
 /// Returns the task that the calling thread polls.

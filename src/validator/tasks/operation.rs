@@ -24,7 +24,7 @@ use super::{
 use crate::{
     finding::Mode,
     stack::Stack,
-    validator::{Entry, inside, lock_id::LockId, monitor::clock::Moment},
+    validator::{Entry, clock::Moment, inside, lock_id::LockId},
 };
 
 /// A lock operation that waits, or was granted its lock and not polled since.
@@ -353,7 +353,7 @@ mod tests {
     use super::*;
     use crate::{
         finding::{LockKind, LockOf, Mode, Role},
-        validator::{Identity, Tag, tasks},
+        validator::{Identity, Tag, root_poll},
     };
 
     static KIND: LockKind = LockKind {
@@ -380,8 +380,8 @@ mod tests {
         let task = Task::new(Location::caller(), size_of_val(&future));
         let mut root: Pin<&mut Option<_>> = pin!(Some(future));
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(tasks::poll(&task, root.as_mut(), &mut cx), result);
-        tasks::end(&task, root);
+        assert_eq!(root_poll::poll(&task, root.as_mut(), &mut cx), result);
+        root_poll::end(&task, root);
         waker
     }
 

@@ -20,13 +20,12 @@ use crate::{
     stack::{RawStack, Stack},
     validator::{
         Context, Entry, Tag, ThreadState,
+        clock::Moment,
         context::registry,
         current_if_attached,
         found::{Found, own_edge, submit},
         inside,
-        monitor::clock::Moment,
-        statics::is_static,
-        tried::is_only_tried,
+        lock_id::{statics::is_static, tried::is_only_tried},
     },
 };
 
@@ -43,7 +42,7 @@ pub(super) struct Kept {
 /// For a finding at [`Level::Deny`](crate::Level::Deny).
 #[cold]
 #[track_caller]
-pub(super) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
     let held = own_holds(task, context);
     if held.iter().any(|it| !it.kind().is_awaited()) {
@@ -57,7 +56,7 @@ pub(super) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
 
 /// Called when the task is no longer polled. Moves what it holds out of the context.
 #[cold]
-pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn keep(task: &Arc<Task>, context: &'static Context) {
     context.settle_released_elsewhere();
     let _inside = context.enter(ThreadState::InValidator);
     let loose = std::mem::take(&mut *task.loose.lock());
@@ -87,7 +86,7 @@ pub(super) fn keep(task: &Arc<Task>, context: &'static Context) {
 
 /// Called when the task is about to be polled. Moves what it holds into the context.
 #[cold]
-pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
+pub(in crate::validator) fn resume(task: &Arc<Task>, context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
     let mut kept = task.kept.lock();
     task.has_kept.store(false, Relaxed);
@@ -109,7 +108,7 @@ pub(super) fn resume(task: &Arc<Task>, context: &'static Context) {
 
 /// Called when the task has ended. Forgets what it holds.
 #[cold]
-pub(super) fn forget(context: &'static Context) {
+pub(in crate::validator) fn forget(context: &'static Context) {
     let _inside = context.enter(ThreadState::InValidator);
     let held: Vec<Tag> = context.held.iter().map(|it| it.tag).collect();
     for tag in held {
@@ -279,5 +278,5 @@ pub(in crate::validator) fn released_elsewhere(tag: Tag) {
             return;
         }
     }
-    crate::validator::deadlock::leaks::released(tag);
+    crate::validator::context::leaks::released(tag);
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 /// The runtime's waker of one task.
 #[derive(Default)]
-pub(super) struct RuntimeWaker {
+pub(in crate::validator) struct RuntimeWaker {
     kept: Mutex<Option<Arc<Waker>>>,
     is_kept: AtomicBool,
     /// The data pointer of the kept waker, by which it is recognized.
@@ -35,7 +35,7 @@ impl RuntimeWaker {
         }
     }
 
-    pub(super) fn end_poll(&self) {
+    pub(in crate::validator) fn end_poll(&self) {
         self.given.store(ptr::null_mut(), Relaxed);
     }
 

@@ -10,11 +10,7 @@ use super::{
 };
 use crate::{
     finding::{LockUse, ThreadInfo, ThreadSnapshot, Until},
-    validator::{
-        Context, Entry,
-        lock_id::LockId,
-        monitor::{clock::Moment, snapshot::held_lock},
-    },
+    validator::{Context, Entry, clock::Moment, lock_id::LockId, monitor::snapshot::held_lock},
 };
 
 /// Describes one task.

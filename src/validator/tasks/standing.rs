@@ -26,7 +26,7 @@ use super::{
     census::{Actor, At, Member, describe, first_to_report, moments, stuck_with, whereabouts},
     hands::Whereabouts,
 };
-use crate::validator::monitor::helpers::Helper;
+use crate::validator::helpers::Helper;
 
 /// How long a deadlock must persist.
 const SETTLES: Duration = Duration::from_millis(100);

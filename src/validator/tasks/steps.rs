@@ -76,9 +76,10 @@ const POLL_FNS: [&str; 3] = [
 ];
 
 /// Functions that wrap a single future, by prefix.
-const WRAPPERS: [&str; 31] = [
+const WRAPPERS: [&str; 32] = [
     "<lockdep::",
     "lockdep::tracked::",
+    "lockdep::validator::root_poll::",
     "lockdep::validator::tasks::",
     "<tokio::",
     "<tracing::instrument::Instrumented<",
@@ -242,7 +243,7 @@ mod tests {
     const AXUMS_BRANCH: &str =
         "axum::serve::handle_connection::{{closure}}::{{closure}}::{{closure}}";
     const BRANCH: &str = "shop::serve::{{closure}}::{{closure}}";
-    const ROOT: (&str, usize) = ("lockdep::validator::tasks::root_poll::poll", 1);
+    const ROOT: (&str, usize) = ("lockdep::validator::root_poll::poll", 1);
     const POLL_FN: (&str, usize) =
         ("<core::future::poll_fn::PollFn<F> as core::future::future::Future>::poll", 2);
     const LOCK: (&str, usize) =

@@ -33,8 +33,8 @@ use crate::{
 
 /// A task, from its spawn to the end of its future.
 pub struct Task {
-    pub(super) number: u64,
-    pub(super) spawned_at: &'static Location<'static>,
+    pub(in crate::validator) number: u64,
+    pub(in crate::validator) spawned_at: &'static Location<'static>,
     /// The innermost scope of the task, or 0.
     scope: AtomicU64,
     /// The number of polls, with [`RESTING`] and [`ENDED`]. Written by the thread that polls the
@@ -47,12 +47,12 @@ pub struct Task {
     /// and how many of these are [of timeouts](super::of_timeout), in the upper half.
     pub(super) live: AtomicU64,
     /// The number of `operations`.
-    pub(super) pending: AtomicUsize,
+    pub(in crate::validator) pending: AtomicUsize,
     /// Its lock operations that wait, or were granted the lock and not polled since.
     pub(super) operations: Mutex<SmallVec<[Arc<Op>; 1]>>,
-    pub(super) runtime: RuntimeWaker,
+    pub(in crate::validator) runtime: RuntimeWaker,
     /// The thread that [blocks on](super::block_on) it, if any.
-    pub(super) thread: Option<Box<ThreadInfo>>,
+    pub(in crate::validator) thread: Option<Box<ThreadInfo>>,
     /// The address of its future, from the first poll on: it is pinned.
     pub(super) future: AtomicUsize,
     pub(super) size: usize,
@@ -61,11 +61,11 @@ pub struct Task {
     pub(super) at_once: AtomicU32,
     /// What it holds between two polls.
     pub(super) kept: Mutex<SmallVec<[Kept; 1]>>,
-    pub(super) has_kept: AtomicBool,
+    pub(in crate::validator) has_kept: AtomicBool,
     /// What it holds by guards that may leave the task, and why.
     pub(super) loose: Mutex<SmallVec<[(Tag, Whereabouts); 2]>>,
     /// The address of a local variable of the current root poll.
-    pub(super) root: AtomicUsize,
+    pub(in crate::validator) root: AtomicUsize,
     /// The paths by which it acquired what it holds, if they may be needed.
     pub(super) paths: Mutex<SmallVec<[(Tag, Path); 1]>>,
     pub(super) has_paths: AtomicBool,
@@ -75,9 +75,9 @@ pub struct Task {
     /// A deadlock found while the task was at rest, and how many of its operations had been granted
     /// their locks at that time. Reported at its next poll.
     pub(super) verdict: Mutex<Option<(Found, usize)>>,
-    pub(super) has_verdict: AtomicBool,
+    pub(in crate::validator) has_verdict: AtomicBool,
     /// Its part in a script, while it is not polled.
-    pub(super) participant: TaskParticipant,
+    pub(in crate::validator) participant: TaskParticipant,
 }
 
 /// The task is not being polled, and has waiting lock operations.
@@ -179,7 +179,7 @@ impl Task {
         info(self.number, self.spawned_at, self.scope())
     }
 
-    pub(super) fn scope(&self) -> Option<ScopeId> {
+    pub(in crate::validator) fn scope(&self) -> Option<ScopeId> {
         ScopeId::new(self.scope.load(Relaxed))
     }
 
@@ -192,7 +192,7 @@ impl Task {
     /// Plain stores suffice: a census that reads them too late reads the wake that led to this
     /// poll.
     #[inline]
-    pub(super) fn begin_poll(
+    pub(in crate::validator) fn begin_poll(
         self: &Arc<Self>,
         given: &Waker,
         future: usize,
@@ -208,28 +208,28 @@ impl Task {
     }
 
     /// Called when the poll is over and lock operations wait.
-    pub(super) fn begin_rest(&self) {
+    pub(in crate::validator) fn begin_rest(&self) {
         let polls = self.polls.load(SeqCst);
         self.polls.store(polls | RESTING, SeqCst);
     }
 
     /// Returns `true` if it was never polled.
-    pub(super) fn is_new(&self) -> bool {
+    pub(in crate::validator) fn is_new(&self) -> bool {
         self.polls.load(Relaxed) < POLL
     }
 
     /// Called when its future is about to be dropped, with guards that other tasks may wait for.
-    pub(super) fn begin_end(&self) {
+    pub(in crate::validator) fn begin_end(&self) {
         self.polls.fetch_and(!RESTING, SeqCst);
     }
 
     /// Called when its future is gone.
-    pub(super) fn end(&self) {
+    pub(in crate::validator) fn end(&self) {
         self.polls.fetch_or(ENDED, SeqCst);
         self.runtime.forget();
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::validator) fn has_ended(&self) -> bool {
         self.polls.load(SeqCst) & ENDED != 0
     }
 
@@ -276,7 +276,7 @@ impl Task {
     }
 
     /// Takes the verdict, unless the task was granted a lock since.
-    pub(super) fn take_verdict(&self) -> Option<Found> {
+    pub(in crate::validator) fn take_verdict(&self) -> Option<Found> {
         self.has_verdict.store(false, Relaxed);
         let verdict = self.verdict.lock().take();
         let (found, granted) = verdict?;

@@ -27,7 +27,7 @@ use signal_hook::low_level::signal_name;
 use super::{bit, handler, number};
 use crate::{
     ledger,
-    validator::monitor::{clock::Moment, wakeup},
+    validator::{clock::Moment, monitor::wakeup},
 };
 
 /// The signals with which people and tools end a program.

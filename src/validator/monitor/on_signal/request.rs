@@ -13,9 +13,9 @@ use signal_hook::{iterator::Signals, low_level::signal_name};
 use super::{bit, handler};
 use crate::{
     ledger, render,
-    validator::monitor::{
+    validator::{
         helpers::{self, Helper},
-        snapshot,
+        monitor::snapshot,
     },
 };
 

@@ -9,7 +9,8 @@ use std::{
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::{atomic::ConstAtomicU64 as AtomicU64, lock_id::LockId};
+use super::LockId;
+use crate::validator::atomic::ConstAtomicU64 as AtomicU64;
 
 /// The number of entries that a lookup compares before it gives up.
 const MAX_PROBES: usize = 16;
@@ -54,24 +55,24 @@ impl<const N: usize> Offsets<N> {
 }
 
 /// Records the offset of a lock that was just given its id, if it is known to be a static.
-pub(super) fn note(lock: LockId, address: usize) {
+pub(in crate::validator) fn note(lock: LockId, address: usize) {
     if let Some(offset) = offset(address) {
         OFFSETS.insert(lock, offset);
     }
 }
 
 /// Returns the offset of a lock from the program's start, if it is known to be a static.
-pub(super) fn offset_of(lock: LockId) -> Option<NonZero<u64>> {
+pub(in crate::validator) fn offset_of(lock: LockId) -> Option<NonZero<u64>> {
     OFFSETS.get(lock)
 }
 
 /// Returns `true` if this address is known to be in a static of the program.
-pub(super) fn is_static(address: usize) -> bool {
+pub(in crate::validator) fn is_static(address: usize) -> bool {
     offset(address).is_some()
 }
 
 #[cfg(all(target_os = "linux", not(loom)))]
-pub(super) use self::linux::find_program;
+pub(in crate::validator) use self::linux::find_program;
 #[cfg(all(target_os = "linux", not(loom)))]
 use self::linux::offset;
 
@@ -82,7 +83,7 @@ fn offset(_address: usize) -> Option<u64> {
 }
 
 #[cfg(not(all(target_os = "linux", not(loom))))]
-pub(super) fn find_program() {}
+pub(in crate::validator) fn find_program() {}
 
 #[cfg(all(target_os = "linux", not(loom)))]
 #[allow(unsafe_code, reason = "`dl_iterate_phdr` is")]

@@ -3,11 +3,13 @@
 
 use std::panic::Location;
 
-use super::{
-    Context, Entry, ThreadState,
-    found::{Found, capture, own_edge, submit},
+use crate::{
+    finding::{Detail, FindingKind, WaitKind},
+    validator::{
+        Context, Entry, ThreadState,
+        found::{Found, capture, own_edge, submit},
+    },
 };
-use crate::finding::{Detail, FindingKind, WaitKind};
 
 /// Called when a thread is about to wait for an event of a channel or barrier, represented by
 /// `wanted`.
@@ -39,7 +41,7 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
 /// Returns the finding for a wait of the calling thread, if it holds locks. Runs
 /// [`InValidator`](ThreadState::InValidator).
 #[inline(always)]
-pub(super) fn wait_while_holding(
+pub(in crate::validator) fn wait_while_holding(
     context: &Context,
     wanted: &Entry,
     named_at: &'static Location<'static>,

@@ -7,14 +7,12 @@ use std::{
 };
 
 use super::{
-    Context, atomic::ConstAtomicU64 as AtomicU64, current_if_attached, graph::creation_sites,
-    statics,
+    Context,
+    atomic::ConstAtomicU64 as AtomicU64,
+    current_if_attached,
+    lock_id::{LockId, SHIFT, creation_sites, statics},
 };
 use crate::finding::LockKind;
-
-/// The id of a lock, from 1. Assigned lazily, so that `const fn new` works in statics, and never
-/// reused: 2⁶⁰ ids outlast any process.
-pub(crate) type LockId = u64;
 
 /// The identity of one lock instance, with the flags that belong to it.
 ///
@@ -31,8 +29,6 @@ pub(crate) struct Identity {
 const WRITER: u64 = 1;
 const FORGIVEN: u64 = 2;
 const ALLOCATES: u64 = 4;
-/// The number of bits below the id.
-pub(super) const SHIFT: u32 = 3;
 
 impl Identity {
     /// Returns the number of locks that have an id.

@@ -6,7 +6,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{atomic::ConstAtomicU64 as AtomicU64, lock_id::LockId};
+use super::LockId;
+use crate::validator::atomic::ConstAtomicU64 as AtomicU64;
 
 /// Their ids, each in a slot chosen by the id; 0 for none. A later lock replaces an earlier one.
 static TRIED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
@@ -17,13 +18,13 @@ fn place(lock: LockId) -> &'static AtomicU64 {
 }
 
 /// Called when the first acquisition of a lock is an attempt.
-pub(super) fn note(lock: LockId) {
+pub(in crate::validator) fn note(lock: LockId) {
     place(lock).store(lock, Relaxed);
 }
 
 /// Called when a thread is about to acquire a lock, and would wait for it.
 #[inline]
-pub(super) fn forget(lock: LockId) {
+pub(in crate::validator) fn forget(lock: LockId) {
     let place = place(lock);
     if place.load(Relaxed) == lock {
         place.store(0, Relaxed);
@@ -31,6 +32,6 @@ pub(super) fn forget(lock: LockId) {
 }
 
 /// Returns `true` if a lock is known to have been only tried so far.
-pub(super) fn is_only_tried(lock: LockId) -> bool {
+pub(in crate::validator) fn is_only_tried(lock: LockId) -> bool {
     place(lock).load(Relaxed) == lock
 }

@@ -8,7 +8,6 @@ use std::{
     task::Poll,
 };
 
-use super::{SPARE, TASK, Task, block_on, census, resting};
 use crate::{
     ledger::{self, Backtraces},
     points,
@@ -17,6 +16,7 @@ use crate::{
         context::{current::act_in, registry},
         current,
         found::submit,
+        tasks::{SPARE, TASK, Task, block_on, census, resting},
     },
 };
 

@@ -25,11 +25,12 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::LockId;
 use crate::{
     finding::{LockKind, LockOf, Role},
     validator::{
-        context::{current::current_if_attached, interrupted, registry},
-        lock_id::LockId,
+        context::{current::current_if_attached, registry},
+        interrupted,
     },
 };
 

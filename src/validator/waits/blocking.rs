@@ -1,23 +1,21 @@
 //! The start and end of a thread's wait for a contended lock, and the end of a thread that still
 //! holds locks.
 
-use super::{
-    Deadlock,
-    leaks::{self, Leak},
-};
 use crate::{
     finding::{Detail, Finding, FindingKind, Level, Role, Until, WaitKind},
     ledger::{self, Backtraces},
-    stack::RawStack,
+    stack::{RawStack, exit},
     validator::{
         Context, Entry, ThreadState, Verdict,
-        context::wait::Wait,
-        deadlock,
+        clock::Moment,
+        context::{
+            leaks::{self, Leak},
+            wait::Wait,
+        },
+        deadlock::{self, Deadlock},
         found::{Found, capture, own_edge, report, submit},
-        graph::{self, known_locks},
-        inside,
-        monitor::clock::Moment,
-        process::exit,
+        graph, inside,
+        lock_id::known_locks,
         tasks,
     },
 };

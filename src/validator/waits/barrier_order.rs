@@ -21,13 +21,15 @@ use std::{
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::obligations::{self, Owed};
 use crate::{
     finding::{FindingKind, LockKind, Mode},
     tracked::Tracked,
     validator::{
         Acquisition, Context, ThreadState, chain_cache, check,
-        context::held::{Entry, Tag},
+        context::{
+            held::{Entry, Tag},
+            obligations::{self, Owed},
+        },
         current,
         found::{Found, submit},
         graph,

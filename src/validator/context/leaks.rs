@@ -11,8 +11,7 @@ use crate::{
     finding::ThreadInfo,
     validator::{
         context::held::{Entry, Tag},
-        graph::known_locks,
-        lock_id::LockId,
+        lock_id::{LockId, known_locks},
     },
 };
 

@@ -14,17 +14,20 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::obligations::{self, Owed};
 use crate::{
     finding::Mode,
     validator::{
         Acquisition, Context, ThreadState, about_to_block,
         atomic_ref::Published,
-        context::held::{Entry, Tag},
+        context::{
+            held::{Entry, Tag},
+            obligations::{self, Owed},
+        },
         current, destroyed,
         found::{Found, submit},
         graph,
-        lock_id::{Identity, LockId},
+        identity::Identity,
+        lock_id::LockId,
         unjudged,
     },
 };

@@ -23,7 +23,7 @@
 
 use crate::{
     os_threads::{self, Process, Sleep},
-    validator::monitor::helpers,
+    validator::helpers,
 };
 
 /// Checks for a global deadlock repeatedly, until it has found one.

@@ -1,14 +1,12 @@
 //! Detects the end of the calling thread and of the process by inspecting the call stack; there is
 //! no API for it.
 
-use crate::{
-    stack::{self, symbols},
-    upstream,
-};
+use super::symbols;
+use crate::{stack, upstream};
 
 /// Returns `true` inside a destructor of a thread-local, where a panic would abort the process. The
 /// caller is [`Reporting`](crate::validator::ThreadState::Reporting).
-pub(in crate::validator) fn thread_is_ending() -> bool {
+pub(crate) fn thread_is_ending() -> bool {
     let mut addresses = Vec::new();
     stack::trace(|frame| {
         addresses.push(frame.ip());
@@ -20,7 +18,7 @@ pub(in crate::validator) fn thread_is_ending() -> bool {
 /// Returns `true` while the process exits: `exit` destroys the calling thread's locals while its
 /// guards still exist, further up its stack.
 #[cfg(unix)]
-pub(in crate::validator) fn process_is_exiting() -> bool {
+pub(crate) fn process_is_exiting() -> bool {
     let exit = libc::exit as *const () as usize;
     let mut is_exiting = false;
     stack::trace(|frame| {
@@ -32,6 +30,6 @@ pub(in crate::validator) fn process_is_exiting() -> bool {
 
 /// On other systems `exit` runs no destructors of the calling thread's locals.
 #[cfg(not(unix))]
-pub(in crate::validator) fn process_is_exiting() -> bool {
+pub(crate) fn process_is_exiting() -> bool {
     false
 }

@@ -1,0 +1,7 @@
+//! Waits: for locks that are contended, for the end of a thread, and for events of channels and
+//! barriers.
+
+pub(super) mod barrier_order;
+pub(super) mod blocking;
+pub(super) mod channel_space;
+pub(super) mod events;
