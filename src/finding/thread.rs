@@ -1,6 +1,6 @@
 //! A thread or a task, as reports identify it.
 
-use std::{fmt, num::NonZeroU64, sync::Arc};
+use std::{fmt, num::NonZeroU64, panic::Location, sync::Arc};
 
 use super::Site;
 
@@ -22,6 +22,15 @@ pub struct ThreadInfo {
 }
 
 impl ThreadInfo {
+    /// Describes a task.
+    pub(crate) fn of_task(
+        number: u64,
+        spawned_at: &'static Location<'static>,
+        scope: Option<ScopeId>,
+    ) -> Self {
+        Self { number, name: None, scope, spawned_at: Some(spawned_at.into()) }
+    }
+
     /// Returns the number of this thread or task, never reused in this process. A thread gets it
     /// when it first acquires a lock, a task when it is spawned.
     #[must_use]

@@ -33,10 +33,7 @@ use scoped_tls_hkt::scoped_thread_local;
 
 pub(crate) use self::{
     event::SyncEvent,
-    passing::{
-        Passing, SuspendedParticipant, TaskParticipant, begin_task, end_task, set_participant,
-        task_rests,
-    },
+    passing::{Passing, SuspendedParticipant, begin_task, end_task, set_participant, task_rests},
     suspension::Suspension,
 };
 use crate::validator::{self, Entry, ThreadState};

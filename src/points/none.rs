@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::validator::Entry;
+use crate::validator::{Entry, tasks::Task};
 
 mod event;
 
@@ -60,22 +60,13 @@ impl Passing {
     }
 }
 
-/// Takes the place of a task's participant.
-#[derive(Default)]
-pub(crate) struct TaskParticipant {}
-
 /// The calling thread's participant, while a task's replaces it.
 pub(crate) struct SuspendedParticipant;
 
-pub(crate) fn begin_task(_own: &TaskParticipant) -> SuspendedParticipant {
+pub(crate) fn begin_task(_task: &Task) -> SuspendedParticipant {
     SuspendedParticipant
 }
 
 pub(crate) fn task_rests() {}
 
-pub(crate) fn end_task(
-    _own: &TaskParticipant,
-    _is_over: bool,
-    _suspended: Option<SuspendedParticipant>,
-) {
-}
+pub(crate) fn end_task(_task: &Task, _is_over: bool, _suspended: Option<SuspendedParticipant>) {}

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{INSERTED, PARTICIPANT, Participant, Stop, SyncEvent, direct, participant};
 use crate::{
     finding::Until,
-    validator::{self, Entry, ThreadState},
+    validator::{self, Entry, ThreadState, tasks::Task},
 };
 
 /// A future at a point, from its arrival until it has passed the point or is dropped.
@@ -152,7 +152,12 @@ impl Drop for Passing {
 }
 
 /// A task's participant, while the task is not polled.
-pub(crate) type TaskParticipant = Mutex<Option<Arc<dyn Participant>>>;
+type TaskParticipant = Mutex<Option<Arc<dyn Participant>>>;
+
+fn participant_of(task: &Task) -> &TaskParticipant {
+    let new = || validator::inside(|| Box::new(TaskParticipant::default()) as _);
+    task.participant.get_or_init(new).downcast_ref().expect("nothing else is stored there")
+}
 
 /// The calling thread's participant, while a task's participant replaces it.
 pub(crate) struct SuspendedParticipant {
@@ -162,8 +167,8 @@ pub(crate) struct SuspendedParticipant {
 /// Called when the calling thread begins to act as a task: the task's participant replaces the
 /// thread's.
 #[cold]
-pub(crate) fn begin_task(own: &TaskParticipant) -> SuspendedParticipant {
-    let participant = own.lock().take();
+pub(crate) fn begin_task(task: &Task) -> SuspendedParticipant {
+    let participant = participant_of(task).lock().take();
     if let Some(participant) = &participant {
         validator::inside(|| participant.resumes());
     }
@@ -185,11 +190,7 @@ pub(crate) fn task_rests() {
 /// Called when the calling thread ceases to act as a task. The task keeps its participant, unless
 /// its future is gone.
 #[cold]
-pub(crate) fn end_task(
-    own: &TaskParticipant,
-    is_over: bool,
-    suspended: Option<SuspendedParticipant>,
-) {
+pub(crate) fn end_task(task: &Task, is_over: bool, suspended: Option<SuspendedParticipant>) {
     if let Some(context) = validator::current_if_attached() {
         context.set(ThreadState::Directed, false);
         context.set(ThreadState::Confirming, false);
@@ -197,7 +198,7 @@ pub(crate) fn end_task(
     let before = suspended.and_then(|suspended| suspended.participant);
     let participant = PARTICIPANT.try_with(|current| current.replace(before)).ok().flatten();
     if !is_over {
-        *own.lock() = participant;
+        *participant_of(task).lock() = participant;
     } else if let Some(participant) = participant {
         // Outside the lock: the controller learns from the drop that the task has ended.
         drop(participant);

@@ -67,7 +67,12 @@ impl Barrier {
         if self.threads <= 1 {
             return self.inner.wait();
         }
-        let arrival = self.order.arrive(self.threads, Self::KIND, &self.tracked);
+        let arrival = self.order.arrive(
+            self.threads,
+            Self::KIND,
+            self.tracked.identity(),
+            self.tracked.created(),
+        );
         let result = if self.would_be_last() {
             self.arrive(arrival.as_ref())
         } else {
@@ -96,7 +101,7 @@ impl Barrier {
 
 impl Drop for Barrier {
     fn drop(&mut self) {
-        BarrierOrder::forget(&self.tracked);
+        BarrierOrder::forget(self.tracked.identity());
     }
 }
 

@@ -281,9 +281,9 @@ impl Tracked {
         self.identity.clear_forgiven();
     }
 
-    /// Creates the identity of another lock created at the same location.
-    pub(crate) const fn alike(&self) -> Self {
-        Self { identity: Identity::new(), created: self.created }
+    /// Returns where the lock was created, if that is known.
+    pub(crate) fn created(&self) -> Option<&'static Location<'static>> {
+        self.created
     }
 
     /// Returns the identity, for events that are acquired but never held.

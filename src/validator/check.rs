@@ -9,11 +9,12 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
-    Acquisition, Context, Entry, chain_cache,
+    chain_cache,
+    context::{Context, held::Entry},
     deadlock::has_one_holder,
     found::{Found, capture, own_edge},
     graph::{
-        self, Cycle, Learned, declared,
+        self, Acquisition, Cycle, Learned, declared,
         observations::{Observation, Settled},
     },
     lock_id::known_locks,

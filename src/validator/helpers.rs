@@ -6,7 +6,7 @@ use std::sync::atomic::{
     fence,
 };
 
-use crate::{os_threads, validator::ignore_this_thread};
+use crate::{os_threads, validator::context::current::ignore_this_thread};
 
 /// A helper thread.
 pub(in crate::validator) struct Helper {

@@ -7,9 +7,8 @@ use std::{
 };
 
 use super::{
-    Context,
     atomic::ConstAtomicU64 as AtomicU64,
-    current_if_attached,
+    context::{Context, current::current_if_attached, registry},
     lock_id::{LockId, SHIFT, creation_sites, statics},
 };
 use crate::finding::LockKind;
@@ -33,7 +32,7 @@ const ALLOCATES: u64 = 4;
 impl Identity {
     /// Returns the number of locks that have an id.
     pub(crate) fn count() -> u64 {
-        creation_sites::count()
+        creation_sites::count(registry::all().map(|context| &context.ids))
     }
 
     pub(crate) const fn new() -> Self {
@@ -92,7 +91,8 @@ impl Identity {
         created: Option<&'static Location<'static>>,
     ) -> LockId {
         statics::find_program();
-        self.assign_id(creation_sites::next_id(kind, created))
+        let stock = current_if_attached().map(|context| &context.ids);
+        self.assign_id(creation_sites::next_id(stock, kind, created))
     }
 
     /// Returns the id that the lock has now: this one, or one that another thread assigned first.

@@ -20,7 +20,10 @@ mod tests {
         finding::Mode,
         sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard},
         testing::{self, Scope},
-        validator::{self, Context, Tag, ThreadState},
+        validator::{
+            self,
+            context::{Context, State as ThreadState, held::Tag},
+        },
     };
 
     thread_local! {

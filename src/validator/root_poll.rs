@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    panic::Location,
     pin::Pin,
     ptr::{self, NonNull},
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -12,13 +13,42 @@ use crate::{
     ledger::{self, Backtraces},
     points,
     validator::{
-        Context, ThreadState,
-        context::{current::act_in, registry},
-        current,
+        attach::current,
+        context::{Context, State as ThreadState, current::act_in, registry},
         found::submit,
-        tasks::{SPARE, TASK, Task, block_on, census, resting},
+        tasks::{self, SPARE, TASK, Task, block_on, census, resting, task::TIMEOUT},
     },
 };
+
+impl Task {
+    /// Creates a task that is about to be spawned at a location in the program, with a future of
+    /// this many bytes.
+    ///
+    /// Guards of the calling task may move into it.
+    #[must_use]
+    pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        tasks::with_polled(resting::loosen);
+        Arc::new(Self::with_thread(current(), None, spawned_at, size))
+    }
+
+    /// Creates a task for a future of this many bytes inside an unknown task, which may drop it at
+    /// any time. So it is treated as if it were inside a timeout.
+    #[must_use]
+    pub fn within_unknown(named_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        let task = Self::with_thread(current(), None, named_at, size);
+        task.live.store(1 + TIMEOUT, Relaxed);
+        Arc::new(task)
+    }
+
+    /// Creates a task that the calling thread is about to block on, at a location in the program,
+    /// with a future of this many bytes. Reports name the thread instead.
+    #[must_use]
+    pub fn to_block_on(blocks_at: &'static Location<'static>, size: usize) -> Arc<Self> {
+        let context = current();
+        let thread = context.map(|context| Box::new(context.info()));
+        Arc::new(Self::with_thread(context, thread, blocks_at, size))
+    }
+}
 
 /// Polls a task, as a runtime polls the spawned future. The future is dropped once it is ready.
 ///
@@ -118,7 +148,7 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
     }
     act_in(Some(context));
     let outer_task = TASK.replace(Some(NonNull::from(&**task)));
-    let suspended = points::are_active().then(|| points::begin_task(&task.participant));
+    let suspended = points::are_active().then(|| points::begin_task(task));
     Entered { task, outer_task, outer: Some(outer), context: Some(context), suspended }
 }
 
@@ -209,7 +239,7 @@ impl Drop for Entered<'_> {
             return;
         }
         if self.suspended.is_some() || context.is(ThreadState::Directed) {
-            points::end_task(&self.task.participant, self.task.has_ended(), self.suspended.take());
+            points::end_task(self.task, self.task.has_ended(), self.suspended.take());
         }
         context.end_task();
         act_in(self.outer);

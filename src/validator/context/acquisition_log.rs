@@ -17,16 +17,13 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
+    Context, State,
     held::{Entry, Tag},
     lineage::Segment,
 };
 use crate::{
-    finding::{Mode, ThreadInfo},
-    validator::{
-        Acquisition, Context, ThreadState,
-        atomic::{locked, locked_in_time},
-        graph,
-    },
+    finding::ThreadInfo,
+    validator::atomic::{locked, locked_in_time},
 };
 
 /// The capacity of a log. Later acquisitions are missed.
@@ -61,30 +58,17 @@ pub(in crate::validator) struct Logged {
 
 impl Logged {
     /// Describes what the calling thread is about to acquire, as if the lock had no writer.
-    pub(in crate::validator) fn now(context: &Context, acquisition: &Acquisition<'_>) -> Self {
+    pub(in crate::validator) fn now(context: &Context, wanted: Entry) -> Self {
         let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
         held.sort_unstable();
         let (thread, segment) = (context.info(), context.segment());
         let resets = RESETS.load(Relaxed);
-        Self { wanted: acquisition.wanted, held, has_writer: false, thread, segment, resets }
+        Self { wanted, held, has_writer: false, thread, segment, resets }
     }
 
     /// Returns `true` if the order has not been reset since then.
     pub(in crate::validator) fn is_remembered(&self) -> bool {
         self.resets == RESETS.load(Relaxed)
-    }
-
-    /// Records whether the lock has a writer, which makes readers queue. If it has none yet, adds
-    /// the lock to the order graph, where its first writer looks.
-    pub(in crate::validator) fn note_writer(&mut self, acquisition: &Acquisition<'_>) {
-        let Acquisition { identity, wanted, named_at } = acquisition;
-        if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
-            return;
-        }
-        if !identity.has_writer() {
-            graph::lock().await_writer(wanted, named_at);
-        }
-        self.has_writer = identity.has_writer();
     }
 
     /// Returns `true` if this makes `other` redundant: the same lock, acquired by the same thread,
@@ -125,21 +109,23 @@ impl AcquisitionLog {
     }
 
     /// Adds an acquisition that the calling thread, which owns the log, is about to make.
+    /// `has_writer` is asked only if it is news.
     pub(in crate::validator) fn record(
         &self,
         context: &'static Context,
-        acquisition: &Acquisition<'_>,
+        wanted: Entry,
+        has_writer: impl FnOnce() -> bool,
     ) {
         let is_first = context.held.is_empty();
-        let _inside = context.enter(ThreadState::InValidator);
+        let _inside = context.enter(State::InValidator);
         if self.is_over() {
             // The thread's first locks were looked up only for its notes.
             return;
         }
-        let mut new = Logged::now(context, acquisition);
+        let mut new = Logged::now(context, wanted);
         // Only this thread adds entries, so the lock may be released in between.
         if locked(&self.0).is_news(&new) {
-            new.note_writer(acquisition);
+            new.has_writer = has_writer();
             locked(&self.0).add(new);
         }
         let mut log = locked(&self.0);

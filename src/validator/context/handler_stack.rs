@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{finding::Mode, validator::LockId};
+    use crate::{finding::Mode, validator::lock_id::LockId};
 
     fn tag(lock: LockId) -> Tag {
         Tag::new(lock, Mode::Shared)

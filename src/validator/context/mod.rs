@@ -3,6 +3,7 @@
 //! Mostly written by the thread itself, and read by any thread at any time.
 
 pub(super) mod acquisition_log;
+mod blocked_on;
 pub(super) mod current;
 mod handler_stack;
 pub(super) mod held;
@@ -33,6 +34,7 @@ use parking_lot::Mutex;
 
 use self::{
     acquisition_log::AcquisitionLog,
+    blocked_on::BlockedOn,
     handler_stack::HandlerStack,
     held::{Entry, HeldSet, Slot, Tag},
     lineage::{JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
@@ -41,12 +43,8 @@ use self::{
     wait::Waiting,
 };
 use super::{
-    atomic_ref::Published,
-    chain_cache::Recent,
-    clock::Moment,
-    interrupted,
+    atomic_ref::Published, chain_cache::Recent, clock::Moment, interrupted,
     lock_id::creation_sites::IdStock,
-    tasks::{self, BlockedOn},
 };
 use crate::{
     finding::{Mode, ScopeId, ThreadInfo},
@@ -175,7 +173,7 @@ impl Context {
 
     pub(crate) fn info(&self) -> ThreadInfo {
         match self.task.load() {
-            Some(spawned_at) => tasks::info(self.number(), spawned_at, self.scope()),
+            Some(spawned_at) => ThreadInfo::of_task(self.number(), spawned_at, self.scope()),
             None => self.thread.lock().clone(),
         }
     }
@@ -230,14 +228,12 @@ impl Context {
     }
 
     /// Moves the thread into a scope of [`testing`](crate::testing), or out of any. Returns the
-    /// previous one. For the thread itself.
+    /// previous one. For the thread itself; the task that it polls has its own.
     pub(super) fn set_scope(&'static self, scope: Option<ScopeId>) -> Option<ScopeId> {
         let _inside = self.enter(State::InValidator);
         let before = self.scope();
         self.scope.store(scope.map_or(0, ScopeId::get), Relaxed);
-        if self.is_of_task() {
-            tasks::set_scope(scope);
-        } else {
+        if !self.is_of_task() {
             self.thread.lock().scope = scope;
         }
         before
@@ -494,30 +490,6 @@ impl Context {
     pub(super) fn note_released_elsewhere(&self, tag: Tag) {
         self.released_elsewhere.lock().push(tag);
         self.has_released_elsewhere.store(true, Relaxed);
-    }
-
-    /// Removes locks that were released elsewhere from `held`. Returns `true` if there were any.
-    /// For the thread itself.
-    #[inline]
-    pub(super) fn settle_released_elsewhere(&'static self) -> bool {
-        self.has_released_elsewhere.load(Relaxed) && self.take_out_released_elsewhere()
-    }
-
-    #[cold]
-    fn take_out_released_elsewhere(&'static self) -> bool {
-        let _inside = self.enter(State::InValidator);
-        self.has_released_elsewhere.store(false, Relaxed);
-        let released = mem::take(&mut *self.released_elsewhere.lock());
-        for &tag in &released {
-            if self.held.remove(tag).is_none() {
-                // Meanwhile the thread has released another guard of the lock, one that was
-                // acquired elsewhere.
-                if !tasks::released(tag) {
-                    registry::released_elsewhere(tag);
-                }
-            }
-        }
-        !released.is_empty()
     }
 
     /// Returns `true` if a lock may have been released elsewhere. For the thread itself.

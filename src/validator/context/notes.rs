@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::acquisition_log::Logged;
-use crate::validator::{Acquisition, Context, ThreadState};
+use super::{Context, State, acquisition_log::Logged, held::Entry};
 
 /// The capacity. The oldest acquisitions are dropped.
 const MAX_NOTES: usize = 128;
@@ -71,15 +70,17 @@ impl Notes {
     }
 
     /// Notes an acquisition that the calling thread, which owns the notes, is about to make.
+    /// `has_writer` is asked only if it is noted.
     pub(in crate::validator) fn record(
         &self,
         context: &'static Context,
-        acquisition: &Acquisition<'_>,
+        wanted: Entry,
+        has_writer: impl FnOnce() -> bool,
     ) {
         if !self.is_on.load(Relaxed) {
             return;
         }
-        let _inside = context.enter(ThreadState::InValidator);
+        let _inside = context.enter(State::InValidator);
         let at = self.count.load(Relaxed) + 1;
         if at > MAX_COUNT {
             self.is_on.store(false, Relaxed);
@@ -88,8 +89,8 @@ impl Notes {
             }
             return;
         }
-        let mut acquired = Logged::now(context, acquisition);
-        acquired.note_writer(acquisition);
+        let mut acquired = Logged::now(context, wanted);
+        acquired.has_writer = has_writer();
         let mut notes = self.kept.lock();
         notes.retain(|note| !acquired.covers(&note.acquired));
         if notes.len() == MAX_NOTES {

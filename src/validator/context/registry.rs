@@ -10,6 +10,7 @@ use once_cell::race::OnceRef;
 use parking_lot::Mutex;
 
 use super::{Context, held::Tag};
+use crate::validator::chain_cache;
 
 /// The list of all contexts, used or not. It only grows, so it is read without a lock.
 static FIRST: OnceRef<'static, Context> = OnceRef::new();
@@ -77,6 +78,12 @@ pub(in crate::validator) fn released_elsewhere(tag: Tag) -> bool {
     // A task that has come to rest meanwhile may have read its list before this was added.
     fence(SeqCst);
     holds(context) || !context.forget_released_elsewhere(tag)
+}
+
+/// Forgets every chain, in all threads.
+pub(in crate::validator) fn forget_chains() {
+    chain_cache::forget_all();
+    all().for_each(|context| context.recent.clear());
 }
 
 /// Returns all contexts. Those without a thread hold nothing and wait for nothing.

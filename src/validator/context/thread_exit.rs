@@ -20,24 +20,10 @@ use std::{panic::Location, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{
-    acquisition_log::AcquisitionLog,
-    held::{Entry, Tag},
-    lineage::Lineage,
-};
-use crate::{
-    finding::{Mode, Until, WaitKind},
-    validator::{
-        Acquisition, Context, ThreadState, about_to_block,
-        atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
-        begin_wait, current,
-        found::{Found, submit},
-        graph,
-        identity::Identity,
-        lock_id::LockId,
-        unjudged,
-        waits::events::about_to_wait_for,
-    },
+use super::{acquisition_log::AcquisitionLog, held::Entry, lineage::Lineage};
+use crate::validator::{
+    atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
+    lock_id::LockId,
 };
 
 /// The exit of a thread spawned through the mirror of `std::thread`.
@@ -54,15 +40,6 @@ pub(crate) struct ThreadExit {
 }
 
 impl ThreadExit {
-    /// Creates the exit of a thread that the calling one is about to spawn. `None` if the calling
-    /// thread is not tracked.
-    pub(crate) fn new(id: LockId, spawned_at: &'static Location<'static>) -> Option<Arc<Self>> {
-        let context = current().filter(|context| !context.is_suspended())?;
-        let _inside = context.enter(ThreadState::InValidator);
-        let entry = Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at };
-        Some(Self::with(entry, context.spawns()))
-    }
-
     pub(in crate::validator) fn with(entry: Entry, lineage: Arc<Lineage>) -> Arc<Self> {
         Arc::new(Self {
             entry,
@@ -76,14 +53,6 @@ impl ThreadExit {
     /// Called if the thread could not be spawned.
     pub(crate) fn was_not_spawned(&self) {
         self.lineage.was_not_spawned();
-    }
-
-    /// Called when the calling thread has waited for the end of the thread or of its body.
-    pub(crate) fn joined(&self) {
-        if let Some(context) = current().filter(|context| !context.is_suspended()) {
-            let _inside = context.enter(ThreadState::InValidator);
-            context.has_joined(&self.lineage);
-        }
     }
 
     pub(in crate::validator) fn lineage(&self) -> &Arc<Lineage> {
@@ -120,6 +89,11 @@ impl ThreadExit {
         self.is_awaited()
     }
 
+    /// Called when its thread no longer waits for another exit.
+    pub(in crate::validator) fn end_join(&self) {
+        *locked(&self.joining) = None;
+    }
+
     /// Makes it awaited, and with it the exits that its thread waits for, transitively. Returns all
     /// of them.
     pub(in crate::validator) fn await_all(self: &Arc<Self>) -> Vec<Arc<Self>> {
@@ -135,94 +109,4 @@ impl ThreadExit {
         }
         all
     }
-}
-
-/// The state of a thread that is being joined.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Running,
-    /// It has finished, but only by chance before the join.
-    Finished,
-    /// The joining thread has checked that under the locks that it holds now, so the join cannot
-    /// block.
-    FoundFinished,
-}
-
-/// Waits for the end of a thread by acquiring its exit, whose identity is given. Always calls
-/// `wait`, unless it panics.
-///
-/// # Panics
-///
-/// For a finding at [`Level::Deny`](crate::Level::Deny), before the wait begins.
-#[track_caller]
-pub(crate) fn join<R>(
-    exit: &Arc<ThreadExit>,
-    identity: &Identity,
-    joined_at: &'static Location<'static>,
-    progress: Progress,
-    wait: impl FnOnce() -> R,
-) -> R {
-    let Some(context) = current().filter(|context| !context.is_suspended()) else { return wait() };
-    let wanted = exit.acquired_at(joined_at);
-    let own = context.exit();
-    let joining = own.as_deref().map(Joining);
-    if progress != Progress::FoundFinished && context.holds_for_condition() {
-        // This thread has waited for a condition under its only lock, usually that the others are
-        // done with that lock. If they are not, the deadlock is reported when it happens.
-        let _inside = context.enter(ThreadState::InValidator);
-        if let Some(own) = &own {
-            own.begin_to_join(exit);
-        }
-        exit.await_all();
-    } else if progress != Progress::FoundFinished {
-        let found = {
-            let _inside = context.enter(ThreadState::InValidator);
-            begin_join(context, own.as_deref(), exit)
-        };
-        if !found.is_empty() && !context.is(ThreadState::Allowing) {
-            submit(context, found);
-        }
-        let place = context.held.any_place_for(wanted.tag);
-        if let Some(chain) = unjudged(context, place) {
-            about_to_block(context, &Acquisition { identity, wanted, named_at: joined_at }, chain);
-        }
-    }
-    let is_running = progress == Progress::Running;
-    if is_running {
-        about_to_wait_for(context, &wanted, WaitKind::Join);
-    }
-    let waited = is_running.then(|| begin_wait(context, &wanted, Until::Acquired, false));
-    let result = wait();
-    drop(waited);
-    drop(joining);
-    // A join of a thread that was found to have finished does not wait for what that thread
-    // acquired.
-    if let Some(own) = own.filter(|_| progress != Progress::FoundFinished) {
-        let _inside = context.enter(ThreadState::InValidator);
-        own.log.absorb(exit.entry.tag, &exit.log.entries());
-    }
-    result
-}
-
-/// Marks the thread of this exit as waiting for another one, until it is dropped.
-struct Joining<'a>(&'a ThreadExit);
-
-impl Drop for Joining<'_> {
-    fn drop(&mut self) {
-        *locked(&self.0.joining) = None;
-    }
-}
-
-/// Called when a thread is about to wait for the end of another. If it holds a lock, or its own
-/// exit is awaited, enters the acquisitions of the other. Returns the class inversions.
-fn begin_join(context: &Context, own: Option<&ThreadExit>, exit: &Arc<ThreadExit>) -> Vec<Found> {
-    let is_awaited = own.is_some_and(|own| own.begin_to_join(exit));
-    if context.held.is_empty() && !is_awaited {
-        return Vec::new();
-    }
-    let enter = |exit: Arc<ThreadExit>| {
-        let acquired = exit.log.entries();
-        graph::lock().enter_logged(&exit.entry, &acquired)
-    };
-    exit.await_all().into_iter().flat_map(enter).map(Found::from).collect()
 }

@@ -28,7 +28,7 @@ use super::{
     context::{Context, held::Entry, obligations, registry, wait::Wait},
     graph,
     lock_id::LockId,
-    monitor::snapshot,
+    thread_snapshot,
 };
 use crate::{
     finding::{Edge, Mode, Role, ThreadInfo, ThreadSnapshot, Until, WaitKind},
@@ -285,7 +285,7 @@ impl WaitCycle {
         };
         Deadlock {
             cycle: self.0.iter().zip(before).map(edge).collect(),
-            threads: self.0.iter().map(|(waiter, _)| snapshot::of(waiter.context)).collect(),
+            threads: self.0.iter().map(|(waiter, _)| thread_snapshot::of(waiter.context)).collect(),
         }
     }
 }

@@ -6,9 +6,9 @@ use super::declared::{Key, Ordered, Rank};
 use crate::{
     ledger,
     validator::{
-        graph, inside,
+        context::{current::inside, registry::forget_chains},
+        graph,
         lock_id::{LockId, known_locks},
-        rejudge,
     },
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn class(lock: LockId, class: &'static str) {
         graph.has_nested(lock)
     });
     if is_nested {
-        rejudge();
+        forget_chains();
     }
 }
 
@@ -42,14 +42,14 @@ pub(crate) fn order_by_key(lock: LockId, key: Arc<dyn Key>) {
     });
     // A million locks that get their keys when they are created have no chains yet.
     if before.is_some() || is_nested {
-        rejudge();
+        forget_chains();
     }
 }
 
 /// See [`crate::declare_leaf`] and [`crate::declare_outermost`].
 pub(crate) fn set_rank(lock: LockId, rank: Rank) {
     inside(|| graph::lock().set_rank(lock, rank));
-    rejudge();
+    forget_chains();
 }
 
 /// See [`crate::declare_order`]. Fails with the location of the declaration that it contradicts.
@@ -58,7 +58,7 @@ pub(crate) fn declare_order(
     site: &'static Location<'static>,
 ) -> Result<(), &'static Location<'static>> {
     let result = inside(|| graph::lock().declare_order(sequence, site));
-    rejudge();
+    forget_chains();
     result
 }
 

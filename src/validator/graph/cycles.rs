@@ -285,8 +285,9 @@ mod tests {
         finding::{Mode, ThreadInfo},
         stack::RawStack,
         validator::{
-            Acquisition, Identity,
             context::{held::Entry, registry},
+            graph::Acquisition,
+            identity::Identity,
         },
     };
 

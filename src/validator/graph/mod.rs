@@ -89,6 +89,20 @@ pub(super) fn itself() -> &'static dyn crate::fork_lock::ForkLock {
     &GRAPH
 }
 
+/// Returns `true` if an acquisition may have to wait for readers, because they queue behind a
+/// writer of the lock. If the lock has no writer yet, adds it to the graph, where its first writer
+/// looks.
+pub(super) fn await_writer(acquisition: &Acquisition<'_>) -> bool {
+    let Acquisition { identity, wanted, named_at } = acquisition;
+    if !wanted.tag.mode().queues_behind_writers(Mode::Shared) {
+        return false;
+    }
+    if !identity.has_writer() {
+        lock().await_writer(wanted, named_at);
+    }
+    identity.has_writer()
+}
+
 #[derive(Default)]
 pub(super) struct LockGraph {
     order: AcyclicGraph<OriginId, EdgeFacts>,

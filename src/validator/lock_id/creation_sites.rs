@@ -28,10 +28,7 @@ use parking_lot::Mutex;
 use super::LockId;
 use crate::{
     finding::{LockKind, LockOf, Role},
-    validator::{
-        context::{current::current_if_attached, registry},
-        interrupted,
-    },
+    validator::interrupted,
 };
 
 /// The index of a creation site in its table.
@@ -137,12 +134,12 @@ thread_local! {
 }
 
 /// Returns an id for a lock of this kind that was created there. Takes ids from the table, and
-/// keeps the rest in stock if the calling thread has one.
+/// keeps the rest in the stock of the calling thread, if it has one.
 pub(in crate::validator) fn next_id(
+    stock: Option<&IdStock>,
     kind: &'static LockKind,
     created: Option<&'static Location<'static>>,
 ) -> LockId {
-    let stock = current_if_attached().map(|context| &context.ids);
     if USES_TABLE.get() || stock.is_some_and(|stock| stock.changes.load(Relaxed)) {
         return TABLE.unattributed(1).start;
     }
@@ -199,11 +196,11 @@ pub(in crate::validator) fn block_of(lock: LockId) -> (Range<LockId>, SiteIndex)
     TABLE.block_of(lock)
 }
 
-/// Returns the number of locks that have an id. Those that other threads are just assigning may be
-/// missing.
-pub(in crate::validator) fn count() -> u64 {
+/// Returns the number of locks that have an id, given the stocks of all threads. Locks to which
+/// other threads are just assigning one may be missing.
+pub(in crate::validator) fn count<'a>(stocks: impl Iterator<Item = &'a IdStock>) -> u64 {
     let before = USES_TABLE.replace(true);
-    let stocked: u64 = registry::all().map(|context| context.ids.locks()).sum();
+    let stocked: u64 = stocks.map(IdStock::locks).sum();
     let taken = TABLE.taken();
     USES_TABLE.set(before);
     taken.saturating_sub(stocked)

@@ -6,17 +6,16 @@
 use rustc_hash::FxHashMap;
 
 use crate::{
-    finding::{LockUse, OsThread, ThreadInfo, ThreadSnapshot},
+    finding::{OsThread, ThreadInfo, ThreadSnapshot},
     os_threads,
     validator::{
         clock::Moment,
         context::{
-            Context,
-            held::Entry,
             leaks::{self, Leak},
             registry,
         },
-        graph, helpers, tasks,
+        helpers, tasks,
+        thread_snapshot::{self, held_lock},
     },
 };
 
@@ -55,7 +54,8 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
 
 /// Returns every known thread and task, with the operating system's id of a thread.
 fn all_known() -> Vec<(ThreadSnapshot, Option<u64>)> {
-    let threads = registry::all().map(|context| (of(context), context.os_thread()));
+    let threads =
+        registry::all().map(|context| (thread_snapshot::of(context), context.os_thread()));
     let mut all: Vec<_> = threads.chain(left_behind().map(|leak| (leak, None))).collect();
     add_tasks(&mut all);
     all.sort_by_key(|(it, _)| (it.thread.is_task(), it.thread.number));
@@ -98,21 +98,6 @@ fn untracked_thread(thread: OsThread) -> ThreadSnapshot {
     }
 }
 
-/// Describes a thread, or a task that is being polled.
-pub(in crate::validator) fn of(context: &Context) -> ThreadSnapshot {
-    let held = context.holds().into_iter().map(|(entry, since)| held_lock(&entry, since));
-    let wait = context.waiting.read();
-    let waiting = wait.map(|wait| (held_lock(&wait.wanted, wait.since), wait.until));
-    ThreadSnapshot {
-        thread: context.info(),
-        has_ended: false,
-        held: held.collect(),
-        waiting: waiting.into_iter().collect(),
-        granted: Vec::new(),
-        os: None,
-    }
-}
-
 /// Returns the threads that have ended, once for each lock that they left held.
 fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
     leaks::all().into_iter().map(|Leak { held, thread }| ThreadSnapshot {
@@ -123,15 +108,4 @@ fn left_behind() -> impl Iterator<Item = ThreadSnapshot> {
         granted: Vec::new(),
         os: None,
     })
-}
-
-/// Describes a lock that is held or waited for.
-pub(in crate::validator) fn held_lock(entry: &Entry, since: Moment) -> LockUse {
-    LockUse {
-        lock: graph::lock().lock_of(entry, entry.site),
-        mode: entry.tag.mode(),
-        since: entry.site.into(),
-        age: since.age(),
-        may_be_elsewhere: false,
-    }
 }

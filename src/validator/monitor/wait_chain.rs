@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::snapshot;
 use crate::{
     finding::{Activity, ChainEnd, OsThread, Role, Site, ThreadInfo, WaitChain, WaitLink},
     os_threads,
@@ -14,6 +13,7 @@ use crate::{
         context::{Context, held::Entry, leaks, registry, wait::Wait},
         deadlock,
         tasks::{self, Hold, Task},
+        thread_snapshot::held_lock,
     },
 };
 
@@ -106,7 +106,7 @@ pub(in crate::validator) fn of(mut wait: LockWait) -> WaitChain {
         let left = leak.as_ref().map(|leak| (leak.thread.clone(), leak.held.site.into()));
         links.push(WaitLink {
             waiter: waiter.info(),
-            wanted: snapshot::held_lock(wanted, *since),
+            wanted: held_lock(wanted, *since),
             is_granted: holder.as_ref().is_some_and(|it| it.hold == Hold::Grant),
             joined: None,
             holder: held.or(left),

@@ -13,9 +13,11 @@ use crate::{
     ledger,
     stack::symbols,
     validator::{
-        Context, ThreadState,
-        context::{leaks, obligations, registry},
-        current_if_attached, deadlock, graph, helpers,
+        context::{
+            Context, State as ThreadState, current::current_if_attached, leaks, obligations,
+            registry,
+        },
+        deadlock, graph, helpers,
         lock_id::creation_sites,
         tasks,
     },
@@ -121,7 +123,7 @@ mod tests {
                 match libc::fork() {
                     0 => {
                         libc::alarm(20);
-                        let id = creation_sites::next_id(&KIND, None);
+                        let id = creation_sites::next_id(None, &KIND, None);
                         libc::_exit(i32::from(!std::ptr::eq(
                             creation_sites::of(id).0,
                             &raw const KIND,

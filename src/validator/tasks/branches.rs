@@ -21,7 +21,10 @@ use super::{
     paths::{self, Path},
     polled, with_polled,
 };
-use crate::validator::{Context, Entry, Tag, ThreadState};
+use crate::validator::context::{
+    Context, State as ThreadState,
+    held::{Entry, Tag},
+};
 
 /// Returns `true` if no sibling of the future being polled can be about to run, because nothing
 /// could wake it.

@@ -28,8 +28,10 @@ use crate::{
     finding::{Detail, Edge, FindingKind, Mode, Role, ThreadInfo, ThreadSnapshot, Until},
     stack::Stack,
     validator::{
-        Context, Entry, ThreadState, context::registry, deadlock::wait_cycle, found::Found, graph,
-        monitor::snapshot,
+        context::{Context, State as ThreadState, held::Entry, registry},
+        deadlock::wait_cycle,
+        found::Found,
+        graph, thread_snapshot,
     },
 };
 
@@ -467,6 +469,6 @@ fn edge(actor: &Actor, Link { wanted: blocked, hand }: &Link, wanted: Entry) -> 
 fn snapshot_of(member: &Member) -> ThreadSnapshot {
     match &member.actor {
         Actor::Task(task) => snapshots::of(task),
-        Actor::Thread(context) => snapshot::of(context),
+        Actor::Thread(context) => thread_snapshot::of(context),
     }
 }

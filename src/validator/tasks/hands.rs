@@ -10,7 +10,11 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::{Task, operation::Op};
-use crate::validator::{Entry, Tag, clock::Moment, lock_id::LockId};
+use crate::validator::{
+    clock::Moment,
+    context::held::{Entry, Tag},
+    lock_id::LockId,
+};
 
 /// A hold of a lock.
 #[derive(Clone)]

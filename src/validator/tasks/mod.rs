@@ -41,7 +41,7 @@ mod stacks;
 mod standing;
 mod steps;
 mod stuck;
-mod task;
+pub(super) mod task;
 mod wakers;
 
 use std::{
@@ -53,15 +53,6 @@ use std::{
     },
 };
 
-pub(super) use self::{
-    block_on::BlockedOn,
-    census::closed_by_thread,
-    hands::destroyed,
-    operation::all_waiting,
-    resting::{released, released_elsewhere},
-    snapshots::{Hold, all as snapshots, holder_of, wait_cycle_of, wait_cycle_of_thread},
-    task::info,
-};
 pub(crate) use self::{
     branches::{is_alone, is_in_doubt, keep_path, suspend_doubtful},
     operation::{Operation, Wanted},
@@ -69,13 +60,23 @@ pub(crate) use self::{
     resting::{acquired_at, acquired_owned, all_held_loosely, change_mode, held_loosely},
     wakers::is_of_task,
 };
+pub(super) use self::{
+    census::closed_by_thread,
+    hands::destroyed,
+    operation::all_waiting,
+    resting::{released_elsewhere, settle_released_elsewhere},
+    snapshots::{Hold, all as snapshots, holder_of, wait_cycle_of, wait_cycle_of_thread},
+};
 pub use self::{
     sets::{Outer, poll_set, poll_set_around},
     standing::believe_at_once,
     task::Task,
     wakers::of_timeout,
 };
-use super::{Context, context::registry, lock_id::statics::is_static};
+use super::{
+    context::{Context, registry},
+    lock_id::statics::is_static,
+};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -96,7 +97,7 @@ fn polled() -> Option<Arc<Task>> {
 
 /// Calls a closure with the task that the calling thread polls, if any.
 #[inline]
-fn with_polled<R>(look: impl FnOnce(&Task) -> R) -> Option<R> {
+pub(super) fn with_polled<R>(look: impl FnOnce(&Task) -> R) -> Option<R> {
     // SAFETY: the task is being polled by a caller that has an `Arc` of it.
     TASK.get().map(|task| look(unsafe { task.as_ref() }))
 }

@@ -24,7 +24,11 @@ use super::{
 use crate::{
     finding::Mode,
     stack::Stack,
-    validator::{Entry, clock::Moment, inside, lock_id::LockId},
+    validator::{
+        clock::Moment,
+        context::{current::inside, held::Entry},
+        lock_id::LockId,
+    },
 };
 
 /// A lock operation that waits, or was granted its lock and not polled since.
@@ -353,7 +357,7 @@ mod tests {
     use super::*;
     use crate::{
         finding::{LockKind, LockOf, Mode, Role},
-        validator::{Identity, Tag, root_poll},
+        validator::{context::held::Tag, identity::Identity, root_poll},
     };
 
     static KIND: LockKind = LockKind {

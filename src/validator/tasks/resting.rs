@@ -19,12 +19,14 @@ use crate::{
     finding::FindingKind,
     stack::{RawStack, Stack},
     validator::{
-        Context, Entry, Tag, ThreadState,
         clock::Moment,
-        context::registry,
-        current_if_attached,
+        context::{
+            Context, State as ThreadState,
+            current::{current_if_attached, inside},
+            held::{Entry, Tag},
+            registry,
+        },
         found::{Found, own_edge, submit},
-        inside,
         lock_id::{statics::is_static, tried::is_only_tried},
     },
 };
@@ -43,7 +45,7 @@ pub(super) struct Kept {
 #[cold]
 #[track_caller]
 pub(in crate::validator) fn come_to_rest(task: &Arc<Task>, context: &'static Context) {
-    context.settle_released_elsewhere();
+    settle_released_elsewhere(context);
     let held = own_holds(task, context);
     if held.iter().any(|it| !it.kind().is_awaited()) {
         report_blocking_guards(context, &held);
@@ -57,7 +59,7 @@ pub(in crate::validator) fn come_to_rest(task: &Arc<Task>, context: &'static Con
 /// Called when the task is no longer polled. Moves what it holds out of the context.
 #[cold]
 pub(in crate::validator) fn keep(task: &Arc<Task>, context: &'static Context) {
-    context.settle_released_elsewhere();
+    settle_released_elsewhere(context);
     let _inside = context.enter(ThreadState::InValidator);
     let loose = std::mem::take(&mut *task.loose.lock());
     let mut kept = task.kept.lock();
@@ -188,7 +190,7 @@ pub(crate) fn change_mode(from: Tag, to: Tag) -> bool {
 
 /// Called when the task spawns another one. Guards of locks that live as long as the program may
 /// move there, and boxes with futures in them.
-pub(super) fn loosen(task: &Task) {
+pub(in crate::validator) fn loosen(task: &Task) {
     loosen_what(task, |_| true);
 }
 
@@ -209,7 +211,7 @@ fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
     if task.pending.load(Relaxed) > 0 {
         task.operations.lock().iter().for_each(|operation| operation.loosen());
     }
-    context.settle_released_elsewhere();
+    settle_released_elsewhere(context);
     if context.held.is_empty() {
         return;
     }
@@ -266,6 +268,27 @@ fn report_blocking_guards(context: &'static Context, held: &[Entry]) {
     if !found.is_empty() {
         submit(context, found);
     }
+}
+
+/// Removes locks that other threads have released from what the calling thread holds. Returns
+/// `true` if there were any.
+#[inline]
+pub(in crate::validator) fn settle_released_elsewhere(context: &'static Context) -> bool {
+    context.has_released_elsewhere() && take_out_released_elsewhere(context)
+}
+
+#[cold]
+fn take_out_released_elsewhere(context: &'static Context) -> bool {
+    let _inside = context.enter(ThreadState::InValidator);
+    let released_elsewhere = context.take_released_elsewhere();
+    for &tag in &released_elsewhere {
+        // Meanwhile the thread may have released another guard of the lock, one that was acquired
+        // elsewhere.
+        if context.held.remove(tag).is_none() && !released(tag) {
+            registry::released_elsewhere(tag);
+        }
+    }
+    !released_elsewhere.is_empty()
 }
 
 /// Called when a thread or a task releases a lock that it does not hold. Finds the holder, at rest

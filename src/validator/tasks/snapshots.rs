@@ -10,7 +10,12 @@ use super::{
 };
 use crate::{
     finding::{LockUse, ThreadInfo, ThreadSnapshot, Until},
-    validator::{Context, Entry, clock::Moment, lock_id::LockId, monitor::snapshot::held_lock},
+    validator::{
+        clock::Moment,
+        context::{Context, held::Entry},
+        lock_id::LockId,
+        thread_snapshot::held_lock,
+    },
 };
 
 /// Describes one task.

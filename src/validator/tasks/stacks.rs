@@ -9,7 +9,7 @@ use super::census::Actor;
 use crate::{
     ledger::{self, Backtraces},
     stack::{RawStack, Stack},
-    validator::{Entry, Tag},
+    validator::context::held::{Entry, Tag},
 };
 
 /// Captures the stack of an operation that begins to wait.

@@ -1,11 +1,12 @@
 //! The state of one task.
 
 use std::{
+    any::Any,
     fmt,
     mem::ManuallyDrop,
     panic::Location,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -18,17 +19,15 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::{
-    hands::Whereabouts,
-    operation::Op,
-    paths::Path,
-    resting::{self, Kept},
-    runtime_waker::RuntimeWaker,
-    wakers, with_polled,
+    hands::Whereabouts, operation::Op, paths::Path, resting::Kept, runtime_waker::RuntimeWaker,
+    wakers,
 };
 use crate::{
     finding::{ScopeId, ThreadInfo},
-    points::TaskParticipant,
-    validator::{Context, Tag, context::current::next_number, current, found::Found},
+    validator::{
+        context::{Context, current::next_number, held::Tag},
+        found::Found,
+    },
 };
 
 /// A task, from its spawn to the end of its future.
@@ -45,7 +44,7 @@ pub struct Task {
     pub(super) wakes_seen: AtomicU64,
     /// The number of clones of its waker, except those of its lock operations, in the lower half,
     /// and how many of these are [of timeouts](super::of_timeout), in the upper half.
-    pub(super) live: AtomicU64,
+    pub(in crate::validator) live: AtomicU64,
     /// The number of `operations`.
     pub(in crate::validator) pending: AtomicUsize,
     /// Its lock operations that wait, or were granted the lock and not polled since.
@@ -76,8 +75,8 @@ pub struct Task {
     /// their locks at that time. Reported at its next poll.
     pub(super) verdict: Mutex<Option<(Found, usize)>>,
     pub(in crate::validator) has_verdict: AtomicBool,
-    /// Its part in a script, while it is not polled.
-    pub(in crate::validator) participant: TaskParticipant,
+    /// Its part in a script, while it is not polled. What that is, [points](crate::points) know.
+    pub(crate) participant: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// The task is not being polled, and has waiting lock operations.
@@ -92,7 +91,7 @@ pub(super) const POLL: u64 = 4;
 const FAST_ACQUIRES_PER_POLL: u32 = 64;
 
 /// In `live`: one clone of a timeout, and the mask of the number of all clones.
-pub(super) const TIMEOUT: u64 = 1 << 32;
+pub(in crate::validator) const TIMEOUT: u64 = 1 << 32;
 pub(super) const CLONES: u64 = TIMEOUT - 1;
 
 impl fmt::Debug for Task {
@@ -102,39 +101,15 @@ impl fmt::Debug for Task {
 }
 
 impl Task {
-    /// Creates a task that is about to be spawned at a location in the program, with a future of
-    /// this many bytes.
-    ///
-    /// Guards of the calling task may move into it.
-    #[must_use]
-    pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
-        with_polled(resting::loosen);
-        Arc::new(Self::with_thread(None, spawned_at, size))
-    }
-
-    /// Creates a task for a future of this many bytes inside an unknown task, which may drop it at
-    /// any time. So it is treated as if it were inside a timeout.
-    #[must_use]
-    pub fn within_unknown(named_at: &'static Location<'static>, size: usize) -> Arc<Self> {
-        let task = Self::with_thread(None, named_at, size);
-        task.live.store(1 + TIMEOUT, Relaxed);
-        Arc::new(task)
-    }
-
-    /// Creates a task that the calling thread is about to block on, at a location in the program,
-    /// with a future of this many bytes. Reports name the thread instead.
-    #[must_use]
-    pub fn to_block_on(blocks_at: &'static Location<'static>, size: usize) -> Arc<Self> {
-        let thread = current().map(|context| Box::new(context.info()));
-        Arc::new(Self::with_thread(thread, blocks_at, size))
-    }
-
-    fn with_thread(
+    /// Creates a task of the scope that the calling thread is in, given its context. `thread` is the
+    /// thread that blocks on the task, if any.
+    pub(in crate::validator) fn with_thread(
+        context: Option<&Context>,
         thread: Option<Box<ThreadInfo>>,
         spawned_at: &'static Location<'static>,
         size: usize,
     ) -> Self {
-        let scope = current().and_then(Context::scope);
+        let scope = context.and_then(Context::scope);
         Self {
             number: next_number(),
             spawned_at,
@@ -160,7 +135,7 @@ impl Task {
             has_doubtful: AtomicBool::new(false),
             verdict: Mutex::new(None),
             has_verdict: AtomicBool::new(false),
-            participant: TaskParticipant::default(),
+            participant: OnceLock::new(),
         }
     }
 
@@ -176,7 +151,7 @@ impl Task {
         if let Some(thread) = &self.thread {
             return ThreadInfo::clone(thread);
         }
-        info(self.number, self.spawned_at, self.scope())
+        ThreadInfo::of_task(self.number, self.spawned_at, self.scope())
     }
 
     pub(in crate::validator) fn scope(&self) -> Option<ScopeId> {
@@ -307,13 +282,4 @@ impl Task {
         // Last: a wake is counted here before its waker is no longer counted above.
         (live & CLONES) - live / TIMEOUT + operations as u64 + self.recent_wakes()
     }
-}
-
-/// Describes a task for a report.
-pub(in crate::validator) fn info(
-    number: u64,
-    spawned_at: &'static Location<'static>,
-    scope: Option<ScopeId>,
-) -> ThreadInfo {
-    ThreadInfo { number, name: None, scope, spawned_at: Some(spawned_at.into()) }
 }

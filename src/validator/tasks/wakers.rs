@@ -15,7 +15,7 @@ use super::{
     operation::{Op, Wanted},
     task::TIMEOUT,
 };
-use crate::validator::inside;
+use crate::validator::context::current::inside;
 
 /// Returns the waker of a task for one poll.
 #[inline]

@@ -23,16 +23,19 @@ use smallvec::SmallVec;
 
 use crate::{
     finding::{FindingKind, LockKind, Mode},
-    tracked::Tracked,
     validator::{
-        Acquisition, Context, ThreadState, chain_cache, check,
+        attach::current,
+        chain_cache, check,
         context::{
+            Context, State as ThreadState,
+            current::inside,
             held::{Entry, Tag},
             obligations::{self, Owed},
         },
-        current,
+        destroyed::destroyed,
         found::{Found, submit},
-        graph,
+        graph::{self, Acquisition},
+        identity::Identity,
         lock_id::LockId,
     },
 };
@@ -66,10 +69,25 @@ type Passed = (u64, &'static Location<'static>);
 /// More threads have arrived than the barrier is for.
 struct TooMany;
 
+/// The lock that stands for one generation. Leaves the graph when it is dropped.
+struct Node {
+    identity: Identity,
+    /// Where the barrier was created.
+    created: Option<&'static Location<'static>>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(lock) = self.identity.assigned() {
+            destroyed(lock);
+        }
+    }
+}
+
 /// The threads that will pass together.
 #[derive(Default)]
 struct Generation {
-    node: Option<Arc<Tracked>>,
+    node: Option<Arc<Node>>,
     owed: Vec<Owed>,
     is_awaited: bool,
 }
@@ -80,7 +98,7 @@ pub(crate) struct Arrival {
     site: &'static Location<'static>,
     found: Vec<Found>,
     /// The generation, while something may still be found about it.
-    node: Option<Arc<Tracked>>,
+    node: Option<Arc<Node>>,
 }
 
 // A panic cannot leave it inconsistent, because nothing panics while the lock is held.
@@ -98,13 +116,15 @@ impl BarrierOrder {
         }))
     }
 
-    /// Called when the calling thread arrives at the barrier, which is for this many threads.
+    /// Called when the calling thread arrives at the barrier, which is for this many threads and was
+    /// created there.
     #[track_caller]
     pub(crate) fn arrive(
         &self,
         threads: u64,
         kind: &'static LockKind,
-        barrier: &Tracked,
+        barrier: &Identity,
+        created: Option<&'static Location<'static>>,
     ) -> Option<Arrival> {
         let Some(context) = current().filter(|context| !context.is_suspended()) else {
             self.give_up(barrier);
@@ -112,7 +132,7 @@ impl BarrierOrder {
         };
         let site = Location::caller();
         let inside = context.enter(ThreadState::InValidator);
-        let barrier_id = barrier.number(kind);
+        let barrier_id = barrier.id(kind, created);
         let Ok(passed) = self.participant(context.number(), threads, barrier_id) else {
             context.notes.pass_barrier();
             drop(inside);
@@ -132,7 +152,9 @@ impl BarrierOrder {
         let is_awaited = {
             let generation = &mut self.0.lock().generation;
             if awaits || !acquired.is_empty() {
-                let node = generation.node.get_or_insert_with(|| Arc::new(barrier.alike()));
+                let node = generation
+                    .node
+                    .get_or_insert_with(|| Arc::new(Node { identity: Identity::new(), created }));
                 arrival.node = Some(Arc::clone(node));
             }
             generation.owed.extend(acquired);
@@ -140,7 +162,7 @@ impl BarrierOrder {
             generation.is_awaited
         };
         if let Some(node) = &arrival.node {
-            let tag = Tag::new(node.number(kind), Mode::Exclusive);
+            let tag = Tag::new(node.identity.id(kind, node.created), Mode::Exclusive);
             if awaits {
                 let owed = self.0.lock().generation.owed.clone();
                 arrival.found = judge(context, &Entry { tag, site }, node, &owed);
@@ -161,7 +183,7 @@ impl BarrierOrder {
 
     /// Stops tracking the barrier, because too many threads arrive. Not called inside the
     /// validator, because the generation leaves the graph.
-    fn give_up(&self, barrier: &Tracked) {
+    fn give_up(&self, barrier: &Identity) {
         Self::forget(barrier);
         let mut state = self.0.lock();
         state.is_silent = true;
@@ -171,9 +193,9 @@ impl BarrierOrder {
     }
 
     /// Forgets the threads at a barrier, which is destroyed or has too many of them.
-    pub(crate) fn forget(barrier: &Tracked) {
-        if let Some(id) = barrier.identity().assigned() {
-            crate::validator::inside(|| obligations::forget(id));
+    pub(crate) fn forget(barrier: &Identity) {
+        if let Some(id) = barrier.assigned() {
+            inside(|| obligations::forget(id));
         }
     }
 
@@ -248,11 +270,11 @@ impl BarrierOrder {
 }
 
 /// Checks a wait for the other threads while locks are held.
-fn judge(context: &'static Context, passage: &Entry, node: &Tracked, owed: &[Owed]) -> Vec<Found> {
+fn judge(context: &'static Context, passage: &Entry, node: &Node, owed: &[Owed]) -> Vec<Found> {
     let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
     graph::lock().enter_owed_to(passage, owed, &held);
     let acquisition =
-        Acquisition { identity: node.identity(), wanted: *passage, named_at: passage.site };
+        Acquisition { identity: &node.identity, wanted: *passage, named_at: passage.site };
     let place = context.held.any_place_for(passage.tag);
     check::judge(context, &acquisition, chain_cache::key(place.chain()))
 }

@@ -1,21 +1,20 @@
-//! The start and end of a thread's wait for a contended lock, and the end of a thread that still
-//! holds locks.
+//! The start and end of a thread's wait for a contended lock.
 
 use crate::{
     finding::{Detail, Finding, FindingKind, Level, Role, Until, WaitKind},
     ledger::{self, Backtraces},
-    stack::{RawStack, exit},
+    stack::RawStack,
     validator::{
-        Context, Entry, ThreadState, Verdict,
         clock::Moment,
         context::{
+            Context, State as ThreadState,
+            current::inside,
+            held::Entry,
             leaks::{self, Leak},
             wait::Wait,
         },
         deadlock::{self, Deadlock},
-        found::{Found, capture, own_edge, report, submit},
-        graph, inside,
-        lock_id::known_locks,
+        found::{Found, capture, own_edge, submit},
         tasks,
     },
 };
@@ -116,39 +115,4 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
     let edge = own_edge(context, &leak.held, wanted, leak.held.site, &capture());
     let detail = Detail::LeftBy(leak.thread);
     Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
-}
-
-/// Called when a thread ends. Reports the locks that it still holds, which no thread will release.
-pub(in crate::validator) fn thread_ends(context: &'static Context) {
-    // Enters its leaves while it still has its name.
-    if known_locks::are_leaves() {
-        inside(|| drop(graph::lock()));
-    }
-    if context.held.is_empty() {
-        return;
-    }
-    let held: Vec<Entry> = context.holds().into_iter().map(|(held, _)| held).collect();
-    let left: Vec<Entry> = context.held.iter().collect();
-    for entry in left {
-        context.held.remove(entry.tag);
-    }
-    if exit::process_is_exiting() {
-        return;
-    }
-    // A guard that can be sent may still exist in another thread.
-    let leaked = || held.iter().filter(|entry| !entry.kind().guards_can_be_sent());
-    let leak = |held: &Entry| {
-        let edge = own_edge(context, held, held, held.site, &RawStack::EMPTY);
-        Found::new(FindingKind::LeakedGuard, vec![edge])
-    };
-    let found: Vec<Found> = leaked().map(leak).collect();
-    for entry in leaked() {
-        leaks::add(*entry, context.info());
-    }
-    if !found.is_empty()
-        && let Verdict::Panic(panic) = report(context, found)
-    {
-        // A panic in the destructor of a thread-local would abort the process.
-        ledger::print(&panic.message);
-    }
 }

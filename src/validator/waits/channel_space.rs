@@ -17,18 +17,20 @@ use smallvec::SmallVec;
 use crate::{
     finding::Mode,
     validator::{
-        Acquisition, Context, ThreadState, about_to_block,
+        acquire::{about_to_block, unjudged},
         atomic_ref::Published,
+        attach::current,
         context::{
+            Context, State as ThreadState,
+            current::{current_if_attached, inside},
             held::{Entry, Tag},
             obligations::{self, Owed},
         },
-        current, destroyed,
+        destroyed::destroyed,
         found::{Found, submit},
-        graph,
+        graph::{self, Acquisition},
         identity::Identity,
         lock_id::LockId,
-        unjudged,
     },
 };
 
@@ -128,14 +130,14 @@ impl ChannelSpace {
         if !self.is_in_loop.load(Relaxed) {
             self.is_in_loop.store(true, Relaxed);
             let number = receiving.context.number();
-            crate::validator::inside(|| obligations::set_obligors(id(), [number]));
+            inside(|| obligations::set_obligors(id(), [number]));
         }
     }
 
     /// Called when a loop over the messages has ended, if there was one.
     pub(crate) fn end_loop(&self, id: impl FnOnce() -> LockId) {
         if self.is_in_loop.swap(false, Relaxed) {
-            crate::validator::inside(|| obligations::set_obligors(id(), []));
+            inside(|| obligations::set_obligors(id(), []));
         }
     }
 
@@ -144,7 +146,7 @@ impl ChannelSpace {
     #[track_caller]
     fn end_window(&self, context: &'static Context, space: Tag) {
         let Some(since) = self.received_at.load() else { return };
-        let found = crate::validator::inside(|| {
+        let found = inside(|| {
             let acquired = context.notes.since(self.since.load(Relaxed)).into_iter();
             let owed = acquired.map(|acquired| Owed { since, acquired });
             let is_awaited = obligations::add(space.lock(), owed);
@@ -168,7 +170,7 @@ impl ChannelSpace {
         if !may_block || receiver == NO_RECEIVER || receiver == SEVERAL {
             return;
         }
-        let Some(context) = crate::validator::current_if_attached() else { return };
+        let Some(context) = current_if_attached() else { return };
         if context.is_suspended() || context.held.is_empty() || context.number() == receiver {
             return;
         }
@@ -179,7 +181,7 @@ impl ChannelSpace {
         let is_quiet = context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
         if !is_quiet {
             // From now on, the receiving thread enters its acquisitions.
-            crate::validator::inside(|| {
+            inside(|| {
                 let held: SmallVec<[Entry; 4]> = context.held.iter().collect();
                 graph::lock().enter_owed_to(&wanted, &obligations::wait_for(id), &held);
             });
@@ -188,7 +190,7 @@ impl ChannelSpace {
         about_to_block(context, &acquisition, chain);
         if !is_quiet {
             // What the receiver did meanwhile: one of the two threads finds the cycle.
-            let found = crate::validator::inside(|| enter(wanted.tag));
+            let found = inside(|| enter(wanted.tag));
             if !found.is_empty() {
                 submit(context, found);
             }
@@ -203,7 +205,7 @@ impl ChannelSpace {
     /// Forgets the receiving thread of a channel, which is destroyed or has several of them.
     pub(crate) fn forget(&self, id: LockId) {
         if self.receiver.load(Relaxed) != NO_RECEIVER {
-            crate::validator::inside(|| obligations::forget(id));
+            inside(|| obligations::forget(id));
         }
     }
 }

@@ -6,8 +6,11 @@ use std::panic::Location;
 use crate::{
     finding::{Detail, FindingKind, WaitKind},
     validator::{
-        Context, Entry, ThreadState,
+        acquire::{about_to_block, unjudged},
+        context::{Context, State as ThreadState, held::Entry},
         found::{Found, capture, own_edge, submit},
+        graph::Acquisition,
+        tasks,
     },
 };
 
@@ -25,13 +28,37 @@ pub(crate) fn about_to_wait_for(context: &'static Context, wanted: &Entry, kind:
     {
         return;
     }
-    context.settle_released_elsewhere();
+    tasks::settle_released_elsewhere(context);
     if context.held.is_empty() {
         return;
     }
     let found = {
         let _inside = context.enter(ThreadState::InValidator);
         wait_while_holding(context, wanted, wanted.site, kind)
+    };
+    if let Some(found) = found {
+        submit(context, vec![found]);
+    }
+}
+
+/// Called when a thread is about to wait on a condition variable. It has released the mutex of the
+/// acquisition and will reacquire it.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
+#[track_caller]
+pub(crate) fn about_to_wait(context: &'static Context, acquisition: &Acquisition<'_>) {
+    if context.held.is_empty() || context.is(ThreadState::Allowing) {
+        return;
+    }
+    if let Some(key) = unjudged(context, context.held.any_place_for(acquisition.wanted.tag)) {
+        about_to_block(context, acquisition, key);
+    }
+    let found = {
+        let _inside = context.enter(ThreadState::InValidator);
+        let Acquisition { wanted, named_at, .. } = acquisition;
+        wait_while_holding(context, wanted, named_at, WaitKind::Condvar)
     };
     if let Some(found) = found {
         submit(context, vec![found]);

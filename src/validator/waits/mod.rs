@@ -5,3 +5,4 @@ pub(super) mod barrier_order;
 pub(super) mod blocking;
 pub(super) mod channel_space;
 pub(super) mod events;
+pub(super) mod join;
