@@ -4,7 +4,7 @@
 use std::{fmt::Debug, panic::Location, sync::Arc};
 
 use crate::{
-    Trackable, trackable,
+    trackable::{self, Trackable},
     validator::{self, Ordered, Rank},
 };
 

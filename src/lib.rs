@@ -142,6 +142,7 @@ pub mod __private;
 mod as_task;
 mod declare;
 mod duration;
+mod enabled;
 pub mod external;
 mod finding;
 #[cfg(all(unix, not(loom)))]
@@ -206,6 +207,7 @@ pub use self::{
         allow_pair, class, declare_class_order, declare_leaf, declare_order, declare_outermost,
         order_by_key,
     },
+    enabled::ENABLED,
     finding::{
         Edge, Finding, FindingKind, HeldLocks, Level, LockInfo, LockUse, Mode, OrderGraph, Site,
         Stats, ThreadInfo, ThreadSnapshot, UnknownName, WaitKind,
@@ -213,14 +215,6 @@ pub use self::{
     stack::Stack,
     trackable::Trackable,
 };
-
-/// `true` if this build is on the checked side of the [switch](crate#the-switch).
-///
-/// ```
-/// // A checked build is slower: its tests may take longer.
-/// let limit = std::time::Duration::from_secs(if lockdep::ENABLED { 30 } else { 10 });
-/// ```
-pub const ENABLED: bool = cfg!(any(debug_assertions, feature = "enforce"));
 
 /// Returns all findings so far, oldest first: one per cycle, however often it repeats.
 ///

@@ -71,7 +71,7 @@ impl Future for AsyncPoint<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !crate::ENABLED || !(self.has_come || points::are_active()) {
+        if !crate::enabled::ENABLED || !(self.has_come || points::are_active()) {
             return Poll::Ready(());
         }
         self.poll_active(cx)

@@ -61,7 +61,7 @@ impl fmt::Display for Finding {
 impl fmt::Display for HeldLocks {
     /// Formats a table for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if crate::ENABLED {
+        if crate::enabled::ENABLED {
             f.write_str(&held(&self.threads))
         } else {
             f.write_str("locks are not checked in this build\n")

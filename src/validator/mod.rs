@@ -132,7 +132,7 @@ pub(crate) fn held_now() -> Option<u64> {
 
 /// Returns `true` if anything is checked.
 pub(crate) fn is_on() -> bool {
-    crate::ENABLED && !ledger::settings().off
+    crate::enabled::ENABLED && !ledger::settings().off
 }
 
 /// See [`crate::allow`].

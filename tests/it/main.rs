@@ -24,6 +24,7 @@ mod interleave;
 mod interleave_tasks;
 mod joins;
 mod kernel_selftests;
+mod layers;
 mod leaks;
 mod links;
 mod lock_count;
