@@ -1,10 +1,12 @@
-//! The life of a thread: it gets a context with its first lock, and gives it back at its end.
+//! The life of a thread: it gets a context with its first lock, which another thread may reuse after its
+//! end.
 //!
 //! Attaching a context allocates and asks std for the thread's name. A signal handler may do
 //! neither: it may have interrupted the allocator, and std aborts if the handle of a thread is
 //! requested before std has set it. A handler may only try locks, so an attempt attaches the thread
-//! only if no signal is blocked, which proves that this is no handler. Otherwise the lock goes to
-//! [a table](super::context::unattached), and moves from there to the context when the thread waits for a lock.
+//! only if no signal is blocked, which proves that this is no handler. Otherwise the lock goes to a
+//! [table](super::context::unattached), and moves from there to the context when the thread waits
+//! for a lock.
 
 use std::sync::{
     Arc,

@@ -1,7 +1,7 @@
 //! A coarse clock for the ages of holds and waits.
 //!
 //! A wait reads the clock, since blocking costs microseconds anyway. An acquisition does not: the
-//! [watchdog](super::watchdog), if there is one, dates a held lock when it first sees it.
+//! [watchdog](super::monitor::watchdog), if there is one, dates a held lock when it first sees it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! A thread's exit, as a lock. The thread holds it exclusively from its spawn to its end. A thread
-//! that joins it, or waits for it at the end of a scope, acquires the exit.
+//! that [joins](crate::validator::join) it, or waits for it at the end of a scope, acquires the exit.
 //!
 //! So a thread that joins another while it holds a lock creates an edge from that lock to the exit,
 //! and everything that the other acquires is an edge from its exit. But most threads are never

@@ -2,8 +2,8 @@
 //!
 //! Most locks are never nested or named, and destroying them should not take the graph's lock. A
 //! counting filter with one hash has the locks that are in the graph, named, allowed or left
-//! behind: a counter of 0 excludes all of these. The other table has the [leaves](crate::validator::graph::leaves),
-//! each in the slot of its id.
+//! behind: a counter of 0 excludes all of these. The other table has the
+//! [leaves](crate::validator::graph::leaves), each in the slot of its id.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 

@@ -1,4 +1,4 @@
-//! The life of the process: its forks, and its end.
+//! The life of the process: its first lock, and its forks.
 
 pub(super) mod begin;
 #[cfg(all(unix, not(loom)))]
