@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use lockdep::__private::validator::{root_poll, tasks::{self, Task}};
+use lockdep::__private::validator::{
+    root_poll,
+    tasks::{self, Task},
+};
 use pin_project_lite::pin_project;
 
 use crate::span::{Span, Spawn, take_spawn};

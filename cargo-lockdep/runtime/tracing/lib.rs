@@ -3,8 +3,8 @@
 //!
 //! With `--cfg tokio_unstable` and its feature `tracing`, tokio wraps the future of each task in an
 //! [`Instrumented`], from `block_on` to `spawn_local`. This one polls it through
-//! [`root_poll::poll`](lockdep::__private::validator::root_poll::poll). All other spans and events of tokio
-//! are empty: they have no size, and their arguments are not evaluated.
+//! [`root_poll::poll`](lockdep::__private::validator::root_poll::poll). All other spans and events
+//! of tokio are empty: they have no size, and their arguments are not evaluated.
 //!
 //! One source serves all versions of tokio. If a version describes a spawn in an unknown way, this
 //! does not compile, and tokio is compiled without it.
