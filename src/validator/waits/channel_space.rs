@@ -85,6 +85,7 @@ impl ChannelSpace {
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
+    #[inline]
     pub(crate) fn receive(
         &self,
         is_in_loop: bool,
@@ -164,6 +165,7 @@ impl ChannelSpace {
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
+    #[inline]
     pub(crate) fn about_to_send(&self, identity: &Identity, id: impl FnOnce() -> LockId) {
         let may_block = self.sends.fetch_add(1, Relaxed) >= self.capacity;
         let receiver = self.receiver.load(Relaxed);
