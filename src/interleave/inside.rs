@@ -121,7 +121,7 @@ impl Participating {
         self.has_begun = true;
         let Expected { controller, role } = &self.expected;
         root_poll::within(&self.task, || {
-            points::set_participant(Arc::clone(controller).role(role))
+            points::set_participant(Arc::clone(controller).role(role));
         });
     }
 }

@@ -5,6 +5,8 @@
 //! has the events in a lock's life, in order; none of them holds a lock of lockdep when it calls
 //! the ledger.
 
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
+
 mod acquire;
 mod atomic;
 mod atomic_ref;

@@ -8,7 +8,7 @@
 //! A task that a thread blocks on (`block_on`) is part of that thread and keeps the thread's
 //! context.
 //!
-//! All that is needed from a runtime is its [root poll](poll), in which it polls the spawned
+//! All that is needed from a runtime is its [root poll](super::root_poll), in which it polls the spawned
 //! future.
 //!
 //! **The census.** A task can only be woken through a clone of its waker. Clones are counted: each
