@@ -31,7 +31,6 @@ use std::{
 
 use once_cell::race::OnceBox;
 
-use crate::validator::interrupted;
 use crate::{
     finding::{LockKind, Mode},
     validator::{
@@ -42,6 +41,7 @@ use crate::{
         atomic_ref::Published,
         chain_cache,
         clock::Moment,
+        interrupted,
         lock_id::{LockId, SHIFT, creation_sites},
     },
 };

@@ -29,8 +29,7 @@ use crate::{
     stack::{RawStack, Stack, number_walk, walk_number},
     validator::{
         chain_cache,
-        context::leaks,
-        context::{Context, State, held::Entry, lineage::SegmentIndex},
+        context::{Context, State, held::Entry, leaks, lineage::SegmentIndex},
         lock_id::{
             LockId,
             creation_sites::{self, SiteIndex, UNKNOWN_SITE},
