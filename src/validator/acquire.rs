@@ -1,8 +1,6 @@
 //! Acquisitions that may block: the chain of each is looked up in the caches, and checked if it is
 //! not there.
 
-#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
-
 use super::{
     chain_cache, check,
     context::{

@@ -2,8 +2,9 @@
 //!
 //! Owns what every thread holds and the order seen so far. Knows locks by their identity and facts,
 //! not by their types. Submits findings to the ledger, and panics if the ledger says so. This file
-//! has the events in a lock's life, in order; none of them holds a lock of lockdep when it calls
-//! the ledger.
+//! lists what rooms above call; none of it holds a lock of lockdep when it calls the ledger.
+
+#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 

@@ -8,8 +8,8 @@
 //! A task that a thread blocks on (`block_on`) is part of that thread and keeps the thread's
 //! context.
 //!
-//! All that is needed from a runtime is its [root poll](super::root_poll), in which it polls the spawned
-//! future.
+//! All that is needed from a runtime is its [root poll](super::root_poll::poll), in which it polls
+//! the spawned future.
 //!
 //! **The census.** A task can only be woken through a clone of its waker. Clones are counted: each
 //! root poll hands out a waker of lockdep, and each waiting lock operation has its own, whose wake
