@@ -60,7 +60,7 @@ fn entry(lock: usize) -> Entry {
     // Of a kind whose guards stay in their thread: a cycle of other locks would have to last for
     // longer.
     static IDS: OnceLock<[LockId; 3]> = OnceLock::new();
-    let ids = IDS.get_or_init(|| [(); 3].map(|()| creation_sites::next_id(&KIND, None)));
+    let ids = IDS.get_or_init(|| [(); 3].map(|()| creation_sites::next_id(None, &KIND, None)));
     Entry { tag: Tag::new(ids[lock - 1], Mode::Exclusive), site: Location::caller() }
 }
 
