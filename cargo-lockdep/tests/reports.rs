@@ -11,7 +11,7 @@ use std::{
 };
 
 use quick_junit::TestCaseStatus;
-use serde_json::Value;
+use serde_json::{Value, json as value};
 use snapbox::{Data, assert_data_eq, file};
 use support::{Ended, Project};
 
@@ -210,6 +210,30 @@ fn odd_names_are_reported_in_every_format() {
             );
         }
     }
+}
+
+/// A finding that is silenced is neither lost nor denied, and its reason stands with it.
+#[test]
+fn silenced_findings_are_shown_with_their_reason() {
+    let project = Project::new("silenced");
+    fs::create_dir(project.path("silenced")).unwrap();
+    let reason = "\"kind\":\"inversion\",\"silenced\":\"only at startup\"";
+    let record = odd_record().replace("\"kind\":\"inversion\"", reason);
+    fs::write(project.path("silenced/one.jsonl"), record).unwrap();
+    let text = |format: &str| {
+        project.run(&format!("report silenced --format {format}")).has_status(0).stdout
+    };
+    let sarif = json(&text("sarif"));
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let expected = value!([{ "kind": "external", "justification": "only at startup" }]);
+        assert_eq!((&result["suppressions"], &result["level"]), (&expected, &value!("note")));
+    }
+    let html = text("html");
+    assert!(html.contains("<h1>nothing denied</h1>") && html.contains("Silenced: only at startup"));
+    assert!(!html.contains("No lock order was seen"), "{html}");
+    assert!(text("human").contains(": 2 silenced\n"));
 }
 
 /// A later version may have kinds that this one does not know: they are reported, and the rest is

@@ -6,8 +6,6 @@
 
 #![allow(clippy::inline_always, reason = "measured: see `tracked`")]
 
-#![allow(clippy::inline_always, reason = "measured: see `tracked`")]
-
 mod acquire;
 mod atomic;
 mod atomic_ref;

@@ -30,8 +30,13 @@ const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 pub(super) fn text(report: &Report) -> Result<String> {
     let mut known = HashMap::new();
-    let results: Vec<_> =
-        report.told().map(|judged| result(judged, &report.sources, &mut known)).collect();
+    // Silenced findings are results as well, so that code hosts show them as suppressed.
+    let silenced = report.findings.iter().filter(|judged| judged.verdict == Verdict::Silenced);
+    let results: Vec<_> = report
+        .told()
+        .chain(silenced)
+        .map(|judged| result(judged, &report.sources, &mut known))
+        .collect();
     let mut run = json!({
         "tool": {"driver": {
             "name": "cargo-lockdep",
@@ -87,9 +92,13 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
     let id = fingerprint(finding);
     let count = known.entry(id.clone()).or_default();
     *count += 1;
-    json!({
+    let mut result = json!({
         "ruleId": rule_id(finding.kind.name()),
-        "level": if judged.verdict == Verdict::Denied { "error" } else { "warning" },
+        "level": match judged.verdict {
+            Verdict::Denied => "error",
+            Verdict::Warned => "warning",
+            _ => "note",
+        },
         "message": {"text": message},
         "locations": shown.and_then(|(message, place)| location(&message, place, sources))
             .into_iter().collect::<Vec<_>>(),
@@ -98,7 +107,11 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         // Findings with equal fingerprints are numbered.
         "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
         "properties": {"processes": finding.processes, "tests": finding.tests},
-    })
+    });
+    if let Some(reason) = &finding.silenced {
+        result["suppressions"] = json!([{"kind": "external", "justification": reason}]);
+    }
+    result
 }
 
 /// Returns where a code host shows a finding: the last step of an edge, or else the step before it,

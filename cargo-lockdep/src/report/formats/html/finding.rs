@@ -33,6 +33,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
             }
             h2 { (ticked(&finding.title)) }
             @if !finding.help.is_empty() { p.help { (ticked(&finding.help)) } }
+            @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (reason) } }
             ol.threads {
                 @for edge in &finding.cycle { li { (thread(finding, edge, sources)) } }
             }

@@ -90,7 +90,8 @@ fn scripts(report: &Report) -> Markup {
 
 fn verdict(report: &Report) -> String {
     match report.told().count() as u64 {
-        0 => "nothing found".to_owned(),
+        0 if report.findings.is_empty() => "nothing found".to_owned(),
+        0 => "nothing denied".to_owned(),
         number => count(number, "finding", "findings"),
     }
 }
@@ -123,8 +124,10 @@ fn findings(report: &Report) -> Markup {
         section #findings aria-label="Findings" {
             @if report.counts.processes == 0 {
                 p.nothing { "No process was checked." }
-            } @else if report.told().next().is_none() {
+            } @else if report.findings.is_empty() {
                 p.nothing { "No lock order was seen in which threads can deadlock." }
+            } @else if report.told().next().is_none() {
+                p.nothing { "All findings are allowed, silenced or expected. They stand below." }
             }
             @for (number, judged) in report.findings.iter().enumerate() {
                 @if judged.verdict <= Verdict::Warned {
