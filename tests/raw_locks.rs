@@ -426,3 +426,22 @@ mod line_0_5 {
         assert!(!is_read());
     }
 }
+
+/// A recursive reader passes waiting writers when it acquires a lock, and so it does after a bump.
+#[test]
+fn a_recursive_reader_that_bumps_waits_for_no_other_reader() {
+    type Raw = lockdep::lock_api_0_5::RawRwLockRecursive<parking_lot_0_13::RawRwLockRecursive>;
+    let rate = lock_api_0_5::RwLock::<Raw, i32>::new(3);
+    let lock = lockdep::sync::Mutex::new(());
+    let findings = lockdep::testing::Scope::new();
+    let on_a_thread = |body: &(dyn Fn() + Sync)| {
+        thread::scope(|scope| drop(scope.spawn(findings.inside(body)).join()));
+    };
+    on_a_thread(&|| drop(rate.write()));
+    on_a_thread(&|| drop((rate.read(), lock.lock())));
+    on_a_thread(&|| {
+        let _guard = lock.lock();
+        lock_api_0_5::RwLockReadGuard::bump(&mut rate.read());
+    });
+    findings.assert_no_findings();
+}

@@ -1,6 +1,6 @@
 //! A lock: its identity, its type, and the modes in which it can be acquired.
 
-use std::{fmt, num::NonZero, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::Site;
 
@@ -246,9 +246,6 @@ pub struct LockInfo {
     pub(crate) name: Option<Arc<str>>,
     /// The class given by the program.
     pub(crate) class: Option<&'static str>,
-    /// How far it is from the program's start, if it is known to be a static.
-    #[cfg_attr(not(feature = "write_records"), allow(dead_code, reason = "for records"))]
-    pub(crate) static_offset: Option<NonZero<u64>>,
 }
 
 impl LockInfo {

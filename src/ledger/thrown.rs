@@ -2,15 +2,14 @@
 //!
 //! The payload is the report as a `String`, which harnesses print and `should_panic` compares. The
 //! text alone does not prove its origin, but together with the address of the string's buffer it
-//! does: while the payload lives, no other string has its address, and once it is gone, no other
-//! panic has both.
+//! does: while the payload lives, no other string has its address. Once it is gone, a copy of the
+//! report may get the same address, and is taken for it.
 
 use std::{
     any::Any,
     collections::VecDeque,
-    hash::{BuildHasher, RandomState},
+    hash::{DefaultHasher, Hash, Hasher},
     panic::panic_any,
-    sync::LazyLock,
 };
 
 use parking_lot::Mutex;
@@ -21,7 +20,6 @@ use crate::finding::Finding;
 /// `join`.
 const CAPACITY: usize = 256;
 
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 static THROWN: Mutex<VecDeque<Thrown>> = Mutex::new(VecDeque::new());
 
 struct Thrown {
@@ -38,7 +36,9 @@ struct Identity {
 
 impl Identity {
     fn of(payload: &str) -> Self {
-        Self { address: payload.as_ptr().addr(), hash: HASHER.hash_one(payload) }
+        let mut hasher = DefaultHasher::new();
+        payload.hash(&mut hasher);
+        Self { address: payload.as_ptr().addr(), hash: hasher.finish() }
     }
 }
 

@@ -150,7 +150,7 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     #[track_caller]
     unsafe fn bump_shared(&self) {
         // SAFETY: *Held*.
-        self.bump_by(Mode::Shared, |raw| unsafe { raw.bump_shared() });
+        self.bump_by(READ_MODE, |raw| unsafe { raw.bump_shared() });
     }
 
     #[track_caller]

@@ -170,7 +170,7 @@ unsafe impl<R: RawRwLockFair, const RECURSIVE: bool> RawRwLockFair for RawRwLock
     #[track_caller]
     unsafe fn bump_shared(&self, guard: &mut R::SharedGuard) {
         // SAFETY: *Held*.
-        self.bump_by(Mode::Shared, |raw| unsafe { raw.bump_shared(guard) });
+        self.bump_by(Self::READ_MODE, |raw| unsafe { raw.bump_shared(guard) });
     }
 
     #[track_caller]

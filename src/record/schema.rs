@@ -86,10 +86,6 @@ pub struct Lock<'a> {
     /// constructor; or the class that the program [gave it](crate::class).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'a, str>>,
-    /// How far it is from the start of the program in memory, if it is known to be a `static`: the same in each
-    /// process of the program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_offset: Option<u64>,
 }
 
 /// An acquisition, completed or about to happen, by a thread or task that held another lock.

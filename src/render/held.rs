@@ -190,7 +190,6 @@ mod tests {
     fn lock(id: u64) -> LockUse {
         let site = Site::from(Location::caller());
         let lock = LockInfo {
-            static_offset: None,
             id,
             kind: &KIND,
             created_at: None,

@@ -1,7 +1,5 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use std::num::NonZero;
-
 use super::{names::Names, title_and_help};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
@@ -104,7 +102,6 @@ pub(crate) fn lock(
         type_name: lock.type_name().into(),
         created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
         class,
-        static_offset: lock.static_offset.map(NonZero::get),
     }
 }
 

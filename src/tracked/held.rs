@@ -36,13 +36,13 @@ impl<'a> Held<'a> {
         pending
     }
 
-    /// Begins a bump: the lock is released to a waiting thread and acquired again. Otherwise as
-    /// [`about_to_wait`](Self::about_to_wait).
+    /// Begins a bump: the lock is released to a waiting thread and acquired again, in this mode.
+    /// Otherwise as [`about_to_wait`](Self::about_to_wait).
     #[track_caller]
-    pub fn about_to_bump(&self, kind: &'static LockKind) -> PendingAcquire<'a> {
+    pub fn about_to_bump(&self, kind: &'static LockKind, wanted: Mode) -> PendingAcquire<'a> {
         self.come_by(&[SyncEvent::Release]);
         let suspended = self.suspend();
-        let pending = self.tracked.about_to_block(kind, self.tag.mode());
+        let pending = self.tracked.about_to_block(kind, wanted);
         suspended.commit();
         pending
     }

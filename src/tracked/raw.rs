@@ -168,12 +168,13 @@ pub trait RawLock {
         attempt
     }
 
-    /// Hands the lock to a waiting thread with `bump`, which acquires it again in the same mode.
+    /// Hands the lock to a waiting thread with `bump`, which acquires it again in this mode. A
+    /// recursive reader does not queue behind a writer then either.
     #[track_caller]
-    fn bump_by(&self, mode: Mode, bump: impl FnOnce(&Self::Raw)) {
+    fn bump_by(&self, wanted: Mode, bump: impl FnOnce(&Self::Raw)) {
         // If this panics, the caller's guard must still hold the lock.
-        let held = ManuallyDrop::new(self.tracked().held(mode));
-        let reacquired = Reacquired(held.about_to_bump(Self::KIND));
+        let held = ManuallyDrop::new(self.tracked().held(wanted.once_held()));
+        let reacquired = Reacquired(held.about_to_bump(Self::KIND, wanted));
         reacquired.0.wait(|| bump(self.raw()));
     }
 

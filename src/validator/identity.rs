@@ -2,14 +2,13 @@
 
 use std::{
     panic::Location,
-    ptr,
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 
 use super::{
     atomic::ConstAtomicU64 as AtomicU64,
     context::{Context, current::current_if_attached, registry},
-    lock_id::{LockId, SHIFT, creation_sites, statics},
+    lock_id::{LockId, SHIFT, creation_sites},
 };
 use crate::finding::LockKind;
 
@@ -90,7 +89,6 @@ impl Identity {
         kind: &'static LockKind,
         created: Option<&'static Location<'static>>,
     ) -> LockId {
-        statics::find_program();
         let stock = current_if_attached().map(|context| &context.ids);
         self.assign_id(creation_sites::next_id(stock, kind, created))
     }
@@ -101,10 +99,7 @@ impl Identity {
         // No flag is set before the first acquisition, so the word is 0 unless another thread has
         // assigned an id.
         match self.word.compare_exchange(0, id << SHIFT, Relaxed, Relaxed) {
-            Ok(_) => {
-                statics::note(id, ptr::from_ref(self).addr());
-                id
-            }
+            Ok(_) => id,
             Err(theirs) => {
                 creation_sites::abandon_id(id);
                 theirs >> SHIFT

@@ -2,7 +2,7 @@
 #![cfg(feature = "records")]
 
 use lockdep::{
-    FindingKind, Level, Mode,
+    FindingKind, Mode,
     record::{Merge, MergedFinding, SCHEMA},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -398,36 +398,6 @@ fn two_orders_in_two_processes() {
     let gated = |held, wanted, gate| SeenEdge { gates: vec![gate], ..exclusive(held, wanted) };
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 2)]), []);
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 3)]).len(), 1);
-}
-
-/// There is one of each static in every process of a program: these are the same two locks.
-#[test]
-fn two_orders_of_statics_in_two_processes() {
-    let record_of = |number: usize, order: [u8; 2], program: &str, offsets: [u64; 2]| {
-        let process = Process { edges: vec![], findings: vec![] };
-        let header = record(number, &process).lines().next().unwrap().to_owned();
-        let mut text =
-            header.replace("\"program\":\"program\"", &format!("\"program\":\"{program}\""));
-        for class in [0, 1] {
-            let mut lock = lock(class);
-            lock["static_offset"] = offsets[usize::from(class)].into();
-            text += "\n";
-            text += line("lock", &lock).trim_end();
-        }
-        let [held, wanted] = order;
-        text + "\n" + &line("edge", &edge(&exclusive(held, wanted), number))
-    };
-    let kinds = |program: &str, offsets| {
-        let records =
-            [record_of(0, [0, 1], "bank", [64, 128]), record_of(1, [1, 0], program, offsets)];
-        let found = across_runs(&merged(&records));
-        found.into_iter().map(|it| (it.kind, it.level)).collect::<Vec<_>>()
-    };
-    assert_eq!(kinds("bank", [64, 128]), [(FindingKind::Inversion, Level::Deny)]);
-    // Another program, or other elements of an array.
-    let may_differ = [(FindingKind::ClassInversion, Level::Warn)];
-    assert_eq!(kinds("branch", [64, 128]), may_differ);
-    assert_eq!(kinds("bank", [64, 256]), may_differ);
 }
 
 /// A reader that wants to write waits for another one, which does not wait for it.

@@ -16,7 +16,6 @@ use crate::{
 /// The record that is being added, with its locks.
 pub(super) struct Record {
     id: RecordId,
-    program: Box<str>,
     test: String,
     locks: FxHashMap<u64, Known>,
     /// Its edges between classes, with a bit for each pair of modes.
@@ -28,7 +27,6 @@ struct Known {
     name: Box<str>,
     /// If the creation site is unknown, a class of this type and name.
     class: ClassId,
-    static_offset: Option<u64>,
 }
 
 impl Record {
@@ -37,7 +35,6 @@ impl Record {
         let test = header.test.as_ref().unwrap_or(&header.program);
         Self {
             id,
-            program: header.program.as_ref().into(),
             test: test.to_string(),
             locks: FxHashMap::default(),
             edges: FxHashMap::default(),
@@ -46,10 +43,7 @@ impl Record {
 
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
         let class = merge.classes.see(lock);
-        self.locks.insert(
-            lock.id,
-            Known { name: lock.name.as_ref().into(), class, static_offset: lock.static_offset },
-        );
+        self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
     }
 
     pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
@@ -65,10 +59,8 @@ impl Record {
         gates.dedup();
         // Most edges are already known from other records and need no new strings.
         let known = merge.edges.get_mut(&of_classes);
-        let offsets = held.static_offset.zip(wanted.static_offset).map(<[u64; 2]>::from);
-        let statics = offsets.map(|offsets| (&*self.program, offsets));
         let is_known =
-            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates, statics));
+            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates));
         if !is_known {
             let merged = MergedEdge {
                 test: self.test.clone(),
@@ -85,8 +77,7 @@ impl Record {
                 wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
             };
-            let statics = statics.map(|(program, offsets)| (program.into(), offsets));
-            merge.see(of_classes, Seen::new(self.id, merged, gates, statics));
+            merge.see(of_classes, Seen::new(self.id, merged, gates));
         }
         self.note(merge, of_classes);
         Ok(())

@@ -113,25 +113,17 @@ impl MergedEdge {
     }
 }
 
-/// Returns the inversion of two opposite edges that were seen by different processes. `may_differ`:
-/// the processes may have used different locks of the same two classes.
-pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFinding {
+/// Returns the class inversion of two opposite edges that were seen by different processes.
+pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
     let title = format!(
         "`{}` and `{}` are acquired in both orders, in different processes",
         first.held, first.wanted
     );
-    let (kind, severity, help) = if may_differ {
-        let help = "no process has seen both, so these may be different locks of the same two \
-                    kinds. If they can be the same two, each may wait for the other: acquire them \
-                    in one order everywhere";
-        (FindingKind::ClassInversion, "warning", help)
-    } else {
-        let help = "both are statics, so every process has these two. If one process runs both \
-                    orders at once, each waits for the other: acquire them in one order everywhere";
-        (FindingKind::Inversion, "error", help)
-    };
-    let mut report = format!("{severity}[lockdep::{kind}]: {title}\n");
+    let help = "no process has seen both, so these may be different locks of the same two kinds. \
+                If they can be the same two, each may wait for the other: acquire them in one order \
+                everywhere";
+    let mut report = format!("warning[lockdep::class_inversion]: {title}\n");
     for edge in [first, second] {
         let _ = writeln!(
             report,
@@ -159,9 +151,9 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>, may_differ: bool) -> MergedFin
     report += "\n";
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
-        kind,
+        kind: FindingKind::ClassInversion,
         wait: None,
-        level: kind.default_level(),
+        level: Level::Warn,
         across_runs: true,
         in_scope: false,
         processes: 2,

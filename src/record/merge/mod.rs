@@ -261,7 +261,7 @@ impl Merge {
     }
 
     fn across_runs(&self) -> Vec<MergedFinding> {
-        let mut found = BTreeMap::<[String; 2], (bool, Vec<MergedEdge>)>::new();
+        let mut found = BTreeMap::new();
         let is_open = |edge: &ClassEdge| {
             edge.held < edge.wanted
                 && self.is_between_classes(edge)
@@ -273,16 +273,15 @@ impl Merge {
                     let mut cycle = vec![seen.witness().clone(), also_seen.witness().clone()];
                     cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
                     let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
-                    // If the same two classes have several modes, keep the smallest, and one of the same locks first.
-                    let new = (!seen.is_of_the_same_statics(also_seen), cycle);
+                    // If the same two classes have several modes, keep the smallest.
                     match found.get_mut(&classes) {
-                        Some(known) if *known <= new => {}
-                        _ => _ = found.insert(classes, new),
+                        Some(known) if *known <= cycle => {}
+                        _ => _ = found.insert(classes, cycle),
                     }
                 }
             }
         }
-        found.into_values().map(|(may_differ, cycle)| across_runs(cycle, may_differ)).collect()
+        found.into_values().map(across_runs).collect()
     }
 
     /// Returns `true` for an edge between two classes. Within one class, records do not say which

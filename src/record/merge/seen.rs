@@ -19,9 +19,6 @@ fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
     spawned_at.map_or(thread.into(), |site| format!("task spawned at {site}").into())
 }
 
-/// A program, and the offsets of two statics in it: the one that was held, and the one that was acquired.
-pub(super) type Statics = (Box<str>, [u64; 2]);
-
 /// The records, threads and places of an edge between classes.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -32,8 +29,6 @@ pub(super) struct Seen {
     tests: Smallest<Box<str>, MAX_NAMED>,
     /// Where the held lock was acquired, and where the other one was.
     places: Smallest<(Box<str>, Box<str>), MAX_NAMED>,
-    /// Programs that have seen it between two of their statics, and the offsets of these.
-    statics: Smallest<Statics, MAX_NAMED>,
     /// Classes that were held exclusively at every observation.
     gates: Vec<ClassId>,
     /// From the record with the smallest id.
@@ -41,18 +36,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(
-        record: RecordId,
-        edge: MergedEdge,
-        gates: Vec<ClassId>,
-        statics: Option<Statics>,
-    ) -> Self {
+    pub(super) fn new(record: RecordId, edge: MergedEdge, gates: Vec<ClassId>) -> Self {
         Self {
             records: Smallest::of(record),
             threads: Smallest::of(name(&edge.thread, edge.spawned_at.as_deref()).into()),
             tests: Smallest::of(edge.test.as_str().into()),
             places: Smallest::of((edge.held_at.as_str().into(), edge.acquired_at.as_str().into())),
-            statics: statics.map_or_else(Smallest::default, Smallest::of),
             gates,
             witness: (record, edge),
         }
@@ -66,7 +55,6 @@ impl Seen {
         test: &str,
         edge: &Edge<'_>,
         gates: &[ClassId],
-        statics: Option<(&str, [u64; 2])>,
     ) -> bool {
         if record <= self.witness.0 {
             return false;
@@ -79,12 +67,6 @@ impl Seen {
             |(held, acquired)| (&**held, &**acquired).cmp(&place),
             || (place.0.into(), place.1.into()),
         );
-        if let Some((program, offsets)) = statics {
-            self.statics.add(
-                |(known, at)| (&**known, *at).cmp(&(program, offsets)),
-                || (program.into(), offsets),
-            );
-        }
         self.gates.retain(|gate| gates.contains(gate));
         true
     }
@@ -94,7 +76,6 @@ impl Seen {
         self.threads.merge(&other.threads);
         self.tests.merge(&other.tests);
         self.places.merge(&other.places);
-        self.statics.merge(&other.statics);
         self.gates.retain(|gate| other.gates.contains(gate));
         if other.witness < self.witness {
             self.witness = other.witness;
@@ -115,16 +96,6 @@ impl Seen {
     pub(super) fn closes_across_runs(&self, opposite: &Self) -> bool {
         let is_of_two = self.records.as_slice().len() > 1 || self.records != opposite.records;
         is_of_two && !self.gates.iter().any(|gate| opposite.gates.contains(gate))
-    }
-
-    /// Returns `true` if both were seen between the same two statics of one program: each of its processes has these.
-    pub(super) fn is_of_the_same_statics(&self, opposite: &Self) -> bool {
-        let opposites = opposite.statics.as_slice();
-        self.statics.as_slice().iter().any(|(program, [held, wanted])| {
-            opposites
-                .iter()
-                .any(|(other, offsets)| other == program && *offsets == [*wanted, *held])
-        })
     }
 
     /// Returns the edge of the graph between the locks with these indices.
@@ -152,7 +123,7 @@ impl Seen {
     pub(super) fn by_name(&self, classes: &Classes) -> impl PartialEq + use<> {
         let gates: BTreeSet<_> =
             self.gates.iter().map(|&gate| classes.text(gate).to_owned()).collect();
-        let Self { records, threads, tests, places, statics, gates: _, witness } = self.clone();
-        (records, threads, tests, places, statics, gates, witness)
+        let Self { records, threads, tests, places, gates: _, witness } = self.clone();
+        (records, threads, tests, places, gates, witness)
     }
 }

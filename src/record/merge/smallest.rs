@@ -7,12 +7,6 @@ use std::cmp::Ordering;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Smallest<T, const N: usize>(Vec<T>);
 
-impl<T, const N: usize> Default for Smallest<T, N> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
 impl<T: Ord + Clone, const N: usize> Smallest<T, N> {
     pub(super) fn of(one: T) -> Self {
         Self(vec![one])

@@ -235,7 +235,6 @@ mod tests {
             LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
         let site = Site::from(Location::caller());
         let lock = |id| LockInfo {
-            static_offset: None,
             id,
             kind: &KIND,
             created_at: None,

@@ -58,7 +58,7 @@ use super::{
         obligations::Owed,
     },
     identity::Identity,
-    lock_id::{LockId, creation_sites, known_locks, statics},
+    lock_id::{LockId, creation_sites, known_locks},
 };
 use crate::{
     finding::{Edge, LockInfo, Mode, OrderGraph, Role},
@@ -461,7 +461,6 @@ impl LockGraph {
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
                 class: self.classes.given(entry.tag.lock()),
-                static_offset: statics::offset_of(entry.tag.lock()),
             },
         }
     }
@@ -475,7 +474,6 @@ impl LockGraph {
             seen_at: seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
             class: self.classes.given(vertex.lock),
-            static_offset: statics::offset_of(vertex.lock),
         }
     }
 

@@ -3,7 +3,6 @@
 
 pub(super) mod creation_sites;
 pub(super) mod known_locks;
-pub(super) mod statics;
 pub(super) mod tried;
 
 /// The id of a lock, from 1. Assigned lazily, so that `const fn new` works in statics, and never

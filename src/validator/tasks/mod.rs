@@ -39,6 +39,7 @@ mod sets;
 mod snapshots;
 mod stacks;
 mod standing;
+mod statics;
 mod steps;
 mod stuck;
 pub(super) mod task;
@@ -73,10 +74,7 @@ pub use self::{
     task::Task,
     wakers::of_timeout,
 };
-use super::{
-    context::{Context, registry},
-    lock_id::statics::is_static,
-};
+use super::context::{Context, registry};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -126,7 +124,7 @@ pub fn has_unknown() -> bool {
 #[inline]
 pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
     let may = with_polled(|task| task.may_acquire_at_once(future)).unwrap_or(false);
-    may && !is_static(lock)
+    may && !statics::is_static(lock)
 }
 
 /// Returns `true` if the calling thread polls a known task.

@@ -13,6 +13,7 @@ use super::{
     block_on::own_holds,
     branches,
     hands::{self, Holder, Whereabouts},
+    statics::is_static,
     with_polled,
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
             registry,
         },
         found::{Found, own_edge, submit},
-        lock_id::{statics::is_static, tried::is_only_tried},
+        lock_id::tried::is_only_tried,
     },
 };
 
