@@ -1,17 +1,16 @@
-//! Re-exports for `cargo lockdep`, not public API: for the flavours that it compiles into its
-//! replacements of parking_lot and other crates, and for its reports.
+//! What the runtime of `cargo lockdep` and its reports use. Not public API.
 
-/// The part of `crate::finding` that flavours use.
+/// The part of `crate::finding` that the runtime uses.
 pub mod finding {
     pub use crate::finding::{LockKind, LockOf, Mode, Role};
 }
 
-/// The part of `crate::points` that flavours use.
+/// The part of `crate::points` that the runtime uses.
 pub mod points {
     pub use crate::points::Released;
 }
 
-/// The part of `crate::tracked` that flavours use.
+/// The part of `crate::tracked` that the runtime uses.
 pub mod tracked {
     pub use crate::tracked::{
         Attempt, Awaited, FastAcquire, GuardKind, Held, Initializer, PendingAcquire, RawLock,
@@ -29,7 +28,7 @@ pub mod render {
     pub use crate::render::dot::quoted;
 }
 
-/// The part of `crate::validator` that flavours use.
+/// The part of `crate::validator` that the runtime uses.
 pub mod validator {
     pub use crate::validator::{root_poll, tasks};
 }

@@ -22,7 +22,7 @@
 //!     });
 //!     let (reply, receives) = mpsc::channel();
 //!     requests.send(reply).unwrap();
-//!     // With `TITLE` held, this would be an inversion: at once, in a run that does not hang.
+//!     // With `TITLE` held, this is an inversion, reported also in runs that happen not to hang.
 //!     assert_eq!(MAIN_LOOP.wait(|| receives.recv()), Ok(0));
 //!     drop(requests);
 //! });

@@ -6,9 +6,9 @@ use super::{
     WIDTH,
     draw::draw,
     held::held,
-    names::Names,
+    lock_names::Names,
     section::{Label, Section},
-    who::who,
+    thread_names::who,
 };
 use crate::{
     finding::{Finding, Level, ThreadSnapshot},

@@ -7,7 +7,7 @@ use petgraph::{
     stable_graph::EdgeReference,
 };
 
-use super::names::Names;
+use super::lock_names::Names;
 use crate::{
     finding::{Edge, LockInfo, OrderGraph},
     source::Sources,

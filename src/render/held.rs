@@ -6,8 +6,8 @@ use rustc_hash::FxHashSet;
 
 use super::{
     activity, age,
-    names::Names,
-    who::who,
+    lock_names::Names,
+    thread_names::who,
     words::{event, what_it_is},
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::{
     roles,
-    who::{what, who},
+    thread_names::{what, who},
     words::Words,
 };
 use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, WaitKind};

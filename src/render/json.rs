@@ -1,6 +1,6 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::{names::Names, title_and_help};
+use super::{lock_names::Names, title_and_help};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
     record,

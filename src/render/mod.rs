@@ -11,20 +11,20 @@ mod held;
 mod help;
 #[cfg(feature = "write_records")]
 pub(crate) mod json;
-mod names;
+mod lock_names;
 mod report;
 mod roles;
 mod section;
+mod thread_names;
 mod title;
 mod wait_chain;
-mod who;
 mod words;
 
 use std::{fmt, time::Duration};
 
 pub(crate) use draw::stderr_wants_color;
 pub(crate) use held::held;
-pub(crate) use names::lock_name;
+pub(crate) use lock_names::lock_name;
 #[cfg(feature = "write_records")]
 pub(crate) use report::title_and_help;
 pub(crate) use report::{headline, lock_names};

@@ -7,9 +7,9 @@ use super::{
     backtrace::backtrace,
     draw::draw,
     held::held,
-    names::Names,
+    lock_names::Names,
     section::{Label, Section, Severity},
-    who::what_all,
+    thread_names::what_all,
     words::Words,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! Phrases that depend on the role of a node in the order graph: what holding it and waiting for it
 //! mean.
 
-use super::who::who;
+use super::thread_names::who;
 use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
 
 /// Says what the thread of an edge has been doing since the edge's first place.

@@ -2,7 +2,7 @@
 
 use super::{
     roles,
-    who::{both, circle, what, what_all, who},
+    thread_names::{both, circle, what, what_all, who},
     words::Words,
 };
 use crate::finding::{Edge, FindingKind, LockInfo};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{
     WIDTH, activity, age,
     held::held,
-    names::Names,
+    lock_names::Names,
     roles,
-    who::{circle, what_all, who},
+    thread_names::{circle, what_all, who},
 };
 use crate::{
     duration,

@@ -3,9 +3,9 @@
 
 use super::{
     age,
-    names::Names,
+    lock_names::Names,
     roles,
-    who::{spawned, who},
+    thread_names::{spawned, who},
 };
 use crate::finding::{
     Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,

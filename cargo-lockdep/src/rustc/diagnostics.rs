@@ -36,8 +36,8 @@ impl Span {
     }
 }
 
-/// Returns `true` if the line is the notice that the crate's metadata was written, after which no
-/// error can occur.
+/// Returns `true` if the line is the notice that the crate's metadata was written. After it, only code
+/// generation and linking can fail.
 pub(crate) fn is_metadata_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Message>(line)
         .is_ok_and(|message| message.emit.as_deref() == Some("metadata"))

@@ -12,7 +12,7 @@ use std::{
 use super::runtime::Runtime;
 use crate::selection::Locks;
 
-/// File suffixes: of a real crate that moved aside, and of our crate that did.
+/// File suffixes: of a real crate that moved aside, and of one of ours.
 pub(crate) const REAL: &str = "-real";
 pub(crate) const CHECKED: &str = "-checked";
 
@@ -37,11 +37,12 @@ pub(crate) struct Replacement {
     cfgs: &'static [&'static str],
     /// Items that old versions of the real crate lack; our source adapts by cfgs.
     additions: &'static [Addition],
-    /// The real crate has tasks, and locks of std that are checked as well.
+    /// The real crate has tasks. It is compiled with the checked std, so the locks that it uses inside
+    /// are checked as well.
     pub(crate) has_tasks: bool,
 }
 
-/// An item that the real crate has since a minor version, or before with a feature.
+/// An item that the real crate has had since a minor version, and before that only with a feature.
 #[derive(Debug, PartialEq, Eq)]
 struct Addition {
     since: u32,
@@ -55,7 +56,8 @@ const ENFORCE: &str = "feature=\"enforce\"";
 /// The feature without which the crate has no tasks.
 const RUNTIME: &str = "rt";
 
-/// The crate to which a crate reports its tasks, and the cfgs that enable this.
+/// The start of the `--extern` for the crate to which tokio reports its tasks, and the cfgs that
+/// enable this.
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
@@ -135,7 +137,8 @@ const REPLACEMENTS: [Replacement; 5] = [
 pub(crate) struct Calls {
     pub(crate) real: Vec<OsString>,
     pub(crate) replacement: Vec<OsString>,
-    /// Additional arguments that make the real crate report its tasks, if it has any.
+    /// Additional arguments that make the real crate report its tasks. `None` if it has no tasks, or if
+    /// the program traces them itself.
     pub(crate) reporting: Option<Vec<OsString>>,
     /// The program traces its tasks itself.
     pub(crate) has_tracing: bool,

@@ -17,8 +17,8 @@ pub(crate) enum Attempt {
     Failed(ExitStatus, Vec<u8>),
 }
 
-/// Compiles. Buffers rustc's messages until success is certain: at its notice that the metadata is
-/// written, at which cargo starts the dependents, or at the end.
+/// Compiles. Buffers rustc's messages until it is too late for a retry: at its notice that the
+/// metadata is written, at which cargo starts the dependents, or at the end.
 pub(crate) fn attempt(mut command: Command) -> Result<Attempt> {
     let mut rustc = command.stderr(Stdio::piped()).spawn().map_err(cannot_start(&command))?;
     let output = rustc.stderr.take().expect("it is piped");

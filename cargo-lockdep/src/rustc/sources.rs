@@ -84,7 +84,7 @@ impl Sources {
     }
 
     fn find(&self, file: &str) -> Option<PathBuf> {
-        // Records may come from anyone; they must not bring other files into a report.
+        // Records may come from anyone; they must not bring anything but Rust source into a report.
         Path::new(file).extension().filter(|extension| *extension == "rs")?;
         self.folders.iter().map(|folder| folder.join(file)).find(|path| path.is_file())
     }

@@ -9,8 +9,8 @@ use crate::record::schema::Lock;
 
 pub(super) type ClassId = u32;
 
-/// Classes of locks: a type and a creation site. A lock without one is filed under its type and
-/// name, which is enough to draw it, but does not identify it in other processes.
+/// Classes of locks: a type and a creation site. A lock without a class is filed under its
+/// type and name, which is enough to draw it, but does not identify it in other processes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
     numbers: FxHashMap<Box<str>, ClassId>,
@@ -20,7 +20,7 @@ pub(super) struct Classes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Class {
     pub(super) text: Box<str>,
-    /// The locks of the class; `None` if only a finding mentions it.
+    /// What is known of its locks; `None` if only a finding mentions it.
     pub(super) locks: Option<Locks>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Class {
 pub(super) struct Locks {
     pub(super) is_class: bool,
     pub(super) names: Smallest<Box<str>, MAX_NAMED>,
-    /// The smallest type among the locks of a class that the program defines.
+    /// The alphabetically first type of its locks: a class named by the program may have several.
     pub(super) type_name: Box<str>,
     pub(super) created_at: Option<Box<str>>,
 }

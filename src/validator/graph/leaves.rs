@@ -41,8 +41,8 @@ use crate::{
 /// The number of pairs of creation sites remembered.
 const MAX_PAIRS: usize = 64;
 
-/// The number of stacks that get a number before all are forgotten. A cached walk then has the
-/// number of an older generation, and is numbered again.
+/// When leaves are entered and more stacks than this have a number, all numbers are forgotten. A
+/// cached walk then has the number of an older generation, and is numbered again.
 const MAX_STACKS: usize = 1_000;
 
 /// Part of each stack's number. Changes when all numbers are forgotten. Written under the graph's
@@ -62,7 +62,7 @@ struct Leaf {
 }
 
 pub(super) struct Leaves {
-    /// By the slots of the leaves. Those of destroyed leaves stay.
+    /// Indexed by slot. The entry of a destroyed leaf stays until its slot is used again.
     noted: Vec<Option<Leaf>>,
     /// The slots to which a leaf was added since all were entered, one bit each.
     added: u64,
@@ -102,16 +102,16 @@ impl Default for Leaves {
 }
 
 impl Leaves {
-    /// Forgets the last edge's [`Shown`], whose number is no longer valid.
+    /// Forgets the last edge's [`Shown`], whose number in the store of facts is no longer valid.
     pub(super) fn forget_shown(&mut self) {
         self.last = None;
     }
 }
 
 /// Defers the edge of an acquisition that creates a new leaf and reveals nothing, without
-/// allocating. Otherwise enters its edge into the graph if it agrees with everything known, as most
-/// do. Returns `true` if it has done either. `key` is the chain's, which is settled if all of it is
-/// known.
+/// allocating. If the lock is not new (`is_new`: the graph knows nothing about it), enters the edge
+/// into the graph if it agrees with everything known, as most do. Returns `true` if it has done
+/// either. `key` is that of the chain, which is recorded as harmless if the edge is there already.
 #[inline(never)]
 pub(in crate::validator) fn note(
     context: &'static Context,
@@ -189,7 +189,8 @@ pub(in crate::validator) fn note(
     true
 }
 
-/// Forgets a destroyed lock, if it is a leaf and otherwise unknown.
+/// Forgets a destroyed leaf. Returns `false` if the lock is none, or if any lock was left held, as
+/// this one may be.
 #[inline]
 pub(in crate::validator) fn forget(lock: LockId) -> bool {
     !leaks::are_any() && known_locks::remove_leaf(lock)
@@ -205,7 +206,7 @@ impl LockGraph {
         (stack, key): (u64, u64),
     ) -> bool {
         let Acquisition { identity, wanted, .. } = acquisition;
-        // The held lock stays known.
+        // `holders_site` stays that of the held lock, though this clears `holder`.
         if self.leaves.added != 0 {
             self.enter_leaves();
         }
@@ -214,7 +215,8 @@ impl LockGraph {
         }
         let node = |entry: &Entry| self.order.node(entry.tag.lock());
         let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
-        // A denied class inversion is denied each time.
+        // Locks in a named class are checked each time: a class inversion that was reported counts
+        // as settled, but is denied again.
         if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted) {
             return false;
         }
@@ -235,8 +237,8 @@ impl LockGraph {
         true
     }
 
-    /// Enters an edge again that the thread itself has made before, as far as this is new: the
-    /// thread may have spawned another one since.
+    /// Adds an observation to an edge that the same thread has made before: the thread may have
+    /// spawned another one since. Returns `false` if the full check must do it.
     fn enter_again(
         &mut self,
         context: &Context,
@@ -303,8 +305,8 @@ impl LockGraph {
         GENERATION.load(Relaxed) << 32 | at as u64
     }
 
-    /// Returns `true` if the order of these two creation sites is known and cannot lead to a
-    /// finding.
+    /// Returns `true` if this nesting reveals nothing new about the classes of the two locks.
+    /// `holders_site` must be that of the held lock.
     fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
         if self.leaves.version != self.classes.version() {
             self.leaves.version = self.classes.version();
@@ -339,11 +341,11 @@ impl LockGraph {
         is_settled
     }
 
-    /// Enters all deferred leaves into the graph. The caller is about to read the graph, and may
-    /// change what the leaves depend on.
+    /// Enters all deferred leaves into the graph. Called before the graph is read or changed, and
+    /// when the slot of a leaf is taken.
     pub(super) fn enter_leaves(&mut self) {
         self.leaves.holder = 0;
-        const { assert!(known_locks::LEAVES <= u64::BITS as usize, "a bit for each place") };
+        const { assert!(known_locks::LEAVES <= u64::BITS as usize, "a bit for each slot") };
         while self.leaves.added != 0 {
             let at = self.leaves.added.trailing_zeros() as usize;
             self.leaves.added &= self.leaves.added - 1;
@@ -399,7 +401,7 @@ mod tests {
         validator::context::{held::Tag, registry},
     };
 
-    /// Its number is not valid after a reset.
+    /// Its number in the store of facts is not valid after a reset.
     #[test]
     fn the_last_shown_is_forgotten_by_a_reset() {
         let context = registry::take_up();

@@ -18,10 +18,10 @@ use rustc_hash::FxHashSet;
 
 use super::{
     Task,
+    fixpoint::{Blockers, stuck},
     hands::{self, Holder, Whereabouts},
     operation::Op,
     snapshots, stacks, standing,
-    stuck::{Blockers, stuck},
     task::{ENDED, RESTING},
 };
 use crate::{

@@ -28,6 +28,7 @@
 pub(super) mod block_on;
 mod branches;
 pub(super) mod census;
+mod fixpoint;
 mod hands;
 #[cfg(all(test, loom))]
 mod loom_models;
@@ -41,7 +42,6 @@ mod stacks;
 mod standing;
 mod statics;
 mod steps;
-mod stuck;
 pub(super) mod task;
 mod wakers;
 

@@ -100,7 +100,7 @@ enum Target {
 
 impl Wanted {
     /// Returns the plan for a run. The program owns standard output, so reports go to files in
-    /// `folder` by default. The human report is printed in any case.
+    /// `folder` by default. The human report is printed to standard error in any case.
     pub(crate) fn beside_a_run(&self, folder: &Path) -> Result<Plan> {
         let mut plan =
             self.plan(Vec::new(), |format| Target::File(folder.join(format.file_name())))?;
