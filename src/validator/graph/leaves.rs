@@ -365,6 +365,13 @@ impl LockGraph {
 
     fn enter(&mut self, leaf: &Leaf) {
         let Leaf { held, wanted, has_writer, context, segment, scope, stack } = leaf;
+        // Read before the leaf is removed: as long as there is one, a thread that ends waits for the
+        // graph's lock. Afterwards, its context may be another thread's.
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
+        let stack = stack.cloned().unwrap_or_default();
+        let segment = context.segment_at(*segment);
+        let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
         // Counted before it is removed, so that a thread that destroys it meanwhile finds one or
         // the other.
         known_locks::entered(wanted.tag.lock());
@@ -381,11 +388,6 @@ impl LockGraph {
         }
         let modes = (held.tag.mode(), wanted.tag.mode());
         let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
-        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
-        let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
-        let stack = stack.cloned().unwrap_or_default();
-        let segment = context.segment_at(*segment);
-        let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
         let observation = Observation::new(segment, [held.tag]);
         self.facts.learn(self.order.facts_mut(edge), held.tag, observation, shown);
     }
