@@ -247,7 +247,7 @@ pub fn take_findings() -> Vec<Finding> {
 /// Returns the finding that a panic was thrown for, given the payload that `catch_unwind` or `join`
 /// returns.
 ///
-/// `None` for all other panics, whatever their message. The last 256 panics of findings are
+/// `None` for all other panics, whatever their message. The last 4096 panics of findings are
 /// remembered. If one acquisition made several findings, it is the first.
 ///
 /// ```

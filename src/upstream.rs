@@ -1,7 +1,7 @@
 //! Names, paths and messages of std, lock_api and tokio that lockdep has to recognise.
 //!
-//! None of them is promised by its project, so each has a test that fails when it changes. Pure. The symbols by which
-//! branches of a future are told apart are in `validator/tasks/steps.rs`.
+//! None of them is promised by its project, so each has a test that fails when it changes. Pure. The symbols that
+//! distinguish the branches of a future are in `validator/tasks/steps.rs`.
 
 use std::{any::Any, ffi::OsStr, path::Path};
 

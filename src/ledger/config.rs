@@ -25,10 +25,8 @@ struct Item<'a> {
 
 /// Parses the entries of a file. An error names the line and the key.
 pub(super) fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
-    let place = |at: Span| {
-        let line = text[..at.start.min(text.len())].matches('\n').count() + 1;
-        format!("{path}:{line}")
-    };
+    let breaks: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let place = |at: Span| format!("{path}:{}", breaks.partition_point(|&it| it < at.start) + 1);
     let wrong = |at: Span, what: &str| format!("{}: {what}", place(at));
     let file = toml_span::parse(text).map_err(|error| wrong(error.span, &error.to_string()))?;
     let mut entries = Vec::new();

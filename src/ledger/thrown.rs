@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 
 use crate::finding::Finding;
 
-/// The number of panics remembered. A payload is usually inspected by the next `catch_unwind` or
-/// `join`.
-const CAPACITY: usize = 256;
+/// The number of panics remembered: as many as findings are kept. A payload is usually inspected by
+/// the next `catch_unwind` or `join`.
+const CAPACITY: usize = 4096;
 
 static THROWN: Mutex<VecDeque<Thrown>> = Mutex::new(VecDeque::new());
 

@@ -19,8 +19,8 @@ impl Tracked {
         self.about_to_block(kind, Mode::Exclusive).wait(wait)
     }
 
-    /// As [`wait_initialized`](Self::wait_initialized), for a call that may run an initializer itself, which begins with
-    /// [`begin_init`](PendingAcquire::begin_init) or is run by
+    /// As [`wait_initialized`](Self::wait_initialized), for a call that may run an initializer
+    /// itself, which begins with [`begin_init`](PendingAcquire::begin_init) or is run by
     /// [`run_once`](PendingAcquire::run_once).
     ///
     /// # Panics

@@ -79,8 +79,11 @@ pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
             }
             let is_ending = {
                 let _reporting = context.enter(ThreadState::Reporting);
-                panic.remember();
-                exit::thread_is_ending()
+                let is_ending = exit::thread_is_ending();
+                if !is_ending {
+                    panic.remember();
+                }
+                is_ending
             };
             if is_ending {
                 ledger::print(&format!(

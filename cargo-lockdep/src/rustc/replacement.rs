@@ -12,7 +12,7 @@ use std::{
 use super::runtime::Runtime;
 use crate::selection::Locks;
 
-/// File suffixes: of a real crate that moved aside, and of one of ours.
+/// File suffixes: of a real crate that moved aside, and of a replacement that did.
 pub(crate) const REAL: &str = "-real";
 pub(crate) const CHECKED: &str = "-checked";
 

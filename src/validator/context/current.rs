@@ -123,7 +123,8 @@ pub(crate) fn ignore_this_thread() {
 }
 
 /// Prevents the calling thread, which has no context, from getting one until the guard is dropped.
-/// So locks of its signal handlers are not tracked. `None` if that is so already.
+/// So locks of its signal handlers are not tracked. `None` if another guard does so
+/// already.
 pub(in crate::validator) fn stay_unattached() -> Option<Flag> {
     Flag::raise(&ATTACHING)
 }

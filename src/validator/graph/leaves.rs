@@ -189,8 +189,8 @@ pub(in crate::validator) fn note(
     true
 }
 
-/// Forgets a destroyed leaf. Returns `false` if the lock is none, or if any lock was left held, as
-/// this one may be.
+/// Forgets a destroyed lock if it is a leaf. Returns `false` if it is not, or if any lock was left
+/// held, as this one may be.
 #[inline]
 pub(in crate::validator) fn forget(lock: LockId) -> bool {
     !leaks::are_any() && known_locks::remove_leaf(lock)
