@@ -33,8 +33,8 @@ pub(super) fn help(level: Level) -> String {
         _ => "this process hangs until it is killed",
     };
     format!(
-        "{outcome}. The table below says what each thread waits for, as far as it is known; where in \
-         the source, a debugger shows"
+        "{outcome}. The table in the report says what each thread waits for, as far as it is known; \
+         where in the source, a debugger shows"
     )
 }
 
