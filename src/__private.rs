@@ -23,6 +23,12 @@ pub fn name(lock: u64, name: &str) {
     crate::validator::name(lock, name);
 }
 
+/// Returns each entry of the `lockdep.toml`, if it was read: its position, its reason, and whether a finding has
+/// matched it.
+pub fn allow_entries() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    crate::ledger::allow_entries()
+}
+
 /// The part of `crate::render` that the reports of `cargo lockdep` use.
 pub mod render {
     pub use crate::render::dot::quoted;

@@ -113,7 +113,8 @@
 //!
 //! A handler for these four is installed only where the default action is in place, three seconds
 //! after the first lock, so that the program's handlers come first. One that it installs later
-//! takes precedence. A second signal ends the process at once.
+//! takes precedence. A second signal ends the process at once, unless it follows within a second: it
+//! is then a copy of the first, as `timeout` sends one.
 //!
 //! # What it costs
 //!

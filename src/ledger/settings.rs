@@ -1,4 +1,7 @@
 //! The settings from the environment: variables whose names begin with `LOCKDEP`.
+//!
+//! The runtime of `cargo lockdep` reads `CARGO_LOCKDEP...` instead. So a program that depends on this crate itself
+//! keeps its own settings.
 
 use std::{
     path::PathBuf,
@@ -23,6 +26,9 @@ pub(crate) enum Backtraces {
     /// At every acquisition, so that the held end of an edge has one too.
     Full,
 }
+
+/// The start of the names of all variables, before `LOCKDEP`.
+const PREFIX: &str = if cfg!(lockdep_runtime) { "CARGO_" } else { "" };
 
 /// The environment, read once.
 #[derive(Debug)]
@@ -75,8 +81,9 @@ pub(crate) fn is_known_off() -> bool {
 /// parse.
 pub(crate) fn settings() -> &'static Settings {
     SETTINGS.get().unwrap_or_else(|| {
+        let value = |name: &str| std::env::var_os(format!("{PREFIX}{name}"));
         let (settings, complaints) =
-            parse(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()));
+            parse(|name| Some(value(name)?.to_string_lossy().into_owned()));
         if SETTINGS.set(Box::new(settings)).is_ok() {
             for complaint in complaints {
                 super::print(&complaint);

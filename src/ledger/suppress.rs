@@ -155,6 +155,12 @@ pub(super) fn unused() -> Vec<&'static str> {
     entries.filter(unused).map(|entry| entry.place.as_str()).collect()
 }
 
+/// Returns each entry of the file, if it was read: its position, its reason, and whether a finding has matched it.
+pub(crate) fn allow_entries() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    let entries = FILE.get().into_iter().flatten();
+    entries.map(|entry| (&*entry.place, &*entry.reason, entry.is_used.load(Relaxed)))
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -8,8 +8,8 @@
 //! returns.
 //!
 //! The handler stores the signal's number and wakes the watchdog, which prints and ends the
-//! process. In a fork, which has no watchdog, and at the second signal, the handler ends the
-//! process itself.
+//! process. In a fork, which has no watchdog, and at the second signal unless it is a copy of the
+//! first, the handler ends the process itself.
 
 #![allow(unsafe_code, reason = "std has no signals")]
 
@@ -42,6 +42,11 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 static INSTALLED: AtomicU64 = AtomicU64::new(0);
 /// The signal that was received, or 0.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
+/// When it was received: a [`Moment`].
+static RECEIVED_AT: AtomicU64 = AtomicU64::new(0);
+/// A signal that comes sooner after the first one is a copy of it. `timeout` signals the program and then its whole
+/// group, and test runners pass a signal of the group on to their tests.
+const COPIES: Duration = Duration::from_secs(1);
 
 /// Installs the handlers when it is time, and checks whether one has received its signal.
 pub(in crate::validator) struct Endings {
@@ -70,6 +75,7 @@ impl Endings {
         let signal = RECEIVED.load(SeqCst);
         if signal != 0 && !is_ours(signal) {
             // A handler that was installed meanwhile has received the signal as well.
+            RECEIVED_AT.store(0, SeqCst);
             RECEIVED.store(0, SeqCst);
             return None;
         }
@@ -134,11 +140,22 @@ extern "C" fn receive(signal: c_int) {
     let is_first = RECEIVED.compare_exchange(0, signal, SeqCst, SeqCst).is_ok();
     // SAFETY: `getpid` cannot fail.
     let process = u32::try_from(unsafe { libc::getpid() });
-    if is_first && process == Ok(PROCESS.load(Relaxed)) {
+    // The environment was read before the handler was installed, so this only asks the clock.
+    let now = Moment::now();
+    if process != Ok(PROCESS.load(Relaxed)) {
+        take_default(signal);
+    } else if is_first {
+        RECEIVED_AT.store(now.0, SeqCst);
         wakeup::ring();
-    } else {
+    } else if !is_copy(RECEIVED_AT.load(SeqCst), now.0) {
         take_default(signal);
     }
+}
+
+/// Returns `true` if a signal at `now` is a copy of the one at `first`, both in milliseconds; `first` is 0 while the
+/// first one is being handled, or if there is no clock.
+fn is_copy(first: u64, now: u64) -> bool {
+    first == 0 || u128::from(now.saturating_sub(first)) < COPIES.as_millis()
 }
 
 /// Performs the default action of a signal, which ends the process. If the signal is blocked, as in
@@ -148,5 +165,16 @@ fn take_default(signal: c_int) {
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_follows_at_once_is_a_copy() {
+        assert!(is_copy(0, 7) && is_copy(7, 7) && is_copy(7, 1006));
+        assert!(!is_copy(7, 1007) && !is_copy(7, 90_000));
     }
 }
