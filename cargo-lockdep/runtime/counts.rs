@@ -1,5 +1,5 @@
-//! At exit, records the path of the program and how many locks and edges the process had. A process
-//! that is killed leaves no counts.
+//! At exit, records the path of the program, how many locks and edges the process had, and which entries of its
+//! `lockdep.toml` matched a finding. A process that is killed leaves none of this.
 
 use ::std::{
     env, fs,
@@ -8,7 +8,7 @@ use ::std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use lockdep::__private::validator::tasks;
+use lockdep::__private::{self, validator::tasks};
 
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
@@ -23,12 +23,12 @@ extern "C" fn at_start() {
     PROCESS.store(process::id(), Relaxed);
     // SAFETY: `atexit` may be called at any time, and the handler does not unwind.
     unsafe { libc::atexit(at_exit) };
-    if env::var_os("LOCKDEP").is_none() {
+    if env::var_os("CARGO_LOCKDEP").is_none() {
         be_quiet();
     }
 }
 
-/// Sets the levels that `LOCKDEP` sets in other processes: the parent of this one has cleared its
+/// Sets the levels that `CARGO_LOCKDEP` sets in other processes: the parent of this one has cleared its
 /// environment.
 fn be_quiet() {
     for kind in lockdep::FindingKind::ALL.into_iter().filter(|kind| !kind.is_certain()) {
@@ -46,9 +46,20 @@ extern "C" fn at_exit() {
         let counts = format!("{} {}\n", stats.locks(), stats.edges());
         let program = env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
         let unknown = tasks::has_unknown().then(|| (String::new(), "unknown_tasks"));
-        for (text, kind) in [(counts, "counts"), (program, "program")].into_iter().chain(unknown) {
+        let entries = Some(allow_entries()).filter(|text| !text.is_empty()).map(|it| (it, "allow"));
+        let always = [(counts, "counts"), (program, "program")];
+        for (text, kind) in always.into_iter().chain(unknown).chain(entries) {
             // A failed write must not affect the program.
             let _ = fs::write(Path::new(&folder).join(format!("{process}.{kind}")), text);
         }
     }
+}
+
+/// Returns a line for each entry of the `lockdep.toml`: whether it matched a finding, its place and its reason.
+fn allow_entries() -> String {
+    let line = |(place, reason, is_used): (&str, &str, bool)| {
+        let used = if is_used { "used" } else { "unused" };
+        format!("{used}\t{place}\t{}\n", reason.replace('\n', " "))
+    };
+    __private::allow_entries().map(line).collect()
 }

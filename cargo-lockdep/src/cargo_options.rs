@@ -1,8 +1,23 @@
 //! The parts of cargo's command line that we must understand.
 
-use std::ffi::OsString;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use crate::Result;
+
+/// Returns the packages that cargo's arguments name, without versions and addresses.
+pub(crate) fn packages(arguments: &[OsString]) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(argument) = arguments.next() {
+        let name = match argument {
+            "-p" | "--package" => arguments.next(),
+            _ => argument.strip_prefix("--package=").or_else(|| argument.strip_prefix("-p")),
+        };
+        let name = name.map(|name| name.rsplit(['/', '#']).next().unwrap_or(name));
+        named.extend(name.and_then(|name| name.split(['@', ':']).next()).map(str::to_owned));
+    }
+    named
+}
 
 /// Removes an option with a value from cargo's arguments: `--name value` or `--name=value`.
 pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {

@@ -8,5 +8,7 @@ pub(crate) const CHOICE: &str = "CARGO_LOCKDEP_CHOICE";
 pub(crate) const INNER: &str = "CARGO_LOCKDEP_RUSTC_WRAPPER";
 /// The rustdoc that was configured before.
 pub(crate) const RUSTDOC: &str = "CARGO_LOCKDEP_RUSTDOC";
+/// The start of the names of the runtime's variables, whose rest is as for the library.
+pub(crate) const OF_RUNTIME: &str = "CARGO_";
 /// The folder to which processes write how many locks and edges they had.
 pub(crate) const COUNTS: &str = "CARGO_LOCKDEP_COUNTS";

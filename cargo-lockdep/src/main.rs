@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
     let (ours, after) = arguments::parse(arguments);
     match ours.command {
-        Command::Check(Action::Check(check)) => cmd::run::run(check, after),
+        Command::Check(Action::Check(check)) => cmd::run::run(check, &after),
         Command::Check(Action::Doctor { cargo }) => cmd::doctor::run(cargo),
         Command::Report(options) => cmd::report::run(options),
         Command::Explain { kind } => {

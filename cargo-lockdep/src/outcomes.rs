@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// The extension of files in the folder of records that hold the path of a program that has run.
 const PROGRAM: &str = "program";
+
+/// The extension of files in the folder of records with the note on a crate that does not compile.
+const FAILURE: &str = "failure";
 
 /// The extension of files that mark a program in which unknown tasks awaited locks.
 const UNKNOWN_TASKS: &str = "unknown_tasks";
@@ -50,6 +53,25 @@ pub(crate) enum Outcome {
     /// The crate does not compile with checked locks and was built with the real ones. Holds
     /// rustc's first error.
     FellBack(String),
+    /// The crate was built with the real locks, because a crate that depends on it does not compile otherwise. Holds
+    /// the package of that crate.
+    FellBackFor(String),
+    /// It is lockdep, and its findings are recorded.
+    Records,
+    /// It is lockdep, and its findings are not recorded. Holds the reason.
+    Unrecorded(String),
+}
+
+impl Outcome {
+    /// Returns `true` if the crate was built with the real locks of std, parking_lot and once_cell.
+    pub(crate) fn has_real_locks(&self) -> bool {
+        matches!(self, Self::FellBack(_) | Self::FellBackFor(_) | Self::Unchosen)
+    }
+
+    /// Returns `true` if crates that use it see checked locks.
+    pub(crate) fn has_checked_locks(&self) -> bool {
+        !self.has_real_locks() && *self != Self::NoStd
+    }
 }
 
 /// Why the tasks that await a crate's locks are unknown.
@@ -73,14 +95,55 @@ pub(crate) fn read_one(path: &Path) -> Option<Note> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
+/// Records that a crate does not compile while crates below it have checked locks.
+pub(crate) fn write_failure(records: &Path, unit: &str, note: &Note) -> io::Result<()> {
+    fs::write(records.join(unit).with_extension(FAILURE), serde_json::to_vec(note)?)
+}
+
+/// Removes and returns the notes of [`write_failure`].
+pub(crate) fn take_failures(records: &Path) -> Vec<Note> {
+    let files = with_extension(records, FAILURE);
+    files
+        .filter_map(|path| {
+            let note = read_one(&path);
+            let _ = fs::remove_file(path);
+            note
+        })
+        .collect()
+}
+
+/// Returns the notes on all crates below one that needs the named ones, by the stems of their files.
+pub(crate) fn below(folder: &Path, needs: &BTreeSet<String>) -> BTreeMap<String, Note> {
+    let mut found = BTreeMap::new();
+    let mut waiting: Vec<_> = needs.iter().cloned().collect();
+    while let Some(name) = waiting.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        if let Some(note) = read_one(&folder.join(&name)) {
+            waiting.extend(note.needs.iter().cloned());
+            found.insert(name, note);
+        }
+    }
+    found
+}
+
+fn with_extension(folder: &Path, extension: &'static str) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let has_it = move |path: &PathBuf| path.extension() == Some(OsStr::new(extension));
+    files.map(|file| file.path()).filter(has_it)
+}
+
 /// Records that doc examples of a crate have run.
 pub(crate) fn has_run(records: &Path, unit: &str) -> io::Result<()> {
     fs::write(records.join(unit).with_extension(PROGRAM), unit)
 }
 
-/// Returns the notes on the crates of which the programs that ran consist, or all notes if no
-/// program is known. `records` is the folder of the run.
-pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
+/// Returns the notes on the crates of which the programs that ran consist. `records` is the folder of the run.
+///
+/// A program without checked locks leaves no trace there. So crates of `packages` that fell back are included, and those
+/// below them. Other projects may share the folder of the notes, so others are not.
+pub(crate) fn of_run(folder: &Path, records: &Path, packages: &BTreeSet<String>) -> BTreeSet<Note> {
     let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
     let mut notes = Vec::new();
     for file in files(folder) {
@@ -92,20 +155,32 @@ pub(crate) fn of_run(folder: &Path, records: &Path) -> BTreeSet<Note> {
             written: written.unwrap_or(SystemTime::UNIX_EPOCH),
         }));
     }
-    let of_kind = |kind: &'static str| {
-        files(records)
-            .map(|file| file.path())
-            .filter(move |path| path.extension() == Some(OsStr::new(kind)))
-    };
-    let programs = of_kind(PROGRAM).filter_map(|path| fs::read_to_string(path).ok());
-    let made_of = made_of(&notes, programs);
-    if of_kind(UNKNOWN_TASKS).next().is_none() {
+    let programs =
+        with_extension(records, PROGRAM).filter_map(|path| fs::read_to_string(path).ok());
+    let killed = with_extension(records, "jsonl").filter_map(|path| killed_program(&path));
+    let mut made_of = made_of(&notes, programs.chain(killed));
+    made_of.extend(fallbacks(&notes, packages));
+    if with_extension(records, UNKNOWN_TASKS).next().is_none() {
         return made_of;
     }
     made_of.into_iter().map(Note::with_unknown_tasks).collect()
 }
 
+/// Returns the name of the program that wrote a record, `<program>-<process>-<id>.jsonl`, unless the process has
+/// left its path.
+fn killed_program(record: &Path) -> Option<String> {
+    let mut parts = record.file_stem()?.to_str()?.rsplitn(3, '-').skip(1);
+    let (process, program) = (parts.next()?, parts.next()?);
+    let has_path = record.with_file_name(process).with_extension(PROGRAM).exists();
+    (!has_path).then(|| program.to_owned())
+}
+
 impl Note {
+    /// Returns the name of its package, without the version.
+    pub(crate) fn package_name(&self) -> &str {
+        self.package.split(' ').next().unwrap_or_default()
+    }
+
     /// Records that unknown tasks awaited the crate's locks, unless the reason is already known.
     fn with_unknown_tasks(mut self) -> Self {
         if self.has_tasks {
@@ -130,15 +205,37 @@ fn made_of(units: &[Unit], programs: impl Iterator<Item = String>) -> BTreeSet<N
         let named = units.iter().filter(|unit| unit.note.crate_name == name);
         named.max_by_key(|unit| unit.written)
     };
-    let mut waiting: Vec<&Unit> = programs
-        .filter_map(|path| {
-            let name = Path::new(&path).file_stem()?.to_str()?;
-            by_name.get(name).copied().or_else(|| newest(name))
-        })
-        .collect();
-    if waiting.is_empty() {
-        return units.iter().map(|unit| unit.note.clone()).collect();
+    let programs = programs.filter_map(|path| {
+        let name = Path::new(&path).file_stem()?.to_str()?;
+        by_name.get(name).copied().or_else(|| newest(name))
+    });
+    with_dependencies(&by_name, programs.collect())
+}
+
+/// Returns the notes on the crates that fell back, among those of some packages and below.
+fn fallbacks<'a>(units: &'a [Unit], packages: &'a BTreeSet<String>) -> impl Iterator<Item = Note> {
+    let by_name: BTreeMap<_, _> = units.iter().map(|unit| (&*unit.name, unit)).collect();
+    let mut newest = BTreeMap::<_, &Unit>::new();
+    for unit in units.iter().filter(|unit| packages.contains(unit.note.package_name())) {
+        let place = newest.entry((&unit.note.package, &unit.note.crate_name)).or_insert(unit);
+        if place.written < unit.written {
+            *place = unit;
+        }
     }
+    let notes = with_dependencies(&by_name, newest.into_values().collect());
+    notes.into_iter().filter(|note| {
+        matches!(
+            note.outcome,
+            Outcome::FellBack(_) | Outcome::FellBackFor(_) | Outcome::Unrecorded(_)
+        )
+    })
+}
+
+/// Returns the notes on some crates, and on all that they depend on.
+fn with_dependencies<'a>(
+    by_name: &BTreeMap<&str, &'a Unit>,
+    mut waiting: Vec<&'a Unit>,
+) -> BTreeSet<Note> {
     let mut seen = BTreeSet::new();
     let mut notes = BTreeSet::new();
     while let Some(unit) = waiting.pop() {
@@ -191,6 +288,24 @@ mod tests {
             of(&["/t/debug/deps/the_test-1", "plain-1"]),
             ["old-1", "plain-1", "the_test-1"]
         );
-        assert_eq!(of(&[]).len(), units.len());
+        assert_eq!(of(&[]), [""; 0]);
+
+        let fell_back = |name: &str, age, needs: &[&str]| {
+            let unit = unit(name, age, needs);
+            let outcome = Outcome::FellBack("no".to_owned());
+            Unit { note: Note { package: "store 1".to_owned(), outcome, ..unit.note }, ..unit }
+        };
+        let units = [
+            fell_back("store-1", 2, &["plain-1"]),
+            fell_back("store-2", 1, &["plain-1"]),
+            fell_back("other-1", 1, &[]),
+            unit("plain-1", 3, &[]),
+        ];
+        let of = |package: &str| {
+            let packages = BTreeSet::from([package.to_owned()]);
+            fallbacks(&units, &packages).map(|note| note.crate_name).collect::<Vec<_>>()
+        };
+        assert_eq!(of("store"), ["other", "store"]);
+        assert_eq!(of("plain"), [""; 0]);
     }
 }

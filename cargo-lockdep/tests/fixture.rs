@@ -144,7 +144,8 @@ fn a_crate_that_rejects_checked_parking_lot_gets_the_real_one() {
         "unchecked: parking_lot 0.12.0 (`parking_lot`) has the real locks",
         "1 denied (1 `inversion`)",
     ]);
-    fixture.run("test -p counter").has_status(0).says(&["unchecked: counter 0.1.0"]);
+    let unchecked = fixture.run("test -p counter").has_status(4);
+    unchecked.says(&["nothing was checked: ", "unchecked: counter 0.1.0"]);
 }
 
 #[test]
@@ -234,7 +235,9 @@ fn nextest_and_benchmarks_are_run() {
         let ended = fixture.run("nextest -p shop").has_status(101);
         ended.says(&["error: cargo-nextest is not installed"]);
     }
-    fixture.run("bench -p store -p shop").has_status(0).says(&["0 edges, "]);
+    // They have no benchmarks, so nothing runs that acquires a lock.
+    let idle = fixture.run("bench -p store -p shop").has_status(4);
+    idle.says(&["0 edges, ", "nothing was checked: no process has acquired a checked lock"]);
 }
 
 #[test]
@@ -272,7 +275,16 @@ fn lockdep_toml_silences_findings() {
     let known = fixture.0.join("known.toml");
     let locks = "[\"self.bills\", \"self.stock\"]";
     fs::write(&known, format!("[[allow]]\nlocks = {locks}\nreason = \"it is joined\"\n")).unwrap();
-    fixture.run("test --config known.toml -p shop").has_status(0).says(&["1 silenced"]);
+    let used = fixture.run("test --config known.toml -p shop").has_status(0).says(&["1 silenced"]);
+    assert!(!used.stderr.contains("unused entry"), "{}", used.stderr);
+
+    let more =
+        fs::read_to_string(&known).unwrap() + "[[allow]]\nlocks = [\"no\"]\nreason = \"gone\"\n";
+    fs::write(&known, more).unwrap();
+    fixture.run("test --config known.toml -p shop").has_status(0).says(&[
+        "lockdep: note: unused entry: ",
+        "/silenced/known.toml:4 matched no finding of this run\n",
+    ]);
     fixture.run("test --config unknown.toml").has_status(101).says(&["cannot read unknown.toml"]);
 }
 
@@ -288,7 +300,8 @@ fn a_process_without_its_environment_is_left_alone() {
         }"#;
     fs::create_dir(fixture.0.join("shop/tests")).unwrap();
     fs::write(fixture.0.join("shop/tests/child.rs"), test).unwrap();
-    fixture.run("test -p shop --test child").has_status(0);
+    // Neither has the test acquired a lock.
+    fixture.run("test -p shop --test child").has_status(4).says(&["0 locks, 0 edges, 1 process"]);
 }
 
 #[test]

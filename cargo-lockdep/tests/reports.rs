@@ -319,8 +319,20 @@ fn each_unreadable_file_is_reported_once_and_the_others_are_merged() {
 
     // The counts of a program that acquired no lock.
     fs::write(project.path("empty/7.counts"), "0 0\n").unwrap();
-    let idle = project.run("report empty").has_status(0);
-    assert_eq!(idle.stdout, "\nlockdep: 0 locks, 0 edges, 1 process: nothing found\n");
+    let nothing = |why: &str| {
+        let idle = project.run("report empty").has_status(4);
+        let summary =
+            format!("\nlockdep: 0 locks, 0 edges, 1 process: nothing was checked: {why}\n");
+        assert_eq!(idle.stdout, summary);
+    };
+    nothing("no process has acquired a checked lock");
+    // An empty record.
+    let text = fs::read_to_string(records.join("shard-1/bank-1.jsonl")).unwrap();
+    fs::write(project.path("empty/a.jsonl"), text.lines().next().unwrap().to_owned() + "\n")
+        .unwrap();
+    nothing("no process has acquired a lock while it held another");
+    fs::write(project.path("empty/a.jsonl"), "").unwrap();
+    nothing("no process has acquired a checked lock");
 
     // A process that was killed while it wrote its last line.
     let path = records.join("shard-1/bank-1.jsonl");

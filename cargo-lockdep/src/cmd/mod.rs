@@ -2,5 +2,6 @@
 
 pub(crate) mod doctor;
 pub(crate) mod explain;
+mod interrupt;
 pub(crate) mod report;
 pub(crate) mod run;

@@ -1,38 +1,33 @@
 //! A run: cargo builds and runs the program with checked locks, and the findings are reported.
 
-#[cfg(unix)]
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode, ExitStatus},
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    process::{self, Command, ExitCode},
+    slice,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-#[cfg(unix)]
-use signal_hook::{consts::SIGINT, flag};
+use clap::ValueEnum;
 
+use super::interrupt::Interrupts;
 use crate::{
     Result,
     arguments::{self, Check, NEXTEST, Options},
     cannot, cannot_start,
-    cargo_options::take_option,
+    cargo_options::{packages, take_option},
     environment,
     exit_code::verdict,
-    outcomes,
+    outcomes::{self, Note, Outcome},
     project::Project,
     report::{
         Report,
         formats::human,
         levels::{self, Levels},
     },
-    rustc::{real, runtime, sources::Sources},
+    rustc::{runtime, sources::Sources},
     selection::Selection,
 };
 
@@ -43,42 +38,17 @@ const CARGOS_USAGE: i32 = 1;
 /// set.
 const WATCHDOG: &str = "30s";
 
-/// Returns the signals on which the processes report what their threads wait for: those of Ctrl-C
-/// and of timeouts in CI and nextest, and those that the environment names.
+/// Returns the signals on which the processes report what their threads wait for: those of Ctrl-C, of
+/// timeouts in CI and nextest, and of a terminal that is closed, and those that the environment names.
 fn signals(named: Option<&str>) -> String {
-    const ENDINGS: &str = "INT,TERM";
+    const ENDINGS: &str = "INT,TERM,HUP";
     named
         .filter(|named| !named.trim().is_empty())
         .map_or_else(|| ENDINGS.to_owned(), |named| format!("{named},{ENDINGS}"))
 }
 
-/// How long the processes may take to report what their threads wait for, after a signal has ended
-/// cargo and them.
-const ANSWERS: Duration = Duration::from_secs(2);
-
-/// Waits for the processes that have a record: they may outlive cargo for a moment. Does nothing on
-/// systems without `/proc`.
-fn wait_for_answers(records: &Path) {
-    let begin = Instant::now();
-    let runs = |process: &str| Path::new("/proc").join(process).exists();
-    while begin.elapsed() < ANSWERS && processes(records).iter().any(|process| runs(process)) {
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Returns the ids of the processes that have a record.
-fn processes(records: &Path) -> Vec<String> {
-    let files = fs::read_dir(records).into_iter().flatten().flatten();
-    let number = |name: OsString| {
-        let name = name.into_string().ok()?;
-        let mut parts = name.strip_suffix(".jsonl")?.rsplit('-');
-        Some(parts.nth(1)?.to_owned()).filter(|it| it.bytes().all(|it| it.is_ascii_digit()))
-    };
-    files.filter_map(|file| number(file.file_name())).collect()
-}
-
 /// Runs cargo and reports what was found. `after` goes to the tests or the program.
-pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
+pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
     let (subcommand, mut options) = check.into_parts();
     if let Some(config) = &mut options.config {
         let name = config.display().to_string();
@@ -92,78 +62,144 @@ pub(crate) fn run(check: Check, after: Vec<OsString>) -> Result<ExitCode> {
     if subcommand == NEXTEST {
         look_for_nextest(&project)?;
     }
-    let selection = selection(&project, &options)?;
+    let mut selection = selection(&project, &options)?;
     let plan = options.wanted.beside_a_run(&project.target_folder.join("lockdep"))?;
     let folder = runtime::prepare(&project)?;
-    let records = new_folder(options.records.as_deref().unwrap_or(&folder.join("records")))?;
+    let records = Records::new(options.records.as_deref(), &folder)?;
 
-    let build_folder = runtime::build_folder(&folder, &selection);
-    let mut cargo = Command::new(&project.cargo);
-    cargo
-        .args(subcommand)
-        .arg("--target")
-        .arg(&project.target)
+    let interrupts = Interrupts::new()?;
+    let ended = loop {
+        let mut cargo = cargo(&project, subcommand, &options, &records.path);
+        let build_folder = runtime::build_folder(&folder, &selection);
         // Leaves the user's own build untouched.
-        .arg("--target-dir")
-        .arg(&build_folder);
-    project.keep_out_of_build_folder(&mut cargo, &build_folder);
-    cargo.args(&options.cargo).args(after);
-    set_wrapper(&mut cargo, &project, &folder, &selection)?;
-    cargo
-        .env("LOCKDEP", levels::of_processes())
-        .env("LOCKDEP_OUT", &records)
-        .env(environment::COUNTS, &records)
-        // This program decides on the exit status.
-        .env("LOCKDEP_EXIT", "0")
-        .env("LOCKDEP_SIGNAL", signals(env::var("LOCKDEP_SIGNAL").ok().as_deref()));
-    if env::var_os("LOCKDEP_WATCHDOG").is_none_or(|limit| limit.is_empty()) {
-        cargo.env("LOCKDEP_WATCHDOG", WATCHDOG);
-    }
-    if let Some(config) = options.config {
-        cargo.env("LOCKDEP_CONFIG", config);
-    }
-    let status = status(&mut cargo)?;
-    // A signal has ended cargo.
-    if status.code().is_none() {
-        wait_for_answers(&records);
-    }
+        cargo.arg("--target-dir").arg(&build_folder);
+        project.keep_out_of_build_folder(&mut cargo, &build_folder);
+        cargo.args(&options.cargo).args(after);
+        set_wrapper(&mut cargo, &project, &folder, &selection)?;
+        let ended = interrupts.status(&mut cargo, subcommand == NEXTEST, &records.path)?;
+        let notes = runtime::notes(&folder, &selection);
+        let failures = outcomes::take_failures(&records.path);
+        if ended.signal.is_some() || !exclude(&mut selection, &failures, &notes) {
+            break ended;
+        }
+    };
 
-    let notes = outcomes::of_run(&runtime::notes(&folder, &selection), &records);
-    let levels = Levels::new(options.levels);
-    let report = Report::read(std::slice::from_ref(&records), &levels, notes, sources)?;
+    let named = packages(&options.cargo);
+    let packages = if named.is_empty() { &project.members } else { &named };
+    let notes = outcomes::of_run(&runtime::notes(&folder, &selection), &records.path, packages);
+    let levels = Levels::new(options.levels.clone());
+    let mut report = Report::read(slice::from_ref(&records.path), &levels, notes, sources)?;
+    report.ended_by = ended.signal_name();
+    if report.counts.processes == 0
+        && let Some(why) = &mut report.nothing
+    {
+        *why = why_nothing_ran(&options).unwrap_or_else(|| why.clone());
+    }
     // If nothing was built, cargo has reported why.
-    if status.success() || !is_empty(&records) {
+    if ended.status.success() || ended.signal.is_some() || !is_empty(&records.path) {
         eprint!("{}", human::text(&report));
         plan.write(&report)?;
     } else if let (Some(CARGOS_USAGE), Some(option)) =
-        (status.code(), arguments::ours_among(&options.cargo))
+        (ended.status.code(), arguments::ours_among(&options.cargo))
     {
         eprintln!(
             "lockdep: `{option}` is an option of cargo lockdep; place it before cargo's arguments"
         );
     }
-    if options.records.is_none() {
-        // The report contains all of it.
-        let _ = fs::remove_dir_all(&records);
+    Ok(if ended.status.success() { verdict(&report) } else { ended.code() })
+}
+
+/// Returns the call of cargo, without cargo's own arguments, and with the settings of the processes.
+fn cargo(project: &Project, subcommand: &[&str], options: &Options, records: &Path) -> Command {
+    let mut cargo = Command::new(&project.cargo);
+    cargo.args(subcommand).arg("--target").arg(&project.target);
+    let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let mut set = |name: &str, value: &OsStr| {
+        cargo.env(format!("{}{name}", environment::OF_RUNTIME), value);
+    };
+    set("LOCKDEP", levels::of_processes().as_ref());
+    set("LOCKDEP_OUT", records.as_ref());
+    // This program decides on the exit status.
+    set("LOCKDEP_EXIT", "0".as_ref());
+    set("LOCKDEP_SIGNAL", signals(named("LOCKDEP_SIGNAL").as_deref()).as_ref());
+    let watchdog = named("LOCKDEP_WATCHDOG");
+    set("LOCKDEP_WATCHDOG", watchdog.as_deref().unwrap_or(WATCHDOG).as_ref());
+    for name in ["LOCKDEP_BACKTRACE", "LOCKDEP_CONFIG"] {
+        if let Some(value) = env::var_os(name) {
+            set(name, &value);
+        }
     }
-    Ok(if status.success() { verdict(&report) } else { real::code(status) })
+    if let Some(config) = &options.config {
+        set("LOCKDEP_CONFIG", config.as_ref());
+        cargo.env("LOCKDEP_CONFIG", config);
+    }
+    // A lockdep on which the program depends itself keeps its settings, and records what it finds.
+    cargo.env("LOCKDEP_OUT", records).env(environment::COUNTS, records);
+    cargo
 }
 
-/// Runs cargo. Ctrl-C must still lead to a report, for example of a server. It reaches cargo and
-/// the program as well, and we ignore it until both have ended.
-#[cfg(unix)]
-fn status(cargo: &mut Command) -> Result<ExitStatus> {
-    let has_ended = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_default(SIGINT, has_ended.clone())
-        .map_err(cannot("wait for Ctrl-C"))?;
-    let status = cargo.status().map_err(cannot_start(cargo));
-    has_ended.store(true, Relaxed);
-    status
+/// Chooses the real locks for crates that did not compile next to checked ones, and for all crates below them. Returns
+/// `true` if that is a reason to build again.
+fn exclude(selection: &mut Selection, failures: &[Note], notes: &Path) -> bool {
+    let mut are_new = false;
+    for failure in failures {
+        let is_new = selection.exclude(failure.package_name(), failure.outcome.clone());
+        let mut count = 0;
+        for note in outcomes::below(notes, &failure.needs).values() {
+            let why = Outcome::FellBackFor(failure.package.clone());
+            count += u64::from(selection.exclude(note.package_name(), why));
+        }
+        if is_new || count > 0 {
+            eprintln!(
+                "lockdep: building again, with the real locks in {} and the {} that it depends on",
+                failure.package,
+                human::count(count, "package", "packages")
+            );
+            are_new = true;
+        }
+    }
+    are_new
 }
 
-#[cfg(not(unix))]
-fn status(cargo: &mut Command) -> Result<ExitStatus> {
-    cargo.status().map_err(cannot_start(cargo))
+/// Returns the option because of which no process has run with checked locks.
+fn why_nothing_ran(options: &Options) -> Option<String> {
+    if options.cargo.iter().any(|argument| argument == "--no-run") {
+        return Some("`--no-run` runs no program".to_owned());
+    }
+    if !options.only.is_empty() {
+        let names = options
+            .only
+            .iter()
+            .filter_map(|locks| Some(locks.to_possible_value()?.get_name().to_owned()));
+        let names = names.collect::<Vec<_>>().join(",");
+        return Some(format!("no program has the locks of `--only {names}`"));
+    }
+    let chosen = options.crates.as_ref().map(|crates| format!("--crates {}", crates.join(",")));
+    let chosen = chosen.or_else(|| options.no_deps.then(|| "--no-deps".to_owned()))?;
+    Some(format!("no program has the packages of `{chosen}`"))
+}
+
+/// The folder for the records of this run.
+struct Records {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Records {
+    /// Creates a new folder in the one that is named, where it is kept, or in the runtime's.
+    fn new(named: Option<&Path>, runtime: &Path) -> Result<Self> {
+        let path = new_folder(named.unwrap_or(&runtime.join("records")))?;
+        Ok(Self { path, is_kept: named.is_some() })
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // The report contains all of it.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 /// Returns the selection of locks to check. Rejects names of unknown packages.
@@ -235,8 +271,8 @@ mod tests {
 
     #[test]
     fn signals_that_are_named_are_kept() {
-        assert_eq!(signals(None), "INT,TERM");
-        assert_eq!(signals(Some(" ")), "INT,TERM");
-        assert_eq!(signals(Some("USR1")), "USR1,INT,TERM");
+        assert_eq!(signals(None), "INT,TERM,HUP");
+        assert_eq!(signals(Some(" ")), "INT,TERM,HUP");
+        assert_eq!(signals(Some("USR1")), "USR1,INT,TERM,HUP");
     }
 }

@@ -1,6 +1,9 @@
 //! The crates whose locks were not checked, and why.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use crate::outcomes::{Note, Outcome, UnknownTasks};
 
@@ -15,6 +18,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let mut text = String::new();
     let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut for_others = BTreeMap::new();
     for note in notes {
         let Note { package, crate_name, outcome, unknown_tasks, .. } = note;
         match outcome {
@@ -25,9 +29,19 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
                      not compile with checked ones: {error}"
                 );
             }
+            Outcome::FellBackFor(other) => {
+                for_others.entry(&**other).or_insert_with(BTreeSet::new).insert(&**package);
+            }
+            Outcome::Unrecorded(error) => {
+                let _ = writeln!(
+                    text,
+                    "lockdep: unchecked: {package} is the program's own, and its findings were not recorded, \
+                     because {error}; `cargo test` reports them, and so does its feature `records`"
+                );
+            }
             Outcome::NoStd => _ = no_std.insert(&**package),
             Outcome::Unchosen => _ = unchosen.insert(&**package),
-            Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced => {}
+            Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records => {}
         }
         if let Some(unknown) = unknown_tasks {
             let why = of_tasks(unknown);
@@ -39,6 +53,13 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
         if has_own_locks(note) {
             own_locks.insert(&**package);
         }
+    }
+    for (other, packages) in for_others {
+        let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            text,
+            "lockdep: unchecked: these have the real locks, because {other} depends on them: {packages}"
+        );
     }
     for (packages, what) in [
         (no_std, "have no std"),
@@ -60,17 +81,29 @@ pub(crate) fn why(note: &Note) -> Option<String> {
         Outcome::FellBack(error) => Some(format!(
             "has the real locks, because it does not compile with checked ones: {error}"
         )),
+        Outcome::FellBackFor(other) => {
+            Some(format!("has the real locks, because {other} depends on it"))
+        }
+        Outcome::Unrecorded(error) => Some(format!(
+            "is the program's own, and its findings were not recorded, because {error}"
+        )),
         Outcome::NoStd => Some("has no std".to_owned()),
         Outcome::Unchosen => Some("was not selected".to_owned()),
-        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced if has_own_locks(note) => {
+        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records
+            if has_own_locks(note) =>
+        {
             Some("may define its own locks".to_owned())
         }
-        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced => match &note.unknown_tasks {
-            Some(unknown) => Some(format!("has unknown tasks, because it {}", of_tasks(unknown))),
-            None => {
-                note.lacks_streams.then(|| "uses std's own stdin, stdout and stderr".to_owned())
+        Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records => {
+            match &note.unknown_tasks {
+                Some(unknown) => {
+                    Some(format!("has unknown tasks, because it {}", of_tasks(unknown)))
+                }
+                None => {
+                    note.lacks_streams.then(|| "uses std's own stdin, stdout and stderr".to_owned())
+                }
             }
-        },
+        }
     }
 }
 
@@ -92,7 +125,15 @@ fn of_tasks(unknown: &UnknownTasks) -> String {
 
 /// Returns `true` if the crate may define locks that are not checked.
 fn has_own_locks(note: &Note) -> bool {
-    if matches!(note.outcome, Outcome::FellBack(_) | Outcome::Replaced | Outcome::CheckedParts) {
+    if matches!(
+        note.outcome,
+        Outcome::FellBack(_)
+            | Outcome::FellBackFor(_)
+            | Outcome::Replaced
+            | Outcome::CheckedParts
+            | Outcome::Records
+            | Outcome::Unrecorded(_)
+    ) {
         return false;
     }
     note.brings_locks
@@ -124,7 +165,9 @@ mod tests {
         let notes = BTreeSet::from([
             note("a 1.0.0", Outcome::Checked, &["parking_lot-1"]),
             note("b 2.0.0", Outcome::FellBack("src/lib.rs:1:2: no".to_owned()), &[]),
+            note("bb 2.0.0", Outcome::FellBackFor("b 2.0.0".to_owned()), &[]),
             note("c 3.0.0", Outcome::NoStd, &[]),
+            note("lockdep 0.0.1", Outcome::Unrecorded("it is too old".to_owned()), &[]),
             note("d 4.0.0", Outcome::Unchosen, &[]),
             note("checked_dashmap 6.0.0", Outcome::CheckedParts, &["lock_api-1"]),
             note("dashmap 6.0.0", Outcome::Checked, &["parking_lot_core-1", "libc-1"]),
@@ -137,8 +180,11 @@ mod tests {
             text(&notes),
             "lockdep: unchecked: b 2.0.0 (`b`) has the real locks, because it does not compile with \
              checked ones: src/lib.rs:1:2: no\n\
+             lockdep: unchecked: lockdep 0.0.1 is the program's own, and its findings were not recorded, because \
+             it is too old; `cargo test` reports them, and so does its feature `records`\n\
              lockdep: unchecked: the tasks of tokio 1.0.0, because it has its own `tracing`: its locks are checked \
              where threads block, but not in tasks\n\
+             lockdep: unchecked: these have the real locks, because b 2.0.0 depends on them: bb 2.0.0\n\
              lockdep: unchecked: these have no std: c 3.0.0\n\
              lockdep: unchecked: these may define their own locks: dashmap 6.0.0, spin 1.0.0\n\
              lockdep: unchecked: these were not selected: d 4.0.0\n\

@@ -4,6 +4,7 @@
 pub(crate) mod coverage;
 pub(crate) mod formats;
 pub(crate) mod levels;
+mod unused;
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +19,11 @@ use lockdep::{
 use serde::Serialize;
 
 use self::levels::Levels;
-use crate::{Result, cannot, outcomes::Note, rustc::sources::Sources};
+use crate::{
+    Result, cannot,
+    outcomes::{Note, Outcome},
+    rustc::sources::Sources,
+};
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -32,6 +37,12 @@ pub(crate) struct Report {
     pub(crate) sources: Sources,
     /// The number of records that could not be read, at least in part. Their findings are missing.
     pub(crate) unread: usize,
+    /// Why nothing was checked, if nothing was.
+    pub(crate) nothing: Option<String>,
+    /// The signal that has ended the run, if one has.
+    pub(crate) ended_by: Option<&'static str>,
+    /// The entries of `lockdep.toml` that matched no finding.
+    pub(crate) unused: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -90,8 +101,28 @@ impl Report {
                 edges: graph.edges.len() as u64,
             };
         }
+        let records = merge.records();
         let report = Self::new(counts, merge.findings(), graph, levels, notes, sources);
-        Ok(Self { unread, ..report })
+        let unused = unused::entries(folders, &report.findings);
+        Ok(Self { unread, nothing: report.why_nothing(records), unused, ..report })
+    }
+
+    /// Returns why nothing was checked, or `None` if something was. A process begins its record with its first lock.
+    fn why_nothing(&self, records: usize) -> Option<String> {
+        if self.counts.locks > 0 || !self.graph.locks.is_empty() || !self.findings.is_empty() {
+            return None;
+        }
+        let why = match (self.counts.processes, records) {
+            (0, 0) => "no process has run with checked locks",
+            (_, 0) => "no process has acquired a checked lock",
+            _ => "no process has acquired a lock while it held another",
+        };
+        Some(why.to_owned())
+    }
+
+    /// Returns `true` if a part of the program that checks itself did not record what it found.
+    pub(crate) fn lacks_findings(&self) -> bool {
+        self.notes.iter().any(|note| matches!(note.outcome, Outcome::Unrecorded(_)))
     }
 
     pub(crate) fn new(
@@ -116,7 +147,17 @@ impl Report {
         };
         let mut findings: Vec<_> = findings.into_iter().map(judged).collect();
         findings.sort_by_key(|judged| judged.verdict);
-        Self { counts, findings, graph, notes, sources, unread: 0 }
+        Self {
+            counts,
+            findings,
+            graph,
+            notes,
+            sources,
+            unread: 0,
+            nothing: None,
+            ended_by: None,
+            unused: Vec::new(),
+        }
     }
 
     pub(crate) fn is_denied(&self) -> bool {

@@ -30,6 +30,8 @@ pub(crate) enum Treatment {
     Unchosen,
     /// Compiles with checked locks, and with our `std` if `std` is set.
     Check { std: bool },
+    /// The program's own lockdep: compiles it so that it records its findings, with our `std` if `std` is set.
+    Record { std: bool },
     /// Compiles a replacement under the crate's name. The real crate moves aside, with our `std` if
     /// `std` is set.
     Replace { by: &'static Replacement, std: bool },
@@ -141,8 +143,11 @@ impl Call {
         let Some(path) = self.source.as_deref().filter(|_| is_cargos && is_of_program) else {
             return Treatment::Leave;
         };
+        let is_chosen = selection.has(Locks::Std) && selection.has_package(&compiling.package);
+        if self.is_lockdep(tool, compiling) {
+            return Treatment::Record { std: is_chosen };
+        }
         if let Some(replacement) = self.replacement(tool, compiling, selection) {
-            let is_chosen = selection.has(Locks::Std) && selection.has_package(&compiling.package);
             return Treatment::Replace { by: replacement, std: replacement.has_tasks && is_chosen };
         }
         if !selection.has_package(&compiling.package) {
@@ -160,6 +165,14 @@ impl Call {
     pub(crate) fn brings_locks(&self, Compiling { package, version, .. }: &Compiling) -> bool {
         self.crate_name.as_deref().is_some_and(|name| OTHER_LOCKS.contains(&name))
             || Replacement::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
+    }
+
+    /// Returns `true` if this is the library that this program is built on, as a dependency.
+    fn is_lockdep(&self, tool: Tool, compiling: &Compiling) -> bool {
+        let is_library = tool == Tool::Rustc && self.crate_types == ["lib"] && !self.is_test;
+        is_library
+            && compiling.package == "lockdep"
+            && compiling.crate_name.as_deref() == Some("lockdep")
     }
 
     /// Returns the crate that replaces this one. Tests of the crate itself use the real one.
@@ -301,6 +314,18 @@ mod tests {
         let with = format!("{LIBRARY} --cfg feature=\"std\"");
         let with = treatment_of("once_cell", "1.21.4", &with, &all);
         assert!(matches!(with, Treatment::Replace { std: false, .. }));
+    }
+
+    #[test]
+    fn the_programs_own_lockdep_records() {
+        let of = |arguments: &str, selection: &Selection| {
+            treatment_of("lockdep", "0.1.0", arguments, selection)
+        };
+        let all = Selection::default();
+        assert_eq!(of(LIBRARY, &all), Treatment::Record { std: true });
+        let shop = Selection::new(&[], Some(vec!["shop".to_owned()]));
+        assert_eq!(of(LIBRARY, &shop), Treatment::Record { std: false });
+        assert_eq!(of(&LIBRARY.replace("--crate-type lib", "--test"), &all), CHECKED);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     classify::Treatment,
-    diagnostics::first_error,
+    diagnostics::{concern_types, error_line, first_error},
     real::{Real, code, through},
-    replacement::{CHECKED, Calls, REAL, Replacement, with_aside},
+    replacement::{CHECKED, Calls, REAL, Replacement, recording, with_aside},
     retry::{Attempt, attempt, pass_on, quietly},
     runtime::{Runtime, Std},
 };
@@ -35,6 +35,8 @@ pub(crate) struct Unit<'a> {
     /// The file name of its note.
     pub(crate) name: String,
     pub(crate) note: Note,
+    /// The outcome if its locks are not to be checked.
+    pub(crate) unchosen: Outcome,
 }
 
 impl Unit<'_> {
@@ -48,10 +50,8 @@ impl Unit<'_> {
                     None => self.check(true),
                 }
             }
-            Treatment::Unchosen => {
-                self.note(Outcome::Unchosen)?;
-                through(self.unchecked())
-            }
+            Treatment::Record { std } => self.record(std),
+            Treatment::Unchosen => self.compile_real(self.unchosen.clone(), None),
             Treatment::FindRuntime | Treatment::Leave => {
                 self.note(Outcome::NoStd)?;
                 through(self.checked(self.arguments, None))
@@ -65,10 +65,7 @@ impl Unit<'_> {
             outcomes::has_run(Path::new(&records), &self.name).map_err(cannot("write a record"))?;
         }
         let note = outcomes::read_one(&self.notes.join(&self.name));
-        if note
-            .as_ref()
-            .is_some_and(|it| matches!(it.outcome, Outcome::FellBack(_) | Outcome::Unchosen))
-        {
+        if note.as_ref().is_some_and(|it| it.outcome.has_real_locks()) {
             return through(self.unchecked());
         }
         let facades = self.facades(treatment == Treatment::Check { std: true });
@@ -103,19 +100,83 @@ impl Unit<'_> {
                 }
             }
         }
+        self.compile_real(Outcome::FellBack(error.clone()), Some(&error))
+    }
+
+    /// Compiles with the real locks, the last resort. `error` is rustc's first one with checked locks.
+    ///
+    /// If the crate does not compile either way, crates below may be to blame that have checked locks: their types
+    /// differ from the real ones, and their implementations of traits are visible here. Only a build without those
+    /// can tell, so the run is asked for one.
+    fn compile_real(&self, outcome: Outcome, error: Option<&str>) -> Result<ExitCode> {
         match attempt(self.unchecked())? {
             Attempt::Ended(status) => {
-                self.note(Outcome::FellBack(error))?;
+                self.note(outcome)?;
                 Ok(code(status))
             }
             Attempt::Failed(status, output) => {
+                let real = first_error(&output);
+                if self.may_be_due_to_others(&output)
+                    && let Some(records) = env::var_os(COUNTS)
+                {
+                    let note = Note {
+                        outcome: Outcome::FellBack(error.unwrap_or(&real).to_owned()),
+                        ..self.note.clone()
+                    };
+                    outcomes::write_failure(Path::new(&records), &self.name, &note)
+                        .map_err(cannot("write a note on the crate"))?;
+                    pass_on(
+                        error_line(&format!(
+                            "{} (`{}`) does not compile next to checked locks: {real}",
+                            note.package, note.crate_name
+                        ))
+                        .as_bytes(),
+                    )?;
+                    return Ok(code(status));
+                }
                 pass_on(&output)?;
-                if first_error(&output) != error {
+                if let Some(error) = error.filter(|&error| error != real) {
                     eprintln!("lockdep: the first error with checked locks was: {error}");
                 }
                 Ok(code(status))
             }
         }
+    }
+
+    /// Returns `true` if errors with the real locks may be due to crates below that have checked ones. Not if the
+    /// crate has compiled next to them before: it was edited since.
+    fn may_be_due_to_others(&self, output: &[u8]) -> bool {
+        let has_compiled = self.notes.join(&self.name).exists();
+        !has_compiled
+            && concern_types(output)
+            && outcomes::below(&self.notes, &self.note.needs)
+                .values()
+                .any(|note| note.outcome.has_checked_locks())
+    }
+
+    /// Compiles the program's own lockdep with the half of its feature `records` that writes. Like other crates, it
+    /// gets our std; the locks in its own data structures are the real ones.
+    fn record(&self, std: bool) -> Result<ExitCode> {
+        let arguments = with_aside(self.arguments, REAL, Path::exists);
+        let Some(added) = recording(&arguments, &self.runtime) else {
+            let code = self.check(std)?;
+            self.note(Outcome::Unrecorded("it is too old".to_owned()))?;
+            return Ok(code);
+        };
+        let arguments = [arguments, added].concat();
+        let mut error = String::new();
+        for std in self.facades(std) {
+            match attempt(self.checked(&arguments, std))? {
+                Attempt::Ended(status) => {
+                    self.note(Outcome::Records)?;
+                    return Ok(code(status));
+                }
+                Attempt::Failed(_, output) => error = first_error(&output),
+            }
+        }
+        let code = self.check(std)?;
+        self.note(Outcome::Unrecorded(error))?;
+        Ok(code)
     }
 
     /// Compiles the real crate and a checked one next to it, which may fail. Cargo sees the notices

@@ -8,10 +8,16 @@ struct Message {
     /// depend on this one.
     emit: Option<String>,
     level: Option<String>,
+    code: Option<Code>,
     #[serde(rename = "message")]
     text: Option<String>,
     #[serde(default)]
     spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +54,36 @@ pub(crate) fn is_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Message>(line).is_ok_and(|message| message.emit.is_some())
 }
 
+/// The errors that types and their implementations cause: missing or ambiguous ones, and sizes.
+const OF_TYPES: [&str; 15] = [
+    "E0034", "E0053", "E0080", "E0119", "E0271", "E0275", "E0277", "E0282", "E0283", "E0284",
+    "E0308", "E0369", "E0512", "E0599", "E0790",
+];
+
+/// Returns `true` if all errors are about types. Others, such as unknown names, are the crate's own.
+pub(crate) fn concern_types(output: &[u8]) -> bool {
+    let lines = output.split(|&byte| byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+    let mut errors = messages.filter(|it| it.level.as_deref() == Some("error")).peekable();
+    // The last one says how many there were, and has no code.
+    let is_count = |message: &Message| {
+        message.text.as_deref().is_some_and(|it| it.starts_with("aborting due to"))
+    };
+    errors.peek().is_some()
+        && errors
+            .all(|it| is_count(&it) || it.code.is_some_and(|code| OF_TYPES.contains(&&*code.code)))
+}
+
+/// Returns an error as rustc would write it, for cargo to print.
+pub(crate) fn error_line(text: &str) -> String {
+    let rendered = format!("error: {text}\n\n");
+    let message = serde_json::json!({
+        "$message_type": "diagnostic", "message": text, "code": null, "level": "error", "spans": [], "children": [],
+        "rendered": rendered,
+    });
+    format!("{message}\n")
+}
+
 /// Returns the first error as one line.
 pub(crate) fn first_error(output: &[u8]) -> String {
     let errors = output.split(|&byte| byte == b'\n').filter_map(|line| {
@@ -82,6 +118,25 @@ mod tests {
         assert_eq!(first_error(output), "src/a.rs:3:7: mismatched types");
         assert_eq!(first_error(b"error: no such option\n"), "error: no such option");
         assert_eq!(first_error(b""), "rustc failed");
+    }
+
+    #[test]
+    fn errors_about_types_are_told_from_others() {
+        let error = |code: &str| {
+            format!(
+                r#"{{"message":"x","level":"error","code":{{"code":"{code}","explanation":null}}}}"#
+            )
+        };
+        let count = r#"{"message":"aborting due to 1 previous error","level":"error","code":null}"#;
+        let warning =
+            r#"{"message":"unused","level":"warning","code":{"code":"unused_variables"}}"#;
+        let all = |lines: &[&str]| concern_types(lines.join("\n").as_bytes());
+        assert!(all(&[warning, &error("E0308"), &error("E0282"), count]));
+        assert!(!all(&[&error("E0308"), &error("E0425"), count]));
+        assert!(!all(&[warning]) && !all(&["error: no such option"]));
+        let syntax = r#"{"message":"expected one of","level":"error","code":null}"#;
+        assert!(!all(&[syntax, count]));
+        assert_eq!(first_error(error_line("it is so").as_bytes()), "it is so");
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
             has_tasks: false,
             unknown_tasks: None,
         },
+        unchosen: selection.why_real(&compiling.package),
         version: compiling.version,
     };
     match tool {

@@ -251,6 +251,32 @@ impl Replacement {
     }
 }
 
+/// The half of lockdep's feature `records` that writes, and the feature that checks locks in release builds too.
+const RECORDING: [&str; 2] = ["write_records", "enforce"];
+
+/// Returns what cargo's arguments for the library lockdep lack for records. `None` if this version has no such feature.
+pub(crate) fn recording(arguments: &[OsString], runtime: &Runtime) -> Option<Vec<OsString>> {
+    let texts = || arguments.iter().filter_map(|argument| argument.to_str());
+    let is_enabled = |feature: &str| texts().any(|text| text == format!("feature=\"{feature}\""));
+    let [records, _] = RECORDING;
+    // `cfg(docsrs,test)` and `cfg(feature, values("config", ...))`: what is declared.
+    let is_declared = texts()
+        .any(|text| text.starts_with("cfg(feature") && text.contains(&format!("\"{records}\"")));
+    if !is_declared {
+        return None;
+    }
+    let mut added = Vec::new();
+    if !is_enabled(records) {
+        for (name, path) in &runtime.writers {
+            added.extend(["--extern".into(), format!("{name}={}", path.display()).into()]);
+        }
+    }
+    for feature in RECORDING.into_iter().filter(|feature| !is_enabled(feature)) {
+        added.extend(["--cfg".into(), format!("feature=\"{feature}\"").into()]);
+    }
+    Some(added)
+}
+
 /// Replaces paths of crates by those of the crates that moved aside, with file suffix `end`, where
 /// these exist according to `is_there`.
 pub(crate) fn with_aside(
@@ -270,7 +296,7 @@ pub(crate) fn with_aside(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -292,6 +318,7 @@ mod tests {
             lockdep: "/l.rlib".into(),
             source: "/s".into(),
             search: BTreeSet::new(),
+            writers: BTreeMap::new(),
         }
     }
 
@@ -378,6 +405,21 @@ mod tests {
         assert_eq!(missing("1.28.2", parking_lot), ["tokio_no_const_new_with"]);
         assert_eq!(missing("1.30.0", ""), ["tokio_no_const_new_with"]);
         assert_eq!(missing("1.54.1", ""), [""; 0]);
+    }
+
+    #[test]
+    fn lockdep_records_with_what_the_runtime_has() {
+        let mut runtime = runtime();
+        runtime.writers.insert("serde".to_owned(), "/serde.rlib".into());
+        let declared = "--check-cfg cfg(docsrs,test) --check-cfg cfg(feature,values(\"enforce\",\"write_records\"))";
+        let of =
+            |enabled: &str| recording(&words(&format!("{declared} {enabled}")), &runtime).unwrap();
+        let enforce = "--cfg feature=\"enforce\"";
+        let expected =
+            format!("--extern serde=/serde.rlib --cfg feature=\"write_records\" {enforce}");
+        assert_eq!(of(""), words(&expected));
+        assert_eq!(of("--cfg feature=\"write_records\""), words(enforce));
+        assert_eq!(recording(&words(CALL), &runtime), None, "it declares no such feature");
     }
 
     #[test]

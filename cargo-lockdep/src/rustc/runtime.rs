@@ -2,7 +2,7 @@
 //! toolchain and target, and cached.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -81,7 +81,12 @@ pub(crate) struct Runtime {
     pub(crate) source: PathBuf,
     /// The folders of its dependencies.
     pub(crate) search: BTreeSet<PathBuf>,
+    /// The crates with which the library writes records, by name.
+    pub(crate) writers: BTreeMap<String, PathBuf>,
 }
+
+/// The crates with which the library writes records.
+const WRITERS: [&str; 2] = ["serde", "serde_json_core"];
 
 /// The facade that a crate gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,8 +217,10 @@ const PROFILE: [&str; 2] = ["profile.release.panic = \"unwind\"", "profile.relea
 ///
 /// Several `metadata` values are combined. Without this one, a program that has a dependency in
 /// common with the runtime, at the same version, would contain two crates with the same id, which
-/// crashes rustc. The bitcode is for programs whose profile has `lto`; they do not link without it.
-const RUSTFLAGS: &str = "-Cmetadata=lockdep-runtime\x1f-Cembed-bitcode=yes\x1f--cap-lints=allow";
+/// crashes rustc. The bitcode is for programs whose profile has `lto`; they do not link without it. The cfg is for the
+/// library's settings, whose variables have other names there.
+const RUSTFLAGS: &str = "-Cmetadata=lockdep-runtime\x1f-Cembed-bitcode=yes\x1f--cap-lints=allow\x1f\
+    --cfg=lockdep_runtime";
 
 /// Lets the named crates use internals of std on a stable compiler.
 const UNLOCK: &str = "RUSTC_BOOTSTRAP";
@@ -261,7 +268,7 @@ fn run_cargo(
 
 fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Option<Runtime> {
     let (mut std, mut streams, mut tracing, mut lockdep) = (None, None, None, None);
-    let mut search = BTreeSet::new();
+    let (mut search, mut writers) = (BTreeSet::new(), BTreeMap::new());
     for Artifact { target, filenames } in artifacts {
         for file in filenames {
             // Cargo copies the facade to the folder above the one with its dependencies.
@@ -272,13 +279,16 @@ fn runtime_of(artifacts: impl Iterator<Item = Artifact>, source: &Path) -> Optio
                     STREAMS => streams = Some(file),
                     TRACING => tracing = Some(file),
                     "lockdep" => lockdep = Some(file),
+                    name if WRITERS.contains(&name) => {
+                        _ = writers.insert(target.name.clone(), file);
+                    }
                     _ => {}
                 }
             }
         }
     }
     let (std, tracing, lockdep) = (std?, tracing?, lockdep?);
-    Some(Runtime { std, streams, tracing, lockdep, source: source.to_owned(), search })
+    Some(Runtime { std, streams, tracing, lockdep, source: source.to_owned(), search, writers })
 }
 
 #[cfg(test)]

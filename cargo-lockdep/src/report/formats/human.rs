@@ -10,7 +10,22 @@ pub(crate) fn text(report: &Report) -> String {
     for judged in report.told().collect::<Vec<_>>().into_iter().rev() {
         let _ = writeln!(text, "\n{}", judged.finding.to_string().trim_end());
     }
-    text + "\n" + &summary(report) + &coverage::text(&report.notes) + &hint(report)
+    text + "\n"
+        + &summary(report)
+        + &coverage::text(&report.notes)
+        + &unused(report)
+        + &hint(report)
+}
+
+/// Names the entries of `lockdep.toml` that could be removed, or that a part of the tests does not need.
+fn unused(report: &Report) -> String {
+    if report.unused.is_empty() {
+        return String::new();
+    }
+    format!(
+        "lockdep: note: unused entry: {} matched no finding of this run\n",
+        report.unused.join(", ")
+    )
 }
 
 /// Names the explanation of the worst finding.
@@ -48,9 +63,13 @@ pub(crate) fn summary(report: &Report) -> String {
         }
     }
     if parts.is_empty() {
-        parts.push("nothing found".to_owned());
+        parts.push(match &report.nothing {
+            Some(why) => format!("nothing was checked: {why}"),
+            None => "nothing found".to_owned(),
+        });
     }
-    text + &parts.join(", ") + "\n"
+    let until = report.ended_by.map(|signal| format!(", until {signal} ended the run"));
+    text + &parts.join(", ") + &until.unwrap_or_default() + "\n"
 }
 
 /// ``2 `inversion`, 1 `recursive_read` ``

@@ -24,6 +24,13 @@ struct Document<'a> {
     findings: Vec<Finding<'a>>,
     graph: &'a MergedGraph,
     unseen: Vec<Unseen<'a>>,
+    /// Why nothing was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nothing_checked: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused_entries: Option<&'a [String]>,
 }
 
 #[derive(Serialize)]
@@ -85,6 +92,9 @@ pub(super) fn text(report: &Report) -> Result<String> {
         findings: report.findings.iter().map(|judged| finding(judged, &report.graph)).collect(),
         graph: &report.graph,
         unseen: unseen.collect(),
+        nothing_checked: report.nothing.as_deref(),
+        ended_by: report.ended_by,
+        unused_entries: Some(&*report.unused).filter(|it| !it.is_empty()),
     };
     let text = serde_json::to_string_pretty(&document).map_err(cannot("write JSON"))?;
     Ok(text + "\n")

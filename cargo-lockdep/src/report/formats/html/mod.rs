@@ -90,6 +90,7 @@ fn scripts(report: &Report) -> Markup {
 
 fn verdict(report: &Report) -> String {
     match report.told().count() as u64 {
+        0 if report.nothing.is_some() => "nothing was checked".to_owned(),
         0 if report.findings.is_empty() => "nothing found".to_owned(),
         0 => "nothing denied".to_owned(),
         number => count(number, "finding", "findings"),
@@ -122,8 +123,8 @@ fn heading(report: &Report) -> Markup {
 fn findings(report: &Report) -> Markup {
     html! {
         section #findings aria-label="Findings" {
-            @if report.counts.processes == 0 {
-                p.nothing { "No process was checked." }
+            @if let Some(why) = &report.nothing {
+                p.nothing { "Nothing was checked: " (why) "." }
             } @else if report.findings.is_empty() {
                 p.nothing { "No lock order was seen in which threads can deadlock." }
             } @else if report.told().next().is_none() {
