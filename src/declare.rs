@@ -136,10 +136,11 @@ pub fn declare_outermost<L: Trackable + ?Sized>(lock: &L) {
 /// of their classes, in [`ClassInversion`](crate::FindingKind::ClassInversion) and
 /// [`declare_class_order`].
 ///
-/// By default, the locks that one constructor call in the source creates form a class. This does
-/// not include `#[derive(Default)]`, which creates all locks of a type at one location, or calls
-/// through the standard library, such as `.map(Mutex::new)`. A `#[track_caller]` constructor passes
-/// on the location of its caller.
+/// By default, the locks that one constructor call in the source creates form a class, if it
+/// initializes a field among others, a `static` or a variable. Calls in wrappers, generic functions,
+/// dependencies and `#[derive(Default)]`, or through the standard library, such as
+/// `.map(Mutex::new)`, make no class, because locks of different kinds are created there. A
+/// `#[track_caller]` constructor passes on the location of its caller.
 ///
 /// ```
 /// # use lockdep::sync::Mutex;

@@ -200,7 +200,8 @@ fn readers_and_a_first_writer() {
 #[test]
 fn what_was_known_of_classes_is_not_after_a_reset() {
     let _alone = alone();
-    let (one, two) = (|| Mutex::new(1_i8), || Mutex::new(2_i16));
+    let both = || (Mutex::new(1_i8), Mutex::new(2_i16));
+    let (one, two) = (|| both().0, || both().1);
     let third = Mutex::new(3_i32);
     let nest = |a: &Mutex<i8>, b: &Mutex<i16>| {
         let _a = a.lock().unwrap();

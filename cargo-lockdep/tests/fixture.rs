@@ -67,6 +67,20 @@ fn types_are_inferred_as_with_the_real_std() {
     assert!(!ended.stderr.contains("unseen"), "{}", ended.stderr);
 }
 
+/// One line creates all cells of `lazy_static!`, and another all locks of a wrapper: they are not
+/// of one kind.
+#[test]
+fn locks_that_a_line_elsewhere_creates_are_no_class() {
+    let fixture = Fixture::new("classes");
+    let ended = fixture.run("run -p lazily").has_status(0).says(&["nothing found"]);
+    assert_eq!(ended.stdout, "13\n");
+    fixture.run("run -p lazily -- banks").says(&[
+        "warning[lockdep::class_inversion]",
+        "made at lazily/src/main.rs:37:26",
+        "1 warned (1 `class_inversion`)",
+    ]);
+}
+
 /// The locks of the streams are inside std. The program's output does not change.
 #[test]
 fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {

@@ -15,6 +15,7 @@ mod levels;
 #[cfg_attr(not(feature = "write_records"), path = "no_record_writer.rs")]
 mod record_writer;
 mod settings;
+mod source_facts;
 mod store;
 mod suppress;
 mod thrown;
@@ -41,7 +42,7 @@ use self::store::{Added, Key, Store};
 pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
-    render, source,
+    render,
 };
 
 /// WebAssembly without a system interface, where std panics on requests for the time or process id.
@@ -71,6 +72,8 @@ pub(crate) enum Verdict {
     Proceed,
     /// Proceed, and do not report this again.
     Silenced,
+    /// Proceed: according to the source, one of the two sites creates different kinds of locks.
+    NoClasses,
     Panic(Box<Panic>),
 }
 
@@ -94,11 +97,10 @@ pub(crate) fn submit(
         _ => level(kind).min(Level::Warn),
     });
     if let Detail::Classes { made_at, .. } = &detail
-        && !made_at.iter().all(source::is_a_call)
+        && !made_at.iter().all(source_facts::is_class)
     {
-        // `#[derive(Default)]` creates all locks of a type at one location, which makes them no
-        // class.
-        return Verdict::Proceed;
+        // They are locks of a wrapper, or of `#[derive(Default)]`.
+        return Verdict::NoClasses;
     }
     let mut finding = Finding::new(kind, level, cycle, detail);
     finding.silenced = suppress::reason(&finding).filter(|_| certainly.is_none());

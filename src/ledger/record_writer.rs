@@ -20,13 +20,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::{print_past_capture, settings};
+use super::{
+    print_past_capture, settings,
+    source_facts::{Memory, is_class, remembered},
+};
 use crate::{
-    finding::{Edge, Finding, LockInfo, Site},
+    finding::{Edge, Finding, LockInfo},
     record::{Header, Line, SCHEMA},
-    render, source,
+    render,
 };
 
 static OUT: Mutex<Option<Out>> = Mutex::new(None);
@@ -34,16 +37,11 @@ static OUT: Mutex<Option<Out>> = Mutex::new(None);
 static RECORDS: AtomicBool = AtomicBool::new(false);
 /// The names of locks in the source, by the location where each was first seen.
 static NAMES: Memory<Option<String>> = Mutex::new(None);
-/// `true` for locations at which the source has a constructor call.
-static CALLS: Memory<bool> = Mutex::new(None);
-
-/// A cache of facts read from source files, which do not change.
-type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
 
 /// How long a thread waits for the record: after a fork, a thread of the parent may hold its lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// The number of locks and names remembered before all are discarded. A lock that is written twice
-/// does no harm.
+/// The number of locks remembered before all are discarded. A lock that is written twice does no
+/// harm.
 const CAPACITY: usize = 1 << 16;
 
 /// An open record.
@@ -106,7 +104,7 @@ pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
 /// Writes a new finding, before it is reported, so that no reported finding is lost. Returns its
 /// report, which is part of the record.
 pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
-    let json = render::json::finding(finding, in_scope, is_a_call);
+    let json = render::json::finding(finding, in_scope, is_class);
     let report = json.report.to_string();
     let line = Line::Finding(json);
     let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
@@ -128,7 +126,7 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     };
     locks.retain(|lock| !is_known(lock));
     let lock = |&lock: &&LockInfo| {
-        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock), is_a_call))))
+        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock), is_class))))
     };
     let locks: Vec<_> = locks.iter().map(lock).collect();
 
@@ -153,27 +151,6 @@ fn name(lock: &LockInfo) -> String {
     }
     let name = remembered(&NAMES, &lock.seen_at, render::json::name_at);
     name.unwrap_or_else(|| lock.type_name())
-}
-
-fn is_a_call(site: &Site) -> bool {
-    remembered(&CALLS, site, source::is_a_call)
-}
-
-/// Returns a fact from the cache, or from the source file. Reads the file without any lock.
-fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
-    let known = memory.try_lock_for(LOCK_TIMEOUT);
-    let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
-    known.unwrap_or_else(|| {
-        let said = read(site);
-        if let Some(mut known) = memory.try_lock_for(LOCK_TIMEOUT) {
-            let known = known.get_or_insert_default();
-            if known.len() == CAPACITY {
-                known.clear();
-            }
-            known.insert(site.clone(), said.clone());
-        }
-        said
-    })
 }
 
 /// Returns the file name of the program, without the hash that cargo appends to a test's.

@@ -82,8 +82,8 @@ pub struct Lock<'a> {
     /// Where it was created, if that is known and outside the standard library: `file:line:column`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Cow<'a, str>>,
-    /// Identifies it across processes: its type and creation site, if that is a call of a
-    /// constructor; or the class that the program [gave it](crate::class).
+    /// Identifies it across processes: its type and creation site, if the locks that are created
+    /// there are one kind of lock; or the class that the program [gave it](crate::class).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'a, str>>,
 }

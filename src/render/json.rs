@@ -4,7 +4,7 @@ use super::{lock_names::Names, title_and_help};
 use crate::{
     finding::{Edge, Finding, LockInfo, OrderGraph, Site},
     record,
-    source::{Sources, is_a_call},
+    source::{Sources, is_class},
 };
 
 impl Finding {
@@ -23,7 +23,7 @@ impl Finding {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        json(&finding(self, false, is_a_call))
+        json(&finding(self, false, is_class))
     }
 }
 
@@ -33,11 +33,7 @@ impl OrderGraph {
     pub fn to_json(&self) -> String {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);
         json(&record::Graph {
-            locks: self
-                .graph
-                .node_weights()
-                .map(|it| lock(it, names.bare(it), is_a_call))
-                .collect(),
+            locks: self.graph.node_weights().map(|it| lock(it, names.bare(it), is_class)).collect(),
             edges: self.graph.edge_weights().map(|it| edge(it, &[])).collect(),
         })
     }
@@ -60,11 +56,11 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
 pub(crate) fn finding(
     finding: &Finding,
     in_scope: bool,
-    is_a_call: impl Fn(&Site) -> bool,
+    is_class: impl Fn(&Site) -> bool,
 ) -> record::Finding<'static> {
     let locks = || finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
     let names = Names::new(&mut Sources::default(), locks(), []);
-    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it), &is_a_call)).collect();
+    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it), &is_class)).collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
     let [title, help] = title_and_help(finding);
@@ -83,15 +79,15 @@ pub(crate) fn finding(
     }
 }
 
-/// Converts a lock. `is_a_call` reads the source and returns `true` if a place is the call of a
-/// constructor.
+/// Converts a lock. `is_class` reads the source and returns `true` if the locks that are created at
+/// a place are one kind of lock.
 pub(crate) fn lock(
     lock: &LockInfo,
     name: String,
-    is_a_call: impl Fn(&Site) -> bool,
+    is_class: impl Fn(&Site) -> bool,
 ) -> record::Lock<'static> {
     let says_something = |site: &&Site| !site.is_of_the_toolchain();
-    let made = || lock.created_at().filter(says_something).filter(|site| is_a_call(site));
+    let made = || lock.created_at().filter(says_something).filter(|site| is_class(site));
     let class = match lock.class {
         Some(given) => Some(given.into()),
         None => made().map(|site| format!("{} made at {site}", lock.type_name()).into()),

@@ -67,7 +67,7 @@ pub(super) fn capture() -> RawStack {
 pub(super) fn submit(context: &'static Context, found: Vec<Found>) -> bool {
     match report(context, found) {
         Verdict::Proceed => false,
-        Verdict::Silenced => true,
+        Verdict::Silenced | Verdict::NoClasses => true,
         Verdict::Panic(panic) => {
             let message = &panic.message;
             if upstream::retakes_locks(Location::caller().file()) {
@@ -107,9 +107,18 @@ pub(super) fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
         // `confirm` forces the deadlock on purpose, so it must not hang or abort, whatever the
         // level.
         let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
+        let classes = match detail {
+            Detail::Classes { numbers, .. } => Some(numbers),
+            _ => None,
+        };
         match ledger::submit(kind, cycle, detail, scope, certainly) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}
+            Verdict::NoClasses => {
+                if let Some(classes) = classes {
+                    graph::lock().settle_classes(classes);
+                }
+            }
             Verdict::Panic(panic) => match &mut thrown {
                 Some(first) => first.append(&panic),
                 None => thrown = Some(panic),

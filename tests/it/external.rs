@@ -262,7 +262,8 @@ fn a_lock_around_both_sides_is_a_gate() {
 /// Events created at one place, one per request, are all different.
 #[test]
 fn events_that_are_made_alike() {
-    let lock = named("alike");
+    let lock = Mutex::new(());
+    lockdep::name(&lock, "alike");
     let events = ["alike, first", "alike, second"].map(|name| Event::new(name));
     on_a_thread(|| {
         let _owes = events[0].owe();

@@ -400,6 +400,33 @@ fn two_orders_in_two_processes() {
     assert_eq!(run([gated(0, 1, 2), gated(1, 0, 3)]).len(), 1);
 }
 
+/// A lock that is no class may be the same one in both, so it keeps them apart.
+#[test]
+fn a_gate_needs_no_class() {
+    let lock = |id: u32, name: &str, type_name: &str, created_at: Option<&str>| json!({ "id": id, "name": name, "type": type_name, "created_at": created_at });
+    let run = |gates: [&Value; 2]| {
+        let records = [0, 1].map(|number| {
+            let (held, wanted) = if number == 0 { (0, 1) } else { (1, 0) };
+            let mut edge = edge(&exclusive(held, wanted), number);
+            edge["gates"] = json!([99]);
+            record(number, &Process { edges: vec![], findings: vec![] })
+                + &line("lock", gates[number])
+                + &line("edge", &edge)
+        });
+        across_runs(&merged(&records)).len()
+    };
+    let derived = lock(99, "self.gate", "Mutex<u8>", Some("src/a.rs:9:9"));
+    let renamed = lock(99, "gate", "Mutex<u8>", Some("src/a.rs:9:9"));
+    let elsewhere = lock(99, "self.gate", "Mutex<u8>", Some("src/a.rs:8:9"));
+    let nowhere = lock(99, "self.gate", "Mutex<u8>", None);
+    let other = lock(99, "other", "Mutex<u8>", None);
+    assert_eq!(run([&derived, &derived]), 0);
+    assert_eq!(run([&derived, &renamed]), 0);
+    assert_eq!(run([&nowhere, &nowhere]), 0);
+    assert_eq!(run([&derived, &elsewhere]), 1);
+    assert_eq!(run([&nowhere, &other]), 1);
+}
+
 /// A reader that wants to write waits for another one, which does not wait for it.
 #[test]
 fn both_of_two_processes_have_to_wait() {

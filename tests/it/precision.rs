@@ -413,7 +413,10 @@ fn two_banks_show_both_orders() {
 
 #[test]
 fn within_one_class_nothing_is_said() {
-    let accounts: Vec<_> = (0..4).map(|_| named("one class")).collect();
+    let accounts: Vec<_> = (0..4).map(|_| Mutex::new(())).collect();
+    for account in &accounts {
+        lockdep::name(account, "one class");
+    }
     drop((take(&accounts[0]), take(&accounts[1])));
     drop((take(&accounts[3]), take(&accounts[2])));
     assert!(found("one class").is_empty());
@@ -446,6 +449,78 @@ fn what_the_user_did_not_construct_is_no_class() {
     drop((mapped[0].lock().unwrap(), words[0].lock().unwrap()));
     drop((words[1].lock().unwrap(), mapped[1].lock().unwrap()));
     assert!(found("mapped").is_empty());
+}
+
+/// `config`, then `stats`, then `cache` is an order, although one line creates all three.
+#[test]
+fn locks_behind_a_wrapper_are_no_class() {
+    struct Shared<T>(Arc<Mutex<T>>);
+
+    impl<T> Shared<T> {
+        fn new(value: T) -> Self {
+            Self(Arc::new(Mutex::new(value)))
+        }
+    }
+
+    struct Counter(Mutex<u64>);
+
+    impl Default for Counter {
+        fn default() -> Self {
+            Self(Mutex::new(0))
+        }
+    }
+
+    fn boxed() -> Box<Mutex<i64>> {
+        Box::new(Mutex::new(0))
+    }
+
+    let between = Mutex::new("between");
+    let nests = |first: &dyn Fn(&dyn Fn()), last: &dyn Fn(&dyn Fn())| {
+        first(&|| drop(between.lock().unwrap()));
+        let _held = between.lock().unwrap();
+        last(&|| ());
+    };
+    let name = |lock: &Mutex<u64>| lockdep::name(lock, "hidden");
+
+    let (config, stats, cache) =
+        (Shared::new(1_u64), Shared::new("stats".to_owned()), Shared::new(2_u64));
+    name(&config.0);
+    drop((config.0.lock().unwrap(), stats.0.lock().unwrap()));
+    drop((stats.0.lock().unwrap(), cache.0.lock().unwrap()));
+
+    let (hits, misses) = (Counter::default(), Counter::default());
+    name(&hits.0);
+    name(&misses.0);
+    let with = |lock: &Mutex<u64>, then: &dyn Fn()| {
+        let _held = lock.lock().unwrap();
+        then();
+    };
+    nests(&|then| with(&hits.0, then), &|then| with(&misses.0, then));
+
+    let (first, last) = (boxed(), boxed());
+    lockdep::name(&*first, "hidden");
+    lockdep::name(&*last, "hidden");
+    let with = |lock: &Mutex<i64>, then: &dyn Fn()| {
+        let _held = lock.lock().unwrap();
+        then();
+    };
+    nests(&|then| with(&first, then), &|then| with(&last, then));
+    assert_eq!(found("hidden"), []);
+}
+
+/// Each `static` is a copy of the constant, as `lazy_static` makes them of `ONCE_INIT`.
+#[test]
+#[allow(deprecated, reason = "old crates use it")]
+fn constants_are_no_class() {
+    use lockdep::sync::{ONCE_INIT, Once};
+
+    static CONFIG: Once = ONCE_INIT;
+    static CACHE: Once = ONCE_INIT;
+    let stats = named("of constants");
+    CONFIG.call_once(|| drop(take(&stats)));
+    let _held = take(&stats);
+    CACHE.call_once(|| ());
+    assert_eq!(found("of constants"), []);
 }
 
 /// A helper that passes on its caller's location makes no class of its own.

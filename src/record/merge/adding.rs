@@ -25,8 +25,10 @@ pub(super) struct Record {
 /// A lock of the record that is being added.
 struct Known {
     name: Box<str>,
-    /// If the creation site is unknown, a class of this type and name.
+    /// If it has no class, one of this type and name.
     class: ClassId,
+    /// What it is where it keeps others apart.
+    gate: ClassId,
 }
 
 impl Record {
@@ -43,7 +45,8 @@ impl Record {
 
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
         let class = merge.classes.see(lock);
-        self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class });
+        let gate = merge.classes.gate(lock, class);
+        self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class, gate });
     }
 
     pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
@@ -53,8 +56,8 @@ impl Record {
         let [held_mode, wanted_mode] = modes(edge).map_err(|error| error.to_string())?;
         let of_classes =
             ClassEdge { held: held.class, wanted: wanted.class, held_mode, wanted_mode };
-        let gates = edge.gates.iter().filter_map(|gate| Some(self.locks.get(gate)?.class));
-        let mut gates: Vec<_> = gates.filter(|&gate| merge.classes.is_class(gate)).collect();
+        let gates = edge.gates.iter().filter_map(|gate| Some(self.locks.get(gate)?.gate));
+        let mut gates: Vec<_> = gates.collect();
         gates.sort_unstable();
         gates.dedup();
         // Most edges are already known from other records and need no new strings.

@@ -20,7 +20,7 @@ pub(super) struct Classes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Class {
     pub(super) text: Box<str>,
-    /// What is known of its locks; `None` if only a finding mentions it.
+    /// What is known of its locks; `None` if it is only mentioned in a finding or as a gate.
     pub(super) locks: Option<Locks>,
 }
 
@@ -75,6 +75,16 @@ impl Classes {
             }
         }
         number
+    }
+
+    /// Returns the class that stands for a lock which is held exclusively. A lock without a class
+    /// counts as all of its type that are made at the same place or, if that is unknown, have the
+    /// same name: it may keep two orders apart.
+    pub(super) fn gate(&mut self, lock: &Lock<'_>, class: ClassId) -> ClassId {
+        match (&lock.class, &lock.created_at) {
+            (None, Some(site)) => self.number(&format!("{} made at {site}", lock.type_name)),
+            _ => class,
+        }
     }
 
     pub(super) fn text(&self, class: ClassId) -> &str {

@@ -44,6 +44,12 @@ impl LockGraph {
         found
     }
 
+    /// Called when the source says that the locks of one of two classes are of different kinds. An
+    /// inversion of the two will not be found again.
+    pub(in crate::validator) fn settle_classes(&mut self, [one, other]: [ClassId; 2]) {
+        self.classes.mark_reported((one, other));
+    }
+
     fn class_of(&mut self, entry: &Entry) -> Option<ClassId> {
         self.classes.of(entry.tag.lock(), entry.created(), entry.kind())
     }

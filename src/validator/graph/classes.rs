@@ -53,7 +53,8 @@ pub(in crate::validator) struct Classes {
     by_address: FxHashMap<(usize, usize), ClassId>,
     given: FxHashMap<LockId, &'static str>,
     nestings: FxHashMap<(ClassId, ClassId), Vec<(Nesting, Edge)>>,
-    /// Pairs of classes with two locks that were seen in both orders. That report says more.
+    /// Pairs of classes with two locks that were seen in both orders: that report says more. Also
+    /// pairs of which one is no class, according to the source.
     reported: FxHashSet<[ClassId; 2]>,
     /// Changes whenever a pair may stop being settled.
     version: u64,
@@ -176,7 +177,7 @@ impl Classes {
         others.iter().find(|(it, _)| it.meets(nesting)).map(|(_, edge)| edge)
     }
 
-    /// Records that two locks of these classes were seen in both orders.
+    /// Records that an inversion of these classes must not be reported.
     pub(in crate::validator) fn mark_reported(&mut self, (held, wanted): (ClassId, ClassId)) {
         self.reported.insert(pair(held, wanted));
     }

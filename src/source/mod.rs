@@ -1,9 +1,19 @@
-//! The program's source files, if they are available: excerpts, and the expressions that name
-//! locks.
+//! The program's source files, if they are available: excerpts, the expressions that name locks, and
+//! the constructor calls that create one kind of lock.
 
-use std::{collections::HashMap, path::PathBuf};
+mod class;
+mod tokens;
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::finding::{LockInfo, Role, Site};
+
+/// The largest source file that is read.
+const MAX_FILE: u64 = 1 << 24;
 
 /// The source files that one report reads.
 #[derive(Default)]
@@ -66,23 +76,37 @@ pub(crate) fn receiver(site: &Site) -> Option<String> {
 /// folder.
 fn read(file: &str) -> Option<String> {
     let from_here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    from_here
-        .ancestors()
-        .map(|folder| folder.join(file))
-        .find_map(|path| std::fs::read_to_string(path).ok())
+    from_here.ancestors().map(|folder| folder.join(file)).find_map(|path| {
+        // Reading a pipe would block.
+        let is_source = |it: &fs::Metadata| it.is_file() && it.len() <= MAX_FILE;
+        fs::metadata(&path).ok().filter(is_source)?;
+        fs::read_to_string(path).ok()
+    })
 }
 
-/// Returns `true` if the source has a constructor call at the site. `#[derive(Default)]` creates
-/// all locks of a type at one location, without a call.
-pub(crate) fn is_a_call(site: &Site) -> bool {
+/// Returns `true` if the locks that are created at a site are one kind of lock to the program's
+/// author, according to the source. Reads the file.
+pub(crate) fn is_class(site: &Site) -> bool {
+    if !is_of_the_workspace(site.file()) {
+        return false;
+    }
     let mut sources = Sources::default();
-    let call = |text: &str| {
-        let here = &text[offset(text, site)?..];
-        let path = leading_path(here);
-        let after = here[path.len()..].trim_start().trim_start_matches("::");
-        (!path.is_empty() && after.starts_with(['(', '<'])).then_some(())
-    };
-    sources.text(site).and_then(call).is_some()
+    let text = sources.text(site);
+    text.is_some_and(|text| offset(text, site).is_some_and(|offset| class::is_class(text, offset)))
+}
+
+/// Returns `true` for a file of the program's workspace. Cargo passes their paths relative to its
+/// root. Those of other packages, registries and the toolchain are absolute.
+fn is_of_the_workspace(file: &str) -> bool {
+    !Path::new(file).has_root() && !is_ours(file)
+}
+
+/// Returns `true` for a file of this crate, whose constants and `Default`s hide their callers. In
+/// most programs it is outside of the workspace.
+fn is_ours(file: &str) -> bool {
+    let this = "source/mod.rs";
+    let folder = &file!()[..file!().len() - this.len()];
+    !folder.is_empty() && file.starts_with(folder)
 }
 
 /// Returns the byte offset of a site, if the text still has that line and column.

@@ -1,0 +1,44 @@
+//! What was read from the program's source, which does not change.
+//!
+//! Reads files without any lock.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::{finding::Site, source};
+
+/// A cache of facts, by the place that they are about.
+pub(super) type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
+
+/// `true` for places at which one kind of lock is created.
+static CLASSES: Memory<bool> = Mutex::new(None);
+
+/// How long a thread waits for a cache before it reads the source instead: after a fork, a thread of
+/// the parent may hold its lock.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(10);
+/// The number of places remembered before all are discarded.
+const CAPACITY: usize = 1 << 16;
+
+/// Returns `true` if the locks that are created at a site are a class: see [`source::is_class`].
+pub(super) fn is_class(site: &Site) -> bool {
+    remembered(&CLASSES, site, source::is_class)
+}
+
+/// Returns a fact from the cache, or from the source file.
+pub(super) fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
+    let known = memory.try_lock_for(LOCK_TIMEOUT);
+    let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
+    known.unwrap_or_else(|| {
+        let fact = read(site);
+        if let Some(mut known) = memory.try_lock_for(LOCK_TIMEOUT) {
+            let known = known.get_or_insert_default();
+            if known.len() == CAPACITY {
+                known.clear();
+            }
+            known.insert(site.clone(), fact.clone());
+        }
+        fact
+    })
+}
