@@ -73,14 +73,15 @@ fn deadlock(shop: &Shop) -> ExitCode {
 
 /// One thread holds the stock for too long; the others wait, and get it in the end.
 fn slow_holder(shop: &Shop) -> ExitCode {
-    lockdep::watchdog(Duration::from_millis(250));
     let holds_stock = Barrier::new(2);
     thread::scope(|scope| {
         spawn(scope, "counter", || {
             let mut stock = shop.stock.lock().unwrap();
             holds_stock.wait();
             until_waiting(2);
-            thread::sleep(Duration::from_millis(400)); // counts, slowly
+            // Begins once both wait, so that they are in its report.
+            lockdep::watchdog(Duration::from_secs(1));
+            thread::sleep(Duration::from_millis(1500)); // counts, slowly
             *stock = 7;
         });
         holds_stock.wait();

@@ -8,8 +8,12 @@ use std::sync::mpsc;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    fs,
     hint::black_box,
     os::unix::thread::JoinHandleExt,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -40,6 +44,7 @@ static ALLOCATIONS_IN_HANDLERS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static INTERRUPT_NEXT: Cell<bool> = const { Cell::new(false) };
+    static INTERRUPT_ALL: Cell<bool> = const { Cell::new(false) };
     static IS_INTERRUPTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -49,7 +54,7 @@ unsafe impl GlobalAlloc for InterruptedAllocator {
         if IS_INTERRUPTED.get() {
             ALLOCATIONS_IN_HANDLERS.fetch_add(1, Relaxed);
         }
-        if INTERRUPT_NEXT.replace(false) {
+        if INTERRUPT_NEXT.replace(false) || INTERRUPT_ALL.get() && !IS_INTERRUPTED.get() {
             IS_INTERRUPTED.set(true);
             // SAFETY: `handle` is installed; it runs before `raise` returns.
             unsafe { libc::raise(libc::SIGUSR1) };
@@ -375,5 +380,197 @@ fn a_handler_may_come_before_the_first_lock() {
         }
         first.thread().unpark();
         first.join().expect("nothing is denied");
+    }
+}
+
+/// Runs the calling test again in a child process, with records.
+fn is_child(test: &str) -> bool {
+    if std::env::var_os("SIGNALS_IN_CHILD").is_some() {
+        return true;
+    }
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signals-{}", test.replace("::", "-")));
+    let _ = fs::remove_dir_all(&folder);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]);
+    child.env("SIGNALS_IN_CHILD", "1").env("LOCKDEP_OUT", &folder).env("LOCKDEP_EXIT", "0");
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let records = fs::read_dir(&folder).map_or(0, Iterator::count);
+    assert_eq!(records, usize::from(cfg!(feature = "write_records")));
+    let _ = fs::remove_dir_all(&folder);
+    false
+}
+
+/// A report and its line in the record, interrupted at each allocation.
+#[test]
+fn a_handler_may_interrupt_a_report() {
+    if is_child("a_handler_may_interrupt_a_report") {
+        install();
+        sampling();
+        let (a, b) = (Mutex::new(0), Mutex::new(0));
+        let scope = Scope::new();
+        let one_way = scope.inside(|| drop((a.lock().unwrap(), b.lock().unwrap())));
+        thread::scope(|threads| threads.spawn(one_way).join()).expect("nothing is denied");
+        let before = HANDLED.load(Relaxed);
+        let other_way = scope.inside(|| {
+            let _b = b.lock().unwrap();
+            INTERRUPT_ALL.set(true);
+            let denied = panic::catch_unwind(AssertUnwindSafe(|| drop(a.lock())));
+            INTERRUPT_ALL.set(false);
+            assert!(denied.is_err());
+        });
+        thread::scope(|threads| threads.spawn(other_way).join()).expect("only one is denied");
+        let handled = HANDLED.load(Relaxed) - before;
+        assert!(handled > 100, "{handled}");
+        assert_eq!(ALLOCATIONS_IN_HANDLERS.load(Relaxed), 0);
+        scope.expect(FindingKind::Inversion, &["a", "b"]);
+        scope.assert_no_findings();
+        drop((a.try_lock().unwrap(), SAMPLES.try_lock().unwrap(), TABLE.try_write().unwrap()));
+    }
+}
+
+/// Signals after each instruction of a piece of code, as no timer delivers them.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod each_instruction {
+    use std::{arch::asm, sync::mpsc};
+
+    use super::*;
+
+    static STEPS: AtomicU64 = AtomicU64::new(0);
+
+    extern "C" fn step(signal: libc::c_int) {
+        STEPS.fetch_add(1, Relaxed);
+        handle(signal);
+    }
+
+    /// Sets or clears the processor's trap flag.
+    fn set_trap_flag(is_set: bool) {
+        // SAFETY: the flags are restored except for the one that makes the kernel send SIGTRAP after
+        // each instruction, which has a handler.
+        unsafe {
+            if is_set {
+                asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
+            } else {
+                asm!("pushfq", "and qword ptr [rsp], -257", "popfq");
+            }
+        }
+    }
+
+    /// Clears the flag, also while unwinding.
+    struct Stepping;
+
+    impl Drop for Stepping {
+        fn drop(&mut self) {
+            set_trap_flag(false);
+        }
+    }
+
+    /// Runs `body` with a handler after each instruction. Returns the number of handlers.
+    fn stepped<T>(body: impl FnOnce() -> T) -> (T, u64) {
+        // SAFETY: the handler waits for nothing and allocates nothing.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = step as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(libc::SIGTRAP, &raw const action, std::ptr::null_mut());
+        }
+        let before = STEPS.load(Relaxed);
+        let stepping = Stepping;
+        set_trap_flag(true);
+        let result = body();
+        drop(stepping);
+        (result, STEPS.load(Relaxed) - before)
+    }
+
+    fn is_interrupted(steps: u64) {
+        // Emulators ignore the flag.
+        println!("{steps} steps");
+        assert!(steps > 1_000 || std::env::var_os("LD_PRELOAD").is_some(), "{steps}");
+    }
+
+    /// An order of new locks, and its line in the record: the thread's name is new.
+    #[test]
+    fn of_a_new_order_and_its_line() {
+        if is_child("each_instruction::of_a_new_order_and_its_line") {
+            fn nest() {
+                let (one, other) = (Mutex::new(0), Mutex::new(1));
+                let _one = one.lock().unwrap();
+                *other.lock().unwrap() += 1;
+            }
+            sampling();
+            // Reads the source, which takes millions of instructions.
+            nest();
+            let named = thread::Builder::new().name("a".into()).spawn(|| {
+                known();
+                stepped(nest).1
+            });
+            is_interrupted(named.unwrap().join().unwrap());
+            assert!(lockdep::findings().is_empty(), "{}", lockdep::findings()[0]);
+        }
+    }
+
+    /// The waits of a condition variable, which releases its lock and takes it again, of a join, and
+    /// for locks that another thread holds.
+    #[test]
+    fn of_waits() {
+        if is_child("each_instruction::of_waits") {
+            let (mutex, changed) = (Mutex::new(0), Condvar::new());
+            sampling();
+            known();
+            let wait =
+                || drop(changed.wait_timeout(mutex.lock().unwrap(), Duration::from_millis(1)));
+            wait();
+            let ((), steps) = stepped(wait);
+            is_interrupted(steps);
+            let (held, is_held) = mpsc::channel();
+            let other = lockdep::thread::spawn(move || {
+                let guard = A.lock().unwrap();
+                held.send(()).unwrap();
+                while !lockdep::held().to_string().contains("waits for") {
+                    thread::yield_now();
+                }
+                drop(guard);
+            });
+            is_held.recv().unwrap();
+            let ((), steps) = stepped(|| {
+                known();
+                other.join().unwrap();
+            });
+            is_interrupted(steps);
+            assert!(lockdep::findings().is_empty(), "{}", lockdep::findings()[0]);
+        }
+    }
+
+    /// The release of a guard that another thread has sent, and its next acquisition there.
+    #[test]
+    #[cfg(all(feature = "parking_lot", feature = "send_guard"))]
+    fn of_the_release_of_a_sent_guard() {
+        if is_child("each_instruction::of_the_release_of_a_sent_guard") {
+            let (lock, other) = (lockdep::parking_lot::Mutex::new(0), Mutex::new(0));
+            sampling();
+            let (to_other, at_other) = mpsc::channel();
+            let (done, is_done) = mpsc::channel();
+            thread::scope(|threads| {
+                let lock = &lock;
+                threads.spawn(move || {
+                    let _other = other.lock().unwrap();
+                    for _ in 0..3 {
+                        to_other.send(lock.lock()).unwrap();
+                        is_done.recv().unwrap();
+                        // Finds out that its guard was released.
+                        let ((), steps) = stepped(|| drop(lock.lock()));
+                        is_interrupted(steps);
+                    }
+                });
+                for guard in at_other {
+                    let ((), steps) = stepped(|| drop(guard));
+                    assert!(steps > 50, "{steps}");
+                    done.send(()).unwrap();
+                }
+            });
+            assert!(lockdep::findings().is_empty(), "{}", lockdep::findings()[0]);
+        }
     }
 }

@@ -101,6 +101,17 @@ pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
     write(locks, &lines);
 }
 
+/// Says that the record is too full for further edges.
+pub(crate) fn note_full_record() {
+    if let Some(path) = path() {
+        print_past_capture(&format!(
+            "lockdep: LOCKDEP_OUT: {} is full: later edges of the lock order are left out, findings \
+             are not",
+            path.display()
+        ));
+    }
+}
+
 /// Writes a new finding, before it is reported, so that no reported finding is lost. Returns its
 /// report, which is part of the record.
 pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {

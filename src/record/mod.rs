@@ -23,11 +23,16 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+pub(crate) mod fold;
 #[cfg(feature = "records")]
 mod merge;
 #[cfg(feature = "records")]
 mod read;
 mod schema;
+mod smallest;
+
+/// The maximum number of tests, threads, names and places kept per item: the smallest ones.
+const MAX_NAMED: usize = 16;
 
 #[cfg(feature = "records")]
 pub use merge::{Merge, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place};

@@ -80,8 +80,12 @@ pub(super) fn judge(
             Settled::No => chain_cache::by(key, context.number_in_segment()),
         });
     }
+    let is_cut = graph.take_record_cut();
     drop(graph);
     ledger::record_edges(&new);
+    if is_cut {
+        ledger::note_full_record();
+    }
     if is_known {
         for cycle in &mut cycles {
             cycle.edges[0].backtrace = Stack::from(&capture());

@@ -241,6 +241,41 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert!(unfollowed.contains("holds"), "{unfollowed}");
 }
 
+/// The message is the same whether the blocked thread already sleeps or is about to.
+#[test]
+fn what_cannot_be_followed_is_said_without_regard_to_timing() {
+    let balance = Mutex::new(());
+    lockdep::name(&balance, "the balance of two payers");
+    let unfollowed = Schedule::new()
+        .order([at("rent", "looked"), at("bike", acquire(&balance))])
+        .order([at("bike", "looked"), at("rent", "pays")])
+        .try_run(|| {
+            let pay = |waits_for_other: bool| {
+                let balance = &balance;
+                move || {
+                    let _guard = balance.lock().unwrap();
+                    point!("looked");
+                    let is_waiting = |line: &str| {
+                        line.contains("waits for") && line.contains("the balance of two payers")
+                    };
+                    while waits_for_other && !lockdep::held().to_string().lines().any(is_waiting) {
+                        thread::yield_now();
+                    }
+                    point!("pays");
+                }
+            };
+            thread::scope(|scope| {
+                scope.spawn(inside("rent", pay(true)));
+                scope.spawn(inside("bike", pay(false)));
+            });
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(unfollowed.contains("`bike` is blocked in its wait for `the balance"), "{unfollowed}");
+    assert!(unfollowed.contains("thread `rent`\n    holds      `the balance"), "{unfollowed}");
+    assert!(!unfollowed.contains("waits for  "), "{unfollowed}");
+}
+
 #[test]
 fn a_lock_can_make_a_schedule_impossible() {
     let lock = Mutex::new(());

@@ -200,7 +200,7 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
         let (held, wanted) = pair();
         let nest_another = || nest(&held, &Mutex::new("another constructor"));
         (0..10).for_each(|_| nest_another());
-        // Each of these is new once.
+        // The edges from and under the gate are new once. The edge without it says more.
         for _ in 0..2 {
             let gate = Mutex::new('g');
             let _gate = gate.lock().unwrap();
@@ -236,7 +236,6 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
             "held wanted test []",
             "gate held test []",
             "gate wanted test [\"held\"]",
-            "held wanted test [\"gate\"]",
             "held wanted unnamed []",
             "held wanted unnamed []",
             "held wanted unnamed []",
@@ -245,6 +244,50 @@ fn edges_that_differ_only_in_lock_numbers_are_written_once() {
             "held wanted test []",
         ]
     );
+}
+
+/// Handles requests, each with two new locks, in every way in which locks and threads get names.
+fn handle_requests(count: usize) {
+    const CLASSES: [&str; 2] = ["of the request", "of the answer"];
+    for request in 0..count {
+        nest_new_pair();
+        for (are_in_classes, number) in [(true, None), (false, None), (true, Some(request))] {
+            let (held, wanted) = pair();
+            let name = number.map_or("answer".to_owned(), |number| format!("answer {number}"));
+            lockdep::name(&wanted, &name);
+            if are_in_classes {
+                lockdep::class(&held, CLASSES[0]);
+                lockdep::class(&wanted, CLASSES[1]);
+            }
+            nest(&held, &wanted);
+        }
+        let derived = Derived::default();
+        lockdep::name(&derived.0, &format!("table {request}"));
+        let gates = [(); 8].map(|()| Mutex::new('g'));
+        let _gates = gates.each_ref().map(|gate| gate.lock().unwrap());
+        drop(derived.0.read().unwrap());
+        let thread = thread::Builder::new().name(format!("request {request}"));
+        thread.spawn(nest_new_pair).unwrap().join().unwrap();
+    }
+}
+
+/// The size of a record depends on the source, not on how long the program runs.
+#[test]
+fn a_record_grows_with_places_not_with_requests() {
+    let test = a_record_grows_with_places_not_with_requests;
+    if is_child() {
+        let requests = std::env::var("REQUESTS").unwrap();
+        return handle_requests(requests.parse().unwrap());
+    }
+    let [some, many] = ["100", "1000"].map(|requests| {
+        let folder = Folder::new(&format!("requests-{requests}"));
+        let output = child(test, &folder.0).env("REQUESTS", requests).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::metadata(folder.file()).unwrap().len()
+    });
+    // Ten times as many names have some more among the smallest. All lines of these requests would take
+    // 2.6 MB.
+    assert!(many < some + 100_000, "{some} bytes for 100 requests, {many} for 1000");
 }
 
 #[test]

@@ -19,6 +19,8 @@ const FEW = 60;
 const GROUPS = 16;
 // More boxes and arrows than this take too long to lay out.
 const TOO_MANY = 3000;
+// More arrows than this, and two for each box, are too dense.
+const DENSE = 60;
 /** Around a drawing. */
 const MARGIN = 20;
 const SVG = "http://www.w3.org/2000/svg";

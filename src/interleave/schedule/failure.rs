@@ -101,22 +101,28 @@ impl ScheduleError {
     }
 }
 
-/// Returns the threads of the schedule, and the threads that hold what these wait for.
+/// Returns what the threads of the schedule hold, and the threads that hold what these wait for.
+///
+/// Leaves out the waits that are already told: whether a thread has begun the wait that it is about
+/// to begin depends on timing, and the message should not.
 fn held_by(roles: &[Role]) -> Vec<ThreadSnapshot> {
     let mut threads = validator::snapshot();
     let role_of = |thread: &ThreadInfo| roles.iter().find(|role| role.has(thread));
-    let ours = threads.iter().filter(|it| role_of(&it.thread).is_some());
-    let wanted: Vec<_> =
-        ours.flat_map(|it| &it.waiting).map(|(wanted, _)| wanted.lock.id).collect();
-    threads.retain(|it| {
-        let holds_what_is_wanted = || it.held.iter().any(|held| wanted.contains(&held.lock.id));
-        role_of(&it.thread).is_some() || holds_what_is_wanted()
-    });
+    let actors = roles.iter().flat_map(|role| &role.actors);
+    let blocked = actors.filter_map(|actor| actor.blocked.as_ref());
+    let mut wanted: Vec<_> = blocked.map(|(tag, _)| tag.lock()).collect();
     for thread in &mut threads {
-        if let Some(role) = role_of(&thread.thread) {
-            thread.thread.name = Some((&*role.name).into());
+        let Some(role) = role_of(&thread.thread) else { continue };
+        thread.thread.name = Some((&*role.name).into());
+        wanted.extend(thread.waiting.iter().map(|(wanted, _)| wanted.lock.id));
+        if let Doing::Blocked(_) = Doing::of(role) {
+            thread.waiting.clear();
         }
     }
+    threads.retain(|it| match role_of(&it.thread) {
+        Some(_) => !(it.held.is_empty() && it.waiting.is_empty() && it.granted.is_empty()),
+        None => it.held.iter().any(|held| wanted.contains(&held.lock.id)),
+    });
     threads
 }
 

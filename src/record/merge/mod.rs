@@ -10,7 +10,6 @@ mod classes;
 mod graph;
 mod merged;
 mod seen;
-mod smallest;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,20 +28,18 @@ use self::{
     classes::{ClassId, Classes},
     merged::across_runs,
     seen::Seen,
-    smallest::Smallest,
 };
 pub use self::{
     graph::{MergedGraph, MergedLock, MergedOrder, Place},
     merged::{MergedEdge, MergedFinding},
 };
 use super::{
+    MAX_NAMED,
     read::{Problem, read_numbered},
     schema::Line,
+    smallest::Smallest,
 };
 use crate::finding::Mode;
-
-/// The maximum number of tests, threads, names and places kept per item: the smallest ones.
-const MAX_NAMED: usize = 16;
 
 /// Records, merged.
 ///

@@ -1,4 +1,8 @@
 //! Class inversions that new edges reveal.
+//!
+//! A thread that holds a thousand locks makes a thousand edges at once, and each has the others as
+//! gates. Gates of one class and mode count as one, and an edge with more than [`MAX_GATES`] is
+//! not compared by class, so each edge takes a bounded number of steps.
 
 use petgraph::graph::EdgeIndex;
 use smallvec::SmallVec;
@@ -8,10 +12,16 @@ use super::{
     classes::{self, ClassId, Gate, Nesting},
 };
 use crate::{
-    finding::{Detail, FindingKind, Level, Site},
+    finding::{Detail, FindingKind, Level, Mode, Site},
     ledger,
-    validator::context::held::Entry,
+    validator::{context::held::Entry, lock_id::LockId},
 };
+
+/// The number of different gates of a nesting.
+const MAX_GATES: usize = 64;
+
+/// A gate, and the number of held locks for which it stands.
+type Counted = (Gate, usize);
 
 impl LockGraph {
     /// Returns the class inversion that the edges from held locks to the wanted one reveal, unless
@@ -31,6 +41,7 @@ impl LockGraph {
         }
         let Some(class) = self.class_of(wanted) else { return found };
         let gates = self.gates(held);
+        let distinct = distinct(&gates);
         for ((&(edge, is_new), entry), gate) in edges.iter().zip(held).zip(&gates) {
             let Some(of_held) = gate.class.filter(|_| is_new || again) else { continue };
             let is_it = |cycle: &Cycle| {
@@ -39,7 +50,8 @@ impl LockGraph {
             if cycles.iter().any(is_it) {
                 self.classes.mark_reported((of_held, class));
             }
-            found.extend(self.nest_classes(edge, [entry, wanted], (of_held, class), &gates));
+            let classes = (of_held, class);
+            found.extend(self.nest_classes(edge, [entry, wanted], classes, gate, &distinct));
         }
         found
     }
@@ -71,18 +83,20 @@ impl LockGraph {
         edge: EdgeIndex,
         [entry, wanted]: [&Entry; 2],
         classes: (ClassId, ClassId),
-        held: &[Gate],
+        own: &Gate,
+        distinct: &[Counted],
     ) -> Option<Cycle> {
         let modes = (entry.tag.mode(), wanted.tag.mode());
-        // A thread that holds a thousand locks has a thousand nestings, each with a thousand gates.
-        if self.classes.is_settled(classes, modes) {
+        if self.classes.is_settled(classes, modes) || distinct.len() > MAX_GATES {
             return None;
         }
-        let is_other = |it: &&Gate| (it.lock, it.mode) != (entry.tag.lock(), entry.tag.mode());
-        let gates = held.iter().filter(is_other).copied().collect();
+        let is_other = |(gate, count): &&Counted| *count > 1 || kind(gate) != kind(own);
+        let gates = distinct.iter().filter(is_other).map(|(gate, _)| *gate).collect();
         let nesting = Nesting { held: modes.0, wanted: modes.1, gates };
-        if self.classes.is_new(classes, &nesting) {
-            self.classes.nest(classes, nesting.clone(), self.edge(edge, 0));
+        if self.classes.is_new(classes, &nesting)
+            && !self.classes.nest(classes, nesting.clone(), self.edge(edge, 0))
+        {
+            ledger::note_cut_short();
         }
         let other = self.classes.inversion(classes, &nesting)?;
         let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
@@ -95,5 +109,39 @@ impl LockGraph {
                 made_at: made.filter_map(Entry::created).map(Site::from).collect(),
             },
         })
+    }
+}
+
+/// Returns one gate for all that are [the same](Gate::is_same) in every nesting, with their number.
+fn distinct(gates: &[Gate]) -> SmallVec<[Counted; 4]> {
+    let mut sorted: SmallVec<[Gate; 4]> = gates.into();
+    sorted.sort_by_key(kind);
+    let alike = sorted.chunk_by(|a, b| kind(a) == kind(b));
+    alike.map(|alike| (alike[0], alike.len())).collect()
+}
+
+/// Returns what a gate stands for: its class, or the lock itself if it has none; and its mode.
+fn kind(gate: &Gate) -> (Option<ClassId>, Option<LockId>, Mode) {
+    (gate.class, gate.class.is_none().then_some(gate.lock), gate.mode)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_of_one_class_and_mode_count_as_one() {
+        let gate = |lock, class, mode| Gate { lock, class, mode };
+        let (x, s) = (Mode::Exclusive, Mode::Shared);
+        let held = [
+            gate(1, Some(7), x),
+            gate(2, None, x),
+            gate(3, Some(7), s),
+            gate(4, None, x),
+            gate(5, Some(7), x),
+        ];
+        let distinct = distinct(&held);
+        let counts: Vec<_> = distinct.iter().map(|(gate, count)| (gate.lock, *count)).collect();
+        assert_eq!(counts, [(2, 1), (4, 1), (1, 2), (3, 1)]);
     }
 }

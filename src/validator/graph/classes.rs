@@ -3,7 +3,8 @@
 //!
 //! Test suites create fresh locks in every test, so no pair of instances is ever seen in both
 //! orders. The idea comes from the kernel's lockdep, which only has classes. What is kept here
-//! outlives the locks; its size is bounded by the number of constructor calls in the source.
+//! outlives the locks; its size is bounded by the number of constructor calls in the source, and
+//! by [`MAX_ORDERS`].
 
 use std::panic::Location;
 
@@ -19,6 +20,10 @@ pub(in crate::validator) type ClassId = u32;
 
 /// The number of nestings kept for each pair of classes.
 const MAX_NESTINGS: usize = 4;
+
+/// The number of nestings kept for all pairs, where one with many gates counts for several: some
+/// 50 MB. Only a program with hundreds of lines that create locks gets there.
+const MAX_ORDERS: usize = 1 << 16;
 
 /// The origin of a class.
 #[derive(PartialEq, Eq, Hash)]
@@ -56,6 +61,8 @@ pub(in crate::validator) struct Classes {
     /// Pairs of classes with two locks that were seen in both orders: that report says more. Also
     /// pairs of which one is no class, according to the source.
     reported: FxHashSet<[ClassId; 2]>,
+    /// The size of all nestings, at most [`MAX_ORDERS`].
+    size: usize,
     /// Changes whenever a pair may stop being settled.
     version: u64,
 }
@@ -147,19 +154,32 @@ impl Classes {
             && !known.is_some_and(|known| known.iter().any(|(it, _)| it.is_as_free_as(nesting)))
     }
 
-    /// Records a [new](Self::is_new) nesting, with an edge to report for it.
+    /// Records a [new](Self::is_new) nesting, with an edge to report for it. Returns `false` if all
+    /// pairs together have too many.
     pub(in crate::validator) fn nest(
         &mut self,
         classes: (ClassId, ClassId),
         nesting: Nesting,
         edge: Edge,
-    ) {
-        self.version += 1;
+    ) -> bool {
         let known = self.nestings.entry(classes).or_default();
-        known.retain(|(it, _)| !nesting.is_as_free_as(it));
+        known.retain(|(it, _)| {
+            let is_kept = !nesting.is_as_free_as(it);
+            self.size -= if is_kept { 0 } else { it.size() };
+            is_kept
+        });
+        if self.size + nesting.size() > MAX_ORDERS {
+            if known.is_empty() {
+                self.nestings.remove(&classes);
+            }
+            return false;
+        }
         if known.len() < MAX_NESTINGS {
+            self.version += 1;
+            self.size += nesting.size();
             known.push((nesting, edge));
         }
+        true
     }
 
     /// Returns an edge in the opposite order, if the two nestings would wait for each other if they
@@ -185,6 +205,7 @@ impl Classes {
     pub(in crate::validator) fn reset(&mut self) {
         self.version += 1;
         self.nestings.clear();
+        self.size = 0;
         self.reported.clear();
     }
 }
@@ -203,6 +224,11 @@ impl Gate {
 }
 
 impl Nesting {
+    /// Returns how many of [`MAX_ORDERS`] it counts for.
+    fn size(&self) -> usize {
+        1 + self.gates.len() / 16
+    }
+
     /// Returns `true` if each would wait for the other. Readers that wait for readers behind a
     /// writer are left out, because the presence of a writer depends on the instances.
     fn meets(&self, other: &Self) -> bool {
@@ -270,7 +296,7 @@ mod tests {
 
     fn note(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) {
         if classes.is_new(pair, nesting) {
-            classes.nest(pair, nesting.clone(), edge());
+            assert!(classes.nest(pair, nesting.clone(), edge()));
         }
     }
 
@@ -387,5 +413,24 @@ mod tests {
         let reads = Nesting { held: S, ..behind([own(11)]) };
         note(&mut classes, (1, 2), &reads);
         assert_eq!(classes.nestings[&(1, 2)].len(), 2);
+    }
+
+    /// A nesting with many gates counts for several, until one with fewer replaces it.
+    #[test]
+    fn the_number_of_orders_is_bounded() {
+        let (mut classes, free) = (Classes::default(), behind([]));
+        let gates = |count| behind((1..=count).map(|lock| gate(lock, None, X)));
+        note(&mut classes, (1, 2), &gates(40));
+        assert_eq!(classes.size, 3);
+        note(&mut classes, (1, 2), &gates(20));
+        note(&mut classes, (1, 3), &gates(15));
+        assert_eq!(classes.size, 3);
+        let others = (10..).map(|class| (0, class)).take(MAX_ORDERS - classes.size);
+        others.for_each(|pair| note(&mut classes, pair, &free));
+        assert!(!classes.nest((1, 4), free.clone(), edge()));
+        assert!(!classes.nestings.contains_key(&(1, 4)) && !classes.is_settled((1, 4), (X, X)));
+        // This one takes no more room.
+        note(&mut classes, (1, 3), &free);
+        assert!(classes.inversion((3, 1), &free).is_some());
     }
 }

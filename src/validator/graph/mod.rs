@@ -19,6 +19,7 @@ pub(super) mod leaves;
 pub(super) mod observations;
 mod origins;
 mod past_exits;
+#[cfg_attr(not(feature = "write_records"), path = "no_recorded.rs")]
 pub(super) mod recorded;
 mod shown;
 #[cfg(all(test, not(loom)))]
@@ -335,31 +336,6 @@ impl LockGraph {
     /// Returns the held locks that have no edge to the wanted one yet.
     pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
         held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
-    }
-
-    /// Returns the edges from held locks to the wanted one that are new to a reader of the record,
-    /// each with the other locks held exclusively.
-    pub(super) fn edges_for_record(
-        &mut self,
-        context: &Context,
-        some: &[Entry],
-        held: &[Entry],
-        wanted: &Entry,
-    ) -> Vec<(Edge, Vec<LockInfo>)> {
-        let edge = |entry: &Entry| {
-            let is_gate = |gate: &&Entry| {
-                gate.tag.mode() == Mode::Exclusive && gate.tag.lock() != entry.tag.lock()
-            };
-            let gates = || held.iter().filter(is_gate);
-            let edge = self.edge_between(entry, wanted)?;
-            if !self.note_recorded(context, entry, wanted, gates()) {
-                return None;
-            }
-            let edge = self.edge(edge, 0);
-            let gates = gates().map(|gate| self.lock_of(gate, gate.site));
-            Some((edge, gates.collect()))
-        };
-        some.iter().filter_map(edge).collect()
     }
 
     /// Returns the observations that an edge offers.

@@ -2,107 +2,169 @@
 //!
 //! A line names two locks by their ids, but readers only care how the locks were created, named and
 //! acquired, and by which thread. A program that creates a pair of locks per request would
-//! otherwise write the same line, with other ids, a million times.
+//! otherwise write the same line, with other ids, a million times. [`Fold`] decides which lines are
+//! needed; here are the edges as it sees them, by addresses, so that a redundant line costs no text.
 
-use std::{panic::Location, ptr, sync::Arc};
+use std::{mem, panic::Location, ptr};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::LockGraph;
 use crate::{
-    finding::Mode,
+    finding::{Edge, LockInfo, Mode},
+    record::fold::{Fold, Folded, Verdict},
     validator::{
         context::{Context, held::Entry},
-        lock_id::{
-            LockId,
-            creation_sites::{self, SiteIndex, UNKNOWN_SITE},
-        },
+        lock_id::creation_sites::{self, SiteIndex},
     },
 };
 
-/// The number of lines remembered. When it is reached, all are forgotten; a repeated line does no
-/// harm.
-const CAPACITY: usize = 1 << 16;
+/// The number of edges in a record: some 40 MB. Only a program with thousands of lines that create
+/// locks gets there.
+pub(crate) const MAX_LINES: usize = 1 << 16;
 
 /// The lines that were written by this process.
-#[derive(Default)]
-pub(super) struct Recorded(FxHashSet<EdgeLine>);
+pub(super) struct Recorded {
+    fold: Fold<EdgePlace>,
+    gates: Gates,
+    /// An edge was left out, which was not said yet.
+    is_cut: bool,
+    /// It was said.
+    was_cut: bool,
+}
 
-/// The contents of an edge's line, without the ids of its locks.
-#[derive(PartialEq, Eq, Hash)]
-struct EdgeLine {
+/// What all edges of one line have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct EdgePlace {
     locks: [Label; 2],
     modes: [Mode; 2],
     /// The addresses of the locations where the locks were acquired.
     sites: [usize; 2],
-    /// Threads without a name are alike: their numbers mean nothing to other processes.
-    thread: Option<Arc<str>>,
-    gates: SmallVec<[Label; 2]>,
 }
 
-/// What a record says about a lock, without its id.
-#[derive(PartialEq, Eq, Hash)]
-enum Label {
-    /// The lock was created by one constructor call and first seen at one location, which determine
-    /// its type, class and name.
-    Alike { site: SiteIndex, seen: usize },
-    /// The lock has a given name or class, or its constructor call is unknown.
-    Own(LockId),
+/// What a record says about a lock, without its id and given name. The name that is read from the
+/// source depends on where the lock was first seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Label {
+    site: SiteIndex,
+    seen: usize,
+    class: Option<&'static str>,
+}
+
+/// Numbers of classes, as a record names them.
+#[derive(Default)]
+struct Gates {
+    by_site: FxHashMap<(SiteIndex, Option<&'static str>), u32>,
+    by_text: FxHashMap<String, u32>,
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self { fold: Fold::new(MAX_LINES), gates: Gates::default(), is_cut: false, was_cut: false }
+    }
 }
 
 impl LockGraph {
-    /// Returns `true` if the record has an equivalent line for an edge to the wanted lock, by a
-    /// thread that holds only its tail.
+    /// Returns `true` if the record needs no line for an edge to the wanted lock, by a thread that
+    /// holds only its tail.
     pub(super) fn is_recorded(&self, context: &Context, held: &Entry, wanted: &Entry) -> bool {
-        self.recorded.0.contains(&self.edge_line(context, held, wanted, [].iter()))
+        self.recorded.fold.is_redundant(&self.folded(context, [held, wanted], SmallVec::new()))
     }
 
-    /// Remembers that an edge gets its line. Returns `false` if it needs none.
-    pub(super) fn note_recorded<'a>(
+    /// Returns the edges from held locks to the wanted one that are new to a reader of the record,
+    /// each with the other locks held exclusively: one of each class.
+    pub(in crate::validator) fn edges_for_record(
         &mut self,
         context: &Context,
-        held: &Entry,
+        some: &[Entry],
+        held: &[Entry],
         wanted: &Entry,
-        gates: impl Iterator<Item = &'a Entry>,
-    ) -> bool {
-        let line = self.edge_line(context, held, wanted, gates);
-        if self.recorded.0.len() >= CAPACITY {
-            self.recorded.0.clear();
+    ) -> Vec<(Edge, Vec<LockInfo>)> {
+        if some.is_empty() {
+            return Vec::new();
         }
-        self.recorded.0.insert(line)
+        let exclusive: Vec<_> =
+            held.iter().filter(|gate| gate.tag.mode() == Mode::Exclusive).collect();
+        let gates = exclusive.into_iter().map(|gate| (self.class_number(gate), gate));
+        let mut gates: Vec<_> = gates.collect();
+        gates.sort_by_key(|(class, _)| *class);
+        let edge = |entry: &Entry| {
+            let mut gates: Vec<_> =
+                gates.iter().filter(|(_, gate)| gate.tag.lock() != entry.tag.lock()).collect();
+            gates.dedup_by_key(|(class, _)| *class);
+            let edge = self.edge_between(entry, wanted)?;
+            let classes = gates.iter().map(|(class, _)| *class).collect();
+            let folded = self.folded(context, [entry, wanted], classes);
+            match self.recorded.fold.add(folded) {
+                Verdict::Needed => {
+                    let gates = gates.iter().map(|(_, gate)| self.lock_of(gate, gate.site));
+                    Some((self.edge(edge, 0), gates.collect()))
+                }
+                Verdict::Redundant => None,
+                Verdict::NoRoom => {
+                    self.recorded.is_cut = !mem::replace(&mut self.recorded.was_cut, true);
+                    None
+                }
+            }
+        };
+        some.iter().filter_map(edge).collect()
     }
 
-    fn edge_line<'a>(
+    /// Returns `true` once, after the record was first too full for an edge.
+    pub(in crate::validator) fn take_record_cut(&mut self) -> bool {
+        mem::take(&mut self.recorded.is_cut)
+    }
+
+    fn folded(
         &self,
         context: &Context,
-        held: &Entry,
-        wanted: &Entry,
-        gates: impl Iterator<Item = &'a Entry>,
-    ) -> EdgeLine {
-        EdgeLine {
-            locks: [held, wanted].map(|entry| self.label(entry)),
-            modes: [held, wanted].map(|entry| entry.tag.mode()),
-            sites: [held, wanted].map(|entry| address(entry.site)),
-            thread: context.info().name,
-            gates: gates.map(|entry| self.label(entry)).collect(),
+        edge: [&Entry; 2],
+        gates: SmallVec<[u32; 4]>,
+    ) -> Folded<EdgePlace> {
+        Folded {
+            place: EdgePlace {
+                locks: edge.map(|entry| self.label(entry)),
+                modes: edge.map(|entry| entry.tag.mode()),
+                sites: edge.map(|entry| address(entry.site)),
+            },
+            thread: context.info().into(),
+            names: edge.map(|entry| self.name_of(entry.tag.lock())),
+            gates,
         }
     }
 
     fn label(&self, entry: &Entry) -> Label {
         let lock = entry.tag.lock();
-        let site = creation_sites::site_of(lock);
-        if site == UNKNOWN_SITE
-            || self.names.contains_key(&lock)
-            || self.classes.given(lock).is_some()
-        {
-            return Label::Own(lock);
-        }
         // A lock that is not in the graph yet is first seen here.
         let node = self.order.node(lock);
         let seen =
             node.map_or(entry.site, |node| self.origins.get(self.order.graph()[node].facts).seen);
-        Label::Alike { site, seen: address(seen) }
+        Label {
+            site: creation_sites::site_of(lock),
+            seen: address(seen),
+            class: self.classes.given(lock),
+        }
+    }
+
+    /// Returns the number of a lock's class. Equal classes in the record have the same number.
+    fn class_number(&mut self, entry: &Entry) -> u32 {
+        let lock = entry.tag.lock();
+        let key = (creation_sites::site_of(lock), self.classes.given(lock));
+        if let Some(&number) = self.recorded.gates.by_site.get(&key) {
+            return number;
+        }
+        let info = self.lock_of(entry, entry.site);
+        let text = match (info.class, info.created_at()) {
+            (Some(class), _) => class.to_owned(),
+            (None, Some(site)) => format!("{} made at {site}", info.type_name()),
+            (None, None) => info.type_name(),
+        };
+        let Gates { by_site, by_text } = &mut self.recorded.gates;
+        let next = u32::try_from(by_text.len()).unwrap_or(u32::MAX);
+        let number = *by_text.entry(text).or_insert(next);
+        by_site.insert(key, number);
+        number
     }
 }
 
@@ -110,7 +172,7 @@ impl LockGraph {
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn forget_recorded() {
     if let Some(graph) = &mut *super::GRAPH.lock() {
-        graph.recorded.0.clear();
+        graph.recorded = Recorded::default();
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use lockdep::__private;
 
-use super::drawn::{arrows, name};
+use super::drawn::{Arrows, arrows, name};
 use crate::report::{Report, Verdict};
 
 /// A graph with more arrows than this has no labels on them.
@@ -22,7 +22,10 @@ pub(super) fn text(report: &Report) -> String {
         let lines = [name(&report.graph, number), &lock.type_name].into_iter().chain(made);
         let _ = writeln!(text, "    {number} [label = {}];", quoted(lines));
     }
-    let arrows = arrows(report);
+    let Arrows { drawn: arrows, left_out } = arrows(report);
+    if left_out > 0 {
+        let _ = writeln!(text, "    label = {};", quoted([&*not_drawn(left_out)].into_iter()));
+    }
     for ((held, wanted), arrow) in &arrows {
         let places = arrow.orders.iter().flat_map(|order| &order.places);
         let places: Vec<_> =
@@ -41,6 +44,11 @@ pub(super) fn text(report: &Report) -> String {
         let _ = writeln!(text, "    {held} -> {wanted} [{attributes}];");
     }
     text + "}\n"
+}
+
+/// Says how many arrows are left out.
+pub(super) fn not_drawn(arrows: usize) -> String {
+    format!("{arrows} more arrows are not drawn")
 }
 
 /// Returns lines as one quoted string of DOT.

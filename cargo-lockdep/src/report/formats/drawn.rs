@@ -6,6 +6,18 @@ use lockdep::record::{MergedEdge, MergedGraph, MergedOrder};
 
 use crate::report::{Judged, Report, Verdict};
 
+/// The number of arrows drawn. No reader can follow more.
+const MAX_ARROWS: usize = 5_000;
+
+/// The arrows of a drawing.
+#[derive(Debug)]
+pub(super) struct Arrows<'a> {
+    /// By the indices of their two locks.
+    pub(super) drawn: BTreeMap<(usize, usize), Arrow<'a>>,
+    /// The number of further ones.
+    pub(super) left_out: usize,
+}
+
 /// An arrow between two locks of the graph.
 #[derive(Debug, Default)]
 pub(super) struct Arrow<'a> {
@@ -18,8 +30,9 @@ pub(super) struct Arrow<'a> {
     pub(super) verdict: Option<Verdict>,
 }
 
-/// Returns all arrows, by the indices of their two locks.
-pub(super) fn arrows(report: &Report) -> BTreeMap<(usize, usize), Arrow<'_>> {
+/// Returns the arrows. If there are too many, leaves out some that have no findings, and then some
+/// with the least ones.
+pub(super) fn arrows(report: &Report) -> Arrows<'_> {
     let mut arrows = BTreeMap::<_, Arrow<'_>>::new();
     for order in &report.graph.edges {
         arrows.entry((order.held, order.wanted)).or_default().orders.push(order);
@@ -27,10 +40,28 @@ pub(super) fn arrows(report: &Report) -> BTreeMap<(usize, usize), Arrow<'_>> {
     for (number, Judged { verdict, finding }) in report.findings.iter().enumerate() {
         for (held, wanted) in finding.cycle.iter().filter_map(|edge| ends(&report.graph, edge)) {
             let arrow = arrows.entry((held, wanted)).or_default();
-            if !arrow.findings.contains(&number) {
+            if arrow.findings.last() != Some(&number) {
                 arrow.findings.push(number);
             }
             arrow.verdict = Some(arrow.verdict.map_or(*verdict, |known| known.min(*verdict)));
+        }
+    }
+    let all = arrows.len();
+    Arrows { drawn: worst(arrows, MAX_ARROWS), left_out: all.saturating_sub(MAX_ARROWS) }
+}
+
+fn worst(
+    mut arrows: BTreeMap<(usize, usize), Arrow<'_>>,
+    most: usize,
+) -> BTreeMap<(usize, usize), Arrow<'_>> {
+    if arrows.len() > most {
+        let mut ranks: Vec<_> = arrows
+            .iter()
+            .map(|(&ends, arrow)| (arrow.verdict.is_none(), arrow.verdict, ends))
+            .collect();
+        ranks.sort_unstable();
+        for (.., ends) in ranks.drain(most..) {
+            arrows.remove(&ends);
         }
     }
     arrows
@@ -51,4 +82,102 @@ pub(super) fn ends(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usi
 pub(super) fn name(graph: &MergedGraph, lock: usize) -> &str {
     let lock = &graph.locks[lock];
     lock.names.first().unwrap_or(&lock.type_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fmt::Write};
+
+    use lockdep::record::Merge;
+
+    use super::*;
+    use crate::{
+        report::{
+            Counts,
+            formats::{Format, dot::not_drawn},
+            levels::Levels,
+        },
+        rustc::sources::Sources,
+    };
+
+    #[test]
+    fn arrows_of_the_worst_findings_are_drawn_first() {
+        let verdicts =
+            [((0, 1), None), ((0, 2), Some(Verdict::Warned)), ((1, 2), Some(Verdict::Denied))];
+        let drawn = |most| {
+            let arrow = |verdict| Arrow { verdict, ..Arrow::default() };
+            let arrows = verdicts.map(|(ends, verdict)| (ends, arrow(verdict)));
+            worst(arrows.into(), most).into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(1), [(1, 2)]);
+        assert_eq!(drawn(2), [(0, 2), (1, 2)]);
+        assert_eq!(drawn(3), [(0, 1), (0, 2), (1, 2)]);
+    }
+
+    /// Locks of that many classes, in every order, and a finding for each pair.
+    fn dense(locks: usize) -> Report {
+        let mut record = format!(
+            "{{\"header\":{{\"schema\":1,\"lockdep\":\"0.1.0\",\"id\":\"{:032x}\",\"process\":1,\
+             \"program\":\"dense\",\"started\":1}}}}\n",
+            7
+        );
+        let lock = |at: usize| {
+            format!(
+                "{{\"id\":{at},\"name\":\"lock {at}\",\"type\":\"Mutex\",\"class\":\"class {at}\"}}"
+            )
+        };
+        let edge = |held: usize, wanted: usize| {
+            format!(
+                "{{\"held\":{held},\"held_mode\":\"exclusive\",\"held_at\":\"src/a.rs:{held}:1\",\
+                 \"wanted\":{wanted},\"wanted_mode\":\"exclusive\",\
+                 \"acquired_at\":\"src/a.rs:{wanted}:1\",\"thread\":\"main\"}}"
+            )
+        };
+        for at in 0..locks {
+            let _ = writeln!(record, "{{\"lock\":{}}}", lock(at));
+        }
+        for held in 0..locks {
+            for wanted in (0..locks).filter(|&wanted| wanted != held) {
+                let _ = writeln!(record, "{{\"edge\":{}}}", edge(held, wanted));
+            }
+            for wanted in held + 1..locks {
+                let _ = writeln!(
+                    record,
+                    "{{\"finding\":{{\"kind\":\"inversion\",\"level\":\"deny\",\"count\":1,\
+                     \"title\":\"`{held}` and `{wanted}`\",\"locks\":[{},{}],\"cycle\":[{},{}],\
+                     \"report\":\"error[lockdep::inversion]: both orders\"}}}}",
+                    lock(held),
+                    lock(wanted),
+                    edge(held, wanted),
+                    edge(wanted, held),
+                );
+            }
+        }
+        let mut merge = Merge::default();
+        assert_eq!(merge.add(record.as_bytes()).unwrap(), []);
+        let counts = Counts { processes: 1, ..Counts::default() };
+        let levels = Levels::new(Vec::new());
+        let findings = merge.findings();
+        let (notes, sources) = (BTreeSet::new(), Sources::default());
+        Report::new(counts, findings, merge.graph(), &levels, notes, sources)
+    }
+
+    /// A page and a drawing of a dense order are no larger than one can open, and say what they lack.
+    #[test]
+    fn pages_and_drawings_are_bounded() {
+        let report = dense(80);
+        let (pairs, left_out) = (80 * 79 / 2, 80 * 79 - MAX_ARROWS);
+        assert_eq!(report.findings.len(), pairs);
+        let [dot, page] = [Format::Dot, Format::Html].map(|format| format.text(&report).unwrap());
+        assert_eq!(dot.matches(" -> ").count(), MAX_ARROWS);
+        for text in [&dot, &page] {
+            assert!(text.contains(&not_drawn(left_out)), "{left_out}");
+            assert!(text.len() < 8_000_000, "{} bytes", text.len());
+        }
+        assert_eq!(page.matches("<article class=\"finding").count(), 500);
+        assert!(page.contains(&format!("{} more findings are in the other formats", pairs - 500)));
+        // A small one lacks nothing.
+        let small = Format::Html.text(&dense(4)).unwrap();
+        assert!(!small.contains("not drawn") && !small.contains("other formats"));
+    }
 }

@@ -77,7 +77,7 @@ struct Step<'a> {
 /// Returns JSON that is safe to embed in the page.
 pub(super) fn data(report: &Report) -> String {
     let graph = &report.graph;
-    let arrows = arrows(report);
+    let arrows = arrows(report).drawn;
     let locks = graph.locks.iter().enumerate().map(|(number, lock)| Lock {
         name: name(graph, number),
         names: &lock.names,

@@ -12,7 +12,11 @@ mod highlight;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::human::{count, summary};
+use super::{
+    dot::not_drawn,
+    drawn::arrows,
+    human::{count, summary},
+};
 use crate::report::{Report, Verdict, coverage};
 
 const STYLE: &str = include_str!("../../../../assets/page/page.css");
@@ -42,6 +46,9 @@ const SCRIPTS: [&str; 7] = [
     include_str!("../../../../assets/page/details.js"),
     include_str!("../../../../assets/page/keys.js"),
 ];
+
+/// The number of findings on the page: some 5 MB.
+const MAX_FINDINGS: usize = 500;
 
 /// The page loads nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
@@ -130,10 +137,13 @@ fn findings(report: &Report) -> Markup {
             } @else if report.told().next().is_none() {
                 p.nothing { "All findings are allowed, silenced or expected. They stand below." }
             }
-            @for (number, judged) in report.findings.iter().enumerate() {
+            @for (number, judged) in report.findings.iter().enumerate().take(MAX_FINDINGS) {
                 @if judged.verdict <= Verdict::Warned {
                     (finding::finding(number, judged, &report.sources))
                 }
+            }
+            @if let Some(more @ 1..) = report.told().count().checked_sub(MAX_FINDINGS) {
+                p.nothing { (count(more as u64, "more finding is", "more findings are")) " in the other formats." }
             }
         }
     }
@@ -147,8 +157,11 @@ fn quiet(report: &Report) -> Markup {
         @if !quiet.is_empty() {
             details.quiet {
                 summary { (count(quiet.len() as u64, "finding", "findings")) " allowed, silenced or expected" }
-                @for (number, judged) in report.findings.iter().enumerate().skip(told) {
+                @for (number, judged) in report.findings.iter().enumerate().skip(told).take(MAX_FINDINGS) {
                     (finding::finding(number, judged, &report.sources))
+                }
+                @if let Some(more @ 1..) = quiet.len().checked_sub(MAX_FINDINGS) {
+                    p { (count(more as u64, "more is", "more are")) " in the other formats." }
                 }
             }
         }
@@ -166,6 +179,7 @@ fn graph(report: &Report) -> Markup {
                 p.hint {
                     "An arrow leads from a lock to one that was acquired while it was held. "
                     "Locks that were created in the same place are shown as one."
+                    @if let more @ 1.. = arrows(report).left_out { " " (not_drawn(more)) "." }
                 }
                 noscript { p { "The picture is drawn by a script." } }
                 div #viewer hidden {

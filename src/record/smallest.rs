@@ -12,6 +12,12 @@ impl<T: Ord + Clone, const N: usize> Smallest<T, N> {
         Self(vec![one])
     }
 
+    /// Returns `true` if this element is new and small enough to be kept.
+    pub(super) fn lacks(&self, element: &T) -> bool {
+        self.0.binary_search(element).is_err_and(|place| place < N)
+    }
+
+    #[cfg(feature = "records")]
     pub(super) fn merge(&mut self, other: &Self) {
         for element in &other.0 {
             self.add(|known| known.cmp(element), || element.clone());
@@ -29,11 +35,13 @@ impl<T: Ord + Clone, const N: usize> Smallest<T, N> {
         }
     }
 
+    #[cfg(feature = "records")]
     pub(super) fn as_slice(&self) -> &[T] {
         &self.0
     }
 }
 
+#[cfg(feature = "records")]
 impl<const N: usize> Smallest<Box<str>, N> {
     pub(super) fn add_text(&mut self, text: &str) {
         self.add(|known| (**known).cmp(text), || text.into());
