@@ -36,7 +36,7 @@ pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use suppress::{allow_pair, forget_pairs};
 pub(crate) use thrown::{Panic, finding_of_panic};
 
-use self::store::{Added, Key, Store};
+use self::store::{Added, Key, Store, Unhandled};
 #[cfg(fuzzing)]
 pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
@@ -257,12 +257,13 @@ pub(crate) fn close_scope(scope: ScopeId) {
     }
 }
 
-/// Returns the unhandled findings of this process, unless the lock cannot be acquired in time:
-/// other threads still run, or may have been stopped while they held it.
+/// Returns the unhandled bugs of this process, worst first, and the number of findings that were
+/// not kept; unless the lock cannot be acquired in time: other threads still run, or may have been
+/// stopped while they held it.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-fn unhandled(timeout: Duration) -> Option<Vec<Finding>> {
+fn unhandled(timeout: Duration) -> Option<(Vec<Unhandled>, u64)> {
     let book = STORE.try_lock_for(timeout)?;
-    Some(book.as_ref().map_or_else(Vec::new, |book| book.unhandled(this_process())))
+    Some(book.as_ref().map_or_else(Default::default, |book| book.unhandled(this_process())))
 }
 
 /// Called with the first lock of the process. The configuration is read, and its errors reported,
