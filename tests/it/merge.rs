@@ -294,8 +294,8 @@ fn a_cycle_that_got_worse_is_one_bug() {
     let bugs: Vec<_> =
         bugs.iter().map(|bug| (kinds(bug), bug.processes, bug.tests.len())).collect();
     let expected = [
-        (vec!["declared_order"], 1, 1),
         (vec!["inversion", "single_thread_inversion"], 2, 2),
+        (vec!["declared_order"], 1, 1),
         (vec!["guarded_inversion"], 1, 1),
     ];
     assert_eq!(bugs, expected);

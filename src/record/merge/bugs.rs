@@ -37,7 +37,7 @@ pub struct MergedBug {
 type Key = (bool, bool, Bug<[String; 4]>);
 
 impl Merge {
-    /// Returns all [findings](Self::findings), those of one bug together.
+    /// Returns all [findings](Self::findings), those of one bug together, the worst kinds first.
     #[must_use]
     pub fn bugs(&self) -> Vec<MergedBug> {
         let mut groups = BTreeMap::<Key, (MergedBug, BTreeSet<RecordId>)>::new();
@@ -53,7 +53,9 @@ impl Merge {
             bug.processes = bug.processes.max(finding.processes);
             bug.add(finding);
         }
-        groups.into_values().map(|(bug, _)| bug).collect()
+        let mut bugs: Vec<_> = groups.into_values().map(|(bug, _)| bug).collect();
+        bugs.sort_by_key(|bug| bug.findings.first().map(|worst| worst.kind.rank()));
+        bugs
     }
 }
 
