@@ -4,6 +4,7 @@
 //! nothing about how a finding is detected, stored or drawn, and takes no lock.
 
 mod bug;
+mod doctest;
 mod edge;
 mod kind;
 mod level;
@@ -20,6 +21,7 @@ mod wait_kind;
 use std::sync::Arc;
 
 pub(crate) use bug::{Bug, BugEdge};
+pub(crate) use doctest::{Doctest, Origin};
 pub use edge::Edge;
 pub use kind::FindingKind;
 pub use level::Level;

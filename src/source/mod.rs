@@ -1,6 +1,8 @@
 //! The program's source files, if they are available: excerpts, and the expressions that name
 //! locks.
 
+pub(crate) mod doctest;
+
 use std::{collections::HashMap, path::PathBuf};
 
 use crate::finding::{LockInfo, Role, Site};
@@ -12,8 +14,12 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Returns the text of the file that a site is in.
+    /// Returns the text of the file that a site is in. `None` for one that may be in a doctest, whose
+    /// lines are others.
     pub(crate) fn text(&mut self, site: &Site) -> Option<&str> {
+        if site.may_be_in_a_doctest() {
+            return None;
+        }
         self.files.entry(site.file().to_owned()).or_insert_with(|| read(site.file())).as_deref()
     }
 
