@@ -50,8 +50,8 @@ fn class(lock: &LockInfo) -> Class {
     }
 }
 
-/// Returns what a finding is about. A cycle may be found several times as it gets worse: taken by
-/// one thread, then by two, then while both wait.
+/// Returns the name that all stages of a bug share. A cycle may be found several times as it gets
+/// worse: taken by one thread, then by two, then while both wait.
 fn about(kind: FindingKind, edges: usize) -> &'static str {
     match (kind, edges) {
         (FindingKind::Deadlock, 1) => FindingKind::SelfDeadlock.name(),

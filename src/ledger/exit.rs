@@ -87,8 +87,13 @@ extern "C" fn at_exit() {
     let has_failed = catch_unwind(|| {
         // A thread that was stopped while it held the lock will never release it.
         let (bugs, lost) = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) =
-            summary(&bugs, lost, &super::suppress::unused(), super::cut_short())?;
+        let beside = Beside {
+            lost,
+            long_waits: super::LONG_WAITS.load(Relaxed),
+            unused: super::suppress::unused(),
+            cut_short: super::cut_short(),
+        };
+        let (text, has_failed) = summary(&bugs, &beside)?;
         write_to_stderr(&text);
         Some(has_failed)
     });
@@ -115,20 +120,28 @@ fn end_with(status: libc::c_int) -> ! {
     }
 }
 
-/// Returns the summary of bugs (worst first), findings that were not kept, unused entries and
-/// searches that were cut short, and whether the process has failed. `None` if there are no bugs
-/// and no unused entries.
-fn summary(
-    bugs: &[Unhandled],
+/// What a summary mentions besides bugs.
+#[derive(Default)]
+struct Beside {
+    /// The number of findings that were not kept.
     lost: u64,
-    unused: &[&str],
+    /// The number of waits that the watchdog has reported.
+    long_waits: u64,
+    /// The entries of the configuration that matched no finding.
+    unused: Vec<&'static str>,
+    /// The number of searches for cycles that were cut short. Not a reason for a summary.
     cut_short: u64,
-) -> Option<(String, bool)> {
+}
+
+/// Returns the summary, with the bugs in their order, and whether the process has failed. `None` if
+/// there is nothing to say.
+fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
+    let Beside { lost, long_waits, unused, cut_short } = beside;
     let is_reported = |bug: &&Unhandled| bug.worst.level > Level::Allow;
     let is_denied = |bug: &&Unhandled| bug.worst.level > Level::Warn;
     let reported: Vec<_> = bugs.iter().filter(is_reported).collect();
     let denied: Vec<_> = bugs.iter().filter(is_denied).collect();
-    if reported.is_empty() && unused.is_empty() {
+    if reported.is_empty() && unused.is_empty() && *long_waits == 0 {
         return None;
     }
     let mut lines = Vec::new();
@@ -156,13 +169,19 @@ fn summary(
     if reported.len() > MAX_LINES {
         lines.push(format!("lockdep: and {} more", reported.len() - MAX_LINES));
     }
-    if lost > 0 {
+    if *lost > 0 {
         lines.push(format!("lockdep: and {lost} times at further places, which were not kept"));
+    }
+    if *long_waits > 0 {
+        let waits = if *long_waits == 1 { "a wait" } else { &format!("{long_waits} waits") };
+        lines.push(format!(
+            "lockdep: the watchdog has reported {waits} that lasted too long, see above"
+        ));
     }
     if !unused.is_empty() {
         lines.push(format!("lockdep: unused entry: {} matched no finding", unused.join(", ")));
     }
-    lines.extend(crate::render::cut_short(cut_short));
+    lines.extend(crate::render::cut_short(*cut_short));
     lines.extend(reports);
     lines.push(String::new());
     Some((lines.join("\n"), !denied.is_empty()))
@@ -219,10 +238,24 @@ mod tests {
 
     #[test]
     fn searches_that_were_cut_short_are_mentioned_beside_something_else() {
-        assert!(summary(&[], 0, &[], 3).is_none());
-        let text = |cut_short| summary(&[], 0, &["lockdep.toml:3"], cut_short).unwrap().0;
+        let of =
+            |unused, cut_short| summary(&[], &Beside { unused, cut_short, ..Beside::default() });
+        assert!(of(Vec::new(), 3).is_none());
+        let text = |cut_short| of(vec!["lockdep.toml:3"], cut_short).unwrap().0;
         assert!(!text(0).contains("cut short"), "{}", text(0));
         assert!(text(1).contains("\nlockdep: 1 search for cycles was cut short: "), "{}", text(1));
         assert!(text(3).contains("\nlockdep: 3 searches for cycles were cut short: "));
+    }
+
+    #[test]
+    fn long_waits_are_mentioned_and_do_not_fail_the_process() {
+        let of = |long_waits| summary(&[], &Beside { long_waits, ..Beside::default() });
+        assert!(of(0).is_none());
+        for (waits, text) in [(1, "a wait"), (2, "2 waits")] {
+            let expected = format!(
+                "lockdep: the watchdog has reported {text} that lasted too long, see above\n"
+            );
+            assert_eq!(of(waits), Some((expected, false)));
+        }
     }
 }

@@ -65,6 +65,15 @@ pub(crate) fn cut_short() -> u64 {
     CUT_SHORT.load(Relaxed)
 }
 
+/// The number of times that the watchdog has reported a wait.
+static LONG_WAITS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a wait that the watchdog reports. The summary at the end of the process mentions it.
+pub(crate) fn note_long_wait() {
+    LONG_WAITS.fetch_add(1, Relaxed);
+    exit::watch();
+}
+
 /// What the thread that made a finding must do.
 #[must_use]
 pub(crate) enum Verdict {
