@@ -137,9 +137,8 @@ struct Beside {
 /// there is nothing to say.
 fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
     let Beside { lost, long_waits, unused, cut_short } = beside;
-    let is_reported = |bug: &&Unhandled| bug.worst.level > Level::Allow;
     let is_denied = |bug: &&Unhandled| bug.worst.level > Level::Warn;
-    let reported: Vec<_> = bugs.iter().filter(is_reported).collect();
+    let reported: Vec<_> = bugs.iter().collect();
     let denied: Vec<_> = bugs.iter().filter(is_denied).collect();
     if reported.is_empty() && unused.is_empty() && *long_waits == 0 {
         return None;
