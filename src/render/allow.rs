@@ -1,6 +1,9 @@
 //! The entry of a `lockdep.toml` that silences a finding, at the end of its report.
 
-use std::path::{MAIN_SEPARATOR, Path};
+use std::{
+    fmt::Write,
+    path::{MAIN_SEPARATOR, Path},
+};
 
 use super::report::shown;
 use crate::finding::{Finding, FindingKind, Site};
@@ -58,7 +61,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\u{:04X}", u32::from(c)),
+            c if c.is_control() => _ = write!(quoted, "\\u{:04X}", u32::from(c)),
             c => quoted.push(c),
         }
     }
