@@ -3,6 +3,8 @@
 //! Owns the types that the validator passes up to hooks and tests and to the renderers. Knows
 //! nothing about how a finding is detected, stored or drawn, and takes no lock.
 
+mod bug;
+mod doctest;
 mod edge;
 mod kind;
 mod level;
@@ -18,6 +20,8 @@ mod wait_kind;
 
 use std::sync::Arc;
 
+pub(crate) use bug::{Bug, BugEdge};
+pub(crate) use doctest::{Doctest, Origin};
 pub use edge::Edge;
 pub use kind::FindingKind;
 pub use level::Level;

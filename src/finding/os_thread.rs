@@ -5,6 +5,8 @@
     allow(dead_code, reason = "this is not queried there")
 )]
 
+use std::time::Duration;
+
 /// A thread of this process, whether or not it ever took a checked lock.
 #[derive(Clone, Debug)]
 pub(crate) struct OsThread {
@@ -13,6 +15,10 @@ pub(crate) struct OsThread {
     /// The name; on Linux, its first 15 bytes.
     pub(crate) name: String,
     pub(crate) activity: Activity,
+    /// How often it has stopped running. If two readings are equal, it has not run in between.
+    pub(crate) switches: [u64; 2],
+    /// How long it has not run, at least, if that was observed.
+    pub(crate) idle: Option<Duration>,
 }
 
 /// What a thread is doing.

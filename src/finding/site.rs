@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, panic::Location};
 
+use super::doctest;
 use crate::upstream;
 
 /// A place in the source: file, line and column, both counted from 1.
@@ -45,6 +46,12 @@ impl Site {
         upstream::is_reentrant_mutex(&self.file)
     }
 
+    /// Returns `true` in the program of a doctest, where the line may be counted inside that program,
+    /// unlike those of the file.
+    pub(crate) fn may_be_in_a_doctest(&self) -> bool {
+        doctest::may_be_elsewhere(&self.file)
+    }
+
     /// Returns the column, counted from 1 in characters.
     #[must_use]
     pub fn column(&self) -> u32 {
@@ -54,16 +61,14 @@ impl Site {
 
 impl From<&'static Location<'static>> for Site {
     fn from(location: &'static Location<'static>) -> Self {
-        Self {
-            file: Cow::Borrowed(location.file()),
-            line: location.line(),
-            column: location.column(),
-        }
+        let (file, line, column) = doctest::place(location);
+        Self { file, line, column }
     }
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)?;
+        if self.may_be_in_a_doctest() { f.write_str(" (or in a doctest)") } else { Ok(()) }
     }
 }

@@ -208,17 +208,18 @@ pub(crate) struct WaitLink {
 pub(crate) enum ChainEnd {
     /// These threads and tasks wait for each other.
     Deadlock(Vec<ThreadInfo>),
-    /// The last holder waits for no lock. Contains what it does, if the system tells.
+    /// The last holder waits for no checked lock. Contains what it does, if the system tells.
     Holder(Option<OsThread>),
-    /// The last holder joins a thread that waits for no lock, or that is part of the chain.
+    /// The last holder joins a thread that waits for no checked lock, or that is part of the chain.
     /// Contains what that does, if the system tells.
     Joined(Option<OsThread>),
     /// The last holder's guard may have been sent to another task or thread.
     Sent,
     /// The last holder is a task that waits for no lock, but is not polled now.
     AtRest,
-    /// The last holder waits for an event other than the release of a lock.
-    Event(WaitKind),
+    /// The last holder waits for an event other than the release of a lock, for that long if it is
+    /// known.
+    Event(WaitKind, Option<Duration>),
     /// The last holder has ended.
     Ended,
     /// The holder of the last lock is unknown.

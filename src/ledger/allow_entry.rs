@@ -45,3 +45,84 @@ impl Entry {
             })
     }
 }
+
+#[cfg(all(test, feature = "config", not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::{Detail, Edge, Level, LockInfo, LockKind, LockOf, Mode, Role, ThreadInfo},
+        ledger::config::parse,
+        stack::Stack,
+    };
+
+    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
+
+    /// Returns an edge between two locks. It is acquired at the caller's line.
+    #[track_caller]
+    fn edge(held: u64, wanted: u64, held_at: &Site) -> Edge {
+        let site = Site::from(std::panic::Location::caller());
+        let lock = |id| LockInfo {
+            id,
+            kind: &KIND,
+            created_at: None,
+            seen_at: site.clone(),
+            name: None,
+            class: None,
+        };
+        Edge {
+            held: lock(held),
+            held_mode: Mode::Exclusive,
+            held_at: held_at.clone(),
+            held_backtrace: Stack::default(),
+            wanted: lock(wanted),
+            wanted_mode: Mode::Exclusive,
+            acquired_at: site.clone(),
+            backtrace: Stack::default(),
+            thread: ThreadInfo::default(),
+            is_queued: false,
+            is_granted: false,
+            may_have_left: true,
+            waited: None,
+        }
+    }
+
+    /// Each report ends with an entry that silences it, and nothing else.
+    #[test]
+    fn a_report_ends_with_the_entry_that_silences_it() {
+        let here = Site::from(std::panic::Location::caller());
+        let there = edge(1, 1, &here).acquired_at;
+        for kind in FindingKind::ALL {
+            let finding = |kind, cycle| Finding::new(kind, Level::Warn, cycle, Detail::None);
+            let edges = || vec![edge(1, 2, &here), edge(2, 1, &there)];
+            let report = finding(kind, edges()).render(false);
+            let (_, entry) = report.split_once("[[allow]]").expect(&report);
+            let entries = parse(&format!("[[allow]]{entry}"), "lockdep.toml").expect(&report);
+            let [entry] = &*entries else { panic!("{report}") };
+            assert!(entry.fits(&finding(kind, edges())), "{report}");
+            let turned = edges().into_iter().rev().collect();
+            assert!(entry.fits(&finding(kind, turned)), "{report}");
+            for other in FindingKind::ALL {
+                assert_eq!(
+                    entry.fits(&finding(other, edges())),
+                    other == kind,
+                    "{other}: {report}"
+                );
+            }
+            assert!(!entry.fits(&finding(kind, vec![edge(1, 2, &here), edge(2, 1, &here)])));
+            let mut silenced = finding(kind, edges());
+            silenced.silenced = Some(Arc::from("known"));
+            assert!(!silenced.render(false).contains("[[allow]]"));
+        }
+    }
+
+    #[test]
+    fn a_deadlock_that_has_happened_has_no_entry() {
+        let here = Site::from(std::panic::Location::caller());
+        let certain = |held, wanted| Edge { may_have_left: false, ..edge(held, wanted, &here) };
+        for kind in [FindingKind::Deadlock, FindingKind::Futurelock] {
+            let cycle = vec![certain(1, 2), certain(2, 1)];
+            let report = Finding::new(kind, Level::Warn, cycle, Detail::None).render(false);
+            assert!(!report.contains("[[allow]]"), "{report}");
+        }
+    }
+}

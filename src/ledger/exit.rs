@@ -9,17 +9,18 @@
 #[cfg(unix)]
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-use crate::finding::{Finding, FindingKind, Level};
+use super::store::Unhandled;
+use crate::finding::{FindingKind, Level};
 
 /// The exit status of a process with an unhandled finding at [`Level::Deny`]: the same as after a
 /// panic.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
 pub(super) const STATUS: i32 = 101;
 
-/// The number of findings listed in the summary.
-const MAX_LINES: usize = 16;
+/// The number of bugs listed in the summary.
+const MAX_LINES: usize = 256;
 /// The number of reports repeated after the summary.
-const MAX_REPORTS: usize = 3;
+const MAX_REPORTS: usize = 8;
 
 /// Registers the handler, at the first call.
 #[cfg(unix)]
@@ -85,9 +86,14 @@ extern "C" fn at_exit() {
 
     let has_failed = catch_unwind(|| {
         // A thread that was stopped while it held the lock will never release it.
-        let findings = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
-        let (text, has_failed) =
-            summary(&findings, &super::suppress::unused(), super::cut_short())?;
+        let (bugs, lost) = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
+        let beside = Beside {
+            lost,
+            long_waits: super::LONG_WAITS.load(Relaxed),
+            unused: super::suppress::unused(),
+            cut_short: super::cut_short(),
+        };
+        let (text, has_failed) = summary(&bugs, &beside)?;
         write_to_stderr(&text);
         Some(has_failed)
     });
@@ -114,14 +120,27 @@ fn end_with(status: libc::c_int) -> ! {
     }
 }
 
-/// Returns the summary of findings, unused entries and searches that were cut short, and whether
-/// the process has failed. `None` if there are no findings and no unused entries.
-fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(String, bool)> {
-    let of = |level| move |finding: &&Finding| finding.level == level;
-    let denied: Vec<_> = findings.iter().filter(of(Level::Deny)).collect();
-    let warned = findings.iter().filter(of(Level::Warn));
-    let reported: Vec<_> = denied.iter().copied().chain(warned).collect();
-    if reported.is_empty() && unused.is_empty() {
+/// What a summary mentions besides bugs.
+#[derive(Default)]
+struct Beside {
+    /// The number of findings that were not kept.
+    lost: u64,
+    /// The number of waits that the watchdog has reported.
+    long_waits: u64,
+    /// The entries of the configuration that matched no finding.
+    unused: Vec<&'static str>,
+    /// The number of searches for cycles that were cut short. Not a reason for a summary.
+    cut_short: u64,
+}
+
+/// Returns the summary, with the bugs in their order, and whether the process has failed. `None` if
+/// there is nothing to say.
+fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
+    let Beside { lost, long_waits, unused, cut_short } = beside;
+    let is_denied = |bug: &&Unhandled| bug.worst.level > Level::Warn;
+    let reported: Vec<_> = bugs.iter().collect();
+    let denied: Vec<_> = bugs.iter().filter(is_denied).collect();
+    if reported.is_empty() && unused.is_empty() && *long_waits == 0 {
         return None;
     }
     let mut lines = Vec::new();
@@ -138,25 +157,55 @@ fn summary(findings: &[Finding], unused: &[&str], cut_short: u64) -> Option<(Str
         lines.push(match super::record_writer::path() {
             Some(path) => format!("lockdep: reports are in {}", path.display()),
             None if harness_captures() => {
-                reports.extend(denied.iter().take(MAX_REPORTS).map(|finding| format!("\n{finding}")));
-                "lockdep: reports are repeated below, because the test harness discards the output of \
-                 passing tests"
-                    .to_owned()
+                reports
+                    .extend(denied.iter().take(MAX_REPORTS).map(|bug| format!("\n{}", bug.worst)));
+                repeated_below(denied.len())
             }
             None => "lockdep: reports are above".to_owned(),
         });
     }
-    lines.extend(reported.iter().take(MAX_LINES).map(|finding| crate::render::headline(finding)));
+    lines.extend(reported.iter().take(MAX_LINES).map(|bug| line(bug)));
     if reported.len() > MAX_LINES {
         lines.push(format!("lockdep: and {} more", reported.len() - MAX_LINES));
+    }
+    if *lost > 0 {
+        lines.push(format!("lockdep: and {lost} times at further places, which were not kept"));
+    }
+    if *long_waits > 0 {
+        let waits = if *long_waits == 1 { "a wait" } else { &format!("{long_waits} waits") };
+        lines.push(format!(
+            "lockdep: the watchdog has reported {waits} that lasted too long, see above"
+        ));
     }
     if !unused.is_empty() {
         lines.push(format!("lockdep: unused entry: {} matched no finding", unused.join(", ")));
     }
-    lines.extend(crate::render::cut_short(cut_short));
+    lines.extend(crate::render::cut_short(*cut_short));
     lines.extend(reports);
     lines.push(String::new());
     Some((lines.join("\n"), !denied.is_empty()))
+}
+
+/// Introduces the reports after the summary.
+fn repeated_below(denied: usize) -> String {
+    let why = "because the test harness discards the output of passing tests";
+    if denied > MAX_REPORTS {
+        format!(
+            "lockdep: reports of the {MAX_REPORTS} worst are repeated below, {why}; `--nocapture` \
+             shows all {denied}"
+        )
+    } else {
+        format!("lockdep: reports are repeated below, {why}")
+    }
+}
+
+/// Returns the line of a bug: its headline, and how often it was found.
+fn line(bug: &Unhandled) -> String {
+    let headline = crate::render::headline(&bug.worst);
+    match bug.count {
+        1 => headline,
+        count => format!("{headline} (seen {count} times)"),
+    }
 }
 
 /// Returns `true` if this looks like a test program whose harness discards the output of passing
@@ -172,14 +221,14 @@ fn harness_captures() -> bool {
 }
 
 /// Formats `3 findings (2 inversion, 1 self_deadlock)`
-fn count(findings: &[&Finding], noun: &str) -> String {
+fn count(bugs: &[&Unhandled], noun: &str) -> String {
     let of_kind = |kind: FindingKind| {
-        let count = findings.iter().filter(|finding| finding.kind == kind).count();
+        let count = bugs.iter().filter(|bug| bug.worst.kind == kind).count();
         (count > 0).then(|| format!("{count} {}", kind.name()))
     };
     let kinds: Vec<_> = FindingKind::ALL.into_iter().filter_map(of_kind).collect();
-    let plural = if findings.len() == 1 { "" } else { "s" };
-    format!("{} {noun}{plural} ({})", findings.len(), kinds.join(", "))
+    let plural = if bugs.len() == 1 { "" } else { "s" };
+    format!("{} {noun}{plural} ({})", bugs.len(), kinds.join(", "))
 }
 
 #[cfg(all(test, not(loom)))]
@@ -188,10 +237,24 @@ mod tests {
 
     #[test]
     fn searches_that_were_cut_short_are_mentioned_beside_something_else() {
-        assert!(summary(&[], &[], 3).is_none());
-        let text = |cut_short| summary(&[], &["lockdep.toml:3"], cut_short).unwrap().0;
+        let of =
+            |unused, cut_short| summary(&[], &Beside { unused, cut_short, ..Beside::default() });
+        assert!(of(Vec::new(), 3).is_none());
+        let text = |cut_short| of(vec!["lockdep.toml:3"], cut_short).unwrap().0;
         assert!(!text(0).contains("cut short"), "{}", text(0));
         assert!(text(1).contains("\nlockdep: 1 search for cycles was cut short: "), "{}", text(1));
         assert!(text(3).contains("\nlockdep: 3 searches for cycles were cut short: "));
+    }
+
+    #[test]
+    fn long_waits_are_mentioned_and_do_not_fail_the_process() {
+        let of = |long_waits| summary(&[], &Beside { long_waits, ..Beside::default() });
+        assert!(of(0).is_none());
+        for (waits, text) in [(1, "a wait"), (2, "2 waits")] {
+            let expected = format!(
+                "lockdep: the watchdog has reported {text} that lasted too long, see above\n"
+            );
+            assert_eq!(of(waits), Some((expected, false)));
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use suppress::{allow_entries, allow_pair, forget_pairs};
 pub(crate) use thrown::{Panic, finding_of_panic};
 
-use self::store::{Added, Key, Store};
+use self::store::{Added, Key, Store, Unhandled};
 #[cfg(fuzzing)]
 pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
@@ -64,6 +64,15 @@ pub(crate) fn note_cut_short() {
 /// Returns how many searches for a cycle have exhausted their budget.
 pub(crate) fn cut_short() -> u64 {
     CUT_SHORT.load(Relaxed)
+}
+
+/// The number of times that the watchdog has reported a wait.
+static LONG_WAITS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a wait that the watchdog reports. The summary at the end of the process mentions it.
+pub(crate) fn note_long_wait() {
+    LONG_WAITS.fetch_add(1, Relaxed);
+    exit::watch();
 }
 
 /// What the thread that made a finding must do.
@@ -259,12 +268,13 @@ pub(crate) fn close_scope(scope: ScopeId) {
     }
 }
 
-/// Returns the unhandled findings of this process, unless the lock cannot be acquired in time:
-/// other threads still run, or may have been stopped while they held it.
+/// Returns the unhandled bugs of this process, worst first, and the number of findings that were
+/// not kept; unless the lock cannot be acquired in time: other threads still run, or may have been
+/// stopped while they held it.
 #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-fn unhandled(timeout: Duration) -> Option<Vec<Finding>> {
+fn unhandled(timeout: Duration) -> Option<(Vec<Unhandled>, u64)> {
     let book = STORE.try_lock_for(timeout)?;
-    Some(book.as_ref().map_or_else(Vec::new, |book| book.unhandled(this_process())))
+    Some(book.as_ref().map_or_else(Default::default, |book| book.unhandled(this_process())))
 }
 
 /// Called with the first lock of the process. The configuration is read, and its errors reported,

@@ -5,11 +5,11 @@ use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::finding::{Detail, Finding, FindingKind, Level, ScopeId, Site, WaitKind};
+use crate::finding::{Bug, BugEdge, Detail, Finding, FindingKind, Level, ScopeId, WaitKind};
 
 /// The number of different findings that a record keeps, so that a program that creates a new pair
-/// of inverted locks in every request does not grow without bound. As many again are kept if their
-/// locations are new, so that a common finding does not crowd out the rest.
+/// of inverted locks in every request does not grow without bound. As many again are kept if they
+/// are of a new bug, so that a common one does not crowd out the rest.
 const CAPACITY: usize = 4096;
 
 /// All findings. Each is in the record of exactly one scope, or in that of the process.
@@ -24,9 +24,32 @@ pub(super) struct Store {
 struct Record {
     findings: Vec<Kept>,
     by_cycle: FxHashMap<Key, usize>,
-    /// The highest level so far, by source locations. The same two lines with another pair of locks
-    /// are a new finding, but not a new report.
-    levels: FxHashMap<(FindingKind, Box<[Site]>), Level>,
+    /// What is known of each bug, by kind. The same two lines with another pair of locks are a new
+    /// finding, but not a new report.
+    bugs: FxHashMap<(FindingKind, Bug<BugEdge>), Known>,
+    /// The number of findings of further bugs, after `bugs` was full.
+    lost: u64,
+}
+
+/// A bug in a record.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The highest level so far.
+    level: Level,
+    /// How often it was found on further locks after the record was full.
+    uncounted: u64,
+    /// The process of `uncounted`.
+    process: u32,
+}
+
+/// The findings of one bug that were not taken.
+#[derive(Debug)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
+pub(super) struct Unhandled {
+    /// The worst of them: the first at the highest level, of the worst kind.
+    pub(super) worst: Finding,
+    /// How often the bug was found and not allowed, on any locks.
+    pub(super) count: u64,
 }
 
 /// A finding and the process that made it last. A fork inherits its parent's findings, but they do
@@ -71,12 +94,6 @@ impl Key {
     }
 }
 
-fn sites(finding: &Finding) -> (FindingKind, Box<[Site]>) {
-    let mut sites: Vec<_> = finding.cycle.iter().map(|edge| edge.acquired_at.clone()).collect();
-    sites.sort_unstable();
-    (finding.kind, sites.into())
-}
-
 impl Store {
     /// Adds a finding to the scope of the thread that made it, or else to the first open scope in
     /// which one of its edges was seen, or else to the process.
@@ -98,9 +115,18 @@ impl Store {
 
     /// Closes a scope. Its remaining findings move to the process.
     pub(super) fn close(&mut self, scope: ScopeId) {
-        for Kept { finding, process } in self.scopes.remove(&scope).unwrap_or_default().findings {
+        let Record { findings, bugs, lost, .. } = self.scopes.remove(&scope).unwrap_or_default();
+        for Kept { finding, process } in findings {
             self.process.add(&finding, process);
         }
+        for (bug, Known { uncounted, process, .. }) in
+            bugs.into_iter().filter(|it| it.1.uncounted > 0)
+        {
+            if let Some(known) = self.process.bugs.get_mut(&bug) {
+                known.add_uncounted(uncounted, process);
+            }
+        }
+        self.process.lost += lost;
     }
 
     /// Returns the findings of an open scope, or of the process.
@@ -120,19 +146,65 @@ impl Store {
         record.findings.into_iter().map(|kept| kept.finding).collect()
     }
 
-    /// Returns the findings that this process, rather than its parent, made and that were not
-    /// taken.
+    /// Returns the bugs that this process, rather than its parent, found and that were not taken,
+    /// worst first, without findings that are allowed; then the number of findings that were not
+    /// kept.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
-    pub(super) fn unhandled(&self, process: u32) -> Vec<Finding> {
-        let records = std::iter::once(&self.process).chain(self.scopes.values());
-        let kept = records.flat_map(|record| &record.findings);
-        let ours = kept.filter(|kept| kept.process == process);
-        ours.map(|kept| kept.finding.clone()).collect()
+    pub(super) fn unhandled(&self, process: u32) -> (Vec<Unhandled>, u64) {
+        let mut unhandled: Vec<Unhandled> = Vec::new();
+        let mut places = FxHashMap::default();
+        let records = || std::iter::once(&self.process).chain(self.scopes.values());
+        // Those that are silenced are allowed as well.
+        let is_reported =
+            |kept: &&Kept| kept.process == process && kept.finding.level > Level::Allow;
+        for Kept { finding, .. } in records().flat_map(|it| &it.findings).filter(is_reported) {
+            let place = *places.entry(Bug::of(finding)).or_insert(unhandled.len());
+            match unhandled.get_mut(place) {
+                Some(known) => known.add(finding),
+                None => unhandled.push(Unhandled { worst: finding.clone(), count: finding.count }),
+            }
+        }
+        let mut lost = records().map(|it| it.lost).sum();
+        let is_uncounted = |(_, known): &(_, &Known)| {
+            known.uncounted > 0 && known.process == process && known.level > Level::Allow
+        };
+        for ((_, bug), known) in records().flat_map(|it| &it.bugs).filter(is_uncounted) {
+            match places.get(bug) {
+                Some(&place) => unhandled[place].count += known.uncounted,
+                None => lost += known.uncounted,
+            }
+        }
+        unhandled.sort_by_key(|it| badness(&it.worst));
+        (unhandled, lost)
+    }
+}
+
+/// Returns a key that sorts findings, worst first.
+fn badness(finding: &Finding) -> impl Ord + use<> {
+    (std::cmp::Reverse(finding.level), finding.kind.rank())
+}
+
+impl Unhandled {
+    fn add(&mut self, finding: &Finding) {
+        self.count += finding.count;
+        if badness(finding) < badness(&self.worst) {
+            self.worst = finding.clone();
+        }
+    }
+}
+
+impl Known {
+    fn add_uncounted(&mut self, count: u64, process: u32) {
+        if self.process != process {
+            // A fork does not answer for what its parent has found.
+            *self = Self { uncounted: 0, process, ..*self };
+        }
+        self.uncounted += count;
     }
 }
 
 impl Record {
-    /// Adds a finding. Returns whether it is new on its locks, and whether it is at its locations.
+    /// Adds a finding. Returns whether it is new on its locks, and whether its bug is.
     fn add(&mut self, finding: &Finding, process: u32) -> (bool, bool) {
         let key = Key::of(finding);
         if let Some(&known) = self.by_cycle.get(&key) {
@@ -145,10 +217,15 @@ impl Record {
             // The level was raised since: the finding must be reported, and counts for the exit
             // status.
             known.finding = Finding { count: known.finding.count, ..finding.clone() };
-            return (false, self.is_news(finding));
+            return (false, self.is_news(finding, process));
         }
-        let is_news = self.is_news(finding);
+        let is_news = self.is_news(finding, process);
         if self.findings.len() >= if is_news { 2 * CAPACITY } else { CAPACITY } {
+            match self.bugs.get_mut(&(finding.kind, Bug::of(finding))) {
+                Some(known) => known.add_uncounted(finding.count, process),
+                None if finding.level > Level::Allow => self.lost += finding.count,
+                None => {}
+            }
             return (false, is_news);
         }
         self.by_cycle.insert(key, self.findings.len());
@@ -156,14 +233,22 @@ impl Record {
         (true, is_news)
     }
 
-    /// Returns `true` if no finding at these locations had this level or a higher one so far, and
+    /// Returns `true` if no finding of this bug and kind had this level or a higher one so far, and
     /// records the level.
-    fn is_news(&mut self, finding: &Finding) -> bool {
-        match self.levels.entry(sites(finding)) {
-            Entry::Occupied(known) if *known.get() >= finding.level => return false,
-            entry => entry.insert_entry(finding.level),
-        };
-        true
+    fn is_news(&mut self, finding: &Finding, process: u32) -> bool {
+        let is_full = self.bugs.len() >= 2 * CAPACITY;
+        match self.bugs.entry((finding.kind, Bug::of(finding))) {
+            Entry::Occupied(mut known) => {
+                let is_higher = known.get().level < finding.level;
+                known.get_mut().level = finding.level.max(known.get().level);
+                is_higher
+            }
+            Entry::Vacant(_) if is_full => false,
+            Entry::Vacant(bug) => {
+                bug.insert(Known { level: finding.level, uncounted: 0, process });
+                true
+            }
+        }
     }
 
     fn of_any_process(&self) -> impl Iterator<Item = &Finding> {
@@ -181,11 +266,15 @@ impl Record {
 
 #[cfg(all(test, not(loom), not(shuttle)))]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::{collections::BTreeMap, panic::Location, sync::Arc};
 
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::{
+        finding::{Edge, LockInfo, LockKind, LockOf, Mode, Role, Site, ThreadInfo},
+        stack::Stack,
+    };
 
     /// Returns a finding identified by a number.
     fn finding(number: u32) -> Finding {
@@ -293,9 +382,11 @@ mod tests {
         let mut book = Store::default();
         book.add(&finding(1), None, parent);
         book.add(&finding(2), None, parent);
-        assert!(book.unhandled(child).is_empty());
+        assert!(book.unhandled(child).0.is_empty());
         book.add(&finding(2), None, child);
-        assert_eq!(counts(&book.unhandled(child)), Counts::from([(2, 2)]));
+        let (bugs, _) = book.unhandled(child);
+        let [Unhandled { worst, count: 2 }] = &*bugs else { panic!("{bugs:?}") };
+        assert_eq!(number(worst), 2);
     }
 
     /// A level that is raised after the first occurrence applies to the finding.
@@ -313,9 +404,12 @@ mod tests {
         assert_eq!(add(Level::Warn, 3), (true, false));
         assert_eq!(add(Level::Deny, 1), (false, true));
         assert_eq!(add(Level::Warn, 1), (false, false));
-        let findings = book.unhandled(1);
+        let findings = book.findings(None);
         let levels: Vec<_> = findings.iter().map(|it| (it.level, it.count)).collect();
         assert_eq!(levels, [(Level::Deny, 3), (Level::Warn, 1), (Level::Warn, 1)]);
+        let (bugs, _) = book.unhandled(1);
+        let [Unhandled { worst, count: 5 }] = &*bugs else { panic!("{bugs:?}") };
+        assert_eq!(worst.level, Level::Deny);
     }
 
     /// New locations are kept however often another finding occurred.
@@ -327,7 +421,7 @@ mod tests {
         }
         let denied = Finding { level: Level::Deny, ..finding(5000) };
         let Added { is_new, is_news, .. } = book.add(&denied, None, 1);
-        assert!(is_new && is_news && book.unhandled(1)[4096].level == Level::Deny);
+        assert!(is_new && is_news && book.findings(None)[4096].level == Level::Deny);
     }
 
     /// A program's memory must not grow without bound.
@@ -341,5 +435,81 @@ mod tests {
         book.add(&finding(0), None, 1);
         let findings = book.findings(None);
         assert_eq!((findings.len(), findings[0].count), (4096, 2));
+    }
+
+    /// Returns a recursive read at a line, of the lock with an id.
+    #[track_caller]
+    fn read_twice(id: u64) -> Finding {
+        static KIND: LockKind =
+            LockKind { wrapper: "RwLock", of: LockOf::Nothing, role: Role::Lock };
+        let site = Site::from(Location::caller());
+        let lock = LockInfo {
+            id,
+            kind: &KIND,
+            created_at: None,
+            seen_at: site.clone(),
+            name: None,
+            class: None,
+        };
+        let edge = Edge {
+            held: lock.clone(),
+            held_mode: Mode::Shared,
+            held_at: site.clone(),
+            held_backtrace: Stack::default(),
+            wanted: lock,
+            wanted_mode: Mode::Shared,
+            acquired_at: site,
+            backtrace: Stack::default(),
+            thread: ThreadInfo::default(),
+            is_queued: false,
+            is_granted: false,
+            may_have_left: false,
+            waited: None,
+        };
+        Finding::new(FindingKind::RecursiveRead, Level::Warn, vec![edge], Detail::None)
+    }
+
+    /// What a full record does not keep is counted, and other bugs are kept.
+    #[test]
+    fn a_record_full_of_one_bug_keeps_others() {
+        let mut book = Store::default();
+        let scope = ScopeId::new(1);
+        book.open(scope.unwrap());
+        for id in 0..5_000 {
+            book.add(&read_twice(id), scope, 1);
+        }
+        for id in 5_000..5_003 {
+            book.add(&read_twice(id), scope, 1);
+        }
+        let counts = |book: &Store| {
+            let (bugs, lost) = book.unhandled(1);
+            let counts: Vec<_> = bugs.iter().map(|bug| bug.count).collect();
+            (counts, lost)
+        };
+        assert_eq!(counts(&book), (vec![5_000, 3], 0));
+        book.close(scope.unwrap());
+        assert_eq!(counts(&book), (vec![5_000, 3], 0));
+        // A fork found none of these.
+        assert_eq!(book.unhandled(2).0.len(), 0);
+        book.add(&read_twice(0), None, 2);
+        assert_eq!(book.unhandled(2).0.len(), 1);
+    }
+
+    /// One bug is one entry, at its worst.
+    #[test]
+    fn a_bug_that_got_worse_is_one_entry() {
+        let at = |kind, level| Finding { kind, level, ..read_twice(1) };
+        let mut book = Store::default();
+        book.add(&at(FindingKind::GuardedInversion, Level::Allow), None, 1);
+        book.add(&at(FindingKind::WaitWhileHolding, Level::Warn), None, 1);
+        book.add(&at(FindingKind::Inversion, Level::Deny), None, 1);
+        book.add(&at(FindingKind::SingleThreadInversion, Level::Deny), None, 1);
+        let silenced = Some(Arc::from("known"));
+        let other = at(FindingKind::DeclaredOrder, Level::Allow);
+        book.add(&Finding { silenced, ..other }, None, 1);
+        let (bugs, _) = book.unhandled(1);
+        let bugs: Vec<_> = bugs.iter().map(|it| (it.worst.kind, it.count)).collect();
+        assert_eq!(bugs, [(FindingKind::Inversion, 2), (FindingKind::WaitWhileHolding, 1)]);
+        assert_eq!(book.findings(None).len(), 5);
     }
 }

@@ -14,7 +14,13 @@ pub(crate) fn look() -> Vec<OsThread> {
     let all = all();
     let thread = |&id: &u64| {
         let status = status(id)?;
-        Some(OsThread { id, activity: activity(id, &status, &all), name: status.name })
+        Some(OsThread {
+            id,
+            activity: activity(id, &status, &all),
+            switches: status.switches,
+            idle: None,
+            name: status.name,
+        })
     };
     all.iter().filter_map(thread).collect()
 }

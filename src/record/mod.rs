@@ -35,7 +35,9 @@ mod smallest;
 const MAX_NAMED: usize = 16;
 
 #[cfg(feature = "records")]
-pub use merge::{Merge, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place};
+pub use merge::{
+    Merge, MergedBug, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place,
+};
 #[cfg(feature = "records")]
 pub use read::{Problem, read};
 pub use schema::{Edge, Finding, Graph, Header, Line, Lock, SCHEMA};

@@ -47,10 +47,13 @@ fn excerpt<'a>(sources: &'a Sources, group: Group<'a>, labels: &'a [Label<'_>]) 
         });
         return group.element(snippet.annotations(annotations));
     }
-    // The source is gone or has changed: the places must do.
+    // The source is gone, has changed or is a doctest's: the places must do.
     labels.iter().rev().fold(group, |group, Label { site, text, .. }| {
-        let origin =
-            Origin::path(path).line(site.line() as usize).char_column(site.column() as usize);
+        let origin = if site.may_be_in_a_doctest() {
+            Origin::path(site.to_string())
+        } else {
+            Origin::path(path).line(site.line() as usize).char_column(site.column() as usize)
+        };
         group.element(origin).element(Level::NOTE.no_name().message(text))
     })
 }

@@ -3,6 +3,7 @@
 
 mod activity;
 mod all_asleep;
+mod allow;
 mod backtrace;
 pub(crate) mod dot;
 #[cfg_attr(not(feature = "excerpts"), path = "draw_plain.rs")]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    WIDTH, all_asleep,
+    WIDTH, all_asleep, allow,
     backtrace::backtrace,
     draw::draw,
     held::held,
@@ -56,6 +56,9 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
             }
         }
     }
+    if let Some(note) = allow::note(finding) {
+        let _ = write!(text, "\n{}\n", draw(&[Section::note(note)], &sources, color));
+    }
     text
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn headline(finding: &Finding) -> String {
 }
 
 /// Returns the edges that are shown.
-fn shown(finding: &Finding) -> &[Edge] {
+pub(super) fn shown(finding: &Finding) -> &[Edge] {
     &finding.cycle[..finding.cycle.len().min(MAX_EDGES)]
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     duration,
-    finding::{ChainEnd, Role, ThreadSnapshot, WaitChain, WaitLink},
+    finding::{Activity, ChainEnd, FutexWait, OsThread, Role, ThreadSnapshot, WaitChain, WaitLink},
     source::Sources,
 };
 
@@ -109,12 +109,12 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
             circle(members.iter(), false)
         )),
         ChainEnd::Holder(os) => {
-            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let does = os.as_ref().and_then(does);
             let does = does.unwrap_or_else(|| "busy, asleep, or waits for something else".into());
-            Some(format!("{last} waits for no lock, it is {does}"))
+            Some(format!("{last} waits for no checked lock, it is {does}"))
         }
         ChainEnd::Joined(os) => {
-            let does = os.as_ref().and_then(|os| activity::words(&os.activity));
+            let does = os.as_ref().and_then(does);
             let joined = links.last().and_then(|link| link.joined.as_ref());
             joined.zip(does).map(|(joined, does)| format!("{} is {does}", who(joined)))
         }
@@ -122,9 +122,46 @@ fn why(WaitChain { links, end }: &WaitChain) -> String {
         ChainEnd::AtRest => Some(format!(
             "{last} waits for something other than a lock: a timer, a message, another task"
         )),
-        ChainEnd::Event(kind) => Some(format!("{last} waits for {}", kind.event())),
+        ChainEnd::Event(kind, since) => Some(match since.and_then(age) {
+            Some(age) => format!("{last} has waited {age} for {}", kind.event()),
+            None => format!("{last} waits for {}", kind.event()),
+        }),
         ChainEnd::Ended => Some(format!("{last} has ended without releasing it")),
         ChainEnd::Nobody => None,
     });
+    if needs_another(end) {
+        let locks: Vec<_> =
+            links.iter().map(|it| names.at(&it.wanted.lock, &it.wanted.since)).collect();
+        sentences.push(format!(
+            "there is no circle of locks, but if the thread that has to wake it needs {} first, all of \
+             them wait for ever",
+            locks.join(" or ")
+        ));
+    }
     sentences.join("; ")
+}
+
+/// Returns what a thread does, and for how long it has not run.
+fn does(os: &OsThread) -> Option<String> {
+    let does = activity::words(&os.activity)?;
+    Some(match os.idle.and_then(age) {
+        Some(idle) => format!("{does}, for {idle} or longer"),
+        None => does,
+    })
+}
+
+/// Returns `true` if the chain ends at a thread that only another one can wake, outside of the locks
+/// that are checked: by a message, or by the release of an unchecked lock.
+fn needs_another(end: &ChainEnd) -> bool {
+    match end {
+        ChainEnd::Event(..) => true,
+        ChainEnd::Holder(os) | ChainEnd::Joined(os) => os.as_ref().is_some_and(|os| {
+            matches!(os.activity, Activity::Futex(FutexWait { is_timed: false, .. }))
+        }),
+        ChainEnd::Deadlock(_)
+        | ChainEnd::Sent
+        | ChainEnd::AtRest
+        | ChainEnd::Ended
+        | ChainEnd::Nobody => false,
+    }
 }

@@ -2,6 +2,7 @@
 //! the constructor calls that create one kind of lock.
 
 mod class;
+pub(crate) mod doctest;
 mod tokens;
 
 use std::{
@@ -22,8 +23,12 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Returns the text of the file that a site is in.
+    /// Returns the text of the file that a site is in. `None` for one that may be in a doctest, whose
+    /// lines are others.
     pub(crate) fn text(&mut self, site: &Site) -> Option<&str> {
+        if site.may_be_in_a_doctest() {
+            return None;
+        }
         self.files.entry(site.file().to_owned()).or_insert_with(|| read(site.file())).as_deref()
     }
 

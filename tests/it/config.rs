@@ -7,8 +7,8 @@ use std::{
     process::Output,
 };
 
-use crate::support::{child_command, is_child, name_of};
-use lockdep::sync::Mutex;
+use crate::support::{child_command, is_child, name_of, on_a_thread};
+use lockdep::sync::{Condvar, Mutex, RwLock};
 
 /// A folder with a file, both deleted at the end.
 struct Folder(PathBuf);
@@ -157,6 +157,78 @@ fn a_folder_or_a_dangling_link_in_its_place_is_reported() {
     fs::remove_dir(&path).unwrap();
     std::os::unix::fs::symlink("nowhere", &path).unwrap();
     is_reported();
+}
+
+/// Causes a finding, of the kind that `TEST_FINDING` names, and then one of another bug.
+fn cause_finding() {
+    let (a, b, c) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+    let (rates, changed) = (RwLock::new(()), Condvar::new());
+    match &*std::env::var("TEST_FINDING").unwrap() {
+        "inversion" => {
+            on_a_thread(|| drop((a.lock(), b.lock())));
+            on_a_thread(|| drop((b.lock(), a.lock())));
+        }
+        "single_thread_inversion" => {
+            drop((a.lock(), b.lock()));
+            drop((b.lock(), a.lock()));
+        }
+        "ring" => {
+            for [outer, inner] in [[&a, &b], [&b, &c], [&c, &a]] {
+                on_a_thread(|| drop((outer.lock(), inner.lock())));
+            }
+        }
+        "recursive_read" => drop((rates.read(), rates.read())),
+        "declared_order" => {
+            lockdep::declare_order(&[&a, &b]);
+            drop((b.lock(), a.lock()));
+        }
+        "wait_while_holding" => {
+            let _held = a.lock();
+            let timeout = std::time::Duration::from_nanos(1);
+            drop(changed.wait_timeout(b.lock().unwrap(), timeout));
+        }
+        "leaked_guard" => on_a_thread(|| std::mem::forget(a.lock())),
+        other => panic!("{other}"),
+    }
+    let other = RwLock::new(());
+    drop((other.read(), other.read()));
+}
+
+/// The block at the end of a report, pasted as it is, silences that finding and no other.
+#[test]
+fn the_end_of_a_report_silences_it() {
+    let test = the_end_of_a_report_silences_it;
+    if is_child() {
+        return cause_finding();
+    }
+    let reports = |stderr: &str| {
+        let reports = stderr.split_once("[lockdep::").map_or("", |(_, reports)| reports).to_owned();
+        reports.split("\nwarning[lockdep::").map(str::to_owned).collect::<Vec<_>>()
+    };
+    for finding in [
+        "inversion",
+        "single_thread_inversion",
+        "ring",
+        "recursive_read",
+        "declared_order",
+        "wait_while_holding",
+        "leaked_guard",
+    ] {
+        let environment = [("TEST_FINDING", finding), ("LOCKDEP", "warn")];
+        let folder = Folder::new(test, "");
+        let stderr = folder.run(test, &environment);
+        let [first, other, summary @ ..] = &*reports(&stderr) else { panic!("{stderr}") };
+        assert_eq!(summary.len(), 2, "{finding}: {stderr}");
+        let entry = first.find("      [[allow]]\n").expect(&stderr);
+        let entry: String =
+            first[entry..].lines().take(4).map(|line| line.to_owned() + "\n").collect();
+        fs::write(folder.0.join("lockdep.toml"), &entry).unwrap();
+        let stderr = folder.run(test, &environment);
+        assert!(!stderr.contains("unused entry"), "{finding}: {entry}{stderr}");
+        let [still, line] = &*reports(&stderr) else { panic!("{finding}: {entry}{stderr}") };
+        assert!(still.starts_with(other.lines().next().unwrap()), "{finding}: {stderr}");
+        assert!(line.starts_with("recursive_read"), "{finding}: {stderr}");
+    }
 }
 
 /// A forked process without nested locks does not repeat its parent's message.

@@ -92,9 +92,53 @@ fn the_watchdog_says_what_the_holder_waits_for() {
         });
     }
     let mut child = start(test, &[]);
-    let first = lines_until(&mut child, "waits for a message");
+    let first = lines_until(&mut child, "wait for ever");
     assert!(first.contains("waits for `held in recv` at tests/"), "{first}");
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(first.contains("waits for a message; there is no circle of locks, but if "), "{first}");
+    assert!(first.ends_with(" needs `held in recv` first, all of them wait for ever"), "{first}");
     end(child);
+}
+
+/// A deadlock through a channel that is not checked: the report says what the holder does, and for
+/// how long. The summary mentions it if the process ends after all.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn the_watchdog_says_what_a_holder_does_that_waits_for_something_unchecked() {
+    let test = the_watchdog_says_what_a_holder_does_that_waits_for_something_unchecked;
+    if is_child() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let lock = Mutex::new(());
+        lockdep::name(&lock, "held in recv");
+        let is_held = Barrier::new(2);
+        lockdep::watchdog(Duration::from_millis(20));
+        return thread::scope(|scope| {
+            let (lock, is_held) = (&lock, &is_held);
+            scope.spawn(move || {
+                let _lock = lock.lock().unwrap();
+                is_held.wait();
+                assert!(receiver.recv().is_err());
+            });
+            is_held.wait();
+            scope.spawn(|| drop(lock.lock()));
+            until_told();
+            drop(sender);
+        });
+    }
+    let mut child = start(test, &[("LOCKDEP_EXIT", "1")]);
+    let text = lines_until(&mut child, "or longer");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = "` waits for no checked lock, it is asleep until another thread wakes it (futex, no \
+                    time limit); there is no circle of locks, but if ";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("(futex, no time limit), for 1s or longer"), "{text}");
+    // Told to go on, it ends, and says so again.
+    drop(child.stdin.take());
+    let mut rest = String::new();
+    child.stderr.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    let line = "lockdep: the watchdog has reported a wait that lasted too long, see above";
+    assert!(rest.trim_end().ends_with(line), "{rest}");
 }
 
 /// A long wait and idle threads: only the first is reported.
@@ -123,7 +167,7 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(note.contains("` waits for `wanted`, which thread `"), "{note}");
     assert!(note.contains("` has held since tests/it/diagnostic_threads.rs:"), "{note}");
-    assert!(note.contains("` waits for no lock, it is reading (read)"), "{note}");
+    assert!(note.contains("` waits for no checked lock, it is reading (read)"), "{note}");
     // Repeated at doubling intervals.
     lines_until(&mut child, "for more than 40ms\n");
     lines_until(&mut child, "for more than 80ms\n");
@@ -156,7 +200,7 @@ fn the_watchdog_says_who_owes_what_is_waited_for() {
     assert!(text.contains("waits for `wanted event` at tests/"), "{text}");
     let text = text.replace("\n      ", " ");
     assert!(text.contains("` has owed since tests/it/diagnostic_threads.rs:"), "{text}");
-    assert!(text.contains("` waits for no lock, it is reading"), "{text}");
+    assert!(text.contains("` waits for no checked lock, it is reading"), "{text}");
     end(child);
 }
 
@@ -251,7 +295,7 @@ fn a_signal_that_ends_it_is_answered() {
         assert_eq!(text.matches("note: ").count(), 1, "{text}");
         assert!(text.contains("note: thread `waits` has waited "), "{text}");
         assert!(text.contains(" for `log`, which thread `#"), "{text}");
-        assert!(text.ends_with("waits for no lock, it is reading (read)"), "{text}");
+        assert!(text.ends_with("waits for no checked lock, it is reading (read)"), "{text}");
     }
 }
 

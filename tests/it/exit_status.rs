@@ -7,7 +7,9 @@ use std::{
     thread,
 };
 
-use crate::support::{child_command, denied, is_child, name_of};
+use crate::support::{
+    captured_child_command, child_command, denied, is_child, kinds, name_of, on_a_thread,
+};
 use lockdep::{
     FindingKind, Level,
     sync::{Condvar, Mutex, RwLock},
@@ -165,43 +167,141 @@ fn warnings_are_summed_up() {
     assert_eq!(text.matches("warning[lockdep").count(), 1, "{text}");
 }
 
-/// The summary lists a readable number of them; the reports are repeated unless the harness has
+/// Runs a captured test in another process, with an argument in its environment.
+fn run_captured(
+    test: impl Fn(),
+    argument: u32,
+    arguments: &[&str],
+    nocapture: Option<&str>,
+) -> (i32, String) {
+    let mut child = captured_child_command(test);
+    child.args(arguments).env("TEST_FINDINGS", argument.to_string());
+    child.env_remove("LOCKDEP_EXIT").env_remove("RUST_TEST_NOCAPTURE");
+    child.envs(nocapture.map(|value| ("RUST_TEST_NOCAPTURE", value)));
+    run(child)
+}
+
+fn argument() -> usize {
+    std::env::var("TEST_FINDINGS").unwrap().parse().unwrap()
+}
+
+/// Many findings of one bug are one line with their number, and one report.
+#[test]
+fn one_bug_does_not_hide_another() {
+    let test = one_bug_does_not_hide_another;
+    if is_child() {
+        (0..argument()).for_each(|_| invert_on_a_worker());
+        wait_while_holding();
+        let lock = Mutex::new(());
+        let _guard = lock.lock();
+        assert!(denied(|| lock.lock()).is_some());
+        return;
+    }
+    let (status, text) = run_captured(test, 31, &[], None);
+    assert_eq!(status, 101, "{text}");
+    let (_, summary) = text.split_once("lockdep: 2 unhandled findings ").expect(&text);
+    let mut lines = summary.lines();
+    let mut is_next = |start: &str, end: &str| {
+        let line = lines.next().unwrap_or_default();
+        assert!(line.starts_with(start) && line.ends_with(end), "{line}: {text}");
+    };
+    is_next("(1 inversion, 1 self_deadlock); exiting with status 101", "");
+    is_next("lockdep: reports are repeated below, ", " passing tests");
+    // Worst first.
+    is_next("error[lockdep::self_deadlock]: ", "");
+    is_next("error[lockdep::inversion]: ", " (seen 31 times)");
+    is_next("warning[lockdep::wait_while_holding]: ", "");
+    assert_eq!(lines.next(), Some(""), "{text}");
+    assert_eq!(summary.matches("\nhelp: ").count(), 2, "{text}");
+}
+
+/// Every bug is listed; the reports are repeated, up to a readable number, unless the harness has
 /// shown them.
 #[test]
-fn many_findings_are_summed_up() {
+fn many_bugs_are_summed_up() {
+    /// Returns a function that acquires a new lock twice: a bug at the place of this call.
+    macro_rules! bug {
+        () => {{
+            fn bug() {
+                let lock = Mutex::new(());
+                let _guard = lock.lock();
+                assert!(denied(|| lock.lock()).is_some());
+            }
+            bug as fn()
+        }};
+    }
+    let test = many_bugs_are_summed_up;
     if is_child() {
-        let count = std::env::var("TEST_FINDINGS").unwrap().parse().unwrap();
-        return (0..count).for_each(|_| invert_on_a_worker());
+        let some = [bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!()];
+        let more = [bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!(), bug!()];
+        return some.iter().chain(&more).take(argument()).for_each(|bug| bug());
     }
-    let run_many = |count: u32, arguments: &[&str], nocapture: Option<&str>| {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", name_of(many_findings_are_summed_up)]).args(arguments);
-        child.env("LOCKDEP_TEST_CHILD", "1").env("TEST_FINDINGS", count.to_string());
-        child.env_remove("LOCKDEP_EXIT");
-        child.env_remove("RUST_TEST_NOCAPTURE");
-        child.envs(nocapture.map(|value| ("RUST_TEST_NOCAPTURE", value)));
-        run(child)
-    };
-    let run = |arguments: &[&str], nocapture| run_many(20, arguments, nocapture);
-    let summary = "lockdep: 20 unhandled findings (20 inversion); exiting with status 101\n\
-                   lockdep: ";
+    let line = "\nerror[lockdep::self_deadlock]: ";
     for nocapture in [None, Some("0")] {
-        let (status, text) = run(&[], nocapture);
+        let (status, text) = run_captured(test, 18, &[], nocapture);
         assert_eq!(status, 101, "{text}");
-        assert!(text.contains(&format!("{summary}reports are repeated below, ")), "{text}");
-        assert_eq!(text.matches("` are acquired in both orders, at ").count(), 16, "{text}");
-        assert!(text.contains("\nlockdep: and 4 more\n"), "{text}");
+        let (_, summary) = text.split_once("lockdep: 18 unhandled findings ").expect(&text);
+        let message = "\nlockdep: reports of the 8 worst are repeated below, because the test harness \
+                       discards the output of passing tests; `--nocapture` shows all 18\n";
+        assert!(summary.contains(message), "{text}");
+        assert_eq!(summary.matches(line).count(), 18 + 8, "{text}");
         assert!(!text.contains("the exit status is unchanged"), "{text}");
-        assert_eq!(text.matches("\nhelp: ").count(), 3, "{text}");
+        assert_eq!(text.matches("\nhelp: ").count(), 8, "{text}");
     }
-    let (_, text) = run_many(16, &[], None);
-    assert!(!text.contains("lockdep: and "), "{text}");
+    let (_, text) = run_captured(test, 8, &[], None);
+    assert!(text.contains("lockdep: reports are repeated below, "), "{text}");
     let shown = [(&["--nocapture"][..], None), (&["--show-output"], None), (&[], Some("1"))];
     for (arguments, nocapture) in shown {
-        let (status, text) = run(arguments, nocapture);
+        let (status, text) = run_captured(test, 18, arguments, nocapture);
         assert_eq!(status, 101, "{text}");
-        assert!(text.contains(&format!("{summary}reports are above\n")), "{text}");
-        assert_eq!(text.matches("\nhelp: ").count(), 20, "{text}");
+        assert!(text.contains("status 101\nlockdep: reports are above\n"), "{text}");
+        assert_eq!(text.matches("\nhelp: ").count(), 18, "{text}");
+    }
+}
+
+/// A cycle that got worse is one line, in its worst form.
+#[test]
+fn a_cycle_that_got_worse_is_one_line() {
+    if is_child() {
+        lockdep::set_level(FindingKind::SingleThreadInversion, Level::Warn);
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        let [forth, back] =
+            [(&a, &b), (&b, &a)].map(|(outer, inner)| move || drop((outer.lock(), inner.lock())));
+        forth();
+        back();
+        on_a_thread(|| assert!(denied(back).is_some()));
+        let kinds = kinds(&lockdep::findings());
+        assert_eq!(kinds, [FindingKind::SingleThreadInversion, FindingKind::Inversion]);
+        return;
+    }
+    let (status, text) = run(child(a_cycle_that_got_worse_is_one_line));
+    assert_eq!(status, 101, "{text}");
+    let (_, summary) =
+        text.split_once("\nlockdep: 1 unhandled finding (1 inversion); ").expect(&text);
+    assert_eq!(summary.matches("[lockdep::").count(), 1, "{text}");
+    assert!(summary.contains(" (seen 2 times)\n"), "{text}");
+}
+
+/// A program that makes an inverted pair of locks for each request does not hide other bugs.
+#[test]
+fn thousands_of_one_bug_do_not_hide_another() {
+    if is_child() {
+        lockdep::set_level(FindingKind::RecursiveRead, Level::Warn);
+        for _ in 0..5_000 {
+            let rates = RwLock::new(());
+            drop((rates.read(), rates.read()));
+        }
+        for _ in 0..3 {
+            let others = RwLock::new(());
+            drop((others.read(), others.read()));
+        }
+        return;
+    }
+    let (status, text) = run(child(thousands_of_one_bug_do_not_hide_another));
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("\nlockdep: 2 unhandled warnings (2 recursive_read); "), "{text}");
+    for count in [3, 5_000] {
+        assert_eq!(text.matches(&format!(" (seen {count} times)\n")).count(), 1, "{text}");
     }
 }
 

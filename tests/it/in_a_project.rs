@@ -15,9 +15,11 @@ static PROJECT: LazyLock<PathBuf> = LazyLock::new(|| {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("in_a_project");
     copy(&here.join("tests/fixtures/workspace"), &project);
-    let manifest = project.join("bank/Cargo.toml");
-    let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(manifest, text.replace("../../../..", &here.display().to_string())).unwrap();
+    for member in ["bank", "tour", "tour_2021"] {
+        let manifest = project.join(member).join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(manifest, text.replace("../../../..", &here.display().to_string())).unwrap();
+    }
     // Use the versions that are already downloaded.
     fs::copy(here.join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     project
@@ -105,6 +107,37 @@ fn an_expected_finding_does_not() {
         assert_eq!(status, 0, "{text}");
         assert!(!text.contains("lockdep: "), "{text}");
     }
+}
+
+/// The lines of an example are counted in the program that rustdoc generates. It names the file of
+/// the documentation; where many are merged, its own, which has their origins.
+#[test]
+fn the_lines_of_doctests_are_in_the_documentation_or_left_out() {
+    let report = |package: &str| {
+        let (status, text) = Runner::CargoTest.run(&["--doc", "--package", package], None);
+        assert_eq!(status, 101, "{text}");
+        let (_, report) =
+            text.split_once("error[lockdep::single_thread_inversion]: ").expect(&text);
+        assert!(!report.contains("innocent"), "{text}");
+        report.to_owned()
+    };
+    let merged = report("tour");
+    assert!(merged.contains("\n   ╭▸ tour/src/lib.rs:32:28\n"), "{merged}");
+    for line in
+        ["31 │ /// let end = tour.end.lock();\n", "32 │ /// let start = tour.start.lock();\n"]
+    {
+        assert!(merged.contains(line), "{merged}");
+    }
+    assert!(merged.contains("19 │         let _start = self.start.lock();\n"), "{merged}");
+    assert!(!merged.contains("doctest_bundle_2024.rs"), "{merged}");
+
+    let single = report("tour_2021");
+    assert!(single.contains("tour/src/lib.rs:"), "{single}");
+    for line in single.lines().filter(|line| line.contains("tour/src/lib.rs:")) {
+        let is_of_a_stack = line.trim_start().starts_with("at ");
+        assert!(is_of_a_stack || line.contains(" (or in a doctest)"), "{line}: {single}");
+    }
+    assert!(!single.contains(" │ ") && !single.contains("[[allow]]"), "{single}");
 }
 
 /// Nextest shows the output of passing tests only on request.

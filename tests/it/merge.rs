@@ -3,7 +3,7 @@
 
 use lockdep::{
     FindingKind, Mode,
-    record::{Merge, MergedFinding, SCHEMA},
+    record::{Merge, MergedBug, MergedFinding, SCHEMA},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -266,6 +266,54 @@ fn what_one_process_found_twice_is_one_finding() {
         let findings = merged(&[format!("{before}\n{first}\n{then}\n")]).findings();
         let [found] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!((found.processes, &*found.report), (1, "another report\n"));
+    }
+}
+
+/// Two processes found a cycle, and one of them found it while it was less dangerous.
+#[test]
+fn a_cycle_that_got_worse_is_one_bug() {
+    let found = |number: usize, kind: &str, silenced: bool| {
+        let text = record(number, &Process { edges: vec![], findings: vec![(0, 1)] });
+        let silenced = if silenced { r#","silenced":"known""# } else { "" };
+        text.replace(r#""kind":"inversion""#, &format!(r#""kind":"{kind}"{silenced}"#))
+    };
+    let first = found(0, "single_thread_inversion", false);
+    let (before, _) = first.trim_end().rsplit_once('\n').unwrap();
+    let records = [
+        first.clone(),
+        found(0, "inversion", false).replacen(&format!("{before}\n"), "", 1),
+        found(1, "inversion", false),
+        found(2, "guarded_inversion", true),
+        found(3, "declared_order", false),
+    ];
+    let records = [records[..2].concat(), records[2..].concat()];
+    let merge = merged(&records);
+    assert_eq!(merge.findings().len(), 4);
+    let bugs = merge.bugs();
+    let kinds = |bug: &MergedBug| bug.findings.iter().map(|it| it.kind.name()).collect::<Vec<_>>();
+    let bugs: Vec<_> =
+        bugs.iter().map(|bug| (kinds(bug), bug.processes, bug.tests.len())).collect();
+    let expected = [
+        (vec!["inversion", "single_thread_inversion"], 2, 2),
+        (vec!["declared_order"], 1, 1),
+        (vec!["guarded_inversion"], 1, 1),
+    ];
+    assert_eq!(bugs, expected);
+}
+
+/// What one process has silenced is not silenced if another has found it, too.
+#[test]
+fn a_finding_is_silenced_if_all_have_silenced_it() {
+    for silenced_by in [0, 1] {
+        let process = Process { edges: vec![], findings: vec![(0, 1)] };
+        let mut records = records(&[process.clone(), process]);
+        let text = &mut records[silenced_by];
+        *text = text.replace(r#""kind":"#, r#""silenced":"known","kind":"#);
+        for order in [records.iter().collect::<Vec<_>>(), records.iter().rev().collect()] {
+            let findings = merged(order).findings();
+            let [finding] = &*findings else { panic!("{findings:?}") };
+            assert_eq!((finding.processes, &finding.silenced), (2, &None));
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use lockdep::{
-    Level,
-    record::{Merge, MergedFinding, MergedGraph, Problem},
+    FindingKind, Level,
+    record::{Merge, MergedBug, MergedFinding, MergedGraph, Problem},
 };
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) counts: Counts,
-    /// Worst first.
+    /// One for each bug, worst first.
     pub(crate) findings: Vec<Judged>,
     pub(crate) graph: MergedGraph,
     /// The outcome of each crate's compilation, if this run built it.
@@ -48,7 +48,10 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
+    /// The worst finding of its bug, with the processes and tests of all.
     pub(crate) finding: MergedFinding,
+    /// What else the bug was found as.
+    pub(crate) also: Vec<FindingKind>,
 }
 
 /// How a finding counts in this report, worst first.
@@ -102,7 +105,7 @@ impl Report {
             };
         }
         let records = merge.records();
-        let report = Self::new(counts, merge.findings(), graph, levels, notes, sources);
+        let report = Self::new(counts, merge.bugs(), graph, levels, notes, sources);
         let unused = unused::entries(folders, &report.findings);
         Ok(Self { unread, nothing: report.why_nothing(records), unused, ..report })
     }
@@ -127,25 +130,14 @@ impl Report {
 
     pub(crate) fn new(
         counts: Counts,
-        findings: Vec<MergedFinding>,
+        bugs: Vec<MergedBug>,
         graph: MergedGraph,
         levels: &Levels,
         notes: BTreeSet<Note>,
         sources: Sources,
     ) -> Self {
-        let judged = |mut finding: MergedFinding| {
-            let verdict = match levels.of(finding.kind, finding.wait) {
-                _ if finding.in_scope => Verdict::Expected,
-                _ if finding.silenced.is_some() => Verdict::Silenced,
-                Level::Allow => Verdict::Allowed,
-                Level::Warn => Verdict::Warned,
-                _ if finding.cycle.iter().any(|edge| edge.may_have_left) => Verdict::Warned,
-                _ => Verdict::Denied,
-            };
-            retitle(&mut finding.report, verdict);
-            Judged { verdict, finding }
-        };
-        let mut findings: Vec<_> = findings.into_iter().map(judged).collect();
+        let mut findings: Vec<_> =
+            bugs.into_iter().filter_map(|bug| Judged::new(bug, levels)).collect();
         findings.sort_by_key(|judged| judged.verdict);
         Self {
             counts,
@@ -172,6 +164,37 @@ impl Report {
     /// Returns the findings to report, worst first.
     pub(crate) fn told(&self) -> impl Iterator<Item = &Judged> {
         self.findings.iter().filter(|judged| judged.verdict <= Verdict::Warned)
+    }
+}
+
+impl Judged {
+    /// Returns the worst finding of a bug. `None` if it has none.
+    fn new(bug: MergedBug, levels: &Levels) -> Option<Self> {
+        let MergedBug { mut findings, processes, tests, .. } = bug;
+        let verdict = |finding: &MergedFinding| Verdict::of(finding, levels);
+        // Of those with one verdict, the first is of the worst kind.
+        let worst = (0..findings.len()).min_by_key(|&at| verdict(&findings[at]))?;
+        let mut finding = findings.remove(worst);
+        let verdict = verdict(&finding);
+        (finding.processes, finding.tests) = (processes, tests);
+        retitle(&mut finding.report, verdict);
+        let mut also: Vec<_> = findings.into_iter().map(|it| it.kind).collect();
+        also.dedup();
+        also.retain(|&kind| kind != finding.kind);
+        Some(Self { verdict, finding, also })
+    }
+}
+
+impl Verdict {
+    fn of(finding: &MergedFinding, levels: &Levels) -> Self {
+        match levels.of(finding.kind, finding.wait) {
+            _ if finding.in_scope => Self::Expected,
+            _ if finding.silenced.is_some() => Self::Silenced,
+            Level::Allow => Self::Allowed,
+            Level::Warn => Self::Warned,
+            _ if finding.cycle.iter().any(|edge| edge.may_have_left) => Self::Warned,
+            _ => Self::Denied,
+        }
     }
 }
 

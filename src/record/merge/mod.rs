@@ -6,12 +6,14 @@
 //! classes and edges are stored once, however many records have them.
 
 mod adding;
+mod bugs;
 mod classes;
 mod graph;
 mod merged;
 mod seen;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufRead, BufReader},
@@ -30,6 +32,7 @@ use self::{
     seen::Seen,
 };
 pub use self::{
+    bugs::MergedBug,
     graph::{MergedGraph, MergedLock, MergedOrder, Place},
     merged::{MergedEdge, MergedFinding},
 };
@@ -80,7 +83,7 @@ type KeyEdge = [Box<str>; 4];
 struct Observations {
     records: BTreeSet<RecordId>,
     tests: Smallest<Box<str>, MAX_NAMED>,
-    /// From the record with the smallest id.
+    /// From the record with the smallest id, of those that have not silenced it, if there are any.
     witness: (RecordId, MergedFinding),
 }
 
@@ -331,12 +334,16 @@ impl Observations {
     fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
         self.tests.merge(&other.tests);
-        let rank = |(id, finding): &(RecordId, MergedFinding)| {
-            (*id, finding.cycle.clone(), finding.level, finding.report.clone())
+        // What one process has silenced counts if another has not.
+        let order = |(id, finding): &(RecordId, MergedFinding)| (finding.silenced.is_some(), *id);
+        let rank = |(_, finding): &(RecordId, MergedFinding)| {
+            (finding.cycle.clone(), finding.level, finding.report.clone())
         };
         let [ours, theirs] = [&self.witness, &other.witness];
-        if theirs.0 < ours.0 || theirs.0 == ours.0 && rank(theirs) < rank(ours) {
-            self.witness = other.witness.clone();
+        match order(theirs).cmp(&order(ours)) {
+            Ordering::Less => self.witness = other.witness.clone(),
+            Ordering::Equal if rank(theirs) < rank(ours) => self.witness = other.witness.clone(),
+            Ordering::Equal | Ordering::Greater => {}
         }
     }
 

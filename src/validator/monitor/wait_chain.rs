@@ -143,7 +143,7 @@ fn next_after(holder: &Waiter, links: &mut [WaitLink]) -> Result<LockWait, Chain
     };
     if let Some(wait) = context.waiting.read() {
         return match wait.until.event() {
-            Some(event) => Err(ChainEnd::Event(event)),
+            Some(event) => Err(ChainEnd::Event(event, wait.since.age())),
             None => Ok(LockWait::of_thread(context, wait)),
         };
     }

@@ -14,7 +14,7 @@ use std::{
 
 use super::{global::Detector, snapshot, wait_chain, wakeup};
 use crate::{
-    finding::{Detail, FindingKind},
+    finding::{Activity, ChainEnd, Detail, FindingKind, OsThread},
     ledger, os_threads, render,
     validator::{
         clock::Moment,
@@ -75,6 +75,7 @@ fn start_thread() {
 fn watch() {
     let helper = Helper::this_thread();
     let mut episode = Episode::default();
+    let mut idle = Idle::default();
     let mut detector = Detector::default();
     #[cfg(all(unix, feature = "signals"))]
     let mut endings = super::on_signal::Endings::of_environment();
@@ -97,7 +98,7 @@ fn watch() {
         }
         // After a report of a global deadlock, single waits are not reported.
         if !limit.is_zero() && !detector.has_found() {
-            report_longest_wait(&mut episode, limit);
+            report_longest_wait(&mut episode, &mut idle, limit);
         }
         Helper::rest(helper, || wakeup::wait(tick(limit)));
     }
@@ -114,13 +115,20 @@ fn tick(limit: Duration) -> Duration {
 }
 
 /// Reports the longest wait, if it is due.
-fn report_longest_wait(episode: &mut Episode, limit: Duration) {
+fn report_longest_wait(episode: &mut Episode, idle: &mut Idle, limit: Duration) {
     let longest = wait_chain::all().into_iter().min_by_key(|wait| wait.since.0);
     let age = longest.as_ref().and_then(|wait| wait.since.age());
+    idle.observe(age.is_some_and(|age| age >= limit / 2));
     if let Some(more_than) = episode.is_due(limit, age)
         && let Some(wait) = longest
     {
-        let chain = wait_chain::of(wait);
+        let mut chain = wait_chain::of(wait);
+        if let ChainEnd::Holder(Some(os)) | ChainEnd::Joined(Some(os)) = &mut chain.end {
+            os.idle = idle.of(os);
+        }
+        if episode.reports == 1 {
+            ledger::note_long_wait();
+        }
         let is_first = !HAS_REPORTED.swap(true, Relaxed);
         ledger::print_past_all(&render::long_wait(&chain, more_than, is_first, &snapshot::all()));
     }
@@ -154,9 +162,53 @@ impl Episode {
     }
 }
 
+/// What the threads did before a wait became too long.
+#[derive(Default)]
+struct Idle(Option<(Moment, Vec<OsThread>)>);
+
+impl Idle {
+    /// Looks at all threads, unless that was done before. Forgets them if no wait is long.
+    fn observe(&mut self, is_long: bool) {
+        match (is_long, &self.0) {
+            (true, None) => self.0 = Some((Moment::now(), os_threads::look())),
+            (true, Some(_)) => {}
+            (false, _) => self.0 = None,
+        }
+    }
+
+    /// Returns how long a thread has not run, at least. `None` if it has run.
+    fn of(&self, thread: &OsThread) -> Option<Duration> {
+        let (moment, threads) = self.0.as_ref()?;
+        let has_not_run = |it: &OsThread| it.id == thread.id && it.switches == thread.switches;
+        let is_idle = thread.activity != Activity::Runs && threads.iter().any(has_not_run);
+        if is_idle { moment.age() } else { None }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_has_run_was_not_idle() {
+        let thread = |id, switches, activity| OsThread {
+            id,
+            name: String::new(),
+            activity,
+            switches: [switches, 0],
+            idle: None,
+        };
+        let before = vec![thread(1, 5, Activity::Runs), thread(2, 5, Activity::Unknown)];
+        let mut idle = Idle(Some((Moment::now(), before)));
+        assert!(idle.of(&thread(1, 5, Activity::Unknown)).is_some());
+        assert_eq!(idle.of(&thread(1, 5, Activity::Runs)), None);
+        assert_eq!(idle.of(&thread(1, 6, Activity::Unknown)), None);
+        assert_eq!(idle.of(&thread(3, 5, Activity::Unknown)), None);
+        idle.observe(true);
+        assert!(idle.of(&thread(2, 5, Activity::Unknown)).is_some());
+        idle.observe(false);
+        assert_eq!(idle.of(&thread(2, 5, Activity::Unknown)), None);
+    }
 
     #[test]
     fn once_an_episode_then_at_doubling_intervals() {

@@ -3,7 +3,7 @@
 #[cfg(all(unix, not(loom)))]
 use super::forks;
 use crate::{
-    ledger,
+    ledger, source,
     validator::{context::current::inside, graph, monitor},
 };
 
@@ -11,6 +11,11 @@ use crate::{
 pub(in crate::validator) fn process_begins() {
     #[cfg(all(unix, not(loom)))]
     forks::watch();
+    inside(|| {
+        if let Some(doctest) = source::doctest::look() {
+            doctest.of_this_process();
+        }
+    });
     inside(open_record);
     let settings = ledger::settings();
     ledger::note_config();

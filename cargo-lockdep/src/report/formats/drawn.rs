@@ -37,7 +37,7 @@ pub(super) fn arrows(report: &Report) -> Arrows<'_> {
     for order in &report.graph.edges {
         arrows.entry((order.held, order.wanted)).or_default().orders.push(order);
     }
-    for (number, Judged { verdict, finding }) in report.findings.iter().enumerate() {
+    for (number, Judged { verdict, finding, .. }) in report.findings.iter().enumerate() {
         for (held, wanted) in finding.cycle.iter().filter_map(|edge| ends(&report.graph, edge)) {
             let arrow = arrows.entry((held, wanted)).or_default();
             if arrow.findings.last() != Some(&number) {

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use crate::report::{Counts, Report, Verdict, coverage};
+use crate::report::{Counts, Judged, Report, Verdict, coverage};
 
 /// Renders all findings, then the summary. The worst finding comes last, where people look first.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     for judged in report.told().collect::<Vec<_>>().into_iter().rev() {
         let _ = writeln!(text, "\n{}", judged.finding.to_string().trim_end());
+        if let Some(also) = also(judged) {
+            let _ = writeln!(text, "also found as {also}");
+        }
     }
     text + "\n"
         + &summary(report)
@@ -26,6 +29,13 @@ fn unused(report: &Report) -> String {
         "lockdep: note: unused entry: {} matched no finding of this run\n",
         report.unused.join(", ")
     )
+}
+
+/// Lists the kinds that a bug was found as besides the one in the report:
+/// `` `single_thread_inversion` ``.
+pub(super) fn also(judged: &Judged) -> Option<String> {
+    let kinds: Vec<_> = judged.also.iter().map(|kind| format!("`{kind}`")).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
 /// Names the explanation of the worst finding.

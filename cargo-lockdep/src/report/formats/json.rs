@@ -43,6 +43,9 @@ struct Tool {
 struct Finding<'a> {
     verdict: Verdict,
     kind: &'static str,
+    /// What else the bug was found as.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wait: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +112,7 @@ fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
     Finding {
         verdict: judged.verdict,
         kind: finding.kind.name(),
+        also: judged.also.iter().map(|kind| kind.name()).collect(),
         wait: finding.wait.map(WaitKind::name),
         silenced: finding.silenced.as_deref(),
         title: &finding.title,

@@ -128,7 +128,7 @@ impl Texts {
         let merge = self.merged();
         Report::new(
             Counts { processes: 1, locks: 3, edges: 3 },
-            merge.findings(),
+            merge.bugs(),
             merge.graph(),
             &Levels::new(Vec::new()),
             BTreeSet::new(),

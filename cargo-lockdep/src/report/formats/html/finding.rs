@@ -8,7 +8,7 @@ use crate::{
     report::{
         Judged, Verdict,
         formats::{
-            human::count,
+            human::{also, count},
             steps::{Did, Step, steps},
         },
     },
@@ -48,6 +48,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
                     code { (test) }
                 }
                 @if finding.processes > finding.tests.len() && finding.tests.len() > 1 { ", …" }
+                @if let Some(also) = also(judged) { "; also found as " (code(&also)) }
             }
         }
     }
@@ -87,7 +88,11 @@ pub(super) fn capitalized(text: &str) -> String {
 
 /// Renders a sentence, with parts between backticks as code.
 fn ticked(text: &str) -> Markup {
-    let text = capitalized(text);
+    code(&capitalized(text))
+}
+
+/// Renders parts between backticks as code.
+fn code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }

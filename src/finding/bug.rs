@@ -1,0 +1,135 @@
+//! What makes several findings one bug: locks of the same classes, at the same places in the source.
+
+use super::{Edge, Finding, FindingKind, LockInfo, Site, WaitKind};
+
+/// Identifies a bug.
+///
+/// `E` is an edge without what differs from one occurrence to the next: the classes of its locks
+/// instead of the locks, and places. The edges are a set, so that a cycle is the same bug wherever
+/// it starts, and however many philosophers there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Bug<E> {
+    about: &'static str,
+    wait: Option<&'static str>,
+    edges: Box<[E]>,
+}
+
+/// An edge of a finding in this process: the held lock, then the wanted one.
+pub(crate) type BugEdge = [(Class, Site); 2];
+
+/// The class that the program has given, or the type and the creation site.
+type Class = (String, Option<Site>);
+
+impl<E: Ord> Bug<E> {
+    pub(crate) fn new(
+        kind: FindingKind,
+        wait: Option<WaitKind>,
+        edges: impl Iterator<Item = E>,
+    ) -> Self {
+        let mut edges: Vec<_> = edges.collect();
+        let about = about(kind, edges.len());
+        edges.sort_unstable();
+        edges.dedup();
+        Self { about, wait: wait.map(WaitKind::name), edges: edges.into() }
+    }
+}
+
+impl Bug<BugEdge> {
+    pub(crate) fn of(finding: &Finding) -> Self {
+        let end = |lock: &LockInfo, site: &Site| (class(lock), site.clone());
+        let edge =
+            |edge: &Edge| [end(&edge.held, &edge.held_at), end(&edge.wanted, &edge.acquired_at)];
+        Self::new(finding.kind, finding.wait(), finding.cycle.iter().map(edge))
+    }
+}
+
+fn class(lock: &LockInfo) -> Class {
+    match lock.class {
+        Some(given) => (given.to_owned(), None),
+        None => (lock.type_name(), lock.created_at.clone()),
+    }
+}
+
+/// Returns the name that all stages of a bug share. A cycle may be found several times as it gets
+/// worse: taken by one thread, then by two, then while both wait.
+fn about(kind: FindingKind, edges: usize) -> &'static str {
+    match (kind, edges) {
+        (FindingKind::Deadlock, 1) => FindingKind::SelfDeadlock.name(),
+        (FindingKind::Deadlock, 2..)
+        | (
+            FindingKind::Inversion
+            | FindingKind::OrderedInversion
+            | FindingKind::SingleThreadInversion
+            | FindingKind::GuardedInversion
+            | FindingKind::ClassInversion,
+            _,
+        ) => FindingKind::Inversion.name(),
+        _ => kind.name(),
+    }
+}
+
+impl FindingKind {
+    /// The kinds, worst first: what has happened, what is certain, what two threads can do, what
+    /// takes something else as well.
+    const WORST_FIRST: [Self; Self::ALL.len()] = [
+        Self::Deadlock,
+        Self::Futurelock,
+        Self::SelfDeadlock,
+        Self::Inversion,
+        Self::SingleThreadInversion,
+        Self::RecursiveRead,
+        Self::DeclaredOrder,
+        Self::LeakedGuard,
+        Self::PoolExhaustion,
+        Self::WaitWhileHolding,
+        Self::HeldAcrossAwait,
+        Self::OrderedInversion,
+        Self::ClassInversion,
+        Self::GuardedInversion,
+    ];
+
+    /// Returns the place of this kind among all, 0 for the worst.
+    pub(crate) fn rank(self) -> usize {
+        Self::WORST_FIRST.iter().position(|&kind| kind == self).unwrap_or(Self::ALL.len())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_rank() {
+        let mut ranks = FindingKind::ALL.map(FindingKind::rank);
+        ranks.sort_unstable();
+        assert!(ranks.into_iter().eq(0..FindingKind::ALL.len()));
+    }
+
+    #[test]
+    fn a_cycle_is_one_bug_wherever_it_starts_and_however_bad_it_is() {
+        let bug = |kind, edges: &[u8]| Bug::new(kind, None, edges.iter().copied());
+        let inversion = bug(FindingKind::Inversion, &[1, 2]);
+        for kind in [
+            FindingKind::SingleThreadInversion,
+            FindingKind::OrderedInversion,
+            FindingKind::GuardedInversion,
+            FindingKind::ClassInversion,
+            FindingKind::Deadlock,
+        ] {
+            assert_eq!(bug(kind, &[2, 1]), inversion, "{kind}");
+        }
+        // The same lines pass two locks on, or three.
+        let ring = |size| bug(FindingKind::Inversion, &[1].repeat(size));
+        assert_eq!(ring(2), ring(3));
+        assert_eq!(bug(FindingKind::Deadlock, &[1]), bug(FindingKind::SelfDeadlock, &[1]));
+        for other in [
+            bug(FindingKind::Inversion, &[1, 3]),
+            bug(FindingKind::Inversion, &[1, 2, 3]),
+            bug(FindingKind::DeclaredOrder, &[1, 2]),
+            Bug::new(FindingKind::Inversion, Some(WaitKind::Recv), [1, 2].into_iter()),
+        ] {
+            assert_ne!(other, inversion);
+        }
+        assert_ne!(bug(FindingKind::SelfDeadlock, &[1]), ring(2));
+    }
+}
