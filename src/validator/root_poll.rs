@@ -14,7 +14,7 @@ use crate::{
     points,
     validator::{
         attach::current,
-        context::{Context, State as ThreadState, current::act_in, registry},
+        context::{Context, State as ThreadState, current::act_in, registry, spawn_order::Spawn},
         found::submit,
         tasks::{self, SPARE, TASK, Task, block_on, census, resting, task::TIMEOUT},
     },
@@ -28,7 +28,16 @@ impl Task {
     #[must_use]
     pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         tasks::with_polled(resting::loosen);
-        Arc::new(Self::with_thread(current(), None, spawned_at, size))
+        let context = current();
+        let spawn = context.and_then(|context| {
+            Spawn::by(|| {
+                let _inside = context.enter(ThreadState::InValidator);
+                tasks::actor(context)
+            })
+        });
+        let mut task = Self::with_thread(context, None, spawned_at, size);
+        task.spawn = spawn;
+        Arc::new(task)
     }
 
     /// Creates a task for a future of this many bytes inside an unknown task, which may drop it at

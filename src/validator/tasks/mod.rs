@@ -74,7 +74,7 @@ pub use self::{
     task::Task,
     wakers::of_timeout,
 };
-use super::context::{Context, registry};
+use super::context::{Context, registry, spawn_order::Actor};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -138,6 +138,17 @@ pub(crate) fn is_known() -> bool {
 #[inline]
 pub fn may_send_guards() {
     with_polled(resting::loosen_static);
+}
+
+/// Returns the calling thread, or the task that it polls, with how it was spawned.
+pub(super) fn actor(context: &Context) -> Actor {
+    let is_task = context.is_of_task();
+    let spawn = if is_task {
+        with_polled(|task| task.spawn.clone()).flatten()
+    } else {
+        context.exit().and_then(|exit| exit.spawn().cloned())
+    };
+    Actor { segment: context.segment(), is_task, spawn }
 }
 
 /// Moves the polled task into a scope of [`testing`](crate::testing), or out of any.
