@@ -29,14 +29,8 @@ impl Task {
     pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         tasks::with_polled(resting::loosen);
         let context = current();
-        let spawn = context.and_then(|context| {
-            Spawn::by(|| {
-                let _inside = context.enter(ThreadState::InValidator);
-                tasks::actor(context)
-            })
-        });
         let mut task = Self::with_thread(context, None, spawned_at, size);
-        task.spawn = spawn;
+        task.spawn = context.and_then(tasks::spawn);
         Arc::new(task)
     }
 

@@ -668,7 +668,7 @@ fn a_denied_use() {
 #[cfg(feature = "interleave")]
 #[test]
 fn confirmed_if_nothing_orders_them() {
-    use lockdep::{interleave, testing};
+    use lockdep::interleave;
 
     fn program(is_ordered: bool, cell: &OnceLock<u32>) {
         let state = Mutex::new(1);
@@ -693,7 +693,8 @@ fn confirmed_if_nothing_orders_them() {
     }
 
     let child = in_a_child(confirmed_if_nothing_orders_them, || {
-        let findings = testing::collect(|| program(true, &OnceLock::new()));
+        program(true, &OnceLock::new());
+        let findings = lockdep::take_findings();
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!(finding.kind(), OrderedInversion);
         let confirmation = interleave::confirm(finding, || program(false, &OnceLock::new()));
@@ -841,6 +842,31 @@ mod tasks {
                 task.await.unwrap();
             });
             assert_eq!(program.found(), [], "{}", program.name);
+        });
+    }
+
+    /// The pool's thread exists before the initialization.
+    #[test]
+    fn jobs_spawned_after_the_initialization_are_silent() {
+        for_all("jobs", |program| {
+            on_a_runtime(|| async {
+                let lock = || drop(lockdep::sync::Mutex::new(()).lock().unwrap());
+                tokio::task::spawn_blocking(lock).await.unwrap();
+                program.config();
+                let step = program.clone();
+                tokio::task::spawn_blocking(move || step.step()).await.unwrap();
+            });
+            assert_eq!(program.found(), [], "{}", program.name);
+        });
+        for_all("jobs at once", |program| {
+            on_a_runtime(|| async {
+                let lock = || drop(lockdep::sync::Mutex::new(()).lock().unwrap());
+                tokio::task::spawn_blocking(lock).await.unwrap();
+                tokio::spawn(doing(&program, Program::config)).await.unwrap();
+                let step = program.clone();
+                tokio::task::spawn_blocking(move || step.step()).await.unwrap();
+            });
+            assert_eq!(program.found(), [OrderedInversion], "{}", program.name);
         });
     }
 
