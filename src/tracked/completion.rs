@@ -18,11 +18,13 @@ const TOOK_LOCKS: u8 = 2;
 
 impl Completion {
     /// For a `Once` that did not run yet.
+    #[must_use]
     pub const fn unknown() -> Self {
         Self(AtomicU8::new(UNKNOWN))
     }
 
     /// For a `Once` that was created as completed.
+    #[must_use]
     pub const fn free() -> Self {
         Self(AtomicU8::new(FREE))
     }

@@ -78,6 +78,7 @@ impl PendingAcquire<'_> {
 impl Held<'_> {
     /// Ends an initializer that has returned a value. Returns `true` if it took locks: then uses of
     /// the cell are [checked](Tracked::about_to_use).
+    #[must_use]
     pub fn end_init(self) -> bool {
         validator::initialized(self.tag.in_set().lock())
     }

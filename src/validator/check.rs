@@ -55,10 +55,7 @@ pub(super) fn judge(
         let mut tags = FxHashSet::default();
         held.retain(|held| tags.insert(held.tag));
     }
-    let mut found = match is_use {
-        true => Vec::new(),
-        false => against_declared(context, &mut held, wanted),
-    };
+    let mut found = if is_use { Vec::new() } else { against_declared(context, &mut held, wanted) };
 
     // A stack is captured only if something is new, and outside the lock. Locks that are all
     // ordered by key add nothing.

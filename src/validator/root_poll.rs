@@ -14,7 +14,7 @@ use crate::{
     points,
     validator::{
         attach::current,
-        context::{Context, State as ThreadState, current::act_in, registry, spawn_order::Spawn},
+        context::{Context, State as ThreadState, current::act_in, registry},
         found::submit,
         tasks::{self, SPARE, TASK, Task, block_on, census, resting, task::TIMEOUT},
     },

@@ -49,9 +49,10 @@ impl LockGraph {
         budget: &mut Budget,
     ) -> Through {
         let is_use = edges.first().is_some_and(|&(edge, _)| self.is_use(edge));
-        let mut through = match is_use {
-            true => Through::default(),
-            false => self.cycles_of_acquisitions(edges, now, budget),
+        let mut through = if is_use {
+            Through::default()
+        } else {
+            self.cycles_of_acquisitions(edges, now, budget)
         };
         if self.has_uses && through.to_report.is_empty() {
             let of_uses = self.cycles_of_uses(edges, now, budget);
