@@ -6,6 +6,7 @@
     feature = "parking_lot",
     feature = "parking_lot_0_13"
 ))]
+#![allow(clippy::ignored_unit_patterns, reason = "the cells have no value")]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -105,7 +106,7 @@ impl Program {
         let name = format!("{test}, {kind}");
         // The type of a default has no class.
         let state = Arc::<Mutex<()>>::default();
-        lockdep::name(&*state, &format!("{name}: state"));
+        lockdep::name(&*state, format!("{name}: state"));
         let config = cell(&name, {
             let state = Arc::clone(&state);
             Arc::new(move || drop(state.lock().unwrap()))
@@ -355,6 +356,8 @@ fn what_never_waits_is_silent() {
 /// `set` and `wait` wait for a running initializer as well.
 #[test]
 fn other_uses_are_found() {
+    type OnceCell = once_cell::sync::OnceCell<()>;
+
     fn found<C: Send + Sync>(
         name: &str,
         cell: &C,
@@ -372,12 +375,11 @@ fn other_uses_are_found() {
     }
     let lock = |state: &Mutex<()>| drop(state.lock().unwrap());
     let init = |cell: &OnceLock<()>, state: &Mutex<()>| _ = cell.get_or_init(|| lock(state));
-    found("OnceLock::set", &OnceLock::new(), init, |cell| _ = cell.set(()).unwrap_err());
-    found("OnceLock::wait", &OnceLock::new(), init, |cell| _ = cell.wait());
-    type OnceCell = once_cell::sync::OnceCell<()>;
+    found("OnceLock::set", &OnceLock::new(), init, |cell| cell.set(()).unwrap_err());
+    found("OnceLock::wait", &OnceLock::new(), init, |cell| *cell.wait());
     let init = |cell: &OnceCell, state: &Mutex<()>| _ = cell.get_or_init(|| lock(state));
-    found("OnceCell::set", &OnceCell::new(), init, |cell| _ = cell.set(()).unwrap_err());
-    found("OnceCell::wait", &OnceCell::new(), init, |cell| _ = cell.wait());
+    found("OnceCell::set", &OnceCell::new(), init, |cell| cell.set(()).unwrap_err());
+    found("OnceCell::wait", &OnceCell::new(), init, |cell| *cell.wait());
     let init = |cell: &Once, state: &Mutex<()>| cell.call_once(|| lock(state));
     found("Once::wait", &Once::new(), init, Once::wait);
     found("Once::wait_force", &Once::new(), init, Once::wait_force);
@@ -448,7 +450,7 @@ fn failed_initializers_count() {
 fn nested_cells() {
     for_all("nested", |inner| {
         let outer = OnceLock::new();
-        lockdep::name(&outer, &format!("{}: outer", inner.name));
+        lockdep::name(&outer, format!("{}: outer", inner.name));
         let init = || _ = outer.get_or_init(|| inner.config());
         let step = || {
             let _state = inner.state.lock().unwrap();
@@ -526,7 +528,7 @@ fn a_use_before_the_rest_of_the_cycle() {
         });
         let findings = findings_about(&[&program.name]);
         assert_eq!(kinds(&findings), [OrderedInversion], "{}", program.name);
-        let modes = findings[0].cycle().iter().map(|edge| edge.wanted_mode());
+        let modes = findings[0].cycle().iter().map(lockdep::Edge::wanted_mode);
         assert_eq!(modes.filter(|&mode| mode == Mode::Initialized).count(), 1);
     });
 }
@@ -568,7 +570,7 @@ fn at_once() {
     for (kind, cell) in CELLS {
         let name = format!("at once, {kind}");
         let state = Arc::<Mutex<()>>::default();
-        lockdep::name(&*state, &format!("{name}: state"));
+        lockdep::name(&*state, format!("{name}: state"));
         let (both, is_first) = (Arc::new(Barrier::new(2)), AtomicBool::new(true));
         let init = {
             let (state, both) = (Arc::clone(&state), Arc::clone(&both));
