@@ -140,12 +140,60 @@ macro_rules! workloads {
     };
 }
 
+/// Defines the workloads of initialized cells, for the given `sync`.
+macro_rules! cell_workloads {
+    ($sync:path) => {
+        use $sync::{LazyLock, Once, OnceLock};
+
+        pub(super) fn once_lock(times: u64) {
+            let cell = OnceLock::new();
+            for at in 0..times {
+                black_box(black_box(&cell).get_or_init(|| at));
+            }
+        }
+
+        pub(super) fn lazy_lock(times: u64) {
+            let cell = LazyLock::new(|| 1);
+            for _ in 0..times {
+                black_box(&**black_box(&cell));
+            }
+        }
+
+        pub(super) fn once(times: u64) {
+            let once = Once::new();
+            for _ in 0..times {
+                black_box(&once).call_once(|| ());
+            }
+        }
+
+        /// The initializer takes a lock.
+        pub(super) fn locking_cell(times: u64) {
+            let (lock, cell) = (Mutex::new(1), OnceLock::new());
+            for _ in 0..times {
+                black_box(black_box(&cell).get_or_init(|| *lock.lock().unwrap()));
+            }
+        }
+
+        /// As `locking_cell`, used while a lock is held.
+        pub(super) fn locking_cell_held(times: u64) {
+            let (lock, cell, held) = (Mutex::new(1), OnceLock::new(), Mutex::new(()));
+            cell.get_or_init(|| *lock.lock().unwrap());
+            let _held = held.lock().unwrap();
+            for _ in 0..times {
+                black_box(black_box(&cell).get_or_init(|| 1));
+            }
+        }
+    };
+}
+
 mod std_sync {
     workloads!(std::sync, .unwrap());
+    cell_workloads!(std::sync);
 }
 
 mod lockdep_sync {
     workloads!(lockdep::sync, .unwrap());
+    cell_workloads!(lockdep::sync);
 }
 
 #[cfg(feature = "parking_lot")]
@@ -264,6 +312,11 @@ const STD: &[Workload] = &table! {
     "two threads, own pairs" two_threads 100_000 wall_time
     "two threads on one lock" contended 100_000 wall_time
     "the same, another held" contended_nested 50_000 wall_time
+    "OnceLock, initialized" once_lock 200_000 thread_time
+    "LazyLock, initialized" lazy_lock 200_000 thread_time
+    "Once, completed" once 200_000 thread_time
+    "OnceLock whose initializer locked" locking_cell 200_000 thread_time
+    "OnceLock whose initializer locked, another held" locking_cell_held 200_000 thread_time
 };
 
 const WAITS: &[Workload] = &table! {

@@ -63,6 +63,10 @@ kinds! {
     /// other (or an ancestor of it), or after it had joined it.
     /// This takes threads that [`lockdep::thread`](crate::thread) has spawned. It becomes an
     /// [`Inversion`](Self::Inversion) once both orders are seen while both threads exist.
+    ///
+    /// Or one that uses an initialized cell: a thread holds a lock that the cell's initializer took, and no spawn or
+    /// join is known to put the use after the initialization. Had both run at once, each would have waited for the
+    /// other. See [`Mode::Initialized`](super::Mode::Initialized).
     OrderedInversion: "ordered_inversion", Warn, possible;
     /// A cycle in the lock order that needs one thread in two places at once: one and the same thread took all of its
     /// edges, or two that no other thread took. It becomes an [`Inversion`](Self::Inversion) once another thread

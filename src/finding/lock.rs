@@ -30,12 +30,21 @@ pub enum Mode {
     Upgradable = 3,
     /// Turns upgradable into exclusive once the readers are gone: `upgrade`.
     Upgrade = 4,
+    /// Uses a cell whose initializer has run and took locks: `get_or_init`, `force`. It waits for
+    /// nothing now, but would wait for the initializer.
+    Initialized = 5,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Self; 5] =
-        [Self::Exclusive, Self::Shared, Self::RecursiveShared, Self::Upgradable, Self::Upgrade];
+    pub const ALL: [Self; 6] = [
+        Self::Exclusive,
+        Self::Shared,
+        Self::RecursiveShared,
+        Self::Upgradable,
+        Self::Upgrade,
+        Self::Initialized,
+    ];
 
     /// Returns the name used in reports and records, such as `recursive shared`.
     #[must_use]
@@ -46,6 +55,7 @@ impl Mode {
             Self::RecursiveShared => "recursive shared",
             Self::Upgradable => "upgradable",
             Self::Upgrade => "upgrade",
+            Self::Initialized => "initialized",
         }
     }
 
@@ -71,6 +81,7 @@ impl Mode {
     /// | recursive shared | waits     | never                | never      |
     /// | upgradable       | waits     | behind a writer only | waits      |
     /// | upgrade          | -         | waits                | -          |
+    /// | initialized      | would     | -                    | -          |
     ///
     /// A plain reader queues behind a waiting writer, which waits for the reader that holds the
     /// lock. So readers wait for readers, but only if the lock is also written. The kernel's
@@ -322,7 +333,9 @@ mod tests {
     #[test]
     fn modes_have_names() {
         let names = Mode::ALL.map(|mode| mode.to_string());
-        assert_eq!(names, ["exclusive", "shared", "recursive shared", "upgradable", "upgrade"]);
+        let expected =
+            ["exclusive", "shared", "recursive shared", "upgradable", "upgrade", "initialized"];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use parking_lot::OnceState;
 
 use crate::{
     finding::{LockKind, LockOf, Role},
-    tracked::Tracked,
+    tracked::{Completion, Tracked},
 };
 
 /// [`parking_lot::Once`], checked: the thread that runs the initializer holds it, and other callers
@@ -22,6 +22,7 @@ use crate::{
 /// ```
 pub struct Once {
     tracked: Tracked,
+    completion: Completion,
     inner: parking_lot::Once,
 }
 
@@ -34,7 +35,11 @@ impl Once {
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
-        Self { tracked: Tracked::new(), inner: parking_lot::Once::new() }
+        Self {
+            tracked: Tracked::new(),
+            completion: Completion::unknown(),
+            inner: parking_lot::Once::new(),
+        }
     }
 
     /// As [`parking_lot::Once::state`].
@@ -55,7 +60,7 @@ impl Once {
     where
         F: FnOnce(),
     {
-        if self.inner.state().done() {
+        if self.completion.is_free() {
             return;
         }
         self.run(false, |_| f());
@@ -71,7 +76,7 @@ impl Once {
     where
         F: FnOnce(OnceState),
     {
-        if self.inner.state().done() {
+        if self.completion.is_free() {
             return;
         }
         self.run(true, f);
@@ -79,11 +84,25 @@ impl Once {
 
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
+        if self.inner.state().done() {
+            return self.use_completed();
+        }
         self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                pending.run_once(force, state.poisoned(), || f(state));
+                if pending.run_once(force, state.poisoned(), || f(state)) {
+                    self.completion.note_locks();
+                }
             });
         });
+        self.completion.complete();
+    }
+
+    /// Called instead of a call or wait if the initializer has run.
+    #[track_caller]
+    fn use_completed(&self) {
+        if self.completion.took_locks() {
+            self.tracked.about_to_use();
+        }
     }
 }
 

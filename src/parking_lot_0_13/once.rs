@@ -6,13 +6,14 @@ use parking_lot_0_13::OnceState;
 
 use crate::{
     finding::{LockKind, LockOf, Role},
-    tracked::Tracked,
+    tracked::{Completion, Tracked},
 };
 
 /// [`parking_lot_0_13::Once`], checked: the thread that runs the initializer holds it, and other
 /// callers wait for it.
 pub struct Once {
     tracked: Tracked,
+    completion: Completion,
     inner: parking_lot_0_13::Once,
 }
 
@@ -25,7 +26,11 @@ impl Once {
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
-        Self { tracked: Tracked::new(), inner: parking_lot_0_13::Once::new() }
+        Self {
+            tracked: Tracked::new(),
+            completion: Completion::unknown(),
+            inner: parking_lot_0_13::Once::new(),
+        }
     }
 
     /// As [`parking_lot_0_13::Once::new_completed`].
@@ -33,7 +38,11 @@ impl Once {
     #[must_use]
     #[inline]
     pub const fn new_completed() -> Self {
-        Self { tracked: Tracked::new(), inner: parking_lot_0_13::Once::new_completed() }
+        Self {
+            tracked: Tracked::new(),
+            completion: Completion::free(),
+            inner: parking_lot_0_13::Once::new_completed(),
+        }
     }
 
     /// As [`parking_lot_0_13::Once::is_completed`]. Never a finding: it does not block.
@@ -50,7 +59,7 @@ impl Once {
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
-            return;
+            return self.use_completed();
         }
         if self.tracked.is_forgiven() {
             return self.wait_force();
@@ -66,7 +75,7 @@ impl Once {
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {
-            return;
+            return self.use_completed();
         }
         self.tracked.wait_initialized(Self::KIND, || self.inner.wait_force());
     }
@@ -89,7 +98,7 @@ impl Once {
     where
         F: FnOnce(),
     {
-        if self.inner.state().done() {
+        if self.completion.is_free() {
             return;
         }
         self.run(false, |_| f());
@@ -105,7 +114,7 @@ impl Once {
     where
         F: FnOnce(OnceState),
     {
-        if self.inner.state().done() {
+        if self.completion.is_free() {
             return;
         }
         self.run(true, f);
@@ -113,11 +122,25 @@ impl Once {
 
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
+        if self.inner.state().done() {
+            return self.use_completed();
+        }
         self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                pending.run_once(force, state.poisoned(), || f(state));
+                if pending.run_once(force, state.poisoned(), || f(state)) {
+                    self.completion.note_locks();
+                }
             });
         });
+        self.completion.complete();
+    }
+
+    /// Called instead of a call or wait if the initializer has run.
+    #[track_caller]
+    fn use_completed(&self) {
+        if self.completion.took_locks() {
+            self.tracked.about_to_use();
+        }
     }
 }
 

@@ -26,6 +26,7 @@ impl Words<'_> {
         let what = what(thread);
         let writer = self.while_writers_wait();
         match self.finding.kind {
+            FindingKind::OrderedInversion if self.use_of_cell().is_some() => self.help_with_use(),
             FindingKind::OrderedInversion => format!(
                 "it cannot hang{writer} as long as one thread uses its order before it spawns \
                  the other or after it has joined it. If it does that while the other runs, this is \
@@ -125,6 +126,22 @@ impl Words<'_> {
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
+        )
+    }
+
+    /// Help for a cycle that uses an initialized cell.
+    fn help_with_use(&self) -> String {
+        let Some(edge) = self.use_of_cell() else { return String::new() };
+        let (held, cell) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
+        let line = edge.acquired_at.line();
+        let next = if self.len() == 2 { "the other" } else { "the next" };
+        format!(
+            "the initializer of {cell} had already run. Had these run at once{}, each would wait \
+             for {next}: initialize {cell} before the threads that use it start, or do not use it \
+             while {}, at line {line}. Use `lockdep::allow_pair` if the program makes sure of \
+             this order in another way",
+            self.while_writers_wait(),
+            roles::while_held(edge, &held),
         )
     }
 

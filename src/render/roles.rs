@@ -2,7 +2,12 @@
 //! mean.
 
 use super::thread_names::who;
-use crate::finding::{Edge, LockInfo, Role, Site, ThreadInfo};
+use crate::finding::{Edge, LockInfo, Mode, Role, Site, ThreadInfo};
+
+/// Returns `true` if an edge uses a cell whose initializer had run.
+pub(super) fn is_use(edge: &Edge) -> bool {
+    edge.wanted_mode == Mode::Initialized
+}
 
 /// Says what the thread of an edge has been doing since the edge's first place.
 pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
@@ -40,6 +45,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
 /// Says what the thread does at the edge's second place.
 pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
+        _ if is_use(edge) => format!("and uses {wanted} here, which is initialized"),
         Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
         Role::Pool => format!("and acquires a permit of {wanted} here"),
         Role::Exit => format!("and joins thread {wanted} here"),
@@ -53,6 +59,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
 /// As [`wants`], for an edge that was seen before.
 pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String {
     match edge.wanted.kind.role {
+        _ if is_use(edge) => format!("{wanted} used here, initialized"),
         Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
         Role::Pool => format!("a permit of {wanted} acquired here"),
         Role::Exit => format!("thread {wanted} joined here"),
@@ -66,6 +73,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
 /// Says what the thread of an edge that was seen before did at both places.
 pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     let acquired = match edge.wanted.kind.role {
+        _ if is_use(edge) => format!("used {wanted}"),
         Role::Lock | Role::Initializer => format!("acquired {wanted}"),
         Role::Pool => format!("acquired a permit of {wanted}"),
         Role::Exit => format!("joined thread {wanted}"),
@@ -85,9 +93,24 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
     }
 }
 
+/// Says when an edge of a cycle that [uses](is_use) a cell was taken, for the title.
+pub(super) fn while_held(edge: &Edge, held: &str) -> String {
+    match edge.held.kind.role {
+        Role::Initializer => format!("the initializer of {held} runs"),
+        _ => format!("{held} is held"),
+    }
+}
+
+/// As [`step`], for a thread that ran an initializer.
+pub(super) fn initializing(edge: &Edge, held: &str, wanted: &str) -> String {
+    let needed = if is_use(edge) { "used" } else { "acquired" };
+    format!("ran the initializer of {held}, which {needed} {wanted}")
+}
+
 /// Titles the call stack of an edge.
 pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
     let acquiring = match edge.wanted.kind.role {
+        _ if is_use(edge) => format!("using {wanted}"),
         Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
         Role::Pool => format!("acquiring a permit of {wanted}"),
         Role::Exit => format!("joining thread {wanted}"),

@@ -25,6 +25,9 @@ impl Words<'_> {
                     FindingKind::GuardedInversion => ", behind a gate",
                     _ => "",
                 };
+                if let Some(edge) = self.use_of_cell() {
+                    return self.title_with_use(edge);
+                }
                 if let Some(wait) = self.wait_in_cycle() {
                     return format!("{}{so_far}", self.title_with_wait(wait));
                 }
@@ -122,6 +125,21 @@ impl Words<'_> {
     fn title_with_wait(&self, [lock, wait]: [&LockInfo; 2]) -> String {
         let lock = self.names.of(lock);
         roles::needs_to_end(wait.kind.role, &self.names.of(wait), &lock)
+    }
+
+    /// The title for a cycle that uses an initialized cell.
+    fn title_with_use(&self, edge: &Edge) -> String {
+        let (held, cell) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
+        if self.len() == 2 {
+            let while_held = roles::while_held(edge, &held);
+            return format!("{cell} is used while {while_held}, and its initializer needs {held}");
+        }
+        let (len, circle, first) =
+            (self.len(), self.held_locks(" → "), self.names.of(&self.first().held));
+        format!(
+            "{len} locks are acquired in a cycle, so far after the initializer of {cell} had run: \
+             {circle} → {first}"
+        )
     }
 
     /// Lists the held locks of the edges that are shown.

@@ -72,6 +72,14 @@ impl Words<'_> {
             .map(|edge| [&edge.held, &edge.wanted])
     }
 
+    /// Returns the edge of a cycle that uses a cell whose initializer had run.
+    pub(super) fn use_of_cell(&self) -> Option<&Edge> {
+        match self.finding.kind {
+            FindingKind::OrderedInversion => self.shown.iter().find(|edge| roles::is_use(edge)),
+            _ => None,
+        }
+    }
+
     /// Returns the locks that keep a cycle from closing.
     pub(super) fn gate_locks(&self) -> &[LockInfo] {
         match &self.finding.detail {
@@ -266,9 +274,17 @@ impl Words<'_> {
                 let wanted = roles::awaited(self.shown[index].wanted.kind.role, &wanted);
                 format!("{number} of {len}: {who} {waits} {wanted}")
             }
-            _ if self.len() > 2 || self.wait_in_cycle().is_some() => {
+            _ if self.len() > 2
+                || self.wait_in_cycle().is_some()
+                || self.use_of_cell().is_some() =>
+            {
                 let edge = &self.shown[index];
-                let step = roles::step(edge, &held, &wanted);
+                let step = match edge.held.kind.role {
+                    Role::Initializer if self.use_of_cell().is_some() => {
+                        roles::initializing(edge, &held, &wanted)
+                    }
+                    _ => roles::step(edge, &held, &wanted),
+                };
                 // A thread without a name is called by its handle.
                 let is_called_so = edge.held.kind.role == Role::Exit && thread.name().is_none();
                 let who = if is_called_so { format!("thread {held}") } else { who };
@@ -432,7 +448,7 @@ pub(super) fn event(kind: WaitKind, name: &str) -> String {
 /// Returns ` for reading` for modes other than exclusive.
 fn for_reading(mode: Mode) -> &'static str {
     match mode {
-        Mode::Exclusive | Mode::Upgrade => "",
+        Mode::Exclusive | Mode::Upgrade | Mode::Initialized => "",
         Mode::Shared | Mode::RecursiveShared | Mode::Upgradable => " for reading",
     }
 }

@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// [`std::sync::LazyLock`], checked: the thread that runs the initializer holds it, and other
-/// callers wait for it. Reading an initialized value is no acquisition.
+/// callers wait for it. Reading an initialized value is no acquisition, but if its
+/// initializer took locks, a use under one of them is an
+/// [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 ///
 /// Built from a [`OnceLock`] and the initializer, because std's `LazyLock` does not say when it
 /// starts to run the initializer.
@@ -69,7 +71,10 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As [`force`](Self::force).
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
-        Self::force(this);
+        // With exclusive access, an initialized value is never waited for.
+        if this.value.get().is_none() {
+            Self::force(this);
+        }
         this.value.get_mut().expect("it was just initialized")
     }
 }

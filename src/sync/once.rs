@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     finding::{LockKind, LockOf, Role},
-    tracked::Tracked,
+    tracked::{Completion, Tracked},
 };
 
 /// [`std::sync::Once`], checked: the thread that runs the initializer holds it, and other callers
@@ -23,6 +23,7 @@ use crate::{
 /// ```
 pub struct Once {
     tracked: Tracked,
+    completion: Completion,
     inner: sync::Once,
 }
 
@@ -41,7 +42,11 @@ impl Once {
     #[inline]
     #[allow(clippy::new_without_default, reason = "std's has no default")]
     pub const fn new() -> Self {
-        Self { tracked: Tracked::new(), inner: sync::Once::new() }
+        Self {
+            tracked: Tracked::new(),
+            completion: Completion::unknown(),
+            inner: sync::Once::new(),
+        }
     }
 
     /// As [`std::sync::Once::call_once`].
@@ -54,7 +59,7 @@ impl Once {
     #[track_caller]
     #[inline]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
-        if self.inner.is_completed() {
+        if self.completion.is_free() {
             return;
         }
         self.run(false, |_| f());
@@ -68,7 +73,7 @@ impl Once {
     #[track_caller]
     #[inline]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
-        if self.inner.is_completed() {
+        if self.completion.is_free() {
             return;
         }
         self.run(true, f);
@@ -76,11 +81,25 @@ impl Once {
 
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(&OnceState)) {
+        if self.inner.is_completed() {
+            return self.use_completed();
+        }
         self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
-                pending.run_once(force, state.is_poisoned(), || f(state));
+                if pending.run_once(force, state.is_poisoned(), || f(state)) {
+                    self.completion.note_locks();
+                }
             });
         });
+        self.completion.complete();
+    }
+
+    /// Called instead of a call or wait if the initializer has run.
+    #[track_caller]
+    fn use_completed(&self) {
+        if self.completion.took_locks() {
+            self.tracked.about_to_use();
+        }
     }
 
     /// As [`std::sync::Once::is_completed`]. Never a finding: it does not block.
@@ -97,7 +116,7 @@ impl Once {
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
-            return;
+            return self.use_completed();
         }
         if self.tracked.is_forgiven() {
             return self.wait_force();
@@ -113,7 +132,7 @@ impl Once {
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {
-            return;
+            return self.use_completed();
         }
         self.tracked.wait_initialized(Self::KIND, || self.inner.wait_force());
     }

@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// [`std::sync::OnceLock`], checked: the thread that runs the initializer holds it, and other
-/// callers wait for it. Reading an initialized cell is no acquisition.
+/// callers wait for it. Reading an initialized cell is no acquisition, but if its initializer took
+/// locks, a use under one of them is an [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 ///
 /// ```
 /// use lockdep::sync::OnceLock;
@@ -21,7 +22,10 @@ use crate::{
 /// ```
 pub struct OnceLock<T> {
     tracked: Tracked,
-    inner: sync::OnceLock<T>,
+    /// The value, unless its initializer took locks. So the fast path is that of std.
+    free: sync::OnceLock<T>,
+    /// Runs the initializer. Has the value if that took locks.
+    checked: sync::OnceLock<Option<Box<T>>>,
 }
 
 impl<T> OnceLock<T> {
@@ -37,19 +41,29 @@ impl<T> OnceLock<T> {
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
-        Self { tracked: Tracked::new(), inner: sync::OnceLock::new() }
+        Self {
+            tracked: Tracked::new(),
+            free: sync::OnceLock::new(),
+            checked: sync::OnceLock::new(),
+        }
     }
 
     /// As [`std::sync::OnceLock::get`]. Never a finding: it does not block.
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        self.inner.get()
+        match self.free.get() {
+            Some(value) => Some(value),
+            None => self.checked.get()?.as_deref(),
+        }
     }
 
     /// As [`std::sync::OnceLock::get_mut`].
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        self.inner.get_mut()
+        match self.free.get_mut() {
+            Some(value) => Some(value),
+            None => self.checked.get_mut()?.as_deref_mut(),
+        }
     }
 
     /// As [`std::sync::OnceLock::wait`].
@@ -59,10 +73,14 @@ impl<T> OnceLock<T> {
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
     pub fn wait(&self) -> &T {
-        if let Some(value) = self.inner.get() {
+        if let Some(value) = self.free.get() {
             return value;
         }
-        self.tracked.wait_initialized(Self::KIND, || self.inner.wait())
+        if self.checked.get().is_some() {
+            return self.use_initialized();
+        }
+        self.tracked.wait_initialized(Self::KIND, || self.checked.wait());
+        self.get().expect("it is initialized")
     }
 
     /// As [`std::sync::OnceLock::set`].
@@ -78,10 +96,18 @@ impl<T> OnceLock<T> {
     #[track_caller]
     #[inline]
     pub fn set(&self, value: T) -> Result<(), T> {
-        if self.inner.get().is_some() {
+        if self.free.get().is_some() {
             return Err(value);
         }
-        self.tracked.wait_initialized(Self::KIND, || self.inner.set(value))
+        if self.checked.get().is_some() {
+            self.use_initialized();
+            return Err(value);
+        }
+        self.tracked.wait_initialized(Self::KIND, || {
+            let mut value = Some(value);
+            self.checked.get_or_init(|| self.place(value.take().expect("it runs once"), false));
+            value.map_or(Ok(()), Err)
+        })
     }
 
     /// As [`std::sync::OnceLock::get_or_init`].
@@ -103,27 +129,59 @@ impl<T> OnceLock<T> {
     #[track_caller]
     #[inline]
     pub(super) fn get_or_init_as(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {
-        if let Some(value) = self.inner.get() {
+        if let Some(value) = self.free.get() {
             return value;
         }
+        self.get_or_init_slow(kind, f)
+    }
+
+    #[cold]
+    #[track_caller]
+    fn get_or_init_slow(&self, kind: &'static LockKind, f: impl FnOnce() -> T) -> &T {
+        if self.checked.get().is_some() {
+            return self.use_initialized();
+        }
         self.tracked.initialize(kind, |pending| {
-            self.inner.get_or_init(|| {
-                let _held = pending.begin_init();
-                f()
+            self.checked.get_or_init(|| {
+                let held = pending.begin_init();
+                let value = f();
+                self.place(value, held.end_init())
             })
-        })
+        });
+        self.get().expect("it is initialized")
+    }
+
+    /// Stores the value. Returns it in a box if its initializer took locks.
+    fn place(&self, value: T, took_locks: bool) -> Option<Box<T>> {
+        if took_locks {
+            return Some(Box::new(value));
+        }
+        let set = self.free.set(value);
+        debug_assert!(set.is_ok(), "only one initializer runs");
+        None
+    }
+
+    /// Returns the value of an initialized cell, to a caller that would otherwise have waited.
+    #[track_caller]
+    fn use_initialized(&self) -> &T {
+        if let Some(Some(_)) = self.checked.get() {
+            self.tracked.about_to_use();
+        }
+        self.get().expect("it is initialized")
     }
 
     /// As [`std::sync::OnceLock::into_inner`].
     #[inline]
     pub fn into_inner(self) -> Option<T> {
-        self.inner.into_inner()
+        let checked = self.checked.into_inner().flatten();
+        self.free.into_inner().or(checked.map(|value| *value))
     }
 
     /// As [`std::sync::OnceLock::take`].
     #[inline]
     pub fn take(&mut self) -> Option<T> {
-        self.inner.take()
+        let checked = self.checked.take().flatten();
+        self.free.take().or(checked.map(|value| *value))
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -140,27 +198,35 @@ impl<T> Default for OnceLock<T> {
 
 impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        let mut tuple = f.debug_tuple("OnceLock");
+        match self.get() {
+            Some(value) => tuple.field(value),
+            None => tuple.field(&format_args!("<uninit>")),
+        };
+        tuple.finish()
     }
 }
 
 impl<T: Clone> Clone for OnceLock<T> {
     #[track_caller]
     fn clone(&self) -> Self {
-        Self { tracked: Tracked::new(), inner: self.inner.clone() }
+        match self.get() {
+            Some(value) => Self::from(value.clone()),
+            None => Self::new(),
+        }
     }
 }
 
 impl<T> From<T> for OnceLock<T> {
     #[track_caller]
     fn from(value: T) -> Self {
-        Self { tracked: Tracked::new(), inner: sync::OnceLock::from(value) }
+        Self { free: sync::OnceLock::from(value), ..Self::new() }
     }
 }
 
 impl<T: PartialEq> PartialEq for OnceLock<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.inner == other.inner
+        self.get() == other.get()
     }
 }
 

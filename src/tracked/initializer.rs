@@ -1,14 +1,35 @@
 //! Initializers, which are held while they run, and waits for them.
 
 use std::{
-    panic::panic_any,
+    panic::{Location, panic_any},
     sync::{Mutex, PoisonError},
 };
 
-use super::{PendingAcquire, Tracked};
-use crate::finding::{LockKind, Mode};
+use super::{Held, PendingAcquire, Tracked};
+use crate::{
+    finding::{LockKind, Mode},
+    validator::{self, Acquisition, Entry, Tag},
+};
 
 impl Tracked {
+    /// Checks a use of an initialized cell whose initializer [took locks](Held::end_init). The use
+    /// would have waited for the initializer.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[cold]
+    #[track_caller]
+    pub fn about_to_use(&self) {
+        if let Some(context) = validator::current_if_attached() {
+            let site = Location::caller();
+            let tag = Tag::new(self.identity.id_or_0(), Mode::Initialized);
+            let wanted = Entry { tag, site };
+            let acquisition = Acquisition { identity: &self.identity, wanted, named_at: site };
+            validator::about_to_use(context, &acquisition);
+        }
+    }
+
     /// Waits with `wait` until the initializer of another thread has run.
     ///
     /// # Panics
@@ -40,16 +61,26 @@ impl Tracked {
 impl PendingAcquire<'_> {
     /// Runs the initializer of a `Once`. The wrapped `Once` cannot distinguish a panic of lockdep,
     /// which does not count, from the program's, so it is always forced, and poisoning is checked
-    /// here.
+    /// here. Returns `true` if the initializer [took locks](Held::end_init).
     ///
     /// # Panics
     ///
     /// If the `Once` is poisoned, unless `force` is set.
-    pub fn run_once(self, force: bool, is_poisoned: bool, init: impl FnOnce()) {
+    pub fn run_once(self, force: bool, is_poisoned: bool, init: impl FnOnce()) -> bool {
         let is_poisoned = is_poisoned && !self.tracked.is_forgiven();
         assert!(force || !is_poisoned, "Once instance has previously been poisoned");
-        let _held = self.begin_init();
+        let held = self.begin_init();
         init();
+        held.end_init()
+    }
+}
+
+impl Held<'_> {
+    /// Ends an initializer that has returned a value. Returns `true` if it took locks: then uses of
+    /// the cell are [checked](Tracked::about_to_use).
+    #[must_use]
+    pub fn end_init(self) -> bool {
+        validator::initialized(self.tag.in_set().lock())
     }
 }
 

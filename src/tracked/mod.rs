@@ -22,6 +22,7 @@
 #![allow(clippy::new_without_default, reason = "`default` would lose the caller's location")]
 
 mod awaited;
+mod completion;
 mod event_wait;
 mod held;
 mod initializer;
@@ -33,6 +34,7 @@ use std::panic::Location;
 
 pub use self::{
     awaited::{Awaited, GuardKind},
+    completion::Completion,
     held::Held,
     initializer::Initializer,
     pending::PendingAcquire,

@@ -74,7 +74,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     let (epoch, key) = (chain_cache::epoch(), chain_cache::key(chain));
     let is_new = !known_locks::may_be_known(acquisition.wanted.tag.lock());
     // While a thread waits for the end of this one, this one holds its exit as well.
-    let is_known = !is_awaited && !is_new && (SEEN.contains(key) || is_known_of(context, key));
+    let is_known = !is_awaited && !is_new && is_known(context, key);
     if is_known {
         if !context.recent.should_insert(chain) {
             return;
@@ -92,6 +92,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             return;
         }
     }
+    remember(context, chain, (epoch, key));
+}
+
+/// Adds a harmless chain to the recent ones. It was looked up in this epoch, with this key.
+pub(super) fn remember(context: &Context, chain: u64, (epoch, key): (u64, u64)) {
     if context.is_of_task() && !SEEN.contains(key) {
         // The thread also polls other tasks in this context.
         context.recent.insert(chain_cache::by(chain, context.number()));
@@ -104,10 +109,11 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
     }
 }
 
-/// Returns `true` if a chain was found harmless for this thread since it last spawned another
-/// thread, or for all threads of its family.
-fn is_known_of(context: &Context, key: u64) -> bool {
-    SEEN.contains(chain_cache::by(key, context.number_in_segment()))
+/// Returns `true` if a chain was found harmless for all threads, for those of this one's family, or
+/// for this thread since it last spawned another.
+pub(super) fn is_known(context: &Context, key: u64) -> bool {
+    SEEN.contains(key)
+        || SEEN.contains(chain_cache::by(key, context.number_in_segment()))
         || context.family().is_some_and(|family| SEEN.contains(chain_cache::by_family(key, family)))
 }
 

@@ -28,7 +28,8 @@ use crate::{
 
 type Held = SmallVec<[Entry; 8]>;
 
-/// Checks a new chain and adds its edges to the graph.
+/// Checks a new chain and adds its edges to the graph. A [use](Mode::Initialized) of an initialized
+/// cell breaks no declared order, and adds nothing to the record.
 pub(super) fn judge(
     context: &'static Context,
     acquisition: &Acquisition<'_>,
@@ -36,8 +37,9 @@ pub(super) fn judge(
 ) -> Vec<Found> {
     ledger::load_config();
     let wanted = &acquisition.wanted;
+    let is_use = wanted.tag.mode() == Mode::Initialized;
     let mut held: Held = context.held.iter().collect();
-    if let Some(exit) = context.awaited_exit() {
+    if let Some(exit) = context.awaited_exit().filter(|_| !is_use) {
         held.insert(0, exit);
     }
     if let Some(found) = reentry(context, &held, wanted) {
@@ -53,7 +55,7 @@ pub(super) fn judge(
         let mut tags = FxHashSet::default();
         held.retain(|held| tags.insert(held.tag));
     }
-    let mut found = against_declared(context, &mut held, wanted);
+    let mut found = if is_use { Vec::new() } else { against_declared(context, &mut held, wanted) };
 
     // A stack is captured only if something is new, and outside the lock. Locks that are all
     // ordered by key add nothing.
@@ -61,7 +63,8 @@ pub(super) fn judge(
     let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
     let mut graph = graph::lock();
-    let new = if ledger::records() { graph.without_edge(&held, wanted) } else { Vec::new() };
+    let new =
+        if ledger::records() && !is_use { graph.without_edge(&held, wanted) } else { Vec::new() };
     let Learned { mut cycles, settled } = match &held[..] {
         [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
         held => graph.learn(context, held, acquisition, &observation, &backtrace),
@@ -138,8 +141,8 @@ fn against_declared(context: &Context, held: &mut Held, wanted: &Entry) -> Vec<F
 /// thread would wait forever.
 fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
     let mode = wanted.tag.mode();
-    if mode == Mode::Upgrade {
-        // An upgrade requires that the thread holds the lock.
+    if matches!(mode, Mode::Upgrade | Mode::Initialized) {
+        // An upgrade requires that the thread holds the lock. An initialized cell is free.
         return None;
     }
     let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());

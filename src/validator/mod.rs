@@ -20,6 +20,7 @@ mod found;
 mod graph;
 mod helpers;
 mod identity;
+mod initialized;
 mod interrupted;
 mod lock_id;
 mod monitor;
@@ -52,6 +53,7 @@ pub(crate) use self::{
         declared::{Ordered, Rank},
     },
     identity::Identity,
+    initialized::{about_to_use, initialized},
     lock_id::LockId,
     waits::{
         barrier_order::{Arrival, BarrierOrder},

@@ -28,7 +28,10 @@ impl Task {
     #[must_use]
     pub fn new(spawned_at: &'static Location<'static>, size: usize) -> Arc<Self> {
         tasks::with_polled(resting::loosen);
-        Arc::new(Self::with_thread(current(), None, spawned_at, size))
+        let context = current();
+        let mut task = Self::with_thread(context, None, spawned_at, size);
+        task.spawn = context.and_then(tasks::spawn);
+        Arc::new(task)
     }
 
     /// Creates a task for a future of this many bytes inside an unknown task, which may drop it at

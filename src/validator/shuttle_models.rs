@@ -159,8 +159,10 @@ fn shuttle_a_cycle_of_three_is_found_once() {
 fn shuttle_a_cycle_with_joins_is_found_once() {
     in_many_schedules(|| {
         let spawned = |lock: usize| {
-            let (context, exit) =
-                (registry::take_up(), ThreadExit::with(entry(lock), Lineage::root(lock as u64)));
+            let (context, exit) = (
+                registry::take_up(),
+                ThreadExit::with(entry(lock), Lineage::root(lock as u64), None),
+            );
             context.begin(ThreadInfo::default(), Some(Arc::clone(&exit)));
             (context, exit)
         };

@@ -28,7 +28,7 @@ const LAYERS: [&str; 30] = [
     "validator/check validator/destroyed validator/monitor",
     "validator/acquire validator/process",
     "validator/attach",
-    "validator/waits",
+    "validator/initialized validator/waits",
     "validator",
     "points",
     "tracked validator/root_poll",

@@ -9,6 +9,7 @@ mod support;
 
 mod barriers;
 mod budget;
+mod cells;
 mod channels;
 mod complete_mirrors;
 mod config;

@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// [`once_cell::sync::Lazy`], checked: the thread that runs the initializer holds it, and other
-/// callers wait for it. Reading an initialized value is no acquisition.
+/// callers wait for it. Reading an initialized value is no acquisition, but if its
+/// initializer took locks, a use under one of them is an
+/// [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 ///
 /// ```
 /// use lockdep::once_cell::sync::Lazy;
@@ -84,7 +86,10 @@ impl<T, F: FnOnce() -> T> Lazy<T, F> {
     /// As [`force`](Self::force).
     #[track_caller]
     pub fn force_mut(this: &mut Self) -> &mut T {
-        Self::force(this);
+        // With exclusive access, an initialized value is never waited for.
+        if this.value.get().is_none() {
+            Self::force(this);
+        }
         this.value.get_mut().expect("it was just initialized")
     }
 

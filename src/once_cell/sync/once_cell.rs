@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// [`once_cell::sync::OnceCell`], checked: the thread that runs the initializer holds it, and other
-/// callers wait for it. Reading an initialized cell is no acquisition.
+/// callers wait for it. Reading an initialized cell is no acquisition, but if its initializer took
+/// locks, a use under one of them is an [`OrderedInversion`](crate::FindingKind::OrderedInversion).
 ///
 /// ```
 /// use lockdep::once_cell::sync::OnceCell;
@@ -23,7 +24,10 @@ use crate::{
 /// ```
 pub struct OnceCell<T> {
     tracked: Tracked,
-    inner: sync::OnceCell<T>,
+    /// The value, unless its initializer took locks. So the fast path is that of once_cell.
+    free: sync::OnceCell<T>,
+    /// Runs the initializer. Has the value if that took locks.
+    checked: sync::OnceCell<Option<Box<T>>>,
 }
 
 impl<T> OnceCell<T> {
@@ -38,20 +42,31 @@ impl<T> OnceCell<T> {
     #[must_use]
     #[inline]
     pub const fn new() -> Self {
-        Self { tracked: Tracked::new(), inner: sync::OnceCell::new() }
+        Self {
+            tracked: Tracked::new(),
+            free: sync::OnceCell::new(),
+            checked: sync::OnceCell::new(),
+        }
     }
 
     /// As [`sync::OnceCell::with_value`].
     #[track_caller]
     #[inline]
     pub const fn with_value(value: T) -> Self {
-        Self { tracked: Tracked::new(), inner: sync::OnceCell::with_value(value) }
+        Self {
+            tracked: Tracked::new(),
+            free: sync::OnceCell::with_value(value),
+            checked: sync::OnceCell::new(),
+        }
     }
 
     /// As [`sync::OnceCell::get`]. Never a finding: it does not block.
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        self.inner.get()
+        match self.free.get() {
+            Some(value) => Some(value),
+            None => self.checked.get()?.as_deref(),
+        }
     }
 
     /// As [`sync::OnceCell::wait`].
@@ -61,16 +76,23 @@ impl<T> OnceCell<T> {
     /// If waiting here is a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
     pub fn wait(&self) -> &T {
-        if let Some(value) = self.inner.get() {
+        if let Some(value) = self.free.get() {
             return value;
         }
-        self.tracked.wait_initialized(Self::KIND, || self.inner.wait())
+        if self.checked.get().is_some() {
+            return self.use_initialized();
+        }
+        self.tracked.wait_initialized(Self::KIND, || self.checked.wait());
+        self.get().expect("it is initialized")
     }
 
     /// As [`sync::OnceCell::get_mut`].
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        self.inner.get_mut()
+        match self.free.get_mut() {
+            Some(value) => Some(value),
+            None => self.checked.get_mut()?.as_deref_mut(),
+        }
     }
 
     /// As [`sync::OnceCell::get_unchecked`].
@@ -81,8 +103,11 @@ impl<T> OnceCell<T> {
     #[allow(unsafe_code, reason = "once_cell has it")]
     #[inline]
     pub unsafe fn get_unchecked(&self) -> &T {
-        // SAFETY: the caller upholds the same contract.
-        unsafe { self.inner.get_unchecked() }
+        match self.get() {
+            Some(value) => value,
+            // SAFETY: by the contract, the cell is initialized.
+            None => unsafe { std::hint::unreachable_unchecked() },
+        }
     }
 
     /// As [`sync::OnceCell::set`].
@@ -168,27 +193,63 @@ impl<T> OnceCell<T> {
         kind: &'static LockKind,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
-        if let Some(value) = self.inner.get() {
+        if let Some(value) = self.free.get() {
             return Ok(value);
         }
+        self.get_or_try_init_slow(kind, f)
+    }
+
+    #[cold]
+    #[track_caller]
+    fn get_or_try_init_slow<E>(
+        &self,
+        kind: &'static LockKind,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<&T, E> {
+        if self.checked.get().is_some() {
+            return Ok(self.use_initialized());
+        }
         self.tracked.initialize(kind, |pending| {
-            self.inner.get_or_try_init(|| {
-                let _held = pending.begin_init();
-                f()
+            self.checked.get_or_try_init(|| {
+                let held = pending.begin_init();
+                let value = f()?;
+                Ok(self.place(value, held.end_init()))
             })
-        })
+        })?;
+        Ok(self.get().expect("it is initialized"))
+    }
+
+    /// Stores the value. Returns it in a box if its initializer took locks.
+    fn place(&self, value: T, took_locks: bool) -> Option<Box<T>> {
+        if took_locks {
+            return Some(Box::new(value));
+        }
+        let set = self.free.set(value);
+        debug_assert!(set.is_ok(), "only one initializer runs");
+        None
+    }
+
+    /// Returns the value of an initialized cell, to a caller that would otherwise have waited.
+    #[track_caller]
+    fn use_initialized(&self) -> &T {
+        if let Some(Some(_)) = self.checked.get() {
+            self.tracked.about_to_use();
+        }
+        self.get().expect("it is initialized")
     }
 
     /// As [`sync::OnceCell::take`].
     #[inline]
     pub fn take(&mut self) -> Option<T> {
-        self.inner.take()
+        let checked = self.checked.take().flatten();
+        self.free.take().or(checked.map(|value| *value))
     }
 
     /// As [`sync::OnceCell::into_inner`].
     #[inline]
     pub fn into_inner(self) -> Option<T> {
-        self.inner.into_inner()
+        let checked = self.checked.into_inner().flatten();
+        self.free.into_inner().or(checked.map(|value| *value))
     }
 
     pub(crate) fn tracked(&self) -> &Tracked {
@@ -205,14 +266,22 @@ impl<T> Default for OnceCell<T> {
 
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        let mut tuple = f.debug_tuple("OnceCell");
+        match self.get() {
+            Some(value) => tuple.field(value),
+            None => tuple.field(&format_args!("Uninit")),
+        };
+        tuple.finish()
     }
 }
 
 impl<T: Clone> Clone for OnceCell<T> {
     #[track_caller]
     fn clone(&self) -> Self {
-        Self { tracked: Tracked::new(), inner: self.inner.clone() }
+        match self.get() {
+            Some(value) => Self::with_value(value.clone()),
+            None => Self::new(),
+        }
     }
 }
 
@@ -225,7 +294,7 @@ impl<T> From<T> for OnceCell<T> {
 
 impl<T: PartialEq> PartialEq for OnceCell<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.inner == other.inner
+        self.get() == other.get()
     }
 }
 

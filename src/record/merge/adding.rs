@@ -19,7 +19,7 @@ pub(super) struct Record {
     test: String,
     locks: FxHashMap<u64, Known>,
     /// Its edges between classes, with a bit for each pair of modes.
-    edges: FxHashMap<(ClassId, ClassId), u32>,
+    edges: FxHashMap<(ClassId, ClassId), u64>,
 }
 
 /// A lock of the record that is being added.
@@ -186,7 +186,7 @@ fn modes(edge: &Edge<'_>) -> Result<[Mode; 2], UnknownName> {
 }
 
 /// Returns a bit for each pair of modes.
-fn bit(held: Mode, wanted: Mode) -> u32 {
+fn bit(held: Mode, wanted: Mode) -> u64 {
     1 << (Mode::ALL.len() * held as usize + wanted as usize)
 }
 

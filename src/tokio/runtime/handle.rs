@@ -58,8 +58,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        tasks::may_send_guards();
-        self.0.spawn_blocking(func)
+        self.0.spawn_blocking(tasks::job(func))
     }
 
     /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds

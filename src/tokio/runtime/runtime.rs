@@ -51,8 +51,7 @@ impl Runtime {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        tasks::may_send_guards();
-        self.runtime.spawn_blocking(func)
+        self.runtime.spawn_blocking(tasks::job(func))
     }
 
     /// As tokio's. The future counts as part of the calling thread, so locks that the thread holds

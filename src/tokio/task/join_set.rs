@@ -69,8 +69,7 @@ impl<T: 'static> JoinSet<T> {
         F: FnOnce() -> T + Send + 'static,
         T: Send,
     {
-        tasks::may_send_guards();
-        self.0.spawn_blocking(f)
+        self.0.spawn_blocking(tasks::job(f))
     }
 
     /// As tokio's.
@@ -80,8 +79,7 @@ impl<T: 'static> JoinSet<T> {
         F: FnOnce() -> T + Send + 'static,
         T: Send,
     {
-        tasks::may_send_guards();
-        self.0.spawn_blocking_on(f, handle)
+        self.0.spawn_blocking_on(tasks::job(f), handle)
     }
 
     /// As tokio's.

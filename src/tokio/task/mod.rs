@@ -36,8 +36,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    tasks::may_send_guards();
-    ::tokio::task::spawn_blocking(f)
+    ::tokio::task::spawn_blocking(tasks::job(f))
 }
 
 /// As [`tokio::task::spawn_local`].

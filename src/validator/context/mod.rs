@@ -12,6 +12,7 @@ pub(super) mod lineage;
 pub(super) mod notes;
 pub(super) mod obligations;
 pub(super) mod registry;
+pub(super) mod spawn_order;
 pub(super) mod thread_exit;
 pub(super) mod unattached;
 pub(super) mod wait;

@@ -20,7 +20,7 @@ use std::{panic::Location, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{acquisition_log::AcquisitionLog, held::Entry, lineage::Lineage};
+use super::{acquisition_log::AcquisitionLog, held::Entry, lineage::Lineage, spawn_order::Spawn};
 use crate::validator::{
     atomic::{AtomicBool, Ordering::SeqCst, locked, locked_in_time},
     lock_id::LockId,
@@ -32,6 +32,8 @@ pub(crate) struct ThreadExit {
     entry: Entry,
     log: Arc<AcquisitionLog>,
     lineage: Arc<Lineage>,
+    /// How the thread was spawned, if any [initialization](super::spawn_order) had ended.
+    spawn: Option<Arc<Spawn>>,
     /// `true` once a thread that held a lock, or whose own exit was awaited, has waited for this
     /// one.
     is_awaited: AtomicBool,
@@ -40,11 +42,16 @@ pub(crate) struct ThreadExit {
 }
 
 impl ThreadExit {
-    pub(in crate::validator) fn with(entry: Entry, lineage: Arc<Lineage>) -> Arc<Self> {
+    pub(in crate::validator) fn with(
+        entry: Entry,
+        lineage: Arc<Lineage>,
+        spawn: Option<Arc<Spawn>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             entry,
             log: AcquisitionLog::new(),
             lineage,
+            spawn,
             is_awaited: AtomicBool::new(false),
             joining: Mutex::new(None),
         })
@@ -57,6 +64,10 @@ impl ThreadExit {
 
     pub(in crate::validator) fn lineage(&self) -> &Arc<Lineage> {
         &self.lineage
+    }
+
+    pub(in crate::validator) fn spawn(&self) -> Option<&Arc<Spawn>> {
+        self.spawn.as_ref()
     }
 
     /// Returns its id as a lock.

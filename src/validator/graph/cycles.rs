@@ -11,6 +11,7 @@ use super::{
     budget::{self, Budget, Exhausted},
     feasible::{Accept, Feasible, Goal, Query},
     observations::{self, Choice, Observation, Verdict},
+    topology::Follow,
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Mode},
@@ -35,13 +36,35 @@ pub(super) struct Through {
 
 /// If the shortest cycle through an edge cannot close and is longer than this, longer ones are not
 /// searched for.
-const MAX_SEARCHED: usize = 16;
+pub(super) const MAX_SEARCHED: usize = 16;
 
 impl LockGraph {
     /// Returns the cycles to report for an acquisition, each starting with one of `edges`, which
-    /// are being observed now: the shortest cycle through each edge that can close, or if none can,
-    /// the shortest of all.
+    /// are being observed now. Those that [use](super::uses) initialized cells are reported only if
+    /// there are no others.
     pub(super) fn cycles_now(
+        &self,
+        edges: &Edges,
+        now: &Observation,
+        budget: &mut Budget,
+    ) -> Through {
+        let is_use = edges.first().is_some_and(|&(edge, _)| self.is_use(edge));
+        let mut through = if is_use {
+            Through::default()
+        } else {
+            self.cycles_of_acquisitions(edges, now, budget)
+        };
+        if self.has_uses && through.to_report.is_empty() {
+            let of_uses = self.cycles_of_uses(edges, now, budget);
+            through.to_report = of_uses.to_report;
+            through.are_any |= of_uses.are_any;
+        }
+        through
+    }
+
+    /// Returns the cycles of acquisitions to report: the shortest cycle through each edge that can
+    /// close, or if none can, the shortest of all.
+    fn cycles_of_acquisitions(
         &self,
         edges: &Edges,
         now: &Observation,
@@ -120,8 +143,9 @@ impl LockGraph {
         [is_meant, is_meant_anyway]: [&Accept<'_>; 2],
         budget: &mut Budget,
     ) -> Through {
+        let follow = Follow { leaves_head, with_uses: false };
         let shortest =
-            budget.with_half(|budget| self.order.shortest_cycles(firsts, leaves_head, budget));
+            budget.with_half(|budget| self.order.shortest_cycles(firsts, &follow, budget));
         let are_any = budget.is_exhausted() || shortest.iter().any(Option::is_some);
         let mut found = vec![None; firsts.len()];
         let (mut goals, mut of_goals) = (Vec::new(), Vec::new());
@@ -143,8 +167,7 @@ impl LockGraph {
         let is_meant = |goal: usize, cycle: &[EdgeIndex], budget: &mut Budget| {
             is_meant(of_goals[goal], cycle, budget)
         };
-        let query =
-            Query { goals: &goals, first: first.as_ref(), leaves_head, is_meant: &is_meant };
+        let query = Query { goals: &goals, first: first.as_ref(), follow, is_meant: &is_meant };
         let longer = budget.with_half(|budget| self.feasible_cycles(&query, budget));
         for (&at, cycle) in of_goals.iter().zip(longer) {
             found[at] = cycle;
@@ -203,7 +226,11 @@ impl LockGraph {
     }
 
     /// Returns the observations that each edge of a cycle offers.
-    fn choices(&self, cycle: &[EdgeIndex], now: Option<&Observation>) -> Vec<Vec<Choice>> {
+    pub(super) fn choices(
+        &self,
+        cycle: &[EdgeIndex],
+        now: Option<&Observation>,
+    ) -> Vec<Vec<Choice>> {
         let stored = |&edge: &EdgeIndex| self.choices_of(edge);
         let mut choices: Vec<_> = cycle.iter().map(stored).collect();
         if let Some(now) = now {

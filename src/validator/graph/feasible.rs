@@ -25,6 +25,7 @@ use super::{
     LockGraph,
     budget::{Budget, Exhausted, PAIR},
     observations::{self, Choice, Element},
+    topology::Follow,
 };
 use crate::finding::Mode;
 
@@ -55,8 +56,7 @@ pub(super) struct Query<'a> {
     pub(super) goals: &'a [Goal],
     /// The choice for the first edge. `None`: any of its observations.
     pub(super) first: Option<&'a Choice>,
-    /// Returns `true` if the second edge of a cycle may hold the head in this mode.
-    pub(super) leaves_head: &'a dyn Fn(Mode) -> bool,
+    pub(super) follow: Follow<'a>,
     /// Returns `true` for a cycle that should be reported, given the index of its goal.
     pub(super) is_meant: &'a Accept<'a>,
 }
@@ -202,7 +202,10 @@ impl Search<'_> {
         let mut steps = Vec::new();
         for edge in order.graph().edges(node) {
             self.budget.spend(2 * PAIR)?;
-            if !self.range.contains(&order.label(edge.target())) {
+            // `extend` asks again, as this does not know which edge is the second.
+            if !self.range.contains(&order.label(edge.target()))
+                || !self.query.follow.may_follow(false, edge.weight())
+            {
                 continue;
             }
             let mut choices = self.graph.choices_of(edge.id());
@@ -236,7 +239,7 @@ impl Search<'_> {
         for (edge, to, choices) in &*self.steps(node)? {
             let arc = &graph[*edge];
             if !wanted.waits_for(arc.held, has_writer)
-                || node == self.head && !(self.query.leaves_head)(arc.held)
+                || !self.query.follow.may_follow(node == self.head, arc)
                 || !self.is_near(*to, left - 1)
                 || self.passed.contains(to)
             {

@@ -25,6 +25,7 @@ mod shown;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(super) mod topology;
+mod uses;
 
 use std::{iter, panic::Location, sync::Arc};
 
@@ -57,6 +58,7 @@ use super::{
         acquisition_log::Logged,
         held::{Entry, Tag},
         obligations::Owed,
+        spawn_order::Initialization,
     },
     identity::Identity,
     lock_id::{LockId, creation_sites, known_locks},
@@ -117,6 +119,10 @@ pub(super) struct LockGraph {
     leaves: leaves::Leaves,
     past_exits: PastExits,
     recorded: Recorded,
+    /// Cells whose initializers took locks.
+    initialized: FxHashMap<LockId, Initialization>,
+    /// `true` if there may be edges that [use](uses) such a cell.
+    has_uses: bool,
     /// The number of edges ever added.
     edges: u64,
 }
@@ -205,9 +211,11 @@ impl LockGraph {
             }
             settled = settled.min(self.facts.settled_for(facts, observation).on_cycle(are_any));
         }
-        let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
-        if cycles.is_empty() {
-            cycles.append(&mut of_classes);
+        if wanted.tag.mode() != Mode::Initialized {
+            let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
+            if cycles.is_empty() {
+                cycles.append(&mut of_classes);
+            }
         }
         // The report shows the current acquisition, even if an earlier observation is known.
         for cycle in &mut cycles {
@@ -326,6 +334,7 @@ impl LockGraph {
         for (tail, modes, known) in known {
             let edge = known.unwrap_or_else(|| {
                 self.edges += 1;
+                self.has_uses |= modes.1 == Mode::Initialized;
                 self.order.insert(tail, head, modes, EdgeFacts::default())
             });
             edges.push((edge, known.is_none()));
@@ -380,6 +389,7 @@ impl LockGraph {
         if self.order.remove(lock, |facts| self.facts.forget(facts)) {
             known_locks::left(lock);
             self.filling.lock_destroyed();
+            self.initialized.remove(&lock);
         }
         if self.names.remove(&lock).is_some() {
             known_locks::left(lock);
@@ -413,6 +423,8 @@ impl LockGraph {
         self.shown = AllShown::default();
         self.leaves.forget_shown();
         self.past_exits = PastExits::default();
+        self.initialized = FxHashMap::default();
+        self.has_uses = false;
     }
 
     /// Returns the number of edges ever added.

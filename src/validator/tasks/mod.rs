@@ -46,7 +46,7 @@ pub(super) mod task;
 mod wakers;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     ptr::NonNull,
     sync::{
         Arc,
@@ -74,7 +74,12 @@ pub use self::{
     task::Task,
     wakers::of_timeout,
 };
-use super::context::{Context, registry};
+use super::context::{
+    Context, State,
+    current::current_if_attached,
+    registry,
+    spawn_order::{Actor, Spawn},
+};
 use crate::finding::ScopeId;
 
 thread_local! {
@@ -82,6 +87,8 @@ thread_local! {
     pub(super) static SPARE: Cell<Option<&'static Context>> = const { Cell::new(None) };
     /// The task that the thread polls.
     pub(super) static TASK: Cell<Option<NonNull<Task>>> = const { Cell::new(None) };
+    /// How the [job] was spawned that the thread runs.
+    static JOB: RefCell<Option<Arc<Spawn>>> = const { RefCell::new(None) };
 }
 
 /// Returns the task that the calling thread polls.
@@ -138,6 +145,55 @@ pub(crate) fn is_known() -> bool {
 #[inline]
 pub fn may_send_guards() {
     with_polled(resting::loosen_static);
+}
+
+/// Returns the calling thread, or the task that it polls, with how it was spawned.
+pub(super) fn actor(context: &Context) -> Actor {
+    let segment = context.segment();
+    if context.is_of_task() {
+        let spawn = with_polled(|task| task.spawn.clone()).flatten();
+        return Actor { segment, is_task: true, spawn };
+    }
+    if let Ok(Some(spawn)) = JOB.try_with(|job| job.borrow().clone()) {
+        return Actor { segment, is_task: true, spawn: Some(spawn) };
+    }
+    let spawn = context.exit().and_then(|exit| exit.spawn().cloned());
+    Actor { segment, is_task: false, spawn }
+}
+
+/// Returns how the calling thread, or the task that it polls, is about to spawn another one.
+pub(super) fn spawn(context: &'static Context) -> Option<Arc<Spawn>> {
+    Spawn::by(|| {
+        let _inside = context.enter(State::InValidator);
+        actor(context)
+    })
+}
+
+/// Wraps a closure that the calling thread, or the task that it polls, is about to pass to a thread
+/// of a pool. Its guards may go with it.
+pub fn job<R>(run: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    may_send_guards();
+    let spawn = current_if_attached().and_then(spawn);
+    move || {
+        let _job = spawn.map(Job::begin);
+        run()
+    }
+}
+
+/// The calling thread of a pool runs a job until this is dropped.
+struct Job;
+
+impl Job {
+    fn begin(spawn: Arc<Spawn>) -> Self {
+        let _ = JOB.try_with(|job| job.replace(Some(spawn)));
+        Self
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = JOB.try_with(RefCell::take);
+    }
 }
 
 /// Moves the polled task into a scope of [`testing`](crate::testing), or out of any.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     finding::{ScopeId, ThreadInfo},
     validator::{
-        context::{Context, current::next_number, held::Tag},
+        context::{Context, current::next_number, held::Tag, spawn_order::Spawn},
         found::Found,
     },
 };
@@ -34,6 +34,9 @@ use crate::{
 pub struct Task {
     pub(in crate::validator) number: u64,
     pub(in crate::validator) spawned_at: &'static Location<'static>,
+    /// How it was spawned, if any [initialization](crate::validator::context::spawn_order) had
+    /// ended, and its runtime is known.
+    pub(in crate::validator) spawn: Option<Arc<Spawn>>,
     /// The innermost scope of the task, or 0.
     scope: AtomicU64,
     /// The number of polls, with [`RESTING`] and [`ENDED`]. Written by the thread that polls the
@@ -113,6 +116,7 @@ impl Task {
         Self {
             number: next_number(),
             spawned_at,
+            spawn: None,
             scope: AtomicU64::new(scope.map_or(0, ScopeId::get)),
             thread,
             polls: AtomicU64::new(0),

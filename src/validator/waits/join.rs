@@ -11,12 +11,14 @@ use crate::{
         context::{
             Context, State as ThreadState,
             held::{Entry, Tag},
+            spawn_order::Spawn,
             thread_exit::ThreadExit,
         },
         found::{Found, submit},
         graph::{self, Acquisition},
         identity::Identity,
         lock_id::LockId,
+        tasks,
     },
 };
 
@@ -27,7 +29,8 @@ impl ThreadExit {
         let context = current().filter(|context| !context.is_suspended())?;
         let _inside = context.enter(ThreadState::InValidator);
         let entry = Entry { tag: Tag::new(id, Mode::Exclusive), site: spawned_at };
-        Some(Self::with(entry, context.spawns()))
+        let spawn = Spawn::by(|| tasks::actor(context));
+        Some(Self::with(entry, context.spawns(), spawn))
     }
 
     /// Called when the calling thread has waited for the end of the thread or of its body.

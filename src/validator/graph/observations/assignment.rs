@@ -77,13 +77,21 @@ pub(in crate::validator) fn assign_at_any_time(
     choose(cycle, Rules { times: Times::Any, ..Rules::ALL }, budget)
 }
 
+/// Chooses as [`assign`] does, for threads none of which was joined before another one was spawned.
+pub(in crate::validator) fn assign_met(
+    cycle: &[Vec<Choice>],
+    budget: &mut Budget,
+) -> Result<Option<Vec<usize>>, Exhausted> {
+    choose(cycle, Rules { times: Times::Met, ..Rules::ALL }, budget)
+}
+
 /// Returns `true` if, in every assignment that closes the cycle, one thread was joined before
 /// another one was spawned.
 pub(in crate::validator) fn is_in_sequence(
     cycle: &[Vec<Choice>],
     budget: &mut Budget,
 ) -> Result<bool, Exhausted> {
-    Ok(choose(cycle, Rules { times: Times::Met, ..Rules::ALL }, budget)?.is_none())
+    Ok(assign_met(cycle, budget)?.is_none())
 }
 
 /// Decides whether a cycle can close, and if not, why.

@@ -18,7 +18,7 @@ use std::{slice, sync::Arc};
 use smallvec::SmallVec;
 
 pub(in crate::validator) use self::assignment::{
-    Verdict, assign, assign_at_any_time, is_in_sequence, judge,
+    Verdict, assign, assign_at_any_time, assign_met, is_in_sequence, judge,
 };
 use crate::{
     finding::Mode,

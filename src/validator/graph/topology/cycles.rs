@@ -10,7 +10,7 @@ use petgraph::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::AcyclicGraph;
+use super::{AcyclicGraph, EdgeData};
 use crate::{
     finding::Mode,
     validator::graph::budget::{Budget, Exhausted, PAIR},
@@ -18,6 +18,26 @@ use crate::{
 
 /// With more back edges than this, searches are not restricted to the range that these span.
 const MAX_SCANNED: usize = 10_000;
+
+/// Which edges a cycle may follow, besides those whose modes [wait](Mode::waits_for).
+#[derive(Clone, Copy)]
+pub(crate) struct Follow<'a> {
+    /// Returns `true` if the second edge of a cycle may hold its lock in this mode.
+    pub(crate) leaves_head: &'a dyn Fn(Mode) -> bool,
+    /// `true` if the cycle may [use](Mode::Initialized) initialized cells.
+    pub(crate) with_uses: bool,
+}
+
+impl Follow<'_> {
+    /// All edges.
+    pub(crate) const ANY: Self = Self { leaves_head: &|_| true, with_uses: true };
+
+    /// Returns `true` if a cycle may follow an edge. `is_second`: as its second edge.
+    pub(crate) fn may_follow<E>(&self, is_second: bool, edge: &EdgeData<E>) -> bool {
+        (self.with_uses || edge.wanted != Mode::Initialized)
+            && (!is_second || (self.leaves_head)(edge.held))
+    }
+}
 
 /// A lock, and the mode in which the last edge of a path wants it.
 type State = (NodeIndex, Mode);
@@ -30,8 +50,7 @@ impl<N, E> AcyclicGraph<N, E> {
     /// every lock is wanted in a mode that [waits](crate::finding::Mode::waits_for) for the one it
     /// is held in.
     ///
-    /// The edges share a head, wanted in one mode. `leaves_head` decides whether the second edge of
-    /// a cycle may hold the head in a mode.
+    /// The edges share a head, wanted in one mode. `follow` says which edges may come next.
     ///
     /// Breadth-first over ([lock, mode](State)). The shortest walk may pass a lock twice, held
     /// exclusively by one thread and shared by another, which is impossible. In that rare case, a
@@ -40,19 +59,19 @@ impl<N, E> AcyclicGraph<N, E> {
     pub(crate) fn shortest_cycles(
         &self,
         firsts: &[EdgeIndex],
-        leaves_head: &dyn Fn(Mode) -> bool,
+        follow: &Follow<'_>,
         budget: &mut Budget,
     ) -> Vec<Option<Vec<EdgeIndex>>> {
         let mut found = vec![None; firsts.len()];
         // If the budget is exhausted, the remaining edges stay without a cycle.
-        let _: Result<(), Exhausted> = self.search(firsts, leaves_head, budget, &mut found);
+        let _: Result<(), Exhausted> = self.search(firsts, follow, budget, &mut found);
         found
     }
 
     fn search(
         &self,
         firsts: &[EdgeIndex],
-        leaves_head: &dyn Fn(Mode) -> bool,
+        follow: &Follow<'_>,
         budget: &mut Budget,
         found: &mut [Option<Vec<EdgeIndex>>],
     ) -> Result<(), Exhausted> {
@@ -87,7 +106,7 @@ impl<N, E> AcyclicGraph<N, E> {
                     found[at] = if self.is_simple(&walk) {
                         Some(walk)
                     } else {
-                        self.simple_cycle(first, walk.len(), leaves_head, &range, budget)?
+                        self.simple_cycle(first, walk.len(), follow, &range, budget)?
                     };
                 }
             }
@@ -95,7 +114,7 @@ impl<N, E> AcyclicGraph<N, E> {
                 budget.spend(1)?;
                 let (to, edge_data) = (edge.target(), edge.weight());
                 let next = (to, edge_data.wanted);
-                if (node != head || leaves_head(edge_data.held))
+                if follow.may_follow(node == head, edge_data)
                     && self.follows(state, edge.id())
                     && to != head
                     && range.contains(&self.label(to))
@@ -147,7 +166,7 @@ impl<N, E> AcyclicGraph<N, E> {
         &self,
         first: EdgeIndex,
         shortest: usize,
-        leaves_head: &dyn Fn(Mode) -> bool,
+        follow: &Follow<'_>,
         range: &RangeInclusive<u64>,
         budget: &mut Budget,
     ) -> Result<Option<Vec<EdgeIndex>>, Exhausted> {
@@ -182,7 +201,7 @@ impl<N, E> AcyclicGraph<N, E> {
                 let mut next = Vec::new();
                 for edge in self.graph.edges(head) {
                     budget.spend(1)?;
-                    if (head != second || leaves_head(edge.weight().held))
+                    if follow.may_follow(head == second, edge.weight())
                         && self.follows(state, edge.id())
                         && range.contains(&self.label(edge.target()))
                     {
@@ -220,7 +239,7 @@ impl<N, E> AcyclicGraph<N, E> {
     /// Returns the shortest cycle through one edge, with an unlimited budget.
     pub(super) fn shortest_cycle(&self, edge: EdgeIndex) -> Option<Vec<EdgeIndex>> {
         let mut budget = Budget::new(u32::MAX);
-        let found = self.shortest_cycles(&[edge], &|_| true, &mut budget).pop()?;
+        let found = self.shortest_cycles(&[edge], &Follow::ANY, &mut budget).pop()?;
         assert!(!budget.is_exhausted());
         found
     }

@@ -31,6 +31,7 @@ use petgraph::{
 };
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+pub(crate) use self::cycles::Follow;
 use self::{
     order_list::OrderList,
     search::{Search, Step},
@@ -125,6 +126,12 @@ impl<N, E> AcyclicGraph<N, E> {
     ) -> DiGraph<N2, E2> {
         let lock = |node, vertex: &Vertex<N>| self.is_here(node).then(|| lock(vertex));
         self.graph.filter_map(lock, |it, _| Some(edge(it)))
+    }
+
+    /// Returns `true` if a lock was held while another one, which still exists, was acquired.
+    pub(crate) fn leads_on(&self, lock: LockId) -> bool {
+        let node = self.node(lock);
+        node.is_some_and(|node| self.graph.neighbors(node).any(|head| self.is_here(head)))
     }
 
     fn is_here(&self, node: NodeIndex) -> bool {

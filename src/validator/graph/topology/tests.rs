@@ -463,11 +463,11 @@ fn a_search_of_a_huge_region_is_cut_short() {
     let around = insert(before, after);
     let [steps, cut] = [LENGTH * 6, LENGTH * 3].map(|steps| {
         let mut budget = Budget::new(u32::try_from(steps).unwrap());
-        let found = order.shortest_cycles(&[closing], &|_| true, &mut budget).remove(0);
+        let found = order.shortest_cycles(&[closing], &Follow::ANY, &mut budget).remove(0);
         (found.map(|cycle| cycle.len() as u64), budget.is_exhausted())
     });
     assert_eq!((steps, cut), ((Some(LENGTH - 1), false), (None, true)));
     let mut budget = Budget::new(10);
-    assert_eq!(order.shortest_cycles(&[around], &|_| true, &mut budget), [None]);
+    assert_eq!(order.shortest_cycles(&[around], &Follow::ANY, &mut budget), [None]);
     assert!(!budget.is_exhausted());
 }

@@ -1,0 +1,85 @@
+//! Uses of cells that are initialized: which of them are checked, and when.
+//!
+//! A cell whose initializer took no lock is never asked about. The others are checked where a
+//! thread that holds a lock uses one, once for each chain.
+
+use super::{
+    acquire::{is_known, remember, unjudged},
+    attach::blocks_signals,
+    chain_cache, check,
+    context::{
+        Context, State as ThreadState,
+        current::{current_if_attached, next_number},
+        spawn_order::Initialization,
+    },
+    found::submit,
+    graph::{self, Acquisition},
+    lock_id::{LockId, known_locks},
+    tasks,
+};
+
+/// Called by the thread that holds a cell, when its initializer has returned a value. Returns
+/// `true` if the initializer took locks, so that [uses](about_to_use) of the cell are checked.
+pub(crate) fn initialized(cell: LockId) -> bool {
+    let Some(context) = current_if_attached().filter(|context| !context.is_suspended()) else {
+        return false;
+    };
+    if !known_locks::may_be_known(cell) {
+        return false;
+    }
+    let _inside = context.enter(ThreadState::InValidator);
+    graph::lock().note_initialized(cell, || Initialization::by(context.segment(), next_number()))
+}
+
+/// Checks a use of an initialized cell whose initializer took locks.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny).
+#[track_caller]
+pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<'_>) {
+    if context.is_suspended()
+        || context.held.is_empty()
+        || context.is(ThreadState::Allowing)
+        || context.is(ThreadState::Confirming)
+        || !context.held.is_whole()
+    {
+        return;
+    }
+    let place = context.held.any_place_for(acquisition.wanted.tag);
+    let Some(chain) = unjudged(context, place) else { return };
+    let own_chain = chain_cache::by(chain, context.number());
+    if context.is_of_task() && context.recent.contains(own_chain) {
+        return;
+    }
+    let (epoch, key) = (chain_cache::epoch(), chain_cache::key(chain));
+    if !is_known(context, key) {
+        if blocks_signals() {
+            // A signal handler may use an initialized cell at any instruction, but not allocate.
+            return;
+        }
+        if tasks::settle_released_elsewhere(context) {
+            // The chain has changed.
+            return about_to_use(context, acquisition);
+        }
+        let found = {
+            let _inside = context.enter(ThreadState::InValidator);
+            let actor = tasks::actor(context);
+            let cell = acquisition.wanted.tag.lock();
+            let by_this = chain_cache::by(key, context.number_in_segment());
+            let mut graph = graph::lock();
+            if graph.is_initialized_before(cell, &actor) {
+                graph.settle(by_this);
+                Vec::new()
+            } else {
+                drop(graph);
+                check::judge(context, acquisition, key)
+            }
+        };
+        if !found.is_empty() {
+            submit(context, found);
+            return;
+        }
+    }
+    remember(context, chain, (epoch, key));
+}
