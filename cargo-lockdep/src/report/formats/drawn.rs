@@ -157,9 +157,8 @@ mod tests {
         assert_eq!(merge.add(record.as_bytes()).unwrap(), []);
         let counts = Counts { processes: 1, ..Counts::default() };
         let levels = Levels::new(Vec::new());
-        let findings = merge.findings();
         let (notes, sources) = (BTreeSet::new(), Sources::default());
-        Report::new(counts, findings, merge.graph(), &levels, notes, sources)
+        Report::new(counts, merge.bugs(), merge.graph(), &levels, notes, sources)
     }
 
     /// A page and a drawing of a dense order are no larger than one can open, and say what they lack.
