@@ -33,7 +33,8 @@ pub(crate) struct Folded<P> {
     pub(crate) thread: Thread,
     /// The given names of the held and of the wanted lock.
     pub(crate) names: [Name; 2],
-    /// The classes of the other locks that were held exclusively, sorted.
+    /// The classes of the other locks that were held exclusively, sorted. A lock without a class is
+    /// known by its type and name.
     pub(crate) gates: SmallVec<[u32; 4]>,
 }
 
@@ -105,14 +106,13 @@ impl<P: Clone + Eq + Hash> Fold<P> {
         let Some(left) = self.room.checked_sub(cost) else { return Verdict::NoRoom };
         self.room = left;
         let key = (edge.place.clone(), self.names(&edge));
-        match self.written.get_mut(&key) {
-            Some(written) => written.add(edge),
-            None => {
-                if edge.names.iter().any(Option::is_some) {
-                    *self.pairs.entry(edge.place.clone()).or_default() += 1;
-                }
-                self.written.insert(key, Written::new(edge));
+        if let Some(written) = self.written.get_mut(&key) {
+            written.add(edge);
+        } else {
+            if edge.names.iter().any(Option::is_some) {
+                *self.pairs.entry(edge.place.clone()).or_default() += 1;
             }
+            self.written.insert(key, Written::new(edge));
         }
         Verdict::Needed
     }
@@ -248,6 +248,12 @@ mod tests {
             self.name.map(|name| format!("lock {name}").into())
         }
 
+        /// The number of its class, or of its name if it has none.
+        fn gate(self) -> u32 {
+            let name = self.name.filter(|_| self.kind == KINDS - 1);
+            u32::from(self.kind) + name.map_or(0, |name| 1 + u32::from(name))
+        }
+
         fn line(self, id: usize) -> String {
             let name = self.given().unwrap_or_else(|| format!("self.{}", self.kind).into());
             let class = format!(r#","class":"Mutex made at src/lib.rs:{}:1""#, self.kind);
@@ -309,14 +315,14 @@ mod tests {
                     *text += &nesting.edge([entry, wanted], gates);
                 };
                 lines(&mut all, &gates);
-                gates.sort_by_key(|&id| lock(id).kind);
-                gates.dedup_by_key(|id| lock(*id).kind);
+                gates.sort_by_key(|&id| lock(id).gate());
+                gates.dedup_by_key(|id| lock(*id).gate());
                 let edge = [lock(entry), lock(wanted)];
                 let folded = Folded {
                     place: (edge.map(|lock| (lock.kind, lock.is_shared)), nesting.line),
                     thread: nesting.thread(),
                     names: edge.map(Lock::given),
-                    gates: gates.iter().map(|&id| lock(id).kind.into()).collect(),
+                    gates: gates.iter().map(|&id| lock(id).gate()).collect(),
                 };
                 if fold.add(folded) == Verdict::Needed {
                     lines(&mut needed, &gates);

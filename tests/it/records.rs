@@ -262,7 +262,7 @@ fn handle_requests(count: usize) {
             nest(&held, &wanted);
         }
         let derived = Derived::default();
-        lockdep::name(&derived.0, &format!("table {request}"));
+        lockdep::name(&derived.0, format!("table {request}"));
         let gates = [(); 8].map(|()| Mutex::new('g'));
         let _gates = gates.each_ref().map(|gate| gate.lock().unwrap());
         drop(derived.0.read().unwrap());

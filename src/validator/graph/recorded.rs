@@ -147,23 +147,35 @@ impl LockGraph {
         }
     }
 
-    /// Returns the number of a lock's class. Equal classes in the record have the same number.
+    /// Returns the number of a lock's class, or of its name if nothing else tells it from others.
+    /// Equal ones in the record have the same number, unless locks of one name were first seen at
+    /// different places.
     fn class_number(&mut self, entry: &Entry) -> u32 {
         let lock = entry.tag.lock();
-        let key = (creation_sites::site_of(lock), self.classes.given(lock));
-        if let Some(&number) = self.recorded.gates.by_site.get(&key) {
+        let site = creation_sites::site_of(lock);
+        let key = (site, self.classes.given(lock));
+        let has_place = entry.created().is_some();
+        if has_place && let Some(&number) = self.recorded.gates.by_site.get(&key) {
             return number;
         }
         let info = self.lock_of(entry, entry.site);
-        let text = match (info.class, info.created_at()) {
-            (Some(class), _) => class.to_owned(),
-            (None, Some(site)) => format!("{} made at {site}", info.type_name()),
-            (None, None) => info.type_name(),
+        let text = match (info.class, info.created_at(), info.name()) {
+            (Some(class), ..) => class.to_owned(),
+            (None, Some(site), _) => format!("{} made at {site}", info.type_name()),
+            (None, None, Some(name)) => format!("{} called {name}", info.type_name()),
+            (None, None, None) => format!("{} seen at {}", info.type_name(), info.seen_at),
         };
         let Gates { by_site, by_text } = &mut self.recorded.gates;
         let next = u32::try_from(by_text.len()).unwrap_or(u32::MAX);
-        let number = *by_text.entry(text).or_insert(next);
-        by_site.insert(key, number);
+        let number = match by_text.get(&text) {
+            Some(&number) => number,
+            // The rest counts as one. By then the record is full as well.
+            None if by_text.len() >= MAX_LINES => u32::MAX,
+            None => *by_text.entry(text).or_insert(next),
+        };
+        if has_place {
+            by_site.insert(key, number);
+        }
         number
     }
 }
