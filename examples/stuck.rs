@@ -80,8 +80,8 @@ fn slow_holder(shop: &Shop) -> ExitCode {
             holds_stock.wait();
             until_waiting(2);
             // Begins once both wait, so that they are in its report.
-            lockdep::watchdog(Duration::from_secs(1));
-            thread::sleep(Duration::from_millis(1500)); // counts, slowly
+            lockdep::watchdog(Duration::from_millis(400));
+            thread::sleep(Duration::from_millis(600)); // counts, slowly
             *stock = 7;
         });
         holds_stock.wait();
