@@ -88,7 +88,7 @@
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
 //! | `LOCKDEP_OUT` | with the feature `records`, the folder into which each process writes its record: see `lockdep::record` |
 //! | `LOCKDEP_SIGNAL` | on Unix and with the feature `signals`, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
-//! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: one for each new edge (the default), `full`: one for each acquisition |
+//! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: for new edges, and for the locks held by threads that find some (the default), `full`: for each acquisition |
 //! | `NO_COLOR`, `CLICOLOR_FORCE` | disable or force colours in reports |
 //!
 //! # The exit status

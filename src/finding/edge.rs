@@ -101,8 +101,8 @@ impl Edge {
         &self.backtrace
     }
 
-    /// Returns the call stack of the held lock's acquisition. Empty unless
-    /// `LOCKDEP_BACKTRACE=full`.
+    /// Returns the call stack of the held lock's acquisition. Without `LOCKDEP_BACKTRACE=full`, it is
+    /// empty if the thread had taken hundreds of locks since it made its last new edge.
     #[must_use]
     pub fn held_backtrace(&self) -> &Stack {
         &self.held_backtrace

@@ -42,6 +42,14 @@ impl RawStack {
     }
 }
 
+impl From<&Stack> for RawStack {
+    fn from(stack: &Stack) -> Self {
+        let mut raw = Self::EMPTY;
+        stack.frames().iter().all(|&frame| raw.push(frame));
+        raw
+    }
+}
+
 impl From<&RawStack> for Stack {
     fn from(raw: &RawStack) -> Self {
         Self::new(raw.frames().into())

@@ -5,7 +5,7 @@ use super::{
     chain_cache, check,
     context::{
         Context, State as ThreadState,
-        held::{Entry, Place},
+        held::{Entry, Place, Tag},
     },
     found::{Found, submit},
     graph::{self, Acquisition, Cycle, SEEN},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     finding::{Detail, Writer},
-    stack::{RawStack, Stack},
+    stack::RawStack,
 };
 
 /// Returns the chain that a lock would make at its place, unless the thread has it in its recent
@@ -119,11 +119,11 @@ pub(super) fn is_known(context: &Context, key: u64) -> bool {
 
 /// Allocates what an acquisition may need: room for one more held lock, and its stack, if the
 /// stacks of held locks are kept.
-pub(crate) fn prepare(context: &'static Context) {
+pub(crate) fn prepare(context: &'static Context, wanted: Tag) {
     let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
-    if context.is(ThreadState::Tracing) {
-        context.prepare_trace(Stack::from(&RawStack::capture()));
+    if context.traces_next() {
+        context.prepare_trace(wanted.once_held(), RawStack::capture());
     }
 }
 

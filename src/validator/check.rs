@@ -65,8 +65,8 @@ pub(super) fn judge(
     let mut graph = graph::lock();
     let new =
         if ledger::records() && !is_use { graph.without_edge(&held, wanted) } else { Vec::new() };
-    let Learned { mut cycles, settled } = match &held[..] {
-        [] => Learned { cycles: Vec::new(), settled: Settled::ForAll },
+    let Learned { mut cycles, settled, is_new_way } = match &held[..] {
+        [] => Learned { cycles: Vec::new(), settled: Settled::ForAll, is_new_way: false },
         held => graph.learn(context, held, acquisition, &observation, &backtrace),
     };
     let new = graph.edges_for_record(context, &new, &held, wanted);
@@ -85,6 +85,9 @@ pub(super) fn judge(
     }
     let is_cut = graph.take_record_cut();
     drop(graph);
+    if is_new_way {
+        context.trace_again();
+    }
     ledger::record_edges(&new);
     if is_cut {
         ledger::note_full_record();

@@ -10,7 +10,6 @@ use std::{
 };
 
 use crate::{
-    ledger::{self, Backtraces},
     points,
     validator::{
         attach::current,
@@ -158,8 +157,7 @@ fn enter(task: &Arc<Task>) -> Entered<'_> {
 #[cold]
 fn another() -> &'static Context {
     let context = registry::take_up();
-    let is_full = ledger::settings().backtraces == Backtraces::Full;
-    context.set(ThreadState::Tracing, is_full);
+    context.begin_tracing();
     context
 }
 

@@ -318,8 +318,8 @@ fn a_blocking_guard_over_an_await() {
             "]: task A holds `lock` across an await\n",
             "`lock` acquired here, and held while task A waits",
             "note: `lock` is a `Mutex<i32>`",
-            "note: `LOCKDEP_BACKTRACE=full` shows the call stack of the acquisition",
             "help: a thread that waits for `lock` meanwhile is blocked",
+            "\nstack of task A, acquiring `lock`:\n",
         ],
     );
 }

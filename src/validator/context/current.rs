@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     finding::ThreadInfo,
-    ledger::{self, Backtraces},
+    ledger,
     validator::{interrupted, lock_id::LockId},
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn current_if_attached() -> Option<&'static Context> {
 pub(in crate::validator) fn attach(info: ThreadInfo) -> &'static Context {
     let context = registry::take_up();
     context.begin(info, take_exit());
-    context.set(State::Tracing, ledger::settings().backtraces == Backtraces::Full);
+    context.begin_tracing();
     context.set(State::Directed, DIRECTS.load(Relaxed));
     UNATTACHED.attach(context);
     interrupted::here();

@@ -14,6 +14,7 @@ pub(super) mod obligations;
 pub(super) mod registry;
 pub(super) mod spawn_order;
 pub(super) mod thread_exit;
+mod tracing;
 pub(super) mod unattached;
 pub(super) mod wait;
 
@@ -41,6 +42,7 @@ use self::{
     lineage::{JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
     notes::Notes,
     thread_exit::ThreadExit,
+    tracing::Tracing,
     wait::Waiting,
 };
 use super::{
@@ -50,7 +52,6 @@ use super::{
 use crate::{
     finding::{Mode, ScopeId, ThreadInfo},
     os_threads,
-    stack::Stack,
 };
 
 /// The state of one thread.
@@ -79,7 +80,7 @@ pub(crate) struct Context {
     task: Published<Location<'static>>,
     /// The tasks that the thread blocks on.
     blocked_on: BlockedOn,
-    traces: Mutex<Traces>,
+    tracing: Tracing,
     /// The number of locks held when the panic for a finding began. Locks that destructors take
     /// during unwinding are not forgiven.
     denied_with: AtomicUsize,
@@ -104,16 +105,6 @@ pub(crate) struct Context {
     pub(super) next: OnceRef<'static, Context>,
 }
 
-/// With `LOCKDEP_BACKTRACE=full`: the acquisition stacks of all held locks, and of the next one.
-#[derive(Default)]
-struct Traces {
-    held: Vec<(Tag, Stack)>,
-    next: Stack,
-    /// Stacks of released locks. Freed when the next acquisition is prepared, because the lock
-    /// being released may be the global allocator's.
-    released: Vec<Stack>,
-}
-
 /// A special state of a thread, which keeps it off the fast path. Only the thread itself reads and
 /// writes it.
 #[derive(Clone, Copy)]
@@ -128,7 +119,7 @@ pub(crate) enum State {
     Allowing = 4,
     /// The panic for a finding unwinds the thread. The locks that it releases must not be poisoned.
     Unwinding = 8,
-    /// `LOCKDEP_BACKTRACE=full`: every acquisition keeps its stack.
+    /// The thread keeps the [stacks](tracing) of the locks that it holds.
     Tracing = 16,
     /// A script may stop the thread at [points](crate::points).
     Directed = 32,
@@ -157,7 +148,7 @@ impl Context {
             thread: Mutex::default(),
             task: Published::new(),
             blocked_on: BlockedOn::new(),
-            traces: Mutex::default(),
+            tracing: Tracing::default(),
             denied_with: AtomicUsize::new(0),
             log: Mutex::new(None),
             notes: Notes::default(),
@@ -376,7 +367,7 @@ impl Context {
         self.recent.clear();
         self.flags.store(0, Relaxed);
         self.held.set_special(false);
-        *self.traces.lock() = Traces::default();
+        self.tracing.end();
     }
 
     /// Called in a fork, in which the thread does not exist. It holds nothing and waits for
@@ -396,7 +387,7 @@ impl Context {
             self.blocked_on.lock(),
             &self.released_elsewhere,
             &self.thread,
-            &self.traces,
+            self.tracing.lock(),
             &self.log,
             &self.exit,
             &self.lineage,
@@ -555,58 +546,6 @@ impl Context {
     pub(crate) fn end_wait(&self) {
         self.waiting.end();
     }
-
-    /// Stores the stack of the next acquisition, and reserves room for it among those of held
-    /// locks.
-    pub(super) fn prepare_trace(&self, stack: Stack) {
-        let mut traces = self.traces.lock();
-        traces.released.clear();
-        traces.held.reserve(1);
-        let held = traces.held.len();
-        traces.released.reserve(held + 1);
-        traces.next = stack;
-    }
-
-    /// Called when the acquisition has succeeded. Allocates nothing.
-    pub(crate) fn keep_trace(&self, tag: Tag) {
-        let mut traces = self.traces.lock();
-        let stack = mem::take(&mut traces.next);
-        traces.held.push((tag, stack));
-    }
-
-    /// Called when a lock is about to be released. Frees nothing.
-    pub(crate) fn drop_trace(&self, tag: Tag) {
-        let Traces { held, released, .. } = &mut *self.traces.lock();
-        if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
-            released.push(held.remove(last).1);
-        }
-    }
-
-    /// Removes and returns the acquisition stack of a held lock. For the thread itself.
-    pub(super) fn take_trace(&self, tag: Tag) -> Stack {
-        if !self.is(State::Tracing) {
-            return Stack::default();
-        }
-        let held = &mut self.traces.lock().held;
-        let at = held.iter().rposition(|(of, _)| *of == tag);
-        at.map_or_else(Stack::default, |at| held.remove(at).1)
-    }
-
-    /// Puts a stack back. For the thread itself.
-    pub(super) fn put_trace(&self, tag: Tag, stack: Stack) {
-        if self.is(State::Tracing) {
-            self.traces.lock().held.push((tag, stack));
-        }
-    }
-
-    /// Returns the acquisition stack of a held lock; empty unless stacks are kept.
-    pub(super) fn trace_of(&self, tag: Tag) -> Stack {
-        if !self.is(State::Tracing) {
-            return Stack::default();
-        }
-        let held = &self.traces.lock().held;
-        held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, s)| s.clone())
-    }
 }
 
 /// Ends a [`State`] that was [entered](Context::enter).
@@ -647,29 +586,5 @@ mod tests {
         assert!(states.iter().all(|&state| context.is(state)));
         context.end();
         assert!(!states.iter().any(|&state| context.is(state)));
-    }
-
-    /// Neither the acquisition nor the release allocates, because the lock may be the global
-    /// allocator's.
-    #[test]
-    fn there_is_room_for_a_trace_from_its_acquisition_to_its_release() {
-        let context = Context::new();
-        for lock in 1..100 {
-            let tag = Tag::new(lock, Mode::Exclusive);
-            context.prepare_trace(Stack::default());
-            let room = |traces: &Traces| (traces.held.capacity(), traces.released.capacity());
-            let before = room(&context.traces.lock());
-            context.keep_trace(tag);
-            assert_eq!(room(&context.traces.lock()), before);
-            if lock % 5 == 0 {
-                for gone in (lock - 4..=lock).map(|lock| Tag::new(lock, Mode::Exclusive)) {
-                    context.drop_trace(gone);
-                    assert!(context.traces.lock().held.iter().all(|(tag, _)| *tag != gone));
-                }
-            }
-            let traces = context.traces.lock();
-            assert_eq!(traces.held.len() as u64, lock % 5);
-            assert_eq!(room(&traces), before);
-        }
     }
 }

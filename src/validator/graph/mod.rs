@@ -118,6 +118,7 @@ pub(super) struct LockGraph {
     filling: Filling,
     leaves: leaves::Leaves,
     past_exits: PastExits,
+    #[cfg_attr(not(feature = "write_records"), allow(dead_code, reason = "there is no record"))]
     recorded: Recorded,
     /// Cells whose initializers took locks.
     initialized: FxHashMap<LockId, Initialization>,
@@ -141,6 +142,8 @@ pub(super) struct Learned {
     pub(super) cycles: Vec<Cycle>,
     /// The threads for which the chain no longer needs a check.
     pub(super) settled: Settled,
+    /// No edge of the graph has this stack.
+    pub(super) is_new_way: bool,
 }
 
 /// The edges of one acquisition, and which are new.
@@ -181,7 +184,7 @@ impl LockGraph {
         backtrace: &RawStack,
     ) -> Learned {
         let Acquisition { identity, wanted, named_at } = acquisition;
-        let backtrace = self.shown.stack(backtrace.frames());
+        let (backtrace, is_new_way) = self.shown.stack_and_news(backtrace.frames());
         let head = self.node(wanted, named_at);
         if identity.has_writer() {
             self.order.note_writer(wanted.tag.lock());
@@ -228,7 +231,7 @@ impl LockGraph {
                 first.thread = context.info();
             }
         }
-        Learned { cycles, settled }
+        Learned { cycles, settled, is_new_way }
     }
 
     /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns

@@ -95,10 +95,17 @@ pub(super) struct AllShown {
 impl AllShown {
     /// Returns the interned stack with these frames.
     pub(super) fn stack(&mut self, frames: &[usize]) -> Stack {
-        match frames {
-            [] => Stack::default(),
-            _ => Stack::new(self.stacks.get(frames).unwrap_or_else(|| self.stacks.insert(frames))),
+        self.stack_and_news(frames).0
+    }
+
+    /// Returns the interned stack with these frames, and `true` if no edge has it yet.
+    pub(super) fn stack_and_news(&mut self, frames: &[usize]) -> (Stack, bool) {
+        if frames.is_empty() {
+            return (Stack::default(), false);
         }
+        let known = self.stacks.get(frames);
+        let is_new = known.is_none();
+        (Stack::new(known.unwrap_or_else(|| self.stacks.insert(frames))), is_new)
     }
 
     /// Returns the value for an edge that a thread is making now.

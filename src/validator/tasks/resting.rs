@@ -101,7 +101,7 @@ pub(in crate::validator) fn resume(task: &Arc<Task>, context: &'static Context) 
                 if holder.whereabouts != Whereabouts::Task {
                     task.loose.lock().push((entry.tag, holder.whereabouts));
                 }
-                context.put_trace(entry.tag, stack);
+                context.put_trace(entry.tag, &stack);
             }
             // Another thread has released it meanwhile.
             None => _ = context.held.remove(entry.tag),
