@@ -10,6 +10,13 @@ pub(crate) fn is_of_the_toolchain(file: &str) -> bool {
     file.starts_with("/rustc/") || file.contains("/lib/rustlib/src/")
 }
 
+/// Returns `true` for a source file of a crate from a registry or from git, where cargo unpacks them, or of the
+/// standard library.
+pub(crate) fn is_of_a_dependency(file: &str) -> bool {
+    let path = file.replace('\\', "/");
+    is_of_the_toolchain(file) || path.contains("/registry/src/") || path.contains("/git/checkouts/")
+}
+
 /// Returns `true` for lock_api's `ReentrantMutex`, which locks in a closure: its caller is unknown.
 pub(crate) fn is_reentrant_mutex(file: &str) -> bool {
     let path = file.replace('\\', "/");

@@ -36,6 +36,9 @@ fn every_example_shows_its_kind() {
         let with_it: &[&str] = match *kind {
             // The inversion that predicts it, and the barrier at which both threads hold a lock.
             "deadlock" => &["deadlock", "inversion", "wait_while_holding"],
+            // The examples are compiled from a generated file, whose lines create no classes. The fixture's
+            // `Bank` shows that those of a program do.
+            "class_inversion" => &[],
             kind => &[kind],
         };
         assert_eq!(found(kind), with_it);

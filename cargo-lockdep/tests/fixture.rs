@@ -108,7 +108,8 @@ fn an_inversion_of_a_lock_and_a_standard_stream_is_found() {
     // Also when the test harness captures the output. A crate that needs std's own types gets them.
     let ended = fixture.run("test -p narrator -p printer").has_status(100).says(&[
         "error[lockdep::inversion]: `TOTAL` and `stdout` are acquired in both orders",
-        "error[lockdep::inversion]: `second` (Mutex #",
+        "error[lockdep::inversion]: `PAPER` and `INK` are acquired in both orders",
+        "printer/src/lib.rs:24:27",
         "2 denied (2 `inversion`)",
         "unchecked: these use std's own stdin, stdout and stderr: printer 0.1.0",
     ]);

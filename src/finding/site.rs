@@ -1,6 +1,6 @@
 //! A place in the source.
 
-use std::{borrow::Cow, fmt, panic::Location};
+use std::{borrow::Cow, fmt, panic::Location, path::Path};
 
 use super::doctest;
 use crate::upstream;
@@ -21,6 +21,30 @@ pub struct Site {
 }
 
 impl Site {
+    pub(crate) fn new(file: String, line: u32, column: u32) -> Self {
+        Self { file: Cow::Owned(file), line, column }
+    }
+
+    /// Returns `true` if both are the same line, where either path may be relative to a folder that the other one
+    /// begins with.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        let is_end = |long: &str, short: &str| {
+            long.strip_suffix(short)
+                .is_some_and(|root| root.is_empty() || root.ends_with(['/', '\\']))
+        };
+        self.line == other.line
+            && (is_end(&self.file, &other.file) || is_end(&other.file, &self.file))
+    }
+
+    /// Returns the place with a path relative to a folder, if it is in there.
+    pub(crate) fn relative_to(&self, root: &Path) -> Self {
+        let file = match Path::new(&*self.file).strip_prefix(root) {
+            Ok(file) => Cow::Owned(file.display().to_string()),
+            Err(_) => self.file.clone(),
+        };
+        Self { file, ..*self }
+    }
+
     /// Returns the path as passed to the compiler: for crates of a workspace, relative to the
     /// workspace's root.
     #[must_use]
@@ -68,7 +92,11 @@ impl From<&'static Location<'static>> for Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)?;
+        write!(f, "{}:{}", self.file, self.line)?;
+        // Unknown in some call stacks.
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
+        }
         if self.may_be_in_a_doctest() { f.write_str(" (or in a doctest)") } else { Ok(()) }
     }
 }

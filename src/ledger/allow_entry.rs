@@ -1,6 +1,7 @@
 //! An entry of a `lockdep.toml`, and which findings it suppresses. Pure, except that names are read from the source.
 
 use std::{
+    cell::LazyCell,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -32,15 +33,22 @@ impl Entry {
         let is_at = |(file, line): &(String, Option<u32>), site: &Site| {
             Path::new(site.file()).ends_with(file) && line.is_none_or(|line| line == site.line())
         };
-        let sites = || finding.cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        let acquired_at =
+            || finding.cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        // Instead of the line of a helper, a report shows its call.
+        let shown_at = LazyCell::new(|| render::shown_sites(finding));
+        let has = |place: &(String, Option<u32>)| {
+            acquired_at().any(|site| is_at(place, site))
+                || shown_at.iter().any(|site| is_at(place, site))
+        };
         let is_of_kind = match self.kind {
             Some(kind) => finding.kind == kind,
             None => finding.kind != FindingKind::Deadlock,
         };
         is_of_kind
-            && self.sites.iter().all(|place| sites().any(|site| is_at(place, site)))
+            && self.sites.iter().all(has)
             && (self.locks.is_empty() || {
-                let names = render::lock_names(finding);
+                let names = render::lock_names(finding).concat();
                 self.locks.iter().all(|lock| names.contains(lock))
             })
     }

@@ -1,35 +1,51 @@
 //! Renders a raw call stack: only the program's own frames, without ours and those of the standard
 //! library.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use crate::{
-    finding::ThreadInfo,
+    finding::{Site, ThreadInfo},
     stack::{
         Stack,
-        symbols::{Frame, symbolize},
+        symbols::{Frame, SourceLine, symbolize},
     },
     upstream,
 };
 
-/// Renders the stack of a thread or task, innermost frame first, numbered. Empty if none was
+/// A function of the program on a call stack, and the line from which it called the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) function: String,
+    pub(super) site: Option<Site>,
+}
+
+/// Returns the program's part of the stack of a thread or task, innermost first. Empty if none was
 /// captured.
 ///
 /// The stack of a task is its chain of awaits: the names of the async functions, up to the task's
 /// own future.
-pub(super) fn backtrace(stack: &Stack, actor: &ThreadInfo) -> String {
-    let mut text = String::new();
+pub(super) fn calls(stack: &Stack, actor: &ThreadInfo) -> Vec<Call> {
     let is_task = actor.is_task();
-    for (number, frame) in trimmed(&symbolize(stack), is_task).enumerate() {
+    let call = |frame: &Frame| {
         let function = if is_task { async_function(&frame.function) } else { &frame.function };
+        let site = |line: &SourceLine| {
+            Site::new(line.file.clone(), line.line, line.column.unwrap_or_default())
+        };
+        Call { function: function.to_owned(), site: frame.line.as_ref().map(site) }
+    };
+    trimmed(&symbolize(stack), is_task).map(call).collect()
+}
+
+/// Writes calls, innermost first, with numbers from `first`. Paths are relative to the folder `root`.
+pub(super) fn write_calls(text: &mut String, calls: &[Call], first: usize, root: &Path) {
+    for (number, Call { function, site }) in (first..).zip(calls) {
         let _ = writeln!(text, "{number:>4}: {function}");
-        if let Some(site) = &frame.site {
-            let at = upstream::tokio_macro(site)
-                .map_or_else(|| format!("at {site}"), |it| format!("in {it}"));
+        if let Some(site) = site {
+            let at = upstream::tokio_macro(site.file())
+                .map_or_else(|| format!("at {}", site.relative_to(root)), |it| format!("in {it}"));
             let _ = writeln!(text, "             {at}");
         }
     }
-    text
 }
 
 /// `server::handle::{{closure}}` → `server::handle`: to the compiler, the body of an async function
@@ -103,8 +119,8 @@ fn is_of_executor(frame: &Frame) -> bool {
 }
 
 fn is_of_std(frame: &Frame) -> bool {
-    match &frame.site {
-        Some(site) => upstream::is_of_the_toolchain(site),
+    match &frame.line {
+        Some(line) => upstream::is_of_the_toolchain(&line.file),
         None => upstream::is_of_std(path(frame)),
     }
 }
@@ -121,7 +137,7 @@ mod tests {
     fn shown(functions: &[&str]) -> Vec<String> {
         let frames: Vec<_> = functions
             .iter()
-            .map(|&function| Frame { function: function.into(), site: None })
+            .map(|&function| Frame { function: function.into(), line: None })
             .collect();
         trimmed(&frames, false).map(|frame| frame.function.clone()).collect()
     }
@@ -141,7 +157,7 @@ mod tests {
             "tokio::runtime::task::core::Core<T,S>::poll",
             "server::main",
         ]
-        .map(|function| Frame { function: function.into(), site: None });
+        .map(|function| Frame { function: function.into(), line: None });
         let shown: Vec<_> =
             trimmed(&frames, true).map(|frame| async_function(&frame.function)).collect();
         assert_eq!(
@@ -166,7 +182,7 @@ mod tests {
             "server::cache::load::{{closure}}",
             "lockdep::validator::root_poll::poll",
         ]
-        .map(|function| Frame { function: function.into(), site: None });
+        .map(|function| Frame { function: function.into(), line: None });
         let shown: Vec<_> = trimmed(&frames, true).map(|it| &*it.function).collect();
         assert_eq!(shown, ["server::cache::load::{{closure}}"]);
     }

@@ -4,18 +4,21 @@ use std::collections::HashMap;
 
 use crate::{
     finding::{LockInfo, Role, Site},
-    source::Sources,
+    source::{self, Sources},
 };
 
 /// The names of the locks in one report.
 ///
 /// The name of a lock is the one given with [`lockdep::name`](crate::name), its source expression
-/// where it was first seen, or its type. If one source expression stands for two locks (`from` and
+/// where it was first seen, or its type. If the expression is only a variable, as in a helper, the name
+/// is the field or `static` that the lock is, or what the callers of the helper pass. If one source expression stands for two locks (`from` and
 /// `to` of a transfer, seen both ways), every mention identifies the lock: `` `from.balance` (Mutex
 /// #4) ``.
 #[derive(Default)]
 pub(super) struct Names {
     by_lock: HashMap<u64, String>,
+    /// The source expressions of locks that are called something else, because these say nothing.
+    replaced: HashMap<u64, String>,
     /// Names by lock and site, if one source expression stands for two locks.
     local: HashMap<(u64, Site), String>,
     ambiguous: bool,
@@ -42,20 +45,43 @@ impl Names {
         locks: impl IntoIterator<Item = &'a LockInfo>,
         mentions: impl IntoIterator<Item = (&'a LockInfo, &'a Site)>,
     ) -> Self {
+        Self::with(sources, locks, mentions, &HashMap::new())
+    }
+
+    /// As [`new`](Self::new), with what helpers were passed, by lock.
+    pub(super) fn with<'a>(
+        sources: &mut Sources,
+        locks: impl IntoIterator<Item = &'a LockInfo>,
+        mentions: impl IntoIterator<Item = (&'a LockInfo, &'a Site)>,
+        passed: &HashMap<u64, String>,
+    ) -> Self {
         let mut names = Self::default();
         let mut owner = HashMap::new();
-        for lock in locks {
-            let name = match &lock.name {
-                Some(name) => name.to_string(),
-                None => {
-                    sources.receiver_of(lock, &lock.seen_at).unwrap_or_else(|| lock.type_name())
+        let receiver = |lock: &'a LockInfo| (lock, sources.receiver_of(lock, &lock.seen_at));
+        let locks: Vec<_> = locks.into_iter().map(receiver).collect();
+        let is_of_others = |lock: &LockInfo, receiver: &String| {
+            locks.iter().any(|(it, its)| it.id != lock.id && its.as_ref() == Some(receiver))
+        };
+        for (lock, receiver) in &locks {
+            let name = match (&lock.name, receiver) {
+                (Some(name), _) => name.to_string(),
+                (None, Some(receiver))
+                    if source::is_anonymous(receiver) || is_of_others(lock, receiver) =>
+                {
+                    let declared = sources.declared(lock).or_else(|| passed.get(&lock.id).cloned());
+                    if declared.is_some() {
+                        names.replaced.insert(lock.id, receiver.clone());
+                    }
+                    declared.unwrap_or_else(|| receiver.clone())
                 }
+                (None, Some(receiver)) => receiver.clone(),
+                (None, None) => sources.declared(lock).unwrap_or_else(|| lock.type_name()),
             };
             names.ambiguous |= *owner.entry(name.clone()).or_insert(lock.id) != lock.id;
             names.by_lock.insert(lock.id, name);
         }
         for (lock, site) in mentions {
-            if lock.name.is_some() {
+            if lock.name.is_some() || names.replaced.contains_key(&lock.id) {
                 continue;
             }
             if lock.kind.role == Role::Exit {
@@ -71,6 +97,13 @@ impl Names {
             }
         }
         names
+    }
+
+    /// Names a lock at the place where its acquisition is shown as where it was acquired.
+    pub(super) fn show_at(&mut self, lock: &LockInfo, acquired_at: &Site, shown_at: &Site) {
+        if let Some(name) = self.local.get(&(lock.id, acquired_at.clone())).cloned() {
+            self.local.insert((lock.id, shown_at.clone()), name);
+        }
     }
 
     /// Sets the name of a lock if only its type is known.
@@ -89,6 +122,11 @@ impl Names {
     /// Returns only the lock's name: `bank.accounts`.
     pub(super) fn bare(&self, lock: &LockInfo) -> String {
         self.by_lock.get(&lock.id).cloned().unwrap_or_else(|| lock.type_name())
+    }
+
+    /// Returns the lock's source expression, even if the report calls it something else.
+    pub(super) fn expression(&self, lock: &LockInfo) -> String {
+        self.replaced.get(&lock.id).cloned().unwrap_or_else(|| self.bare(lock))
     }
 
     /// Returns the lock as mentioned at a place.

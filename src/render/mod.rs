@@ -5,6 +5,7 @@ mod activity;
 mod all_asleep;
 mod allow;
 mod backtrace;
+mod climb;
 pub(crate) mod dot;
 #[cfg_attr(not(feature = "excerpts"), path = "draw_plain.rs")]
 mod draw;
@@ -28,7 +29,7 @@ pub(crate) use held::held;
 pub(crate) use lock_names::lock_name;
 #[cfg(feature = "write_records")]
 pub(crate) use report::title_and_help;
-pub(crate) use report::{headline, lock_names};
+pub(crate) use report::{headline, lock_names, shown_sites};
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) use wait_chain::answer;
 pub(crate) use wait_chain::long_wait;

@@ -3,8 +3,10 @@
 
 use super::{
     age,
+    climb::{Step, Way},
     lock_names::Names,
     roles,
+    section::Label,
     thread_names::{spawned, who},
 };
 use crate::finding::{
@@ -14,9 +16,76 @@ use crate::finding::{
 /// The sentences of one report.
 pub(super) struct Words<'a> {
     pub(super) finding: &'a Finding,
-    /// The edges that are shown.
+    /// The edges that are shown, at the places where they are shown.
     pub(super) shown: &'a [Edge],
+    /// How each is shown.
+    pub(super) ways: &'a [Way],
     pub(super) names: &'a Names,
+}
+
+impl<'a> Words<'a> {
+    /// Returns a label for the call of the function that takes both locks of an edge, if that is
+    /// what distinguishes it from the others.
+    pub(super) fn called(&self, index: usize) -> Option<Label<'a>> {
+        let call = self.ways[index].called_at.as_ref()?;
+        Some(Label::context(&call.site, "in this call".to_owned()))
+    }
+
+    /// Names the functions in which the locks are acquired, if those are shown at the calls of
+    /// these functions.
+    pub(super) fn through(&self) -> Option<String> {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for (edge, way) in self.shown.iter().zip(self.ways) {
+            let ends = [
+                (&edge.held, &edge.held_at, &way.to_held),
+                (&edge.wanted, &edge.acquired_at, &way.to_wanted),
+            ];
+            for (lock, at, passed) in ends {
+                let Some(Step { site, function }) = passed.first() else { continue };
+                let inside = match function {
+                    Some(function) => format!("in `{}`, at {site}", short(function)),
+                    None => format!("at {site}"),
+                };
+                let line = (self.names.at(lock, at), inside);
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        let (_, first) = lines.first()?;
+        if lines.iter().all(|(_, inside)| inside == first) {
+            return Some(format!("these calls acquire the locks {first}"));
+        }
+        let line = |(lock, inside): &(String, String)| format!("{lock} is acquired {inside}");
+        Some(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// `bank::accounts::Bank::lock::{{closure}}` → `Bank::lock`.
+fn short(function: &str) -> String {
+    let (mut segments, mut depth, mut start) = (Vec::new(), 0_usize, 0);
+    for (at, character) in function.char_indices() {
+        match character {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && function[at..].starts_with("::") => {
+                segments.push(&function[start..at]);
+                start = at + 2;
+            }
+            _ => {}
+        }
+    }
+    segments.push(&function[start.min(function.len())..]);
+    while segments.len() > 1 && segments.last().is_some_and(|it| it.starts_with('{')) {
+        segments.pop();
+    }
+    match &segments[..] {
+        [.., home, name] if home.starts_with(|it: char| it.is_uppercase() || it == '<') => {
+            format!("{home}::{name}")
+        }
+        [.., name] => (*name).to_owned(),
+        [] => function.to_owned(),
+    }
 }
 
 impl Words<'_> {

@@ -9,7 +9,10 @@
 
 use std::ops::Range;
 
-use super::tokens::{Kind, Tokens};
+use super::{
+    syntax::{Before, Braces, InMacro, is_constant, is_keyword},
+    tokens::{Kind, Tokens},
+};
 
 /// The number of expressions that are followed for one call.
 const MAX_STEPS: u32 = 256;
@@ -46,54 +49,7 @@ struct Path {
     declared: Option<usize>,
 }
 
-/// What a pair of braces contains.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Braces {
-    /// The body of a function, whose `fn` is there.
-    Function(usize),
-    /// The body of a closure, whose parameters end there.
-    Closure(usize),
-    /// The items of an `impl` that is there.
-    Impl(usize),
-    Module,
-    /// The default methods of a trait, or the definition of a type.
-    Item,
-    /// The input of the macro whose `!` is there.
-    Macro(usize),
-    /// A block, a `match` or a struct literal.
-    Expression,
-}
-
-/// What stands in front of an expression.
-#[derive(Clone, Copy)]
-enum Before {
-    /// An operator, a comma or a keyword.
-    Token(usize),
-    /// The bracket around it, or the end of another statement.
-    Nothing,
-}
-
 impl Tokens<'_> {
-    /// Returns the bracket that opens the arguments of the call that a token begins: `(` in
-    /// `Mutex::<u8>::new(0)`.
-    fn arguments_of_call(&self, at: usize) -> Option<usize> {
-        let mut at = at;
-        loop {
-            if !self.is(at, Kind::Word) {
-                return None;
-            }
-            at += 1;
-            if self.text(at) == "::" && self.text(at + 1) == "<" {
-                at = self.end_of_generics(at + 1)?;
-            }
-            match self.text(at) {
-                "(" => return Some(at),
-                "::" => at += 1,
-                _ => return None,
-            }
-        }
-    }
-
     fn makes_class(&self, call: usize, arguments: usize) -> bool {
         let mut steps = MAX_STEPS;
         match self.fate(call, Path::default(), &mut steps) {
@@ -261,27 +217,6 @@ impl Tokens<'_> {
         }
     }
 
-    /// Returns `true` if the token before a bar ends an operand, so that the bar is an operator.
-    fn ends_operand(&self, bar: usize) -> bool {
-        let Some(before) = bar.checked_sub(1) else { return false };
-        self.is(before, Kind::Close)
-            || self.is(before, Kind::Literal)
-            || self.is(before, Kind::Word) && !is_keyword(self.text(before))
-    }
-
-    /// Returns the bar that begins the parameters of a closure.
-    fn opening_bar(&self, bar: usize) -> Option<usize> {
-        let mut at = bar;
-        loop {
-            at = self.left(at)?;
-            match self.text(at) {
-                "|" => return Some(at),
-                ";" | "=" | "=>" | "||" => return None,
-                _ => {}
-            }
-        }
-    }
-
     /// The fate of a field of a struct literal. A struct with one field is a wrapper.
     fn fate_of_field(&self, literal: Option<usize>) -> Fate {
         let is_part = literal.is_some_and(|it| self.text(it) == "{" && self.parts(it) > 1);
@@ -369,14 +304,6 @@ impl Tokens<'_> {
         Some(at..end.unwrap_or(close))
     }
 
-    /// Returns the end of the function around a token.
-    fn end_of_body(&self, at: usize) -> usize {
-        let bodies = std::iter::successors(self.outer(at), |&open| self.outer(open));
-        let body =
-            bodies.into_iter().find(|&open| matches!(self.braces(open), Braces::Function(_)));
-        body.map_or(at, |open| self.partner(open))
-    }
-
     /// Returns `true` if a name may stand for a variable that goes elsewhere: it is no field, and
     /// not just borrowed.
     fn is_moved(&self, name: usize) -> bool {
@@ -461,96 +388,6 @@ impl Tokens<'_> {
         false
     }
 
-    /// Returns the token after the `>` that closes a `<`.
-    fn end_of_generics(&self, from: usize) -> Option<usize> {
-        let mut depth = 0_usize;
-        for at in from..self.len() {
-            match self.text(at) {
-                "<" => depth += 1,
-                ">" if depth == 1 => return Some(at + 1),
-                ">" => depth -= 1,
-                ";" => return None,
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// Returns the `fn` of the innermost function around a token; `None` outside of functions.
-    fn function_around(&self, at: usize) -> Result<Option<usize>, InMacro> {
-        let mut outer = self.outer(at);
-        while let Some(open) = outer {
-            if self.text(open) == "{" {
-                match self.braces(open) {
-                    Braces::Function(function) => return Ok(Some(function)),
-                    Braces::Macro(_) => return Err(InMacro),
-                    _ => {}
-                }
-            } else if self.text_before(open, 1) == "!" && self.text_before(open, 2) != "vec" {
-                return Err(InMacro);
-            }
-            outer = self.outer(open);
-        }
-        Ok(None)
-    }
-
-    /// Returns what a pair of braces contains, from what stands in front of it.
-    fn braces(&self, open: usize) -> Braces {
-        let before = self.text_before(open, 1);
-        if before == "|" || before == "||" {
-            return Braces::Closure(open - 1);
-        }
-        if before == "!" {
-            return Braces::Macro(open - 1);
-        }
-        if self.text_before(open, 2) == "!" {
-            return Braces::Macro(open - 2);
-        }
-        let header = self.start_of_statement(open);
-        for at in self.level(header, open) {
-            match self.text(at) {
-                "fn" => return Braces::Function(at),
-                "impl" => return Braces::Impl(at),
-                "mod" => return Braces::Module,
-                "trait" | "struct" | "enum" | "union" => return Braces::Item,
-                // What may stand in front of an item.
-                "#" | "!" | "[" | "pub" | "(" | "unsafe" | "async" | "const" | "extern"
-                | "default" => {}
-                text if text.starts_with('"') => {}
-                _ => break,
-            }
-        }
-        // `|x| -> T {`
-        let mut at = open;
-        while let Some(left) = self.left(at) {
-            match self.text(left) {
-                "->" if ["|", "||"].contains(&self.text_before(left, 1)) => {
-                    return Braces::Closure(left - 1);
-                }
-                "::" | "<" | ">" | "&" | "(" | "[" => at = left,
-                _ if self.is(left, Kind::Word) || self.is(left, Kind::Lifetime) => at = left,
-                _ => break,
-            }
-        }
-        Braces::Expression
-    }
-
-    /// Returns `true` if braces are a struct literal: a path whose last name is a type's stands
-    /// before it, and an expression may begin there.
-    fn is_literal(&self, open: usize) -> bool {
-        let mut start = open;
-        while start > 0 && (self.is(start - 1, Kind::Word) || self.text(start - 1) == "::") {
-            let word = self.text(start - 1);
-            if is_keyword(word) {
-                break;
-            }
-            start -= 1;
-        }
-        let is_type = self.text_before(open, 1).starts_with(char::is_uppercase);
-        let starters = ["(", "[", "{", "}", ",", ";", ":", "=", "=>", "|", "||", "&", "return", ""];
-        is_type && starters.contains(&self.text_before(start, 1))
-    }
-
     /// Returns the number of parts of a tuple, an array or a struct literal, without the companions
     /// of a lock.
     fn parts(&self, open: usize) -> usize {
@@ -563,92 +400,6 @@ impl Tokens<'_> {
         };
         starts.windows(2).filter(is_part).count()
     }
-
-    /// Returns the commas directly inside a pair of brackets.
-    fn commas(&self, open: usize) -> impl Iterator<Item = usize> {
-        let inside = self.level(open + 1, self.partner(open));
-        inside.filter(|&at| self.text(at) == ",")
-    }
-
-    /// Returns the first token of a text between two places of one level.
-    fn find(&self, from: usize, to: usize, text: &str) -> Option<usize> {
-        self.level(from + 1, to).find(|&at| self.text(at) == text)
-    }
-
-    /// Returns the first round bracket after a place.
-    fn find_open(&self, from: usize) -> Option<usize> {
-        (from..self.len()).find(|&at| self.text(at) == "(")
-    }
-
-    /// Returns the token to the left on the same level. A pair of brackets is its opening one.
-    fn left(&self, at: usize) -> Option<usize> {
-        let left = at.checked_sub(1)?;
-        if self.is(left, Kind::Open) {
-            None
-        } else if self.is(left, Kind::Close) {
-            Some(self.partner(left))
-        } else {
-            Some(left)
-        }
-    }
-
-    /// Returns the first token of the expression that contains a token, and what stands before it.
-    fn start_of_expression(&self, at: usize) -> (usize, Before) {
-        let mut at = at;
-        while let Some(left) = self.left(at) {
-            match self.text(left) {
-                // The name of a loop.
-                ":" if left > 0 && self.is(left - 1, Kind::Lifetime) => {}
-                "," | ";" | ":" | "=" | "=>" | "->" | "|" | "||" | "return" | "break" => {
-                    if self.text(left) == ";" {
-                        break;
-                    }
-                    return (at, Before::Token(left));
-                }
-                "{" if self.ends_statement(left) => break,
-                text if text.len() == 2 && text.ends_with('=') => {
-                    return (at, Before::Token(left));
-                }
-                _ => {}
-            }
-            at = left;
-        }
-        (at, Before::Nothing)
-    }
-
-    /// Returns the first token of the statement or item that contains a token.
-    fn start_of_statement(&self, at: usize) -> usize {
-        let mut at = at;
-        while let Some(left) = self.left(at) {
-            if self.text(left) == ";" || self.text(left) == "{" && self.ends_statement(left) {
-                break;
-            }
-            at = left;
-        }
-        at
-    }
-
-    /// Returns `true` if a pair of braces ends a statement or an item.
-    fn ends_statement(&self, open: usize) -> bool {
-        !matches!(self.text(self.partner(open) + 1), "." | "?" | "else" | ">")
-    }
-}
-
-/// The call is part of a macro's input.
-struct InMacro;
-
-fn is_keyword(word: &str) -> bool {
-    let keywords = [
-        "as", "break", "else", "for", "if", "impl", "in", "let", "loop", "match", "move", "mut",
-        "ref", "return", "unsafe", "where", "while",
-    ];
-    keywords.contains(&word)
-}
-
-/// Returns `true` for a name in capitals.
-fn is_constant(name: &str) -> bool {
-    let is_capital = |it: char| it.is_uppercase() || it.is_ascii_digit() || it == '_';
-    name.starts_with(char::is_uppercase) && name.chars().all(is_capital)
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]

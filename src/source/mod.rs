@@ -3,6 +3,8 @@
 
 mod class;
 pub(crate) mod doctest;
+mod name;
+mod syntax;
 mod tokens;
 
 use std::{
@@ -60,6 +62,37 @@ impl Sources {
         let offset = offset(text, site)?;
         looped_over(text, offset).or_else(|| receiver_at(text, offset))
     }
+
+    /// Returns the field or `static` that the lock is, from its constructor call.
+    pub(crate) fn declared(&mut self, lock: &LockInfo) -> Option<String> {
+        let site = lock.created_at().filter(|site| !site.is_of_the_toolchain())?;
+        let text = self.text(site)?;
+        name::declared(text, offset(text, site)?, &lock.type_name())
+    }
+
+    /// Returns the expression for a lock that its callers use, where `way` leads from its
+    /// acquisition to them.
+    pub(crate) fn handed_over(&mut self, receiver: String, way: &[&Site]) -> Option<String> {
+        let mut name = receiver;
+        for pair in way.windows(2).take_while(|pair| pair[0] != pair[1]) {
+            let [inner, outer] = [pair[0], pair[1]].map(|site| {
+                let text = self.text(site)?.to_owned();
+                let offset = offset(&text, site)?;
+                Some((text, offset))
+            });
+            let ((inner, offset), (outer, call)) = (inner?, outer?);
+            name = name::handed_over(&name, (&inner, offset), (&outer, call))?;
+            if !name::is_anonymous(&name) {
+                break;
+            }
+        }
+        Some(name)
+    }
+}
+
+/// Returns `true` if an expression tells which lock it is only together with the code around it.
+pub(crate) fn is_anonymous(name: &str) -> bool {
+    name::is_anonymous(name)
 }
 
 /// Returns `true` if the text starts with a call that spawns threads: `thread::spawn(`, `spawn(`,

@@ -12,7 +12,14 @@ use super::Stack;
 /// One line of a call stack. An address has several if functions were inlined there.
 pub(crate) struct Frame {
     pub(crate) function: String,
-    pub(crate) site: Option<String>,
+    pub(crate) line: Option<SourceLine>,
+}
+
+/// A line of a source file.
+pub(crate) struct SourceLine {
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    pub(crate) column: Option<u32>,
 }
 
 /// Serializes symbolization. The `backtrace` crate has its own lock, but a fork cannot acquire that
@@ -89,30 +96,22 @@ pub(crate) fn functions_at(address: *mut c_void) -> Vec<(Function, Option<(u32, 
 /// Returns the frames of a stack, innermost first.
 pub(crate) fn symbolize(stack: &Stack) -> Vec<Frame> {
     let _symbols = SYMBOLS.lock();
-    let here = std::env::current_dir().ok();
     let mut frames = Vec::new();
     for address in stack.addresses() {
         let known = frames.len();
         backtrace::resolve(address, |symbol| {
             let function =
                 symbol.name().map_or_else(|| "<unknown>".into(), |name| format!("{name:#}"));
-            let site = symbol.filename().zip(symbol.lineno()).map(|(file, line)| {
-                let file =
-                    here.as_ref().and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file);
-                site(file, line, symbol.colno())
+            let line = symbol.filename().zip(symbol.lineno()).map(|(file, line)| SourceLine {
+                file: file.display().to_string(),
+                line,
+                column: symbol.colno(),
             });
-            frames.push(Frame { function, site });
+            frames.push(Frame { function, line });
         });
         if frames.len() == known {
-            frames.push(Frame { function: format!("{address:p}"), site: None });
+            frames.push(Frame { function: format!("{address:p}"), line: None });
         }
     }
     frames
-}
-
-fn site(file: &Path, line: u32, column: Option<u32>) -> String {
-    match column {
-        Some(column) => format!("{}:{line}:{column}", file.display()),
-        None => format!("{}:{line}", file.display()),
-    }
 }

@@ -204,15 +204,16 @@ fn what_the_environment_says_wrongly_is_named_once() {
 }
 
 #[test]
-fn backtraces_can_be_off_or_at_both_ends() {
+fn backtraces_can_be_off() {
     let off = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "0")]));
     assert!(!off.contains("stack of thread"), "{off}");
-    let full = transcript(&run("bank_transfer", &[], &[("LOCKDEP_BACKTRACE", "full")]));
-    assert_eq!(full.matches("stack of thread").count(), 4, "{full}");
+    // Those of the first locks are left out, because they lead through the same functions.
+    let on = transcript(&run("bank_transfer", &[], &[]));
+    assert_eq!(on.matches("stack of thread").count(), 2, "{on}");
 }
 
-/// By default the report of a deadlock of tasks has no stacks, because recording one for each wait
-/// would be too expensive.
+/// By default the report of a deadlock of tasks has no stacks of their waits, because recording one
+/// for each wait would be too expensive.
 #[test]
 #[cfg(feature = "tokio")]
 fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
@@ -236,9 +237,8 @@ fn a_task_keeps_the_stacks_of_its_waits_if_it_is_asked_to() {
     );
     assert!(stacks.starts_with(&expected), "{text}");
     let text = transcript(&run("task_deadlock", &["--really"], &full));
-    for stack in ["acquiring `bank.accounts`", "waiting for `bank.ledger`"] {
-        assert!(text.contains(&format!(", {stack}:\n   0: task_deadlock::transfer\n")), "{text}");
-    }
+    let stack = ", waiting for `bank.ledger`:\n   0: task_deadlock::transfer\n";
+    assert!(text.contains(stack), "{text}");
 }
 
 /// A test harness does not capture standard error when the process aborts.
