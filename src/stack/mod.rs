@@ -19,6 +19,7 @@ pub struct Stack {
 }
 
 /// A stack in a fixed-size buffer. Capturing it allocates nothing.
+#[derive(Clone, Copy)]
 pub(crate) struct RawStack {
     frames: [usize; MAX_FRAMES],
     depth: usize,

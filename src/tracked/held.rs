@@ -99,6 +99,10 @@ impl<'a> Held<'a> {
                 if let Some(entry) = context.held.remove(self.tag.in_set()) {
                     context.held.push_anywhere(Entry { tag, ..entry });
                 }
+                if context.is(ThreadState::Tracing) {
+                    let _inside = context.enter(ThreadState::InValidator);
+                    context.retag_trace(self.tag.in_set(), tag);
+                }
             }
             None => validator::change_mode_unattached(self.tag.in_set(), tag),
         }

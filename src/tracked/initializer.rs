@@ -21,7 +21,8 @@ impl Tracked {
     #[cold]
     #[track_caller]
     pub fn about_to_use(&self) {
-        if let Some(context) = validator::current_if_attached() {
+        // A thread that holds nothing is remembered as one that has seen the value.
+        if let Some(context) = validator::current_unless_in_handler() {
             let site = Location::caller();
             let tag = Tag::new(self.identity.id_or_0(), Mode::Initialized);
             let wanted = Entry { tag, site };

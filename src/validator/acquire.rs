@@ -119,10 +119,13 @@ pub(super) fn is_known(context: &Context, key: u64) -> bool {
 
 /// Allocates what an acquisition may need: room for one more held lock, and its stack, if the
 /// stacks of held locks are kept.
-pub(crate) fn prepare(context: &'static Context, wanted: Tag) {
+///
+/// A signal handler, which must neither allocate nor unwind, calls this with `in_handler`.
+pub(crate) fn prepare(context: &'static Context, wanted: Tag, in_handler: impl Fn() -> bool) {
     let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
-    if context.traces_next() {
+    let traces = context.is(ThreadState::Tracing) && (context.always_traces() || !in_handler());
+    if traces && context.traces_next() {
         context.prepare_trace(wanted.once_held(), RawStack::capture());
     }
 }

@@ -60,7 +60,7 @@ fn attach_unless_in_handler() -> Option<&'static Context> {
 /// installed without `SA_NODEFER`.
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "`pthread_sigmask` is")]
-pub(super) fn blocks_signals() -> bool {
+pub(crate) fn blocks_signals() -> bool {
     // For invalid numbers, `sigismember` sets `errno`, which the interrupted code may be about to
     // read.
     let last = if cfg!(target_os = "linux") { 64 } else { 31 };
@@ -74,7 +74,7 @@ pub(super) fn blocks_signals() -> bool {
 }
 
 #[cfg(not(unix))]
-pub(super) fn blocks_signals() -> bool {
+pub(crate) fn blocks_signals() -> bool {
     false
 }
 

@@ -39,7 +39,6 @@ pub(crate) fn initialized(cell: LockId) -> bool {
 #[track_caller]
 pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<'_>) {
     if context.is_suspended()
-        || context.held.is_empty()
         || context.is(ThreadState::Allowing)
         || context.is(ThreadState::Confirming)
         || !context.held.is_whole()
@@ -47,6 +46,15 @@ pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<
         return;
     }
     let place = context.held.any_place_for(acquisition.wanted.tag);
+    if context.held.is_empty() {
+        let own_chain = chain_cache::by(place.chain(), context.number());
+        if !context.recent.contains(own_chain) && !blocks_signals() {
+            let _inside = context.enter(ThreadState::InValidator);
+            graph::lock().note_user(acquisition.wanted.tag.lock(), context.number());
+            context.recent.insert(own_chain);
+        }
+        return;
+    }
     let Some(chain) = unjudged(context, place) else { return };
     let own_chain = chain_cache::by(chain, context.number());
     if context.is_of_task() && context.recent.contains(own_chain) {

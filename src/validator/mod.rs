@@ -36,7 +36,7 @@ use std::time::Duration;
 
 pub(crate) use self::{
     acquire::{about_to_block, first_writer, is_judged_for_task, prepare, unjudged},
-    attach::{current, current_unless_in_handler, release_exit},
+    attach::{blocks_signals, current, current_unless_in_handler, release_exit},
     context::{
         Context, State as ThreadState,
         current::{

@@ -245,6 +245,27 @@ fn uses_after_the_initialization_are_silent() {
     });
 }
 
+/// Every thread uses the cell before it takes any lock, and waits for the initializer then, or sees
+/// that it has run.
+#[test]
+fn a_thread_that_has_used_the_cell_before_never_waits() {
+    for_all("used before", |program| {
+        let turn = Arc::new(Barrier::new(2));
+        let of_thread = (program.clone(), Arc::clone(&turn));
+        let thread = thread::spawn(move || {
+            let (program, turn) = of_thread;
+            turn.wait();
+            program.config();
+            program.step();
+        });
+        program.config();
+        turn.wait();
+        program.step();
+        thread.join().unwrap();
+        assert_eq!(program.found(), [], "{}", program.name);
+    });
+}
+
 #[test]
 fn a_gate_around_both_is_silent() {
     for_all("gate", |program| {

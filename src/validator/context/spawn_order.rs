@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::SeqCst},
 };
 
+use rustc_hash::FxHashSet;
+
 use super::lineage::Segment;
 
 /// The number of initializations that have ended.
@@ -49,7 +51,12 @@ pub(in crate::validator) struct Initialization {
     number: u64,
     /// Threads and tasks with this number or a larger one were unknown.
     unknown_from: u64,
+    /// Those that have used the cell while they held nothing.
+    known_to: FxHashSet<u64>,
 }
+
+/// The number of users of a cell that are remembered. With more, all uses count as ordered.
+const MAX_USERS: usize = 4096;
 
 impl Spawn {
     /// Returns the spawn that the given thread or task is about to make. `None` as long as no
@@ -74,19 +81,35 @@ impl Initialization {
     /// Creates the initialization that a thread or task has just ended. `next` is the number that
     /// the next thread or task will have.
     pub(in crate::validator) fn by(by: Segment, next: u64) -> Self {
-        Self { by, number: ENDED.fetch_add(1, SeqCst) + 1, unknown_from: next }
+        Self {
+            by,
+            number: ENDED.fetch_add(1, SeqCst) + 1,
+            unknown_from: next,
+            known_to: FxHashSet::default(),
+        }
+    }
+
+    /// Called when a thread or task has used the cell while it held nothing. Its later uses never
+    /// wait.
+    pub(in crate::validator) fn note_user(&mut self, number: u64) {
+        if self.known_to.len() < MAX_USERS {
+            self.known_to.insert(number);
+        }
     }
 
     /// Returns `true` if a thread or task that uses the cell, which is initialized, is known to
     /// come after the initialization, or if nothing is known about their order:
     ///
-    /// - it has run the initializer itself;
+    /// - it has run the initializer itself, or has used the cell since, with no lock held;
     /// - it has joined the thread that did, or one that joined that one;
     /// - a third thread joined that thread before it spawned this one;
     /// - the thread that spawned it did so after the initialization, and comes after it as well;
     /// - it descends from a thread that had not taken any lock by then. That thread may have been
     ///   started later, after the initialization.
     pub(in crate::validator) fn precedes(&self, actor: &Actor) -> bool {
+        if self.known_to.contains(&actor.segment.thread) || self.known_to.len() >= MAX_USERS {
+            return true;
+        }
         let mut actor = actor;
         loop {
             if self.is_known_to(actor) {

@@ -4,8 +4,8 @@
 //! then the first one is held, and the calls that led to it have returned. So its stack must be
 //! captured before it is known whether it will be needed. That is too expensive to do each time, and
 //! unnecessary: a thread finds most of its edges soon after it starts, or soon after it found
-//! another one. A thread therefore captures the stacks of [`SPELL`] first locks when it starts, and
-//! of as many again whenever it makes an edge by a way that is new. A thread that keeps to known
+//! another one. A thread therefore captures the stacks of its next [`SPELL`] acquisitions when it
+//! starts, and whenever it makes an edge by a way that is new. A thread that keeps to known
 //! ways captures none.
 //!
 //! `LOCKDEP_BACKTRACE=full` captures all of them, `=0` none.
@@ -20,9 +20,9 @@ use crate::{
     stack::{RawStack, Stack},
 };
 
-/// The number of times that a thread acquires a lock with its stack, while it holds no other, after
-/// it has started or found a new way.
-const SPELL: u32 = 256;
+/// The number of acquisitions whose stacks a thread captures after it has started or found a new
+/// way.
+const SPELL: u32 = 512;
 /// The number of threads that find nothing new before new threads no longer start with a spell.
 const QUIET_THREADS: u32 = 64;
 /// A spell that does not end.
@@ -43,8 +43,17 @@ pub(super) struct Tracing {
 #[derive(Default)]
 struct Traces {
     held: Vec<(Tag, RawStack)>,
-    /// The next one, from before the acquisition until it has succeeded.
-    next: Option<(Tag, RawStack)>,
+    /// The next one, from before the acquisition until it has succeeded, with the number of the
+    /// thread or task: another task may be polled meanwhile.
+    next: Option<(u64, Tag, RawStack)>,
+}
+
+impl Traces {
+    /// Forgets all stacks. Frees nothing.
+    fn clear(&mut self) {
+        self.held.clear();
+        self.next = None;
+    }
 }
 
 impl Context {
@@ -79,22 +88,24 @@ impl Context {
     }
 
     /// Returns `true` if the stack of the next acquisition is captured. Ends the spell if it is
-    /// over. For the thread itself, about to acquire a lock.
+    /// over. For the thread itself, about to acquire a lock, outside of signal handlers.
     pub(in crate::validator) fn traces_next(&self) -> bool {
-        if !self.is(State::Tracing) {
-            return false;
-        }
         let left = self.tracing.left.load(Relaxed);
-        if left == FOR_EVER || !self.held.is_empty() {
+        if left == FOR_EVER {
             return true;
         }
         if left == 0 {
             self.set(State::Tracing, false);
-            *self.tracing.traces.lock() = Traces::default();
+            self.tracing.traces.lock().clear();
             return false;
         }
         self.tracing.left.store(left - 1, Relaxed);
         true
+    }
+
+    /// Returns `true` if the stacks of all acquisitions are captured. For the thread itself.
+    pub(in crate::validator) fn always_traces(&self) -> bool {
+        self.tracing.left.load(Relaxed) == FOR_EVER
     }
 
     /// Stores the stack of the next acquisition, of a lock that will be held as `tag`. Reserves room
@@ -102,7 +113,7 @@ impl Context {
     pub(in crate::validator) fn prepare_trace(&self, tag: Tag, stack: RawStack) {
         let mut traces = self.tracing.traces.lock();
         let has_room = traces.held.try_reserve(1).is_ok();
-        traces.next = has_room.then_some((tag, stack));
+        traces.next = has_room.then_some((self.number(), tag, stack));
     }
 
     /// Called when the acquisition has succeeded. Allocates nothing, because the lock may be the
@@ -110,7 +121,16 @@ impl Context {
     /// a guard.
     pub(crate) fn keep_trace(&self, tag: Tag) {
         let Traces { held, next } = &mut *self.tracing.traces.lock();
-        held.extend(next.take_if(|(of, _)| *of == tag));
+        let own = next.take_if(|(by, of, _)| (*by, *of) == (self.number(), tag));
+        held.extend(own.map(|(_, tag, stack)| (tag, stack)));
+    }
+
+    /// Called when a held lock is now held in another mode. For the thread itself.
+    pub(crate) fn retag_trace(&self, from: Tag, to: Tag) {
+        let held = &mut self.tracing.traces.lock().held;
+        if let Some((tag, _)) = held.iter_mut().rfind(|(of, _)| *of == from) {
+            *tag = to;
+        }
     }
 
     /// Called when a lock is about to be released. Frees nothing.
@@ -143,8 +163,12 @@ impl Context {
         if !self.is(State::Tracing) {
             return Stack::default();
         }
-        let held = &self.tracing.traces.lock().held;
-        held.iter().rfind(|(of, _)| *of == tag).map_or_else(Stack::default, |(_, it)| it.into())
+        // Allocates after the lock was released, because the allocator's lock may be one of these.
+        let stack = {
+            let held = &self.tracing.traces.lock().held;
+            held.iter().rfind(|(of, _)| *of == tag).map(|(_, stack)| *stack)
+        };
+        stack.as_ref().map_or_else(Stack::default, Stack::from)
     }
 }
 
@@ -157,7 +181,8 @@ impl Tracing {
 
     /// Forgets all stacks of a thread that has ended.
     pub(super) fn end(&self) {
-        *self.traces.lock() = Traces::default();
+        self.left.store(0, Relaxed);
+        self.traces.lock().clear();
     }
 }
 
@@ -213,7 +238,34 @@ mod tests {
     }
 
     #[test]
-    fn a_spell_ends_between_two_first_locks() {
+    fn a_stack_follows_its_lock_into_another_mode() {
+        let [writes, reads] = [Mode::Exclusive, Mode::Shared].map(|mode| Tag::new(1, mode));
+        let context = Context::new();
+        context.set(State::Tracing, true);
+        context.prepare_trace(writes, stack(1));
+        context.keep_trace(writes);
+        context.retag_trace(writes, reads);
+        assert_eq!(context.trace_of(reads).frames(), [1]);
+        context.drop_trace(reads);
+        assert!(context.trace_of(reads).is_empty());
+    }
+
+    /// A pooled context polls tasks in turn.
+    #[test]
+    fn a_stack_belongs_to_the_task_that_captured_it() {
+        let tag = Tag::new(1, Mode::Exclusive);
+        let context = Context::new();
+        context.set(State::Tracing, true);
+        let task = |number| context.begin_task(number, std::panic::Location::caller(), None);
+        task(7);
+        context.prepare_trace(tag, stack(1));
+        task(8);
+        context.keep_trace(tag);
+        assert!(context.trace_of(tag).is_empty());
+    }
+
+    #[test]
+    fn a_spell_ends() {
         let context = Context::new();
         context.trace_for(2);
         assert!(context.traces_next() && context.traces_next());

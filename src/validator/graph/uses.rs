@@ -51,6 +51,13 @@ impl LockGraph {
         self.initialized.get(&cell).is_none_or(|end| end.precedes(actor))
     }
 
+    /// Called when a thread or task has used an initialized cell while it held nothing.
+    pub(in crate::validator) fn note_user(&mut self, cell: LockId, number: u64) {
+        if let Some(end) = self.initialized.get_mut(&cell) {
+            end.note_user(number);
+        }
+    }
+
     /// Returns `true` if an edge uses an initialized cell.
     pub(super) fn is_use(&self, edge: EdgeIndex) -> bool {
         self.order.graph()[edge].wanted == Mode::Initialized

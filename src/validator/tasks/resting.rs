@@ -285,7 +285,9 @@ fn take_out_released_elsewhere(context: &'static Context) -> bool {
     for &tag in &released_elsewhere {
         // Meanwhile the thread may have released another guard of the lock, one that was acquired
         // elsewhere.
-        if context.held.remove(tag).is_none() && !released(tag) {
+        if context.held.remove(tag).is_some() {
+            drop(context.take_trace(tag));
+        } else if !released(tag) {
             registry::released_elsewhere(tag);
         }
     }
