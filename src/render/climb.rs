@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::backtrace::{Call, calls};
 use crate::{
-    finding::{Edge, Site, ThreadInfo},
+    finding::{Edge, Finding, FindingKind, Site, ThreadInfo},
     stack::Stack,
     upstream,
 };
@@ -36,12 +36,21 @@ pub(super) struct Way {
     pub(super) to_wanted: Vec<Step>,
     /// The call of the function that takes both locks, if only that distinguishes the edges.
     pub(super) called_at: Option<Step>,
+    /// The line in the function that holds the lock from which the wanted one is reached: the lock must be released
+    /// before it. `None` if a function that it calls holds the lock, such as one that runs a closure.
+    pub(super) release_before: Option<Site>,
     /// The folder to which the compiler's paths are relative, if a stack shows it.
     pub(super) root: Option<PathBuf>,
 }
 
-/// Moves the places of edges to where they are shown. Returns for each what was passed.
-pub(super) fn climb(edges: &mut [Edge]) -> Vec<Way> {
+/// Moves the places of a finding's edges to where they are shown. Returns for each what was passed.
+pub(super) fn climb(finding: &Finding, edges: &mut [Edge]) -> Vec<Way> {
+    if matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait) {
+        // They are about one acquisition, or about one each of two threads.
+        let stay =
+            |edge: &Edge| Way { release_before: Some(edge.acquired_at.clone()), ..Way::default() };
+        return edges.iter().map(stay).collect();
+    }
     let ends = |edge: &Edge| {
         [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)]
             .map(|(site, stack)| steps(site, stack, &edge.thread))
@@ -63,7 +72,8 @@ pub(super) fn climb(edges: &mut [Edge]) -> Vec<Way> {
             let last = sites.clone().position(|site| is_call(&site)).unwrap_or(at.ends[end]);
             sites.take(last.max(at.ends[end]) + 1).collect()
         });
-        ways.push(Way { lines, to_held, to_wanted, called_at, root });
+        let release_before = release_before(path, at.ends);
+        ways.push(Way { lines, to_held, to_wanted, called_at, release_before, root });
     }
     ways
 }
@@ -133,6 +143,20 @@ fn choose(paths: &[[Vec<Step>; 2]]) -> Vec<Chosen> {
     }
     let calls = distinguishing_calls(paths, &at);
     at.into_iter().zip(calls).map(|(ends, call)| Chosen { ends, call }).collect()
+}
+
+/// Returns the line of the path to the wanted lock that is in the call of the function in which the held one is shown.
+/// Without a stack, that is the acquisition itself.
+fn release_before([held, wanted]: &[Vec<Step>; 2], shown: [usize; 2]) -> Option<Site> {
+    let (holder, outside) = (&held[shown[0]], &held[shown[0] + 1..]);
+    let has_stack = holder.function.is_some();
+    match (0..wanted.len()).find(|&at| wanted[at + 1..] == *outside) {
+        Some(at) if has_stack => {
+            let line = &wanted[at].site;
+            (*line != holder.site).then(|| line.clone())
+        }
+        _ => Some(wanted[shown[1]].site.clone()),
+    }
 }
 
 /// Returns the calls that distinguish edges whose ends are the same lines.
@@ -210,6 +234,30 @@ mod tests {
         assert_eq!(shown(&[["ham", "iam"], ["hbm", "ibm"]]), ["hia", "hib"]);
         // Even the calls are the same.
         assert_eq!(shown(&[["ham", "iam"], ["ham", "iam"]]), ["hi", "hi"]);
+    }
+
+    /// Returns the line before which the held lock must be released.
+    fn released_before(held: &str, wanted: &str, shown: [usize; 2]) -> Option<char> {
+        let named = |lines| {
+            let named = |step: Step| Step { function: Some("f".to_owned()), ..step };
+            path(lines).into_iter().map(named).collect()
+        };
+        let line = release_before(&[named(held), named(wanted)], shown)?.line();
+        char::from_u32(line)
+    }
+
+    #[test]
+    fn a_lock_is_released_where_it_is_held() {
+        assert_eq!(released_before("am", "bm", [0, 0]), Some('b'));
+        // The wanted lock is acquired in a function that the holder calls.
+        assert_eq!(released_before("am", "xbm", [0, 0]), Some('b'));
+        // A helper has returned the guard.
+        assert_eq!(released_before("xam", "xbm", [1, 1]), Some('b'));
+        // A helper holds it while it runs a closure.
+        assert_eq!(released_before("ham", "hbkam", [1, 1]), None);
+        // Without stacks.
+        let bare = [path("a"), path("bcm")];
+        assert_eq!(release_before(&bare, [0, 0]), Some(bare[1][0].site.clone()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     thread_names::{what, who},
     words::Words,
 };
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, WaitKind};
+use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Site, WaitKind};
 
 impl Words<'_> {
     pub(super) fn help(&self) -> String {
@@ -22,7 +22,7 @@ impl Words<'_> {
     fn help_of_kind(&self) -> String {
         let Edge { held, wanted, held_at, acquired_at, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        let (held_line, line) = (held_at.line(), acquired_at.line());
+        let (held_line, line) = (held_at.line(), self.line_of(0, acquired_at));
         let what = what(thread);
         let writer = self.while_writers_wait();
         match self.finding.kind {
@@ -51,22 +51,24 @@ impl Words<'_> {
             ),
             FindingKind::Inversion if self.same_lines() => format!(
                 "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
-                 these locks in the order in which they are passed: sort them first, by a number or \
-                 a key that each of them has"
+                 these locks in the order in which they are passed: pass them in one order everywhere, \
+                 or sort them first, by a number or a key that each of them has"
             ),
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
                 "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
-                 everywhere, or release {held} before line {line}"
+                 everywhere{}",
+                self.or_release(0)
             ),
             FindingKind::Inversion => format!(
                 "if they run at once{writer}, each waits for the next: acquire these locks in one \
-                 order everywhere, or release {held} before line {line}"
+                 order everywhere{}",
+                self.or_release(0)
             ),
             FindingKind::ClassInversion => format!(
                 "this was never seen on the same two locks, and may be impossible; but if it happens, \
                  each waits for the other. Decide which of the two classes comes first. Locks are of \
-                 one class if one line made them, or by `lockdep::class`; use `lockdep::allow_pair` \
+                 one class if one constructor call made them, or by `lockdep::class`; use `lockdep::allow_pair` \
                  if the two never meet: {held} and {wanted}"
             ),
             FindingKind::DeclaredOrder => self.declared(),
@@ -113,11 +115,24 @@ impl Words<'_> {
         }
     }
 
+    /// Returns the line before which the held lock of an edge must be released; that of the
+    /// acquisition if the function does not hold it itself.
+    fn line_of(&self, index: usize, acquired_at: &Site) -> u32 {
+        self.ways[index].release_before.as_ref().unwrap_or(acquired_at).line()
+    }
+
+    /// Returns `, or release ... before line 7`, if the function of an edge can do that.
+    fn or_release(&self, index: usize) -> String {
+        let held = self.names.of(&self.shown[index].held);
+        let before = self.before_line(index);
+        before.map_or_else(String::new, |before| format!(", or release {held}{before}"))
+    }
+
     /// Help for a cycle of two edges, one of which is a wait for something other than a lock.
     fn help_with_wait(&self) -> String {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
-        let waits = self.shown.iter().find(|edge| edge.wanted == *wait);
-        let line = waits.map_or(0, |edge| edge.acquired_at.line());
+        let waits = self.shown.iter().enumerate().find(|(_, edge)| edge.wanted == *wait);
+        let line = waits.map_or(0, |(index, edge)| self.line_of(index, &edge.acquired_at));
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
         format!(
@@ -215,7 +230,8 @@ impl Words<'_> {
     /// Help for a lock that is held during a wait.
     fn wait_while_holding(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
-        let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let line = self.line_of(0, acquired_at);
         let needs = match self.wait() {
             WaitKind::Condvar => format!(
                 "the wait releases only {wanted}: if the notifying thread needs {held} first"
@@ -232,7 +248,8 @@ impl Words<'_> {
     /// Help for a broken declaration.
     fn declared(&self) -> String {
         let Edge { held, wanted, acquired_at, .. } = self.first();
-        let (held, wanted, line) = (self.names.of(held), self.names.of(wanted), acquired_at.line());
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let line = self.line_of(0, acquired_at);
         let declaration = match &self.finding.detail {
             Detail::Declared(declaration) => Some(declaration),
             _ => None,

@@ -36,7 +36,8 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
         _ => None,
     };
     let calls = ways.iter().filter_map(|way| Some(&way.called_at.as_ref()?.site));
-    for site in places.chain(writer).chain(calls) {
+    let lines = ways.iter().filter_map(|way| way.release_before.as_ref());
+    for site in places.chain(writer).chain(calls).chain(lines) {
         sources.text(site);
     }
     let words = story.words();
@@ -92,7 +93,7 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     fn new(finding: &'a Finding, sources: &mut Sources) -> Self {
         let mut shown = shown(finding).to_vec();
-        let ways = climb(&mut shown);
+        let ways = climb(finding, &mut shown);
         let names = names(finding, (&shown, &ways), sources);
         Self { finding, shown, ways, names }
     }
@@ -139,7 +140,7 @@ fn shown(finding: &Finding) -> &[Edge] {
 /// Returns the places at which the acquisitions of a finding are shown.
 pub(crate) fn shown_sites(finding: &Finding) -> Vec<Site> {
     let mut shown = shown(finding).to_vec();
-    climb(&mut shown);
+    climb(finding, &mut shown);
     shown.into_iter().flat_map(|edge| [edge.held_at, edge.acquired_at]).collect()
 }
 

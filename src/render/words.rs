@@ -27,8 +27,19 @@ impl<'a> Words<'a> {
     /// Returns a label for the call of the function that takes both locks of an edge, if that is
     /// what distinguishes it from the others.
     pub(super) fn called(&self, index: usize) -> Option<Label<'a>> {
-        let call = self.ways[index].called_at.as_ref()?;
-        Some(Label::context(&call.site, "in this call".to_owned()))
+        let (edge, way) = (&self.shown[index], &self.ways[index]);
+        let call = way.called_at.as_ref().map(|call| &call.site);
+        // The function that holds the lock has called another one, which wants the other lock.
+        let reached = way.release_before.as_ref().filter(|line| {
+            **line != edge.acquired_at && edge.held.kind.role.is_lock() && line.column() > 0
+        });
+        Some(Label::context(call.or(reached)?, "in this call".to_owned()))
+    }
+
+    /// Returns ` before line 7`, for a lock that the function of an edge can release.
+    pub(super) fn before_line(&self, index: usize) -> Option<String> {
+        let line = self.ways[index].release_before.as_ref()?;
+        Some(format!(" before line {}", line.line()))
     }
 
     /// Names the functions in which the locks are acquired, if those are shown at the calls of
@@ -53,7 +64,9 @@ impl<'a> Words<'a> {
             }
         }
         let (_, first) = lines.first()?;
-        if lines.iter().all(|(_, inside)| inside == first) {
+        let have_all =
+            self.ways.iter().all(|way| !way.to_held.is_empty() && !way.to_wanted.is_empty());
+        if have_all && lines.len() > 1 && lines.iter().all(|(_, inside)| inside == first) {
             return Some(format!("these calls acquire the locks {first}"));
         }
         let line = |(lock, inside): &(String, String)| format!("{lock} is acquired {inside}");
