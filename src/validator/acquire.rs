@@ -126,7 +126,7 @@ pub(crate) fn prepare(context: &'static Context, wanted: Tag, in_handler: impl F
     context.held.make_room();
     let traces = context.is(ThreadState::Tracing) && (context.always_traces() || !in_handler());
     if traces && context.traces_next() {
-        context.prepare_trace(wanted.once_held(), RawStack::capture());
+        context.prepare_trace(wanted.once_held(), &RawStack::capture());
     }
 }
 

@@ -110,10 +110,10 @@ impl Context {
 
     /// Stores the stack of the next acquisition, of a lock that will be held as `tag`. Reserves room
     /// for it among those of held locks, unless there is no memory.
-    pub(in crate::validator) fn prepare_trace(&self, tag: Tag, stack: RawStack) {
+    pub(in crate::validator) fn prepare_trace(&self, tag: Tag, stack: &RawStack) {
         let mut traces = self.tracing.traces.lock();
         let has_room = traces.held.try_reserve(1).is_ok();
-        traces.next = has_room.then_some((self.number(), tag, stack));
+        traces.next = has_room.then_some((self.number(), tag, *stack));
     }
 
     /// Called when the acquisition has succeeded. Allocates nothing, because the lock may be the
@@ -153,7 +153,7 @@ impl Context {
     /// Puts a stack back. For the thread itself.
     pub(in crate::validator) fn put_trace(&self, tag: Tag, stack: &Stack) {
         if self.is(State::Tracing) && !stack.is_empty() {
-            self.prepare_trace(tag, RawStack::from(stack));
+            self.prepare_trace(tag, &RawStack::from(stack));
             self.keep_trace(tag);
         }
     }
@@ -205,7 +205,7 @@ mod tests {
         context.set(State::Tracing, true);
         for lock in 1..100 {
             let tag = Tag::new(lock, Mode::Exclusive);
-            context.prepare_trace(tag, stack(1));
+            context.prepare_trace(tag, &stack(1));
             let room = || context.tracing.traces.lock().held.capacity();
             let before = room();
             context.keep_trace(tag);
@@ -226,7 +226,7 @@ mod tests {
         let [tried, taken] = [1, 2].map(|lock| Tag::new(lock, Mode::Exclusive));
         let context = Context::new();
         context.set(State::Tracing, true);
-        context.prepare_trace(tried, stack(1));
+        context.prepare_trace(tried, &stack(1));
         context.keep_trace(taken);
         assert!(context.trace_of(taken).is_empty());
         context.keep_trace(tried);
@@ -242,7 +242,7 @@ mod tests {
         let [writes, reads] = [Mode::Exclusive, Mode::Shared].map(|mode| Tag::new(1, mode));
         let context = Context::new();
         context.set(State::Tracing, true);
-        context.prepare_trace(writes, stack(1));
+        context.prepare_trace(writes, &stack(1));
         context.keep_trace(writes);
         context.retag_trace(writes, reads);
         assert_eq!(context.trace_of(reads).frames(), [1]);
@@ -258,7 +258,7 @@ mod tests {
         context.set(State::Tracing, true);
         let task = |number| context.begin_task(number, std::panic::Location::caller(), None);
         task(7);
-        context.prepare_trace(tag, stack(1));
+        context.prepare_trace(tag, &stack(1));
         task(8);
         context.keep_trace(tag);
         assert!(context.trace_of(tag).is_empty());
