@@ -3,7 +3,7 @@
 //!
 //! `SNAPSHOTS=overwrite cargo test --all-features --test gallery` updates the files. Read each of them as if the
 //! program were unknown.
-
+#![allow(clippy::non_std_lazy_statics, reason = "programs as people have them")]
 use std::{
     panic::{self, AssertUnwindSafe},
     path::Path,
