@@ -8,12 +8,11 @@
 //! A helper that is handed both locks of an edge leaves no such line, as both acquisitions are in the same call. They
 //! are shown in the helper then, and with them the call.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::backtrace::{Call, calls};
 use crate::{
-    finding::{Edge, Finding, FindingKind, Site, ThreadInfo},
-    stack::Stack,
+    finding::{Edge, Finding, FindingKind, Site},
     upstream,
 };
 
@@ -24,84 +23,132 @@ pub(super) struct Step {
     pub(super) function: Option<String>,
 }
 
-/// How an edge is shown.
+/// The call stack of an acquisition.
 #[derive(Debug, Default)]
-pub(super) struct Way {
-    /// The lines from each acquisition, of the held and of the wanted lock, to what distinguishes it: the place where
-    /// it is shown, or the call.
-    pub(super) lines: [Vec<Site>; 2],
-    /// What was passed on the way to the place where the held lock is shown, innermost first.
-    pub(super) to_held: Vec<Step>,
-    /// The same for the wanted lock.
-    pub(super) to_wanted: Vec<Step>,
-    /// The call of the function that takes both locks, if only that distinguishes the edges.
-    pub(super) called_at: Option<Step>,
-    /// The line in the function that holds the lock from which the wanted one is reached: the lock must be released
-    /// before it. `None` if a function that it calls holds the lock, such as one that runs a closure.
-    pub(super) release_before: Option<Site>,
-    /// The folder to which the compiler's paths are relative, if a stack shows it.
-    pub(super) root: Option<PathBuf>,
+struct Route {
+    /// The program's part of the stack, as a report writes it.
+    calls: Vec<Call>,
+    /// The lines of the program from the acquisition outward, at least one.
+    steps: Vec<Step>,
+    /// The folder to which the compiler's paths are relative, if the stack shows it.
+    root: Option<PathBuf>,
 }
 
-/// Moves the places of a finding's edges to where they are shown. Returns for each what was passed.
-pub(super) fn climb(finding: &Finding, edges: &mut [Edge]) -> Vec<Way> {
-    if matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait) {
-        // They are about one acquisition, or about one each of two threads.
-        let stay =
-            |edge: &Edge| Way { release_before: Some(edge.acquired_at.clone()), ..Way::default() };
-        return edges.iter().map(stay).collect();
+/// How an edge is shown. Its ends are the acquisitions of the held and of the wanted lock.
+#[derive(Debug)]
+pub(super) struct Way {
+    ends: [Route; 2],
+    chosen: Chosen,
+}
+
+impl Way {
+    /// Returns the call stack of each end.
+    pub(super) fn calls(&self) -> [&[Call]; 2] {
+        self.ends.each_ref().map(|end| &end.calls[..])
     }
+
+    /// Returns the folder to which the compiler's paths are relative, if a stack shows it.
+    pub(super) fn root(&self) -> Option<&Path> {
+        self.ends.iter().find_map(|end| end.root.as_deref())
+    }
+
+    /// Returns the place where each end is shown.
+    fn shown_at(&self) -> [&Site; 2] {
+        [0, 1].map(|end| &self.ends[end].steps[self.chosen.ends[end]].site)
+    }
+
+    /// Returns what was passed from each acquisition to the place where it is shown, innermost first.
+    pub(super) fn passed(&self) -> [&[Step]; 2] {
+        [0, 1].map(|end| &self.ends[end].steps[..self.chosen.ends[end]])
+    }
+
+    /// Returns the lines from each acquisition to what distinguishes it: the place where it is shown, or
+    /// the call.
+    pub(super) fn lines(&self) -> [Vec<&Site>; 2] {
+        [0, 1].map(|end| {
+            let sites = self.ends[end].steps.iter().map(|step| &step.site);
+            let call = self.called_at();
+            let call = call.and_then(|call| sites.clone().position(|site| site == call));
+            let last = self.chosen.ends[end].max(call.unwrap_or(0));
+            sites.take(last + 1).collect()
+        })
+    }
+
+    /// Returns the call of the function that takes both locks, if only that distinguishes the edges.
+    pub(super) fn called_at(&self) -> Option<&Site> {
+        Some(&self.ends[1].steps[self.chosen.call?].site)
+    }
+
+    /// Returns the line in the function that holds the lock from which the wanted one is reached: the lock
+    /// must be released before it. `None` if a function that it calls holds the lock, such as one that runs
+    /// a closure. Without a stack, that is the acquisition itself.
+    pub(super) fn release_before(&self) -> Option<&Site> {
+        let [held, wanted] = self.ends.each_ref().map(|end| &end.steps[..]);
+        let [shown, wanted_at] = self.chosen.ends;
+        let (holder, outside) = (&held[shown], &held[shown + 1..]);
+        let has_stack = holder.function.is_some();
+        match (0..wanted.len()).find(|&at| wanted[at + 1..] == *outside) {
+            Some(at) if has_stack => {
+                let line = &wanted[at].site;
+                (*line != holder.site).then_some(line)
+            }
+            _ => Some(&wanted[wanted_at].site),
+        }
+    }
+}
+
+/// Moves the places of a finding's edges to where they are shown.
+pub(super) fn climb(finding: &Finding, edges: &mut [Edge]) -> Vec<Way> {
+    // They are about one acquisition, or about one each of two threads.
+    let stay = matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait);
     let ends = |edge: &Edge| {
-        [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)]
-            .map(|(site, stack)| steps(site, stack, &edge.thread))
+        [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)].map(
+            |(site, stack)| {
+                let calls = calls(stack, &edge.thread);
+                if stay { Route::staying_at(site, calls) } else { Route::new(site, calls) }
+            },
+        )
     };
-    let both: Vec<_> = edges.iter().map(ends).collect();
-    let roots = both.iter().map(|[(held, _), (wanted, _)]| held.clone().or_else(|| wanted.clone()));
-    let roots: Vec<_> = roots.collect();
-    let paths: Vec<_> = both.into_iter().map(|ends| ends.map(|(_, steps)| steps)).collect();
-    let shown = choose(&paths);
-    let mut ways = Vec::new();
-    for (((edge, path), at), root) in edges.iter_mut().zip(&paths).zip(shown).zip(roots) {
-        let [to_held, to_wanted] = [0, 1].map(|end| path[end][..at.ends[end]].to_vec());
-        edge.held_at = path[0][at.ends[0]].site.clone();
-        edge.acquired_at = path[1][at.ends[1]].site.clone();
-        let called_at = at.call.map(|call| path[1][call].clone());
-        let lines = [0, 1].map(|end| {
-            let sites = path[end].iter().map(|step| step.site.clone());
-            let is_call = |site: &Site| called_at.as_ref().is_some_and(|call| call.site == *site);
-            let last = sites.clone().position(|site| is_call(&site)).unwrap_or(at.ends[end]);
-            sites.take(last.max(at.ends[end]) + 1).collect()
-        });
-        let release_before = release_before(path, at.ends);
-        ways.push(Way { lines, to_held, to_wanted, called_at, release_before, root });
+    let ends: Vec<_> = edges.iter().map(ends).collect();
+    let steps: Vec<_> = ends.iter().map(|ends| ends.each_ref().map(|end| &end.steps[..])).collect();
+    let chosen = choose(&steps);
+    let ways: Vec<_> =
+        ends.into_iter().zip(chosen).map(|(ends, chosen)| Way { ends, chosen }).collect();
+    for (edge, way) in edges.iter_mut().zip(&ways) {
+        [edge.held_at, edge.acquired_at] = way.shown_at().map(Site::clone);
     }
     ways
 }
 
-/// Returns the lines of the program from an acquisition outward. The first is where it is shown if nothing speaks
-/// against it: in the innermost code of the program itself, not of its dependencies. Also returns the folder to which
-/// the paths are relative.
-fn steps(site: &Site, stack: &Stack, actor: &ThreadInfo) -> (Option<PathBuf>, Vec<Step>) {
-    let calls = calls(stack, actor);
-    let is_there = |call: &Call| call.site.as_ref().is_some_and(|it| it.is_at(site));
-    let Some(first) = calls.iter().position(is_there) else {
-        return (None, vec![Step { site: site.clone(), function: None }]);
-    };
-    let root = calls[first].site.as_ref().and_then(|it| it.file().strip_suffix(site.file()));
-    let root = root.filter(|root| !root.is_empty()).map(PathBuf::from);
-    let step = |Call { function, site }: &Call| {
-        let site = match (site, &root) {
-            (Some(site), Some(root)) => site.relative_to(root),
-            (site, _) => site.clone()?,
+impl Route {
+    /// Climbs from an acquisition. The first step is where it is shown if nothing speaks against it: in the
+    /// innermost code of the program itself, not of its dependencies.
+    fn new(site: &Site, calls: Vec<Call>) -> Self {
+        let is_there = |call: &Call| call.site.as_ref().is_some_and(|it| it.is_at(site));
+        let Some(first) = calls.iter().position(is_there) else {
+            return Self::staying_at(site, calls);
         };
-        Some(Step { site, function: Some(function.clone()) })
-    };
-    let mut steps: Vec<Step> = calls[first..].iter().filter_map(step).collect();
-    steps[0].site = site.clone();
-    let own = steps.iter().position(|step| !upstream::is_of_a_dependency(step.site.file()));
-    steps.drain(..own.unwrap_or(0));
-    steps.retain(|step| own.is_none() || !upstream::is_of_a_dependency(step.site.file()));
-    (root, steps)
+        let root = calls[first].site.as_ref().and_then(|it| it.file().strip_suffix(site.file()));
+        let root = root.filter(|root| !root.is_empty()).map(PathBuf::from);
+        let step = |Call { function, site }: &Call| {
+            let site = match (site, &root) {
+                (Some(site), Some(root)) => site.relative_to(root),
+                (site, _) => site.clone()?,
+            };
+            Some(Step { site, function: Some(function.clone()) })
+        };
+        let mut steps: Vec<Step> = calls[first..].iter().filter_map(step).collect();
+        steps[0].site = site.clone();
+        let own = steps.iter().position(|step| !upstream::is_of_a_dependency(step.site.file()));
+        steps.drain(..own.unwrap_or(0));
+        steps.retain(|step| own.is_none() || !upstream::is_of_a_dependency(step.site.file()));
+        Self { calls, steps, root }
+    }
+
+    /// Stays at an acquisition.
+    fn staying_at(site: &Site, calls: Vec<Call>) -> Self {
+        Self { calls, steps: vec![Step { site: site.clone(), function: None }], root: None }
+    }
 }
 
 /// The steps at which an edge is shown.
@@ -113,7 +160,7 @@ struct Chosen {
 }
 
 /// Chooses a step of each path, such that no two are the same line, as far inward as possible.
-fn choose(paths: &[[Vec<Step>; 2]]) -> Vec<Chosen> {
+fn choose(paths: &[[&[Step]; 2]]) -> Vec<Chosen> {
     let mut at = vec![[0; 2]; paths.len()];
     let site = |at: &[[usize; 2]], edge: usize, end: usize| &paths[edge][end][at[edge][end]].site;
     loop {
@@ -145,22 +192,8 @@ fn choose(paths: &[[Vec<Step>; 2]]) -> Vec<Chosen> {
     at.into_iter().zip(calls).map(|(ends, call)| Chosen { ends, call }).collect()
 }
 
-/// Returns the line of the path to the wanted lock that is in the call of the function in which the held one is shown.
-/// Without a stack, that is the acquisition itself.
-fn release_before([held, wanted]: &[Vec<Step>; 2], shown: [usize; 2]) -> Option<Site> {
-    let (holder, outside) = (&held[shown[0]], &held[shown[0] + 1..]);
-    let has_stack = holder.function.is_some();
-    match (0..wanted.len()).find(|&at| wanted[at + 1..] == *outside) {
-        Some(at) if has_stack => {
-            let line = &wanted[at].site;
-            (*line != holder.site).then(|| line.clone())
-        }
-        _ => Some(wanted[shown[1]].site.clone()),
-    }
-}
-
 /// Returns the calls that distinguish edges whose ends are the same lines.
-fn distinguishing_calls(paths: &[[Vec<Step>; 2]], at: &[[usize; 2]]) -> Vec<Option<usize>> {
+fn distinguishing_calls(paths: &[[&[Step]; 2]], at: &[[usize; 2]]) -> Vec<Option<usize>> {
     let lines = |edge: usize| [0, 1].map(|end| &paths[edge][end][at[edge][end]].site);
     let are_alike = paths.len() > 1 && (1..paths.len()).all(|edge| lines(edge) == lines(0));
     if !are_alike {
@@ -199,8 +232,9 @@ mod tests {
     /// Returns the lines at which the edges with these paths are shown.
     fn shown(edges: &[[&str; 2]]) -> Vec<String> {
         let paths: Vec<_> = edges.iter().map(|ends| ends.map(path)).collect();
+        let paths: Vec<_> = paths.iter().map(|ends| ends.each_ref().map(|end| &end[..])).collect();
         let line = |step: &Step| char::from_u32(step.site.line()).expect("a letter");
-        let text = |(at, path): (Chosen, &[Vec<Step>; 2])| {
+        let text = |(at, path): (Chosen, &[&[Step]; 2])| {
             let ends = [0, 1].map(|end| line(&path[end][at.ends[end]]));
             let call = at.call.map(|call| line(&path[1][call]));
             ends.into_iter().chain(call).collect()
@@ -236,14 +270,19 @@ mod tests {
         assert_eq!(shown(&[["ham", "iam"], ["ham", "iam"]]), ["hi", "hi"]);
     }
 
+    fn way(steps: [Vec<Step>; 2], shown: [usize; 2]) -> Way {
+        let ends = steps.map(|steps| Route { steps, ..Route::default() });
+        Way { ends, chosen: Chosen { ends: shown, call: None } }
+    }
+
     /// Returns the line before which the held lock must be released.
     fn released_before(held: &str, wanted: &str, shown: [usize; 2]) -> Option<char> {
         let named = |lines| {
             let named = |step: Step| Step { function: Some("f".to_owned()), ..step };
             path(lines).into_iter().map(named).collect()
         };
-        let line = release_before(&[named(held), named(wanted)], shown)?.line();
-        char::from_u32(line)
+        let way = way([named(held), named(wanted)], shown);
+        char::from_u32(way.release_before()?.line())
     }
 
     #[test]
@@ -256,8 +295,8 @@ mod tests {
         // A helper holds it while it runs a closure.
         assert_eq!(released_before("ham", "hbkam", [1, 1]), None);
         // Without stacks.
-        let bare = [path("a"), path("bcm")];
-        assert_eq!(release_before(&bare, [0, 0]), Some(bare[1][0].site.clone()));
+        let bare = way([path("a"), path("bcm")], [0, 0]);
+        assert_eq!(bare.release_before(), Some(&path("b")[0].site));
     }
 
     #[test]

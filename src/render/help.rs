@@ -2,12 +2,12 @@
 
 use super::{
     roles,
+    story::Story,
     thread_names::{what, who},
-    words::Words,
 };
 use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Site, WaitKind};
 
-impl Words<'_> {
+impl Story<'_> {
     pub(super) fn help(&self) -> String {
         let help = self.help_of_kind();
         match self.finding.detail {
@@ -118,14 +118,14 @@ impl Words<'_> {
     /// Returns the line before which the held lock of an edge must be released; that of the
     /// acquisition if the function does not hold it itself.
     fn line_of(&self, index: usize, acquired_at: &Site) -> u32 {
-        self.ways[index].release_before.as_ref().unwrap_or(acquired_at).line()
+        self.ways[index].release_before().unwrap_or(acquired_at).line()
     }
 
     /// Returns `, or release ... before line 7`, if the function of an edge can do that.
     fn or_release(&self, index: usize) -> String {
         let held = self.names.of(&self.shown[index].held);
-        let before = self.before_line(index);
-        before.map_or_else(String::new, |before| format!(", or release {held}{before}"))
+        let before = self.ways[index].release_before().map(Site::line);
+        before.map_or_else(String::new, |line| format!(", or release {held} before line {line}"))
     }
 
     /// Help for a cycle of two edges, one of which is a wait for something other than a lock.

@@ -1,8 +1,8 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::{lock_names::Names, title_and_help};
+use super::{all_asleep, lock_names::Names, story::Story};
 use crate::{
-    finding::{Edge, Finding, LockInfo, OrderGraph, Site},
+    finding::{Detail, Edge, Finding, LockInfo, OrderGraph, Site},
     record,
     source::{Sources, is_class},
 };
@@ -58,12 +58,20 @@ pub(crate) fn finding(
     in_scope: bool,
     is_class: impl Fn(&Site) -> bool,
 ) -> record::Finding<'static> {
-    let locks = || finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
-    let names = Names::new(&mut Sources::default(), locks(), []);
-    let mut locks: Vec<_> = locks().map(|it| lock(it, names.bare(it), &is_class)).collect();
+    let mut sources = Sources::default();
+    let story = Story::new(finding, &mut sources);
+    let [title, help, report] = match &finding.detail {
+        Detail::AllAsleep(threads) => [
+            all_asleep::title(threads),
+            all_asleep::help(finding.level),
+            all_asleep::report(finding, threads, false),
+        ],
+        _ => [story.title(), story.help(), story.report(&mut sources, false)],
+    };
+    let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    let mut locks: Vec<_> = locks.map(|it| lock(it, story.names.bare(it), &is_class)).collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
-    let [title, help] = title_and_help(finding);
     record::Finding {
         kind: finding.kind.name().into(),
         wait: finding.wait().map(|wait| wait.name().into()),
@@ -75,7 +83,7 @@ pub(crate) fn finding(
         help: help.into(),
         locks,
         cycle: finding.cycle.iter().map(|it| edge(it, &[])).collect(),
-        report: finding.render(false).into(),
+        report: report.into(),
     }
 }
 

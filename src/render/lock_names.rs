@@ -10,14 +10,14 @@ use crate::{
 /// The names of the locks in one report.
 ///
 /// The name of a lock is the one given with [`lockdep::name`](crate::name), its source expression
-/// where it was first seen, or its type. If the expression is only a variable, as in a helper, the name
-/// is the field or `static` that the lock is, or what the callers of the helper pass. If one source expression stands for two locks (`from` and
-/// `to` of a transfer, seen both ways), every mention identifies the lock: `` `from.balance` (Mutex
-/// #4) ``.
+/// where it was first seen, or its type. If the expression is only a variable, as in a helper, the
+/// name is the field or `static` that the lock is, or what the callers of the helper pass. If one
+/// source expression stands for two locks (`from` and `to` of a transfer, seen both ways), every
+/// mention identifies the lock: `` `from.balance` (Mutex #4) ``.
 #[derive(Default)]
 pub(super) struct Names {
     by_lock: HashMap<u64, String>,
-    /// The source expressions of locks that are called something else, because these say nothing.
+    /// The source expressions that say nothing, of locks that are called something else.
     replaced: HashMap<u64, String>,
     /// Names by lock and site, if one source expression stands for two locks.
     local: HashMap<(u64, Site), String>,

@@ -11,12 +11,14 @@ pub(crate) mod dot;
 mod draw;
 mod held;
 mod help;
+mod helpers;
 #[cfg(feature = "write_records")]
 pub(crate) mod json;
 mod lock_names;
 mod report;
 mod roles;
 mod section;
+mod story;
 mod thread_names;
 mod title;
 mod wait_chain;
@@ -27,8 +29,6 @@ use std::{fmt, time::Duration};
 pub(crate) use draw::stderr_wants_color;
 pub(crate) use held::held;
 pub(crate) use lock_names::lock_name;
-#[cfg(feature = "write_records")]
-pub(crate) use report::title_and_help;
 pub(crate) use report::{headline, lock_names, shown_sites};
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) use wait_chain::answer;

@@ -1,25 +1,21 @@
 //! Draws a finding the way rustc draws an error.
 
-use std::{collections::HashMap, fmt::Write};
+use std::{env, fmt::Write, path::Path};
 
 use super::{
     WIDTH, all_asleep, allow,
-    backtrace::{Call, calls, write_calls},
-    climb::{Way, climb},
+    backtrace::{Call, write_calls},
+    climb::Way,
     draw::draw,
     held::held,
-    lock_names::Names,
     section::{Label, Section, Severity},
+    story::Story,
     thread_names::what_all,
-    words::Words,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, LockInfo, Role, Site},
+    finding::{Detail, Edge, Finding, Site},
     source::Sources,
 };
-
-/// The maximum number of edges of a cycle that are shown.
-const MAX_EDGES: usize = 8;
 
 /// See [`Finding::render`].
 pub(super) fn report(finding: &Finding, color: bool) -> String {
@@ -28,46 +24,7 @@ pub(super) fn report(finding: &Finding, color: bool) -> String {
     }
     let mut sources = Sources::default();
     let story = Story::new(finding, &mut sources);
-    let Story { shown, ways, .. } = &story;
-    // The excerpts borrow the sources, so all must be read before.
-    let places = shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-    let writer = match &finding.detail {
-        Detail::Writer(writer) => Some(&writer.site),
-        _ => None,
-    };
-    let calls = ways.iter().filter_map(|way| Some(&way.called_at.as_ref()?.site));
-    let lines = ways.iter().filter_map(|way| way.release_before.as_ref());
-    for site in places.chain(writer).chain(calls).chain(lines) {
-        sources.text(site);
-    }
-    let words = story.words();
-
-    let mut text = draw(&sections(&words), &sources, color);
-    text.push('\n');
-    if let Detail::Threads(threads) = &finding.detail
-        && threads.iter().any(|thread| thread.held.len() > 1)
-    {
-        let what = what_all(threads.iter().map(|it| &it.thread));
-        let _ = write!(text, "\nall that these {what} hold:\n{}", held(threads));
-    }
-    for (edge, way) in shown.iter().zip(ways) {
-        write_stacks(&mut text, edge, way, words.stacks(edge));
-    }
-    if let Some(note) = allow::note(finding, shown) {
-        let _ = write!(text, "\n{}\n", draw(&[Section::note(note)], &sources, color));
-    }
-    text
-}
-
-/// Returns the title of a finding, without severity and kind, and its help text. One line each.
-#[cfg(feature = "write_records")]
-pub(crate) fn title_and_help(finding: &Finding) -> [String; 2] {
-    if let Detail::AllAsleep(threads) = &finding.detail {
-        return [all_asleep::title(threads), all_asleep::help(finding.level)];
-    }
-    let story = Story::new(finding, &mut Sources::default());
-    let words = story.words();
-    [words.title(), words.help()]
+    story.report(&mut sources, color)
 }
 
 /// Returns the finding in one line, without colours: severity, kind, title and place.
@@ -77,38 +34,68 @@ pub(crate) fn headline(finding: &Finding) -> String {
         return format!("{severity}[lockdep::{}]: {}", finding.kind, all_asleep::title(threads));
     }
     let story = Story::new(finding, &mut Sources::default());
-    let (title, place) = (story.words().title(), &story.shown[0].acquired_at);
-    format!("{severity}[lockdep::{}]: {title}, at {place}", finding.kind)
+    let place = &story.first().acquired_at;
+    format!("{severity}[lockdep::{}]: {}, at {place}", finding.kind, story.title())
 }
 
-/// What a report shows of a finding: its edges, their places, and the names of its locks.
-struct Story<'a> {
-    finding: &'a Finding,
-    /// The edges that are shown, at the places where they are shown.
-    shown: Vec<Edge>,
-    ways: Vec<Way>,
-    names: Names,
+/// Returns the places at which the acquisitions of a finding are shown.
+pub(crate) fn shown_sites(finding: &Finding) -> Vec<Site> {
+    let Story { shown, .. } = Story::new(finding, &mut Sources::default());
+    shown.into_iter().flat_map(|edge| [edge.held_at, edge.acquired_at]).collect()
 }
 
-impl<'a> Story<'a> {
-    fn new(finding: &'a Finding, sources: &mut Sources) -> Self {
-        let mut shown = shown(finding).to_vec();
-        let ways = climb(finding, &mut shown);
-        let names = names(finding, (&shown, &ways), sources);
-        Self { finding, shown, ways, names }
-    }
+/// Returns the names of a finding's locks, each once, in alphabetical order: as the report calls them,
+/// and by their source expressions.
+pub(crate) fn lock_names(finding: &Finding) -> [Vec<String>; 2] {
+    let Story { names, shown, .. } = Story::new(finding, &mut Sources::default());
+    let locks = || shown.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
+    let called = locks().map(|lock| names.bare(lock)).collect();
+    let written = locks().map(|lock| names.expression(lock)).collect();
+    [called, written].map(|mut names: Vec<_>| {
+        names.sort_unstable();
+        names.dedup();
+        names
+    })
+}
 
-    fn words(&self) -> Words<'_> {
-        Words { finding: self.finding, shown: &self.shown, ways: &self.ways, names: &self.names }
+impl Story<'_> {
+    /// Returns the report, with ANSI colours if `color`. `sources` are those from which the story was made.
+    pub(super) fn report(&self, sources: &mut Sources, color: bool) -> String {
+        // The excerpts borrow the sources, so all must be read before.
+        let places = self.shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        let writer = match &self.finding.detail {
+            Detail::Writer(writer) => Some(&writer.site),
+            _ => None,
+        };
+        let calls = self.ways.iter().flat_map(|way| [way.called_at(), way.release_before()]);
+        for site in places.chain(writer).chain(calls.flatten()) {
+            sources.text(site);
+        }
+
+        let mut text = draw(&sections(self), sources, color);
+        text.push('\n');
+        if let Detail::Threads(threads) = &self.finding.detail
+            && threads.iter().any(|thread| thread.held.len() > 1)
+        {
+            let what = what_all(threads.iter().map(|it| &it.thread));
+            let _ = write!(text, "\nall that these {what} hold:\n{}", held(threads));
+        }
+        for (edge, way) in self.shown.iter().zip(&self.ways) {
+            write_stacks(&mut text, way, self.stacks(edge));
+        }
+        if let Some(note) = allow::note(self.finding, &self.shown) {
+            let _ = write!(text, "\n{}\n", draw(&[Section::note(note)], sources, color));
+        }
+        text
     }
 }
 
 /// Writes the stacks of both acquisitions of an edge. The calls that led to both are written once. If
 /// the held lock was acquired in the function that made the others, the excerpt says it all.
-fn write_stacks(text: &mut String, edge: &Edge, way: &Way, [to_held, to_wanted]: [String; 2]) {
-    let root = way.root.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
-    let held = calls(&edge.held_backtrace, &edge.thread);
-    let wanted = calls(&edge.backtrace, &edge.thread);
+fn write_stacks(text: &mut String, way: &Way, [to_held, to_wanted]: [String; 2]) {
+    let root = way.root().map(Path::to_owned).or_else(|| env::current_dir().ok());
+    let root = root.unwrap_or_default();
+    let [held, wanted] = way.calls();
     let in_both = held.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
     let (apart, both) = held.split_at(held.len() - in_both);
     let is_plain = apart.len() <= 1 && !wanted.is_empty();
@@ -119,8 +106,8 @@ fn write_stacks(text: &mut String, edge: &Edge, way: &Way, [to_held, to_wanted]:
         }
     };
     if is_plain || wanted.is_empty() {
-        write(&to_held, if is_plain { &[] } else { &held });
-        write(&to_wanted, &wanted);
+        write(&to_held, if is_plain { &[] } else { held });
+        write(&to_wanted, wanted);
         return;
     }
     let wanted = &wanted[..wanted.len() - in_both];
@@ -132,101 +119,32 @@ fn write_stacks(text: &mut String, edge: &Edge, way: &Way, [to_held, to_wanted]:
     }
 }
 
-/// Returns the edges that are shown.
-fn shown(finding: &Finding) -> &[Edge] {
-    &finding.cycle[..finding.cycle.len().min(MAX_EDGES)]
-}
-
-/// Returns the places at which the acquisitions of a finding are shown.
-pub(crate) fn shown_sites(finding: &Finding) -> Vec<Site> {
-    let mut shown = shown(finding).to_vec();
-    climb(finding, &mut shown);
-    shown.into_iter().flat_map(|edge| [edge.held_at, edge.acquired_at]).collect()
-}
-
-/// Returns the names of a finding's locks, each once, in alphabetical order: as the report calls them,
-/// and by their source expressions.
-pub(crate) fn lock_names(finding: &Finding) -> [Vec<String>; 2] {
-    let Story { names, .. } = Story::new(finding, &mut Sources::default());
-    let locks = || shown(finding).iter().flat_map(|edge| [&edge.held, &edge.wanted]);
-    let called = locks().map(|lock| names.bare(lock)).collect();
-    let written = locks().map(|lock| names.expression(lock)).collect();
-    [called, written].map(|mut names: Vec<_>| {
-        names.sort_unstable();
-        names.dedup();
-        names
-    })
-}
-
-/// Returns the names of a finding's locks, for edges that are shown at these places.
-fn names(finding: &Finding, (shown_at, ways): (&[Edge], &[Way]), sources: &mut Sources) -> Names {
-    let gates: &[LockInfo] = match &finding.detail {
-        Detail::Gates(gates) => gates,
-        _ => &[],
-    };
-    let locks = |edge: &'_ Edge| [edge.held.clone(), edge.wanted.clone()];
-    let locks: Vec<_> =
-        shown(finding).iter().flat_map(locks).chain(gates.iter().cloned()).collect();
-    let mentions = shown(finding)
-        .iter()
-        .flat_map(|edge| [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)]);
-    let passed = passed(shown(finding), ways, sources);
-    let mut names = Names::with(sources, &locks, mentions, &passed);
-    for (edge, at) in shown(finding).iter().zip(shown_at) {
-        names.show_at(&edge.held, &edge.held_at, &at.held_at);
-        names.show_at(&edge.wanted, &edge.acquired_at, &at.acquired_at);
-    }
-    for edge in shown(finding).iter().filter(|edge| edge.held.kind.role == Role::Exit) {
-        names.suggest(&edge.held, edge.thread.to_string());
-    }
-    names
-}
-
-/// Returns what the callers of helpers pass to them, by lock.
-fn passed(edges: &[Edge], ways: &[Way], sources: &mut Sources) -> HashMap<u64, String> {
-    let mut passed = HashMap::new();
-    for (edge, Way { lines, .. }) in edges.iter().zip(ways) {
-        let ends = [(&edge.held, &edge.held_at), (&edge.wanted, &edge.acquired_at)];
-        for ((lock, site), lines) in ends.into_iter().zip(lines) {
-            let Some(receiver) = sources.receiver_of(lock, site) else { continue };
-            let lines: Vec<_> = lines.iter().collect();
-            if lines.len() > 1
-                && lines[0] == site
-                && let Some(name) = sources.handed_over(receiver, &lines)
-            {
-                passed.entry(lock.id).or_insert(name);
-            }
-        }
-    }
-    passed
-}
-
 /// Returns the finding itself, a note for each further edge, and the help.
-fn sections<'a>(words: &Words<'a>) -> Vec<Section<'a>> {
-    let title = Section::title(words.finding.level, words.finding.kind.name(), words.title());
-    let first = &words.shown[0];
-    let labels = match words.finding.detail {
-        Detail::Writer(_) => words.before(0, first),
-        _ => words.now(),
+fn sections<'a>(story: &'a Story<'_>) -> Vec<Section<'a>> {
+    let title = Section::title(story.finding.level, story.finding.kind.name(), story.title());
+    let first = &story.shown[0];
+    let labels = match story.finding.detail {
+        Detail::Writer(_) => story.before(0, first),
+        _ => story.now(),
     };
-    let mut sections = vec![edge(title, first, words.called(0), labels)];
+    let mut sections = vec![edge(title, first, story.call(0), labels)];
 
-    for (index, further) in words.shown.iter().enumerate().skip(1) {
-        let note = Section::note(words.further(index));
-        sections.push(edge(note, further, words.called(index), words.before(index, further)));
+    for (index, further) in story.shown.iter().enumerate().skip(1) {
+        let note = Section::note(story.further(index));
+        sections.push(edge(note, further, story.call(index), story.before(index, further)));
     }
-    sections.extend(words.not_shown().map(Section::note));
-    if let Detail::Writer(writer) = &words.finding.detail {
-        let [title, label] = words.writer(writer);
+    sections.extend(story.not_shown().map(Section::note));
+    if let Detail::Writer(writer) = &story.finding.detail {
+        let [title, label] = story.writer(writer);
         sections.push(Section::note(title).with(vec![Label::primary(&writer.site, label)]));
     }
-    sections.extend(words.through().map(Section::note));
-    sections.push(Section::note(words.locks()));
-    sections.extend(words.spawned().map(Section::note));
-    sections.extend(words.doubt().map(Section::note));
-    sections.extend(words.hint().map(|hint| Section::note(hint.to_owned())));
-    sections.extend(words.silenced().map(Section::note));
-    sections.push(Section::help(textwrap::fill(&words.help(), WIDTH)));
+    sections.extend(story.through().map(Section::note));
+    sections.push(Section::note(story.locks()));
+    sections.extend(story.spawned().map(Section::note));
+    sections.extend(story.doubt().map(Section::note));
+    sections.extend(story.hint().map(|hint| Section::note(hint.to_owned())));
+    sections.extend(story.silenced().map(Section::note));
+    sections.push(Section::help(textwrap::fill(&story.help(), WIDTH)));
     sections
 }
 

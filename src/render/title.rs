@@ -2,12 +2,12 @@
 
 use super::{
     roles,
+    story::Story,
     thread_names::{both, circle, what, what_all, who},
-    words::Words,
 };
 use crate::finding::{Edge, FindingKind, LockInfo};
 
-impl Words<'_> {
+impl Story<'_> {
     pub(super) fn title(&self) -> String {
         let Edge { held, wanted, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
@@ -98,7 +98,7 @@ impl Words<'_> {
     /// The title for threads or tasks that wait for each other.
     fn wait_for_each_other(&self) -> String {
         let members = || self.shown.iter().map(|edge| &edge.thread);
-        if let [first, second] = self.shown {
+        if let [first, second] = &self.shown[..] {
             return format!("{} wait for each other", both([&first.thread, &second.thread]));
         }
         let (len, what) = (self.len(), what_all(members()));

@@ -2,106 +2,15 @@
 //! calls a possible deadlock a deadlock.
 
 use super::{
-    age,
-    climb::{Step, Way},
-    lock_names::Names,
-    roles,
-    section::Label,
+    age, roles,
+    story::Story,
     thread_names::{spawned, who},
 };
 use crate::finding::{
-    Detail, Edge, Finding, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
+    Detail, Edge, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
 };
 
-/// The sentences of one report.
-pub(super) struct Words<'a> {
-    pub(super) finding: &'a Finding,
-    /// The edges that are shown, at the places where they are shown.
-    pub(super) shown: &'a [Edge],
-    /// How each is shown.
-    pub(super) ways: &'a [Way],
-    pub(super) names: &'a Names,
-}
-
-impl<'a> Words<'a> {
-    /// Returns a label for the call of the function that takes both locks of an edge, if that is
-    /// what distinguishes it from the others.
-    pub(super) fn called(&self, index: usize) -> Option<Label<'a>> {
-        let (edge, way) = (&self.shown[index], &self.ways[index]);
-        let call = way.called_at.as_ref().map(|call| &call.site);
-        // The function that holds the lock has called another one, which wants the other lock.
-        let reached = way.release_before.as_ref().filter(|line| {
-            **line != edge.acquired_at && edge.held.kind.role.is_lock() && line.column() > 0
-        });
-        Some(Label::context(call.or(reached)?, "in this call".to_owned()))
-    }
-
-    /// Returns ` before line 7`, for a lock that the function of an edge can release.
-    pub(super) fn before_line(&self, index: usize) -> Option<String> {
-        let line = self.ways[index].release_before.as_ref()?;
-        Some(format!(" before line {}", line.line()))
-    }
-
-    /// Names the functions in which the locks are acquired, if those are shown at the calls of
-    /// these functions.
-    pub(super) fn through(&self) -> Option<String> {
-        let mut lines: Vec<(String, String)> = Vec::new();
-        for (edge, way) in self.shown.iter().zip(self.ways) {
-            let ends = [
-                (&edge.held, &edge.held_at, &way.to_held),
-                (&edge.wanted, &edge.acquired_at, &way.to_wanted),
-            ];
-            for (lock, at, passed) in ends {
-                let Some(Step { site, function }) = passed.first() else { continue };
-                let inside = match function {
-                    Some(function) => format!("in `{}`, at {site}", short(function)),
-                    None => format!("at {site}"),
-                };
-                let line = (self.names.at(lock, at), inside);
-                if !lines.contains(&line) {
-                    lines.push(line);
-                }
-            }
-        }
-        let (_, first) = lines.first()?;
-        let have_all =
-            self.ways.iter().all(|way| !way.to_held.is_empty() && !way.to_wanted.is_empty());
-        if have_all && lines.len() > 1 && lines.iter().all(|(_, inside)| inside == first) {
-            return Some(format!("these calls acquire the locks {first}"));
-        }
-        let line = |(lock, inside): &(String, String)| format!("{lock} is acquired {inside}");
-        Some(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
-    }
-}
-
-/// `bank::accounts::Bank::lock::{{closure}}` → `Bank::lock`.
-fn short(function: &str) -> String {
-    let (mut segments, mut depth, mut start) = (Vec::new(), 0_usize, 0);
-    for (at, character) in function.char_indices() {
-        match character {
-            '<' => depth += 1,
-            '>' => depth = depth.saturating_sub(1),
-            ':' if depth == 0 && function[at..].starts_with("::") => {
-                segments.push(&function[start..at]);
-                start = at + 2;
-            }
-            _ => {}
-        }
-    }
-    segments.push(&function[start.min(function.len())..]);
-    while segments.len() > 1 && segments.last().is_some_and(|it| it.starts_with('{')) {
-        segments.pop();
-    }
-    match &segments[..] {
-        [.., home, name] if home.starts_with(|it: char| it.is_uppercase() || it == '<') => {
-            format!("{home}::{name}")
-        }
-        [.., name] => (*name).to_owned(),
-        [] => function.to_owned(),
-    }
-}
-
-impl Words<'_> {
+impl Story<'_> {
     pub(super) fn first(&self) -> &Edge {
         &self.shown[0]
     }
@@ -146,7 +55,7 @@ impl Words<'_> {
     /// Returns the lock and the wait of a cycle of two edges, one of which waits for something
     /// other than a lock.
     pub(super) fn wait_in_cycle(&self) -> Option<[&LockInfo; 2]> {
-        let [first, second] = self.shown else { return None };
+        let [first, second] = &self.shown[..] else { return None };
         [first, second]
             .into_iter()
             .find(|edge| !edge.wanted.kind.role.is_lock())
@@ -406,7 +315,7 @@ impl Words<'_> {
         // The other two locks of a class inversion were created alike.
         let told = match self.finding.kind {
             FindingKind::ClassInversion => &self.shown[..1],
-            _ => self.shown,
+            _ => &self.shown,
         };
         for lock in told.iter().flat_map(|edge| [&edge.held, &edge.wanted]) {
             if lock.kind.role != Role::Token && !seen.contains(&lock) {
