@@ -327,18 +327,20 @@ impl Tokens<'_> {
         if is_of_wrapper || self.is_generic(name + 1) {
             return true;
         }
-        let Some(open) = self.find_open(name) else { return true };
-        let parameters = self.parameters(open);
+        let Some(parameters) = self.parameters(function) else { return true };
+        let names = parameters.into_iter().flatten().filter(|&at| self.is(at, Kind::Word));
+        let names: Vec<_> =
+            names.map(|at| self.text(at)).filter(|it| *it != "mut").chain(["self"]).collect();
         let is_parameter = |at: usize| {
             self.is(at, Kind::Word)
-                && parameters.contains(&self.text(at))
+                && names.contains(&self.text(at))
                 && !["::", "."].contains(&self.text_before(at, 1))
         };
         let calls = |at: usize| is_parameter(at) && self.text(at + 1) == "(";
         let end = self.partner(arguments);
-        let heads = [arguments].into_iter().chain(self.commas(arguments));
+        let mut heads = self.expressions(arguments).into_iter().map(|it| self.head(it.start));
         (arguments..end).any(calls)
-            || heads.map(|it| self.head(it + 1)).any(|head| {
+            || heads.any(|head| {
                 let is_field = self.text(head + 1) == "."
                     && self.is(head + 2, Kind::Word)
                     && self.text(head + 3) != "(";
@@ -354,17 +356,6 @@ impl Tokens<'_> {
                 _ => return at,
             }
         }
-    }
-
-    /// Returns the names of parameters.
-    fn parameters(&self, open: usize) -> Vec<&str> {
-        let mut names = vec!["self"];
-        for start in [open].into_iter().chain(self.commas(open)) {
-            let colon = self.find(start, self.partner(open), ":");
-            let pattern = start + 1..colon.unwrap_or(start + 1);
-            names.extend(pattern.filter(|&at| self.is(at, Kind::Word)).map(|at| self.text(at)));
-        }
-        names
     }
 
     /// Returns `true` if generics begin at a token that declare more than lifetimes.
@@ -391,14 +382,9 @@ impl Tokens<'_> {
     /// Returns the number of parts of a tuple, an array or a struct literal, without the companions
     /// of a lock.
     fn parts(&self, open: usize) -> usize {
-        let close = self.partner(open);
-        let mut starts: Vec<_> = [open].into_iter().chain(self.commas(open)).collect();
-        starts.push(close);
-        let is_part = |pair: &&[usize]| {
-            let is_companion = |at| COMPANIONS.contains(&self.text(at));
-            pair[0] + 1 < pair[1] && !(pair[0] + 1..pair[1]).any(is_companion)
-        };
-        starts.windows(2).filter(is_part).count()
+        let is_companion = |at| COMPANIONS.contains(&self.text(at));
+        let is_part = |part: &Range<usize>| !part.clone().any(is_companion);
+        self.expressions(open).iter().filter(|part| is_part(part)).count()
     }
 }
 

@@ -4,6 +4,8 @@
 //! Its constructor call says which field or `static` it is ([`declared`]). Failing that, the caller of the helper says
 //! what it hands over ([`handed_over`]).
 
+use std::ops::Range;
+
 use super::{
     receiver_at,
     syntax::{Before, Braces, is_constant},
@@ -73,10 +75,12 @@ pub(super) fn handed_over(
 ) -> Option<String> {
     let tokens = Tokens::new(inner)?;
     let head = name.split(|it| !super::is_identifier(it)).next()?;
-    let at = (0..tokens.len()).rfind(|&at| tokens.start(at) <= offset)?;
+    let at = tokens.at(offset)?;
     let function = tokens.function_around(at).ok().flatten()?;
-    let parameters = tokens.parameter_names(function)?;
-    let at = parameters.iter().position(|it| *it == head)?;
+    let parameters = tokens.parameters(function)?;
+    let is_self = |pattern: &Range<usize>| tokens.variable(pattern) == Some("self");
+    let has_self = parameters.first().is_some_and(is_self);
+    let at = parameters.iter().position(|it| tokens.variable(it) == Some(head))?;
 
     let calling = Tokens::new(outer)?;
     let called = calling.at(call)?;
@@ -86,7 +90,7 @@ pub(super) fn handed_over(
         return None;
     }
     let is_method = calling.text_before(called, 1) == ".";
-    let argument = match (parameters.first() == Some(&"self"), is_method) {
+    let argument = match (has_self, is_method) {
         (true, true) if at == 0 => receiver_at(outer, call)?,
         (true, true) => calling.argument(arguments, at - 1)?,
         _ => calling.argument(arguments, at)?,
@@ -188,9 +192,7 @@ impl Tokens<'_> {
             (keyword..self.len()).find(|&it| self.is(it, Kind::Open) && self.text(it) == "{")?;
         let wanted: String = type_name.chars().filter(|it| !it.is_whitespace()).collect();
         let mut found = None;
-        let starts = [body].into_iter().chain(self.commas(body));
-        let ends: Vec<_> = self.commas(body).chain([self.partner(body)]).collect();
-        for (start, end) in starts.zip(ends) {
+        for Range { start, end } in self.declarations(body) {
             let Some(colon) = self.find(start, end, ":") else { continue };
             let of: String = (colon + 1..end).map(|it| self.text(it)).collect();
             if is_type(&of, &wanted) {
@@ -205,9 +207,7 @@ impl Tokens<'_> {
 
     /// Returns an argument of a call, if it is a place.
     fn argument(&self, open: usize, at: usize) -> Option<String> {
-        let starts: Vec<_> = [open].into_iter().chain(self.commas(open)).collect();
-        let end = starts.get(at + 1).copied().unwrap_or_else(|| self.partner(open));
-        let mut from = starts.get(at)? + 1;
+        let Range { start: mut from, end } = self.expressions(open).get(at)?.clone();
         while ["&", "mut", "*"].contains(&self.text(from)) {
             from += 1;
         }
@@ -216,20 +216,12 @@ impl Tokens<'_> {
         (!text.is_empty() && text.chars().all(is_place)).then_some(text)
     }
 
-    /// Returns the names of a function's parameters; empty for patterns.
-    fn parameter_names(&self, function: usize) -> Option<Vec<&str>> {
-        let open = (function..self.len()).find(|&at| self.text(at) == "(")?;
-        let starts = [open].into_iter().chain(self.commas(open));
-        let ends: Vec<_> = self.commas(open).chain([self.partner(open)]).collect();
-        let name = |(start, end): (usize, usize)| {
-            let colon = self.find(start, end, ":").unwrap_or(end);
-            let words: Vec<_> = (start + 1..colon)
-                .filter(|&at| self.is(at, Kind::Word) && self.text(at) != "mut")
-                .map(|at| self.text(at))
-                .collect();
-            if let [name] = words[..] { name } else { "" }
-        };
-        Some(starts.zip(ends).filter(|(start, end)| start + 1 < *end).map(name).collect())
+    /// Returns the variable that a parameter's pattern declares, if that is all it does.
+    fn variable(&self, pattern: &Range<usize>) -> Option<&str> {
+        let is_prefix =
+            |&at: &usize| ["&", "mut"].contains(&self.text(at)) || self.is(at, Kind::Lifetime);
+        let name = pattern.clone().find(|at| !is_prefix(at))?;
+        (self.is(name, Kind::Word) && name + 1 == pattern.end).then(|| self.text(name))
     }
 }
 
@@ -320,6 +312,15 @@ mod tests {
         ] {
             assert_eq!(handed_over_at("m", helper, call).as_deref(), name, "{call}");
         }
+        let generic =
+            "fn with<T, F: Fn(u8, u8)>(all: HashMap<u8, u8>, m: &Mutex<T>, f: F) { m.^lock(); }";
+        let call = "^with(of::<u8, u8>(), &bank.accounts, |a, b| ())";
+        assert_eq!(handed_over_at("m", generic, call).as_deref(), Some("bank.accounts"));
+        let last = "fn with(f: impl Fn(u8, u8), n: u8, m: &Mutex<u8>) { m.^lock(); }";
+        let call = "^with(|a, b| a | b, 3, &bank.accounts)";
+        assert_eq!(handed_over_at("m", last, call).as_deref(), Some("bank.accounts"));
+        let pattern = "fn lock([m]: [&Mutex<u8>; 1]) { m.^lock(); }";
+        assert_eq!(handed_over_at("m", pattern, "^lock(all)"), None);
         let method = "impl<T> Shared<T> { fn with(&self, f: F) { f(&mut self.0.^lock()) } }";
         assert_eq!(
             handed_over_at("self.0", method, "config.^with(|it| 1)").as_deref(),

@@ -2,6 +2,8 @@
 //!
 //! This looks at neighbouring tokens and parses no Rust: where it is not sure, it says so.
 
+use std::ops::Range;
+
 use super::tokens::{Kind, Tokens};
 
 /// What a pair of braces contains.
@@ -171,20 +173,58 @@ impl Tokens<'_> {
         is_type && starters.contains(&self.text_before(start, 1))
     }
 
-    /// Returns the commas directly inside a pair of brackets.
-    pub(super) fn commas(&self, open: usize) -> impl Iterator<Item = usize> {
-        let inside = self.level(open + 1, self.partner(open));
-        inside.filter(|&at| self.text(at) == ",")
+    /// Returns the expressions between a pair of brackets.
+    pub(super) fn expressions(&self, open: usize) -> Vec<Range<usize>> {
+        self.elements(open, |at| match self.text(at) {
+            "<" if self.text_before(at, 1) == "::" => self.end_of_generics(at),
+            // The parameters of a closure.
+            "|" if !self.ends_operand(at) => Some(self.find(at, self.partner(open), "|")? + 1),
+            _ => None,
+        })
+    }
+
+    /// Returns the declarations of parameters or fields between a pair of brackets.
+    pub(super) fn declarations(&self, open: usize) -> Vec<Range<usize>> {
+        self.elements(open, |at| (self.text(at) == "<").then(|| self.end_of_generics(at))?)
+    }
+
+    /// Returns what is between the commas of a pair of brackets. `end` returns where something ends that
+    /// begins at a token and has commas of its own.
+    fn elements(&self, open: usize, end: impl Fn(usize) -> Option<usize>) -> Vec<Range<usize>> {
+        let close = self.partner(open);
+        let mut elements = Vec::new();
+        let mut start = open + 1;
+        let mut next = start;
+        for at in self.level(open + 1, close) {
+            if at < next {
+                continue;
+            }
+            if self.text(at) == "," {
+                elements.push(start..at);
+                start = at + 1;
+            }
+            next = end(at).unwrap_or(at);
+        }
+        elements.push(start..close);
+        elements.retain(|element| !element.is_empty());
+        elements
+    }
+
+    /// Returns the patterns of a function's parameters: what stands before their types.
+    pub(super) fn parameters(&self, function: usize) -> Option<Vec<Range<usize>>> {
+        let mut open = function + 2;
+        if self.text(open) == "<" {
+            open = self.end_of_generics(open)?;
+        }
+        let pattern =
+            |Range { start, end }: Range<usize>| start..self.find(start, end, ":").unwrap_or(end);
+        let is_there = self.text(open) == "(";
+        is_there.then(|| self.declarations(open).into_iter().map(pattern).collect())
     }
 
     /// Returns the first token of a text between two places of one level.
     pub(super) fn find(&self, from: usize, to: usize, text: &str) -> Option<usize> {
         self.level(from + 1, to).find(|&at| self.text(at) == text)
-    }
-
-    /// Returns the first round bracket after a place.
-    pub(super) fn find_open(&self, from: usize) -> Option<usize> {
-        (from..self.len()).find(|&at| self.text(at) == "(")
     }
 
     /// Returns the token to the left on the same level. A pair of brackets is its opening one.

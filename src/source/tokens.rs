@@ -88,11 +88,6 @@ impl<'a> Tokens<'a> {
         self.all.binary_search_by_key(&offset, |token| token.start as usize).ok()
     }
 
-    /// Returns the byte of the text at which a token starts.
-    pub(super) fn start(&self, at: usize) -> usize {
-        self.all[at].start as usize
-    }
-
     /// Returns a token's text, which is empty before the first and behind the last.
     pub(super) fn text(&self, at: usize) -> &'a str {
         self.all.get(at).map_or("", |token| &self.text[token.start as usize..token.end as usize])
