@@ -328,7 +328,7 @@ impl PendingAcquire<'_> {
         }
         drop(suspended);
         if context.held.place_for(self.tag).is_none() && !context.is(ThreadState::InValidator) {
-            validator::prepare(context, self.tag, validator::blocks_signals);
+            validator::prepare(context, self.tag);
         }
     }
 }

@@ -193,10 +193,7 @@ impl Held<'_> {
             // The guard was sent here from another thread.
             validator::released_elsewhere(tag);
         }
-        if context.is(ThreadState::Tracing) {
-            let _inside = context.enter(ThreadState::InValidator);
-            context.drop_trace(tag);
-        }
+        context.drop_trace(tag);
         context.end_unwinding();
         let poisons = tag.mode() == Mode::Exclusive && self.tag == tag;
         if poisons && is_forgiven && context.is(ThreadState::Unwinding) {

@@ -247,7 +247,7 @@ impl Tracked {
         }
         let place = context.held.place_for(tag);
         if place.is_none() && !context.is_suspended() {
-            validator::prepare(context, tag, validator::blocks_signals);
+            validator::prepare(context, tag);
         }
         Some((context, place?))
     }

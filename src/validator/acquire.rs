@@ -10,6 +10,7 @@ use super::{
     found::{Found, submit},
     graph::{self, Acquisition, Cycle, SEEN},
     lock_id::known_locks,
+    signal_mask::blocks_signals,
     tasks,
 };
 use crate::{
@@ -119,12 +120,10 @@ pub(super) fn is_known(context: &Context, key: u64) -> bool {
 
 /// Allocates what an acquisition may need: room for one more held lock, and its stack, if the
 /// stacks of held locks are kept.
-///
-/// A signal handler, which must neither allocate nor unwind, calls this with `in_handler`.
-pub(crate) fn prepare(context: &'static Context, wanted: Tag, in_handler: impl Fn() -> bool) {
+pub(crate) fn prepare(context: &'static Context, wanted: Tag) {
     let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
-    let traces = context.is(ThreadState::Tracing) && (context.always_traces() || !in_handler());
+    let traces = context.is(ThreadState::Tracing) && (context.always_traces() || !blocks_signals());
     if traces && context.traces_next() {
         context.prepare_trace(wanted.once_held(), &RawStack::capture());
     }

@@ -25,6 +25,7 @@ use super::{
     lock_id::known_locks,
     monitor::watchdog,
     process::begin::process_begins,
+    signal_mask::blocks_signals,
     tasks,
 };
 use crate::{
@@ -54,28 +55,6 @@ pub(crate) fn current_unless_in_handler() -> Option<&'static Context> {
 #[cold]
 fn attach_unless_in_handler() -> Option<&'static Context> {
     if ledger::is_known_off() || blocks_signals() { None } else { attach() }
-}
-
-/// Returns `true` if the calling thread blocks any signal, as in a signal handler that was
-/// installed without `SA_NODEFER`.
-#[cfg(unix)]
-#[allow(unsafe_code, reason = "`pthread_sigmask` is")]
-pub(crate) fn blocks_signals() -> bool {
-    // For invalid numbers, `sigismember` sets `errno`, which the interrupted code may be about to
-    // read.
-    let last = if cfg!(target_os = "linux") { 64 } else { 31 };
-    // SAFETY: without a new mask, `pthread_sigmask` only writes the old one, which is initialized
-    // then; `sigismember` reads that.
-    unsafe {
-        let mut blocked = std::mem::zeroed();
-        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked);
-        (1..=last).any(|signal| libc::sigismember(&raw const blocked, signal) == 1)
-    }
-}
-
-#[cfg(not(unix))]
-pub(crate) fn blocks_signals() -> bool {
-    false
 }
 
 #[cold]

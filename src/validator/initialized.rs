@@ -5,7 +5,6 @@
 
 use super::{
     acquire::{is_known, remember, unjudged},
-    attach::blocks_signals,
     chain_cache, check,
     context::{
         Context, State as ThreadState,
@@ -15,6 +14,7 @@ use super::{
     found::submit,
     graph::{self, Acquisition},
     lock_id::{LockId, known_locks},
+    signal_mask::blocks_signals,
     tasks,
 };
 

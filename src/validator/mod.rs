@@ -28,6 +28,7 @@ mod process;
 pub mod root_poll;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
+mod signal_mask;
 pub mod tasks;
 mod thread_snapshot;
 mod waits;
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 pub(crate) use self::{
     acquire::{about_to_block, first_writer, is_judged_for_task, prepare, unjudged},
-    attach::{blocks_signals, current, current_unless_in_handler, release_exit},
+    attach::{current, current_unless_in_handler, release_exit},
     context::{
         Context, State as ThreadState,
         current::{

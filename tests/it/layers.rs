@@ -17,7 +17,7 @@ const LAYERS: [&str; 30] = [
     "os_threads record source",
     "render",
     "ledger",
-    "validator/atomic validator/interrupted validator/clock",
+    "validator/atomic validator/interrupted validator/clock validator/signal_mask",
     "validator/atomic_ref validator/chain_cache validator/lock_id",
     "validator/context",
     "validator/helpers validator/identity",

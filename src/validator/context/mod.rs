@@ -378,7 +378,7 @@ impl Context {
         self.os_thread.store(0, Relaxed);
         self.flags.store(0, Relaxed);
         self.held.clear();
-        self.tracing.end();
+        self.tracing.abandon();
     }
 
     /// Returns the locks around parts of the context.

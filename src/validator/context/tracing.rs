@@ -10,7 +10,10 @@
 //!
 //! `LOCKDEP_BACKTRACE=full` captures all of them, `=0` none.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    mem,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use parking_lot::Mutex;
 
@@ -48,27 +51,16 @@ struct Traces {
     next: Option<(u64, Tag, RawStack)>,
 }
 
-impl Traces {
-    /// Forgets all stacks. Frees nothing.
-    fn clear(&mut self) {
-        self.held.clear();
-        self.next = None;
-    }
-}
-
 impl Context {
     /// Begins a spell, for a thread that starts. For the thread itself.
     pub(in crate::validator) fn begin_tracing(&self) {
         let left = match ledger::settings().backtraces {
-            Backtraces::Off => 0,
             Backtraces::Full => FOR_EVER,
-            Backtraces::NewEdges => {
-                let is_quiet = THREADS_SINCE.load(Relaxed) >= QUIET_THREADS;
-                if !is_quiet {
-                    THREADS_SINCE.fetch_add(1, Relaxed);
-                }
-                if is_quiet { 0 } else { SPELL }
+            Backtraces::NewEdges if THREADS_SINCE.load(Relaxed) < QUIET_THREADS => {
+                THREADS_SINCE.fetch_add(1, Relaxed);
+                SPELL
             }
+            Backtraces::NewEdges | Backtraces::Off => 0,
         };
         self.trace_for(left);
     }
@@ -96,7 +88,7 @@ impl Context {
         }
         if left == 0 {
             self.set(State::Tracing, false);
-            self.tracing.traces.lock().clear();
+            self.tracing.forget();
             return false;
         }
         self.tracing.left.store(left - 1, Relaxed);
@@ -133,8 +125,17 @@ impl Context {
         }
     }
 
-    /// Called when a lock is about to be released. Frees nothing.
-    pub(crate) fn drop_trace(&self, tag: Tag) {
+    /// Called when a lock is about to be released.
+    #[inline]
+    pub(crate) fn drop_trace(&'static self, tag: Tag) {
+        if self.is(State::Tracing) {
+            let _inside = self.enter(State::InValidator);
+            self.remove_trace(tag);
+        }
+    }
+
+    /// Frees nothing.
+    fn remove_trace(&self, tag: Tag) {
         let held = &mut self.tracing.traces.lock().held;
         if let Some(last) = held.iter().rposition(|(of, _)| *of == tag) {
             held.remove(last);
@@ -145,7 +146,7 @@ impl Context {
     pub(in crate::validator) fn take_trace(&self, tag: Tag) -> Stack {
         let stack = self.trace_of(tag);
         if !stack.is_empty() {
-            self.drop_trace(tag);
+            self.remove_trace(tag);
         }
         stack
     }
@@ -179,10 +180,27 @@ impl Tracing {
         &self.traces
     }
 
-    /// Forgets all stacks of a thread that has ended.
+    /// Called when the thread has ended.
     pub(super) fn end(&self) {
         self.left.store(0, Relaxed);
-        self.traces.lock().clear();
+        self.forget();
+    }
+
+    /// Called in a fork, in which the thread does not exist. Frees nothing, because it may have held
+    /// the allocator's lock.
+    #[cfg(all(unix, not(loom)))]
+    pub(super) fn abandon(&self) {
+        self.left.store(0, Relaxed);
+        let Traces { held, next } = &mut *self.traces.lock();
+        held.clear();
+        *next = None;
+    }
+
+    /// Forgets all stacks.
+    fn forget(&self) {
+        // Frees after the lock was released, because the allocator's lock may be one of these.
+        let traces = mem::take(&mut *self.traces.lock());
+        drop(traces);
     }
 }
 
@@ -211,7 +229,7 @@ mod tests {
             context.keep_trace(tag);
             if lock % 5 == 0 {
                 for gone in (lock - 4..=lock).map(|lock| Tag::new(lock, Mode::Exclusive)) {
-                    context.drop_trace(gone);
+                    context.remove_trace(gone);
                     assert!(context.trace_of(gone).is_empty());
                 }
             }
@@ -246,7 +264,7 @@ mod tests {
         context.keep_trace(writes);
         context.retag_trace(writes, reads);
         assert_eq!(context.trace_of(reads).frames(), [1]);
-        context.drop_trace(reads);
+        context.remove_trace(reads);
         assert!(context.trace_of(reads).is_empty());
     }
 

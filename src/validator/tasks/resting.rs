@@ -116,7 +116,7 @@ pub(in crate::validator) fn forget(context: &'static Context) {
     let held: Vec<Tag> = context.held.iter().map(|it| it.tag).collect();
     for tag in held {
         context.held.remove(tag);
-        drop(context.take_trace(tag));
+        context.drop_trace(tag);
     }
 }
 
@@ -229,7 +229,7 @@ fn loosen_what(task: &Task, may_leave: impl Fn(Option<Whereabouts>) -> bool) {
         let whereabouts = if is_free { Whereabouts::Unknown } else { Whereabouts::Spawned };
         hands::hold(Holder { task: Arc::clone(&task), entry, whereabouts, since });
         context.held.remove(entry.tag);
-        drop(context.take_trace(entry.tag));
+        context.drop_trace(entry.tag);
     }
     // Released by other threads while it was in both places, and recorded in the place that it has
     // left.
@@ -286,7 +286,7 @@ fn take_out_released_elsewhere(context: &'static Context) -> bool {
         // Meanwhile the thread may have released another guard of the lock, one that was acquired
         // elsewhere.
         if context.held.remove(tag).is_some() {
-            drop(context.take_trace(tag));
+            context.drop_trace(tag);
         } else if !released(tag) {
             registry::released_elsewhere(tag);
         }
