@@ -69,7 +69,7 @@ mod unix {
         fs::{self, File},
         os::{fd::AsRawFd, unix::process::ExitStatusExt},
         sync::{
-            Arc, Mutex, PoisonError,
+            Arc, Condvar, Mutex, PoisonError,
             atomic::{AtomicBool, AtomicI32, Ordering::SeqCst},
         },
         thread,
@@ -96,7 +96,8 @@ mod unix {
     /// What the thread that receives the signals shares with the one that waits for cargo.
     #[derive(Default)]
     struct Shared {
-        has_ended: AtomicBool,
+        has_ended: Mutex<bool>,
+        end: Condvar,
         /// The first signal that was received, or 0.
         received: AtomicI32,
         has_passed_on: AtomicBool,
@@ -142,7 +143,8 @@ mod unix {
                     received.forever().for_each(|signal| shared.answer(signal, root, passes_on));
                 });
                 let status = child.wait().map_err(cannot("wait for cargo"));
-                shared.has_ended.store(true, SeqCst);
+                *shared.has_ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                shared.end.notify_all();
                 handle.close();
                 status
             });
@@ -170,11 +172,8 @@ mod unix {
             if signal == SIGINT && is_in_foreground() {
                 return;
             }
-            let begin = Instant::now();
-            while is_first && begin.elapsed() < GRACE && !self.has_ended.load(SeqCst) {
-                thread::sleep(Duration::from_millis(10));
-            }
-            if self.has_ended.load(SeqCst) {
+            let grace = if is_first { GRACE } else { Duration::ZERO };
+            if self.ends_within(grace) {
                 return;
             }
             self.has_passed_on.store(true, SeqCst);
@@ -182,6 +181,13 @@ mod unix {
             send(signal, root);
             let of_run = if passes_on { Vec::new() } else { self.add(&of_run) };
             of_run.into_iter().filter(|&process| process != root).for_each(|it| send(signal, it));
+        }
+
+        /// Waits for the end of cargo. Returns `false` if it has not ended after this time.
+        fn ends_within(&self, time: Duration) -> bool {
+            let has_ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = self.end.wait_timeout_while(has_ended, time, |has_ended| !*has_ended);
+            *ended.unwrap_or_else(PoisonError::into_inner).0
         }
 
         /// Adds processes of the run, and returns all.
@@ -211,6 +217,7 @@ mod unix {
                         .for_each(|process| send(SIGKILL, process));
                     return;
                 }
+                // They are not our children, so there is nothing to wait for.
                 thread::sleep(Duration::from_millis(10));
             }
         }
