@@ -192,7 +192,7 @@ impl Scope {
         };
         let taken = validator::inside(|| ledger::take_findings_in(self.handle.id, is_it));
         if taken.is_empty() && validator::is_on() {
-            let locks = quoted(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+            let locks = quoted(&expected);
             panic!(
                 "`{}` about {locks} was expected, but {}",
                 kind.name(),
@@ -314,7 +314,7 @@ fn is_of_a_finding(panic: &(dyn Any + Send)) -> bool {
 }
 
 /// `` `a`, `b` ``
-fn quoted(names: &[&str]) -> String {
+fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 

@@ -34,6 +34,42 @@ pub struct Edge {
     pub(crate) waited: Option<Duration>,
 }
 
+#[cfg(all(test, not(loom)))]
+impl Edge {
+    /// Returns an edge between two mutexes, of which only the ids are known, at the caller's line.
+    #[track_caller]
+    pub(crate) fn for_test(held: u64, wanted: u64) -> Self {
+        use super::{LockKind, LockOf, Role};
+
+        static KIND: LockKind =
+            LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
+        let site = Site::from(std::panic::Location::caller());
+        let [held, wanted] = [held, wanted].map(|id| LockInfo {
+            id,
+            kind: &KIND,
+            created_at: None,
+            seen_at: site.clone(),
+            name: None,
+            class: None,
+        });
+        Self {
+            held,
+            held_mode: Mode::Exclusive,
+            held_at: site.clone(),
+            held_backtrace: Stack::default(),
+            wanted,
+            wanted_mode: Mode::Exclusive,
+            acquired_at: site,
+            backtrace: Stack::default(),
+            thread: ThreadInfo::default(),
+            is_queued: false,
+            is_granted: false,
+            may_have_left: false,
+            waited: None,
+        }
+    }
+}
+
 impl Edge {
     /// Returns the lock that was held.
     #[must_use]

@@ -58,40 +58,14 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::{
-        finding::{Detail, Edge, Level, LockInfo, LockKind, LockOf, Mode, Role, ThreadInfo},
+        finding::{Detail, Edge, Level},
         ledger::config::parse,
-        stack::Stack,
     };
-
-    static KIND: LockKind = LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
 
     /// Returns an edge between two locks. It is acquired at the caller's line.
     #[track_caller]
     fn edge(held: u64, wanted: u64, held_at: &Site) -> Edge {
-        let site = Site::from(std::panic::Location::caller());
-        let lock = |id| LockInfo {
-            id,
-            kind: &KIND,
-            created_at: None,
-            seen_at: site.clone(),
-            name: None,
-            class: None,
-        };
-        Edge {
-            held: lock(held),
-            held_mode: Mode::Exclusive,
-            held_at: held_at.clone(),
-            held_backtrace: Stack::default(),
-            wanted: lock(wanted),
-            wanted_mode: Mode::Exclusive,
-            acquired_at: site.clone(),
-            backtrace: Stack::default(),
-            thread: ThreadInfo::default(),
-            is_queued: false,
-            is_granted: false,
-            may_have_left: true,
-            waited: None,
-        }
+        Edge { held_at: held_at.clone(), may_have_left: true, ..Edge::for_test(held, wanted) }
     }
 
     /// Each report ends with an entry that silences it, and nothing else.

@@ -266,15 +266,12 @@ impl Record {
 
 #[cfg(all(test, not(loom), not(shuttle)))]
 mod tests {
-    use std::{collections::BTreeMap, panic::Location, sync::Arc};
+    use std::{collections::BTreeMap, sync::Arc};
 
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::{
-        finding::{Edge, LockInfo, LockKind, LockOf, Mode, Role, Site, ThreadInfo},
-        stack::Stack,
-    };
+    use crate::finding::{Edge, LockKind, LockOf, Mode, Role};
 
     /// Returns a finding identified by a number.
     fn finding(number: u32) -> Finding {
@@ -442,30 +439,9 @@ mod tests {
     fn read_twice(id: u64) -> Finding {
         static KIND: LockKind =
             LockKind { wrapper: "RwLock", of: LockOf::Nothing, role: Role::Lock };
-        let site = Site::from(Location::caller());
-        let lock = LockInfo {
-            id,
-            kind: &KIND,
-            created_at: None,
-            seen_at: site.clone(),
-            name: None,
-            class: None,
-        };
-        let edge = Edge {
-            held: lock.clone(),
-            held_mode: Mode::Shared,
-            held_at: site.clone(),
-            held_backtrace: Stack::default(),
-            wanted: lock,
-            wanted_mode: Mode::Shared,
-            acquired_at: site,
-            backtrace: Stack::default(),
-            thread: ThreadInfo::default(),
-            is_queued: false,
-            is_granted: false,
-            may_have_left: false,
-            waited: None,
-        };
+        let mut edge =
+            Edge { held_mode: Mode::Shared, wanted_mode: Mode::Shared, ..Edge::for_test(id, id) };
+        (edge.held.kind, edge.wanted.kind) = (&KIND, &KIND);
         Finding::new(FindingKind::RecursiveRead, Level::Warn, vec![edge], Detail::None)
     }
 

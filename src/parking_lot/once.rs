@@ -85,7 +85,7 @@ impl Once {
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(OnceState)) {
         if self.inner.state().done() {
-            return self.use_completed();
+            return self.completion.about_to_use(&self.tracked);
         }
         self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
@@ -95,14 +95,6 @@ impl Once {
             });
         });
         self.completion.complete();
-    }
-
-    /// Called instead of a call or wait if the initializer has run.
-    #[track_caller]
-    fn use_completed(&self) {
-        if self.completion.took_locks() {
-            self.tracked.about_to_use();
-        }
     }
 }
 

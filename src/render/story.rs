@@ -14,7 +14,7 @@ use crate::{
 /// The maximum number of edges of a cycle that are shown.
 const MAX_EDGES: usize = 8;
 
-/// A finding as it is told. `title.rs`, `words.rs`, `helpers.rs` and `help.rs` have its sentences.
+/// What a report shows of a finding. `title.rs`, `words.rs`, `helpers.rs` and `help.rs` have its sentences.
 pub(super) struct Story<'a> {
     pub(super) finding: &'a Finding,
     /// The edges that are shown, at the places where they are shown.

@@ -188,8 +188,8 @@ impl Tokens<'_> {
         self.elements(open, |at| (self.text(at) == "<").then(|| self.end_of_generics(at))?)
     }
 
-    /// Returns what is between the commas of a pair of brackets. `end` returns where something ends that
-    /// begins at a token and has commas of its own.
+    /// Returns what is between the commas of a pair of brackets. `end` returns the end of what
+    /// begins at a token and may contain other commas.
     fn elements(&self, open: usize, end: impl Fn(usize) -> Option<usize>) -> Vec<Range<usize>> {
         let close = self.partner(open);
         let mut elements = Vec::new();

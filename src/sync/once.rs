@@ -82,7 +82,7 @@ impl Once {
     #[track_caller]
     fn run(&self, force: bool, f: impl FnOnce(&OnceState)) {
         if self.inner.is_completed() {
-            return self.use_completed();
+            return self.completion.about_to_use(&self.tracked);
         }
         self.tracked.initialize(Self::KIND, |pending| {
             self.inner.call_once_force(|state| {
@@ -92,14 +92,6 @@ impl Once {
             });
         });
         self.completion.complete();
-    }
-
-    /// Called instead of a call or wait if the initializer has run.
-    #[track_caller]
-    fn use_completed(&self) {
-        if self.completion.took_locks() {
-            self.tracked.about_to_use();
-        }
     }
 
     /// As [`std::sync::Once::is_completed`]. Never a finding: it does not block.
@@ -116,7 +108,7 @@ impl Once {
     #[track_caller]
     pub fn wait(&self) {
         if self.inner.is_completed() {
-            return self.use_completed();
+            return self.completion.about_to_use(&self.tracked);
         }
         if self.tracked.is_forgiven() {
             return self.wait_force();
@@ -132,7 +124,7 @@ impl Once {
     #[track_caller]
     pub fn wait_force(&self) {
         if self.inner.is_completed() {
-            return self.use_completed();
+            return self.completion.about_to_use(&self.tracked);
         }
         self.tracked.wait_initialized(Self::KIND, || self.inner.wait_force());
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
+use super::Tracked;
+
 /// Says whether a `Once` has completed, and whether its initializer took locks. A load tells a
 /// caller of a `Once` that took none that there is nothing to do.
 pub struct Completion(AtomicU8);
@@ -36,9 +38,16 @@ impl Completion {
         self.0.load(Acquire) == FREE
     }
 
-    /// Returns `true` if the initializer of the completed `Once` took locks.
-    pub fn took_locks(&self) -> bool {
-        self.0.load(Relaxed) == TOOK_LOCKS
+    /// Called instead of a call or wait if the `Once`, which is `tracked`, has completed.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub fn about_to_use(&self, tracked: &Tracked) {
+        if self.0.load(Relaxed) == TOOK_LOCKS {
+            tracked.about_to_use();
+        }
     }
 
     /// Called before the `Once` completes, if its initializer took locks.

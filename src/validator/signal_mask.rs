@@ -1,4 +1,4 @@
-//! Whether the calling thread may be running a signal handler, which must neither allocate nor unwind.
+//! Signal handlers, which must neither allocate nor unwind, and how the thread recognizes one.
 
 /// Returns `true` if the calling thread blocks any signal, as in a signal handler that was
 /// installed without `SA_NODEFER`.

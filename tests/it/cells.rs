@@ -150,6 +150,28 @@ fn until(is_finished: impl Fn() -> bool) {
     }
 }
 
+/// Runs three closures on three threads that exist at the same time, in turn: the last on this one.
+fn in_turn(first: impl FnOnce() + Send, second: impl FnOnce() + Send, third: impl FnOnce()) {
+    let all_exist = &Barrier::new(3);
+    let turns = &[(); 2].map(|()| Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            all_exist.wait();
+            first();
+            turns[0].wait();
+        });
+        scope.spawn(move || {
+            all_exist.wait();
+            turns[0].wait();
+            second();
+            turns[1].wait();
+        });
+        all_exist.wait();
+        turns[1].wait();
+        third();
+    });
+}
+
 /// Runs two closures on two threads that exist at the same time, one after the other.
 fn one_after_the_other(first: impl FnOnce() + Send, then: impl FnOnce() + Send) {
     let both_exist = Barrier::new(2);
@@ -491,24 +513,7 @@ fn nested_cells() {
             let _state = inner.state.lock().unwrap();
             outer.get_or_init(|| unreachable!());
         };
-        let all_exist = Barrier::new(3);
-        let turns = [(); 2].map(|()| Barrier::new(2));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                all_exist.wait();
-                inner.config();
-                turns[0].wait();
-            });
-            scope.spawn(|| {
-                all_exist.wait();
-                turns[0].wait();
-                init();
-                turns[1].wait();
-            });
-            all_exist.wait();
-            turns[1].wait();
-            step();
-        });
+        in_turn(|| inner.config(), init, step);
         let findings = findings_about(&[&name]);
         assert_eq!(kinds(&findings), [OrderedInversion], "{}", inner.name);
         assert_eq!(findings[0].cycle().len(), 3);
@@ -528,25 +533,14 @@ fn a_use_before_the_rest_of_the_cycle() {
             let _state = program.state.lock().unwrap();
             drop(outer.lock().unwrap());
         };
-        let all_exist = Barrier::new(3);
-        let turns = [(); 2].map(|()| Barrier::new(2));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                all_exist.wait();
-                program.config();
-                turns[0].wait();
-            });
-            scope.spawn(|| {
-                all_exist.wait();
-                turns[0].wait();
+        in_turn(
+            || program.config(),
+            || {
                 use_it();
                 assert_eq!(program.found(), []);
-                turns[1].wait();
-            });
-            all_exist.wait();
-            turns[1].wait();
-            nest();
-        });
+            },
+            nest,
+        );
         let findings = findings_about(&[&program.name]);
         assert_eq!(kinds(&findings), [OrderedInversion], "{}", program.name);
         let modes = findings[0].cycle().iter().map(lockdep::Edge::wanted_mode);
@@ -559,30 +553,21 @@ fn a_use_before_the_rest_of_the_cycle() {
 fn an_inversion_comes_first() {
     let program = Program::new("inversion first", CELLS[0]);
     let outer = Mutex::new(());
-    let all_exist = Barrier::new(3);
-    let turns = [(); 2].map(|()| Barrier::new(2));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            all_exist.wait();
-            program.config();
-            turns[0].wait();
-        });
-        scope.spawn(|| {
-            all_exist.wait();
-            turns[0].wait();
+    in_turn(
+        || program.config(),
+        || {
             let _outer = outer.lock().unwrap();
             program.config();
             drop(program.state.lock().unwrap());
-            turns[1].wait();
-        });
-        all_exist.wait();
-        turns[1].wait();
-        let report = denied(|| {
-            let _state = program.state.lock().unwrap();
-            drop(outer.lock().unwrap());
-        });
-        assert!(report.unwrap().starts_with("error[lockdep::inversion]"));
-    });
+        },
+        || {
+            let report = denied(|| {
+                let _state = program.state.lock().unwrap();
+                drop(outer.lock().unwrap());
+            });
+            assert!(report.unwrap().starts_with("error[lockdep::inversion]"));
+        },
+    );
 }
 
 /// Both run at once: an inversion of two acquisitions.

@@ -21,6 +21,9 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 /// and end, there is no limit to them.
 const MAX_SPAWNS: u32 = 16;
 
+/// The number of users of a cell that are remembered. With more, all uses count as ordered.
+const MAX_USERS: usize = 4096;
+
 /// The spawn of a thread or task, after the first initialization has ended. Kept while the thread
 /// or task, or one that it has spawned, exists.
 #[derive(Debug)]
@@ -52,11 +55,8 @@ pub(in crate::validator) struct Initialization {
     /// Threads and tasks with this number or a larger one were unknown.
     unknown_from: u64,
     /// Those that have used the cell while they held nothing.
-    known_to: FxHashSet<u64>,
+    users: FxHashSet<u64>,
 }
-
-/// The number of users of a cell that are remembered. With more, all uses count as ordered.
-const MAX_USERS: usize = 4096;
 
 impl Spawn {
     /// Returns the spawn that the given thread or task is about to make. `None` as long as no
@@ -85,15 +85,15 @@ impl Initialization {
             by,
             number: ENDED.fetch_add(1, SeqCst) + 1,
             unknown_from: next,
-            known_to: FxHashSet::default(),
+            users: FxHashSet::default(),
         }
     }
 
     /// Called when a thread or task has used the cell while it held nothing. Its later uses never
     /// wait.
     pub(in crate::validator) fn note_user(&mut self, number: u64) {
-        if self.known_to.len() < MAX_USERS {
-            self.known_to.insert(number);
+        if self.users.len() < MAX_USERS {
+            self.users.insert(number);
         }
     }
 
@@ -107,7 +107,7 @@ impl Initialization {
     /// - it descends from a thread that had not taken any lock by then. That thread may have been
     ///   started later, after the initialization.
     pub(in crate::validator) fn precedes(&self, actor: &Actor) -> bool {
-        if self.known_to.contains(&actor.segment.thread) || self.known_to.len() >= MAX_USERS {
+        if self.users.contains(&actor.segment.thread) || self.users.len() >= MAX_USERS {
             return true;
         }
         let mut actor = actor;

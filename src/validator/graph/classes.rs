@@ -249,42 +249,10 @@ impl Nesting {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::{
-        finding::{LockInfo, Role, ThreadInfo},
-        stack::Stack,
-    };
+    use crate::finding::Role;
 
     const X: Mode = Mode::Exclusive;
     const S: Mode = Mode::Shared;
-
-    fn edge() -> Edge {
-        static KIND: LockKind =
-            LockKind { wrapper: "Mutex", of: LockOf::Nothing, role: Role::Lock };
-        let site = Site::from(Location::caller());
-        let lock = |id| LockInfo {
-            id,
-            kind: &KIND,
-            created_at: None,
-            seen_at: site.clone(),
-            name: None,
-            class: None,
-        };
-        Edge {
-            held: lock(1),
-            held_mode: X,
-            held_at: site.clone(),
-            held_backtrace: Stack::default(),
-            wanted: lock(2),
-            wanted_mode: X,
-            acquired_at: site.clone(),
-            backtrace: Stack::default(),
-            thread: ThreadInfo::default(),
-            is_queued: false,
-            is_granted: false,
-            may_have_left: false,
-            waited: None,
-        }
-    }
 
     fn gate(lock: LockId, class: Option<ClassId>, mode: Mode) -> Gate {
         Gate { lock, class, mode }
@@ -296,7 +264,7 @@ mod tests {
 
     fn note(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) {
         if classes.is_new(pair, nesting) {
-            assert!(classes.nest(pair, nesting.clone(), edge()));
+            assert!(classes.nest(pair, nesting.clone(), Edge::for_test(1, 2)));
         }
     }
 
@@ -427,7 +395,7 @@ mod tests {
         assert_eq!(classes.size, 3);
         let others = (10..).map(|class| (0, class)).take(MAX_ORDERS - classes.size);
         others.for_each(|pair| note(&mut classes, pair, &free));
-        assert!(!classes.nest((1, 4), free.clone(), edge()));
+        assert!(!classes.nest((1, 4), free.clone(), Edge::for_test(1, 2)));
         assert!(!classes.nestings.contains_key(&(1, 4)) && !classes.is_settled((1, 4), (X, X)));
         // This one takes no more room.
         note(&mut classes, (1, 3), &free);
