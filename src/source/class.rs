@@ -49,7 +49,7 @@ struct Path {
     declared: Option<usize>,
 }
 
-impl Tokens<'_> {
+impl Tokens {
     fn makes_class(&self, call: usize, arguments: usize) -> bool {
         let mut steps = MAX_STEPS;
         match self.fate(call, Path::default(), &mut steps) {

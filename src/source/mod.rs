@@ -11,8 +11,10 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
+use self::tokens::Tokens;
 use crate::finding::{LockInfo, Role, Site};
 
 /// The largest source file that is read.
@@ -22,6 +24,8 @@ const MAX_FILE: u64 = 1 << 24;
 #[derive(Default)]
 pub(crate) struct Sources {
     files: HashMap<String, Option<String>>,
+    /// Those that a name was looked for in. To split a large file takes a debug build milliseconds.
+    tokens: HashMap<String, Option<Rc<Tokens>>>,
 }
 
 impl Sources {
@@ -66,8 +70,8 @@ impl Sources {
     /// Returns the field or `static` that the lock is, from its constructor call.
     pub(crate) fn declared(&mut self, lock: &LockInfo) -> Option<String> {
         let site = lock.created_at().filter(|site| !site.is_of_the_toolchain())?;
-        let text = self.text(site)?;
-        name::declared(text, offset(text, site)?, &lock.type_name())
+        let (tokens, offset) = self.tokens(site)?;
+        name::declared(&tokens, offset, &lock.type_name())
     }
 
     /// Returns the expression for a lock that its callers use, where `way` leads from its
@@ -75,11 +79,7 @@ impl Sources {
     pub(crate) fn handed_over(&mut self, receiver: String, way: &[&Site]) -> Option<String> {
         let mut name = receiver;
         for pair in way.windows(2).take_while(|pair| pair[0] != pair[1]) {
-            let [inner, outer] = [pair[0], pair[1]].map(|site| {
-                let text = self.text(site)?.to_owned();
-                let offset = offset(&text, site)?;
-                Some((text, offset))
-            });
+            let [inner, outer] = [pair[0], pair[1]].map(|site| self.tokens(site));
             let ((inner, offset), (outer, call)) = (inner?, outer?);
             name = name::handed_over(&name, (&inner, offset), (&outer, call))?;
             if !name::is_anonymous(&name) {
@@ -87,6 +87,16 @@ impl Sources {
             }
         }
         Some(name)
+    }
+
+    /// Returns the tokens of the file that a site is in, and its offset.
+    fn tokens(&mut self, site: &Site) -> Option<(Rc<Tokens>, usize)> {
+        let text = self.text(site)?;
+        let offset = offset(text, site)?;
+        let text = self.files[site.file()].as_deref()?;
+        let split = || Tokens::new(text).map(Rc::new);
+        let tokens = self.tokens.entry(site.file().to_owned()).or_insert_with(split);
+        Some((tokens.clone()?, offset))
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn is_anonymous(name: &str) -> bool {
 
 /// Returns the field or the `static` that the constructor call at a byte of the source initializes: `Bank::accounts`,
 /// `ACCOUNTS`. `type_name` is the type of the lock, without paths.
-pub(super) fn declared(text: &str, offset: usize, type_name: &str) -> Option<String> {
-    let tokens = Tokens::new(text)?;
+pub(super) fn declared(tokens: &Tokens, offset: usize, type_name: &str) -> Option<String> {
     let mut at = tokens.at(offset)?;
     if let Some(field) = tokens.derived_field(at, type_name) {
         return Some(field);
@@ -70,10 +69,9 @@ pub(super) fn declared(text: &str, offset: usize, type_name: &str) -> Option<Str
 /// lock(m: &Mutex<u8>) { m.lock() }`, called as `lock(&bank.accounts)`. Both places are bytes of their texts.
 pub(super) fn handed_over(
     name: &str,
-    (inner, offset): (&str, usize),
-    (outer, call): (&str, usize),
+    (tokens, offset): (&Tokens, usize),
+    (calling, call): (&Tokens, usize),
 ) -> Option<String> {
-    let tokens = Tokens::new(inner)?;
     let head = name.split(|it| !super::is_identifier(it)).next()?;
     let at = tokens.at(offset)?;
     let function = tokens.function_around(at).ok().flatten()?;
@@ -82,7 +80,6 @@ pub(super) fn handed_over(
     let has_self = parameters.first().is_some_and(is_self);
     let at = parameters.iter().position(|it| tokens.variable(it) == Some(head))?;
 
-    let calling = Tokens::new(outer)?;
     let called = calling.at(call)?;
     let arguments = calling.arguments_of_call(called)?;
     if !(called..arguments).any(|at| calling.text(at) == tokens.text(function + 1)) {
@@ -91,7 +88,7 @@ pub(super) fn handed_over(
     }
     let is_method = calling.text_before(called, 1) == ".";
     let argument = match (has_self, is_method) {
-        (true, true) if at == 0 => receiver_at(outer, call)?,
+        (true, true) if at == 0 => receiver_at(calling.source(), call)?,
         (true, true) => calling.argument(arguments, at - 1)?,
         _ => calling.argument(arguments, at)?,
     };
@@ -101,7 +98,7 @@ pub(super) fn handed_over(
     (whole.chars().count() <= MAX_LENGTH).then_some(whole)
 }
 
-impl Tokens<'_> {
+impl Tokens {
     /// Returns the first token of the call around an opening bracket, or of the pair of brackets itself.
     fn call_around(&self, open: usize) -> Option<usize> {
         match self.text(open) {
@@ -245,7 +242,7 @@ mod tests {
     /// Returns the name that is declared where the `^` is.
     fn declared_at(marked: &str, type_name: &str) -> Option<String> {
         let offset = marked.find('^').expect("a mark");
-        declared(&marked.replace('^', ""), offset, type_name)
+        declared(&Tokens::new(&marked.replace('^', ""))?, offset, type_name)
     }
 
     #[test]
@@ -295,8 +292,8 @@ mod tests {
     /// Returns what the call at the second `^` passes for `name` at the first.
     fn handed_over_at(name: &str, inner: &str, outer: &str) -> Option<String> {
         let [at, call] = [inner, outer].map(|text| text.find('^').expect("a mark"));
-        let [inner, outer] = [inner, outer].map(|text| text.replace('^', ""));
-        handed_over(name, (&inner, at), (&outer, call))
+        let [inner, outer] = [inner, outer].map(|text| Tokens::new(&text.replace('^', "")));
+        handed_over(name, (&inner?, at), (&outer?, call))
     }
 
     #[test]
@@ -351,9 +348,10 @@ mod tests {
             place in 0..80_usize,
             call in 0..80_usize,
         ) {
-            let _ = declared(&text, place, "Mutex<u8>");
-            let _ = handed_over("m", (&text, place), (&text, call));
-            let _ = handed_over("self.0", (&text, place), (&text, call));
+            let Some(tokens) = Tokens::new(&text) else { return Ok(()) };
+            let _ = declared(&tokens, place, "Mutex<u8>");
+            let _ = handed_over("m", (&tokens, place), (&tokens, call));
+            let _ = handed_over("self.0", (&tokens, place), (&tokens, call));
         }
     }
 }

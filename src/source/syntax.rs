@@ -33,7 +33,7 @@ pub(super) enum Before {
     Nothing,
 }
 
-impl Tokens<'_> {
+impl Tokens {
     /// Returns the bracket that opens the arguments of the call that a token begins: `(` in
     /// `Mutex::<u8>::new(0)`.
     pub(super) fn arguments_of_call(&self, at: usize) -> Option<usize> {

@@ -37,14 +37,14 @@ struct Token {
     outer: u32,
 }
 
-pub(super) struct Tokens<'a> {
-    text: &'a str,
+pub(super) struct Tokens {
+    text: String,
     all: Vec<Token>,
 }
 
-impl<'a> Tokens<'a> {
+impl Tokens {
     /// Returns `None` if the brackets do not match, or if the text is too long.
-    pub(super) fn new(text: &'a str) -> Option<Self> {
+    pub(super) fn new(text: &str) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;
         }
@@ -76,7 +76,12 @@ impl<'a> Tokens<'a> {
             }
             all.push(token);
         }
-        open.is_empty().then_some(Self { text, all })
+        open.is_empty().then(|| Self { text: text.to_owned(), all })
+    }
+
+    /// Returns the whole text.
+    pub(super) fn source(&self) -> &str {
+        &self.text
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,12 +94,12 @@ impl<'a> Tokens<'a> {
     }
 
     /// Returns a token's text, which is empty before the first and behind the last.
-    pub(super) fn text(&self, at: usize) -> &'a str {
+    pub(super) fn text(&self, at: usize) -> &str {
         self.all.get(at).map_or("", |token| &self.text[token.start as usize..token.end as usize])
     }
 
     /// Returns the text of the token `by` places before.
-    pub(super) fn text_before(&self, at: usize, by: usize) -> &'a str {
+    pub(super) fn text_before(&self, at: usize, by: usize) -> &str {
         at.checked_sub(by).map_or("", |before| self.text(before))
     }
 
@@ -240,9 +245,9 @@ mod tests {
 
     use super::*;
 
-    fn tokens(text: &str) -> Option<Vec<&str>> {
+    fn tokens(text: &str) -> Option<Vec<String>> {
         let tokens = Tokens::new(text)?;
-        Some((0..tokens.len()).map(|at| tokens.text(at)).collect())
+        Some((0..tokens.len()).map(|at| tokens.text(at).to_owned()).collect())
     }
 
     #[test]
