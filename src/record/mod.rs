@@ -40,4 +40,6 @@ pub use merge::{
 };
 #[cfg(feature = "records")]
 pub use read::{Problem, read};
-pub use schema::{Edge, Finding, Graph, Header, Line, Lock, SCHEMA};
+pub use schema::{
+    Acquisition, Call, Edge, Finding, Graph, Header, Label, Line, Lock, Note, SCHEMA, Shown,
+};

@@ -160,9 +160,96 @@ pub struct Finding<'a> {
     /// See [`Finding::cycle`](crate::Finding::cycle).
     #[serde(borrow)]
     pub cycle: Vec<Edge<'a>>,
+    /// How the report shows the edges of the cycle, in their order. It shows the first eight. If all
+    /// threads of the process sleep, so that there is no cycle: the threads that wait for a lock. Empty
+    /// in records of earlier versions.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Shown<'a>>,
+    /// The other notes of the report, in their order.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note<'a>>,
     /// The report, without colours.
     #[serde(borrow)]
     pub report: Cow<'a, str>,
+}
+
+/// An edge of a finding as its report shows it. Many locks are acquired in helpers, whose line is the same for
+/// each of them: a report shows the call that distinguishes them.
+///
+/// ```
+/// # use lockdep::record::Finding;
+/// fn places<'a>(finding: &'a Finding<'_>) -> Vec<(&'a str, &'a str)> {
+///     let ends = finding.shown.iter().flat_map(|it| it.held.iter().chain([&it.wanted]));
+///     ends.map(|end| (&*end.at, &*end.label)).collect()
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Shown<'a> {
+    /// The sentence that introduces it; empty for the first one, which the title introduces.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub note: Cow<'a, str>,
+    /// The acquisition of the held lock. `None` for a thread of a process whose threads all sleep.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Acquisition<'a>>,
+    /// The acquisition of the other one.
+    #[serde(borrow)]
+    pub wanted: Acquisition<'a>,
+    /// The call that is shown with them: of a function that acquires both locks, or the one that
+    /// leads to the second acquisition, if that is in another function.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Label<'a>>,
+}
+
+/// An acquisition as a report shows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Acquisition<'a> {
+    /// The place where it is shown: `file:line:column`, where an unknown column is 0.
+    #[serde(borrow)]
+    pub at: Cow<'a, str>,
+    /// What the report says there; empty if it does not show this place.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub label: Cow<'a, str>,
+    /// The program's part of the call stack, innermost first; empty if none was captured.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub stack: Vec<Call<'a>>,
+}
+
+/// A function of the program on a call stack.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Call<'a> {
+    /// Its path.
+    #[serde(borrow)]
+    pub function: Cow<'a, str>,
+    /// Where it called the next one, if that is known: as [`Acquisition::at`].
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Cow<'a, str>>,
+}
+
+/// A place in the source, and what a report says there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Label<'a> {
+    /// The place, as [`Acquisition::at`].
+    #[serde(borrow)]
+    pub at: Cow<'a, str>,
+    /// The text.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+}
+
+/// A note of a report.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Note<'a> {
+    /// Its text, in one or more lines.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+    /// The place that it is about, if there is one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label<'a>>,
 }
 
 /// The lock order: [`OrderGraph::to_json`](crate::OrderGraph::to_json).
@@ -187,4 +274,52 @@ pub struct Graph<'a> {
     /// The edges.
     #[serde(borrow)]
     pub edges: Vec<Edge<'a>>,
+}
+
+/// Copies of borrowed data, for a merge.
+#[cfg(feature = "records")]
+mod owned {
+    use std::borrow::Cow;
+
+    use super::{Acquisition, Call, Label, Note, Shown};
+
+    fn text(text: &str) -> Cow<'static, str> {
+        text.to_owned().into()
+    }
+
+    impl Shown<'_> {
+        pub(crate) fn to_static(&self) -> Shown<'static> {
+            Shown {
+                note: text(&self.note),
+                held: self.held.as_ref().map(Acquisition::to_static),
+                wanted: self.wanted.to_static(),
+                call: self.call.as_ref().map(Label::to_static),
+            }
+        }
+    }
+
+    impl Acquisition<'_> {
+        fn to_static(&self) -> Acquisition<'static> {
+            let stack = self.stack.iter().map(Call::to_static).collect();
+            Acquisition { at: text(&self.at), label: text(&self.label), stack }
+        }
+    }
+
+    impl Call<'_> {
+        fn to_static(&self) -> Call<'static> {
+            Call { function: text(&self.function), at: self.at.as_deref().map(text) }
+        }
+    }
+
+    impl Label<'_> {
+        fn to_static(&self) -> Label<'static> {
+            Label { at: text(&self.at), text: text(&self.text) }
+        }
+    }
+
+    impl Note<'_> {
+        pub(crate) fn to_static(&self) -> Note<'static> {
+            Note { text: text(&self.text), label: self.label.as_ref().map(Label::to_static) }
+        }
+    }
 }

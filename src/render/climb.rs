@@ -8,7 +8,7 @@
 //! A helper that is handed both locks of an edge leaves no such line, as both acquisitions are in the same call. They
 //! are shown in the helper then, and with them the call.
 
-use std::path::{Path, PathBuf};
+use std::{env, path::PathBuf};
 
 use super::backtrace::{Call, calls};
 use crate::{
@@ -47,9 +47,11 @@ impl Way {
         self.ends.each_ref().map(|end| &end.calls[..])
     }
 
-    /// Returns the folder to which the compiler's paths are relative, if a stack shows it.
-    pub(super) fn root(&self) -> Option<&Path> {
-        self.ends.iter().find_map(|end| end.root.as_deref())
+    /// Returns the folder to which the compiler's paths are relative: the current one, unless a stack
+    /// shows another.
+    pub(super) fn root(&self) -> PathBuf {
+        let root = self.ends.iter().find_map(|end| end.root.clone());
+        root.or_else(|| env::current_dir().ok()).unwrap_or_default()
     }
 
     /// Returns the place where each end is shown.

@@ -1,6 +1,16 @@
 //! Findings, locks and edges in the [schema](crate::record) of records.
 
-use super::{all_asleep, lock_names::Names, story::Story};
+use std::{borrow::Cow, path::Path};
+
+use super::{
+    all_asleep, allow,
+    backtrace::Call,
+    climb::Way,
+    lock_names::Names,
+    parts::ShownEdge,
+    section::{Label, Section},
+    story::Story,
+};
 use crate::{
     finding::{Detail, Edge, Finding, LockInfo, OrderGraph, Site},
     record,
@@ -68,6 +78,13 @@ pub(crate) fn finding(
         ],
         _ => [story.title(), story.help(), story.report(&mut sources, false)],
     };
+    let (shown, notes) = if let Detail::AllAsleep(threads) = &finding.detail {
+        let waits = all_asleep::labels(threads, &mut sources).into_iter().map(waiting);
+        (waits.collect(), vec![Section::note(all_asleep::NOTE.to_owned())])
+    } else {
+        let silencing = allow::note(finding, &story.shown).map(Section::note);
+        (shown(&story), story.notes().into_iter().chain(silencing).collect())
+    };
     let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
     let mut locks: Vec<_> = locks.map(|it| lock(it, story.names.bare(it), &is_class)).collect();
     locks.sort_by_key(|lock| lock.id);
@@ -83,8 +100,65 @@ pub(crate) fn finding(
         help: help.into(),
         locks,
         cycle: finding.cycle.iter().map(|it| edge(it, &[])).collect(),
+        shown,
+        notes: notes.into_iter().map(note).collect(),
         report: report.into(),
     }
+}
+
+/// Converts the edges that the report shows.
+fn shown(story: &Story<'_>) -> Vec<record::Shown<'static>> {
+    let edge = |(edge, way): (ShownEdge<'_>, &Way)| {
+        let root = way.root();
+        let [to_held, to_wanted] = way.calls().map(|calls| stack(calls, &root));
+        record::Shown {
+            note: edge.introduction.unwrap_or_default().into(),
+            held: Some(acquisition(edge.held, to_held)),
+            wanted: acquisition(edge.wanted, to_wanted),
+            call: edge.call.map(label),
+        }
+    };
+    story.edges().into_iter().zip(&story.ways).map(edge).collect()
+}
+
+/// Converts a thread that waits in a process whose threads all sleep.
+fn waiting(wait: Label<'_>) -> record::Shown<'static> {
+    let wanted = acquisition(wait, Vec::new());
+    record::Shown { note: "".into(), held: None, wanted, call: None }
+}
+
+fn acquisition(
+    Label { site, text, .. }: Label<'_>,
+    stack: Vec<record::Call<'static>>,
+) -> record::Acquisition<'static> {
+    record::Acquisition { at: place(site), label: text.into(), stack }
+}
+
+fn label(Label { site, text, .. }: Label<'_>) -> record::Label<'static> {
+    record::Label { at: place(site), text: text.into() }
+}
+
+fn note(section: Section<'_>) -> record::Note<'static> {
+    let label = section.excerpts.into_iter().flatten().next().map(label);
+    record::Note { text: section.title.into(), label }
+}
+
+/// Converts a call stack. Paths are relative to the folder `root`, as in the report.
+fn stack(calls: &[Call], root: &Path) -> Vec<record::Call<'static>> {
+    let call = |Call { function, site }: &Call| record::Call {
+        function: function.clone().into(),
+        at: site.as_ref().map(|site| place(&site.relative_to(root))),
+    };
+    calls.iter().map(call).collect()
+}
+
+/// Writes a place, with 0 for an unknown column.
+fn place(site: &Site) -> Cow<'static, str> {
+    match site.column() {
+        0 => format!("{}:{}:0", site.file(), site.line()),
+        _ => site.to_string(),
+    }
+    .into()
 }
 
 /// Converts a lock. `is_class` reads the source and returns `true` if the locks that are created at

@@ -15,6 +15,7 @@ mod helpers;
 #[cfg(feature = "write_records")]
 pub(crate) mod json;
 mod lock_names;
+mod parts;
 mod report;
 mod roles;
 mod section;

@@ -1,6 +1,6 @@
 //! Draws a finding the way rustc draws an error.
 
-use std::{env, fmt::Write, path::Path};
+use std::fmt::Write;
 
 use super::{
     WIDTH, all_asleep, allow,
@@ -8,12 +8,13 @@ use super::{
     climb::Way,
     draw::draw,
     held::held,
-    section::{Label, Section, Severity},
+    parts::ShownEdge,
+    section::{Section, Severity},
     story::Story,
     thread_names::what_all,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, Site},
+    finding::{Detail, Finding, Site},
     source::Sources,
 };
 
@@ -93,8 +94,7 @@ impl Story<'_> {
 /// Writes the stacks of both acquisitions of an edge. The calls that led to both are written once. If
 /// the held lock was acquired in the function that made the others, the excerpt says it all.
 fn write_stacks(text: &mut String, way: &Way, [to_held, to_wanted]: [String; 2]) {
-    let root = way.root().map(Path::to_owned).or_else(|| env::current_dir().ok());
-    let root = root.unwrap_or_default();
+    let root = way.root();
     let [held, wanted] = way.calls();
     let in_both = held.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
     let (apart, both) = held.split_at(held.len() - in_both);
@@ -119,45 +119,28 @@ fn write_stacks(text: &mut String, way: &Way, [to_held, to_wanted]: [String; 2])
     }
 }
 
-/// Returns the finding itself, a note for each further edge, and the help.
+/// Returns the finding itself, a note for each further edge, the other notes, and the help.
 fn sections<'a>(story: &'a Story<'_>) -> Vec<Section<'a>> {
-    let title = Section::title(story.finding.level, story.finding.kind.name(), story.title());
-    let first = &story.shown[0];
-    let labels = match story.finding.detail {
-        Detail::Writer(_) => story.before(0, first),
-        _ => story.now(),
-    };
-    let mut sections = vec![edge(title, first, story.call(0), labels)];
-
-    for (index, further) in story.shown.iter().enumerate().skip(1) {
-        let note = Section::note(story.further(index));
-        sections.push(edge(note, further, story.call(index), story.before(index, further)));
-    }
-    sections.extend(story.not_shown().map(Section::note));
-    if let Detail::Writer(writer) = &story.finding.detail {
-        let [title, label] = story.writer(writer);
-        sections.push(Section::note(title).with(vec![Label::primary(&writer.site, label)]));
-    }
-    sections.extend(story.through().map(Section::note));
-    sections.push(Section::note(story.locks()));
-    sections.extend(story.spawned().map(Section::note));
-    sections.extend(story.doubt().map(Section::note));
-    sections.extend(story.hint().map(|hint| Section::note(hint.to_owned())));
-    sections.extend(story.silenced().map(Section::note));
+    let finding = story.finding;
+    let title = || Section::title(finding.level, finding.kind.name(), story.title());
+    let mut sections: Vec<_> = story
+        .edges()
+        .into_iter()
+        .map(|edge| {
+            with_excerpts(edge.introduction.clone().map_or_else(title, Section::note), edge)
+        })
+        .collect();
+    sections.extend(story.notes());
     sections.push(Section::help(textwrap::fill(&story.help(), WIDTH)));
     sections
 }
 
-/// Adds both ends of an edge, and the call that took both locks: in one excerpt what is in one file.
-/// An end without a label is not shown.
-fn edge<'a>(
-    section: Section<'a>,
-    edge: &'a Edge,
-    call: Option<Label<'a>>,
-    [since, now]: [String; 2],
-) -> Section<'a> {
-    let mut excerpts = vec![vec![Label::primary(&edge.acquired_at, now)]];
-    let held = (!since.is_empty()).then(|| Label::context(&edge.held_at, since));
+/// Adds both ends of an edge, and the call that belongs to it: in one excerpt what is in one file. An
+/// end without a label is not shown.
+fn with_excerpts<'a>(section: Section<'a>, edge: ShownEdge<'a>) -> Section<'a> {
+    let ShownEdge { held, wanted, call, .. } = edge;
+    let mut excerpts = vec![vec![wanted]];
+    let held = Some(held).filter(|label| !label.text.is_empty());
     for label in held.into_iter().chain(call) {
         let file = label.site.file();
         match excerpts.iter_mut().find(|excerpt| excerpt[0].site.file() == file) {

@@ -255,6 +255,27 @@ fn what_many_processes_found_is_one_finding() {
     }
 }
 
+/// What the report shows is kept with it. Earlier versions have not recorded it.
+#[test]
+fn what_a_report_shows_is_kept_with_it() {
+    let old = record(0, &Process { edges: vec![], findings: vec![(0, 1)] });
+    let (lines, finding) = old.trim_end().rsplit_once('\n').unwrap();
+    let mut finding: Value = serde_json::from_str(finding).unwrap();
+    finding["finding"]["notes"] = json!([{ "text": "a \"note\"" }]);
+    let call = json!({ "function": "f", "at": "a.rs:1:0" });
+    finding["finding"]["shown"] =
+        json!([{ "wanted": { "at": "a.rs:1:2", "label": "here", "stack": [call] } }]);
+    let new = format!("{lines}\n{finding}\n");
+
+    let [without] = &merged([&old]).findings()[..] else { panic!("there is one") };
+    assert!(without.shown.is_empty() && without.notes.is_empty());
+    let of_both = [merged([&old, &new]), merged([&new, &old])];
+    assert!(of_both[0] == of_both[1]);
+    let [with] = &merged([&new]).findings()[..] else { panic!("there is one") };
+    assert_eq!(serde_json::to_value(&with.shown).unwrap(), finding["finding"]["shown"]);
+    assert_eq!(with.notes[0].text, "a \"note\"");
+}
+
 /// A process that records a finding twice counts once, whatever else it recorded before.
 #[test]
 fn what_one_process_found_twice_is_one_finding() {

@@ -2,6 +2,7 @@
 #![cfg(all(debug_assertions, unix, feature = "records"))]
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Read},
@@ -14,7 +15,7 @@ use crate::support::{child_command, denied, is_child, name_of, on_a_thread};
 use lockdep::{
     FindingKind,
     record::{self, Line, Merge},
-    sync::{Mutex, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// An empty folder, removed when dropped.
@@ -483,6 +484,55 @@ fn a_finding_and_the_order_as_json() {
     );
     assert!(finding.help.starts_with("it takes two threads at once to hang, "), "{}", finding.help);
     assert!(!finding.help.contains('\n') && finding.silenced.is_none());
+}
+
+fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn logged<'a, T>(_what: &str, lock: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    unpoisoned(lock)
+}
+
+/// The data has what the report shows: the callers of helpers, the labels there, the notes and the stacks.
+#[test]
+fn what_a_report_shows_is_data() {
+    let lines = Cell::new([0; 4]);
+    let findings = lockdep::testing::collect(|| {
+        let (cup, plate) = (Mutex::new(1), Mutex::new(2));
+        let of_cup = (logged("a", &cup), line!());
+        let of_plate = (logged("b", &plate), line!());
+        let before = [of_cup.1, of_plate.1];
+        drop((of_cup, of_plate));
+        let of_plate = (logged("c", &plate), line!());
+        lines.set([of_plate.1, line!() + 1, before[0], before[1]]);
+        drop(logged("d", &cup));
+    });
+    let json = findings[0].to_json();
+    let finding: record::Finding<'_> = serde_json::from_str(&json).unwrap();
+    let ends = finding.shown.iter().flat_map(|it| [it.held.as_ref().unwrap(), &it.wanted]);
+    let ends: Vec<_> = ends.collect();
+    for (end, line) in ends.iter().zip(lines.get()) {
+        assert!(end.at.starts_with(&format!("tests/it/records.rs:{line}:")), "{end:?} {line}");
+        assert!(finding.report.contains(&*end.label), "{end:?}");
+        let functions: Vec<_> = end.stack.iter().map(|call| &*call.function).collect();
+        assert!(functions[0].ends_with("::unpoisoned"), "{functions:?}");
+        assert!(functions[1].ends_with("::logged"), "{functions:?}");
+        assert_eq!(end.stack[2].at.as_ref(), Some(&end.at), "{functions:?}");
+    }
+    assert_eq!(ends.len(), 4);
+    assert!(finding.shown[0].note.is_empty());
+    assert!(finding.report.contains(&format!("\nnote: {}\n", finding.shown[1].note)));
+    let notes: Vec<_> = finding.notes.iter().map(|note| &*note.text).collect();
+    assert!(
+        notes[0].starts_with("these calls acquire the locks in `unpoisoned`, at "),
+        "{notes:?}"
+    );
+    assert!(notes.last().unwrap().contains("[[allow]]"), "{notes:?}");
+    for note in notes {
+        let text = note.replace('\n', "\n      ");
+        assert!(finding.report.contains(&format!("\nnote: {text}\n")), "{note}");
+    }
 }
 
 #[test]

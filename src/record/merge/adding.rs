@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     finding::{FindingKind, Mode, UnknownName, WaitKind},
-    record::schema::{Edge, Finding, Header, Lock},
+    record::schema::{Edge, Finding, Header, Lock, Note, Shown},
 };
 
 /// The record that is being added, with its locks.
@@ -160,6 +160,8 @@ impl Record {
             title: title(finding).to_owned(),
             help: finding.help.to_string(),
             cycle,
+            shown: finding.shown.iter().map(Shown::to_static).collect(),
+            notes: finding.notes.iter().map(Note::to_static).collect(),
             report: finding.report.to_string(),
         };
         let records = BTreeSet::from([self.id]);

@@ -8,7 +8,10 @@ use std::{
 use serde::Serialize;
 
 use super::MAX_NAMED;
-use crate::finding::{FindingKind, Level, Mode, WaitKind};
+use crate::{
+    finding::{FindingKind, Level, Mode, WaitKind},
+    record::schema::{Note, Shown},
+};
 
 /// A finding of one or more processes.
 ///
@@ -49,6 +52,13 @@ pub struct MergedFinding {
     pub help: String,
     /// The cycle, as seen by one of the processes.
     pub cycle: Vec<MergedEdge>,
+    /// How the report shows the edges of the cycle: see [`Finding::shown`](super::super::Finding::shown).
+    /// Empty if it is `across_runs`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Shown<'static>>,
+    /// The other notes of the report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note<'static>>,
     /// The report of that process.
     pub report: String,
 }
@@ -162,6 +172,8 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
         title,
         help: help.to_owned(),
         cycle,
+        shown: Vec::new(),
+        notes: Vec::new(),
         report,
     }
 }

@@ -336,13 +336,12 @@ impl Observations {
         self.tests.merge(&other.tests);
         // What one process has silenced counts if another has not.
         let order = |(id, finding): &(RecordId, MergedFinding)| (finding.silenced.is_some(), *id);
-        let rank = |(_, finding): &(RecordId, MergedFinding)| {
-            (finding.cycle.clone(), finding.level, finding.report.clone())
-        };
         let [ours, theirs] = [&self.witness, &other.witness];
         match order(theirs).cmp(&order(ours)) {
             Ordering::Less => self.witness = other.witness.clone(),
-            Ordering::Equal if rank(theirs) < rank(ours) => self.witness = other.witness.clone(),
+            Ordering::Equal if rank(&theirs.1) < rank(&ours.1) => {
+                self.witness = other.witness.clone();
+            }
             Ordering::Equal | Ordering::Greater => {}
         }
     }
@@ -354,6 +353,12 @@ impl Observations {
             ..self.witness.1.clone()
         }
     }
+}
+
+/// Returns what decides between two findings of one record.
+fn rank(finding: &MergedFinding) -> impl Ord {
+    let MergedFinding { cycle, level, report, shown, notes, title, help, silenced, .. } = finding;
+    (cycle, *level, report, shown, notes, title, help, silenced)
 }
 
 impl PartialEq for Merge {
