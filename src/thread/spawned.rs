@@ -64,6 +64,7 @@ impl Drop for Running {
         if self.until == Until::BodyEnds {
             validator::release_exit();
         }
+        self.thread.0.exit.end();
         self.thread.0.state.lock().has_ended = true;
         self.thread.0.changed.notify_all();
     }
@@ -87,7 +88,9 @@ impl Spawned {
         if let (Some(Some(exit)), Some(name)) = (&exit, name) {
             validator::name(exit.id(), &name);
         }
-        let spawned = exit.flatten().map(|exit| {
+        let exit = exit.flatten();
+        validator::may_give_guards_away(exit.as_ref());
+        let spawned = exit.map(|exit| {
             Self(Arc::new(Inner {
                 exit,
                 tracked,

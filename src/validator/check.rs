@@ -159,7 +159,7 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (Some(entry), _) | (None, Some(entry)) if entry.kind().role == Role::Pool => {
             (FindingKind::PoolExhaustion, entry)
         }
-        // Another thread may have the guard by now. If not, the wait is reported as a deadlock.
+        // Another thread may have the guard by now. If none can, the wait is reported as a deadlock.
         (Some(entry), _) if entry.kind().guards_can_be_sent() => return None,
         (Some(entry), _) => (FindingKind::SelfDeadlock, entry),
         // In a thread, the first guard may have been sent away. For a task, entries that may have

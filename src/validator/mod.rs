@@ -42,7 +42,7 @@ pub(crate) use self::{
         Context, State as ThreadState,
         current::{
             acquired_unattached, change_mode_unattached, current_if_attached, direct_new_threads,
-            ignore_this_thread, inside, released_unattached, set_exit,
+            ignore_this_thread, inside, may_give_guards_away, released_unattached, set_exit,
         },
         held::{Entry, Place, Tag},
         thread_exit::ThreadExit,

@@ -13,7 +13,11 @@ use crate::{
     points,
     validator::{
         attach::current,
-        context::{Context, State as ThreadState, current::act_in, registry},
+        context::{
+            Context, State as ThreadState,
+            current::{act_in, may_give_guards_away},
+            registry,
+        },
         found::submit,
         tasks::{self, SPARE, TASK, Task, block_on, census, resting, task::TIMEOUT},
     },
@@ -30,6 +34,7 @@ impl Task {
         let context = current();
         let mut task = Self::with_thread(context, None, spawned_at, size);
         task.spawn = context.and_then(tasks::spawn);
+        may_give_guards_away(None);
         Arc::new(task)
     }
 

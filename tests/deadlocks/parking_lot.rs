@@ -3,6 +3,7 @@
 #![cfg(all(debug_assertions, feature = "parking_lot", feature = "parking_lot_0_13"))]
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Barrier},
     thread,
     time::Duration,
@@ -115,8 +116,8 @@ fn rings_of_every_kind_of_lock_of_both_lines() {
 /// An upgrade waits for a reader, which waits for a lock that the upgrader holds.
 #[test]
 fn an_upgrade_against_a_reader() {
-    // With guards that can be sent, a deadlock is reported only after it has lasted for a while.
-    let repetitions = if cfg!(feature = "send_guard") { REPETITIONS / 20 } else { REPETITIONS };
+    // With guards that can be sent, a deadlock is reported only once it has lasted a second.
+    let repetitions = if cfg!(feature = "send_guard") { REPETITIONS / 50 } else { REPETITIONS };
     only_what_happens();
     for _ in 0..repetitions {
         let name = unique("upgrade");
@@ -197,6 +198,91 @@ fn waits_that_give_up_are_no_circle() {
         assert!(deadlock_about(&name).is_empty());
         assert!(!lockdep::held().to_string().contains(&name), "no trace is left");
     }
+}
+
+/// Longer than a deadlock through a guard that can be sent must last before it is reported.
+#[cfg(feature = "send_guard")]
+const WORK: Duration = Duration::from_millis(1_500);
+
+/// A thread waits for a lock whose guard it has given to another one, which takes its time.
+#[test]
+#[cfg(feature = "send_guard")]
+fn a_guard_that_another_thread_has_is_waited_for() {
+    use std::sync::mpsc;
+
+    only_what_happens();
+    let name = unique("given");
+    let lock = named(parking_lot::Mutex::new(0), &name);
+    let work = |guard| {
+        until_waiting(&name, 1);
+        thread::sleep(WORK);
+        drop(guard);
+    };
+    let given_to_a_spawned_thread = || {
+        lockdep::thread::scope(|scope| {
+            let guard = lock.lock();
+            scope.spawn(move || work(guard));
+            *lock.lock() += 1;
+        });
+    };
+    let given_to_a_grandchild = || {
+        lockdep::thread::scope(|scope| {
+            let guard = lock.lock();
+            scope.spawn(move || {
+                scope.spawn(move || work(guard));
+            });
+            *lock.lock() += 1;
+        });
+    };
+    let sent_to_a_thread = || {
+        let (give, take) = lockdep::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || work(take.recv().unwrap()));
+            give.send(lock.lock()).unwrap();
+            *lock.lock() += 1;
+        });
+    };
+    let sent_through_two_channels = || {
+        let (give, take) = lockdep::sync::mpsc::sync_channel(1);
+        let (pass_on, end) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || pass_on.send(take.recv().unwrap()).unwrap());
+            scope.spawn(move || work(end.recv().unwrap()));
+            give.send(lock.lock()).unwrap();
+            *lock.lock() += 1;
+        });
+    };
+    given_to_a_spawned_thread();
+    given_to_a_grandchild();
+    sent_to_a_thread();
+    sent_through_two_channels();
+    assert_eq!(*lock.lock(), 4);
+    assert!(deadlock_about(&name).is_empty());
+}
+
+/// A thread that may have the guard is stuck as well, so nothing will release it.
+#[test]
+#[cfg(feature = "send_guard")]
+fn a_guard_is_not_with_a_thread_that_is_stuck() {
+    only_what_happens();
+    let name = unique("kept");
+    let kept = named(parking_lot::Mutex::new(()), &name);
+    let other = named(parking_lot::Mutex::new(()), &format!("{name}.other"));
+    let held = kept.lock();
+    let both_hold = Barrier::new(2);
+    lockdep::thread::scope(|scope| {
+        let child = scope.spawn(|| {
+            let _other = other.lock();
+            both_hold.wait();
+            drop(kept.lock());
+        });
+        both_hold.wait();
+        let own = panic::catch_unwind(AssertUnwindSafe(|| drop(other.lock())));
+        drop(held);
+        let reports = [report(own), report(child.join())];
+        assert!(reports.into_iter().flatten().all(|it| it.starts_with("error[lockdep::deadlock]")));
+    });
+    assert_eq!(deadlock_about(&name).len(), 1);
 }
 
 /// A guard that can be sent does not prove which thread holds its lock: a deadlock through it is

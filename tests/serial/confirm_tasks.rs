@@ -108,7 +108,7 @@ fn boxed(runtime: &Runtime) {
     });
 }
 
-/// A deadlock of guards that may have left their task is reported only 300 ms later, in another
+/// A deadlock of guards that may have left their task is reported only later, in another
 /// poll.
 #[test]
 fn tasks_in_boxes_are_driven_into_their_deadlock() {
@@ -202,8 +202,8 @@ fn a_task_and_a_thread_are_driven_into_their_deadlock() {
     let _alone = alone();
     for runtime in RUNTIMES {
         let finding = found(|| std_and_tokio(&runtime()));
-        // Few times: a guard of tokio's can be sent away, so each deadlock has to stand for 300 ms.
-        for _ in 0..TIMES / 10 {
+        // Few times: a guard of tokio's can be sent away, so each deadlock has to stand for a second.
+        for _ in 0..3 {
             assert_eq!(confirmed(&finding, || std_and_tokio(&runtime())).cycle().len(), 2);
         }
     }

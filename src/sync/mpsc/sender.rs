@@ -1,7 +1,7 @@
 //! [`Sender`] and [`SyncSender`].
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
         Arc,
         mpsc::{self, SendError, TrySendError},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Channel;
-use crate::finding::WaitKind;
+use crate::{finding::WaitKind, validator};
 
 /// [`std::sync::mpsc::Sender`]. It never waits.
 ///
@@ -33,7 +33,15 @@ impl<T> Sender<T> {
     /// Returns the message if the receiver is gone.
     #[inline]
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        may_give_away::<T>();
         self.inner.send(t)
+    }
+}
+
+/// Called before a message is sent: a guard may be in it.
+fn may_give_away<T>() {
+    if mem::needs_drop::<T>() {
+        validator::may_give_guards_away(None);
     }
 }
 
@@ -78,6 +86,7 @@ impl<T> SyncSender<T> {
     /// then.
     #[track_caller]
     pub fn send(&self, t: T) -> Result<(), SendError<T>> {
+        may_give_away::<T>();
         self.channel.about_to_send();
         match self.inner.try_send(t) {
             Ok(()) => Ok(()),
@@ -96,6 +105,7 @@ impl<T> SyncSender<T> {
     /// Returns the message if there is no space for it, or the receiver is gone.
     #[inline]
     pub fn try_send(&self, t: T) -> Result<(), TrySendError<T>> {
+        may_give_away::<T>();
         self.channel.note_send();
         self.inner.try_send(t)
     }

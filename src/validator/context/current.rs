@@ -117,6 +117,18 @@ pub(in crate::validator) fn take_exit() -> Option<Arc<ThreadExit>> {
     EXIT.try_with(RefCell::take).ok().flatten()
 }
 
+/// Called when the calling thread is about to spawn another, whose exit this is, or to send something
+/// to any.
+pub(crate) fn may_give_guards_away(to: Option<&Arc<ThreadExit>>) {
+    match current_if_attached() {
+        Some(context) if !context.is_suspended() => inside(|| context.gives_away(to)),
+        Some(_) => {}
+        None => {
+            let _ = EXIT.try_with(|exit| exit.borrow().as_ref().map(|exit| exit.pass_on()));
+        }
+    }
+}
+
 /// Prevents the calling thread, which belongs to lockdep, from ever being attached.
 pub(crate) fn ignore_this_thread() {
     ATTACHING.set(true);

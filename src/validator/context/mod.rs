@@ -5,6 +5,7 @@
 pub(super) mod acquisition_log;
 mod blocked_on;
 pub(super) mod current;
+mod given_away;
 mod handler_stack;
 pub(super) mod held;
 pub(super) mod leaks;
@@ -33,10 +34,12 @@ use std::{
 
 use once_cell::race::OnceRef;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use self::{
     acquisition_log::AcquisitionLog,
     blocked_on::BlockedOn,
+    given_away::GivenAway,
     handler_stack::HandlerStack,
     held::{Entry, HeldSet, Slot, Tag},
     lineage::{JOINED, Lineage, SPAWNED, Segment, SegmentIndex},
@@ -70,6 +73,7 @@ pub(crate) struct Context {
     released_elsewhere: Mutex<Vec<Tag>>,
     /// `true` if `released_elsewhere` is not empty.
     has_released_elsewhere: AtomicBool,
+    given_away: GivenAway,
     /// Copies of fields of `thread`, which the thread itself reads without locking.
     number: AtomicU64,
     /// The operating system's id of the thread, or 0.
@@ -142,6 +146,7 @@ impl Context {
             waiting: Waiting::new(),
             released_elsewhere: Mutex::new(Vec::new()),
             has_released_elsewhere: AtomicBool::new(false),
+            given_away: GivenAway::default(),
             number: AtomicU64::new(0),
             os_thread: AtomicU64::new(0),
             scope: AtomicU64::new(0),
@@ -364,6 +369,7 @@ impl Context {
         self.segment.store(0, Relaxed);
         self.os_thread.store(0, Relaxed);
         self.released_elsewhere.lock().clear();
+        self.given_away.end();
         self.recent.clear();
         self.flags.store(0, Relaxed);
         self.held.set_special(false);
@@ -383,10 +389,11 @@ impl Context {
 
     /// Returns the locks around parts of the context.
     #[cfg(all(unix, not(loom)))]
-    pub(super) fn locks(&'static self) -> [&'static dyn crate::fork_lock::ForkLock; 8] {
+    pub(super) fn locks(&'static self) -> [&'static dyn crate::fork_lock::ForkLock; 9] {
         [
             self.blocked_on.lock(),
             &self.released_elsewhere,
+            self.given_away.lock(),
             &self.thread,
             self.tracing.lock(),
             &self.log,
@@ -509,6 +516,29 @@ impl Context {
         let mut noted = self.released_elsewhere.lock();
         let at = noted.iter().rposition(|&it| it == tag);
         at.map(|at| noted.swap_remove(at)).is_some()
+    }
+
+    /// Called when the thread is about to spawn another, whose exit this is, or to send something to any: its guards
+    /// may go with it. For the thread itself.
+    pub(super) fn gives_away(&self, to: Option<&Arc<ThreadExit>>) {
+        let sendable = self.held.iter().filter(|held| held.kind().guards_can_be_sent());
+        let guards: SmallVec<[Tag; 4]> = sendable.map(|held| held.tag).collect();
+        self.given_away.add(&guards, to);
+        if let Some(exit) = self.given_away.pass_on().then(|| self.exit()).flatten() {
+            exit.pass_on();
+        }
+    }
+
+    /// Called when the thread holds nothing, so that it has given nothing away. For the thread itself.
+    pub(super) fn has_no_guards(&self) {
+        self.given_away.clear();
+    }
+
+    /// Returns `true` if the guard of a held lock may be with another thread than the `stuck` ones. For any thread.
+    pub(super) fn may_have_given_away(&self, tag: Tag, stuck: &[&Context]) -> bool {
+        let stuck: SmallVec<[Arc<ThreadExit>; 4]> =
+            stuck.iter().filter_map(|it| it.exit()).collect();
+        self.given_away.may_be_with_another(tag, &stuck)
     }
 
     /// Returns what the thread holds, without what was released elsewhere, and since when. For any

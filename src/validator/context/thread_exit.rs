@@ -37,6 +37,11 @@ pub(crate) struct ThreadExit {
     /// `true` once a thread that held a lock, or whose own exit was awaited, has waited for this
     /// one.
     is_awaited: AtomicBool,
+    /// `true` once the thread's body has ended.
+    is_over: AtomicBool,
+    /// `true` once the thread has spawned another or sent something to one, so that a guard that
+    /// it was given may be elsewhere.
+    has_passed_on: AtomicBool,
     /// The exit that the thread waits for.
     joining: Mutex<Option<Arc<ThreadExit>>>,
 }
@@ -53,6 +58,8 @@ impl ThreadExit {
             lineage,
             spawn,
             is_awaited: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            has_passed_on: AtomicBool::new(false),
             joining: Mutex::new(None),
         })
     }
@@ -60,6 +67,25 @@ impl ThreadExit {
     /// Called if the thread could not be spawned.
     pub(crate) fn was_not_spawned(&self) {
         self.lineage.was_not_spawned();
+        self.end();
+    }
+
+    /// Called when the thread's body has ended, and has dropped what it was given.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, SeqCst);
+    }
+
+    pub(in crate::validator) fn is_over(&self) -> bool {
+        self.is_over.load(SeqCst)
+    }
+
+    /// Called when the thread may pass on what it was given.
+    pub(in crate::validator) fn pass_on(&self) {
+        self.has_passed_on.store(true, SeqCst);
+    }
+
+    pub(in crate::validator) fn has_passed_on(&self) -> bool {
+        self.has_passed_on.load(SeqCst)
     }
 
     pub(in crate::validator) fn lineage(&self) -> &Arc<Lineage> {

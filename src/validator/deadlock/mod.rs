@@ -76,7 +76,7 @@ pub(super) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
 const QUEUE_SETTLES: Duration = Duration::from_millis(10);
 
 /// The same, if a guard in it can be sent to another thread, which may release it.
-const GUARDS_SETTLE: Duration = Duration::from_millis(300);
+const GUARDS_SETTLE: Duration = Duration::from_secs(1);
 
 /// The same, if a thread in it waits for an event. Between the answer and the time when the waiting
 /// thread runs again, the thread that answered may already wait for a lock.
@@ -192,7 +192,7 @@ impl WaitCycle {
                 return false;
             }
             if left.is_zero() {
-                return true;
+                return !self.may_have_left();
             }
             thread::sleep(TICK);
             left = left.saturating_sub(TICK);
@@ -213,6 +213,14 @@ impl WaitCycle {
                 Blocking::Owes => obligors(&blocked.wait).contains(&context.number()),
             };
             blocks && context.waiting.is_still(wait.epoch)
+        })
+    }
+
+    /// Returns `true` if one of the guards may be with a thread outside of the cycle.
+    fn may_have_left(&self) -> bool {
+        let stuck: SmallVec<[&Context; 4]> = self.0.iter().map(|(it, _)| it.context).collect();
+        self.0.iter().any(|(waiter, blocking)| {
+            matches!(blocking, Blocking::Holds(held) if waiter.context.may_have_given_away(held.tag, &stuck))
         })
     }
 

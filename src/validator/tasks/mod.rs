@@ -76,7 +76,7 @@ pub use self::{
 };
 use super::context::{
     Context, State,
-    current::current_if_attached,
+    current::{current_if_attached, may_give_guards_away},
     registry,
     spawn_order::{Actor, Spawn},
 };
@@ -173,6 +173,7 @@ pub(super) fn spawn(context: &'static Context) -> Option<Arc<Spawn>> {
 /// of a pool. Its guards may go with it.
 pub fn job<R>(run: impl FnOnce() -> R) -> impl FnOnce() -> R {
     may_send_guards();
+    may_give_guards_away(None);
     let spawn = current_if_attached().and_then(spawn);
     move || {
         let _job = spawn.map(Job::begin);

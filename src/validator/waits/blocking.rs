@@ -55,6 +55,9 @@ pub(crate) fn begin_wait(
     let interrupted = context.waiting.read();
     context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
     let waited = Waited { context, interrupted };
+    if context.held.is_empty() {
+        context.has_no_guards();
+    }
     // Checked again after the wait was published, because a thread that begins to wait for this one
     // afterwards reads it.
     let holds = holds || context.awaited_exit().is_some();
