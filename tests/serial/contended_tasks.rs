@@ -20,7 +20,7 @@ use crate::alone;
 
 fn time() -> Duration {
     let seconds = std::env::var("LOCKDEP_SOAK_SECONDS").ok().and_then(|it| it.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(10))
+    Duration::from_secs(seconds.unwrap_or(3))
 }
 
 /// Runs rounds of tasks until the time is over, and asserts that nothing is found.
