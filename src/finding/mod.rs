@@ -33,8 +33,8 @@ pub use site::Site;
 pub(crate) use snapshot::{ChainEnd, Until, WaitChain, WaitLink};
 pub use snapshot::{HeldLocks, LockUse, ThreadSnapshot};
 pub use stats::Stats;
-pub(crate) use thread::ScopeId;
 pub use thread::ThreadInfo;
+pub(crate) use thread::{ScopeId, tell_apart};
 pub use wait_kind::WaitKind;
 
 /// A problem that the validator has found: a cycle in the lock order, a lock acquired twice, a wait
@@ -89,6 +89,19 @@ pub(crate) enum Detail {
     Wait(WaitKind),
 }
 
+impl Detail {
+    /// Returns the threads besides those of the edges.
+    fn threads_mut(&mut self) -> impl Iterator<Item = &mut ThreadInfo> {
+        let (snapshots, one): (&mut [ThreadSnapshot], _) = match self {
+            Self::Threads(threads) | Self::AllAsleep(threads) => (Arc::make_mut(threads), None),
+            Self::Writer(writer) => (&mut [], Some(&mut writer.thread)),
+            Self::LeftBy(thread) => (&mut [], Some(thread)),
+            _ => (&mut [], None),
+        };
+        snapshots.iter_mut().map(|it| &mut it.thread).chain(one)
+    }
+}
+
 /// The declaration about two locks that was broken.
 #[derive(Clone, Debug)]
 pub(crate) enum Declaration {
@@ -111,7 +124,13 @@ pub(crate) struct Writer {
 }
 
 impl Finding {
-    pub(crate) fn new(kind: FindingKind, level: Level, cycle: Vec<Edge>, detail: Detail) -> Self {
+    pub(crate) fn new(
+        kind: FindingKind,
+        level: Level,
+        mut cycle: Vec<Edge>,
+        mut detail: Detail,
+    ) -> Self {
+        tell_apart(cycle.iter_mut().map(|edge| &mut edge.thread).chain(detail.threads_mut()));
         Self { kind, level, cycle: cycle.into(), count: 1, detail, silenced: None }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Folded<P> {
 pub(crate) enum Thread {
     Unnamed,
     Named(Arc<str>),
+    /// Unnamed, but its spawn is known.
+    Spawned(Site),
     Task(Site),
 }
 
@@ -163,10 +165,11 @@ impl Written {
 }
 
 impl From<ThreadInfo> for Thread {
-    fn from(ThreadInfo { name, spawned_at, .. }: ThreadInfo) -> Self {
+    fn from(ThreadInfo { name, spawned_at, is_task, .. }: ThreadInfo) -> Self {
         match (spawned_at, name) {
-            (Some(site), _) => Self::Task(site),
-            (None, Some(name)) => Self::Named(name),
+            (Some(site), _) if is_task => Self::Task(site),
+            (_, Some(name)) => Self::Named(name),
+            (Some(site), None) => Self::Spawned(site),
             (None, None) => Self::Unnamed,
         }
     }
@@ -177,6 +180,7 @@ impl Thread {
         match self {
             Self::Unnamed => "#".into(),
             Self::Named(name) => (&**name).into(),
+            Self::Spawned(site) => format!("thread spawned at {site}").into(),
             Self::Task(site) => format!("task spawned at {site}").into(),
         }
     }
@@ -269,7 +273,8 @@ mod tests {
     impl Nesting {
         fn thread(&self) -> Thread {
             match (self.thread, self.is_task) {
-                (None, _) => Thread::Unnamed,
+                (None, false) => Thread::Unnamed,
+                (None, true) => Thread::Spawned(std::panic::Location::caller().into()),
                 (Some(name), false) => Thread::Named(format!("thread {name}").into()),
                 (Some(_), true) => Thread::Task(std::panic::Location::caller().into()),
             }
@@ -280,6 +285,7 @@ mod tests {
             let (thread, spawned) = match self.thread() {
                 Thread::Unnamed => ("#7".to_owned(), String::new()),
                 Thread::Named(name) => (name.to_string(), String::new()),
+                Thread::Spawned(site) => ("#7".into(), format!(r#","spawned_at":"{site}""#)),
                 Thread::Task(site) => ("task 7".into(), format!(r#","spawned_at":"{site}""#)),
             };
             format!(

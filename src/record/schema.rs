@@ -111,7 +111,7 @@ pub struct Edge<'a> {
     /// The thread's name or `#4`; or `task 7`. The test harness names threads after tests.
     #[serde(borrow)]
     pub thread: Cow<'a, str>,
-    /// Where the task was spawned; `None` for a thread.
+    /// Where the task was spawned, or the thread, if it has no name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub spawned_at: Option<Cow<'a, str>>,
     /// `true` if the lock was not held yet: a future of the task had requested it at `held_at`, was

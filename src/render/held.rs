@@ -112,7 +112,7 @@ impl Table {
     fn write(&self, text: &mut String, thread: &ThreadSnapshot) {
         let width = self.width;
         let has_ended = if thread.has_ended { " has ended" } else { "" };
-        let spawned = thread.thread.spawned_at();
+        let spawned = thread.thread.spawn_site();
         let spawned = spawned.map_or_else(String::new, |site| format!(", spawned at {site}"));
         let _ = writeln!(text, "{}{spawned}{has_ended}", who(&thread.thread));
         for held in &thread.held {
@@ -205,7 +205,7 @@ mod tests {
         let spawned_at = Some(Site::from(Location::caller()));
         let wanted = wanted.map(|id| (lock(id), Until::Acquired));
         ThreadSnapshot {
-            thread: ThreadInfo { number, spawned_at, ..ThreadInfo::default() },
+            thread: ThreadInfo { number, spawned_at, is_task: true, ..ThreadInfo::default() },
             has_ended: false,
             held: vec![lock(number)],
             waiting: wanted.into_iter().collect(),

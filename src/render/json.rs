@@ -200,7 +200,7 @@ pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
         thread: edge.thread.to_string().into(),
         is_granted: edge.is_granted,
         may_have_left: edge.may_have_left,
-        spawned_at: edge.thread.spawned_at().map(|site| site.to_string().into()),
+        spawned_at: edge.thread.spawn_site().map(|site| site.to_string().into()),
         gates: gates.iter().map(|gate| gate.id).collect(),
     }
 }

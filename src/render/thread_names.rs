@@ -48,25 +48,25 @@ pub(super) fn circle<'a>(
     actors.map(name).chain(rest).chain(back).collect::<Vec<_>>().join(" → ")
 }
 
-/// Returns where tasks were spawned, one line per place: `tasks 7 and 8 were spawned at
-/// src/main.rs:4:5`. Returns `None` if all of them are threads.
+/// Returns where tasks and threads without names were spawned, one line per place: `tasks 7 and 8
+/// were spawned at src/main.rs:4:5`. Returns `None` if there are none whose spawn is known.
 pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> Option<String> {
     let mut by_site: Vec<(_, Vec<&ThreadInfo>)> = Vec::new();
-    for task in actors {
-        let Some(site) = task.spawned_at() else { continue };
-        match by_site.iter_mut().find(|(known, _)| *known == site) {
-            Some((_, tasks)) if tasks.contains(&task) => {}
-            Some((_, tasks)) => tasks.push(task),
-            None => by_site.push((site, vec![task])),
+    for actor in actors {
+        let Some(site) = actor.spawn_site() else { continue };
+        match by_site.iter_mut().find(|(known, _)| *known == (site, what(actor))) {
+            Some((_, same)) if same.contains(&actor) => {}
+            Some((_, same)) => same.push(actor),
+            None => by_site.push(((site, what(actor)), vec![actor])),
         }
     }
-    let line = |(site, mut tasks): (_, Vec<&ThreadInfo>)| {
-        tasks.sort_by_key(|task| task.number());
-        let mut names: Vec<_> = tasks.into_iter().map(alone).collect();
+    let line = |((site, what), mut same): ((_, _), Vec<&ThreadInfo>)| {
+        same.sort_by_key(|actor| actor.number());
+        let mut names: Vec<_> = same.into_iter().map(alone).collect();
         let last = names.pop().unwrap_or_default();
         match &names[..] {
-            [] => format!("task {last} was spawned at {site}"),
-            others => format!("tasks {} and {last} were spawned at {site}", others.join(", ")),
+            [] => format!("{what} {last} was spawned at {site}"),
+            others => format!("{what}s {} and {last} were spawned at {site}", others.join(", ")),
         }
     };
     let lines: Vec<_> = by_site.into_iter().map(line).collect();
@@ -94,7 +94,7 @@ mod tests {
     #[track_caller]
     fn task(number: u64) -> ThreadInfo {
         let spawned_at = Some(Location::caller().into());
-        ThreadInfo { number, spawned_at, ..ThreadInfo::default() }
+        ThreadInfo { number, spawned_at, is_task: true, ..ThreadInfo::default() }
     }
 
     #[test]
@@ -135,5 +135,10 @@ mod tests {
             )
         );
         assert_eq!(spawned(&all[..1]), None);
+        let nameless = ThreadInfo { is_task: false, ..first.clone() };
+        let line = format!("thread `#7` was spawned at {}", site(&nameless));
+        assert_eq!(spawned([&nameless]).unwrap(), line);
+        let named = ThreadInfo { name: Some("a".into()), ..nameless };
+        assert_eq!(spawned([&named]), None);
     }
 }

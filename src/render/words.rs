@@ -330,7 +330,7 @@ impl Story<'_> {
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns where the tasks mentioned were spawned.
+    /// Returns where the tasks, and the threads without names, were spawned.
     pub(super) fn spawned(&self) -> Option<String> {
         let writer = match &self.finding.detail {
             Detail::Writer(writer) => Some(&writer.thread),

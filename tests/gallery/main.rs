@@ -4,6 +4,7 @@
 //! `SNAPSHOTS=overwrite cargo test --all-features --test gallery` updates the files. Read each of them as if the
 //! program were unknown.
 #![allow(clippy::non_std_lazy_statics, reason = "programs as people have them")]
+
 use std::{
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -48,8 +49,10 @@ programs! {
     leaked_guard,
     macros,
     method_locks_again,
+    nameless_threads,
     one_lock_two_names,
     own_guard,
+    pool,
     recursive_read,
     rooms_in_a_map,
     #[cfg(feature = "parking_lot")]

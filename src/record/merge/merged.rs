@@ -83,7 +83,7 @@ pub struct MergedEdge {
     pub test: String,
     /// The thread's name, or `task 7`. The test harness names threads after tests.
     pub thread: String,
-    /// Where the task was spawned; `None` for a thread.
+    /// Where the task was spawned, or the thread, if it has no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawned_at: Option<String>,
     /// The name of the lock that was held.
@@ -116,11 +116,20 @@ impl MergedEdge {
     /// Returns the thread or task as part of a sentence: `` thread `worker` ``, or `task 7`.
     #[must_use]
     pub fn who(&self) -> String {
-        match self.spawned_at {
-            Some(_) => self.thread.clone(),
-            None => format!("thread `{}`", self.thread),
-        }
+        if self.is_task() { self.thread.clone() } else { format!("thread `{}`", self.thread) }
     }
+
+    /// Returns `true` if it is a task.
+    #[must_use]
+    pub fn is_task(&self) -> bool {
+        is_task(&self.thread, self.spawned_at.as_deref())
+    }
+}
+
+/// Returns `true` for what a record says of a task: `task 7`, with its spawn site. A thread with a
+/// spawn site has no name, but a number: `#4`.
+pub(super) fn is_task(thread: &str, spawned_at: Option<&str>) -> bool {
+    spawned_at.is_some() && !thread.starts_with('#')
 }
 
 /// Returns the class inversion of two opposite edges that were seen by different processes.

@@ -6,17 +6,18 @@ use super::{
     ClassEdge, ClassId, MAX_NAMED, RecordId, Smallest,
     classes::Classes,
     graph::{MergedOrder, Place},
-    merged::MergedEdge,
+    merged::{MergedEdge, is_task},
 };
 use crate::record::schema::Edge;
 
 /// The maximum number of processes that are counted.
 const MAX_PROCESSES: usize = 100;
 
-/// Returns the name of a thread. For a task, returns its spawn site, because its number means
-/// nothing in other processes.
+/// Returns the name of a thread. For a task or a thread without a name, returns its spawn site,
+/// because its number means nothing in other processes.
 fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
-    spawned_at.map_or(thread.into(), |site| format!("task spawned at {site}").into())
+    let what = if is_task(thread, spawned_at) { "task" } else { "thread" };
+    spawned_at.map_or(thread.into(), |site| format!("{what} spawned at {site}").into())
 }
 
 /// The records, threads and places of an edge between classes.

@@ -238,7 +238,8 @@ impl Context {
 
     /// Assigns the context to a thread, with its exit if the mirror of `std::thread` has spawned
     /// it.
-    pub(super) fn begin(&self, info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
+    pub(super) fn begin(&self, mut info: ThreadInfo, exit: Option<Arc<ThreadExit>>) {
+        info.spawned_at = exit.as_ref().map(|exit| exit.entry().site.into());
         self.number.store(info.number, Relaxed);
         self.note_os_thread();
         self.scope.store(0, Relaxed);

@@ -6,7 +6,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::{
-    finding::{OsThread, ThreadInfo, ThreadSnapshot},
+    finding::{OsThread, ThreadInfo, ThreadSnapshot, tell_apart},
     os_threads,
     validator::{
         clock::Moment,
@@ -24,6 +24,7 @@ use crate::{
 pub(in crate::validator) fn of_locks() -> Vec<ThreadSnapshot> {
     let mut all: Vec<_> = all_known().into_iter().map(|(it, _)| it).collect();
     all.retain(has_locks);
+    tell_apart(all.iter_mut().map(|it| &mut it.thread));
     all
 }
 
@@ -49,6 +50,7 @@ pub(in crate::validator) fn all() -> Vec<ThreadSnapshot> {
         id != own && !id.is_some_and(helpers::is_one)
     };
     snapshots.extend(without_locks.into_iter().filter(is_of_the_program));
+    tell_apart(snapshots.iter_mut().map(|it| &mut it.thread));
     snapshots
 }
 

@@ -113,10 +113,9 @@ pub(super) fn data(report: &Report) -> String {
 }
 
 fn who(edge: &MergedEdge) -> String {
-    match &edge.spawned_at {
-        Some(site) => format!("{}, spawned at {site}", capitalized(&edge.thread)),
-        None => format!("Thread {}", edge.thread),
-    }
+    let spawned = edge.spawned_at.as_ref().map(|site| format!(", spawned at {site}"));
+    let what = if edge.is_task() { "" } else { "thread " };
+    capitalized(&format!("{what}{}{}", edge.thread, spawned.unwrap_or_default()))
 }
 
 fn drawn<'a>((held, wanted): (usize, usize), arrow: &'a Arrow<'_>) -> DrawnArrow<'a> {

@@ -68,10 +68,8 @@ fn thread(finding: &MergedFinding, edge: &MergedEdge, sources: &Sources) -> Mark
     let notes: Vec<_> = steps(finding, edge).into_iter().filter(is_of_lock).map(note).collect();
     html! {
         h3 {
-            @match &edge.spawned_at {
-                Some(site) => { (capitalized(&edge.thread)) ", spawned at " code { (site) } }
-                None => { "Thread " code { (edge.thread) } }
-            }
+            @if edge.is_task() { (capitalized(&edge.thread)) } @else { "Thread " code { (edge.thread) } }
+            @if let Some(site) = &edge.spawned_at { ", spawned at " code { (site) } }
         }
         (excerpt(&notes, sources))
     }
