@@ -47,6 +47,16 @@ pub(crate) fn starts_thread(function: &str) -> bool {
     function.contains("__rust_begin_short_backtrace")
 }
 
+/// Returns `true` for the function from which libtest calls a test.
+pub(crate) fn starts_test(function: &str) -> bool {
+    function.starts_with("test::") && starts_thread(function)
+}
+
+/// Returns `true` for a function in which a panic may end.
+pub(crate) fn catches_panics(function: &str) -> bool {
+    function.contains("catch_unwind") || function.starts_with("__rust_try")
+}
+
 /// Returns `true` for functions of the standard library, where their file is unknown.
 pub(crate) fn is_of_std(function: &str) -> bool {
     ["std::", "core::", "alloc::", "__rust"].iter().any(|home| function.starts_with(home))
@@ -96,7 +106,7 @@ mod tests {
         let stack = backtrace::Backtrace::new();
         let symbols = stack.frames().iter().flat_map(backtrace::BacktraceFrame::symbols);
         let names = symbols.filter_map(backtrace::BacktraceSymbol::name);
-        names.map(|name| name.to_string().trim_start_matches('<').to_owned()).collect()
+        names.map(|name| format!("{name:#}").trim_start_matches('<').to_owned()).collect()
     }
 
     #[test]
@@ -119,6 +129,18 @@ mod tests {
         assert!(functions.iter().any(|name| starts_thread(name)), "{functions:?}");
         assert!(functions.iter().any(|name| is_of_std(name)), "{functions:?}");
         assert!(!functions.iter().any(|name| destroys_thread_locals(name)), "{functions:?}");
+    }
+
+    #[test]
+    fn a_panic_of_a_test_reaches_the_harness() {
+        let here = functions();
+        let start = here.iter().position(|name| starts_test(name)).expect("this is a test");
+        assert!(!here[..start].iter().any(|name| catches_panics(name)), "{here:?}");
+        let caught = catch_unwind(functions).unwrap();
+        let start = caught.iter().position(|name| starts_test(name)).expect("this is a test");
+        assert!(caught[..start].iter().any(|name| catches_panics(name)), "{caught:?}");
+        let of_a_thread = thread::spawn(functions).join().unwrap();
+        assert!(!of_a_thread.iter().any(|name| starts_test(name)), "{of_a_thread:?}");
     }
 
     #[test]

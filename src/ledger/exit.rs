@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::store::Unhandled;
-use crate::finding::{FindingKind, Level};
+use crate::finding::{Finding, FindingKind, Level};
 
 /// The exit status of a process with an unhandled finding at [`Level::Deny`]: the same as after a
 /// panic.
@@ -28,12 +28,35 @@ pub(super) fn watch() {
     static WATCHES: AtomicBool = AtomicBool::new(false);
     if super::settings().exit && !WATCHES.swap(true, Relaxed) {
         #[allow(unsafe_code, reason = "std has no handlers of its own")]
-        // SAFETY: `atexit` takes any function. This one does not unwind; it returns or calls
-        // `exit`, as `end_with` explains.
+        // SAFETY: both take any function. These do not unwind; they return or call `exit`, as
+        // `end_with` explains.
         unsafe {
-            libc::atexit(at_exit);
+            #[cfg(target_env = "gnu")]
+            on_exit(at_exit_with, std::ptr::null_mut());
+            #[cfg(not(target_env = "gnu"))]
+            libc::atexit(at_exit_with_any);
         }
     }
+}
+
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "libc has no declaration of it")]
+unsafe extern "C" {
+    /// As `atexit`, with the status. Only in glibc.
+    fn on_exit(
+        function: extern "C" fn(libc::c_int, *mut libc::c_void),
+        argument: *mut libc::c_void,
+    ) -> libc::c_int;
+}
+
+#[cfg(target_env = "gnu")]
+extern "C" fn at_exit_with(status: libc::c_int, _argument: *mut libc::c_void) {
+    at_exit(status != 0);
+}
+
+#[cfg(all(unix, not(target_env = "gnu")))]
+extern "C" fn at_exit_with_any() {
+    at_exit(false);
 }
 
 /// Without `atexit`, a denied finding only panics.
@@ -66,7 +89,7 @@ extern "C" fn read_config() {
     let is_ours = PROCESS.load(Relaxed) == super::this_process();
     let loads = || is_ours && super::suppress::load(write_to_stderr) && super::settings().exit;
     if std::panic::catch_unwind(loads).unwrap_or(false) {
-        at_exit();
+        at_exit(false);
     }
 }
 
@@ -80,11 +103,13 @@ pub(super) fn write_to_stderr(text: &str) {
     }
 }
 
+/// Writes the summary, if there is one, and ends the process with another status if it must. `has_failed`: the
+/// process ends with a status that says so, as far as is known.
 #[cfg(unix)]
-extern "C" fn at_exit() {
+fn at_exit(has_failed: bool) {
     use std::{panic::catch_unwind, time::Duration};
 
-    let has_failed = catch_unwind(|| {
+    let must_fail = catch_unwind(|| {
         // A thread that was stopped while it held the lock will never release it.
         let (bugs, lost) = super::unhandled(Duration::from_millis(500)).unwrap_or_default();
         let beside = Beside {
@@ -92,12 +117,13 @@ extern "C" fn at_exit() {
             long_waits: super::LONG_WAITS.load(Relaxed),
             unused: super::suppress::unused(),
             cut_short: super::cut_short(),
+            has_failed,
         };
-        let (text, has_failed) = summary(&bugs, &beside)?;
+        let (text, must_fail) = summary(&bugs, &beside)?;
         write_to_stderr(&text);
-        Some(has_failed)
+        Some(must_fail)
     });
-    if let Ok(Some(true)) = has_failed {
+    if let Ok(Some(true)) = must_fail {
         end_with(STATUS);
     }
 }
@@ -131,12 +157,14 @@ struct Beside {
     unused: Vec<&'static str>,
     /// The number of searches for cycles that were cut short. Not a reason for a summary.
     cut_short: u64,
+    /// Some test has failed, if this is a test harness.
+    has_failed: bool,
 }
 
 /// Returns the summary, with the bugs in their order, and whether the process has failed. `None` if
 /// there is nothing to say.
 fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
-    let Beside { lost, long_waits, unused, cut_short } = beside;
+    let Beside { lost, long_waits, unused, cut_short, has_failed } = beside;
     let is_denied = |bug: &&Unhandled| bug.worst.level > Level::Warn;
     let reported: Vec<_> = bugs.iter().collect();
     let denied: Vec<_> = bugs.iter().filter(is_denied).collect();
@@ -157,9 +185,11 @@ fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
         lines.push(match super::record_writer::path() {
             Some(path) => format!("lockdep: reports are in {}", path.display()),
             None if harness_captures() => {
+                let is_shown = |bug: &&&Unhandled| *has_failed && has_failed_a_test(&bug.worst);
+                let hidden: Vec<_> = denied.iter().filter(|bug| !is_shown(bug)).collect();
                 reports
-                    .extend(denied.iter().take(MAX_REPORTS).map(|bug| format!("\n{}", bug.worst)));
-                repeated_below(denied.len())
+                    .extend(hidden.iter().take(MAX_REPORTS).map(|bug| format!("\n{}", bug.worst)));
+                where_reports_are(denied.len(), hidden.len())
             }
             None => "lockdep: reports are above".to_owned(),
         });
@@ -186,17 +216,28 @@ fn summary(bugs: &[Unhandled], beside: &Beside) -> Option<(String, bool)> {
     Some((lines.join("\n"), !denied.is_empty()))
 }
 
-/// Introduces the reports after the summary.
-fn repeated_below(denied: usize) -> String {
+/// Says where the reports of a test process are. `hidden` of them have failed no test.
+fn where_reports_are(denied: usize, hidden: usize) -> String {
+    let which = if hidden < denied { " that failed no test" } else { "" };
     let why = "because the test harness discards the output of passing tests";
-    if denied > MAX_REPORTS {
-        format!(
-            "lockdep: reports of the {MAX_REPORTS} worst are repeated below, {why}; `--nocapture` \
-             shows all {denied}"
-        )
-    } else {
-        format!("lockdep: reports are repeated below, {why}")
+    match hidden {
+        0 => "lockdep: reports are above, with the tests that failed".to_owned(),
+        1..=MAX_REPORTS => format!("lockdep: reports{which} are repeated below, {why}"),
+        _ => format!(
+            "lockdep: reports of the {MAX_REPORTS} worst{which} are repeated below, {why}; \
+             `--nocapture` shows all {denied}"
+        ),
     }
+}
+
+/// Returns `true` if the panic for a finding has reached the test harness, which prints it if the
+/// test fails. A test that expects a panic passes, but then nobody misses the report.
+fn has_failed_a_test(finding: &Finding) -> bool {
+    finding.level == Level::Deny
+        && finding
+            .cycle
+            .first()
+            .is_some_and(|edge| crate::render::unwinds_to_harness(&edge.backtrace))
 }
 
 /// Returns the line of a bug: its headline, and how often it was found.

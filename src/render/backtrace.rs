@@ -36,6 +36,17 @@ pub(super) fn calls(stack: &Stack, actor: &ThreadInfo) -> Vec<Call> {
     trimmed(&symbolize(stack), is_task).map(call).collect()
 }
 
+/// Returns `true` if a panic at the top of a stack unwinds to the test harness, past no `catch_unwind`. Where the
+/// program has no debug information, inlined functions are unknown, and so is the answer.
+pub(crate) fn unwinds_to_harness(stack: &Stack) -> bool {
+    let frames = symbolize(stack);
+    let Some(start) = frames.iter().position(|it| upstream::starts_test(path(it))) else {
+        return false;
+    };
+    let is_known = frames[..start].iter().all(|it| it.line.is_some() || is_of_std(it));
+    is_known && !frames[..start].iter().any(|it| upstream::catches_panics(path(it)))
+}
+
 /// Writes calls, innermost first, with numbers from `first`. Paths are relative to the folder `root`.
 pub(super) fn write_calls(text: &mut String, calls: &[Call], first: usize, root: &Path) {
     for (number, Call { function, site }) in (first..).zip(calls) {

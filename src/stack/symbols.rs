@@ -39,7 +39,7 @@ pub(crate) fn is_any_function(addresses: &[*mut c_void], has_name: impl Fn(&str)
     addresses.iter().any(|&address| {
         let mut is_one = false;
         backtrace::resolve(address, |symbol| {
-            is_one |= symbol.name().is_some_and(|name| has_name(&name.to_string()));
+            is_one |= symbol.name().is_some_and(|name| has_name(&format!("{name:#}")));
         });
         is_one
     })

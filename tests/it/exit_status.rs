@@ -259,6 +259,43 @@ fn many_bugs_are_summed_up() {
     }
 }
 
+/// The harness shows the output of a test that fails, and so its report. What another test, or a part of this one,
+/// has caught would be lost.
+#[test]
+#[cfg(target_env = "gnu")]
+fn a_report_that_failed_a_test_is_not_repeated() {
+    let test = a_report_that_failed_a_test_is_not_repeated;
+    if is_child() {
+        if argument() > 0 {
+            let lock = Mutex::new(());
+            let _guard = lock.lock();
+            assert!(denied(|| lock.lock()).is_some());
+        }
+        if argument() > 1 {
+            let lock = Mutex::new(());
+            let result = thread::spawn(move || drop((lock.lock(), lock.lock()))).join();
+            assert!(result.is_err());
+        }
+        let lock = Mutex::new(());
+        drop((lock.lock(), lock.lock()));
+        return;
+    }
+    let (status, text) = run_captured(test, 0, &[], None);
+    assert_eq!(status, 101, "{text}");
+    assert!(
+        text.contains("status 101\nlockdep: reports are above, with the tests that failed\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("\nhelp: ").count(), 1, "{text}");
+    for (caught, reports) in [(1, 3), (2, 5)] {
+        let (status, text) = run_captured(test, caught, &[], None);
+        assert_eq!(status, 101, "{text}");
+        let message = "\nlockdep: reports that failed no test are repeated below, ";
+        assert!(text.contains(message), "{text}");
+        assert_eq!(text.matches("\nhelp: ").count(), reports, "{text}");
+    }
+}
+
 /// A cycle that got worse is one line, in its worst form.
 #[test]
 fn a_cycle_that_got_worse_is_one_line() {
