@@ -86,6 +86,9 @@ kinds! {
     /// [`Level::Deny`] the thread that closes the cycle panics, which releases its locks, so that the others
     /// continue; at [`Level::Warn`] it blocks with them.
     ///
+    /// Or a thread of a forked process is about to wait for a lock that another thread of the parent held at the
+    /// fork: the fork copied the lock, but not its holder.
+    ///
     /// Or every thread of the process sleeps until another one wakes it, whatever it waits for. The
     /// [`watchdog`](crate::watchdog#global-deadlocks) detects this on Linux, and prints it.
     Deadlock: "deadlock", Deny, certain;

@@ -201,6 +201,15 @@ impl LockKind {
         self.role == Role::Event
     }
 
+    /// Returns `true` for a raw lock of unknown make. It may consist of more than its memory: a
+    /// file, or a semaphore of the system, which other processes share.
+    pub(crate) fn is_of_unknown_raw(&self) -> bool {
+        match self.of {
+            LockOf::Raw { raw, .. } => !raw().starts_with("parking_lot::"),
+            LockOf::Nothing | LockOf::Unknown | LockOf::Awaited(_) | LockOf::Value(_) => false,
+        }
+    }
+
     /// Returns `true` if another thread than the one that acquired the lock may release it, so that
     /// the holder is uncertain.
     pub(crate) fn guards_can_be_sent(&self) -> bool {

@@ -85,6 +85,9 @@ pub(crate) enum Detail {
     AllAsleep(Arc<[ThreadSnapshot]>),
     /// The thread that ended while it held the lock for which another is about to wait.
     LeftBy(ThreadInfo),
+    /// The thread that holds the lock for which another is about to wait. It does not exist in this
+    /// process, which was forked.
+    LeftInParent(ThreadInfo),
     /// The kind of the wait during which locks are held.
     Wait(WaitKind),
 }
@@ -95,7 +98,7 @@ impl Detail {
         let (snapshots, one): (&mut [ThreadSnapshot], _) = match self {
             Self::Threads(threads) | Self::AllAsleep(threads) => (Arc::make_mut(threads), None),
             Self::Writer(writer) => (&mut [], Some(&mut writer.thread)),
-            Self::LeftBy(thread) => (&mut [], Some(thread)),
+            Self::LeftBy(thread) | Self::LeftInParent(thread) => (&mut [], Some(thread)),
             _ => (&mut [], None),
         };
         snapshots.iter_mut().map(|it| &mut it.thread).chain(one)
@@ -159,7 +162,8 @@ impl Finding {
     /// held during the wait, each to the mutex that the wait on a condition variable releases, or
     /// else to the channel or barrier. [`FindingKind::Deadlock`] has one edge per thread, from the
     /// lock of the cycle that it holds to the one for which it waits, starting with the thread that
-    /// closed the cycle; it has none if all threads of the process sleep and nothing can wake them.
+    /// closed the cycle; it has none if all threads of the process sleep and nothing can wake them,
+    /// and one, from the lock to itself, if the holder of the lock stayed in the parent of a fork.
     /// [`FindingKind::LeakedGuard`] has one edge, from the lock to itself: of the thread that
     /// ended, and of each that is about to wait for the lock.
     ///

@@ -71,7 +71,7 @@ pub(super) struct Added {
 }
 
 /// The identity of a finding: its kind; its locks in cycle order, starting with the smallest id;
-/// the wanted lock if the edges do not form a cycle; whether a dead thread left the lock behind;
+/// the wanted lock if the edges do not form a cycle; whether a thread that is gone left it locked;
 /// and the kind of wait.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Key(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>);
@@ -86,11 +86,12 @@ impl Key {
         let wanted = wanted.filter(|&id| locks.first() != Some(&id));
         let smallest = (0..locks.len()).min_by_key(|&at| locks[at]).unwrap_or(0);
         locks.rotate_left(smallest);
+        let is_left = matches!(detail, Detail::LeftBy(_) | Detail::LeftInParent(_));
         let wait = match detail {
             Detail::Wait(wait) => Some(*wait),
             _ => None,
         };
-        Self(*kind, locks, wanted, matches!(detail, Detail::LeftBy(_)), wait)
+        Self(*kind, locks, wanted, is_left, wait)
     }
 }
 

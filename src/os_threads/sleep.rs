@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{
     all, system_calls,
-    text::{Blocked, Status, futex_wait, is_in_private_memory},
+    text::{self, Blocked, Status, futex_wait, is_in_private_memory},
 };
 use crate::finding::{Activity, FutexWait, OsThread};
 
@@ -23,6 +23,12 @@ pub(crate) fn look() -> Vec<OsThread> {
         })
     };
     all.iter().filter_map(thread).collect()
+}
+
+/// Returns `true` if another process may share the memory at an address.
+pub(crate) fn is_in_shared_memory(address: usize) -> bool {
+    let address = u64::try_from(address).unwrap_or(0);
+    read("maps").is_none_or(|maps| text::is_in_shared_memory(&maps, address))
 }
 
 fn activity(thread: u64, status: &Status, all: &[u64]) -> Activity {

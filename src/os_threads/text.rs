@@ -102,6 +102,21 @@ pub(super) fn futex_wait([address, operation, value, limit, ..]: [u64; 6]) -> Op
 /// futex there is private even without the flag, for example that of a joined thread. File mappings
 /// may be shared until they are written to, so only anonymous memory counts.
 pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
+    mapping(maps, address).is_some_and(|it| !it.is_shared && !it.is_of_file)
+}
+
+/// Returns `true` unless, according to `maps`, what this process writes at an address stays in it.
+pub(super) fn is_in_shared_memory(maps: &str, address: u64) -> bool {
+    mapping(maps, address).is_none_or(|it| it.is_shared)
+}
+
+/// A line of `maps`.
+struct Mapping {
+    is_shared: bool,
+    is_of_file: bool,
+}
+
+fn mapping(maps: &str, address: u64) -> Option<Mapping> {
     let has_address = |line: &&str| {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let bounds = range.and_then(|(from, to)| {
@@ -110,11 +125,10 @@ pub(super) fn is_in_private_memory(maps: &str, address: u64) -> bool {
         });
         bounds.is_some_and(|bounds| bounds.contains(&address))
     };
-    let mapping = maps.lines().find(has_address);
-    let mut fields = mapping.unwrap_or_default().split_ascii_whitespace().skip(1);
+    let mut fields = maps.lines().find(has_address)?.split_ascii_whitespace().skip(1);
     // `rw-p`: the last letter is `p` for private or `s` for shared. Then offset, device, inode.
-    let is_private = fields.next().is_some_and(|it| it.len() == 4 && it.ends_with('p'));
-    is_private && fields.nth(2) == Some("0")
+    let access = fields.next().filter(|it| it.len() == 4 && it.ends_with(['p', 's']))?;
+    Some(Mapping { is_shared: access.ends_with('s'), is_of_file: fields.nth(2)? != "0" })
 }
 
 #[cfg(all(test, not(loom)))]
@@ -197,6 +211,10 @@ mod tests {
         assert!(!is_private(0x40_0000), "a file's");
         assert!(!is_private(0x7f00_a000) && !is_private(0x7f00_afff));
         assert!(!is_private(0x7f00_c000) && !is_private(0));
+        // What a process writes to a private mapping of a file stays in the process.
+        let is_shared = |address| is_in_shared_memory(maps, address);
+        assert!(!is_shared(0x40_0000) && !is_shared(0x7f00_b000));
+        assert!(is_shared(0x7f00_a000) && is_shared(0x7f00_c000), "unknown is not private");
         assert!(!is_in_private_memory("", 0x40_0000));
         assert!(!is_in_private_memory("7f00a000-7f00b000 rw", 0x7f00_a000));
     }

@@ -12,7 +12,7 @@ use std::{env, path::PathBuf};
 
 use super::backtrace::{Call, calls};
 use crate::{
-    finding::{Edge, Finding, FindingKind, Site},
+    finding::{Detail, Edge, Finding, FindingKind, Site},
     upstream,
 };
 
@@ -102,7 +102,8 @@ impl Way {
 /// Moves the places of a finding's edges to where they are shown.
 pub(super) fn climb(finding: &Finding, edges: &mut [Edge]) -> Vec<Way> {
     // They are about one acquisition, or about one each of two threads.
-    let stay = matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait);
+    let stay = matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait)
+        || matches!(finding.detail, Detail::LeftInParent(_));
     let ends = |edge: &Edge| {
         [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)].map(
             |(site, stack)| {

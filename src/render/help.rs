@@ -91,6 +91,7 @@ impl Story<'_> {
                  before line {line}"
             ),
             FindingKind::WaitWhileHolding => self.wait_while_holding(),
+            FindingKind::Deadlock if self.left_in_parent().is_some() => self.lock_before_fork(),
             FindingKind::Deadlock => {
                 let what_now = self.what_now();
                 match self.len() {
@@ -185,6 +186,20 @@ impl Story<'_> {
                 _ => "all of them will wait for ever".to_owned(),
             },
         }
+    }
+
+    /// Help for a wait in a forked process for a lock that another thread of the parent holds.
+    fn lock_before_fork(&self) -> String {
+        let held = self.names.of(&self.first().held);
+        let what_now = match self.finding.level {
+            Level::Deny => "it would wait for ever",
+            Level::Abort => "the process is aborted",
+            Level::Warn | Level::Allow => "it will wait for ever",
+        };
+        format!(
+            "{what_now}. Let the child call `exec` at once, as `std::process::Command` does; or fork before other \
+             threads start; or acquire {held} in the forking thread before the fork, so that the child can release it"
+        )
     }
 
     /// Help for a blocking guard that is held across an await.

@@ -2,6 +2,7 @@
 //! them into a record.
 
 use super::{
+    WIDTH,
     section::{Label, Section},
     story::Story,
 };
@@ -44,6 +45,7 @@ impl Story<'_> {
             let [title, label] = self.writer(writer);
             notes.push(Section::note(title).with(vec![Label::primary(&writer.site, label)]));
         }
+        notes.extend(self.fork().map(|fork| Section::note(textwrap::fill(&fork, WIDTH))));
         notes.extend(self.through().map(Section::note));
         notes.push(Section::note(self.locks()));
         notes.extend(self.spawned().map(Section::note));

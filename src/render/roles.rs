@@ -29,6 +29,14 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
     }
 }
 
+/// Says what another thread of the parent was doing when this process was forked.
+pub(super) fn held_at_fork(edge: &Edge, holder: &str, held: &str, reading: &str) -> String {
+    match edge.held.kind.role {
+        Role::Initializer => format!("{holder} was running the initializer of {held} at the fork"),
+        _ => format!("{holder} acquired {held}{reading} here, and held it at the fork"),
+    }
+}
+
 /// As [`has_held`], for an edge that was seen before.
 pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     match edge.held.kind.role {

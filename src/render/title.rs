@@ -62,6 +62,11 @@ impl Story<'_> {
                 let event = self.wait().event();
                 format!("{who} waits for {event} while it holds {held}")
             }
+            FindingKind::Deadlock if self.left_in_parent().is_some() => {
+                format!(
+                    "{who} waits for {held}, which no thread of this forked process can release"
+                )
+            }
             FindingKind::Deadlock if self.len() == 1 => {
                 let holds = if self.is_of_event() { "owes" } else { "already holds" };
                 format!("{who} waits for itself: it {holds} {held}")

@@ -92,6 +92,15 @@ impl Story<'_> {
         }
     }
 
+    /// Returns the thread that holds the lock for which another is about to wait, if it does not
+    /// exist in this forked process.
+    pub(super) fn left_in_parent(&self) -> Option<&ThreadInfo> {
+        match &self.finding.detail {
+            Detail::LeftInParent(thread) => Some(thread),
+            _ => None,
+        }
+    }
+
     /// Returns the kind of the wait during which locks are held.
     pub(super) fn wait(&self) -> WaitKind {
         match self.finding.detail {
@@ -121,7 +130,10 @@ impl Story<'_> {
         let first = self.first();
         let Edge { held, held_at, wanted, acquired_at, held_mode, .. } = first;
         let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
-        let since = if self.is_circle_of_waits() {
+        let since = if let Some(holder) = self.left_in_parent() {
+            let since = roles::held_at_fork(first, &who(holder), &held, for_reading(*held_mode));
+            return [since, format!("{} waits for {wanted} here", who(&first.thread))];
+        } else if self.is_circle_of_waits() {
             return self.waits(1, first);
         } else if let Some(left_by) = self.left_by() {
             let acquired = if self.is_of_event() { "owed" } else { "acquired" };
@@ -309,6 +321,16 @@ impl Story<'_> {
         [title, format!("{lock} written here")]
     }
 
+    /// Explains how a lock came to be held by a thread that does not exist in this process.
+    pub(super) fn fork(&self) -> Option<String> {
+        let holder = who(self.left_in_parent()?);
+        let held = self.names.of(&self.first().held);
+        Some(format!(
+            "this process is a copy of one in which {holder} held {held}: `fork` copies every lock as it is, \
+             but of the threads only the one that calls it"
+        ))
+    }
+
     /// Returns the types of the locks, and where they were created.
     pub(super) fn locks(&self) -> String {
         let mut seen: Vec<&LockInfo> = Vec::new();
@@ -337,7 +359,7 @@ impl Story<'_> {
             _ => None,
         };
         let members = self.shown.iter().map(|edge| &edge.thread);
-        spawned(members.chain(writer).chain(self.left_by()))
+        spawned(members.chain(writer).chain(self.left_by()).chain(self.left_in_parent()))
     }
 
     /// Returns the condition under which the finding is true, if there is one.
@@ -409,7 +431,8 @@ impl Story<'_> {
             _ if edge.is_granted => "requesting",
             _ => "acquiring",
         };
-        [format!("stack of {who}, {holds} {held}"), format!("stack of {who}, {what}")]
+        let holder = self.left_in_parent().map_or_else(|| who.clone(), super::thread_names::who);
+        [format!("stack of {holder}, {holds} {held}"), format!("stack of {who}, {what}")]
     }
 }
 

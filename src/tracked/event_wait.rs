@@ -46,6 +46,6 @@ impl Tracked {
         let tag = Tag::new(self.number(kind), Mode::Exclusive);
         let wanted = Entry { tag, site: Location::caller() };
         validator::about_to_wait_for(context, &wanted, event);
-        Some(validator::begin_wait(context, &wanted, until, false))
+        Some(validator::begin_wait(context, self.identity(), &wanted, until))
     }
 }

@@ -188,9 +188,8 @@ impl<'a> PendingAcquire<'a> {
         if until != Until::Notified && self.is_directed() {
             points::come_by(&SyncEvent::Wait(self.wanted(), until));
         }
-        let is_writer = self.tracked.identity.has_writer() && self.tag.mode() == Mode::Exclusive;
         let context = self.context()?;
-        Some(validator::begin_wait(context, &self.wanted(), until, is_writer))
+        Some(validator::begin_wait(context, &self.tracked.identity, &self.wanted(), until))
     }
 
     /// Records that the lock was taken.

@@ -31,7 +31,7 @@ const ALLOCATES: u64 = 4;
 impl Identity {
     /// Returns the number of locks that have an id.
     pub(crate) fn count() -> u64 {
-        creation_sites::count(registry::all().map(|context| &context.ids))
+        creation_sites::count(registry::every().map(|context| &context.ids))
     }
 
     pub(crate) const fn new() -> Self {

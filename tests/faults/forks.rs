@@ -22,7 +22,7 @@ use crate::{
 
 /// Runs a closure in a forked child, which must end within a minute: under a sanitizer on a busy
 /// machine, ten seconds are not enough to look up symbols. Returns `true` if it ended successfully.
-fn in_a_fork(body: impl FnOnce()) -> bool {
+pub(super) fn in_a_fork(body: impl FnOnce()) -> bool {
     // SAFETY: running in the child is what this tests; `alarm` kills it if it hangs.
     unsafe {
         match libc::fork() {

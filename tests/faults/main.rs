@@ -10,6 +10,7 @@ mod forks;
 mod growth;
 mod hooks;
 mod memory;
+mod orphans;
 mod output;
 mod stacks;
 #[path = "../support/mod.rs"]

@@ -12,6 +12,7 @@ pub(super) mod leaks;
 pub(super) mod lineage;
 pub(super) mod notes;
 pub(super) mod obligations;
+pub(super) mod orphans;
 pub(super) mod registry;
 pub(super) mod spawn_order;
 pub(super) mod thread_exit;
@@ -105,6 +106,8 @@ pub(crate) struct Context {
     /// The thread's lineage and family, if its parent is known or it has spawned a thread itself.
     lineage: Mutex<Option<Arc<Lineage>>>,
     family: AtomicU64,
+    /// `true` in a fork, if the thread does not exist there and held locks.
+    is_orphan: AtomicBool,
     /// The next context in the list of all.
     pub(super) next: OnceRef<'static, Context>,
 }
@@ -164,6 +167,7 @@ impl Context {
             segment: AtomicU64::new(0),
             lineage: Mutex::new(None),
             family: AtomicU64::new(0),
+            is_orphan: AtomicBool::new(false),
             next: OnceRef::new(),
         }
     }
@@ -386,6 +390,14 @@ impl Context {
         self.flags.store(0, Relaxed);
         self.held.clear();
         self.tracing.abandon();
+    }
+
+    /// As `abandon`, for a thread that holds locks: they are [orphaned](orphans). Nothing else
+    /// changes, so that what it holds and the stacks of that can be read.
+    #[cfg(all(unix, not(loom)))]
+    fn orphan(&self) {
+        self.end_wait();
+        self.is_orphan.store(true, Relaxed);
     }
 
     /// Returns the locks around parts of the context.

@@ -4,12 +4,15 @@
 //! lock. There are as many as threads were ever alive at once. A lock is taken when a thread starts
 //! or ends.
 
-use std::sync::atomic::{Ordering::SeqCst, fence};
+use std::sync::atomic::{
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 
 use once_cell::race::OnceRef;
 use parking_lot::Mutex;
 
-use super::{Context, held::Tag};
+use super::{Context, held::Tag, orphans};
 use crate::validator::chain_cache;
 
 /// The list of all contexts, used or not. It only grows, so it is read without a lock.
@@ -46,11 +49,17 @@ fn enlist(context: &'static Context) -> &'static Context {
 }
 
 /// Called in a fork, which has only the thread of this context. The contexts of other threads are
-/// not used again.
+/// not used again. Those that hold locks become [orphans] if `keeps_holds`.
 #[cfg(all(unix, not(loom)))]
-pub(in crate::validator) fn abandon_others(own: Option<&'static Context>) {
+pub(in crate::validator) fn abandon_others(own: Option<&'static Context>, keeps_holds: bool) {
     let is_own = |context: &Context| own.is_some_and(|own| std::ptr::eq(context, own));
-    all().filter(|context| !is_own(context)).for_each(Context::abandon);
+    for context in all().filter(|context| !is_own(context)) {
+        if keeps_holds && !context.held.is_empty() {
+            orphans::add(context);
+        } else {
+            context.abandon();
+        }
+    }
     if let Some(own) = own {
         own.note_os_thread();
     }
@@ -66,14 +75,16 @@ pub(in crate::validator) fn pool() -> &'static dyn crate::fork_lock::ForkLock {
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn locks_of_contexts()
 -> impl Iterator<Item = &'static dyn crate::fork_lock::ForkLock> {
-    all().flat_map(Context::locks)
+    every().flat_map(Context::locks)
 }
 
 /// Called when a thread that did not acquire a lock has released it. Finds the thread that did, and
 /// tells it. Returns `false` if there is none.
 pub(in crate::validator) fn released_elsewhere(tag: Tag) -> bool {
     let holds = |context: &Context| context.held.iter().any(|entry| entry.tag == tag);
-    let Some(context) = all().find(|context| holds(context)) else { return false };
+    // If a thread holds the lock for reading as well, it is uncertain which of the two ended.
+    let was_orphan = orphans::are_any() && orphans::released(tag);
+    let Some(context) = all().find(|context| holds(context)) else { return was_orphan };
     context.note_released_elsewhere(tag);
     // A task that has come to rest meanwhile may have read its list before this was added.
     fence(SeqCst);
@@ -86,7 +97,19 @@ pub(in crate::validator) fn forget_chains() {
     all().for_each(|context| context.recent.clear());
 }
 
-/// Returns all contexts. Those without a thread hold nothing and wait for nothing.
+/// Returns the contexts of all threads of this process. Those without a thread hold nothing and
+/// wait for nothing.
 pub(in crate::validator) fn all() -> impl Iterator<Item = &'static Context> {
+    every().filter(|context| !context.is_orphan.load(Relaxed))
+}
+
+/// Returns the contexts of threads that held locks when this process was forked, and do not exist in
+/// it.
+pub(super) fn orphans() -> impl Iterator<Item = &'static Context> {
+    every().filter(|context| context.is_orphan.load(Relaxed))
+}
+
+/// Returns all contexts, whether or not their threads exist.
+pub(in crate::validator) fn every() -> impl Iterator<Item = &'static Context> {
     std::iter::successors(FIRST.get(), |context| context.next.get())
 }

@@ -4,6 +4,9 @@
 //! Afterwards the parent releases them. The child resets them, because the threads that queued for
 //! them do not exist there. Locks that are only acquired with a timeout, and those of controllers,
 //! are left out.
+//!
+//! What the parent's other threads held is [orphaned](crate::validator::context::orphans) in the
+//! child.
 #![allow(unsafe_code, reason = "`pthread_atfork` is, and so is what a lock is made new by")]
 
 use std::cell::Cell;
@@ -72,12 +75,17 @@ extern "C" fn in_parent() {
 }
 
 extern "C" fn in_child() {
-    if TAKEN.replace(false) {
+    let own = current_if_attached();
+    let is_consistent = TAKEN.replace(false);
+    if is_consistent {
         // SAFETY: `before` has locked it in this thread, which is the only one.
         taken().for_each(|lock| unsafe { lock.renew() });
         graph::recorded::forget_recorded();
     }
-    registry::abandon_others(current_if_attached());
+    // What this thread holds outside of the task that it polls is in another context, which looks
+    // like that of another thread.
+    let is_in_task = own.is_some_and(Context::is_of_task);
+    registry::abandon_others(own, is_consistent && !is_in_task);
     helpers::forget_all();
 }
 

@@ -1,7 +1,9 @@
 //! The start and end of a thread's wait for a contended lock.
 
+use std::ptr;
+
 use crate::{
-    finding::{Detail, Finding, FindingKind, Level, Role, Until, WaitKind},
+    finding::{Detail, Edge, Finding, FindingKind, Level, Mode, Role, Until, WaitKind},
     ledger::{self, Backtraces},
     stack::RawStack,
     validator::{
@@ -11,10 +13,12 @@ use crate::{
             current::inside,
             held::Entry,
             leaks::{self, Leak},
+            orphans::{self, Orphan},
             wait::Wait,
         },
         deadlock::{self, Deadlock},
         found::{Found, capture, own_edge, submit},
+        identity::Identity,
         tasks,
     },
 };
@@ -35,8 +39,7 @@ impl Drop for Waited {
     }
 }
 
-/// Called when a lock is contended and the thread is about to block. `is_writer`: the lock has
-/// readers, which will wait behind this thread.
+/// Called when a lock, which has this identity, is contended and the thread is about to block.
 ///
 /// # Panics
 ///
@@ -44,10 +47,12 @@ impl Drop for Waited {
 #[track_caller]
 pub(crate) fn begin_wait(
     context: &'static Context,
+    identity: &Identity,
     wanted: &Entry,
     until: Until,
-    is_writer: bool,
 ) -> Waited {
+    // Readers will wait behind this thread.
+    let is_writer = identity.has_writer() && wanted.tag.mode() == Mode::Exclusive;
     let holds = !context.held.is_empty() || context.awaited_exit().is_some();
     let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
     // A signal handler must not walk the stack while its thread does.
@@ -68,19 +73,23 @@ pub(crate) fn begin_wait(
         Until::Happened(WaitKind::Send | WaitKind::Barrier) => holds,
         _ => false,
     };
-    let may_last = until != Until::TimedOut && (may_close || leaks::are_any());
+    let may_be_orphan = until == Until::Acquired && orphans::are_any();
+    let may_last = until != Until::TimedOut && (may_close || leaks::are_any() || may_be_orphan);
     // A thread that confirms a cycle waits for exactly this finding.
     let is_looked_at = !context.is(ThreadState::Allowing) || context.is(ThreadState::Confirming);
     if may_last && is_looked_at {
         let found: Vec<Found> = {
             let _inside = context.enter(ThreadState::InValidator);
             let leak = leaks::blocking(wanted).map(|leak| wait_for_leak(context, wanted, leak));
+            let at = ptr::from_ref(identity).addr();
+            let orphan = if may_be_orphan { orphans::blocking(wanted, at) } else { None };
+            let orphan = orphan.map(|orphan| wait_for_orphan(context, wanted, orphan));
             let wait_cycle = || {
                 let of_threads = deadlock::closed_by(context).map(Found::from);
                 of_threads.or_else(|| tasks::closed_by_thread(context))
             };
             let wait_cycle = may_close.then(wait_cycle).flatten();
-            leak.into_iter().chain(wait_cycle).collect()
+            leak.into_iter().chain(orphan).chain(wait_cycle).collect()
         };
         if !found.is_empty() {
             print_for_threads_at_barrier(&found);
@@ -118,4 +127,13 @@ fn wait_for_leak(context: &'static Context, wanted: &Entry, leak: Leak) -> Found
     let edge = own_edge(context, &leak.held, wanted, leak.held.site, &capture());
     let detail = Detail::LeftBy(leak.thread);
     Found { kind: FindingKind::LeakedGuard, cycle: vec![edge], detail }
+}
+
+/// Describes a wait for a lock whose holder stayed in the parent of a fork.
+fn wait_for_orphan(context: &'static Context, wanted: &Entry, orphan: Orphan) -> Found {
+    let Orphan { held, thread, stack } = orphan;
+    let edge =
+        Edge { held_backtrace: stack, ..own_edge(context, &held, wanted, held.site, &capture()) };
+    let detail = Detail::LeftInParent(thread);
+    Found { kind: FindingKind::Deadlock, cycle: vec![edge], detail }
 }

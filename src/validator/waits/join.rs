@@ -96,7 +96,7 @@ pub(crate) fn join<R>(
     if is_running {
         about_to_wait_for(context, &wanted, WaitKind::Join);
     }
-    let waited = is_running.then(|| begin_wait(context, &wanted, Until::Acquired, false));
+    let waited = is_running.then(|| begin_wait(context, identity, &wanted, Until::Acquired));
     let result = wait();
     drop(waited);
     drop(joining);
