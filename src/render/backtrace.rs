@@ -5,6 +5,7 @@ use std::{fmt::Write, path::Path};
 
 use crate::{
     finding::{Site, ThreadInfo},
+    source::Sources,
     stack::{
         Stack,
         symbols::{Frame, SourceLine, symbolize},
@@ -24,16 +25,17 @@ pub(super) struct Call {
 ///
 /// The stack of a task is its chain of awaits: the names of the async functions, up to the task's
 /// own future.
-pub(super) fn calls(stack: &Stack, actor: &ThreadInfo) -> Vec<Call> {
+pub(super) fn calls(stack: &Stack, actor: &ThreadInfo, sources: &mut Sources) -> Vec<Call> {
     let is_task = actor.is_task();
-    let call = |frame: &Frame| {
+    let mut call = |frame: &Frame| {
         let function = if is_task { async_function(&frame.function) } else { &frame.function };
-        let site = |line: &SourceLine| {
-            Site::new(line.file.clone(), line.line, line.column.unwrap_or_default())
-        };
-        Call { function: function.to_owned(), site: frame.line.as_ref().map(site) }
+        let site = frame.line.as_ref().map(|SourceLine { file, line, column }| {
+            let column = sources.column(file, *line, column.unwrap_or_default());
+            Site::new(file.clone(), *line, column)
+        });
+        Call { function: function.to_owned(), site }
     };
-    trimmed(&symbolize(stack), is_task).map(call).collect()
+    trimmed(&symbolize(stack), is_task).map(&mut call).collect()
 }
 
 /// Returns `true` if a panic at the top of a stack unwinds to the test harness, past no `catch_unwind`. Where the

@@ -13,6 +13,7 @@ use std::{env, path::PathBuf};
 use super::backtrace::{Call, calls};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Site},
+    source::Sources,
     upstream,
 };
 
@@ -99,20 +100,20 @@ impl Way {
     }
 }
 
-/// Moves the places of a finding's edges to where they are shown.
-pub(super) fn climb(finding: &Finding, edges: &mut [Edge]) -> Vec<Way> {
+/// Moves the places of a finding's edges to where they are shown. Reads the sources.
+pub(super) fn climb(finding: &Finding, edges: &mut [Edge], sources: &mut Sources) -> Vec<Way> {
     // They are about one acquisition, or about one each of two threads.
     let stay = matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait)
         || matches!(finding.detail, Detail::LeftInParent(_));
-    let ends = |edge: &Edge| {
+    let mut ends = |edge: &Edge| {
         [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)].map(
             |(site, stack)| {
-                let calls = calls(stack, &edge.thread);
+                let calls = calls(stack, &edge.thread, sources);
                 if stay { Route::staying_at(site, calls) } else { Route::new(site, calls) }
             },
         )
     };
-    let ends: Vec<_> = edges.iter().map(ends).collect();
+    let ends: Vec<_> = edges.iter().map(&mut ends).collect();
     let steps: Vec<_> = ends.iter().map(|ends| ends.each_ref().map(|end| &end.steps[..])).collect();
     let chosen = choose(&steps);
     let ways: Vec<_> =

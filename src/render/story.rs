@@ -29,7 +29,7 @@ impl<'a> Story<'a> {
     pub(super) fn new(finding: &'a Finding, sources: &mut Sources) -> Self {
         let acquired = &finding.cycle[..finding.cycle.len().min(MAX_EDGES)];
         let mut shown = acquired.to_vec();
-        let ways = climb(finding, &mut shown);
+        let ways = climb(finding, &mut shown, sources);
         let passed = passed(acquired, &ways, sources);
         let gates: &[LockInfo] = match &finding.detail {
             Detail::Gates(gates) => gates,

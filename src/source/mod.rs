@@ -15,7 +15,10 @@ use std::{
 };
 
 use self::tokens::Tokens;
-use crate::finding::{LockInfo, Role, Site};
+use crate::{
+    finding::{LockInfo, Role, Site},
+    upstream,
+};
 
 /// The largest source file that is read.
 const MAX_FILE: u64 = 1 << 24;
@@ -41,6 +44,20 @@ impl Sources {
     /// Returns the text of a file that was read before.
     pub(crate) fn known(&self, file: &str) -> Option<&str> {
         self.files.get(file)?.as_deref()
+    }
+
+    /// Returns the column that debug information counts in bytes as one that counts characters. Reads the
+    /// file, unless it is a dependency's: its lines are hardly ever shown.
+    pub(crate) fn column(&mut self, file: &str, line: u32, bytes: u32) -> u32 {
+        if bytes <= 1 || upstream::is_of_a_dependency(file) {
+            return bytes;
+        }
+        let start = Site::new(file.to_owned(), line, 1);
+        let characters = self.text(&start).and_then(|text| {
+            let before = text[offset(text, &start)?..].get(..bytes as usize - 1)?;
+            u32::try_from(before.chars().count()).ok()
+        });
+        characters.map_or(bytes, |before| before + 1)
     }
 
     /// Returns the source expression of the lock that is acquired at a site. `None` for a condvar
@@ -309,6 +326,29 @@ mod tests {
             ("let x = ^*CONFIG + 1;", "CONFIG"),
         ] {
             assert_eq!(name(source).as_deref(), Some(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_column_in_bytes_becomes_one_in_characters() {
+        let text = "\n/* ü → */ lock();\n";
+        let mut sources = Sources::default();
+        for file in ["a.rs", "/registry/src/a.rs"] {
+            sources.files.insert(file.to_owned(), Some(text.to_owned()));
+        }
+        sources.files.insert("gone.rs".to_owned(), None);
+        for (file, line, bytes, column) in [
+            ("a.rs", 2, 14, 11),
+            ("a.rs", 2, 4, 4),
+            // Unknown, within a character, and beyond the text.
+            ("a.rs", 2, 0, 0),
+            ("a.rs", 2, 5, 5),
+            ("a.rs", 2, 99, 99),
+            ("a.rs", 9, 7, 7),
+            ("gone.rs", 2, 14, 14),
+            ("/registry/src/a.rs", 2, 14, 14),
+        ] {
+            assert_eq!(sources.column(file, line, bytes), column, "{file}:{line}:{bytes}");
         }
     }
 

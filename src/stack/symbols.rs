@@ -19,6 +19,7 @@ pub(crate) struct Frame {
 pub(crate) struct SourceLine {
     pub(crate) file: String,
     pub(crate) line: u32,
+    /// Counted from 1 in bytes, unlike that of a `Site`.
     pub(crate) column: Option<u32>,
 }
 

@@ -506,14 +506,19 @@ fn what_a_report_shows_is_data() {
         drop((of_cup, of_plate));
         let of_plate = (logged("c", &plate), line!());
         lines.set([of_plate.1, line!() + 1, before[0], before[1]]);
-        drop(logged("d", &cup));
+        drop(/* ü → */ logged("d", &cup));
     });
     let json = findings[0].to_json();
     let finding: record::Finding<'_> = serde_json::from_str(&json).unwrap();
     let ends = finding.shown.iter().flat_map(|it| [it.held.as_ref().unwrap(), &it.wanted]);
     let ends: Vec<_> = ends.collect();
+    let source = include_str!("records.rs");
     for (end, line) in ends.iter().zip(lines.get()) {
-        assert!(end.at.starts_with(&format!("tests/it/records.rs:{line}:")), "{end:?} {line}");
+        let (place, column) = end.at.rsplit_once(':').unwrap();
+        assert_eq!(place, format!("tests/it/records.rs:{line}"));
+        let text = source.lines().nth(line as usize - 1).unwrap();
+        let rest: String = text.chars().skip(column.parse::<usize>().unwrap() - 1).collect();
+        assert!(rest.starts_with("logged("), "{end:?} {rest}");
         assert!(finding.report.contains(&*end.label), "{end:?}");
         let functions: Vec<_> = end.stack.iter().map(|call| &*call.function).collect();
         assert!(functions[0].ends_with("::unpoisoned"), "{functions:?}");
