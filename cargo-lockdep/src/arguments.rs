@@ -108,7 +108,8 @@ pub(crate) struct Options {
     /// Checks only the locks of the workspace's own packages
     #[arg(long, conflicts_with = "crates")]
     pub(crate) no_deps: bool,
-    /// Cargo's own arguments; our options go before them
+    /// Cargo's own arguments; our options go before them. With `--message-format json`, findings
+    /// are messages as well, so that editors show them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO'S ARGUMENTS")]
     pub(crate) cargo: Vec<OsString>,
 }

@@ -19,6 +19,18 @@ pub(crate) fn packages(arguments: &[OsString]) -> BTreeSet<String> {
     named
 }
 
+/// Returns the values of an option that may be given more than once: `--name value` or `--name=value`.
+pub(crate) fn values(arguments: &[OsString], name: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(argument) = arguments.next() {
+        let assigned = argument.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        let value = if argument == name { arguments.next() } else { assigned };
+        values.extend(value.map(str::to_owned));
+    }
+    values
+}
+
 /// Removes an option with a value from cargo's arguments: `--name value` or `--name=value`.
 pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<Option<OsString>> {
     let assigned = format!("{name}=");
@@ -52,6 +64,12 @@ mod tests {
 
     fn words(text: &str) -> Vec<OsString> {
         text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn all_values_of_an_option_are_returned() {
+        let arguments = words("--name a --names b --name=c,d -x --name");
+        assert_eq!(values(&arguments, "--name"), ["a", "c,d"]);
     }
 
     #[test]

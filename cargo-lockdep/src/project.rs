@@ -1,6 +1,7 @@
 //! The project to check, and the tools that build it.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeSet,
     env,
     ffi::{OsStr, OsString},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use cargo_config2::Config;
-use cargo_metadata::{Error, Metadata, MetadataCommand};
+use cargo_metadata::{Error, Metadata, MetadataCommand, Package, Target};
 
 use crate::{Result, cannot, cannot_start, cargo_options::take_option};
 
@@ -30,8 +31,16 @@ pub(crate) struct Project {
     /// The wrapper and the rustdoc that are already configured.
     pub(crate) rustc_wrapper: Option<PathBuf>,
     pub(crate) rustdoc: Option<PathBuf>,
-    /// The packages of the workspace.
+    /// The names of the workspace's packages.
     pub(crate) members: BTreeSet<String>,
+    pub(crate) workspace: Workspace,
+}
+
+/// The workspace, to whose root paths in messages are relative.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    packages: Vec<Package>,
 }
 
 impl Project {
@@ -78,6 +87,7 @@ impl Project {
             rustc_wrapper: config.build.rustc_wrapper.filter(is_set),
             rustdoc: config.build.rustdoc.filter(is_set),
             members: metadata.packages.iter().map(|package| package.name.to_string()).collect(),
+            workspace: Workspace::new(metadata.workspace_root.into(), metadata.packages),
             cargo,
             rustc,
             rustc_version,
@@ -105,6 +115,48 @@ impl Project {
     /// Returns rustc's version: `1.95.0`.
     pub(crate) fn rustc_release(&self) -> Option<&str> {
         line(&self.rustc_version, "release")
+    }
+}
+
+impl Workspace {
+    fn new(root: PathBuf, packages: Vec<Package>) -> Self {
+        Self { root, packages }
+    }
+
+    /// Returns the workspace of the current folder, if there is one.
+    pub(crate) fn here() -> Option<Self> {
+        let metadata = MetadataCommand::new().no_deps().exec().ok()?;
+        Some(Self::new(metadata.workspace_root.into(), metadata.packages))
+    }
+
+    /// Returns the package and the target of the first of these files that is in one. If none is, those of the
+    /// package at the root, or else of the first one.
+    pub(crate) fn owner<'a>(
+        &self,
+        mut files: impl Iterator<Item = &'a Path>,
+    ) -> Option<(&Package, &Target)> {
+        files.find_map(|file| self.target_of(&self.root.join(file))).or_else(|| {
+            let is_at_root =
+                |it: &&Package| it.manifest_path.parent().is_some_and(|folder| folder == self.root);
+            let package =
+                self.packages.iter().find(is_at_root).or_else(|| self.packages.first())?;
+            Some((package, package.targets.first()?))
+        })
+    }
+
+    /// Returns the target that is this file, or else the one whose folder is closest above it.
+    fn target_of(&self, file: &Path) -> Option<(&Package, &Target)> {
+        let targets = self.packages.iter().flat_map(|it| it.targets.iter().map(move |to| (it, to)));
+        let closeness = |target: &Target| {
+            let folder = target.src_path.parent()?;
+            let is_below = file.starts_with(folder);
+            is_below.then(|| (target.src_path == file, folder.components().count()))
+        };
+        let closest =
+            targets.filter_map(|(package, target)| Some((closeness(target)?, package, target)));
+        // Of equal ones the first: the library comes before the programs.
+        let (_, package, target) = closest.min_by_key(|(closeness, ..)| Reverse(*closeness))?;
+        Some((package, target))
     }
 }
 

@@ -48,8 +48,17 @@ fn a_crate_that_shares_locks_is_built_with_the_real_ones_and_so_is_what_it_depen
     ]);
     assert!(ended.stdout.contains("test it_is_taken ... ok"), "{}", ended.stdout);
 
+    // The error of the first attempt is no message: an editor would show it.
+    let messages =
+        fixture.run("test -p stubborn -p inference --lib --message-format json").has_status(0);
+    assert!(!messages.stdout.contains("compiler-message"), "{}", messages.stdout);
+    assert!(messages.stdout.ends_with("{\"reason\":\"build-finished\",\"success\":true}\n"));
+
     // A crate's own error is printed once, as rustc prints it.
     append("stubborn/src/lib.rs", "pub fn broken() -> u32 { take(\"seven\") }\n");
     let broken = fixture.run("test -p stubborn --lib").has_status(101);
     assert_eq!(broken.stderr.matches("error[E0308]").count(), 1, "{}", broken.stderr);
+    let broken = fixture.run("test -p stubborn --lib --message-format json").has_status(101);
+    assert_eq!(broken.stdout.matches("\"code\":\"E0308\"").count(), 1, "{}", broken.stdout);
+    assert!(broken.stdout.ends_with("{\"reason\":\"build-finished\",\"success\":false}\n"));
 }

@@ -10,9 +10,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
+use cargo_metadata::Message;
 use workspace::{Ended, Fixture, TMP};
 
 /// Returns all files with their contents.
@@ -57,6 +58,51 @@ fn an_inversion_hidden_in_a_dependency_is_found_and_nothing_is_touched() {
     let again = fixture.run("test -p shop -p store -p stubborn").has_status(100);
     assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
     again.says(&["1 denied (1 `inversion`)", "unchecked: stubborn 0.1.0", "plain 0.1.0"]);
+}
+
+/// Standard output has cargo's messages and one about the finding, and nothing else.
+#[test]
+fn with_messages_of_cargo_findings_are_messages() {
+    let fixture = Fixture::new("messages");
+    // `Ended` would change the backslashes of JSON.
+    let run = |arguments: &str| {
+        let Output { status, stdout, stderr } = fixture.command(arguments).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(100), "{stderr}");
+        let messages = Message::parse_stream(&*stdout).map(Result::unwrap).collect::<Vec<_>>();
+        let is_text = |it: &Message| matches!(it, Message::TextLine(_));
+        assert!(!messages.iter().any(is_text), "{messages:?}");
+        (messages, stderr)
+    };
+    for how in ["--message-format json", "--message-format=json-diagnostic-rendered-ansi"] {
+        let (messages, text) = run(&format!("test -p shop -p store {how}"));
+        for said in ["tests::nothing_is_lost ... ok", "1 denied (1 `inversion`)"] {
+            assert!(text.contains(said), "{text}");
+        }
+        let [.., Message::BuildFinished(_), Message::CompilerMessage(found)] = &messages[..] else {
+            panic!("{messages:?}")
+        };
+        assert!(found.package_id.repr.ends_with("/store#0.1.0"), "{found:?}");
+        assert_eq!(found.target.name, "store");
+        let span = &found.message.spans[0];
+        assert!(span.is_primary, "{span:?}");
+        assert_eq!((&*span.file_name, span.line_start), ("store/src/lib.rs", 32));
+        assert!(messages.iter().any(|it| matches!(it, Message::CompilerArtifact(_))));
+    }
+
+    // In one line, as cargo's, and only as text.
+    let (mut messages, text) = run("run -p shop --message-format json-diagnostic-short");
+    let Some(Message::CompilerMessage(found)) = messages.pop() else { panic!("{messages:?}") };
+    let title =
+        "error[lockdep::inversion]: `self.bills` and `self.stock` are acquired in both orders";
+    assert_eq!(found.message.rendered.unwrap(), format!("store/src/lib.rs:32:25: {title}\n"));
+    assert!(text.contains("100 left\n"), "{text}");
+    let (messages, _) = run("run -p shop --message-format json-render-diagnostics");
+    assert!(matches!(messages.last(), Some(Message::BuildFinished(_))), "{messages:?}");
+
+    let both = fixture.run("run --format json --output - --message-format json").has_status(101);
+    let why = "error: `--output -` and `--message-format json` both write to standard output\n";
+    assert_eq!((&*both.stdout, &*both.stderr), ("", why));
 }
 
 /// What is below the checked std implements no trait of std for a type of std: see `foreign_impls.rs`.

@@ -199,7 +199,7 @@ fn odd_names_are_reported_in_every_format() {
     let project = Project::new("odd");
     fs::create_dir(project.path("odd")).unwrap();
     fs::write(project.path("odd/odd.jsonl"), odd_record()).unwrap();
-    for format in ["human", "json", "sarif", "junit", "dot", "html"] {
+    for format in ["human", "json", "sarif", "junit", "dot", "html", "github", "gitlab"] {
         let ended = project.run(&format!("report odd --format {format}")).has_status(100);
         assert!(!ended.stdout.contains("</script><b>") || format != "html", "{}", ended.stdout);
         if format == "junit" {

@@ -3,5 +3,6 @@
 pub(crate) mod doctor;
 pub(crate) mod explain;
 mod interrupt;
+mod messages;
 pub(crate) mod report;
 pub(crate) mod run;

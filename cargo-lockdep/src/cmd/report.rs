@@ -11,9 +11,10 @@ use std::{
 use crate::{
     Result, cannot,
     exit_code::verdict,
+    project::Workspace,
     report::{
         Report,
-        formats::{Wanted, human},
+        formats::{Format, Wanted, human},
         levels::{Change, Levels},
     },
     rustc::sources::Sources,
@@ -45,7 +46,10 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     }
     let folders: Vec<_> = folders.into_iter().collect();
     let levels = Levels::new(options.levels);
-    let report = Report::read(&folders, &levels, BTreeSet::new(), Sources::here())?;
+    let mut report = Report::read(&folders, &levels, BTreeSet::new(), Sources::here())?;
+    if plan.has(Format::Rustc) {
+        report.workspace = Workspace::here();
+    }
     plan.write(&report)?;
     if !plan.tells_people() {
         eprint!("{}", human::summary(&report));

@@ -12,19 +12,22 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::interrupt::Interrupts;
+use super::{
+    interrupt::Interrupts,
+    messages::{self, Messages},
+};
 use crate::{
     Result,
     arguments::{self, Check, NEXTEST, Options},
     cannot, cannot_start,
-    cargo_options::{packages, take_option},
+    cargo_options::packages,
     environment,
     exit_code::verdict,
     outcomes::{self, Note, Outcome},
     project::Project,
     report::{
         Report,
-        formats::human,
+        formats::{human, print},
         levels::{self, Levels},
     },
     rustc::{runtime, sources::Sources},
@@ -54,16 +57,19 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
         let name = config.display().to_string();
         *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
     }
-    let sources = match take_option(&mut options.cargo.clone(), "--manifest-path")? {
-        Some(manifest) => Sources::of(Path::new(&manifest).parent().unwrap_or(Path::new("."))),
-        None => Sources::here(),
-    };
     let project = Project::find(&mut options.cargo)?;
+    let sources = Sources::of(&project.workspace.root);
     if subcommand == NEXTEST {
         look_for_nextest(&project)?;
     }
     let mut selection = selection(&project, &options)?;
     let plan = options.wanted.beside_a_run(&project.target_folder.join("lockdep"))?;
+    let messages = Messages::wanted(&options.cargo).filter(|_| subcommand != NEXTEST);
+    if messages.is_some() && plan.prints() {
+        return Err(
+            "`--output -` and `--message-format json` both write to standard output".to_owned()
+        );
+    }
     let folder = runtime::prepare(&project)?;
     let records = Records::new(options.records.as_deref(), &folder)?;
 
@@ -76,10 +82,16 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
         project.keep_out_of_build_folder(&mut cargo, &build_folder);
         cargo.args(&options.cargo).args(after);
         set_wrapper(&mut cargo, &project, &folder, &selection)?;
-        let ended = interrupts.status(&mut cargo, subcommand == NEXTEST, &records.path)?;
+        let run =
+            |cargo: &mut Command| interrupts.status(cargo, subcommand == NEXTEST, &records.path);
+        let (ended, failed) = match messages {
+            Some(_) => messages::separate(cargo, run)?,
+            None => (run(&mut cargo)?, Vec::new()),
+        };
         let notes = runtime::notes(&folder, &selection);
         let failures = outcomes::take_failures(&records.path);
         if ended.signal.is_some() || !exclude(&mut selection, &failures, &notes) {
+            print(&String::from_utf8_lossy(&failed))?;
             break ended;
         }
     };
@@ -90,6 +102,7 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
     let levels = Levels::new(options.levels.clone());
     let mut report = Report::read(slice::from_ref(&records.path), &levels, notes, sources)?;
     report.ended_by = ended.signal_name();
+    report.workspace = Some(project.workspace);
     if report.counts.processes == 0
         && let Some(why) = &mut report.nothing
     {
@@ -99,6 +112,7 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
     if ended.status.success() || ended.signal.is_some() || !is_empty(&records.path) {
         eprint!("{}", human::text(&report));
         plan.write(&report)?;
+        messages.map_or(Ok(()), |messages| messages.write(&report))?;
     } else if let (Some(CARGOS_USAGE), Some(option)) =
         (ended.status.code(), arguments::ours_among(&options.cargo))
     {

@@ -22,6 +22,7 @@ use self::levels::Levels;
 use crate::{
     Result, cannot,
     outcomes::{Note, Outcome},
+    project::Workspace,
     rustc::sources::Sources,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) notes: BTreeSet<Note>,
     /// The program's own source, if it is available.
     pub(crate) sources: Sources,
+    /// The workspace of the program, if it is known.
+    pub(crate) workspace: Option<Workspace>,
     /// The number of records that could not be read, at least in part. Their findings are missing.
     pub(crate) unread: usize,
     /// Why nothing was checked, if nothing was.
@@ -145,6 +148,7 @@ impl Report {
             graph,
             notes,
             sources,
+            workspace: None,
             unread: 0,
             nothing: None,
             ended_by: None,

@@ -8,13 +8,21 @@ use std::{
     rc::Rc,
 };
 
+use serde::Serialize;
+
 /// A place in the source, as written in records: `file:line:column`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Place<'a> {
     pub(crate) file: &'a str,
     pub(crate) line: u32,
-    /// In characters, from 1.
+    /// In characters, from 1; 0 if it is unknown.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) column: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it")]
+fn is_zero(column: &u32) -> bool {
+    *column == 0
 }
 
 impl<'a> Place<'a> {

@@ -18,7 +18,7 @@ impl Project {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports").join(test);
         let _ = fs::remove_dir_all(&folder);
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports");
-        for part in ["src", "records", "tasks"] {
+        for part in ["src", "records", "tasks", "helpers"] {
             copy(&original.join(part), &folder.join(part));
         }
         // Makes the folder the root of a repository.

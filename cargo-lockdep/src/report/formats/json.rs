@@ -1,16 +1,22 @@
 //! The whole report as JSON. `docs/reports.md` describes the schema.
 
+use std::borrow::Cow;
+
 use lockdep::{
     WaitKind,
-    record::{MergedEdge, MergedGraph},
+    record::{self, MergedEdge, MergedFinding, MergedGraph},
 };
 use serde::Serialize;
 
-use super::drawn::ends;
+use super::{
+    drawn::ends,
+    spans::{self, parts},
+};
 use crate::{
     Result, cannot,
     outcomes::Outcome,
     report::{Counts, Judged, Report, Verdict, coverage},
+    rustc::sources::Place,
 };
 
 /// Incremented whenever an existing reader would misunderstand a document.
@@ -55,8 +61,28 @@ struct Finding<'a> {
     across_runs: bool,
     processes: usize,
     tests: &'a [String],
+    spans: Vec<Span<'a>>,
+    notes: Vec<Note<'a>>,
     cycle: Vec<EdgeInGraph<'a>>,
     report: &'a str,
+}
+
+/// A place that the report shows.
+#[derive(Serialize)]
+struct Span<'a> {
+    #[serde(flatten)]
+    place: Place<'a>,
+    label: Cow<'a, str>,
+    /// A place that the title is about.
+    primary: bool,
+}
+
+/// A note of the report.
+#[derive(Serialize)]
+struct Note<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<Span<'a>>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +92,38 @@ struct EdgeInGraph<'a> {
     /// The indices of its locks in the graph.
     held_lock: Option<usize>,
     wanted_lock: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Shown<'a>>,
+}
+
+/// An edge as the report shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Acquisition<'a>>,
+    wanted: Acquisition<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<Acquisition<'a>>,
+}
+
+/// An acquisition, or a call that leads to it.
+#[derive(Serialize)]
+struct Acquisition<'a> {
+    #[serde(flatten)]
+    place: Option<Place<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    label: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stack: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Frame<'a> {
+    function: &'a str,
+    #[serde(flatten)]
+    place: Option<Place<'a>>,
 }
 
 /// A crate whose locks were not checked.
@@ -105,9 +163,14 @@ pub(super) fn text(report: &Report) -> Result<String> {
 
 fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
     let finding = &judged.finding;
-    let edge = |edge| {
+    let edge = |(index, edge): (usize, &'a MergedEdge)| {
         let ends = ends(graph, edge);
-        EdgeInGraph { edge, held_lock: ends.map(|it| it.0), wanted_lock: ends.map(|it| it.1) }
+        EdgeInGraph {
+            edge,
+            held_lock: ends.map(|it| it.0),
+            wanted_lock: ends.map(|it| it.1),
+            shown: finding.shown.get(index).map(shown),
+        }
     };
     Finding {
         verdict: judged.verdict,
@@ -120,7 +183,51 @@ fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {
         across_runs: finding.across_runs,
         processes: finding.processes,
         tests: &finding.tests,
-        cycle: finding.cycle.iter().map(edge).collect(),
+        spans: spans(finding),
+        notes: finding.notes.iter().map(note).collect(),
+        cycle: finding.cycle.iter().enumerate().map(edge).collect(),
         report: &finding.report,
+    }
+}
+
+fn spans(finding: &MergedFinding) -> Vec<Span<'_>> {
+    let parts = parts(finding).into_iter().enumerate();
+    let spans = parts.flat_map(|(index, part)| part.spans.into_iter().map(move |it| (index, it)));
+    spans.map(|(index, it)| span(it, index == 0)).collect()
+}
+
+fn span(span: spans::Span<'_>, is_of_title: bool) -> Span<'_> {
+    let spans::Span { place, label, is_primary } = span;
+    Span { place, label, primary: is_primary && is_of_title }
+}
+
+fn note<'a>(note: &'a record::Note<'_>) -> Note<'a> {
+    let place = note.label.as_ref().and_then(|label| spans::Span::of(label, false));
+    Note { text: &note.text, span: place.map(|it| span(it, false)) }
+}
+
+fn shown<'a>(shown: &'a record::Shown<'_>) -> Shown<'a> {
+    let call = |call: &'a record::Label<'_>| Acquisition {
+        place: Place::parse(&call.at),
+        label: &call.text,
+        stack: Vec::new(),
+    };
+    Shown {
+        note: &shown.note,
+        held: shown.held.as_ref().map(acquisition),
+        wanted: acquisition(&shown.wanted),
+        call: shown.call.as_ref().map(call),
+    }
+}
+
+fn acquisition<'a>(acquisition: &'a record::Acquisition<'_>) -> Acquisition<'a> {
+    let frame = |call: &'a record::Call<'_>| Frame {
+        function: &call.function,
+        place: call.at.as_deref().and_then(Place::parse),
+    };
+    Acquisition {
+        place: Place::parse(&acquisition.at),
+        label: &acquisition.label,
+        stack: acquisition.stack.iter().map(frame).collect(),
     }
 }

@@ -2,13 +2,18 @@
 
 mod dot;
 mod drawn;
+mod fingerprint;
+mod github;
+mod gitlab;
 mod html;
 pub(crate) mod human;
 mod json;
 mod junit;
 #[cfg(test)]
 mod parser_tests;
+pub(crate) mod rustc;
 mod sarif;
+mod spans;
 mod steps;
 
 use std::{
@@ -19,6 +24,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+use self::rustc::Rendered;
 use super::Report;
 use crate::{Result, cannot};
 
@@ -36,6 +42,12 @@ pub(crate) enum Format {
     Dot,
     /// A page for a browser
     Html,
+    /// Workflow commands of GitHub Actions, which show findings at their lines
+    Github,
+    /// A Code Quality report, which GitLab shows in merge requests
+    Gitlab,
+    /// rustc's JSON diagnostics, for editors
+    Rustc,
 }
 
 /// The requested formats, and where to write them.
@@ -58,6 +70,9 @@ impl Format {
             Self::Junit => junit::text(report),
             Self::Dot => Ok(dot::text(report)),
             Self::Html => Ok(html::text(report)),
+            Self::Github => Ok(github::text(report)),
+            Self::Gitlab => gitlab::text(report),
+            Self::Rustc => rustc::text(report, Rendered::Report),
         }
     }
 
@@ -70,14 +85,21 @@ impl Format {
             Self::Junit => "report.junit.xml",
             Self::Dot => "report.dot",
             Self::Html => "report.html",
+            Self::Github => "report.github.txt",
+            Self::Gitlab => "report.gitlab.json",
+            Self::Rustc => "report.rustc.json",
         }
     }
 
     fn of_file(path: &Path) -> Option<Self> {
         let before = path.file_stem().and_then(|stem| Path::new(stem).extension());
+        let is_before = |name: &str| before.is_some_and(|it| it == name);
         Some(match path.extension()?.to_str()? {
+            "txt" if is_before("github") => Self::Github,
             "txt" => Self::Human,
-            "json" if before.is_some_and(|it| it == "sarif") => Self::Sarif,
+            "json" if is_before("sarif") => Self::Sarif,
+            "json" if is_before("gitlab") => Self::Gitlab,
+            "json" if is_before("rustc") => Self::Rustc,
             "json" => Self::Json,
             "sarif" => Self::Sarif,
             "xml" => Self::Junit,
@@ -157,6 +179,16 @@ impl Plan {
         self.0.contains(&(Format::Human, Target::StandardOutput))
     }
 
+    /// Returns `true` if this format is written.
+    pub(crate) fn has(&self, format: Format) -> bool {
+        self.0.iter().any(|(it, _)| *it == format)
+    }
+
+    /// Returns `true` if anything goes to standard output.
+    pub(crate) fn prints(&self) -> bool {
+        self.0.iter().any(|(_, target)| *target == Target::StandardOutput)
+    }
+
     /// Writes all reports, and prints the paths of files.
     pub(crate) fn write(&self, report: &Report) -> Result<()> {
         for (format, target) in &self.0 {
@@ -229,6 +261,9 @@ mod tests {
             ("--format human --output x", "Human to x"),
             ("--output a/b.html", "Html to a/b.html"),
             ("--output b.sarif.json", "Sarif to b.sarif.json"),
+            ("--output b.gitlab.json", "Gitlab to b.gitlab.json"),
+            ("--output b.github.txt", "Github to b.github.txt"),
+            ("--format rustc --output b/", "Rustc to b/report.rustc.json"),
             ("--output b/ --format dot", "Dot to b/report.dot"),
             ("--output src --format dot", "Dot to src/report.dot"),
             ("--output - --format dot", "Dot to -"),

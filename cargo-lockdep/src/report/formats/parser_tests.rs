@@ -7,6 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
+use cargo_metadata::diagnostic::{Diagnostic, DiagnosticLevel};
 use lockdep::record::{Merge, SCHEMA};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -56,6 +57,8 @@ struct Texts {
     program: String,
     title: String,
     help: String,
+    /// The record says what the report shows.
+    has_shown: bool,
 }
 
 prop_compose! {
@@ -67,8 +70,9 @@ prop_compose! {
         program in odd(),
         title in odd(),
         help in odd(),
+        has_shown in any::<bool>(),
     ) -> Texts {
-        Texts { locks, has_class, places, threads, program, title, help }
+        Texts { locks, has_class, places, threads, program, title, help, has_shown }
     }
 }
 
@@ -84,6 +88,7 @@ impl Texts {
             program: change(&self.program),
             title: change(&self.title),
             help: change(&self.help),
+            has_shown: self.has_shown,
         }
     }
 
@@ -108,8 +113,22 @@ impl Texts {
         let header = json!({
             "schema": SCHEMA, "lockdep": "0.1.0", "id": "1", "process": 1, "program": self.program, "started": 0,
         });
+        let acquisition = |at: usize| {
+            let call = json!({ "function": self.threads[0], "at": self.places[1] });
+            json!({ "at": self.places[at], "label": self.title, "stack": [call, { "function": self.program }] })
+        };
+        let shown = |at: usize| {
+            let label = json!({ "at": self.places[at], "text": self.help });
+            let note = if at == 0 { "" } else { &self.title };
+            json!({
+                "note": note, "held": acquisition(2 * at), "wanted": acquisition(2 * at + 1), "call": label,
+            })
+        };
+        let shown: Vec<_> = (0..LOCKS).filter(|_| self.has_shown).map(shown).collect();
+        let label = json!({ "at": self.places[2], "text": self.program });
         let finding = json!({
             "kind": "inversion", "level": "deny", "count": 1, "title": self.title, "help": self.help,
+            "shown": shown, "notes": [{ "text": self.help }, { "text": self.title, "label": label }],
             "locks": (0..LOCKS).map(lock).collect::<Vec<_>>(),
             "cycle": (0..LOCKS).map(edge).collect::<Vec<_>>(),
             "report": format!("error[lockdep::inversion]: {}\nhelp: {}\n", self.title, self.help),
@@ -216,6 +235,42 @@ proptest! {
         prop_assert_eq!(errors, [""; 0]);
         let message = document["runs"][0]["results"][0]["message"]["text"].as_str().unwrap();
         prop_assert!(message.starts_with(&*texts.report().findings[0].finding.title), "{}", message);
+    }
+
+    #[test]
+    fn diagnostics_read_back(texts in texts()) {
+        let text = texts.text(Format::Rustc);
+        prop_assert_eq!(text.lines().count(), 1, "{}", text);
+        let read: Diagnostic = serde_json::from_str(&text).unwrap();
+        let report = texts.report();
+        let finding = &report.findings[0].finding;
+        prop_assert_eq!(&read.message, &finding.title);
+        let help = read.children.last().filter(|it| it.level == DiagnosticLevel::Help);
+        prop_assert_eq!(help.map_or("", |help| &*help.message), &*finding.help);
+        for part in std::iter::once(&read).chain(&read.children) {
+            prop_assert!(part.spans.first().is_none_or(|first| first.is_primary), "{:?}", part);
+        }
+    }
+
+    #[test]
+    fn no_name_ends_a_workflow_command(texts in texts()) {
+        let text = texts.text(Format::Github);
+        prop_assert_eq!(text.matches(['\n', '\r']).count(), 1, "{}", text);
+        let (properties, message) = text[2..].split_once("::").unwrap();
+        prop_assert!(properties.starts_with("error ") && !properties.contains(':'), "{}", text);
+        let mut names = properties["error ".len()..].split(',').map(|it| it.split_once('=').unwrap().0);
+        prop_assert!(names.clone().all(|it| ["file", "line", "col", "title"].contains(&it)), "{}", text);
+        prop_assert_eq!(names.next_back(), Some("title"));
+        prop_assert!(!message.replace("%25", "").replace("%0A", "").replace("%0D", "").contains('%'));
+    }
+
+    #[test]
+    fn code_quality_reads_back(texts in texts()) {
+        let issues: Value = serde_json::from_str(&texts.text(Format::Gitlab)).unwrap();
+        let issue = &issues[0];
+        prop_assert_eq!(&issue["description"], &texts.report().findings[0].finding.title);
+        prop_assert!(issue["location"]["lines"]["begin"].as_u64() > Some(0), "{}", issue);
+        prop_assert!(issue["location"]["path"].is_string() && issue["fingerprint"].is_string());
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //!
 //! A finding is a result, located at the acquisition that was about to happen; its kind is the
 //! rule. Each thread or task of its cycle is a thread flow: where a task was spawned, where it
-//! acquired the lock that it held, and where it acquired the other one.
+//! acquired the lock that it held, and where it acquired the other one. All of these are the places
+//! that the report shows; the call stacks from there to the locks are stacks of the result.
 
-use std::{collections::HashMap, hash::Hasher, path::Path};
+use std::path::Path;
 
-use fnv::FnvHasher;
-use lockdep::record::{MergedEdge, MergedFinding};
+use lockdep::record::{Acquisition, Call, MergedFinding};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::steps::steps;
+use super::{fingerprint::Fingerprints, steps::steps};
 use crate::{
     Result, cannot,
     cmd::explain::{self, Explanation},
@@ -29,13 +29,13 @@ const ROOT: &str = "%SRCROOT%";
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn text(report: &Report) -> Result<String> {
-    let mut known = HashMap::new();
+    let mut fingerprints = Fingerprints::default();
     // Silenced findings are results as well, so that code hosts show them as suppressed.
     let silenced = report.findings.iter().filter(|judged| judged.verdict == Verdict::Silenced);
     let results: Vec<_> = report
         .told()
         .chain(silenced)
-        .map(|judged| result(judged, &report.sources, &mut known))
+        .map(|judged| result(judged, &report.sources, &mut fingerprints))
         .collect();
     let mut run = json!({
         "tool": {"driver": {
@@ -76,9 +76,9 @@ fn rule_id(kind: &str) -> String {
     format!("lockdep::{kind}")
 }
 
-fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>) -> Value {
+fn result(judged: &Judged, sources: &Sources, fingerprints: &mut Fingerprints) -> Value {
     let finding = &judged.finding;
-    let sites = || finding.cycle.iter().flat_map(|edge| sentences(finding, edge));
+    let sites = || (0..finding.cycle.len()).flat_map(|index| sentences(finding, index));
     let shown = shown(finding, sources);
     let numbered = |(number, (message, place)): (usize, (String, &str))| {
         let mut location = location(&message, place, sources)?;
@@ -89,9 +89,6 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
         "" => finding.title.clone(),
         help => format!("{}\n\n{help}", finding.title),
     };
-    let id = fingerprint(finding);
-    let count = known.entry(id.clone()).or_default();
-    *count += 1;
     let mut result = json!({
         "ruleId": rule_id(finding.kind.name()),
         "level": match judged.verdict {
@@ -104,8 +101,8 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
             .into_iter().collect::<Vec<_>>(),
         "relatedLocations": sites().enumerate().filter_map(numbered).collect::<Vec<_>>(),
         "codeFlows": code_flows(finding, sources),
-        // Findings with equal fingerprints are numbered.
-        "partialFingerprints": {"lockdep/v1": format!("{id}:{count}")},
+        "stacks": stacks(finding, sources),
+        "partialFingerprints": {"lockdep/v1": fingerprints.next(finding)},
         "properties": {"processes": finding.processes, "tests": finding.tests},
     });
     if let Some(reason) = &finding.silenced {
@@ -117,8 +114,8 @@ fn result(judged: &Judged, sources: &Sources, known: &mut HashMap<String, usize>
 /// Returns where a code host shows a finding: the last step of an edge, or else the step before it,
 /// that is in the repository, because code hosts show no others. If none is, the last step.
 fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &'a str)> {
-    let done = |edge| sentences(finding, edge).collect::<Vec<_>>().into_iter().rev();
-    let last_but = |count| finding.cycle.iter().filter_map(move |edge| done(edge).nth(count));
+    let done = |index| sentences(finding, index).collect::<Vec<_>>().into_iter().rev();
+    let last_but = |count| (0..finding.cycle.len()).filter_map(move |index| done(index).nth(count));
     let is_here = |(_, place): &(String, &str)| {
         Place::parse(place).is_some_and(|place| sources.in_repository(place.file).is_some())
     };
@@ -126,55 +123,74 @@ fn shown<'a>(finding: &'a MergedFinding, sources: &Sources) -> Option<(String, &
     here.or_else(|| last_but(0).next())
 }
 
-fn sentences<'a>(
-    finding: &'a MergedFinding,
-    edge: &'a MergedEdge,
-) -> impl Iterator<Item = (String, &'a str)> {
-    let who = edge.who();
-    steps(finding, edge).into_iter().map(move |step| (step.did.past(&who), step.place))
+fn sentences(finding: &MergedFinding, index: usize) -> impl Iterator<Item = (String, &str)> {
+    let who = finding.cycle[index].who();
+    steps(finding, index).into_iter().map(move |step| (step.did.past(&who), step.place))
 }
 
 /// Returns one flow with all threads. Returns nothing if no place is known, because SARIF does not
 /// allow an empty flow.
 fn code_flows(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
-    let edges = finding.cycle.iter().enumerate();
-    let threads: Vec<_> =
-        edges.filter_map(|(number, edge)| thread_flow(number, finding, edge, sources)).collect();
+    let edges = 0..finding.cycle.len();
+    let threads: Vec<_> = edges.filter_map(|index| thread_flow(finding, index, sources)).collect();
     if threads.is_empty() {
         return Vec::new();
     }
     vec![json!({"message": {"text": "the steps of each thread or task"}, "threadFlows": threads})]
 }
 
-fn thread_flow(
-    number: usize,
-    finding: &MergedFinding,
-    edge: &MergedEdge,
-    sources: &Sources,
-) -> Option<Value> {
-    let steps = sentences(finding, edge);
+fn thread_flow(finding: &MergedFinding, index: usize, sources: &Sources) -> Option<Value> {
+    let edge = &finding.cycle[index];
+    let steps = sentences(finding, index);
     let steps = steps.filter_map(|(message, place)| location(&message, place, sources));
     let steps: Vec<_> = steps.map(|step| json!({"location": step})).collect();
     (!steps.is_empty()).then(|| {
         json!({
-            "id": format!("{number}: {}", edge.thread),
+            "id": format!("{index}: {}", edge.thread),
             "message": {"text": format!("{} of `{}`", edge.who(), edge.test)},
             "locations": steps,
         })
     })
 }
 
+/// Returns the call stacks of all acquisitions that have one.
+fn stacks(finding: &MergedFinding, sources: &Sources) -> Vec<Value> {
+    let edges = finding.cycle.iter().zip(&finding.shown);
+    let ends = edges.flat_map(|(edge, shown)| {
+        let who = edge.who();
+        let held =
+            shown.held.as_ref().map(|end| (format!("{who}, acquiring `{}`", edge.held), end));
+        let wanted = format!("{who}, acquiring `{}` with `{}` held", edge.wanted, edge.held);
+        held.into_iter().chain([(wanted, &shown.wanted)])
+    });
+    let frame = |call: &Call<'_>| {
+        let physical = call.at.as_deref().and_then(|place| physical_location(place, sources));
+        let mut location = json!({"logicalLocations": [{"fullyQualifiedName": call.function}]});
+        if let Some(physical) = physical {
+            location["physicalLocation"] = physical;
+        }
+        json!({"location": location})
+    };
+    let stack = |(message, end): (String, &Acquisition<'_>)| {
+        let frames: Vec<_> = end.stack.iter().map(frame).collect();
+        json!({"message": {"text": message}, "frames": frames})
+    };
+    ends.filter(|(_, end)| !end.stack.is_empty()).map(stack).collect()
+}
+
 fn location(message: &str, place: &str, sources: &Sources) -> Option<Value> {
+    let physical = physical_location(place, sources)?;
+    Some(json!({"message": {"text": message}, "physicalLocation": physical}))
+}
+
+fn physical_location(place: &str, sources: &Sources) -> Option<Value> {
     let place = Place::parse(place)?;
     let artifact = match sources.in_repository(place.file) {
         Some(path) => json!({"uri": encoded(&path), "uriBaseId": ROOT}),
         None => json!({"uri": file_uri(Path::new(place.file))}),
     };
     let region = json!({"startLine": place.line.max(1), "startColumn": place.column.max(1)});
-    Some(json!({
-        "message": {"text": message},
-        "physicalLocation": {"artifactLocation": artifact, "region": region},
-    }))
+    Some(json!({"artifactLocation": artifact, "region": region}))
 }
 
 fn encoded(path: &str) -> String {
@@ -185,26 +201,6 @@ fn encoded(path: &str) -> String {
 fn file_uri(path: &Path) -> String {
     let path = path.to_string_lossy().replace('\\', "/");
     format!("file:///{}", encoded(path.trim_start_matches('/')))
-}
-
-/// Identifies a finding across runs: by its kind, and by the files and names of its cycle. Lines
-/// are left out because they move.
-fn fingerprint(finding: &MergedFinding) -> String {
-    fn file(place: &str) -> &str {
-        Place::parse(place).map_or("", |place| place.file)
-    }
-    let edge = |edge: &MergedEdge| {
-        [file(&edge.held_at), &*edge.held, file(&edge.acquired_at), &*edge.wanted].join("\0")
-    };
-    // Processes may start the same cycle at different edges.
-    let mut edges: Vec<_> = finding.cycle.iter().map(edge).collect();
-    edges.sort_unstable();
-    let mut hasher = FnvHasher::default();
-    for part in std::iter::once(finding.kind.name()).chain(edges.iter().map(String::as_str)) {
-        hasher.write(part.as_bytes());
-        hasher.write_u8(0);
-    }
-    format!("{:016x}", hasher.finish())
 }
 
 /// Returns the crates whose locks were not checked because they do not compile with checked locks.

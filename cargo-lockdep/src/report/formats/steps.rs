@@ -2,7 +2,7 @@
 
 use lockdep::{
     FindingKind,
-    record::{MergedEdge, MergedFinding},
+    record::{MergedFinding, Shown},
 };
 
 /// What was done at a place.
@@ -47,8 +47,19 @@ impl Did<'_> {
     }
 }
 
+/// Returns where the acquisitions of an edge are shown: where the report shows them, or else at the calls of
+/// `lock()`. `index` is the edge's, in the cycle.
+pub(super) fn places(finding: &MergedFinding, index: usize) -> [&str; 2] {
+    match finding.shown.get(index) {
+        Some(Shown { held: Some(held), wanted, .. }) => [&held.at, &wanted.at],
+        _ => [&finding.cycle[index].held_at, &finding.cycle[index].acquired_at],
+    }
+}
+
 /// Returns the steps of an edge in order. A guard that is held across an await has no second place.
-pub(super) fn steps<'a>(finding: &MergedFinding, edge: &'a MergedEdge) -> Vec<Step<'a>> {
+pub(super) fn steps(finding: &MergedFinding, index: usize) -> Vec<Step<'_>> {
+    let edge = &finding.cycle[index];
+    let [held_at, acquired_at] = places(finding, index);
     let spawn = edge.spawned_at.iter().map(|place| Step { place, did: Did::Spawn });
     let held = if edge.is_granted { Did::Request(&edge.held) } else { Did::Hold(&edge.held) };
     let wanted = match finding.kind {
@@ -56,7 +67,7 @@ pub(super) fn steps<'a>(finding: &MergedFinding, edge: &'a MergedEdge) -> Vec<St
         FindingKind::Deadlock | FindingKind::Futurelock => Some(Did::Wait(&edge.wanted)),
         _ => Some(Did::Acquire(&edge.wanted)),
     };
-    let held = Step { place: &edge.held_at, did: held };
-    let wanted = wanted.map(|did| Step { place: &edge.acquired_at, did });
+    let held = Step { place: held_at, did: held };
+    let wanted = wanted.map(|did| Step { place: acquired_at, did });
     spawn.chain([held]).chain(wanted).collect()
 }

@@ -8,8 +8,11 @@ use serde::Serialize;
 use super::finding::capitalized;
 use crate::{
     report::{
-        Report, Verdict,
-        formats::drawn::{Arrow, arrows, ends, name},
+        Judged, Report, Verdict,
+        formats::{
+            drawn::{Arrow, arrows, ends, name},
+            steps::places,
+        },
     },
     rustc::sources::{Place, Sources},
 };
@@ -85,21 +88,19 @@ pub(super) fn data(report: &Report) -> String {
         made: lock.created_at.as_deref(),
         file: lock.created_at.as_deref().and_then(Place::parse).map(|place| place.file),
     });
-    let findings = report.findings.iter().map(|judged| Finding {
-        title: &judged.finding.title,
-        kind: judged.finding.kind.name(),
-        verdict: judged.verdict,
-        cycle: judged
-            .finding
-            .cycle
-            .iter()
-            .map(|edge| Step {
-                ends: ends(graph, edge),
-                who: who(edge),
-                modes: [edge.held_mode.name(), edge.wanted_mode.name()],
-                places: [&edge.held_at, &edge.acquired_at],
-            })
-            .collect(),
+    let findings = report.findings.iter().map(|Judged { verdict, finding, .. }| {
+        let step = |(index, edge): (usize, &'_ MergedEdge)| Step {
+            ends: ends(graph, edge),
+            who: who(edge),
+            modes: [edge.held_mode.name(), edge.wanted_mode.name()],
+            places: places(finding, index),
+        };
+        Finding {
+            title: &finding.title,
+            kind: finding.kind.name(),
+            verdict: *verdict,
+            cycle: finding.cycle.iter().enumerate().map(step).collect(),
+        }
     });
     let data = Data {
         lines: lines(report, arrows.values()),
@@ -148,8 +149,9 @@ fn lines<'a>(
         let places = arrow.orders.iter().flat_map(|order| order.places.iter().take(WITH_LINES));
         places.flat_map(|place| [&*place.held_at, &*place.acquired_at])
     };
-    let steps = report.findings.iter().flat_map(|judged| &judged.finding.cycle);
-    let found = steps.flat_map(|edge| [&*edge.held_at, &*edge.acquired_at]);
+    let found = report.findings.iter().flat_map(|Judged { finding, .. }| {
+        (0..finding.cycle.len()).flat_map(|index| places(finding, index))
+    });
     let all: BTreeSet<_> = made.chain(arrows.flat_map(shown)).chain(found).collect();
     all.into_iter().filter_map(|place| line(&report.sources, place)).collect()
 }

@@ -1,6 +1,6 @@
 //! A finding: what each thread or task did, with the source, and how to fix it.
 
-use lockdep::record::{MergedEdge, MergedFinding};
+use lockdep::record::MergedFinding;
 use maud::{Markup, html};
 
 use super::excerpt::{Note, excerpt};
@@ -35,7 +35,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
             @if !finding.help.is_empty() { p.help { (ticked(&finding.help)) } }
             @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (reason) } }
             ol.threads {
-                @for edge in &finding.cycle { li { (thread(finding, edge, sources)) } }
+                @for index in 0..finding.cycle.len() { li { (thread(finding, index, sources)) } }
             }
             p.actions {
                 button type="button" data-finding=(number) hidden { "Show in the lock order" }
@@ -63,9 +63,10 @@ fn note(Step { place, did }: Step<'_>) -> Note<'_> {
     Note { place, text: did.present(), class }
 }
 
-fn thread(finding: &MergedFinding, edge: &MergedEdge, sources: &Sources) -> Markup {
+fn thread(finding: &MergedFinding, index: usize, sources: &Sources) -> Markup {
+    let edge = &finding.cycle[index];
     let is_of_lock = |step: &Step<'_>| !matches!(step.did, Did::Spawn);
-    let notes: Vec<_> = steps(finding, edge).into_iter().filter(is_of_lock).map(note).collect();
+    let notes: Vec<_> = steps(finding, index).into_iter().filter(is_of_lock).map(note).collect();
     html! {
         h3 {
             @if edge.is_task() { (capitalized(&edge.thread)) } @else { "Thread " code { (edge.thread) } }
