@@ -105,6 +105,9 @@ kinds! {
     /// A thread ended while holding a lock, because the guard was forgotten: threads that wait for the lock from
     /// then on wait forever. Found when the thread ends, where [`Level::Deny`] prints an error because the thread
     /// can no longer panic; and again by each thread that is about to wait for the lock.
+    ///
+    /// Or another thread destroyed a lock that the thread holds. It is found, once for each place in the source, when
+    /// the thread next acquires a lock in an order that is new, and printed at [`Level::Deny`] as well.
     LeakedGuard: "leaked_guard", Warn, possible;
     /// A guard of a blocking lock was alive while its task was suspended. A thread that waits for the lock may be the
     /// one that has to poll the task.

@@ -85,6 +85,8 @@ pub(crate) enum Detail {
     AllAsleep(Arc<[ThreadSnapshot]>),
     /// The thread that ended while it held the lock for which another is about to wait.
     LeftBy(ThreadInfo),
+    /// Another thread has destroyed the lock, whose guard was forgotten.
+    Destroyed,
     /// The thread that holds the lock for which another is about to wait. It does not exist in this
     /// process, which was forked.
     LeftInParent(ThreadInfo),

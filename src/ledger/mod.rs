@@ -111,6 +111,7 @@ pub(crate) fn submit(
         // They are locks of a wrapper, or of `#[derive(Default)]`.
         return Verdict::NoClasses;
     }
+    let is_of_the_past = matches!(detail, Detail::Destroyed);
     let mut finding = Finding::new(kind, level, cycle, detail);
     finding.silenced = suppress::reason(&finding).filter(|_| certainly.is_none());
     if finding.silenced.is_some() {
@@ -139,8 +140,8 @@ pub(crate) fn submit(
             print_past_capture(&report());
             std::process::abort();
         }
-        // A second panic during an unwinding would abort the process.
-        Level::Deny if !std::thread::panicking() => {
+        // A second panic during an unwinding would abort the process. A guard was forgotten elsewhere.
+        Level::Deny if !std::thread::panicking() && !is_of_the_past => {
             return Verdict::Panic(Box::new(Panic::new(report(), &finding)));
         }
         // The thread or task is about to hang, so no test harness will ever show captured output. A

@@ -73,13 +73,22 @@ pub(super) struct Added {
 /// The identity of a finding: its kind; its locks in cycle order, starting with the smallest id;
 /// the wanted lock if the edges do not form a cycle; whether a thread that is gone left it locked;
 /// and the kind of wait.
+///
+/// A lock that is destroyed has no identity, so its bug is meant.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Key(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>);
+pub(super) enum Key {
+    Locks(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>),
+    Bug(Bug<BugEdge>),
+}
 
 impl Key {
-    pub(super) fn of(Finding { kind, cycle, detail, .. }: &Finding) -> Self {
+    pub(super) fn of(finding: &Finding) -> Self {
+        let Finding { kind, cycle, detail, .. } = finding;
         if let Detail::Classes { numbers, .. } = detail {
-            return Self(*kind, numbers.map(u64::from).into(), None, false, None);
+            return Self::Locks(*kind, numbers.map(u64::from).into(), None, false, None);
+        }
+        if let Detail::Destroyed = detail {
+            return Self::Bug(Bug::of(finding));
         }
         let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
         let wanted = cycle.last().map(|edge| edge.wanted.id);
@@ -91,7 +100,7 @@ impl Key {
             Detail::Wait(wait) => Some(*wait),
             _ => None,
         };
-        Self(*kind, locks, wanted, is_left, wait)
+        Self::Locks(*kind, locks, wanted, is_left, wait)
     }
 }
 

@@ -104,6 +104,11 @@ impl Story<'_> {
             FindingKind::Futurelock => self.poll_or_drop(),
             FindingKind::HeldAcrossAwait => self.drop_before_await(),
             FindingKind::PoolExhaustion => self.acquire_at_once(),
+            FindingKind::LeakedGuard if self.is_destroyed() => {
+                "the guard was forgotten: `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s. Nothing \
+                 waits for a lock that is gone, but whatever the guard was to do when it is dropped is not done"
+                    .to_owned()
+            }
             FindingKind::LeakedGuard if self.is_of_event() => format!(
                 "unless another thread completes {held}, a wait for it lasts for ever. The guard was \
                  forgotten: `mem::forget`, a `ManuallyDrop`, a leaked box, or a cycle of `Arc`s"

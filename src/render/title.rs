@@ -92,6 +92,9 @@ impl Story<'_> {
                     format!("{who} waits for {held}, which no thread will complete")
                 }
                 Some(_) => format!("{who} waits for {held}, which no thread will release"),
+                None if self.is_destroyed() => {
+                    format!("{who} never released {held}, which another thread has destroyed")
+                }
                 None if self.is_of_event() => {
                     format!("{who} ended while it owed {held}")
                 }

@@ -101,6 +101,11 @@ impl Story<'_> {
         }
     }
 
+    /// Returns `true` if another thread has destroyed the lock.
+    pub(super) fn is_destroyed(&self) -> bool {
+        matches!(self.finding.detail, Detail::Destroyed)
+    }
+
     /// Returns the kind of the wait during which locks are held.
     pub(super) fn wait(&self) -> WaitKind {
         match self.finding.detail {

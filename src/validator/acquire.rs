@@ -7,6 +7,7 @@ use super::{
         Context, State as ThreadState,
         held::{Entry, Place, Tag},
     },
+    destroyed,
     found::{Found, submit},
     graph::{self, Acquisition, Cycle, SEEN},
     lock_id::known_locks,
@@ -52,7 +53,7 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         // This is a signal handler that has interrupted an acquisition.
         return;
     }
-    if tasks::settle_released_elsewhere(context) {
+    if tasks::settle_released_elsewhere(context) || destroyed::settle(context) {
         // The chain has changed.
         let place = context.held.any_place_for(acquisition.wanted.tag);
         if let Some(chain) = unjudged(context, place) {
@@ -121,6 +122,11 @@ pub(super) fn is_known(context: &Context, key: u64) -> bool {
 /// Allocates what an acquisition may need: room for one more held lock, and its stack, if the
 /// stacks of held locks are kept.
 pub(crate) fn prepare(context: &'static Context, wanted: Tag) {
+    // Locks that are only tried make no chain to check. Looks only where more room is needed.
+    let grows = context.held.is_full();
+    if grows && context.held.is_whole() && !blocks_signals() {
+        destroyed::settle(context);
+    }
     let _inside = context.enter(ThreadState::InValidator);
     context.held.make_room();
     let traces = context.is(ThreadState::Tracing) && (context.always_traces() || !blocks_signals());

@@ -20,6 +20,7 @@ use super::{
         held::Entry,
         leaks, registry,
     },
+    destroyed,
     found::{Found, own_edge, report},
     graph, interrupted,
     lock_id::known_locks,
@@ -113,6 +114,10 @@ fn report_leaks(context: &'static Context) {
     if known_locks::are_leaves() {
         inside(|| drop(graph::lock()));
     }
+    let is_exiting = !context.held.is_empty() && exit::process_is_exiting();
+    if !is_exiting {
+        destroyed::settle(context);
+    }
     if context.held.is_empty() {
         return;
     }
@@ -121,7 +126,7 @@ fn report_leaks(context: &'static Context) {
     for entry in left {
         context.held.remove(entry.tag);
     }
-    if exit::process_is_exiting() {
+    if is_exiting {
         return;
     }
     // A guard that can be sent may still exist in another thread.

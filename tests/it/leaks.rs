@@ -1,7 +1,15 @@
 //! A thread that ends while it holds a lock, and threads that acquire the lock afterwards.
 #![cfg(debug_assertions)]
 
-use std::{mem, sync::Arc, thread};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+};
 
 use crate::support::{self, denied, findings_about, kinds, on_a_thread};
 use lockdep::{
@@ -146,4 +154,146 @@ fn a_process_that_exits_leaks_nothing() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !text.contains("lockdep"), "{text}");
     }
+}
+
+/// Acquires new locks and forgets their guards, each before another thread destroys the lock.
+fn forget_and_destroy(count: usize, forget: impl Fn(&Mutex<()>), mut afterwards: impl FnMut()) {
+    let (send, sent) = mpsc::channel::<Box<Mutex<()>>>();
+    let (gone, is_gone) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for lock in sent {
+                drop(lock);
+                gone.send(()).unwrap();
+            }
+        });
+        for _ in 0..count {
+            let lock = Box::new(Mutex::new(()));
+            forget(&lock);
+            send.send(lock).unwrap();
+            is_gone.recv().unwrap();
+            afterwards();
+        }
+        drop(send);
+    });
+}
+
+/// The locks that the calling thread holds, which are all of this process.
+fn held_now() -> usize {
+    lockdep::held().to_string().matches("    holds ").count()
+}
+
+#[test]
+fn locks_that_others_destroy_are_not_held() {
+    // Counts all edges, nodes and findings of the process.
+    let child = support::in_a_child(locks_that_others_destroy_are_not_held, || {
+        let counted = Arc::new(AtomicUsize::new(0));
+        lockdep::on_finding({
+            let counted = Arc::clone(&counted);
+            move |_| _ = counted.fetch_add(1, Relaxed)
+        });
+        let others = [Mutex::new(()), Mutex::new(())];
+        let mut most = 0;
+        on_a_thread(|| {
+            let forget = |lock: &Mutex<()>| mem::forget(lock.lock());
+            forget_and_destroy(1_000, forget, || {
+                // The thread looks when it acquires another lock, in an order that is new.
+                drop(Mutex::new(()).lock());
+                most = most.max(held_now());
+                drop(others[0].lock());
+            });
+            assert_eq!(held_now(), 0, "{}", lockdep::held());
+            drop((others[0].lock(), others[1].lock()));
+        });
+        assert_eq!(most, 0);
+        // No edge comes from a dead lock, and none is left in the graph.
+        let graph = lockdep::order_graph();
+        let graph = graph.as_petgraph();
+        assert_eq!((graph.node_count(), graph.edge_count()), (2, 1), "{graph:?}");
+        // Reported once, for all of them.
+        let [finding] = &lockdep::findings()[..] else { panic!("{:?}", lockdep::findings()) };
+        assert_eq!((finding.kind(), finding.level()), (FindingKind::LeakedGuard, Level::Warn));
+        assert_eq!((finding.count(), counted.load(Relaxed)), (1_000, 1));
+        let report = finding.to_string();
+        for part in [
+            " never released `lock`, which another thread has destroyed",
+            "`lock` acquired here, and never released",
+            "help: the guard was forgotten: `mem::forget`",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+    });
+    if let Some(output) = child {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.matches("warning[lockdep::leaked_guard]").count(), 1, "{text}");
+    }
+}
+
+/// A thread that only tries locks has no order to check, but does not hold ever more.
+#[test]
+fn locks_that_are_tried_and_destroyed_do_not_pile_up() {
+    let child = support::in_a_child(locks_that_are_tried_and_destroyed_do_not_pile_up, || {
+        let kept = [(); 100].map(|()| Mutex::new(()));
+        on_a_thread(|| {
+            let forget = |lock: &Mutex<()>| mem::forget(lock.try_lock());
+            forget_and_destroy(1_000, forget, || assert!(held_now() <= 17, "{}", held_now()));
+            for lock in &kept {
+                mem::forget(lock.try_lock());
+            }
+            // Those that are alive are held.
+            assert!((100..=117).contains(&held_now()), "{}", held_now());
+        });
+        let [finding, leaks @ ..] = &lockdep::findings()[..] else { panic!("none") };
+        assert!(finding.count() >= 980 && finding.to_string().contains("has destroyed"));
+        assert_eq!(leaks.len(), 100);
+    });
+    if let Some(output) = child {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The last one is found when the thread ends, and not as held by then.
+#[test]
+fn a_lock_that_was_destroyed_is_not_held_at_the_end() {
+    on_a_thread(|| {
+        let forget = |lock: &Mutex<()>| {
+            lockdep::name(lock, "destroyed before the end");
+            mem::forget(lock.lock());
+        };
+        forget_and_destroy(1, forget, || ());
+    });
+    let line = line!() - 4;
+    let is_it = |finding: &&Finding| {
+        let [edge] = finding.cycle() else { return false };
+        edge.held_at().file() == file!() && edge.held_at().line() == line
+    };
+    let findings = lockdep::findings();
+    let found: Vec<_> = findings.iter().filter(is_it).collect();
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert!(finding.to_string().contains("never released"), "{finding}");
+    assert!(leaks("destroyed before the end").is_empty());
+}
+
+/// Another thread has the guard, releases the lock and destroys it.
+#[test]
+#[cfg(feature = "send_guard")]
+fn a_lock_that_is_released_and_destroyed_elsewhere_was_not_forgotten() {
+    use lockdep::parking_lot::{self, lock_api::ArcMutexGuard};
+
+    let other = Mutex::new(());
+    lockdep::name(&other, "after a guard was sent");
+    let line = line!() + 3;
+    for _ in 0..100 {
+        let lock = Arc::new(parking_lot::Mutex::new(()));
+        let guard: ArcMutexGuard<_, _> = lock.lock_arc();
+        drop(lock);
+        on_a_thread(|| drop(guard));
+        drop((other.lock(), Mutex::new(()).lock()));
+    }
+    let is_here = |finding: &Finding| {
+        let [edge, ..] = finding.cycle() else { return false };
+        edge.held_at().file() == file!() && edge.held_at().line() == line
+    };
+    assert!(!lockdep::findings().iter().any(is_here));
 }

@@ -350,6 +350,12 @@ impl HeldSet {
         Place { depth, before, after: word_above(before, tag, depth + 1) }
     }
 
+    /// Returns `true` at depths 16, 32, 64, ..., where one more lock may need an allocation.
+    pub(in crate::validator) fn is_full(&self) -> bool {
+        let depth = self.depth();
+        depth >= INLINE && depth.is_power_of_two()
+    }
+
     /// Makes room for one more lock. Allocates at depths 16, 32, 64, ...
     pub(in crate::validator) fn make_room(&self) {
         let depth = self.depth();

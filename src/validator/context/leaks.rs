@@ -37,8 +37,8 @@ pub(in crate::validator) fn lock() -> &'static dyn crate::fork_lock::ForkLock {
 
 /// Called when a thread has ended while it held a lock.
 ///
-/// A lock that another thread destroyed before its holder ended stays here, because that is not
-/// detected. Therefore the oldest entries are dropped when there are too many.
+/// A lock that another thread destroyed before its holder ended may stay here, because that is not
+/// always detected. Therefore the oldest entries are dropped when there are too many.
 pub(in crate::validator) fn add(held: Entry, thread: ThreadInfo) {
     known_locks::entered(held.tag.lock());
     change(|leaks| {
