@@ -5,11 +5,14 @@ use super::{
     story::Story,
     thread_names::{what, who},
 };
-use crate::finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Site, WaitKind};
+use crate::{
+    finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Site, WaitKind},
+    source::Lifetime,
+};
 
 impl Story<'_> {
     pub(super) fn help(&self) -> String {
-        let help = self.help_of_kind();
+        let help = self.help_of_kind() + &self.temporaries();
         match self.finding.detail {
             Detail::InSequence => format!(
                 "{help}. So far one of these threads was joined before the other was spawned; unless \
@@ -22,7 +25,7 @@ impl Story<'_> {
     fn help_of_kind(&self) -> String {
         let Edge { held, wanted, held_at, acquired_at, thread, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        let (held_line, line) = (held_at.line(), self.line_of(0, acquired_at));
+        let (held_line, line) = (self.line(held_at), self.line_of(0, acquired_at));
         let what = what(thread);
         let writer = self.while_writers_wait();
         match self.finding.kind {
@@ -50,9 +53,11 @@ impl Story<'_> {
                 if self.gate_locks().len() == 1 { "is" } else { "are" }
             ),
             FindingKind::Inversion if self.same_lines() => format!(
-                "if they run at once{writer}, each waits for the next. Lines {held_line} and {line} take \
+                "if they run at once{writer}, each waits for the next. Lines {} and {} take \
                  these locks in the order in which they are passed: pass them in one order everywhere, \
-                 or sort them first, by a number or a key that each of them has"
+                 or sort them first, by a number or a key that each of them has",
+                held_at.line(),
+                acquired_at.line()
             ),
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
@@ -73,22 +78,20 @@ impl Story<'_> {
             ),
             FindingKind::DeclaredOrder => self.declared(),
             FindingKind::SelfDeadlock if self.initializes() => format!(
-                "it would wait for itself for ever: the initializer must not use {held} at line \
-                 {line}"
+                "it would wait for itself for ever: the initializer must not use {held} at {line}"
             ),
             FindingKind::SelfDeadlock if self.is_of_event() => format!(
-                "it would wait for itself for ever: instead of the wait at line {line}, complete the event, or \
-                 drop the guard of line {held_line} first"
+                "it would wait for itself for ever: instead of the wait at {line}, complete the event, or \
+                 drop the guard of {held_line} first"
             ),
             FindingKind::SelfDeadlock => format!(
-                "it would wait for itself for ever: drop the guard of line {held_line} first, or \
-                 pass it on. A guard in the head of a `match`, `if let` or `for` lives until \
-                 the end of its body"
+                "it would wait for itself for ever: drop the guard of {held_line} first, or \
+                 pass it on"
             ),
             FindingKind::RecursiveRead => format!(
                 "if a writer queues between the two, the second read waits behind the writer, \
-                 which waits for the first: pass the guard of line {held_line} on, or drop it \
-                 before line {line}"
+                 which waits for the first: pass the guard of {held_line} on, or drop it \
+                 before {line}"
             ),
             FindingKind::WaitWhileHolding => self.wait_while_holding(),
             FindingKind::Deadlock if self.left_in_parent().is_some() => self.lock_before_fork(),
@@ -96,7 +99,7 @@ impl Story<'_> {
                 let what_now = self.what_now();
                 match self.len() {
                     1 => {
-                        format!("{what_now}. Drop the guard of line {held_line} before line {line}")
+                        format!("{what_now}. Drop the guard of {held_line} before {line}")
                     }
                     _ => format!("{what_now}. {}", self.help_with_circle()),
                 }
@@ -123,27 +126,62 @@ impl Story<'_> {
 
     /// Returns the line before which the held lock of an edge must be released; that of the
     /// acquisition if the function does not hold it itself.
-    fn line_of(&self, index: usize, acquired_at: &Site) -> u32 {
-        self.ways[index].release_before().unwrap_or(acquired_at).line()
+    fn line_of(&self, index: usize, acquired_at: &Site) -> String {
+        self.line(self.ways[index].release_before().unwrap_or(acquired_at))
+    }
+
+    /// Returns `line 7`, with the file if the report shows several.
+    fn line(&self, site: &Site) -> String {
+        let mut shown = self.shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        if shown.all(|it| it.file() == site.file()) {
+            format!("line {}", site.line())
+        } else {
+            format!("line {} of {}", site.line(), site.file())
+        }
+    }
+
+    /// Says which guards live longer than they seem to.
+    fn temporaries(&self) -> String {
+        let sentence = |(edge, lifetime): (&Edge, &Option<Lifetime>)| {
+            let (end, advice) = match lifetime.as_ref()? {
+                Lifetime::Block(block) => (
+                    format!("the `{block}` that has it in its head"),
+                    "put what is needed of it into a variable first".to_owned(),
+                ),
+                Lifetime::Else => {
+                    ("the `else`".to_owned(), "edition 2024 drops it before that".to_owned())
+                }
+                Lifetime::Statement => {
+                    let wanted = self.names.of(&edge.wanted);
+                    let advice = format!("put what is needed of {wanted} into a variable first");
+                    ("its statement".to_owned(), advice)
+                }
+            };
+            let line = self.line(&edge.held_at);
+            Some(format!(". The guard of {line} lives until the end of {end}: {advice}"))
+        };
+        self.shown.iter().zip(&self.lifetimes).filter_map(sentence).collect()
     }
 
     /// Returns `, or release ... before line 7`, if the function of an edge can do that.
     fn or_release(&self, index: usize) -> String {
         let held = self.names.of(&self.shown[index].held);
-        let before = self.ways[index].release_before().map(Site::line);
-        before.map_or_else(String::new, |line| format!(", or release {held} before line {line}"))
+        let before = self.ways[index].release_before().filter(|_| self.lifetimes[index].is_none());
+        let release = |site| format!(", or release {held} before {}", self.line(site));
+        before.map_or_else(String::new, release)
     }
 
     /// Help for a cycle of two edges, one of which is a wait for something other than a lock.
     fn help_with_wait(&self) -> String {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
         let waits = self.shown.iter().enumerate().find(|(_, edge)| edge.wanted == *wait);
-        let line = waits.map_or(0, |(index, edge)| self.line_of(index, &edge.acquired_at));
+        let line =
+            waits.map_or_else(String::new, |(index, edge)| self.line_of(index, &edge.acquired_at));
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
         format!(
             "if {} still needs {lock}{} when the wait for {} begins, both wait for ever: release \
-             {lock} before line {line}",
+             {lock} before {line}",
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
@@ -154,12 +192,12 @@ impl Story<'_> {
     fn help_with_use(&self) -> String {
         let Some(edge) = self.use_of_cell() else { return String::new() };
         let (held, cell) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
-        let line = edge.acquired_at.line();
+        let line = self.line(&edge.acquired_at);
         let next = if self.len() == 2 { "the other" } else { "the next" };
         format!(
             "the initializer of {cell} had already run. Had these run at once{}, each would wait \
              for {next}: initialize {cell} before the threads that use it start, or do not use it \
-             while {}, at line {line}. Use `lockdep::allow_pair` if the program makes sure of \
+             while {}, at {line}. Use `lockdep::allow_pair` if the program makes sure of \
              this order in another way",
             self.while_writers_wait(),
             roles::while_held(edge, &held),
@@ -170,12 +208,12 @@ impl Story<'_> {
     fn help_with_circle(&self) -> String {
         let is_lock = |edge: &&Edge| edge.held.kind.role.is_lock();
         let edge = self.shown.iter().find(is_lock).unwrap_or_else(|| self.first());
-        let (held, line) = (self.names.of(&edge.held), edge.acquired_at.line());
+        let (held, line) = (self.names.of(&edge.held), self.line(&edge.acquired_at));
         let is_of_one_lock = self.shown.iter().all(|it| it.wanted == edge.held);
         if self.has_wait() || is_of_one_lock {
-            return format!("Release {held} before line {line}");
+            return format!("Release {held} before {line}");
         }
-        format!("Acquire these locks in one order everywhere, or release {held} before line {line}")
+        format!("Acquire these locks in one order everywhere, or release {held} before {line}")
     }
 
     /// Returns what happens now to the threads that wait for each other.
@@ -221,17 +259,17 @@ impl Story<'_> {
     /// Help for a permit that is held while another one is acquired.
     fn acquire_at_once(&self) -> String {
         let Edge { held, held_mode, acquired_at, thread, .. } = self.first();
-        let (held, line, what) = (self.names.of(held), acquired_at.line(), what(thread));
+        let (held, line, what) = (self.names.of(held), self.line(acquired_at), what(thread));
         if *held_mode == Mode::Exclusive {
             return format!(
                 "it waits for itself for ever, unless another permit is added. Release the first \
-                 permit before line {line}, or pass it on"
+                 permit before {line}, or pass it on"
             );
         }
         format!(
             "if as many {what}s as {held} has permits do this at once, all of them wait for ever. \
              Acquire all permits in one call, or release the first \
-             permit before line {line}"
+             permit before {line}"
         )
     }
 
@@ -262,7 +300,7 @@ impl Story<'_> {
             WaitKind::Barrier => format!("if another thread needs {held} before it gets there"),
             WaitKind::Park => format!("if the thread that unparks it needs {held} before"),
         };
-        format!("{needs}, both wait for ever. Release {held} before line {line}")
+        format!("{needs}, both wait for ever. Release {held} before {line}")
     }
 
     /// Help for a broken declaration.
@@ -281,15 +319,15 @@ impl Story<'_> {
             ),
             Some(Declaration::Keys { held: held_key, wanted: key, .. }) => format!(
                 "{held} has the key {held_key}, {wanted} the key {key}: the smaller one must be \
-                     acquired first, release {held} before line {line}"
+                     acquired first, release {held} before {line}"
             ),
             Some(Declaration::Order(site)) => format!(
                 "it was declared at {site} that {wanted} comes before {held}: release {held} \
-                     before line {line}"
+                     before {line}"
             ),
             Some(Declaration::Leaf) => format!(
                 "{held} was declared a leaf, nothing is acquired while it is held: release it \
-                     before line {line}"
+                     before {line}"
             ),
             Some(Declaration::Outermost) | None => {
                 let what = if self.is_wait() {
@@ -299,7 +337,7 @@ impl Story<'_> {
                 };
                 format!(
                     "{wanted} was declared {what} while nothing is held: release {held} before \
-                     line {line}"
+                     {line}"
                 )
             }
         }

@@ -38,6 +38,12 @@ fn without_calls(receiver: &str) -> Option<String> {
     (!name.contains('(')).then(|| name.to_owned())
 }
 
+/// `bank.accounts[from]` → `accounts`, `Bank::accounts` → `accounts`.
+fn last_part(name: &str) -> &str {
+    let name = name.split('[').next().unwrap_or(name);
+    name.rsplit(['.', ':']).next().unwrap_or(name)
+}
+
 impl Names {
     /// Collects names for locks, and for the places that mention them.
     pub(super) fn new<'a>(
@@ -127,6 +133,21 @@ impl Names {
     /// Returns the lock's source expression, even if the report calls it something else.
     pub(super) fn expression(&self, lock: &LockInfo) -> String {
         self.replaced.get(&lock.id).cloned().unwrap_or_else(|| self.bare(lock))
+    }
+
+    /// Returns the lock as a label calls it: with the name that it has in the source there, if that is another one than
+    /// in the rest of the report.
+    pub(super) fn in_label(&self, lock: &LockInfo, site: &Site) -> String {
+        let here = self.local.get(&(lock.id, site.clone())).filter(|here| {
+            !self.ambiguous
+                && lock.kind.role.is_lock()
+                && !source::is_anonymous(here)
+                && last_part(here) != last_part(&self.bare(lock))
+        });
+        match here {
+            Some(here) => format!("`{here}` (the same lock as {})", self.of(lock)),
+            None => self.at(lock, site),
+        }
     }
 
     /// Returns the lock as mentioned at a place.

@@ -7,8 +7,8 @@ use super::{
     lock_names::Names,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, LockInfo, Role},
-    source::Sources,
+    finding::{Detail, Edge, Finding, FindingKind, LockInfo, Role},
+    source::{Lifetime, Sources},
 };
 
 /// The maximum number of edges of a cycle that are shown.
@@ -21,6 +21,8 @@ pub(super) struct Story<'a> {
     pub(super) shown: Vec<Edge>,
     /// How each is shown.
     pub(super) ways: Vec<Way>,
+    /// How long the guard of each held lock lives, if it is a temporary.
+    pub(super) lifetimes: Vec<Option<Lifetime>>,
     pub(super) names: Names,
 }
 
@@ -48,7 +50,15 @@ impl<'a> Story<'a> {
                 names.suggest(&edge.held, edge.thread.to_string());
             }
         }
-        Self { finding, shown, ways, names }
+        // These have one place.
+        let may_be =
+            !matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait);
+        let mut lifetime = |edge: &Edge| {
+            let is_guard = may_be && edge.held.kind.role.is_lock() && !edge.is_queued;
+            is_guard.then(|| sources.lifetime(&edge.held_at, &edge.acquired_at)).flatten()
+        };
+        let lifetimes = shown.iter().map(&mut lifetime).collect();
+        Self { finding, shown, ways, lifetimes, names }
     }
 }
 

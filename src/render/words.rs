@@ -134,7 +134,8 @@ impl Story<'_> {
     pub(super) fn now(&self) -> [String; 2] {
         let first = self.first();
         let Edge { held, held_at, wanted, acquired_at, held_mode, .. } = first;
-        let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
+        let (held, wanted) =
+            (self.names.in_label(held, held_at), self.names.in_label(wanted, acquired_at));
         let since = if let Some(holder) = self.left_in_parent() {
             let since = roles::held_at_fork(first, &who(holder), &held, for_reading(*held_mode));
             return [since, format!("{} waits for {wanted} here", who(&first.thread))];
@@ -213,7 +214,8 @@ impl Story<'_> {
     /// `number` is the index of the next edge.
     fn waits(&self, number: usize, edge: &Edge) -> [String; 2] {
         let Edge { held, held_at, held_mode, wanted, acquired_at, .. } = edge;
-        let (held, wanted) = (self.names.at(held, held_at), self.names.at(wanted, acquired_at));
+        let (held, wanted) =
+            (self.names.in_label(held, held_at), self.names.in_label(wanted, acquired_at));
         let next = &self.finding.cycle[number % self.len()];
         let does = match next {
             next if next.is_queued => "waits to write",
@@ -252,10 +254,10 @@ impl Story<'_> {
         if self.is_circle_of_waits() {
             return self.waits(index + 1, edge);
         }
-        let held = self.names.at(&edge.held, &edge.held_at);
+        let held = self.names.in_label(&edge.held, &edge.held_at);
         let reading = for_reading(edge.held_mode);
         let since = roles::held_before(edge, &held, reading);
-        let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
+        let wanted = self.names.in_label(&edge.wanted, &edge.acquired_at);
         let now = match self.finding.kind {
             FindingKind::WaitWhileHolding => "the same wait".to_owned(),
             _ => roles::wanted_before(edge, &wanted, for_reading(edge.wanted_mode)),

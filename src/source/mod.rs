@@ -5,6 +5,7 @@ mod class;
 pub(crate) mod doctest;
 mod name;
 mod syntax;
+mod temporary;
 mod tokens;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     rc::Rc,
 };
 
+pub(crate) use self::temporary::Lifetime;
 use self::tokens::Tokens;
 use crate::{
     finding::{LockInfo, Role, Site},
@@ -104,6 +106,14 @@ impl Sources {
             }
         }
         Some(name)
+    }
+
+    /// Returns how long the guard lives that is acquired at `held`, if it is a temporary and another lock is acquired
+    /// meanwhile.
+    pub(crate) fn lifetime(&mut self, held: &Site, wanted: &Site) -> Option<Lifetime> {
+        let (tokens, at) = self.tokens(held)?;
+        let (_, wanted) = self.tokens(wanted).filter(|_| held.file() == wanted.file())?;
+        temporary::lifetime(&tokens, at, wanted)
     }
 
     /// Returns the tokens of the file that a site is in, and its offset.

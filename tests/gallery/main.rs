@@ -61,6 +61,7 @@ programs! {
     #[cfg(feature = "tokio")]
     tasks,
     temporaries,
+    temporary_in_a_statement,
     track_caller,
     trait_objects,
     #[cfg(feature = "parking_lot")]
