@@ -49,7 +49,7 @@ fn enlist(context: &'static Context) -> &'static Context {
 }
 
 /// Called in a fork, which has only the thread of this context. The contexts of other threads are
-/// not used again. Those that hold locks become [orphans] if `keeps_holds`.
+/// not used again. Those that hold locks become [orphans](mod@orphans) if `keeps_holds`.
 #[cfg(all(unix, not(loom)))]
 pub(in crate::validator) fn abandon_others(own: Option<&'static Context>, keeps_holds: bool) {
     let is_own = |context: &Context| own.is_some_and(|own| std::ptr::eq(context, own));
