@@ -60,6 +60,11 @@ impl Way {
         [0, 1].map(|end| &self.ends[end].steps[self.chosen.ends[end]].site)
     }
 
+    /// Returns the function that holds the lock, at the place where that is shown.
+    pub(super) fn holder(&self) -> Option<&str> {
+        self.ends[0].steps[self.chosen.ends[0]].function.as_deref()
+    }
+
     /// Returns what was passed from each acquisition to the place where it is shown, innermost first.
     pub(super) fn passed(&self) -> [&[Step]; 2] {
         [0, 1].map(|end| &self.ends[end].steps[..self.chosen.ends[end]])

@@ -1,6 +1,7 @@
 //! The help text of a report, by kind.
 
 use super::{
+    helpers::short,
     roles,
     story::Story,
     thread_names::{what, who},
@@ -62,7 +63,8 @@ impl Story<'_> {
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
                 "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
-                 everywhere{}",
+                 everywhere{}{}",
+                self.as_other_function(),
                 self.or_release(0)
             ),
             FindingKind::Inversion => format!(
@@ -161,6 +163,16 @@ impl Story<'_> {
             Some(format!(". The guard of {line} lives until the end of {end}: {advice}"))
         };
         self.shown.iter().zip(&self.lifetimes).filter_map(sentence).collect()
+    }
+
+    /// Returns ``, as `sell` does``, if the other of two threads acquires the locks in another function.
+    fn as_other_function(&self) -> String {
+        let [now, before] = &self.ways[..] else { return String::new() };
+        let (Some(now), Some(before)) = (now.holder().map(short), before.holder().map(short))
+        else {
+            return String::new();
+        };
+        if now == before { String::new() } else { format!(", as `{before}` does") }
     }
 
     /// Returns `, or release ... before line 7`, if the function of an edge can do that.

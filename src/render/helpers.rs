@@ -47,7 +47,7 @@ impl Story<'_> {
 }
 
 /// `bank::accounts::Bank::lock::{{closure}}` → `Bank::lock`.
-fn short(function: &str) -> String {
+pub(super) fn short(function: &str) -> String {
     let (mut segments, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, character) in function.char_indices() {
         match character {
