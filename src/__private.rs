@@ -34,6 +34,11 @@ pub mod render {
     pub use crate::render::dot::quoted;
 }
 
+/// The part of `crate::source` that the reports of `cargo lockdep` use.
+pub mod source {
+    pub use crate::source::{declared_at, is_anonymous};
+}
+
 /// The part of `crate::validator` that the runtime uses.
 pub mod validator {
     pub use crate::validator::{root_poll, tasks};

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    cmd::{explain::Explanation, report},
+    cmd::{explain::Explanation, order, report},
     report::{formats::Wanted, levels::Change},
     selection::Locks,
 };
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Check(Action),
     /// Reports the findings of records on disk
     Report(report::Options),
+    /// Proposes a lock order, from records on disk, and shows which acquisitions contradict it
+    Order(order::Options),
     /// Explains a kind of finding: an example, and how to fix it
     Explain {
         /// The kind of finding; without it, all are listed

@@ -13,9 +13,12 @@ pub(crate) const OUR_ERROR: u8 = 101;
 
 /// Returns the exit status for a report. One with unreadable records, or of nothing, never counts as success.
 pub(crate) fn verdict(report: &Report) -> ExitCode {
-    if report.is_denied() {
-        ExitCode::from(DENIED)
-    } else if report.unread > 0 {
+    if report.is_denied() { ExitCode::from(DENIED) } else { of_reading(report) }
+}
+
+/// Returns the exit status for a report, apart from its findings.
+pub(crate) fn of_reading(report: &Report) -> ExitCode {
+    if report.unread > 0 {
         ExitCode::from(OUR_ERROR)
     } else if report.nothing.is_some() || report.lacks_findings() {
         ExitCode::from(NOTHING_CHECKED)

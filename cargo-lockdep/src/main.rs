@@ -4,7 +4,7 @@
 //! It builds a replacement for `std` that has checked locks ([`runtime`]), makes cargo build the
 //! program with it ([`rustc`]: cargo calls this same program in place of rustc), and reports what
 //! the processes recorded ([`report`], [`formats`]). It also reports from [existing
-//! records](report) and [explains](explain) each kind of finding.
+//! records](report), proposes a [lock order](report::order) from them and [explains](explain) each kind of finding.
 
 mod arguments;
 mod cargo_options;
@@ -58,6 +58,7 @@ fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
         Command::Check(Action::Check(check)) => cmd::run::run(check, &after),
         Command::Check(Action::Doctor { cargo }) => cmd::doctor::run(cargo),
         Command::Report(options) => cmd::report::run(options),
+        Command::Order(options) => cmd::order::run(options),
         Command::Explain { kind } => {
             report::formats::print(&cmd::explain::text(kind.as_ref()))?;
             Ok(ExitCode::SUCCESS)

@@ -163,6 +163,31 @@ fn a_few_locks() {
     assert_eq!(seen["transform"], true);
 }
 
+/// The order is readable without scripts, and leads to the finding that contradicts it.
+#[test]
+fn the_proposed_order() {
+    let project = Project::new("page-of-order");
+    project.run("order records --output page.html").has_status(0);
+    let act = "
+        seen.locks = all('.order > li').map((it) => it.querySelector('code').textContent);
+        seen.marks = all('.order b').map((it) => it.textContent);
+        const [against] = all('.contradiction');
+        seen.against = against.querySelector('h3').textContent;
+        seen.lines = [...against.querySelectorAll('.threads .line.held, .threads .line.acquired')]
+            .map((it) => it.querySelector('.number').textContent);
+        seen.finding = one(against.querySelector('a').getAttribute('href')).className;
+        seen.declared = one('#proposed > details pre').textContent.split('\\n').length;";
+    let Some(seen) = see(&project.path("page.html"), act) else { return };
+    assert_eq!(seen["problems"], json!([]));
+    let locks = ["self.audited", "self.accounts", "self.ledger", "self.euro", "self.dollar"];
+    assert_eq!([&seen["locks"], &seen["marks"]], [&json!(locks), &json!(["outermost", "leaf"])]);
+    let against =
+        "`self.accounts` (2) is acquired while `self.ledger` (3) is held".replace('`', "");
+    assert_eq!([&seen["against"], &seen["lines"]], [&json!(against), &json!(["31", "33"])]);
+    assert_eq!(seen["finding"], "finding denied");
+    assert_eq!(seen["declared"], 10);
+}
+
 #[test]
 fn tasks_and_threads() {
     let project = Project::new("page-of-tasks");

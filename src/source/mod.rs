@@ -127,8 +127,15 @@ impl Sources {
     }
 }
 
+/// Returns the field or `static` whose lock is created at a place of a file's text.
+#[must_use]
+pub fn declared_at(text: &str, (line, column): (u32, u32), type_name: &str) -> Option<String> {
+    name::declared(&Tokens::new(text)?, offset_of(text, line, column)?, type_name)
+}
+
 /// Returns `true` if an expression tells which lock it is only together with the code around it.
-pub(crate) fn is_anonymous(name: &str) -> bool {
+#[must_use]
+pub fn is_anonymous(name: &str) -> bool {
     name::is_anonymous(name)
 }
 
@@ -186,13 +193,17 @@ fn is_ours(file: &str) -> bool {
 
 /// Returns the byte offset of a site, if the text still has that line and column.
 pub(crate) fn offset(text: &str, site: &Site) -> Option<usize> {
-    let line_start = match site.line() {
+    offset_of(text, site.line(), site.column())
+}
+
+fn offset_of(text: &str, line: u32, column: u32) -> Option<usize> {
+    let line_start = match line {
         0 => return None,
         1 => 0,
         line => text.match_indices('\n').nth(line as usize - 2)?.0 + 1,
     };
     let line = text[line_start..].split('\n').next()?;
-    let column = site.column().checked_sub(1)? as usize;
+    let column = column.checked_sub(1)? as usize;
     let (in_line, _) = line.char_indices().nth(column)?;
     Some(line_start + in_line)
 }

@@ -4,5 +4,6 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 mod interrupt;
 mod messages;
+pub(crate) mod order;
 pub(crate) mod report;
 pub(crate) mod run;

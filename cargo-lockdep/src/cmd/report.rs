@@ -22,31 +22,26 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    records: Records,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+/// The records to read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Records {
     /// The folders with the records; searched recursively
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Sets the level of a kind of finding (`inversion=warn`) or of all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     levels: Vec<Change>,
-    #[command(flatten)]
-    wanted: Wanted,
 }
 
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let plan = options.wanted.alone()?;
-    let mut folders = BTreeSet::new();
-    for folder in &options.folders {
-        let name = folder.display();
-        let before = folders.len();
-        let folder = folder.canonicalize().map_err(cannot(format!("read {name}")))?;
-        find(&folder, &mut folders).map_err(cannot(format!("read {name}")))?;
-        if folders.len() == before && !folders.iter().any(|it| it.starts_with(&folder)) {
-            return Err(format!("there is no record in {name}: no file ends in `.jsonl`"));
-        }
-    }
-    let folders: Vec<_> = folders.into_iter().collect();
-    let levels = Levels::new(options.levels);
-    let mut report = Report::read(&folders, &levels, BTreeSet::new(), Sources::here())?;
+    let mut report = options.records.read()?;
     if plan.has(Format::Rustc) {
         report.workspace = Workspace::here();
     }
@@ -55,6 +50,25 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
         eprint!("{}", human::summary(&report));
     }
     Ok(verdict(&report))
+}
+
+impl Records {
+    /// Merges the records. A folder without any is an error.
+    pub(crate) fn read(self) -> Result<Report> {
+        let mut folders = BTreeSet::new();
+        for folder in &self.folders {
+            let name = folder.display();
+            let before = folders.len();
+            let folder = folder.canonicalize().map_err(cannot(format!("read {name}")))?;
+            find(&folder, &mut folders).map_err(cannot(format!("read {name}")))?;
+            if folders.len() == before && !folders.iter().any(|it| it.starts_with(&folder)) {
+                return Err(format!("there is no record in {name}: no file ends in `.jsonl`"));
+            }
+        }
+        let folders: Vec<_> = folders.into_iter().collect();
+        let levels = Levels::new(self.levels);
+        Report::read(&folders, &levels, BTreeSet::new(), Sources::here())
+    }
 }
 
 /// Collects the folders with records, recursively.

@@ -4,6 +4,7 @@
 pub(crate) mod coverage;
 pub(crate) mod formats;
 pub(crate) mod levels;
+pub(crate) mod order;
 mod unused;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockdep::record::{MergedEdge, MergedGraph, MergedOrder};
+use lockdep::record::{MergedEdge, MergedGraph, MergedOrder, Place};
 
 use crate::report::{Judged, Report, Verdict};
 
@@ -68,18 +68,37 @@ fn worst(
 }
 
 /// Returns the indices of an edge's locks in the graph.
-pub(super) fn ends(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usize)> {
+pub(crate) fn ends(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usize)> {
     let place = |class: &str, name: &String| {
         graph.locks.iter().position(|lock| match &lock.class {
             Some(known) => known == class,
             None => lock.type_name == class && lock.names.contains(name),
         })
     };
-    Some((place(&edge.held_class, &edge.held)?, place(&edge.wanted_class, &edge.wanted)?))
+    let by_name =
+        || Some((place(&edge.held_class, &edge.held)?, place(&edge.wanted_class, &edge.wanted)?));
+    by_name().or_else(|| by_places(graph, edge))
+}
+
+/// As [`ends`], for a lock without a class that a helper acquires: the finding calls it what the callers pass, and the
+/// graph what the helper does.
+fn by_places(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usize)> {
+    let is_of = |lock: usize, class: &str| {
+        let lock = &graph.locks[lock];
+        lock.class.as_ref().unwrap_or(&lock.type_name) == class
+    };
+    let is_it = |order: &&MergedOrder| {
+        let is_here =
+            |place: &Place| place.held_at == edge.held_at && place.acquired_at == edge.acquired_at;
+        order.places.iter().any(is_here)
+            && is_of(order.held, &edge.held_class)
+            && is_of(order.wanted, &edge.wanted_class)
+    };
+    graph.edges.iter().find(is_it).map(|order| (order.held, order.wanted))
 }
 
 /// Returns the name under which a lock is drawn: its first name, or else its type.
-pub(super) fn name(graph: &MergedGraph, lock: usize) -> &str {
+pub(crate) fn name(graph: &MergedGraph, lock: usize) -> &str {
     let lock = &graph.locks[lock];
     lock.names.first().unwrap_or(&lock.type_name)
 }
@@ -94,7 +113,7 @@ mod tests {
     use crate::{
         report::{
             Counts,
-            formats::{Format, dot::not_drawn},
+            formats::{Format, Output, dot::not_drawn},
             levels::Levels,
         },
         rustc::sources::Sources,

@@ -39,10 +39,17 @@ struct Document<'a> {
     unused_entries: Option<&'a [String]>,
 }
 
+/// This program.
 #[derive(Serialize)]
-struct Tool {
+pub(super) struct Tool {
     name: &'static str,
     version: &'static str,
+}
+
+impl Tool {
+    pub(super) fn this() -> Self {
+        Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
+    }
 }
 
 #[derive(Serialize)]
@@ -148,7 +155,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
     });
     let document = Document {
         schema: SCHEMA,
-        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        tool: Tool::this(),
         counts: report.counts,
         findings: report.findings.iter().map(|judged| finding(judged, &report.graph)).collect(),
         graph: &report.graph,

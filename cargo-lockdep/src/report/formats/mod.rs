@@ -1,7 +1,7 @@
-//! The output formats of a report.
+//! The output formats of a report and of a proposed order.
 
 mod dot;
-mod drawn;
+pub(crate) mod drawn;
 mod fingerprint;
 mod github;
 mod gitlab;
@@ -9,14 +9,16 @@ mod html;
 pub(crate) mod human;
 mod json;
 mod junit;
+pub(crate) mod order;
 #[cfg(test)]
 mod parser_tests;
 pub(crate) mod rustc;
 mod sarif;
 mod spans;
-mod steps;
+pub(crate) mod steps;
 
 use std::{
+    fmt::Debug,
     fs,
     io::{self, Write},
     path::{Path, PathBuf, is_separator},
@@ -28,6 +30,21 @@ use self::rustc::Rendered;
 use super::Report;
 use crate::{Result, cannot};
 
+/// The formats of a command's output.
+pub(crate) trait Output: ValueEnum + Copy + Debug + Ord + Send + Sync + 'static {
+    /// Text for the terminal.
+    const HUMAN: Self;
+
+    fn text(self, report: &Report) -> Result<String>;
+
+    /// Returns the default file name.
+    fn file_name(self) -> &'static str;
+
+    /// Returns the format that the extension of a file stands for.
+    fn of_file(path: &Path) -> Option<Self>;
+}
+
+/// The formats of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Format {
     /// Text for the terminal
@@ -51,17 +68,19 @@ pub(crate) enum Format {
 }
 
 /// The requested formats, and where to write them.
-#[derive(Debug, Default, Args)]
-pub(crate) struct Wanted {
+#[derive(Debug, Args)]
+pub(crate) struct Wanted<F: Output = Format> {
     /// Writes the report in these formats: `html,sarif`
     #[arg(long = "format", value_name = "FORMAT", value_enum, value_delimiter = ',')]
-    formats: Vec<Format>,
+    formats: Vec<F>,
     /// Writes to this file, to this folder for several formats, or to standard output for `-`
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-impl Format {
+impl Output for Format {
+    const HUMAN: Self = Self::Human;
+
     fn text(self, report: &Report) -> Result<String> {
         match self {
             Self::Human => Ok(human::text(report)),
@@ -76,7 +95,6 @@ impl Format {
         }
     }
 
-    /// Returns the default file name.
     fn file_name(self) -> &'static str {
         match self {
             Self::Human => "report.txt",
@@ -112,7 +130,7 @@ impl Format {
 
 /// The target of each report.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan(Vec<(Format, Target)>);
+pub(crate) struct Plan<F = Format>(Vec<(F, Target)>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
@@ -120,21 +138,21 @@ enum Target {
     File(PathBuf),
 }
 
-impl Wanted {
+impl<F: Output> Wanted<F> {
     /// Returns the plan for a run. The program owns standard output, so reports go to files in
     /// `folder` by default. The human report is printed to standard error in any case.
-    pub(crate) fn beside_a_run(&self, folder: &Path) -> Result<Plan> {
+    pub(crate) fn beside_a_run(&self, folder: &Path) -> Result<Plan<F>> {
         let mut plan =
             self.plan(Vec::new(), |format| Target::File(folder.join(format.file_name())))?;
         if self.output.is_none() {
-            plan.0.retain(|(format, _)| *format != Format::Human);
+            plan.0.retain(|(format, _)| *format != F::HUMAN);
         }
         Ok(plan)
     }
 
     /// Returns the plan for records on disk, by default to standard output.
-    pub(crate) fn alone(&self) -> Result<Plan> {
-        let plan = self.plan(vec![Format::Human], |_| Target::StandardOutput)?;
+    pub(crate) fn alone(&self) -> Result<Plan<F>> {
+        let plan = self.plan(vec![F::HUMAN], |_| Target::StandardOutput)?;
         match plan.0.len() {
             2.. if self.output.is_none() => {
                 Err("several formats require `--output FOLDER`".to_owned())
@@ -143,7 +161,7 @@ impl Wanted {
         }
     }
 
-    fn plan(&self, default: Vec<Format>, unsaid: impl Fn(Format) -> Target) -> Result<Plan> {
+    fn plan(&self, default: Vec<F>, unsaid: impl Fn(F) -> Target) -> Result<Plan<F>> {
         let mut formats = self.formats.clone();
         formats.sort_unstable();
         formats.dedup();
@@ -152,14 +170,14 @@ impl Wanted {
             return Ok(Plan(formats.into_iter().map(|it| (it, unsaid(it))).collect()));
         };
         if formats.is_empty() {
-            formats.push(Format::of_file(output).ok_or_else(|| {
+            formats.push(F::of_file(output).ok_or_else(|| {
                 format!("`{}` does not tell its format: say `--format`", output.display())
             })?);
         }
         let name = output.as_os_str();
         let end = name.as_encoded_bytes().last();
         let is_folder = output.is_dir() || end.is_some_and(|&end| is_separator(end.into()));
-        let target = |format: Format| match formats.len() {
+        let target = |format: F| match formats.len() {
             _ if is_folder => Ok(Target::File(output.join(format.file_name()))),
             1 if name == "-" => Ok(Target::StandardOutput),
             1 => Ok(Target::File(output.clone())),
@@ -173,14 +191,14 @@ impl Wanted {
     }
 }
 
-impl Plan {
+impl<F: Output> Plan<F> {
     /// Returns `true` if the human report goes to standard output.
     pub(crate) fn tells_people(&self) -> bool {
-        self.0.contains(&(Format::Human, Target::StandardOutput))
+        self.0.contains(&(F::HUMAN, Target::StandardOutput))
     }
 
     /// Returns `true` if this format is written.
-    pub(crate) fn has(&self, format: Format) -> bool {
+    pub(crate) fn has(&self, format: F) -> bool {
         self.0.iter().any(|(it, _)| *it == format)
     }
 

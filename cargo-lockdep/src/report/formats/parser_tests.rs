@@ -10,11 +10,16 @@ use std::{
 use cargo_metadata::diagnostic::{Diagnostic, DiagnosticLevel};
 use lockdep::record::{Merge, SCHEMA};
 use proptest::{collection::vec, prelude::*};
+use ra_ap_rustc_lexer::{FrontmatterAllowed, LiteralKind, TokenKind, tokenize};
 use serde_json::{Value, json};
 
-use super::{Format, drawn, human};
+use super::{Format, Output, drawn, human, order};
 use crate::{
-    report::{Counts, Report, levels::Levels},
+    report::{
+        Counts, Report,
+        levels::Levels,
+        order::{ProposedOrder, declarations::Declarations},
+    },
     rustc::sources::Sources,
 };
 
@@ -194,6 +199,47 @@ fn shown(text: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
+/// Returns the tokens of Rust code, without spaces and comments. The lexer must know all of them.
+fn tokens(code: &str) -> Vec<(TokenKind, &str)> {
+    let mut start = 0;
+    let tokens = tokenize(code, FrontmatterAllowed::No).map(|token| {
+        let text = &code[start..start + token.len as usize];
+        start += text.len();
+        (token.kind, text)
+    });
+    let is_code = |(kind, _): &(TokenKind, &str)| {
+        !matches!(kind, TokenKind::Whitespace | TokenKind::LineComment { .. })
+    };
+    let tokens: Vec<_> = tokens.filter(is_code).collect();
+    for (kind, text) in &tokens {
+        let is_known = match kind {
+            TokenKind::Literal { kind, .. } => {
+                matches!(
+                    kind,
+                    LiteralKind::Str { terminated: true }
+                        | LiteralKind::Int { .. }
+                        | LiteralKind::Float { .. }
+                )
+            }
+            TokenKind::Ident => true,
+            _ => "()[]&,;:.".contains(text),
+        };
+        assert!(is_known, "{kind:?} {text:?}: {code}");
+    }
+    tokens
+}
+
+fn statements(tokens: &[(TokenKind, &str)]) -> usize {
+    tokens.iter().filter(|(_, text)| *text == ";").count()
+}
+
+fn strings(tokens: Vec<(TokenKind, &str)>) -> Vec<&str> {
+    let is_string = |(kind, _): &(TokenKind, &str)| {
+        matches!(kind, TokenKind::Literal { kind: LiteralKind::Str { .. }, .. })
+    };
+    tokens.into_iter().filter(is_string).map(|(_, text)| text).collect()
+}
+
 /// Splits a page into the rest and its script's data.
 fn without_data(page: &str) -> [String; 2] {
     let (before, rest) = page.split_once("type=\"application/json\">").unwrap();
@@ -317,6 +363,21 @@ proptest! {
         for (lock, read) in data["locks"].as_array().unwrap().iter().enumerate() {
             prop_assert_eq!(&read["name"], drawn::name(&graph, lock));
         }
+    }
+
+    /// The lines that declare an order are Rust, with a name for each lock that no other has.
+    #[test]
+    fn orders_are_declared_in_rust(texts in texts()) {
+        let report = texts.report();
+        let order = ProposedOrder::new(&report);
+        let Declarations { classes, orders } = Declarations::new(&order);
+        let [classes, orders] = [tokens(&classes), tokens(&orders)].map(|tokens| (statements(&tokens), strings(tokens)));
+        let locks: BTreeSet<_> = orders.1.iter().collect();
+        prop_assert_eq!((locks.len(), orders.0), (order.locks.len(), order.groups()));
+        prop_assert_eq!(classes.0, order.locks.len());
+        prop_assert_eq!(classes.1, orders.1);
+        let text = order::Format::Human.text(&report).unwrap();
+        prop_assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']), "{:?}", text);
     }
 
     #[test]

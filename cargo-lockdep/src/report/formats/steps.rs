@@ -49,7 +49,7 @@ impl Did<'_> {
 
 /// Returns where the acquisitions of an edge are shown: where the report shows them, or else at the calls of
 /// `lock()`. `index` is the edge's, in the cycle.
-pub(super) fn places(finding: &MergedFinding, index: usize) -> [&str; 2] {
+pub(crate) fn places(finding: &MergedFinding, index: usize) -> [&str; 2] {
     match finding.shown.get(index) {
         Some(Shown { held: Some(held), wanted, .. }) => [&held.at, &wanted.at],
         _ => [&finding.cycle[index].held_at, &finding.cycle[index].acquired_at],

@@ -86,12 +86,12 @@ pub(super) fn capitalized(text: &str) -> String {
 }
 
 /// Renders a sentence, with parts between backticks as code.
-fn ticked(text: &str) -> Markup {
+pub(super) fn ticked(text: &str) -> Markup {
     code(&capitalized(text))
 }
 
 /// Renders parts between backticks as code.
-fn code(text: &str) -> Markup {
+pub(super) fn code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }

@@ -9,6 +9,7 @@ mod excerpt;
 mod explained;
 mod finding;
 mod highlight;
+mod order;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -71,6 +72,7 @@ pub(super) fn text(report: &Report) -> String {
                 main {
                     (findings(report))
                     (graph(report))
+                    (order::order(report))
                     (quiet(report))
                     (explained::kinds(report))
                     (unseen(report))
