@@ -193,6 +193,30 @@ mod tests {
         }
     }
 
+    /// Our options go first, also in the documentation.
+    #[test]
+    fn commands_of_the_documentation_are_understood() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut count = 0;
+        for page in ["ci.md", "cargo-lockdep.md", "editors.md"] {
+            let text = std::fs::read_to_string(docs.join(page)).unwrap();
+            let lines = text.lines().map(|line| line.trim_start_matches([' ', '-']));
+            let commands = lines.filter_map(|line| {
+                line.strip_prefix("run: ").unwrap_or(line).strip_prefix("cargo lockdep ")
+            });
+            for command in commands.filter(|it| !it.contains('[')) {
+                let command = command.split(" #").next().unwrap();
+                let (arguments, _) = parse(words(command));
+                if let Command::Check(Action::Check(check)) = arguments.command {
+                    let (_, options) = check.into_parts();
+                    assert_eq!(ours_among(&options.cargo), None, "{page}: {command}");
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > 4, "{count} commands");
+    }
+
     #[test]
     fn nextest_run_is_nextest() {
         for text in ["nextest -p x", "nextest run -p x"] {
