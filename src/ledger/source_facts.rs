@@ -2,7 +2,7 @@
 //!
 //! Reads files without any lock.
 
-use std::time::Duration;
+use std::{hash::Hash, time::Duration};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::{finding::Site, source};
 
 /// A cache of facts, by the place that they are about.
-pub(super) type Memory<T> = Mutex<Option<FxHashMap<Site, T>>>;
+pub(super) type Memory<T, K = Site> = Mutex<Option<FxHashMap<K, T>>>;
 
 /// `true` for places at which one kind of lock is created.
 static CLASSES: Memory<bool> = Mutex::new(None);
@@ -27,17 +27,21 @@ pub(super) fn is_class(site: &Site) -> bool {
 }
 
 /// Returns a fact from the cache, or from the source file.
-pub(super) fn remembered<T: Clone>(memory: &Memory<T>, site: &Site, read: fn(&Site) -> T) -> T {
+pub(super) fn remembered<K: Clone + Eq + Hash, T: Clone>(
+    memory: &Memory<T, K>,
+    key: &K,
+    read: impl FnOnce(&K) -> T,
+) -> T {
     let known = memory.try_lock_for(LOCK_TIMEOUT);
-    let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(site).cloned()));
+    let known = known.and_then(|known| known.as_ref().and_then(|it| it.get(key).cloned()));
     known.unwrap_or_else(|| {
-        let fact = read(site);
+        let fact = read(key);
         if let Some(mut known) = memory.try_lock_for(LOCK_TIMEOUT) {
             let known = known.get_or_insert_default();
             if known.len() == CAPACITY {
                 known.clear();
             }
-            known.insert(site.clone(), fact.clone());
+            known.insert(key.clone(), fact.clone());
         }
         fact
     })

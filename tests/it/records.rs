@@ -121,6 +121,31 @@ fn a_process_writes_its_locks_edges_and_findings() {
     assert_eq!(findings, [("single_thread_inversion".into(), "deny".into(), false)]);
 }
 
+/// A lock's own line has the name that reports have, so that a finding's locks are found in the graph.
+#[test]
+fn locks_that_are_acquired_in_a_helper_are_named_after_their_fields() {
+    struct Kitchen {
+        cup: Mutex<u8>,
+        plate: Mutex<u8>,
+    }
+    if is_child() {
+        let kitchen = Kitchen { cup: Mutex::new(1), plate: Mutex::new(2) };
+        drop((unpoisoned(&kitchen.cup), unpoisoned(&kitchen.plate)));
+        let denied = denied(|| drop((unpoisoned(&kitchen.plate), unpoisoned(&kitchen.cup))));
+        return assert!(denied.is_some());
+    }
+    let folder = Folder::new("helper");
+    let test = locks_that_are_acquired_in_a_helper_are_named_after_their_fields;
+    let output = child(test, &folder.0).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut merge = Merge::default();
+    merge.read_folder(&folder.0).unwrap();
+    let names: BTreeSet<_> = merge.graph().locks.into_iter().flat_map(|lock| lock.names).collect();
+    assert_eq!(names, ["Kitchen::cup", "Kitchen::plate"].map(str::to_owned).into());
+    let of_finding = &merge.findings()[0].cycle[0];
+    assert_eq!([&*of_finding.held, &*of_finding.wanted], ["Kitchen::plate", "Kitchen::cup"]);
+}
+
 /// Its locks have no class: a derived function creates all of them in one location.
 #[derive(Default)]
 struct Derived(RwLock<()>);
