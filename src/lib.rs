@@ -55,7 +55,7 @@
 //! | [`FindingKind`] | meaning | default |
 //! |---|---|---|
 //! | [`Inversion`](FindingKind::Inversion) | a cycle in the lock order that different threads can close | deny |
-//! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between, or that uses an initialized cell | warn |
+//! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between, or that uses an initialized cell or a new lock | warn |
 //! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that would need a single thread in two places | deny |
 //! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that cannot close, because a common lock is held around it | allow |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread or task already holds the lock in a mode that blocks it | deny |

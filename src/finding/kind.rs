@@ -67,6 +67,10 @@ kinds! {
     /// Or one that uses an initialized cell: a thread holds a lock that the cell's initializer took, and no spawn or
     /// join is known to put the use after the initialization. Had both run at once, each would have waited for the
     /// other. See [`Mode::Initialized`](super::Mode::Initialized).
+    ///
+    /// Or one with a new lock: according to the source, a thread had just made it, and no other thread knew it when
+    /// the thread acquired the next lock. That cannot hang, so it is at [`Level::Allow`] in any case. It becomes an
+    /// [`Inversion`](Self::Inversion) once these two are acquired in this order again.
     OrderedInversion: "ordered_inversion", Warn, possible;
     /// A cycle in the lock order that needs one thread in two places at once: one and the same thread took all of its
     /// edges, or two that no other thread took. It becomes an [`Inversion`](Self::Inversion) once another thread

@@ -77,6 +77,8 @@ pub(crate) enum Detail {
     },
     /// One of the threads was joined before another was spawned.
     InSequence,
+    /// No other thread knew the held lock of the edge with this index.
+    Unshared(usize),
     /// The declared order.
     Declared(Declaration),
     /// Everything that the threads of a deadlock hold and wait for.

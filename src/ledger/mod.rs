@@ -34,6 +34,7 @@ pub(crate) use levels::{level, set_level, set_wait_level};
 use parking_lot::Mutex;
 pub(crate) use record_writer::{note_full_record, open_record, record_edges, records};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
+pub(crate) use source_facts::is_unshared;
 pub(crate) use suppress::{allow_entries, allow_pair, forget_pairs};
 pub(crate) use thrown::{Panic, finding_of_panic};
 
@@ -101,6 +102,8 @@ pub(crate) fn submit(
     let is_certain = !cycle.iter().any(|edge| edge.may_have_left);
     let level = certainly.unwrap_or_else(|| match detail {
         Detail::Wait(wait) => levels::wait_level(wait),
+        // It cannot happen, so it is only recorded.
+        Detail::Unshared(_) => Level::Allow,
         _ if is_certain => level(kind),
         // A finding that may be false must not panic.
         _ => level(kind).min(Level::Warn),

@@ -7,7 +7,11 @@ use std::{hash::Hash, time::Duration};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use crate::{finding::Site, source};
+use crate::{
+    finding::{Edge, Site},
+    render,
+    source::{self, Sources},
+};
 
 /// A cache of facts, by the place that they are about.
 pub(super) type Memory<T, K = Site> = Mutex<Option<FxHashMap<K, T>>>;
@@ -24,6 +28,16 @@ const CAPACITY: usize = 1 << 16;
 /// Returns `true` if the locks that are created at a site are a class: see [`source::is_class`].
 pub(super) fn is_class(site: &Site) -> bool {
     remembered(&CLASSES, site, source::is_class)
+}
+
+/// Returns `true` if no other thread could know the held lock of an edge, according to the source.
+pub(crate) fn is_unshared(edge: &Edge) -> bool {
+    let way = |sources: &mut Sources| {
+        render::way_to(&edge.acquired_at, &edge.backtrace, &edge.thread, sources)
+    };
+    edge.held
+        .created_at()
+        .is_some_and(|created| source::is_unshared(created, &edge.held_at, &edge.acquired_at, way))
 }
 
 /// Returns a fact from the cache, or from the source file.

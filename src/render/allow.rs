@@ -5,17 +5,19 @@ use std::{
     path::{MAIN_SEPARATOR, Path},
 };
 
-use crate::finding::{Edge, Finding, FindingKind, Site};
+use crate::finding::{Detail, Edge, Finding, FindingKind, Site};
 
 /// Returns the note with the entry to paste. It names the kind and all places, as the report shows
-/// them, so it silences nothing else. `None` if the finding is silenced already, if a place may be another, and for a
-/// deadlock that has happened: to silence its report would not end it.
+/// them, so it silences nothing else. `None` if the finding is silenced already or needs no silencing, if a place may be
+/// another, and for a deadlock that has happened: to silence its report would not end it.
 pub(super) fn note(finding: &Finding, shown: &[Edge]) -> Option<String> {
     let Finding { kind, cycle, .. } = finding;
     let has_happened = matches!(kind, FindingKind::Deadlock | FindingKind::Futurelock)
         && !cycle.iter().any(|edge| edge.may_have_left);
     let places = || shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-    let is_unsuited = has_happened || places().any(Site::may_be_in_a_doctest);
+    let is_unsuited = has_happened
+        || matches!(finding.detail, Detail::Unshared(_))
+        || places().any(Site::may_be_in_a_doctest);
     if !cfg!(feature = "config") || finding.silenced.is_some() || is_unsuited {
         return None;
     }

@@ -12,8 +12,9 @@ use std::{env, path::PathBuf};
 
 use super::backtrace::{Call, calls};
 use crate::{
-    finding::{Detail, Edge, Finding, FindingKind, Site},
+    finding::{Detail, Edge, Finding, FindingKind, Site, ThreadInfo},
     source::Sources,
+    stack::Stack,
     upstream,
 };
 
@@ -127,6 +128,17 @@ pub(super) fn climb(finding: &Finding, edges: &mut [Edge], sources: &mut Sources
         [edge.held_at, edge.acquired_at] = way.shown_at().map(Site::clone);
     }
     ways
+}
+
+/// Returns the lines of the program that led to an acquisition, from there outward.
+pub(crate) fn way_to(
+    site: &Site,
+    stack: &Stack,
+    actor: &ThreadInfo,
+    sources: &mut Sources,
+) -> Vec<Site> {
+    let route = Route::new(site, calls(stack, actor, sources));
+    route.steps.into_iter().map(|step| step.site).collect()
 }
 
 impl Route {

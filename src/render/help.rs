@@ -31,6 +31,7 @@ impl Story<'_> {
         let writer = self.while_writers_wait();
         match self.finding.kind {
             FindingKind::OrderedInversion if self.use_of_cell().is_some() => self.help_with_use(),
+            FindingKind::OrderedInversion if self.unshared().is_some() => self.help_with_new(),
             FindingKind::OrderedInversion => format!(
                 "it cannot hang{writer} as long as one thread uses its order before it spawns \
                  the other or after it has joined it. If it does that while the other runs, this is \
@@ -197,6 +198,18 @@ impl Story<'_> {
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
+        )
+    }
+
+    /// Help for a cycle with a lock that no other thread knew.
+    fn help_with_new(&self) -> String {
+        let Some((index, edge)) = self.unshared() else { return String::new() };
+        let (held, wanted) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
+        let line = self.shown.get(index).unwrap_or(edge).acquired_at.line();
+        format!(
+            "this cannot hang, as no thread waits for {held} before it is shared. It is an inversion \
+             as soon as a thread acquires {wanted} again while it holds {held}. To rule that out, \
+             acquire {wanted} before {held}, or release {held} before line {line}"
         )
     }
 

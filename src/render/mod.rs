@@ -29,6 +29,7 @@ use std::{fmt, time::Duration};
 
 #[cfg_attr(not(unix), allow(unused_imports, reason = "for a handler of `exit`"))]
 pub(crate) use backtrace::unwinds_to_harness;
+pub(crate) use climb::way_to;
 pub(crate) use draw::stderr_wants_color;
 pub(crate) use held::held;
 pub(crate) use lock_names::lock_name;

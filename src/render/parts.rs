@@ -49,6 +49,7 @@ impl Story<'_> {
         notes.extend(self.through().map(Section::note));
         notes.push(Section::note(self.locks()));
         notes.extend(self.spawned().map(Section::note));
+        notes.extend(self.newness().map(Section::note));
         notes.extend(self.doubt().map(Section::note));
         notes.extend(self.hint().map(|hint| Section::note(hint.to_owned())));
         notes.extend(self.silenced().map(Section::note));

@@ -17,7 +17,11 @@ impl Story<'_> {
             | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion => {
+                let new = self.unshared().map(|(_, edge)| self.names.of(&edge.held));
                 let so_far = match self.finding.kind {
+                    FindingKind::OrderedInversion if let Some(new) = &new => {
+                        &format!(", one of them only before {new} was shared")
+                    }
                     FindingKind::OrderedInversion => ", so far never at the same time",
                     FindingKind::SingleThreadInversion => {
                         &format!(", so far by one {}", what(thread))

@@ -71,6 +71,24 @@ impl Story<'_> {
         }
     }
 
+    /// Returns the edge of a cycle whose held lock no other thread knew, by index.
+    pub(super) fn unshared(&self) -> Option<(usize, &Edge)> {
+        match self.finding.detail {
+            Detail::Unshared(at) => self.finding.cycle.get(at).map(|edge| (at, edge)),
+            _ => None,
+        }
+    }
+
+    /// Returns a note on why a lock counts as unknown to other threads.
+    pub(super) fn newness(&self) -> Option<String> {
+        let (_, edge) = self.unshared()?;
+        let (held, wanted) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
+        let who = who(&edge.thread);
+        Some(format!(
+            "{held} was new: {who} had just made it, and no other knew it before {wanted} was acquired"
+        ))
+    }
+
     /// Returns the locks that keep a cycle from closing.
     pub(super) fn gate_locks(&self) -> &[LockInfo] {
         match &self.finding.detail {

@@ -4,6 +4,7 @@
 mod class;
 pub(crate) mod doctest;
 mod name;
+mod sharing;
 mod syntax;
 mod temporary;
 mod tokens;
@@ -16,7 +17,7 @@ use std::{
 };
 
 pub(crate) use self::temporary::Lifetime;
-use self::tokens::Tokens;
+use self::{sharing::Object, tokens::Tokens};
 use crate::{
     finding::{LockInfo, Role, Site},
     upstream,
@@ -116,6 +117,17 @@ impl Sources {
         temporary::lifetime(&tokens, at, wanted)
     }
 
+    /// Returns `true` if a `let` before a site may declare the lock that is acquired there. Most locks are in
+    /// fields and statics, which this tells without splitting the file.
+    fn is_declared_before(&mut self, site: &Site) -> Option<bool> {
+        let name = self.receiver(site)?;
+        let variable = name.split('.').next()?;
+        let text = self.text(site)?;
+        let before = &text[..offset(text, site)?];
+        let declarations = [format!("let {variable}"), format!("let mut {variable}")];
+        Some(declarations.iter().any(|it| before.contains(it)))
+    }
+
     /// Returns the tokens of the file that a site is in, and its offset.
     fn tokens(&mut self, site: &Site) -> Option<(Rc<Tokens>, usize)> {
         let text = self.text(site)?;
@@ -175,6 +187,41 @@ pub(crate) fn is_class(site: &Site) -> bool {
     let mut sources = Sources::default();
     let text = sources.text(site);
     text.is_some_and(|text| offset(text, site).is_some_and(|offset| class::is_class(text, offset)))
+}
+
+/// Returns `true` if no other thread can know a lock that was created and acquired at these two sites,
+/// when another one is acquired while it is held, according to the source. `way` returns the lines that
+/// led to that acquisition, from there outward. Reads the files.
+pub(crate) fn is_unshared(
+    created: &Site,
+    held_at: &Site,
+    acquired_at: &Site,
+    way: impl FnOnce(&mut Sources) -> Vec<Site>,
+) -> bool {
+    let mut sources = Sources::default();
+    let decide = |sources: &mut Sources| {
+        if !sources.is_declared_before(held_at)? {
+            return None;
+        }
+        let (tokens, offset) = sources.tokens(held_at)?;
+        let object = Object::locked_at(&tokens, tokens.at(offset)?)?;
+        let (making, offset) = sources.tokens(created)?;
+        if !object.is_made_by(&making, making.at(offset)?, created.file() == held_at.file()) {
+            return None;
+        }
+        let (acquiring, offset) = sources.tokens(acquired_at)?;
+        let acquired = acquiring.at(offset)?;
+        if acquired_at.file() == held_at.file() && object.is_known_at(acquired) {
+            return Some(object.is_unshared_until(acquired));
+        }
+        // It is acquired in a function that is called here.
+        let function = acquiring.function_around(acquired).ok().flatten()?;
+        let call = way(sources).into_iter().nth(1).filter(|call| call.file() == held_at.file())?;
+        let (_, offset) = sources.tokens(&call)?;
+        let handed = object.handed_to(tokens.at(offset)?, (&acquiring, function))?;
+        Some(handed.is_unshared_until(acquired))
+    };
+    decide(&mut sources).unwrap_or(false)
 }
 
 /// Returns `true` for a file of the program's workspace. Cargo passes their paths relative to its

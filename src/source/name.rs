@@ -129,7 +129,7 @@ impl Tokens {
     }
 
     /// Returns the type of the `impl` around a token.
-    fn implemented_around(&self, at: usize) -> Option<&str> {
+    pub(super) fn implemented_around(&self, at: usize) -> Option<&str> {
         let mut outer = self.outer(at);
         while let Some(open) = outer {
             if let Braces::Impl(start) = self.braces(open) {

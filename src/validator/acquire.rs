@@ -2,7 +2,8 @@
 //! not there.
 
 use super::{
-    chain_cache, check,
+    chain_cache,
+    check::{self, Judged, answered},
     context::{
         Context, State as ThreadState,
         held::{Entry, Place, Tag},
@@ -82,15 +83,18 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
             return;
         }
     } else if is_awaited || !graph::leaves::note(context, acquisition, is_new, key) {
-        let found = {
+        let Judged { found, is_provisional } = {
             let _inside = context.enter(ThreadState::InValidator);
             check::judge(context, acquisition, key)
         };
         if !found.is_empty() {
-            if submit(context, found) {
+            if submit(context, found) && !is_provisional {
                 let _inside = context.enter(ThreadState::InValidator);
                 graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
             }
+            return;
+        }
+        if is_provisional {
             return;
         }
     }
@@ -151,7 +155,12 @@ pub(crate) fn first_writer(context: &'static Context, wanted: &Entry) {
     let found = {
         let _inside = context.enter(ThreadState::InValidator);
         let mut graph = graph::lock();
-        let cycles = graph.first_writer(wanted.tag.lock());
+        let cycles = loop {
+            match graph.first_writer(wanted.tag.lock()) {
+                Ok(cycles) => break cycles,
+                Err(questions) => graph = answered(graph, questions),
+            }
+        };
         let writer = Writer {
             lock: graph.lock_of(wanted, wanted.site),
             thread: context.info(),

@@ -14,8 +14,9 @@ use super::{
     deadlock::has_one_holder,
     found::{Found, capture, own_edge},
     graph::{
-        self, Acquisition, Cycle, Learned, declared,
+        self, Acquisition, Cycle, Graph, Learned, declared,
         observations::{Observation, Settled},
+        unshared::Question,
     },
     lock_id::known_locks,
     tasks,
@@ -28,13 +29,22 @@ use crate::{
 
 type Held = SmallVec<[Entry; 8]>;
 
+/// The result of a check.
+pub(super) struct Judged {
+    pub(super) found: Vec<Found>,
+    /// No cache may have the chain, because the next time tells more.
+    pub(super) is_provisional: bool,
+}
+
+impl From<Vec<Found>> for Judged {
+    fn from(found: Vec<Found>) -> Self {
+        Self { found, is_provisional: false }
+    }
+}
+
 /// Checks a new chain and adds its edges to the graph. A [use](Mode::Initialized) of an initialized
 /// cell breaks no declared order, and adds nothing to the record.
-pub(super) fn judge(
-    context: &'static Context,
-    acquisition: &Acquisition<'_>,
-    key: u64,
-) -> Vec<Found> {
+pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> Judged {
     ledger::load_config();
     let wanted = &acquisition.wanted;
     let is_use = wanted.tag.mode() == Mode::Initialized;
@@ -46,7 +56,7 @@ pub(super) fn judge(
         if ledger::level(found.kind) < Level::Deny {
             graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
         }
-        return vec![found];
+        return vec![found].into();
     }
     let observation = Observation::new(context.segment(), held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
@@ -63,19 +73,32 @@ pub(super) fn judge(
     let backtrace = if is_known { RawStack::EMPTY } else { capture() };
 
     let mut graph = graph::lock();
-    let new =
-        if ledger::records() && !is_use { graph.without_edge(&held, wanted) } else { Vec::new() };
-    let Learned { mut cycles, settled, is_new_way } = match &held[..] {
-        [] => Learned { cycles: Vec::new(), settled: Settled::ForAll, is_new_way: false },
-        held => graph.learn(context, held, acquisition, &observation, &backtrace),
+    let is_recorded = ledger::records() && !is_use;
+    let learned = match &held[..] {
+        [] => Learned::default(),
+        held => loop {
+            match graph.learn(context, held, acquisition, &observation, &backtrace, is_recorded) {
+                Ok(learned) => break learned,
+                Err(questions) => graph = answered(graph, questions),
+            }
+        },
     };
-    let new = graph.edges_for_record(context, &new, &held, wanted);
+    let Learned { mut cycles, mut questions, new, settled, is_provisional, is_new_way } = learned;
+    while !questions.is_empty() {
+        graph = answered(graph, mem::take(&mut questions));
+        match graph.class_inversions_of(context, (&held, wanted), &new, &backtrace) {
+            Ok(found) => cycles.extend(found),
+            Err(further) => questions = further,
+        }
+    }
+    let new = if is_recorded { &new[..] } else { &[] };
+    let new = graph.edges_for_record(context, new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
     let kinds = cycles.iter().map(|cycle| cycle.kind).chain(found.iter().map(|found| found.kind));
     // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs;
     // the thread's own cache has it. Chains of many locks go there at once, as they take long to
     // check.
-    if (is_known || held.len() > 2) && !kinds.into_iter().any(denies) {
+    if (is_known || held.len() > 2) && !is_provisional && !kinds.into_iter().any(denies) {
         // A chain with a denied finding is not settled, so it is checked and denied each time.
         graph.settle(match settled {
             Settled::ForAll => key,
@@ -98,7 +121,18 @@ pub(super) fn judge(
         }
     }
     found.extend(cycles.into_iter().map(Found::from));
-    found
+    Judged { found, is_provisional }
+}
+
+/// Asks the source questions, without the graph's lock, and tells the graph the answers.
+pub(super) fn answered(graph: Graph, questions: Vec<Question>) -> Graph {
+    drop(graph);
+    let answers: Vec<_> = questions.iter().map(|it| ledger::is_unshared(&it.edge)).collect();
+    let mut graph = graph::lock();
+    for (question, is_unshared) in questions.into_iter().zip(answers) {
+        graph.answer(question, is_unshared);
+    }
+    graph
 }
 
 /// Returns `true` if the graph may contain all of these locks. If not, it lacks an edge of the
@@ -108,7 +142,7 @@ fn are_known(held: &[Entry], wanted: &Entry) -> bool {
 }
 
 impl From<Cycle> for Found {
-    fn from(Cycle { kind, edges: cycle, detail }: Cycle) -> Self {
+    fn from(Cycle { kind, edges: cycle, detail, .. }: Cycle) -> Self {
         Self { kind, cycle, detail }
     }
 }

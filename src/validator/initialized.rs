@@ -81,7 +81,7 @@ pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<
                 Vec::new()
             } else {
                 drop(graph);
-                check::judge(context, acquisition, key)
+                check::judge(context, acquisition, key).found
             }
         };
         if !found.is_empty() {

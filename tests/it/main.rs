@@ -18,6 +18,7 @@ mod examples;
 mod exit_status;
 mod explore;
 mod external;
+mod fresh;
 mod global_deadlock;
 mod guarantees;
 mod in_a_project;

@@ -10,6 +10,7 @@ use std::panic::Location;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::unshared::NewLock;
 use crate::{
     finding::{Edge, LockKind, LockOf, Mode, Site},
     validator::lock_id::LockId,
@@ -49,6 +50,8 @@ pub(in crate::validator) struct Nesting {
     pub(in crate::validator) wanted: Mode,
     /// All other locks that were held.
     pub(in crate::validator) gates: Vec<Gate>,
+    /// The held lock, if it was new.
+    pub(in crate::validator) new_lock: Option<NewLock>,
 }
 
 #[derive(Default)]
@@ -126,14 +129,18 @@ impl Classes {
     }
 
     /// Returns `true` if no acquisition of a lock of one class while one of another is held, in
-    /// these modes, can reveal anything new.
+    /// these modes, can reveal anything new; by a thread whose held lock is `new_lock`, if it is new.
     pub(in crate::validator) fn is_settled(
         &self,
         (held, wanted): (ClassId, ClassId),
         modes: (Mode, Mode),
+        new_lock: Option<&NewLock>,
     ) -> bool {
-        let is_freest =
-            |(it, _): &(Nesting, Edge)| it.gates.is_empty() && (it.held, it.wanted) == modes;
+        let is_freest = |(it, _): &(Nesting, Edge)| {
+            it.gates.is_empty()
+                && (it.held, it.wanted) == modes
+                && counts_as(it.new_lock.as_ref(), new_lock)
+        };
         let known = self.nestings.get(&(held, wanted));
         let is_one_way = || {
             !self.nestings.contains_key(&(wanted, held))
@@ -183,18 +190,32 @@ impl Classes {
     }
 
     /// Returns an edge in the opposite order, if the two nestings would wait for each other if they
-    /// were of the same two locks. `None` if two locks of these classes were themselves seen in
-    /// both orders.
+    /// were of the same two locks, and its held lock, if that was new. `None` if two locks of these classes were
+    /// themselves seen in both orders.
+    ///
+    /// `is_unshared` returns what the source says of a new lock. Nestings in which no other thread knew it are
+    /// removed.
     pub(in crate::validator) fn inversion(
-        &self,
+        &mut self,
         (held, wanted): (ClassId, ClassId),
         nesting: &Nesting,
-    ) -> Option<&Edge> {
+        is_unshared: impl Fn(&NewLock) -> Option<bool>,
+    ) -> Option<(&Edge, Option<&NewLock>)> {
         if held == wanted || self.reported.contains(&pair(held, wanted)) {
             return None;
         }
-        let others = self.nestings.get(&(wanted, held))?;
-        others.iter().find(|(it, _)| it.meets(nesting)).map(|(_, edge)| edge)
+        let others = self.nestings.get_mut(&(wanted, held))?;
+        others.retain_mut(|(it, _)| {
+            let answer = it.new_lock.as_ref().and_then(&is_unshared);
+            if answer == Some(false) {
+                it.new_lock = None;
+            }
+            self.size -= if answer == Some(true) { it.size() } else { 0 };
+            answer != Some(true)
+        });
+        let meeting = || others.iter().filter(|(it, _)| it.meets(nesting));
+        let known = meeting().find(|(it, _)| it.new_lock.is_none()).or_else(|| meeting().next())?;
+        Some((&known.1, known.0.new_lock.as_ref()))
     }
 
     /// Records that an inversion of these classes must not be reported.
@@ -223,6 +244,15 @@ impl Gate {
     }
 }
 
+/// Returns `true` if a nesting counts whenever another one does, given which of their held locks were new.
+fn counts_as(own: Option<&NewLock>, other: Option<&NewLock>) -> bool {
+    match (own, other) {
+        (None, _) => true,
+        (Some(own), Some(other)) => own.is_like(other),
+        (Some(_), None) => false,
+    }
+}
+
 impl Nesting {
     /// Returns how many of [`MAX_ORDERS`] it counts for.
     fn size(&self) -> usize {
@@ -242,7 +272,9 @@ impl Nesting {
 
     fn is_as_free_as(&self, other: &Self) -> bool {
         let is_there = |gate: &Gate| other.gates.iter().any(|it| gate.is_same(it));
-        (self.held, self.wanted) == (other.held, other.wanted) && self.gates.iter().all(is_there)
+        (self.held, self.wanted) == (other.held, other.wanted)
+            && self.gates.iter().all(is_there)
+            && counts_as(self.new_lock.as_ref(), other.new_lock.as_ref())
     }
 }
 
@@ -259,7 +291,7 @@ mod tests {
     }
 
     fn behind(gates: impl IntoIterator<Item = Gate>) -> Nesting {
-        Nesting { held: X, wanted: X, gates: gates.into_iter().collect() }
+        Nesting { held: X, wanted: X, gates: gates.into_iter().collect(), new_lock: None }
     }
 
     fn note(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) {
@@ -270,7 +302,7 @@ mod tests {
 
     fn is_found(classes: &mut Classes, pair: (ClassId, ClassId), nesting: &Nesting) -> bool {
         note(classes, pair, nesting);
-        classes.inversion(pair, nesting).is_some()
+        classes.inversion(pair, nesting, |_| None).is_some()
     }
 
     #[test]
@@ -314,20 +346,24 @@ mod tests {
     #[test]
     fn a_nesting_without_gates_is_settled() {
         let (mut classes, free) = (Classes::default(), behind([]));
-        assert!(classes.is_settled((1, 1), (X, X)) && !classes.is_settled((1, 2), (X, X)));
+        assert!(
+            classes.is_settled((1, 1), (X, X), None) && !classes.is_settled((1, 2), (X, X), None)
+        );
         note(&mut classes, (1, 2), &behind([gate(9, None, X)]));
-        assert!(!classes.is_settled((1, 2), (X, X)));
+        assert!(!classes.is_settled((1, 2), (X, X), None));
         note(&mut classes, (1, 2), &free);
-        assert!(classes.is_settled((1, 2), (X, X)) && !classes.is_settled((1, 2), (S, X)));
+        assert!(
+            classes.is_settled((1, 2), (X, X), None) && !classes.is_settled((1, 2), (S, X), None)
+        );
         note(&mut classes, (2, 1), &free);
-        assert!(![(1, 2), (2, 1)].iter().any(|&pair| classes.is_settled(pair, (X, X))));
+        assert!(![(1, 2), (2, 1)].iter().any(|&pair| classes.is_settled(pair, (X, X), None)));
         classes.mark_reported((1, 2));
-        assert!([(1, 2), (2, 1)].iter().all(|&pair| classes.is_settled(pair, (X, X))));
+        assert!([(1, 2), (2, 1)].iter().all(|&pair| classes.is_settled(pair, (X, X), None)));
     }
 
     #[test]
     fn only_nestings_that_wait_for_each_other_meet() {
-        let nesting = |held, wanted| Nesting { held, wanted, gates: Vec::new() };
+        let nesting = |held, wanted| Nesting { held, wanted, gates: Vec::new(), new_lock: None };
         for (one, other, meet) in [
             ((X, X), (X, X), true),
             ((X, S), (X, S), true),
@@ -396,9 +432,11 @@ mod tests {
         let others = (10..).map(|class| (0, class)).take(MAX_ORDERS - classes.size);
         others.for_each(|pair| note(&mut classes, pair, &free));
         assert!(!classes.nest((1, 4), free.clone(), Edge::for_test(1, 2)));
-        assert!(!classes.nestings.contains_key(&(1, 4)) && !classes.is_settled((1, 4), (X, X)));
+        assert!(
+            !classes.nestings.contains_key(&(1, 4)) && !classes.is_settled((1, 4), (X, X), None)
+        );
         // This one takes no more room.
         note(&mut classes, (1, 3), &free);
-        assert!(classes.inversion((3, 1), &free).is_some());
+        assert!(classes.inversion((3, 1), &free, |_| None).is_some());
     }
 }

@@ -9,9 +9,11 @@ use petgraph::{
 use super::{
     Edges, LockGraph,
     budget::{self, Budget, Exhausted},
+    facts::EdgeFacts,
     feasible::{Accept, Feasible, Goal, Query},
     observations::{self, Choice, Observation, Verdict},
-    topology::Follow,
+    topology::{EdgeData, Follow, Tail},
+    unshared::Question,
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Mode},
@@ -20,9 +22,12 @@ use crate::{
 };
 
 /// A cycle in the lock order, with the verdict on whether it can close.
+#[derive(Clone)]
 pub(in crate::validator) struct Cycle {
     pub(in crate::validator) kind: FindingKind,
     pub(in crate::validator) edges: Vec<Edge>,
+    /// The same edges in the graph. Empty if one is not of this cycle's locks.
+    pub(super) path: Vec<EdgeIndex>,
     pub(in crate::validator) detail: Detail,
 }
 
@@ -70,6 +75,8 @@ impl LockGraph {
         now: &Observation,
         budget: &mut Budget,
     ) -> Through {
+        let counts = |edge: EdgeIndex| self.order.graph()[edge].tail() != Tail::Unshared;
+        let edges: Edges = edges.iter().copied().filter(|&(edge, _)| counts(edge)).collect();
         let firsts: Vec<EdgeIndex> = edges.iter().map(|&(edge, _)| edge).collect();
         let is_told = |at: usize| {
             let (edge, is_new) = edges[at];
@@ -94,15 +101,22 @@ impl LockGraph {
 
     /// Records that a lock is written, so that its readers may wait for each other. Returns the
     /// cycles in which they now do: the shortest through each acquisition of the lock that can
-    /// close, or if none can, the shortest of all.
-    pub(in crate::validator) fn first_writer(&mut self, lock: LockId) -> Vec<Cycle> {
-        let Some(node) = self.order.node(lock) else { return Vec::new() };
+    /// close, or if none can, the shortest of all. If that depends on the source, returns questions, and must
+    /// be called again with the answers.
+    pub(in crate::validator) fn first_writer(
+        &mut self,
+        lock: LockId,
+    ) -> Result<Vec<Cycle>, Vec<Question>> {
+        let Some(node) = self.order.node(lock) else { return Ok(Vec::new()) };
         // Another thread may already have recorded that, with a new edge of the lock.
         self.order.note_writer(lock);
         let mut budget = Budget::new(budget::STEPS);
-        let cycles = self.cycles_of_readers(node, &mut budget);
+        let mut cycles = self.cycles_of_readers(node, &mut budget);
+        while self.settle_new_tails(&cycles, 0)?.is_some() {
+            cycles = self.cycles_of_readers(node, &mut budget);
+        }
         note_cut_short(&budget);
-        cycles
+        Ok(cycles)
     }
 
     pub(super) fn cycles_of_readers(&self, node: NodeIndex, budget: &mut Budget) -> Vec<Cycle> {
@@ -111,8 +125,10 @@ impl LockGraph {
         let mut cycles = Vec::new();
         for wanted in [Mode::Shared, Mode::Upgradable] {
             let into = graph.edges_directed(node, Incoming);
+            let is_one =
+                |edge: &EdgeData<EdgeFacts>| edge.wanted == wanted && edge.tail() != Tail::Unshared;
             let firsts: Vec<EdgeIndex> =
-                into.filter(|edge| edge.weight().wanted == wanted).map(|edge| edge.id()).collect();
+                into.filter(|edge| is_one(edge.weight())).map(|edge| edge.id()).collect();
             // Other cycles through the lock were reported earlier.
             let leaves =
                 |held| wanted.queues_behind_writers(held) && !wanted.waits_for(held, false);
@@ -183,7 +199,10 @@ impl LockGraph {
             let cycle = cycle?;
             budget
                 .with_half(|budget| {
-                    let is_meant = is_meant_anyway(at, &cycle, budget)?;
+                    let stored = &cycle[usize::from(now.is_some())..];
+                    // Another thread may be asking the source before it adds an observation.
+                    let is_meant = stored.iter().all(|&edge| self.is_observed(edge))
+                        && is_meant_anyway(at, &cycle, budget)?;
                     is_meant.then(|| self.judged_cycle(&cycle, now, budget)).transpose()
                 })
                 .ok()?
@@ -239,6 +258,11 @@ impl LockGraph {
         choices
     }
 
+    /// Returns `true` if an edge has an observation.
+    pub(super) fn is_observed(&self, edge: EdgeIndex) -> bool {
+        !matches!(self.order.graph()[edge].facts, EdgeFacts::Unseen)
+    }
+
     /// Returns the tail of an edge, in the mode in which it is held.
     pub(super) fn held_of(&self, edge: EdgeIndex) -> Tag {
         let graph = self.order.graph();
@@ -256,9 +280,10 @@ impl LockGraph {
         // Only a remark in the report, which may be missing.
         let in_sequence = budget.with_half(|budget| observations::is_in_sequence(&choices, budget));
         let detail = if in_sequence == Ok(true) { Detail::InSequence } else { Detail::None };
+        let path = edges.clone();
         let edges =
             edges.iter().zip(observations).map(|(&edge, &at)| self.edge(edge, at)).collect();
-        Cycle { kind: FindingKind::Inversion, edges, detail }
+        Cycle { kind: FindingKind::Inversion, edges, path, detail }
     }
 
     /// Returns a cycle that may not be feasible, with the reason.
@@ -279,6 +304,7 @@ impl LockGraph {
         Ok(Cycle {
             kind: kind(&verdict),
             edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
+            path: edges.to_vec(),
             detail: match &verdict {
                 Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
                 Verdict::Feasible | Verdict::Ordered | Verdict::OneThreadTwice => Detail::None,
@@ -335,15 +361,15 @@ mod tests {
             let acquisition = Acquisition { identity, wanted, named_at: wanted.site };
             let observation = Observation::new(context.segment(), [held.tag]);
             let learned =
-                graph.learn(context, &[held], &acquisition, &observation, &RawStack::EMPTY);
-            assert!(learned.cycles.is_empty());
+                graph.learn(context, &[held], &acquisition, &observation, &RawStack::EMPTY, false);
+            assert!(learned.is_ok_and(|learned| learned.cycles.is_empty()));
         };
         assert!(other.note_writer());
         nest(1, a, b, &other);
         nest(2, b, a, &written);
         assert!(written.note_writer());
         nest(3, c, a, &written);
-        assert_eq!(graph.first_writer(a).len(), 1);
+        assert!(graph.first_writer(a).is_ok_and(|cycles| cycles.len() == 1));
         for lock in [a, b, c] {
             graph.forget(lock);
         }

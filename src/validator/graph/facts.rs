@@ -5,7 +5,7 @@
 //! hand: an edge that is removed must be [released](FactStore::forget).
 
 use std::{
-    ptr,
+    mem, ptr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -196,6 +196,54 @@ impl FactStore {
         }
         observations.learn(new, shown);
         *facts = EdgeFacts::More(self.more.insert(Box::new(observations)));
+    }
+
+    /// Returns `true` if an edge was observed in several ways.
+    pub(super) fn are_several(&self, facts: &EdgeFacts) -> bool {
+        matches!(*facts, EdgeFacts::More(number) if self.more.get(number).len() > 1)
+    }
+
+    /// As [`knows`](Self::knows), from all observations but the first.
+    pub(super) fn knows_after_first(&self, facts: &EdgeFacts, new: &Observation) -> bool {
+        match *facts {
+            EdgeFacts::Unseen | EdgeFacts::Once(_) => false,
+            EdgeFacts::More(number) => self.more.get(number).knows_after_first(new),
+        }
+    }
+
+    /// Returns `true` if an observation makes an edge's first one redundant.
+    pub(super) fn repeats_first(&self, facts: &EdgeFacts, new: &Observation) -> bool {
+        match *facts {
+            EdgeFacts::Unseen => false,
+            EdgeFacts::Once(number) => {
+                new.is_of_one() && self.once.get(number).segment().is_like(new.segment())
+            }
+            EdgeFacts::More(number) => self.more.get(number).repeats_first(new),
+        }
+    }
+
+    /// Puts another observation in the place of an edge's first one.
+    pub(super) fn replace_first(
+        &mut self,
+        facts: &mut EdgeFacts,
+        held: Tag,
+        new: Observation,
+        shown: Arc<Shown>,
+    ) {
+        match *facts {
+            EdgeFacts::More(number) => self.more.get_mut(number).replace_first(new, shown),
+            EdgeFacts::Unseen | EdgeFacts::Once(_) => {
+                self.forget(mem::take(facts));
+                self.learn(facts, held, new, shown);
+            }
+        }
+    }
+
+    /// Removes the first of an edge's [several](Self::are_several) observations.
+    pub(super) fn forget_first(&mut self, facts: &EdgeFacts) {
+        if let EdgeFacts::More(number) = *facts {
+            self.more.get_mut(number).forget_first();
+        }
     }
 
     /// Returns the observations of an edge with this tail.

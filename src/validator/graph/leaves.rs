@@ -22,6 +22,7 @@ use super::{
     Acquisition, EdgeFacts, GRAPH, LockGraph, is_any_declared,
     observations::{Observation, Settled},
     shown::Shown,
+    topology::Tail,
 };
 use crate::{
     finding::ScopeId,
@@ -66,7 +67,7 @@ pub(super) struct Leaves {
     noted: Vec<Option<Leaf>>,
     /// The slots to which a leaf was added since all were entered, one bit each.
     added: u64,
-    /// The last lock found to be in the graph and in no named class.
+    /// The last lock found to be in the graph, not new, and in no named class.
     holder: LockId,
     /// Its creation site.
     holders_site: SiteIndex,
@@ -157,7 +158,8 @@ pub(in crate::validator) fn note(
     }
     if held.tag.lock() != graph.leaves.holder {
         let lock = held.tag.lock();
-        if graph.order.node(lock).is_none() || graph.classes.given(lock).is_some() {
+        let node = graph.order.node(lock);
+        if node.is_none_or(|node| graph.order.is_new(node)) || graph.classes.given(lock).is_some() {
             return false;
         }
         graph.leaves.holder = lock;
@@ -246,6 +248,9 @@ impl LockGraph {
         entries: [&Entry; 2],
         key: u64,
     ) -> bool {
+        if self.order.graph()[edge].tail() != Tail::Shared {
+            return false;
+        }
         let facts = self.order.facts_mut(edge);
         let new = Observation::new(context.segment(), [entries[0].tag]);
         if self.facts.settled_for(facts, &new) > Settled::No {
@@ -332,7 +337,7 @@ impl LockGraph {
         let class =
             |this: &mut Self, of: &Entry| this.classes.of(of.tag.lock(), of.created(), of.kind());
         let is_settled = match (class(self, held), class(self, wanted)) {
-            (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes),
+            (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes, None),
             _ => true,
         };
         if is_settled {

@@ -25,9 +25,10 @@ mod shown;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(super) mod topology;
+pub(super) mod unshared;
 mod uses;
 
-use std::{iter, panic::Location, sync::Arc};
+use std::{iter, mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::{
@@ -48,7 +49,8 @@ use self::{
     past_exits::PastExits,
     recorded::Recorded,
     shown::{AllShown, Shown},
-    topology::{AcyclicGraph, Vertex},
+    topology::{AcyclicGraph, Tail, Vertex},
+    unshared::{NewLocks, Question},
 };
 pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 use super::{
@@ -65,7 +67,7 @@ use super::{
 };
 use crate::{
     finding::{Edge, LockInfo, Mode, OrderGraph, Role},
-    stack::RawStack,
+    stack::{RawStack, Stack},
 };
 
 /// Chains found harmless, by any thread. Read without the lock.
@@ -76,9 +78,12 @@ pub(super) static SEEN: std::sync::LazyLock<Seen> = std::sync::LazyLock::new(See
 
 static GRAPH: Mutex<Option<LockGraph>> = Mutex::new(None);
 
+/// The graph, locked.
+pub(super) type Graph = MappedMutexGuard<'static, LockGraph>;
+
 /// The only way in, except for [`leaves`]. The caller is
 /// [`InValidator`](super::ThreadState::InValidator).
-pub(super) fn lock() -> MappedMutexGuard<'static, LockGraph> {
+pub(super) fn lock() -> Graph {
     MutexGuard::map(GRAPH.lock(), |graph| {
         let graph = graph.get_or_insert_default();
         graph.enter_leaves();
@@ -124,6 +129,7 @@ pub(super) struct LockGraph {
     initialized: FxHashMap<LockId, Initialization>,
     /// `true` if there may be edges that [use](uses) such a cell.
     has_uses: bool,
+    new_locks: NewLocks,
     /// The number of edges ever added.
     edges: u64,
 }
@@ -140,10 +146,29 @@ pub(crate) struct Acquisition<'a> {
 /// The result of adding edges.
 pub(super) struct Learned {
     pub(super) cycles: Vec<Cycle>,
+    /// Questions about class inversions that are not in `cycles`.
+    pub(super) questions: Vec<Question>,
+    /// The held locks whose edges are new and count.
+    pub(super) new: SmallVec<[Entry; 2]>,
     /// The threads for which the chain no longer needs a check.
     pub(super) settled: Settled,
+    /// An edge does not count as others do before it is taken again, so no cache may have the chain.
+    pub(super) is_provisional: bool,
     /// No edge of the graph has this stack.
     pub(super) is_new_way: bool,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self {
+            cycles: Vec::new(),
+            questions: Vec::new(),
+            new: SmallVec::new(),
+            settled: Settled::ForAll,
+            is_provisional: false,
+            is_new_way: false,
+        }
+    }
 }
 
 /// The edges of one acquisition, and which are new.
@@ -160,12 +185,22 @@ impl LockGraph {
     ) -> bool {
         held.iter().all(|held| {
             let edge = self.edge_between(held, wanted);
-            edge.is_some_and(|edge| {
+            edge.filter(|&edge| self.counts(edge)).is_some_and(|edge| {
                 let facts = &self.order.graph()[edge].facts;
-                self.facts.knows(facts, observation)
+                self.knows_observation(edge, observation)
                     || self.facts.shown_earlier(facts, observation, [held, wanted]).is_some()
             })
         })
+    }
+
+    /// Returns `true` if one more observation of an edge would change nothing. The first one of an edge with a
+    /// [`Tail::New`] may not count.
+    fn knows_observation(&self, edge: EdgeIndex, observation: &Observation) -> bool {
+        let edge_data = &self.order.graph()[edge];
+        match edge_data.tail() {
+            Tail::New => self.facts.knows_after_first(&edge_data.facts, observation),
+            Tail::Shared | Tail::Unshared => self.facts.knows(&edge_data.facts, observation),
+        }
     }
 
     fn edge_between(&mut self, held: &Entry, wanted: &Entry) -> Option<EdgeIndex> {
@@ -174,7 +209,9 @@ impl LockGraph {
         self.order.find(tail, head, (held.tag.mode(), wanted.tag.mode()))
     }
 
-    /// Adds an edge from every held lock to the wanted one, with the current observation.
+    /// Adds an edge from every held lock to the wanted one, with the current observation. If that depends on
+    /// the source, returns questions, and must be called again with the answers; also about edges that would be
+    /// recorded, if `is_recorded`.
     pub(super) fn learn(
         &mut self,
         context: &Context,
@@ -182,56 +219,83 @@ impl LockGraph {
         acquisition: &Acquisition<'_>,
         observation: &Observation,
         backtrace: &RawStack,
-    ) -> Learned {
+        is_recorded: bool,
+    ) -> Result<Learned, Vec<Question>> {
         let Acquisition { identity, wanted, named_at } = acquisition;
         let (backtrace, is_new_way) = self.shown.stack_and_news(backtrace.frames());
         let head = self.node(wanted, named_at);
         if identity.has_writer() {
             self.order.note_writer(wanted.tag.lock());
         }
-        let edges = self.edges_to(head, held, wanted);
+        let edges = self.edges_to(head, held, wanted, observation.thread());
+        self.settle_own_tails(&edges, held, wanted, &backtrace, is_recorded)?;
         // Check for cycles before recording this observation. Without back edges, there are none.
-        let mut through = Through::default();
+        let (mut through, mut unshared) = (Through::default(), Vec::new());
         if !self.order.back_edges().is_empty() {
             let mut budget = Budget::new(budget::STEPS);
             through = self.cycles_now(&edges, observation, &mut budget);
+            while let Some(cycles) = self.settle_new_tails(&through.to_report, 1)? {
+                unshared.extend(cycles);
+                budget = Budget::new(budget::STEPS);
+                through = self.cycles_now(&edges, observation, &mut budget);
+            }
             cycles::note_cut_short(&budget);
         }
         let Through { to_report: mut cycles, are_any } = through;
-        let mut settled = Settled::ForAll;
+        let mut learned = Learned { is_new_way, ..Learned::default() };
         for (&(edge, is_new), entry) in edges.iter().zip(held) {
-            let closes = is_new && cycles.iter().any(|it| it.edges[0].held.id == entry.tag.lock());
+            let mut closed = cycles.iter().chain(&unshared);
+            let closes = is_new && closed.any(|it| it.edges[0].held.id == entry.tag.lock());
             if closes {
                 self.order.note_closing(edge);
             }
-            let facts = self.order.facts_mut(edge);
-            if !self.facts.knows(facts, observation) {
-                let earlier =
-                    self.facts.shown_earlier(facts, observation, [entry, wanted]).cloned();
-                let shown =
-                    earlier.unwrap_or_else(|| self.shown.now(context, [entry, wanted], &backtrace));
-                self.facts.learn(facts, entry.tag, observation.clone(), shown);
+            self.observe(context, edge, [entry, wanted], observation, &backtrace);
+            let edge_data = &self.order.graph()[edge];
+            let settled = self.facts.settled_for(&edge_data.facts, observation).on_cycle(are_any);
+            learned.settled = learned.settled.min(settled);
+            if is_new {
+                learned.is_provisional |= edge_data.tail() != Tail::Shared;
+                learned.new.extend(self.counts(edge).then_some(*entry));
             }
-            settled = settled.min(self.facts.settled_for(facts, observation).on_cycle(are_any));
         }
         if wanted.tag.mode() != Mode::Initialized {
-            let mut of_classes = self.class_inversions(&edges, held, wanted, &cycles);
+            let of_classes = self.class_inversions(&edges, held, wanted, &cycles);
             if cycles.is_empty() {
-                cycles.append(&mut of_classes);
+                match class_orders::answered(of_classes) {
+                    Ok(of_classes) => cycles = of_classes,
+                    Err(questions) => learned.questions = questions,
+                }
             }
         }
-        // The report shows the current acquisition, even if an earlier observation is known.
-        for cycle in &mut cycles {
-            let first = &mut cycle.edges[0];
-            if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
-                first.held_at = entry.site.into();
-                first.held_backtrace = context.trace_of(entry.tag);
-                first.acquired_at = wanted.site.into();
-                first.backtrace = backtrace.clone();
-                first.thread = context.info();
-            }
+        cycles.append(&mut unshared);
+        show_now(context, &mut cycles, (held, wanted), &backtrace);
+        learned.cycles = cycles;
+        Ok(learned)
+    }
+
+    /// Adds an observation to an edge, unless it is known.
+    fn observe(
+        &mut self,
+        context: &Context,
+        edge: EdgeIndex,
+        entries: [&Entry; 2],
+        observation: &Observation,
+        backtrace: &Stack,
+    ) {
+        if self.knows_observation(edge, observation) {
+            return;
         }
-        Learned { cycles, settled, is_new_way }
+        let is_new_tail = self.order.graph()[edge].tail() == Tail::New;
+        let facts = self.order.facts_mut(edge);
+        let earlier = self.facts.shown_earlier(facts, observation, entries).cloned();
+        let shown = earlier.unwrap_or_else(|| self.shown.now(context, entries, backtrace));
+        let (held, new) = (entries[0].tag, observation.clone());
+        if is_new_tail && self.facts.repeats_first(facts, observation) {
+            self.facts.replace_first(facts, held, new, shown);
+            self.order.note_tail(edge, Tail::Shared);
+        } else {
+            self.facts.learn(facts, held, new, shown);
+        }
     }
 
     /// Enters edges from a thread's exit to what was acquired before the thread can end. Returns
@@ -243,7 +307,7 @@ impl LockGraph {
             if *has_writer {
                 self.order.note_writer(wanted.tag.lock());
             }
-            let edges = self.edges_to(head, &[*exit], wanted);
+            let edges = self.edges_to(head, &[*exit], wanted, segment.thread);
             let (edge, _) = edges[0];
             let tags = others.iter().copied().chain([exit.tag]);
             let observation = Observation::new(segment.clone(), tags);
@@ -254,7 +318,8 @@ impl LockGraph {
             }
             let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
             let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
-            cycles.extend(self.class_inversions(&edges, &held, wanted, &[]));
+            let of_classes = self.class_inversions(&edges, &held, wanted, &[]);
+            cycles.extend(of_classes.into_iter().map(|it| it.cycle));
         }
         cycles
     }
@@ -298,7 +363,7 @@ impl LockGraph {
         if *has_writer {
             self.order.note_writer(wanted.tag.lock());
         }
-        let edges = self.edges_to(head, &[*event], wanted);
+        let edges = self.edges_to(head, &[*event], wanted, segment.thread);
         let (edge, is_new) = edges[0];
         let observation =
             Observation::new(segment.clone(), others.iter().copied().chain([event.tag]));
@@ -324,12 +389,12 @@ impl LockGraph {
         cycles
     }
 
-    /// Returns the edges from held locks to the wanted one, and whether each is new.
-    fn edges_to(&mut self, head: NodeIndex, held: &[Entry], wanted: &Entry) -> Edges {
+    /// Returns the edges from held locks to the wanted one that a thread takes, and whether each is new.
+    fn edges_to(&mut self, head: NodeIndex, held: &[Entry], wanted: &Entry, thread: u64) -> Edges {
         // All are looked up before any is added, because new edges would slow down the search.
         let mut known: SmallVec<[_; 8]> = SmallVec::new();
         for held in held {
-            let tail = self.node(held, held.site);
+            let tail = self.tail_node(held);
             let modes = (held.tag.mode(), wanted.tag.mode());
             known.push((tail, modes, self.order.find(tail, head, modes)));
         }
@@ -338,16 +403,28 @@ impl LockGraph {
             let edge = known.unwrap_or_else(|| {
                 self.edges += 1;
                 self.has_uses |= modes.1 == Mode::Initialized;
-                self.order.insert(tail, head, modes, EdgeFacts::default())
+                let is_new_tail = self.is_new_tail(tail, head, thread);
+                let is_new_head = is_new_tail && self.is_new_head(head);
+                let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
+                if is_new_tail {
+                    self.order.note_tail(edge, Tail::New);
+                }
+                if is_new_head {
+                    self.order.note_new(head);
+                }
+                edge
             });
-            edges.push((edge, known.is_none()));
+            // Unless it is added now, this thread may have asked the source about it.
+            let is_unseen = !self.is_observed(edge);
+            let is_revived = !is_unseen && !self.counts(edge);
+            if is_revived {
+                // It begins to count, like a new one.
+                self.facts.forget(mem::take(self.order.facts_mut(edge)));
+                self.order.note_tail(edge, Tail::Shared);
+            }
+            edges.push((edge, is_unseen || is_revived));
         }
         edges
-    }
-
-    /// Returns the held locks that have no edge to the wanted one yet.
-    pub(super) fn without_edge(&mut self, held: &[Entry], wanted: &Entry) -> Vec<Entry> {
-        held.iter().filter(|held| self.edge_between(held, wanted).is_none()).copied().collect()
     }
 
     /// Returns the observations that an edge offers.
@@ -428,6 +505,7 @@ impl LockGraph {
         self.past_exits = PastExits::default();
         self.initialized = FxHashMap::default();
         self.has_uses = false;
+        self.new_locks.reset();
     }
 
     /// Returns the number of edges ever added.
@@ -493,6 +571,25 @@ impl LockGraph {
             is_granted: false,
             may_have_left: false,
             waited: None,
+        }
+    }
+}
+
+/// Makes cycles show the current acquisition, even if an earlier observation is known.
+fn show_now(
+    context: &Context,
+    cycles: &mut [Cycle],
+    (held, wanted): (&[Entry], &Entry),
+    backtrace: &Stack,
+) {
+    for cycle in cycles {
+        let first = &mut cycle.edges[0];
+        if let Some(entry) = held.iter().find(|entry| entry.tag.lock() == first.held.id) {
+            first.held_at = entry.site.into();
+            first.held_backtrace = context.trace_of(entry.tag);
+            first.acquired_at = wanted.site.into();
+            first.backtrace = backtrace.clone();
+            first.thread = context.info();
         }
     }
 }

@@ -167,7 +167,7 @@ impl Model {
         let segment = Segment { thread, index: 0, lineage: None };
         let observation = Observation::new(segment.clone(), entries.iter().map(|entry| entry.tag));
         let head = self.graph.node(&wanted_entry, wanted_entry.site);
-        let edges = self.graph.edges_to(head, &entries, &wanted_entry);
+        let edges = self.graph.edges_to(head, &entries, &wanted_entry, thread);
         let mut budget = Budget::new(steps);
         let cycles = self.graph.cycles_now(&edges, &observation, &mut budget).to_report;
         self.note(steps, &budget);

@@ -102,8 +102,13 @@ impl LockGraph {
             let choices = self.alone(edges, Some(now));
             let chosen = budget.with_half(|budget| observations::assign_met(&choices, budget));
             let chosen = chosen.ok()??;
-            let edges = edges.iter().zip(chosen).map(|(&edge, at)| self.edge(edge, at)).collect();
-            Some(Cycle { kind: FindingKind::OrderedInversion, edges, detail: Detail::None })
+            let shown = edges.iter().zip(chosen).map(|(&edge, at)| self.edge(edge, at)).collect();
+            Some(Cycle {
+                kind: FindingKind::OrderedInversion,
+                edges: shown,
+                path: edges.clone(),
+                detail: Detail::None,
+            })
         };
         Through { to_report: found.iter().flatten().filter_map(cycle).collect(), are_any }
     }

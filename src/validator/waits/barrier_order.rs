@@ -276,5 +276,5 @@ fn judge(context: &'static Context, passage: &Entry, node: &Node, owed: &[Owed])
     let acquisition =
         Acquisition { identity: &node.identity, wanted: *passage, named_at: passage.site };
     let place = context.held.any_place_for(passage.tag);
-    check::judge(context, &acquisition, chain_cache::key(place.chain()))
+    check::judge(context, &acquisition, chain_cache::key(place.chain())).found
 }

@@ -171,6 +171,11 @@ impl Observation {
         known.thread() == self.thread() && known.is_as_free_as(self)
     }
 
+    /// Returns `true` if the same thread did both, this one under no more gates, and spawned no other in between.
+    fn does_all_of(&self, other: &Self) -> bool {
+        self.segment.is_like(&other.segment) && self.is_as_free_as(other)
+    }
+
     /// Returns `true` if a lock is held several times in one mode.
     pub(in crate::validator) fn has_repeats(&self) -> bool {
         self.held().windows(2).any(|pair| pair[0] == pair[1])
@@ -281,8 +286,7 @@ impl<T> Observations<T> {
     /// Returns `true` if one more observation would change nothing: this thread or enough others
     /// did the same under no more gates.
     pub(in crate::validator) fn knows(&self, new: &Observation) -> bool {
-        self.iter().any(|known| known.segment.is_like(&new.segment) && known.is_as_free_as(new))
-            || self.settled_for(new) > Settled::No
+        self.iter().any(|known| known.does_all_of(new)) || self.settled_for(new) > Settled::No
     }
 
     /// Returns the threads for which one more such observation would change nothing: all if enough
@@ -313,6 +317,42 @@ impl<T> Observations<T> {
             Settled::ForFamily
         } else {
             Settled::No
+        }
+    }
+
+    pub(in crate::validator) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// As [`knows`](Self::knows), from all but the first.
+    pub(in crate::validator) fn knows_after_first(&self, new: &Observation) -> bool {
+        self.iter().skip(1).any(|known| known.does_all_of(new))
+            || self.settled_for(new) > Settled::No
+    }
+
+    /// Returns `true` if an observation makes the first one redundant.
+    pub(in crate::validator) fn repeats_first(&self, new: &Observation) -> bool {
+        self.iter().next().is_some_and(|first| new.does_all_of(first))
+    }
+
+    /// Puts another observation in the place of the first one.
+    pub(in crate::validator) fn replace_first(&mut self, new: Observation, what: T) {
+        if let Some(first) = self.all.first_mut() {
+            *first = (new, what);
+            self.settle_again();
+        }
+    }
+
+    /// Removes the first observation.
+    pub(in crate::validator) fn forget_first(&mut self) {
+        self.all.remove(0);
+        self.settle_again();
+    }
+
+    fn settle_again(&mut self) {
+        self.settled = [Settled::No; MAX_OBSERVATIONS];
+        for at in 0..self.all.len() {
+            self.settled[at] = self.settled_for(&self.all[at].0);
         }
     }
 

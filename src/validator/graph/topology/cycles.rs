@@ -10,7 +10,7 @@ use petgraph::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::{AcyclicGraph, EdgeData};
+use super::{AcyclicGraph, EdgeData, Tail};
 use crate::{
     finding::Mode,
     validator::graph::budget::{Budget, Exhausted, PAIR},
@@ -29,12 +29,13 @@ pub(crate) struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// All edges.
+    /// All edges that count.
     pub(crate) const ANY: Self = Self { leaves_head: &|_| true, with_uses: true };
 
     /// Returns `true` if a cycle may follow an edge. `is_second`: as its second edge.
     pub(crate) fn may_follow<E>(&self, is_second: bool, edge: &EdgeData<E>) -> bool {
         (self.with_uses || edge.wanted != Mode::Initialized)
+            && edge.tail() != Tail::Unshared
             && (!is_second || (self.leaves_head)(edge.held))
     }
 }

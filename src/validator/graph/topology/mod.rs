@@ -10,7 +10,7 @@
 //! edge for a chain of locks that is discovered tail first.
 //!
 //! A back edge, one that would close a cycle, stays out of the order. It still counts in searches,
-//! so that one report does not hide the next.
+//! so that one report does not hide the next. An edge with a [`Tail::Unshared`] is out of both.
 //!
 //! A removed lock stays in petgraph's graph for some time, at the end of the list, where no search
 //! goes. To remove an edge, petgraph searches all edges of its two locks, which would make
@@ -50,7 +50,21 @@ pub(crate) struct Vertex<N> {
     pub(crate) lock: LockId,
     /// `true` once a blocking write was seen.
     pub(crate) has_writer: bool,
+    /// The number of edges that may still be added as of a [new tail](Tail::New).
+    new_edges: u8,
     pub(crate) facts: N,
+}
+
+/// What is known of the tail of an edge when the edge was first taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Other threads may have known it.
+    Shared,
+    /// It was new: it had been neither wanted under another lock nor held by another thread when one was
+    /// acquired.
+    New,
+    /// No other thread knew it. The edge counts only once it is taken again.
+    Unshared,
 }
 
 /// An acquisition of the head while the tail was held.
@@ -66,16 +80,44 @@ pub(crate) struct EdgeData<E> {
 const BACK_EDGE: u8 = 1;
 /// The edge closed a cycle when it was new.
 const CLOSES: u8 = 2;
+/// The tail was [`Tail::New`].
+const NEW_TAIL: u8 = 4;
+/// The tail was [`Tail::Unshared`].
+const UNSHARED_TAIL: u8 = 8;
+
+/// With more back edges than this, none is tried again when an edge leaves the order.
+const MAX_TRIED: usize = 64;
+
+/// The number of locks that a new one is expected to be held over before others know it.
+const MAX_NEW_EDGES: u8 = 4;
 
 impl<E> EdgeData<E> {
     fn is_back_edge(&self) -> bool {
         self.flags & BACK_EDGE != 0
     }
 
+    /// Returns `true` if the edge is part of the topological order.
+    fn is_ordered(&self) -> bool {
+        self.flags & (BACK_EDGE | UNSHARED_TAIL) == 0
+    }
+
     /// Returns `true` if the edge closed a cycle when it was new. Taking such an edge reports the
     /// cycle each time; taking its other edges does so only if that changes the verdict.
     pub(crate) fn closes(&self) -> bool {
         self.flags & CLOSES != 0
+    }
+
+    fn set(&mut self, flag: u8, is_set: bool) {
+        self.flags = self.flags & !flag | if is_set { flag } else { 0 };
+    }
+
+    /// Returns what is known of the tail.
+    pub(crate) fn tail(&self) -> Tail {
+        match self.flags & (NEW_TAIL | UNSHARED_TAIL) {
+            0 => Tail::Shared,
+            NEW_TAIL => Tail::New,
+            _ => Tail::Unshared,
+        }
     }
 }
 
@@ -151,7 +193,8 @@ impl<N, E> AcyclicGraph<N, E> {
         if self.graph.node_count() == self.graph.capacity().0 {
             self.graph.reserve_exact_nodes(room_for_more(self.graph.node_count()));
         }
-        let node = self.graph.add_node(Vertex { lock, has_writer: false, facts: facts() });
+        let vertex = Vertex { lock, has_writer: false, new_edges: 0, facts: facts() };
+        let node = self.graph.add_node(vertex);
         self.list.push_back(label_of(node));
         let lock_of = |&node: &u32| hash(self.graph[NodeIndex::new(node as usize)].lock);
         self.nodes.insert_unique(hash(lock), label_of(node), lock_of);
@@ -204,6 +247,7 @@ impl<N, E> AcyclicGraph<N, E> {
         (held, wanted): (Mode, Mode),
         facts: E,
     ) -> EdgeIndex {
+        self.graph[head].new_edges = 0;
         let is_back_edge = !self.make_precede(tail, head);
         if self.graph.edge_count() == self.graph.capacity().1 {
             self.graph.reserve_exact_edges(room_for_more(self.graph.edge_count()));
@@ -217,6 +261,59 @@ impl<N, E> AcyclicGraph<N, E> {
             self.back_edges.push(edge);
         }
         edge
+    }
+
+    /// Records that a lock is new. Its next few edges are of a new tail, until it is wanted itself.
+    pub(crate) fn note_new(&mut self, node: NodeIndex) {
+        self.graph[node].new_edges = MAX_NEW_EDGES;
+    }
+
+    /// Returns `true` if the next edge out of a lock is of a new tail.
+    pub(crate) fn is_new(&self, node: NodeIndex) -> bool {
+        self.graph[node].new_edges > 0
+    }
+
+    /// Records that a lock is not new any more.
+    pub(crate) fn note_known(&mut self, node: NodeIndex) {
+        self.graph[node].new_edges = 0;
+    }
+
+    /// Records what is known of the tail of an edge.
+    pub(crate) fn note_tail(&mut self, edge: EdgeIndex, tail: Tail) {
+        let Some((node, head)) = self.graph.edge_endpoints(edge) else { return };
+        let before = self.graph[edge].tail();
+        self.graph[edge].set(UNSHARED_TAIL, tail == Tail::Unshared);
+        self.graph[edge].set(NEW_TAIL, tail == Tail::New);
+        match (before, tail) {
+            (_, Tail::New) => {
+                self.graph[node].new_edges = self.graph[node].new_edges.saturating_sub(1);
+            }
+            (_, Tail::Unshared) => {
+                self.graph[edge].set(BACK_EDGE, false);
+                self.back_edges.retain(|&it| it != edge);
+                self.order_back_edges();
+            }
+            (Tail::Unshared, Tail::Shared) if !self.make_precede(node, head) => {
+                self.graph[edge].set(BACK_EDGE, true);
+                self.back_edges.push(edge);
+            }
+            (_, Tail::Shared) => {}
+        }
+    }
+
+    /// Puts back edges into the order that close no cycle any more, unless there are many.
+    fn order_back_edges(&mut self) {
+        if self.back_edges.len() > MAX_TRIED {
+            return;
+        }
+        for edge in mem::take(&mut self.back_edges) {
+            let Some((tail, head)) = self.graph.edge_endpoints(edge) else { continue };
+            let is_back_edge = !self.make_precede(tail, head);
+            self.graph[edge].set(BACK_EDGE, is_back_edge);
+            if is_back_edge {
+                self.back_edges.push(edge);
+            }
+        }
     }
 
     /// Records that an edge closed a cycle when it was new.
@@ -375,7 +472,7 @@ impl<N, E> AcyclicGraph<N, E> {
                 continue;
             }
             let is_back_edge = self.graph[edge].is_back_edge();
-            assert!(is_back_edge || self.label(tail) < self.label(head));
+            assert!(!self.graph[edge].is_ordered() || self.label(tail) < self.label(head));
             assert_eq!(is_back_edge, self.back_edges.contains(&edge));
         }
         assert_eq!(gone, self.garbage);

@@ -51,7 +51,7 @@ impl Search {
                 self.stack.pop();
                 if self.stack.is_empty() { Step::Exhausted } else { Step::Going }
             }
-            Some((edge, _)) if graph[edge].is_back_edge() => Step::Going,
+            Some((edge, _)) if !graph[edge].is_ordered() => Step::Going,
             Some((_, node)) if others.contains(&node) => Step::Met,
             Some((_, node)) => {
                 if may_enter(node) && !self.reached.contains(&node) {

@@ -18,6 +18,8 @@ enum Op {
     Edge(LockId, LockId, Mode, Mode),
     Writer(LockId),
     Remove(LockId),
+    /// An edge does not count until it is taken again.
+    Unshare(prop::sample::Index),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -28,12 +30,14 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (lock.clone(), lock.clone(), held, wanted).prop_map(|(a, b, h, w)| Op::Edge(a, b, h, w)),
         1 => lock.clone().prop_map(Op::Writer),
         2 => lock.prop_map(Op::Remove),
+        2 => any::<prop::sample::Index>().prop_map(Op::Unshare),
     ]
 }
 
 #[derive(Default)]
 struct Oracle {
     edges: Vec<(LockId, LockId, Mode, Mode)>,
+    unshared: BTreeSet<(LockId, LockId, u8, u8)>,
     writers: BTreeSet<LockId>,
 }
 
@@ -43,7 +47,11 @@ impl Oracle {
     fn shortest_cycle(&self, edge: usize) -> Option<usize> {
         let follows = |a: usize, b: usize| {
             let ((_, head, _, wanted), (tail, _, held, _)) = (self.edges[a], self.edges[b]);
-            head == tail && wanted.waits_for(held, self.writers.contains(&head))
+            let counts = |edge: usize| !self.unshared.contains(&key(self.edges[edge]));
+            head == tail
+                && wanted.waits_for(held, self.writers.contains(&head))
+                && counts(a)
+                && counts(b)
         };
         let mut frontier = BTreeSet::from([(edge, 1_u64 << self.edges[edge].0)]);
         for length in 1..=usize::try_from(LOCKS).unwrap() {
@@ -65,6 +73,10 @@ impl Oracle {
     }
 }
 
+fn key((tail, head, held, wanted): (LockId, LockId, Mode, Mode)) -> (LockId, LockId, u8, u8) {
+    (tail, head, held as u8, wanted as u8)
+}
+
 /// `exact`: no mode holds a lock shared, so that the shortest walk is a cycle.
 fn run(ops: Vec<Op>, exact: bool) {
     let mut order: AcyclicGraph<(), ()> = AcyclicGraph::default();
@@ -83,6 +95,9 @@ fn run(ops: Vec<Op>, exact: bool) {
                     oracle.edges.push((a, b, held, wanted));
                     order.insert(tail, head, (held, wanted), ())
                 });
+                if oracle.unshared.remove(&key((a, b, held, wanted))) {
+                    order.note_tail(edge, Tail::Shared);
+                }
                 let cycle = order.shortest_cycle(edge);
                 let known = known.unwrap_or(oracle.edges.len() - 1);
                 let expected = oracle.shortest_cycle(known);
@@ -112,7 +127,17 @@ fn run(ops: Vec<Op>, exact: bool) {
                 order.remove(lock, drop);
                 oracle.writers.remove(&lock);
                 oracle.edges.retain(|&(a, b, ..)| a != lock && b != lock);
+                oracle.unshared.retain(|&(a, b, ..)| a != lock && b != lock);
             }
+            Op::Unshare(index) if !oracle.edges.is_empty() => {
+                let edge = *index.get(&oracle.edges);
+                let [tail, head] = [edge.0, edge.1].map(|lock| order.node(lock).unwrap());
+                let found = order.find(tail, head, (edge.2, edge.3)).unwrap();
+                if oracle.unshared.insert(key(edge)) {
+                    order.note_tail(found, Tail::Unshared);
+                }
+            }
+            Op::Unshare(_) => {}
         }
         order.check();
     }
