@@ -32,11 +32,7 @@ impl Story<'_> {
         match self.finding.kind {
             FindingKind::OrderedInversion if self.use_of_cell().is_some() => self.help_with_use(),
             FindingKind::OrderedInversion if self.unshared().is_some() => self.help_with_new(),
-            FindingKind::OrderedInversion => format!(
-                "it cannot hang{writer} as long as one thread uses its order before it spawns \
-                 the other or after it has joined it. If it does that while the other runs, this is \
-                 an inversion: acquire these locks in one order everywhere"
-            ),
+            FindingKind::OrderedInversion => self.help_with_phases(),
             FindingKind::SingleThreadInversion => {
                 let (needed, again) = match self.len() {
                     2 => (format!("two {what}s"), "either of the two"),
@@ -198,6 +194,16 @@ impl Story<'_> {
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
+        )
+    }
+
+    /// Help for a cycle whose threads spawned or joined each other in between.
+    fn help_with_phases(&self) -> String {
+        let writer = self.while_writers_wait();
+        format!(
+            "it cannot hang{writer} as long as one thread uses its order before it spawns \
+             the other or after it has joined it. If it does that while the other runs, this is \
+             an inversion: acquire these locks in one order everywhere"
         )
     }
 
