@@ -402,3 +402,40 @@ fn kinds_are_explained() {
     let unknown = project.run("explain inversoin").stderr;
     assert!(unknown.contains("a similar value exists: 'inversion'"), "{unknown}");
 }
+
+/// What two tests of one program have done in two processes counts as if they had run in one.
+#[test]
+fn two_orders_of_statics_are_denied() {
+    let project = Project::new("statics");
+    let write = |name: &str, executable: &str, id: u8, [held, wanted]: [u8; 2]| {
+        let lock = |id: u8| {
+            let site = format!("src/lib.rs:{id}:25");
+            let class = format!("Mutex<u8> made at {site}");
+            value!({ "lock": { "id": id, "name": format!("LOCK_{id}"), "type": "Mutex<u8>",
+                "created_at": site, "class": class, "static": true } })
+        };
+        let lines = [
+            value!({ "header": { "schema": 1, "lockdep": "0.1.0", "id": format!("{id:032x}"),
+                "process": 1, "program": "it", "executable": executable, "started": 1 } }),
+            lock(held),
+            lock(wanted),
+            value!({ "edge": { "held": held, "held_mode": "exclusive", "held_at": "src/lib.rs:9:1",
+                "wanted": wanted, "wanted_mode": "exclusive", "acquired_at": "src/lib.rs:10:1",
+                "thread": name } }),
+        ];
+        let text = lines.map(|line| line.to_string()).join("\n") + "\n";
+        fs::write(project.0.join(format!("statics/{name}.jsonl")), text).unwrap();
+    };
+    fs::create_dir_all(project.0.join("statics")).unwrap();
+    write("there", "it-0123456789abcdef", 1, [1, 2]);
+    write("back", "it-0123456789abcdef", 2, [2, 1]);
+    let ended = project.run("report statics").has_status(100);
+    assert!(
+        ended.stdout.contains("error[lockdep::inversion]: `LOCK_1` and `LOCK_2`"),
+        "{}",
+        ended.stdout
+    );
+    write("back", "it-fedcba9876543210", 2, [2, 1]);
+    let ended = project.run("report statics").has_status(0);
+    assert!(ended.stdout.contains("warning[lockdep::class_inversion]"), "{}", ended.stdout);
+}

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+#[cfg(feature = "write_records")]
+use crate::record::Allow;
 use crate::{
     finding::{Finding, FindingKind, Site},
     render,
@@ -28,6 +30,21 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Returns the entry as a record has it.
+    #[cfg(feature = "write_records")]
+    pub(super) fn for_record(&self) -> Allow<'static> {
+        let site = |(file, line): &(String, Option<u32>)| match line {
+            Some(line) => format!("{file}:{line}").into(),
+            None => file.clone().into(),
+        };
+        Allow {
+            kind: self.kind.map(|kind| kind.name().into()),
+            locks: self.locks.iter().map(|lock| lock.clone().into()).collect(),
+            sites: self.sites.iter().map(site).collect(),
+            reason: self.reason.to_string().into(),
+        }
+    }
+
     /// Returns `true` if the entry suppresses a finding.
     pub(super) fn fits(&self, finding: &Finding) -> bool {
         let is_at = |(file, line): &(String, Option<u32>), site: &Site| {

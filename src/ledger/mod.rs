@@ -44,6 +44,7 @@ pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
     render,
+    source::Creates,
 };
 
 /// WebAssembly without a system interface, where std panics on requests for the time or process id.
@@ -109,7 +110,7 @@ pub(crate) fn submit(
         _ => level(kind).min(Level::Warn),
     });
     if let Detail::Classes { made_at, .. } = &detail
-        && !made_at.iter().all(source_facts::is_class)
+        && made_at.iter().any(|site| source_facts::creates(site) == Creates::Various)
     {
         // They are locks of a wrapper, or of `#[derive(Default)]`.
         return Verdict::NoClasses;

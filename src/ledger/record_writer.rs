@@ -10,7 +10,7 @@ use std::{
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::atomic::{
         AtomicBool,
@@ -24,11 +24,12 @@ use rustc_hash::FxHashSet;
 
 use super::{
     print_past_capture, settings,
-    source_facts::{Memory, is_class, remembered},
+    source_facts::{Memory, creates, remembered},
+    suppress,
 };
 use crate::{
     finding::{Edge, Finding, LockInfo, Site},
-    record::{Header, Line, SCHEMA},
+    record::{self, Header, Line, SCHEMA},
     render,
     source::{self, Sources},
 };
@@ -67,6 +68,8 @@ pub(crate) fn records() -> bool {
 /// Opens the record, if the environment asks for one.
 pub(crate) fn open_record() {
     let Some(folder) = &settings().out else { return };
+    // The header has its entries.
+    super::load_config();
     match std::path::absolute(folder).and_then(Out::create) {
         Ok(out) => {
             if let Some(mut place) = OUT.try_lock_for(LOCK_TIMEOUT) {
@@ -97,8 +100,12 @@ pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
     if edges.is_empty() {
         return;
     }
-    let lines = edges.iter().map(|(edge, gates)| Line::Edge(render::json::edge(edge, gates)));
-    let lines: Vec<_> = lines.map(|line| render::json::json(&line)).collect();
+    let line = |(edge, gates): &(Edge, Vec<LockInfo>)| {
+        let allowed = suppress::reason_for_pair(edge.held.id, edge.wanted.id);
+        let allowed = allowed.map(|reason| reason.to_string().into());
+        Line::Edge(record::Edge { allowed, ..render::json::edge(edge, gates) })
+    };
+    let lines: Vec<_> = edges.iter().map(line).map(|line| render::json::json(&line)).collect();
     let locks =
         edges.iter().flat_map(|(edge, gates)| [&edge.held, &edge.wanted].into_iter().chain(gates));
     write(locks, &lines);
@@ -118,7 +125,7 @@ pub(crate) fn note_full_record() {
 /// Writes a new finding, before it is reported, so that no reported finding is lost. Returns its
 /// report, which is part of the record.
 pub(super) fn record_finding(finding: &Finding, in_scope: bool) -> String {
-    let json = render::json::finding(finding, in_scope, is_class);
+    let json = render::json::finding(finding, in_scope, creates);
     let report = json.report.to_string();
     let line = Line::Finding(json);
     let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
@@ -140,7 +147,7 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     };
     locks.retain(|lock| !is_known(lock));
     let lock = |&lock: &&LockInfo| {
-        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock), is_class))))
+        (lock.id, render::json::json(&Line::Lock(render::json::lock(lock, name(lock), creates))))
     };
     let locks: Vec<_> = locks.iter().map(lock).collect();
 
@@ -176,11 +183,14 @@ fn declared(lock: &LockInfo) -> Option<String> {
     remembered(&DECLARED, &key, |_| Sources::default().declared(lock))
 }
 
-/// Returns the file name of the program, without the hash that cargo appends to a test's.
-fn program() -> String {
-    let program = std::env::current_exe().unwrap_or_default();
-    let name = program.file_stem().unwrap_or_default().to_string_lossy();
-    without_hash(&name).to_owned()
+/// Returns the file name of a program, without the hash that cargo appends to a test's; and what
+/// [identifies](Header::executable) the program.
+fn names_of(program: &Path) -> (String, Option<String>) {
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    let name = without_hash(&stem);
+    // The hash is of the package, its version and how it is compiled, but not of a folder.
+    let path = if name == stem { program.to_string_lossy() } else { stem.clone() };
+    (name.to_owned(), Some(path.into_owned()).filter(|path| !path.is_empty()))
 }
 
 fn without_hash(name: &str) -> &str {
@@ -198,7 +208,7 @@ impl Out {
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
-        let program = program();
+        let (program, executable) = names_of(&std::env::current_exe().unwrap_or_default());
         let process = process::id();
 
         let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
@@ -213,6 +223,8 @@ impl Out {
             program: program.into(),
             test: std::env::var("NEXTEST_TEST_NAME").ok().map(Into::into),
             started: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            executable: executable.map(Into::into),
+            allow: suppress::for_record(),
         });
         out.append(&(render::json::json(&header) + "\n"))?;
         Ok(out)
@@ -244,6 +256,19 @@ impl Out {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_is_identified_by_its_hash_and_another_program_by_its_path() {
+        for (path, name, executable) in [
+            ("/a/deps/it-0123456789abcdef", "it", "it-0123456789abcdef"),
+            ("/b/deps/it-0123456789abcdef.exe", "it", "it-0123456789abcdef"),
+            ("/a/debug/server", "server", "/a/debug/server"),
+        ] {
+            let names = (name.to_owned(), Some(executable.to_owned()));
+            assert_eq!(names_of(Path::new(path)), names);
+        }
+        assert_eq!(names_of(Path::new("")), (String::new(), None));
+    }
 
     #[test]
     fn the_hash_that_cargo_appends_is_removed() {

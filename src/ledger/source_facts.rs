@@ -10,14 +10,14 @@ use rustc_hash::FxHashMap;
 use crate::{
     finding::{Edge, Site},
     render,
-    source::{self, Sources},
+    source::{self, Creates, Sources},
 };
 
 /// A cache of facts, by the place that they are about.
 pub(super) type Memory<T, K = Site> = Mutex<Option<FxHashMap<K, T>>>;
 
-/// `true` for places at which one kind of lock is created.
-static CLASSES: Memory<bool> = Mutex::new(None);
+/// What is created at each place.
+static CREATED: Memory<Creates> = Mutex::new(None);
 
 /// How long a thread waits for a cache before it reads the source instead: after a fork, a thread of
 /// the parent may hold its lock.
@@ -25,9 +25,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(10);
 /// The number of places remembered before all are discarded.
 const CAPACITY: usize = 1 << 16;
 
-/// Returns `true` if the locks that are created at a site are a class: see [`source::is_class`].
-pub(super) fn is_class(site: &Site) -> bool {
-    remembered(&CLASSES, site, source::is_class)
+/// Returns which locks are created at a site: see [`source::creates`].
+pub(super) fn creates(site: &Site) -> Creates {
+    remembered(&CREATED, site, source::creates)
 }
 
 /// Returns `true` if no other thread could know the held lock of an edge, according to the source.

@@ -17,6 +17,8 @@ use rustc_hash::FxHashMap;
 
 use super::{allow_entry::Entry, config::parse, known, settings};
 use crate::finding::{Finding, FindingKind};
+#[cfg(feature = "write_records")]
+use crate::record::Allow;
 
 /// Each lock of a pair, mapped to its partners.
 static PAIRS: Mutex<Option<FxHashMap<u64, Others>>> = Mutex::new(None);
@@ -69,6 +71,20 @@ pub(crate) fn forget_pairs(lock: u64) -> Vec<u64> {
     others
 }
 
+/// Returns why all orders of two locks are allowed, if they are.
+pub(super) fn reason_for_pair(a: u64, b: u64) -> Option<Arc<str>> {
+    if !ARE_ANY.load(Relaxed) {
+        return None;
+    }
+    PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&a)?.get(&b).cloned())
+}
+
+/// Returns the entries of the file, if it was read.
+#[cfg(feature = "write_records")]
+pub(super) fn for_record() -> Vec<Allow<'static>> {
+    FILE.get().into_iter().flatten().map(Entry::for_record).collect()
+}
+
 /// Returns why a finding is suppressed, if it is.
 ///
 /// A deadlock that has happened is reported regardless of pairs, and suppressed only by an entry of
@@ -80,8 +96,7 @@ pub(super) fn reason(finding: &Finding) -> Option<Arc<str>> {
     locks.dedup();
     if finding.kind != FindingKind::Deadlock
         && let Ok([a, b]) = <[u64; 2]>::try_from(locks)
-        && let Some(reason) =
-            PAIRS.lock().as_ref().and_then(|pairs| pairs.get(&a)?.get(&b).cloned())
+        && let Some(reason) = reason_for_pair(a, b)
     {
         return Some(reason);
     }

@@ -41,5 +41,5 @@ pub use merge::{
 #[cfg(feature = "records")]
 pub use read::{Problem, read};
 pub use schema::{
-    Acquisition, Call, Edge, Finding, Graph, Header, Label, Line, Lock, Note, SCHEMA, Shown,
+    Acquisition, Allow, Call, Edge, Finding, Graph, Header, Label, Line, Lock, Note, SCHEMA, Shown,
 };

@@ -65,6 +65,31 @@ pub struct Header<'a> {
     pub test: Option<Cow<'a, str>>,
     /// When the record was created, in milliseconds since 1970.
     pub started: u64,
+    /// The file of the program: two processes with the same one can do the same. The name of a test's
+    /// file, with the hash that cargo adds to it, or the path of another program.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Cow<'a, str>>,
+    /// The entries of `lockdep.toml`, which apply to findings of several processes as well.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allow<'a>>,
+}
+
+/// An `[[allow]]` entry of a `lockdep.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Allow<'a> {
+    /// [`FindingKind::name`](crate::FindingKind::name), if it is about one kind.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Cow<'a, str>>,
+    /// Names of locks, all of which a finding must have.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<Cow<'a, str>>,
+    /// Places that a finding must have, `file:line` or `file`, by the end of the path.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<Cow<'a, str>>,
+    /// Why such findings are silenced.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
 }
 
 /// A lock of one process.
@@ -86,6 +111,9 @@ pub struct Lock<'a> {
     /// there are one kind of lock; or the class that the program [gave it](crate::class).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Cow<'a, str>>,
+    /// `true` if it is a `static`, so that each process has one lock of this class.
+    #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
+    pub is_static: bool,
 }
 
 /// An acquisition, completed or about to happen, by a thread or task that held another lock.
@@ -125,6 +153,9 @@ pub struct Edge<'a> {
     /// The other locks that the thread held exclusively.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<u64>,
+    /// Why the program [allows](crate::allow_pair) all orders of these two locks, if it does.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Cow<'a, str>>,
 }
 
 /// A finding, with the locks that it mentions.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     finding::{Detail, Edge, Finding, LockInfo, OrderGraph, Site},
     record,
-    source::{Sources, is_class},
+    source::{Creates, Sources, creates},
 };
 
 impl Finding {
@@ -33,7 +33,7 @@ impl Finding {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        json(&finding(self, false, is_class))
+        json(&finding(self, false, creates))
     }
 }
 
@@ -43,7 +43,7 @@ impl OrderGraph {
     pub fn to_json(&self) -> String {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);
         json(&record::Graph {
-            locks: self.graph.node_weights().map(|it| lock(it, names.bare(it), is_class)).collect(),
+            locks: self.graph.node_weights().map(|it| lock(it, names.bare(it), creates)).collect(),
             edges: self.graph.edge_weights().map(|it| edge(it, &[])).collect(),
         })
     }
@@ -66,7 +66,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
 pub(crate) fn finding(
     finding: &Finding,
     in_scope: bool,
-    is_class: impl Fn(&Site) -> bool,
+    creates: impl Fn(&Site) -> Creates,
 ) -> record::Finding<'static> {
     let mut sources = Sources::default();
     let story = Story::new(finding, &mut sources);
@@ -86,7 +86,7 @@ pub(crate) fn finding(
         (shown(&story), story.notes().into_iter().chain(silencing).collect())
     };
     let locks = finding.cycle.iter().flat_map(|edge| [&edge.held, &edge.wanted]);
-    let mut locks: Vec<_> = locks.map(|it| lock(it, story.names.bare(it), &is_class)).collect();
+    let mut locks: Vec<_> = locks.map(|it| lock(it, story.names.bare(it), &creates)).collect();
     locks.sort_by_key(|lock| lock.id);
     locks.dedup_by_key(|lock| lock.id);
     record::Finding {
@@ -161,18 +161,21 @@ fn place(site: &Site) -> Cow<'static, str> {
     .into()
 }
 
-/// Converts a lock. `is_class` reads the source and returns `true` if the locks that are created at
-/// a place are one kind of lock.
+/// Converts a lock. `creates` reads the source and returns which locks are created at a place.
 pub(crate) fn lock(
     lock: &LockInfo,
     name: String,
-    is_class: impl Fn(&Site) -> bool,
+    creates: impl Fn(&Site) -> Creates,
 ) -> record::Lock<'static> {
     let says_something = |site: &&Site| !site.is_of_the_toolchain();
-    let made = || lock.created_at().filter(says_something).filter(|site| is_class(site));
+    let made = lock.created_at().filter(says_something).filter(|_| lock.class.is_none());
+    let made = made.map(|site| (site, creates(site)));
+    let made = made.filter(|(_, created)| *created != Creates::Various);
     let class = match lock.class {
         Some(given) => Some(given.into()),
-        None => made().map(|site| format!("{} made at {site}", lock.type_name()).into()),
+        None => {
+            made.as_ref().map(|(site, _)| format!("{} made at {site}", lock.type_name()).into())
+        }
     };
     record::Lock {
         id: lock.id,
@@ -180,6 +183,7 @@ pub(crate) fn lock(
         type_name: lock.type_name().into(),
         created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
         class,
+        is_static: made.is_some_and(|(_, created)| created == Creates::OneLock),
     }
 }
 
@@ -202,5 +206,6 @@ pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
         may_have_left: edge.may_have_left,
         spawned_at: edge.thread.spawn_site().map(|site| site.to_string().into()),
         gates: gates.iter().map(|gate| gate.id).collect(),
+        allowed: None,
     }
 }

@@ -20,11 +20,26 @@ const MAX_STEPS: u32 = 256;
 /// What accompanies one lock inside a wrapper, and makes no second part of it.
 const COMPANIONS: [&str; 3] = ["Condvar", "Notify", "PhantomData"];
 
-/// Returns `true` if the call at a byte of the source creates one kind of lock.
-pub(super) fn is_class(text: &str, offset: usize) -> bool {
-    let Some(tokens) = Tokens::new(text) else { return false };
+/// The locks that a constructor call creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Creates {
+    /// Locks of which nothing is known in common.
+    Various,
+    /// One kind of lock to the program's author: a class.
+    OneKind,
+    /// A class of one lock in each process: a `static`.
+    OneLock,
+}
+
+/// Returns which locks the call at a byte of the source creates.
+pub(super) fn creates(text: &str, offset: usize) -> Creates {
+    let Some(tokens) = Tokens::new(text) else { return Creates::Various };
     let call = tokens.at(offset).and_then(|at| Some((at, tokens.arguments_of_call(at)?)));
-    call.is_some_and(|(at, arguments)| tokens.makes_class(at, arguments))
+    match call {
+        Some((at, _)) if tokens.initializes_static(at) => Creates::OneLock,
+        Some((at, arguments)) if tokens.makes_class(at, arguments) => Creates::OneKind,
+        _ => Creates::Various,
+    }
 }
 
 /// Where the value of an expression goes.
@@ -225,11 +240,21 @@ impl Tokens {
 
     /// The fate of what stands behind a `=`.
     fn fate_of_assigned(&self, equals: usize, path: Path, steps: &mut u32) -> Fate {
-        let mut start = self.start_of_statement(equals);
+        let Some(start) = self.keyword_of_statement(equals) else { return Fate::Unknown };
+        match self.text(start) {
+            "static" => Fate::Static,
+            "let" => self.fate_of_let(start, equals, path, steps),
+            _ => Fate::Unknown,
+        }
+    }
+
+    /// Returns the first token of a statement or item behind its attributes and visibility.
+    fn keyword_of_statement(&self, at: usize) -> Option<usize> {
+        let mut start = self.start_of_statement(at);
         while self.text(start) == "#" {
             start += 1;
             if self.text(start) != "[" {
-                return Fate::Unknown;
+                return None;
             }
             start = self.partner(start) + 1;
         }
@@ -239,11 +264,93 @@ impl Tokens {
                 start = self.partner(start) + 1;
             }
         }
-        match self.text(start) {
-            "static" => Fate::Static,
-            "let" => self.fate_of_let(start, equals, path, steps),
-            _ => Fate::Unknown,
+        Some(start)
+    }
+
+    /// Returns `true` for a call in the initializer of a `static`, where it runs once. Follows the
+    /// value outwards through what has it once: a struct, a tuple, the arguments of a call, the
+    /// closure of a lazy value.
+    fn initializes_static(&self, mut at: usize) -> bool {
+        for _ in 0..MAX_STEPS {
+            let (start, before) = self.start_of_expression(at);
+            let outer = self.outer(at);
+            let around = match before {
+                Before::Token(before) => match self.text(before) {
+                    "=" => return self.is_of_static(before),
+                    ":" | "," => outer.filter(|&open| self.has_once(open)),
+                    "|" | "||" => outer.filter(|&open| self.is_lazy(open, before)),
+                    _ => None,
+                },
+                Before::Nothing => outer.and_then(|open| match self.text(open) {
+                    "{" if !self.is_literal(open) => self.lazy_around(start, open),
+                    _ => Some(open).filter(|&open| self.has_once(open)),
+                }),
+            };
+            match around {
+                Some(open) => at = open,
+                None => return false,
+            }
         }
+        false
+    }
+
+    /// Returns `true` if what stands in a pair of brackets is evaluated once. An array may repeat
+    /// it, and a macro may do anything.
+    fn has_once(&self, open: usize) -> bool {
+        match self.text(open) {
+            "(" => self.text_before(open, 1) != "!",
+            "{" => self.is_literal(open),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` for the arguments of `LazyLock::new` or `Lazy::new`, which begin with a closure
+    /// without parameters.
+    fn is_lazy(&self, open: usize, bar: usize) -> bool {
+        let callee = [3, 2, 1].map(|by| self.text_before(open, by));
+        matches!(callee, ["LazyLock" | "Lazy", "::", "new"])
+            && self.text(bar) == "||"
+            && bar == open + 1
+    }
+
+    /// Returns the arguments of a call that are a [lazy](Self::is_lazy) closure, whose braces have
+    /// only the expression that begins at `start`.
+    fn lazy_around(&self, start: usize, open: usize) -> Option<usize> {
+        let Braces::Closure(bar) = self.braces(open) else { return None };
+        let is_alone = start == open + 1
+            && self.level(start, self.partner(open)).all(|at| self.text(at) != ";");
+        self.outer(open).filter(|&arguments| is_alone && self.is_lazy(arguments, bar))
+    }
+
+    /// Returns `true` for the `=` of a `static` that is one for all threads, and is not the input of
+    /// a macro that may repeat it.
+    fn is_of_static(&self, equals: usize) -> bool {
+        let Some(start) = self.keyword_of_statement(equals) else { return false };
+        let attributes = self.start_of_statement(equals)..start;
+        let is_of_thread = attributes.into_iter().any(|at| self.text(at) == "thread_local");
+        if self.text(start) != "static" || is_of_thread {
+            return false;
+        }
+        let mut outer = self.outer(start);
+        if self.text(start + 1) == "ref" {
+            // `lazy_static! { static ref A: Mutex<u8> = Mutex::new(0); }`
+            let Some(open) = outer else { return false };
+            if [2, 1].map(|by| self.text_before(open, by)) != ["lazy_static", "!"] {
+                return false;
+            }
+            outer = self.outer(open);
+        }
+        while let Some(open) = outer {
+            let is_in_macro = match self.text(open) {
+                "{" => matches!(self.braces(open), Braces::Macro(_)),
+                _ => self.text_before(open, 1) == "!",
+            };
+            if is_in_macro {
+                return false;
+            }
+            outer = self.outer(open);
+        }
+        true
     }
 
     /// The fate of what a `let` declares.
@@ -397,7 +504,7 @@ mod tests {
     /// Returns what is said of the constructor call at the `^`.
     fn is_class_at(marked: &str) -> bool {
         let offset = marked.find('^').expect("a mark");
-        is_class(&marked.replace('^', ""), offset)
+        creates(&marked.replace('^', ""), offset) != Creates::Various
     }
 
     #[test]
@@ -530,6 +637,63 @@ mod tests {
         }
     }
 
+    /// Returns `true` if the constructor call at the `^` creates one lock in each process.
+    fn is_single_at(marked: &str) -> bool {
+        let offset = marked.find('^').expect("a mark");
+        creates(&marked.replace('^', ""), offset) == Creates::OneLock
+    }
+
+    #[test]
+    fn a_static_is_one_lock() {
+        for source in [
+            "static CONFIG: Mutex<u8> = ^Mutex::new(0);",
+            "#[allow(x)] pub(crate) static CONFIG: Mutex<u8> = ^Mutex::new(0);",
+            "mod a { static A: RwLock<Vec<u8>> = ^RwLock::new(Vec::new()); }",
+            "fn a<T>() -> &'static Mutex<u8> { static A: Mutex<u8> = ^Mutex::new(0); &A }",
+            "static A: LazyLock<Mutex<u8>> = LazyLock::new(|| ^Mutex::new(0));",
+            "static A: LazyLock<Mutex<u8>> = ^LazyLock::new(|| Mutex::new(0));",
+            "static A: Lazy<Mutex<u8>> = sync::Lazy::new(|| { ^Mutex::new(read()) });",
+            "static A: LazyLock<Arc<Mutex<u8>>> = LazyLock::new(|| Arc::new(^Mutex::new(0)));",
+            "static A: OnceLock<u8> = ^OnceLock::new();",
+            "static A: State = State { a: ^Mutex::new(0), b: Mutex::new(1) };",
+            "static A: State = State { a: Mutex::new(0), b: ^Mutex::new(1) };",
+            "static A: (Mutex<u8>, Mutex<u8>) = (Mutex::new(0), ^Mutex::new(1));",
+            "static A: Mutex<u8> = ^Mutex::new([0; 3].len());",
+            "lazy_static! { /// Docs.\n static ref A: Mutex<u8> = ^Mutex::new(0); }",
+            "lazy_static! { static ref A: u8 = 1; pub static ref B: Mutex<u8> = ^Mutex::new(0); }",
+        ] {
+            assert!(is_single_at(source), "{source}");
+        }
+        for source in [
+            "static A: [Mutex<u8>; 2] = [const { ^Mutex::new(0) }; 2];",
+            "static A: [Mutex<u8>; 2] = [^Mutex::new(0), Mutex::new(1)];",
+            "static A: LazyLock<Vec<Mutex<u8>>> = LazyLock::new(|| (0..2).map(|_| ^Mutex::new(0)).collect());",
+            "static A: LazyLock<Vec<Mutex<u8>>> = LazyLock::new(|| vec![^Mutex::new(0), Mutex::new(1)]);",
+            "static A: LazyLock<Vec<Mutex<u8>>> = LazyLock::new(|| { let mut a = Vec::new(); \
+             for _ in 0..2 { a.push(^Mutex::new(0)); } a });",
+            "static A: LazyLock<Vec<Mutex<u8>>> = LazyLock::new(|| { let a = 1; ^Mutex::new(a) });",
+            "static A: Pool = Pool::new(|| ^Mutex::new(0));",
+            "static A: Pool<LazyLock<u8>> = Pool::new(LazyLock::new, || ^Mutex::new(0));",
+            "static A: fn() -> Mutex<u8> = || ^Mutex::new(0);",
+            "fn a() { static A: OnceLock<Mutex<u8>> = OnceLock::new(); A.get_or_init(|| ^Mutex::new(0)); }",
+            "thread_local! { static A: Mutex<u8> = ^Mutex::new(0); }",
+            "thread_local!(static A: Mutex<u8> = const { ^Mutex::new(0) });",
+            "#[thread_local] static A: Mutex<u8> = ^Mutex::new(0);",
+            "twice! { static A: Mutex<u8> = ^Mutex::new(0); }",
+            "twice! { mod a { static A: Mutex<u8> = ^Mutex::new(0); } }",
+            "twice! { static ref A: Mutex<u8> = ^Mutex::new(0); }",
+            "static A: Mutex<u8> = make!(^Mutex::new(0));",
+            "macro_rules! make { () => { static A: Mutex<u8> = ^Mutex::new(0); } }",
+            "const A: Mutex<u8> = ^Mutex::new(0);",
+            "fn main() { let a = ^Mutex::new(0); }",
+            "static A: State = State::new(); impl State { const fn new() -> Self { \
+             Self { a: ^Mutex::new(0), b: 1 } } }",
+            "static A: fn() = ^make;",
+        ] {
+            assert!(!is_single_at(source), "{source}");
+        }
+    }
+
     /// Each variable is copied twice, so there are too many ways to follow.
     #[test]
     fn following_variables_ends() {
@@ -555,13 +719,13 @@ mod tests {
             for [open, close] in [["", ""], ["fn f() {", "}"], ["impl A { fn f(a: T) -> T {", "}}"]] {
                 let before = format!("{open}{}", before.concat());
                 let text = format!("{before}A::new(a){}{close}", after.concat());
-                is_class(&text, before.len());
+                creates(&text, before.len());
             }
         }
 
         #[test]
         fn any_place_can_be_asked(text in "[^x]{0,60}", place in 0..64_usize) {
-            is_class(&text, place);
+            creates(&text, place);
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
     rc::Rc,
 };
 
-pub(crate) use self::temporary::Lifetime;
+pub(crate) use self::{class::Creates, temporary::Lifetime};
 use self::{sharing::Object, tokens::Tokens};
 use crate::{
     finding::{LockInfo, Role, Site},
@@ -178,15 +178,18 @@ fn read(file: &str) -> Option<String> {
     })
 }
 
-/// Returns `true` if the locks that are created at a site are one kind of lock to the program's
-/// author, according to the source. Reads the file.
-pub(crate) fn is_class(site: &Site) -> bool {
+/// Returns which locks are created at a site, according to the source. Reads the file.
+pub(crate) fn creates(site: &Site) -> Creates {
     if !is_of_the_workspace(site.file()) {
-        return false;
+        return Creates::Various;
     }
     let mut sources = Sources::default();
-    let text = sources.text(site);
-    text.is_some_and(|text| offset(text, site).is_some_and(|offset| class::is_class(text, offset)))
+    let Some((text, offset)) =
+        sources.text(site).and_then(|text| Some((text, offset(text, site)?)))
+    else {
+        return Creates::Various;
+    };
+    class::creates(text, offset)
 }
 
 /// Returns `true` if no other thread can know a lock that was created and acquired at these two sites,

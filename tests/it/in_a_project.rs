@@ -182,3 +182,34 @@ fn two_tests_in_two_processes_and_members_have_two_orders() {
         }
     }
 }
+
+/// Two tests of one program, each in its own process, which take two statics in different
+/// orders. In one process, the second would fail.
+#[test]
+fn two_tests_of_a_program_have_two_orders_of_its_statics() {
+    for runner in Runner::all() {
+        let out = PROJECT.join(format!("records/statics/{runner:?}"));
+        let _ = fs::remove_dir_all(&out);
+        let filters: &[&str] = match runner {
+            Runner::CargoTest => &["there", "back"],
+            Runner::Nextest => &["statics"],
+        };
+        for filter in filters {
+            let tests = match runner {
+                Runner::CargoTest => vec!["--test", "statics", filter],
+                Runner::Nextest => vec!["--test", filter],
+            };
+            let (status, text) = runner.run(&tests, Some(&out));
+            assert_eq!(status, 0, "{text}");
+        }
+        let mut merge = Merge::default();
+        assert_eq!(merge.read_folder(&out).unwrap(), []);
+        let findings = merge.findings();
+        let [found] = &findings[..] else { panic!("{findings:?}") };
+        assert!(found.across_runs && found.kind == FindingKind::Inversion, "{found:?}");
+        assert!(found.to_string().contains("`ACCOUNTS` and `LEDGER` are acquired in both orders"));
+    }
+    let (status, text) = Runner::CargoTest.run(&["--test", "statics"], None);
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("error[lockdep::inversion]: `"), "{text}");
+}

@@ -2,7 +2,7 @@
 #![cfg(feature = "records")]
 
 use lockdep::{
-    FindingKind, Mode,
+    FindingKind, Level, Mode,
     record::{Merge, MergedBug, MergedFinding, SCHEMA},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -118,6 +118,28 @@ fn records(processes: &[Process]) -> Vec<String> {
     processes.iter().enumerate().map(|(number, it)| record(number, it)).collect()
 }
 
+/// Returns the records with what concerns statics: two of the classes are, the processes are of two
+/// programs or of none that is known, and some orders are allowed.
+fn records_with_statics(processes: &[Process]) -> Vec<String> {
+    let with_statics = |(number, text): (usize, String)| {
+        let mut text = text;
+        for class in 0..2 {
+            let class = format!("\"class\":\"Mutex<()> made at src/lib.rs:{class}:1\"");
+            text = text.replace(&class, &format!("{class},\"static\":true"));
+        }
+        let site = "\"acquired_at\":\"src/a.rs:2:9\"";
+        text = text.replace(site, &format!("{site},\"allowed\":\"for reason {number}\""));
+        let program = "\"program\":\"program\"";
+        let executable = match number % 3 {
+            0 => program.to_owned(),
+            which => format!("{program},\"executable\":\"program-{which}\""),
+        };
+        let allow = json!([{ "locks": ["lock 0", "lock 3"], "reason": format!("entry {number}") }]);
+        text.replace(program, &format!("{executable},\"allow\":{allow}"))
+    };
+    records(processes).into_iter().enumerate().map(with_statics).collect()
+}
+
 fn across_runs(merge: &Merge) -> Vec<MergedFinding> {
     merge.findings().into_iter().filter(|finding| finding.across_runs).collect()
 }
@@ -181,7 +203,7 @@ proptest! {
         processes in vec(process(), 1..6),
         order in vec(any::<Index>(), 0..12),
     ) {
-        let records = records(&processes);
+        let records = records_with_statics(&processes);
         let all = merged(&records);
         let shuffled: Vec<_> = order.iter().map(|at| at.get(&records)).collect();
         let again = merged(shuffled.into_iter().chain(records.iter().rev()));
@@ -197,7 +219,7 @@ proptest! {
         groups in vec(0..3_usize, 12),
         overlap in vec(any::<bool>(), 12),
     ) {
-        let records = records(&processes);
+        let records = records_with_statics(&processes);
         let in_group = |group: usize| {
             let is_in = |at: usize| groups_of(group, &groups, &overlap, at);
             merged(records.iter().enumerate().filter(|&(at, _)| is_in(at)).map(|(_, it)| it))
@@ -586,4 +608,174 @@ fn locks_without_a_class_are_in_the_graph_alone() {
         (&*graph.locks[0].names, &graph.locks[0].class),
         (&["lock 0".to_owned()][..], &None)
     );
+}
+
+/// One process of a program with two statics, or with other locks.
+struct Run {
+    executable: Option<&'static str>,
+    test: Option<&'static str>,
+    thread: &'static str,
+    edge: [u8; 2],
+    gates: Vec<u8>,
+    are_static: bool,
+    allowed: Option<&'static str>,
+    allow: Value,
+}
+
+/// A process in which a test takes the first lock before the second.
+fn run_of_test(test: &'static str, edge: [u8; 2]) -> Run {
+    Run {
+        executable: Some("it-0123456789abcdef"),
+        test: Some(test),
+        thread: test,
+        edge,
+        gates: vec![],
+        are_static: true,
+        allowed: None,
+        allow: json!([]),
+    }
+}
+
+impl Run {
+    fn record(&self, number: u32) -> String {
+        let header = json!({
+            "schema": SCHEMA, "lockdep": "0.1.0", "id": format!("{:032x}", number + 1),
+            "process": 7, "program": "it", "test": self.test, "started": 0,
+            "executable": self.executable, "allow": self.allow,
+        });
+        let mut text = line("header", &header);
+        for class in 0..CLASSES {
+            let mut lock = lock(class);
+            lock["static"] = self.are_static.into();
+            text += &line("lock", &lock);
+        }
+        let [held, wanted] = self.edge;
+        let seen = SeenEdge { gates: self.gates.clone(), ..exclusive(held, wanted) };
+        let mut edge = edge(&seen, 0);
+        edge["thread"] = self.thread.into();
+        edge["allowed"] = self.allowed.into();
+        text + &line("edge", &edge)
+    }
+}
+
+/// Returns what two processes have found together.
+fn found_by(runs: [&Run; 2]) -> Vec<MergedFinding> {
+    let records = runs.map(|run| run.record(u32::from(run.edge[0])));
+    let mut reversed = records.clone();
+    reversed.reverse();
+    let found = across_runs(&merged(&records));
+    assert_eq!(found, across_runs(&merged(&reversed)));
+    found
+}
+
+/// nextest runs each test in its own process. `cargo test` would run both in one.
+#[test]
+fn two_orders_of_statics_in_two_processes_of_a_test() {
+    let there = run_of_test("there", [0, 1]);
+    let back = run_of_test("back", [1, 0]);
+    let [finding] = &found_by([&there, &back])[..] else { panic!("one") };
+    assert_eq!((finding.kind, finding.level), (FindingKind::Inversion, Level::Deny));
+    assert_eq!(finding.tests, ["back", "there"]);
+    let report = finding.to_string();
+    assert!(report.starts_with("error[lockdep::inversion]: `lock 0` and `lock 1` are acquired in both orders, in different processes\n"), "{report}");
+    assert!(report.contains("help: each of them is a `static`, so these are the same two locks"));
+    let entry = "[[allow]]\n      kind = \"inversion\"\n      sites = [\"src/a.rs:1\"]\n      \
+                 reason = \"say why it cannot hang\"\n";
+    assert!(report.contains(entry), "{report}");
+
+    // One test that takes both, in two processes.
+    let again = Run { test: Some("there"), thread: "there", ..run_of_test("", [1, 0]) };
+    assert_eq!(found_by([&there, &again])[0].kind, FindingKind::SingleThreadInversion);
+
+    // A gate keeps them apart.
+    let gated = |run| Run { gates: vec![2], ..run };
+    let [gated_there, gated_back] =
+        [gated(run_of_test("there", [0, 1])), gated(run_of_test("back", [1, 0]))];
+    assert!(found_by([&gated_there, &gated_back]).is_empty());
+    assert_eq!(found_by([&gated_there, &back])[0].kind, FindingKind::Inversion);
+}
+
+/// Nothing is certain: whether these are the same two locks, or whether one process can do both.
+#[test]
+fn two_orders_that_may_never_meet() {
+    let there = run_of_test("there", [0, 1]);
+    let back = || run_of_test("back", [1, 0]);
+    let main = |edge| Run {
+        executable: Some("/bin/tool"),
+        test: None,
+        thread: "main",
+        ..run_of_test("", edge)
+    };
+    for (one, other, of_statics) in [
+        // No statics.
+        (run_of_test("there", [0, 1]), Run { are_static: false, ..back() }, false),
+        // Two programs, or unknown ones.
+        (
+            run_of_test("there", [0, 1]),
+            Run { executable: Some("it-fedcba9876543210"), ..back() },
+            true,
+        ),
+        (run_of_test("there", [0, 1]), Run { executable: None, ..back() }, true),
+        // Two calls of a program with one thread.
+        (main([0, 1]), main([1, 0]), true),
+    ] {
+        let [finding] = &found_by([&one, &other])[..] else { panic!("one") };
+        assert_eq!((finding.kind, finding.level), (FindingKind::ClassInversion, Level::Warn));
+        assert_eq!(finding.help.contains("is a `static`"), of_statics, "{finding}");
+    }
+    // Another thread of the program, which may meet the first one.
+    let worker = Run { thread: "worker", ..main([1, 0]) };
+    assert_eq!(found_by([&main([0, 1]), &worker])[0].kind, FindingKind::Inversion);
+
+    // Another program does not hide it, whichever of its records comes first.
+    let elsewhere =
+        Run { executable: Some("it-00000000000000ff"), ..run_of_test("elsewhere", [0, 1]) };
+    for number in [0, 9] {
+        let records = [elsewhere.record(number), there.record(5), back().record(6)];
+        let [finding] = &across_runs(&merged(&records))[..] else { panic!("one") };
+        assert_eq!(
+            (finding.kind, &*finding.tests),
+            (FindingKind::Inversion, &["back".to_owned(), "there".to_owned()][..])
+        );
+    }
+
+    // Nor does it take a gate away that this program always has.
+    let gated = |run| Run { gates: vec![2], ..run };
+    let runs = [
+        gated(run_of_test("there", [0, 1])),
+        gated(back()),
+        Run { executable: Some("it-00000000000000ff"), ..run_of_test("elsewhere", [0, 1]) },
+    ];
+    let records = [0, 1, 2].map(|at: u8| runs[usize::from(at)].record(u32::from(at)));
+    let [finding] = &across_runs(&merged(&records))[..] else { panic!("one") };
+    assert_eq!(finding.kind, FindingKind::ClassInversion);
+
+    // A class of which one process has two locks.
+    let mut second = lock(0);
+    second["id"] = 100.into();
+    second["static"] = true.into();
+    let records = [there.record(0) + &line("lock", &second), back().record(1)];
+    assert_eq!(across_runs(&merged(&records))[0].kind, FindingKind::ClassInversion);
+}
+
+#[test]
+fn what_silences_two_orders_in_two_processes() {
+    let there = run_of_test("there", [0, 1]);
+    let back = || run_of_test("back", [1, 0]);
+    let allowed = Run { allowed: Some("one at a time"), ..back() };
+    assert_eq!(found_by([&there, &allowed])[0].silenced.as_deref(), Some("one at a time"));
+    for (entry, fits) in [
+        (json!({ "locks": ["lock 0", "lock 1"] }), true),
+        (json!({ "locks": ["lock 0", "lock 2"] }), false),
+        (json!({ "kind": "inversion", "sites": ["src/a.rs:1", "a.rs"] }), true),
+        (json!({ "kind": "class_inversion", "sites": ["src/a.rs:1"] }), false),
+        (json!({ "sites": ["src/a.rs:9"] }), false),
+        (json!({ "sites": ["b.rs"] }), false),
+    ] {
+        let mut entry = entry;
+        entry["reason"] = "known".into();
+        let with_entry = Run { allow: json!([entry]), ..back() };
+        let silenced = found_by([&there, &with_entry])[0].silenced.clone();
+        assert_eq!(silenced.is_some(), fits, "{entry}");
+    }
 }

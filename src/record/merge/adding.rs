@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     ClassEdge, ClassId, KeyEdge, Merge, MergedEdge, MergedFinding, Observations, RecordId, Seen,
-    Smallest, all_modes, pair,
+    Smallest, all_modes, allowed::Allowed, pair, seen::By,
 };
 use crate::{
     finding::{FindingKind, Mode, UnknownName, WaitKind},
@@ -17,7 +17,11 @@ use crate::{
 pub(super) struct Record {
     id: RecordId,
     test: String,
+    /// See [`Header::executable`].
+    executable: Option<Box<str>>,
     locks: FxHashMap<u64, Known>,
+    /// The first lock of each class that is said to have one only.
+    statics: FxHashMap<ClassId, u64>,
     /// Its edges between classes, with a bit for each pair of modes.
     edges: FxHashMap<(ClassId, ClassId), u64>,
 }
@@ -34,11 +38,14 @@ struct Known {
 impl Record {
     pub(super) fn new(merge: &mut Merge, id: RecordId, header: &Header<'_>) -> Self {
         merge.records.insert(id);
+        merge.allow.extend(header.allow.iter().map(Allowed::from));
         let test = header.test.as_ref().unwrap_or(&header.program);
         Self {
             id,
             test: test.to_string(),
+            executable: header.executable.as_deref().map(Into::into),
             locks: FxHashMap::default(),
+            statics: FxHashMap::default(),
             edges: FxHashMap::default(),
         }
     }
@@ -46,6 +53,9 @@ impl Record {
     pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
         let class = merge.classes.see(lock);
         let gate = merge.classes.gate(lock, class);
+        if lock.is_static && *self.statics.entry(class).or_insert(lock.id) != lock.id {
+            merge.classes.has_several(class);
+        }
         self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class, gate });
     }
 
@@ -62,8 +72,8 @@ impl Record {
         gates.dedup();
         // Most edges are already known from other records and need no new strings.
         let known = merge.edges.get_mut(&of_classes);
-        let is_known =
-            known.is_some_and(|known| known.see_again(self.id, &self.test, edge, &gates));
+        let by = By { record: self.id, executable: self.executable.as_deref(), test: &self.test };
+        let is_known = known.is_some_and(|known| known.see_again(by, edge, &gates));
         if !is_known {
             let merged = MergedEdge {
                 test: self.test.clone(),
@@ -80,7 +90,7 @@ impl Record {
                 wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
             };
-            merge.see(of_classes, Seen::new(self.id, merged, gates));
+            merge.see(of_classes, Seen::new(by, edge.allowed.as_deref(), merged, gates));
         }
         self.note(merge, of_classes);
         Ok(())

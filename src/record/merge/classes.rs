@@ -28,6 +28,8 @@ pub(super) struct Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Locks {
     pub(super) is_class: bool,
+    /// `true` if each process has one of them.
+    pub(super) is_static: bool,
     pub(super) names: Smallest<Box<str>, MAX_NAMED>,
     /// The alphabetically first type of its locks: a class named by the program may have several.
     pub(super) type_name: Box<str>,
@@ -57,6 +59,7 @@ impl Classes {
         match known {
             Some(known) => {
                 known.is_class |= lock.class.is_some();
+                known.is_static &= lock.is_static;
                 known.names.add_text(&lock.name);
                 if *lock.type_name < *known.type_name {
                     known.type_name = lock.type_name.as_ref().into();
@@ -68,6 +71,7 @@ impl Classes {
             None => {
                 *known = Some(Locks {
                     is_class: lock.class.is_some(),
+                    is_static: lock.is_static,
                     names: Smallest::of(lock.name.as_ref().into()),
                     type_name: lock.type_name.as_ref().into(),
                     created_at: created_at.map(Into::into),
@@ -96,6 +100,18 @@ impl Classes {
         self.classes[class as usize].locks.as_ref().is_some_and(|locks| locks.is_class)
     }
 
+    /// Returns `true` if each process has one lock of this class at most.
+    pub(super) fn is_static(&self, class: ClassId) -> bool {
+        self.classes[class as usize].locks.as_ref().is_some_and(|it| it.is_class && it.is_static)
+    }
+
+    /// Called when a process has several locks of a class.
+    pub(super) fn has_several(&mut self, class: ClassId) {
+        if let Some(locks) = &mut self.classes[class as usize].locks {
+            locks.is_static = false;
+        }
+    }
+
     /// Returns all classes, indexed by their numbers.
     pub(super) fn all(&self) -> &[Class] {
         &self.classes
@@ -120,6 +136,7 @@ impl Classes {
 impl Locks {
     fn merge(&mut self, other: &Self) {
         self.is_class |= other.is_class;
+        self.is_static &= other.is_static;
         self.names.merge(&other.names);
         if other.type_name < self.type_name {
             self.type_name.clone_from(&other.type_name);

@@ -132,17 +132,49 @@ pub(super) fn is_task(thread: &str, spawned_at: Option<&str>) -> bool {
     spawned_at.is_some() && !thread.starts_with('#')
 }
 
-/// Returns the class inversion of two opposite edges that were seen by different processes.
-pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
+/// What is known of two opposite edges that were seen by different processes, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Across {
+    /// They are between two `static`s, and the processes are of one program.
+    OneProgram,
+    /// They are between two `static`s, in programs of which none is known to take both orders.
+    Statics,
+    /// They are between locks of two classes.
+    Classes,
+}
+
+/// Returns the inversion of two opposite edges that were seen by different processes.
+pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFinding {
     let [first, second] = [&cycle[0], &cycle[1]];
     let title = format!(
         "`{}` and `{}` are acquired in both orders, in different processes",
         first.held, first.wanted
     );
-    let help = "no process has seen both, so these may be different locks of the same two kinds. \
-                If they can be the same two, each may wait for the other: acquire them in one order \
-                everywhere";
-    let mut report = format!("warning[lockdep::class_inversion]: {title}\n");
+    let is_one_thread = (&first.test, &first.thread) == (&second.test, &second.thread);
+    let (kind, severity, help) = match across {
+        Across::OneProgram => (
+            if is_one_thread { FindingKind::SingleThreadInversion } else { FindingKind::Inversion },
+            "error",
+            "each of them is a `static`, so these are the same two locks in every process of the \
+             program. If two threads of one process take both orders at once, each waits for the \
+             other: acquire them in one order everywhere",
+        ),
+        Across::Statics => (
+            FindingKind::ClassInversion,
+            "warning",
+            "no process has seen both. Each of them is a `static`, so if one program can take both \
+             orders, on two threads, each may wait for the other: acquire them in one order \
+             everywhere",
+        ),
+        Across::Classes => (
+            FindingKind::ClassInversion,
+            "warning",
+            "no process has seen both, so these may be different locks of the same two kinds. If \
+             they can be the same two, each may wait for the other: acquire them in one order \
+             everywhere",
+        ),
+    };
+    let mut report = format!("{severity}[lockdep::{kind}]: {title}\n");
     for edge in [first, second] {
         let _ = writeln!(
             report,
@@ -168,11 +200,14 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
     let wrapped = textwrap::Options::new(90).initial_indent("help: ").subsequent_indent("      ");
     report += &textwrap::fill(help, wrapped);
     report += "\n";
+    if across == Across::OneProgram {
+        report += &entry_that_silences(kind, &cycle);
+    }
     let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
     MergedFinding {
-        kind: FindingKind::ClassInversion,
+        kind,
         wait: None,
-        level: Level::Warn,
+        level: kind.default_level(),
         across_runs: true,
         in_scope: false,
         processes: 2,
@@ -185,6 +220,22 @@ pub(super) fn across_runs(cycle: Vec<MergedEdge>) -> MergedFinding {
         notes: Vec::new(),
         report,
     }
+}
+
+/// Returns the note with the entry of a `lockdep.toml` that silences a finding.
+fn entry_that_silences(kind: FindingKind, cycle: &[MergedEdge]) -> String {
+    let sites = cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+    let lines = sites.map(|site| site.rsplit_once(':').map_or(&**site, |(line, _column)| line));
+    let lines: BTreeSet<_> = lines.map(|line| format!("{:?}", line.replace('\\', "/"))).collect();
+    let lines: Vec<_> = lines.into_iter().collect();
+    format!(
+        "\nnote: if this cannot hang, an entry in `lockdep.toml` silences it:\n      \
+         [[allow]]\n      \
+         kind = \"{kind}\"\n      \
+         sites = [{}]\n      \
+         reason = \"say why it cannot hang\"\n",
+        lines.join(", ")
+    )
 }
 
 impl fmt::Display for MergedFinding {

@@ -6,6 +6,7 @@
 //! classes and edges are stored once, however many records have them.
 
 mod adding;
+mod allowed;
 mod bugs;
 mod classes;
 mod graph;
@@ -27,8 +28,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
     adding::Record,
+    allowed::Allowed,
     classes::{ClassId, Classes},
-    merged::across_runs,
+    merged::{Across, across_runs},
     seen::Seen,
 };
 pub use self::{
@@ -68,6 +70,8 @@ pub struct Merge {
     /// Pairs of classes, smaller number first, of which one process has seen both orders: that
     /// process has checked them itself.
     judged: FxHashSet<(ClassId, ClassId)>,
+    /// The entries of `lockdep.toml` of all processes.
+    allow: BTreeSet<Allowed>,
 }
 
 type RecordId = u128;
@@ -194,6 +198,7 @@ impl Merge {
     /// Adds another merge.
     pub fn merge(&mut self, other: &Self) {
         self.records.extend(&other.records);
+        self.allow.extend(other.allow.iter().cloned());
         let classes = self.classes.merge(&other.classes);
         let class = |of_other: ClassId| classes[of_other as usize];
         for (key, theirs) in &other.findings {
@@ -243,7 +248,8 @@ impl Merge {
     }
 
     /// Returns all findings: those of the processes, and opposite orders of two classes that were
-    /// seen in two processes but never both in one.
+    /// seen in two processes but never both in one. If both are `static`s, and the processes are of
+    /// one program, that is an [`Inversion`](crate::FindingKind::Inversion).
     ///
     /// ```
     /// # use lockdep::record::Merge;
@@ -261,7 +267,7 @@ impl Merge {
     }
 
     fn across_runs(&self) -> Vec<MergedFinding> {
-        let mut found = BTreeMap::new();
+        let mut found = BTreeMap::<_, (Across, Vec<MergedEdge>, Option<String>)>::new();
         let is_open = |edge: &ClassEdge| {
             edge.held < edge.wanted
                 && self.is_between_classes(edge)
@@ -270,18 +276,37 @@ impl Merge {
         for (edge, seen) in self.edges.iter().filter(|(edge, _)| is_open(edge)) {
             for (opposite, also_seen) in self.opposites(*edge) {
                 if seen.closes_across_runs(also_seen) && edge.may_wait(opposite) {
-                    let mut cycle = vec![seen.witness().clone(), also_seen.witness().clone()];
+                    let are_static =
+                        [edge.held, edge.wanted].iter().all(|&it| self.classes.is_static(it));
+                    let in_one = seen.in_one_program(also_seen).filter(|_| are_static);
+                    let across = match (are_static, &in_one) {
+                        (true, Some(_)) => Across::OneProgram,
+                        (true, None) => Across::Statics,
+                        (false, _) => Across::Classes,
+                    };
+                    let witnesses = || [seen.witness().clone(), also_seen.witness().clone()];
+                    let mut cycle = in_one.unwrap_or_else(witnesses).to_vec();
                     cycle.sort_unstable_by(|a, b| a.held_class.cmp(&b.held_class));
                     let classes = [&cycle[0], &cycle[1]].map(|edge| edge.held_class.clone());
+                    let allowed = seen.allowed(also_seen).map(str::to_owned);
+                    let new = (across, cycle, allowed);
                     // If the same two classes have several modes, keep the smallest.
                     match found.get_mut(&classes) {
-                        Some(known) if *known <= cycle => {}
-                        _ => _ = found.insert(classes, cycle),
+                        Some(known) if *known <= new => {}
+                        _ => _ = found.insert(classes, new),
                     }
                 }
             }
         }
-        found.into_values().map(across_runs).collect()
+        found
+            .into_values()
+            .map(|(across, cycle, allowed)| {
+                let mut finding = across_runs(across, cycle);
+                let by_entry = self.allow.iter().find(|entry| entry.fits(&finding));
+                finding.silenced = allowed.or(by_entry.map(|entry| entry.reason.clone()));
+                finding
+            })
+            .collect()
     }
 
     /// Returns `true` for an edge between two classes. Within one class, records do not say which
@@ -369,6 +394,7 @@ impl PartialEq for Merge {
             && self.findings == other.findings
             && self.edges_by_name() == other.edges_by_name()
             && self.judged_by_name() == other.judged_by_name()
+            && self.allow == other.allow
     }
 }
 

@@ -16,9 +16,10 @@ pub(in crate::validator) fn process_begins() {
             doctest.of_this_process();
         }
     });
+    // The record has the entries of the configuration.
+    ledger::note_config();
     inside(open_record);
     let settings = ledger::settings();
-    ledger::note_config();
     let answers = settings.signal.as_deref().is_some_and(listen_for);
     if settings.watchdog.is_some() || answers {
         monitor::watchdog::await_threads(settings.watchdog);
