@@ -94,6 +94,11 @@ impl Project {
         })
     }
 
+    /// Returns the folder for the records of the last run.
+    pub(crate) fn last_run(&self) -> PathBuf {
+        last_run(&self.target_folder)
+    }
+
     /// Returns the names of all packages that may be part of the program, with any features.
     pub(crate) fn packages(&self, arguments: &[OsString]) -> Result<BTreeSet<String>> {
         let all = ["--all-features", "--filter-platform", &self.target];
@@ -158,6 +163,16 @@ impl Workspace {
         let (_, package, target) = closest.min_by_key(|(closeness, ..)| Reverse(*closeness))?;
         Some((package, target))
     }
+}
+
+/// Returns the folder for the records of the last run of the project in the current folder.
+pub(crate) fn last_run_here() -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Ok(last_run(metadata(&cargo, &[], &["--no-deps"])?.target_directory.as_std_path()))
+}
+
+fn last_run(target_folder: &Path) -> PathBuf {
+    target_folder.join("lockdep").join("last-run")
 }
 
 fn rustc_version(rustc: &Path) -> Result<String> {

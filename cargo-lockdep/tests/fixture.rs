@@ -598,3 +598,24 @@ fn reports_are_written_beside_the_run_and_records_kept() {
     assert!(both.stdout.contains("`shop`"), "{}", both.stdout);
     fixture.run("report kept --level allow").has_status(0);
 }
+
+#[test]
+fn records_of_the_last_run_are_read_without_a_folder() {
+    let fixture = Fixture::new("last_run");
+    let _ = fs::remove_dir_all(Path::new(TMP).join("target/lockdep/last-run"));
+    for command in ["report", "order"] {
+        let says = "error: no run has left records here: run `cargo lockdep test`, or name a folder with records\n";
+        assert_eq!(fixture.run(command).has_status(101).stderr, says);
+    }
+    fixture.run("run -p shop").has_status(100);
+    let report = fixture.run("report").has_status(100);
+    assert!(report.stdout.contains("1 denied (1 `inversion`)"), "{}", report.stdout);
+    let order = fixture.run("order").has_status(0).stdout;
+    for part in ["1 of 2 nestings", "against the order: ", "lockdep::declare_class_order(&["] {
+        assert!(order.contains(part), "{part}: {order}");
+    }
+    // Neither a run that builds nothing nor one with its own folder replaces them.
+    fixture.run("run -p no_such_package").has_status(101);
+    fixture.run("run -p plain --records kept");
+    assert_eq!(fixture.run("order").has_status(0).stdout, order);
+}

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Result, cannot,
     exit_code::verdict,
-    project::Workspace,
+    project::{self, Workspace},
     report::{
         Report,
         formats::{Format, Wanted, human},
@@ -31,8 +31,8 @@ pub(crate) struct Options {
 /// The records to read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Records {
-    /// The folders with the records; searched recursively
-    #[arg(required = true, value_name = "DIR")]
+    /// The folders with the records, searched recursively; if there are none, the last run is read
+    #[arg(value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Sets the level of a kind of finding (`inversion=warn`) or of all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
@@ -54,7 +54,16 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
 
 impl Records {
     /// Merges the records. A folder without any is an error.
-    pub(crate) fn read(self) -> Result<Report> {
+    pub(crate) fn read(mut self) -> Result<Report> {
+        if self.folders.is_empty() {
+            let last_run = project::last_run_here()?;
+            if !last_run.is_dir() {
+                return Err("no run has left records here: run `cargo lockdep test`, or name a folder with \
+                            records"
+                    .to_owned());
+            }
+            self.folders.push(last_run);
+        }
         let mut folders = BTreeSet::new();
         for folder in &self.folders {
             let name = folder.display();

@@ -71,7 +71,7 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
         );
     }
     let folder = runtime::prepare(&project)?;
-    let records = Records::new(options.records.as_deref(), &folder)?;
+    let records = Records::new(options.records.as_deref(), &folder, project.last_run())?;
 
     let interrupts = Interrupts::new()?;
     let ended = loop {
@@ -196,23 +196,28 @@ fn why_nothing_ran(options: &Options) -> Option<String> {
 /// The folder for the records of this run.
 struct Records {
     path: PathBuf,
-    is_kept: bool,
+    /// Where they go in the end, if they are not kept as they are.
+    last_run: Option<PathBuf>,
 }
 
 impl Records {
     /// Creates a new folder in the one that is named, where it is kept, or in the runtime's.
-    fn new(named: Option<&Path>, runtime: &Path) -> Result<Self> {
+    fn new(named: Option<&Path>, runtime: &Path, last_run: PathBuf) -> Result<Self> {
         let path = new_folder(named.unwrap_or(&runtime.join("records")))?;
-        Ok(Self { path, is_kept: named.is_some() })
+        Ok(Self { path, last_run: named.is_none().then_some(last_run) })
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        if !self.is_kept {
-            // The report contains all of it.
-            let _ = fs::remove_dir_all(&self.path);
+        let Some(last_run) = &self.last_run else { return };
+        // A run that built nothing leaves those of the last one. An error costs no more than the records: the report
+        // contains all of them.
+        if !is_empty(&self.path) {
+            let _ = fs::remove_dir_all(last_run);
+            let _ = fs::rename(&self.path, last_run);
         }
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
