@@ -156,3 +156,13 @@ impl Edge {
         self.wanted_mode
     }
 }
+
+/// The other locks that a thread held when it took an edge.
+#[derive(Debug, Default)]
+#[cfg_attr(not(feature = "write_records"), allow(dead_code, reason = "for records"))]
+pub(crate) struct OtherHolds {
+    /// Those held exclusively, one of each class.
+    pub(crate) exclusive: Vec<LockInfo>,
+    /// There may be others that keep orders apart: held for reading, or not known.
+    pub(crate) may_be_more: bool,
+}

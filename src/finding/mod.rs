@@ -23,6 +23,7 @@ use std::sync::Arc;
 pub(crate) use bug::{Bug, BugEdge};
 pub(crate) use doctest::{Doctest, Origin};
 pub use edge::Edge;
+pub(crate) use edge::OtherHolds;
 pub use kind::FindingKind;
 pub use level::Level;
 pub use lock::{LockInfo, LockKind, LockOf, Mode, Role};

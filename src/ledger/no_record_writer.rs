@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{print_past_capture, settings};
-use crate::finding::{Edge, Finding, LockInfo};
+use crate::finding::{Edge, Finding, OtherHolds};
 
 pub(crate) fn records() -> bool {
     false
@@ -24,7 +24,7 @@ pub(super) fn path() -> Option<PathBuf> {
 
 pub(crate) fn note_full_record() {}
 
-pub(crate) fn record_edges(_: &[(Edge, Vec<LockInfo>)]) {}
+pub(crate) fn record_edges(_: &[(Edge, OtherHolds)]) {}
 
 pub(super) fn record_finding(finding: &Finding, _in_scope: bool) -> String {
     finding.render(false)

@@ -28,7 +28,7 @@ use super::{
     suppress,
 };
 use crate::{
-    finding::{Edge, Finding, LockInfo, Site},
+    finding::{Edge, Finding, LockInfo, OtherHolds, Site},
     record::{self, Header, Line, SCHEMA},
     render,
     source::{self, Sources},
@@ -95,19 +95,20 @@ pub(super) fn path() -> Option<PathBuf> {
     out.map(|out| out.path.clone())
 }
 
-/// Writes new edges, each with the other locks that were held exclusively.
-pub(crate) fn record_edges(edges: &[(Edge, Vec<LockInfo>)]) {
+/// Writes new edges, each with the other locks that were held.
+pub(crate) fn record_edges(edges: &[(Edge, OtherHolds)]) {
     if edges.is_empty() {
         return;
     }
-    let line = |(edge, gates): &(Edge, Vec<LockInfo>)| {
+    let line = |(edge, gates): &(Edge, OtherHolds)| {
         let allowed = suppress::reason_for_pair(edge.held.id, edge.wanted.id);
         let allowed = allowed.map(|reason| reason.to_string().into());
         Line::Edge(record::Edge { allowed, ..render::json::edge(edge, gates) })
     };
     let lines: Vec<_> = edges.iter().map(line).map(|line| render::json::json(&line)).collect();
-    let locks =
-        edges.iter().flat_map(|(edge, gates)| [&edge.held, &edge.wanted].into_iter().chain(gates));
+    let locks = edges
+        .iter()
+        .flat_map(|(edge, gates)| [&edge.held, &edge.wanted].into_iter().chain(&gates.exclusive));
     write(locks, &lines);
 }
 

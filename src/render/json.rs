@@ -12,7 +12,7 @@ use super::{
     story::Story,
 };
 use crate::{
-    finding::{Detail, Edge, Finding, LockInfo, OrderGraph, Site},
+    finding::{Detail, Edge, Finding, LockInfo, OrderGraph, OtherHolds, Site},
     record,
     source::{Creates, Sources, creates},
 };
@@ -44,7 +44,7 @@ impl OrderGraph {
         let names = Names::new(&mut Sources::default(), self.graph.node_weights(), []);
         json(&record::Graph {
             locks: self.graph.node_weights().map(|it| lock(it, names.bare(it), creates)).collect(),
-            edges: self.graph.edge_weights().map(|it| edge(it, &[])).collect(),
+            edges: self.graph.edge_weights().map(|it| edge(it, &OtherHolds::default())).collect(),
         })
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn finding(
         title: title.into(),
         help: help.into(),
         locks,
-        cycle: finding.cycle.iter().map(|it| edge(it, &[])).collect(),
+        cycle: finding.cycle.iter().map(|it| edge(it, &OtherHolds::default())).collect(),
         shown,
         notes: notes.into_iter().map(note).collect(),
         report: report.into(),
@@ -192,8 +192,8 @@ pub(crate) fn name_at(site: &Site) -> Option<String> {
     Sources::default().receiver(site)
 }
 
-/// Converts an edge. `gates` are the other locks that were held exclusively.
-pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
+/// Converts an edge.
+pub(crate) fn edge(edge: &Edge, gates: &OtherHolds) -> record::Edge<'static> {
     record::Edge {
         held: edge.held.id,
         held_mode: edge.held_mode.to_string().into(),
@@ -205,7 +205,8 @@ pub(crate) fn edge(edge: &Edge, gates: &[LockInfo]) -> record::Edge<'static> {
         is_granted: edge.is_granted,
         may_have_left: edge.may_have_left,
         spawned_at: edge.thread.spawn_site().map(|site| site.to_string().into()),
-        gates: gates.iter().map(|gate| gate.id).collect(),
+        gates: gates.exclusive.iter().map(|gate| gate.id).collect(),
+        may_have_more_gates: gates.may_be_more,
         allowed: None,
     }
 }

@@ -617,6 +617,7 @@ struct Run {
     thread: &'static str,
     edge: [u8; 2],
     gates: Vec<u8>,
+    may_have_more_gates: bool,
     are_static: bool,
     allowed: Option<&'static str>,
     allow: Value,
@@ -630,6 +631,7 @@ fn run_of_test(test: &'static str, edge: [u8; 2]) -> Run {
         thread: test,
         edge,
         gates: vec![],
+        may_have_more_gates: false,
         are_static: true,
         allowed: None,
         allow: json!([]),
@@ -654,6 +656,7 @@ impl Run {
         let mut edge = edge(&seen, 0);
         edge["thread"] = self.thread.into();
         edge["allowed"] = self.allowed.into();
+        edge["may_have_more_gates"] = self.may_have_more_gates.into();
         text + &line("edge", &edge)
     }
 }
@@ -716,6 +719,8 @@ fn two_orders_that_may_never_meet() {
             true,
         ),
         (run_of_test("there", [0, 1]), Run { executable: None, ..back() }, true),
+        // A lock that one of them reads, and the other may write.
+        (run_of_test("there", [0, 1]), Run { may_have_more_gates: true, ..back() }, true),
         // Two calls of a program with one thread.
         (main([0, 1]), main([1, 0]), true),
     ] {

@@ -168,6 +168,7 @@ fn edges_name_their_gates() {
     let output = child(test, &folder.0).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let (mut names, mut gates) = (BTreeMap::new(), BTreeMap::new());
+    let mut certain = BTreeSet::new();
     let problems = record::read(&*fs::read(folder.file()).unwrap(), |line| match line {
         Line::Lock(lock) => {
             assert!(lock.created_at.is_some());
@@ -176,7 +177,11 @@ fn edges_name_their_gates() {
         }
         Line::Edge(edge) => {
             let its: Vec<_> = edge.gates.iter().map(|gate| names[gate].clone()).collect();
-            gates.insert([&edge.held, &edge.wanted].map(|id| names[id].clone()), its);
+            let ends = [&edge.held, &edge.wanted].map(|id| names[id].clone());
+            if !edge.may_have_more_gates {
+                certain.insert(ends.join(" "));
+            }
+            gates.insert(ends, its);
         }
         _ => {}
     });
@@ -184,6 +189,8 @@ fn edges_name_their_gates() {
     let of = |held: &str, wanted: &str| &gates[&[held, wanted].map(str::to_owned)][..];
     assert_eq!(of("read", "inner"), ["outer"]);
     assert!(of("outer", "inner").is_empty() && of("read", "outer").is_empty());
+    // At the other edges, a lock was held for reading, which somebody may write.
+    assert_eq!(certain, ["derived read".to_owned()].into());
 }
 
 fn pair() -> (Mutex<i32>, Mutex<&'static str>) {

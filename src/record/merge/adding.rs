@@ -90,7 +90,7 @@ impl Record {
                 wanted_mode,
                 acquired_at: edge.acquired_at.to_string(),
             };
-            merge.see(of_classes, Seen::new(by, edge.allowed.as_deref(), merged, gates));
+            merge.see(of_classes, Seen::new(by, edge, merged, gates));
         }
         self.note(merge, of_classes);
         Ok(())

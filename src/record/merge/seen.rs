@@ -55,6 +55,8 @@ struct InProgram {
     witness: (RecordId, MergedEdge),
     /// Classes that were held exclusively at every observation.
     gates: Vec<ClassId>,
+    /// At every observation there may have been others: see [`Edge::may_have_more_gates`].
+    may_have_more_gates: bool,
 }
 
 /// The process that has seen an edge.
@@ -69,6 +71,7 @@ pub(super) struct By<'a> {
 impl InProgram {
     fn merge(&mut self, other: Self) {
         self.gates.retain(|gate| other.gates.contains(gate));
+        self.may_have_more_gates &= other.may_have_more_gates;
         if (other.is_of_main, &other.witness) < (self.is_of_main, &self.witness) {
             (self.is_of_main, self.witness) = (other.is_of_main, other.witness);
         }
@@ -78,7 +81,7 @@ impl InProgram {
 impl Seen {
     pub(super) fn new(
         By { record, executable, .. }: By<'_>,
-        allowed: Option<&str>,
+        of: &Edge<'_>,
         edge: MergedEdge,
         gates: Vec<ClassId>,
     ) -> Self {
@@ -86,11 +89,12 @@ impl Seen {
             is_of_main: edge.thread == MAIN,
             witness: (record, edge.clone()),
             gates: gates.clone(),
+            may_have_more_gates: of.may_have_more_gates,
         };
         let program = executable.map(|program| (program.into(), in_program()));
         Self {
             by_program: program.into_iter().collect(),
-            allowed: allowed.map(Into::into),
+            allowed: of.allowed.as_deref().map(Into::into),
             records: Smallest::of(record),
             threads: Smallest::of(name(&edge.thread, edge.spawned_at.as_deref()).into()),
             tests: Smallest::of(edge.test.as_str().into()),
@@ -135,6 +139,7 @@ impl Seen {
         self.gates.retain(|gate| gates.contains(gate));
         if let Some(known) = executable.and_then(|program| self.by_program.get_mut(program)) {
             known.gates.retain(|gate| gates.contains(gate));
+            known.may_have_more_gates &= edge.may_have_more_gates;
         }
         true
     }
@@ -173,7 +178,9 @@ impl Seen {
             // But the process of a test is a thread of the one that `cargo test` runs.
             let is_test = !program.contains(['/', '\\']);
             let can_meet = is_test || !(one.is_of_main && other.is_of_main);
-            let has_gate = one.gates.iter().any(|gate| other.gates.contains(gate));
+            let has_gate = one.gates.iter().any(|gate| other.gates.contains(gate))
+                || one.may_have_more_gates
+                || other.may_have_more_gates;
             (can_meet && !has_gate).then(|| [one, other].map(|it| it.witness.1.clone()))
         })
     }
@@ -223,8 +230,11 @@ impl Seen {
             gates.iter().map(|&gate| classes.text(gate).to_owned()).collect()
         };
         let gates = named(&self.gates);
-        let gates_of_programs: Vec<_> =
-            self.by_program.values().map(|it| (it.is_of_main, named(&it.gates))).collect();
+        let gates_of_programs: Vec<_> = self
+            .by_program
+            .values()
+            .map(|it| (it.is_of_main, it.may_have_more_gates, named(&it.gates)))
+            .collect();
         let by_program: Vec<_> =
             self.by_program.iter().map(|(name, it)| (name.clone(), it.witness.clone())).collect();
         let Self { records, threads, tests, places, witness, allowed, .. } = self.clone();

@@ -2,7 +2,7 @@
 
 use super::LockGraph;
 use crate::{
-    finding::{Edge, LockInfo},
+    finding::{Edge, OtherHolds},
     validator::context::{Context, held::Entry},
 };
 
@@ -22,7 +22,7 @@ impl LockGraph {
         _: &[Entry],
         _: &[Entry],
         _: &Entry,
-    ) -> Vec<(Edge, Vec<LockInfo>)> {
+    ) -> Vec<(Edge, OtherHolds)> {
         Vec::new()
     }
 

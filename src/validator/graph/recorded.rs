@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::LockGraph;
 use crate::{
-    finding::{Edge, LockInfo, Mode},
+    finding::{Edge, Mode, OtherHolds},
     record::fold::{Fold, Folded, Verdict},
     validator::{
         context::{Context, held::Entry},
@@ -80,7 +80,7 @@ impl LockGraph {
         some: &[Entry],
         held: &[Entry],
         wanted: &Entry,
-    ) -> Vec<(Edge, Vec<LockInfo>)> {
+    ) -> Vec<(Edge, OtherHolds)> {
         if some.is_empty() {
             return Vec::new();
         }
@@ -93,13 +93,17 @@ impl LockGraph {
             let mut gates: Vec<_> =
                 gates.iter().filter(|(_, gate)| gate.tag.lock() != entry.tag.lock()).collect();
             gates.dedup_by_key(|(class, _)| *class);
+            let may_be_more = held.iter().any(|gate| {
+                gate.tag.lock() != entry.tag.lock() && gate.tag.mode() != Mode::Exclusive
+            });
             let edge = self.edge_between(entry, wanted)?;
             let classes = gates.iter().map(|(class, _)| *class).collect();
             let folded = self.folded(context, [entry, wanted], classes);
             match self.recorded.fold.add(folded) {
                 Verdict::Needed => {
                     let gates = gates.iter().map(|(_, gate)| self.lock_of(gate, gate.site));
-                    Some((self.edge(edge, 0), gates.collect()))
+                    let exclusive = gates.collect();
+                    Some((self.edge(edge, 0), OtherHolds { exclusive, may_be_more }))
                 }
                 Verdict::Redundant => None,
                 Verdict::NoRoom => {

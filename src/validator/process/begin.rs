@@ -3,6 +3,7 @@
 #[cfg(all(unix, not(loom)))]
 use super::forks;
 use crate::{
+    finding::OtherHolds,
     ledger, source,
     validator::{context::current::inside, graph, monitor},
 };
@@ -48,7 +49,10 @@ fn open_record() {
     ledger::open_record();
     if ledger::records() {
         let graph = graph::lock().snapshot();
-        let edges = graph.as_petgraph().edge_weights().map(|edge| (edge.clone(), Vec::new()));
+        let edges = graph.as_petgraph().edge_weights().map(|edge| {
+            // What else was held is not known any more.
+            (edge.clone(), OtherHolds { may_be_more: true, ..OtherHolds::default() })
+        });
         ledger::record_edges(&edges.collect::<Vec<_>>());
     }
 }
