@@ -113,7 +113,7 @@ fn remove(context: &'static Context) -> bool {
     true
 }
 
-#[cfg(all(test, not(loom), not(shuttle)))]
+#[cfg(all(test, any(debug_assertions, feature = "enforce"), not(loom), not(shuttle)))]
 mod tests {
     use super::*;
     use crate::{sync::Mutex, validator::attach::current};
