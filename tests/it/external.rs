@@ -408,15 +408,22 @@ fn a_thread_that_ends_in_debt() {
     assert!(report.contains("owed `in debt` here, and has ended since"), "{report}");
 }
 
+/// Locks of other tests make the columns wider.
+fn with_single_spaces(table: &str) -> String {
+    table.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn the_table_says_who_owes_and_who_waits() {
     let event = Event::new("in the table");
     let line = line!() + 1;
     let _owes = event.owe();
-    let since = format!("    owes       `in the table`  since tests/it/external.rs:{line}:");
-    assert!(lockdep::held().to_string().contains(&since), "{}", lockdep::held());
+    let since = format!(" owes `in the table` since tests/it/external.rs:{line}:");
+    let table = with_single_spaces(&lockdep::held().to_string());
+    assert!(table.contains(&since), "{table}");
     let table = on_a_thread(|| event.wait(|| lockdep::held().to_string()));
-    assert!(table.contains("    waits for  `in the table`  at tests/it/external.rs:"), "{table}");
+    let table = with_single_spaces(&table);
+    assert!(table.contains(" waits for `in the table` at tests/it/external.rs:"), "{table}");
     lockdep::name(&event, "renamed");
     let _owes_again: Owed<'_> = event.owe();
     assert_eq!(
