@@ -228,7 +228,9 @@ mod tests {
     fn functions_of_tokio() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let functions = runtime.block_on(async { functions() });
-        assert!(functions.iter().any(|name| is_of_tokios_executor(name)), "{functions:?}");
+        // An optimized build may inline all of them.
+        let is_one = |name: &String| is_of_tokios_executor(name);
+        assert!(functions.iter().any(is_one) || !cfg!(debug_assertions), "{functions:?}");
         let site = "/registry/src/index/tokio-1.54.1/src/macros/try_join.rs:150:20";
         assert_eq!(tokio_macro(site), Some("`tokio::try_join!`"));
         assert_eq!(tokio_macro("/registry/src/index/tokio-1.54.1/src/sync/mutex.rs:1:1"), None);

@@ -66,11 +66,13 @@ fn a_wait_for_a_lock_of_the_parent_is_denied() {
                     "thread `holder` acquired `log` here, and held it at the fork",
                     "waits for `log` here",
                     "in which thread `holder` held `log`",
-                    "stack of thread `holder`, acquiring `log`:",
                     "or acquire `log` in the",
                 ] {
                     assert!(report.contains(part), "{part}: {report}");
                 }
+                // An optimized build may have inlined all of the program's frames.
+                let has_stack = report.contains("stack of thread `holder`, acquiring `log`:");
+                assert!(has_stack || !cfg!(debug_assertions), "{report}");
                 assert!(denied(|| log.lock()).is_some(), "each time");
                 let [finding] = &lockdep::findings()[..] else { panic!("one") };
                 assert_eq!((finding.kind(), finding.count()), (FindingKind::Deadlock, 2));
