@@ -154,7 +154,7 @@ pub struct Edge<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<u64>,
     /// `true` if further locks may keep this order apart from others: the thread held some for
-    /// reading, or what it held is not known.
+    /// reading, or its other locks are not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_have_more_gates: bool,
     /// Why the program [allows](crate::allow_pair) all orders of these two locks, if it does.

@@ -211,11 +211,11 @@ impl Story<'_> {
     fn help_with_new(&self) -> String {
         let Some((index, edge)) = self.unshared() else { return String::new() };
         let (held, wanted) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
-        let line = self.shown.get(index).unwrap_or(edge).acquired_at.line();
+        let line = self.line(&self.shown.get(index).unwrap_or(edge).acquired_at);
         format!(
             "this cannot hang, as no thread waits for {held} before it is shared. It is an inversion \
              as soon as a thread acquires {wanted} again while it holds {held}. To rule that out, \
-             acquire {wanted} before {held}, or release {held} before line {line}"
+             acquire {wanted} before {held}, or release {held} before {line}"
         )
     }
 

@@ -275,7 +275,7 @@ fn a_wait_with_a_timeout_ends() {
     });
 }
 
-/// The child may replace or unlock what it knows to be locked by nobody.
+/// The child may replace or unlock what it knows to be locked by no thread.
 #[test]
 #[cfg(feature = "parking_lot")]
 fn a_child_that_mends_its_locks() {
@@ -310,6 +310,7 @@ fn a_child_that_mends_its_locks() {
                         scope.spawn(|| drop(replaced.lock())),
                         scope.spawn(|| drop(unlocked.lock())),
                     ];
+                    // Time to begin to wait. Too little of it only makes the test prove less.
                     thread::sleep(Duration::from_millis(50));
                     drop(guards);
                     assert!(waits.into_iter().all(|wait| wait.join().is_ok()));

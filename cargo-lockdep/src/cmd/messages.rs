@@ -61,7 +61,7 @@ pub(crate) fn separate<T>(
     cargo.stdout(writer);
     let (sender, sorted) = mpsc::channel();
     thread::spawn(move || {
-        // If nobody receives it any more, the run has ended without it.
+        // Without a receiver, the run has ended without it.
         let _ = sender.send(sort(BufReader::new(reader), io::stdout(), io::stderr()));
     });
     let ended = run(&mut cargo)?;

@@ -121,8 +121,8 @@ pub(in crate::validator) fn take_exit() -> Option<Arc<ThreadExit>> {
 /// to any.
 pub(crate) fn may_give_guards_away(to: Option<&Arc<ThreadExit>>) {
     match current_if_attached() {
-        Some(context) if !context.is_suspended() => inside(|| context.gives_away(to)),
-        Some(_) => {}
+        Some(context) if context.has_nothing_to_give() || context.is_suspended() => {}
+        Some(context) => inside(|| context.gives_away(to)),
         None => {
             let _ = EXIT.try_with(|exit| exit.borrow().as_ref().map(|exit| exit.pass_on()));
         }

@@ -349,8 +349,8 @@ impl Context {
         self.log.lock().as_ref().is_some_and(|log| !log.is_over())
     }
 
-    /// Returns the thread's exit, if the mirror of `std::thread` has spawned it. For the thread
-    /// itself.
+    /// Returns the thread's exit, if the mirror of `std::thread` has spawned it. Another thread may see
+    /// an earlier state.
     #[inline]
     pub(super) fn exit(&self) -> Option<Arc<ThreadExit>> {
         if !self.has_exit.load(Relaxed) {
@@ -542,9 +542,15 @@ impl Context {
         }
     }
 
+    /// Returns `true` if the thread has nothing to [give away](Self::gives_away). For the thread itself.
+    #[inline]
+    pub(super) fn has_nothing_to_give(&self) -> bool {
+        self.held.is_empty() && self.given_away.is_settled()
+    }
+
     /// Called when the thread holds nothing, so that it has given nothing away. For the thread itself.
     pub(super) fn has_no_guards(&self) {
-        self.given_away.clear();
+        self.given_away.forget();
     }
 
     /// Returns `true` if the guard of a held lock may be with another thread than the `stuck` ones. For any thread.

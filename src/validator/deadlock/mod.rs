@@ -13,6 +13,9 @@
 //! over the messages. So can one at a barrier whose threads are all known, because the same ones
 //! have arrived twice: each that has not arrived blocks the others.
 //!
+//! A guard that can be sent may be with another thread. A cycle with one is reported only once it has lasted, and not
+//! while a thread may have the guard that is no part of the cycle.
+//!
 //! A wait for an [event](crate::external::Event) can be part of a cycle if exactly one thread owes
 //! the event. If several do, any of them may answer.
 
