@@ -31,16 +31,13 @@ use crate::{
     finding::{Edge, Finding, LockInfo, OtherHolds, Site},
     record::{self, Header, Line, SCHEMA},
     render,
-    source::{self, Sources},
 };
 
 static OUT: Mutex<Option<Out>> = Mutex::new(None);
 /// `true` while there is a record to write to.
 static RECORDS: AtomicBool = AtomicBool::new(false);
-/// The names of locks in the source, by the location where each was first seen.
-static NAMES: Memory<Option<String>> = Mutex::new(None);
-/// The fields and statics that locks are, by the location of the constructor call and the type.
-static DECLARED: Memory<Option<String>, (Site, String)> = Mutex::new(None);
+/// The names of locks in the source, by what they depend on: where the lock was first seen and made, and its type.
+static NAMES: Memory<String, (Site, Option<Site>, String)> = Mutex::new(None);
 
 /// How long a thread waits for the record: after a fork, a thread of the parent may hold its lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -166,22 +163,12 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     }
 }
 
-/// Returns a lock's name as a report about it alone would print it.
 fn name(lock: &LockInfo) -> String {
     if let Some(name) = &lock.name {
         return name.to_string();
     }
-    let name = remembered(&NAMES, &lock.seen_at, render::json::name_at);
-    // In a helper, the source calls all locks the same.
-    let says_something = name.as_deref().is_some_and(|name| !source::is_anonymous(name));
-    let declared = if says_something { None } else { declared(lock) };
-    declared.or(name).unwrap_or_else(|| lock.type_name())
-}
-
-/// Returns the field or `static` that a lock is.
-fn declared(lock: &LockInfo) -> Option<String> {
-    let key = (lock.created_at()?.clone(), lock.type_name());
-    remembered(&DECLARED, &key, |_| Sources::default().declared(lock))
+    let key = (lock.seen_at.clone(), lock.created_at().cloned(), lock.type_name());
+    remembered(&NAMES, &key, |_| render::json::name(lock))
 }
 
 /// Returns the file name of a program, without the hash that cargo appends to a test's; and what

@@ -187,9 +187,9 @@ pub(crate) fn lock(
     }
 }
 
-/// Returns the source expression of the lock that is acquired at a site. Reads the source.
-pub(crate) fn name_at(site: &Site) -> Option<String> {
-    Sources::default().receiver(site)
+/// Returns the name of a lock as a report about it alone would print it. Reads the source.
+pub(crate) fn name(lock: &LockInfo) -> String {
+    Names::new(&mut Sources::default(), [lock], []).bare(lock)
 }
 
 /// Converts an edge.
