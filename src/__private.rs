@@ -31,12 +31,12 @@ pub fn allow_entries() -> impl Iterator<Item = (&'static str, &'static str, bool
 
 /// The part of `crate::render` that the reports of `cargo lockdep` use.
 pub mod render {
-    pub use crate::render::dot::quoted;
+    pub use crate::render::dot::{MAX_LABELLED, max_arrows, not_drawn, quoted};
 }
 
 /// The part of `crate::source` that the reports of `cargo lockdep` use.
 pub mod source {
-    pub use crate::source::{declared_at, is_anonymous};
+    pub use crate::source::{Constructors, is_anonymous};
 }
 
 /// The part of `crate::validator` that the runtime uses.

@@ -354,6 +354,18 @@ fn locks_behind_helpers_have_names() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    // In all formats, a lock has the same name.
+    let page = |text: &str| {
+        let data = text.split_once(r#"<script id="data" type="application/json">"#).unwrap().1;
+        parsed(data.split_once("</script>").unwrap().0)["locks"].clone()
+    };
+    let report = |format| project.run(&format!("report helpers --format {format}")).stdout;
+    for locks in [page(&report("html")), parsed(&report("json"))["graph"]["locks"].clone()] {
+        let names = [&locks[0]["name"], &locks[1]["name"]];
+        assert_eq!(names, ["Audit::lines", "Stock::items"]);
+    }
+    let dot = report("dot");
+    assert!(dot.contains(r#"0 [label = "Audit::lines\nMutex<Vec<String>>"#), "{dot}");
     // Without the finding, the source names a lock that has a class; one without may be several locks.
     let made = r#""created_at":"src/stock.rs:9:10""#;
     let with_class = format!(r#"{made},"class":"Mutex<Vec<u32>> made at src/stock.rs:9:10""#);

@@ -182,7 +182,7 @@ impl LockKind {
         match self.of {
             LockOf::Nothing | LockOf::Unknown => wrapper.to_owned(),
             LockOf::Value(value) | LockOf::Awaited(value) => {
-                format!("{wrapper}<{}>", without_paths(value()))
+                format!("{wrapper}<{}>", without_raw_locks(&without_paths(value())))
             }
             LockOf::Raw { raw, .. } => {
                 let (home, _) = raw().split_once("::").unwrap_or_default();
@@ -245,6 +245,13 @@ fn without_paths(type_name: &str) -> String {
         rest = &rest[character.len_utf8()..];
     }
     short
+}
+
+/// Writes a type of `lock_api` as people do, without the checked raw lock that it is made of: `Mutex<RawMutex<RawMutex>,
+/// u8>` as `Mutex<u8>`.
+fn without_raw_locks(type_name: &str) -> String {
+    let raw = ["RawMutex<RawMutex>, ", "RawRwLock<RawRwLock>, ", "RawThreadId, "];
+    raw.iter().fold(type_name.to_owned(), |name, raw| name.replace(raw, ""))
 }
 
 /// One lock of the program.
@@ -322,7 +329,7 @@ impl Eq for LockInfo {}
 
 #[cfg(test)]
 mod tests {
-    use super::{LockKind, LockOf, Mode, Role, without_paths};
+    use super::{LockKind, LockOf, Mode, Role, without_paths, without_raw_locks};
 
     #[test]
     fn type_names_and_sendable_guards_of_each_kind() {
@@ -359,6 +366,18 @@ mod tests {
             ("()", "()"),
         ] {
             assert_eq!(without_paths(long), short);
+        }
+    }
+
+    #[test]
+    fn raw_locks_are_left_out() {
+        for (long, short) in [
+            ("Mutex<RawMutex<RawMutex>, Vec<&str>>", "Mutex<Vec<&str>>"),
+            ("Arc<RwLock<RawRwLock<RawRwLock>, u8>>", "Arc<RwLock<u8>>"),
+            ("ReentrantMutex<RawMutex<RawMutex>, RawThreadId, u8>", "ReentrantMutex<u8>"),
+            ("RawMutex<RawMutex>", "RawMutex<RawMutex>"),
+        ] {
+            assert_eq!(without_raw_locks(long), short);
         }
     }
 }

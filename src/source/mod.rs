@@ -139,10 +139,22 @@ impl Sources {
     }
 }
 
-/// Returns the field or `static` whose lock is created at a place of a file's text.
-#[must_use]
-pub fn declared_at(text: &str, (line, column): (u32, u32), type_name: &str) -> Option<String> {
-    name::declared(&Tokens::new(text)?, offset_of(text, line, column)?, type_name)
+/// A source file, split into tokens, whose constructor calls say which locks they make.
+#[derive(Debug)]
+pub struct Constructors(Tokens);
+
+impl Constructors {
+    /// Returns `None` if the brackets of the text do not match, or if it is too long.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        Tokens::new(text).map(Self)
+    }
+
+    /// Returns the field or `static` whose lock is created at a line and column.
+    #[must_use]
+    pub fn declared_at(&self, (line, column): (u32, u32), type_name: &str) -> Option<String> {
+        name::declared(&self.0, offset_of(self.0.source(), line, column)?, type_name)
+    }
 }
 
 /// Returns `true` if an expression tells which lock it is only together with the code around it.

@@ -37,6 +37,7 @@ struct Token {
     outer: u32,
 }
 
+#[derive(Debug)]
 pub(super) struct Tokens {
     text: String,
     all: Vec<Token>,

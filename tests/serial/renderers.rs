@@ -119,6 +119,27 @@ proptest! {
     }
 }
 
+/// Graphviz would take minutes for all edges of many locks that were held at once.
+#[test]
+fn a_drawing_is_bounded() {
+    let _alone = alone();
+    let draw = |count: usize| {
+        let locks: Vec<_> = (0..count).map(|_| Mutex::new(())).collect();
+        let _held: Vec<_> = locks.iter().map(Mutex::lock).collect();
+        let text = lockdep::order_graph().to_dot();
+        (text.matches(" -> ").count(), text.matches("shape = box").count(), text)
+    };
+    let (arrows, boxes, text) = draw(30);
+    assert_eq!((arrows, boxes), (30 * 29 / 2, 30));
+    assert!(!text.contains("not drawn"), "{text}");
+    lockdep::reset();
+    let (arrows, boxes, text) = draw(60);
+    assert_eq!((arrows, boxes), (620, 36));
+    let label = "1150 more arrows and 24 more locks are not drawn";
+    assert!(text.starts_with(&format!("digraph {{\n    label = \"{label}\"\n")), "{text}");
+    assert!(drawn(&text).is_none_or(|[boxes, arrows]| (boxes.len(), arrows.len()) == (36, 620)));
+}
+
 /// Longer than the initial capacity of a text.
 #[test]
 fn a_long_finding_reads_back() {

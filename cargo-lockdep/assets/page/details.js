@@ -29,7 +29,7 @@ const toLock = (at) =>
   item(
     () => choose({ kind: "lock", lock: at }),
     locks[at].name,
-    locks[at].made ?? locks[at].type,
+    locks[at].created_at ?? locks[at].type,
     verdicts[at],
   );
 const toFinding = (at) =>
@@ -60,7 +60,7 @@ const back = () =>
 
 function list(query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = (lock) => [...lock.names, lock.type, lock.made ?? ""].join(" ").toLowerCase();
+  const text = (lock) => [lock.name, ...lock.names, lock.type, lock.created_at ?? ""].join(" ").toLowerCase();
   const found = [...locks.keys()].filter((at) =>
     words.every((word) => text(locks[at]).includes(word)),
   );
@@ -99,7 +99,7 @@ function source(place) {
 
 function tellLock(at) {
   const lock = locks[at];
-  const others = lock.names.slice(1);
+  const others = lock.names.filter((name) => name !== lock.name);
   return [
     back(),
     make("h4", null, "Lock"),
@@ -110,7 +110,7 @@ function tellLock(at) {
       "dl",
       null,
       make("dt", null, "created at"),
-      make("dd", null, ...(lock.made ? source(lock.made) : ["an unknown location"])),
+      make("dd", null, ...(lock.created_at ? source(lock.created_at) : ["an unknown location"])),
     ),
     make(
       "div",

@@ -53,8 +53,8 @@ const arrowsOf = (finding) =>
 const told = findings.filter((finding) => alarm(finding.verdict));
 
 // Locks are grouped by the folder or file that creates them, as deep as there are at most GROUPS groups.
-const parts = locks.map(({ file }) =>
-  (file ?? "elsewhere")
+const parts = locks.map(({ created_at: made }) =>
+  (made?.replace(/:\d+:\d+$/, "") ?? "elsewhere")
     .replaceAll("\\", "/")
     .replace(/^.*\/registry\/src\/[^/]+\//, "")
     .replace(/^\/rustc\/.*/, "std")
@@ -75,7 +75,7 @@ const groups = [...new Set(groupOf)].sort();
 // For locks of the same name, the location is more specific than the type.
 const called = new Map();
 for (const { name } of locks) called.set(name, 1 + (called.get(name) ?? 0));
-const kindOf = (at) => (called.get(locks[at].name) > 1 && locks[at].made) || locks[at].type;
+const kindOf = (at) => (called.get(locks[at].name) > 1 && locks[at].created_at) || locks[at].type;
 
 // Elements
 

@@ -4,10 +4,12 @@
 pub(crate) mod coverage;
 pub(crate) mod formats;
 pub(crate) mod levels;
+mod names;
 pub(crate) mod order;
 mod unused;
 
 use std::{
+    cell::OnceCell,
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
@@ -47,6 +49,8 @@ pub(crate) struct Report {
     pub(crate) ended_by: Option<&'static str>,
     /// The entries of `lockdep.toml` that matched no finding.
     pub(crate) unused: Vec<String>,
+    /// The names of the graph's locks, once a format needs them.
+    names: OnceCell<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -154,6 +158,7 @@ impl Report {
             nothing: None,
             ended_by: None,
             unused: Vec::new(),
+            names: OnceCell::new(),
         }
     }
 
@@ -164,6 +169,11 @@ impl Report {
     pub(crate) fn with(&self, verdict: Verdict) -> impl Iterator<Item = &MergedFinding> {
         let has_it = move |judged: &&Judged| judged.verdict == verdict;
         self.findings.iter().filter(has_it).map(|judged| &judged.finding)
+    }
+
+    /// Returns the name of a lock of the graph.
+    pub(crate) fn name(&self, lock: usize) -> &str {
+        &self.names.get_or_init(|| names::names(self))[lock]
     }
 
     /// Returns the findings to report, worst first.

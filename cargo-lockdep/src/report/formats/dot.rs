@@ -1,14 +1,14 @@
 //! The lock order in the DOT language of Graphviz.
 
-use std::fmt::Write;
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
 
-use lockdep::__private;
+use lockdep::__private::render::{self, MAX_LABELLED, max_arrows, not_drawn};
 
-use super::drawn::{Arrows, arrows, name};
+use super::drawn::{Arrows, arrows};
 use crate::report::{Report, Verdict};
 
-/// A graph with more arrows than this has no labels on them.
-const MAX_LABELLED: usize = 60;
+/// The number of characters of a type that are shown.
+const MAX_TYPE: usize = 60;
 
 /// Renders the graph. A box is a lock, with its type and where it was created; an arrow leads to
 /// the lock that is acquired second. Arrows of findings are coloured.
@@ -17,14 +17,20 @@ pub(super) fn text(report: &Report) -> String {
                     fontname = \"sans-serif\", fontsize = 11];\n    edge [fontname = \"sans-serif\", \
                     fontsize = 9, color = \"#6b7280\"];\n"
         .to_owned();
-    for (number, lock) in report.graph.locks.iter().enumerate() {
-        let made = lock.created_at.iter().map(String::as_str);
-        let lines = [name(&report.graph, number), &lock.type_name].into_iter().chain(made);
+    let locks = &report.graph.locks;
+    let Arrows { drawn: arrows, left_out } = arrows(report, max_arrows(locks.len()));
+    let has_arrow: BTreeSet<_> = arrows.keys().flat_map(|&(held, wanted)| [held, wanted]).collect();
+    let is_drawn = |number: &usize| left_out == 0 || has_arrow.contains(number);
+    for number in (0..locks.len()).filter(is_drawn) {
+        let lock = &locks[number];
+        let type_name = shortened(&lock.type_name);
+        let made = lock.created_at.as_deref();
+        let lines = [report.name(number), &type_name].into_iter().chain(made);
         let _ = writeln!(text, "    {number} [label = {}];", quoted(lines));
     }
-    let Arrows { drawn: arrows, left_out } = arrows(report);
     if left_out > 0 {
-        let _ = writeln!(text, "    label = {};", quoted([&*not_drawn(left_out)].into_iter()));
+        let label = not_drawn(left_out, locks.len() - has_arrow.len());
+        let _ = writeln!(text, "    label = {};", render::quoted(&label));
     }
     for ((held, wanted), arrow) in &arrows {
         let places = arrow.orders.iter().flat_map(|order| &order.places);
@@ -46,14 +52,17 @@ pub(super) fn text(report: &Report) -> String {
     text + "}\n"
 }
 
-/// Says how many arrows are left out.
-pub(super) fn not_drawn(arrows: usize) -> String {
-    format!("{arrows} more arrows are not drawn")
+/// Cuts off the end of a long type.
+fn shortened(type_name: &str) -> Cow<'_, str> {
+    match type_name.char_indices().nth(MAX_TYPE) {
+        Some((end, _)) => format!("{}…", &type_name[..end]).into(),
+        None => type_name.into(),
+    }
 }
 
 /// Returns lines as one quoted string of DOT.
 fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    __private::render::quoted(&lines.collect::<Vec<_>>().join("\n"))
+    render::quoted(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]

@@ -6,9 +6,6 @@ use lockdep::record::{MergedEdge, MergedGraph, MergedOrder, Place};
 
 use crate::report::{Judged, Report, Verdict};
 
-/// The number of arrows drawn. No reader can follow more.
-const MAX_ARROWS: usize = 5_000;
-
 /// The arrows of a drawing.
 #[derive(Debug)]
 pub(super) struct Arrows<'a> {
@@ -30,9 +27,9 @@ pub(super) struct Arrow<'a> {
     pub(super) verdict: Option<Verdict>,
 }
 
-/// Returns the arrows. If there are too many, leaves out some that have no findings, and then some
-/// with the least ones.
-pub(super) fn arrows(report: &Report) -> Arrows<'_> {
+/// Returns the arrows. If there are more than `most`, leaves out some that have no findings, and then
+/// some with the least ones.
+pub(super) fn arrows(report: &Report, most: usize) -> Arrows<'_> {
     let mut arrows = BTreeMap::<_, Arrow<'_>>::new();
     for order in &report.graph.edges {
         arrows.entry((order.held, order.wanted)).or_default().orders.push(order);
@@ -47,7 +44,7 @@ pub(super) fn arrows(report: &Report) -> Arrows<'_> {
         }
     }
     let all = arrows.len();
-    Arrows { drawn: worst(arrows, MAX_ARROWS), left_out: all.saturating_sub(MAX_ARROWS) }
+    Arrows { drawn: worst(arrows, most), left_out: all.saturating_sub(most) }
 }
 
 fn worst(
@@ -97,23 +94,20 @@ fn by_places(graph: &MergedGraph, edge: &MergedEdge) -> Option<(usize, usize)> {
     graph.edges.iter().find(is_it).map(|order| (order.held, order.wanted))
 }
 
-/// Returns the name under which a lock is drawn: its first name, or else its type.
-pub(crate) fn name(graph: &MergedGraph, lock: usize) -> &str {
-    let lock = &graph.locks[lock];
-    lock.names.first().unwrap_or(&lock.type_name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fmt::Write};
 
-    use lockdep::record::Merge;
+    use lockdep::{
+        __private::render::{max_arrows, not_drawn},
+        record::Merge,
+    };
 
     use super::*;
     use crate::{
         report::{
             Counts,
-            formats::{Format, Output, dot::not_drawn},
+            formats::{Format, Output, html::MAX_ARROWS},
             levels::Levels,
         },
         rustc::sources::Sources,
@@ -184,16 +178,18 @@ mod tests {
     #[test]
     fn pages_and_drawings_are_bounded() {
         let report = dense(80);
-        let (pairs, left_out) = (80 * 79 / 2, 80 * 79 - MAX_ARROWS);
+        let pairs = 80 * 79 / 2;
         assert_eq!(report.findings.len(), pairs);
         let [dot, page] = [Format::Dot, Format::Html].map(|format| format.text(&report).unwrap());
-        assert_eq!(dot.matches(" -> ").count(), MAX_ARROWS);
-        for text in [&dot, &page] {
-            assert!(text.contains(&not_drawn(left_out)), "{left_out}");
+        assert_eq!(dot.matches(" -> ").count(), max_arrows(80));
+        for (text, most) in [(&dot, max_arrows(80)), (&page, MAX_ARROWS)] {
+            let left_out = not_drawn(2 * pairs - most, 0);
+            assert!(text.contains(&left_out), "{left_out}");
             assert!(text.len() < 8_000_000, "{} bytes", text.len());
         }
         assert_eq!(page.matches("<article class=\"finding").count(), 500);
         assert!(page.contains(&format!("{} more findings are in the other formats", pairs - 500)));
+        assert_eq!(dot.matches("[label = \"lock ").count(), 80);
         // A small one lacks nothing.
         let small = Format::Html.text(&dense(4)).unwrap();
         assert!(!small.contains("not drawn") && !small.contains("other formats"));

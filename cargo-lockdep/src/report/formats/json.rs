@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use lockdep::{
     WaitKind,
-    record::{self, MergedEdge, MergedFinding, MergedGraph},
+    record::{self, MergedEdge, MergedFinding, MergedGraph, MergedOrder},
 };
 use serde::Serialize;
 
 use super::{
     drawn::ends,
+    lock::Lock,
     spans::{self, parts},
 };
 use crate::{
@@ -28,7 +29,7 @@ struct Document<'a> {
     tool: Tool,
     counts: Counts,
     findings: Vec<Finding<'a>>,
-    graph: &'a MergedGraph,
+    graph: Graph<'a>,
     unseen: Vec<Unseen<'a>>,
     /// Why nothing was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +134,12 @@ struct Frame<'a> {
     place: Option<Place<'a>>,
 }
 
+#[derive(Serialize)]
+struct Graph<'a> {
+    locks: Vec<Lock<'a>>,
+    edges: &'a [MergedOrder],
+}
+
 /// A crate whose locks were not checked.
 #[derive(Serialize)]
 struct Unseen<'a> {
@@ -158,7 +165,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
         tool: Tool::this(),
         counts: report.counts,
         findings: report.findings.iter().map(|judged| finding(judged, &report.graph)).collect(),
-        graph: &report.graph,
+        graph: graph(report),
         unseen: unseen.collect(),
         nothing_checked: report.nothing.as_deref(),
         ended_by: report.ended_by,
@@ -166,6 +173,12 @@ pub(super) fn text(report: &Report) -> Result<String> {
     };
     let text = serde_json::to_string_pretty(&document).map_err(cannot("write JSON"))?;
     Ok(text + "\n")
+}
+
+fn graph(report: &Report) -> Graph<'_> {
+    let graph = &report.graph;
+    let locks = (0..graph.locks.len()).map(|number| Lock::new(report, number));
+    Graph { locks: locks.collect(), edges: &graph.edges }
 }
 
 fn finding<'a>(judged: &'a Judged, graph: &MergedGraph) -> Finding<'a> {

@@ -9,6 +9,7 @@ mod html;
 pub(crate) mod human;
 mod json;
 mod junit;
+mod lock;
 pub(crate) mod order;
 #[cfg(test)]
 mod parser_tests;

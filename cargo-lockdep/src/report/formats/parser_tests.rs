@@ -13,7 +13,7 @@ use proptest::{collection::vec, prelude::*};
 use ra_ap_rustc_lexer::{FrontmatterAllowed, LiteralKind, TokenKind, tokenize};
 use serde_json::{Value, json};
 
-use super::{Format, Output, drawn, human, order};
+use super::{Format, Output, human, order};
 use crate::{
     report::{
         Counts, Report,
@@ -339,7 +339,7 @@ proptest! {
             prop_assert_eq!(boxes.len(), LOCKS);
             for (lock, one) in boxes.iter().enumerate() {
                 let mut lines = drawn_lines(one).into_iter();
-                for expected in shown(drawn::name(&report.graph, lock)) {
+                for expected in shown(report.name(lock)) {
                     prop_assert_eq!(lines.next(), Some(&*expected));
                 }
             }
@@ -359,9 +359,9 @@ proptest! {
         }
         prop_assert!(!data.contains('<'), "{}", data);
         let data: Value = serde_json::from_str(&data).unwrap();
-        let graph = texts.report().graph;
+        let report = texts.report();
         for (lock, read) in data["locks"].as_array().unwrap().iter().enumerate() {
-            prop_assert_eq!(&read["name"], drawn::name(&graph, lock));
+            prop_assert_eq!(&read["name"], report.name(lock));
         }
     }
 

@@ -6,9 +6,8 @@
 
 pub(crate) mod declarations;
 mod feedback;
-mod names;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lockdep::{
     FindingKind,
@@ -39,8 +38,6 @@ pub(crate) struct ProposedOrder<'a> {
     pub(crate) is_exact: bool,
     /// The edges of findings between two locks: the indices of the finding and in its cycle.
     edges: BTreeMap<(usize, usize), Vec<(usize, usize)>>,
-    /// By the indices of locks in the graph.
-    names: BTreeMap<usize, String>,
 }
 
 /// A lock in the order.
@@ -81,13 +78,10 @@ pub(crate) struct Acquisition<'a> {
 impl<'a> ProposedOrder<'a> {
     pub(crate) fn new(report: &'a Report) -> Self {
         let mut edges = BTreeMap::<_, Vec<_>>::new();
-        let mut names = BTreeMap::<_, BTreeSet<_>>::new();
         for (number, Judged { finding, .. }) in report.findings.iter().enumerate() {
             for (step, edge) in finding.cycle.iter().enumerate() {
                 if let Some(ends) = drawn::ends(&report.graph, edge) {
                     edges.entry(ends).or_default().push((number, step));
-                    names.entry(ends.0).or_default().insert(&*edge.held);
-                    names.entry(ends.1).or_default().insert(&*edge.wanted);
                 }
             }
         }
@@ -100,12 +94,8 @@ impl<'a> ProposedOrder<'a> {
             following: 0,
             is_exact: true,
             edges,
-            names: BTreeMap::new(),
         };
         order.propose();
-        let locks = order.locks.iter().map(|it| it.lock).chain(order.alike.iter().copied());
-        order.names =
-            names::names(&report.graph, &locks.collect::<Vec<_>>(), &names, &report.sources);
         order
     }
 
@@ -189,12 +179,12 @@ impl<'a> ProposedOrder<'a> {
 
     /// Returns the name of the lock at a place in the order.
     pub(crate) fn name(&self, place: usize) -> &str {
-        &self.names[&self.locks[place].lock]
+        self.report.name(self.locks[place].lock)
     }
 
     /// Returns the names of the locks of which two are nested that were created alike.
     pub(crate) fn names_alike(&self) -> impl Iterator<Item = &str> {
-        self.alike.iter().map(|lock| &*self.names[lock])
+        self.alike.iter().map(|&lock| self.report.name(lock))
     }
 
     /// Returns where one lock is acquired while another is held, both by their places in the order: first as the

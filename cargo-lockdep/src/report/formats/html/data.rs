@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockdep::record::MergedEdge;
 use serde::Serialize;
 
-use super::finding::capitalized;
+use super::{MAX_ARROWS, finding::capitalized};
 use crate::{
     report::{
         Judged, Report, Verdict,
         formats::{
-            drawn::{Arrow, arrows, ends, name},
+            drawn::{Arrow, arrows, ends},
+            lock::Lock,
             steps::places,
         },
     },
@@ -27,17 +28,6 @@ struct Data<'a> {
     findings: Vec<Finding<'a>>,
     /// The source lines of the places shown: `src/a.rs:3`.
     lines: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Lock<'a> {
-    name: &'a str,
-    names: &'a [String],
-    #[serde(rename = "type")]
-    type_name: &'a str,
-    made: Option<&'a str>,
-    /// The file of `made`, by which locks are grouped.
-    file: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -80,14 +70,8 @@ struct Step<'a> {
 /// Returns JSON that is safe to embed in the page.
 pub(super) fn data(report: &Report) -> String {
     let graph = &report.graph;
-    let arrows = arrows(report).drawn;
-    let locks = graph.locks.iter().enumerate().map(|(number, lock)| Lock {
-        name: name(graph, number),
-        names: &lock.names,
-        type_name: &lock.type_name,
-        made: lock.created_at.as_deref(),
-        file: lock.created_at.as_deref().and_then(Place::parse).map(|place| place.file),
-    });
+    let arrows = arrows(report, MAX_ARROWS).drawn;
+    let locks = (0..graph.locks.len()).map(|number| Lock::new(report, number));
     let findings = report.findings.iter().map(|Judged { verdict, finding, .. }| {
         let step = |(index, edge): (usize, &'_ MergedEdge)| Step {
             ends: ends(graph, edge),

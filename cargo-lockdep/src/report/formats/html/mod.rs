@@ -11,10 +11,10 @@ mod finding;
 mod highlight;
 mod order;
 
+use lockdep::__private::render::not_drawn;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    dot::not_drawn,
     drawn::arrows,
     human::{count, summary},
 };
@@ -47,6 +47,9 @@ const SCRIPTS: [&str; 7] = [
     include_str!("../../../../assets/page/details.js"),
     include_str!("../../../../assets/page/keys.js"),
 ];
+
+/// The number of arrows on the page. No reader can follow more.
+pub(super) const MAX_ARROWS: usize = 5_000;
 
 /// The number of findings on the page: some 5 MB.
 const MAX_FINDINGS: usize = 500;
@@ -181,7 +184,7 @@ fn graph(report: &Report) -> Markup {
                 p.hint {
                     "An arrow leads from a lock to one that was acquired while it was held. "
                     "Locks that were created in the same place are shown as one."
-                    @if let more @ 1.. = arrows(report).left_out { " " (not_drawn(more)) "." }
+                    @if let more @ 1.. = arrows(report, MAX_ARROWS).left_out { " " (not_drawn(more, 0)) "." }
                 }
                 noscript { p { "The picture is drawn by a script." } }
                 div #viewer hidden {

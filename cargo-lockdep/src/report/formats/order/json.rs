@@ -6,7 +6,7 @@ use crate::{
     Result, cannot,
     report::{
         Report, Verdict,
-        formats::json::Tool,
+        formats::{json::Tool, lock::Lock},
         order::{Acquisition, Against, ProposedOrder, declarations::Declarations},
     },
 };
@@ -22,7 +22,7 @@ struct Document<'a> {
     is_exact: bool,
     nestings: usize,
     following: usize,
-    order: Vec<Lock<'a>>,
+    order: Vec<OrderedLock<'a>>,
     against: Vec<Contradiction<'a>>,
     /// Names of locks of which two were nested.
     alike: Vec<&'a str>,
@@ -32,13 +32,9 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Lock<'a> {
-    name: &'a str,
-    names: &'a [String],
-    #[serde(rename = "type")]
-    type_name: &'a str,
-    created_at: Option<&'a str>,
-    class: Option<&'a str>,
+struct OrderedLock<'a> {
+    #[serde(flatten)]
+    lock: Lock<'a>,
     group: usize,
     is_outermost: bool,
     is_leaf: bool,
@@ -77,13 +73,9 @@ struct Lines {
 pub(super) fn text(report: &Report) -> Result<String> {
     let order = ProposedOrder::new(report);
     let lock = |place: usize| {
-        let (ordered, lock) = (order.locks[place], order.lock(place));
-        Lock {
-            name: order.name(place),
-            names: &lock.names,
-            type_name: &lock.type_name,
-            created_at: lock.created_at.as_deref(),
-            class: lock.class.as_deref(),
+        let ordered = order.locks[place];
+        OrderedLock {
+            lock: Lock::new(report, ordered.lock),
             group: ordered.group,
             is_outermost: ordered.is_outermost,
             is_leaf: ordered.is_leaf,
