@@ -36,7 +36,7 @@
 //! They share one lock order, and the switch applies to all of them.
 //!
 //! A program can declare other waits to be part of that order, such as a wait for a GUI's main
-//! loop: see [`external`].
+//! loop, and locks that are not in the process, such as a row of a database: see [`external`].
 //!
 //! # Other features
 //!

@@ -5,8 +5,8 @@ use crate::sync;
 use crate::tracked::RawLock;
 
 /// A lock that can be [named](crate::name), [declared](crate::declare_order) and classified: a `Mutex`, `RwLock`,
-/// `Once`, `OnceLock` or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), and the
-/// locks of the other flavours except `ReentrantMutex`, whose raw lock cannot be reached.
+/// `Once`, `OnceLock` or `LazyLock` of [`lockdep::sync`](crate::sync), an [`Event`](crate::external::Event), a
+/// [`Resource`](crate::external::Resource), and the locks of the other flavours except `ReentrantMutex`, whose raw lock cannot be reached.
 ///
 /// This trait is sealed.
 ///
@@ -63,6 +63,12 @@ locks! {
 }
 
 impl sealed::Sealed for crate::external::Event {
+    fn number(&self) -> Option<u64> {
+        Self::number(self)
+    }
+}
+
+impl sealed::Sealed for crate::external::Resource {
     fn number(&self) -> Option<u64> {
         Self::number(self)
     }

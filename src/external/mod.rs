@@ -1,4 +1,9 @@
-//! Waits that involve no lock, declared by the program.
+//! Locks that are not in the process, and waits that involve no lock: declared by the program.
+//!
+//! A [`Resource`] is a lock that is elsewhere: a key in Redis, a row of a database, a lock file, a
+//! connection pool. It has its place in the lock order like any other.
+//!
+//! # Waits
 //!
 //! A thread that holds a lock while it waits for a GUI's main loop, for Python's GIL or for the
 //! reply of a process hangs if the other side needs that lock to answer. There is no lock to see in
@@ -62,7 +67,17 @@
 
 mod event;
 #[cfg_attr(any(debug_assertions, feature = "enforce"), path = "obligations.rs")]
-#[cfg_attr(not(any(debug_assertions, feature = "enforce")), path = "unchecked.rs")]
+#[cfg_attr(not(any(debug_assertions, feature = "enforce")), path = "unchecked_obligations.rs")]
 mod obligations;
+#[cfg_attr(any(debug_assertions, feature = "enforce"), path = "outside.rs")]
+#[cfg_attr(not(any(debug_assertions, feature = "enforce")), path = "unchecked_outside.rs")]
+mod outside;
+#[cfg(any(debug_assertions, feature = "enforce"))]
+mod pattern;
+mod resource;
 
-pub use self::event::{Event, Owed};
+pub use self::{
+    event::{Event, Owed},
+    resource::{Held, Resource},
+};
+pub use crate::finding::Mode;

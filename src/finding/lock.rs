@@ -168,6 +168,8 @@ pub enum LockOf {
         /// The marker type of its guards.
         guard: fn() -> &'static str,
     },
+    /// A lock outside of the process. Its key tells it apart.
+    Outside,
 }
 
 impl fmt::Debug for LockKind {
@@ -180,7 +182,7 @@ impl LockKind {
     pub(crate) fn type_name(&self) -> String {
         let wrapper = self.wrapper;
         match self.of {
-            LockOf::Nothing | LockOf::Unknown => wrapper.to_owned(),
+            LockOf::Nothing | LockOf::Unknown | LockOf::Outside => wrapper.to_owned(),
             LockOf::Value(value) | LockOf::Awaited(value) => {
                 format!("{wrapper}<{}>", without_raw_locks(&without_paths(value())))
             }
@@ -193,7 +195,12 @@ impl LockKind {
 
     /// Returns `true` if a task waits for it without blocking its thread.
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self.of, LockOf::Awaited(_)) || self.role == Role::Pool
+        matches!(self.of, LockOf::Awaited(_) | LockOf::Outside) || self.role == Role::Pool
+    }
+
+    /// Returns `true` for a [resource](crate::external::Resource), which others than this process hold as well.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.of, LockOf::Outside)
     }
 
     /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
@@ -206,7 +213,11 @@ impl LockKind {
     pub(crate) fn is_of_unknown_raw(&self) -> bool {
         match self.of {
             LockOf::Raw { raw, .. } => !raw().starts_with("parking_lot::"),
-            LockOf::Nothing | LockOf::Unknown | LockOf::Awaited(_) | LockOf::Value(_) => false,
+            LockOf::Nothing
+            | LockOf::Unknown
+            | LockOf::Awaited(_)
+            | LockOf::Value(_)
+            | LockOf::Outside => false,
         }
     }
 
@@ -216,7 +227,7 @@ impl LockKind {
         match self.of {
             LockOf::Nothing => self.role == Role::Pool,
             LockOf::Value(_) => false,
-            LockOf::Unknown | LockOf::Awaited(_) => true,
+            LockOf::Unknown | LockOf::Awaited(_) | LockOf::Outside => true,
             LockOf::Raw { guard, .. } => !guard().ends_with("::GuardNoSend"),
         }
     }

@@ -22,6 +22,8 @@ pub enum GuardKind {
     Borrowed,
     /// It owns the lock, so it may be sent to another task.
     Owned,
+    /// As an owned one, but it is assumed to stay with the task until the task spawns another one.
+    Staying,
 }
 
 /// One acquisition by a task, from the call until the lock is taken. Part of the lock's future.
@@ -98,7 +100,7 @@ impl Awaited {
         let is_writer = self.is_write && tracked.identity.has_writer();
         let wanted = Wanted { entry: pending.wanted(), is_writer };
         let polled =
-            if self.is_of_pool() { poll(cx) } else { self.operation.poll(wanted, cx, poll) };
+            if self.is_uncertain() { poll(cx) } else { self.operation.poll(wanted, cx, poll) };
         if let Poll::Ready(Ok(_)) = polled {
             if self.operation.has_waited() {
                 self.operation = Operation::default();
@@ -140,7 +142,7 @@ impl Awaited {
     /// runtime's cooperative budget, which makes tasks yield.
     #[inline]
     pub fn try_fast(&self, tracked: &Tracked) -> Option<FastAcquire> {
-        let is_plain = self.guard == GuardKind::Borrowed && !self.is_judged && !self.is_of_pool();
+        let is_plain = self.guard == GuardKind::Borrowed && !self.is_judged && !self.is_uncertain();
         let identity = &tracked.identity;
         let lock = identity.id_or_0();
         if !is_plain || lock == 0 || (self.is_write && !identity.has_writer()) {
@@ -163,10 +165,10 @@ impl Awaited {
         is_judged.then_some(FastAcquire { context, place, entry: Entry { tag, site: self.site } })
     }
 
-    /// Returns `true` for a semaphore with several permits. Any holder may return a permit, so
-    /// nothing is certain about the wait.
-    fn is_of_pool(&self) -> bool {
-        self.kind.role == Role::Pool && self.mode == Mode::Shared
+    /// Returns `true` if nothing is certain about the wait: for a semaphore with several permits, as
+    /// any holder may return one, and for a lock that other processes hold as well.
+    fn is_uncertain(&self) -> bool {
+        self.kind.role == Role::Pool && self.mode == Mode::Shared || self.kind.is_outside()
     }
 
     #[inline]
@@ -275,6 +277,7 @@ impl PendingAcquire<'_> {
         match guard {
             GuardKind::Borrowed => self.acquired().forget(),
             GuardKind::Owned => self.acquired_owned(),
+            GuardKind::Staying => self.acquired_to_send(),
         }
         Ok(permit)
     }
@@ -291,14 +294,25 @@ impl PendingAcquire<'_> {
         }
     }
 
+    /// Records a lock taken by a guard that can be sent, but most likely stays with the thread or task.
+    pub(crate) fn acquired_to_send(mut self) {
+        // What the program ran meanwhile may have released something held.
+        self.slot = self.slot_again();
+        let tag = self.wanted().tag.once_held();
+        self.acquired().forget();
+        tasks::acquired_to_send(tag);
+    }
+
     /// Records a lock taken by the future at this address.
     fn acquired_in_task(self, guard: GuardKind, future: usize) {
-        if guard == GuardKind::Owned {
-            self.acquired_owned();
-        } else {
-            let tag = self.wanted().tag.once_held();
-            self.acquired().forget();
-            tasks::acquired_at(tag, future, std::ptr::from_ref(self.tracked).addr());
+        match guard {
+            GuardKind::Owned => self.acquired_owned(),
+            GuardKind::Staying => self.acquired_to_send(),
+            GuardKind::Borrowed => {
+                let tag = self.wanted().tag.once_held();
+                self.acquired().forget();
+                tasks::acquired_at(tag, future, std::ptr::from_ref(self.tracked).addr());
+            }
         }
     }
 

@@ -80,6 +80,12 @@ impl Tracked {
         Self { identity: Identity::new(), created: Some(Location::caller()) }
     }
 
+    /// Creates the identity of a lock that is created at this location.
+    #[must_use]
+    pub(crate) const fn created_at(location: &'static Location<'static>) -> Self {
+        Self { identity: Identity::new(), created: Some(location) }
+    }
+
     /// Creates the identity of a lock whose constructor does not know its caller's location.
     #[must_use]
     pub const fn without_location() -> Self {
@@ -178,6 +184,11 @@ impl Tracked {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn held(&self, mode: Mode) -> Held<'_> {
         Held { tracked: self, tag: Tag::new(self.identity.id_or_0(), mode) }
+    }
+
+    /// Returns `true` if the calling thread, or the task that it polls, is known to hold the lock.
+    pub(crate) fn is_held_here(&self) -> bool {
+        validator::holds(self.identity.id_or_0())
     }
 
     /// Called when a condition variable has returned the calling thread's guard of this lock.

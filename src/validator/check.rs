@@ -12,7 +12,7 @@ use super::{
     chain_cache,
     context::{Context, held::Entry},
     deadlock::has_one_holder,
-    found::{Found, capture, own_edge},
+    found::{self, Found, capture, own_edge},
     graph::{
         self, Acquisition, Cycle, Graph, Learned, declared,
         observations::{Observation, Settled},
@@ -91,6 +91,7 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
             Err(further) => questions = further,
         }
     }
+    cycles.retain(|cycle| !found::may_be_elsewhere(&cycle.edges));
     let new = if is_recorded { &new[..] } else { &[] };
     let new = graph.edges_for_record(context, new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use super::{
     context::{Context, State as ThreadState, held::Entry},
-    graph,
+    graph, handed_over,
 };
 use crate::{
     finding::{Detail, Edge, FindingKind, Level},
@@ -50,6 +50,13 @@ pub(super) fn own_edge(
         may_have_left: false,
         waited: None,
     }
+}
+
+/// Returns `true` if it is not known who holds one of the held locks, because such guards change hands.
+pub(super) fn may_be_elsewhere(cycle: &[Edge]) -> bool {
+    cycle.iter().any(|edge| {
+        edge.held.kind.is_outside() && handed_over::is_noted(edge.held.class(), &edge.held_at)
+    })
 }
 
 // Inlined so that no frame of the stack is spent on it.

@@ -18,6 +18,7 @@ mod deadlock;
 mod destroyed;
 mod found;
 mod graph;
+pub(crate) mod handed_over;
 mod helpers;
 mod identity;
 mod initialized;
@@ -105,6 +106,21 @@ pub(crate) fn note_waited_for(lock: LockId) {
 /// Returns `true` if the calling thread, or the task that it polls, is known to hold a lock.
 pub(crate) fn is_held(tag: Tag) -> bool {
     current_if_attached().is_some_and(|context| context.held.last_of(tag).is_some())
+}
+
+/// Returns the number of the calling thread, or of the task that it polls, and `true` for a task.
+pub(crate) fn actor_number() -> Option<(u64, bool)> {
+    let of_thread = || Some((current_if_attached()?.number(), false));
+    tasks::polled_number().map(|number| (number, true)).or_else(of_thread)
+}
+
+/// Returns `true` if the calling thread, or the task that it polls, is known to hold a lock in any mode,
+/// wherever its guard is.
+pub(crate) fn holds(lock: LockId) -> bool {
+    let is_it = |held: &Entry| held.tag.lock() == lock;
+    let of_thread =
+        || current_if_attached().is_some_and(|context| context.held.iter().any(|it| is_it(&it)));
+    of_thread() || tasks::all_held_loosely().iter().any(is_it)
 }
 
 /// Called when a thread that did not acquire a lock has released it.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The rooms of `src`, from the bottom to the top. Rooms of one line do not import each other.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "duration enabled fork_lock upstream",
     "stack",
     "finding",
@@ -18,7 +18,7 @@ const LAYERS: [&str; 30] = [
     "render",
     "ledger",
     "validator/atomic validator/interrupted validator/clock validator/signal_mask",
-    "validator/atomic_ref validator/chain_cache validator/lock_id",
+    "validator/atomic_ref validator/chain_cache validator/handed_over validator/lock_id",
     "validator/context",
     "validator/helpers validator/identity",
     "validator/graph",
@@ -32,7 +32,8 @@ const LAYERS: [&str; 30] = [
     "validator",
     "points",
     "tracked validator/root_poll",
-    "external lock_api lock_api_0_5 once_cell sync thread tokio",
+    "lock_api lock_api_0_5 once_cell sync thread tokio",
+    "external",
     "parking_lot parking_lot_0_13",
     "trackable",
     "as_task declare",

@@ -41,6 +41,7 @@ mod phases;
 mod points;
 mod precision;
 mod records;
+mod resources;
 mod runtime_behaviour;
 mod std_behaviour;
 mod switch;

@@ -191,6 +191,23 @@ fn an_event_is_there_in_both() {
 }
 
 /// Without checks, inserted code and orders at points that are never passed cause no failure.
+/// Unchecked, a resource is the call and nothing else.
+#[test]
+fn a_resource_is_there_in_both() {
+    use lockdep::external::{Held, Mode, Resource};
+    if !lockdep::ENABLED {
+        assert_eq!((size_of::<Resource>(), size_of::<Held<u64>>()), (0, size_of::<u64>()));
+    }
+    let order = Resource::new("redis", "order:1").class("order:{}").reentrant();
+    let mut held = order.acquire(Mode::Exclusive, || Ok::<_, ()>(3)).unwrap();
+    *held += 1;
+    assert_eq!((*held, held.into_inner()), (4, 4));
+    assert_eq!(order.try_acquire(Mode::Shared, || Err::<(), _>("taken")).unwrap_err(), "taken");
+    let (held, ()) = order.acquired(Mode::Exclusive).split();
+    drop(held);
+    lockdep::name(&order, "the first order");
+}
+
 #[test]
 #[cfg(feature = "interleave")]
 fn interleavings_are_made_only_when_checked() {

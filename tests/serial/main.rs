@@ -10,6 +10,7 @@ mod confirm_tasks;
 mod contended_tasks;
 mod correct_tasks;
 mod renderers;
+mod resource_tasks;
 mod task_edges;
 mod task_reports;
 mod tasks;

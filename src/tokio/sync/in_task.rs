@@ -27,7 +27,7 @@ fn try_id() -> Option<()> {
 }
 
 /// Returns `true` if the runtime polls one of its tasks in this thread.
-pub(super) fn is_in_task() -> bool {
+pub(crate) fn is_in_task() -> bool {
     // Takes precedence over the function above, if tokio has one.
     #[allow(
         unused_imports,

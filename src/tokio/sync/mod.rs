@@ -26,6 +26,7 @@ mod raw;
 mod rwlock;
 mod semaphore;
 
+pub(crate) use self::in_task::is_in_task;
 pub use ::tokio::sync::*;
 
 pub use self::{

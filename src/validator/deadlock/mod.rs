@@ -29,6 +29,7 @@ use smallvec::SmallVec;
 use super::{
     atomic::locked,
     context::{Context, held::Entry, obligations, registry, wait::Wait},
+    found::may_be_elsewhere,
     graph,
     lock_id::LockId,
     thread_snapshot,
@@ -98,7 +99,8 @@ pub(super) fn closed_by(context: &'static Context) -> Option<Deadlock> {
         if wait_cycle.stands()
             && let Some(is_news) = wait_cycle.is_news()
         {
-            return is_news.then(|| wait_cycle.describe());
+            let deadlock = is_news.then(|| wait_cycle.describe());
+            return deadlock.filter(|it| !may_be_elsewhere(&it.cycle));
         }
     }
     None

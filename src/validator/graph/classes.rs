@@ -92,7 +92,7 @@ impl Classes {
             return None;
         }
         let value = match kind.of {
-            LockOf::Nothing | LockOf::Unknown => "",
+            LockOf::Nothing | LockOf::Unknown | LockOf::Outside => "",
             LockOf::Value(value) | LockOf::Awaited(value) | LockOf::Raw { raw: value, .. } => {
                 value()
             }

@@ -58,7 +58,9 @@ pub(crate) use self::{
     branches::{is_alone, is_in_doubt, keep_path, suspend_doubtful},
     operation::{Operation, Wanted},
     paths::is_wanted as is_path_wanted,
-    resting::{acquired_at, acquired_owned, all_held_loosely, change_mode, held_loosely},
+    resting::{
+        acquired_at, acquired_owned, acquired_to_send, all_held_loosely, change_mode, held_loosely,
+    },
     wakers::is_of_task,
 };
 pub(super) use self::{
@@ -138,6 +140,11 @@ pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
 #[inline]
 pub(crate) fn is_known() -> bool {
     TASK.get().is_some()
+}
+
+/// Returns the number of the task that the calling thread polls.
+pub(crate) fn polled_number() -> Option<u64> {
+    with_polled(|task| task.number)
 }
 
 /// Called when the polled task passes a closure to another thread. Guards of static locks may go

@@ -156,15 +156,30 @@ pub(crate) fn acquired_at(tag: Tag, future: usize, lock: usize) {
             true => return,
             false => Whereabouts::Box,
         };
-        let is_known = task.loose.lock().iter().any(|(of, _)| *of == tag);
-        if !is_known {
-            let _inside = context.enter(ThreadState::InValidator);
-            let mut loose = task.loose.lock();
-            // Drops entries of locks that were released since.
-            loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
-            loose.push((tag, whereabouts));
-        }
+        note_loose(task, context, tag, whereabouts);
     });
+}
+
+/// Called when the polled task has acquired a lock with a guard that may leave it.
+pub(crate) fn acquired_to_send(tag: Tag) {
+    let Some(context) = current_if_attached() else { return };
+    with_polled(|task| {
+        if task.has_paths.load(Relaxed) {
+            branches::forget_path(task, context, tag);
+        }
+        note_loose(task, context, tag, Whereabouts::Free);
+    });
+}
+
+fn note_loose(task: &Task, context: &'static Context, tag: Tag, whereabouts: Whereabouts) {
+    let is_known = task.loose.lock().iter().any(|(of, _)| *of == tag);
+    if !is_known {
+        let _inside = context.enter(ThreadState::InValidator);
+        let mut loose = task.loose.lock();
+        // Drops entries of locks that were released since.
+        loose.retain(|(tag, _)| context.held.last_of(*tag).is_some());
+        loose.push((tag, whereabouts));
+    }
 }
 
 /// Called when a lock is released that the calling thread or task does not hold. Returns `false` if

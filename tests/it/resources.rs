@@ -1,0 +1,367 @@
+//! Resources: locks that are not in this process. What tasks do with them is in `tests/serial`.
+#![cfg(any(debug_assertions, feature = "enforce"))]
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    rc::Rc,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::support::{denied, findings_about, kinds, on_a_thread};
+use lockdep::{
+    FindingKind,
+    external::{Held, Mode, Resource},
+    sync::{Mutex, MutexGuard},
+};
+
+const X: Mode = Mode::Exclusive;
+const S: Mode = Mode::Shared;
+
+fn named(name: &str) -> Mutex<()> {
+    let lock = Mutex::new(());
+    lockdep::name(&lock, name);
+    lock
+}
+
+fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    lock.lock().unwrap()
+}
+
+/// The call of a client that gets the lock.
+#[allow(clippy::unnecessary_wraps, reason = "a call may fail")]
+fn granted() -> Result<(), Infallible> {
+    Ok(())
+}
+
+fn acquire(resource: &Resource, mode: Mode) -> Held<()> {
+    let Ok(held) = resource.acquire(mode, granted);
+    held
+}
+
+/// Acquires one resource with the other held, on a separate thread. Returns the report if that is
+/// denied.
+fn nest(held: (&Resource, Mode), wanted: (&Resource, Mode)) -> Option<String> {
+    on_a_thread(|| {
+        let _held = acquire(held.0, held.1);
+        denied(|| drop(acquire(wanted.0, wanted.1)))
+    })
+}
+
+#[test]
+fn a_mutex_and_a_key_in_both_orders() {
+    let state = named("both orders");
+    on_a_thread(|| {
+        let _key = acquire(&Resource::new("redis", "both orders:7"), X);
+        drop(take(&state));
+    });
+    let was_called = AtomicBool::new(false);
+    let report = on_a_thread(|| {
+        let _held = take(&state);
+        let key = Resource::new("redis", format_args!("both orders:{}", 3 + 4));
+        denied(|| {
+            key.acquire(X, || {
+                was_called.store(true, Relaxed);
+                granted()
+            })
+        })
+    });
+    let report = report.expect("denied");
+    assert!(!was_called.load(Relaxed), "it is denied before the call");
+    let title = "`both orders` and `redis both orders:7` are acquired in both orders";
+    assert!(report.starts_with(&format!("error[lockdep::inversion]: {title}\n")), "{report}");
+    for words in [
+        "has held `both orders` since here",
+        "and acquires `redis both orders:7` here",
+        "`redis both orders:7` is a `Resource` made at tests/it/resources.rs:",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+}
+
+/// Every value with this system and key is the same lock, and no other one is.
+#[test]
+fn a_resource_is_its_system_and_its_key() {
+    let [row, same, other, elsewhere] = [("rows", 1), ("rows", 1), ("rows", 2), ("columns", 1)]
+        .map(|(system, key)| Resource::new(system, key));
+    assert!(nest((&row, X), (&other, X)).is_none());
+    assert!(nest((&elsewhere, X), (&row, X)).is_none());
+    let report = nest((&other, X), (&same, X)).expect("denied");
+    let title = "error[lockdep::inversion]: `rows 2` and `rows 1` are acquired in both orders";
+    assert!(report.starts_with(title), "{report}");
+    assert!(nest((&elsewhere, X), (&other, X)).is_none());
+}
+
+/// Two orders of one class are found on different resources, unless the class says otherwise.
+#[test]
+fn a_class_is_the_key_without_its_numbers() {
+    let ledger = named("ledger of classes");
+    lockdep::class(&ledger, "ledger of classes");
+    let cart = |id: u32| Resource::new("carts", format_args!("cart:{id}"));
+    let in_order = |resource: Resource| {
+        let _key = acquire(&resource, X);
+        drop(take(&ledger));
+    };
+    let against = |resource: Resource| {
+        let _held = take(&ledger);
+        drop(acquire(&resource, X));
+    };
+    on_a_thread(|| in_order(cart(1)));
+    on_a_thread(|| against(cart(2)));
+    let found = findings_about(&["ledger of classes"]);
+    assert_eq!(kinds(&found), [FindingKind::ClassInversion]);
+    let classes: Vec<_> = found[0].cycle().iter().map(|edge| edge.held().class()).collect();
+    assert!(classes.contains(&Some("carts cart:{}")), "{classes:?}");
+
+    let other = named("another ledger of classes");
+    lockdep::class(&other, "another ledger of classes");
+    let one = |class| Resource::new("shelves", if class == "a" { 1 } else { 2 }).class(class);
+    on_a_thread(|| {
+        let _key = acquire(&one("a"), X);
+        drop(take(&other));
+    });
+    on_a_thread(|| {
+        let _held = take(&other);
+        drop(acquire(&one("b"), X));
+    });
+    assert_eq!(kinds(&findings_about(&["another ledger of classes"])), []);
+}
+
+#[test]
+fn readers_do_not_wait_for_readers() {
+    let [one, two] = [1, 2].map(|id| Resource::new("read", id));
+    assert!(nest((&one, S), (&two, S)).is_none() && nest((&two, S), (&one, S)).is_none());
+    assert!(nest((&two, X), (&one, S)).is_none());
+    let report = nest((&one, X), (&two, S)).expect("denied");
+    assert!(report.contains("`read 1`") && report.contains("`read 2`"), "{report}");
+}
+
+/// An order is known from an acquisition that has failed, as after a time limit; one that does not wait
+/// leaves nothing if it fails, and a hold if it succeeds.
+#[test]
+fn failed_calls_and_calls_that_do_not_wait() {
+    let state = named("failed calls");
+    let [waits, tries, fails] = ["waits", "tries", "fails"].map(|key| Resource::new("failed", key));
+    on_a_thread(|| {
+        let _held = take(&state);
+        waits.acquire(X, || Err::<(), _>("out of time")).unwrap_err();
+        fails.try_acquire(X, || Err::<(), _>("taken")).unwrap_err();
+        let Ok(tried) = tries.try_acquire(X, granted);
+        drop(tried);
+    });
+    let then_state = |held: Held<()>| {
+        let result = denied(|| drop(take(&state)));
+        drop(held);
+        result
+    };
+    on_a_thread(|| {
+        assert!(then_state(acquire(&waits, X)).expect("denied").contains("`failed waits`"));
+        assert!(then_state(acquire(&fails, X)).is_none());
+        assert!(then_state(acquire(&tries, X)).is_none());
+    });
+    // Held by an attempt, and by other means.
+    let [tried, told] = ["tried", "told"].map(|key| Resource::new("failed", key));
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop((acquire(&tried, X), acquire(&told, X)));
+    });
+    on_a_thread(|| {
+        let Ok(held) = tried.try_acquire(X, granted);
+        assert!(then_state(held).expect("denied").contains("`failed tried`"));
+        assert!(then_state(told.acquired(X)).expect("denied").contains("`failed told`"));
+    });
+}
+
+/// Rows and advisory locks of a database can be acquired again within one session.
+#[test]
+fn what_is_held_already_is_not_waited_for_if_it_is_reentrant() {
+    let row = Resource::new("reentrant", 1).reentrant();
+    let other = named("reentrant, other");
+    on_a_thread(|| {
+        let first = acquire(&row, X);
+        let _other = take(&other);
+        drop(acquire(&row, X));
+        assert!(denied(|| drop(acquire(&row, S))).is_none());
+        drop(first);
+    });
+    assert_eq!(kinds(&findings_about(&["reentrant, other", "reentrant 1"])), []);
+    // The inner guard does nothing: the row was held until the outer one was dropped.
+    on_a_thread(|| {
+        let _other = take(&other);
+        assert!(denied(|| drop(acquire(&row, X))).is_some());
+    });
+}
+
+/// No other thread can have the guard, so the wait never ends.
+#[test]
+fn what_the_thread_itself_holds() {
+    let key = Resource::new("itself", 1);
+    let report = on_a_thread(|| {
+        let _held = acquire(&key, X);
+        denied(|| drop(acquire(&key, X)))
+    });
+    let report = report.expect("denied");
+    assert!(report.starts_with("error[lockdep::deadlock]: "), "{report}");
+    assert!(report.contains("`itself 1`"), "{report}");
+}
+
+/// A guard that was sent away is released where it is dropped, and holds nothing back meanwhile.
+#[test]
+fn guards_can_be_sent() {
+    let (key, state) = (Resource::new("sent", 1), named("sent, state"));
+    let (sends, receives) = mpsc::channel();
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&key, X));
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sends.send(acquire(&key, X)).unwrap();
+            // The other thread releases it meanwhile.
+            thread::sleep(Duration::from_millis(50));
+            drop(acquire(&key, X));
+        });
+        scope.spawn(move || drop(receives.recv().unwrap()));
+    });
+    on_a_thread(|| drop(take(&state)));
+    assert_eq!(kinds(&findings_about(&["sent, state", "sent 1"])), []);
+}
+
+/// Guards in shared data are released by the thread that comes first. Once that was seen, what is held by such a
+/// guard proves nothing, neither an order nor a deadlock.
+#[test]
+fn guards_that_change_hands() {
+    let shared = std::sync::Mutex::new(None);
+    let state = named("change hands, state");
+    let session = |key: u32| Resource::new("change hands", key);
+    let open = |key: u32| {
+        let session = acquire(&session(key), X);
+        *shared.lock().unwrap() = Some(session);
+    };
+    let close = || drop(shared.lock().unwrap().take());
+    on_a_thread(|| open(1));
+    on_a_thread(close);
+    on_a_thread(|| {
+        open(2);
+        drop(take(&state));
+    });
+    on_a_thread(close);
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&session(2), X));
+    });
+    // Here another thread closes the session for which this one waits.
+    on_a_thread(|| open(3));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let wait = || {
+                thread::sleep(Duration::from_millis(1200));
+                granted()
+            };
+            let Ok(held) = session(3).acquire(X, wait);
+            drop(held);
+        });
+        scope.spawn(close);
+    });
+    let names = ["change hands, state", "change hands 2", "change hands 3"];
+    assert_eq!(kinds(&findings_about(&names)), []);
+}
+
+#[test]
+fn a_second_connection_of_a_pool() {
+    let pool = || Resource::new("postgres", "orders pool").permits(4);
+    let state = named("pool, state");
+    // A pool is not part of the lock order.
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&pool(), X));
+    });
+    on_a_thread(|| {
+        let _connection = acquire(&pool(), X);
+        drop(take(&state));
+    });
+    assert_eq!(kinds(&findings_about(&["pool, state", "postgres orders pool"])), []);
+    on_a_thread(|| {
+        let _connection = acquire(&pool(), X);
+        drop(acquire(&pool(), X));
+    });
+    let found = findings_about(&["postgres orders pool"]);
+    assert_eq!(kinds(&found), [FindingKind::PoolExhaustion]);
+    let text = found[0].to_string();
+    assert!(text.contains("a permit of `postgres orders pool`"), "{text}");
+}
+
+/// The thread no longer holds the resource when the client's own guard is dropped.
+#[test]
+fn the_value_is_dropped_after_the_release() {
+    struct Client<'a>(&'a Mutex<()>, Rc<RefCell<Vec<bool>>>);
+    impl Drop for Client<'_> {
+        fn drop(&mut self) {
+            let is_held = denied(|| drop(take(self.0))).is_some();
+            self.1.borrow_mut().push(is_held);
+        }
+    }
+    let (key, state) = (Resource::new("dropped", 1), named("dropped, state"));
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&key, X));
+    });
+    on_a_thread(|| {
+        let is_held = Rc::new(RefCell::new(Vec::new()));
+        let client = || Ok::<_, Infallible>(Client(&state, Rc::clone(&is_held)));
+        let Ok(held) = key.acquire(X, client);
+        drop(held);
+        let Ok(held) = key.acquire(X, client);
+        drop(held.into_inner());
+        let Ok(held) = key.acquire(X, client);
+        // Still held, by the other half.
+        let (held, client) = held.split();
+        drop(client);
+        drop(held);
+        assert_eq!(*is_held.borrow(), [false, false, true]);
+    });
+}
+
+/// The order of two resources is forgotten only when very many others were used since.
+#[test]
+fn orders_outlive_the_values_that_describe_them() {
+    for id in 0..1000 {
+        drop(acquire(&Resource::new("short-lived", format_args!("other:{id}")), X));
+        on_a_thread(|| {
+            let _first = acquire(&Resource::new("short-lived", format_args!("first:{id}")), X);
+            drop(acquire(&Resource::new("short-lived", format_args!("second:{id}")), X));
+        });
+    }
+    let report = on_a_thread(|| {
+        let _second = acquire(&Resource::new("short-lived", "second:0"), X);
+        denied(|| drop(acquire(&Resource::new("short-lived", "first:0"), X)))
+    });
+    assert!(report.expect("denied").contains("`short-lived second:0`"));
+}
+
+/// Two threads describe a resource at the same time.
+#[test]
+fn one_lock_for_each_key_whoever_comes_first() {
+    for round in 0..200 {
+        let begin = Barrier::new(2);
+        let number = || {
+            begin.wait();
+            let resource = Resource::new("raced", round);
+            drop(acquire(&resource, X));
+            resource
+        };
+        let [one, other] = thread::scope(|scope| {
+            let threads = [scope.spawn(number), scope.spawn(number)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let partner = Resource::new("raced, partner", round);
+        assert!(nest((&one, X), (&partner, X)).is_none());
+        assert!(nest((&partner, X), (&other, X)).is_some(), "{round}");
+    }
+}

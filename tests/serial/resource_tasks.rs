@@ -1,0 +1,166 @@
+//! What tasks do with resources.
+#![cfg(feature = "tokio")]
+
+use std::{convert::Infallible, future::Future, sync::Arc};
+
+use lockdep::{
+    Finding, FindingKind,
+    external::{Held, Mode, Resource},
+    tokio::{
+        self, spawn,
+        sync::{Mutex, Notify},
+        task::yield_now,
+    },
+};
+
+use crate::alone;
+
+const X: Mode = Mode::Exclusive;
+
+/// Runs a future as a task, on one thread, and returns the findings.
+fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(body);
+    lockdep::take_findings()
+}
+
+fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
+    findings.iter().map(Finding::kind).collect()
+}
+
+/// A client's future, which waits once.
+async fn granted() -> Result<(), Infallible> {
+    yield_now().await;
+    Ok(())
+}
+
+async fn acquire(key: u32) -> Held<()> {
+    let Ok(held) = Resource::new("tasks", key).acquire_async(X, granted()).await;
+    held
+}
+
+#[test]
+fn a_lock_of_tokio_and_a_key_in_both_orders() {
+    let found = run(async {
+        let state = Arc::new(Mutex::new(()));
+        lockdep::name(&*state, "state of tasks");
+        let first = spawn({
+            let state = Arc::clone(&state);
+            async move {
+                let _key = acquire(1).await;
+                drop(state.lock().await);
+            }
+        });
+        first.await.unwrap();
+        let second = spawn(async move {
+            let _held = state.lock().await;
+            drop(acquire(1).await);
+        });
+        assert!(second.await.unwrap_err().is_panic());
+    });
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(finding.kind(), FindingKind::Inversion);
+    let text = finding.to_string();
+    let title = "`state of tasks` and `tasks 1` are acquired in both orders";
+    assert!(text.contains(title), "{text}");
+    assert!(text.contains("tests/serial/resource_tasks.rs:39"), "{text}");
+}
+
+/// Two tasks of one thread take turns. Each has its own resources.
+#[test]
+fn a_resource_belongs_to_its_task() {
+    let found = run(async {
+        let holds = |first: u32| async move {
+            let held = acquire(first).await;
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            drop(held);
+        };
+        for _ in 0..2 {
+            let (one, other) = (spawn(holds(1)), spawn(holds(2)));
+            one.await.unwrap();
+            other.await.unwrap();
+            let (other, one) = (spawn(holds(2)), spawn(holds(1)));
+            other.await.unwrap();
+            one.await.unwrap();
+        }
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A guard of a call that blocks the thread is the task's as well.
+#[test]
+fn calls_that_block_the_thread_of_a_task() {
+    let holds = |first: u32, second: u32| async move {
+        let key = Resource::new("blocking tasks", first);
+        let Ok(held) = key.acquire(X, || Ok::<_, Infallible>(()));
+        yield_now().await;
+        let told = Resource::new("blocking tasks", second).acquired(X);
+        yield_now().await;
+        drop((told, held));
+    };
+    // Each task holds its own while the other one acquires.
+    let found = run(async move {
+        let (one, other) = (spawn(holds(1, 2)), spawn(holds(3, 4)));
+        one.await.unwrap();
+        other.await.unwrap();
+        let (one, other) = (spawn(holds(3, 4)), spawn(holds(1, 2)));
+        one.await.unwrap();
+        other.await.unwrap();
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// Nothing is known of tasks that were given to the runtime directly, so nothing is said.
+#[test]
+fn unknown_tasks() {
+    let holds = |first: u32, second: u32| async move {
+        let told = Resource::new("unknown tasks", first).acquired(X);
+        yield_now().await;
+        let Ok(held) =
+            Resource::new("unknown tasks", second).acquire(X, || Ok::<_, Infallible>(()));
+        yield_now().await;
+        let awaited =
+            Resource::new("unknown tasks", second + 100).acquire_async(X, granted()).await;
+        yield_now().await;
+        drop((told, held, awaited));
+    };
+    let found = run(async move {
+        for pair in [(1, 2), (2, 1)] {
+            let one = ::tokio::spawn(holds(pair.0, pair.1));
+            let other = ::tokio::spawn(holds(pair.1, pair.0));
+            one.await.unwrap();
+            other.await.unwrap();
+        }
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A guard that another task has: no order is known of who holds it, and it can be released there.
+#[test]
+fn guards_can_be_sent_to_another_task() {
+    let found = run(async {
+        let state = Arc::new(Mutex::new(()));
+        lockdep::name(&*state, "state of sent");
+        {
+            let _held = state.lock().await;
+            drop(acquire(7).await);
+        }
+        let (sent, released) = (acquire(7).await, Arc::new(Notify::new()));
+        let receiver = spawn({
+            let released = Arc::clone(&released);
+            async move {
+                yield_now().await;
+                drop(sent);
+                released.notify_one();
+            }
+        });
+        drop(state.lock().await);
+        drop(acquire(7).await);
+        released.notified().await;
+        receiver.await.unwrap();
+    });
+    assert_eq!(kinds(&found), []);
+}
