@@ -50,6 +50,11 @@ addEventListener('load', () => {
 
 /// Opens a page, runs `act` in it and returns what it recorded. Returns `None` without a browser.
 fn see(page: &Path, act: &str) -> Option<Value> {
+    see_at(1280, page, act)
+}
+
+/// As [`see`], in a window of some width.
+fn see_at(width: u32, page: &Path, act: &str) -> Option<Value> {
     let Some(browser) = browser() else {
         eprintln!("skipped: there is no Chromium");
         return None;
@@ -62,7 +67,8 @@ fn see(page: &Path, act: &str) -> Option<Value> {
     let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--disable-quic", "--window-size=1280,1000", "--virtual-time-budget=5000"])
+        .args(["--disable-quic", "--virtual-time-budget=5000"])
+        .arg(format!("--window-size={width},1000"))
         .arg(format!("--user-data-dir={}", page.with_extension("profile").display()))
         .arg("--dump-dom")
         .arg(format!("file://{}", watched.display()))
@@ -188,6 +194,95 @@ fn the_proposed_order() {
     assert_eq!(seen["declared"], 10);
 }
 
+/// The labels of a line of 190 columns are read without scrolling sideways, in a wide window and on a phone.
+#[test]
+fn labels_of_long_lines() {
+    let project = Project::new("page-of-long-lines");
+    let source = project.path("src/stock.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let call = "let lines = locked_for(\"audit\", &audit.lines);";
+    let long = call.replace(");", &format!(", {});", "an_argument, ".repeat(12)));
+    assert!(long.len() > 190 && text.contains(call));
+    fs::write(&source, text.replace(call, &long)).unwrap();
+    project.run("report helpers --output page.html").has_status(100);
+    let act = "
+        const width = WIDTH;
+        document.documentElement.style.width = `${width}px`;
+        const isSeen = (it) => {
+            const { left, right, height } = it.getBoundingClientRect();
+            return left >= 0 && right <= width && height > 0;
+        };
+        const pres = all('.finding .excerpt pre');
+        seen.labels = all('#finding-0 .note').map((it) => it.textContent);
+        seen.hidden = all('.excerpt .note, .excerpt mark').filter((it) => !isSeen(it) && !it.closest('details')).length;
+        seen.scrolled = pres.filter((it) => it.scrollWidth > it.clientWidth).length;
+        seen.page = document.body.scrollWidth > width;";
+    // The browser has no window of 400 pixels.
+    for (window, width) in [(1280, "1280"), (500, "400")] {
+        let act = act.replace("WIDTH", width);
+        let Some(seen) = see_at(window, &project.path("page.html"), &act) else { return };
+        assert_eq!(seen["problems"], json!([]));
+        let labels = seen["labels"].to_string();
+        assert!(labels.contains("thread audit has held Audit::lines since here"), "{labels}");
+        assert_eq!([&seen["hidden"], &seen["scrolled"]], [0, 0], "{seen}");
+        assert_eq!(seen["page"], false);
+    }
+}
+
+/// A finding is one card with both locks, all places, both threads, the fix and the stacks of all acquisitions,
+/// however many processes and kinds it has. None of that needs a script.
+#[test]
+fn a_card_says_everything() {
+    let project = Project::new("page-of-cards");
+    let record = fs::read_to_string(project.path("helpers/day.jsonl")).unwrap();
+    let other = record
+        .replace("18ecfddbb555ab3e984cca2e70ec890b", "18ecfddbb555ab3e984cca2e70ec890c")
+        .replace("\"program\":\"day\"", "\"program\":\"night\"")
+        .replace("\"kind\":\"inversion\"", "\"kind\":\"ordered_inversion\"");
+    assert_ne!(other, record);
+    fs::write(project.path("helpers/night.jsonl"), other).unwrap();
+    project.run("report helpers --output page.html").has_status(100);
+    let page = fs::read_to_string(project.path("page.html")).unwrap();
+    assert_eq!(page.matches("<article class=\"finding").count(), 1);
+    let card = page.split("<article class=\"finding").nth(1).unwrap();
+    let card = card.split("</article>").next().unwrap();
+    let (before, stacks) = card.split_once("<details class=\"stacks\">").unwrap();
+    let (stacks, after) = stacks.split_once("</details>").unwrap();
+    let text = |html: &str| {
+        let parts = html.split('<').map(|part| part.rsplit('>').next().unwrap());
+        parts.collect::<String>()
+    };
+    let (before, lines) = (text(before), text(stacks));
+    for part in [
+        "Acquire Stock::items before Audit::lines everywhere",
+        "Thread audit",
+        "thread audit has held Audit::lines since here",
+        "and acquires Stock::items here",
+        "Thread till, &quot;a&quot;: 100% acquired them in the opposite order",
+        "Stock::items held since here",
+        "Audit::lines acquired here",
+        "Audit::lines is a Mutex&lt;Vec&lt;String&gt;&gt; made at src/stock.rs:14:10",
+    ] {
+        let part = part.replacen("Acquire", "acquire", 1);
+        assert!(before.contains(&part), "{part}: {before}");
+    }
+    // Two stacks and what they have in common, of each thread.
+    assert_eq!(stacks.matches("<ol class=\"stack\"").count(), 6, "{stacks}");
+    for part in [
+        "Has held Audit::lines since herestock::sync::lock_unpoisoned at src/sync.rs:6:10",
+        "Acquires Stock::items here",
+        "stock::reconcile at src/stock.rs:27:27",
+        "Both called fromday::a_day::{{closure}}::{{closure}} at tests/day.rs:11:40",
+        "Stock::items held since here",
+        "Audit::lines acquired here",
+    ] {
+        assert!(lines.contains(part), "{part}: {lines}");
+    }
+    let after = text(after);
+    let found = "Found by 2 processes: day, night; also found as ordered_inversion";
+    assert!(after.contains(found), "{after}");
+}
+
 #[test]
 fn tasks_and_threads() {
     let project = Project::new("page-of-tasks");
@@ -230,6 +325,49 @@ fn five_hundred_locks() {
     // At first only the locks of the finding are shown.
     assert_eq!([&seen["first"], &seen["places"], &seen["inPlace"], &seen["all"]], [2, 10, 50, 500]);
     assert_eq!(seen["around"], "5 locks around lock 321");
+}
+
+/// Names and arrowheads of a large picture can be read. Where all of it is shown, the list has the names.
+#[test]
+fn a_hundred_locks() {
+    let project = Project::new("page-of-hundred");
+    fs::create_dir(project.path("large")).unwrap();
+    fs::write(project.path("large/one.jsonl"), large_record(104)).unwrap();
+    project.run("report large --output page.html").has_status(100);
+    let act = "
+        const height = (it) => it.getBoundingClientRect().height;
+        const names = () => all('.lock text:first-of-type').filter((it) => height(it) > 0);
+        const scale = () => one('#root').transform.baseVal.consolidate().matrix.a;
+        const look = () => ({
+            names: names().length,
+            height: Math.round(height(names()[0] ?? one('.lock rect'))),
+            head: Math.round(scale() * one('marker').getAttribute('markerWidth')),
+            shown: one('#shown').textContent,
+        });
+        const inSight = (it) => {
+            const [box, stage] = [it, one('#picture')].map((it) => it.getBoundingClientRect());
+            return box.left >= stage.left && box.right <= stage.right && box.top >= stage.top && box.bottom <= stage.bottom;
+        };
+        click(one('[title=\"All 104 locks\"]'));
+        seen.readable = look();
+        seen.denied = all('.lock.denied').map(inSight);
+        click(one('#fit'));
+        seen.whole = look();
+        seen.out = all('.lock').filter((it) => !inSight(it)).length;
+        seen.list = all('#nestings li').map((it) => it.textContent);";
+    let Some(seen) = see(&project.path("page.html"), act) else { return };
+    assert_eq!(seen["problems"], json!([]));
+    let readable = &seen["readable"];
+    assert!(readable["names"] == 104 && readable["height"].as_u64() > Some(9), "{readable}");
+    assert!(readable["head"].as_u64() >= Some(6), "{readable}");
+    assert_eq!(readable["shown"], "104 locks. Drag for more; Fit shows all.");
+    assert_eq!(seen["denied"], json!([true, true]));
+    let whole = &seen["whole"];
+    assert!(whole["names"] == 0 && whole["head"].as_u64() > Some(2), "{whole}");
+    assert_eq!(whole["shown"], "104 locks. Zoom in for the names, or choose from the list.");
+    assert_eq!(seen["out"], 0);
+    let list = seen["list"].as_array().unwrap();
+    assert!(list.len() == 103 && list.contains(&json!("lock 0, then lock 2")), "{list:?}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ let width = 0;
 new ResizeObserver(() => {
   if (picture.clientWidth === width) return;
   width = picture.clientWidth;
-  fit();
+  look();
 }).observe(picture);
 
 viewer.hidden = false;

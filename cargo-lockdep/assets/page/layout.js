@@ -37,16 +37,17 @@ const fitting = ({ width, height }) =>
 
 /** Lays out a drawing in the direction that shows it larger. With many boxes, only one is tried. */
 function layOut(drawn) {
+  const isCompact = drawn.boxes.length > COMPACT;
   for (const box of drawn.boxes) {
     box.label = short(box.name, 30);
-    box.sub = short(box.of, 30);
+    box.sub = isCompact ? "" : short(box.of, 30);
     // When zoomed out, only the label is shown, in a larger font.
     const width = Math.max(
       widthOf(box.label, "500 16px system-ui") + 14,
       widthOf(box.sub, "11px monospace") + 28,
     );
-    box.width = Math.max(80, Math.ceil(width));
-    box.height = 46;
+    box.width = Math.max(isCompact ? 40 : 80, Math.ceil(width));
+    box.height = isCompact ? 28 : 46;
   }
   const isLarge = drawn.boxes.length > 120;
   const graphs = (isLarge ? ["LR"] : ["LR", "TB"]).map((direction) =>
@@ -64,10 +65,11 @@ function layOut(drawn) {
 }
 
 function graphOf(drawn, direction, isLarge) {
+  const isCompact = drawn.boxes.length > COMPACT;
   const graph = new dagre.graphlib.Graph();
   graph.setGraph({
     rankdir: direction,
-    nodesep: 22,
+    nodesep: isCompact ? 14 : 22,
     edgesep: 14,
     ranksep: direction === "TB" ? 44 : 64,
     ranker: isLarge ? "tight-tree" : "network-simplex",

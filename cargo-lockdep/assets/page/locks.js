@@ -23,6 +23,11 @@ const TOO_MANY = 3000;
 const DENSE = 60;
 /** Around a drawing. */
 const MARGIN = 20;
+// With more boxes than this, a box has only a name.
+const COMPACT = 24;
+// Names are readable from this scale on, and hidden below the other.
+const READABLE = 0.65;
+const FARTHER = 0.42;
 const SVG = "http://www.w3.org/2000/svg";
 const WORDS = {
   denied: "denied",

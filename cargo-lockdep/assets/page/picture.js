@@ -5,6 +5,10 @@
 let scope = firstScope();
 let elements = new Map();
 let boxes = [];
+let heads = [];
+// What is shown, and the scale at which all of it is in sight.
+let words = "";
+let fitted = 1;
 
 const root = draw(picture, "g", { id: "root" });
 const zoom = d3
@@ -20,9 +24,17 @@ const zoom = d3
       !event.button,
   )
   .on("zoom", ({ transform }) => {
+    const { k } = transform;
     root.setAttribute("transform", transform);
-    picture.classList.toggle("far", transform.k < 0.62);
-    picture.classList.toggle("farther", transform.k < 0.3);
+    picture.classList.toggle("far", k < 0.85);
+    picture.classList.toggle("farther", k < FARTHER);
+    // Arrowheads stay as large as one can see them.
+    const size = Math.min(36, Math.max(9, 7 / k));
+    for (const it of heads) {
+      it.setAttribute("markerWidth", size);
+      it.setAttribute("markerHeight", size);
+    }
+    tellShown(k);
   });
 const view = d3.select(picture).call(zoom).on("dblclick.zoom", null);
 
@@ -38,6 +50,7 @@ function marker(definitions, name) {
     orient: "auto",
   });
   draw(it, "path", { d: "M0,1 L10,5 L0,9 z", class: `head ${name}` });
+  return it;
 }
 
 function paint() {
@@ -46,6 +59,7 @@ function paint() {
   root.replaceChildren();
   elements = new Map();
   boxes = [];
+  heads = [];
   tellScopes();
   if (drawn.boxes.length + drawn.links.length > TOO_MANY) {
     shown.textContent = `${drawn.words} and ${count(drawn.links.length, "arrow", "arrows")}: too many for one picture. Search for a lock, or choose a place.`;
@@ -53,14 +67,15 @@ function paint() {
   }
   layOut(drawn);
   const definitions = draw(root, "defs", {});
-  for (const name of ["plain", "denied", "warned"]) marker(definitions, name);
+  heads = ["plain", "denied", "warned"].map((name) => marker(definitions, name));
   for (const link of drawn.links) paintLink(link);
   boxes = drawn.boxes;
+  picture.classList.toggle("compact", boxes.length > COMPACT);
   for (const box of boxes) paintBox(box);
-  shown.textContent = drawn.words;
+  words = drawn.words;
   rove(boxes.find((box) => box.verdict) ?? boxes[0]);
   if (hadFocus) focusCurrent();
-  fit();
+  look();
   light();
 }
 
@@ -109,8 +124,8 @@ function paintBox(box) {
     height: box.height,
     rx: 8,
   });
-  draw(group, "text", { y: -3 }, box.label);
-  draw(group, "text", { y: 14, class: "of" }, box.sub);
+  draw(group, "text", { y: box.sub ? -3 : 5 }, box.label);
+  if (box.sub) draw(group, "text", { y: 14, class: "of" }, box.sub);
   group.addEventListener("click", () => activate(box));
   group.addEventListener("focus", () => rove(box));
   elements.set(box.key, group);
@@ -156,17 +171,56 @@ function move(direction) {
 
 // The view
 
-function fit() {
+/** Returns the size of the picture and of all that is drawn, and the scale at which it fits. */
+function measures() {
   const { clientWidth: width, clientHeight: height } = picture;
-  if (!width || !height) return;
   // Arrows exceed the size that the layout reports.
   const box = root.getBBox();
   const [left, top] = [box.x - MARGIN, box.y - MARGIN];
   const size = { width: box.width + 2 * MARGIN, height: box.height + 2 * MARGIN };
-  const k = fitting(size);
-  const x = (width - k * size.width) / 2 - k * left;
-  const y = (height - 24 - k * size.height) / 2 - k * top;
+  fitted = fitting(size);
+  return { width, height: height - 24, left, top, size };
+}
+
+function show(x, y, k) {
   view.call(zoom.transform, d3.zoomIdentity.translate(x, y).scale(k));
+  tellShown(k);
+}
+
+/** Shows everything. */
+function fit() {
+  const { width, height, left, top, size } = measures();
+  if (!width || height <= 0) return;
+  const k = fitted;
+  show((width - k * size.width) / 2 - k * left, (height - k * size.height) / 2 - k * top, k);
+}
+
+/** Shows everything or, if its names could not be read, what is around the current box. */
+function look() {
+  const { width, height, left, top, size } = measures();
+  if (fitted >= READABLE || !current || !width) {
+    fit();
+    return;
+  }
+  const k = READABLE;
+  // Where there is more to see than fits, nothing is left empty.
+  const start = (place, whole, from, length) =>
+    k * length <= whole
+      ? (whole - k * length) / 2 - k * from
+      : Math.min(-k * from, Math.max(whole - k * (from + length), whole / 2 - k * place));
+  show(start(current.x, width, left, size.width), start(current.y, height, top, size.height), k);
+}
+
+function tellShown(k) {
+  const hint =
+    k < FARTHER
+      ? ". Zoom in for the names, or choose from the list."
+      : k > 1.02 * fitted
+        ? ". Drag for more; Fit shows all."
+        : "";
+  const text = words + hint;
+  // Screen readers read each change.
+  if (shown.textContent !== text) shown.textContent = text;
 }
 
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -183,7 +237,7 @@ function keepInSight(box) {
   const [left, top] = [k * box.x + x, k * box.y + y];
   const isIn =
     left > 40 && top > 40 && left < picture.clientWidth - 40 && top < picture.clientHeight - 40;
-  if (!isIn || k < 0.3) lookAt(box);
+  if (!isIn || k < FARTHER) lookAt(box);
 }
 
 function go(to) {

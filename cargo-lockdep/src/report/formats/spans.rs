@@ -13,6 +13,8 @@ pub(super) struct Part<'a> {
     pub(super) text: Cow<'a, str>,
     /// If there are any, the first one is primary.
     pub(super) spans: Vec<Span<'a>>,
+    /// It is about no edge.
+    pub(super) is_note: bool,
 }
 
 /// A place, and what happened there.
@@ -79,7 +81,11 @@ fn edge<'a>(shown: &'a Shown<'_>) -> Part<'a> {
         held.and_then(|held| Span::new(&held.at, &*held.label, false)),
         shown.call.as_ref().and_then(|call| Span::of(call, false)),
     ];
-    Part { text: (&*shown.note).into(), spans: spans.into_iter().flatten().collect() }
+    Part {
+        text: (&*shown.note).into(),
+        spans: spans.into_iter().flatten().collect(),
+        is_note: false,
+    }
 }
 
 /// Returns an edge of a record that does not say how its report shows it, or of two records.
@@ -93,10 +99,10 @@ fn unshown(finding: &MergedFinding, index: usize) -> Part<'_> {
         0 => "".into(),
         _ => format!("{who} of `{}`", edge.test).into(),
     };
-    Part { text, spans: spans.collect() }
+    Part { text, spans: spans.collect(), is_note: false }
 }
 
 fn note<'a>(note: &'a Note<'_>) -> Part<'a> {
     let span = note.label.as_ref().and_then(|label| Span::of(label, true));
-    Part { text: (&*note.text).into(), spans: span.into_iter().collect() }
+    Part { text: (&*note.text).into(), spans: span.into_iter().collect(), is_note: true }
 }

@@ -34,17 +34,6 @@ impl Did<'_> {
             Self::Wait(lock) => format!("{who} waited for `{lock}` here"),
         }
     }
-
-    /// Returns a note to put at the line.
-    pub(super) fn present(self) -> String {
-        match self {
-            Self::Spawn => "spawned here".to_owned(),
-            Self::Hold(lock) => format!("has held {lock} since here"),
-            Self::Request(lock) => format!("requests {lock} here and is granted it"),
-            Self::Acquire(lock) => format!("acquires {lock} here"),
-            Self::Wait(lock) => format!("waits for {lock} here"),
-        }
-    }
 }
 
 /// Returns where the acquisitions of an edge are shown: where the report shows them, or else at the calls of

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockdep::record::MergedEdge;
 use serde::Serialize;
 
-use super::{MAX_ARROWS, finding::capitalized};
+use super::finding::capitalized;
 use crate::{
     report::{
         Judged, Report, Verdict,
         formats::{
-            drawn::{Arrow, arrows, ends},
+            drawn::{Arrow, Arrows, ends},
             lock::Lock,
             steps::places,
         },
@@ -68,9 +68,9 @@ struct Step<'a> {
 }
 
 /// Returns JSON that is safe to embed in the page.
-pub(super) fn data(report: &Report) -> String {
+pub(super) fn data(report: &Report, arrows: &Arrows<'_>) -> String {
     let graph = &report.graph;
-    let arrows = arrows(report, MAX_ARROWS).drawn;
+    let arrows = &arrows.drawn;
     let locks = (0..graph.locks.len()).map(|number| Lock::new(report, number));
     let findings = report.findings.iter().map(|Judged { verdict, finding, .. }| {
         let step = |(index, edge): (usize, &'_ MergedEdge)| Step {

@@ -1,6 +1,6 @@
-//! A finding: what each thread or task did, with the source, and how to fix it.
+//! A finding: both locks, all places with the source, the threads or tasks, how to fix it, and the call stacks.
 
-use lockdep::record::MergedFinding;
+use lockdep::record::{Acquisition, Call, MergedEdge, MergedFinding, Shown};
 use maud::{Markup, html};
 
 use super::excerpt::{Note, excerpt};
@@ -9,7 +9,8 @@ use crate::{
         Judged, Verdict,
         formats::{
             human::{also, count},
-            steps::{Did, Step, steps},
+            spans::{Part, Span, parts},
+            steps::{Did, steps},
         },
     },
     rustc::sources::Sources,
@@ -25,54 +26,188 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
         Verdict::Silenced => ("quiet", "silenced"),
         Verdict::Expected => ("quiet", "expected by a test"),
     };
+    let (edges, notes): (Vec<_>, Vec<_>) =
+        parts(finding).into_iter().partition(|part| !part.is_note);
+    let title = format!("finding-{number}-title");
     html! {
-        article.finding.(class) #{ "finding-" (number) } {
+        article.finding.(class) #{ "finding-" (number) } aria-labelledby=(title) {
             p.kind {
                 b { (verdict) } " "
                 a href={ "#" (finding.kind) } title="What this means" { code { (finding.kind) } }
             }
-            h2 { (ticked(&finding.title)) }
-            @if !finding.help.is_empty() { p.help { (ticked(&finding.help)) } }
+            h2 #(title) { (ticked(&finding.title)) }
+            @if !finding.help.is_empty() { p.help { (ticked(finding.help.trim_end_matches('.'))) "." } }
             @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (reason) } }
             ol.threads {
-                @for index in 0..finding.cycle.len() { li { (thread(finding, index, sources)) } }
+                @for (at, part) in edges.iter().enumerate() {
+                    li {
+                        @if let Some(heading) = heading(finding, at, part) { h3 { (ticked(&heading)) } }
+                        (excerpt(&noted(part), sources))
+                    }
+                }
             }
+            (notes_of(&notes, sources))
             p.actions {
                 button type="button" data-finding=(number) hidden { "Show in the lock order" }
             }
-            details { summary { "Full report" } pre tabindex="0" { (finding.report) } }
-            p.found {
-                "Found by " (count(finding.processes as u64, "process", "processes")) ": "
-                @for (at, test) in finding.tests.iter().enumerate() {
-                    @if at > 0 { ", " }
-                    code { (test) }
+            (stacks(finding))
+            details.report { summary { "Full report, as text" } pre tabindex="0" { (finding.report) } }
+            p.found { (found(judged)) }
+        }
+    }
+}
+
+/// Says which thread or task a part is about. The title introduces the first one, whose labels have no subject but
+/// the thread. That of a process whose threads all sleep is about all of them.
+fn heading(finding: &MergedFinding, at: usize, part: &Part<'_>) -> Option<String> {
+    match (at, finding.cycle.first()) {
+        (0, Some(edge)) if part.text.is_empty() => Some(who(finding, edge)),
+        (0, None) => None,
+        _ => Some(part.text.clone().into_owned()),
+    }
+}
+
+/// Returns the thread or task of an edge, with its test if edges have different ones.
+fn who(finding: &MergedFinding, edge: &MergedEdge) -> String {
+    if finding.across_runs { format!("{} of `{}`", edge.who(), edge.test) } else { edge.who() }
+}
+
+/// Returns the places of a part with their labels: that of the acquisition which the part is about, or another one.
+fn noted<'a>(part: &'a Part<'_>) -> Vec<Note<'a>> {
+    let note = |span: &'a Span<'_>| {
+        let class = match (part.is_note, span.is_primary) {
+            (true, _) => "noted",
+            (_, true) => "acquired",
+            _ => "held",
+        };
+        Note { place: span.place, text: (&*span.label).into(), class }
+    };
+    part.spans.iter().map(note).collect()
+}
+
+/// Renders what a report says besides its edges: where the locks are made, and the like.
+fn notes_of(notes: &[Part<'_>], sources: &Sources) -> Markup {
+    let (to_copy, notes): (Vec<_>, Vec<_>) =
+        notes.iter().partition(|part| introduces(part).is_some());
+    html! {
+        @if !notes.is_empty() {
+            ul.notes {
+                @for part in notes { li { p { (ticked(&part.text)) } (excerpt(&noted(part), sources)) } }
+            }
+        }
+        @for (introduction, lines) in to_copy.into_iter().filter_map(introduces) {
+            details { summary { (ticked(introduction)) } pre tabindex="0" { (lines) } }
+        }
+    }
+}
+
+/// Splits a note that introduces lines to copy.
+fn introduces<'a>(part: &'a Part<'_>) -> Option<(&'a str, &'a str)> {
+    part.text.split_once(":\n")
+}
+
+/// Renders the call stacks of all acquisitions, if any was captured.
+fn stacks(finding: &MergedFinding) -> Markup {
+    let edges = finding.shown.iter().zip(&finding.cycle).enumerate();
+    let edges: Vec<_> = edges
+        .map(|(index, (shown, edge))| (edge, acquisitions(finding, index, shown)))
+        .filter(|(_, acquisitions)| acquisitions.iter().any(|(_, stack)| !stack.is_empty()))
+        .collect();
+    html! {
+        @if !edges.is_empty() {
+            details.stacks {
+                summary { "Call stacks" }
+                @for (edge, acquisitions) in &edges {
+                    h3 { (ticked(&who(finding, edge))) }
+                    (stacks_of(acquisitions))
                 }
-                @if finding.processes > finding.tests.len() && finding.tests.len() > 1 { ", …" }
-                @if let Some(also) = also(judged) { "; also found as " (code(&also)) }
             }
         }
     }
 }
 
-/// Returns a step as a note, in the style of the held or of the acquired lock.
-fn note(Step { place, did }: Step<'_>) -> Note<'_> {
-    let class = match did {
-        Did::Spawn | Did::Hold(_) | Did::Request(_) => "held",
-        Did::Acquire(_) | Did::Wait(_) => "acquired",
+/// Returns the labels and stacks of an edge's acquisitions: two, or one if they are the same.
+fn acquisitions<'a>(
+    finding: &'a MergedFinding,
+    index: usize,
+    shown: &'a Shown<'_>,
+) -> Vec<(String, &'a [Call<'a>])> {
+    let who = finding.cycle[index].who();
+    let end = |end: &'a Acquisition<'_>| (&*end.label, &*end.stack);
+    let wanted = end(&shown.wanted);
+    let ends = match &shown.held {
+        None => vec![wanted],
+        // A guard that was never released was acquired once.
+        Some(held) if held.at == shown.wanted.at && held.label.is_empty() => {
+            vec![(wanted.0, if wanted.1.is_empty() { &*held.stack } else { wanted.1 })]
+        }
+        Some(held) => vec![end(held), wanted],
     };
-    Note { place, text: did.present(), class }
+    let steps = steps(finding, index).into_iter().filter(|step| !matches!(step.did, Did::Spawn));
+    let unshown = steps.map(|step| step.did.past(&who)).chain(std::iter::repeat(who.clone()));
+    let label = |((label, stack), unshown): ((&str, _), String)| {
+        // A report may not show where the lock has been held since.
+        let label = if label.is_empty() { &unshown } else { label };
+        // The heading names the thread.
+        let label = label.strip_prefix(&format!("{who} ")).unwrap_or(label);
+        (label.strip_prefix("and ").unwrap_or(label).to_owned(), stack)
+    };
+    ends.into_iter().zip(unshown).map(label).collect()
 }
 
-fn thread(finding: &MergedFinding, index: usize, sources: &Sources) -> Markup {
-    let edge = &finding.cycle[index];
-    let is_of_lock = |step: &Step<'_>| !matches!(step.did, Did::Spawn);
-    let notes: Vec<_> = steps(finding, index).into_iter().filter(is_of_lock).map(note).collect();
+/// Renders the call stacks of an edge. What they have in common stands below.
+fn stacks_of(acquisitions: &[(String, &[Call<'_>])]) -> Markup {
+    let common = match acquisitions {
+        [(_, held), (_, wanted)] => common(held, wanted),
+        _ => 0,
+    };
+    let longest = acquisitions.iter().map(|(_, calls)| *calls).max_by_key(|calls| calls.len());
     html! {
-        h3 {
-            @if edge.is_task() { (capitalized(&edge.thread)) } @else { "Thread " code { (edge.thread) } }
-            @if let Some(site) = &edge.spawned_at { ", spawned at " code { (site) } }
+        @for (label, calls) in acquisitions {
+            p { (ticked(label)) @if calls.is_empty() { ": no call stack was captured" } }
+            (stack(&calls[..calls.len() - common], 0))
         }
-        (excerpt(&notes, sources))
+        @if let (Some(calls), 1..) = (longest, common) {
+            p { "Both called from" }
+            (stack(&calls[calls.len() - common..], calls.len() - common))
+        }
+    }
+}
+
+/// Returns how many outer calls two stacks have in common. At least one of each remains.
+fn common(one: &[Call<'_>], other: &[Call<'_>]) -> usize {
+    let common = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other);
+    common.count().min(one.len().saturating_sub(1)).min(other.len().saturating_sub(1))
+}
+
+/// Renders calls, innermost first. `start` is the number of the first one.
+fn stack(calls: &[Call<'_>], start: usize) -> Markup {
+    html! {
+        @if !calls.is_empty() {
+            ol.stack start=(start) {
+                @for call in calls {
+                    li { code { (call.function) } @if let Some(at) = &call.at { " at " code { (at) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Says how often the bug was found, and where.
+fn found(judged: &Judged) -> Markup {
+    let finding = &judged.finding;
+    html! {
+        @if finding.across_runs {
+            "Seen in different processes, none of which has taken both orders: "
+        } @else {
+            "Found by " (count(finding.processes as u64, "process", "processes")) ": "
+        }
+        @for (at, test) in finding.tests.iter().enumerate() {
+            @if at > 0 { ", " }
+            code { (test) }
+        }
+        @if finding.processes > finding.tests.len() && finding.tests.len() > 1 { ", …" }
+        @if let Some(also) = also(judged) { "; also found as " (code(&also)) }
     }
 }
 

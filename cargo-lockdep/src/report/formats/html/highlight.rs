@@ -20,6 +20,9 @@ pub(super) struct Mark<'a> {
     pub(super) class: &'a str,
 }
 
+/// The columns of a tab, as in the style sheet.
+const TAB: usize = 4;
+
 /// rustc's lexer returns keywords as identifiers.
 const KEYWORDS: [&str; 39] = [
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
@@ -50,7 +53,18 @@ impl<'a> Highlighted<'a> {
         self.lines.len()
     }
 
-    /// Renders a line. `number` starts at 1.
+    /// Returns the text of a line. `number` starts at 1.
+    pub(super) fn text(&self, number: usize) -> &'a str {
+        &self.text[self.lines[number - 1].clone()]
+    }
+
+    /// Returns how many columns a line is indented.
+    pub(super) fn indent(&self, number: usize) -> usize {
+        let spaces = self.text(number).chars().take_while(|it| it.is_whitespace());
+        spaces.map(|it| if it == '\t' { TAB } else { 1 }).sum()
+    }
+
+    /// Renders a line.
     pub(super) fn line(&self, number: usize, marks: &[Mark<'_>]) -> Markup {
         let line = self.lines[number - 1].clone();
         let first = self.tokens.partition_point(|(token, _)| token.end <= line.start);
@@ -64,6 +78,8 @@ impl<'a> Highlighted<'a> {
         html! {
             @for (token, class) in tokens {
                 @let text = &self.text[token.start.max(line.start)..token.end.min(line.end)];
+                // A chain of calls is broken as rustfmt does it.
+                @if text == "." { wbr; }
                 @match marks.iter().find(|(at, _)| token.contains(at)) {
                     Some((_, mark)) => mark class=(mark) { (text) },
                     None if class.is_empty() => (text),
@@ -112,7 +128,7 @@ mod tests {
     fn a_mark_is_the_token_at_its_column() {
         let source = Highlighted::new("é.lock(); µ.lock();\n");
         let mark = |column| source.line(1, &[Mark { column, class: "held" }]).into_string();
-        assert!(mark(13).ends_with(r#"µ.<mark class="held">lock</mark>();"#), "{}", mark(13));
+        assert!(mark(13).ends_with(r#"µ<wbr>.<mark class="held">lock</mark>();"#), "{}", mark(13));
         assert!(!mark(99).contains("<mark") && !mark(0).is_empty());
     }
 }

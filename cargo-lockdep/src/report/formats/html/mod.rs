@@ -9,13 +9,14 @@ mod excerpt;
 mod explained;
 mod finding;
 mod highlight;
+mod nestings;
 mod order;
 
 use lockdep::__private::render::not_drawn;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    drawn::arrows,
+    drawn::{Arrows, arrows},
     human::{count, summary},
 };
 use crate::report::{Report, Verdict, coverage};
@@ -58,6 +59,7 @@ const MAX_FINDINGS: usize = 500;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 pub(super) fn text(report: &Report) -> String {
+    let arrows = arrows(report, MAX_ARROWS);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -74,26 +76,26 @@ pub(super) fn text(report: &Report) -> String {
                 (heading(report))
                 main {
                     (findings(report))
-                    (graph(report))
+                    (graph(report, &arrows))
                     (order::order(report))
                     (quiet(report))
                     (explained::kinds(report))
                     (unseen(report))
                 }
                 footer { (summary(report)) }
-                @if !report.graph.locks.is_empty() { (scripts(report)) }
+                @if !report.graph.locks.is_empty() { (scripts(report, &arrows)) }
             }
         }
     };
     page.into_string()
 }
 
-fn scripts(report: &Report) -> Markup {
+fn scripts(report: &Report, arrows: &Arrows<'_>) -> Markup {
     // The source maps are not included.
     let without_map = |script: &'static str| script.split("//# sourceMappingURL").next();
     html! {
         (PreEscaped("<!--\n")) (PreEscaped(LICENSES)) (PreEscaped("-->\n"))
-        script #data type="application/json" { (PreEscaped(data::data(report))) }
+        script #data type="application/json" { (PreEscaped(data::data(report, arrows))) }
         @for script in VENDOR.into_iter().filter_map(without_map).chain(SCRIPTS) {
             script { (PreEscaped(script)) }
         }
@@ -173,7 +175,7 @@ fn quiet(report: &Report) -> Markup {
     }
 }
 
-fn graph(report: &Report) -> Markup {
+fn graph(report: &Report, arrows: &Arrows<'_>) -> Markup {
     let graph = &report.graph;
     html! {
         section #graph aria-labelledby="order" {
@@ -184,9 +186,9 @@ fn graph(report: &Report) -> Markup {
                 p.hint {
                     "An arrow leads from a lock to one that was acquired while it was held. "
                     "Locks that were created in the same place are shown as one."
-                    @if let more @ 1.. = arrows(report, MAX_ARROWS).left_out { " " (not_drawn(more, 0)) "." }
+                    @if arrows.left_out > 0 { " " (not_drawn(arrows.left_out, 0)) "." }
                 }
-                noscript { p { "The picture is drawn by a script." } }
+                noscript { p { "The picture is drawn by a script. The list below says the same." } }
                 div #viewer hidden {
                     div.bar role="toolbar" aria-label="What is shown" {
                         div.selection #scopes {}
@@ -208,6 +210,7 @@ fn graph(report: &Report) -> Markup {
                         div #details {}
                     }
                 }
+                (nestings::nestings(report, arrows))
             }
         }
     }

@@ -119,18 +119,11 @@ fn places(
     it: &Acquisition<'_>,
     report: &Report,
 ) -> Markup {
-    let notes = [
-        Note {
-            place: it.held_at,
-            text: format!("has held {} since here", order.name(pair.held)),
-            class: "held",
-        },
-        Note {
-            place: it.acquired_at,
-            text: format!("acquires {} here", order.name(pair.wanted)),
-            class: "acquired",
-        },
-    ];
+    let held = format!("has held `{}` since here", order.name(pair.held));
+    let acquires = format!("acquires `{}` here", order.name(pair.wanted));
+    let notes =
+        [Note::at(it.held_at, held, "held"), Note::at(it.acquired_at, acquires, "acquired")];
+    let notes: Vec<_> = notes.into_iter().flatten().collect();
     html! {
         @if let Some((who, test)) = &it.who { h4 { (ticked(who)) " of " code { (test) } } }
         (excerpt(&notes, &report.sources))
