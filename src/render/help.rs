@@ -289,18 +289,22 @@ impl Story<'_> {
 
     /// Help for a permit that is held while another one is acquired.
     fn acquire_at_once(&self) -> String {
-        let Edge { held, held_mode, acquired_at, thread, .. } = self.first();
-        let (held, line, what) = (self.names.of(held), self.line(acquired_at), what(thread));
+        let Edge { held: pool, held_mode, acquired_at, thread, .. } = self.first();
+        let (held, line, what) = (self.names.of(pool), self.line(acquired_at), what(thread));
         if *held_mode == Mode::Exclusive {
             return format!(
                 "it waits for itself for ever, unless another permit is added. Release the first \
                  permit before {line}, or pass it on"
             );
         }
+        let instead = if pool.kind.is_outside() {
+            "Pass on what the first permit is for, or release it"
+        } else {
+            "Acquire all permits in one call, or release the first permit"
+        };
         format!(
             "if as many {what}s as {held} has permits do this at once, all of them wait for ever. \
-             Acquire all permits in one call, or release the first \
-             permit before {line}"
+             {instead} before {line}"
         )
     }
 

@@ -52,7 +52,8 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
     if let Some(exit) = context.awaited_exit().filter(|_| !is_use) {
         held.insert(0, exit);
     }
-    if let Some(found) = reentry(context, &held, wanted) {
+    let again = reentry(context, &held, wanted);
+    if let Some(found) = again.filter(|it| !found::may_be_elsewhere(&it.cycle)) {
         if ledger::level(found.kind) < Level::Deny {
             graph::lock().settle(chain_cache::by(key, context.number_in_segment()));
         }

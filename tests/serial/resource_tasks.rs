@@ -164,3 +164,27 @@ fn guards_can_be_sent_to_another_task() {
     });
     assert_eq!(kinds(&found), []);
 }
+
+/// Found both if the task waits at its acquisitions and if it does not.
+#[test]
+fn a_second_connection_of_a_pool() {
+    let nested = |id: u32, waits: bool| async move {
+        let call = || async move { if waits { granted().await } else { Ok(()) } };
+        let pool = || Resource::new("pools of tasks", id).permits(4);
+        let Ok(first) = pool().acquire_async(X, call()).await;
+        let Ok(second) = pool().acquire_async(X, call()).await;
+        drop((first, second));
+    };
+    for (id, waits, spawned) in
+        [(1, true, true), (2, false, true), (3, true, false), (4, false, false)]
+    {
+        let found = run(async move {
+            if spawned {
+                spawn(nested(id, waits)).await.unwrap();
+            } else {
+                nested(id, waits).await;
+            }
+        });
+        assert_eq!(kinds(&found), [FindingKind::PoolExhaustion], "{id}");
+    }
+}

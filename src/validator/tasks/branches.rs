@@ -98,16 +98,17 @@ pub(crate) fn suspend_doubtful(
     let later = LazyCell::new(|| {
         with_polled(|task| Path::between(task.root.load(Relaxed), place)).flatten()
     });
-    // A guard of a static lock may have left without a trace.
-    let is_of_static = |tag: Tag| {
-        with_polled(|task| task.loose.lock().contains(&(tag, Whereabouts::Free))).unwrap_or(false)
+    // A guard of a static lock may have left without a trace. A connection most likely is where it was taken.
+    let may_have_left = |held: &Entry| {
+        let is_free = |task: &Task| task.loose.lock().contains(&(held.tag, Whereabouts::Free));
+        !held.kind().is_outside() && with_polled(is_free).unwrap_or(false)
     };
     // What a thread held before it blocked on the task stays held.
     let own = polled().map(|task| own_holds(&task, context)).unwrap_or_default();
     let is_left_out = |held: &Entry| {
         let is_same = held.tag.lock() == wanted.lock();
         let is_again = wanted.mode().queues_behind_writers(held.tag.mode());
-        if is_same && (!is_again || is_of_static(held.tag)) {
+        if is_same && (!is_again || may_have_left(held)) {
             return true;
         }
         // A sibling that waits for nothing may hold it, such as a stream that is not being polled.
