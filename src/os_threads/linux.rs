@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// The process for which `/proc` uses the same thread ids as the process itself. They differ only
-/// in a PID namespace that has no `/proc` mounted.
+/// The process for which `/proc` uses the same thread ids as the process itself, or 0. They differ
+/// only in a PID namespace that has no `/proc` mounted.
 static NUMBERS_AS_PROC: AtomicU32 = AtomicU32::new(0);
 
 /// Returns the calling thread's id in `/proc`.
@@ -20,10 +20,14 @@ pub(crate) fn own() -> Option<u64> {
     }
     let link = fs::read_link("/proc/thread-self").ok()?;
     let in_proc = link.file_name()?.to_str()?.parse().ok()?;
-    if in_proc == thread {
-        NUMBERS_AS_PROC.store(process, Relaxed);
-    }
+    NUMBERS_AS_PROC.store(if in_proc == thread { process } else { 0 }, Relaxed);
     Some(in_proc)
+}
+
+/// Returns the id that std prints when the thread panics, from the thread's [own](own) id in `/proc`.
+/// `None` if they may differ.
+pub(crate) fn as_in_panics(own: u64) -> Option<u64> {
+    (NUMBERS_AS_PROC.load(Relaxed) != 0).then_some(own)
 }
 
 /// Returns all threads of this process in the order in which they were started, possibly with some

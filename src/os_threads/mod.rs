@@ -16,11 +16,11 @@ mod text;
 mod unknown;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{all, are_many, is_there, own, sleeps};
+pub(crate) use linux::{all, are_many, as_in_panics, is_there, own, sleeps};
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use sleep::{Process, Sleep, is_in_shared_memory, look};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unknown::{all, are_many, is_there, own, sleeps};
+pub(crate) use unknown::{all, are_many, as_in_panics, is_there, own, sleeps};
 
 /// Returns `true` if another process may share the memory at an address. Not known here; but another
 /// process cannot wake a thread that waits for a lock of std or parking_lot.

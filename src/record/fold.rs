@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::{MAX_NAMED, smallest::Smallest};
-use crate::finding::{Site, ThreadInfo};
+use crate::finding::{Site, ThreadInfo, UNNAMED};
 
 /// A name that the program gave to a lock.
 pub(crate) type Name = Option<Arc<str>>;
@@ -178,7 +178,7 @@ impl From<ThreadInfo> for Thread {
 impl Thread {
     fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Unnamed => "#".into(),
+            Self::Unnamed => UNNAMED.into(),
             Self::Named(name) => (&**name).into(),
             Self::Spawned(site) => format!("thread spawned at {site}").into(),
             Self::Task(site) => format!("task spawned at {site}").into(),
@@ -283,9 +283,12 @@ mod tests {
         fn edge(&self, [held, wanted]: [usize; 2], gates: &[usize]) -> String {
             let [of_held, of_wanted] = [held, wanted].map(|id| self.locks[id % 8].mode());
             let (thread, spawned) = match self.thread() {
-                Thread::Unnamed => ("#7".to_owned(), String::new()),
+                Thread::Unnamed => ("<unnamed> (7)".to_owned(), String::new()),
                 Thread::Named(name) => (name.to_string(), String::new()),
-                Thread::Spawned(site) => ("#7".into(), format!(r#","spawned_at":"{site}""#)),
+                Thread::Spawned(site) => (
+                    format!("thread spawned at {}:{}", site.file(), site.line()),
+                    format!(r#","spawned_at":"{site}""#),
+                ),
                 Thread::Task(site) => ("task 7".into(), format!(r#","spawned_at":"{site}""#)),
             };
             format!(

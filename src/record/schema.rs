@@ -136,7 +136,9 @@ pub struct Edge<'a> {
     /// Where it was acquired.
     #[serde(borrow)]
     pub acquired_at: Cow<'a, str>,
-    /// The thread's name or `#4`; or `task 7`. The test harness names threads after tests.
+    /// The thread's name; for a thread without one, `thread spawned at src/main.rs:12` if that is
+    /// known, or else `<unnamed> (25340)`, as in the message of its panic; or `task 7`. The test
+    /// harness names threads after tests.
     #[serde(borrow)]
     pub thread: Cow<'a, str>,
     /// Where the task was spawned, or the thread, if it has no name.

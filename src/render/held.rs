@@ -7,7 +7,8 @@ use rustc_hash::FxHashSet;
 use super::{
     activity, age,
     lock_names::Names,
-    thread_names::who,
+    roles,
+    thread_names::{who, with_id},
     words::{event, what_it_is},
 };
 use crate::{
@@ -43,7 +44,7 @@ pub(crate) fn held(threads: &[ThreadSnapshot]) -> String {
     }
     for thread in without.iter().take(MAX_THREADS) {
         let id = thread.os.as_ref().map_or(0, |os| os.id);
-        let _ = writeln!(text, "{} ({id})", who(&thread.thread));
+        let _ = writeln!(text, "{}", with_id(&thread.thread, id));
         if let Some(does) = does(thread, threads) {
             let _ = writeln!(text, "    is         {does}");
         }
@@ -112,7 +113,7 @@ impl Table {
     fn write(&self, text: &mut String, thread: &ThreadSnapshot) {
         let width = self.width;
         let has_ended = if thread.has_ended { " has ended" } else { "" };
-        let spawned = thread.thread.spawn_site();
+        let spawned = thread.thread.spawn_site().filter(|_| thread.thread.is_task());
         let spawned = spawned.map_or_else(String::new, |site| format!(", spawned at {site}"));
         let _ = writeln!(text, "{}{spawned}{has_ended}", who(&thread.thread));
         for held in &thread.held {
@@ -140,7 +141,7 @@ impl Table {
         let (width, name) = (self.width, || self.names.at(&wanted.lock, &wanted.since));
         match until {
             Until::Acquired if wanted.lock.kind.role == Role::Exit => {
-                format!("for  the end of thread {}", name())
+                format!("for  {}", roles::awaited(Role::Exit, &name()))
             }
             Until::Acquired | Until::TimedOut => format!("for  {:<width$}", self.lock(wanted)),
             Until::Notified => format!("to be notified, then for {}", self.lock(wanted)),
@@ -158,9 +159,9 @@ fn does(thread: &ThreadSnapshot, threads: &[ThreadSnapshot]) -> Option<String> {
         Activity::Unknown => None,
         Activity::Joins(joined) => {
             let is_it = |it: &&ThreadSnapshot| it.os.as_ref().is_some_and(|os| os.id == joined);
-            let name = threads.iter().find(is_it).map(|it| format!("`{}` ", it.thread));
-            let name = name.unwrap_or_default();
-            Some(format!("joining thread {name}({joined}), until it ends"))
+            let who = threads.iter().find(is_it).map(|it| with_id(&it.thread, joined));
+            let who = who.unwrap_or_else(|| format!("thread {joined}"));
+            Some(format!("joining {who}, until it ends"))
         }
         _ => activity::words(&os.activity),
     }

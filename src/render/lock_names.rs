@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::thread_names::who;
 use crate::{
-    finding::{LockInfo, Role, Site},
+    finding::{LockInfo, Role, Site, ThreadInfo},
     source::{self, Sources},
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Names {
     replaced: HashMap<u64, String>,
     /// Names by lock and site, if one source expression stands for two locks.
     local: HashMap<(u64, Site), String>,
+    /// What the exits of threads are called that have no name, in a sentence.
+    phrases: HashMap<u64, String>,
     ambiguous: bool,
 }
 
@@ -88,6 +91,14 @@ impl Names {
                 (None, Some(receiver)) => receiver.clone(),
                 (None, None) => sources.declared(lock).unwrap_or_else(|| lock.type_name()),
             };
+            if lock.kind.role == Role::Exit
+                && lock.name.is_none()
+                && name == lock.type_name()
+                && let Some(site) = lock.created_at()
+            {
+                names.call_by_site(lock, site);
+                continue;
+            }
             names.ambiguous |= *owner.entry(name.clone()).or_insert(lock.id) != lock.id;
             names.by_lock.insert(lock.id, name);
         }
@@ -98,6 +109,7 @@ impl Names {
             if lock.kind.role == Role::Exit {
                 // The source names a thread where it is joined, if its handle has a name.
                 if let Some(name) = sources.receiver(site).and_then(|it| without_calls(&it)) {
+                    names.phrases.remove(&lock.id);
                     names.by_lock.insert(lock.id, name);
                 }
                 continue;
@@ -117,12 +129,29 @@ impl Names {
         }
     }
 
-    /// Sets the name of a lock if only its type is known.
-    pub(super) fn suggest(&mut self, lock: &LockInfo, name: String) {
-        let known = self.by_lock.entry(lock.id).or_default();
-        if known.is_empty() || *known == lock.type_name() {
-            *known = name;
+    /// Calls the exit of a thread by the place of its spawn.
+    fn call_by_site(&mut self, exit: &LockInfo, site: &Site) {
+        let place = format!("thread spawned at {}:{}", site.file(), site.line());
+        self.phrases.insert(exit.id, format!("the {place}"));
+        self.by_lock.insert(exit.id, place);
+    }
+
+    /// Calls the exit of a thread as the thread, unless its handle has a name.
+    pub(super) fn suggest(&mut self, exit: &LockInfo, thread: &ThreadInfo) {
+        let known = self.by_lock.entry(exit.id).or_default();
+        if !self.phrases.contains_key(&exit.id) && !known.is_empty() && *known != exit.type_name() {
+            return;
         }
+        *known = thread.to_string();
+        self.phrases.remove(&exit.id);
+        if thread.is_called_by_site() {
+            self.phrases.insert(exit.id, who(thread));
+        }
+    }
+
+    /// Returns `true` if a thread is called only by the place of its spawn.
+    pub(super) fn is_by_site(&self, lock: &LockInfo) -> bool {
+        self.phrases.contains_key(&lock.id)
     }
 
     /// Returns the lock as mentioned in a sentence: `` `bank.accounts` ``.
@@ -164,6 +193,9 @@ impl Names {
     }
 
     fn mention(&self, lock: &LockInfo, name: Option<&String>) -> String {
+        if let Some(phrase) = self.phrases.get(&lock.id) {
+            return phrase.clone();
+        }
         let name = name.map_or_else(|| lock.type_name(), Clone::clone);
         let (wrapper, id) = (lock.kind.wrapper, lock.id);
         match self.ambiguous {

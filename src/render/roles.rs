@@ -9,6 +9,16 @@ pub(super) fn is_use(edge: &Edge) -> bool {
     edge.wanted_mode == Mode::Initialized
 }
 
+/// Returns a thread by the name of its exit: `` thread `self.worker` ``, or `the thread spawned at
+/// src/main.rs:12` if it has no name.
+pub(super) fn thread(name: &str) -> String {
+    if is_quoted(name) { format!("thread {name}") } else { name.to_owned() }
+}
+
+fn is_quoted(name: &str) -> bool {
+    name.starts_with('`')
+}
+
 /// Says what the thread of an edge has been doing since the edge's first place.
 pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
     let who = who(&edge.thread);
@@ -21,7 +31,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Initializer => {
             format!("{who} has been running the initializer of {held} since here")
         }
-        Role::Exit => format!("thread {held} was spawned here, and has not ended"),
+        Role::Exit => format!("{} was spawned here, and has not ended", thread(held)),
         Role::Channel => format!("{who} receives from {held} here"),
         Role::Barrier => format!("{who} has passed {held} here"),
         Role::Event => format!("{who} has owed {held} since here"),
@@ -42,7 +52,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
     match edge.held.kind.role {
         Role::Lock | Role::Initializer => format!("{held} held{reading} since here"),
         Role::Pool => format!("a permit of {held} held since here"),
-        Role::Exit => format!("thread {held} was spawned here"),
+        Role::Exit => format!("{} was spawned here", thread(held)),
         Role::Channel => format!("{held} received from here"),
         Role::Barrier => format!("{held} passed here"),
         Role::Event => format!("{held} owed since here"),
@@ -56,7 +66,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
         _ if is_use(edge) => format!("and uses {wanted} here, which is initialized"),
         Role::Lock | Role::Initializer => format!("and acquires {wanted}{reading} here"),
         Role::Pool => format!("and acquires a permit of {wanted} here"),
-        Role::Exit => format!("and joins thread {wanted} here"),
+        Role::Exit => format!("and joins {} here", thread(wanted)),
         Role::Channel => format!("and sends to {wanted} here"),
         Role::Barrier => format!("and waits at {wanted} here"),
         Role::Event => format!("and waits for {wanted} here"),
@@ -70,7 +80,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
         _ if is_use(edge) => format!("{wanted} used here, initialized"),
         Role::Lock | Role::Initializer => format!("{wanted} acquired{reading} here"),
         Role::Pool => format!("a permit of {wanted} acquired here"),
-        Role::Exit => format!("thread {wanted} joined here"),
+        Role::Exit => format!("{} joined here", thread(wanted)),
         Role::Channel => format!("sent to {wanted} here"),
         Role::Barrier => format!("waited at {wanted} here"),
         Role::Event => format!("{wanted} waited for here"),
@@ -84,7 +94,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         _ if is_use(edge) => format!("used {wanted}"),
         Role::Lock | Role::Initializer => format!("acquired {wanted}"),
         Role::Pool => format!("acquired a permit of {wanted}"),
-        Role::Exit => format!("joined thread {wanted}"),
+        Role::Exit => format!("joined {}", thread(wanted)),
         Role::Channel => format!("sent to {wanted}"),
         Role::Barrier => format!("waited at {wanted}"),
         Role::Event => format!("waited for {wanted}"),
@@ -121,7 +131,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
         _ if is_use(edge) => format!("using {wanted}"),
         Role::Lock | Role::Initializer => format!("acquiring {wanted}"),
         Role::Pool => format!("acquiring a permit of {wanted}"),
-        Role::Exit => format!("joining thread {wanted}"),
+        Role::Exit => format!("joining {}", thread(wanted)),
         Role::Channel => format!("sending to {wanted}"),
         Role::Barrier => format!("waiting at {wanted}"),
         Role::Event => format!("waiting for {wanted}"),
@@ -140,7 +150,7 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
     match role {
         Role::Lock | Role::Initializer | Role::Event => name.to_owned(),
         Role::Pool => format!("a permit of {name}"),
-        Role::Exit => format!("the end of thread {name}"),
+        Role::Exit => format!("the end of {}", thread(name)),
         Role::Channel => format!("space in {name}"),
         Role::Barrier => format!("the other threads at {name}"),
         Role::Token => "another thread to unpark it".to_owned(),
@@ -153,7 +163,7 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Lock => format!("the holder of {name}"),
         Role::Pool => format!("the holder of a permit of {name}"),
         Role::Initializer => format!("the initializer of {name}"),
-        Role::Exit => format!("thread {name}"),
+        Role::Exit => thread(name),
         Role::Channel => format!("the receiver of {name}"),
         Role::Barrier => format!("another thread at {name}"),
         Role::Event => format!("the thread that owes {name}"),
@@ -165,7 +175,10 @@ pub(super) fn holder(role: Role, name: &str) -> String {
 pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site) -> String {
     let who = who(holder);
     match role {
-        Role::Exit if name == format!("`{holder}`") => format!("spawned at {since}"),
+        Role::Exit if !is_quoted(name) => "which has not ended".to_owned(),
+        Role::Exit if holder.is_called_by_site() || name == format!("`{holder}`") => {
+            format!("spawned at {since}")
+        }
         Role::Exit => format!("which is `{holder}`, spawned at {since}"),
         Role::Event => format!("which {who} has owed since {since}"),
         Role::Initializer => format!("whose initializer {who} runs since {since}"),
@@ -183,7 +196,7 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
             format!("{lock} is held while {name} is acquired")
         }
         Role::Exit => {
-            format!("{lock} is held while thread {name} is joined, which acquires {lock}")
+            format!("{lock} is held while {} is joined, which acquires {lock}", thread(name))
         }
         Role::Channel => {
             format!("{lock} is held during a send to {name}, whose receiver acquires {lock}")

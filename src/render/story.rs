@@ -47,7 +47,7 @@ impl<'a> Story<'a> {
             names.show_at(&edge.held, &edge.held_at, &at.held_at);
             names.show_at(&edge.wanted, &edge.acquired_at, &at.acquired_at);
             if edge.held.kind.role == Role::Exit {
-                names.suggest(&edge.held, edge.thread.to_string());
+                names.suggest(&edge.held, &edge.thread);
             }
         }
         // These have one place.

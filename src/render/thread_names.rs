@@ -2,9 +2,22 @@
 
 use crate::finding::ThreadInfo;
 
-/// Returns a thread or task as part of a sentence: `` thread `worker` ``, `task 7`.
+/// Returns a thread or task as part of a sentence: `` thread `worker` ``, `task 7`, `the thread
+/// spawned at src/main.rs:12`.
 pub(super) fn who(actor: &ThreadInfo) -> String {
-    format!("{} {}", what(actor), alone(actor))
+    match actor.is_called_by_site() {
+        true if actor.shares_name => actor.to_string(),
+        true => format!("the {actor}"),
+        false => format!("{} {}", what(actor), alone(actor)),
+    }
+}
+
+/// As [`who`], with the id that the operating system has for the thread.
+pub(super) fn with_id(actor: &ThreadInfo, id: u64) -> String {
+    match actor.name() {
+        None if actor.os_id == Some(id) && !actor.is_called_by_site() => who(actor),
+        _ => format!("{} ({id})", who(actor)),
+    }
 }
 
 /// Returns `thread` or `task`.
@@ -28,45 +41,46 @@ pub(super) fn what_all<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> 
 /// Returns two of them: `` threads `a` and `b` ``, `tasks 7 and 8`, `` task 7 and thread `b` ``.
 pub(super) fn both(actors: [&ThreadInfo; 2]) -> String {
     let [first, second] = actors;
-    if first.is_task() == second.is_task() {
+    let are_by_site = actors.iter().any(|it| it.is_called_by_site());
+    if first.is_task() == second.is_task() && !are_by_site {
         format!("{} {} and {}", what_all(actors), alone(first), alone(second))
     } else {
         format!("{} and {}", who(first), who(second))
     }
 }
 
-/// Returns a cycle of them, ending with the first one again. If all are threads, the caller has
-/// said so and only names are given.
+/// Returns a cycle of them, ending with the first one again. If all are threads with names, the
+/// caller has said that they are threads, and only names are given.
 pub(super) fn circle<'a>(
     actors: impl Iterator<Item = &'a ThreadInfo> + Clone,
     are_more: bool,
 ) -> String {
-    let are_threads = actors.clone().all(|actor| !actor.is_task());
-    let name = |actor| if are_threads { alone(actor) } else { who(actor) };
+    let have_names = actors.clone().all(|it| !it.is_task() && !it.is_called_by_site());
+    let name = |actor| if have_names { alone(actor) } else { who(actor) };
     let rest = are_more.then(|| "…".to_owned());
     let back = actors.clone().next().map(name);
     actors.map(name).chain(rest).chain(back).collect::<Vec<_>>().join(" → ")
 }
 
-/// Returns where tasks and threads without names were spawned, one line per place: `tasks 7 and 8
-/// were spawned at src/main.rs:4:5`. Returns `None` if there are none whose spawn is known.
+/// Returns where tasks were spawned, one line per place: `tasks 7 and 8 were spawned at
+/// src/main.rs:4:5`. Returns `None` if there are no tasks.
 pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> Option<String> {
     let mut by_site: Vec<(_, Vec<&ThreadInfo>)> = Vec::new();
-    for actor in actors {
-        let Some(site) = actor.spawn_site() else { continue };
-        match by_site.iter_mut().find(|(known, _)| *known == (site, what(actor))) {
-            Some((_, same)) if same.contains(&actor) => {}
-            Some((_, same)) => same.push(actor),
-            None => by_site.push(((site, what(actor)), vec![actor])),
+    for task in actors.into_iter().filter(|actor| actor.is_task()) {
+        let Some(site) = task.spawn_site() else { continue };
+        match by_site.iter_mut().find(|(known, _)| *known == site) {
+            Some((_, same)) if same.contains(&task) => {}
+            Some((_, same)) => same.push(task),
+            None => by_site.push((site, vec![task])),
         }
     }
-    let line = |((site, what), mut same): ((_, _), Vec<&ThreadInfo>)| {
-        same.sort_by_key(|actor| actor.number());
+    let line = |(site, mut same): (_, Vec<&ThreadInfo>)| {
+        same.sort_by_key(|task| task.number());
         let mut names: Vec<_> = same.into_iter().map(alone).collect();
         let last = names.pop().unwrap_or_default();
         match &names[..] {
-            [] => format!("{what} {last} was spawned at {site}"),
-            others => format!("{what}s {} and {last} were spawned at {site}", others.join(", ")),
+            [] => format!("task {last} was spawned at {site}"),
+            others => format!("tasks {} and {last} were spawned at {site}", others.join(", ")),
         }
     };
     let lines: Vec<_> = by_site.into_iter().map(line).collect();
@@ -86,9 +100,16 @@ mod tests {
     use std::panic::Location;
 
     use super::*;
+    use crate::finding::Site;
 
     fn thread(name: &str) -> ThreadInfo {
         ThreadInfo { name: Some(name.into()), ..ThreadInfo::default() }
+    }
+
+    /// Returns a thread that the mirror of std spawned, or one that std did.
+    fn nameless(number: u64, line: Option<u32>) -> ThreadInfo {
+        let spawned_at = line.map(|line| Site::new("src/main.rs".to_owned(), line, 5));
+        ThreadInfo { number, spawned_at, os_id: Some(25340), ..ThreadInfo::default() }
     }
 
     #[track_caller]
@@ -99,13 +120,28 @@ mod tests {
 
     #[test]
     fn threads_have_names_and_tasks_numbers() {
-        let nameless = ThreadInfo { number: 4, ..ThreadInfo::default() };
         let named = ThreadInfo { name: Some("reader".into()), ..task(7) };
-        let all = [thread("a"), nameless, task(7), named];
+        let all = [thread("a"), nameless(4, Some(12)), nameless(4, None), task(7), named];
         assert_eq!(
-            all.map(|it| who(&it)),
-            ["thread `a`", "thread `#4`", "task 7", "task `reader`"]
+            all.each_ref().map(who),
+            [
+                "thread `a`",
+                "the thread spawned at src/main.rs:12",
+                "thread `<unnamed> (25340)`",
+                "task 7",
+                "task `reader`"
+            ]
         );
+        assert_eq!(
+            all[..3].iter().map(|it| with_id(it, 25340)).collect::<Vec<_>>(),
+            [
+                "thread `a` (25340)",
+                "the thread spawned at src/main.rs:12 (25340)",
+                "thread `<unnamed> (25340)`",
+            ]
+        );
+        let one_of_many = ThreadInfo { shares_name: true, ..nameless(4, Some(12)) };
+        assert_eq!(who(&one_of_many), "thread #4 spawned at src/main.rs:12");
     }
 
     #[test]
@@ -118,6 +154,16 @@ mod tests {
         assert_eq!(what_all(&all[1..3]), "tasks and threads");
         assert_eq!(circle(all[..2].iter(), false), "`a` → `b` → `a`");
         assert_eq!(circle(all[1..3].iter(), true), "thread `b` → task 7 → … → thread `b`");
+        let spawned = [nameless(4, Some(12)), nameless(5, Some(14))];
+        assert_eq!(
+            super::both([&spawned[0], &all[1]]),
+            "the thread spawned at src/main.rs:12 and thread `b`"
+        );
+        assert_eq!(
+            circle(spawned.iter(), false),
+            "the thread spawned at src/main.rs:12 → the thread spawned at src/main.rs:14 → \
+             the thread spawned at src/main.rs:12"
+        );
     }
 
     #[test]
@@ -135,10 +181,7 @@ mod tests {
             )
         );
         assert_eq!(spawned(&all[..1]), None);
-        let nameless = ThreadInfo { is_task: false, ..first.clone() };
-        let line = format!("thread `#7` was spawned at {}", site(&nameless));
-        assert_eq!(spawned([&nameless]).unwrap(), line);
-        let named = ThreadInfo { name: Some("a".into()), ..nameless };
-        assert_eq!(spawned([&named]), None);
+        // What is called by its spawn site says it itself.
+        assert_eq!(spawned([&nameless(7, Some(12))]), None);
     }
 }

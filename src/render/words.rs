@@ -315,7 +315,7 @@ impl Story<'_> {
                 };
                 // A thread without a name is called by its handle.
                 let is_called_so = edge.held.kind.role == Role::Exit && thread.name().is_none();
-                let who = if is_called_so { format!("thread {held}") } else { who };
+                let who = if is_called_so { roles::thread(&held) } else { who };
                 match self.len() {
                     ..=2 => format!("{who} {step}"),
                     len => format!("{} of {len}: {who} {step}", index + 1),
@@ -325,7 +325,8 @@ impl Story<'_> {
                 format!("{who} itself acquired them in the opposite order before")
             }
             _ if *thread == self.first().thread => {
-                format!("the same thread, `{thread}`, acquired them in the opposite order before")
+                let name = if thread.is_called_by_site() { "" } else { &format!(", `{thread}`,") };
+                format!("the same thread{name} acquired them in the opposite order before")
             }
             _ => format!("{who} acquired them in the opposite order"),
         }
@@ -369,6 +370,10 @@ impl Story<'_> {
                 seen.push(lock);
             }
         }
+        // A thread that is called by the place of its spawn says it already.
+        if seen.iter().any(|lock| !self.names.is_by_site(lock)) {
+            seen.retain(|lock| !self.names.is_by_site(lock));
+        }
         let first = what_it_is(seen[0]);
         if seen.len() > 1 && seen.iter().all(|lock| what_it_is(lock) == first) {
             return format!("each of them is {first}");
@@ -377,7 +382,7 @@ impl Story<'_> {
         seen.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns where the tasks, and the threads without names, were spawned.
+    /// Returns where the tasks were spawned.
     pub(super) fn spawned(&self) -> Option<String> {
         let writer = match &self.finding.detail {
             Detail::Writer(writer) => Some(&writer.thread),
@@ -476,7 +481,7 @@ pub(super) fn what_it_is(lock: &LockInfo) -> String {
 /// Describes the awaited event, by the name of its source.
 pub(super) fn event(kind: WaitKind, name: &str) -> String {
     match kind {
-        WaitKind::Join => format!("{name} to end"),
+        WaitKind::Join => format!("{} to end", roles::thread(name)),
         WaitKind::Recv => format!("a message from {name}"),
         WaitKind::Send => format!("space in {name}"),
         WaitKind::Barrier => format!("the other threads at {name}"),

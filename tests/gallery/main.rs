@@ -62,10 +62,10 @@ programs! {
     tasks,
     temporaries,
     temporary_in_a_statement,
+    threads_of_std,
     track_caller,
     trait_objects,
-    #[cfg(feature = "parking_lot")]
-    upgrade,
+    #[cfg(feature = "parking_lot")] upgrade,
     wait_in_a_helper,
     wrapper_type,
 }
@@ -164,7 +164,7 @@ fn matches(name: &str) -> Result<(), Failed> {
     let output = command.env(PROGRAM, name).stdin(Stdio::null()).output()?;
     let status = output.status.code().ok_or("it was ended by a signal")?;
     let text = String::from_utf8(output.stderr)?;
-    let text = text.lines().map(without_thread_number).collect::<String>();
+    let text = without_thread_ids(&text);
     let text = text.replace(env!("CARGO_MANIFEST_DIR"), "[here]");
     let report = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/gallery/reports")
@@ -176,13 +176,26 @@ fn matches(name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Leaves out the thread's number in the first line of a panic, which differs between runs.
-fn without_thread_number(line: &str) -> String {
-    match line.split_once("' (") {
-        Some((thread, rest)) if thread.starts_with("thread '") => {
-            let (_, rest) = rest.split_once(") ").expect("the number ends");
-            format!("{thread}' {rest}\n")
+/// Replaces the operating system's ids of threads, which differ between runs: `itself` is the thread that
+/// has panicked last.
+fn without_thread_ids(text: &str) -> String {
+    let (mut replaced, mut panicked) = (String::new(), "");
+    for line in text.lines() {
+        let mut rest = line;
+        if let Some((thread, after)) =
+            line.split_once("' (").filter(|_| line.starts_with("thread '"))
+        {
+            (panicked, rest) = after.split_once(')').expect("the id ends");
+            replaced += &format!("{thread}'");
         }
-        _ => format!("{line}\n"),
+        while let Some((before, after)) = rest.split_once("<unnamed> (") {
+            let (id, after) = after.split_once(')').expect("the id ends");
+            let who = if id == panicked { "itself" } else { "another" };
+            replaced += &format!("{before}<unnamed> ({who})");
+            rest = after;
+        }
+        replaced += rest;
+        replaced.push('\n');
     }
+    replaced
 }

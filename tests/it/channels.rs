@@ -535,7 +535,7 @@ fn a_circle_of_a_send_and_a_lock() {
             });
         });
     };
-    let text = "waits here for space in `sender`, from which thread `";
+    let text = "waits here for space in `sender`, from which the thread spawned at tests/it/channels.rs:522 receives";
     circles(a_circle_of_a_send_and_a_lock, circle, text);
 }
 
@@ -559,7 +559,7 @@ fn a_circle_of_a_barrier_and_a_lock() {
             });
         });
     };
-    let text = "waits here at `barrier`, which thread `";
+    let text = "waits here at `barrier`, which the thread spawned at tests/it/channels.rs:5";
     circles(a_circle_of_a_barrier_and_a_lock, circle, text);
 }
 

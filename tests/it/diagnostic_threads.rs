@@ -160,10 +160,10 @@ fn the_watchdog_tells_a_long_wait_from_idle_threads() {
     }
     let mut child = start(the_watchdog_tells_a_long_wait_from_idle_threads, &[]);
     let first = lines_until(&mut child, "(read)");
-    assert!(first.starts_with("warning[lockdep::watchdog]: thread `#"), "{first}");
+    assert!(first.starts_with("warning[lockdep::watchdog]: thread `<unnamed>"), "{first}");
     assert!(first.contains("waits for `wanted` at tests/"), "{first}");
     assert!(first.contains("for more than 20ms\n"), "{first}");
-    let note = first.split_once("\nnote: thread `#").expect("there is a note").1;
+    let note = first.split_once("\nnote: thread `<unnamed>").expect("there is a note").1;
     let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(note.contains("` waits for `wanted`, which thread `"), "{note}");
     assert!(note.contains("` has held since tests/it/diagnostic_threads.rs:"), "{note}");
@@ -226,7 +226,7 @@ fn the_watchdog_knows_a_deadlock() {
         return until_told();
     }
     let mut child = start(the_watchdog_knows_a_deadlock, &[("LOCKDEP", "allow")]);
-    let text = lines_until(&mut child, "waits for the next: `#");
+    let text = lines_until(&mut child, "waits for the next: `<unnamed>");
     assert!(text.contains("; this is a deadlock, each of"), "{text}");
     end(child);
 }
@@ -294,7 +294,7 @@ fn a_signal_that_ends_it_is_answered() {
         // One sentence for all of them, starting at the end of the longest chain.
         assert_eq!(text.matches("note: ").count(), 1, "{text}");
         assert!(text.contains("note: thread `waits` has waited "), "{text}");
-        assert!(text.contains(" for `log`, which thread `#"), "{text}");
+        assert!(text.contains(" for `log`, which thread `<unnamed>"), "{text}");
         assert!(text.ends_with("waits for no checked lock, it is reading (read)"), "{text}");
     }
 }

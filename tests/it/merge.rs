@@ -615,6 +615,7 @@ struct Run {
     executable: Option<&'static str>,
     test: Option<&'static str>,
     thread: &'static str,
+    spawned_at: Option<&'static str>,
     edge: [u8; 2],
     gates: Vec<u8>,
     may_have_more_gates: bool,
@@ -629,6 +630,7 @@ fn run_of_test(test: &'static str, edge: [u8; 2]) -> Run {
         executable: Some("it-0123456789abcdef"),
         test: Some(test),
         thread: test,
+        spawned_at: None,
         edge,
         gates: vec![],
         may_have_more_gates: false,
@@ -655,6 +657,7 @@ impl Run {
         let seen = SeenEdge { gates: self.gates.clone(), ..exclusive(held, wanted) };
         let mut edge = edge(&seen, 0);
         edge["thread"] = self.thread.into();
+        edge["spawned_at"] = self.spawned_at.into();
         edge["allowed"] = self.allowed.into();
         edge["may_have_more_gates"] = self.may_have_more_gates.into();
         text + &line("edge", &edge)
@@ -669,6 +672,14 @@ fn found_by(runs: [&Run; 2]) -> Vec<MergedFinding> {
     let found = across_runs(&merged(&records));
     assert_eq!(found, across_runs(&merged(&reversed)));
     found
+}
+
+/// Of threads without names the graph has no ids, which mean nothing in another process.
+#[test]
+fn threads_without_names_are_one_in_the_graph() {
+    let run = |thread| Run { thread, ..run_of_test("there", [0, 1]) };
+    let records = [run("<unnamed> (7)").record(0), run("<unnamed> (8) #4").record(1)];
+    assert_eq!(merged(&records).graph().edges[0].threads, ["<unnamed>"]);
 }
 
 /// nextest runs each test in its own process. `cargo test` would run both in one.
@@ -689,6 +700,27 @@ fn two_orders_of_statics_in_two_processes_of_a_test() {
     // One test that takes both, in two processes.
     let again = Run { test: Some("there"), thread: "there", ..run_of_test("", [1, 0]) };
     assert_eq!(found_by([&there, &again])[0].kind, FindingKind::SingleThreadInversion);
+
+    // The ids of threads without names mean nothing in another process.
+    let unnamed = |run| Run { thread: "<unnamed> (7)", ..run };
+    let two = [unnamed(run_of_test("there", [0, 1])), unnamed(run_of_test("there", [1, 0]))];
+    assert_eq!(found_by([&two[0], &two[1]])[0].kind, FindingKind::Inversion);
+    let spawned = |run| Run {
+        thread: "thread spawned at src/a.rs:3",
+        spawned_at: Some("src/a.rs:3:5"),
+        ..run
+    };
+    let [one, other] =
+        [spawned(run_of_test("there", [0, 1])), spawned(run_of_test("back", [1, 0]))];
+    let [finding] = &found_by([&one, &other])[..] else { panic!("one") };
+    assert_eq!(finding.kind, FindingKind::Inversion);
+    let report = finding.to_string();
+    assert!(
+        report.contains("\nnote: a thread of `there` spawned at src/a.rs:3:5 acquired `lock 1` at"),
+        "{report}"
+    );
+    assert_eq!(finding.cycle[0].who(), "the thread spawned at src/a.rs:3");
+    assert!(!finding.cycle[0].is_task());
 
     // A gate keeps them apart.
     let gated = |run| Run { gates: vec![2], ..run };

@@ -215,7 +215,7 @@ fn edges_by_name(file: &Path) -> Vec<String> {
         Line::Edge(edge) => {
             let gates: Vec<_> = edge.gates.iter().map(|gate| &names[gate]).collect();
             let [held, wanted] = [edge.held, edge.wanted].map(|id| &names[&id]);
-            let thread = if edge.thread.starts_with('#') { "unnamed" } else { "test" };
+            let thread = if edge.thread.starts_with("<unnamed>") { "unnamed" } else { "test" };
             edges.push(format!("{held} {wanted} {thread} {gates:?}"));
         }
         _ => {}

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::MAX_NAMED;
 use crate::{
-    finding::{FindingKind, Level, Mode, WaitKind},
+    finding::{FindingKind, Level, Mode, UNNAMED, WaitKind},
     record::schema::{Note, Shown},
 };
 
@@ -81,7 +81,8 @@ pub struct MergedFinding {
 pub struct MergedEdge {
     /// The test, or else the program.
     pub test: String,
-    /// The thread's name, or `task 7`. The test harness names threads after tests.
+    /// The thread's name, or what [`Edge::thread`](crate::record::Edge::thread) has in place of one.
+    /// The test harness names threads after tests.
     pub thread: String,
     /// Where the task was spawned, or the thread, if it has no name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,10 +114,16 @@ pub struct MergedEdge {
 }
 
 impl MergedEdge {
-    /// Returns the thread or task as part of a sentence: `` thread `worker` ``, or `task 7`.
+    /// Returns the thread or task as part of a sentence: `` thread `worker` ``, `task 7`, `the thread
+    /// spawned at src/main.rs:12`.
     #[must_use]
     pub fn who(&self) -> String {
-        if self.is_task() { self.thread.clone() } else { format!("thread `{}`", self.thread) }
+        match self.spawned_at {
+            None => format!("thread `{}`", self.thread),
+            Some(_) if self.is_task() => self.thread.clone(),
+            Some(_) if self.thread.starts_with("thread spawned") => format!("the {}", self.thread),
+            Some(_) => self.thread.clone(),
+        }
     }
 
     /// Returns `true` if it is a task.
@@ -124,12 +131,32 @@ impl MergedEdge {
     pub fn is_task(&self) -> bool {
         is_task(&self.thread, self.spawned_at.as_deref())
     }
+
+    /// Returns it with the test, as part of a sentence.
+    fn who_of_test(&self) -> String {
+        let test = &self.test;
+        match &self.spawned_at {
+            Some(site) if !self.is_task() => format!("a thread of `{test}` spawned at {site}"),
+            _ => format!("{} of `{test}`", self.who()),
+        }
+    }
+
+    /// Returns `true` if a thread of another process is the same one, as far as their names say.
+    fn is_of_same_thread(&self, other: &Self) -> bool {
+        let has_name = self.spawned_at.is_none() && !is_unnamed(&self.thread);
+        has_name && (&self.test, &self.thread) == (&other.test, &other.thread)
+    }
 }
 
-/// Returns `true` for what a record says of a task: `task 7`, with its spawn site. A thread with a
-/// spawn site has no name, but a number: `#4`.
+/// Returns `true` for what a record says of a task: `task 7`, with its spawn site. A thread has one
+/// only if it has no name: `thread spawned at src/main.rs:12`.
 pub(super) fn is_task(thread: &str, spawned_at: Option<&str>) -> bool {
-    spawned_at.is_some() && !thread.starts_with('#')
+    spawned_at.is_some() && thread.starts_with("task ")
+}
+
+/// Returns `true` for what a record says of a thread of which it knows neither name nor spawn.
+pub(super) fn is_unnamed(thread: &str) -> bool {
+    thread.starts_with(UNNAMED)
 }
 
 /// What is known of two opposite edges that were seen by different processes, worst first.
@@ -150,7 +177,7 @@ pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFindi
         "`{}` and `{}` are acquired in both orders, in different processes",
         first.held, first.wanted
     );
-    let is_one_thread = (&first.test, &first.thread) == (&second.test, &second.thread);
+    let is_one_thread = first.is_of_same_thread(second);
     let (kind, severity, help) = match across {
         Across::OneProgram => (
             if is_one_thread { FindingKind::SingleThreadInversion } else { FindingKind::Inversion },
@@ -178,9 +205,8 @@ pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFindi
     for edge in [first, second] {
         let _ = writeln!(
             report,
-            "note: {} of `{}` acquired `{}` at {},\n      with `{}` held since {}",
-            edge.who(),
-            edge.test,
+            "note: {} acquired `{}` at {},\n      with `{}` held since {}",
+            edge.who_of_test(),
             edge.wanted,
             edge.acquired_at,
             edge.held,
@@ -188,9 +214,8 @@ pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFindi
         );
     }
     for edge in [first, second] {
-        if let Some(site) = &edge.spawned_at {
-            let _ =
-                writeln!(report, "note: {} of `{}` was spawned at {site}", edge.who(), edge.test);
+        if let Some(site) = edge.spawned_at.as_ref().filter(|_| edge.is_task()) {
+            let _ = writeln!(report, "note: {} was spawned at {site}", edge.who_of_test());
         }
     }
     for (name, class) in [(&first.held, &first.held_class), (&first.wanted, &first.wanted_class)] {

@@ -9,9 +9,9 @@ use super::{
     ClassEdge, ClassId, MAX_NAMED, RecordId, Smallest,
     classes::Classes,
     graph::{MergedOrder, Place},
-    merged::{MergedEdge, is_task},
+    merged::{MergedEdge, is_task, is_unnamed},
 };
-use crate::record::schema::Edge;
+use crate::{finding::UNNAMED, record::schema::Edge};
 
 /// The maximum number of processes that are counted.
 const MAX_PROCESSES: usize = 100;
@@ -20,10 +20,14 @@ const MAX_PROCESSES: usize = 100;
 const MAIN: &str = "main";
 
 /// Returns the name of a thread. For a task or a thread without a name, returns its spawn site,
-/// because its number means nothing in other processes.
+/// if that is known, because its number means nothing in other processes.
 fn name<'a>(thread: &'a str, spawned_at: Option<&str>) -> Cow<'a, str> {
     let what = if is_task(thread, spawned_at) { "task" } else { "thread" };
-    spawned_at.map_or(thread.into(), |site| format!("{what} spawned at {site}").into())
+    match spawned_at {
+        Some(site) => format!("{what} spawned at {site}").into(),
+        None if is_unnamed(thread) => UNNAMED.into(),
+        None => thread.into(),
+    }
 }
 
 /// The records, threads and places of an edge between classes.

@@ -175,7 +175,10 @@ impl Context {
     pub(crate) fn info(&self) -> ThreadInfo {
         match self.task.load() {
             Some(spawned_at) => ThreadInfo::of_task(self.number(), spawned_at, self.scope()),
-            None => self.thread.lock().clone(),
+            None => {
+                let os_id = self.os_thread().and_then(os_threads::as_in_panics);
+                ThreadInfo { os_id, ..self.thread.lock().clone() }
+            }
         }
     }
 

@@ -274,9 +274,10 @@ fn nestings(pair: &[MergedOrder]) -> usize {
     pair.iter().map(|order| order.places.len()).sum()
 }
 
-/// Returns a thread of the graph as part of a sentence. A task is named after its spawn.
+/// Returns a thread of the graph as part of a sentence. A task is named after its spawn, and so is
+/// a thread without a name.
 fn who(thread: &str) -> String {
     let is_place =
         ["task spawned at ", "thread spawned at "].iter().any(|it| thread.starts_with(it));
-    if is_place { thread.to_owned() } else { format!("thread `{thread}`") }
+    if is_place { format!("a {thread}") } else { format!("thread `{thread}`") }
 }

@@ -98,9 +98,12 @@ pub(super) fn data(report: &Report, arrows: &Arrows<'_>) -> String {
 }
 
 fn who(edge: &MergedEdge) -> String {
-    let spawned = edge.spawned_at.as_ref().map(|site| format!(", spawned at {site}"));
-    let what = if edge.is_task() { "" } else { "thread " };
-    capitalized(&format!("{what}{}{}", edge.thread, spawned.unwrap_or_default()))
+    let who = match &edge.spawned_at {
+        None => format!("thread {}", edge.thread),
+        Some(site) if edge.is_task() => format!("{}, spawned at {site}", edge.thread),
+        Some(_) => edge.who(),
+    };
+    capitalized(&who)
 }
 
 fn drawn<'a>((held, wanted): (usize, usize), arrow: &'a Arrow<'_>) -> DrawnArrow<'a> {
