@@ -1,6 +1,11 @@
 //! A thread or a task, as reports identify it.
 
-use std::{fmt, num::NonZeroU64, panic::Location, sync::Arc};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    panic::Location,
+    sync::Arc,
+};
 
 use super::Site;
 
@@ -26,7 +31,7 @@ pub struct ThreadInfo {
     pub(crate) spawned_at: Option<Site>,
     pub(crate) is_task: bool,
     /// The operating system's id of the thread, if known.
-    pub(crate) os_id: Option<u64>,
+    pub(crate) os_id: Option<NonZeroU32>,
     /// Another thread in the same finding has the same name, or none and the same spawn site.
     pub(crate) shares_name: bool,
 }
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_thread_without_a_name_is_called_as_in_a_panic() {
-        let std_s = ThreadInfo { os_id: Some(25340), ..thread(4, None) };
+        let std_s = ThreadInfo { os_id: NonZeroU32::new(25340), ..thread(4, None) };
         assert_eq!(std_s.to_string(), "<unnamed> (25340)");
         let site = Site::new("src/main.rs".to_owned(), 12, 5);
         let mirrored = ThreadInfo { spawned_at: Some(site), ..std_s };
@@ -146,7 +151,7 @@ mod tests {
         let worker = Some("worker");
         let at = |line| Some(Site::new("src/main.rs".to_owned(), line, 5));
         let spawned = |number, line| ThreadInfo { spawned_at: at(line), ..thread(number, None) };
-        let std_s = |number, id| ThreadInfo { os_id: Some(id), ..thread(number, None) };
+        let std_s = |number, id| ThreadInfo { os_id: NonZeroU32::new(id), ..thread(number, None) };
         let mut all = [
             thread(3, worker),
             thread(1, Some("main")),

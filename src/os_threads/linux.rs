@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -26,8 +27,8 @@ pub(crate) fn own() -> Option<u64> {
 
 /// Returns the id that std prints when the thread panics, from the thread's [own](own) id in `/proc`.
 /// `None` if they may differ.
-pub(crate) fn as_in_panics(own: u64) -> Option<u64> {
-    (NUMBERS_AS_PROC.load(Relaxed) != 0).then_some(own)
+pub(crate) fn as_in_panics(own: u64) -> Option<NonZeroU32> {
+    u32::try_from(own).ok().filter(|_| NUMBERS_AS_PROC.load(Relaxed) != 0).and_then(NonZeroU32::new)
 }
 
 /// Returns all threads of this process in the order in which they were started, possibly with some

@@ -4,7 +4,7 @@ pub(crate) fn own() -> Option<u64> {
     None
 }
 
-pub(crate) fn as_in_panics(_: u64) -> Option<u64> {
+pub(crate) fn as_in_panics(_: u64) -> Option<std::num::NonZeroU32> {
     None
 }
 

@@ -6,11 +6,15 @@
 //! meet. Those in between are mentioned in a note.
 //!
 //! A helper that is handed both locks of an edge leaves no such line, as both acquisitions are in the same call. They
-//! are shown in the helper then, and with them the call.
+//! are shown in the helper then, and with them the call. A helper that runs a closure of its caller while it holds
+//! the lock is left in any case: what the lock is held for is in the closure.
 
 use std::{env, path::PathBuf};
 
-use super::backtrace::{Call, calls};
+use super::{
+    backtrace::{Call, calls},
+    helpers::last_name,
+};
 use crate::{
     finding::{Detail, Edge, Finding, FindingKind, Site, ThreadInfo},
     source::Sources,
@@ -88,21 +92,31 @@ impl Way {
         Some(&self.ends[1].steps[self.chosen.call?].site)
     }
 
+    /// Returns the line from which the wanted lock is reached in the function that holds the other one, or in a
+    /// closure of it that it has passed to a helper.
+    pub(super) fn reached_from(&self) -> Option<&Site> {
+        let ends = self.ends.each_ref().map(|end| &end.steps[..]);
+        let passed = self.chosen.ends[0].checked_sub(1);
+        let in_closure = passed.and_then(|at| closure_of_caller(ends, at));
+        match in_closure {
+            Some(step) => Some(&ends[1][step].site),
+            None => self.release_before(),
+        }
+    }
+
     /// Returns the line in the function that holds the lock from which the wanted one is reached: the lock
     /// must be released before it. `None` if a function that it calls holds the lock, such as one that runs
-    /// a closure. Without a stack, that is the acquisition itself.
+    /// a closure, or if one macro acquires both. Without a stack, that is the acquisition itself.
     pub(super) fn release_before(&self) -> Option<&Site> {
         let [held, wanted] = self.ends.each_ref().map(|end| &end.steps[..]);
         let [shown, wanted_at] = self.chosen.ends;
         let (holder, outside) = (&held[shown], &held[shown + 1..]);
         let has_stack = holder.function.is_some();
         match (0..wanted.len()).find(|&at| wanted[at + 1..] == *outside) {
-            Some(at) if has_stack => {
-                let line = &wanted[at].site;
-                (*line != holder.site).then_some(line)
-            }
+            Some(at) if has_stack => Some(&wanted[at].site),
             _ => Some(&wanted[wanted_at].site),
         }
+        .filter(|line| **line != holder.site)
     }
 }
 
@@ -115,7 +129,7 @@ pub(super) fn climb(finding: &Finding, edges: &mut [Edge], sources: &mut Sources
         [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)].map(
             |(site, stack)| {
                 let calls = calls(stack, &edge.thread, sources);
-                if stay { Route::staying_at(site, calls) } else { Route::new(site, calls) }
+                if stay { Route::staying_at(site, calls) } else { Route::new(site, calls, sources) }
             },
         )
     };
@@ -137,19 +151,22 @@ pub(crate) fn way_to(
     actor: &ThreadInfo,
     sources: &mut Sources,
 ) -> Vec<Site> {
-    let route = Route::new(site, calls(stack, actor, sources));
+    let calls = calls(stack, actor, sources);
+    let route = Route::new(site, calls, sources);
     route.steps.into_iter().map(|step| step.site).collect()
 }
 
 impl Route {
     /// Climbs from an acquisition. The first step is where it is shown if nothing speaks against it: in the
     /// innermost code of the program itself, not of its dependencies.
-    fn new(site: &Site, calls: Vec<Call>) -> Self {
+    fn new(site: &Site, calls: Vec<Call>, sources: &mut Sources) -> Self {
         let is_there = |call: &Call| call.site.as_ref().is_some_and(|it| it.is_at(site));
-        let Some(first) = calls.iter().position(is_there) else {
+        let first = calls.iter().position(is_there);
+        let Some(first) = first.or_else(|| in_macro(site, &calls, sources)) else {
             return Self::staying_at(site, calls);
         };
-        let root = calls[first].site.as_ref().and_then(|it| it.file().strip_suffix(site.file()));
+        let root =
+            calls.iter().find_map(|call| call.site.as_ref()?.file().strip_suffix(site.file()));
         let root = root.filter(|root| !root.is_empty()).map(PathBuf::from);
         let step = |Call { function, site }: &Call| {
             let site = match (site, &root) {
@@ -172,6 +189,15 @@ impl Route {
     }
 }
 
+/// Returns the innermost call if a macro made it in the function around a site. Debug information then
+/// has a line of the macro.
+fn in_macro(site: &Site, calls: &[Call], sources: &mut Sources) -> Option<usize> {
+    let innermost = calls.first()?;
+    let function = sources.function_around(site)?;
+    let is_it = last_name(&innermost.function) == function && innermost.site.is_some();
+    is_it.then_some(0)
+}
+
 /// The steps at which an edge is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Chosen {
@@ -183,34 +209,79 @@ struct Chosen {
 /// Chooses a step of each path, such that no two are the same line, as far inward as possible.
 fn choose(paths: &[[&[Step]; 2]]) -> Vec<Chosen> {
     let mut at = vec![[0; 2]; paths.len()];
-    let site = |at: &[[usize; 2]], edge: usize, end: usize| &paths[edge][end][at[edge][end]].site;
+    part(paths, &mut at);
+    for (path, at) in paths.iter().zip(&mut at) {
+        at[0] = at[0].max(outside_of_runners(*path));
+    }
+    part(paths, &mut at);
+    let calls = distinguishing_calls(paths, &at);
+    at.into_iter().zip(calls).map(|(ends, call)| Chosen { ends, call }).collect()
+}
+
+/// Returns the step at which a lock is held that a helper acquires and holds while it runs a closure of its
+/// caller.
+fn outside_of_runners([held, wanted]: [&[Step]; 2]) -> usize {
+    (0..held.len()).find(|&at| closure_of_caller([held, wanted], at).is_none()).unwrap_or(0)
+}
+
+/// Returns the outermost step to the wanted lock that is in a closure of the function that called the one which
+/// holds the lock at a step.
+fn closure_of_caller([held, wanted]: [&[Step]; 2], at: usize) -> Option<usize> {
+    let caller = held.get(at + 1)?.function.as_ref()?;
+    let in_holder = (0..wanted.len()).find(|&it| wanted[it + 1..] == held[at + 1..])?;
+    let closure = format!("{caller}::{{");
+    let is_it = |step: &Step| step.function.as_ref().is_some_and(|it| it.starts_with(&closure));
+    wanted[..in_holder].iter().rposition(is_it)
+}
+
+/// Returns the innermost steps from `begin` on at which the ends of an edge are different lines; `begin` if there
+/// are none.
+fn parting([held, wanted]: [&[Step]; 2], begin: [usize; 2]) -> [usize; 2] {
+    let mut at = begin;
+    while held[at[0]].site == wanted[at[1]].site {
+        let next = [another_line(held, at[0]), another_line(wanted, at[1])];
+        let [Some(of_held), Some(of_wanted)] = next else { return begin };
+        at = [of_held, of_wanted];
+    }
+    at
+}
+
+/// Moves the steps of ends that meet outward until no two are the same line.
+fn part(paths: &[[&[Step]; 2]], at: &mut [[usize; 2]]) {
+    let begin = at.to_vec();
     loop {
+        let site = |edge: usize, end: usize| &paths[edge][end][at[edge][end]].site;
         let all = || (0..paths.len()).flat_map(|edge| [(edge, 0), (edge, 1)]);
-        let meets = |(edge, end): &(usize, usize)| {
-            all().any(|(other, its)| {
-                (other, its) != (*edge, *end) && site(&at, other, its) == site(&at, *edge, *end)
-            })
+        let meets = |&(edge, end): &(usize, usize)| {
+            all().any(|other| other != (edge, end) && site(other.0, other.1) == site(edge, end))
         };
         let meeting: Vec<_> = all().filter(meets).collect();
-        let mut moved = Vec::new();
-        for &(edge, end) in &meeting {
-            let (from, here) = (at[edge][end], site(&at, edge, end));
-            let next = paths[edge][end][from..].iter().position(|step| step.site != *here);
-            moved.extend(next.map(|by| (edge, end, from + by)));
-        }
+        let outward = |&(edge, end): &(usize, usize)| {
+            Some((edge, end, another_line(paths[edge][end], at[edge][end])?))
+        };
+        let moved: Vec<_> = meeting.iter().filter_map(outward).collect();
         if moved.is_empty() {
-            // The ends that meet up to the outermost line are shown where they began.
-            for (edge, end) in meeting {
-                at[edge][end] = 0;
+            // The ends that meet up to the outermost line are shown where they began, or where those
+            // of one edge part.
+            for &(edge, end) in &meeting {
+                at[edge][end] = begin[edge][end];
             }
-            break;
+            for edge in 0..paths.len() {
+                if [0, 1].iter().all(|&end| meeting.contains(&(edge, end))) {
+                    at[edge] = parting(paths[edge], begin[edge]);
+                }
+            }
+            return;
         }
         for (edge, end, to) in moved {
             at[edge][end] = to;
         }
     }
-    let calls = distinguishing_calls(paths, &at);
-    at.into_iter().zip(calls).map(|(ends, call)| Chosen { ends, call }).collect()
+}
+
+/// Returns the next step outward that is another line.
+fn another_line(path: &[Step], from: usize) -> Option<usize> {
+    (from..path.len()).find(|&at| path[at].site != path[from].site)
 }
 
 /// Returns the calls that distinguish edges whose ends are the same lines.
@@ -289,6 +360,12 @@ mod tests {
         assert_eq!(shown(&[["ham", "iam"], ["hbm", "ibm"]]), ["hia", "hib"]);
         // Even the calls are the same.
         assert_eq!(shown(&[["ham", "iam"], ["ham", "iam"]]), ["hi", "hi"]);
+        // It takes them in another helper.
+        assert_eq!(shown(&[["hcam", "hdam"], ["hcbm", "hdbm"]]), ["cda", "cdb"]);
+        // In a closure that runs in it.
+        assert_eq!(shown(&[["hcam", "hdkcam"], ["hcbm", "hdkcbm"]]), ["cda", "cdb"]);
+        assert_eq!(shown(&[["hcm", "hdm"], ["hcm", "hdm"]]), ["cd", "cd"]);
+        assert_eq!(shown(&[["hm", "hm"], ["hm", "hm"]]), ["hh", "hh"]);
     }
 
     fn way(steps: [Vec<Step>; 2], shown: [usize; 2]) -> Way {
@@ -315,9 +392,39 @@ mod tests {
         assert_eq!(released_before("xam", "xbm", [1, 1]), Some('b'));
         // A helper holds it while it runs a closure.
         assert_eq!(released_before("ham", "hbkam", [1, 1]), None);
+        // A macro acquires both.
+        assert_eq!(released_before("am", "am", [0, 0]), None);
+        assert_eq!(way([path("a"), path("a")], [0, 0]).release_before(), None);
         // Without stacks.
         let bare = way([path("a"), path("bcm")], [0, 0]);
         assert_eq!(bare.release_before(), Some(&path("b")[0].site));
+    }
+
+    /// Returns a path of lines and the functions in which they are.
+    fn path_in(steps: &[(char, &str)]) -> Vec<Step> {
+        let step = |&(line, function): &(char, &str)| Step {
+            function: Some(function.to_owned()),
+            ..path(&line.to_string()).remove(0)
+        };
+        steps.iter().map(step).collect()
+    }
+
+    #[test]
+    fn a_helper_that_runs_a_closure_is_left() {
+        let held = path_in(&[('h', "with"), ('a', "grow"), ('m', "main")]);
+        let wanted = [('x', "len"), ('b', "grow::{{closure}}"), ('f', "with"), ('a', "grow")];
+        let wanted = path_in(&[&wanted[..], &[('m', "main")]].concat());
+        assert_eq!(choose(&[[&held, &wanted]])[0].ends, [1, 0]);
+        let way = way([held.clone(), wanted], [1, 0]);
+        assert_eq!(way.release_before(), None);
+        assert_eq!(way.reached_from(), Some(&path("b")[0].site));
+        // One that calls another function.
+        let other = path_in(&[('x', "log"), ('f', "with"), ('a', "grow"), ('m', "main")]);
+        assert_eq!(choose(&[[&held, &other]])[0].ends, [0, 0]);
+        // The closure takes the other lock in the same helper.
+        let nested = [('h', "with"), ('b', "grow::{{closure}}"), ('f', "with"), ('a', "grow")];
+        let nested = path_in(&[&nested[..], &[('m', "main")]].concat());
+        assert_eq!(choose(&[[&held, &nested]])[0].ends, [1, 1]);
     }
 
     #[test]

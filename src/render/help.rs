@@ -7,7 +7,7 @@ use super::{
     thread_names::{what, who},
 };
 use crate::{
-    finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Site, WaitKind},
+    finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Role, Site, WaitKind},
     source::Lifetime,
 };
 
@@ -50,13 +50,7 @@ impl Story<'_> {
                 self.gates(),
                 if self.gate_locks().len() == 1 { "is" } else { "are" }
             ),
-            FindingKind::Inversion if self.same_lines() => format!(
-                "if they run at once{writer}, each waits for the next. Lines {} and {} take \
-                 these locks in the order in which they are passed: pass them in one order everywhere, \
-                 or sort them first, by a number or a key that each of them has",
-                held_at.line(),
-                acquired_at.line()
-            ),
+            FindingKind::Inversion if self.same_lines() => self.help_with_given(),
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.len() == 2 => format!(
                 "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
@@ -83,23 +77,16 @@ impl Story<'_> {
                 "it would wait for itself for ever: instead of the wait at {line}, complete the event, or \
                  drop the guard of {held_line} first"
             ),
-            FindingKind::SelfDeadlock => format!(
-                "it would wait for itself for ever: drop the guard of {held_line} first, or \
-                 pass it on"
-            ),
-            FindingKind::RecursiveRead => format!(
-                "if a writer queues between the two, the second read waits behind the writer, \
-                 which waits for the first: pass the guard of {held_line} on, or drop it \
-                 before {line}"
-            ),
+            FindingKind::SelfDeadlock | FindingKind::RecursiveRead => self.held_already(),
             FindingKind::WaitWhileHolding => self.wait_while_holding(),
             FindingKind::Deadlock if self.left_in_parent().is_some() => self.lock_before_fork(),
             FindingKind::Deadlock => {
                 let what_now = self.what_now();
                 match self.len() {
-                    1 => {
+                    1 if self.has_guard(0) => {
                         format!("{what_now}. Drop the guard of {held_line} before {line}")
                     }
+                    1 => format!("{what_now}. Do not acquire {held} again at {line}"),
                     _ => format!("{what_now}. {}", self.help_with_circle()),
                 }
             }
@@ -123,16 +110,35 @@ impl Story<'_> {
         }
     }
 
-    /// Returns the line before which the held lock of an edge must be released; that of the
-    /// acquisition if the function does not hold it itself.
+    /// Returns the line of the function that holds a lock from which the wanted one is reached; that of the
+    /// acquisition if there is none.
     fn line_of(&self, index: usize, acquired_at: &Site) -> String {
-        self.line(self.ways[index].release_before().unwrap_or(acquired_at))
+        self.line(self.ways[index].reached_from().unwrap_or(acquired_at))
+    }
+
+    /// Returns `true` if the function that holds a lock has a guard of it. One that runs a closure with the
+    /// lock held hands none out.
+    fn has_guard(&self, index: usize) -> bool {
+        self.ways.get(index).is_some_and(|way| way.release_before().is_some())
+    }
+
+    /// Returns the line before which the function of an edge can release the lock. `None` if it has no
+    /// guard; if that is a temporary, whose end [another sentence](Self::temporaries) says; or if
+    /// holding the lock means running its initializer.
+    fn release_line(&self, index: usize) -> Option<String> {
+        let is_variable = self.lifetimes.get(index)?.is_none();
+        let is_guard = self.shown[index].held.kind.role != Role::Initializer;
+        let held_at = &self.shown[index].held_at;
+        let before = self.ways[index].release_before().filter(|_| is_variable && is_guard)?;
+        let is_another = (before.file(), before.line()) != (held_at.file(), held_at.line());
+        is_another.then(|| self.line(before))
     }
 
     /// Returns `line 7`, with the file if the report shows several.
     fn line(&self, site: &Site) -> String {
-        let mut shown = self.shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-        if shown.all(|it| it.file() == site.file()) {
+        let ends = self.shown.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
+        let calls = self.ways.iter().flat_map(|way| [way.called_at(), way.reached_from()]);
+        if ends.chain(calls.flatten()).all(|it| it.file() == site.file()) {
             format!("line {}", site.line())
         } else {
             format!("line {} of {}", site.line(), site.file())
@@ -141,7 +147,10 @@ impl Story<'_> {
 
     /// Says which guards live longer than they seem to.
     fn temporaries(&self) -> String {
-        let sentence = |(edge, lifetime): (&Edge, &Option<Lifetime>)| {
+        let sentence = |(index, (edge, lifetime)): (usize, (&Edge, &Option<Lifetime>))| {
+            if self.shown[..index].iter().any(|before| before.held_at == edge.held_at) {
+                return None;
+            }
             let (end, advice) = match lifetime.as_ref()? {
                 Lifetime::Block(block) => (
                     format!("the `{block}` that has it in its head"),
@@ -151,7 +160,7 @@ impl Story<'_> {
                     ("the `else`".to_owned(), "edition 2024 drops it before that".to_owned())
                 }
                 Lifetime::Statement => {
-                    let wanted = self.names.of(&edge.wanted);
+                    let wanted = self.names.at(&edge.wanted, &edge.acquired_at);
                     let advice = format!("put what is needed of {wanted} into a variable first");
                     ("its statement".to_owned(), advice)
                 }
@@ -159,38 +168,72 @@ impl Story<'_> {
             let line = self.line(&edge.held_at);
             Some(format!(". The guard of {line} lives until the end of {end}: {advice}"))
         };
-        self.shown.iter().zip(&self.lifetimes).filter_map(sentence).collect()
+        self.shown.iter().zip(&self.lifetimes).enumerate().filter_map(sentence).collect()
     }
 
-    /// Returns ``, as `sell` does``, if the other of two threads acquires the locks in another function.
+    /// Returns ``, as `sell` does``, or `, as line 7 does` if the same function acquires the locks in both
+    /// orders.
     fn as_other_function(&self) -> String {
         let [now, before] = &self.ways[..] else { return String::new() };
         let (Some(now), Some(before)) = (now.holder().map(short), before.holder().map(short))
         else {
             return String::new();
         };
-        if now == before { String::new() } else { format!(", as `{before}` does") }
+        if now == before {
+            format!(", as {} does", self.line(&self.shown[1].held_at))
+        } else {
+            format!(", as `{before}` does")
+        }
     }
 
     /// Returns `, or release ... before line 7`, if the function of an edge can do that.
     fn or_release(&self, index: usize) -> String {
-        let held = self.names.of(&self.shown[index].held);
-        let before = self.ways[index].release_before().filter(|_| self.lifetimes[index].is_none());
-        let release = |site| format!(", or release {held} before {}", self.line(site));
-        before.map_or_else(String::new, release)
+        let release =
+            |line| format!(", or release {} before {line}", self.names.of(&self.shown[index].held));
+        self.release_line(index).map_or_else(String::new, release)
+    }
+
+    /// Help for locks that one function acquires in the order in which it is given them.
+    fn help_with_given(&self) -> String {
+        let Edge { held_at, acquired_at, .. } = self.first();
+        let (first, second) = (self.line(held_at), self.line(acquired_at));
+        let lines = if held_at.file() != acquired_at.file() {
+            format!("L{} and {second} take", &first[1..])
+        } else if held_at.line() == acquired_at.line() {
+            format!("L{} takes", &first[1..])
+        } else {
+            format!("Lines {} and {} take", held_at.line(), acquired_at.line())
+        };
+        let (run, next) = match self.len() {
+            2 => ("both run", "the other"),
+            _ => ("they run", "the next"),
+        };
+        let type_name = self.first().held.type_name();
+        let or_sort = if self.shown.iter().all(|edge| edge.held.type_name() == type_name) {
+            ", or sort them first, by a number or a key that each of them has"
+        } else {
+            ""
+        };
+        format!(
+            "if {run} at once{}, each waits for {next}. {lines} these locks in the order in which \
+             they are passed: pass them in one order everywhere{or_sort}",
+            self.while_writers_wait()
+        )
     }
 
     /// Help for a cycle of two edges, one of which is a wait for something other than a lock.
     fn help_with_wait(&self) -> String {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
-        let waits = self.shown.iter().enumerate().find(|(_, edge)| edge.wanted == *wait);
-        let line =
-            waits.map_or_else(String::new, |(index, edge)| self.line_of(index, &edge.acquired_at));
+        let waits = self.shown.iter().position(|edge| edge.wanted == *wait);
+        let line = waits.and_then(|index| self.release_line(index));
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
+        let instead = match line {
+            Some(line) => format!("release {lock} before {line}"),
+            None => format!("do not wait for it while {lock} is held"),
+        };
         format!(
-            "if {} still needs {lock}{} when the wait for {} begins, both wait for ever: release \
-             {lock} before {line}",
+            "if {} still needs {lock}{} when the wait for {} begins, both wait for ever: {instead}",
             roles::holder(role, &name),
             self.while_writers_wait(),
             roles::awaited(role, &name),
@@ -211,11 +254,11 @@ impl Story<'_> {
     fn help_with_new(&self) -> String {
         let Some((index, edge)) = self.unshared() else { return String::new() };
         let (held, wanted) = (self.names.of(&edge.held), self.names.of(&edge.wanted));
-        let line = self.line(&self.shown.get(index).unwrap_or(edge).acquired_at);
         format!(
             "this cannot hang, as no thread waits for {held} before it is shared. It is an inversion \
              as soon as a thread acquires {wanted} again while it holds {held}. To rule that out, \
-             acquire {wanted} before {held}, or release {held} before {line}"
+             acquire {wanted} before {held}{}",
+            self.or_release(index)
         )
     }
 
@@ -238,13 +281,17 @@ impl Story<'_> {
     /// Returns how the deadlock can be prevented.
     fn help_with_circle(&self) -> String {
         let is_lock = |edge: &&Edge| edge.held.kind.role.is_lock();
-        let edge = self.shown.iter().find(is_lock).unwrap_or_else(|| self.first());
-        let (held, line) = (self.names.of(&edge.held), self.line(&edge.acquired_at));
+        let index = self.shown.iter().position(|edge| is_lock(&edge)).unwrap_or(0);
+        let edge = &self.shown[index];
+        let held = self.names.of(&edge.held);
         let is_of_one_lock = self.shown.iter().all(|it| it.wanted == edge.held);
         if self.has_wait() || is_of_one_lock {
-            return format!("Release {held} before {line}");
+            return match self.release_line(index) {
+                Some(line) => format!("Release {held} before {line}"),
+                None => format!("Do not wait while {held} is held"),
+            };
         }
-        format!("Acquire these locks in one order everywhere, or release {held} before {line}")
+        format!("Acquire these locks in one order everywhere{}", self.or_release(index))
     }
 
     /// Returns what happens now to the threads that wait for each other.
@@ -289,22 +336,28 @@ impl Story<'_> {
 
     /// Help for a permit that is held while another one is acquired.
     fn acquire_at_once(&self) -> String {
-        let Edge { held: pool, held_mode, acquired_at, thread, .. } = self.first();
-        let (held, line, what) = (self.names.of(pool), self.line(acquired_at), what(thread));
+        let Edge { held: pool, held_mode, thread, .. } = self.first();
+        let (held, what) = (self.names.of(pool), what(thread));
+        let line = self.release_line(0);
         if *held_mode == Mode::Exclusive {
+            let release = match line {
+                Some(line) => format!("Release the first permit before {line}, or pass it on"),
+                None => "Pass the first permit on".to_owned(),
+            };
             return format!(
-                "it waits for itself for ever, unless another permit is added. Release the first \
-                 permit before {line}, or pass it on"
+                "it waits for itself for ever, unless another permit is added. {release}"
             );
         }
-        let instead = if pool.kind.is_outside() {
-            "Pass on what the first permit is for, or release it"
+        let (instead, release) = if pool.kind.is_outside() {
+            ("Pass on what the first permit is for", "release it")
         } else {
-            "Acquire all permits in one call, or release the first permit"
+            ("Acquire all permits in one call", "release the first permit")
         };
+        let or_release =
+            line.map_or_else(String::new, |line| format!(", or {release} before {line}"));
         format!(
             "if as many {what}s as {held} has permits do this at once, all of them wait for ever. \
-             {instead} before {line}"
+             {instead}{or_release}"
         )
     }
 
@@ -320,11 +373,41 @@ impl Story<'_> {
         )
     }
 
+    /// Help for a lock that the thread holds already.
+    fn held_already(&self) -> String {
+        let Edge { held, held_at, acquired_at, .. } = self.first();
+        let (held, held_line) = (self.names.of(held), self.line(held_at));
+        let line = self.line_of(0, acquired_at);
+        let instead = match (self.finding.kind, self.has_guard(0)) {
+            (FindingKind::SelfDeadlock, true) => {
+                format!("drop the guard of {held_line} first, or pass it on")
+            }
+            (_, true) => {
+                let or_drop = self
+                    .release_line(0)
+                    .map_or_else(String::new, |line| format!(", or drop it before {line}"));
+                format!("pass the guard of {held_line} on{or_drop}")
+            }
+            (FindingKind::SelfDeadlock, false) => format!(
+                "pass on what was locked at {held_line}, instead of acquiring {held} again at {line}"
+            ),
+            (_, false) => {
+                format!("pass on what was read at {held_line}, instead of reading {held} again")
+            }
+        };
+        match self.finding.kind {
+            FindingKind::SelfDeadlock => format!("it would wait for itself for ever: {instead}"),
+            _ => format!(
+                "if a writer queues between the two, the second read waits behind the writer, \
+                 which waits for the first: {instead}"
+            ),
+        }
+    }
+
     /// Help for a lock that is held during a wait.
     fn wait_while_holding(&self) -> String {
-        let Edge { held, wanted, acquired_at, .. } = self.first();
+        let Edge { held, wanted, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        let line = self.line_of(0, acquired_at);
         let needs = match self.wait() {
             WaitKind::Condvar => format!(
                 "the wait releases only {wanted}: if the notifying thread needs {held} first"
@@ -335,14 +418,18 @@ impl Story<'_> {
             WaitKind::Barrier => format!("if another thread needs {held} before it gets there"),
             WaitKind::Park => format!("if the thread that unparks it needs {held} before"),
         };
-        format!("{needs}, both wait for ever. Release {held} before {line}")
+        let instead = match self.release_line(0) {
+            Some(line) => format!("Release {held} before {line}"),
+            None => format!("Do not wait while {held} is held"),
+        };
+        format!("{needs}, both wait for ever. {instead}")
     }
 
     /// Help for a broken declaration.
     fn declared(&self) -> String {
-        let Edge { held, wanted, acquired_at, .. } = self.first();
+        let Edge { held, wanted, .. } = self.first();
         let (held, wanted) = (self.names.of(held), self.names.of(wanted));
-        let line = self.line_of(0, acquired_at);
+        let line = self.release_line(0);
         let declaration = match &self.finding.detail {
             Detail::Declared(declaration) => Some(declaration),
             _ => None,
@@ -352,28 +439,35 @@ impl Story<'_> {
                 "both have the key {key}, which does not order them: give each lock its own \
                      key, or do not nest them"
             ),
-            Some(Declaration::Keys { held: held_key, wanted: key, .. }) => format!(
-                "{held} has the key {held_key}, {wanted} the key {key}: the smaller one must be \
-                     acquired first, release {held} before {line}"
-            ),
-            Some(Declaration::Order(site)) => format!(
-                "it was declared at {site} that {wanted} comes before {held}: release {held} \
-                     before {line}"
-            ),
-            Some(Declaration::Leaf) => format!(
-                "{held} was declared a leaf, nothing is acquired while it is held: release it \
-                     before {line}"
-            ),
+            Some(Declaration::Keys { held: held_key, wanted: key, .. }) => {
+                let release =
+                    line.map_or_else(String::new, |line| format!(", release {held} before {line}"));
+                format!(
+                    "{held} has the key {held_key}, {wanted} the key {key}: the smaller one must be \
+                     acquired first{release}"
+                )
+            }
+            Some(Declaration::Order(site)) => {
+                let instead = line.map_or_else(
+                    || "acquire it first".to_owned(),
+                    |line| format!("release {held} before {line}"),
+                );
+                format!("it was declared at {site} that {wanted} comes before {held}: {instead}")
+            }
+            Some(Declaration::Leaf) => {
+                let release =
+                    line.map_or_else(String::new, |line| format!(": release it before {line}"));
+                format!("{held} was declared a leaf, nothing is acquired while it is held{release}")
+            }
             Some(Declaration::Outermost) | None => {
                 let what = if self.is_wait() {
                     "outermost, it is waited for"
                 } else {
                     "an outermost lock, it is acquired"
                 };
-                format!(
-                    "{wanted} was declared {what} while nothing is held: release {held} before \
-                     {line}"
-                )
+                let release =
+                    line.map_or_else(String::new, |line| format!(": release {held} before {line}"));
+                format!("{wanted} was declared {what} while nothing is held{release}")
             }
         }
     }

@@ -8,7 +8,7 @@ impl Story<'_> {
     /// lock reaches the other, if that is acquired elsewhere.
     pub(super) fn call(&self, index: usize) -> Option<Label<'_>> {
         let (edge, way) = (&self.shown[index], &self.ways[index]);
-        let reached = way.release_before().filter(|line| {
+        let reached = way.reached_from().filter(|line| {
             **line != edge.acquired_at && edge.held.kind.role.is_lock() && line.column() > 0
         });
         let call = way.called_at().or(reached)?;
@@ -48,6 +48,22 @@ impl Story<'_> {
 
 /// `bank::accounts::Bank::lock::{{closure}}` → `Bank::lock`.
 pub(super) fn short(function: &str) -> String {
+    match &segments(function)[..] {
+        [.., home, name] if home.starts_with(|it: char| it.is_uppercase() || it == '<') => {
+            format!("{home}::{name}")
+        }
+        [.., name] => (*name).to_owned(),
+        [] => function.to_owned(),
+    }
+}
+
+/// `bank::accounts::Bank::lock::{{closure}}` → `lock`.
+pub(super) fn last_name(function: &str) -> &str {
+    segments(function).pop().unwrap_or(function)
+}
+
+/// Returns the parts of a function's path, without closures at its end.
+fn segments(function: &str) -> Vec<&str> {
     let (mut segments, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, character) in function.char_indices() {
         match character {
@@ -64,13 +80,7 @@ pub(super) fn short(function: &str) -> String {
     while segments.len() > 1 && segments.last().is_some_and(|it| it.starts_with('{')) {
         segments.pop();
     }
-    match &segments[..] {
-        [.., home, name] if home.starts_with(|it: char| it.is_uppercase() || it == '<') => {
-            format!("{home}::{name}")
-        }
-        [.., name] => (*name).to_owned(),
-        [] => function.to_owned(),
-    }
+    segments
 }
 
 #[cfg(test)]

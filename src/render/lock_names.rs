@@ -82,7 +82,10 @@ impl Names {
                 (None, Some(receiver))
                     if source::is_anonymous(receiver) || is_of_others(lock, receiver) =>
                 {
-                    let declared = sources.declared(lock).or_else(|| passed.get(&lock.id).cloned());
+                    let declared = sources
+                        .declared(lock)
+                        .or_else(|| passed.get(&lock.id).cloned())
+                        .or_else(|| sources.field_of_self(receiver, &lock.seen_at));
                     if declared.is_some() {
                         names.replaced.insert(lock.id, receiver.clone());
                     }

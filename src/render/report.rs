@@ -68,7 +68,7 @@ impl Story<'_> {
             Detail::Writer(writer) => Some(&writer.site),
             _ => None,
         };
-        let calls = self.ways.iter().flat_map(|way| [way.called_at(), way.release_before()]);
+        let calls = self.ways.iter().flat_map(|way| [way.called_at(), way.reached_from()]);
         for site in places.chain(writer).chain(calls.flatten()) {
             sources.text(site);
         }

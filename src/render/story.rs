@@ -53,11 +53,12 @@ impl<'a> Story<'a> {
         // These have one place.
         let may_be =
             !matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait);
-        let mut lifetime = |edge: &Edge| {
+        let mut lifetime = |(edge, way): (&Edge, &Way)| {
             let is_guard = may_be && edge.held.kind.role.is_lock() && !edge.is_queued;
-            is_guard.then(|| sources.lifetime(&edge.held_at, &edge.acquired_at)).flatten()
+            let needed = way.release_before().unwrap_or(&edge.acquired_at);
+            is_guard.then(|| sources.lifetime(&edge.held_at, needed)).flatten()
         };
-        let lifetimes = shown.iter().map(&mut lifetime).collect();
+        let lifetimes = shown.iter().zip(&ways).map(&mut lifetime).collect();
         Self { finding, shown, ways, lifetimes, names }
     }
 }

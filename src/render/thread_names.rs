@@ -5,17 +5,20 @@ use crate::finding::ThreadInfo;
 /// Returns a thread or task as part of a sentence: `` thread `worker` ``, `task 7`, `the thread
 /// spawned at src/main.rs:12`.
 pub(super) fn who(actor: &ThreadInfo) -> String {
-    match actor.is_called_by_site() {
-        true if actor.shares_name => actor.to_string(),
-        true => format!("the {actor}"),
-        false => format!("{} {}", what(actor), alone(actor)),
+    if !actor.is_called_by_site() {
+        format!("{} {}", what(actor), alone(actor))
+    } else if actor.shares_name {
+        actor.to_string()
+    } else {
+        format!("the {actor}")
     }
 }
 
 /// As [`who`], with the id that the operating system has for the thread.
 pub(super) fn with_id(actor: &ThreadInfo, id: u64) -> String {
+    let is_it = actor.os_id.is_some_and(|it| u64::from(it.get()) == id);
     match actor.name() {
-        None if actor.os_id == Some(id) && !actor.is_called_by_site() => who(actor),
+        None if is_it && !actor.is_called_by_site() => who(actor),
         _ => format!("{} ({id})", who(actor)),
     }
 }
@@ -97,7 +100,7 @@ fn alone(actor: &ThreadInfo) -> String {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::panic::Location;
+    use std::{num::NonZeroU32, panic::Location};
 
     use super::*;
     use crate::finding::Site;
@@ -109,7 +112,7 @@ mod tests {
     /// Returns a thread that the mirror of std spawned, or one that std did.
     fn nameless(number: u64, line: Option<u32>) -> ThreadInfo {
         let spawned_at = line.map(|line| Site::new("src/main.rs".to_owned(), line, 5));
-        ThreadInfo { number, spawned_at, os_id: Some(25340), ..ThreadInfo::default() }
+        ThreadInfo { number, spawned_at, os_id: NonZeroU32::new(25340), ..ThreadInfo::default() }
     }
 
     #[track_caller]

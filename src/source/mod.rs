@@ -106,7 +106,30 @@ impl Sources {
                 break;
             }
         }
+        if name == "self" {
+            let last = way.iter().zip(way.iter().skip(1)).take_while(|(a, b)| a != b).count();
+            return self.type_around(way.get(last)?);
+        }
         Some(name)
+    }
+
+    /// Returns the field of a tuple struct that a method locks: `Book::0` for `self.0.lock()`.
+    pub(crate) fn field_of_self(&mut self, receiver: &str, site: &Site) -> Option<String> {
+        let field = receiver.strip_prefix("self.")?;
+        Some(format!("{}::{field}", self.type_around(site)?))
+    }
+
+    /// Returns the type whose methods are around a site.
+    fn type_around(&mut self, site: &Site) -> Option<String> {
+        let (tokens, offset) = self.tokens(site)?;
+        tokens.implemented_around(tokens.at(offset)?).map(str::to_owned)
+    }
+
+    /// Returns the name of the function around a site, if no macro may have made it.
+    pub(crate) fn function_around(&mut self, site: &Site) -> Option<String> {
+        let (tokens, offset) = self.tokens(site)?;
+        let function = tokens.function_around(tokens.at(offset)?).ok()??;
+        Some(tokens.text(function + 1).to_owned())
     }
 
     /// Returns how long the guard lives that is acquired at `held`, if it is a temporary and another lock is acquired

@@ -17,7 +17,7 @@ pub(crate) enum Lifetime {
 }
 
 /// Returns how long the guard lives that the call at `held` returns, if it is a temporary and the call at `wanted` is
-/// made meanwhile. Both places are bytes of the source.
+/// made meanwhile, but not on the guard itself. Both places are bytes of the source.
 pub(super) fn lifetime(tokens: &Tokens, held: usize, wanted: usize) -> Option<Lifetime> {
     let (held, wanted) = (tokens.at(held)?, tokens.at(wanted)?);
     if !tokens.is_temporary(held) {
@@ -34,7 +34,8 @@ pub(super) fn lifetime(tokens: &Tokens, held: usize, wanted: usize) -> Option<Li
                     [";", ","].contains(&tokens.text(it)) || tokens.is(it, Kind::Close)
                 };
                 let end = tokens.level(start, tokens.len()).find(is_end).unwrap_or(tokens.len());
-                return (start..end).contains(&wanted).then_some(Lifetime::Statement);
+                let is_in = (start..end).contains(&wanted) && !tokens.is_chained(held, wanted);
+                return is_in.then_some(Lifetime::Statement);
             }
         }
     }
@@ -69,6 +70,25 @@ impl Tokens {
                 }
             }
         }
+    }
+
+    /// Returns `true` if the method `wanted` is called on what a call returns, or on what another method
+    /// returns that is.
+    fn is_chained(&self, call: usize, wanted: usize) -> bool {
+        let mut at = call;
+        while at < wanted {
+            let Some(arguments) = self.arguments_of_call(at) else { return false };
+            at = self.partner(arguments) + 1;
+            while ["?", "."].contains(&self.text(at)) || self.is_field(at) {
+                at += 1;
+            }
+        }
+        at == wanted
+    }
+
+    /// Returns `true` for a field in a chain of methods.
+    fn is_field(&self, at: usize) -> bool {
+        self.text_before(at, 1) == "." && self.text(at + 1) == "."
     }
 
     /// Returns the token before the receiver of a method.
@@ -204,6 +224,9 @@ mod tests {
             "fn f() { let a = lock(&a.^b); b.^lock(); }",
             "fn f() { run(a.^lock().unwrap()); b.^lock(); }",
             "fn f() { run(|| a.^lock().x(), || b.^lock()); }",
+            // What is locked meanwhile is in the guard, or what its method calls.
+            "fn f() { a.^lock().unwrap().b.^lock().c(); }",
+            "fn f() { a.^lock()?.b().unwrap().^clear(); }",
         ] {
             assert_eq!(lifetime_at(source), None, "{source}");
         }

@@ -34,6 +34,7 @@ programs! {
     accounts_in_a_vec,
     branches,
     callbacks,
+    closure_locks_again,
     closures,
     deadlock,
     declared_order,
@@ -44,8 +45,7 @@ programs! {
     helpers_three_deep,
     join_in_a_helper,
     lazy_initializer,
-    #[cfg(all(feature = "once_cell", feature = "parking_lot"))]
-    lazy_parking_lot,
+    #[cfg(all(feature = "once_cell", feature = "parking_lot"))] lazy_parking_lot,
     leaked_guard,
     macros,
     method_locks_again,
@@ -55,16 +55,16 @@ programs! {
     pool,
     recursive_read,
     rooms_in_a_map,
-    #[cfg(feature = "parking_lot")]
-    single_thread,
+    #[cfg(feature = "parking_lot")] single_thread,
     statics_in_functions,
-    #[cfg(feature = "tokio")]
-    tasks,
+    swapped_in_closures,
+    #[cfg(feature = "tokio")] tasks,
     temporaries,
     temporary_in_a_statement,
     threads_of_std,
     track_caller,
     trait_objects,
+    two_files,
     #[cfg(feature = "parking_lot")] upgrade,
     wait_in_a_helper,
     wrapper_type,
@@ -186,12 +186,12 @@ fn without_thread_ids(text: &str) -> String {
             line.split_once("' (").filter(|_| line.starts_with("thread '"))
         {
             (panicked, rest) = after.split_once(')').expect("the id ends");
-            replaced += &format!("{thread}'");
+            replaced.extend([thread, "'"]);
         }
         while let Some((before, after)) = rest.split_once("<unnamed> (") {
             let (id, after) = after.split_once(')').expect("the id ends");
             let who = if id == panicked { "itself" } else { "another" };
-            replaced += &format!("{before}<unnamed> ({who})");
+            replaced.extend([before, "<unnamed> (", who, ")"]);
             rest = after;
         }
         replaced += rest;

@@ -173,13 +173,11 @@ impl Context {
     }
 
     pub(crate) fn info(&self) -> ThreadInfo {
-        match self.task.load() {
-            Some(spawned_at) => ThreadInfo::of_task(self.number(), spawned_at, self.scope()),
-            None => {
-                let os_id = self.os_thread().and_then(os_threads::as_in_panics);
-                ThreadInfo { os_id, ..self.thread.lock().clone() }
-            }
+        if let Some(spawned_at) = self.task.load() {
+            return ThreadInfo::of_task(self.number(), spawned_at, self.scope());
         }
+        let os_id = self.os_thread().and_then(os_threads::as_in_panics);
+        ThreadInfo { os_id, ..self.thread.lock().clone() }
     }
 
     /// Returns `true` while a task is polled in this context.
