@@ -18,12 +18,17 @@
 //! A test that takes two locks in both orders shares nothing either, but stands for a program that does. So it also
 //! matters what comes next: the function hands the object out, into what a lock guards or into a channel.
 //!
+//! `making.rs` has where an object is made, this file where it goes, and `flow.rs` whether code runs where it stands.
+//!
 //! Reads tokens, and parses no Rust: where it is not sure, the object counts as shared.
+
+mod flow;
+mod making;
 
 use std::ops::Range;
 
 use super::{
-    syntax::{Before, Braces, is_keyword},
+    syntax::{Before, Braces},
     tokens::{Kind, Tokens},
 };
 
@@ -49,8 +54,6 @@ const PRINT: [&str; 14] = [
 const SEND: [&str; 4] = ["send", "try_send", "blocking_send", "send_blocking"];
 /// Functions that only look at a pointer.
 const LOOK: [&str; 3] = ["as_ptr", "strong_count", "weak_count"];
-/// Pointers to one object whose constructors do nothing else.
-const POINTERS: [&str; 3] = ["Arc", "Rc", "Box"];
 
 /// An object that a function has made, or was handed by the function that has made it.
 pub(super) struct Object<'a> {
@@ -78,36 +81,9 @@ enum Use<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Returns the object whose lock is acquired at a token, if that is a local variable.
-    pub(super) fn locked_at(tokens: &'a Tokens, acquired: usize) -> Option<Self> {
-        let (root, fields) = tokens.place_before(acquired)?;
-        let (block, value) = tokens.declaration_of(root)?;
-        let names = vec![tokens.text(root)];
-        Some(Self { tokens, names, fields, block, value, locked_at: acquired })
-    }
-
     /// Returns `true` if a token is in the block in which the variable is declared.
     pub(super) fn is_known_at(&self, at: usize) -> bool {
         (self.block..self.tokens.partner(self.block)).contains(&at)
-    }
-
-    /// Returns `true` if the constructor call at a token of a file, `call`, made the lock: it is the
-    /// variable's value, or that of a function which is called there.
-    pub(super) fn is_made_by(&self, tokens: &Tokens, call: usize, is_same_file: bool) -> bool {
-        let Some((made, fields)) = tokens.made_by(call) else { return false };
-        if fields != self.fields {
-            return false;
-        }
-        if is_same_file && self.value.contains(&call) {
-            return made == self.value;
-        }
-        let Some((of, function)) = self.tokens.called_for(&self.value) else { return false };
-        let of = match of {
-            Some("Self") => self.tokens.implemented_around(self.value.start),
-            of => of,
-        };
-        let Some(maker) = tokens.function_returning(&made) else { return false };
-        tokens.text(maker + 1) == function && tokens.implemented_around(maker) == of
     }
 
     /// Returns `true` if no other thread can know the object before the lock is acquired that is wanted
@@ -294,203 +270,6 @@ impl<'a> Object<'a> {
 }
 
 impl Tokens {
-    /// Returns the variable and the fields, the last one first, of the lock whose method is at a token.
-    fn place_before(&self, method: usize) -> Option<(usize, Vec<&str>)> {
-        let mut fields = Vec::new();
-        let mut at = method;
-        while self.text_before(at, 1) == "." {
-            at = at.checked_sub(2)?;
-            fields.push(self.text(at));
-            if !self.is(at, Kind::Word) && !self.is(at, Kind::Literal) {
-                return None;
-            }
-        }
-        let name = fields.pop()?;
-        let is_variable = name.starts_with(|it: char| it.is_lowercase() || it == '_');
-        let is_path = self.text_before(at, 1) == "::";
-        (is_variable && name != "self" && !is_keyword(name) && !is_path).then_some((at, fields))
-    }
-
-    /// Returns the block in which the variable at a token was declared, and its value.
-    fn declaration_of(&self, variable: usize) -> Option<(usize, Range<usize>)> {
-        let mut at = variable;
-        loop {
-            let open = self.outer(at)?;
-            let is_it = |&it: &usize| {
-                let name = if self.text(it + 1) == "mut" { it + 2 } else { it + 1 };
-                self.text(it) == "let"
-                    && self.text(name) == self.text(variable)
-                    && ["=", ":"].contains(&self.text(name + 1))
-                    && [";", "{", "}"].contains(&self.text_before(it, 1))
-            };
-            if let Some(declared) = self.level(open + 1, at).filter(is_it).last() {
-                let equals = self.find(declared, at, "=")?;
-                let end = self.find(equals, at, ";")?;
-                let is_plain = self.level(equals, end).all(|it| self.text(it) != "else");
-                return is_plain.then_some((open, equals + 1..end));
-            }
-            if !self.runs_once(open, at) {
-                return None;
-            }
-            at = open;
-        }
-    }
-
-    /// Returns `true` if a token runs exactly where it stands in a block, at most once.
-    fn is_once_in(&self, block: usize, at: usize) -> bool {
-        self.all_around(block, at, |open, at| self.runs_once(open, at))
-    }
-
-    /// Returns `true` if a token runs where it stands in a block, any number of times.
-    fn is_now_in(&self, block: usize, at: usize) -> bool {
-        self.all_around(block, at, |open, at| self.runs_now(open, at))
-    }
-
-    /// Returns `true` if a token is in a block, and `is_true` for each pair of brackets up to it.
-    fn all_around(
-        &self,
-        block: usize,
-        mut at: usize,
-        is_true: impl Fn(usize, usize) -> bool,
-    ) -> bool {
-        while let Some(open) = self.outer(at) {
-            if open == block {
-                return !self.is_in_closure(open, at) && !self.is_in_while(at);
-            }
-            if !is_true(open, at) {
-                return false;
-            }
-            at = open;
-        }
-        false
-    }
-
-    fn runs_once(&self, open: usize, at: usize) -> bool {
-        self.runs_now(open, at) && !self.is_loop(open)
-    }
-
-    /// Returns `true` if what is directly in a pair of brackets runs where these stand, in no closure and no task.
-    fn runs_now(&self, open: usize, at: usize) -> bool {
-        let is_async = || {
-            let before = self.text_before(open, 1);
-            before == "async" || before == "move" && self.text_before(open, 2) == "async"
-        };
-        let is_here = match self.text(open) {
-            "{" => self.is_literal(open) || self.braces(open) == Braces::Expression && !is_async(),
-            _ => self.text_before(open, 1) != "!" || self.text_before(open, 2) == "vec",
-        };
-        is_here && !self.is_in_closure(open, at) && !self.is_in_while(at)
-    }
-
-    /// Returns `true` if braces are the body of a loop.
-    fn is_loop(&self, open: usize) -> bool {
-        let header = self.start_of_statement(open);
-        self.text(open) == "{"
-            && self.level(header, open).any(|it| ["for", "while", "loop"].contains(&self.text(it)))
-    }
-
-    /// Returns `true` if a token is in the head of a `while`, which runs each time.
-    fn is_in_while(&self, at: usize) -> bool {
-        self.level(self.start_of_statement(at), at).any(|it| self.text(it) == "while")
-    }
-
-    /// Returns `true` if a token is in a closure that begins directly in a pair of brackets.
-    fn is_in_closure(&self, open: usize, at: usize) -> bool {
-        let (mut is_inside, mut body) = (false, open);
-        for it in self.level(open + 1, at) {
-            match self.text(it) {
-                _ if it < body => {}
-                "," | ";" => is_inside = false,
-                "||" if !self.ends_operand(it) => is_inside = true,
-                "|" if !self.ends_operand(it) => {
-                    is_inside = true;
-                    body = self.find(it, at, "|").map_or(at, |bar| bar + 1);
-                }
-                _ => {}
-            }
-        }
-        is_inside
-    }
-
-    /// Returns the expression that a constructor call is wrapped in, if that does nothing but keep the lock,
-    /// and the fields that lead to the lock, the last one first.
-    fn made_by(&self, call: usize) -> Option<(Range<usize>, Vec<&str>)> {
-        let (mut start, mut fields) = (call, Vec::new());
-        let mut end = self.partner(self.arguments_of_call(call)?) + 1;
-        while let Some(open) = self.outer(start) {
-            if ![",", self.text(self.partner(open))].contains(&self.text(end)) {
-                break;
-            }
-            let is_struct = self.text_before(open, 1).starts_with(char::is_uppercase);
-            match self.text(open) {
-                "(" if self.is_pointer(open) => {}
-                "(" if is_struct => {
-                    let part = self.expressions(open).iter().position(|it| it.start == start)?;
-                    fields.push(*["0", "1", "2", "3"].get(part)?);
-                }
-                "{" if self.is_literal(open) && self.text_before(start, 1) == ":" => {
-                    fields.push(self.text_before(start, 2));
-                }
-                _ => break,
-            }
-            start = self.start_of_path(open);
-            end = self.partner(open) + 1;
-        }
-        Some((start..end, fields))
-    }
-
-    /// Returns `true` if a bracket opens the argument of a constructor that only wraps it: `Arc::new`, `Ok`.
-    fn is_pointer(&self, open: usize) -> bool {
-        let is_new = self.text_before(open, 1) == "new" && self.text_before(open, 2) == "::";
-        is_new && POINTERS.contains(&self.text_before(open, 3))
-            || ["Some", "Ok"].contains(&self.text_before(open, 1))
-    }
-
-    /// Returns the first token of the path before a bracket.
-    fn start_of_path(&self, open: usize) -> usize {
-        let mut at = open;
-        while self.text_before(at, 1) == "::"
-            || at > 0 && self.is(at - 1, Kind::Word) && !is_keyword(self.text(at - 1))
-        {
-            at -= 1;
-        }
-        at
-    }
-
-    /// Returns the function, and the type that it belongs to, whose call is a variable's value.
-    fn called_for(&self, value: &Range<usize>) -> Option<(Option<&str>, &str)> {
-        let Range { mut start, mut end } = *value;
-        let open = loop {
-            let open = self.arguments_of_call(start)?;
-            if !self.is_pointer(open) || self.partner(open) + 1 != end {
-                break open;
-            }
-            (start, end) = (open + 1, self.partner(open));
-        };
-        let mut rest = (self.partner(open) + 1..end).map(|at| self.text(at)).collect::<Vec<_>>();
-        while let [before @ .., "?"]
-        | [before @ .., ".", "await"]
-        | [before @ .., ".", "unwrap", "(", ")"]
-        | [before @ .., ".", "expect", "(", _, ")"] = &rest[..]
-        {
-            rest = before.to_vec();
-        }
-        let of = (self.text_before(open, 2) == "::").then(|| self.text_before(open, 3));
-        let of = of.filter(|of| of.starts_with(char::is_uppercase));
-        rest.is_empty().then(|| (of, self.text_before(open, 1)))
-    }
-
-    /// Returns the `fn` of the function whose last expression this is.
-    fn function_returning(&self, expression: &Range<usize>) -> Option<usize> {
-        let open = self.outer(expression.start).filter(|&open| self.text(open) == "{")?;
-        let is_last = self.partner(open) == expression.end
-            && ["{", ";", "}"].contains(&self.text_before(expression.start, 1));
-        match self.braces(open) {
-            Braces::Function(function) if is_last => Some(function),
-            _ => None,
-        }
-    }
-
     /// Returns the brackets of the macro that a variable is an argument of, if it only prints its arguments.
     fn printed_by(&self, variable: usize) -> Option<usize> {
         let open = self.outer(variable).filter(|&open| self.text_before(open, 1) == "!")?;
@@ -587,7 +366,7 @@ mod tests {
 
     /// Returns what is said of a source in which `^1` marks the constructor call, `^2` where its lock is acquired,
     /// `^3` where the other lock is, and `^4` the call of the function which does that, if there is one.
-    fn is_unshared(marked: &str) -> bool {
+    pub(super) fn is_unshared(marked: &str) -> bool {
         let mut text = String::new();
         let mut marks = [None; 4];
         let mut rest = marked;
@@ -700,59 +479,6 @@ mod tests {
             "drop(other.^3lock()); threads.push(spawn({ let session = session.clone(); move || session.lock() }));",
             "drop(other.^3lock()); session.lock().unwrap().children.push(session.clone());",
         ]);
-    }
-
-    #[test]
-    fn an_object_is_made_here_or_by_a_function_that_is_called_here() {
-        let publish = "self.sessions.^3lock().unwrap().push(session.clone());";
-        for (made, is_it) in [
-            ("fn f() { let session = Arc::new(Session { id: 7, state: ^1Mutex::new(0) }); session.state", true),
-            ("fn f() { let session: Arc<_> = Arc::new(Session(7, ^1Mutex::new(0))); session.1", true),
-            ("fn f() { let session = Box::leak(Box::new(^1Mutex::new(0))); session", false),
-            ("fn f() { let session = Session::new(^1Mutex::new(0)); session.state", false),
-            ("fn f() { let session = all().get_or(^1Mutex::new(0)); session", false),
-            ("fn f(session: Arc<Mutex<u8>>) { drop(^1Mutex::new(0)); session", false),
-            ("fn f() { let session = all.lock().remove(0); drop(^1Mutex::new(0)); session", false),
-            ("fn f() { drop(^1Mutex::new(0)); SESSION", false),
-            ("fn f(&self) { drop(^1Mutex::new(0)); self.session", false),
-            (
-                "impl Session { fn new() -> Self { Self { state: ^1Mutex::new(0) } } }
-                fn f() { let session = Arc::new(Session::new()); session.state",
-                true,
-            ),
-            (
-                "impl Session { async fn open() -> Result<Self> { let id = 7; Ok(Self { id, state: ^1Mutex::new(0) }) } }
-                fn f() { let session = Session::open(7).await?; session.state",
-                true,
-            ),
-            ("fn session() -> Arc<Mutex<u8>> { Arc::new(^1Mutex::new(0)) } fn f() { let session = session(); session", true),
-            // Another function, type or field.
-            ("fn other() -> Arc<Mutex<u8>> { Arc::new(^1Mutex::new(0)) } fn f() { let session = session(); session", false),
-            (
-                "impl Other { fn new() -> Self { Self { state: ^1Mutex::new(0) } } }
-                fn f() { let session = Arc::new(Session::new()); session.state",
-                false,
-            ),
-            (
-                "impl Session { fn new() -> Self { Self { other: ^1Mutex::new(0) } } }
-                fn f() { let session = Arc::new(Session::new()); session.state",
-                false,
-            ),
-            // It may put it anywhere.
-            (
-                "fn session() -> Arc<Mutex<u8>> { let it = Arc::new(^1Mutex::new(0)); all.push(it.clone()); it }
-                fn f() { let session = session(); session",
-                false,
-            ),
-            (
-                "fn session() -> Arc<Mutex<u8>> { CELL.get_or_init(|| Arc::new(^1Mutex::new(0))).clone() }
-                fn f() { let session = session(); session",
-                false,
-            ),
-        ] {
-            let source = format!("{made}.^2lock(); {publish} }}");
-            assert_eq!(is_unshared(&source), is_it, "{source}");
-        }
     }
 
     #[test]
