@@ -31,7 +31,9 @@ impl OrderGraph {
         let names = Names::new(&mut sources, graph.node_weights().copied(), []);
         let lock = |_: &_, (_, lock): (_, &&LockInfo)| {
             let mention = names.of(lock);
-            let (name, number) = mention[1..].rsplit_once('`').expect("it stands in backticks");
+            // A thread without a name stands in no backticks.
+            let parts = mention.strip_prefix('`').and_then(|it| it.rsplit_once('`'));
+            let (name, number) = parts.unwrap_or((&mention, ""));
             let made = lock.created_at().map_or_else(String::new, |site| format!("\n{site}"));
             let label = format!("{name}{number}\n{}{made}", lock.type_name());
             format!("label = {} shape = box", quoted(&label))
