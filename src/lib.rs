@@ -63,6 +63,7 @@
 //! | [`Deadlock`](FindingKind::Deadlock) | threads or tasks that wait for each other right now | deny |
 //! | [`DeclaredOrder`](FindingKind::DeclaredOrder) | an order that the program declared was broken | deny |
 //! | [`ClassInversion`](FindingKind::ClassInversion) | both orders were seen, on different locks of the same two classes | warn |
+//! | [`SameClassNesting`](FindingKind::SameClassNesting) | two locks of one class are held at once, in no declared order | allow |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
 //! | [`Futurelock`](FindingKind::Futurelock) | a task waits for a lock that another of its own futures has, and does not poll that future | deny |

@@ -1,6 +1,6 @@
 //! What makes several findings one bug: locks of the same classes, at the same places in the source.
 
-use super::{Edge, Finding, FindingKind, LockInfo, Site, WaitKind};
+use super::{Detail, Edge, Finding, FindingKind, LockInfo, Site, WaitKind};
 
 /// Identifies a bug.
 ///
@@ -37,8 +37,13 @@ impl<E: Ord> Bug<E> {
 impl Bug<BugEdge> {
     pub(crate) fn of(finding: &Finding) -> Self {
         let end = |lock: &LockInfo, site: &Site| (class(lock), site.clone());
-        let edge =
-            |edge: &Edge| [end(&edge.held, &edge.held_at), end(&edge.wanted, &edge.acquired_at)];
+        let edge = |edge: &Edge| {
+            let [held_at, acquired_at] = match &finding.detail {
+                Detail::OneClass { shown_at: Some(shown_at), .. } => shown_at,
+                _ => &[edge.held_at.clone(), edge.acquired_at.clone()],
+            };
+            [end(&edge.held, held_at), end(&edge.wanted, acquired_at)]
+        };
         Self::new(finding.kind, finding.wait(), finding.cycle.iter().map(edge))
     }
 }
@@ -85,6 +90,7 @@ impl FindingKind {
         Self::HeldAcrossAwait,
         Self::OrderedInversion,
         Self::ClassInversion,
+        Self::SameClassNesting,
         Self::GuardedInversion,
     ];
 

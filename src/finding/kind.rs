@@ -102,6 +102,11 @@ kinds! {
     /// Two locks were acquired in one order, and two others, made at the same places in the source, in the other
     /// order. The same two locks have not been seen in both.
     ClassInversion: "class_inversion", Warn, possible;
+    /// Two locks of one class were held at once, in no declared order: two accounts, say, that one line of the source
+    /// creates. Locks that are made for each use and dropped are never seen in both orders, so this is only a
+    /// possibility. [`order_by_key`](crate::order_by_key) declares an order, which is then checked instead. It is not
+    /// reported for a class with an [`Inversion`](Self::Inversion) between two of its locks.
+    SameClassNesting: "same_class_nesting", Allow, possible;
     /// A wait for a notification, a message, space in a channel or a barrier while a lock is held. If the other
     /// thread needs that lock first, both wait forever. The level can be set for each
     /// [kind of wait](super::WaitKind).

@@ -78,6 +78,13 @@ pub(crate) enum Detail {
         numbers: [u32; 2],
         made_at: Arc<[Site]>,
     },
+    /// A class of which two locks were held at once, by number, and the places that may create only its locks.
+    OneClass {
+        number: u32,
+        made_at: Arc<[Site]>,
+        /// Where a report shows the two acquisitions, if it is known: helpers acquire many locks.
+        shown_at: Option<[Site; 2]>,
+    },
     /// One of the threads was joined before another was spawned.
     InSequence,
     /// No other thread knew the held lock of the edge with this index.
@@ -100,6 +107,15 @@ pub(crate) enum Detail {
 }
 
 impl Detail {
+    /// Returns the two classes of a finding about classes, and the places that may create only locks of these.
+    pub(crate) fn classes(&self) -> Option<([u32; 2], &[Site])> {
+        match self {
+            Self::Classes { numbers, made_at } => Some((*numbers, made_at)),
+            Self::OneClass { number, made_at, .. } => Some(([*number; 2], made_at)),
+            _ => None,
+        }
+    }
+
     /// Returns the threads besides those of the edges.
     fn threads_mut(&mut self) -> impl Iterator<Item = &mut ThreadInfo> {
         let (snapshots, one): (&mut [ThreadSnapshot], _) = match self {
@@ -163,6 +179,8 @@ impl Finding {
     ///
     /// The two edges of a [`FindingKind::ClassInversion`] concern different locks of the same two
     /// classes.
+    ///
+    /// [`FindingKind::SameClassNesting`] has one edge, between two locks of one class.
     ///
     /// A finding about one lock ([`FindingKind::SelfDeadlock`], [`FindingKind::RecursiveRead`]) has
     /// one edge, from the lock to itself. [`FindingKind::WaitWhileHolding`] has one edge per lock

@@ -42,7 +42,7 @@ use self::store::{Added, Key, Store, Unhandled};
 #[cfg(fuzzing)]
 pub(crate) use self::{config::check as check_config, settings::complaints};
 use crate::{
-    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId},
+    finding::{Detail, Edge, Finding, FindingKind, Level, ScopeId, Site},
     render,
     source::Creates,
 };
@@ -109,7 +109,7 @@ pub(crate) fn submit(
         // A finding that may be false must not panic.
         _ => level(kind).min(Level::Warn),
     });
-    if let Detail::Classes { made_at, .. } = &detail
+    if let Some((_, made_at)) = detail.classes()
         && made_at.iter().any(|site| source_facts::creates(site) == Creates::Various)
     {
         // They are locks of a wrapper, or of `#[derive(Default)]`.
@@ -117,6 +117,9 @@ pub(crate) fn submit(
     }
     let is_of_the_past = matches!(detail, Detail::Destroyed);
     let mut finding = Finding::new(kind, level, cycle, detail);
+    if level > Level::Allow || records() {
+        show_one_class(&mut finding);
+    }
     finding.silenced = suppress::reason(&finding).filter(|_| certainly.is_none());
     if finding.silenced.is_some() {
         finding.level = Level::Allow;
@@ -163,6 +166,17 @@ pub(crate) fn submit(
         }
     }
     Verdict::Proceed
+}
+
+/// Finds out where a report shows two nested locks of one class. That looks up symbols, so it is done only for a
+/// finding that is printed or recorded.
+fn show_one_class(finding: &mut Finding) {
+    if let Detail::OneClass { .. } = finding.detail {
+        let shown = <[Site; 2]>::try_from(render::shown_sites(finding)).ok();
+        if let Detail::OneClass { shown_at, .. } = &mut finding.detail {
+            *shown_at = shown;
+        }
+    }
 }
 
 /// Records a finding of the watchdog, which no thread can panic for. It is printed, and changes the

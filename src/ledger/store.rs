@@ -74,7 +74,7 @@ pub(super) struct Added {
 /// the wanted lock if the edges do not form a cycle; whether a thread that is gone left it locked;
 /// and the kind of wait.
 ///
-/// A lock that is destroyed has no identity, so its bug is meant.
+/// A lock that is destroyed has no identity, so its bug is meant; likewise for locks that are of one class.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Locks(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>),
@@ -87,7 +87,7 @@ impl Key {
         if let Detail::Classes { numbers, .. } = detail {
             return Self::Locks(*kind, numbers.map(u64::from).into(), None, false, None);
         }
-        if let Detail::Destroyed = detail {
+        if let Detail::Destroyed | Detail::OneClass { .. } = detail {
             return Self::Bug(Bug::of(finding));
         }
         let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();

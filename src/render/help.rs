@@ -69,6 +69,7 @@ impl Story<'_> {
                  one class if one constructor call made them, or by `lockdep::class`; use `lockdep::allow_pair` \
                  if the two never meet: {held} and {wanted}"
             ),
+            FindingKind::SameClassNesting => self.order_within_class(),
             FindingKind::DeclaredOrder => self.declared(),
             FindingKind::SelfDeadlock if self.initializes() => format!(
                 "it would wait for itself for ever: the initializer must not use {held} at {line}"
@@ -218,6 +219,17 @@ impl Story<'_> {
             "if {run} at once{}, each waits for {next}. {lines} these locks in the order in which \
              they are passed: pass them in one order everywhere{or_sort}",
             self.while_writers_wait()
+        )
+    }
+
+    /// Help for two locks of one class.
+    fn order_within_class(&self) -> String {
+        let what = what(&self.first().thread);
+        format!(
+            "this is only a possibility. It hangs if another {what} takes the same two locks in the opposite order at \
+             the same time, which was not seen. It cannot hang if something always gives the order, as where a parent \
+             is locked before its child. If nothing does, sort the locks first, by a key that each of them has, and \
+             declare the order with `lockdep::order_by_key`: then it is checked, and this is not reported any more"
         )
     }
 

@@ -82,6 +82,9 @@ impl Story<'_> {
             FindingKind::ClassInversion => {
                 format!("locks like {held} and {wanted} are acquired in both orders")
             }
+            FindingKind::SameClassNesting => {
+                format!("two locks of one class are held at once: {held}, then {wanted}")
+            }
             FindingKind::DeclaredOrder => {
                 let acquired = if self.is_wait() { "waited for" } else { "acquired" };
                 format!("{wanted} is {acquired} after {held}, against the declared order")

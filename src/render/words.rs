@@ -173,6 +173,7 @@ impl Story<'_> {
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
+            | FindingKind::SameClassNesting
             | FindingKind::DeclaredOrder => {
                 roles::wants(first, &wanted, for_reading(first.wanted_mode))
             }
@@ -443,6 +444,7 @@ impl Story<'_> {
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
             | FindingKind::ClassInversion
+            | FindingKind::SameClassNesting
             | FindingKind::DeclaredOrder => roles::while_holding(edge, &wanted, &held),
             FindingKind::SelfDeadlock if self.is_wait() => format!("waiting for {wanted}"),
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {

@@ -87,7 +87,7 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
     let Learned { mut cycles, mut questions, new, settled, is_provisional, is_new_way } = learned;
     while !questions.is_empty() {
         graph = answered(graph, mem::take(&mut questions));
-        match graph.class_inversions_of(context, (&held, wanted), &new, &backtrace) {
+        match graph.findings_of_classes_again(context, (&held, wanted), &new, &backtrace) {
             Ok(found) => cycles.extend(found),
             Err(further) => questions = further,
         }

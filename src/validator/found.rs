@@ -114,10 +114,7 @@ pub(super) fn report(context: &'static Context, found: Vec<Found>) -> Verdict {
         // `confirm` forces the deadlock on purpose, so it must not hang or abort, whatever the
         // level.
         let certainly = context.is(ThreadState::Confirming).then_some(Level::Deny);
-        let classes = match detail {
-            Detail::Classes { numbers, .. } => Some(numbers),
-            _ => None,
-        };
+        let classes = detail.classes().map(|(numbers, _)| numbers);
         match ledger::submit(kind, cycle, detail, scope, certainly) {
             Verdict::Proceed => all_silenced = false,
             Verdict::Silenced => {}

@@ -1,8 +1,7 @@
 //! Small programs as people write them, in which the locks hide behind helpers, accessors, wrappers and macros. What
 //! each prints stands in `reports`: both locks, all sites, both threads and the right fix must be there.
 //!
-//! `SNAPSHOTS=overwrite cargo test --all-features --test gallery` updates the files. Read each of them as if the
-//! program were unknown.
+//! `SNAPSHOTS=overwrite cargo test --all-features --test gallery` updates the files. Read each as if it were unknown.
 #![allow(clippy::non_std_lazy_statics, reason = "programs as people have them")]
 
 use std::{
@@ -32,6 +31,7 @@ macro_rules! programs {
 programs! {
     accessors,
     accounts_in_a_vec,
+    accounts_loaded_each_time,
     branches,
     callbacks,
     closure_locks_again,

@@ -34,6 +34,7 @@ mod merge;
 mod never_hurt;
 mod no_default_features;
 mod once_cell;
+mod one_class;
 mod parking_lot;
 mod parking_lot_behaviour;
 mod peers;

@@ -816,3 +816,47 @@ fn what_silences_two_orders_in_two_processes() {
         assert_eq!(silenced.is_some(), fits, "{entry}");
     }
 }
+
+/// Returns the record of a process that has nested two locks of class 0 in a helper, called at a line.
+fn nesting_in_a_helper(number: usize, called_at: u32) -> String {
+    let other =
+        json!({ "id": 100, "name": "other", "type": "Mutex<()>", "class": lock(0)["class"] });
+    let mut cycle = edge(&exclusive(0, 0), number);
+    cycle["wanted"] = 100.into();
+    let at =
+        |column: u32| json!({ "at": format!("src/b.rs:{called_at}:{column}"), "label": "here" });
+    let finding = json!({
+        "kind": "same_class_nesting",
+        "level": "allow",
+        "count": 1,
+        "locks": [lock(0), other],
+        "cycle": [cycle],
+        "shown": [{ "held": at(1), "wanted": at(2) }],
+        "report": format!("the report of {number}\n"),
+    });
+    record(number, &Process { edges: vec![], findings: vec![] }) + &line("finding", &finding)
+}
+
+/// A class is the same in every process. What nests two of its locks is known by where it is shown, until two of them are
+/// seen in both orders.
+#[test]
+fn nestings_of_one_class() {
+    let called_at = [3, 3, 4];
+    let mut records: Vec<_> =
+        called_at.iter().enumerate().map(|(at, &line)| nesting_in_a_helper(at, line)).collect();
+    let bugs = merged(&records).bugs();
+    let processes: Vec<_> = bugs.iter().map(|bug| bug.processes).collect();
+    assert_eq!(processes, [2, 1]);
+    let of_another = Process { edges: vec![], findings: vec![(1, 1)] };
+    records.push(record(3, &of_another));
+    assert_eq!(merged(&records).bugs().len(), 3);
+    records.push(record(4, &Process { edges: vec![], findings: vec![(0, 0)] }));
+    let bugs = merged(&records).bugs();
+    let kinds = |bug: &MergedBug| bug.findings.iter().map(|it| it.kind).collect::<Vec<_>>();
+    let nesting = FindingKind::SameClassNesting;
+    let kinds: Vec<_> = bugs.iter().map(kinds).collect();
+    let expected = vec![FindingKind::Inversion, nesting, nesting];
+    assert!(kinds.len() == 2 && kinds.contains(&expected), "{kinds:?}");
+    let processes: Vec<_> = bugs.iter().map(|bug| bug.processes).collect();
+    assert!(processes.contains(&4), "{processes:?}");
+}

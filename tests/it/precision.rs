@@ -413,17 +413,6 @@ fn two_banks_show_both_orders() {
 }
 
 #[test]
-fn within_one_class_nothing_is_said() {
-    let accounts: Vec<_> = (0..4).map(|_| Mutex::new(())).collect();
-    for account in &accounts {
-        lockdep::name(account, "one class");
-    }
-    drop((take(&accounts[0]), take(&accounts[1])));
-    drop((take(&accounts[3]), take(&accounts[2])));
-    assert!(found("one class").is_empty());
-}
-
-#[test]
 fn what_the_user_did_not_construct_is_no_class() {
     #[derive(Default)]
     struct Derived {

@@ -156,7 +156,6 @@ impl Record {
             let [a, b] = [first, second].map(|edge| merge.classes.number(&edge.held_class));
             merge.judged.insert(pair(a, b));
         }
-        let key = (kind.name(), wait.map(WaitKind::name), finding.in_scope, key(&cycle));
         let tests = Smallest::of(self.test.as_str().into());
         let merged = MergedFinding {
             kind,
@@ -174,6 +173,7 @@ impl Record {
             notes: finding.notes.iter().map(Note::to_static).collect(),
             report: finding.report.to_string(),
         };
+        let key = (kind.name(), wait.map(WaitKind::name), finding.in_scope, key(&merged));
         let records = BTreeSet::from([self.id]);
         let observations = Observations { records, tests, witness: (self.id, merged) };
         match merge.findings.get_mut(&key) {
@@ -208,12 +208,8 @@ fn class(lock: &Lock<'_>) -> String {
 }
 
 /// Returns the edges of a cycle, starting with the smallest one: each process starts with another.
-fn key(cycle: &[MergedEdge]) -> Box<[KeyEdge]> {
-    let edge = |edge: &MergedEdge| {
-        let MergedEdge { held_class, held_at, wanted_class, acquired_at, .. } = edge;
-        [held_class, held_at, wanted_class, acquired_at].map(|text| text.as_str().into())
-    };
-    let edges: Vec<KeyEdge> = cycle.iter().map(edge).collect();
+fn key(finding: &MergedFinding) -> Box<[KeyEdge]> {
+    let edges: Vec<KeyEdge> = finding.places().map(|edge| edge.map(Into::into)).collect();
     let rotated = |by: usize| {
         let mut edges = edges.clone();
         edges.rotate_left(by);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{MAX_NAMED, Merge, MergedEdge, MergedFinding, RecordId};
+use super::{MAX_NAMED, Merge, MergedFinding, RecordId};
 use crate::finding::Bug;
 
 /// Findings about the same kinds of locks at the same places: a cycle that was first found as a
@@ -36,23 +36,25 @@ pub struct MergedBug {
 /// silenced, and what identifies the bug.
 type Key = (bool, bool, Bug<[String; 4]>);
 
+/// A bug, and the records that have it.
+type Group = (MergedBug, BTreeSet<RecordId>);
+
 impl Merge {
     /// Returns all [findings](Self::findings), those of one bug together, the worst kinds first.
     #[must_use]
     pub fn bugs(&self) -> Vec<MergedBug> {
-        let mut groups = BTreeMap::<Key, (MergedBug, BTreeSet<RecordId>)>::new();
+        let mut groups = BTreeMap::<Key, Group>::new();
         for observations in self.findings.values() {
             let finding = observations.finding();
-            let (bug, records) = groups.entry(key(&finding)).or_default();
-            records.extend(&observations.records);
-            bug.add(finding);
-            bug.processes = records.len();
+            let group = groups.entry(key(&finding)).or_default();
+            add(group, finding, &observations.records);
         }
         for finding in self.across_runs() {
             let (bug, _) = groups.entry(key(&finding)).or_default();
             bug.processes = bug.processes.max(finding.processes);
             bug.add(finding);
         }
+        join_nestings(&mut groups);
         let mut bugs: Vec<_> = groups.into_values().map(|(bug, _)| bug).collect();
         bugs.sort_by_key(|bug| bug.findings.first().map(|worst| worst.kind.rank()));
         bugs
@@ -70,11 +72,34 @@ impl MergedBug {
     }
 }
 
-fn key(finding: &MergedFinding) -> Key {
-    let edge = |edge: &MergedEdge| {
-        let MergedEdge { held_class, held_at, wanted_class, acquired_at, .. } = edge;
-        [held_class, held_at, wanted_class, acquired_at].map(Clone::clone)
+fn add((bug, records): &mut Group, finding: MergedFinding, of: &BTreeSet<RecordId>) {
+    records.extend(of);
+    bug.add(finding);
+    bug.processes = records.len();
+}
+
+/// Adds nestings of a class to the bug that is an inversion of two of its locks, if there is one. It may have been found
+/// in another process.
+fn join_nestings(groups: &mut BTreeMap<Key, Group>) {
+    let place = |nesting: &Key, groups: &BTreeMap<Key, Group>| {
+        let class = groups[nesting].0.findings.first()?.nested_class()?;
+        let is_same = |(key, (bug, _)): &(&Key, &Group)| {
+            let is_inversion = |it: &MergedFinding| it.inverts_within(class);
+            (key.0, key.1) == (nesting.0, nesting.1) && bug.findings.iter().any(is_inversion)
+        };
+        groups.iter().find(is_same).map(|(key, _)| key.clone())
     };
-    let bug = Bug::new(finding.kind, finding.wait, finding.cycle.iter().map(edge));
+    let keys: Vec<_> = groups.keys().cloned().collect();
+    for nesting in keys {
+        let Some(inversion) = place(&nesting, groups) else { continue };
+        let (bug, records) = groups.remove(&nesting).unwrap_or_default();
+        let group = groups.entry(inversion).or_default();
+        bug.findings.into_iter().for_each(|finding| add(group, finding, &records));
+    }
+}
+
+fn key(finding: &MergedFinding) -> Key {
+    let edges = finding.places().map(|edge| edge.map(str::to_owned));
+    let bug = Bug::new(finding.kind, finding.wait, edges);
     (finding.in_scope, finding.silenced.is_some(), bug)
 }

@@ -63,6 +63,34 @@ pub struct MergedFinding {
     pub report: String,
 }
 
+impl MergedFinding {
+    /// Returns what identifies each edge: held class and place, wanted class and place. Helpers acquire many locks of one
+    /// class, so their nesting is known by where its report shows it.
+    pub(super) fn places(&self) -> impl Iterator<Item = [&str; 4]> {
+        self.cycle.iter().enumerate().map(|(at, edge)| {
+            let MergedEdge { held_class, held_at, wanted_class, acquired_at, .. } = edge;
+            let shown = self.shown.get(at).filter(|_| self.kind == FindingKind::SameClassNesting);
+            let [held_at, acquired_at] = match shown {
+                Some(Shown { held: Some(held), wanted, .. }) => [&*held.at, &*wanted.at],
+                _ => [&**held_at, &**acquired_at],
+            };
+            [held_class, held_at, wanted_class, acquired_at]
+        })
+    }
+
+    /// Returns the class of which this nests two locks.
+    pub(super) fn nested_class(&self) -> Option<&str> {
+        let edge = self.cycle.first().filter(|_| self.kind == FindingKind::SameClassNesting)?;
+        Some(&edge.held_class)
+    }
+
+    /// Returns `true` if it is an order of two locks of a class that can hang: a nesting of these is the same bug.
+    pub(super) fn inverts_within(&self, class: &str) -> bool {
+        matches!(self.kind, FindingKind::Inversion | FindingKind::SingleThreadInversion)
+            && self.cycle.iter().any(|it| it.held_class == class && it.wanted_class == class)
+    }
+}
+
 /// An edge of the lock order, as seen by one process.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Class inversions that new edges reveal.
+//! What new edges reveal about the classes of their locks: inversions of two, and nestings of one.
 //!
 //! A thread that holds a thousand locks makes a thousand edges at once, and each has the others as
 //! gates. Gates of one class and mode count as one, and an edge with more than [`MAX_GATES`] is
@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::{
     Cycle, Edges, LockGraph,
     classes::{self, ClassId, Gate, Nesting},
+    one_class::{self, Place},
     show_now,
     topology::Tail,
     unshared::Question,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     finding::{Detail, FindingKind, Level, Mode, Site},
     ledger,
-    stack::RawStack,
+    stack::{RawStack, Stack},
     validator::{
         context::{Context, held::Entry},
         lock_id::LockId,
@@ -30,50 +31,63 @@ const MAX_GATES: usize = 64;
 /// A gate, and the number of held locks for which it stands.
 type Counted = (Gate, usize);
 
-/// A class inversion, if the answers to some questions are no.
-pub(super) struct ClassInversion {
+/// A class inversion or a nesting of one class, if the answers to some questions are no.
+pub(super) struct OfClasses {
     pub(super) cycle: Cycle,
     questions: Vec<Question>,
+    nesting: Option<Place>,
 }
 
 impl LockGraph {
-    /// Returns the class inversion that the edges from held locks to the wanted one reveal, unless
+    /// Returns what the edges from held locks to the wanted one, with this stack, reveal about their classes, unless
     /// one of `cycles` already shows it between the locks themselves. All nestings are recorded. An
-    /// edge that is not new counts only if class inversions are denied, which happens each time.
-    pub(super) fn class_inversions(
+    /// edge that is not new counts only if such findings are denied, which happens each time.
+    pub(super) fn findings_of_classes(
         &mut self,
         edges: &Edges,
         held: &[Entry],
         wanted: &Entry,
         cycles: &[Cycle],
-    ) -> Vec<ClassInversion> {
-        let again = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
+        stack: &Stack,
+    ) -> Vec<OfClasses> {
+        let denies_inversions = ledger::level(FindingKind::ClassInversion) >= Level::Deny;
+        let denies_nestings = one_class::is_denied();
         let mut found = Vec::new();
-        if !again && edges.iter().all(|(_, is_new)| !is_new) {
+        let is_any_new = edges.iter().any(|&(_, is_new)| is_new);
+        if !is_any_new && !denies_inversions && !denies_nestings {
             return found;
         }
         let Some(class) = self.class_of(wanted) else { return found };
         let gates = self.gates(held);
         let distinct = distinct(&gates);
         for ((&(edge, is_new), entry), gate) in edges.iter().zip(held).zip(&gates) {
-            let is_meant = self.counts(edge) && (is_new || again);
-            let Some(of_held) = gate.class.filter(|_| is_meant) else { continue };
+            let Some(of_held) = gate.class else { continue };
+            let is_one_class = of_held == class;
+            let again = if is_one_class { denies_nestings } else { denies_inversions };
+            if !(is_new || again) || !self.counts(edge) {
+                continue;
+            }
             let is_it = |cycle: &Cycle| {
-                cycle.edges.len() == 2 && cycle.edges[0].held.id == entry.tag.lock()
+                let says_more = match cycle.kind {
+                    FindingKind::Inversion | FindingKind::SingleThreadInversion => true,
+                    _ => !is_one_class,
+                };
+                let is_of_two = cycle.edges.len() == 2 || is_one_class;
+                says_more && is_of_two && cycle.edges[0].held.id == entry.tag.lock()
             };
             if cycles.iter().any(is_it) {
                 self.classes.mark_reported((of_held, class));
             }
             let classes = (of_held, class);
             let edge = (edge, is_new);
-            found.extend(self.nest_classes(edge, [entry, wanted], classes, gate, &distinct));
+            found.extend(self.nest_classes(edge, [entry, wanted], classes, gate, &distinct, stack));
         }
         found
     }
 
-    /// Returns the class inversions of an acquisition whose edges were just added, once questions about them are
+    /// Returns what an acquisition whose edges were just added reveals about classes, once questions about that are
     /// answered, or further questions. `new` are the held locks whose edges are new.
-    pub(in crate::validator) fn class_inversions_of(
+    pub(in crate::validator) fn findings_of_classes_again(
         &mut self,
         context: &Context,
         (held, wanted): (&[Entry], &Entry),
@@ -85,9 +99,26 @@ impl LockGraph {
         let edges: Option<Edges> = held.iter().map(&mut edge).collect();
         // Without an edge, the order was reset meanwhile.
         let Some(edges) = edges else { return Ok(Vec::new()) };
-        let mut cycles = answered(self.class_inversions(&edges, held, wanted, &[]))?;
-        show_now(context, &mut cycles, (held, wanted), &self.shown.stack(backtrace.frames()));
+        let stack = self.shown.stack(backtrace.frames());
+        let found = self.findings_of_classes(&edges, held, wanted, &[], &stack);
+        let mut cycles = self.answered(found, &stack)?;
+        show_now(context, &mut cycles, (held, wanted), &stack);
         Ok(cycles)
+    }
+
+    /// Returns findings about classes, or the questions on which they depend.
+    pub(super) fn answered(
+        &mut self,
+        found: Vec<OfClasses>,
+        stack: &Stack,
+    ) -> Result<Vec<Cycle>, Vec<Question>> {
+        if found.iter().any(|it| !it.questions.is_empty()) {
+            return Err(found.into_iter().flat_map(|it| it.questions).collect());
+        }
+        for place in found.iter().filter_map(|it| it.nesting) {
+            self.one_class.note(place, stack);
+        }
+        Ok(found.into_iter().map(|it| it.cycle).collect())
     }
 
     /// Called when the source says that the locks of one of two classes are of different kinds. An
@@ -111,7 +142,7 @@ impl LockGraph {
     }
 
     /// Records the order of two locks' classes. Returns their inversion, unless it was reported for
-    /// two locks of these classes.
+    /// two locks of these classes; or that they are one class, unless that was reported for this nesting.
     fn nest_classes(
         &mut self,
         (edge, is_new): (EdgeIndex, bool),
@@ -119,14 +150,24 @@ impl LockGraph {
         classes: (ClassId, ClassId),
         own: &Gate,
         distinct: &[Counted],
-    ) -> Option<ClassInversion> {
+        stack: &Stack,
+    ) -> Option<OfClasses> {
         let modes = (entry.tag.mode(), wanted.tag.mode());
         let is_new_tail = is_new && self.order.graph()[edge].tail() == Tail::New;
         let new_lock = is_new_tail.then(|| self.new_lock(edge)).flatten();
         // An edge that is known not to count does not get here.
         let new_lock = new_lock.filter(|lock| self.new_locks.answer(lock).is_none());
-        if self.classes.is_settled(classes, modes, new_lock.as_ref()) || distinct.len() > MAX_GATES
-        {
+        let one = (classes.0 == classes.1).then(|| Place::new(classes.0, entry, wanted));
+        let is_settled = match one {
+            Some(place) => {
+                let are_locks = [entry, wanted].iter().all(|it| it.kind().role.is_lock());
+                !are_locks
+                    || self.is_nesting_settled(place, modes, stack)
+                    || self.is_declared(entry, wanted)
+            }
+            None => self.classes.is_settled(classes, modes, new_lock.as_ref()),
+        };
+        if is_settled || distinct.len() > MAX_GATES {
             return None;
         }
         let is_other = |(gate, count): &&Counted| *count > 1 || kind(gate) != kind(own);
@@ -138,37 +179,31 @@ impl LockGraph {
             ledger::note_cut_short();
         }
         let new_locks = &self.new_locks;
-        let (other, new_lock) =
-            self.classes.inversion(classes, &nesting, |lock| new_locks.answer(lock))?;
-        let other = other.clone();
-        let question = new_lock.cloned().map(|lock| Question::new(other.clone(), lock));
-        let own_question = nesting.new_lock.map(|lock| Question::new(self.edge(edge, 0), lock));
+        let opposite = self.classes.inversion(classes, &nesting, |lock| new_locks.answer(lock));
+        let opposite = opposite.map(|(edge, new_lock)| (edge.clone(), new_lock.cloned()));
+        // Another thread may do the same with two locks of one class, exchanged.
+        let is_own_opposite = one.is_some() && nesting.meets(&nesting);
+        let opposite = if is_own_opposite { None } else { Some(opposite?) };
+        let mut edges = vec![self.edge(edge, 0)];
+        let own_question = nesting.new_lock.map(|lock| Question::new(edges[0].clone(), lock));
+        let mut questions: Vec<_> = own_question.into_iter().collect();
+        if let Some((edge, new_lock)) = opposite {
+            questions.extend(new_lock.map(|lock| Question::new(edge.clone(), lock)));
+            edges.extend(one.is_none().then_some(edge));
+        }
         let is_made = |entry: &&Entry| self.classes.given(entry.tag.lock()).is_none();
         let made = [entry, wanted].into_iter().filter(is_made);
-        let cycle = Cycle {
-            kind: FindingKind::ClassInversion,
-            edges: vec![self.edge(edge, 0), other],
-            path: Vec::new(),
-            detail: Detail::Classes {
-                numbers: classes::pair(classes.0, classes.1),
-                made_at: made.filter_map(Entry::created).map(Site::from).collect(),
-            },
+        let made_at = made.filter_map(Entry::created).map(Site::from).collect();
+        let (kind, detail) = if one.is_some() {
+            let detail = Detail::OneClass { number: classes.0, made_at, shown_at: None };
+            (FindingKind::SameClassNesting, detail)
+        } else {
+            let numbers = classes::pair(classes.0, classes.1);
+            (FindingKind::ClassInversion, Detail::Classes { numbers, made_at })
         };
-        Some(ClassInversion {
-            cycle,
-            questions: question.into_iter().chain(own_question).collect(),
-        })
+        let cycle = Cycle { kind, edges, path: Vec::new(), detail };
+        Some(OfClasses { cycle, questions, nesting: one })
     }
-}
-
-/// Returns the class inversions, or the questions on which they depend.
-pub(super) fn answered(found: Vec<ClassInversion>) -> Result<Vec<Cycle>, Vec<Question>> {
-    let (mut cycles, mut questions) = (Vec::new(), Vec::new());
-    for inversion in found {
-        cycles.push(inversion.cycle);
-        questions.extend(inversion.questions);
-    }
-    if questions.is_empty() { Ok(cycles) } else { Err(questions) }
 }
 
 /// Returns one gate for all that are [the same](Gate::is_same) in every nesting, with their number.

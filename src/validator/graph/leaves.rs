@@ -21,6 +21,7 @@ use rustc_hash::FxHashMap;
 use super::{
     Acquisition, EdgeFacts, GRAPH, LockGraph, is_any_declared,
     observations::{Observation, Settled},
+    one_class::{self, Place},
     shown::Shown,
     topology::Tail,
 };
@@ -103,6 +104,13 @@ impl Default for Leaves {
 }
 
 impl Leaves {
+    /// Returns the stack with a number.
+    fn stack(&self, number: u64) -> Stack {
+        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+        let stack = self.stacks.get(number as u32 as usize).filter(|_| number != 0);
+        stack.cloned().unwrap_or_default()
+    }
+
     /// Forgets the last edge's [`Shown`], whose number in the store of facts is no longer valid.
     pub(super) fn forget_shown(&mut self) {
         self.last = None;
@@ -170,7 +178,7 @@ pub(in crate::validator) fn note(
     }
     // Another thread may have nested it first.
     if known_locks::may_be_known(lock)
-        || !graph.is_settled(&held, wanted)
+        || !graph.is_settled(&held, wanted, stack)
         || !graph.needs_no_line(context, &held, wanted)
     {
         return false;
@@ -219,7 +227,8 @@ impl LockGraph {
         let (Some(tail), Some(head)) = (node(held), node(wanted)) else { return false };
         // Locks in a named class are checked each time: a class inversion that was reported counts
         // as settled, but is denied again.
-        if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted) {
+        if self.classes.given(wanted.tag.lock()).is_some() || !self.is_settled(held, wanted, stack)
+        {
             return false;
         }
         let modes = (held.tag.mode(), wanted.tag.mode());
@@ -287,9 +296,7 @@ impl LockGraph {
         {
             return Arc::clone(last);
         }
-        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
-        let frames = self.leaves.stacks.get(stack as u32 as usize).filter(|_| stack != 0);
-        let frames = frames.cloned().unwrap_or_default();
+        let frames = self.leaves.stack(stack);
         let who = (&context.segment(), scope);
         let shown = self.shown.noted(context, who, [held, wanted], &frames);
         self.leaves.last = Some((Arc::clone(&shown), stack));
@@ -311,8 +318,8 @@ impl LockGraph {
     }
 
     /// Returns `true` if this nesting reveals nothing new about the classes of the two locks.
-    /// `holders_site` must be that of the held lock.
-    fn is_settled(&mut self, held: &Entry, wanted: &Entry) -> bool {
+    /// `holders_site` must be that of the held lock; `stack` is the number of a stack.
+    fn is_settled(&mut self, held: &Entry, wanted: &Entry, stack: u64) -> bool {
         if self.leaves.version != self.classes.version() {
             self.leaves.version = self.classes.version();
             self.leaves.settled = [0; MAX_PAIRS];
@@ -329,14 +336,25 @@ impl LockGraph {
             | (of_wanted as u64) << 8
             | (modes.0 as u64) << 4
             | modes.1 as u64;
+        let is_one_site = of_held == of_wanted;
+        let pair = if is_one_site { one_class::hash(pair, held, wanted, stack) } else { pair };
         #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
         let at = (pair ^ pair >> 27) as usize % MAX_PAIRS;
-        if self.leaves.settled[at] == pair {
+        if self.leaves.settled[at] == pair && !(is_one_site && one_class::is_denied()) {
             return true;
         }
         let class =
             |this: &mut Self, of: &Entry| this.classes.of(of.tag.lock(), of.created(), of.kind());
         let is_settled = match (class(self, held), class(self, wanted)) {
+            (Some(of_held), Some(of_wanted)) if of_held == of_wanted => {
+                let place = Place::new(of_held, held, wanted);
+                let is_settled = self.is_nesting_settled(place, modes, &self.leaves.stack(stack));
+                if !is_one_site {
+                    // Equal places may have several addresses.
+                    return is_settled;
+                }
+                is_settled
+            }
             (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes, None),
             _ => true,
         };
@@ -372,9 +390,7 @@ impl LockGraph {
         let Leaf { held, wanted, has_writer, context, segment, scope, stack } = leaf;
         // Read before the leaf is removed: as long as there is one, a thread that ends waits for the
         // graph's lock. Afterwards, its context may be another thread's.
-        #[allow(clippy::cast_possible_truncation, reason = "the low half")]
-        let stack = self.leaves.stacks.get(*stack as u32 as usize).filter(|_| *stack != 0);
-        let stack = stack.cloned().unwrap_or_default();
+        let stack = self.leaves.stack(*stack);
         let segment = context.segment_at(*segment);
         let shown = self.shown.noted(context, (&segment, *scope), [held, wanted], &stack);
         // Counted before it is removed, so that a thread that destroys it meanwhile finds one or

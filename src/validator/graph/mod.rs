@@ -17,6 +17,7 @@ mod feasible;
 mod interner;
 pub(super) mod leaves;
 pub(super) mod observations;
+mod one_class;
 mod origins;
 mod past_exits;
 #[cfg_attr(not(feature = "write_records"), path = "no_recorded.rs")]
@@ -45,6 +46,7 @@ use self::{
     declared::{Declared, Key},
     facts::{EdgeFacts, FactStore},
     observations::{Choice, Observation, Settled},
+    one_class::OneClass,
     origins::{Origin, OriginId, Origins},
     past_exits::PastExits,
     recorded::Recorded,
@@ -118,6 +120,7 @@ pub(super) struct LockGraph {
     origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
     classes: Classes,
+    one_class: OneClass,
     declared: Declared,
     shown: AllShown,
     filling: Filling,
@@ -146,7 +149,7 @@ pub(crate) struct Acquisition<'a> {
 /// The result of adding edges.
 pub(super) struct Learned {
     pub(super) cycles: Vec<Cycle>,
-    /// Questions about class inversions that are not in `cycles`.
+    /// Questions about findings of classes that are not in `cycles`.
     pub(super) questions: Vec<Question>,
     /// The held locks whose edges are new and count.
     pub(super) new: SmallVec<[Entry; 2]>,
@@ -259,9 +262,9 @@ impl LockGraph {
             }
         }
         if wanted.tag.mode() != Mode::Initialized {
-            let of_classes = self.class_inversions(&edges, held, wanted, &cycles);
+            let of_classes = self.findings_of_classes(&edges, held, wanted, &cycles, &backtrace);
             if cycles.is_empty() {
-                match class_orders::answered(of_classes) {
+                match self.answered(of_classes, &backtrace) {
                     Ok(of_classes) => cycles = of_classes,
                     Err(questions) => learned.questions = questions,
                 }
@@ -318,7 +321,8 @@ impl LockGraph {
             }
             let others = others.iter().map(|&tag| Entry { tag, site: exit.site });
             let held: SmallVec<[Entry; 4]> = iter::once(*exit).chain(others).collect();
-            let of_classes = self.class_inversions(&edges, &held, wanted, &[]);
+            let of_classes =
+                self.findings_of_classes(&edges, &held, wanted, &[], &Stack::default());
             cycles.extend(of_classes.into_iter().map(|it| it.cycle));
         }
         cycles
@@ -499,6 +503,7 @@ impl LockGraph {
         self.order.locks().for_each(known_locks::left);
         self.order = AcyclicGraph::default();
         self.classes.reset();
+        self.one_class = OneClass::default();
         self.facts = FactStore::default();
         self.shown = AllShown::default();
         self.leaves.forget_shown();

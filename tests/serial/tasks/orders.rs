@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lockdep::{
-    FindingKind::{HeldAcrossAwait, Inversion},
+    FindingKind::{HeldAcrossAwait, Inversion, SameClassNesting},
     sync::Mutex as StdMutex,
     tokio::{
         join, spawn,
@@ -86,7 +86,8 @@ fn guards_that_migrate() {
         assert_eq!(sum, 2 * TASKS * ROUNDS);
         assert_nothing_held();
     });
-    assert_eq!(found, [[], []]);
+    // The indices keep an order, which lockdep does not know.
+    assert_eq!(found, [[SameClassNesting], [SameClassNesting]]);
 }
 
 /// No other task may wait for the lock by blocking the thread that has to poll this one.
