@@ -330,9 +330,9 @@ fn groups_leaves_and_locks_made_alike_are_marked() {
 #[test]
 fn locks_behind_helpers_have_names() {
     let project = Project::new("order-behind-helpers");
+    let path = project.path("helpers/day.jsonl");
+    let record = fs::read_to_string(&path).unwrap();
     let ordered = |change: &dyn Fn(&str) -> String| {
-        let path = project.path("helpers/day.jsonl");
-        let text = fs::read_to_string(&path).unwrap();
         let anonymous = |line: &str| {
             if line.starts_with(r#"{"lock""#) {
                 line.replace("Stock::items", "lock").replace("Audit::lines", "lock") + "\n"
@@ -340,7 +340,7 @@ fn locks_behind_helpers_have_names() {
                 line.to_owned() + "\n"
             }
         };
-        fs::write(&path, change(&text.lines().map(anonymous).collect::<String>())).unwrap();
+        fs::write(&path, change(&record.lines().map(anonymous).collect::<String>())).unwrap();
         project.run("order helpers").has_status(0).stdout
     };
     let text = ordered(&|it| it.to_owned());
@@ -366,17 +366,29 @@ fn locks_behind_helpers_have_names() {
     }
     let dot = report("dot");
     assert!(dot.contains(r#"0 [label = "Audit::lines\nMutex<Vec<String>>"#), "{dot}");
-    // Without the finding, the source names a lock that has a class; one without may be several locks.
+    // Without the finding, the source names a lock that has a class; one without may be several locks. A type is no name.
     let made = r#""created_at":"src/stock.rs:9:10""#;
     let with_class = format!(r#"{made},"class":"Mutex<Vec<u32>> made at src/stock.rs:9:10""#);
-    let text = ordered(&|it| {
-        let lines = it.lines().filter(|line| !line.starts_with(r#"{"finding""#));
-        lines.map(|line| line.replace(made, &with_class) + "\n").collect()
-    });
-    for part in
-        ["  Stock::items  Mutex<Vec<u32>> ", "  lock          Mutex<Vec<String>> ", "in no finding"]
-    {
-        assert!(text.contains(part), "{part}: {text}");
+    for name in ["lock", "Mutex<Vec<u32>>"] {
+        let text = ordered(&|it| {
+            let lines = it.lines().filter(|line| !line.starts_with(r#"{"finding""#));
+            let named = |line: &str| {
+                if line.contains(made) {
+                    let line = line.replace(r#""lock","#, &format!("{name:?},"));
+                    line.replace(made, &with_class) + "\n"
+                } else {
+                    line.to_owned() + "\n"
+                }
+            };
+            lines.map(named).collect()
+        });
+        for part in [
+            "  Stock::items  Mutex<Vec<u32>> ",
+            "  lock          Mutex<Vec<String>> ",
+            "in no finding",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }
 

@@ -107,8 +107,8 @@ fn each_format_distinguishes_tasks_from_threads() {
     for part in [
         "<h3>Task 5, spawned at <code>src/server.rs:69:17</code></h3>",
         "<h3>Thread <code>reporter</code></h3>",
-        "requests self.cache here and is granted it",
-        "waits for self.cache here",
+        "task 5 requested <code>self.cache</code> here and was granted it",
+        "task 5 waited for <code>self.cache</code> here",
         r#""who":"Task 2, spawned at src/server.rs:63:5""#,
     ] {
         assert!(html.contains(part), "{part}");
@@ -368,7 +368,8 @@ fn sources_that_are_not_here_are_not_missed() {
     let project = Project::new("elsewhere");
     fs::remove_dir_all(project.path("src")).unwrap();
     let page = report(&project, "--format html").has_status(100).stdout;
-    assert!(page.contains("line 33, column 46: acquires self.accounts here"));
+    let label = "thread <code>settle</code> acquired <code>self.accounts</code> here";
+    assert!(page.contains(&format!("line 33, column 46: {label}")), "{page}");
     let sarif = json(&report(&project, "--format sarif").stdout);
     let location = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
     assert_eq!(location["artifactLocation"]["uri"], "src/bank.rs");

@@ -39,8 +39,8 @@ const toFinding = (at) =>
     `${findings[at].kind}, ${WORDS[findings[at].verdict]}`,
     findings[at].verdict,
   );
-const section = (title, items) =>
-  items.length ? [make("h4", null, title), make("ul", null, ...items)] : [];
+const section = (title, items, heading = "h4") =>
+  items.length ? [make(heading, { class: "section" }, title), make("ul", null, ...items)] : [];
 const back = () =>
   make(
     "div",
@@ -78,8 +78,9 @@ function list(query) {
       : section(
           "Findings",
           [...findings.keys()].filter((at) => alarm(findings[at].verdict)).map(toFinding),
+          "h3",
         )),
-    ...section(title, found.slice(0, 200).map(toLock)),
+    ...section(title, found.slice(0, 200).map(toLock), "h3"),
     found.length > 200
       ? make("p", { class: "quiet" }, `and ${found.length - 200} more: search for them`)
       : "",
@@ -102,7 +103,7 @@ function tellLock(at) {
   const others = lock.names.filter((name) => name !== lock.name);
   return [
     back(),
-    make("h4", null, "Lock"),
+    make("p", { class: "quiet" }, "Lock"),
     make("h3", null, lock.name),
     make("p", { class: "quiet" }, make("code", null, lock.type)),
     others.length ? make("p", { class: "quiet" }, `also named ${others.join(", ")}`) : "",
@@ -206,7 +207,7 @@ function tellArrow(arrow) {
   const opposite = arrow.held === arrow.wanted ? null : arrowOf(arrow.wanted, arrow.held);
   return [
     back(),
-    make("h4", null, "Order"),
+    make("p", { class: "quiet" }, "Order"),
     make("h3", null, `${held} → ${wanted}`),
     make("p", { class: "quiet" }, `${wanted} was acquired while ${held} was held.`),
     make(
@@ -254,7 +255,7 @@ function tellFinding(at) {
   const finding = findings[at];
   return [
     back(),
-    make("h4", null, `Finding, ${WORDS[finding.verdict]}`),
+    make("p", { class: "quiet" }, `Finding, ${WORDS[finding.verdict]}`),
     make("h3", { class: alarm(finding.verdict) }, finding.title.replaceAll("`", "")),
     make("div", { class: "row" }, make("a", { href: `#finding-${at}` }, "Its sources")),
     ...finding.cycle.flatMap((step) => {

@@ -115,8 +115,9 @@ function paintBox(box) {
     transform: `translate(${box.x},${box.y})`,
   });
   const words = box.verdict ? `, in a finding that is ${WORDS[box.verdict]}` : "";
-  group.setAttribute("aria-label", `${box.name}, ${box.of}${words}`);
-  draw(group, "title", {}, `${box.name}\n${box.of}`);
+  const label = `${box.name}, ${box.of}${words}`;
+  group.setAttribute("aria-label", label);
+  draw(group, "title", {}, label);
   draw(group, "rect", {
     x: -box.width / 2,
     y: -box.height / 2,

@@ -28,9 +28,9 @@ pub(super) fn names(report: &Report) -> Vec<String> {
         let is_clear = |name: &str| {
             let others = called.get(name).copied().unwrap_or_default()
                 - usize::from(lock.names.iter().any(|its| its == name));
-            !is_anonymous(name) && others == 0
+            !is_anonymous(name) && others == 0 && name != lock.type_name
         };
-        let known = lock.names.iter().find(|name| is_clear(name)).cloned();
+        let known = || lock.names.iter().find(|name| is_clear(name)).cloned();
         // Without a class, it may stand for several locks. Then findings have several names for it.
         let of_finding = || match of_findings.get(&number).map(Vec::from_iter) {
             Some(names) if names.len() == 1 => {
@@ -38,7 +38,11 @@ pub(super) fn names(report: &Report) -> Vec<String> {
             }
             _ => None,
         };
-        let name = known.or_else(of_finding).or_else(|| declared(lock, report, &mut files));
+        let name = match lock.class {
+            Some(_) => of_finding().or_else(known),
+            None => known().or_else(of_finding),
+        };
+        let name = name.or_else(|| declared(lock, report, &mut files));
         name.unwrap_or_else(|| lock.names.first().unwrap_or(&lock.type_name).clone())
     };
     locks.iter().enumerate().map(name).collect()

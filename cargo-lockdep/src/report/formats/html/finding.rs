@@ -60,11 +60,14 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
 /// Says which thread or task a part is about. The title introduces the first one, whose labels have no subject but
 /// the thread. That of a process whose threads all sleep is about all of them.
 fn heading(finding: &MergedFinding, at: usize, part: &Part<'_>) -> Option<String> {
-    match (at, finding.cycle.first()) {
-        (0, Some(edge)) if part.text.is_empty() => Some(who(finding, edge)),
-        (0, None) => None,
-        _ => Some(part.text.clone().into_owned()),
-    }
+    let Some(edge) = finding.cycle.get(at) else {
+        return Some(part.text.clone().into_owned()).filter(|text| !text.is_empty());
+    };
+    let heading = if part.text.is_empty() { &*who(finding, edge) } else { &*part.text };
+    // Otherwise a note says it.
+    let spawned_at = edge.spawned_at.as_ref().filter(|_| finding.shown.get(at).is_none());
+    let spawned = spawned_at.map(|site| format!(", spawned at `{site}`"));
+    Some(heading.to_owned() + &spawned.unwrap_or_default())
 }
 
 /// Returns the thread or task of an edge, with its test if edges have different ones.
