@@ -35,7 +35,7 @@ pub(crate) use snapshot::{ChainEnd, Until, WaitChain, WaitLink};
 pub use snapshot::{HeldLocks, LockUse, ThreadSnapshot};
 pub use stats::Stats;
 pub use thread::ThreadInfo;
-#[cfg(feature = "records")]
+#[cfg(feature = "write_records")]
 pub(crate) use thread::UNNAMED;
 pub(crate) use thread::{ScopeId, tell_apart};
 pub use wait_kind::WaitKind;
