@@ -258,12 +258,10 @@ function tellFinding(at) {
     make("p", { class: "quiet" }, `Finding, ${WORDS[finding.verdict]}`),
     make("h3", { class: alarm(finding.verdict) }, finding.title.replaceAll("`", "")),
     make("div", { class: "row" }, make("a", { href: `#finding-${at}` }, "Its sources")),
-    ...finding.cycle.flatMap((step) => {
-      const [held, wanted] = step.ends
-        ? step.ends.map((end) => locks[end].name)
-        : ["the lock", "the lock"];
-      return [make("h4", null, step.who), sites(step.places, held, wanted)];
-    }),
+    ...finding.cycle.flatMap((step) => [
+      make("h4", null, step.who),
+      sites(step.places, ...step.locks),
+    ]),
     ...section("Its locks", [...ends(arrowsOf(finding))].map(toLock)),
   ];
 }

@@ -23,6 +23,8 @@ const TOO_MANY = 3000;
 const DENSE = 60;
 /** Around a drawing. */
 const MARGIN = 20;
+// With fewer boxes than this, the picture is small.
+const SMALL = 5;
 // With more boxes than this, a box has only a name.
 const COMPACT = 24;
 // Names are readable from this scale on, and hidden below the other.

@@ -29,7 +29,7 @@ const zoom = d3
     picture.classList.toggle("far", k < 0.85);
     picture.classList.toggle("farther", k < FARTHER);
     // Arrowheads stay as large as one can see them.
-    const size = Math.min(36, Math.max(9, 7 / k));
+    const size = Math.min(56, Math.max(9, 7 / k));
     for (const it of heads) {
       it.setAttribute("markerWidth", size);
       it.setAttribute("markerHeight", size);
@@ -71,6 +71,7 @@ function paint() {
   for (const link of drawn.links) paintLink(link);
   boxes = drawn.boxes;
   picture.classList.toggle("compact", boxes.length > COMPACT);
+  viewer.classList.toggle("small", boxes.length < SMALL);
   for (const box of boxes) paintBox(box);
   words = drawn.words;
   rove(boxes.find((box) => box.verdict) ?? boxes[0]);

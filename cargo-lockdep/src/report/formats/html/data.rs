@@ -61,6 +61,8 @@ struct Finding<'a> {
 #[derive(Serialize)]
 struct Step<'a> {
     ends: Option<(usize, usize)>,
+    /// Their names in the report.
+    locks: [&'a str; 2],
     /// `Thread worker`, or `Task 7, spawned at src/main.rs:4:5`.
     who: String,
     modes: [&'a str; 2],
@@ -68,13 +70,14 @@ struct Step<'a> {
 }
 
 /// Returns JSON that is safe to embed in the page.
-pub(super) fn data(report: &Report, arrows: &Arrows<'_>) -> String {
+pub(super) fn data<'a>(report: &'a Report, arrows: &Arrows<'_>) -> String {
     let graph = &report.graph;
     let arrows = &arrows.drawn;
     let locks = (0..graph.locks.len()).map(|number| Lock::new(report, number));
     let findings = report.findings.iter().map(|Judged { verdict, finding, .. }| {
-        let step = |(index, edge): (usize, &'_ MergedEdge)| Step {
+        let step = |(index, edge): (usize, &'a MergedEdge)| Step {
             ends: ends(graph, edge),
+            locks: [&edge.held, &edge.wanted],
             who: who(edge),
             modes: [edge.held_mode.name(), edge.wanted_mode.name()],
             places: places(finding, index),

@@ -75,7 +75,7 @@ fn who(finding: &MergedFinding, edge: &MergedEdge) -> String {
     if finding.across_runs { format!("{} of `{}`", edge.who(), edge.test) } else { edge.who() }
 }
 
-/// Returns the places of a part with their labels: that of the acquisition which the part is about, or another one.
+/// Returns the places of a part with their labels. The acquisition that the part is about is the last one.
 fn noted<'a>(part: &'a Part<'_>) -> Vec<Note<'a>> {
     let note = |span: &'a Span<'_>| {
         let class = match (part.is_note, span.is_primary) {
@@ -85,7 +85,8 @@ fn noted<'a>(part: &'a Part<'_>) -> Vec<Note<'a>> {
         };
         Note { place: span.place, text: (&*span.label).into(), class }
     };
-    part.spans.iter().map(note).collect()
+    let (acquired, held): (Vec<_>, Vec<_>) = part.spans.iter().partition(|span| span.is_primary);
+    held.into_iter().chain(acquired).map(note).collect()
 }
 
 /// Renders what a report says besides its edges: where the locks are made, and the like.
