@@ -1,6 +1,6 @@
 //! [`Event`], and the guard of a thread that owes it.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, future::Future, marker::PhantomData};
 
 use super::obligations::Obligations;
 
@@ -120,6 +120,49 @@ impl Event {
     #[inline]
     pub fn wait_timeout<R>(&self, wait: impl FnOnce() -> R) -> R {
         self.obligations.wait_timeout(self.name, wait)
+    }
+
+    /// Runs a handler, which owes this event until it is ready or dropped: whoever waits for the event
+    /// waits for this handler. As [`owe`](Self::owe), for a future.
+    ///
+    /// With an event for each actor, a handler of one actor that asks another one is in the lock order:
+    ///
+    /// ```
+    /// # use lockdep::external::Event;
+    /// struct Ledger {
+    ///     replies: Event,
+    /// }
+    ///
+    /// impl Ledger {
+    ///     async fn handle(&self, message: u32) -> u32 {
+    ///         self.replies.owe_while(async { message + 1 }).await
+    ///     }
+    /// }
+    ///
+    /// async fn ask(ledger: &Ledger, message: u32) -> u32 {
+    ///     # let send = ledger.handle(message);
+    ///     ledger.replies.wait_async(send).await
+    /// }
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn owe_while<F: Future>(&self, handler: F) -> impl Future<Output = F::Output> + use<'_, F> {
+        self.obligations.owe_while(self.name, handler)
+    }
+
+    /// As [`wait`](Self::wait), for the task that awaits it: polls `wait` until the answer is there. Checks
+    /// the wait when it is first polled, in a [known task](crate::as_task).
+    ///
+    /// A wait that a timeout around it would end is checked all the same: where this is a finding, there
+    /// is no answer.
+    ///
+    /// # Panics
+    ///
+    /// When it is first polled, for a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    #[inline]
+    pub fn wait_async<F: Future>(&self, wait: F) -> impl Future<Output = F::Output> + use<'_, F> {
+        self.obligations.wait_async(self.name, wait)
     }
 
     /// Returns the event's id; `None` in a build that is not checked.

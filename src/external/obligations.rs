@@ -2,11 +2,17 @@
 //! shared; a thread that waits for the event acquires it exclusively, and does not hold it
 //! afterwards.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    future::{Future, poll_fn},
+    panic::Location,
+    pin::{Pin, pin},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    task::{Context as Waker, Poll},
+};
 
 use crate::{
     finding::{LockKind, LockOf, Mode, Role},
-    tracked::Tracked,
+    tracked::{Awaited, GuardKind, Tracked},
     validator::{self, Context},
 };
 
@@ -15,6 +21,8 @@ pub(super) struct Obligations {
     tracked: Tracked,
     /// `true` once the validator knows the event's name.
     is_named: AtomicBool,
+    /// The number of handlers that owe it.
+    handlers: AtomicUsize,
 }
 
 impl Obligations {
@@ -23,7 +31,11 @@ impl Obligations {
 
     #[track_caller]
     pub(super) const fn new() -> Self {
-        Self { tracked: Tracked::new(), is_named: AtomicBool::new(false) }
+        Self {
+            tracked: Tracked::new(),
+            is_named: AtomicBool::new(false),
+            handlers: AtomicUsize::new(0),
+        }
     }
 
     #[track_caller]
@@ -48,6 +60,39 @@ impl Obligations {
         result
     }
 
+    /// Owes the event during each poll of a future, so that it is certain to be owed by what the
+    /// future awaits.
+    #[track_caller]
+    pub(super) fn owe_while<F: Future>(
+        &self,
+        name: &str,
+        handler: F,
+    ) -> impl Future<Output = F::Output> + use<'_, F> {
+        let tracked = self.named(name);
+        let site = Location::caller();
+        let handling = Handling::begin(&self.handlers);
+        async move {
+            let _handling = handling;
+            let mut handler = pin!(handler);
+            poll_fn(|cx| {
+                let _owes = tracked.owed_since(Self::KIND, site);
+                handler.as_mut().poll(cx)
+            })
+            .await
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn wait_async<F: Future>(
+        &self,
+        name: &str,
+        wait: F,
+    ) -> impl Future<Output = F::Output> + use<'_, F> {
+        let tracked = self.named(name);
+        let awaited = Awaited::new(Self::KIND, Mode::Exclusive, GuardKind::Borrowed);
+        Waiting { obligations: self, tracked, awaited, wait: Box::pin(wait) }
+    }
+
     #[allow(clippy::unnecessary_wraps, reason = "as in a build that is not checked")]
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         Some(self.named(name).number(Self::KIND))
@@ -61,5 +106,44 @@ impl Obligations {
             validator::name(self.tracked.number(Self::KIND), name);
         }
         &self.tracked
+    }
+}
+
+/// A handler that owes the event, until this is dropped.
+struct Handling<'a>(&'a AtomicUsize);
+
+impl<'a> Handling<'a> {
+    fn begin(handlers: &'a AtomicUsize) -> Self {
+        handlers.fetch_add(1, Relaxed);
+        Self(handlers)
+    }
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The future of a wait.
+struct Waiting<'a, F> {
+    obligations: &'a Obligations,
+    tracked: &'a Tracked,
+    awaited: Awaited,
+    wait: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Waiting<'_, F> {
+    type Output = F::Output;
+
+    /// `track_caller`, so that a panic shows the location of the `.await`.
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
+        let Self { obligations, tracked, awaited, wait } = &mut *self;
+        // Another handler may answer what this one waits for.
+        if obligations.handlers.load(Relaxed) > 1 && tracked.is_held_here() {
+            return wait.as_mut().poll(cx);
+        }
+        awaited.poll_wait(tracked, cx, |cx| wait.as_mut().poll(cx))
     }
 }

@@ -5,7 +5,7 @@ use std::{
     task::{self, Poll},
 };
 
-use super::{FastAcquire, PendingAcquire, Tracked};
+use super::{FastAcquire, Held, PendingAcquire, Tracked};
 use crate::{
     finding::{LockKind, Mode, Role},
     points::{self, Passing},
@@ -87,11 +87,7 @@ impl Awaited {
             pending = self.pending(tracked);
         }
         if !self.is_judged {
-            self.is_judged = true;
-            if !is_unremarkable(&pending) {
-                pending.judge_in_task();
-                pending = self.pending(tracked);
-            }
+            pending = self.judged(tracked, pending);
             if self.is_write && !tracked.identity.has_writer() {
                 pending.note_first_writer();
                 pending = self.pending(tracked);
@@ -123,6 +119,42 @@ impl Awaited {
             }
         }
         polled
+    }
+
+    /// Polls a wait after which nothing is held. Checks it at the first poll, if the task is known.
+    ///
+    /// # Panics
+    ///
+    /// For a finding at [`Level::Deny`](crate::Level::Deny).
+    #[track_caller]
+    pub(crate) fn poll_wait<R>(
+        &mut self,
+        tracked: &Tracked,
+        cx: &mut task::Context<'_>,
+        poll: impl FnOnce(&mut task::Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        if !tasks::is_known() {
+            tasks::note_unknown();
+        } else if !self.is_judged {
+            let pending = self.pending(tracked);
+            let _ = self.judged(tracked, pending);
+        }
+        poll(cx)
+    }
+
+    /// Checks the acquisition.
+    #[track_caller]
+    fn judged<'a>(
+        &mut self,
+        tracked: &'a Tracked,
+        pending: PendingAcquire<'a>,
+    ) -> PendingAcquire<'a> {
+        self.is_judged = true;
+        if is_unremarkable(&pending) {
+            return pending;
+        }
+        pending.judge_in_task();
+        self.pending(tracked)
     }
 
     /// Passes the points of the acquisition. Returns `true` if a script stops the future there.
@@ -187,6 +219,18 @@ fn is_unremarkable(pending: &PendingAcquire<'_>) -> bool {
 }
 
 impl Tracked {
+    /// Records that the calling thread, or the task that it polls, owes this event from now on, and has since this place.
+    pub(crate) fn owed_since(
+        &self,
+        kind: &'static LockKind,
+        site: &'static Location<'static>,
+    ) -> Held<'_> {
+        let tag = Tag::new(self.number(kind), Mode::Shared);
+        let slot =
+            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        PendingAcquire { tracked: self, tag, site, slot }.acquired()
+    }
+
     /// Runs an attempt to acquire the lock without waiting, and records the lock as taken if that
     /// succeeds.
     ///

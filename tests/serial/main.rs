@@ -9,6 +9,7 @@ mod confirm;
 mod confirm_tasks;
 mod contended_tasks;
 mod correct_tasks;
+mod event_tasks;
 mod renderers;
 mod resource_tasks;
 mod task_edges;

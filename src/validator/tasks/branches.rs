@@ -106,6 +106,10 @@ pub(crate) fn suspend_doubtful(
     // What a thread held before it blocked on the task stays held.
     let own = polled().map(|task| own_holds(&task, context)).unwrap_or_default();
     let is_left_out = |held: &Entry| {
+        if held.kind().is_event() {
+            // The future that owes it is being polled, and polls this one.
+            return false;
+        }
         let is_same = held.tag.lock() == wanted.lock();
         let is_again = wanted.mode().queues_behind_writers(held.tag.mode());
         if is_same && (!is_again || may_have_left(held)) {
