@@ -122,7 +122,7 @@ impl Event {
         self.obligations.wait_timeout(self.name, wait)
     }
 
-    /// Runs a handler, which owes this event until it is ready or dropped: whoever waits for the event
+    /// Runs a handler, which owes this event until it is ready or dropped: a task that waits for the event
     /// waits for this handler. As [`owe`](Self::owe), for a future.
     ///
     /// With an event for each actor, a handler of one actor that asks another one is in the lock order:
@@ -151,7 +151,7 @@ impl Event {
     }
 
     /// As [`wait`](Self::wait), for the task that awaits it: polls `wait` until the answer is there. Checks
-    /// the wait when it is first polled, in a [known task](crate::as_task).
+    /// the wait when it is first polled, in a [known task](crate::as_task()).
     ///
     /// A wait that a timeout around it would end is checked all the same: where this is a finding, there
     /// is no answer.

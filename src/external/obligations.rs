@@ -141,9 +141,7 @@ impl<F: Future> Future for Waiting<'_, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
         let Self { obligations, tracked, awaited, wait } = &mut *self;
         // Another handler may answer what this one waits for.
-        if obligations.handlers.load(Relaxed) > 1 && tracked.is_held_here() {
-            return wait.as_mut().poll(cx);
-        }
-        awaited.poll_wait(tracked, cx, |cx| wait.as_mut().poll(cx))
+        let may_end = || obligations.handlers.load(Relaxed) > 1 && tracked.is_held_here();
+        awaited.poll_wait(tracked, may_end, cx, |cx| wait.as_mut().poll(cx))
     }
 }

@@ -104,7 +104,7 @@ impl Resource {
     /// As [`acquire`](Self::acquire), by a future, for the task that awaits it. Checks the acquisition
     /// when it is first polled.
     ///
-    /// Nothing is checked outside of [known tasks](crate::as_task).
+    /// Nothing is checked outside of [known tasks](crate::as_task()).
     ///
     /// # Cancel safety
     ///

@@ -25,7 +25,7 @@ pub(crate) fn own() -> Option<u64> {
     Some(in_proc)
 }
 
-/// Returns the id that std prints when the thread panics, from the thread's [own](own) id in `/proc`.
+/// Returns the id that std prints when the thread panics, from the thread's [own] id in `/proc`.
 /// `None` if they may differ.
 pub(crate) fn as_in_panics(own: u64) -> Option<NonZeroU32> {
     u32::try_from(own).ok().filter(|_| NUMBERS_AS_PROC.load(Relaxed) != 0).and_then(NonZeroU32::new)

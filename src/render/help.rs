@@ -52,6 +52,10 @@ impl Story<'_> {
             ),
             FindingKind::Inversion if self.same_lines() => self.help_with_given(),
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
+            FindingKind::Inversion if self.is_of_events() => format!(
+                "if they run at once, each waits for the next one's answer: pass along what the \
+                 other side would ask for, or do not wait for its answer at {line}"
+            ),
             FindingKind::Inversion if self.len() == 2 => format!(
                 "if both run at once{writer}, each waits for the other: acquire {wanted} before {held} \
                  everywhere{}{}",

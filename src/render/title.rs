@@ -35,7 +35,7 @@ impl Story<'_> {
                 if let Some(wait) = self.wait_in_cycle() {
                     return format!("{}{so_far}", self.title_with_wait(wait));
                 }
-                if self.len() == 2 && self.is_of_event() {
+                if self.len() == 2 && self.is_of_events() {
                     format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
                 } else if self.len() == 2 {
                     format!("{held} and {wanted} are acquired in both orders{so_far}")

@@ -137,6 +137,11 @@ impl Story<'_> {
         self.first().held.kind.is_event()
     }
 
+    /// Returns `true` if each edge waits for one event while another is owed.
+    pub(super) fn is_of_events(&self) -> bool {
+        self.shown.iter().all(|edge| edge.held.kind.is_event() && edge.wanted.kind.is_event())
+    }
+
     /// Returns `true` if any edge waits for something other than a lock.
     pub(super) fn has_wait(&self) -> bool {
         self.shown.iter().any(|edge| !edge.wanted.kind.role.is_lock())
@@ -305,7 +310,8 @@ impl Story<'_> {
             }
             _ if self.len() > 2
                 || self.wait_in_cycle().is_some()
-                || self.use_of_cell().is_some() =>
+                || self.use_of_cell().is_some()
+                || self.is_of_events() =>
             {
                 let edge = &self.shown[index];
                 let step = match edge.held.kind.role {

@@ -121,7 +121,8 @@ impl Awaited {
         polled
     }
 
-    /// Polls a wait after which nothing is held. Checks it at the first poll, if the task is known.
+    /// Polls a wait after which nothing is held. Checks it at the first poll, if the task is known, unless the wait
+    /// `is_uncertain`.
     ///
     /// # Panics
     ///
@@ -130,14 +131,18 @@ impl Awaited {
     pub(crate) fn poll_wait<R>(
         &mut self,
         tracked: &Tracked,
+        is_uncertain: impl FnOnce() -> bool,
         cx: &mut task::Context<'_>,
         poll: impl FnOnce(&mut task::Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         if !tasks::is_known() {
             tasks::note_unknown();
         } else if !self.is_judged {
-            let pending = self.pending(tracked);
-            let _ = self.judged(tracked, pending);
+            self.is_judged = true;
+            if !is_uncertain() {
+                let pending = self.pending(tracked);
+                let _ = self.judged(tracked, pending);
+            }
         }
         poll(cx)
     }

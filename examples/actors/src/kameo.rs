@@ -21,7 +21,7 @@ impl<A: Actor> Clone for Asked<A> {
     }
 }
 
-/// The answer to a question, or why there is none.
+/// The answer to a question, or an error.
 pub type Answer<A, M> = Result<
     <<A as Message<M>>::Reply as Reply>::Ok,
     SendError<M, <<A as Message<M>>::Reply as Reply>::Error>,

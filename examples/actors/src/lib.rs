@@ -1,4 +1,4 @@
-//! Actors of kameo and ractor, with who waits for whom.
+//! Actors of kameo and ractor whose questions are checked.
 //!
 //! An actor handles one message after another. As long as a handler runs, the next question to its actor waits: the
 //! handler owes an answer. So each actor has an [`Event`], which its handlers owe, and for which a question waits. Two

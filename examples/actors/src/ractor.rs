@@ -30,7 +30,7 @@ impl<M: Message> Asked<M> {
     }
 }
 
-/// Returns the answer, or 0 if there is none.
+/// Returns the answer, or 0 without one.
 async fn number<M: Message>(
     answer: impl Future<Output = Result<CallResult<u64>, MessagingErr<M>>>,
 ) -> u64 {
