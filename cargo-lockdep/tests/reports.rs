@@ -212,6 +212,42 @@ fn odd_names_are_reported_in_every_format() {
     }
 }
 
+/// The report of a long cycle shows eight edges. The page and code hosts have all.
+#[test]
+fn no_edge_is_left_out() {
+    let project = Project::new("long-cycle");
+    fs::create_dir(project.path("long")).unwrap();
+    let lock = |id: u64| value!({ "id": id, "name": format!("fork {id}"), "type": "Mutex<()>" });
+    let edge = |held: u64| {
+        value!({
+            "held": held, "held_mode": "exclusive", "held_at": format!("src/a.rs:{}:5", 2 * held + 1),
+            "wanted": (held + 1) % 10, "wanted_mode": "exclusive", "acquired_at": format!("src/a.rs:{}:5", 2 * held + 2),
+            "thread": format!("philosopher {held}"),
+        })
+    };
+    let shown = |held: u64| {
+        value!({
+            "note": if held == 0 { "" } else { "another thread" },
+            "held": { "at": format!("src/a.rs:{}:5", 2 * held + 1), "label": "held here" },
+            "wanted": { "at": format!("src/a.rs:{}:5", 2 * held + 2), "label": "acquired here" },
+        })
+    };
+    let all = |part: &dyn Fn(u64) -> Value, count| (0..count).map(part).collect::<Vec<_>>();
+    let header = value!({ "schema": 1, "lockdep": "9", "id": "ff", "process": 1, "program": "x", "started": 1 });
+    let finding = value!({
+        "kind": "inversion", "level": "deny", "count": 1, "title": "10 locks are acquired in a cycle",
+        "locks": all(&lock, 10), "cycle": all(&edge, 10), "shown": all(&shown, 8),
+        "notes": [{ "text": "and 2 more: see `Finding::cycle`" }, { "text": "each of them is a `Mutex<()>`" }],
+        "report": "error[lockdep::inversion]: 10 locks\n",
+    });
+    let record = format!("{}\n{}\n", value!({ "header": header }), value!({ "finding": finding }));
+    fs::write(project.path("long/long.jsonl"), record).unwrap();
+    for format in ["html", "github"] {
+        let text = project.run(&format!("report long --format {format}")).has_status(100).stdout;
+        assert!(text.contains("philosopher 9") && !text.contains("2 more"), "{text}");
+    }
+}
+
 /// A finding that is silenced is neither lost nor denied, and its reason stands with it.
 #[test]
 fn silenced_findings_are_shown_with_their_reason() {

@@ -50,7 +50,9 @@ pub(super) fn parts(finding: &MergedFinding) -> Vec<Part<'_>> {
     for index in finding.shown.len()..finding.cycle.len() {
         parts.push(unshown(finding, index));
     }
-    parts.extend(finding.notes.iter().map(note));
+    // A report shows the first edges only. Its first note says how many others there are, which are all here.
+    let is_cut = (1..finding.cycle.len()).contains(&finding.shown.len());
+    parts.extend(finding.notes.iter().skip(usize::from(is_cut)).map(note));
     for part in &mut parts {
         // Where the primary place is unknown.
         if let Some(first) = part.spans.first_mut() {

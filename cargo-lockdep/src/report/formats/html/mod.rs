@@ -52,7 +52,7 @@ const SCRIPTS: [&str; 7] = [
 /// The number of arrows on the page. No reader can follow more.
 pub(super) const MAX_ARROWS: usize = 5_000;
 
-/// The number of findings on the page: some 5 MB.
+/// The number of findings on the page: some 6 MB.
 const MAX_FINDINGS: usize = 500;
 
 /// The page loads nothing from elsewhere.
