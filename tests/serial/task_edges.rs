@@ -3,7 +3,11 @@
 //! is recorded from the second time on.
 #![cfg(all(feature = "tokio", any(debug_assertions, feature = "enforce")))]
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    time::Duration,
+};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use lockdep::{
@@ -146,7 +150,10 @@ fn beside_a_listener() {
 fn held_by_a_future_that_is_left_behind() {
     let found = runs(|| async {
         let (a, b) = two_locks();
-        let mut left = Box::pin(hold(&a));
+        let mut left = Box::pin(async {
+            let _a = a.lock().await;
+            pending::<()>().await;
+        });
         select! { biased; () = &mut left => {}, () = sleep(ms(2)) => hold(&b).await }
         has_edge()
     });
