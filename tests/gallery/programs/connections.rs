@@ -5,11 +5,11 @@ use std::convert::Infallible;
 
 use lockdep::external::{Held, Mode, Resource};
 
-struct Connection;
+struct Connection(u64);
 
 impl Connection {
     fn query(&mut self, _sql: &str) -> u64 {
-        7
+        self.0
     }
 }
 
@@ -24,7 +24,7 @@ impl Store {
 
     #[track_caller]
     fn connection(&self) -> Held<Connection> {
-        let Ok(connection) = self.pool.acquire(Mode::Shared, || Ok::<_, Infallible>(Connection));
+        let Ok(connection) = self.pool.acquire(Mode::Shared, || Ok::<_, Infallible>(Connection(7)));
         connection
     }
 
