@@ -68,14 +68,9 @@ impl Names {
         let mut owner = HashMap::new();
         let receiver = |lock: &'a LockInfo| (lock, sources.receiver_of(lock, &lock.seen_at));
         let locks: Vec<_> = locks.into_iter().map(receiver).collect();
-        // The first lock of each expression, or `None` if several have it.
-        let mut only = HashMap::new();
-        for (lock, receiver) in &locks {
-            let Some(receiver) = receiver.clone() else { continue };
-            let first = only.entry(receiver).or_insert(Some(lock.id));
-            *first = first.filter(|&it| it == lock.id);
-        }
-        let is_of_others = |lock: &LockInfo, receiver: &String| only[receiver] != Some(lock.id);
+        let is_of_others = |lock: &LockInfo, receiver: &String| {
+            locks.iter().any(|(it, its)| it.id != lock.id && its.as_ref() == Some(receiver))
+        };
         for (lock, receiver) in &locks {
             let name = match (&lock.name, receiver) {
                 (Some(name), _) => name.to_string(),
