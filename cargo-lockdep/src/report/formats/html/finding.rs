@@ -37,7 +37,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
             }
             h2 #(title) { (ticked(&finding.title)) }
             @if !finding.help.is_empty() { p.help { (ticked(finding.help.trim_end_matches('.'))) "." } }
-            @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (reason) } }
+            @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (code(reason)) } }
             ol.threads {
                 @for (at, part) in edges.iter().enumerate() {
                     li {
