@@ -20,9 +20,11 @@ pub(crate) enum Lifetime {
 /// made meanwhile, but not on the guard itself. Both places are bytes of the source.
 pub(super) fn lifetime(tokens: &Tokens, held: usize, wanted: usize) -> Option<Lifetime> {
     let (held, wanted) = (tokens.at(held)?, tokens.at(wanted)?);
-    if !tokens.is_temporary(held) {
-        return None;
-    }
+    if tokens.is_temporary(held) { lives_until(tokens, held, wanted) } else { None }
+}
+
+/// As [`lifetime`], of a temporary. Both places are tokens.
+pub(super) fn lives_until(tokens: &Tokens, held: usize, wanted: usize) -> Option<Lifetime> {
     let mut at = held;
     loop {
         match tokens.head_of(at) {
@@ -55,7 +57,7 @@ enum Head {
 
 impl Tokens {
     /// Returns `true` if the guard that a call returns is used in the expression and not kept.
-    fn is_temporary(&self, call: usize) -> bool {
+    pub(super) fn is_temporary(&self, call: usize) -> bool {
         let Some(arguments) = self.arguments_of_call(call) else { return false };
         let mut after = self.partner(arguments) + 1;
         loop {

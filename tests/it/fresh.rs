@@ -321,6 +321,44 @@ fn the_second_time_is_denied() {
 }
 
 /// Each of these shares the object first, or stands for a program that does.
+/// A function that calls itself with the guard of its object, which it has put into a list.
+#[test]
+fn an_object_of_an_outer_call_is_denied() {
+    fn accept(lists: &[&Mutex<Vec<Shared>>]) {
+        let [list, others @ ..] = lists else { return };
+        let session = Arc::new(Mutex::new(State::default()));
+        let _state = session.lock().unwrap();
+        list.lock().unwrap().push(session.clone());
+        accept(others);
+    }
+
+    // The inner object is not locked any more when the list is.
+    fn register(lists: &[&Mutex<Vec<Shared>>], is_outer: bool) {
+        let session = Arc::new(Mutex::new(State::default()));
+        let state = session.lock().unwrap();
+        let kept = is_outer.then_some(state);
+        lists[usize::from(!is_outer)].lock().unwrap().push(session.clone());
+        if is_outer {
+            register(lists, false);
+        }
+        drop(kept);
+    }
+
+    alone(an_object_of_an_outer_call_is_denied, || {
+        for publish in [accept, |lists: &[&Mutex<Vec<Shared>>]| register(lists, true)] {
+            let (first, second) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+            on_a_thread(|| publish(&[&first, &second]));
+            let session = first.lock().unwrap()[0].clone();
+            let visit = || {
+                let _second = second.lock().unwrap();
+                drop(session.lock());
+            };
+            let report = on_a_thread(|| denied(visit)).unwrap();
+            assert!(report.starts_with("error[lockdep::inversion]"), "{report}");
+        }
+    });
+}
+
 #[test]
 fn other_objects_are_denied() {
     static ALL: Mutex<Vec<Shared>> = Mutex::new(Vec::new());

@@ -221,7 +221,8 @@ mod tests {
                 false,
             ),
         ] {
-            let source = format!("{made}.^2lock(); {publish} }}");
+            let (before, object) = made.rsplit_once("; ").unwrap();
+            let source = format!("{before}; let guard = {object}.^2lock(); {publish} }}");
             assert_eq!(is_unshared(&source), is_it, "{source}");
         }
     }

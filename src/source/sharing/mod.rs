@@ -13,16 +13,20 @@
 //! - a `let` of the function declares the variable, and its value is the constructor call, or a call of a function that
 //!   returns what it makes;
 //! - up to the second acquisition, the variable is only locked, read or cloned into other variables of the function;
-//! - no loop and no closure begins in between, so that what stands before also happens before.
+//! - no loop and no closure begins in between, so that what stands before also happens before;
+//! - the function still has the guard of the session, and acquired none there after that: one that calls itself holds
+//!   the locks of several sessions, and those of its outer runs may be known.
 //!
 //! A test that takes two locks in both orders shares nothing either, but stands for a program that does. So it also
 //! matters what comes next: the function hands the object out, into what a lock guards or into a channel.
 //!
-//! `making.rs` has where an object is made, this file where it goes, and `flow.rs` whether code runs where it stands.
+//! `making.rs` has where an object is made, `guard.rs` how long it is locked, this file where it goes, and `flow.rs` whether
+//! code runs where it stands.
 //!
 //! Reads tokens, and parses no Rust: where it is not sure, the object counts as shared.
 
 mod flow;
+mod guard;
 mod making;
 
 use std::ops::Range;
@@ -146,7 +150,7 @@ impl<'a> Object<'a> {
     /// Returns the variables that stand for the object at a token. `None` if another thread may know it by
     /// then, or if what stands before need not happen before.
     fn names_at(&self, at: usize) -> Option<Vec<&'a str>> {
-        if at <= self.locked_at || !self.tokens.is_once_in(self.block, at) {
+        if at <= self.locked_at || !self.tokens.is_once_in(self.block, at) || !self.is_held_at(at) {
             return None;
         }
         let mut names = self.names.clone();
@@ -158,6 +162,15 @@ impl<'a> Object<'a> {
             }
         }
         Some(names)
+    }
+
+    /// Returns `true` if the function itself holds the lock at a token, as far as the source says. If it does not, what
+    /// the thread holds is the lock of another object, from an outer run of the function.
+    fn is_held_at(&self, at: usize) -> bool {
+        // The lock of a parameter is held by the caller.
+        self.value.is_empty()
+            || ACQUIRE.contains(&self.tokens.text(self.locked_at))
+                && self.tokens.has_guard_at(self.locked_at, at)
     }
 
     /// Returns where the object goes from a token, if one of the variables stands there.
@@ -464,6 +477,9 @@ mod tests {
             "while self.sessions.^3lock().unwrap().push(session.clone()) {}",
             "self.run(|| self.sessions.^3lock().unwrap().push(session.clone()));",
             "self.tasks.spawn(async move { self.sessions.^3lock().await.push(session.clone()) });",
+            // What is locked then is a session of an outer call.
+            "drop(state); self.sessions.^3lock().push(session.clone());",
+            "let state = bell.wait(state); self.sessions.^3lock().push(session.clone());",
         ]);
     }
 

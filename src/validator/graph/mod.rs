@@ -52,7 +52,7 @@ use self::{
     recorded::Recorded,
     shown::{AllShown, Shown},
     topology::{AcyclicGraph, Tail, Vertex},
-    unshared::{NewLocks, Question},
+    unshared::{NewLocks, Question, is_last_of_place},
 };
 pub(super) use self::{cycles::Cycle, declaring::is_any_declared};
 use super::{
@@ -403,11 +403,12 @@ impl LockGraph {
             known.push((tail, modes, self.order.find(tail, head, modes)));
         }
         let mut edges = Edges::new();
-        for (tail, modes, known) in known {
+        for (at, (tail, modes, known)) in known.into_iter().enumerate() {
             let edge = known.unwrap_or_else(|| {
                 self.edges += 1;
                 self.has_uses |= modes.1 == Mode::Initialized;
-                let is_new_tail = self.is_new_tail(tail, head, thread);
+                let is_of_last_run = is_last_of_place(&held[at..]);
+                let is_new_tail = is_of_last_run && self.is_new_tail(tail, head, thread);
                 let is_new_head = is_new_tail && self.is_new_head(head);
                 let edge = self.order.insert(tail, head, modes, EdgeFacts::default());
                 if is_new_tail {

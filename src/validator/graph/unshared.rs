@@ -104,6 +104,12 @@ impl NewLocks {
     }
 }
 
+/// Returns `true` if none of the locks that a thread acquired after the first one, and still holds, was acquired at
+/// the same place. A function that calls itself holds several; the source describes the lock of its last run.
+pub(super) fn is_last_of_place(held: &[Entry]) -> bool {
+    held.split_first().is_none_or(|(first, later)| later.iter().all(|it| it.site != first.site))
+}
+
 impl LockGraph {
     /// Records the source's answer.
     pub(in crate::validator) fn answer(&mut self, question: Question, is_unshared: bool) {
