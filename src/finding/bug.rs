@@ -1,4 +1,5 @@
-//! What makes several findings one bug: locks of the same classes, at the same places in the source.
+//! What makes several findings one bug: locks of the same classes, at the same places in the source, by the same calls of
+//! helpers.
 
 use super::{Detail, Edge, Finding, FindingKind, LockInfo, Site, WaitKind};
 
@@ -7,35 +8,62 @@ use super::{Detail, Edge, Finding, FindingKind, LockInfo, Site, WaitKind};
 /// `E` is an edge without what differs from one occurrence to the next: the classes of its locks
 /// instead of the locks, and places. The edges are a set, so that a cycle is the same bug wherever
 /// it starts, and however many philosophers there are.
+///
+/// If all locks are acquired in one helper, those places are the same for all bugs. `S` is where a report
+/// shows an edge: at the calls of the helper. Findings without all stacks do not have these places, and
+/// may be any bug with the same edges.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Bug<E> {
+pub(crate) struct Bug<E, S> {
     about: &'static str,
     wait: Option<&'static str>,
     edges: Box<[E]>,
+    shown: Option<Box<[S]>>,
 }
 
 /// An edge of a finding in this process: the held lock, then the wanted one.
 pub(crate) type BugEdge = [(Class, Site); 2];
 
+/// Where a report shows an edge of a finding in this process: the acquisition of the held lock, then that of
+/// the wanted one.
+pub(crate) type ShownAt = [Site; 2];
+
 /// The class that the program has given, or the type and the creation site.
 type Class = (String, Option<Site>);
 
-impl<E: Ord> Bug<E> {
+impl<E: Ord, S: Ord> Bug<E, S> {
     pub(crate) fn new(
         kind: FindingKind,
         wait: Option<WaitKind>,
         edges: impl Iterator<Item = E>,
+        shown: Option<impl Iterator<Item = S>>,
     ) -> Self {
         let mut edges: Vec<_> = edges.collect();
         let about = about(kind, edges.len());
         edges.sort_unstable();
         edges.dedup();
-        Self { about, wait: wait.map(WaitKind::name), edges: edges.into() }
+        let shown = shown.map(|shown| {
+            let mut shown: Vec<_> = shown.collect();
+            shown.sort_unstable();
+            shown.dedup();
+            shown.into()
+        });
+        Self { about, wait: wait.map(WaitKind::name), edges: edges.into(), shown }
+    }
+
+    /// Returns `true` if it is known where a report shows it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    /// Returns it without the places where a report shows it.
+    pub(crate) fn unshown(self) -> Self {
+        Self { shown: None, ..self }
     }
 }
 
-impl Bug<BugEdge> {
-    pub(crate) fn of(finding: &Finding) -> Self {
+impl Bug<BugEdge, ShownAt> {
+    /// `shown` is where a report shows the edges, if that is known.
+    pub(crate) fn of(finding: &Finding, shown: Option<&[ShownAt]>) -> Self {
         let end = |lock: &LockInfo, site: &Site| (class(lock), site.clone());
         let edge = |edge: &Edge| {
             let [held_at, acquired_at] = match &finding.detail {
@@ -44,7 +72,8 @@ impl Bug<BugEdge> {
             };
             [end(&edge.held, held_at), end(&edge.wanted, acquired_at)]
         };
-        Self::new(finding.kind, finding.wait(), finding.cycle.iter().map(edge))
+        let shown = shown.map(|shown| shown.iter().cloned());
+        Self::new(finding.kind, finding.wait(), finding.cycle.iter().map(edge), shown)
     }
 }
 
@@ -113,7 +142,9 @@ mod tests {
 
     #[test]
     fn a_cycle_is_one_bug_wherever_it_starts_and_however_bad_it_is() {
-        let bug = |kind, edges: &[u8]| Bug::new(kind, None, edges.iter().copied());
+        let bug = |kind, edges: &[u8]| {
+            Bug::new(kind, None, edges.iter().copied(), None::<std::iter::Empty<u8>>)
+        };
         let inversion = bug(FindingKind::Inversion, &[1, 2]);
         for kind in [
             FindingKind::SingleThreadInversion,
@@ -132,7 +163,13 @@ mod tests {
             bug(FindingKind::Inversion, &[1, 3]),
             bug(FindingKind::Inversion, &[1, 2, 3]),
             bug(FindingKind::DeclaredOrder, &[1, 2]),
-            Bug::new(FindingKind::Inversion, Some(WaitKind::Recv), [1, 2].into_iter()),
+            Bug::new(
+                FindingKind::Inversion,
+                Some(WaitKind::Recv),
+                [1, 2].into_iter(),
+                None::<std::iter::Empty<u8>>,
+            ),
+            Bug::new(FindingKind::Inversion, None, [1, 2].into_iter(), Some([3, 4].into_iter())),
         ] {
             assert_ne!(other, inversion);
         }

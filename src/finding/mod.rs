@@ -20,7 +20,7 @@ mod wait_kind;
 
 use std::sync::Arc;
 
-pub(crate) use bug::{Bug, BugEdge};
+pub(crate) use bug::{Bug, BugEdge, ShownAt};
 pub(crate) use doctest::{Doctest, Origin};
 pub use edge::Edge;
 pub(crate) use edge::OtherHolds;

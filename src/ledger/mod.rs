@@ -125,8 +125,9 @@ pub(crate) fn submit(
         finding.level = Level::Allow;
     }
     let level = finding.level;
+    let shown_at = if level > Level::Allow { source_facts::shown_at(&finding) } else { None };
     let Added { is_new, is_news, scope } =
-        STORE.lock().get_or_insert_default().add(&finding, scope, this_process());
+        STORE.lock().get_or_insert_default().add(&finding, shown_at, scope, this_process());
     // Recorded before it is reported, so that no reported finding is lost.
     let recorded =
         (is_new && records()).then(|| record_writer::record_finding(&finding, scope.is_some()));
@@ -190,7 +191,7 @@ pub(crate) fn submit_from_outside(kind: FindingKind, detail: Detail) {
         finding.level = Level::Allow;
     }
     let Added { is_new, scope, .. } =
-        STORE.lock().get_or_insert_default().add(&finding, None, this_process());
+        STORE.lock().get_or_insert_default().add(&finding, None, None, this_process());
     if is_new && records() {
         record_writer::record_finding(&finding, scope.is_some());
     }

@@ -2,15 +2,16 @@
 //!
 //! Reads files without any lock.
 
-use std::{hash::Hash, time::Duration};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    finding::{Edge, Site},
+    finding::{Detail, Edge, Finding, ShownAt, Site},
     render,
     source::{self, Creates, Sources},
+    stack::Stack,
 };
 
 /// A cache of facts, by the place that they are about.
@@ -38,6 +39,29 @@ pub(crate) fn is_unshared(edge: &Edge) -> bool {
     edge.held
         .created_at()
         .is_some_and(|created| source::is_unshared(created, &edge.held_at, &edge.acquired_at, way))
+}
+
+/// Where reports show the edges of findings, by the raw sites and stacks of their ends.
+static SHOWN: Memory<Option<Arc<[ShownAt]>>, Vec<End>> = Mutex::new(None);
+
+/// An end of an edge: where the lock was acquired, and by which calls.
+type End = (Site, Stack);
+
+/// Returns where a report shows each edge of a finding: see [`render::shown_edges`]. A program may find the same bug
+/// for each of its requests.
+pub(super) fn shown_at(finding: &Finding) -> Option<Arc<[ShownAt]>> {
+    if let Detail::OneClass { .. } = finding.detail {
+        // The detail has these places.
+        return None;
+    }
+    let ends = |edge: &Edge| {
+        [
+            (edge.held_at.clone(), edge.held_backtrace.clone()),
+            (edge.acquired_at.clone(), edge.backtrace.clone()),
+        ]
+    };
+    let ends: Vec<End> = finding.cycle.iter().flat_map(ends).collect();
+    remembered(&SHOWN, &ends, |_| render::shown_edges(finding).map(Into::into))
 }
 
 /// Returns a fact from the cache, or from the source file.

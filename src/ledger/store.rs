@@ -1,11 +1,13 @@
 //! The findings of each open scope of [`testing`](crate::testing) and of the process, each stored
 //! once. Pure; the owner locks it.
 
-use std::collections::hash_map::Entry;
+use std::{collections::hash_map::Entry, sync::Arc};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::finding::{Bug, BugEdge, Detail, Finding, FindingKind, Level, ScopeId, WaitKind};
+use crate::finding::{
+    Bug, BugEdge, Detail, Finding, FindingKind, Level, ScopeId, ShownAt, WaitKind,
+};
 
 /// The number of different findings that a record keeps, so that a program that creates a new pair
 /// of inverted locks in every request does not grow without bound. As many again are kept if they
@@ -26,7 +28,7 @@ struct Record {
     by_cycle: FxHashMap<Key, usize>,
     /// What is known of each bug, by kind. The same two lines with another pair of locks are a new
     /// finding, but not a new report.
-    bugs: FxHashMap<(FindingKind, Bug<BugEdge>), Known>,
+    bugs: FxHashMap<(FindingKind, FoundBug), Known>,
     /// The number of findings of further bugs, after `bugs` was full.
     lost: u64,
 }
@@ -56,6 +58,8 @@ pub(super) struct Unhandled {
 /// not affect its exit status.
 struct Kept {
     finding: Finding,
+    /// Where a report shows its edges, if that is known.
+    shown_at: Option<Arc<[ShownAt]>>,
     process: u32,
 }
 
@@ -78,8 +82,11 @@ pub(super) struct Added {
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Locks(FindingKind, Box<[u64]>, Option<u64>, bool, Option<WaitKind>),
-    Bug(Bug<BugEdge>),
+    Bug(FoundBug),
 }
+
+/// A bug of this process.
+type FoundBug = Bug<BugEdge, ShownAt>;
 
 impl Key {
     pub(super) fn of(finding: &Finding) -> Self {
@@ -88,7 +95,7 @@ impl Key {
             return Self::Locks(*kind, numbers.map(u64::from).into(), None, false, None);
         }
         if let Detail::Destroyed | Detail::OneClass { .. } = detail {
-            return Self::Bug(Bug::of(finding));
+            return Self::Bug(Bug::of(finding, None));
         }
         let mut locks: Box<[u64]> = cycle.iter().map(|edge| edge.held.id).collect();
         let wanted = cycle.last().map(|edge| edge.wanted.id);
@@ -107,7 +114,13 @@ impl Key {
 impl Store {
     /// Adds a finding to the scope of the thread that made it, or else to the first open scope in
     /// which one of its edges was seen, or else to the process.
-    pub(super) fn add(&mut self, finding: &Finding, scope: Option<ScopeId>, process: u32) -> Added {
+    pub(super) fn add(
+        &mut self,
+        finding: &Finding,
+        shown_at: Option<Arc<[ShownAt]>>,
+        scope: Option<ScopeId>,
+        process: u32,
+    ) -> Added {
         let of_edges = finding.cycle.iter().map(|edge| edge.thread.scope);
         let mut scopes = std::iter::once(scope).chain(of_edges).flatten();
         let scope = scopes.find(|scope| self.scopes.contains_key(scope));
@@ -115,7 +128,7 @@ impl Store {
             Some(scope) => self.scopes.entry(scope).or_default(),
             None => &mut self.process,
         };
-        let (is_new, is_news) = record.add(finding, process);
+        let (is_new, is_news) = record.add(finding, shown_at, process);
         Added { is_new, is_news, scope }
     }
 
@@ -126,8 +139,8 @@ impl Store {
     /// Closes a scope. Its remaining findings move to the process.
     pub(super) fn close(&mut self, scope: ScopeId) {
         let Record { findings, bugs, lost, .. } = self.scopes.remove(&scope).unwrap_or_default();
-        for Kept { finding, process } in findings {
-            self.process.add(&finding, process);
+        for Kept { finding, shown_at, process } in findings {
+            self.process.add(&finding, shown_at, process);
         }
         for (bug, Known { uncounted, process, .. }) in
             bugs.into_iter().filter(|it| it.1.uncounted > 0)
@@ -161,17 +174,32 @@ impl Store {
     /// kept.
     #[cfg_attr(not(unix), allow(dead_code, reason = "for a handler of `exit`"))]
     pub(super) fn unhandled(&self, process: u32) -> (Vec<Unhandled>, u64) {
-        let mut unhandled: Vec<Unhandled> = Vec::new();
+        let mut unhandled: Vec<(usize, Unhandled)> = Vec::new();
         let mut places = FxHashMap::default();
         let records = || std::iter::once(&self.process).chain(self.scopes.values());
         // Those that are silenced are allowed as well.
         let is_reported =
             |kept: &&Kept| kept.process == process && kept.finding.level > Level::Allow;
-        for Kept { finding, .. } in records().flat_map(|it| &it.findings).filter(is_reported) {
-            let place = *places.entry(Bug::of(finding)).or_insert(unhandled.len());
-            match unhandled.get_mut(place) {
-                Some(known) => known.add(finding),
-                None => unhandled.push(Unhandled { worst: finding.clone(), count: finding.count }),
+        let reported: Vec<_> = records()
+            .flat_map(|it| &it.findings)
+            .filter(is_reported)
+            .enumerate()
+            .map(|(at, kept)| (at, &kept.finding, kept.bug()))
+            .collect();
+        // Those of which it is not known where they are shown are counted with the first of the others.
+        let (shown, unshown): (Vec<_>, Vec<_>) =
+            reported.into_iter().partition(|(.., bug)| bug.is_shown());
+        for (at, finding, bug) in shown.into_iter().chain(unshown) {
+            let is_shown = bug.is_shown();
+            let place = *places.entry(bug.clone()).or_insert(unhandled.len());
+            if is_shown {
+                places.entry(bug.unshown()).or_insert(place);
+            }
+            if let Some((_, known)) = unhandled.get_mut(place) {
+                known.add(finding);
+            } else {
+                let (worst, count) = (finding.clone(), finding.count);
+                unhandled.push((at, Unhandled { worst, count }));
             }
         }
         let mut lost = records().map(|it| it.lost).sum();
@@ -180,18 +208,24 @@ impl Store {
         };
         for ((_, bug), known) in records().flat_map(|it| &it.bugs).filter(is_uncounted) {
             match places.get(bug) {
-                Some(&place) => unhandled[place].count += known.uncounted,
+                Some(&place) => unhandled[place].1.count += known.uncounted,
                 None => lost += known.uncounted,
             }
         }
-        unhandled.sort_by_key(|it| badness(&it.worst));
-        (unhandled, lost)
+        unhandled.sort_by_key(|(at, it)| (badness(&it.worst), *at));
+        (unhandled.into_iter().map(|(_, it)| it).collect(), lost)
     }
 }
 
 /// Returns a key that sorts findings, worst first.
 fn badness(finding: &Finding) -> impl Ord + use<> {
     (std::cmp::Reverse(finding.level), finding.kind.rank())
+}
+
+impl Kept {
+    fn bug(&self) -> FoundBug {
+        Bug::of(&self.finding, self.shown_at.as_deref())
+    }
 }
 
 impl Unhandled {
@@ -215,8 +249,14 @@ impl Known {
 
 impl Record {
     /// Adds a finding. Returns whether it is new on its locks, and whether its bug is.
-    fn add(&mut self, finding: &Finding, process: u32) -> (bool, bool) {
+    fn add(
+        &mut self,
+        finding: &Finding,
+        shown_at: Option<Arc<[ShownAt]>>,
+        process: u32,
+    ) -> (bool, bool) {
         let key = Key::of(finding);
+        let bug = Bug::of(finding, shown_at.as_deref());
         if let Some(&known) = self.by_cycle.get(&key) {
             let known = &mut self.findings[known];
             known.finding.count += finding.count;
@@ -227,11 +267,12 @@ impl Record {
             // The level was raised since: the finding must be reported, and counts for the exit
             // status.
             known.finding = Finding { count: known.finding.count, ..finding.clone() };
-            return (false, self.is_news(finding, process));
+            known.shown_at = shown_at;
+            return (false, self.is_news(bug, finding, process));
         }
-        let is_news = self.is_news(finding, process);
+        let is_news = self.is_news(bug.clone(), finding, process);
         if self.findings.len() >= if is_news { 2 * CAPACITY } else { CAPACITY } {
-            match self.bugs.get_mut(&(finding.kind, Bug::of(finding))) {
+            match self.bugs.get_mut(&(finding.kind, bug)) {
                 Some(known) => known.add_uncounted(finding.count, process),
                 None if finding.level > Level::Allow => self.lost += finding.count,
                 None => {}
@@ -239,15 +280,17 @@ impl Record {
             return (false, is_news);
         }
         self.by_cycle.insert(key, self.findings.len());
-        self.findings.push(Kept { finding: finding.clone(), process });
+        self.findings.push(Kept { finding: finding.clone(), shown_at, process });
         (true, is_news)
     }
 
     /// Returns `true` if no finding of this bug and kind had this level or a higher one so far, and
     /// records the level.
-    fn is_news(&mut self, finding: &Finding, process: u32) -> bool {
-        let is_full = self.bugs.len() >= 2 * CAPACITY;
-        match self.bugs.entry((finding.kind, Bug::of(finding))) {
+    fn is_news(&mut self, bug: FoundBug, finding: &Finding, process: u32) -> bool {
+        // A bug may have two entries.
+        let is_full = self.bugs.len() >= 4 * CAPACITY;
+        let unshown = bug.is_shown().then(|| bug.clone().unshown());
+        match self.bugs.entry((finding.kind, bug)) {
             Entry::Occupied(mut known) => {
                 let is_higher = known.get().level < finding.level;
                 known.get_mut().level = finding.level.max(known.get().level);
@@ -255,7 +298,13 @@ impl Record {
             }
             Entry::Vacant(_) if is_full => false,
             Entry::Vacant(bug) => {
-                bug.insert(Known { level: finding.level, uncounted: 0, process });
+                let known = Known { level: finding.level, uncounted: 0, process };
+                bug.insert(known);
+                // A finding without stacks may be of this bug.
+                if let Some(unshown) = unshown {
+                    let same = self.bugs.entry((finding.kind, unshown)).or_insert(known);
+                    same.level = same.level.max(known.level);
+                }
                 true
             }
         }
@@ -281,7 +330,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::finding::{Edge, LockKind, LockOf, Mode, Role};
+    use crate::finding::{Edge, LockKind, LockOf, Mode, Role, Site};
 
     /// Returns a finding identified by a number.
     fn finding(number: u32) -> Finding {
@@ -344,7 +393,7 @@ mod tests {
                         let record = naive.get_mut(&scope).unwrap();
                         let is_new = !record.contains_key(&number);
                         add_up(record, Counts::from([(number, 1)]));
-                        let added = book.add(&finding(number), wanted.and_then(ScopeId::new), 1);
+                        let added = book.add(&finding(number), None, wanted.and_then(ScopeId::new), 1);
                         prop_assert_eq!((added.is_new, added.scope), (is_new, scope.and_then(ScopeId::new)));
                     }
                     Step::Open(scope) => {
@@ -387,10 +436,10 @@ mod tests {
     fn a_fork_answers_for_what_it_finds_again() {
         let [parent, child] = [1, 2];
         let mut book = Store::default();
-        book.add(&finding(1), None, parent);
-        book.add(&finding(2), None, parent);
+        book.add(&finding(1), None, None, parent);
+        book.add(&finding(2), None, None, parent);
         assert!(book.unhandled(child).0.is_empty());
-        book.add(&finding(2), None, child);
+        book.add(&finding(2), None, None, child);
         let (bugs, _) = book.unhandled(child);
         let [Unhandled { worst, count: 2 }] = &*bugs else { panic!("{bugs:?}") };
         assert_eq!(number(worst), 2);
@@ -402,7 +451,7 @@ mod tests {
         let at = |level, number| Finding { level, ..finding(number) };
         let mut book = Store::default();
         let mut add = |level, number| {
-            let Added { is_new, is_news, .. } = book.add(&at(level, number), None, 1);
+            let Added { is_new, is_news, .. } = book.add(&at(level, number), None, None, 1);
             (is_new, is_news)
         };
         // All of them have the same locations.
@@ -424,10 +473,10 @@ mod tests {
     fn a_full_record_keeps_findings_at_new_locations() {
         let mut book = Store::default();
         for number in 0..=4096 {
-            book.add(&finding(number), None, 1);
+            book.add(&finding(number), None, None, 1);
         }
         let denied = Finding { level: Level::Deny, ..finding(5000) };
-        let Added { is_new, is_news, .. } = book.add(&denied, None, 1);
+        let Added { is_new, is_news, .. } = book.add(&denied, None, None, 1);
         assert!(is_new && is_news && book.findings(None)[4096].level == Level::Deny);
     }
 
@@ -436,10 +485,10 @@ mod tests {
     fn a_record_is_bounded() {
         let mut book = Store::default();
         for number in 0..=4096 {
-            let added = book.add(&finding(number), None, 1);
+            let added = book.add(&finding(number), None, None, 1);
             assert_eq!(added.is_new, number < 4096);
         }
-        book.add(&finding(0), None, 1);
+        book.add(&finding(0), None, None, 1);
         let findings = book.findings(None);
         assert_eq!((findings.len(), findings[0].count), (4096, 2));
     }
@@ -462,10 +511,10 @@ mod tests {
         let scope = ScopeId::new(1);
         book.open(scope.unwrap());
         for id in 0..5_000 {
-            book.add(&read_twice(id), scope, 1);
+            book.add(&read_twice(id), None, scope, 1);
         }
         for id in 5_000..5_003 {
-            book.add(&read_twice(id), scope, 1);
+            book.add(&read_twice(id), None, scope, 1);
         }
         let counts = |book: &Store| {
             let (bugs, lost) = book.unhandled(1);
@@ -477,7 +526,7 @@ mod tests {
         assert_eq!(counts(&book), (vec![5_000, 3], 0));
         // A fork found none of these.
         assert_eq!(book.unhandled(2).0.len(), 0);
-        book.add(&read_twice(0), None, 2);
+        book.add(&read_twice(0), None, None, 2);
         assert_eq!(book.unhandled(2).0.len(), 1);
     }
 
@@ -486,16 +535,34 @@ mod tests {
     fn a_bug_that_got_worse_is_one_entry() {
         let at = |kind, level| Finding { kind, level, ..read_twice(1) };
         let mut book = Store::default();
-        book.add(&at(FindingKind::GuardedInversion, Level::Allow), None, 1);
-        book.add(&at(FindingKind::WaitWhileHolding, Level::Warn), None, 1);
-        book.add(&at(FindingKind::Inversion, Level::Deny), None, 1);
-        book.add(&at(FindingKind::SingleThreadInversion, Level::Deny), None, 1);
+        book.add(&at(FindingKind::GuardedInversion, Level::Allow), None, None, 1);
+        book.add(&at(FindingKind::WaitWhileHolding, Level::Warn), None, None, 1);
+        book.add(&at(FindingKind::Inversion, Level::Deny), None, None, 1);
+        book.add(&at(FindingKind::SingleThreadInversion, Level::Deny), None, None, 1);
         let silenced = Some(Arc::from("known"));
         let other = at(FindingKind::DeclaredOrder, Level::Allow);
-        book.add(&Finding { silenced, ..other }, None, 1);
+        book.add(&Finding { silenced, ..other }, None, None, 1);
         let (bugs, _) = book.unhandled(1);
         let bugs: Vec<_> = bugs.iter().map(|it| (it.worst.kind, it.count)).collect();
         assert_eq!(bugs, [(FindingKind::Inversion, 2), (FindingKind::WaitWhileHolding, 1)]);
         assert_eq!(book.findings(None).len(), 5);
+    }
+
+    /// One helper acquires all locks, and one line makes them.
+    #[test]
+    fn bugs_are_told_apart_by_the_calls_of_a_helper() {
+        let mut book = Store::default();
+        let line = |line| Site::new("src/main.rs".to_owned(), line, 1);
+        let at = |first| Some([[line(first), line(first + 1)]].into());
+        let mut is_news = |id, at| book.add(&read_twice(id), at, None, 1).is_news;
+        assert!(is_news(0, at(10)));
+        for id in 1..31 {
+            assert!(!is_news(id, at(10)));
+        }
+        assert!(is_news(31, at(20)), "a second bug behind 31 alike");
+        assert!(!is_news(32, None), "without stacks, it may be either");
+        let (bugs, _) = book.unhandled(1);
+        assert_eq!(bugs.iter().map(|bug| bug.count).collect::<Vec<_>>(), [32, 1]);
+        assert_eq!(bugs[1].worst.cycle()[0].held().id(), read_twice(31).cycle()[0].held().id());
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use climb::way_to;
 pub(crate) use draw::stderr_wants_color;
 pub(crate) use held::held;
 pub(crate) use lock_names::lock_name;
-pub(crate) use report::{headline, lock_names, shown_sites};
+pub(crate) use report::{headline, lock_names, shown_edges, shown_sites};
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) use wait_chain::answer;
 pub(crate) use wait_chain::long_wait;

@@ -5,16 +5,16 @@ use std::fmt::Write;
 use super::{
     WIDTH, all_asleep, allow,
     backtrace::{Call, write_calls},
-    climb::Way,
+    climb::{Way, climb},
     draw::draw,
     held::held,
     parts::ShownEdge,
     section::{Section, Severity},
-    story::Story,
+    story::{MAX_EDGES, Story},
     thread_names::what_all,
 };
 use crate::{
-    finding::{Detail, Finding, Site},
+    finding::{Detail, Edge, Finding, ShownAt, Site},
     source::Sources,
 };
 
@@ -43,6 +43,18 @@ pub(crate) fn headline(finding: &Finding) -> String {
 pub(crate) fn shown_sites(finding: &Finding) -> Vec<Site> {
     let Story { shown, .. } = Story::new(finding, &mut Sources::default());
     shown.into_iter().flat_map(|edge| [edge.held_at, edge.acquired_at]).collect()
+}
+
+/// Returns the places at which each edge of a finding is shown. `None` if a stack is missing, so that another
+/// finding of the same bug may be shown at other places. Looks up symbols.
+pub(crate) fn shown_edges(finding: &Finding) -> Option<Vec<ShownAt>> {
+    let has_stacks = |edge: &Edge| !edge.backtrace.is_empty() && !edge.held_backtrace.is_empty();
+    if finding.cycle.is_empty() || !finding.cycle.iter().all(has_stacks) {
+        return None;
+    }
+    let mut shown = finding.cycle[..finding.cycle.len().min(MAX_EDGES)].to_vec();
+    climb(finding, &mut shown, &mut Sources::default());
+    Some(shown.into_iter().map(|edge| [edge.held_at, edge.acquired_at]).collect())
 }
 
 /// Returns the names of a finding's locks, each once, in alphabetical order: as the report calls them,

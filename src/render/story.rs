@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The maximum number of edges of a cycle that are shown.
-const MAX_EDGES: usize = 8;
+pub(super) const MAX_EDGES: usize = 8;
 
 /// What a report shows of a finding. `title.rs`, `words.rs`, `helpers.rs` and `help.rs` have its sentences.
 pub(super) struct Story<'a> {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 use lockdep::{
     FindingKind, Level,
-    sync::{Condvar, Mutex, RwLock},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// Runs a test of this program in another process. Returns its status and its output.
@@ -213,6 +213,32 @@ fn one_bug_does_not_hide_another() {
     is_next("warning[lockdep::wait_while_holding]: ", "");
     assert_eq!(lines.next(), Some(""), "{text}");
     assert_eq!(summary.matches("\nhelp: ").count(), 2, "{text}");
+}
+
+/// One helper acquires all locks, and one line makes them.
+#[test]
+fn one_bug_does_not_hide_another_of_the_same_helper() {
+    fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    let test = one_bug_does_not_hide_another_of_the_same_helper;
+    if is_child() {
+        let pair = || [(); 2].map(|()| Mutex::new(()));
+        for _ in 0..31 {
+            let [a, b] = pair();
+            drop((lock(&a), lock(&b)));
+            on_a_thread(|| assert!(denied(|| drop((lock(&b), lock(&a)))).is_some()));
+        }
+        let [c, d] = pair();
+        drop((lock(&c), lock(&d)));
+        on_a_thread(|| assert!(denied(|| drop((lock(&d), lock(&c)))).is_some()));
+        return;
+    }
+    let (status, text) = run_captured(test, 0, &[], None);
+    assert_eq!(status, 101, "{text}");
+    assert!(text.contains("lockdep: 2 unhandled findings (2 inversion); exiting"), "{text}");
+    assert_eq!(text.matches("(seen 31 times)").count(), 1, "{text}");
 }
 
 /// Every bug is listed; the reports are repeated, up to a readable number, unless the harness has

@@ -298,6 +298,35 @@ fn what_a_report_shows_is_kept_with_it() {
     assert_eq!(with.notes[0].text, "a \"note\"");
 }
 
+/// All locks are acquired in one helper and made by one line. The stacks tell the bugs apart.
+#[test]
+fn bugs_are_told_apart_by_what_their_reports_show() {
+    let found = |number: usize, line: Option<u8>| {
+        let text = record(number, &Process { edges: vec![], findings: vec![(0, 1)] });
+        let (lines, finding) = text.trim_end().rsplit_once('\n').unwrap();
+        let mut finding: Value = serde_json::from_str(finding).unwrap();
+        let end = |line: u8, column: u8| {
+            let call = json!({ "function": "f", "at": "a.rs:1:0" });
+            json!({ "at": format!("a.rs:{line}:{column}"), "label": "here", "stack": [call] })
+        };
+        if let Some(line) = line {
+            let edge = json!({ "held": end(line, 1), "wanted": end(line, 2) });
+            finding["finding"]["shown"] = json!([edge]);
+        }
+        format!("{lines}\n{finding}\n")
+    };
+    // One has no stacks: it may be any of them.
+    let records = [Some(7), Some(8), None, Some(7)];
+    let records: Vec<_> =
+        records.into_iter().enumerate().map(|(number, line)| found(number, line)).collect();
+    let merge = merged(&records);
+    assert!(merge == merged(records.iter().rev()));
+    let processes: Vec<_> = merge.bugs().iter().map(|bug| bug.processes).collect();
+    assert_eq!(processes, [3, 1]);
+    let merge = merged([&found(0, None), &found(1, None)]);
+    assert_eq!((merge.findings().len(), merge.bugs().len()), (1, 1));
+}
+
 /// A process that records a finding twice counts once, whatever else it recorded before.
 #[test]
 fn what_one_process_found_twice_is_one_finding() {

@@ -173,7 +173,13 @@ impl Record {
             notes: finding.notes.iter().map(Note::to_static).collect(),
             report: finding.report.to_string(),
         };
-        let key = (kind.name(), wait.map(WaitKind::name), finding.in_scope, key(&merged));
+        let shown_at = merged.shown_at().map(|edges| {
+            let mut edges: Vec<_> = edges.map(|ends| ends.map(Box::from)).collect();
+            edges.sort_unstable();
+            edges.into()
+        });
+        let wait_name = wait.map(WaitKind::name);
+        let key = (kind.name(), wait_name, finding.in_scope, key(&merged), shown_at);
         let records = BTreeSet::from([self.id]);
         let observations = Observations { records, tests, witness: (self.id, merged) };
         match merge.findings.get_mut(&key) {

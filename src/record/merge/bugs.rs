@@ -34,7 +34,7 @@ pub struct MergedBug {
 
 /// What the findings of a bug have in common: whether a test looks at them, whether they are
 /// silenced, and what identifies the bug.
-type Key = (bool, bool, Bug<[String; 4]>);
+type Key = (bool, bool, Bug<[String; 4], [String; 2]>);
 
 /// A bug, and the records that have it.
 type Group = (MergedBug, BTreeSet<RecordId>);
@@ -44,13 +44,22 @@ impl Merge {
     #[must_use]
     pub fn bugs(&self) -> Vec<MergedBug> {
         let mut groups = BTreeMap::<Key, Group>::new();
-        for observations in self.findings.values() {
-            let finding = observations.finding();
-            let group = groups.entry(key(&finding)).or_default();
-            add(group, finding, &observations.records);
+        let findings = self.findings.values().map(|it| (it, it.finding()));
+        let findings = findings.map(|(it, finding)| (key(&finding), it, finding));
+        let (shown, unshown): (Vec<_>, Vec<_>) =
+            findings.partition(|((.., bug), ..)| bug.is_shown());
+        // Those of which it is not known where they are shown belong to the first of the others.
+        let mut first = BTreeMap::<Key, Key>::new();
+        for (key, ..) in &shown {
+            let known = first.entry(unshown_key(key)).or_insert_with(|| key.clone());
+            *known = key.min(known).clone();
+        }
+        let group_of = |key: Key| first.get(&key).cloned().unwrap_or(key);
+        for (key, observations, finding) in shown.into_iter().chain(unshown) {
+            add(groups.entry(group_of(key)).or_default(), finding, &observations.records);
         }
         for finding in self.across_runs() {
-            let (bug, _) = groups.entry(key(&finding)).or_default();
+            let (bug, _) = groups.entry(group_of(key(&finding))).or_default();
             bug.processes = bug.processes.max(finding.processes);
             bug.add(finding);
         }
@@ -100,6 +109,11 @@ fn join_nestings(groups: &mut BTreeMap<Key, Group>) {
 
 fn key(finding: &MergedFinding) -> Key {
     let edges = finding.places().map(|edge| edge.map(str::to_owned));
-    let bug = Bug::new(finding.kind, finding.wait, edges);
+    let shown = finding.shown_at().map(|edges| edges.map(|ends| ends.map(str::to_owned)));
+    let bug = Bug::new(finding.kind, finding.wait, edges, shown);
     (finding.in_scope, finding.silenced.is_some(), bug)
+}
+
+fn unshown_key((in_scope, is_silenced, bug): &Key) -> Key {
+    (*in_scope, *is_silenced, bug.clone().unshown())
 }

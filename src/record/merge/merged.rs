@@ -78,6 +78,21 @@ impl MergedFinding {
         })
     }
 
+    /// Returns the places at which the report shows the edges, unless [`places`](Self::places) has them. `None` if a
+    /// stack is missing, so that another process may show the same edges at other places.
+    pub(super) fn shown_at(&self) -> Option<impl Iterator<Item = [&str; 2]>> {
+        let has_stacks = |it: &Shown<'_>| {
+            let held = it.held.as_ref();
+            held.is_some_and(|held| !held.stack.is_empty()) && !it.wanted.stack.is_empty()
+        };
+        let is_known = self.kind != FindingKind::SameClassNesting
+            && !self.shown.is_empty()
+            && self.shown.iter().all(has_stacks);
+        is_known.then(|| {
+            self.shown.iter().filter_map(|it| Some([&*it.held.as_ref()?.at, &*it.wanted.at]))
+        })
+    }
+
     /// Returns the class of which this nests two locks.
     pub(super) fn nested_class(&self) -> Option<&str> {
         let edge = self.cycle.first().filter(|_| self.kind == FindingKind::SameClassNesting)?;

@@ -78,9 +78,12 @@ type RecordId = u128;
 
 /// Identifies a finding across processes: the names of its kind and wait, whether a test looks at
 /// it, and the edges of its cycle by class and place, starting with the smallest.
-type Key = (&'static str, Option<&'static str>, bool, Box<[KeyEdge]>);
+type Key = (&'static str, Option<&'static str>, bool, Box<[KeyEdge]>, Option<Box<[ShownAt]>>);
 /// Held class and place, wanted class and place.
 type KeyEdge = [Box<str>; 4];
+
+/// Where a report shows an edge: the acquisition of the held lock, and that of the wanted one.
+type ShownAt = [Box<str>; 2];
 
 /// The records with a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
