@@ -89,9 +89,10 @@ impl Names {
                 (None, Some(receiver)) => receiver.clone(),
                 (None, None) => sources.declared(lock).unwrap_or_else(|| lock.type_name()),
             };
+            // `thread::spawn(|| ..)` is no name of a thread.
             if lock.kind.role == Role::Exit
                 && lock.name.is_none()
-                && name == lock.type_name()
+                && receiver.as_ref().and_then(|it| without_calls(it)).is_none()
                 && let Some(site) = lock.created_at()
             {
                 names.call_by_site(lock, site);

@@ -140,15 +140,15 @@ fn a_drawing_is_bounded() {
     assert!(drawn(&text).is_none_or(|[boxes, arrows]| (boxes.len(), arrows.len()) == (36, 620)));
 }
 
-/// Neither its thread nor its handle has a name.
+/// Neither the thread nor its handle has a name.
 #[test]
 fn a_thread_without_a_name_is_drawn_by_its_spawn() {
     let _alone = alone();
     lockdep::set_level(FindingKind::WaitWhileHolding, Level::Allow);
-    let lock = Mutex::new(());
-    let held = lock.lock().unwrap();
+    let (held, taken) = (Mutex::new(()), Mutex::new(()));
+    let _held = held.lock();
     let line = line!() + 1;
-    lockdep::thread::spawn(|| ()).join().unwrap();
+    lockdep::thread::scope(|scope| scope.spawn(|| drop(taken.lock())).join().unwrap());
     let graph = lockdep::order_graph();
     let place = format!("thread spawned at tests/serial/renderers.rs:{line}");
     let text = graph.to_dot();
@@ -156,7 +156,6 @@ fn a_thread_without_a_name_is_drawn_by_its_spawn() {
     let text = graph.to_json();
     let json: record::Graph<'_> = serde_json::from_str(&text).unwrap();
     assert!(json.locks.iter().any(|lock| *lock.name == *place), "{json:?}");
-    drop(held);
 }
 
 /// Longer than the initial capacity of a text.
