@@ -58,6 +58,7 @@
 //! | [`OrderedInversion`](FindingKind::OrderedInversion) | one whose threads spawned or joined each other in between, or that uses an initialized cell or a new lock | warn |
 //! | [`SingleThreadInversion`](FindingKind::SingleThreadInversion) | one that would need a single thread in two places | deny |
 //! | [`GuardedInversion`](FindingKind::GuardedInversion) | one that cannot close, because a common lock is held around it | allow |
+//! | [`LeasedInversion`](FindingKind::LeasedInversion) | one through a resource whose lease ends the wait | warn |
 //! | [`SelfDeadlock`](FindingKind::SelfDeadlock) | this thread or task already holds the lock in a mode that blocks it | deny |
 //! | [`RecursiveRead`](FindingKind::RecursiveRead) | this thread or task already holds a read guard of the lock it reads | deny |
 //! | [`Deadlock`](FindingKind::Deadlock) | threads or tasks that wait for each other right now | deny |
@@ -66,6 +67,7 @@
 //! | [`SameClassNesting`](FindingKind::SameClassNesting) | two locks of one class are held at once, in no declared order | allow |
 //! | [`WaitWhileHolding`](FindingKind::WaitWhileHolding) | a wait for a notification, a message, a barrier, ... while a lock is held | by [kind of wait](WaitKind::default_level) |
 //! | [`LeakedGuard`](FindingKind::LeakedGuard) | a thread ended while holding a lock | warn |
+//! | [`ExpiredLease`](FindingKind::ExpiredLease) | a resource was held for longer than its lease | warn |
 //! | [`Futurelock`](FindingKind::Futurelock) | a task waits for a lock that another of its own futures has, and does not poll that future | deny |
 //! | [`HeldAcrossAwait`](FindingKind::HeldAcrossAwait) | a task holds a thread-blocking lock while it is suspended | warn |
 //! | [`PoolExhaustion`](FindingKind::PoolExhaustion) | a permit of a semaphore is held while another one is waited for | warn |

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hashbrown::{HashSet, HashTable};
@@ -44,6 +44,7 @@ pub(super) struct Outside {
     key: Box<str>,
     class: Option<&'static str>,
     permits: usize,
+    lease: Option<Duration>,
     is_reentrant: bool,
     created: &'static Location<'static>,
 }
@@ -55,6 +56,7 @@ struct Node {
     system: &'static str,
     key: Box<str>,
     class: Option<&'static str>,
+    lease: Option<Duration>,
 }
 
 /// An acquired resource, until it is dropped. `None` if it is not recorded.
@@ -66,6 +68,8 @@ struct Taken {
     /// The thread or task that has acquired it, and where.
     by: Option<(u64, bool)>,
     at: &'static Location<'static>,
+    /// When, if it has a lease.
+    since: Option<Instant>,
 }
 
 /// Resources that are known. Those of which nothing was heard for a long time are forgotten: at
@@ -87,7 +91,7 @@ impl Outside {
     pub(super) fn new(system: &'static str, key: impl fmt::Display) -> Self {
         let key = key.to_string().into_boxed_str();
         let created = Location::caller();
-        Self { system, key, class: None, permits: 1, is_reentrant: false, created }
+        Self { system, key, class: None, permits: 1, lease: None, is_reentrant: false, created }
     }
 
     pub(super) fn class(&mut self, pattern: &'static str) {
@@ -96,6 +100,10 @@ impl Outside {
 
     pub(super) fn permits(&mut self, permits: usize) {
         self.permits = permits;
+    }
+
+    pub(super) fn lease(&mut self, lease: Duration) {
+        self.lease = Some(lease);
     }
 
     pub(super) fn reentrant(&mut self) {
@@ -110,7 +118,12 @@ impl Outside {
     ) -> Result<(Token, R), E> {
         let Some((node, mode)) = self.to_check(mode) else { return Ok((Token(None), acquire()?)) };
         let pending = node.tracked.about_to_block(node.kind, mode);
-        match pending.wait(acquire) {
+        // A lease ends the wait.
+        let acquired = match node.lease {
+            Some(_) => pending.wait_timeout(acquire),
+            None => pending.wait(acquire),
+        };
+        match acquired {
             Ok(value) => {
                 pending.acquired_to_send();
                 Ok((Token::new(node, mode, Location::caller()), value))
@@ -206,7 +219,11 @@ impl Outside {
         if let Some(class) = class {
             validator::class(number, class);
         }
-        let node = Arc::new(Node { tracked, kind, system, key, class });
+        let lease = self.lease;
+        if let Some(lease) = lease {
+            validator::lease(number, lease);
+        }
+        let node = Arc::new(Node { tracked, kind, system, key, class, lease });
         let (node, forgotten) = registry(|registry| registry.add(hash, Arc::clone(&node)))
             .unwrap_or((node, HashTable::new()));
         // Their locks are forgotten as well.
@@ -286,13 +303,18 @@ impl Node {
 
 impl Token {
     fn new(node: Arc<Node>, mode: Mode, at: &'static Location<'static>) -> Self {
-        Self(Some(Taken { node, mode, by: validator::actor_number(), at }))
+        let since = node.lease.map(|_| Instant::now());
+        Self(Some(Taken { node, mode, by: validator::actor_number(), at, since }))
     }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        if let Some(Taken { node, mode, by, at }) = &self.0 {
+        if let Some(Taken { node, mode, by, at, since }) = &self.0 {
+            let held_for = since.map(|since| since.elapsed()).filter(|&it| Some(it) > node.lease);
+            if let Some(held_for) = held_for {
+                node.tracked.held_too_long(*mode, at, held_for);
+            }
             if *by != validator::actor_number() {
                 handed_over::note(node.class, &Site::from(*at));
             }
@@ -351,7 +373,14 @@ mod tests {
         };
         let node = |key: usize| {
             let (tracked, key) = (Tracked::created_at(Location::caller()), key.to_string());
-            Arc::new(Node { tracked, kind: LOCK, system: "many", key: key.into(), class: None })
+            Arc::new(Node {
+                tracked,
+                kind: LOCK,
+                system: "many",
+                key: key.into(),
+                class: None,
+                lease: None,
+            })
         };
         let find = |registry: &mut Registry, key: usize| {
             let key = key.to_string();

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     ops::{Deref, DerefMut},
+    time::Duration,
 };
 
 use super::outside::{Outside, Token};
@@ -48,8 +49,7 @@ impl Resource {
 
     /// Sets its class, such as `order:{}`.
     ///
-    /// What is set by the first acquisition of a resource holds for all of them; so do
-    /// [`permits`](Self::permits).
+    /// What the first acquisition of a resource says of it holds for all: class, permits and lease.
     #[must_use]
     pub fn class(mut self, pattern: &'static str) -> Self {
         self.0.class(pattern);
@@ -64,6 +64,20 @@ impl Resource {
     #[must_use]
     pub fn permits(mut self, permits: usize) -> Self {
         self.0.permits(permits);
+        self
+    }
+
+    /// Says how long the resource is held at most: a key in Redis expires, even if its holder still works.
+    ///
+    /// - A cycle through it does not hang, so it is a
+    ///   [`LeasedInversion`](crate::FindingKind::LeasedInversion), at [`Level::Warn`](crate::Level::Warn),
+    ///   and no [`Inversion`](crate::FindingKind::Inversion).
+    /// - A guard that is dropped later than that is an
+    ///   [`ExpiredLease`](crate::FindingKind::ExpiredLease), because another process may have acquired
+    ///   the resource meanwhile. Where the client renews the lease, say nothing here.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.0.lease(lease);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Resources in an unchecked build: none.
 
-use std::{fmt, future::Future, marker::PhantomData};
+use std::{fmt, future::Future, marker::PhantomData, time::Duration};
 
 use crate::finding::Mode;
 
@@ -26,6 +26,10 @@ impl Outside {
     #[inline]
     #[allow(clippy::unused_self, reason = "as in a checked build")]
     pub(super) fn permits(&mut self, _permits: usize) {}
+
+    #[inline]
+    #[allow(clippy::unused_self, reason = "as in a checked build")]
+    pub(super) fn lease(&mut self, _lease: Duration) {}
 
     #[inline]
     #[allow(clippy::unused_self, reason = "as in a checked build")]

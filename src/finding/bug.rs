@@ -95,6 +95,7 @@ fn about(kind: FindingKind, edges: usize) -> &'static str {
             | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
+            | FindingKind::LeasedInversion
             | FindingKind::ClassInversion,
             _,
         ) => FindingKind::Inversion.name(),
@@ -114,6 +115,8 @@ impl FindingKind {
         Self::RecursiveRead,
         Self::DeclaredOrder,
         Self::LeakedGuard,
+        Self::ExpiredLease,
+        Self::LeasedInversion,
         Self::PoolExhaustion,
         Self::WaitWhileHolding,
         Self::HeldAcrossAwait,

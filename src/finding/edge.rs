@@ -51,6 +51,7 @@ impl Edge {
             seen_at: site.clone(),
             name: None,
             class: None,
+            lease: None,
         });
         Self {
             held,

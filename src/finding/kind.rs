@@ -80,6 +80,9 @@ kinds! {
     /// lets one of them through at a time. It becomes an [`Inversion`](Self::Inversion) once an edge is seen without
     /// the gate.
     GuardedInversion: "guarded_inversion", Allow, possible;
+    /// A cycle in the lock order through a [`Resource`](crate::external::Resource) with a lease: the threads or tasks
+    /// wait for each other until the lease ends. It shows as latency and time-outs.
+    LeasedInversion: "leased_inversion", Warn, possible;
     /// This thread or task already holds the lock in a mode that blocks it: `lock` in `lock`, `read` in `write`,
     /// `write` in `read`, an initializer that asks for its own cell. It does not depend on timing.
     SelfDeadlock: "self_deadlock", Deny, certain;
@@ -118,6 +121,9 @@ kinds! {
     /// Or another thread destroyed a lock that the thread holds. It is found, once for each place in the source, when
     /// the thread next acquires a lock in an order that is new, and printed at [`Level::Deny`] as well.
     LeakedGuard: "leaked_guard", Warn, possible;
+    /// A [`Resource`](crate::external::Resource) was held for longer than its lease, so another process may have
+    /// acquired it meanwhile. Found when it is released, where [`Level::Deny`] prints an error instead of a panic.
+    ExpiredLease: "expired_lease", Warn, possible;
     /// A guard of a blocking lock was alive while its task was suspended. A thread that waits for the lock may be the
     /// one that has to poll the task.
     HeldAcrossAwait: "held_across_await", Warn, possible;

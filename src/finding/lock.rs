@@ -1,6 +1,6 @@
 //! A lock: its identity, its type, and the modes in which it can be acquired.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::Site;
 
@@ -284,6 +284,7 @@ pub struct LockInfo {
     pub(crate) name: Option<Arc<str>>,
     /// The class given by the program.
     pub(crate) class: Option<&'static str>,
+    pub(crate) lease: Option<Duration>,
 }
 
 impl LockInfo {
@@ -307,6 +308,13 @@ impl LockInfo {
     #[must_use]
     pub fn class(&self) -> Option<&str> {
         self.class
+    }
+
+    /// Returns the time after which the lock is free again even if it was not released: that of a
+    /// [`Resource`](crate::external::Resource::lease). `None` for all other locks.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease
     }
 
     /// Returns the type without its paths: `Mutex<Vec<Entry>>`.

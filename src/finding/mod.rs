@@ -18,7 +18,7 @@ mod stats;
 mod thread;
 mod wait_kind;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) use bug::{Bug, BugEdge, ShownAt};
 pub(crate) use doctest::{Doctest, Origin};
@@ -102,6 +102,8 @@ pub(crate) enum Detail {
     /// The thread that holds the lock for which another is about to wait. It does not exist in this
     /// process, which was forked.
     LeftInParent(ThreadInfo),
+    /// How long a lock was held that has a lease.
+    HeldFor(Duration),
     /// The kind of the wait during which locks are held.
     Wait(WaitKind),
 }

@@ -28,12 +28,16 @@ pub(super) fn note(finding: &Finding, shown: &[Edge]) -> Option<String> {
             sites.push(site);
         }
     }
+    let harmless = match kind {
+        FindingKind::ExpiredLease => "is harmless",
+        _ => "cannot hang",
+    };
     Some(format!(
-        "if this cannot hang, an entry in `lockdep.toml` silences it:\n\
+        "if this {harmless}, an entry in `lockdep.toml` silences it:\n\
          [[allow]]\n\
          kind = \"{kind}\"\n\
          sites = [{}]\n\
-         reason = \"say why it cannot hang\"",
+         reason = \"say why it {harmless}\"",
         sites.join(", ")
     ))
 }

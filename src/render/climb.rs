@@ -123,8 +123,10 @@ impl Way {
 /// Moves the places of a finding's edges to where they are shown. Reads the sources.
 pub(super) fn climb(finding: &Finding, edges: &mut [Edge], sources: &mut Sources) -> Vec<Way> {
     // They are about one acquisition, or about one each of two threads.
-    let stay = matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait)
-        || matches!(finding.detail, Detail::LeftInParent(_));
+    let stay = matches!(
+        finding.kind,
+        FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait | FindingKind::ExpiredLease
+    ) || matches!(finding.detail, Detail::LeftInParent(_));
     let mut ends = |edge: &Edge| {
         [(&edge.held_at, &edge.held_backtrace), (&edge.acquired_at, &edge.backtrace)].map(
             |(site, stack)| {

@@ -5,6 +5,7 @@ use super::{
     roles,
     story::Story,
     thread_names::{what, who},
+    words::lease_of,
 };
 use crate::{
     finding::{Declaration, Detail, Edge, FindingKind, Level, Mode, Role, Site, WaitKind},
@@ -66,6 +67,12 @@ impl Story<'_> {
                 "if they run at once{writer}, each waits for the next: acquire these locks in one \
                  order everywhere{}",
                 self.or_release(0)
+            ),
+            FindingKind::LeasedInversion => self.help_with_lease(),
+            FindingKind::ExpiredLease => format!(
+                "others may have acquired {held} when the lease ended, so what is done under it may have been done \
+                 twice. Renew the lease while the work lasts, make it longer, or have the system reject what comes \
+                 too late, by a fencing token"
             ),
             FindingKind::ClassInversion => format!(
                 "this was never seen on the same two locks, and may be impossible; but if it happens, \
@@ -234,6 +241,20 @@ impl Story<'_> {
              the same time, which was not seen. It cannot hang if something always gives the order, as where a parent \
              is locked before its child. If nothing does, sort the locks first, by a key that each of them has, and \
              declare the order with `lockdep::order_by_key`: then it is checked, and this is not reported any more"
+        )
+    }
+
+    /// Help for a cycle that the end of a lease breaks.
+    fn help_with_lease(&self) -> String {
+        let leases = self.shown.iter().map(|edge| &edge.wanted).filter(|lock| lock.lease.is_some());
+        let Some(leased) = leases.min_by_key(|lock| lock.lease) else { return String::new() };
+        format!(
+            "if they run at once{}, each waits for the next until the lease of {} runs out, after {}, or a time limit \
+             ends the wait: acquire these locks in one order everywhere{}",
+            self.while_writers_wait(),
+            self.names.of(leased),
+            lease_of(leased),
+            self.or_release(0)
         )
     }
 

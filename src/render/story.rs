@@ -51,8 +51,10 @@ impl<'a> Story<'a> {
             }
         }
         // These have one place.
-        let may_be =
-            !matches!(finding.kind, FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait);
+        let may_be = !matches!(
+            finding.kind,
+            FindingKind::LeakedGuard | FindingKind::HeldAcrossAwait | FindingKind::ExpiredLease
+        );
         let mut lifetime = |(edge, way): (&Edge, &Way)| {
             let is_guard = may_be && edge.held.kind.role.is_lock() && !edge.is_queued;
             let needed = way.release_before().unwrap_or(&edge.acquired_at);

@@ -4,6 +4,7 @@ use super::{
     roles,
     story::Story,
     thread_names::{both, circle, what, what_all, who},
+    words::lease_of,
 };
 use crate::finding::{Edge, FindingKind, LockInfo};
 
@@ -16,39 +17,8 @@ impl Story<'_> {
             FindingKind::Inversion
             | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
-            | FindingKind::GuardedInversion => {
-                let new = self.unshared().map(|(_, edge)| self.names.of(&edge.held));
-                let so_far = match self.finding.kind {
-                    FindingKind::OrderedInversion if let Some(new) = &new => {
-                        &format!(", one of them only before {new} was shared")
-                    }
-                    FindingKind::OrderedInversion => ", so far never at the same time",
-                    FindingKind::SingleThreadInversion => {
-                        &format!(", so far by one {}", what(thread))
-                    }
-                    FindingKind::GuardedInversion => ", behind a gate",
-                    _ => "",
-                };
-                if let Some(edge) = self.use_of_cell() {
-                    return self.title_with_use(edge);
-                }
-                if let Some(wait) = self.wait_in_cycle() {
-                    return format!("{}{so_far}", self.title_with_wait(wait));
-                }
-                if self.len() == 2 && self.is_of_events() {
-                    format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
-                } else if self.len() == 2 {
-                    format!("{held} and {wanted} are acquired in both orders{so_far}")
-                } else {
-                    let (len, circle) = (self.len(), self.held_locks(" → "));
-                    let what = if self.has_wait() {
-                        "locks and waits form a cycle"
-                    } else {
-                        "locks are acquired in a cycle"
-                    };
-                    format!("{len} {what}{so_far}: {circle} → {held}")
-                }
-            }
+            | FindingKind::LeasedInversion
+            | FindingKind::GuardedInversion => self.inversion(),
             FindingKind::SelfDeadlock if self.initializes() => {
                 format!("the initializer of {held} uses {held} itself")
             }
@@ -92,6 +62,11 @@ impl Story<'_> {
             FindingKind::PoolExhaustion => {
                 format!("{who} holds a permit of {held} and waits for another one")
             }
+            FindingKind::ExpiredLease => format!(
+                "{held} was held for {}, under a lease of {}",
+                self.held_for(),
+                lease_of(&self.first().held)
+            ),
             FindingKind::HeldAcrossAwait => format!("{who} holds {held} across an await"),
             FindingKind::Futurelock => self.futurelock(),
             FindingKind::LeakedGuard => match self.left_by() {
@@ -107,6 +82,42 @@ impl Story<'_> {
                 }
                 None => format!("{who} ended while it held {held}"),
             },
+        }
+    }
+
+    /// The title for a cycle in the lock order.
+    fn inversion(&self) -> String {
+        let Edge { held, wanted, thread, .. } = self.first();
+        let (held, wanted) = (self.names.of(held), self.names.of(wanted));
+        let new = self.unshared().map(|(_, edge)| self.names.of(&edge.held));
+        let so_far = match self.finding.kind {
+            FindingKind::OrderedInversion if let Some(new) = &new => {
+                &format!(", one of them only before {new} was shared")
+            }
+            FindingKind::OrderedInversion => ", so far never at the same time",
+            FindingKind::SingleThreadInversion => &format!(", so far by one {}", what(thread)),
+            FindingKind::GuardedInversion => ", behind a gate",
+            FindingKind::LeasedInversion => ", until a lease ends",
+            _ => "",
+        };
+        if let Some(edge) = self.use_of_cell() {
+            return self.title_with_use(edge);
+        }
+        if let Some(wait) = self.wait_in_cycle() {
+            return format!("{}{so_far}", self.title_with_wait(wait));
+        }
+        if self.len() == 2 && self.is_of_events() {
+            format!("{held} and {wanted} are owed and waited for in both orders{so_far}")
+        } else if self.len() == 2 {
+            format!("{held} and {wanted} are acquired in both orders{so_far}")
+        } else {
+            let (len, circle) = (self.len(), self.held_locks(" → "));
+            let what = if self.has_wait() {
+                "locks and waits form a cycle"
+            } else {
+                "locks are acquired in a cycle"
+            };
+            format!("{len} {what}{so_far}: {circle} → {held}")
         }
     }
 

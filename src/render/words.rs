@@ -1,13 +1,16 @@
 //! The sentences of a report, by kind. Each states what was seen or what would have to happen; none
 //! calls a possible deadlock a deadlock.
 
+use std::time::Duration;
+
 use super::{
     age, roles,
     story::Story,
     thread_names::{spawned, who},
 };
-use crate::finding::{
-    Detail, Edge, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
+use crate::{
+    duration,
+    finding::{Detail, Edge, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer},
 };
 
 impl Story<'_> {
@@ -102,6 +105,16 @@ impl Story<'_> {
         gates.collect::<Vec<_>>().join(" or ")
     }
 
+    /// Returns how long a lock with a lease was held, in milliseconds.
+    pub(super) fn held_for(&self) -> duration::Display {
+        let time = match self.finding.detail {
+            Detail::HeldFor(time) => time,
+            _ => Duration::ZERO,
+        };
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        duration::Display(Duration::from_millis(milliseconds))
+    }
+
     /// Returns the thread that ended without releasing the lock for which another is about to wait.
     pub(super) fn left_by(&self) -> Option<&ThreadInfo> {
         match &self.finding.detail {
@@ -177,6 +190,7 @@ impl Story<'_> {
             | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
+            | FindingKind::LeasedInversion
             | FindingKind::ClassInversion
             | FindingKind::SameClassNesting
             | FindingKind::DeclaredOrder => {
@@ -199,6 +213,9 @@ impl Story<'_> {
             }
             FindingKind::LeakedGuard if self.is_of_event() => format!("{held} owed since here"),
             FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
+            FindingKind::ExpiredLease => {
+                format!("{held} acquired here, for {} at most", lease_of(&first.held))
+            }
             FindingKind::HeldAcrossAwait => {
                 format!("{held} acquired here, and held while {} waits", who(&first.thread))
             }
@@ -219,7 +236,7 @@ impl Story<'_> {
         let first = self.first();
         match self.finding.kind {
             FindingKind::LeakedGuard => self.left_by().is_none(),
-            FindingKind::HeldAcrossAwait => true,
+            FindingKind::HeldAcrossAwait | FindingKind::ExpiredLease => true,
             FindingKind::Futurelock => first.is_granted && first.held_at == first.acquired_at,
             _ => false,
         }
@@ -449,6 +466,7 @@ impl Story<'_> {
             | FindingKind::OrderedInversion
             | FindingKind::SingleThreadInversion
             | FindingKind::GuardedInversion
+            | FindingKind::LeasedInversion
             | FindingKind::ClassInversion
             | FindingKind::SameClassNesting
             | FindingKind::DeclaredOrder => roles::while_holding(edge, &wanted, &held),
@@ -456,6 +474,7 @@ impl Story<'_> {
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => {
                 format!("acquiring {wanted} again")
             }
+            FindingKind::ExpiredLease => format!("releasing {held}"),
             FindingKind::Deadlock
             | FindingKind::LeakedGuard
             | FindingKind::HeldAcrossAwait
@@ -472,6 +491,11 @@ impl Story<'_> {
         let holder = self.left_in_parent().map_or_else(|| who.clone(), super::thread_names::who);
         [format!("stack of {holder}, {holds} {held}"), format!("stack of {who}, {what}")]
     }
+}
+
+/// Returns the lease of a lock that has one.
+pub(super) fn lease_of(lock: &LockInfo) -> duration::Display {
+    duration::Display(lock.lease.unwrap_or_default())
 }
 
 /// Returns a lock's type, and where it was created: `` a `Mutex<Vec<Job>>` made at src/main.rs:3:20

@@ -30,7 +30,7 @@ mod pending;
 mod raw;
 mod results;
 
-use std::panic::Location;
+use std::{panic::Location, time::Duration};
 
 pub use self::{
     awaited::{Awaited, GuardKind},
@@ -189,6 +189,17 @@ impl Tracked {
     /// Returns `true` if the calling thread, or the task that it polls, is known to hold the lock.
     pub(crate) fn is_held_here(&self) -> bool {
         validator::holds(self.identity.id_or_0())
+    }
+
+    /// Called when the lock is released that was acquired here, and held for longer than its lease.
+    pub(crate) fn held_too_long(
+        &self,
+        mode: Mode,
+        acquired_at: &'static Location<'static>,
+        held_for: Duration,
+    ) {
+        let tag = Tag::new(self.identity.id_or_0(), mode);
+        validator::held_too_long(tag, acquired_at, held_for);
     }
 
     /// Called when a condition variable has returned the calling thread's guard of this lock.

@@ -93,6 +93,7 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
         }
     }
     cycles.retain(|cycle| !found::may_be_elsewhere(&cycle.edges));
+    cycles.iter_mut().for_each(Cycle::end_with_lease);
     let new = if is_recorded { &new[..] } else { &[] };
     let new = graph.edges_for_record(context, new, &held, wanted);
     let denies = |kind| ledger::level(kind) >= Level::Deny;
@@ -141,6 +142,17 @@ pub(super) fn answered(graph: Graph, questions: Vec<Question>) -> Graph {
 /// chain.
 fn are_known(held: &[Entry], wanted: &Entry) -> bool {
     held.iter().chain([wanted]).all(|entry| known_locks::may_be_known(entry.tag.lock()))
+}
+
+impl Cycle {
+    /// Weakens an inversion if a lease ends one of its waits.
+    fn end_with_lease(&mut self) {
+        let kind = &mut self.kind;
+        let is_denied = matches!(kind, FindingKind::Inversion | FindingKind::SingleThreadInversion);
+        if is_denied && self.edges.iter().any(|edge| edge.wanted.lease.is_some()) {
+            *kind = FindingKind::LeasedInversion;
+        }
+    }
 }
 
 impl From<Cycle> for Found {

@@ -23,6 +23,7 @@ mod helpers;
 mod identity;
 mod initialized;
 mod interrupted;
+mod lease;
 mod lock_id;
 mod monitor;
 mod process;
@@ -51,11 +52,14 @@ pub(crate) use self::{
     destroyed::destroyed,
     graph::{
         Acquisition,
-        annotations::{allow_pair, class, declare_order, name, name_of, order_by_key, set_rank},
+        annotations::{
+            allow_pair, class, declare_order, lease, name, name_of, order_by_key, set_rank,
+        },
         declared::{Ordered, Rank},
     },
     identity::Identity,
     initialized::{about_to_use, initialized},
+    lease::held_too_long,
     lock_id::LockId,
     waits::{
         barrier_order::{Arrival, BarrierOrder},

@@ -28,7 +28,7 @@ const LAYERS: [&str; 31] = [
     "validator/check validator/destroyed validator/monitor",
     "validator/acquire validator/process",
     "validator/attach",
-    "validator/initialized validator/waits",
+    "validator/initialized validator/lease validator/waits",
     "validator",
     "points",
     "tracked validator/root_poll",

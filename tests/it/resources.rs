@@ -273,6 +273,65 @@ fn guards_that_change_hands() {
     assert_eq!(kinds(&findings_about(&names)), []);
 }
 
+/// A lease ends the wait, so a cycle shows as latency and time-outs.
+#[test]
+fn a_cycle_that_a_lease_ends() {
+    let state = named("leased, state");
+    let key = || Resource::new("leased", 1).lease(Duration::from_secs(30));
+    on_a_thread(|| {
+        let _key = acquire(&key(), X);
+        drop(take(&state));
+    });
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&key(), X));
+    });
+    let found = findings_about(&["leased, state"]);
+    assert_eq!(kinds(&found), [FindingKind::LeasedInversion]);
+    assert!(
+        found[0].cycle().iter().any(|edge| edge.wanted().lease() == Some(Duration::from_secs(30)))
+    );
+    let text = found[0].to_string().replace("\n      ", " ");
+    for words in [
+        "`leased, state` and `leased 1` are acquired in both orders, until a lease ends",
+        "until the lease of `leased 1` runs out, after 30s",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // A thread that acquires it again waits until then.
+    on_a_thread(|| {
+        let _held = acquire(&key(), X);
+        drop(acquire(&key(), X));
+    });
+    assert_eq!(findings_about(&["leased 1"]).len(), 1);
+}
+
+#[test]
+fn a_resource_that_is_held_for_longer_than_its_lease() {
+    let key = |id, lease| Resource::new("expired", id).lease(Duration::from_millis(lease));
+    drop(acquire(&key(1, 60_000), X));
+    assert_eq!(kinds(&findings_about(&["expired 1"])), []);
+    let held = acquire(&key(2, 1), X);
+    thread::sleep(Duration::from_millis(20));
+    drop(held);
+    let found = findings_about(&["expired 2"]);
+    assert_eq!(kinds(&found), [FindingKind::ExpiredLease]);
+    let text = found[0].to_string();
+    for words in [
+        "`expired 2` was held for ",
+        ", under a lease of 1ms\n",
+        "`expired 2` acquired here, for 1ms at most",
+        "releasing `expired 2`:\n",
+        "by a fencing token",
+    ] {
+        assert!(
+            text.replace("\n      ", " ").contains(words) || text.contains(words),
+            "{words}: {text}"
+        );
+    }
+    println!("{text}");
+}
+
 #[test]
 fn a_second_connection_of_a_pool() {
     let pool = || Resource::new("postgres", "orders pool").permits(4);

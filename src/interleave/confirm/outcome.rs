@@ -17,6 +17,7 @@ use crate::finding::{Edge, Finding, FindingKind, Site};
 ///     }
 /// }
 /// ```
+#[allow(clippy::large_enum_variant, reason = "there are few")]
 #[derive(Clone, Debug)]
 #[must_use = "this may be the answer that it cannot happen"]
 pub enum Confirmation {

@@ -1,6 +1,6 @@
 //! Names, classes and declared orders of locks: the entry points for the public functions.
 
-use std::{panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc, time::Duration};
 
 use super::declared::{Key, Ordered, Rank};
 use crate::{
@@ -15,6 +15,11 @@ use crate::{
 /// See [`crate::name`].
 pub(crate) fn name(lock: LockId, name: &str) {
     inside(|| graph::lock().name(lock, name));
+}
+
+/// See [`crate::external::Resource::lease`].
+pub(crate) fn lease(lock: LockId, lease: Duration) {
+    inside(|| graph::lock().lease(lock, lease));
 }
 
 /// Returns the name that the program gave a lock.

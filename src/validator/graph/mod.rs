@@ -29,7 +29,7 @@ pub(super) mod topology;
 pub(super) mod unshared;
 mod uses;
 
-use std::{iter, mem, panic::Location, sync::Arc};
+use std::{iter, mem, panic::Location, sync::Arc, time::Duration};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::{
@@ -119,6 +119,8 @@ pub(super) struct LockGraph {
     facts: FactStore,
     origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
+    /// How long locks outside of the process are held at most.
+    leases: FxHashMap<LockId, Duration>,
     classes: Classes,
     one_class: OneClass,
     declared: Declared,
@@ -479,6 +481,9 @@ impl LockGraph {
         if self.names.remove(&lock).is_some() {
             known_locks::left(lock);
         }
+        if self.leases.remove(&lock).is_some() {
+            known_locks::left(lock);
+        }
         if self.classes.forget(lock) {
             known_locks::left(lock);
         }
@@ -487,6 +492,12 @@ impl LockGraph {
             known_locks::left(lock);
         }
         key
+    }
+
+    pub(super) fn lease(&mut self, lock: LockId, lease: Duration) {
+        if self.leases.insert(lock, lease).is_none() {
+            known_locks::entered(lock);
+        }
     }
 
     pub(super) fn name(&mut self, lock: LockId, name: &str) {
@@ -536,6 +547,7 @@ impl LockGraph {
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
                 class: self.classes.given(entry.tag.lock()),
+                lease: self.leases.get(&entry.tag.lock()).copied(),
             },
         }
     }
@@ -549,6 +561,7 @@ impl LockGraph {
             seen_at: seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
             class: self.classes.given(vertex.lock),
+            lease: self.leases.get(&vertex.lock).copied(),
         }
     }
 
