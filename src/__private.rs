@@ -41,5 +41,5 @@ pub mod source {
 
 /// The part of `crate::validator` that the runtime uses.
 pub mod validator {
-    pub use crate::validator::{root_poll, tasks};
+    pub use crate::validator::{jobs, root_poll, tasks};
 }

@@ -29,6 +29,7 @@
 //! | `parking_lot` | parking_lot 0.12 | `parking_lot` |
 //! | `parking_lot_0_13` | parking_lot 0.13 | `parking_lot_0_13` |
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
+//! | `rayon` | rayon-core, with its jobs | `rayon` |
 //! | `tokio` | tokio, with its tasks and the locks of `tokio::sync` | `tokio` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
@@ -170,6 +171,8 @@ pub mod parking_lot;
 pub mod parking_lot_0_13;
 #[cfg_attr(not(feature = "interleave"), path = "points/none.rs")]
 mod points;
+#[cfg(all(feature = "rayon", any(debug_assertions, feature = "enforce")))]
+pub mod rayon;
 #[cfg(feature = "write_records")]
 pub mod record;
 mod render;
@@ -200,6 +203,9 @@ pub use ::parking_lot;
 #[cfg(all(feature = "parking_lot_0_13", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::parking_lot_0_13;
+#[cfg(all(feature = "rayon", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::rayon_core as rayon;
 #[cfg(all(feature = "tokio", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::tokio;

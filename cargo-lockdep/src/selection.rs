@@ -20,6 +20,7 @@ pub(crate) enum Locks {
     ParkingLot,
     OnceCell,
     LockApi,
+    Rayon,
     Tokio,
 }
 

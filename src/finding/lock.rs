@@ -130,6 +130,9 @@ pub enum Role {
     Channel,
     /// A barrier: each thread owes its arrival, and the others wait for it.
     Barrier,
+    /// A thread pool: its jobs hold it, and a call that waits for some of them, or runs others meanwhile, waits for
+    /// it.
+    Jobs,
     /// An event that the program declares: the threads that owe it hold it, and waiting for it
     /// acquires it.
     Event,
@@ -144,7 +147,9 @@ impl Role {
     pub(crate) fn is_lock(self) -> bool {
         match self {
             Self::Lock | Self::Initializer | Self::Pool => true,
-            Self::Exit | Self::Channel | Self::Barrier | Self::Event | Self::Token => false,
+            Self::Exit | Self::Channel | Self::Barrier | Self::Jobs | Self::Event | Self::Token => {
+                false
+            }
         }
     }
 }

@@ -104,8 +104,18 @@ pub(crate) enum Detail {
     LeftInParent(ThreadInfo),
     /// How long a lock was held that has a lease.
     HeldFor(Duration),
+    /// The thread ran this job while it waited in a call, with the lock held.
+    InJob(InJob),
     /// The kind of the wait during which locks are held.
     Wait(WaitKind),
+}
+
+/// How a thread came to run a job while it held a lock.
+#[derive(Clone, Debug)]
+pub(crate) struct InJob {
+    pub(crate) waits_at: Site,
+    /// `true` if the call does not wait for the job, which the thread ran meanwhile.
+    pub(crate) is_stolen: bool,
 }
 
 impl Detail {

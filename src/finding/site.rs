@@ -70,6 +70,11 @@ impl Site {
         upstream::is_reentrant_mutex(&self.file)
     }
 
+    /// Returns `true` in the mirror of rayon, which spawns the workers of pools.
+    pub(crate) fn is_of_our_rayon(&self) -> bool {
+        self.file.ends_with("src/rayon/builder.rs")
+    }
+
     /// Returns `true` in the program of a doctest, where the line may be counted inside that program,
     /// unlike those of the file.
     pub(crate) fn may_be_in_a_doctest(&self) -> bool {

@@ -76,7 +76,9 @@ impl ThreadInfo {
 
     /// Returns where it was spawned, unless its name says more.
     pub(crate) fn spawn_site(&self) -> Option<&Site> {
-        self.spawned_at().filter(|_| self.is_task || self.name.is_none())
+        // All workers of rayon are spawned at one place of lockdep.
+        self.spawned_at()
+            .filter(|site| self.is_task || self.name.is_none() && !site.is_of_our_rayon())
     }
 
     /// Returns `true` for a thread that is called by its spawn site.

@@ -28,14 +28,16 @@ pub enum WaitKind {
     Barrier,
     /// A call of `unpark` by another thread.
     Park,
+    /// Jobs of a thread pool: rayon's `join`, `scope`, `install` or `broadcast`.
+    Jobs,
 }
 
 impl WaitKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Condvar, Self::Join, Self::Recv, Self::Send, Self::Barrier, Self::Park];
+    pub const ALL: [Self; 7] =
+        [Self::Condvar, Self::Join, Self::Recv, Self::Send, Self::Barrier, Self::Park, Self::Jobs];
 
-    /// Returns the name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`.
+    /// Returns the name used in `LOCKDEP`: `condvar`, `join`, `recv`, `send`, `barrier`, `park`, `jobs`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl WaitKind {
             Self::Send => "send",
             Self::Barrier => "barrier",
             Self::Park => "park",
+            Self::Jobs => "jobs",
         }
     }
 
@@ -58,7 +61,7 @@ impl WaitKind {
     pub fn default_level(self) -> Level {
         match self {
             Self::Condvar | Self::Send => Level::Warn,
-            Self::Join | Self::Recv | Self::Barrier | Self::Park => Level::Allow,
+            Self::Join | Self::Recv | Self::Barrier | Self::Park | Self::Jobs => Level::Allow,
         }
     }
 
@@ -71,6 +74,7 @@ impl WaitKind {
             Self::Send => "space for a message",
             Self::Barrier => "the other threads at a barrier",
             Self::Park => "another thread to unpark it",
+            Self::Jobs => "the jobs of a thread pool",
         }
     }
 }

@@ -238,8 +238,8 @@ mod tests {
         for (part, complaint) in [
             (
                 "wait_while_holding.recieve=warn",
-                "unknown kind of wait `recieve`, expected `condvar`, `join`, `recv`, `send`, `barrier` \
-                 or `park`",
+                "unknown kind of wait `recieve`, expected `condvar`, `join`, `recv`, `send`, `barrier`, \
+                 `park` or `jobs`",
             ),
             ("inversion.recv=warn", "`inversion` has no levels for single kinds of waits"),
             ("wait_while_holding.recv=loud", "unknown level `loud`, expected `allow`"),

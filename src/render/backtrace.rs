@@ -82,6 +82,7 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
             "lockdep::",
             "lockdep_streams::",
             "tokio::flavours::",
+            "rayon_core::",
             "lock_api::",
             "parking_lot::",
             "once_cell::",

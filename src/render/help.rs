@@ -263,12 +263,23 @@ impl Story<'_> {
         let Some([lock, wait]) = self.wait_in_cycle() else { return String::new() };
         let waits = self.shown.iter().position(|edge| edge.wanted == *wait);
         let line = waits.and_then(|index| self.release_line(index));
+        let is_initializer = lock.kind.role == Role::Initializer;
         let (lock, name) = (self.names.of(lock), self.names.of(wait));
         let role = wait.kind.role;
         let instead = match line {
+            _ if role == Role::Jobs && is_initializer => {
+                format!("do not wait for jobs in the initializer of {lock}, or run it before")
+            }
             Some(line) => format!("release {lock} before {line}"),
             None => format!("do not wait for it while {lock} is held"),
         };
+        if role == Role::Jobs {
+            return format!(
+                "a thread that waits for jobs of {name} runs others meanwhile, or waits until a worker is free. If \
+                 these jobs need {lock}{}, it waits for ever: {instead}",
+                self.while_writers_wait(),
+            );
+        }
         format!(
             "if {} still needs {lock}{} when the wait for {} begins, both wait for ever: {instead}",
             roles::holder(role, &name),
@@ -453,6 +464,7 @@ impl Story<'_> {
             WaitKind::Recv => format!("if the sender needs {held} before it sends"),
             WaitKind::Send => format!("if the receiver needs {held} before it receives again"),
             WaitKind::Barrier => format!("if another thread needs {held} before it gets there"),
+            WaitKind::Jobs => format!("if one of the jobs needs {held}"),
             WaitKind::Park => format!("if the thread that unparks it needs {held} before"),
         };
         let instead = match self.release_line(0) {

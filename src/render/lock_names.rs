@@ -148,6 +148,14 @@ impl Names {
         }
     }
 
+    /// Sets the name of a pool if only its type is known.
+    pub(super) fn suggest_pool(&mut self, pool: &LockInfo, name: String) {
+        let known = self.by_lock.entry(pool.id).or_default();
+        if known.is_empty() || *known == pool.type_name() {
+            *known = name;
+        }
+    }
+
     /// Returns `true` if a thread is called only by the place of its spawn.
     pub(super) fn is_by_site(&self, lock: &LockInfo) -> bool {
         self.phrases.contains_key(&lock.id)

@@ -46,6 +46,7 @@ impl Story<'_> {
             notes.push(Section::note(title).with(vec![Label::primary(&writer.site, label)]));
         }
         notes.extend(self.fork().map(|fork| Section::note(textwrap::fill(&fork, WIDTH))));
+        notes.extend(self.in_job().map(|job| Section::note(textwrap::fill(&job, WIDTH))));
         notes.extend(self.through().map(Section::note));
         notes.push(Section::note(self.locks()));
         notes.extend(self.spawned().map(Section::note));

@@ -34,6 +34,7 @@ pub(super) fn has_held(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("{} was spawned here, and has not ended", thread(held)),
         Role::Channel => format!("{who} receives from {held} here"),
         Role::Barrier => format!("{who} has passed {held} here"),
+        Role::Jobs => format!("{who} runs a job of {held} that was begun here"),
         Role::Event => format!("{who} has owed {held} since here"),
         Role::Token => format!("{who} has parked here"),
     }
@@ -55,6 +56,7 @@ pub(super) fn held_before(edge: &Edge, held: &str, reading: &str) -> String {
         Role::Exit => format!("{} was spawned here", thread(held)),
         Role::Channel => format!("{held} received from here"),
         Role::Barrier => format!("{held} passed here"),
+        Role::Jobs => format!("a job of {held} begun here"),
         Role::Event => format!("{held} owed since here"),
         Role::Token => "parked here".to_owned(),
     }
@@ -69,6 +71,7 @@ pub(super) fn wants(edge: &Edge, wanted: &str, reading: &str) -> String {
         Role::Exit => format!("and joins {} here", thread(wanted)),
         Role::Channel => format!("and sends to {wanted} here"),
         Role::Barrier => format!("and waits at {wanted} here"),
+        Role::Jobs => format!("and waits for jobs of {wanted} here"),
         Role::Event => format!("and waits for {wanted} here"),
         Role::Token => "and parks here".to_owned(),
     }
@@ -83,6 +86,7 @@ pub(super) fn wanted_before(edge: &Edge, wanted: &str, reading: &str) -> String 
         Role::Exit => format!("{} joined here", thread(wanted)),
         Role::Channel => format!("sent to {wanted} here"),
         Role::Barrier => format!("waited at {wanted} here"),
+        Role::Jobs => format!("waited for jobs of {wanted} here"),
         Role::Event => format!("{wanted} waited for here"),
         Role::Token => "parked here".to_owned(),
     }
@@ -97,6 +101,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         Role::Exit => format!("joined {}", thread(wanted)),
         Role::Channel => format!("sent to {wanted}"),
         Role::Barrier => format!("waited at {wanted}"),
+        Role::Jobs => format!("waited for jobs of {wanted}"),
         Role::Event => format!("waited for {wanted}"),
         Role::Token => "parked".to_owned(),
     };
@@ -106,6 +111,7 @@ pub(super) fn step(edge: &Edge, held: &str, wanted: &str) -> String {
         Role::Exit => format!("{acquired} before it ended"),
         Role::Channel => format!("{acquired} before it received from {held} again"),
         Role::Barrier => format!("{acquired} before it waited at {held} again"),
+        Role::Jobs => format!("{acquired} in a job of {held}"),
         Role::Event => format!("owed {held} and {acquired}"),
         Role::Token => acquired,
     }
@@ -134,6 +140,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
         Role::Exit => format!("joining {}", thread(wanted)),
         Role::Channel => format!("sending to {wanted}"),
         Role::Barrier => format!("waiting at {wanted}"),
+        Role::Jobs => format!("waiting for jobs of {wanted}"),
         Role::Event => format!("waiting for {wanted}"),
         Role::Token => "parking".to_owned(),
     };
@@ -141,6 +148,7 @@ pub(super) fn while_holding(edge: &Edge, wanted: &str, held: &str) -> String {
         Role::Lock | Role::Initializer => format!("{acquiring} with {held} held"),
         Role::Pool => format!("{acquiring} with a permit of {held} held"),
         Role::Event => format!("{acquiring} with {held} owed"),
+        Role::Jobs => format!("{acquiring} in a job of {held}"),
         Role::Exit | Role::Channel | Role::Barrier | Role::Token => acquiring,
     }
 }
@@ -153,6 +161,7 @@ pub(super) fn awaited(role: Role, name: &str) -> String {
         Role::Exit => format!("the end of {}", thread(name)),
         Role::Channel => format!("space in {name}"),
         Role::Barrier => format!("the other threads at {name}"),
+        Role::Jobs => format!("jobs of {name}"),
         Role::Token => "another thread to unpark it".to_owned(),
     }
 }
@@ -166,6 +175,7 @@ pub(super) fn holder(role: Role, name: &str) -> String {
         Role::Exit => thread(name),
         Role::Channel => format!("the receiver of {name}"),
         Role::Barrier => format!("another thread at {name}"),
+        Role::Jobs => format!("a job of {name}"),
         Role::Event => format!("the thread that owes {name}"),
         Role::Token => "the thread that unparks it".to_owned(),
     }
@@ -183,7 +193,7 @@ pub(super) fn held_by(role: Role, name: &str, holder: &ThreadInfo, since: &Site)
         Role::Event => format!("which {who} has owed since {since}"),
         Role::Initializer => format!("whose initializer {who} runs since {since}"),
         Role::Pool => format!("of which {who} has held a permit since {since}"),
-        Role::Lock | Role::Channel | Role::Barrier | Role::Token => {
+        Role::Lock | Role::Channel | Role::Barrier | Role::Jobs | Role::Token => {
             format!("which {who} has held since {since}")
         }
     }
@@ -204,6 +214,9 @@ pub(super) fn needs_to_end(role: Role, name: &str, lock: &str) -> String {
         Role::Barrier => {
             format!("{lock} is held during a wait at {name}, before which others acquire {lock}")
         }
+        Role::Jobs => {
+            format!("{lock} is held during a wait for jobs of {name}, which acquire {lock}")
+        }
         Role::Event => {
             format!("{lock} is held over a wait for {name}, and acquired while that is owed")
         }
@@ -216,6 +229,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
         Role::Exit => "a thread".to_owned(),
         Role::Token => "what a parked thread waits for".to_owned(),
         Role::Event => "an `Event`".to_owned(),
+        Role::Jobs => "a pool of threads".to_owned(),
         Role::Lock | Role::Initializer | Role::Pool | Role::Channel | Role::Barrier => {
             format!("a `{}`", lock.type_name())
         }
@@ -231,6 +245,7 @@ pub(super) fn made(role: Role) -> &'static str {
         | Role::Pool
         | Role::Channel
         | Role::Barrier
+        | Role::Jobs
         | Role::Event
         | Role::Token => "made",
     }

@@ -49,6 +49,12 @@ impl<'a> Story<'a> {
             if edge.held.kind.role == Role::Exit {
                 names.suggest(&edge.held, &edge.thread);
             }
+            // A call of a pool's method names the pool, one without a pool does not.
+            if edge.held.kind.role == Role::Jobs
+                && let Some(name) = sources.receiver(&edge.held_at)
+            {
+                names.suggest_pool(&edge.held, name);
+            }
         }
         // These have one place.
         let may_be = !matches!(

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     duration,
-    finding::{Detail, Edge, FindingKind, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer},
+    finding::{
+        Detail, Edge, FindingKind, InJob, LockInfo, Mode, Role, ThreadInfo, WaitKind, Writer,
+    },
 };
 
 impl Story<'_> {
@@ -265,7 +267,7 @@ impl Story<'_> {
             _ => "holds",
         };
         let next = who(&next.thread);
-        let owes = matches!(edge.held.kind.role, Role::Channel | Role::Barrier);
+        let owes = matches!(edge.held.kind.role, Role::Channel | Role::Barrier | Role::Jobs);
         let since = if edge.is_queued || owes {
             String::new()
         } else {
@@ -281,6 +283,10 @@ impl Story<'_> {
             }
             Role::Barrier => {
                 let now = format!("waits here at {wanted}, which {next} must reach");
+                return [since, now];
+            }
+            Role::Jobs => {
+                let now = format!("waits here for jobs of {wanted}, one of which {next} runs");
                 return [since, now];
             }
             _ => {}
@@ -379,6 +385,23 @@ impl Story<'_> {
             "this process is a copy of one in which {holder} held {held}: `fork` copies every lock as it is, \
              but of the threads only the one that calls it"
         ))
+    }
+
+    /// Says how a thread came to run a job while it held the lock.
+    pub(super) fn in_job(&self) -> Option<String> {
+        let Detail::InJob(InJob { waits_at, is_stolen }) = &self.finding.detail else {
+            return None;
+        };
+        let (who, held) = (who(&self.first().thread), self.names.of(&self.first().held));
+        Some(if *is_stolen {
+            format!(
+                "this is a job that was stolen while {who} waited at {waits_at}, where it holds {held}"
+            )
+        } else {
+            format!(
+                "this is a job of the call at {waits_at}, for which {who} waits with {held} held"
+            )
+        })
     }
 
     /// Returns the types of the locks, and where they were created.
@@ -517,6 +540,7 @@ pub(super) fn event(kind: WaitKind, name: &str) -> String {
         WaitKind::Recv => format!("a message from {name}"),
         WaitKind::Send => format!("space in {name}"),
         WaitKind::Barrier => format!("the other threads at {name}"),
+        WaitKind::Jobs => format!("jobs of {name}"),
         WaitKind::Condvar | WaitKind::Park => kind.event().to_owned(),
     }
 }

@@ -6,17 +6,21 @@ use super::{
     check::{self, Judged, answered},
     context::{
         Context, State as ThreadState,
+        acquisition_log::Logged,
         held::{Entry, Place, Tag},
+        job::{self, InJob},
+        job_log,
+        obligations::Owed,
     },
     destroyed,
     found::{Found, submit},
     graph::{self, Acquisition, Cycle, SEEN},
-    lock_id::known_locks,
+    lock_id::{LockId, known_locks},
     signal_mask::blocks_signals,
     tasks,
 };
 use crate::{
-    finding::{Detail, Writer},
+    finding::{Detail, Mode, Writer},
     stack::RawStack,
 };
 
@@ -70,6 +74,9 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         log.record(context, wanted, || graph::await_writer(acquisition));
     }
     context.notes.record(context, wanted, || graph::await_writer(acquisition));
+    if let Some(job) = job::acquiring() {
+        acquire_in_job(context, acquisition, job);
+    }
     let is_awaited = context.awaited_exit().is_some();
     if context.held.is_empty() && !is_awaited {
         return context.recent.insert(chain);
@@ -99,6 +106,33 @@ pub(crate) fn about_to_block(context: &'static Context, acquisition: &Acquisitio
         }
     }
     remember(context, chain, (epoch, key));
+}
+
+/// Records that a job acquires a lock, or uses an initialized cell.
+///
+/// # Panics
+///
+/// For a finding at [`Level::Deny`](crate::Level::Deny): threads that wait for a job of its pool hold
+/// what it acquires.
+#[cold]
+#[track_caller]
+pub(super) fn acquire_in_job(context: &'static Context, acquisition: &Acquisition<'_>, job: InJob) {
+    let found: Vec<Found> = {
+        let _inside = context.enter(ThreadState::InValidator);
+        let InJob { pool, segment, begun, held_below } = job;
+        let mut acquired = Logged::at(context, acquisition.wanted, segment, held_below);
+        acquired.has_writer = graph::await_writer(acquisition);
+        let awaited = job_log::add(pool, begun, acquired);
+        let pools = [(pool.any, awaited.any), (pool.all, awaited.all)];
+        let enter = |(pool, owed): (LockId, Vec<Owed>)| match &owed[..] {
+            [] => Vec::new(),
+            owed => graph::lock().enter_owed(Tag::new(pool, Mode::Exclusive), owed),
+        };
+        pools.into_iter().flat_map(enter).map(Found::from).collect()
+    };
+    if !found.is_empty() {
+        submit(context, found);
+    }
 }
 
 /// Adds a harmless chain to the recent ones. It was looked up in this epoch, with this key.

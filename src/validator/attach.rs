@@ -18,7 +18,7 @@ use super::{
         self, Context,
         current::{current_if_attached, detach, inside, next_number, stay_unattached, take_exit},
         held::Entry,
-        leaks, registry,
+        job, leaks, registry,
     },
     destroyed,
     found::{Found, own_edge, report},
@@ -76,6 +76,9 @@ fn attach() -> Option<&'static Context> {
     let name = std::thread::current().name().map(Arc::from);
     let info = ThreadInfo { number, name, ..ThreadInfo::default() };
     let context = context::current::attach(info);
+    if job::is_recording() {
+        context.held.set_logged(true);
+    }
     if !BEGUN.swap(true, Relaxed) {
         inside(process_begins);
     }

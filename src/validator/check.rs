@@ -3,14 +3,19 @@
 //! Runs [`InValidator`](super::ThreadState::InValidator). Takes the lock around [`graph`] several
 //! times, and never holds it while the program's code runs, which compares keys.
 
-use std::mem;
+use std::{mem, ptr};
 
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{
     chain_cache,
-    context::{Context, held::Entry},
+    context::{
+        Context,
+        held::Entry,
+        job::{self, HeldBelow},
+        lineage::Segment,
+    },
     deadlock::has_one_holder,
     found::{self, Found, capture, own_edge},
     graph::{
@@ -22,7 +27,7 @@ use super::{
     tasks,
 };
 use crate::{
-    finding::{Detail, FindingKind, Level, Mode, Role},
+    finding::{Detail, FindingKind, InJob, Level, Mode, Role},
     ledger,
     stack::{RawStack, Stack},
 };
@@ -45,6 +50,16 @@ impl From<Vec<Found>> for Judged {
 /// Checks a new chain and adds its edges to the graph. A [use](Mode::Initialized) of an initialized
 /// cell breaks no declared order, and adds nothing to the record.
 pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, key: u64) -> Judged {
+    judge_at(context, acquisition, key, context.segment())
+}
+
+/// As [`judge`], for a thread in this segment. What was found for a job is no answer for others.
+pub(super) fn judge_at(
+    context: &'static Context,
+    acquisition: &Acquisition<'_>,
+    key: u64,
+    segment: Segment,
+) -> Judged {
     ledger::load_config();
     let wanted = &acquisition.wanted;
     let is_use = wanted.tag.mode() == Mode::Initialized;
@@ -59,7 +74,8 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
         }
         return vec![found].into();
     }
-    let observation = Observation::new(context.segment(), held.iter().map(|held| held.tag));
+    let is_of_job = segment.job.is_some();
+    let observation = Observation::new(segment, held.iter().map(|held| held.tag));
     held.retain(|held| held.tag.lock() != wanted.tag.lock());
     if observation.has_repeats() {
         // A thread may hold one lock several times for reading; that makes one edge.
@@ -101,7 +117,11 @@ pub(super) fn judge(context: &'static Context, acquisition: &Acquisition<'_>, ke
     // Most locks nest once, so a new chain does not go to the process-wide cache before it recurs;
     // the thread's own cache has it. Chains of many locks go there at once, as they take long to
     // check.
-    if (is_known || held.len() > 2) && !is_provisional && !kinds.into_iter().any(denies) {
+    if (is_known || held.len() > 2)
+        && !is_of_job
+        && !is_provisional
+        && !kinds.into_iter().any(denies)
+    {
         // A chain with a denied finding is not settled, so it is checked and denied each time.
         graph.settle(match settled {
             Settled::ForAll => key,
@@ -216,5 +236,11 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
         (None, Some(entry)) => (FindingKind::RecursiveRead, entry),
         (None, None) => return None,
     };
-    Some(Found::new(kind, vec![own_edge(context, entry, wanted, entry.site, &capture())]))
+    let cycle = vec![own_edge(context, entry, wanted, entry.site, &capture())];
+    let is_it = |held: Entry| held.tag == entry.tag && ptr::eq(held.site, entry.site);
+    let below = context.held.iter().position(is_it).and_then(job::held_below);
+    let detail = below.map_or(Detail::None, |HeldBelow { waits_at, is_stolen }| {
+        Detail::InJob(InJob { waits_at: waits_at.into(), is_stolen })
+    });
+    Some(Found { kind, cycle, detail })
 }

@@ -4,12 +4,13 @@
 //! thread that holds a lock uses one, once for each chain.
 
 use super::{
-    acquire::{is_known, remember, unjudged},
+    acquire::{acquire_in_job, is_known, remember, unjudged},
     chain_cache, check,
     context::{
         Context, State as ThreadState,
         current::{current_if_attached, next_number},
-        spawn_order::Initialization,
+        job,
+        spawn_order::{Actor, Initialization},
     },
     found::submit,
     graph::{self, Acquisition},
@@ -49,9 +50,11 @@ pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<
     if context.held.is_empty() {
         let own_chain = chain_cache::by(place.chain(), context.number());
         if !context.recent.contains(own_chain) && !blocks_signals() {
-            let _inside = context.enter(ThreadState::InValidator);
+            let inside = context.enter(ThreadState::InValidator);
             graph::lock().note_user(acquisition.wanted.tag.lock(), context.number());
             context.recent.insert(own_chain);
+            drop(inside);
+            use_in_job(context, acquisition);
         }
         return;
     }
@@ -90,4 +93,19 @@ pub(crate) fn about_to_use(context: &'static Context, acquisition: &Acquisition<
         }
     }
     remember(context, chain, (epoch, key));
+}
+
+/// Records that a job uses an initialized cell, unless its flow is known to come after the initialization. Jobs of one
+/// flow are compared by their positions, whichever worker ran them.
+#[track_caller]
+fn use_in_job(context: &'static Context, acquisition: &Acquisition<'_>) {
+    let Some(job) = job::acquiring() else { return };
+    let is_after = {
+        let _inside = context.enter(ThreadState::InValidator);
+        let actor = Actor { segment: job.segment.of_flow(), is_task: false, spawn: None };
+        graph::lock().is_initialized_before(acquisition.wanted.tag.lock(), &actor)
+    };
+    if !is_after {
+        acquire_in_job(context, acquisition, job);
+    }
 }

@@ -23,6 +23,7 @@ mod helpers;
 mod identity;
 mod initialized;
 mod interrupted;
+pub mod jobs;
 mod lease;
 mod lock_id;
 mod monitor;

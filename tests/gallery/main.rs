@@ -173,6 +173,8 @@ programs! {
     destructor,
     env_lock,
     five_cycle,
+    #[cfg(feature = "rayon")]
+    frame,
     fresh_banks,
     helpers_three_deep,
     join_in_a_helper,

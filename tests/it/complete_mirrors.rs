@@ -5,6 +5,7 @@
     feature = "parking_lot",
     feature = "parking_lot_0_13",
     feature = "once_cell",
+    feature = "rayon",
     feature = "tokio"
 ))]
 
@@ -155,6 +156,31 @@ fn tokio_runtime_and_task() {
         // Unstable, or methods of other types.
         let beside = ["is_tracing", "is_rt_shutdown_err"];
         names.retain(|name| !beside.contains(name));
+        assert!(names.len() >= at_least, "{mirror}: {names:?}");
+        assert_has_all(mirror, &ours(mirror), &names);
+    }
+}
+
+#[test]
+fn rayon_core() {
+    let source = source_of("rayon-core", "1.");
+    let lib = code(&read(&source, "lib.rs"));
+    let types = lib.split("pub struct ").skip(1).filter_map(|rest| rest.split(['<', ' ']).next());
+    let names = reexports(&lib).into_iter().chain(functions(&lib)).chain(types);
+    let names = names.collect::<BTreeSet<_>>();
+    assert!(names.len() >= 40, "{names:?}");
+    let all = ["broadcast", "builder", "join", "mod", "pool", "scope", "spawn"];
+    let all: String = all.map(|file| ours(&format!("rayon/{file}.rs"))).concat();
+    // Of `FnContext`, which is rayon's own.
+    let names = names.into_iter().filter(|name| *name != "migrated").collect();
+    assert_has_all("lockdep::rayon", &all, &names);
+    for (theirs, mirror, at_least) in [
+        ("thread_pool/mod.rs", "rayon/pool.rs", 16),
+        ("scope/mod.rs", "rayon/scope.rs", 6),
+        ("registry.rs", "rayon/builder.rs", 4),
+    ] {
+        let theirs = code(&read(&source, theirs)).replace("#[cfg(test)]\nmod test;\n", "");
+        let names = functions(&theirs);
         assert!(names.len() >= at_least, "{mirror}: {names:?}");
         assert_has_all(mirror, &ours(mirror), &names);
     }

@@ -16,9 +16,11 @@ use snapbox::assert_data_eq;
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--examples"]);
-    for (is_on, feature) in
-        [(cfg!(feature = "enforce"), "enforce"), (cfg!(feature = "tokio"), "tokio")]
-    {
+    for (is_on, feature) in [
+        (cfg!(feature = "enforce"), "enforce"),
+        (cfg!(feature = "rayon"), "rayon"),
+        (cfg!(feature = "tokio"), "tokio"),
+    ] {
         if is_on {
             build.args(["--features", feature]);
         }
@@ -107,6 +109,12 @@ golden! {
     lost_update_retried: "lost_update" ["--retried"];
     main_thread_round_trip: "main_thread_round_trip" [];
     stuck: "stuck" [];
+}
+
+#[cfg(feature = "rayon")]
+golden! {
+    stolen_job: "stolen_job" [];
+    stolen_job_fixed: "stolen_job" ["--fixed"];
 }
 
 #[cfg(feature = "tokio")]

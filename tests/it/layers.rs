@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The rooms of `src`, from the bottom to the top. Rooms of one line do not import each other.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 32] = [
     "duration enabled fork_lock upstream",
     "stack",
     "finding",
@@ -29,12 +29,13 @@ const LAYERS: [&str; 31] = [
     "validator/acquire validator/process",
     "validator/attach",
     "validator/initialized validator/lease validator/waits",
+    "validator/jobs",
     "validator",
     "points",
     "tracked validator/root_poll",
     "lock_api lock_api_0_5 once_cell sync thread tokio",
     "external",
-    "parking_lot parking_lot_0_13",
+    "parking_lot parking_lot_0_13 rayon",
     "trackable",
     "as_task declare",
     "lib",

@@ -41,6 +41,8 @@ mod peers;
 mod phases;
 mod points;
 mod precision;
+mod rayon;
+mod rayon_behaviour;
 mod records;
 mod resources;
 mod runtime_behaviour;

@@ -231,3 +231,18 @@ fn interleavings_are_made_only_when_checked() {
     let explored = interleave::explore(0..3, || runs += 1);
     assert_eq!((explored.orders().len(), runs), (3, if lockdep::ENABLED { 4 } else { 3 }));
 }
+
+/// The same for rayon-core.
+#[cfg(feature = "rayon")]
+#[test]
+fn rayon_is_checked_and_only_then() {
+    macro_rules! is_rayons {
+        ($type:ident) => {
+            TypeId::of::<lockdep::rayon::$type>() == TypeId::of::<rayon_core::$type>()
+        };
+    }
+    let ours = [is_rayons!(ThreadPool), is_rayons!(ThreadPoolBuilder), is_rayons!(ThreadBuilder)];
+    assert_eq!(ours, [!lockdep::ENABLED; 3]);
+    let theirs = [is_rayons!(FnContext), is_rayons!(ThreadPoolBuildError), is_rayons!(Yield)];
+    assert_eq!(theirs, [true; 3]);
+}

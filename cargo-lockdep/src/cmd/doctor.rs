@@ -107,7 +107,7 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
         return vec![row("its own".to_owned(), "no")];
     }
     // The packages that use these are listed instead.
-    if ["lazy_static", "lock_api", "once_cell", "parking_lot", "tokio"]
+    if ["lazy_static", "lock_api", "once_cell", "parking_lot", "rayon", "rayon-core", "tokio"]
         .contains(&package.name.as_str())
     {
         return Vec::new();
@@ -132,6 +132,8 @@ fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
     match package {
         "lazy_static" if features.iter().any(|name| name == "spin_no_std") => "no",
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
+        // Its jobs are those of rayon-core.
+        "rayon" => "yes",
         // A program built with this feature and `tokio_unstable` traces its tasks itself.
         "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
         _ if Replacement::of(package, version, features).is_some() => "yes",

@@ -184,7 +184,7 @@ impl Call {
     ) -> Option<&'static Replacement> {
         let is_library = tool == Tool::Rustc
             && self.crate_types == ["lib"]
-            && self.crate_name.as_ref() == Some(&compiling.package);
+            && self.crate_name.as_deref() == Some(&*compiling.package.replace('-', "_"));
         Replacement::of(&compiling.package, &compiling.version, &self.features)
             .filter(|replacement| is_library && selection.has(replacement.locks))
     }

@@ -11,7 +11,7 @@ pub(crate) struct Home {
     types: &'static [&'static str],
 }
 
-const HOMES: [Home; 9] = [
+const HOMES: [Home; 10] = [
     Home {
         path: &["std", "sync"],
         types: &["Condvar", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock"],
@@ -35,6 +35,10 @@ const HOMES: [Home; 9] = [
     Home { path: &["lock_api"], types: &["Mutex", "ReentrantMutex", "RwLock"] },
     Home { path: &["crossbeam_utils", "sync"], types: &["ShardedLock"] },
     Home { path: &["tokio", "sync"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
+    Home {
+        path: &["rayon"],
+        types: &["ThreadPool", "ThreadPoolBuilder", "join", "prelude", "scope", "spawn"],
+    },
     Home { path: &["spin"], types: &["Lazy", "Mutex", "Once", "RwLock"] },
     Home { path: &["async_lock"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
 ];

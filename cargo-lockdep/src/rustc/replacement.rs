@@ -61,7 +61,7 @@ const RUNTIME: &str = "rt";
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
-const REPLACEMENTS: [Replacement; 5] = [
+const REPLACEMENTS: [Replacement; 6] = [
     Replacement {
         package: "lock_api",
         line: "0.4.",
@@ -109,6 +109,19 @@ const REPLACEMENTS: [Replacement; 5] = [
         root: "once_cell.rs",
         locks: Locks::OnceCell,
         real: "once_cell",
+        renamed: None,
+        cfgs: &[ENFORCE],
+        additions: &[],
+        has_tasks: false,
+    },
+    Replacement {
+        package: "rayon-core",
+        line: "1.",
+        feature: None,
+        is_aside: false,
+        root: "rayon_core.rs",
+        locks: Locks::Rayon,
+        real: "rayon_core",
         renamed: None,
         cfgs: &[ENFORCE],
         additions: &[],
@@ -222,7 +235,7 @@ impl Replacement {
                 }
             }
         }
-        let name = self.package;
+        let name = self.package.replace('-', "_");
         let file = |end, kind| Some(folder?.join(format!("lib{name}{}{end}.{kind}", suffix?)));
         let aside = if self.is_aside { CHECKED } else { REAL };
         calls.files = vec![file(aside, "rlib")?, file(aside, "rmeta")?];

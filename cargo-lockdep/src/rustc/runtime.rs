@@ -23,6 +23,7 @@ const FACADE: &[(&str, &str)] = &[
     ("once_cell.rs", include_str!("../../runtime/once_cell.rs")),
     ("parking_lot.rs", include_str!("../../runtime/parking_lot.rs")),
     ("parking_lot_0_13.rs", include_str!("../../runtime/parking_lot_0_13.rs")),
+    ("rayon_core.rs", include_str!("../../runtime/rayon_core.rs")),
     ("streams/Cargo.toml", include_str!("../../runtime/streams/manifest.toml")),
     ("streams/io/handles.rs", include_str!("../../runtime/streams/io/handles.rs")),
     ("streams/io/mod.rs", include_str!("../../runtime/streams/io/mod.rs")),

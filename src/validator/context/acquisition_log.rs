@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use super::{
     Context, State,
     held::{Entry, Tag},
+    job,
     lineage::Segment,
 };
 use crate::{
@@ -59,9 +60,20 @@ pub(in crate::validator) struct Logged {
 impl Logged {
     /// Describes what the calling thread is about to acquire, as if the lock had no writer.
     pub(in crate::validator) fn now(context: &Context, wanted: Entry) -> Self {
-        let mut held: SmallVec<[Tag; 2]> = context.held.iter().map(|entry| entry.tag).collect();
+        Self::at(context, wanted, context.segment(), 0)
+    }
+
+    /// As [`now`](Self::now), in a segment, without the first locks that the thread holds.
+    pub(in crate::validator) fn at(
+        context: &Context,
+        wanted: Entry,
+        segment: Segment,
+        held_below: usize,
+    ) -> Self {
+        let held = context.held.iter().skip(held_below).map(|entry| entry.tag);
+        let mut held: SmallVec<[Tag; 2]> = held.collect();
         held.sort_unstable();
-        let (thread, segment) = (context.info(), context.segment());
+        let thread = context.info();
         let resets = RESETS.load(Relaxed);
         Self { wanted, held, has_writer: false, thread, segment, resets }
     }
@@ -130,7 +142,7 @@ impl AcquisitionLog {
         }
         let mut log = locked(&self.0);
         log.lookups += u32::from(is_first);
-        if log.lookups == MAX_LOOKUPS && !context.notes.are_on() {
+        if log.lookups == MAX_LOOKUPS && !context.notes.are_on() && !job::is_recording() {
             context.held.set_logged(false);
         }
     }
@@ -173,7 +185,7 @@ mod tests {
             held: held.iter().map(tag).collect(),
             has_writer: false,
             thread: ThreadInfo { number, ..ThreadInfo::default() },
-            segment: Segment { thread: number, index: 0, lineage: None },
+            segment: Segment { thread: number, index: 0, lineage: None, job: None },
             resets: RESETS.load(Relaxed),
         }
     }

@@ -16,6 +16,8 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
+use super::position::Job;
+
 /// The index of a segment: the number of threads spawned so far in the upper half, and joined in
 /// the lower.
 pub(in crate::validator) type SegmentIndex = u64;
@@ -137,31 +139,62 @@ pub(in crate::validator) struct Segment {
     pub(in crate::validator) index: SegmentIndex,
     /// `None` if the thread has no known ancestors and had spawned nothing.
     pub(in crate::validator) lineage: Option<Arc<Lineage>>,
+    /// The job that a thread ran, or in which it waited, where that matters. Then index and lineage are those of the
+    /// thread from which the job comes.
+    pub(in crate::validator) job: Option<Arc<Job>>,
 }
 
 impl Segment {
+    /// Returns the number of the thread whose index and lineage these are.
+    fn flow(&self) -> u64 {
+        self.job.as_ref().map_or(self.thread, |job| job.flow)
+    }
+
+    /// Returns the segment of the thread from which the job comes.
+    pub(in crate::validator) fn of_flow(&self) -> Self {
+        Self { thread: self.flow(), job: None, ..self.clone() }
+    }
+
+    /// Returns `true` if two jobs of one flow cannot run at the same time. That is assumed if one of
+    /// them has no position.
+    fn is_apart_in_flow(&self, other: &Self) -> bool {
+        match (&self.job, &other.job) {
+            (Some(own), Some(theirs)) => own.is_apart_from(theirs),
+            (Some(job), None) => job.is_of(other.thread),
+            (None, Some(job)) => job.is_of(self.thread),
+            (None, None) => false,
+        }
+    }
+
+    /// Returns `true` if it can be at the same time as any other, as far as is known.
+    pub(in crate::validator) fn is_at_any_time(&self) -> bool {
+        self.lineage.is_none() && self.job.is_none()
+    }
+
     /// Returns the number of the thread's family, which is its own number without a lineage.
     pub(in crate::validator) fn family(&self) -> u64 {
-        self.lineage.as_ref().map_or(self.thread, |lineage| lineage.family())
+        self.lineage.as_ref().map_or(self.flow(), |lineage| lineage.family())
     }
 
     /// Returns `true` if both segments belong to one thread that has spawned no other in between.
     /// They are concurrent with the same threads, among those that still exist.
     pub(in crate::validator) fn is_like(&self, other: &Self) -> bool {
-        self.thread == other.thread && spawned(self.index) == spawned(other.index)
+        self.thread == other.thread
+            && spawned(self.index) == spawned(other.index)
+            && self.job == other.job
     }
 
     /// Returns `true` if one segment ended before the other's thread existed, or began after that
     /// thread had ended.
     pub(in crate::validator) fn is_apart_from(&self, other: &Self) -> bool {
-        self.is_outside(other) || other.is_outside(self)
+        self.is_apart_in_flow(other) || self.is_outside(other) || other.is_outside(self)
     }
 
     /// Returns `true` if this segment was before or after the life of the other's thread, a
     /// descendant.
     fn is_outside(&self, descendant: &Self) -> bool {
         let Some(lineage) = &descendant.lineage else { return false };
-        let Some(index) = lineage.ancestors.iter().position(|it| it.thread == self.thread) else {
+        let Some(index) = lineage.ancestors.iter().position(|it| it.thread == self.flow()) else {
             return false;
         };
         self.index <= lineage.ancestors[index].at || lineage.has_ended_for(index, self.index)
@@ -291,7 +324,7 @@ pub(in crate::validator) mod histories {
                 _ => {
                     let Thread { lineage, segment: index, clock, .. } = &threads[at];
                     let lineage = Some(Arc::clone(lineage));
-                    let segment = Segment { thread: number(at), index: *index, lineage };
+                    let segment = Segment { thread: number(at), index: *index, lineage, job: None };
                     return Some(Observed { thread: at, step, clock: clock.clone(), segment });
                 }
             }

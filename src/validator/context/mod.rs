@@ -3,16 +3,20 @@
 //! Mostly written by the thread itself, and read by any thread at any time.
 
 pub(super) mod acquisition_log;
+pub(super) mod awaited_calls;
 mod blocked_on;
 pub(super) mod current;
 mod given_away;
 mod handler_stack;
 pub(super) mod held;
+pub(super) mod job;
+pub(super) mod job_log;
 pub(super) mod leaks;
 pub(super) mod lineage;
 pub(super) mod notes;
 pub(super) mod obligations;
 pub(super) mod orphans;
+pub(super) mod position;
 pub(super) mod registry;
 pub(super) mod spawn_order;
 pub(super) mod thread_exit;
@@ -108,6 +112,10 @@ pub(crate) struct Context {
     family: AtomicU64,
     /// `true` in a fork, if the thread does not exist there and held locks.
     is_orphan: AtomicBool,
+    /// The innermost [awaited call](awaited_calls) that waits for the job in which the thread waits.
+    waits_in_job_of: AtomicU64,
+    /// The awaited call in which the thread waits for jobs.
+    waits_in_call: AtomicU64,
     /// The next context in the list of all.
     pub(super) next: OnceRef<'static, Context>,
 }
@@ -168,6 +176,8 @@ impl Context {
             lineage: Mutex::new(None),
             family: AtomicU64::new(0),
             is_orphan: AtomicBool::new(false),
+            waits_in_job_of: AtomicU64::new(0),
+            waits_in_call: AtomicU64::new(0),
             next: OnceRef::new(),
         }
     }
@@ -298,7 +308,7 @@ impl Context {
     pub(super) fn segment_at(&self, index: SegmentIndex) -> Segment {
         let has_lineage = self.family.load(Relaxed) != 0;
         let lineage = if has_lineage { self.lineage.lock().clone() } else { None };
-        Segment { thread: self.number(), index, lineage }
+        Segment { thread: self.number(), index, lineage, job: None }
     }
 
     pub(super) fn segment_index(&self) -> SegmentIndex {
@@ -591,6 +601,24 @@ impl Context {
     /// Returns everything that the thread holds, its exit first. For the thread itself.
     pub(crate) fn all_held(&self) -> impl Iterator<Item = Entry> {
         self.exit_entry().into_iter().chain(self.held.iter())
+    }
+
+    /// Sets the innermost awaited call that waits for the job in which the thread is about to wait. Returns the last
+    /// one. For the thread itself.
+    pub(super) fn wait_in_job_of(&self, call: u64) -> u64 {
+        self.waits_in_job_of.swap(call, Relaxed)
+    }
+
+    /// Sets the awaited call in which the thread is about to wait for jobs. Returns the last one. For the thread
+    /// itself.
+    pub(super) fn wait_in_call(&self, call: u64) -> u64 {
+        self.waits_in_call.swap(call, Relaxed)
+    }
+
+    /// Returns `true` if the thread, which waits for jobs, waits for the job in which the other waits.
+    pub(super) fn waits_for_job_of(&self, other: &Self) -> bool {
+        let call = self.waits_in_call.load(Relaxed);
+        call != 0 && awaited_calls::waits_for(call, other.waits_in_job_of.load(Relaxed))
     }
 
     /// Ends the thread's wait, if there is one. For the thread itself.

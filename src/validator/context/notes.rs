@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::{Context, State, acquisition_log::Logged, held::Entry};
+use super::{Context, State, acquisition_log::Logged, held::Entry, job};
 
 /// The capacity. The oldest acquisitions are dropped.
 const MAX_NOTES: usize = 128;
@@ -84,7 +84,7 @@ impl Notes {
         let at = self.count.load(Relaxed) + 1;
         if at > MAX_COUNT {
             self.is_on.store(false, Relaxed);
-            if !context.keeps_log() {
+            if !context.keeps_log() && !job::is_recording() {
                 context.held.set_logged(false);
             }
             return;

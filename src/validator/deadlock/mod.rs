@@ -124,7 +124,7 @@ fn find(context: &'static Context) -> Option<WaitCycle> {
         return None;
     }
     let waiters: Vec<_> = std::iter::once(own).chain(others).collect();
-    let wait_cycle = wait_cycle::shortest(0, |at| blockers(&waiters, &waiters[at].wait))?;
+    let wait_cycle = wait_cycle::shortest(0, |at| blockers(&waiters, &waiters[at]))?;
     let member = |(at, blocking): (usize, Blocking)| {
         let Waiter { context, wait } = waiters[at];
         (Waiter { context, wait }, blocking)
@@ -138,21 +138,20 @@ fn holds_what_it_waits_for(Waiter { context, wait }: &Waiter) -> bool {
 }
 
 /// Returns those of the waiters that block one of them.
-fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
+fn blockers(waiters: &[Waiter], blocked: &Waiter) -> Vec<(usize, Blocking)> {
+    let wait = &blocked.wait;
     let wanted = wait.wanted.tag;
     let role = wait.wanted.kind().role;
     // Other threads may answer an event, and any thread may add a permit to a semaphore.
     if role == Role::Event && !has_one_holder(wanted.lock()) || role == Role::Pool {
         return Vec::new();
     }
-    let obligors = obligors(wait);
+    let owing = owing(blocked);
     let blocking = |blocker: &Waiter| {
         if matches!(blocker.wait.until, Until::TimedOut | Until::HappenedInTime(_)) {
             return None;
         }
-        // A thread that waits there as well has done its part.
-        let waits_there = blocker.wait.wanted.tag.lock() == wanted.lock();
-        if obligors.contains(&blocker.context.number()) && !waits_there {
+        if owing.has(blocker) {
             return Some(Blocking::Owes);
         }
         let blocks = |held: &Entry| {
@@ -171,13 +170,34 @@ fn blockers(waiters: &[Waiter], wait: &Wait) -> Vec<(usize, Blocking)> {
     each.filter_map(|(at, blocker)| Some((at, blocking(blocker)?))).collect()
 }
 
-/// Returns the threads that must all act before a wait for an event ends, if they are known.
-fn obligors(wait: &Wait) -> SmallVec<[u64; 2]> {
-    match wait.until {
+/// The threads that must all act before a wait for an event ends, if they are known.
+enum Owing<'a> {
+    /// These, by number, unless they wait for the same event, and so have done their part.
+    These(SmallVec<[u64; 2]>, LockId),
+    /// Those that run a job for which this thread waits.
+    RunningJobsOf(&'a Context),
+}
+
+/// Returns the threads that owe the event for which another waits.
+fn owing(blocked: &Waiter) -> Owing<'_> {
+    let event = blocked.wait.wanted.tag.lock();
+    match blocked.wait.until {
         Until::Happened(WaitKind::Send | WaitKind::Barrier) => {
-            obligations::obligors(wait.wanted.tag.lock())
+            Owing::These(obligations::obligors(event), event)
         }
-        _ => SmallVec::new(),
+        Until::Happened(WaitKind::Jobs) => Owing::RunningJobsOf(blocked.context),
+        _ => Owing::These(SmallVec::new(), event),
+    }
+}
+
+impl Owing<'_> {
+    fn has(&self, Waiter { context, wait }: &Waiter) -> bool {
+        match self {
+            Self::These(numbers, event) => {
+                numbers.contains(&context.number()) && wait.wanted.tag.lock() != *event
+            }
+            Self::RunningJobsOf(waiting) => waiting.waits_for_job_of(context),
+        }
     }
 }
 
@@ -208,14 +228,15 @@ impl WaitCycle {
     /// now. Each still holds what it held then, unless another thread has released it.
     fn still_stands(&self) -> bool {
         let before = self.0.iter().cycle().skip(self.0.len() - 1);
-        self.0.iter().zip(before).all(|((Waiter { context, wait }, blocking), (blocked, _))| {
+        self.0.iter().zip(before).all(|((waiter, blocking), (blocked, _))| {
+            let Waiter { context, wait } = waiter;
             let blocks = match blocking {
                 Blocking::Holds(held) => {
                     let is_alone = || !held.kind().is_event() || has_one_holder(held.tag.lock());
                     context.first_held(wait.holds, |it| it.tag == held.tag).is_some() && is_alone()
                 }
                 Blocking::Queues => true,
-                Blocking::Owes => obligors(&blocked.wait).contains(&context.number()),
+                Blocking::Owes => owing(blocked).has(waiter),
             };
             blocks && context.waiting.is_still(wait.epoch)
         })
@@ -231,14 +252,20 @@ impl WaitCycle {
 
     /// Returns how long the cycle must persist before it is certain.
     fn settles(&self) -> Duration {
-        let settles = |(_, blocking): &(Waiter, Blocking)| match blocking {
+        let before = self.0.iter().cycle().skip(self.0.len() - 1);
+        let settles = |((_, blocking), (blocked, _)): (&(_, Blocking), &(Waiter, _))| match blocking
+        {
             Blocking::Holds(held) if held.kind().is_event() => ANSWER_SETTLES,
             Blocking::Holds(held) if held.kind().guards_can_be_sent() => GUARDS_SETTLE,
             Blocking::Holds(_) => Duration::ZERO,
             Blocking::Queues => QUEUE_SETTLES,
+            // A job is not done before the locks that it waits for are free.
+            Blocking::Owes if blocked.wait.until == Until::Happened(WaitKind::Jobs) => {
+                Duration::ZERO
+            }
             Blocking::Owes => ANSWER_SETTLES,
         };
-        self.0.iter().map(settles).max().unwrap_or_default()
+        self.0.iter().zip(before).map(settles).max().unwrap_or_default()
     }
 
     /// Returns `true` if no other thread of the cycle has reported it; `None` if it is gone.

@@ -16,7 +16,7 @@ use super::{
     unshared::Question,
 };
 use crate::{
-    finding::{Detail, Edge, FindingKind, Mode},
+    finding::{Detail, Edge, FindingKind, Mode, Role},
     ledger,
     validator::{context::held::Tag, lock_id::LockId},
 };
@@ -203,7 +203,8 @@ impl LockGraph {
                     // Another thread may be asking the source before it adds an observation.
                     let is_meant = stored.iter().all(|&edge| self.is_observed(edge))
                         && is_meant_anyway(at, &cycle, budget)?;
-                    is_meant.then(|| self.judged_cycle(&cycle, now, budget)).transpose()
+                    let judged = is_meant.then(|| self.judged_cycle(&cycle, now, budget));
+                    Ok::<_, Exhausted>(judged.transpose()?.flatten())
                 })
                 .ok()?
         });
@@ -286,22 +287,31 @@ impl LockGraph {
         Cycle { kind: FindingKind::Inversion, edges, path, detail }
     }
 
-    /// Returns a cycle that may not be feasible, with the reason.
+    /// Returns a cycle that may not be feasible, with the reason. `None` if it passes through a pool and needs a
+    /// thread or job in two places, or two that never run at once: that is how one job uses its own locks.
     fn judged_cycle(
         &self,
         edges: &[EdgeIndex],
         now: Option<&Observation>,
         budget: &mut Budget,
-    ) -> Result<Cycle, Exhausted> {
+    ) -> Result<Option<Cycle>, Exhausted> {
         let choices = self.choices(edges, now);
         let verdict = observations::judge(&choices, budget)?;
+        let is_harmless = match &verdict {
+            Verdict::OneThreadTwice => self.has_pool(edges),
+            Verdict::Ordered => self.has_pool(edges) && is_of_one_flow(&choices),
+            Verdict::Feasible | Verdict::Guarded(_) => false,
+        };
+        if is_harmless {
+            return Ok(None);
+        }
         let shown = match &verdict {
             Verdict::Ordered => observations::assign_at_any_time(&choices, budget)?,
             _ => None,
         };
         let shown = shown.unwrap_or_else(|| vec![0; edges.len()]);
         let gate = |&lock: &LockId| Some(self.lock(&self.order.graph()[self.order.node(lock)?]));
-        Ok(Cycle {
+        Ok(Some(Cycle {
             kind: kind(&verdict),
             edges: edges.iter().zip(shown).map(|(&edge, at)| self.edge(edge, at)).collect(),
             path: edges.to_vec(),
@@ -309,8 +319,24 @@ impl LockGraph {
                 Verdict::Guarded(gates) => Detail::Gates(gates.iter().filter_map(gate).collect()),
                 Verdict::Feasible | Verdict::Ordered | Verdict::OneThreadTwice => Detail::None,
             },
-        })
+        }))
     }
+
+    /// Returns `true` if a cycle passes through a thread pool.
+    fn has_pool(&self, edges: &[EdgeIndex]) -> bool {
+        let graph = self.order.graph();
+        let tails = edges.iter().filter_map(|&edge| graph.edge_endpoints(edge));
+        tails
+            .into_iter()
+            .any(|(tail, _)| self.origins.get(graph[tail].facts).kind.role == Role::Jobs)
+    }
+}
+
+/// Returns `true` if all jobs in a cycle come from one thread.
+fn is_of_one_flow(choices: &[Vec<Choice>]) -> bool {
+    let mut flows = choices.iter().flatten().filter_map(Choice::flow);
+    let first = flows.next();
+    flows.all(|flow| Some(flow) == first)
 }
 
 /// Counts a search that exhausted its budget.

@@ -295,8 +295,9 @@ mod tests {
             }
             there()
         }];
-        let shown =
-            here.map(|site| all.now(context, [&entry(site), &entry(site)], &Stack::default()));
+        let shown = here.map(|site| {
+            all.now(context, &context.segment(), [&entry(site), &entry(site)], &Stack::default())
+        });
         registry::give_back(context);
         shown
     }

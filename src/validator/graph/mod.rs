@@ -293,7 +293,8 @@ impl LockGraph {
         let is_new_tail = self.order.graph()[edge].tail() == Tail::New;
         let facts = self.order.facts_mut(edge);
         let earlier = self.facts.shown_earlier(facts, observation, entries).cloned();
-        let shown = earlier.unwrap_or_else(|| self.shown.now(context, entries, backtrace));
+        let shown = earlier
+            .unwrap_or_else(|| self.shown.now(context, observation.segment(), entries, backtrace));
         let (held, new) = (entries[0].tag, observation.clone());
         if is_new_tail && self.facts.repeats_first(facts, observation) {
             self.facts.replace_first(facts, held, new, shown);

@@ -41,6 +41,8 @@ struct Key {
     thread: u64,
     /// The segment of the thread's life.
     segment: SegmentIndex,
+    /// The address of the thread's job, or 0.
+    job: usize,
     scope: Option<ScopeId>,
 }
 
@@ -54,6 +56,7 @@ impl Shown {
     ) -> bool {
         self.key.thread == thread
             && self.key.segment == segment
+            && self.key.job == 0
             && self.key.scope == scope
             && ptr::eq(self.held_at, held_at)
             && ptr::eq(self.acquired_at, acquired_at)
@@ -108,15 +111,16 @@ impl AllShown {
         (Stack::new(known.unwrap_or_else(|| self.stacks.insert(frames))), is_new)
     }
 
-    /// Returns the value for an edge that a thread is making now.
+    /// Returns the value for an edge that a thread is making now, in this segment.
     pub(super) fn now(
         &mut self,
         context: &Context,
+        segment: &Segment,
         [held, wanted]: [&Entry; 2],
         backtrace: &Stack,
     ) -> Arc<Shown> {
         let held_backtrace = self.stack(context.trace_of(held.tag).frames());
-        let who = (&context.segment(), context.scope());
+        let who = (segment, context.scope());
         self.of(|| context.info(), who, [held, wanted], held_backtrace, backtrace)
     }
 
@@ -160,6 +164,7 @@ impl AllShown {
             ],
             thread: segment.thread,
             segment: segment.index,
+            job: segment.job.as_ref().map_or(0, |job| Arc::as_ptr(job).addr()),
             scope,
         };
         if let Some(known) = self.shown.get(&key) {
@@ -199,14 +204,15 @@ mod tests {
         let [first, again] = [1, 3].map(|lock| [entry(lock), entry(lock + 1)]);
         let elsewhere = entry(2);
         let stack = all.stack(&[1, 2, 3]);
-        let mut now =
-            |[held, wanted]: &[Entry; 2], stack: &Stack| all.now(context, [held, wanted], stack);
+        let mut now = |[held, wanted]: &[Entry; 2], stack: &Stack| {
+            all.now(context, &context.segment(), [held, wanted], stack)
+        };
         let shown = now(&first, &stack);
         assert!(Arc::ptr_eq(&shown, &now(&again, &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&[first[0], elsewhere], &stack)));
         assert!(!Arc::ptr_eq(&shown, &now(&first, &Stack::default())));
         context.set_scope(ScopeId::new(1));
-        let in_scope = all.now(context, [&first[0], &first[1]], &stack);
+        let in_scope = all.now(context, &context.segment(), [&first[0], &first[1]], &stack);
         assert!(!Arc::ptr_eq(&shown, &in_scope));
         context.set_scope(None);
         registry::give_back(context);

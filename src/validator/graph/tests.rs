@@ -164,7 +164,7 @@ impl Model {
     ) -> (Vec<(NaiveEdge, bool)>, Vec<Cycle>) {
         let entries: Vec<Entry> = held.iter().map(|(&lock, &mode)| entry((lock, mode))).collect();
         let wanted_entry = entry(wanted);
-        let segment = Segment { thread, index: 0, lineage: None };
+        let segment = Segment { thread, index: 0, lineage: None, job: None };
         let observation = Observation::new(segment.clone(), entries.iter().map(|entry| entry.tag));
         let head = self.graph.node(&wanted_entry, wanted_entry.site);
         let edges = self.graph.edges_to(head, &entries, &wanted_entry, thread);

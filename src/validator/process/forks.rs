@@ -17,8 +17,8 @@ use crate::{
     stack::symbols,
     validator::{
         context::{
-            Context, State as ThreadState, current::current_if_attached, leaks, obligations,
-            registry,
+            Context, State as ThreadState, awaited_calls, current::current_if_attached, job_log,
+            leaks, obligations, registry,
         },
         deadlock, graph, helpers,
         lock_id::creation_sites,
@@ -35,8 +35,15 @@ thread_local! {
 /// thread that holds one of these takes only those two kinds, which come last. While the pool is
 /// locked, no context is added.
 fn locks() -> impl Iterator<Item = &'static dyn ForkLock> {
-    let ours =
-        [graph::itself(), obligations::lock(), leaks::lock(), deadlock::lock(), registry::pool()];
+    let ours = [
+        graph::itself(),
+        obligations::lock(),
+        job_log::lock(),
+        awaited_calls::lock(),
+        leaks::lock(),
+        deadlock::lock(),
+        registry::pool(),
+    ];
     [symbols::lock()].into_iter().chain(ledger::locks()).chain(tasks::locks()).chain(ours)
 }
 

@@ -12,6 +12,7 @@ use crate::{
             Context, State as ThreadState,
             current::inside,
             held::Entry,
+            job,
             leaks::{self, Leak},
             orphans::{self, Orphan},
             wait::Wait,
@@ -26,13 +27,17 @@ use crate::{
 /// Marks the thread as waiting for a lock, until it is dropped.
 pub(crate) struct Waited {
     context: &'static Context,
-    /// The thread's own wait, if this one is in a signal handler that has interrupted it.
+    /// The thread's own wait, if this one is in a signal handler that has interrupted it, or in a job that the thread
+    /// runs while it waits for others.
     interrupted: Option<Wait>,
+    /// The call that waits for the job in which it was interrupted.
+    job_of: u64,
 }
 
 impl Drop for Waited {
     fn drop(&mut self) {
         self.context.end_wait();
+        self.context.wait_in_job_of(self.job_of);
         if let Some(Wait { wanted, until, since, holds, .. }) = &self.interrupted {
             self.context.waiting.begin(wanted, *until, *since, *holds, &RawStack::EMPTY);
         }
@@ -53,13 +58,16 @@ pub(crate) fn begin_wait(
 ) -> Waited {
     // Readers will wait behind this thread.
     let is_writer = identity.has_writer() && wanted.tag.mode() == Mode::Exclusive;
-    let holds = !context.held.is_empty() || context.awaited_exit().is_some();
+    // So will the thread that waits for the job of this one, if that holds a lock.
+    let is_awaited = job::under() != 0 || context.awaited_exit().is_some();
+    let holds = !context.held.is_empty() || is_awaited;
     let may_capture = holds && ledger::settings().backtraces != Backtraces::Off;
     // A signal handler must not walk the stack while its thread does.
     let stack = if may_capture { inside(RawStack::capture) } else { RawStack::EMPTY };
     let interrupted = context.waiting.read();
+    let job_of = context.wait_in_job_of(job::under());
     context.waiting.begin(wanted, until, Moment::now(), context.held.depth(), &stack);
-    let waited = Waited { context, interrupted };
+    let waited = Waited { context, interrupted, job_of };
     if context.held.is_empty() {
         context.has_no_guards();
     }

@@ -5,4 +5,5 @@ pub(super) mod barrier_order;
 pub(super) mod blocking;
 pub(super) mod channel_space;
 pub(super) mod events;
+pub(super) mod jobs;
 pub(super) mod join;

@@ -202,8 +202,8 @@ impl<'a> Chosen<'a> {
     pub(super) fn new(rules: Rules, cycle: &[Vec<Choice>]) -> Self {
         let edges = cycle.len();
         let index = (edges > INDEX_THRESHOLD).then(Index::default);
-        let has_lineage = |choice: &Choice| choice.observation.segment.lineage.is_some();
-        let timed = rules.times != Times::Any && cycle.iter().flatten().any(has_lineage);
+        let has_time = |choice: &Choice| !choice.observation.segment.is_at_any_time();
+        let timed = rules.times != Times::Any && cycle.iter().flatten().any(has_time);
         Self { all: Vec::with_capacity(edges), hash: 0, rules, edges, index, timed }
     }
 

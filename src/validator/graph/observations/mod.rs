@@ -168,7 +168,9 @@ impl Observation {
     /// Returns `true` if the same thread did this before, under no more gates, so that only the
     /// time is new.
     fn differs_in_time_only(&self, known: &Self) -> bool {
-        known.thread() == self.thread() && known.is_as_free_as(self)
+        known.thread() == self.thread()
+            && known.segment.job == self.segment.job
+            && known.is_as_free_as(self)
     }
 
     /// Returns `true` if the same thread did both, this one under no more gates, and spawned no other in between.
@@ -293,7 +295,8 @@ impl<T> Observations<T> {
     /// threads of as many families were seen, or the family if enough of its threads were seen
     /// under the same gates.
     pub(in crate::validator) fn settled_for(&self, new: &Observation) -> Settled {
-        if self.all.len() < DISTINCT_THREADS {
+        // Jobs that do the same may run at other times.
+        if self.all.len() < DISTINCT_THREADS || new.segment.job.is_some() {
             return Settled::No;
         }
         let family = new.segment.family();
@@ -360,8 +363,11 @@ impl<T> Observations<T> {
     pub(in crate::validator) fn learn(&mut self, new: Observation, what: T) {
         // Of what the thread did before it last spawned another one, the latest is kept. Among the
         // threads that still exist, it meets all that earlier ones meet.
-        let implied =
-            |known: &Observation| known.thread() == new.thread() && new.is_as_free_as(known);
+        let implied = |known: &Observation| {
+            known.thread() == new.thread()
+                && known.segment.job == new.segment.job
+                && new.is_as_free_as(known)
+        };
         let latest = self.all.iter().rposition(|(known, _)| implied(known));
         let mut at = 0;
         let before = self.all.len();
@@ -371,6 +377,10 @@ impl<T> Observations<T> {
             at == 1 || is_latest || !implied(known)
         });
         let is_more = before == self.all.len() && before < MAX_OBSERVATIONS;
+        if self.all.len() == MAX_OBSERVATIONS && new.segment.job.is_some() {
+            // The jobs that run now are the most likely to meet.
+            self.all.remove(1);
+        }
         if self.all.len() < MAX_OBSERVATIONS {
             self.all.push((new, what));
         } else if let Some(worse) = self.all[1..].iter_mut().find(|(it, _)| new.is_as_free_as(it)) {
@@ -431,12 +441,19 @@ impl Choice {
 
     /// Hashes everything that restricts other choices. The hashes of several choices add up.
     pub(in crate::validator) fn hash(&self) -> u64 {
-        let Segment { thread, index, ref lineage } = self.observation.segment;
+        let Segment { thread, index, ref lineage, ref job } = self.observation.segment;
         let mut sum = hash(Element::Thread(thread, self.stands_for));
-        if lineage.is_some() {
+        if let Some(job) = job {
+            sum = sum.wrapping_add(hash(Element::Segment(thread, Arc::as_ptr(job).addr() as u64)));
+        } else if lineage.is_some() {
             sum = sum.wrapping_add(hash(Element::Segment(thread, index)));
         }
         sum.wrapping_add(self.observation.summary().hash)
+    }
+
+    /// Returns the number of the thread from which the job comes, if that matters.
+    pub(in crate::validator) fn flow(&self) -> Option<u64> {
+        self.observation.segment.job.as_ref().map(|job| job.flow)
     }
 
     fn stands_for_others(&self) -> bool {
@@ -455,7 +472,7 @@ impl Choice {
     /// family acted before it spawned any of them, or after it had joined all.
     fn may_meet(&self, other: &Self) -> bool {
         let (own, theirs) = (&self.observation.segment, &other.observation.segment);
-        if own.lineage.is_none() && theirs.lineage.is_none() {
+        if own.is_at_any_time() && theirs.is_at_any_time() {
             return true;
         }
         let others_may_meet = |of: &Self, segment: &Segment| match of.stands_for {

@@ -18,7 +18,7 @@ use crate::validator::{
 };
 
 fn segment(thread: u64) -> Segment {
-    Segment { thread, index: 0, lineage: None }
+    Segment { thread, index: 0, lineage: None, job: None }
 }
 
 /// Returns segments of a thread before, beside and after its child, of the child, of another child
@@ -32,6 +32,7 @@ fn family() -> [Segment; 6] {
         thread,
         index,
         lineage: Some(Arc::clone(lineage)),
+        job: None,
     };
     let own = [0, SPAWNED, SPAWNED + JOINED].map(|index| of(1, index, &root));
     let [before, beside, after] = own;
