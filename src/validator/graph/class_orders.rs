@@ -153,19 +153,19 @@ impl LockGraph {
         stack: &Stack,
     ) -> Option<OfClasses> {
         let modes = (entry.tag.mode(), wanted.tag.mode());
+        let one = (classes.0 == classes.1).then(|| Place::new(classes.0, entry, wanted));
+        if one.is_some_and(|place| self.is_nesting_settled(place, modes, stack)) {
+            return None;
+        }
         let is_new_tail = is_new && self.order.graph()[edge].tail() == Tail::New;
         let new_lock = is_new_tail.then(|| self.new_lock(edge)).flatten();
         // An edge that is known not to count does not get here.
         let new_lock = new_lock.filter(|lock| self.new_locks.answer(lock).is_none());
-        let one = (classes.0 == classes.1).then(|| Place::new(classes.0, entry, wanted));
-        let is_settled = match one {
-            Some(place) => {
-                let are_locks = [entry, wanted].iter().all(|it| it.kind().role.is_lock());
-                !are_locks
-                    || self.is_nesting_settled(place, modes, stack)
-                    || self.is_declared(entry, wanted)
-            }
-            None => self.classes.is_settled(classes, modes, new_lock.as_ref()),
+        let is_settled = if one.is_some() {
+            let are_locks = [entry, wanted].iter().all(|it| it.kind().role.is_lock());
+            !are_locks || self.is_declared(entry, wanted)
+        } else {
+            self.classes.is_settled(classes, modes, new_lock.as_ref())
         };
         if is_settled || distinct.len() > MAX_GATES {
             return None;

@@ -19,9 +19,11 @@ use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Acquisition, EdgeFacts, GRAPH, LockGraph, is_any_declared,
+    Acquisition, EdgeFacts, GRAPH, LockGraph,
+    classes::ClassId,
+    is_any_declared,
     observations::{Observation, Settled},
-    one_class::{self, Place},
+    one_class,
     shown::Shown,
     topology::Tail,
 };
@@ -74,7 +76,7 @@ pub(super) struct Leaves {
     holders_site: SiteIndex,
     /// The block of ids, with its creation site, of the last wanted lock.
     block: (Range<LockId>, SiteIndex),
-    /// Pairs of creation sites and modes whose classes can reveal nothing new.
+    /// Pairs of creation sites and modes whose classes can reveal nothing new, and nestings within one class.
     settled: [u64; MAX_PAIRS],
     /// Stacks by small numbers, which are stored with the cached walks.
     stacks: Vec<Stack>,
@@ -104,6 +106,19 @@ impl Default for Leaves {
 }
 
 impl Leaves {
+    #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+    fn slot(key: u64) -> usize {
+        (key ^ key >> 27) as usize % MAX_PAIRS
+    }
+
+    fn is_known_settled(&self, key: u64) -> bool {
+        self.settled[Self::slot(key)] == key
+    }
+
+    fn note_settled(&mut self, key: u64) {
+        self.settled[Self::slot(key)] = key;
+    }
+
     /// Returns the stack with a number.
     fn stack(&self, number: u64) -> Stack {
         #[allow(clippy::cast_possible_truncation, reason = "the low half")]
@@ -336,32 +351,41 @@ impl LockGraph {
             | (of_wanted as u64) << 8
             | (modes.0 as u64) << 4
             | modes.1 as u64;
+        // Of one class, it depends on where and how the two are acquired.
         let is_one_site = of_held == of_wanted;
-        let pair = if is_one_site { one_class::hash(pair, held, wanted, stack) } else { pair };
-        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-        let at = (pair ^ pair >> 27) as usize % MAX_PAIRS;
-        if self.leaves.settled[at] == pair && !(is_one_site && one_class::is_denied()) {
+        let key = if is_one_site { one_class::hash(pair, held, wanted, stack) } else { pair };
+        if self.leaves.is_known_settled(key) && !(is_one_site && one_class::is_denied()) {
             return true;
         }
         let class =
             |this: &mut Self, of: &Entry| this.classes.of(of.tag.lock(), of.created(), of.kind());
         let is_settled = match (class(self, held), class(self, wanted)) {
             (Some(of_held), Some(of_wanted)) if of_held == of_wanted => {
-                let place = Place::new(of_held, held, wanted);
-                let is_settled = self.is_nesting_settled(place, modes, &self.leaves.stack(stack));
-                if !is_one_site {
-                    // Equal places may have several addresses.
-                    return is_settled;
-                }
-                is_settled
+                return self.is_nesting_known([held, wanted], (of_held, pair), stack);
             }
             (Some(held), Some(wanted)) => self.classes.is_settled((held, wanted), modes, None),
             _ => true,
         };
         if is_settled {
-            self.leaves.settled[at] = pair;
+            self.leaves.note_settled(key);
         }
         is_settled
+    }
+
+    /// Returns `true` if a nesting of two locks of one class was seen here before, or can reveal nothing. The full check
+    /// looks at it the first time. `pair` has their creation sites, which may differ: one place may have several addresses.
+    fn is_nesting_known(
+        &mut self,
+        [held, wanted]: [&Entry; 2],
+        (class, pair): (ClassId, u64),
+        stack: u64,
+    ) -> bool {
+        let key = one_class::hash(pair, held, wanted, stack);
+        let is_known = self.leaves.is_known_settled(key) && !one_class::is_denied();
+        self.leaves.note_settled(key);
+        is_known
+            || !wanted.tag.mode().waits_for(held.tag.mode(), false)
+            || self.classes.is_reported((class, class))
     }
 
     /// Enters all deferred leaves into the graph. Called before the graph is read or changed, and

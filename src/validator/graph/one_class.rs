@@ -105,8 +105,7 @@ pub(super) fn is_denied() -> bool {
     ledger::level(FindingKind::SameClassNesting) >= Level::Deny
 }
 
-/// Returns a hash of a nesting of two locks from one creation site. `pair` has that and the modes, `stack` is the number
-/// of a stack.
+/// Returns a hash of a nesting. `pair` stands for the creation sites and the modes, `stack` is the number of a stack.
 pub(super) fn hash(pair: u64, held: &Entry, wanted: &Entry, stack: u64) -> u64 {
     let mut hasher = FxHasher::default();
     let sites = [held.site, wanted.site].map(|site| ptr::from_ref(site).addr());
