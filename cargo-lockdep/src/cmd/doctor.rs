@@ -16,10 +16,14 @@ use crate::{
     project::{self, Project},
     report::{coverage::OTHER_LOCKS, formats},
     rustc::{
+        classify::has_no_std,
         lock_types::{self, Home, sources},
         replacement::Replacement,
     },
 };
+
+/// The width of text below the table.
+const WIDTH: usize = 100;
 
 /// Prints the table on standard output.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
@@ -29,14 +33,38 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> Result<ExitCode> {
     let rows: Vec<_> =
         of_program.iter().flat_map(|(package, node)| rows(package, node, &metadata)).collect();
     let with_locks: BTreeSet<_> = rows.iter().map(|row| &row.package).collect();
-    formats::print(&format!(
-        "{}\n{} of {} packages name locks. This is an approximation from a search of their sources; each \
-         run ends with a list of the locks that it did not check.\n",
-        table(&rows),
+    let without_std: Vec<_> = of_program
+        .iter()
+        .filter(|(package, _)| is_without_std(package))
+        .map(|(package, _)| format!("{} {}", package.name, package.version))
+        .filter(|package| !with_locks.contains(package))
+        .collect();
+    let summary = format!(
+        "{} of {} packages name locks. This is an approximation from a search of their sources. A package that \
+         does not compile with checked locks gets the real ones; a run says which those are.",
         with_locks.len(),
         of_program.len(),
-    ))?;
+    );
+    let summary = textwrap::fill(&summary, WIDTH);
+    formats::print(&format!("{}\n{summary}\n{}", table(&rows), list(&without_std)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the packages that have no std.
+fn list(packages: &[String]) -> String {
+    if packages.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nThese have no std, so they have no locks, unless they make their own:\n{}\n",
+        textwrap::fill(&packages.join(", "), WIDTH)
+    )
+}
+
+/// Returns `true` if a package's library has no std.
+fn is_without_std(package: &Package) -> bool {
+    let library = package.targets.iter().find(|target| target.is_lib());
+    library.is_some_and(|library| has_no_std(library.src_path.as_std_path()))
 }
 
 /// Returns cargo's metadata with the requested features. Rejects arguments that would change
@@ -97,14 +125,17 @@ fn of_program(metadata: &Metadata) -> Vec<(&Package, &Node)> {
 struct Row {
     package: String,
     locks: String,
-    seen: &'static str,
+    seen: String,
 }
 
 fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
-    let row =
-        |locks, seen| Row { package: format!("{} {}", package.name, package.version), locks, seen };
-    if OTHER_LOCKS.contains(&package.name.replace('-', "_").as_str()) {
-        return vec![row("its own".to_owned(), "no")];
+    let row = |locks, seen: &str| Row {
+        package: format!("{} {}", package.name, package.version),
+        locks,
+        seen: seen.to_owned(),
+    };
+    if let Some((what, why)) = other_locks(&package.name) {
+        return vec![row(what.to_owned(), &format!("no: {why}"))];
     }
     // The packages that use these are listed instead.
     if ["lazy_static", "lock_api", "once_cell", "parking_lot", "rayon", "rayon-core", "tokio"]
@@ -112,7 +143,11 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
     {
         return Vec::new();
     }
-    let named = named_in(package).into_iter().filter_map(|(home, types)| {
+    let named = named_in(package);
+    // Its raw locks park threads, and are checked as those of `lock_api`.
+    let has_raw_locks = named.keys().any(|home| home.crate_name() == "lock_api");
+    let is_part = |home: &Home| has_raw_locks && home.crate_name() == "parking_lot_core";
+    let named = named.into_iter().filter(|(home, _)| !is_part(home)).filter_map(|(home, types)| {
         let types = types.into_iter().collect::<Vec<_>>().join(", ");
         if home.crate_name() == "std" {
             return Some(row(format!("std: {types}"), "yes"));
@@ -123,22 +158,39 @@ fn rows(package: &Package, node: &Node, metadata: &Metadata) -> Vec<Row> {
         let features = features.filter(|node| node.id == used.id).flat_map(|node| &node.features);
         let features: Vec<_> = features.map(ToString::to_string).collect();
         let seen = is_seen(&used.name, &used.version.to_string(), &features);
-        Some(row(format!("{} {}: {types}", used.name, used.version), seen))
+        Some(row(format!("{} {}: {types}", used.name, used.version), &seen))
     });
     named.collect()
 }
 
-fn is_seen(package: &str, version: &str, features: &[String]) -> &'static str {
-    match package {
-        "lazy_static" if features.iter().any(|name| name == "spin_no_std") => "no",
+/// Returns what a package makes threads or tasks wait for that is not seen, and why not.
+fn other_locks(package: &str) -> Option<(&'static str, &'static str)> {
+    let crate_name = package.replace('-', "_");
+    let known = OTHER_LOCKS.into_iter().find(|(name, ..)| *name == crate_name);
+    known.map(|(_, what, why)| (what, why))
+}
+
+fn is_seen(package: &str, version: &str, features: &[String]) -> String {
+    if let Some((_, why)) = other_locks(package) {
+        return format!("no: {why}");
+    }
+    let seen = match package {
+        "lazy_static" if features.iter().any(|name| name == "spin_no_std") => {
+            "no: its feature `spin_no_std` takes those of spin"
+        }
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
         // Its jobs are those of rayon-core.
         "rayon" => "yes",
+        "parking_lot_core" => "no: it parks threads itself",
         // A program built with this feature and `tokio_unstable` traces its tasks itself.
         "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
         _ if Replacement::of(package, version, features).is_some() => "yes",
-        _ => "no",
-    }
+        "lock_api" | "once_cell" | "parking_lot" | "tokio" => {
+            "no: not in this version, or with these features"
+        }
+        _ => "no: there is no replacement",
+    };
+    seen.to_owned()
 }
 
 /// Returns the lock types that the package's sources name. The tests of packages outside the
@@ -161,7 +213,7 @@ fn named_in(package: &Package) -> BTreeMap<&'static Home, BTreeSet<&'static str>
 
 /// Lays out the rows in columns, naming each package once.
 fn table(rows: &[Row]) -> String {
-    let head = Row { package: "package".into(), locks: "locks".into(), seen: "seen" };
+    let head = Row { package: "package".into(), locks: "locks".into(), seen: "seen".into() };
     let all = || std::iter::once(&head).chain(rows);
     let width = |of: fn(&Row) -> &str| all().map(|row| of(row).chars().count()).max().unwrap_or(0);
     let (package, locks) = (width(|row| &row.package), width(|row| &row.locks));
@@ -181,10 +233,10 @@ mod tests {
 
     #[test]
     fn the_table_has_columns() {
-        let row = |package: &str, locks: &str, seen| Row {
+        let row = |package: &str, locks: &str, seen: &str| Row {
             package: package.to_owned(),
             locks: locks.to_owned(),
-            seen,
+            seen: seen.to_owned(),
         };
         let rows = [
             row("shop 0.1.0", "std: Mutex", "yes"),
@@ -204,15 +256,23 @@ mod tests {
     fn what_is_replaced_is_seen() {
         let features = |name: &str| [name.to_owned()];
         assert_eq!(is_seen("parking_lot", "0.12.5", &[]), "yes");
-        assert_eq!(is_seen("parking_lot", "0.11.2", &[]), "no");
+        let is_other = "no: not in this version, or with these features";
+        assert_eq!(is_seen("parking_lot", "0.11.2", &[]), is_other);
         assert_eq!(is_seen("once_cell", "1.21.4", &features("std")), "yes");
-        assert_eq!(is_seen("once_cell", "1.21.4", &features("race")), "no");
+        assert_eq!(is_seen("once_cell", "1.21.4", &features("race")), is_other);
         assert_eq!(is_seen("lazy_static", "1.5.1", &[]), "yes, as std's");
-        assert_eq!(is_seen("lazy_static", "1.5.1", &features("spin_no_std")), "no");
+        let of_spin = "no: its feature `spin_no_std` takes those of spin";
+        assert_eq!(is_seen("lazy_static", "1.5.1", &features("spin_no_std")), of_spin);
         assert_eq!(is_seen("tokio", "1.54.1", &features("sync")), "yes");
-        assert_eq!(is_seen("tokio", "1.54.1", &features("rt")), "no");
+        assert_eq!(is_seen("tokio", "1.54.1", &features("rt")), is_other);
         let traced = ["sync", "tracing"].map(str::to_owned);
         assert_eq!(is_seen("tokio", "1.54.1", &traced), "yes, without `tokio_unstable`");
-        assert_eq!(is_seen("spin", "0.9.8", &[]), "no");
+        assert_eq!(is_seen("lock_api", "0.5.0", &[]), "yes");
+        assert_eq!(is_seen("spin", "0.9.8", &[]), "no: they are made of atomics");
+        assert_eq!(
+            is_seen("event-listener", "5.4.0", &[]),
+            "no: any thread or task may notify them"
+        );
+        assert_eq!(is_seen("parking_lot_core", "0.9.12", &[]), "no: it parks threads itself");
     }
 }

@@ -5,19 +5,28 @@ use std::{
     fmt::Write,
 };
 
+use super::formats::human;
 use crate::outcomes::{Note, Outcome, UnknownTasks};
 
-/// Crates that define their own locks and have no replacement.
-pub(crate) const OTHER_LOCKS: [&str; 2] = ["async_lock", "spin"];
+/// Crates that make threads or tasks wait by themselves and have no replacement, each with what that is and why it is
+/// not seen.
+pub(crate) const OTHER_LOCKS: [(&str, &str, &str); 3] = [
+    ("async_lock", "its own locks", "they are made of atomics"),
+    ("event_listener", "its own events", "any thread or task may notify them"),
+    ("spin", "its own locks", "they are made of atomics"),
+];
 
 /// Crates on which others build locks.
 const PARTS: [&str; 2] = ["lock_api", "parking_lot_core"];
 
-/// Returns lines for the terminal; empty if all locks were checked.
+/// The number of packages that are named for one reason.
+const MAX_NAMED: usize = 3;
+
+/// Returns lines for the terminal; empty if all locks were checked. What this program has lost is said in words; of what
+/// is never seen there is only the number.
 pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let mut text = String::new();
-    let (mut no_std, mut own_locks, mut unchosen, mut no_streams) =
-        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut unseen = BTreeMap::<&str, Unseen>::new();
     let mut for_others = BTreeMap::new();
     for note in notes {
         let Note { package, crate_name, outcome, unknown_tasks, .. } = note;
@@ -39,19 +48,20 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
                      because {error}; `cargo test` reports them, and so does its feature `records`"
                 );
             }
-            Outcome::NoStd => _ = no_std.insert(&**package),
-            Outcome::Unchosen => _ = unchosen.insert(&**package),
-            Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records => {}
+            Outcome::NoStd
+            | Outcome::Unchosen
+            | Outcome::Checked
+            | Outcome::CheckedParts
+            | Outcome::Replaced
+            | Outcome::Records => {}
         }
         if let Some(unknown) = unknown_tasks {
             let why = of_tasks(unknown);
             let _ = writeln!(text, "lockdep: unchecked: the tasks of {package}, because it {why}");
         }
-        if note.lacks_streams {
-            no_streams.insert(&**package);
-        }
-        if has_own_locks(note) {
-            own_locks.insert(&**package);
+        if let Some(what) = Unseen::of(note) {
+            let known = unseen.entry(package).or_insert(what);
+            *known = what.min(*known);
         }
     }
     for (other, packages) in for_others {
@@ -61,18 +71,63 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             "lockdep: unchecked: these have the real locks, because {other} depends on them: {packages}"
         );
     }
-    for (packages, what) in [
-        (no_std, "have no std"),
-        (own_locks, "may define their own locks"),
-        (unchosen, "were not selected"),
-        (no_streams, "use std's own stdin, stdout and stderr"),
-    ] {
-        if !packages.is_empty() {
-            let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "lockdep: unchecked: these {what}: {packages}");
+    text + &summary(&unseen)
+}
+
+/// What is not seen of a package, and never is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unseen {
+    OwnLocks,
+    Unchosen,
+    Streams,
+    NoStd,
+}
+
+impl Unseen {
+    fn of(note: &Note) -> Option<Self> {
+        match note.outcome {
+            _ if has_own_locks(note) => Some(Self::OwnLocks),
+            Outcome::Unchosen => Some(Self::Unchosen),
+            Outcome::NoStd => Some(Self::NoStd),
+            _ => note.lacks_streams.then_some(Self::Streams),
         }
     }
-    text
+
+    /// Says it of some packages, by name if they are few.
+    fn of_packages(self, packages: &[&str]) -> String {
+        let is_one = packages.len() == 1;
+        let names = if packages.len() <= MAX_NAMED {
+            packages.join(", ")
+        } else {
+            packages.len().to_string()
+        };
+        let what = match self {
+            Self::OwnLocks if is_one => "may have its own locks",
+            Self::OwnLocks => "may have their own locks",
+            Self::Unchosen if is_one => "was not selected",
+            Self::Unchosen => "were not selected",
+            Self::Streams if is_one => "uses std's own stdin, stdout and stderr",
+            Self::Streams => "use std's own stdin, stdout and stderr",
+            Self::NoStd if is_one => "has no std",
+            Self::NoStd => "have no std",
+        };
+        format!("{names} {what}")
+    }
+}
+
+/// Returns the line on what is never seen.
+fn summary(unseen: &BTreeMap<&str, Unseen>) -> String {
+    let mut by_reason = BTreeMap::<Unseen, Vec<&str>>::new();
+    for (package, what) in unseen {
+        by_reason.entry(*what).or_default().push(package);
+    }
+    if by_reason.is_empty() {
+        return String::new();
+    }
+    let reasons: Vec<_> =
+        by_reason.iter().map(|(what, packages)| what.of_packages(packages)).collect();
+    let packages = human::count(unseen.len() as u64, "package", "packages");
+    format!("lockdep: {packages} not checked: {}. See `cargo lockdep doctor`\n", reasons.join("; "))
 }
 
 /// Returns why some locks of a crate were not checked, or `None` if all were.
@@ -92,7 +147,7 @@ pub(crate) fn why(note: &Note) -> Option<String> {
         Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records
             if has_own_locks(note) =>
         {
-            Some("may define its own locks".to_owned())
+            Some("may have its own locks".to_owned())
         }
         Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records => {
             match &note.unknown_tasks {
@@ -125,22 +180,24 @@ fn of_tasks(unknown: &UnknownTasks) -> String {
 
 /// Returns `true` if the crate may define locks that are not checked.
 fn has_own_locks(note: &Note) -> bool {
-    if matches!(
-        note.outcome,
-        Outcome::FellBack(_)
-            | Outcome::FellBackFor(_)
-            | Outcome::Replaced
-            | Outcome::CheckedParts
-            | Outcome::Records
-            | Outcome::Unrecorded(_)
-    ) {
-        return false;
-    }
-    note.brings_locks
-        || note.needs.iter().any(|unit| {
+    let builds_on_parts = || {
+        note.needs.iter().any(|unit| {
             let (crate_name, _) = unit.rsplit_once('-').unwrap_or((unit, ""));
             PARTS.contains(&crate_name)
         })
+    };
+    match note.outcome {
+        Outcome::Checked | Outcome::NoStd | Outcome::Unchosen => {
+            note.brings_locks || builds_on_parts()
+        }
+        // Those that it builds are checked.
+        Outcome::CheckedParts => note.brings_locks,
+        Outcome::FellBack(_)
+        | Outcome::FellBackFor(_)
+        | Outcome::Replaced
+        | Outcome::Records
+        | Outcome::Unrecorded(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +229,8 @@ mod tests {
             note("checked_dashmap 6.0.0", Outcome::CheckedParts, &["lock_api-1"]),
             note("dashmap 6.0.0", Outcome::Checked, &["parking_lot_core-1", "libc-1"]),
             note("parking_lot 0.12.5", Outcome::Replaced, &["lock_api-1", "parking_lot_core-1"]),
-            note("spin 1.0.0", Outcome::Checked, &[]),
+            // Some of its locks are made of lock_api.
+            note("spin 1.0.0", Outcome::CheckedParts, &["lock_api-1"]),
             note("tokio 1.0.0", Outcome::Replaced, &[]),
             note("printer 1.0.0", Outcome::Checked, &[]),
         ]);
@@ -185,10 +243,26 @@ mod tests {
              lockdep: unchecked: the tasks of tokio 1.0.0, because it has its own `tracing`: its locks are checked \
              where threads block, but not in tasks\n\
              lockdep: unchecked: these have the real locks, because b 2.0.0 depends on them: bb 2.0.0\n\
-             lockdep: unchecked: these have no std: c 3.0.0\n\
-             lockdep: unchecked: these may define their own locks: dashmap 6.0.0, spin 1.0.0\n\
-             lockdep: unchecked: these were not selected: d 4.0.0\n\
-             lockdep: unchecked: these use std's own stdin, stdout and stderr: printer 1.0.0\n"
+             lockdep: 5 packages not checked: dashmap 6.0.0, spin 1.0.0 may have their own locks; d 4.0.0 was not \
+             selected; printer 1.0.0 uses std's own stdin, stdout and stderr; c 3.0.0 has no std. See `cargo lockdep \
+             doctor`\n"
         );
+    }
+
+    /// A program with many dependencies gets one line for those that have no locks to check.
+    #[test]
+    fn many_packages_are_one_line() {
+        let notes = |kind: &str, outcome: &Outcome| -> Vec<_> {
+            (0..4).map(|at| note(&format!("{kind}{at} 1.0.0"), outcome.clone(), &[])).collect()
+        };
+        let mut all = notes("plain", &Outcome::NoStd);
+        all.extend(notes("spin", &Outcome::NoStd));
+        // Its tests are another crate of the package.
+        all.push(Note { crate_name: "tests".to_owned(), ..all[0].clone() });
+        assert_eq!(
+            text(&all.into_iter().collect()),
+            "lockdep: 8 packages not checked: 4 may have their own locks; 4 have no std. See `cargo lockdep doctor`\n"
+        );
+        assert_eq!(text(&BTreeSet::from([note("a 1.0.0", Outcome::Checked, &[])])), "");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -153,17 +154,18 @@ impl Call {
         if !selection.has_package(&compiling.package) {
             return Treatment::Unchosen;
         }
-        match source(path) {
-            Some(text) if is_no_std(&text) && !path.parent().is_some_and(takes_std) => {
-                Treatment::FindRuntime
-            }
-            _ => Treatment::Check { std: selection.has(Locks::Std) },
+        if lacks_std(path, source, takes_std) {
+            Treatment::FindRuntime
+        } else {
+            Treatment::Check { std: selection.has(Locks::Std) }
         }
     }
 
     /// Returns `true` if the crate defines locks that are not built on std's.
     pub(crate) fn brings_locks(&self, Compiling { package, version, .. }: &Compiling) -> bool {
-        self.crate_name.as_deref().is_some_and(|name| OTHER_LOCKS.contains(&name))
+        self.crate_name
+            .as_deref()
+            .is_some_and(|name| OTHER_LOCKS.iter().any(|(other, ..)| *other == name))
             || Replacement::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
     }
 
@@ -194,6 +196,19 @@ impl Call {
 fn unit_of(path: &str) -> Option<&str> {
     let stem = Path::new(path).file_stem()?.to_str()?;
     Some(stem.strip_prefix("lib").unwrap_or(stem))
+}
+
+/// Returns `true` if the crate with this root has no std.
+pub(crate) fn has_no_std(root: &Path) -> bool {
+    lacks_std(root, |path| fs::read_to_string(path).ok(), super::takes_std)
+}
+
+fn lacks_std(
+    root: &Path,
+    source: impl FnOnce(&Path) -> Option<String>,
+    takes_std: impl FnOnce(&Path) -> bool,
+) -> bool {
+    source(root).is_some_and(|text| is_no_std(&text)) && !root.parent().is_some_and(takes_std)
 }
 
 /// Returns `true` if the root of a crate has an unconditional `#![no_std]`. A crate with a

@@ -184,11 +184,13 @@ impl Unit<'_> {
     fn accompany(&self, Calls { real, replacement, files, .. }: &Calls) -> Result<ExitCode> {
         let output = |mut command: Command| command.output().map_err(cannot_start(&command));
         let real = output(self.command(real))?;
+        let mut outcome = Outcome::Replaced;
         if real.status.success() && !output(self.command(replacement))?.status.success() {
             remove(files)?;
+            outcome = Outcome::NoStd;
         }
         pass_on(&real.stderr)?;
-        self.note(Outcome::NoStd)?;
+        self.note(outcome)?;
         Ok(code(real.status))
     }
 

@@ -11,7 +11,7 @@ pub(crate) struct Home {
     types: &'static [&'static str],
 }
 
-const HOMES: [Home; 10] = [
+const HOMES: [Home; 12] = [
     Home {
         path: &["std", "sync"],
         types: &["Condvar", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock"],
@@ -33,6 +33,11 @@ const HOMES: [Home; 10] = [
     Home { path: &["once_cell", "sync"], types: &["Lazy", "OnceCell"] },
     Home { path: &["lazy_static"], types: &["lazy_static"] },
     Home { path: &["lock_api"], types: &["Mutex", "ReentrantMutex", "RwLock"] },
+    Home {
+        path: &["parking_lot_core"],
+        types: &["park", "unpark_all", "unpark_filter", "unpark_one", "unpark_requeue"],
+    },
+    Home { path: &["event_listener"], types: &["Event"] },
     Home { path: &["crossbeam_utils", "sync"], types: &["ShardedLock"] },
     Home { path: &["tokio", "sync"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
     Home {
