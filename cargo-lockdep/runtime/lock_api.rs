@@ -49,3 +49,5 @@ mod arc {
 pub use arc::{
     ArcMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard,
 };
+#[cfg(all(feature = "arc_lock", feature = "atomic_usize"))]
+pub type ArcReentrantMutexGuard<R, G, T> = lock_api::ArcReentrantMutexGuard<Exclusive<R>, G, T>;

@@ -1,10 +1,15 @@
 //! The command line: our options, and those that are passed to cargo.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    mem,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    Result, cannot,
     cmd::{explain::Explanation, order, report},
     report::{formats::Wanted, levels::Change},
     selection::Locks,
@@ -67,6 +72,29 @@ pub(crate) enum Check {
     Nextest(Options),
 }
 
+impl Options {
+    /// Returns the `lockdep.toml` that `--config` names. Hands what else it says to cargo, which has an option of this
+    /// name: `KEY=VALUE`, unless there is such a file.
+    pub(crate) fn take_config(&mut self) -> Result<Option<PathBuf>> {
+        let mut ours = None;
+        let mut cargos = Vec::new();
+        for config in mem::take(&mut self.configs) {
+            let path = Path::new(&config);
+            if !path.exists() && config.to_string_lossy().contains('=') {
+                cargos.extend(["--config".into(), config]);
+                continue;
+            }
+            let name = path.display();
+            let path = path.canonicalize().map_err(cannot(format!("read {name}")))?;
+            if ours.replace(path).is_some() {
+                return Err("`--config` names more than one `lockdep.toml`".to_owned());
+            }
+        }
+        self.cargo.splice(..0, cargos);
+        Ok(ours)
+    }
+}
+
 impl Check {
     /// Returns cargo's subcommand and our options.
     pub(crate) fn into_parts(self) -> (&'static [&'static str], Options) {
@@ -93,9 +121,9 @@ pub(crate) struct Options {
     /// all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     pub(crate) levels: Vec<Change>,
-    /// The `lockdep.toml` with the findings to silence
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// The `lockdep.toml` with the findings to silence. With `KEY=VALUE`, it is cargo's option
+    #[arg(long = "config", value_name = "FILE")]
+    configs: Vec<OsString>,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
     /// Keeps the records for `cargo lockdep report`, in a new folder below this one
@@ -165,6 +193,25 @@ mod tests {
         assert_eq!(options.levels.len(), 1);
         assert_eq!(options.cargo, words("--workspace -p x --config k=v"));
         assert_eq!(after, words("-- --nocapture"));
+    }
+
+    /// Cargo has an option of the same name.
+    #[test]
+    fn a_config_is_ours_if_it_is_a_file() {
+        let take = |text: &str| {
+            let (_, mut options, _) = parts(text);
+            (options.take_config(), options.cargo)
+        };
+        let (ours, cargo) =
+            take("test --config profile.dev.opt-level=1 --config Cargo.toml --config a.b=c -p x");
+        assert!(ours.unwrap().is_some_and(|path| path.ends_with("cargo-lockdep/Cargo.toml")));
+        assert_eq!(cargo, words("--config profile.dev.opt-level=1 --config a.b=c -p x"));
+        let (ours, cargo) = take("test -p x --config Cargo.toml");
+        assert_eq!((ours, cargo), (Ok(None), words("-p x --config Cargo.toml")));
+        let (missing, _) = take("test --config no.toml");
+        assert!(missing.is_err_and(|error| error.starts_with("cannot read no.toml: ")));
+        let (two, _) = take("test --config Cargo.toml --config build.rs");
+        assert_eq!(two, Err("`--config` names more than one `lockdep.toml`".to_owned()));
     }
 
     #[test]

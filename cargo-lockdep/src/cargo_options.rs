@@ -58,6 +58,36 @@ pub(crate) fn take_option(arguments: &mut Vec<OsString>, name: &str) -> Result<O
     Ok(taken)
 }
 
+/// Removes assignments to some keys from cargo's `--config KEY=VALUE`, and returns them. Cargo reads the values as TOML.
+pub(crate) fn take_assignments(
+    arguments: &mut Vec<OsString>,
+    keys: &[&str],
+) -> Vec<(String, String)> {
+    let mut taken = Vec::new();
+    let mut at = 0;
+    while at < arguments.len() {
+        let argument = arguments[at].to_string_lossy().into_owned();
+        let (text, length) = match argument.strip_prefix("--config=") {
+            Some(text) => (text.to_owned(), 1),
+            None if argument == "--config" && at + 1 < arguments.len() => {
+                (arguments[at + 1].to_string_lossy().into_owned(), 2)
+            }
+            None => {
+                at += 1;
+                continue;
+            }
+        };
+        let assigned = text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
+        if let Some((key, value)) = assigned.filter(|(key, _)| keys.contains(key)) {
+            taken.push((key.to_owned(), value.trim_matches(['"', '\'']).to_owned()));
+            arguments.drain(at..at + length);
+        } else {
+            at += length;
+        }
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +100,17 @@ mod tests {
     fn all_values_of_an_option_are_returned() {
         let arguments = words("--name a --names b --name=c,d -x --name");
         assert_eq!(values(&arguments, "--name"), ["a", "c,d"]);
+    }
+
+    #[test]
+    fn assignments_to_some_keys_are_removed() {
+        let mut arguments = words(
+            "--config a.b=1 -p x --config=build.rustdoc=\"/r\" --config c.toml --config d.e='f' --config",
+        );
+        let taken = take_assignments(&mut arguments, &["build.rustdoc", "d.e"]);
+        let taken: Vec<_> = taken.iter().map(|(key, value)| (&**key, &**value)).collect();
+        assert_eq!(taken, [("build.rustdoc", "/r"), ("d.e", "f")]);
+        assert_eq!(arguments, words("--config a.b=1 -p x --config c.toml --config"));
     }
 
     #[test]

@@ -9,10 +9,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use cargo_config2::Config;
+use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Error, Metadata, MetadataCommand, Package, Target};
 
-use crate::{Result, cannot, cannot_start, cargo_options::take_option};
+use crate::{
+    Result, cannot, cannot_start,
+    cargo_options::{take_assignments, take_option, values},
+};
 
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -61,8 +64,7 @@ impl Project {
             None => metadata.target_directory.into(),
         };
 
-        // Includes cargo's environment variables.
-        let config = Config::load().map_err(cannot("read cargo's configuration"))?;
+        let config = configuration(arguments)?;
         let rustc = config.build.rustc.clone().unwrap_or_else(|| "rustc".into());
         let rustc_version = rustc_version(&rustc)?;
         let named = named.map(|target| target.to_string_lossy().into_owned());
@@ -165,6 +167,25 @@ impl Workspace {
     }
 }
 
+/// The keys of cargo's configuration that we set ourselves.
+const OUR_KEYS: [&str; 3] = ["build.build-dir", "build.rustc-wrapper", "build.rustdoc"];
+
+/// Returns cargo's configuration, which includes its environment variables and `--config KEY=VALUE`. Removes the
+/// arguments that say otherwise than we do.
+fn configuration(arguments: &mut Vec<OsString>) -> Result<Config> {
+    let mut read = arguments.clone();
+    let mut assigned = take_assignments(&mut read, &["build.rustc", "build.target"]);
+    assigned.extend(take_assignments(arguments, &OUR_KEYS));
+    let variable = |(key, value): (String, String)| {
+        let name = key.to_uppercase().replace(['.', '-'], "_");
+        (OsString::from(format!("CARGO_{name}")), OsString::from(value))
+    };
+    let environment = env::vars_os().chain(assigned.into_iter().map(variable));
+    let options = ResolveOptions::default().env(environment);
+    let folder = env::current_dir().map_err(cannot("find the current folder"))?;
+    Config::load_with_options(folder, options).map_err(cannot("read cargo's configuration"))
+}
+
 /// Returns the folder for the records of the last run of the project in the current folder.
 pub(crate) fn last_run_here() -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -201,6 +222,8 @@ pub(crate) fn metadata(
     let handed_on = ["--offline", "--frozen", "--locked"].map(OsStr::new);
     let handed_on = arguments.iter().filter(|argument| handed_on.contains(&argument.as_os_str()));
     options.extend(handed_on.map(|argument| argument.to_string_lossy().into_owned()));
+    let configs = values(arguments, "--config");
+    options.extend(configs.into_iter().flat_map(|config| ["--config".to_owned(), config]));
     let mut command = MetadataCommand::new();
     command.cargo_path(cargo).other_options(options).verbose(true);
     if let Some(path) = take_option(&mut arguments.to_vec(), "--manifest-path")? {

@@ -14,6 +14,7 @@ use once_cell::race::OnceBox;
 use crate::{
     duration,
     finding::{FindingKind, Level, UnknownName, WaitKind},
+    source,
 };
 
 /// When a call stack is captured.
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
+    /// A folder in which sources are looked for as well.
+    source: Option<PathBuf>,
     /// `true` if unhandled findings are summarized at exit and change the exit status.
     pub(crate) exit: bool,
     /// When the environment was read, if there is a clock: the origin of all recorded times.
@@ -84,6 +87,9 @@ pub(crate) fn settings() -> &'static Settings {
         let value = |name: &str| std::env::var_os(format!("{PREFIX}{name}"));
         let (settings, complaints) =
             parse(|name| Some(value(name)?.to_string_lossy().into_owned()));
+        if let Some(folder) = &settings.source {
+            source::look_in(folder.clone());
+        }
         if SETTINGS.set(Box::new(settings)).is_ok() {
             for complaint in complaints {
                 super::print(&complaint);
@@ -111,6 +117,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         config: variable("LOCKDEP_CONFIG").filter(|path| !path.is_empty()),
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
         out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
+        source: variable("LOCKDEP_SOURCE").filter(|folder| !folder.is_empty()).map(Into::into),
         exit: true,
         start: (!super::IS_BARE).then(Instant::now),
         all: None,

@@ -15,7 +15,7 @@ use super::schema::{Line, SCHEMA};
 pub struct Problem {
     /// The file, if the record was read from one.
     pub file: Option<PathBuf>,
-    /// The line, counted from 1.
+    /// The line, counted from 1. 0 if nothing of the file was read.
     pub line: usize,
     /// What is wrong with the line.
     pub reason: String,
@@ -27,7 +27,10 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file =
             self.file.as_deref().map_or_else(|| "record".into(), |file| file.to_string_lossy());
-        write!(f, "{file}:{}: {}", self.line, self.reason)
+        match self.line {
+            0 => write!(f, "{file}: {}", self.reason),
+            line => write!(f, "{file}:{line}: {}", self.reason),
+        }
     }
 }
 

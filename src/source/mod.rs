@@ -16,12 +16,22 @@ use std::{
     rc::Rc,
 };
 
+use once_cell::race::OnceBox;
+
 pub(crate) use self::{class::Creates, temporary::Lifetime};
 use self::{sharing::Object, tokens::Tokens};
 use crate::{
     finding::{LockInfo, Role, Site},
     upstream,
 };
+
+/// A folder in which files are looked for as well. Set once, before any is read.
+static ROOT: OnceBox<PathBuf> = OnceBox::new();
+
+/// Makes files be looked for in a folder as well: the process may run outside of its project.
+pub(crate) fn look_in(root: PathBuf) {
+    let _ = ROOT.set(Box::new(root));
+}
 
 /// The largest source file that is read.
 const MAX_FILE: u64 = 1 << 24;
@@ -201,11 +211,12 @@ pub(crate) fn receiver(site: &Site) -> Option<String> {
 }
 
 /// Reads a source file by the path that the compiler was given: relative to the current folder or
-/// one above it. Paths are relative to the workspace root, while `cargo test` runs in the package's
-/// folder.
+/// one above it, or to [`ROOT`]. Paths are relative to the workspace root, while `cargo test` runs in the
+/// package's folder.
 fn read(file: &str) -> Option<String> {
     let from_here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    from_here.ancestors().map(|folder| folder.join(file)).find_map(|path| {
+    let root = ROOT.get().map(PathBuf::as_path);
+    from_here.ancestors().chain(root).map(|folder| folder.join(file)).find_map(|path| {
         // Reading a pipe would block.
         let is_source = |it: &fs::Metadata| it.is_file() && it.len() <= MAX_FILE;
         fs::metadata(&path).ok().filter(is_source)?;

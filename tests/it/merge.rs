@@ -889,3 +889,26 @@ fn nestings_of_one_class() {
     let processes: Vec<_> = bugs.iter().map(|bug| bug.processes).collect();
     assert!(processes.contains(&4), "{processes:?}");
 }
+
+/// A pipe that is never written to, and a device without an end.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_no_file_is_not_read() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-files");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let [pipe, device] = ["pipe", "zero"].map(|name| folder.join(name).with_extension("jsonl"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    std::fs::write(
+        folder.join("one.jsonl"),
+        record(0, &Process { edges: vec![], findings: vec![] }),
+    )
+    .unwrap();
+    let mut merge = Merge::default();
+    let mut problems = merge.read_folder(&folder).unwrap();
+    problems.sort_by(|a, b| a.file.cmp(&b.file));
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let expected = [pipe, device].map(|path| format!("{}: it is no regular file", path.display()));
+    assert_eq!((merge.records(), &problems[..]), (1, &expected[..]));
+}

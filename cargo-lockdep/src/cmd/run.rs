@@ -53,10 +53,7 @@ fn signals(named: Option<&str>) -> String {
 /// Runs cargo and reports what was found. `after` goes to the tests or the program.
 pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
     let (subcommand, mut options) = check.into_parts();
-    if let Some(config) = &mut options.config {
-        let name = config.display().to_string();
-        *config = config.canonicalize().map_err(cannot(format!("read {name}")))?;
-    }
+    let config = options.take_config()?;
     let project = Project::find(&mut options.cargo)?;
     let sources = Sources::of(&project.workspace.root);
     if subcommand == NEXTEST {
@@ -75,13 +72,13 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
 
     let interrupts = Interrupts::new()?;
     let ended = loop {
-        let mut cargo = cargo(&project, subcommand, &options, &records.path);
+        let mut cargo = cargo(&project, subcommand, config.as_deref(), &records.path);
         let build_folder = runtime::build_folder(&folder, &selection);
         // Leaves the user's own build untouched.
         cargo.arg("--target-dir").arg(&build_folder);
         project.keep_out_of_build_folder(&mut cargo, &build_folder);
-        cargo.args(&options.cargo).args(after);
         set_wrapper(&mut cargo, &project, &folder, &selection)?;
+        cargo.args(&options.cargo).args(after);
         let run =
             |cargo: &mut Command| interrupts.status(cargo, subcommand == NEXTEST, &records.path);
         let (ended, failed) = match messages {
@@ -124,7 +121,7 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Returns the call of cargo, without cargo's own arguments, and with the settings of the processes.
-fn cargo(project: &Project, subcommand: &[&str], options: &Options, records: &Path) -> Command {
+fn cargo(project: &Project, subcommand: &[&str], config: Option<&Path>, records: &Path) -> Command {
     let mut cargo = Command::new(&project.cargo);
     cargo.args(subcommand).arg("--target").arg(&project.target);
     let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -143,13 +140,24 @@ fn cargo(project: &Project, subcommand: &[&str], options: &Options, records: &Pa
             set(name, &value);
         }
     }
-    if let Some(config) = &options.config {
+    let root = &project.workspace.root;
+    set("LOCKDEP_SOURCE", root.as_ref());
+    let of_project = || config_elsewhere(root).filter(|_| env::var_os("LOCKDEP_CONFIG").is_none());
+    if let Some(config) = config.map(Path::to_owned).or_else(of_project) {
         set("LOCKDEP_CONFIG", config.as_ref());
         cargo.env("LOCKDEP_CONFIG", config);
     }
     // A lockdep on which the program depends itself keeps its settings, and records what it finds.
-    cargo.env("LOCKDEP_OUT", records).env(environment::COUNTS, records);
+    cargo.env("LOCKDEP_OUT", records).env("LOCKDEP_SOURCE", root);
+    cargo.env(environment::COUNTS, records);
     cargo
+}
+
+/// Returns the `lockdep.toml` of the workspace, which a program that runs elsewhere does not find.
+fn config_elsewhere(root: &Path) -> Option<PathBuf> {
+    let is_elsewhere = env::current_dir().is_ok_and(|folder| !folder.starts_with(root));
+    let config = root.join("lockdep.toml");
+    (is_elsewhere && config.exists()).then_some(config)
 }
 
 /// Chooses the real locks for crates that did not compile next to checked ones, and for all crates below them. Returns
@@ -245,7 +253,7 @@ fn look_for_nextest(project: &Project) -> Result<()> {
 }
 
 /// Makes cargo call this program in place of rustc and rustdoc. It calls wrappers that are already
-/// configured.
+/// configured. Not through `RUSTC_WRAPPER`, which tests that call cargo would inherit.
 fn set_wrapper(
     cargo: &mut Command,
     project: &Project,
@@ -258,14 +266,16 @@ fn set_wrapper(
         environment::CHOICE,
         selection.to_text().map_err(cannot("serialize the selection of locks"))?,
     );
-    for (variable, ours, theirs) in [
-        ("RUSTC_WRAPPER", environment::INNER, &project.rustc_wrapper),
-        ("RUSTDOC", environment::RUSTDOC, &project.rustdoc),
+    // A JSON string is also a TOML string.
+    let this = serde_json::Value::from(this.to_string_lossy());
+    for (key, variable, ours, theirs) in [
+        ("build.rustc-wrapper", "RUSTC_WRAPPER", environment::INNER, &project.rustc_wrapper),
+        ("build.rustdoc", "RUSTDOC", environment::RUSTDOC, &project.rustdoc),
     ] {
         if let Some(theirs) = theirs {
             cargo.env(ours, theirs);
         }
-        cargo.env(variable, &this);
+        cargo.env_remove(variable).arg("--config").arg(format!("{key}={this}"));
     }
     Ok(())
 }

@@ -232,6 +232,10 @@ fn read_each(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
     for file in fs::read_dir(folder)? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "jsonl") {
+            if path.metadata().is_ok_and(|it| !it.is_file()) {
+                messages.push(format!("{}: it is no regular file", path.display()));
+                continue;
+            }
             match merge.read_file(&path) {
                 Ok(problems) if problems.is_empty() => {}
                 Ok(problems) => messages.push(message(&problems)),
@@ -268,7 +272,7 @@ impl Counts {
     fn add(&mut self, folder: &Path) -> io::Result<()> {
         for file in fs::read_dir(folder)? {
             let path = file?.path();
-            if path.extension().is_none_or(|extension| extension != "counts") {
+            if path.extension().is_none_or(|extension| extension != "counts") || !path.is_file() {
                 continue;
             }
             let text = fs::read_to_string(path)?;

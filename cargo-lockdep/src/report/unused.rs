@@ -18,7 +18,8 @@ const EXTENSION: &str = "allow";
 pub(super) fn entries(folders: &[PathBuf], findings: &[Judged]) -> Vec<String> {
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let files = files.map(|file| file.path());
-    let files = files.filter(|path| path.extension().is_some_and(|it| it == EXTENSION));
+    let files =
+        files.filter(|path| path.extension().is_some_and(|it| it == EXTENSION) && path.is_file());
     let texts: Vec<_> = files.filter_map(|path| fs::read_to_string(path).ok()).collect();
     let reasons = findings.iter().filter_map(|judged| judged.finding.silenced.as_deref());
     unused(&texts, &reasons.map(|reason| reason.replace('\n', " ")).collect())

@@ -61,7 +61,7 @@ const RUNTIME: &str = "rt";
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
-const REPLACEMENTS: [Replacement; 6] = [
+const REPLACEMENTS: [Replacement; 7] = [
     Replacement {
         package: "lock_api",
         line: "0.4.",
@@ -72,6 +72,19 @@ const REPLACEMENTS: [Replacement; 6] = [
         real: "lock_api",
         renamed: None,
         cfgs: &[ENFORCE, "readers_pass"],
+        additions: &[],
+        has_tasks: false,
+    },
+    Replacement {
+        package: "lock_api",
+        line: "0.5.",
+        feature: None,
+        is_aside: true,
+        root: "lock_api_0_5.rs",
+        locks: Locks::LockApi,
+        real: "lock_api_0_5",
+        renamed: None,
+        cfgs: &[ENFORCE, "feature=\"lock_api_0_5\""],
         additions: &[],
         has_tasks: false,
     },
@@ -381,6 +394,19 @@ mod tests {
             assert!(calls.replacement.contains(&argument.into()), "{argument}");
         }
         assert_eq!(calls.files[0], Path::new("/t/deps/liblock_api-0a1b-checked.rlib"));
+    }
+
+    #[test]
+    fn both_lines_of_lock_api_have_their_own() {
+        let root = |version: &str| Replacement::of("lock_api", version, &[]).map(|it| it.root);
+        assert_eq!(root("0.4.14"), Some("lock_api.rs"));
+        assert_eq!(root("0.5.0"), Some("lock_api_0_5.rs"));
+        assert_eq!(root("0.3.4"), None);
+        let call = CALL.replace("parking_lot", "lock_api");
+        let replacement = Replacement::of("lock_api", "0.5.0", &[]).unwrap();
+        let calls = replacement.calls(&words(&call), "0.5.0", &runtime()).unwrap();
+        let real = "lock_api_0_5=/t/deps/liblock_api-0a1b.rlib".into();
+        assert!(calls.replacement.contains(&real), "{:?}", calls.replacement);
     }
 
     #[test]

@@ -20,6 +20,7 @@ const FACADE: &[(&str, &str)] = &[
     ("counts.rs", include_str!("../../runtime/counts.rs")),
     ("facade.rs", include_str!("../../runtime/facade.rs")),
     ("lock_api.rs", include_str!("../../runtime/lock_api.rs")),
+    ("lock_api_0_5.rs", include_str!("../../runtime/lock_api_0_5.rs")),
     ("once_cell.rs", include_str!("../../runtime/once_cell.rs")),
     ("parking_lot.rs", include_str!("../../runtime/parking_lot.rs")),
     ("parking_lot_0_13.rs", include_str!("../../runtime/parking_lot_0_13.rs")),

@@ -160,16 +160,24 @@ impl Merge {
     }
 
     /// Adds the records in all files of a folder whose names end in `.jsonl`, on as many threads as
-    /// the machine can run at once. The order does not matter.
+    /// the machine can run at once. The order does not matter. What is no regular file is a problem, and not
+    /// read: a pipe or a device may have no end.
     ///
     /// # Errors
     ///
     /// Returns an error if the folder or one of the files cannot be read.
     pub fn read_folder(&mut self, folder: impl AsRef<Path>) -> io::Result<Vec<Problem>> {
-        let mut paths = Vec::new();
+        let (mut paths, mut problems) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "jsonl") {
+            if path.extension().is_none_or(|extension| extension != "jsonl") {
+                continue;
+            }
+            // A link that leads nowhere is an error, as is a file that cannot be read.
+            if path.metadata().is_ok_and(|it| !it.is_file()) {
+                let reason = "it is no regular file".to_owned();
+                problems.push(Problem { file: Some(path), line: 0, reason });
+            } else {
                 paths.push(path);
             }
         }
@@ -189,7 +197,6 @@ impl Merge {
             let shares = readers.into_iter().map(thread::ScopedJoinHandle::join);
             shares.collect::<Result<Vec<io::Result<_>>, _>>()
         });
-        let mut problems = Vec::new();
         for share in shares.unwrap_or_else(|panic| resume_unwind(panic)) {
             let (merge, of_share) = share?;
             self.merge(&merge);
