@@ -169,7 +169,7 @@ impl Call {
         let checked = match holding() {
             Some(context) => {
                 let published = publish(context, self, pool);
-                Some((published, check(context, self, pool, what)))
+                Some(Box::new((published, check(context, self, pool, what))))
             }
             None => None,
         };
@@ -184,7 +184,7 @@ impl Call {
         let in_call = self.enter();
         #[allow(clippy::manual_map, reason = "a closure would hide the caller's location")]
         let checked = match holding() {
-            Some(context) => Some((publish(context, self, pool), Checked::new())),
+            Some(context) => Some(Box::new((publish(context, self, pool), Checked::new()))),
             None => None,
         };
         InWait { _checked: checked, in_call }
@@ -219,8 +219,8 @@ impl Spawning {
 /// A wait in a call, until it is dropped.
 #[must_use]
 pub struct InWait<'a> {
-    /// Dropped first.
-    _checked: Option<(Option<Published>, Checked)>,
+    /// Dropped first. Boxed, because most threads hold nothing in a call.
+    _checked: Option<Box<(Option<Published>, Checked)>>,
     in_call: InCall<'a>,
 }
 
