@@ -409,3 +409,36 @@ fn a_job_that_waits_for_its_waiting_thread_is_a_deadlock() {
         assert!(report.unwrap().starts_with("error[lockdep::deadlock]"));
     });
 }
+
+/// A worker that acquires what it holds, in another job or in its own.
+#[test]
+fn a_self_deadlock_says_in_which_job() {
+    with_allowed_inversions(a_self_deadlock_says_in_which_job, || {
+        let (pool, lock) = (pool(1), Arc::new(Mutex::new(())));
+        let take = {
+            let lock = Arc::clone(&lock);
+            move || drop(lock.lock())
+        };
+        let said = |by: &str| {
+            let found = lockdep::take_findings();
+            let found = found.iter().find(|it| it.kind() == FindingKind::SelfDeadlock);
+            let report = found.expect("a self-deadlock").render(false).replace("\n      ", " ");
+            println!("{report}");
+            assert!(report.contains(by), "{report}");
+        };
+        pool.install(|| {
+            let _held = lock.lock().unwrap();
+            rayon::spawn(take.clone());
+            assert_eq!(rayon::yield_now(), Some(rayon::Yield::Executed));
+        });
+        said("this is a job that was stolen while");
+        let report = denied(|| {
+            pool.install(|| {
+                let _held = lock.lock().unwrap();
+                rayon::join(&take, || ());
+            });
+        });
+        assert!(report.is_some());
+        said("this is a job of the call at tests/it/rayon.rs");
+    });
+}
