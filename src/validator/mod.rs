@@ -170,6 +170,7 @@ pub(crate) fn allow<R>(body: impl FnOnce() -> R) -> R {
 pub(crate) fn reset() {
     context::acquisition_log::forget_all();
     inside(|| graph::lock().reset());
+    tasks::reset();
     context::registry::forget_chains();
 }
 

@@ -67,6 +67,7 @@ pub(super) use self::{
     census::closed_by_thread,
     hands::destroyed,
     operation::all_waiting,
+    paths::forget_seen as reset,
     resting::{released_elsewhere, settle_released_elsewhere},
     snapshots::{Hold, all as snapshots, holder_of, wait_cycle_of, wait_cycle_of_thread},
 };

@@ -124,6 +124,13 @@ pub(crate) fn is_wanted(site: &'static Location<'static>) -> bool {
     word.load(Relaxed) & bit == 0 || was_in_doubt()
 }
 
+/// Forgets which locations were seen, so that the next acquisition at each stores its path.
+pub(in crate::validator) fn forget_seen() {
+    for word in &SEEN {
+        word.store(0, Relaxed);
+    }
+}
+
 /// A question about a pair of paths, or about one, by their hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Question {
