@@ -31,6 +31,7 @@
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
 //! | `rayon` | rayon-core, with its jobs | `rayon` |
 //! | `tokio` | tokio, with its tasks and the locks of `tokio::sync` | `tokio` |
+//! | `futures_lock` | `futures::lock` | `futures_lock` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
 //!
@@ -152,6 +153,8 @@ pub mod external;
 mod finding;
 #[cfg(all(unix, not(loom)))]
 mod fork_lock;
+#[cfg(all(feature = "futures_lock", any(debug_assertions, feature = "enforce")))]
+pub mod futures_lock;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -189,11 +192,16 @@ mod trackable;
 mod tracked;
 mod upstream;
 mod validator;
+#[cfg(all(feature = "futures_lock", any(debug_assertions, feature = "enforce")))]
+mod wrapped_async;
 
 #[cfg(not(any(debug_assertions, feature = "enforce")))]
 #[doc(no_inline)]
 pub use std::{sync, thread};
 
+#[cfg(all(feature = "futures_lock", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::futures_util::lock as futures_lock;
 #[cfg(all(feature = "once_cell", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::once_cell;

@@ -101,6 +101,11 @@ locks! {
     [T] crate::tokio::sync::OnceCell<T> => crate::tokio::sync::OnceCell::tracked, Self::KIND;
 }
 
+#[cfg(feature = "futures_lock")]
+locks! {
+    [T: ?Sized] crate::futures_lock::Mutex<T> => crate::futures_lock::Mutex::tracked, Self::KIND;
+}
+
 #[cfg(feature = "lock_api_0_5")]
 locks! {
     [R: ::lock_api_0_5::RawMutex, T: ?Sized]

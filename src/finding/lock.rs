@@ -164,6 +164,9 @@ pub enum LockOf {
     Unknown,
     /// The guarded type of a lock that tasks await.
     Awaited(fn() -> &'static str),
+    /// The same, of a lock that wakes a waiting task without granting it the lock: another task may
+    /// take it first.
+    Woken(fn() -> &'static str),
     /// The guarded type.
     Value(fn() -> &'static str),
     /// A lock of `lock_api`.
@@ -188,7 +191,7 @@ impl LockKind {
         let wrapper = self.wrapper;
         match self.of {
             LockOf::Nothing | LockOf::Unknown | LockOf::Outside => wrapper.to_owned(),
-            LockOf::Value(value) | LockOf::Awaited(value) => {
+            LockOf::Value(value) | LockOf::Awaited(value) | LockOf::Woken(value) => {
                 format!("{wrapper}<{}>", without_raw_locks(&without_paths(value())))
             }
             LockOf::Raw { raw, .. } => {
@@ -200,12 +203,18 @@ impl LockKind {
 
     /// Returns `true` if a task waits for it without blocking its thread.
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self.of, LockOf::Awaited(_) | LockOf::Outside) || self.role == Role::Pool
+        matches!(self.of, LockOf::Awaited(_) | LockOf::Woken(_) | LockOf::Outside)
+            || self.role == Role::Pool
     }
 
     /// Returns `true` for a [resource](crate::external::Resource), which others than this process hold as well.
     pub(crate) fn is_outside(&self) -> bool {
         matches!(self.of, LockOf::Outside)
+    }
+
+    /// Returns `true` if a task that is woken may have to wait for the lock again.
+    pub(crate) fn is_only_woken(&self) -> bool {
+        matches!(self.of, LockOf::Woken(_))
     }
 
     /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
@@ -221,6 +230,7 @@ impl LockKind {
             LockOf::Nothing
             | LockOf::Unknown
             | LockOf::Awaited(_)
+            | LockOf::Woken(_)
             | LockOf::Value(_)
             | LockOf::Outside => false,
         }
@@ -232,7 +242,7 @@ impl LockKind {
         match self.of {
             LockOf::Nothing => self.role == Role::Pool,
             LockOf::Value(_) => false,
-            LockOf::Unknown | LockOf::Awaited(_) | LockOf::Outside => true,
+            LockOf::Unknown | LockOf::Awaited(_) | LockOf::Woken(_) | LockOf::Outside => true,
             LockOf::Raw { guard, .. } => !guard().ends_with("::GuardNoSend"),
         }
     }

@@ -98,7 +98,7 @@ impl Awaited {
         let polled =
             if self.is_uncertain() { poll(cx) } else { self.operation.poll(wanted, cx, poll) };
         if let Poll::Ready(Ok(_)) = polled {
-            if self.operation.has_waited() {
+            if self.operation.has_waited() || self.is_uncertain() {
                 self.operation = Operation::default();
                 // The program's wakers, which ran meanwhile, may have released something held.
                 pending = self.pending(tracked);
@@ -203,9 +203,12 @@ impl Awaited {
     }
 
     /// Returns `true` if nothing is certain about the wait: for a semaphore with several permits, as
-    /// any holder may return one, and for a lock that other processes hold as well.
+    /// any holder may return one, for a lock that other processes hold as well, and for one that any
+    /// task may take before the one that was woken.
     fn is_uncertain(&self) -> bool {
-        self.kind.role == Role::Pool && self.mode == Mode::Shared || self.kind.is_outside()
+        self.kind.role == Role::Pool && self.mode == Mode::Shared
+            || self.kind.is_outside()
+            || self.kind.is_only_woken()
     }
 
     #[inline]

@@ -6,6 +6,7 @@
     feature = "parking_lot_0_13",
     feature = "once_cell",
     feature = "rayon",
+    feature = "futures_lock",
     feature = "tokio"
 ))]
 
@@ -123,6 +124,25 @@ fn once_cell_sync() {
     assert!(names.len() >= 15, "{names:?}");
     let ours = ours("once_cell/sync/once_cell.rs") + &ours("once_cell/sync/lazy.rs");
     assert_has_all("lockdep::once_cell::sync", &ours, &names);
+}
+
+#[test]
+fn futures_lock() {
+    let source = source_of("futures-util", "0.3.");
+    let exported = code(&read(&source, "lock/mod.rs"));
+    let (_, names) = exported.split_once("pub use self::mutex::{").expect("it is there");
+    let (names, _) = names.split_once('}').expect("it ends");
+    let names = names.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    assert_has_all("lockdep::futures_lock", &ours("futures_lock/mod.rs"), &names);
+    let theirs = code(&read(&source, "lock/mutex.rs"));
+    let theirs = counted(&[theirs.as_str()]);
+    assert!(theirs.len() >= 8, "{theirs:?}");
+    let mirror = ["mutex", "guard"].map(|file| ours(&format!("futures_lock/{file}.rs")));
+    let mirror = counted(&[mirror[0].as_str(), mirror[1].as_str()]);
+    for (name, count) in theirs {
+        let here = mirror.get(name).copied().unwrap_or_default();
+        assert!(here >= count, "{here} times `{name}`, {count} in futures");
+    }
 }
 
 /// Returns the public functions that our type cannot inherit by dereferencing to the real one:

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The rooms of `src`, from the bottom to the top. Rooms of one line do not import each other.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 33] = [
     "duration enabled fork_lock upstream",
     "stack",
     "finding",
@@ -33,7 +33,8 @@ const LAYERS: [&str; 32] = [
     "validator",
     "points",
     "tracked validator/root_poll",
-    "lock_api lock_api_0_5 once_cell sync thread tokio",
+    "wrapped_async",
+    "futures_lock lock_api lock_api_0_5 once_cell sync thread tokio",
     "external",
     "parking_lot parking_lot_0_13 rayon",
     "trackable",

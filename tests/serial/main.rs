@@ -5,6 +5,7 @@
     any(feature = "interleave", feature = "records", feature = "tokio")
 ))]
 
+mod async_locks;
 mod confirm;
 mod confirm_tasks;
 mod contended_tasks;

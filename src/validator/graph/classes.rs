@@ -93,9 +93,10 @@ impl Classes {
         }
         let value = match kind.of {
             LockOf::Nothing | LockOf::Unknown | LockOf::Outside => "",
-            LockOf::Value(value) | LockOf::Awaited(value) | LockOf::Raw { raw: value, .. } => {
-                value()
-            }
+            LockOf::Value(value)
+            | LockOf::Awaited(value)
+            | LockOf::Woken(value)
+            | LockOf::Raw { raw: value, .. } => value(),
         };
         let number = self.number(Class::Made(site, kind.wrapper, value));
         self.by_address.insert(address, number);

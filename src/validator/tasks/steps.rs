@@ -76,11 +76,12 @@ const POLL_FNS: [&str; 3] = [
 ];
 
 /// Functions that wrap a single future, by prefix.
-const WRAPPERS: [&str; 32] = [
+const WRAPPERS: [&str; 33] = [
     "<lockdep::",
     "lockdep::tracked::",
     "lockdep::validator::root_poll::",
     "lockdep::validator::tasks::",
+    "lockdep::wrapped_async::",
     "<tokio::",
     "<tracing::instrument::Instrumented<",
     "<core::panic::unwind_safe::AssertUnwindSafe<",

@@ -1,0 +1,256 @@
+//! What the mirrors of async locks share that wrap the locks of another crate: [`Raw`], a lock without its value;
+//! [`Acquire`], the future of an acquisition; and [`Hold`], which guards contain.
+//!
+//! Such a lock wakes a waiting task without granting it the lock: another task may take it first. So a wait for it
+//! counts for the lock order, and never for a claim that a task is stuck.
+//!
+//! Outside of known tasks, nothing is recorded but the acquisitions that block a thread.
+
+#![allow(unsafe_code, reason = "a future and a guard refer to their lock, which they keep alive")]
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    mem::ManuallyDrop,
+    pin::Pin,
+    ptr,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    finding::{LockKind, Mode},
+    tracked::{Awaited, GuardKind, Tracked},
+    validator::tasks,
+};
+
+/// A lock without its value.
+pub(crate) struct Raw<L> {
+    tracked: Tracked,
+    real: L,
+}
+
+impl<L> Raw<L> {
+    #[track_caller]
+    pub(crate) const fn new(real: L) -> Self {
+        Self { tracked: Tracked::new(), real }
+    }
+
+    pub(crate) fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
+    /// Returns the other crate's lock, which guards nothing.
+    pub(crate) fn real(&self) -> &L {
+        &self.real
+    }
+}
+
+/// A lock, with its value or without.
+pub(crate) trait HasRaw {
+    /// The lock of the other crate.
+    type Real: 'static;
+
+    fn raw(&self) -> &Raw<Self::Real>;
+}
+
+impl<L: 'static> HasRaw for Raw<L> {
+    type Real = L;
+
+    fn raw(&self) -> &Self {
+        self
+    }
+}
+
+/// A reference to a lock, or an `Arc` of it.
+///
+/// # Safety
+///
+/// While the handle exists, the lock is neither moved nor dropped. The handle itself may move.
+pub(crate) unsafe trait Handle {
+    type Lock: HasRaw + ?Sized;
+
+    /// The kind of guard that is made of this handle.
+    const GUARD: GuardKind;
+
+    fn lock(&self) -> &Self::Lock;
+}
+
+// SAFETY: a shared reference keeps its referent borrowed, so that it is neither moved nor dropped.
+unsafe impl<L: HasRaw + ?Sized> Handle for &L {
+    type Lock = L;
+
+    const GUARD: GuardKind = GuardKind::Borrowed;
+
+    fn lock(&self) -> &L {
+        self
+    }
+}
+
+// SAFETY: an `Arc` keeps its value alive, and in its own allocation.
+unsafe impl<L: HasRaw + ?Sized> Handle for Arc<L> {
+    type Lock = L;
+
+    const GUARD: GuardKind = GuardKind::Owned;
+
+    fn lock(&self) -> &L {
+        self
+    }
+}
+
+/// The other crate's lock that a handle refers to.
+pub(crate) type Real<H> = <<H as Handle>::Lock as HasRaw>::Real;
+
+/// Extends the lifetime of the other crate's lock.
+///
+/// # Safety
+///
+/// The result, and what is made of it, is gone before the handle is.
+unsafe fn real_of<H: Handle>(handle: &H) -> &'static Real<H> {
+    // SAFETY: the lock stays in place while the handle exists, as `Handle` requires.
+    unsafe { &*ptr::from_ref(handle.lock().raw().real()) }
+}
+
+/// The kind and mode of an acquisition.
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) kind: &'static LockKind,
+    pub(crate) mode: Mode,
+    /// `true` for a write of a lock that also has readers.
+    pub(crate) is_write: bool,
+}
+
+pin_project! {
+    /// The future of an acquisition, around the other crate's.
+    pub(crate) struct Acquire<H, F> {
+        // Field order is drop order.
+        awaited: Awaited,
+        mode: Mode,
+        // Refers to the lock, so it must be dropped before the handle.
+        #[pin]
+        future: Option<F>,
+        handle: Option<H>,
+    }
+}
+
+impl<H: Handle, F: Future> Acquire<H, F> {
+    /// Creates the future of an acquisition. Reports show the caller's location.
+    #[track_caller]
+    pub(crate) fn new(
+        handle: H,
+        request: Request,
+        start: impl FnOnce(&'static Real<H>) -> F,
+    ) -> Self {
+        let Request { kind, mode, is_write } = request;
+        let awaited = if is_write {
+            Awaited::write(kind, H::GUARD)
+        } else {
+            Awaited::new(kind, mode, H::GUARD)
+        };
+        // SAFETY: the future and its output, which a `Hold` contains, are dropped before the handle.
+        let future = start(unsafe { real_of(&handle) });
+        Self { awaited, mode, future: Some(future), handle: Some(handle) }
+    }
+
+    /// `track_caller`, so that a panic shows the location of the `.await`.
+    #[track_caller]
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hold<H, F::Output>> {
+        let mut this = self.project();
+        let (Some(future), Some(handle)) =
+            (this.future.as_mut().as_pin_mut(), this.handle.as_ref())
+        else {
+            panic!("a lock's future was polled after completion");
+        };
+        let is_recorded = tasks::is_known();
+        let tracked = handle.lock().raw().tracked();
+        let polled = this.awaited.poll(tracked, cx, |cx| future.poll(cx).map(Ok::<_, Infallible>));
+        let Ok(guard) = ready!(polled);
+        this.future.set(None);
+        let handle = this.handle.take().expect("it was there above");
+        Poll::Ready(Hold::new(handle, guard, *this.mode, is_recorded))
+    }
+
+    /// Returns the other crate's future, unless it is ready.
+    pub(crate) fn future(&self) -> Option<&F> {
+        self.future.as_ref()
+    }
+}
+
+/// Acquires a lock without waiting.
+#[track_caller]
+pub(crate) fn try_acquire<H: Handle, G>(
+    handle: H,
+    Request { kind, mode, .. }: Request,
+    attempt: impl FnOnce(&'static Real<H>) -> Option<G>,
+) -> Option<Hold<H, G>> {
+    // SAFETY: a `Hold` drops its guard before its handle.
+    let real = unsafe { real_of(&handle) };
+    let is_recorded = tasks::is_known();
+    let guard = if is_recorded {
+        let attempt = || attempt(real).ok_or(());
+        handle.lock().raw().tracked().try_awaited(kind, mode, H::GUARD, || false, attempt).ok()
+    } else {
+        attempt(real)
+    };
+    Some(Hold::new(handle, guard?, mode, is_recorded))
+}
+
+/// A lock that is held until this is dropped.
+pub(crate) struct Hold<H: Handle, G> {
+    /// The other crate's guard, which refers to the lock.
+    guard: ManuallyDrop<G>,
+    mode: Mode,
+    is_recorded: bool,
+    handle: H,
+}
+
+impl<H: Handle, G> Hold<H, G> {
+    fn new(handle: H, guard: G, mode: Mode, is_recorded: bool) -> Self {
+        Self { guard: ManuallyDrop::new(guard), mode, is_recorded, handle }
+    }
+
+    pub(crate) fn handle(&self) -> &H {
+        &self.handle
+    }
+}
+
+impl<H: Handle, G> Drop for Hold<H, G> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: this runs once, and nothing else takes the guard of a hold that is dropped.
+        let guard = unsafe { ManuallyDrop::take(&mut self.guard) };
+        if self.is_recorded {
+            self.handle.lock().raw().tracked().release(self.mode, || drop(guard));
+        }
+    }
+}
+
+/// Implements `Deref`, and `DerefMut` for `write`, for a guard with a method `data`.
+macro_rules! deref {
+    (read [$($parameters:tt)*] $guard:ty => $target:ident) => {
+        impl<$($parameters)*> std::ops::Deref for $guard {
+            type Target = $target;
+
+            #[inline]
+            fn deref(&self) -> &$target {
+                // SAFETY: the guard holds the lock, and the pointer is to its value or a part of it.
+                unsafe { &*self.data() }
+            }
+        }
+    };
+    (write [$($parameters:tt)*] $guard:ty => $target:ident) => {
+        $crate::wrapped_async::deref!(read [$($parameters)*] $guard => $target);
+
+        impl<$($parameters)*> std::ops::DerefMut for $guard {
+            #[inline]
+            fn deref_mut(&mut self) -> &mut $target {
+                // SAFETY: the guard holds the lock exclusively, and the pointer is to its value or a
+                // part of it.
+                unsafe { &mut *self.data() }
+            }
+        }
+    };
+}
+pub(crate) use deref;

@@ -1,0 +1,241 @@
+//! Findings with the async locks of other crates than tokio, and correct uses without one.
+#![cfg(all(feature = "tokio", feature = "futures_lock"))]
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures::{future::join, poll};
+use lockdep::{
+    Finding, FindingKind, futures_lock,
+    tokio::{self, spawn, task::yield_now, time::timeout},
+};
+
+use crate::alone;
+
+/// Runs a future as a task, on one thread, and returns the findings.
+fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(body);
+    lockdep::take_findings()
+}
+
+fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
+    findings.iter().map(Finding::kind).collect()
+}
+
+/// Runs a task to its end. Returns `false` if it panicked.
+async fn task<F: Future<Output = ()> + Send + 'static>(future: F) -> bool {
+    spawn(future).await.is_ok()
+}
+
+/// Acquires two locks in both orders, in two tasks, by two expressions that return a guard.
+macro_rules! both_orders {
+    ($a:expr, $b:expr, |$lock:ident| $first:expr, |$other:ident| $second:expr) => {{
+        let (a, b) = (Arc::new($a), Arc::new($b));
+        let (x, y) = (Arc::clone(&a), Arc::clone(&b));
+        let forth = task(async move {
+            let ($lock, $other) = (x, y);
+            let first = $first;
+            let second = $second;
+            let _ = (first, second);
+        });
+        assert!(forth.await);
+        let back = task(async move {
+            let ($lock, $other) = (a, b);
+            let second = $second;
+            let first = $first;
+            let _ = (first, second);
+        });
+        back.await
+    }};
+}
+
+const INVERSION: [FindingKind; 1] = [FindingKind::Inversion];
+
+#[test]
+fn two_mutexes_of_futures() {
+    let found = run(async {
+        let (a, b) = (futures_lock::Mutex::new(1), futures_lock::Mutex::new(2));
+        assert!(!both_orders!(a, b, |a| a.lock().await, |b| b.lock().await));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+    let text = found[0].to_string();
+    assert!(text.contains("futures::Mutex<i32>"), "{text}");
+    assert!(text.contains("tests/serial/async_locks.rs"), "{text}");
+}
+
+#[test]
+fn a_mutex_of_futures_and_other_locks() {
+    let found = run(async {
+        let (a, b) = (futures_lock::Mutex::new(()), tokio::sync::Mutex::new(()));
+        assert!(!both_orders!(a, b, |a| a.lock().await, |b| b.lock().await));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+    let found = run(async {
+        let a = Arc::new(futures_lock::Mutex::new(()));
+        let b = Arc::new(lockdep::sync::Mutex::new(()));
+        let (x, y) = (Arc::clone(&a), Arc::clone(&b));
+        let forth = task(async move {
+            let _a = x.lock().await;
+            drop(y.lock().unwrap());
+        });
+        assert!(forth.await);
+        // A part of the thread that blocks on it.
+        let _b = b.lock().unwrap();
+        let back = std::panic::AssertUnwindSafe(a.lock());
+        assert!(futures::FutureExt::catch_unwind(back).await.is_err());
+    });
+    assert_eq!(kinds(&found), INVERSION);
+}
+
+/// A guard that was narrowed holds the mutex, and one that was dropped does not.
+#[test]
+fn narrowed_guards() {
+    use futures_lock::{Mutex, MutexGuard};
+    let narrowed = |pair: MutexGuard<'_, (u8, u8)>| *MutexGuard::map(pair, |it| &mut it.0);
+    let found = run(async move {
+        let (a, b) = (Mutex::new((0, 0)), Mutex::new((0, 0)));
+        assert!(both_orders!(a, b, |a| narrowed(a.lock().await), |b| narrowed(b.lock().await)));
+    });
+    assert_eq!(kinds(&found), []);
+    let found = run(async {
+        let (a, b) = (Mutex::new((0, 0)), Mutex::new((0, 0)));
+        assert!(!both_orders!(a, b, |a| MutexGuard::map(a.lock().await, |it| &mut it.0), |b| {
+            MutexGuard::map(b.lock().await, |it| &mut it.1)
+        }));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+}
+
+/// An owned guard may be anywhere, so it makes no order.
+#[test]
+fn owned_guards() {
+    let found = run(async {
+        let (a, b) = (futures_lock::Mutex::new(()), futures_lock::Mutex::new(()));
+        assert!(both_orders!(a, b, |a| a.clone().lock_owned().await, |b| b
+            .clone()
+            .lock_owned()
+            .await));
+        let a = Arc::new(futures_lock::Mutex::new(5));
+        let guard = a.clone().lock_owned().await;
+        assert!(a.try_lock().is_none() && a.try_lock_owned().is_none());
+        assert!(task(async move { assert_eq!(*guard, 5) }).await);
+        assert_eq!(*a.try_lock_owned().unwrap(), 5);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// The branches of a task hold their own locks.
+#[test]
+fn branches() {
+    let found = run(async {
+        let body = async {
+            let (a, b) = (futures_lock::Mutex::new(()), futures_lock::Mutex::new(()));
+            let hold = async |lock: &futures_lock::Mutex<()>| {
+                let _held = lock.lock().await;
+                yield_now().await;
+            };
+            join(hold(&a), hold(&b)).await;
+            join(hold(&b), hold(&a)).await;
+            join(hold(&a), hold(&a)).await;
+        };
+        assert!(task(body).await);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A future that waits can be dropped, and it can wait for what its own task holds: another task may
+/// release it, and the mutex may be taken by any task. So nothing is said.
+#[test]
+fn waits() {
+    let found = run(async {
+        let a = Arc::new(futures_lock::Mutex::new(()));
+        let held = a.lock().await;
+        let mut waiting = a.lock();
+        assert!(poll!(&mut waiting).is_pending() && poll!(&mut waiting).is_pending());
+        drop(waiting);
+        assert!(timeout(Duration::from_millis(20), a.lock()).await.is_err());
+        drop(held);
+        // A woken future that is not polled keeps nobody from the mutex.
+        let held = a.lock().await;
+        let mut woken = a.lock();
+        assert!(poll!(&mut woken).is_pending());
+        drop(held);
+        let other = Arc::clone(&a);
+        assert!(task(async move { drop(other.lock().await) }).await);
+        assert!(poll!(&mut woken).is_ready());
+        assert!(futures::future::FusedFuture::is_terminated(&woken));
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// Nothing is known of tasks that were given to the runtime directly, so nothing is said. Their
+/// guards are not taken for the thread's.
+#[test]
+fn unknown_tasks() {
+    let found = run(async {
+        let (a, b) = (futures_lock::Mutex::new(()), futures_lock::Mutex::new(()));
+        let (a, b) = (Arc::new(a), Arc::new(b));
+        let both = |first: &Arc<futures_lock::Mutex<()>>, second: &Arc<futures_lock::Mutex<()>>| {
+            let (first, second) = (Arc::clone(first), Arc::clone(second));
+            async move {
+                let first = first.try_lock().unwrap();
+                yield_now().await;
+                let second = second.lock().await;
+                yield_now().await;
+                drop((first, second));
+            }
+        };
+        ::tokio::spawn(both(&a, &b)).await.unwrap();
+        ::tokio::spawn(both(&b, &a)).await.unwrap();
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+#[test]
+fn contended() {
+    let found = {
+        let _alone = alone();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let counter = Arc::new(futures_lock::Mutex::new(0));
+            let adds = (0..20).map(|_| {
+                let counter = Arc::clone(&counter);
+                spawn(async move {
+                    for _ in 0..50 {
+                        let mut counter = counter.lock().await;
+                        *counter += 1;
+                        yield_now().await;
+                    }
+                })
+            });
+            for added in adds.collect::<Vec<_>>() {
+                added.await.unwrap();
+            }
+            assert_eq!(*counter.lock().await, 1000);
+        });
+        lockdep::take_findings()
+    };
+    assert_eq!(kinds(&found), []);
+}
+
+/// As the originals: what can be sent and shared, moved, and printed.
+#[test]
+fn traits_of_futures() {
+    use std::cell::Cell;
+
+    use futures_lock::{MappedMutexGuard, Mutex, MutexGuard, MutexLockFuture, OwnedMutexGuard};
+    static LOCK: Mutex<u8> = Mutex::new(7);
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    fn is_unpin<T: Unpin>() {}
+    is_send::<(Mutex<Cell<u8>>, MutexGuard<'_, Cell<u8>>, OwnedMutexGuard<Cell<u8>>)>();
+    is_send::<(MutexLockFuture<'_, Cell<u8>>, MappedMutexGuard<'_, Cell<u8>, Cell<u8>>)>();
+    is_sync::<(Mutex<Cell<u8>>, MutexGuard<'_, u8>, MutexLockFuture<'_, Cell<u8>>)>();
+    is_unpin::<(MutexLockFuture<'_, [u8]>, futures_lock::OwnedMutexLockFuture<[u8]>)>();
+    let guard = LOCK.try_lock().unwrap();
+    let theirs = ::futures::lock::Mutex::new(7);
+    let expected = theirs.try_lock().unwrap();
+    assert_eq!(format!("{guard:?} {LOCK:?}"), format!("{expected:?} {theirs:?}"));
+}
