@@ -21,6 +21,8 @@ pub(super) struct Obligations {
     tracked: Tracked,
     /// `true` once the validator knows the event's name.
     is_named: AtomicBool,
+    /// The number of guards of threads that owe it.
+    guards: AtomicUsize,
     /// The number of handlers that owe it.
     handlers: AtomicUsize,
 }
@@ -34,21 +36,27 @@ impl Obligations {
         Self {
             tracked: Tracked::new(),
             is_named: AtomicBool::new(false),
+            guards: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
         }
     }
 
     #[track_caller]
     pub(super) fn begin(&self, name: &str) {
+        self.guards.fetch_add(1, Relaxed);
         self.named(name).about_to_try(Self::KIND, Mode::Shared).acquired().forget();
     }
 
     pub(super) fn end(&self) {
         self.tracked.release(Mode::Shared, || ());
+        self.guards.fetch_sub(1, Relaxed);
     }
 
     #[track_caller]
     pub(super) fn wait<R>(&self, name: &str, wait: impl FnOnce() -> R) -> R {
+        if self.handler_may_answer() {
+            return self.wait_timeout(name, wait);
+        }
         self.named(name).about_to_block(Self::KIND, Mode::Exclusive).wait(wait)
     }
 
@@ -91,6 +99,19 @@ impl Obligations {
         let tracked = self.named(name);
         let awaited = Awaited::new(Self::KIND, Mode::Exclusive, GuardKind::Borrowed);
         Waiting { obligations: self, tracked, awaited, wait: Box::pin(wait) }
+    }
+
+    /// Returns `true` if the caller owes the event together with others, of which at least one is a handler. A
+    /// handler that awaits something is held by no thread, so no thread finds it.
+    fn handler_may_answer(&self) -> bool {
+        let handlers = self.handlers.load(Relaxed);
+        let own = if handlers > 0 { self.tracked.times_held_here() } else { 0 };
+        own > 0 && handlers + self.guards.load(Relaxed) > own
+    }
+
+    /// Returns `true` if the calling task owes the event by a guard, which another future of the task may have.
+    fn sibling_may_answer(&self) -> bool {
+        self.guards.load(Relaxed) > 0 && self.tracked.is_held_here()
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as in a build that is not checked")]
@@ -140,8 +161,7 @@ impl<F: Future> Future for Waiting<'_, F> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
         let Self { obligations, tracked, awaited, wait } = &mut *self;
-        // Another handler may answer what this one waits for.
-        let may_end = || obligations.handlers.load(Relaxed) > 1 && tracked.is_held_here();
+        let may_end = || obligations.handler_may_answer() || obligations.sibling_may_answer();
         awaited.poll_wait(tracked, may_end, cx, |cx| wait.as_mut().poll(cx))
     }
 }

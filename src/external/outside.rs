@@ -185,15 +185,15 @@ impl Outside {
     /// checked: the thread or task has the resource already, or it runs in a task that lockdep does not
     /// know, so that its guard may go anywhere.
     fn to_check(&self, mode: Mode) -> Option<(Arc<Node>, Mode)> {
-        let mode = match mode {
-            _ if self.permits > 1 => Mode::Shared,
-            Mode::Upgrade | Mode::Initialized => Mode::Exclusive,
-            mode => mode,
-        };
         if is_in_unknown_task() {
             return None;
         }
         let node = self.node();
+        let mode = match mode {
+            _ if node.kind.role == Role::Pool => Mode::Shared,
+            Mode::Upgrade | Mode::Initialized => Mode::Exclusive,
+            mode => mode,
+        };
         let is_again = self.is_reentrant && node.tracked.is_held_here();
         (!is_again).then_some((node, mode))
     }

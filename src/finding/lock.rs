@@ -217,6 +217,11 @@ impl LockKind {
         matches!(self.of, LockOf::Woken(_))
     }
 
+    /// Returns `true` if readers may wait behind a queued writer. Not known of other systems.
+    pub(crate) fn readers_may_queue(&self) -> bool {
+        !self.is_outside() || self.role == Role::Pool
+    }
+
     /// Returns `true` for an [event](crate::external::Event), which is owed and waited for.
     pub(crate) fn is_event(&self) -> bool {
         self.role == Role::Event

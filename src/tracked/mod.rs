@@ -191,6 +191,11 @@ impl Tracked {
         validator::holds(self.identity.id_or_0())
     }
 
+    /// Returns how many times the calling thread, or the task that it polls, holds the lock.
+    pub(crate) fn times_held_here(&self) -> usize {
+        validator::times_held(self.identity.id_or_0())
+    }
+
     /// Called when the lock is released that was acquired here, and held for longer than its lease.
     pub(crate) fn held_too_long(
         &self,

@@ -218,6 +218,7 @@ fn reentry(context: &Context, held: &[Entry], wanted: &Entry) -> Option<Found> {
     }
     let mut same = held.iter().filter(|held| held.tag.lock() == wanted.tag.lock());
     let queues = same.clone().find(|held| mode.queues_behind_writers(held.tag.mode()));
+    let queues = queues.filter(|held| held.kind().readers_may_queue());
     let (kind, entry) = match (same.find(|held| mode.waits_for(held.tag.mode(), false)), queues) {
         // Other threads that owe the event may answer.
         (Some(entry), _) if entry.kind().is_event() && !has_one_holder(entry.tag.lock()) => {

@@ -128,6 +128,12 @@ pub(crate) fn holds(lock: LockId) -> bool {
     of_thread() || tasks::all_held_loosely().iter().any(is_it)
 }
 
+/// Returns how many times the calling thread, or the task that it polls, holds a lock.
+pub(crate) fn times_held(lock: LockId) -> usize {
+    let is_it = |held: &Entry| held.tag.lock() == lock;
+    current_if_attached().map_or(0, |context| context.held.iter().filter(is_it).count())
+}
+
 /// Called when a thread that did not acquire a lock has released it.
 pub(crate) fn released_elsewhere(tag: Tag) {
     inside(|| tasks::released_elsewhere(tag));

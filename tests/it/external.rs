@@ -448,3 +448,19 @@ fn a_wait_for_some_time() {
     assert_eq!(found("some time"), []);
     assert!(waits_while_holding(&event, &lock).is_some());
 }
+
+/// No thread polls the handler while it waits, but it owes the event as well.
+#[test]
+fn an_event_that_a_thread_owes_together_with_a_handler() {
+    let event = Event::new("handler");
+    let mut handler = Box::pin(event.owe_while(std::future::pending::<()>()));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(std::future::Future::poll(handler.as_mut(), &mut context).is_pending());
+    let waits = || {
+        let _owes = event.owe();
+        denied(|| event.wait(|| ()))
+    };
+    assert!(on_a_thread(waits).is_none());
+    drop(handler);
+    assert!(on_a_thread(waits).is_some());
+}

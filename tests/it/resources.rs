@@ -424,3 +424,49 @@ fn one_lock_for_each_key_whoever_comes_first() {
         assert!(nest((&partner, X), (&other, X)).is_some(), "{round}");
     }
 }
+
+/// What the first acquisition says of permits holds for all.
+#[test]
+fn a_pool_whose_permits_are_said_once() {
+    let (again, state) = (|| Resource::new("said once", "pool"), named("said once, state"));
+    drop(acquire(&again().permits(4), X));
+    on_a_thread(|| {
+        let _held = take(&state);
+        drop(acquire(&again(), X));
+    });
+    on_a_thread(|| {
+        let _connection = acquire(&again(), X);
+        drop(take(&state));
+    });
+    assert_eq!(kinds(&findings_about(&["said once, state", "said once pool"])), []);
+}
+
+/// Whether readers queue behind writers is not known. The call of the second reader is only slow.
+#[test]
+fn readers_with_a_writer_between_them() {
+    let (key, state) = (Resource::new("queue", 1), named("queue, state"));
+    let slow = || {
+        thread::sleep(Duration::from_millis(800));
+        granted()
+    };
+    let begin = Barrier::new(3);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _key = acquire(&key, S);
+            begin.wait();
+            drop(take(&state));
+        });
+        scope.spawn(|| {
+            let _held = take(&state);
+            begin.wait();
+            let Ok(held) = key.acquire(S, slow);
+            drop(held);
+        });
+        scope.spawn(|| {
+            begin.wait();
+            let Ok(held) = key.acquire(X, slow);
+            drop(held);
+        });
+    });
+    assert_eq!(kinds(&findings_about(&["queue 1"])), []);
+}

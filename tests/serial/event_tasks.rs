@@ -176,3 +176,26 @@ fn an_event_that_two_tasks_owe() {
     });
     assert_eq!(kinds(&found), []);
 }
+
+/// An actor that owes all the time, polled by the same task as its client.
+#[test]
+fn an_event_that_another_future_of_the_task_owes() {
+    let found = run(async {
+        let replies = Event::new("sibling owes");
+        let (questions, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+        let actor = async {
+            let _owes = replies.owe();
+            while let Some(reply) = asked.recv().await {
+                let _ = reply.send(());
+            }
+        };
+        let client = async {
+            let (reply, answer) = oneshot::channel();
+            questions.send(reply).unwrap();
+            replies.wait_async(answer).await.unwrap();
+            drop(questions);
+        };
+        tokio::join!(actor, client);
+    });
+    assert!(!kinds(&found).contains(&FindingKind::SelfDeadlock));
+}

@@ -188,3 +188,15 @@ fn a_second_connection_of_a_pool() {
         assert_eq!(kinds(&found), [FindingKind::PoolExhaustion], "{id}");
     }
 }
+
+/// Whether readers of another system queue behind writers is not known.
+#[test]
+fn a_resource_that_a_task_reads_twice() {
+    let found = run(async {
+        let read = || Resource::new("read twice", 1).acquire_async(Mode::Shared, granted());
+        let Ok(first) = read().await;
+        let Ok(second) = read().await;
+        drop((first, second));
+    });
+    assert_eq!(kinds(&found), []);
+}

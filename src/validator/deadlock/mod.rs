@@ -162,6 +162,7 @@ fn blockers(waiters: &[Waiter], blocked: &Waiter) -> Vec<(usize, Blocking)> {
             theirs.lock() == wanted.lock()
                 && matches!(theirs.mode(), Mode::Exclusive | Mode::Upgrade)
                 && wanted.mode().queues_behind_writers(Mode::Shared)
+                && wait.wanted.kind().readers_may_queue()
         };
         let held = blocker.context.first_held(blocker.wait.holds, blocks);
         held.map(Blocking::Holds).or_else(|| queues().then_some(Blocking::Queues))
