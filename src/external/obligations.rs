@@ -3,9 +3,9 @@
 //! afterwards.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     panic::Location,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     task::{Context as Waker, Poll},
 };
@@ -78,16 +78,8 @@ impl Obligations {
     ) -> impl Future<Output = F::Output> + use<'_, F> {
         let tracked = self.named(name);
         let site = Location::caller();
-        let handling = Handling::begin(&self.handlers);
-        async move {
-            let _handling = handling;
-            let mut handler = pin!(handler);
-            poll_fn(|cx| {
-                let _owes = tracked.owed_since(Self::KIND, site);
-                handler.as_mut().poll(cx)
-            })
-            .await
-        }
+        let _handling = Handling::begin(&self.handlers);
+        Owing { tracked, site, handler: Box::pin(handler), _handling }
     }
 
     #[track_caller]
@@ -143,6 +135,23 @@ impl<'a> Handling<'a> {
 impl Drop for Handling<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The future of a handler. A named type, so that what it awaits is known to be one after the other.
+struct Owing<'a, F> {
+    tracked: &'a Tracked,
+    site: &'static Location<'static>,
+    handler: Pin<Box<F>>,
+    _handling: Handling<'a>,
+}
+
+impl<F: Future> Future for Owing<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
+        let _owes = self.tracked.owed_since(Obligations::KIND, self.site);
+        self.handler.as_mut().poll(cx)
     }
 }
 

@@ -127,6 +127,34 @@ fn an_actor_that_asks_itself_and_one_that_needs_a_held_lock() {
     assert_eq!(kinds(&found), [FindingKind::Inversion]);
 }
 
+/// The actor's task also waits for something else, so only the paths of these acquisitions prove their order.
+#[test]
+#[cfg(debug_assertions)]
+fn locks_that_a_handler_acquires_one_after_the_other() {
+    let found = run(async {
+        let (actor, serves) = Actor::start("in order");
+        let (rates, stock) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+        for _ in 0..2 {
+            let (rates, stock) = (Arc::clone(&rates), Arc::clone(&stock));
+            actor
+                .ask(|| async move {
+                    let _rates = rates.lock().await;
+                    yield_now().await;
+                    drop(stock.lock().await);
+                })
+                .await;
+        }
+        let other = spawn(async move {
+            let _stock = stock.lock().await;
+            drop(rates.lock().await);
+        });
+        assert!(other.await.is_err());
+        drop(actor);
+        serves.await.unwrap();
+    });
+    assert_eq!(kinds(&found), [FindingKind::Inversion]);
+}
+
 /// Questions in one direction, to the side, and locks that are released before.
 #[test]
 fn actors_that_never_wait_for_each_other() {
