@@ -31,6 +31,10 @@ const GENERATION: usize = 1 << 14;
 /// The number of classes of resources.
 const MAX_CLASSES: usize = 1 << 12;
 
+/// The number of locks with which a thread or task can hold a further resource. A transaction may lock thousands of
+/// rows, and each would be ordered after all others.
+const MAX_HELD: usize = 64;
+
 /// How long to wait for the registry. If a fork left it locked, no thread will unlock it.
 const REGISTRY_WAIT: Duration = Duration::from_millis(10);
 
@@ -182,10 +186,10 @@ impl Outside {
     }
 
     /// Returns the lock, and the mode in which it is acquired. `None` if the acquisition is not
-    /// checked: the thread or task has the resource already, or it runs in a task that lockdep does not
-    /// know, so that its guard may go anywhere.
+    /// checked: the thread or task has the resource already, or very many, or it runs in a task that
+    /// lockdep does not know, so that its guard may go anywhere.
     fn to_check(&self, mode: Mode) -> Option<(Arc<Node>, Mode)> {
-        if is_in_unknown_task() {
+        if is_in_unknown_task() || validator::depth() >= MAX_HELD {
             return None;
         }
         let node = self.node();

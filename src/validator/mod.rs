@@ -128,6 +128,11 @@ pub(crate) fn holds(lock: LockId) -> bool {
     of_thread() || tasks::all_held_loosely().iter().any(is_it)
 }
 
+/// Returns the number of locks that the calling thread, or the task that it polls, holds.
+pub(crate) fn depth() -> usize {
+    current_if_attached().map_or(0, |context| context.held.iter().count())
+}
+
 /// Returns how many times the calling thread, or the task that it polls, holds a lock.
 pub(crate) fn times_held(lock: LockId) -> usize {
     let is_it = |held: &Entry| held.tag.lock() == lock;

@@ -273,6 +273,25 @@ fn guards_that_change_hands() {
     assert_eq!(kinds(&findings_about(&names)), []);
 }
 
+/// A transaction may lock thousands of rows: those beyond 64 are not part of the order.
+#[test]
+fn very_many_rows_at_once() {
+    let row = |id: u32| Resource::new("very many", id);
+    on_a_thread(|| drop((0..2000).map(|id| acquire(&row(id), X)).collect::<Vec<_>>()));
+    assert!(nest((&row(1999), X), (&row(1000), X)).is_none());
+    let state = named("very many, state");
+    on_a_thread(|| {
+        let rows: Vec<_> = (0..100).map(|id| acquire(&row(id), X)).collect();
+        drop(take(&state));
+        drop(rows);
+    });
+    on_a_thread(|| {
+        let _held = take(&state);
+        assert!(denied(|| drop(acquire(&row(0), X))).is_some());
+        assert!(denied(|| drop(acquire(&row(99), X))).is_none());
+    });
+}
+
 /// A lease ends the wait, so a cycle shows as latency and time-outs.
 #[test]
 fn a_cycle_that_a_lease_ends() {
