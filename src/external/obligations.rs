@@ -78,8 +78,8 @@ impl Obligations {
     ) -> impl Future<Output = F::Output> + use<'_, F> {
         let tracked = self.named(name);
         let site = Location::caller();
-        let _handling = Handling::begin(&self.handlers);
-        Owing { tracked, site, handler: Box::pin(handler), _handling }
+        let handling = Handling::begin(&self.handlers);
+        Owing { tracked, site, handler: Box::pin(handler), _handling: handling }
     }
 
     #[track_caller]
@@ -138,7 +138,7 @@ impl Drop for Handling<'_> {
     }
 }
 
-/// The future of a handler. A named type, so that what it awaits is known to be one after the other.
+/// The future of a handler. A named type, so that its awaits are known to be in sequence.
 struct Owing<'a, F> {
     tracked: &'a Tracked,
     site: &'static Location<'static>,

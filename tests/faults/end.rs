@@ -57,7 +57,7 @@ fn destructors_of_thread_locals_take_locks() {
             }
         }
         assert_eq!(*LOCKS[0].lock().unwrap(), 125);
-        assert_eq!(lockdep::findings().len(), 0);
+        assert_eq!(crate::reported(), 0);
         // This thread's own destructor, at the end of the process.
         set(&ONE, &[0, 1]);
     });
@@ -75,7 +75,7 @@ fn a_finding_in_a_destructor_of_a_thread_local_is_printed() {
             set(&ONE, &[1, 0]);
         });
         thread.join().unwrap();
-        assert_eq!(lockdep::findings().len(), 1);
+        assert_eq!(crate::reported(), 1);
         return println!("\ngoes on");
     }
     let ended = Ended::of(&mut child(test));
@@ -92,7 +92,7 @@ fn handlers_of_exit_take_locks() {
         drop((LOCKS[2].lock(), LOCKS[0].lock()));
         let own = Mutex::new(());
         drop((own.lock(), LOCKS[1].lock()));
-        assert_eq!(lockdep::findings().len(), 1);
+        assert_eq!(crate::reported(), 1);
         println!("\nat exit");
     }
     let test = handlers_of_exit_take_locks;

@@ -7,7 +7,7 @@ use lockdep::sync::{Mutex, RwLock};
 use crate::{alone, support::denied};
 
 /// Enough to acquire locks, with known and new chains.
-const FOR_LOCKS: usize = 32 * 1024;
+const FOR_LOCKS: usize = 40 * 1024;
 /// Enough to report a finding.
 const FOR_REPORTS: usize = 128 * 1024;
 

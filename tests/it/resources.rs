@@ -460,7 +460,7 @@ fn a_pool_whose_permits_are_said_once() {
     assert_eq!(kinds(&findings_about(&["said once, state", "said once pool"])), []);
 }
 
-/// Whether readers queue behind writers is not known. The call of the second reader is only slow.
+/// Readers of another system may not queue behind writers. The call of the second reader is only slow.
 #[test]
 fn readers_with_a_writer_between_them() {
     let (key, state) = (Resource::new("queue", 1), named("queue, state"));

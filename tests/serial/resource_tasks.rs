@@ -189,7 +189,7 @@ fn a_second_connection_of_a_pool() {
     }
 }
 
-/// Whether readers of another system queue behind writers is not known.
+/// Readers of another system may not queue behind writers.
 #[test]
 fn a_resource_that_a_task_reads_twice() {
     let found = run(async {
