@@ -313,6 +313,10 @@ fn a_future_that_is_dropped_has_passed() {
 }
 
 /// `point!` blocks the thread: with a second worker thread, other tasks continue.
+///
+/// The second task is spawned when the first one has a thread. A worker that takes both from
+/// tokio's queue at once keeps the second one behind the first, and the other worker may have
+/// looked for work just before.
 #[test]
 fn a_synchronous_point_blocks_its_worker() {
     let runtime = multi_thread();
@@ -320,16 +324,20 @@ fn a_synchronous_point_blocks_its_worker() {
         let log = Log::default();
         Schedule::new().order([at("goes first", "here"), at("blocks", "here")]).run(|| {
             runtime.block_on(async {
-                let tasks = ["blocks", "goes first"].map(|role| {
-                    let log = log.clone();
-                    spawn(inside_async(role, async move {
-                        point!("here");
-                        log.lock().await.push(role);
-                    }))
-                });
-                for task in tasks {
-                    task.await.unwrap();
-                }
+                let (comes, has_come) = oneshot::channel();
+                let of_blocked = log.clone();
+                let blocks = spawn(inside_async("blocks", async move {
+                    comes.send(()).unwrap();
+                    point!("here");
+                    of_blocked.lock().await.push("blocks");
+                }));
+                has_come.await.unwrap();
+                let of_first = log.clone();
+                let goes_first = spawn(inside_async("goes first", async move {
+                    point!("here");
+                    of_first.lock().await.push("goes first");
+                }));
+                (blocks.await.unwrap(), goes_first.await.unwrap())
             });
         });
         assert_eq!(written(&log).len(), 2);
