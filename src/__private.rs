@@ -13,8 +13,8 @@ pub mod points {
 /// The part of `crate::tracked` that the runtime uses.
 pub mod tracked {
     pub use crate::tracked::{
-        Attempt, Awaited, Completion, FastAcquire, GuardKind, Held, Initializer, PendingAcquire,
-        RawLock, Tracked,
+        Attempt, Awaited, Completion, FastAcquire, GuardKind, Handle, Held, Initializer,
+        PendingAcquire, RawLock, Tracked,
     };
 }
 

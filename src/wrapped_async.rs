@@ -14,7 +14,6 @@ use std::{
     mem::ManuallyDrop,
     pin::Pin,
     ptr,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -22,7 +21,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     finding::{LockKind, Mode},
-    tracked::{Awaited, GuardKind, Tracked},
+    tracked::{Awaited, Handle, Tracked},
     validator::tasks,
 };
 
@@ -64,42 +63,6 @@ impl<L: 'static> HasRaw for Raw<L> {
     }
 }
 
-/// A reference to a lock, or an `Arc` of it.
-///
-/// # Safety
-///
-/// While the handle exists, the lock is neither moved nor dropped. The handle itself may move.
-pub(crate) unsafe trait Handle {
-    type Lock: HasRaw + ?Sized;
-
-    /// The kind of guard that is made of this handle.
-    const GUARD: GuardKind;
-
-    fn lock(&self) -> &Self::Lock;
-}
-
-// SAFETY: a shared reference keeps its referent borrowed, so that it is neither moved nor dropped.
-unsafe impl<L: HasRaw + ?Sized> Handle for &L {
-    type Lock = L;
-
-    const GUARD: GuardKind = GuardKind::Borrowed;
-
-    fn lock(&self) -> &L {
-        self
-    }
-}
-
-// SAFETY: an `Arc` keeps its value alive, and in its own allocation.
-unsafe impl<L: HasRaw + ?Sized> Handle for Arc<L> {
-    type Lock = L;
-
-    const GUARD: GuardKind = GuardKind::Owned;
-
-    fn lock(&self) -> &L {
-        self
-    }
-}
-
 /// The other crate's lock that a handle refers to.
 pub(crate) type Real<H> = <<H as Handle>::Lock as HasRaw>::Real;
 
@@ -108,7 +71,7 @@ pub(crate) type Real<H> = <<H as Handle>::Lock as HasRaw>::Real;
 /// # Safety
 ///
 /// The result, and what is made of it, is gone before the handle is.
-unsafe fn real_of<H: Handle>(handle: &H) -> &'static Real<H> {
+unsafe fn real_of<H: Handle<Lock: HasRaw>>(handle: &H) -> &'static Real<H> {
     // SAFETY: the lock stays in place while the handle exists, as `Handle` requires.
     unsafe { &*ptr::from_ref(handle.lock().raw().real()) }
 }
@@ -135,7 +98,7 @@ pin_project! {
     }
 }
 
-impl<H: Handle, F: Future> Acquire<H, F> {
+impl<H: Handle<Lock: HasRaw>, F: Future> Acquire<H, F> {
     /// Creates the future of an acquisition. Reports show the caller's location.
     #[track_caller]
     pub(crate) fn new(
@@ -180,7 +143,7 @@ impl<H: Handle, F: Future> Acquire<H, F> {
 
 /// Acquires a lock without waiting.
 #[track_caller]
-pub(crate) fn try_acquire<H: Handle, G>(
+pub(crate) fn try_acquire<H: Handle<Lock: HasRaw>, G>(
     handle: H,
     Request { kind, mode, .. }: Request,
     attempt: impl FnOnce(&'static Real<H>) -> Option<G>,
@@ -198,7 +161,7 @@ pub(crate) fn try_acquire<H: Handle, G>(
 }
 
 /// A lock that is held until this is dropped.
-pub(crate) struct Hold<H: Handle, G> {
+pub(crate) struct Hold<H: Handle<Lock: HasRaw>, G> {
     /// The other crate's guard, which refers to the lock.
     guard: ManuallyDrop<G>,
     mode: Mode,
@@ -206,7 +169,7 @@ pub(crate) struct Hold<H: Handle, G> {
     handle: H,
 }
 
-impl<H: Handle, G> Hold<H, G> {
+impl<H: Handle<Lock: HasRaw>, G> Hold<H, G> {
     fn new(handle: H, guard: G, mode: Mode, is_recorded: bool) -> Self {
         Self { guard: ManuallyDrop::new(guard), mode, is_recorded, handle }
     }
@@ -216,7 +179,7 @@ impl<H: Handle, G> Hold<H, G> {
     }
 }
 
-impl<H: Handle, G> Drop for Hold<H, G> {
+impl<H: Handle<Lock: HasRaw>, G> Drop for Hold<H, G> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: this runs once, and nothing else takes the guard of a hold that is dropped.

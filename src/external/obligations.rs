@@ -150,8 +150,8 @@ impl<F: Future> Future for Owing<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
-        let _owes = self.tracked.owed_since(Obligations::KIND, self.site);
-        self.handler.as_mut().poll(cx)
+        let Self { tracked, site, handler, .. } = &mut *self;
+        tracked.owe_during(Obligations::KIND, site, || handler.as_mut().poll(cx))
     }
 }
 

@@ -21,7 +21,7 @@ use rustc_hash::{FxBuildHasher, FxHasher};
 use super::pattern;
 use crate::{
     finding::{LockKind, LockOf, Mode, Role, Site},
-    tracked::{Awaited, GuardKind, Tracked},
+    tracked::{Awaited, GuardKind, PendingAcquire, Tracked},
     validator::{self, handed_over},
 };
 
@@ -76,7 +76,7 @@ struct Taken {
     since: Option<Instant>,
 }
 
-/// Resources that are known. Those of which nothing was heard for a long time are forgotten: at
+/// Resources that are known. Those that were not used for a long time are forgotten: at
 /// most [`GENERATION`] that are not held stay in each of the two tables.
 struct Registry {
     recent: HashTable<Arc<Node>>,
@@ -127,16 +127,8 @@ impl Outside {
             Some(_) => pending.wait_timeout(acquire),
             None => pending.wait(acquire),
         };
-        match acquired {
-            Ok(value) => {
-                pending.acquired_to_send();
-                Ok((Token::new(node, mode, Location::caller()), value))
-            }
-            Err(error) => {
-                pending.abandon();
-                Err(error)
-            }
-        }
+        let value = recorded(pending, acquired)?;
+        Ok((Token::new(node, mode, Location::caller()), value))
     }
 
     #[track_caller]
@@ -147,16 +139,8 @@ impl Outside {
     ) -> Result<(Token, R), E> {
         let Some((node, mode)) = self.to_check(mode) else { return Ok((Token(None), acquire()?)) };
         let pending = node.tracked.about_to_try(node.kind, mode);
-        match acquire() {
-            Ok(value) => {
-                pending.acquired_to_send();
-                Ok((Token::new(node, mode, Location::caller()), value))
-            }
-            Err(error) => {
-                pending.abandon();
-                Err(error)
-            }
-        }
+        let value = recorded(pending, acquire())?;
+        Ok((Token::new(node, mode, Location::caller()), value))
     }
 
     #[track_caller]
@@ -236,6 +220,15 @@ impl Outside {
     }
 }
 
+/// Records whether a call has acquired the resource, and returns its result.
+fn recorded<R, E>(pending: PendingAcquire<'_>, acquired: Result<R, E>) -> Result<R, E> {
+    match acquired {
+        Ok(_) => pending.acquired_to_send(),
+        Err(_) => pending.abandon(),
+    }
+    acquired
+}
+
 /// Returns `true` if a runtime polls a task in this thread that lockdep does not know.
 fn is_in_unknown_task() -> bool {
     #[cfg(feature = "tokio")]
@@ -251,7 +244,8 @@ fn hash(system: &str, key: &str) -> u64 {
     hasher.finish()
 }
 
-/// Runs `body` with the registry. `None` if a fork left it locked, or the thread is inside lockdep.
+/// Runs `body` with the registry. `None` if a fork left it locked, or the thread that a signal handler has interrupted
+/// has it.
 fn registry<R>(body: impl FnOnce(&mut Registry) -> R) -> Option<R> {
     validator::inside(|| Some(body(&mut *REGISTRY.try_lock_for(REGISTRY_WAIT)?)))
 }

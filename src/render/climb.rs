@@ -5,9 +5,9 @@
 //! the call stack comes a line that does: the first one of the program at which no two acquisitions of the report
 //! meet. Those in between are mentioned in a note.
 //!
-//! A helper that is handed both locks of an edge leaves no such line, as both acquisitions are in the same call. They
-//! are shown in the helper then, and with them the call. A helper that runs a closure of its caller while it holds
-//! the lock is left in any case: what the lock is held for is in the closure.
+//! A helper to which both locks of an edge are passed leaves no such line, as both acquisitions are in the same call.
+//! They are shown in the helper then, and with them the call. A helper that runs a closure of its caller while it
+//! holds the lock is left in any case: the reason for which the lock is held is in the closure.
 
 use std::{env, path::PathBuf};
 

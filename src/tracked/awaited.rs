@@ -5,7 +5,7 @@ use std::{
     task::{self, Poll},
 };
 
-use super::{FastAcquire, Held, PendingAcquire, Tracked};
+use super::{FastAcquire, PendingAcquire, Tracked};
 use crate::{
     finding::{LockKind, Mode, Role},
     points::{self, Passing},
@@ -213,10 +213,7 @@ impl Awaited {
 
     #[inline]
     fn pending<'a>(&self, tracked: &'a Tracked) -> PendingAcquire<'a> {
-        let tag = Tag::new(tracked.number(self.kind), self.mode);
-        let slot =
-            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
-        PendingAcquire { tracked, tag, site: self.site, slot }
+        tracked.resume_at(self.kind, self.mode, self.site)
     }
 }
 
@@ -227,16 +224,16 @@ fn is_unremarkable(pending: &PendingAcquire<'_>) -> bool {
 }
 
 impl Tracked {
-    /// Records that the calling thread, or the task that it polls, owes this event from now on, and has since this place.
-    pub(crate) fn owed_since(
+    /// Runs a poll of a future that owes this event, and has since this place.
+    pub(crate) fn owe_during<R>(
         &self,
         kind: &'static LockKind,
-        site: &'static Location<'static>,
-    ) -> Held<'_> {
-        let tag = Tag::new(self.number(kind), Mode::Shared);
-        let slot =
-            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
-        PendingAcquire { tracked: self, tag, site, slot }.acquired()
+        since: &'static Location<'static>,
+        poll: impl FnOnce() -> R,
+    ) -> R {
+        let owed = self.resume_at(kind, Mode::Shared, since).acquired();
+        let _owing = tasks::Owing::begin(owed.tag);
+        poll()
     }
 
     /// Runs an attempt to acquire the lock without waiting, and records the lock as taken if that

@@ -24,6 +24,7 @@
 mod awaited;
 mod completion;
 mod event_wait;
+mod handle;
 mod held;
 mod initializer;
 mod pending;
@@ -35,6 +36,7 @@ use std::{panic::Location, time::Duration};
 pub use self::{
     awaited::{Awaited, GuardKind},
     completion::Completion,
+    handle::Handle,
     held::Held,
     initializer::Initializer,
     pending::PendingAcquire,
@@ -284,6 +286,20 @@ impl Tracked {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn resume(&self, kind: &'static LockKind, mode: Mode) -> PendingAcquire<'_> {
         self.resume_on(validator::current(), kind, mode)
+    }
+
+    /// As [`resume`](Self::resume), for an acquisition that was requested at this place.
+    #[inline]
+    fn resume_at(
+        &self,
+        kind: &'static LockKind,
+        mode: Mode,
+        site: &'static Location<'static>,
+    ) -> PendingAcquire<'_> {
+        let tag = Tag::new(self.number(kind), mode);
+        let slot =
+            validator::current().and_then(|context| Some((context, context.held.place_for(tag)?)));
+        PendingAcquire { tracked: self, tag, site, slot }
     }
 
     #[track_caller]

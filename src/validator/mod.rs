@@ -130,7 +130,7 @@ pub(crate) fn holds(lock: LockId) -> bool {
 
 /// Returns the number of locks that the calling thread, or the task that it polls, holds.
 pub(crate) fn depth() -> usize {
-    current_if_attached().map_or(0, |context| context.held.iter().count())
+    current_if_attached().map_or(0, |context| context.held.depth())
 }
 
 /// Returns how many times the calling thread, or the task that it polls, holds a lock.

@@ -216,6 +216,7 @@ fn what_the_thread_itself_holds() {
 fn guards_can_be_sent() {
     let (key, state) = (Resource::new("sent", 1), named("sent, state"));
     let (sends, receives) = mpsc::channel();
+    let released = &Barrier::new(2);
     on_a_thread(|| {
         let _held = take(&state);
         drop(acquire(&key, X));
@@ -223,11 +224,13 @@ fn guards_can_be_sent() {
     thread::scope(|scope| {
         scope.spawn(|| {
             sends.send(acquire(&key, X)).unwrap();
-            // The other thread releases it meanwhile.
-            thread::sleep(Duration::from_millis(50));
+            released.wait();
             drop(acquire(&key, X));
         });
-        scope.spawn(move || drop(receives.recv().unwrap()));
+        scope.spawn(move || {
+            drop(receives.recv().unwrap());
+            released.wait();
+        });
     });
     on_a_thread(|| drop(take(&state)));
     assert_eq!(kinds(&findings_about(&["sent, state", "sent 1"])), []);
@@ -256,18 +259,17 @@ fn guards_that_change_hands() {
         let _held = take(&state);
         drop(acquire(&session(2), X));
     });
-    // Here another thread closes the session for which this one waits.
-    on_a_thread(|| open(3));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let wait = || {
-                thread::sleep(Duration::from_millis(1200));
-                granted()
-            };
-            let Ok(held) = session(3).acquire(X, wait);
-            drop(held);
-        });
-        scope.spawn(close);
+    // Here another thread closes the session that this one has opened and waits for.
+    on_a_thread(|| {
+        open(3);
+        let wait = || {
+            on_a_thread(close);
+            // For longer than a thread may wait for what it holds itself.
+            thread::sleep(Duration::from_millis(1200));
+            granted()
+        };
+        let Ok(held) = session(3).acquire(X, wait);
+        drop(held);
     });
     let names = ["change hands, state", "change hands 2", "change hands 3"];
     assert_eq!(kinds(&findings_about(&names)), []);

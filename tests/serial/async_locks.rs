@@ -5,23 +5,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{future::join, poll};
 use lockdep::{
-    Finding, FindingKind, futures_lock,
+    FindingKind, futures_lock,
     tokio::{self, spawn, task::yield_now, time::timeout},
 };
 
-use crate::alone;
-
-/// Runs a future as a task, on one thread, and returns the findings.
-fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
-    let _alone = alone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(body);
-    lockdep::take_findings()
-}
-
-fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
-    findings.iter().map(Finding::kind).collect()
-}
+use crate::{alone, kinds, run};
 
 /// Runs a task to its end. Returns `false` if it panicked.
 async fn task<F: Future<Output = ()> + Send + 'static>(future: F) -> bool {

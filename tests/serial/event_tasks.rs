@@ -4,29 +4,17 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use lockdep::{
-    Finding, FindingKind,
+    Finding, FindingKind, Level,
     external::Event,
     sync::Mutex as StdMutex,
     tokio::{
-        self, select, spawn,
+        select, spawn,
         sync::{Mutex, mpsc, oneshot},
         task::{JoinHandle, yield_now},
     },
 };
 
-use crate::alone;
-
-/// Runs a future as a task, on one thread, and returns the findings.
-fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
-    let _alone = alone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(body);
-    lockdep::take_findings()
-}
-
-fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
-    findings.iter().map(Finding::kind).collect()
-}
+use crate::{kinds, run};
 
 type Handler = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -183,6 +171,35 @@ fn actors_that_never_wait_for_each_other() {
         let _ = (one.await, other.await);
     });
     assert_eq!(kinds(&found), []);
+}
+
+/// What one branch of a task owes, another does not.
+#[test]
+fn a_branch_that_owes_beside_one_that_acquires() {
+    let found = run(async {
+        lockdep::set_level(FindingKind::HeldAcrossAwait, Level::Allow);
+        let (replies, state) = (Arc::new(Event::new("of a branch")), Arc::new(Mutex::new(())));
+        let owes = async {
+            let _owes = replies.owe();
+            yield_now().await;
+        };
+        let acquires = async {
+            drop(state.lock().await);
+            yield_now().await;
+            drop(state.lock().await);
+        };
+        tokio::join!(owes, acquires);
+        let waits = spawn({
+            let (replies, state) = (Arc::clone(&replies), Arc::clone(&state));
+            async move {
+                let _held = state.lock().await;
+                replies.wait_async(yield_now()).await;
+            }
+        });
+        waits.await.unwrap();
+    });
+    let is_of_order = |finding: &&Finding| finding.kind() != FindingKind::HeldAcrossAwait;
+    assert_eq!(found.iter().filter(is_of_order).count(), 0, "{found:?}");
 }
 
 /// A second handler of the same event may answer.

@@ -21,7 +21,7 @@ mod tokio_sync;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lockdep::FindingKind;
+use lockdep::{Finding, FindingKind};
 
 /// Waits for a test's turn, which lasts until the guard is dropped. Levels are the default ones then, and the order of
 /// locks and the list of findings are empty.
@@ -34,4 +34,19 @@ fn alone() -> MutexGuard<'static, ()> {
     lockdep::reset();
     drop(lockdep::take_findings());
     turn
+}
+
+/// Runs a future as a task when it is its turn, on one thread. Returns the findings.
+#[cfg(feature = "tokio")]
+fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
+    let _alone = alone();
+    let runtime =
+        lockdep::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(body);
+    lockdep::take_findings()
+}
+
+#[cfg(feature = "tokio")]
+fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
+    findings.iter().map(Finding::kind).collect()
 }

@@ -1,33 +1,21 @@
 //! What tasks do with resources.
 #![cfg(feature = "tokio")]
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use lockdep::{
-    Finding, FindingKind,
+    FindingKind,
     external::{Held, Mode, Resource},
     tokio::{
-        self, spawn,
+        spawn,
         sync::{Mutex, Notify},
         task::yield_now,
     },
 };
 
-use crate::alone;
+use crate::{kinds, run};
 
 const X: Mode = Mode::Exclusive;
-
-/// Runs a future as a task, on one thread, and returns the findings.
-fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
-    let _alone = alone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(body);
-    lockdep::take_findings()
-}
-
-fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
-    findings.iter().map(Finding::kind).collect()
-}
 
 /// A client's future, which waits once.
 async fn granted() -> Result<(), Infallible> {

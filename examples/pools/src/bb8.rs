@@ -21,7 +21,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// If there is none in time, or none can be opened.
+    /// If no connection becomes free in time, or a new one cannot be opened.
     #[track_caller]
     pub fn get(
         &self,

@@ -1,7 +1,7 @@
 //! Connection pools of r2d2, deadpool and bb8, with their places among a program's locks.
 //!
-//! Each adapter is a pool and a [`Resource`](lockdep::external::Resource) with as many permits. Who asks for a
-//! second connection while it has one is found, in a run in which the pool was never empty.
+//! Each adapter is a pool and a [`Resource`](lockdep::external::Resource) with as many permits. A thread or task that
+//! asks for a second connection while it has one is reported, even if the pool is never empty.
 
 use std::convert::Infallible;
 

@@ -22,7 +22,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// If there is none in time.
+    /// If no connection becomes free in time.
     #[track_caller]
     pub fn get(&self) -> Result<Held<PooledConnection<M>>, Error> {
         self.resource.acquire(Mode::Shared, || self.inner.get())

@@ -10,7 +10,6 @@ use std::{
     future::Future,
     pin::Pin,
     ptr,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -23,7 +22,7 @@ use super::{
 };
 use crate::{
     finding::{LockKind, Mode},
-    tracked::{Awaited, GuardKind, Tracked},
+    tracked::{Awaited, GuardKind, Handle, Tracked},
 };
 
 /// A lock or semaphore that an [`Acquire`] can take.
@@ -35,42 +34,6 @@ pub(super) trait Acquirable {
     /// Returns `false` if its acquisitions are neither checked nor recorded.
     fn is_checked(&self) -> bool {
         true
-    }
-}
-
-/// A reference to a lock, or an `Arc` of it.
-///
-/// # Safety
-///
-/// While the handle exists, the lock is neither moved nor dropped. The handle itself may move.
-pub(super) unsafe trait Handle {
-    type Lock: Acquirable + ?Sized;
-
-    /// The kind of guard that contains this handle.
-    const GUARD: GuardKind;
-
-    fn lock(&self) -> &Self::Lock;
-}
-
-// SAFETY: a shared reference keeps its referent borrowed, so that it is neither moved nor dropped.
-unsafe impl<L: Acquirable + ?Sized> Handle for &L {
-    type Lock = L;
-
-    const GUARD: GuardKind = GuardKind::Borrowed;
-
-    fn lock(&self) -> &L {
-        self
-    }
-}
-
-// SAFETY: an `Arc` keeps its value alive, and in its own allocation.
-unsafe impl<L: Acquirable + ?Sized> Handle for Arc<L> {
-    type Lock = L;
-
-    const GUARD: GuardKind = GuardKind::Owned;
-
-    fn lock(&self) -> &L {
-        self
     }
 }
 
@@ -107,7 +70,7 @@ pub(super) type Acquired<E = AcquireError> = Result<bool, E>;
 /// Returns a future that acquires the lock and passes the result to `then`. Reports show the
 /// caller's location.
 #[track_caller]
-pub(super) fn acquire<H: Handle, O>(
+pub(super) fn acquire<H: Handle<Lock: Acquirable>, O>(
     handle: H,
     request: Request,
     then: impl FnOnce(H, Acquired) -> O,
@@ -136,7 +99,7 @@ pin_project! {
 
 impl<H, F, W, G, O> Future for Acquire<H, F, W, G>
 where
-    H: Handle,
+    H: Handle<Lock: Acquirable>,
     F: Future<Output = Result<SemaphorePermit<'static>, AcquireError>>,
     W: Fn() -> F,
     G: FnOnce(H, Acquired) -> O,
@@ -190,7 +153,10 @@ where
 
 /// Acquires a lock without waiting.
 #[track_caller]
-pub(super) fn try_acquire<H: Handle>(handle: &H, request: Request) -> Acquired<TryAcquireError> {
+pub(super) fn try_acquire<H: Handle<Lock: Acquirable>>(
+    handle: &H,
+    request: Request,
+) -> Acquired<TryAcquireError> {
     let lock = handle.lock();
     let attempt = || take_permits(lock, request);
     if !request.is_checked(lock) {
@@ -206,7 +172,10 @@ pub(super) fn try_acquire<H: Handle>(handle: &H, request: Request) -> Acquired<T
 ///
 /// In a thread that runs tasks, and for a finding at [`Level::Deny`](crate::Level::Deny).
 #[track_caller]
-pub(super) fn blocking_acquire<H: Handle>(handle: &H, request: Request) -> Acquired {
+pub(super) fn blocking_acquire<H: Handle<Lock: Acquirable>>(
+    handle: &H,
+    request: Request,
+) -> Acquired {
     assert_may_block();
     let lock = handle.lock();
     let (semaphore, permits) = (lock.semaphore(), request.permits);

@@ -9,10 +9,10 @@ use std::{
 
 use ::tokio::sync::Semaphore;
 
-use super::acquire::{Acquirable, Handle, Request};
+use super::acquire::{Acquirable, Request};
 use crate::{
     finding::{LockKind, Mode},
-    tracked::Tracked,
+    tracked::{Handle, Tracked},
 };
 
 /// A lock without its value.

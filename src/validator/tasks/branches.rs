@@ -106,8 +106,7 @@ pub(crate) fn suspend_doubtful(
     // What a thread held before it blocked on the task stays held.
     let own = polled().map(|task| own_holds(&task, context)).unwrap_or_default();
     let is_left_out = |held: &Entry| {
-        if held.kind().is_event() {
-            // The future that owes it is being polled, and polls this one.
+        if with_polled(|task| task.owed.lock().contains(&held.tag)).unwrap_or(false) {
             return false;
         }
         let is_same = held.tag.lock() == wanted.lock();
@@ -125,6 +124,28 @@ pub(crate) fn suspend_doubtful(
         context.held.remove(held.tag);
     }
     SuspendedHolds(context, suspended)
+}
+
+/// An event that the future being polled owes, and so all that it polls, until this is dropped.
+pub(crate) struct Owing(Tag);
+
+impl Owing {
+    /// Called when the poll of the future begins.
+    pub(crate) fn begin(event: Tag) -> Self {
+        with_polled(|task| task.owed.lock().push(event));
+        Self(event)
+    }
+}
+
+impl Drop for Owing {
+    fn drop(&mut self) {
+        with_polled(|task| {
+            let mut owed = task.owed.lock();
+            if let Some(at) = owed.iter().rposition(|it| *it == self.0) {
+                owed.remove(at);
+            }
+        });
+    }
 }
 
 /// Returns `true` if a held lock was acquired before the task takes this path, and is held until

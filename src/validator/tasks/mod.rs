@@ -55,7 +55,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    branches::{is_alone, is_in_doubt, keep_path, suspend_doubtful},
+    branches::{Owing, is_alone, is_in_doubt, keep_path, suspend_doubtful},
     operation::{Operation, Wanted},
     paths::is_wanted as is_path_wanted,
     resting::{

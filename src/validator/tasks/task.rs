@@ -74,6 +74,8 @@ pub struct Task {
     /// What it held while a sibling future may have been about to run.
     pub(super) doubtful: Mutex<SmallVec<[Tag; 2]>>,
     pub(super) has_doubtful: AtomicBool,
+    /// The events that futures owe which are being polled, and poll the others: no sibling owes these.
+    pub(super) owed: Mutex<SmallVec<[Tag; 1]>>,
     /// A deadlock found while the task was at rest, and how many of its operations had been granted
     /// their locks at that time. Reported at its next poll.
     pub(super) verdict: Mutex<Option<(Found, usize)>>,
@@ -137,6 +139,7 @@ impl Task {
             has_paths: AtomicBool::new(false),
             doubtful: Mutex::default(),
             has_doubtful: AtomicBool::new(false),
+            owed: Mutex::default(),
             verdict: Mutex::new(None),
             has_verdict: AtomicBool::new(false),
             participant: OnceLock::new(),

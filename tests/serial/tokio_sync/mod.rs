@@ -10,9 +10,11 @@ mod unknown;
 use std::{sync::Arc, time::Duration};
 
 use lockdep::{
-    Finding, FindingKind,
+    Finding,
     tokio::{self, time::sleep},
 };
+
+use crate::kinds;
 
 /// Runs one test at a time, and returns its findings.
 fn alone(body: impl FnOnce()) -> Vec<Finding> {
@@ -36,10 +38,6 @@ fn found<F: Future<Output = ()>>(body: impl Fn() -> F) -> Vec<Finding> {
     });
     assert_eq!(kinds(&single), kinds(&multi));
     single
-}
-
-fn kinds(found: &[Finding]) -> Vec<FindingKind> {
-    found.iter().map(Finding::kind).collect()
 }
 
 /// Runs a task to its end. Returns `false` if it panicked.

@@ -2,10 +2,8 @@
 
 use std::{fmt, mem, ptr, sync::Arc};
 
-use super::{
-    super::{acquire::Handle, in_task::is_in_task},
-    Semaphore,
-};
+use super::{super::in_task::is_in_task, Semaphore};
+use crate::tracked::Handle;
 
 /// Permits that were acquired together, or merged.
 pub(super) struct Permits<H: Handle<Lock = Semaphore>> {
