@@ -191,7 +191,9 @@ fn a_storm_of_signals_causes_no_finding() {
     let times: [u64; 6] = threads.map(|thread| thread.join().expect("nothing is denied"));
     set_timer(false);
     println!("{times:?} rounds, {sent} signals sent, {HANDLED:?} handled, {TAKEN:?} with a lock");
-    let findings = lockdep::findings();
+    // `out_of_sequence` nests locks of one class.
+    let mut findings = lockdep::findings();
+    findings.retain(|finding| finding.kind() != FindingKind::SameClassNesting);
     assert!(findings.is_empty(), "{} findings: {}", findings.len(), findings[0]);
 }
 
