@@ -1,4 +1,4 @@
-//! [`futures_util::lock`](::futures_util::lock), with its mutex checked.
+//! [`futures_util::lock`], with its mutex checked.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `futures_util::lock`.

@@ -1,6 +1,6 @@
 //! [rayon-core](https://docs.rs/rayon-core), checked: everything that it holds, under the same names.
 //!
-//! A worker that waits in [`join`], [`scope`] or another call of rayon runs other jobs of its pool
+//! A worker that waits in [`join()`], [`scope()`] or another call of rayon runs other jobs of its pool
 //! meanwhile. So it waits for every lock that one of them acquires. If it holds such a lock, the job
 //! waits for a thread that waits for the job:
 //!

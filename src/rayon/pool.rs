@@ -50,7 +50,7 @@ pub(super) fn current() -> Option<&'static Pool> {
     if is_any_worker() { None } else { GLOBAL.get()?.as_deref() }
 }
 
-/// [`rayon_core::ThreadPool`](::rayon_core::ThreadPool), checked.
+/// [`rayon_core::ThreadPool`], checked.
 pub struct ThreadPool {
     pub(super) inner: ::rayon_core::ThreadPool,
     pub(super) pool: Arc<Pool>,
