@@ -35,6 +35,12 @@ const MAX_CLASSES: usize = 1 << 12;
 /// rows, and each would be ordered after all others.
 const MAX_HELD: usize = 64;
 
+/// The number of characters of a key in its name, which is part of many lines of a report.
+const NAME_LENGTH: usize = 80;
+
+/// The length of the class of a key, in bytes. Longer ones are data rather than names.
+const MAX_CLASS_LENGTH: usize = 200;
+
 /// How long to wait for the registry. If a fork left it locked, no thread will unlock it.
 const REGISTRY_WAIT: Duration = Duration::from_millis(10);
 
@@ -72,8 +78,8 @@ struct Taken {
     /// The thread or task that has acquired it, and where.
     by: Option<(u64, bool)>,
     at: &'static Location<'static>,
-    /// When, if it has a lease.
-    since: Option<Instant>,
+    /// When, and for how long at most, if it has a lease. Other acquisitions may have another one.
+    lease: Option<(Instant, Duration)>,
 }
 
 /// Resources that are known. Those that were not used for a long time are forgotten: at
@@ -128,7 +134,7 @@ impl Outside {
             None => pending.wait(acquire),
         };
         let value = recorded(pending, acquired)?;
-        Ok((Token::new(node, mode, Location::caller()), value))
+        Ok((Token::new(node, mode, Location::caller(), self.lease), value))
     }
 
     #[track_caller]
@@ -140,7 +146,7 @@ impl Outside {
         let Some((node, mode)) = self.to_check(mode) else { return Ok((Token(None), acquire()?)) };
         let pending = node.tracked.about_to_try(node.kind, mode);
         let value = recorded(pending, acquire())?;
-        Ok((Token::new(node, mode, Location::caller()), value))
+        Ok((Token::new(node, mode, Location::caller(), self.lease), value))
     }
 
     #[track_caller]
@@ -160,7 +166,7 @@ impl Outside {
             }
             None => None,
         };
-        Acquire { to_check, at: Location::caller(), call: Box::pin(acquire) }
+        Acquire { to_check, at: Location::caller(), lease: self.lease, call: Box::pin(acquire) }
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as in a build that is not checked")]
@@ -197,13 +203,16 @@ impl Outside {
     fn added(&self, hash: u64) -> Arc<Node> {
         let (system, key) = (self.system, self.key.clone());
         let kind = if self.permits > 1 { POOL } else { LOCK };
-        let class = self.class.map_or_else(|| pattern::of(&self.key), str::to_owned);
-        let class = format!("{system} {class}");
-        let class = registry(|registry| registry.class(class)).flatten();
+        let is_name = |it: &String| it.len() <= MAX_CLASS_LENGTH && !it.contains(char::is_control);
+        let of_key = || Some(pattern::of(&self.key)).filter(is_name);
+        let class = self.class.map(str::to_owned).or_else(of_key);
+        let class = class.and_then(|class| {
+            registry(|registry| registry.class(format!("{system} {class}"))).flatten()
+        });
         let tracked = Tracked::created_at(self.created);
         // Before any other thread knows it.
         let number = tracked.number(kind);
-        validator::name(number, &format!("{system} {key}"));
+        validator::name(number, &format!("{system} {}", in_short(&key)));
         if let Some(class) = class {
             validator::class(number, class);
         }
@@ -217,6 +226,23 @@ impl Outside {
         // Their locks are forgotten as well.
         drop(forgotten);
         node
+    }
+}
+
+/// Returns a key as reports name it: printable, and not too long for a line.
+fn in_short(key: &str) -> String {
+    let escaped = |part: &str| -> String {
+        let escaped = part.chars().map(|it| match it {
+            _ if it.is_control() => it.escape_default().to_string(),
+            _ => it.to_string(),
+        });
+        escaped.collect()
+    };
+    let [head, tail] = [2 * NAME_LENGTH / 3, NAME_LENGTH / 3];
+    let head = key.char_indices().nth(head).map_or(key.len(), |(at, _)| at);
+    match key[head..].char_indices().rev().nth(tail) {
+        Some((at, _)) => format!("{}…{}", escaped(&key[..head]), escaped(&key[head + at..])),
+        None => escaped(key),
     }
 }
 
@@ -300,18 +326,23 @@ impl Node {
 }
 
 impl Token {
-    fn new(node: Arc<Node>, mode: Mode, at: &'static Location<'static>) -> Self {
-        let since = node.lease.map(|_| Instant::now());
-        Self(Some(Taken { node, mode, by: validator::actor_number(), at, since }))
+    fn new(
+        node: Arc<Node>,
+        mode: Mode,
+        at: &'static Location<'static>,
+        lease: Option<Duration>,
+    ) -> Self {
+        let lease = lease.map(|lease| (Instant::now(), lease));
+        Self(Some(Taken { node, mode, by: validator::actor_number(), at, lease }))
     }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        if let Some(Taken { node, mode, by, at, since }) = &self.0 {
-            let held_for = since.map(|since| since.elapsed()).filter(|&it| Some(it) > node.lease);
-            if let Some(held_for) = held_for {
-                node.tracked.held_too_long(*mode, at, held_for);
+        if let Some(Taken { node, mode, by, at, lease }) = &self.0 {
+            let held_for = lease.map(|(since, lease)| (since.elapsed(), lease));
+            if let Some((held_for, lease)) = held_for.filter(|(held_for, lease)| held_for > lease) {
+                node.tracked.held_too_long(*mode, at, held_for, lease);
             }
             if *by != validator::actor_number() {
                 handed_over::note(node.class, &Site::from(*at));
@@ -325,6 +356,7 @@ impl Drop for Token {
 struct Acquire<F> {
     to_check: Option<(Arc<Node>, Mode, Awaited)>,
     at: &'static Location<'static>,
+    lease: Option<Duration>,
     call: Pin<Box<F>>,
 }
 
@@ -337,16 +369,15 @@ where
     /// `track_caller`, so that a panic shows the location of the `.await`.
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { to_check, at, call } = &mut *self;
+        let Self { to_check, at, lease, call } = &mut *self;
         let Some((node, mode, awaited)) = to_check else {
             return call.as_mut().poll(cx).map_ok(|value| (Token(None), value));
         };
         let is_recorded = validator::tasks::is_known();
         let polled = awaited.poll(&node.tracked, cx, |cx| call.as_mut().poll(cx));
         polled.map_ok(|value| {
-            let token =
-                if is_recorded { Token::new(Arc::clone(node), *mode, at) } else { Token(None) };
-            (token, value)
+            let taken = is_recorded.then(|| Token::new(Arc::clone(node), *mode, at, *lease));
+            (taken.unwrap_or(Token(None)), value)
         })
     }
 }

@@ -49,7 +49,8 @@ impl Resource {
 
     /// Sets its class, such as `order:{}`.
     ///
-    /// What the first acquisition of a resource says of it holds for all: class, permits and lease.
+    /// What the first acquisition of a resource says of it holds for all: class, permits, and whether a lease ends a
+    /// wait for it.
     #[must_use]
     pub fn class(mut self, pattern: &'static str) -> Self {
         self.0.class(pattern);

@@ -102,8 +102,8 @@ pub(crate) enum Detail {
     /// The thread that holds the lock for which another is about to wait. It does not exist in this
     /// process, which was forked.
     LeftInParent(ThreadInfo),
-    /// How long a lock was held that has a lease.
-    HeldFor(Duration),
+    /// How long a lock was held, and the lease under which it was acquired.
+    HeldFor(Duration, Duration),
     /// The thread ran this job while it waited in a call, with the lock held.
     InJob(InJob),
     /// The kind of the wait during which locks are held.

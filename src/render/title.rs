@@ -4,7 +4,6 @@ use super::{
     roles,
     story::Story,
     thread_names::{both, circle, what, what_all, who},
-    words::lease_of,
 };
 use crate::finding::{Edge, FindingKind, LockInfo};
 
@@ -62,11 +61,10 @@ impl Story<'_> {
             FindingKind::PoolExhaustion => {
                 format!("{who} holds a permit of {held} and waits for another one")
             }
-            FindingKind::ExpiredLease => format!(
-                "{held} was held for {}, under a lease of {}",
-                self.held_for(),
-                lease_of(&self.first().held)
-            ),
+            FindingKind::ExpiredLease => {
+                let [time, lease] = self.held_for();
+                format!("{held} was held for {time}, under a lease of {lease}")
+            }
             FindingKind::HeldAcrossAwait => format!("{who} holds {held} across an await"),
             FindingKind::Futurelock => self.futurelock(),
             FindingKind::LeakedGuard => match self.left_by() {

@@ -107,14 +107,14 @@ impl Story<'_> {
         gates.collect::<Vec<_>>().join(" or ")
     }
 
-    /// Returns how long a lock with a lease was held, in milliseconds.
-    pub(super) fn held_for(&self) -> duration::Display {
-        let time = match self.finding.detail {
-            Detail::HeldFor(time) => time,
-            _ => Duration::ZERO,
+    /// Returns how long a lock with a lease was held, in milliseconds, and its lease.
+    pub(super) fn held_for(&self) -> [duration::Display; 2] {
+        let (time, lease) = match self.finding.detail {
+            Detail::HeldFor(time, lease) => (time, lease),
+            _ => (Duration::ZERO, Duration::ZERO),
         };
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        duration::Display(Duration::from_millis(milliseconds))
+        [Duration::from_millis(milliseconds), lease].map(duration::Display)
     }
 
     /// Returns the thread that ended without releasing the lock for which another is about to wait.
@@ -216,7 +216,8 @@ impl Story<'_> {
             FindingKind::LeakedGuard if self.is_of_event() => format!("{held} owed since here"),
             FindingKind::LeakedGuard => format!("{held} acquired here, and never released"),
             FindingKind::ExpiredLease => {
-                format!("{held} acquired here, for {} at most", lease_of(&first.held))
+                let [_, lease] = self.held_for();
+                format!("{held} acquired here, for {lease} at most")
             }
             FindingKind::HeldAcrossAwait => {
                 format!("{held} acquired here, and held while {} waits", who(&first.thread))

@@ -204,9 +204,10 @@ impl Tracked {
         mode: Mode,
         acquired_at: &'static Location<'static>,
         held_for: Duration,
+        lease: Duration,
     ) {
         let tag = Tag::new(self.identity.id_or_0(), mode);
-        validator::held_too_long(tag, acquired_at, held_for);
+        validator::held_too_long(tag, acquired_at, held_for, lease);
     }
 
     /// Called when a condition variable has returned the calling thread's guard of this lock.

@@ -18,7 +18,12 @@ use crate::{
 
 /// Called when such a lock is released that was acquired here. Never panics, because this is in a destructor.
 #[cold]
-pub(crate) fn held_too_long(tag: Tag, acquired_at: &'static Location<'static>, held_for: Duration) {
+pub(crate) fn held_too_long(
+    tag: Tag,
+    acquired_at: &'static Location<'static>,
+    held_for: Duration,
+    lease: Duration,
+) {
     let Some(context) =
         current().filter(|context| !context.is_suspended() && !context.is(ThreadState::Allowing))
     else {
@@ -28,7 +33,8 @@ pub(crate) fn held_too_long(tag: Tag, acquired_at: &'static Location<'static>, h
         let _inside = context.enter(ThreadState::InValidator);
         let held = Entry { tag, site: acquired_at };
         let cycle = vec![own_edge(context, &held, &held, acquired_at, &capture())];
-        Found { kind: FindingKind::ExpiredLease, cycle, detail: Detail::HeldFor(held_for) }
+        let detail = Detail::HeldFor(held_for, lease);
+        Found { kind: FindingKind::ExpiredLease, cycle, detail }
     };
     if let Verdict::Panic(panic) = report(context, vec![found]) {
         ledger::print(&panic.message);

@@ -353,6 +353,41 @@ fn a_resource_that_is_held_for_longer_than_its_lease() {
     println!("{text}");
 }
 
+/// The same key is acquired for different times, also for none, which a system may reject.
+#[test]
+fn each_acquisition_has_its_own_lease() {
+    let key =
+        |milliseconds| Resource::new("own lease", 1).lease(Duration::from_millis(milliseconds));
+    key(0).acquire(X, || Err::<(), _>("a lease of zero")).unwrap_err();
+    drop(acquire(&key(60_000), X));
+    assert_eq!(kinds(&findings_about(&["own lease 1"])), []);
+    let held = acquire(&key(2), X);
+    thread::sleep(Duration::from_millis(20));
+    drop(held);
+    let found = findings_about(&["own lease 1"]);
+    assert_eq!(kinds(&found), [FindingKind::ExpiredLease]);
+    let text = found[0].to_string();
+    assert!(text.contains("under a lease of 2ms\n"), "{text}");
+    assert!(text.contains("`own lease 1` acquired here, for 2ms at most"), "{text}");
+}
+
+/// Keys are data. A report stays readable, and keys that it shows alike are different locks.
+#[test]
+fn keys_with_odd_characters() {
+    let long = "long ".repeat(1000);
+    let [one, other] = ["one", "other"]
+        .map(|middle| Resource::new("odd", format_args!("\n'\"🔒{long}{middle}{long}and its end")));
+    let [plain, empty] = ["plain", ""].map(|key| Resource::new("odd", key));
+    assert!(nest((&one, X), (&plain, X)).is_none());
+    assert!(nest((&plain, X), (&other, X)).is_none());
+    assert!(nest((&plain, X), (&empty, X)).is_none());
+    let report = nest((&plain, X), (&one, X)).expect("denied");
+    let title = report.lines().next().unwrap();
+    assert!(title.contains(r#"`odd \n'"🔒long long "#), "{title}");
+    assert!(title.contains("and its end` are acquired in both orders"), "{title}");
+    assert!(report.len() < 10_000, "{} bytes", report.len());
+}
+
 #[test]
 fn a_second_connection_of_a_pool() {
     let pool = || Resource::new("postgres", "orders pool").permits(4);
