@@ -2,5 +2,6 @@
 //! go wrong: each is one clear error, after which nothing is held that should not be.
 
 mod files;
+mod postgres;
 mod sqlite;
 mod support;
