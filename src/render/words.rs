@@ -107,14 +107,15 @@ impl Story<'_> {
         gates.collect::<Vec<_>>().join(" or ")
     }
 
-    /// Returns how long a lock with a lease was held, in milliseconds, and its lease.
+    /// Returns how long a lock with a lease was held, in milliseconds if these are more than the lease, and its lease.
     pub(super) fn held_for(&self) -> [duration::Display; 2] {
         let (time, lease) = match self.finding.detail {
             Detail::HeldFor(time, lease) => (time, lease),
             _ => (Duration::ZERO, Duration::ZERO),
         };
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        [Duration::from_millis(milliseconds), lease].map(duration::Display)
+        let rounded = Duration::from_millis(milliseconds);
+        [if rounded > lease { rounded } else { time }, lease].map(duration::Display)
     }
 
     /// Returns the thread that ended without releasing the lock for which another is about to wait.

@@ -369,6 +369,13 @@ fn each_acquisition_has_its_own_lease() {
     let text = found[0].to_string();
     assert!(text.contains("under a lease of 2ms\n"), "{text}");
     assert!(text.contains("`own lease 1` acquired here, for 2ms at most"), "{text}");
+
+    let held = acquire(&Resource::new("own lease", 2).lease(Duration::from_nanos(1)), X);
+    thread::sleep(Duration::from_micros(1));
+    drop(held);
+    let text = findings_about(&["own lease 2"])[0].to_string();
+    assert!(!text.contains("was held for 0"), "{text}");
+    assert!(text.contains("ns, under a lease of 1ns\n"), "{text}");
 }
 
 /// Keys are data. A report stays readable, and keys that it shows alike are different locks.

@@ -1,7 +1,7 @@
 //! Private servers for the tests and programs of this package: each in a temporary folder, reached by a Unix socket.
 
 use std::{
-    env, fs, io,
+    env, fs, io, iter,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -122,6 +122,43 @@ impl Postgres {
         let mut config = Config::new();
         config.host_path(&self.0.folder).user("app").dbname("postgres");
         config
+    }
+}
+
+/// A Redis server, until it is dropped.
+pub struct Redis(Server);
+
+impl Redis {
+    /// Starts a server whose data is lost at its end.
+    ///
+    /// # Errors
+    ///
+    /// If Redis is not installed, or does not start.
+    pub fn start() -> io::Result<Self> {
+        let missing = || io::Error::other("Redis is not installed: apt-get install redis-server");
+        let program = program("redis-server", iter::empty()).ok_or_else(missing)?;
+        let folder = tempfile::Builder::new().prefix("redis-").tempdir()?;
+        let mut server = Command::new(program);
+        server.args(["--port", "0", "--save", "", "--dir"]).arg(folder.path());
+        server.arg("--unixsocket").arg(folder.path().join("socket"));
+        let server = Self(Server::start(folder.keep(), &server, "TERM")?);
+        server.0.connect(|| server.connect())?;
+        Ok(server)
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the client.
+    pub fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.address())?.get_connection()
+    }
+
+    /// Its address, as a URL.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("redis+unix://{}", self.0.folder.join("socket").display())
     }
 }
 

@@ -3,5 +3,6 @@
 
 mod files;
 mod postgres;
+mod redis;
 mod sqlite;
 mod support;

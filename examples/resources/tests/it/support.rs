@@ -2,20 +2,32 @@
 
 use std::{
     error::Error,
+    io,
     panic::resume_unwind,
     sync::{Arc, Weak},
     thread,
 };
 
 use lockdep::{Finding, FindingKind, Level, sync::Mutex, testing::Scope};
-use resources::server::Postgres;
+use resources::server::{Postgres, Redis};
+
+type Running<S> = std::sync::Mutex<Weak<S>>;
+
+pub(crate) fn postgres() -> Arc<Postgres> {
+    static RUNNING: Running<Postgres> = Running::new(Weak::new());
+    running(&RUNNING, Postgres::start)
+}
+
+pub(crate) fn redis() -> Arc<Redis> {
+    static RUNNING: Running<Redis> = Running::new(Weak::new());
+    running(&RUNNING, Redis::start)
+}
 
 /// Returns the server of all tests that run now. It ends with the last of them, also with one that fails.
-pub(crate) fn postgres() -> Arc<Postgres> {
-    static RUNNING: std::sync::Mutex<Weak<Postgres>> = std::sync::Mutex::new(Weak::new());
-    let mut running = RUNNING.lock().unwrap();
+fn running<S>(running: &Running<S>, start: impl Fn() -> io::Result<S>) -> Arc<S> {
+    let mut running = running.lock().unwrap();
     running.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Postgres::start().unwrap());
+        let server = Arc::new(start().unwrap());
         *running = Arc::downgrade(&server);
         server
     })
