@@ -20,9 +20,9 @@ use rustc_hash::{FxBuildHasher, FxHasher};
 
 use super::pattern;
 use crate::{
-    finding::{LockKind, LockOf, Mode, Role, Site},
+    finding::{LockKind, LockOf, Mode, ResourceInfo, Role},
     tracked::{Awaited, GuardKind, PendingAcquire, Tracked},
-    validator::{self, handed_over},
+    validator,
 };
 
 /// The number of resources in each generation of the registry.
@@ -217,9 +217,9 @@ impl Outside {
             validator::class(number, class);
         }
         let lease = self.lease;
-        if let Some(lease) = lease {
-            validator::lease(number, lease);
-        }
+        let known_by =
+            (kind.role == Role::Lock).then(|| format!("{system} {key}").into_boxed_str());
+        validator::resource(number, ResourceInfo { key: known_by, lease });
         let node = Arc::new(Node { tracked, kind, system, key, class, lease });
         let (node, forgotten) = registry(|registry| registry.add(hash, Arc::clone(&node)))
             .unwrap_or((node, HashTable::new()));
@@ -345,7 +345,7 @@ impl Drop for Token {
                 node.tracked.held_too_long(*mode, at, held_for, lease);
             }
             if *by != validator::actor_number() {
-                handed_over::note(node.class, &Site::from(*at));
+                node.tracked.changed_hands(*mode, node.class, at);
             }
             node.tracked.release(*mode, || ());
         }

@@ -51,7 +51,7 @@ impl Edge {
             seen_at: site.clone(),
             name: None,
             class: None,
-            lease: None,
+            resource: None,
         });
         Self {
             held,

@@ -304,6 +304,14 @@ pub struct LockInfo {
     pub(crate) name: Option<Arc<str>>,
     /// The class given by the program.
     pub(crate) class: Option<&'static str>,
+    pub(crate) resource: Option<Arc<ResourceInfo>>,
+}
+
+/// What is known of a lock that is not in this process: see [`crate::external::Resource`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ResourceInfo {
+    /// Its system and key, in one text. `None` for a pool, which is one of this process.
+    pub(crate) key: Option<Box<str>>,
     pub(crate) lease: Option<Duration>,
 }
 
@@ -334,7 +342,14 @@ impl LockInfo {
     /// [`Resource`](crate::external::Resource::lease). `None` for all other locks.
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {
-        self.lease
+        self.resource.as_ref()?.lease
+    }
+
+    /// Returns the system and key of a [`Resource`](crate::external::Resource), as in `redis
+    /// order:42`: the same lock for all processes. `None` for a pool, and for all other locks.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.resource.as_ref()?.key.as_deref()
     }
 
     /// Returns the type without its paths: `Mutex<Vec<Entry>>`.

@@ -26,6 +26,7 @@ pub use edge::Edge;
 pub(crate) use edge::OtherHolds;
 pub use kind::FindingKind;
 pub use level::Level;
+pub(crate) use lock::ResourceInfo;
 pub use lock::{LockInfo, LockKind, LockOf, Mode, Role};
 pub use order_graph::OrderGraph;
 pub(crate) use os_thread::{Activity, FutexWait, OsThread, SystemCall};

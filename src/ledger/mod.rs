@@ -32,7 +32,9 @@ use std::{
 
 pub(crate) use levels::{level, set_level, set_wait_level};
 use parking_lot::Mutex;
-pub(crate) use record_writer::{note_full_record, open_record, record_edges, records};
+pub(crate) use record_writer::{
+    note_full_record, open_record, record_edges, record_released_elsewhere, records,
+};
 pub(crate) use settings::{Backtraces, is_known_off, settings};
 pub(crate) use source_facts::is_unshared;
 pub(crate) use suppress::{allow_entries, allow_pair, forget_pairs};

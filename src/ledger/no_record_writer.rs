@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{print_past_capture, settings};
-use crate::finding::{Edge, Finding, OtherHolds};
+use crate::finding::{Edge, Finding, LockInfo, OtherHolds, Site};
 
 pub(crate) fn records() -> bool {
     false
@@ -25,6 +25,8 @@ pub(super) fn path() -> Option<PathBuf> {
 pub(crate) fn note_full_record() {}
 
 pub(crate) fn record_edges(_: &[(Edge, OtherHolds)]) {}
+
+pub(crate) fn record_released_elsewhere(_: &LockInfo, _: &Site) {}
 
 pub(super) fn record_finding(finding: &Finding, _in_scope: bool) -> String {
     finding.render(false)

@@ -109,6 +109,14 @@ pub(crate) fn record_edges(edges: &[(Edge, OtherHolds)]) {
     write(locks, &lines);
 }
 
+/// Writes that a guard of this lock which was acquired here was released by another thread or task.
+pub(crate) fn record_released_elsewhere(lock: &LockInfo, acquired_at: &Site) {
+    let described = render::json::lock(lock, name(lock), creates);
+    let place = Some(acquired_at.to_string().into());
+    let line = Line::Lock(record::Lock { released_elsewhere: place, ..described });
+    write(std::iter::once(lock), &[render::json::json(&line)]);
+}
+
 /// Says that the record is too full for further edges.
 pub(crate) fn note_full_record() {
     if let Some(path) = path() {
@@ -181,6 +189,21 @@ fn names_of(program: &Path) -> (String, Option<String>) {
     (name.to_owned(), Some(path.into_owned()).filter(|path| !path.is_empty()))
 }
 
+/// Returns the name of the service that the process is part of.
+fn service() -> Option<String> {
+    let of_telemetry = || std::env::var("OTEL_SERVICE_NAME").ok();
+    settings().service.clone().or_else(of_telemetry).filter(|name| !name.trim().is_empty())
+}
+
+/// Returns the name of the machine or container, where the system has it in a file or variable.
+fn host() -> Option<String> {
+    let of_system = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let of_environment =
+        || ["HOSTNAME", "COMPUTERNAME"].into_iter().find_map(|it| std::env::var(it).ok());
+    let name = of_system.or_else(of_environment)?.trim().to_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 fn without_hash(name: &str) -> &str {
     let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|it| it.is_ascii_hexdigit());
     match name.rsplit_once('-') {
@@ -197,7 +220,7 @@ impl Out {
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
         let (program, executable) = names_of(&std::env::current_exe().unwrap_or_default());
-        let process = process::id();
+        let (process, service) = (process::id(), service());
 
         let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
         // `create_new`, because process ids are reused; the random part of the name is not.
@@ -212,6 +235,8 @@ impl Out {
             test: std::env::var("NEXTEST_TEST_NAME").ok().map(Into::into),
             started: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             executable: executable.map(Into::into),
+            host: service.as_ref().and_then(|_| host()).map(Into::into),
+            service: service.map(Into::into),
             allow: suppress::for_record(),
         });
         out.append(&(render::json::json(&header) + "\n"))?;

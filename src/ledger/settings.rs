@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     pub(crate) signal: Option<String>,
     /// The folder for records.
     pub(crate) out: Option<PathBuf>,
+    /// The name of the service that the process is part of.
+    #[cfg_attr(not(feature = "write_records"), allow(dead_code, reason = "records have it"))]
+    pub(crate) service: Option<String>,
     /// A folder in which sources are looked for as well.
     source: Option<PathBuf>,
     /// `true` if unhandled findings are summarized at exit and change the exit status.
@@ -117,6 +120,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> (Settings, Vec<String>) {
         config: variable("LOCKDEP_CONFIG").filter(|path| !path.is_empty()),
         signal: variable("LOCKDEP_SIGNAL").filter(|name| !name.is_empty()),
         out: variable("LOCKDEP_OUT").filter(|folder| !folder.is_empty()).map(Into::into),
+        service: variable("LOCKDEP_SERVICE").filter(|name| !name.is_empty()),
         source: variable("LOCKDEP_SOURCE").filter(|folder| !folder.is_empty()).map(Into::into),
         exit: true,
         start: (!super::IS_BARE).then(Instant::now),
@@ -262,26 +266,30 @@ mod tests {
     #[test]
     fn empty_variables_change_nothing() {
         assert_eq!(levels(""), [None; FindingKind::ALL.len()]);
-        let names = ["WATCHDOG", "SIGNAL", "CONFIG", "OUT"].map(|name| format!("LOCKDEP_{name}"));
+        let names = ["WATCHDOG", "SIGNAL", "CONFIG", "OUT", "SERVICE"]
+            .map(|name| format!("LOCKDEP_{name}"));
         let empty = names.each_ref().map(|name| (&**name, " "));
         for nothing in [&[][..], &empty] {
             let (settings, complaints) = environment(nothing);
             assert_eq!(complaints, [""; 0]);
             assert!(!settings.off && settings.watchdog.is_none() && settings.signal.is_none());
             assert!(settings.config.is_none() && settings.out.is_none());
+            assert_eq!(settings.service, None);
         }
     }
 
     #[test]
-    fn a_file_a_folder_and_a_signal() {
+    fn a_file_a_folder_a_service_and_a_signal() {
         let (settings, complaints) = environment(&[
             ("LOCKDEP_CONFIG", "known.toml"),
+            ("LOCKDEP_SERVICE", " billing\n"),
             ("LOCKDEP_OUT", "target/records"),
             ("LOCKDEP_SIGNAL", " usr1 "),
         ]);
         assert_eq!(complaints, [""; 0]);
         assert_eq!(settings.config.as_deref(), Some("known.toml"));
         assert_eq!(settings.out, Some(PathBuf::from("target/records")));
+        assert_eq!(settings.service.as_deref(), Some("billing"));
         assert_eq!(settings.signal.as_deref(), Some("usr1"));
     }
 

@@ -33,8 +33,8 @@ pub(crate) struct Folded<P> {
     pub(crate) thread: Thread,
     /// The given names of the held and of the wanted lock.
     pub(crate) names: [Name; 2],
-    /// The classes of the other locks that were held exclusively, sorted. A lock without a class is
-    /// known by its type and name.
+    /// The classes of the other locks that were held exclusively, sorted. A resource is known by its key, and a
+    /// lock without a class by its type and name.
     pub(crate) gates: SmallVec<[u32; 4]>,
 }
 

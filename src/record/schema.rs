@@ -69,6 +69,13 @@ pub struct Header<'a> {
     /// file, with the hash that cargo adds to it, or the path of another program.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub executable: Option<Cow<'a, str>>,
+    /// The service that the program is part of, according to `LOCKDEP_SERVICE` or else
+    /// `OTEL_SERVICE_NAME`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Cow<'a, str>>,
+    /// The machine or container that it runs on, if the service is known.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Cow<'a, str>>,
     /// The entries of `lockdep.toml`, which apply to findings of several processes as well.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Allow<'a>>,
@@ -114,6 +121,18 @@ pub struct Lock<'a> {
     /// `true` if it is a `static`, so that each process has one lock of this class.
     #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub is_static: bool,
+    /// The system and key of a [`Resource`](crate::external::Resource), `redis order:42`: it is this lock
+    /// in every process.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Cow<'a, str>>,
+    /// For how many milliseconds it is held at most, if it has a
+    /// [lease](crate::external::Resource::lease).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<u64>,
+    /// A place where a resource of this class was acquired whose guard was released by another thread or task: it
+    /// is not known who holds those that are acquired there.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub released_elsewhere: Option<Cow<'a, str>>,
 }
 
 /// An acquisition, completed or about to happen, by a thread or task that held another lock.

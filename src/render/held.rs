@@ -197,7 +197,7 @@ mod tests {
             seen_at: site.clone(),
             name: Some(format!("lock {id}").into()),
             class: None,
-            lease: None,
+            resource: None,
         };
         LockUse { lock, mode: Mode::Exclusive, since: site, age: None, may_be_elsewhere: false }
     }

@@ -246,8 +246,9 @@ impl Story<'_> {
 
     /// Help for a cycle that the end of a lease breaks.
     fn help_with_lease(&self) -> String {
-        let leases = self.shown.iter().map(|edge| &edge.wanted).filter(|lock| lock.lease.is_some());
-        let Some(leased) = leases.min_by_key(|lock| lock.lease) else { return String::new() };
+        let leases =
+            self.shown.iter().map(|edge| &edge.wanted).filter(|lock| lock.lease().is_some());
+        let Some(leased) = leases.min_by_key(|lock| lock.lease()) else { return String::new() };
         format!(
             "if they run at once{}, each waits for the next until the lease of {} runs out, after {}, or a time limit \
              ends the wait: acquire these locks in one order everywhere{}",

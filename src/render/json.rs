@@ -184,6 +184,9 @@ pub(crate) fn lock(
         created_at: lock.created_at().filter(says_something).map(|site| site.to_string().into()),
         class,
         is_static: made.is_some_and(|(_, created)| created == Creates::OneLock),
+        released_elsewhere: None,
+        key: lock.key().map(|key| key.to_owned().into()),
+        lease: lock.lease().map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

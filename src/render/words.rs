@@ -520,7 +520,7 @@ impl Story<'_> {
 
 /// Returns the lease of a lock that has one.
 pub(super) fn lease_of(lock: &LockInfo) -> duration::Display {
-    duration::Display(lock.lease.unwrap_or_default())
+    duration::Display(lock.lease().unwrap_or_default())
 }
 
 /// Returns a lock's type, and where it was created: `` a `Mutex<Vec<Job>>` made at src/main.rs:3:20

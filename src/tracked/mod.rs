@@ -210,6 +210,17 @@ impl Tracked {
         validator::held_too_long(tag, acquired_at, held_for, lease);
     }
 
+    /// Called when the lock is released that another thread or task had acquired here.
+    pub(crate) fn changed_hands(
+        &self,
+        mode: Mode,
+        class: Option<&str>,
+        acquired_at: &'static Location<'static>,
+    ) {
+        let tag = Tag::new(self.identity.id_or_0(), mode);
+        validator::changed_hands(tag, class, acquired_at);
+    }
+
     /// Called when a condition variable has returned the calling thread's guard of this lock.
     pub fn note_condition(&self) {
         validator::note_condition(Tag::new(self.identity.id_or_0(), Mode::Exclusive));

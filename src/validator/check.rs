@@ -169,7 +169,7 @@ impl Cycle {
     fn end_with_lease(&mut self) {
         let kind = &mut self.kind;
         let is_denied = matches!(kind, FindingKind::Inversion | FindingKind::SingleThreadInversion);
-        if is_denied && self.edges.iter().any(|edge| edge.wanted.lease.is_some()) {
+        if is_denied && self.edges.iter().any(|edge| edge.wanted.lease().is_some()) {
             *kind = FindingKind::LeasedInversion;
         }
     }

@@ -27,10 +27,10 @@ struct Pairs {
 
 static SEEN: Pairs = Pairs::new();
 
-/// Called when a lock of this class that was acquired here is released by another thread or task.
-#[cold]
-pub(crate) fn note(class: Option<&str>, acquired_at: &Site) {
-    SEEN.note(hash(class, acquired_at));
+/// Notes that a lock of this class that was acquired here was released by another thread or task. Returns `true` if
+/// that is new.
+pub(super) fn note(class: Option<&str>, acquired_at: &Site) -> bool {
+    SEEN.note(hash(class, acquired_at))
 }
 
 /// Returns `true` if a lock of this class that was acquired here was released by another thread or task.
@@ -49,15 +49,16 @@ impl Pairs {
         Self { list: [const { AtomicU64::new(0) }; PAIRS], is_full: AtomicBool::new(false) }
     }
 
-    fn note(&self, pair: u64) {
+    /// Returns `true` if the pair is new. Beyond the bound, only the first pair counts as new.
+    fn note(&self, pair: u64) -> bool {
         for known in &self.list {
             match known.compare_exchange(0, pair, SeqCst, Relaxed) {
-                Ok(_) => return,
-                Err(other) if other == pair => return,
+                Ok(_) => return true,
+                Err(other) if other == pair => return false,
                 Err(_) => {}
             }
         }
-        self.is_full.store(true, Relaxed);
+        !self.is_full.swap(true, Relaxed)
     }
 
     fn has(&self, pair: u64) -> bool {
@@ -75,13 +76,15 @@ mod tests {
         let pair = |class: &str, line| hash(Some(class), &Site::new("a.rs".to_owned(), line, 1));
         let (pairs, one) = (Pairs::new(), pair("redis order:{}", 1));
         assert!(!pairs.has(one));
-        pairs.note(one);
-        pairs.note(one);
+        assert!(pairs.note(one) && !pairs.note(one));
         let others = [pair("redis order:{}", 2), pair("redis user:{}", 1)];
         assert!(pairs.has(one) && !others.iter().any(|&other| pairs.has(other)));
-        (2..).map(|line| pair("c", line)).take(PAIRS - 1).for_each(|other| pairs.note(other));
+        (2..)
+            .map(|line| pair("c", line))
+            .take(PAIRS - 1)
+            .for_each(|other| assert!(pairs.note(other)));
         assert!(!pairs.has(others[0]));
-        pairs.note(pair("d", 1));
+        assert!(pairs.note(pair("d", 1)) && !pairs.note(pair("d", 2)));
         assert!(pairs.has(others[0]));
     }
 }

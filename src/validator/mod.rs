@@ -18,16 +18,16 @@ mod deadlock;
 mod destroyed;
 mod found;
 mod graph;
-pub(crate) mod handed_over;
+mod handed_over;
 mod helpers;
 mod identity;
 mod initialized;
 mod interrupted;
 pub mod jobs;
-mod lease;
 mod lock_id;
 mod monitor;
 mod process;
+mod releases;
 pub mod root_poll;
 #[cfg(all(test, shuttle))]
 mod shuttle_models;
@@ -54,14 +54,14 @@ pub(crate) use self::{
     graph::{
         Acquisition,
         annotations::{
-            allow_pair, class, declare_order, lease, name, name_of, order_by_key, set_rank,
+            allow_pair, class, declare_order, name, name_of, order_by_key, resource, set_rank,
         },
         declared::{Ordered, Rank},
     },
     identity::Identity,
     initialized::{about_to_use, initialized},
-    lease::held_too_long,
     lock_id::LockId,
+    releases::{changed_hands, held_too_long},
     waits::{
         barrier_order::{Arrival, BarrierOrder},
         blocking::{Waited, begin_wait},

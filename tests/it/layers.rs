@@ -28,7 +28,7 @@ const LAYERS: [&str; 33] = [
     "validator/check validator/destroyed validator/monitor",
     "validator/acquire validator/process",
     "validator/attach",
-    "validator/initialized validator/lease validator/waits",
+    "validator/initialized validator/releases validator/waits",
     "validator/jobs",
     "validator",
     "points",

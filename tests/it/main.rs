@@ -31,6 +31,7 @@ mod leaks;
 mod links;
 mod lock_count;
 mod merge;
+mod merge_services;
 mod never_hurt;
 mod no_default_features;
 mod once_cell;

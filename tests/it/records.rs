@@ -4,16 +4,19 @@
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
+    time::Duration,
 };
 
 use crate::support::{child_command, denied, is_child, name_of, on_a_thread};
 use lockdep::{
-    FindingKind,
+    FindingKind, Mode,
+    external::Resource,
     record::{self, Line, Merge},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
@@ -516,6 +519,73 @@ fn a_finding_and_the_order_as_json() {
     );
     assert!(finding.help.starts_with("it takes two threads at once to hang, "), "{}", finding.help);
     assert!(!finding.help.contains('\n') && finding.silenced.is_none());
+}
+
+/// A resource is known by its key in every process, and so is a place whose guards change hands.
+#[test]
+fn resources_of_services() {
+    let test = resources_of_services;
+    if is_child() {
+        let acquire = |resource: &Resource| {
+            let held = resource.acquire(Mode::Exclusive, || Ok::<_, Infallible>(()));
+            held.unwrap_or_else(|never| match never {})
+        };
+        let order = Resource::new("redis", "order:42").lease(Duration::from_millis(1500));
+        let accounts = [1, 2].map(|id| Resource::new("pg", format!("account:{id}")));
+        let state = Mutex::new(());
+        lockdep::name(&order, "the order");
+        let _order = acquire(&order);
+        let held = accounts.each_ref().map(acquire);
+        drop(state.lock());
+        // They were acquired by this thread.
+        on_a_thread(|| drop(held));
+        return;
+    }
+    let folder = Folder::new("services");
+    let mut child = child(test, &folder.0);
+    child.env("LOCKDEP_SERVICE", " orders ").env_remove("OTEL_SERVICE_NAME");
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (mut keys, mut elsewhere, mut gates) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let text = fs::read(folder.file()).unwrap();
+    let problems = record::read(&*text, |line| match line {
+        Line::Header(header) => {
+            assert_eq!(header.service.as_deref(), Some("orders"));
+            assert_eq!(header.host.is_some(), cfg!(target_os = "linux"));
+        }
+        Line::Lock(lock) => {
+            if let Some(place) = lock.released_elsewhere {
+                let class = lock.class.unwrap().into_owned();
+                *elsewhere.entry((class, place.into_owned())).or_insert(0) += 1;
+            }
+            if let Some(key) = lock.key {
+                keys.insert(lock.id, (key.into_owned(), lock.name.into_owned(), lock.lease));
+            }
+        }
+        Line::Edge(edge) => {
+            let key = |id: &u64| keys.get(id).map(|(key, ..)| key.clone());
+            gates.extend(edge.gates.iter().filter_map(key));
+        }
+        _ => {}
+    });
+    assert_eq!(problems.unwrap(), []);
+    let known: Vec<_> = keys.values().map(|(key, name, lease)| (&**key, &**name, *lease)).collect();
+    assert_eq!(
+        known,
+        [
+            ("redis order:42", "the order", Some(1500)),
+            ("pg account:1", "pg account:1", None),
+            ("pg account:2", "pg account:2", None),
+        ]
+    );
+    // Once, though two were.
+    let [((class, place), 1)] = elsewhere.iter().collect::<Vec<_>>()[..] else {
+        panic!("{elsewhere:?}")
+    };
+    assert_eq!(class, "pg account:{}");
+    assert!(place.starts_with("tests/it/records.rs:"), "{place}");
+    let gates: Vec<_> = gates.iter().map(String::as_str).collect();
+    assert_eq!(gates, ["pg account:1", "pg account:2", "redis order:42"]);
 }
 
 fn unpoisoned<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {

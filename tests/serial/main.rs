@@ -21,7 +21,7 @@ mod tokio_sync;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lockdep::{Finding, FindingKind};
+use lockdep::FindingKind;
 
 /// Waits for a test's turn, which lasts until the guard is dropped. Levels are the default ones then, and the order of
 /// locks and the list of findings are empty.
@@ -38,7 +38,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Runs a future as a task when it is its turn, on one thread. Returns the findings.
 #[cfg(feature = "tokio")]
-fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
+fn run(body: impl Future<Output = ()>) -> Vec<lockdep::Finding> {
     let _alone = alone();
     let runtime =
         lockdep::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -47,6 +47,6 @@ fn run(body: impl Future<Output = ()>) -> Vec<Finding> {
 }
 
 #[cfg(feature = "tokio")]
-fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
-    findings.iter().map(Finding::kind).collect()
+fn kinds(findings: &[lockdep::Finding]) -> Vec<FindingKind> {
+    findings.iter().map(lockdep::Finding::kind).collect()
 }

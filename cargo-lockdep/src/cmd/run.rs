@@ -135,7 +135,7 @@ fn cargo(project: &Project, subcommand: &[&str], config: Option<&Path>, records:
     set("LOCKDEP_SIGNAL", signals(named("LOCKDEP_SIGNAL").as_deref()).as_ref());
     let watchdog = named("LOCKDEP_WATCHDOG");
     set("LOCKDEP_WATCHDOG", watchdog.as_deref().unwrap_or(WATCHDOG).as_ref());
-    for name in ["LOCKDEP_BACKTRACE", "LOCKDEP_CONFIG"] {
+    for name in ["LOCKDEP_BACKTRACE", "LOCKDEP_CONFIG", "LOCKDEP_SERVICE"] {
         if let Some(value) = env::var_os(name) {
             set(name, &value);
         }

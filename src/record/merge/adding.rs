@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     ClassEdge, ClassId, KeyEdge, Merge, MergedEdge, MergedFinding, Observations, RecordId, Seen,
-    Smallest, all_modes, allowed::Allowed, pair, seen::By,
+    Smallest, all_modes, allowed::Allowed, pair, resources::Paths, seen::By,
 };
 use crate::{
     finding::{FindingKind, Mode, UnknownName, WaitKind},
@@ -17,6 +17,9 @@ use crate::{
 pub(super) struct Record {
     id: RecordId,
     test: String,
+    /// See [`Header::service`], and [`Header::host`].
+    service: Option<String>,
+    host: Option<String>,
     /// See [`Header::executable`].
     executable: Option<Box<str>>,
     locks: FxHashMap<u64, Known>,
@@ -24,6 +27,8 @@ pub(super) struct Record {
     statics: FxHashMap<ClassId, u64>,
     /// Its edges between classes, with a bit for each pair of modes.
     edges: FxHashMap<(ClassId, ClassId), u64>,
+    /// Its edges by lock.
+    paths: Paths,
 }
 
 /// A lock of the record that is being added.
@@ -43,10 +48,13 @@ impl Record {
         Self {
             id,
             test: test.to_string(),
+            service: header.service.as_deref().map(str::to_owned),
+            host: header.host.as_deref().map(str::to_owned),
             executable: header.executable.as_deref().map(Into::into),
             locks: FxHashMap::default(),
             statics: FxHashMap::default(),
             edges: FxHashMap::default(),
+            paths: Paths::default(),
         }
     }
 
@@ -57,6 +65,10 @@ impl Record {
             merge.classes.has_several(class);
         }
         self.locks.insert(lock.id, Known { name: lock.name.as_ref().into(), class, gate });
+        self.paths.lock(lock);
+        if let (Some(class), Some(place)) = (&lock.class, &lock.released_elsewhere) {
+            merge.resources.released_elsewhere(class, place);
+        }
     }
 
     pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
@@ -64,6 +76,7 @@ impl Record {
             |id| self.locks.get(&id).ok_or_else(|| format!("no line before describes lock {id}"));
         let (held, wanted) = (lock(edge.held)?, lock(edge.wanted)?);
         let [held_mode, wanted_mode] = modes(edge).map_err(|error| error.to_string())?;
+        self.paths.edge(edge, [held_mode, wanted_mode]);
         let of_classes =
             ClassEdge { held: held.class, wanted: wanted.class, held_mode, wanted_mode };
         let gates = edge.gates.iter().filter_map(|gate| Some(self.locks.get(gate)?.gate));
@@ -75,21 +88,10 @@ impl Record {
         let by = By { record: self.id, executable: self.executable.as_deref(), test: &self.test };
         let is_known = known.is_some_and(|known| known.see_again(by, edge, &gates));
         if !is_known {
-            let merged = MergedEdge {
-                test: self.test.clone(),
-                thread: edge.thread.to_string(),
-                spawned_at: edge.spawned_at.as_deref().map(str::to_owned),
-                held: held.name.to_string(),
-                held_class: merge.classes.text(held.class).to_owned(),
-                held_mode,
-                held_at: edge.held_at.to_string(),
-                is_granted: edge.is_granted,
-                may_have_left: edge.may_have_left,
-                wanted: wanted.name.to_string(),
-                wanted_class: merge.classes.text(wanted.class).to_owned(),
-                wanted_mode,
-                acquired_at: edge.acquired_at.to_string(),
+            let text = |known: &Known| {
+                (known.name.to_string(), merge.classes.text(known.class).to_owned())
             };
+            let merged = self.merged(edge, [held_mode, wanted_mode], [held, wanted].map(text));
             merge.see(of_classes, Seen::new(by, edge, merged, gates));
         }
         self.note(merge, of_classes);
@@ -116,6 +118,44 @@ impl Record {
         }
     }
 
+    /// Adds what only the whole record says.
+    pub(super) fn end(&self, merge: &mut Merge) {
+        let Merge { classes, resources, .. } = merge;
+        let text = |id: u64| {
+            let text = |it: &Known| (it.name.to_string(), classes.text(it.class).to_owned());
+            self.locks.get(&id).map(text).unwrap_or_default()
+        };
+        self.paths.add_legs(self.id, self.executable.as_deref(), resources, |edge, modes| {
+            self.merged(edge, modes, [edge.held, edge.wanted].map(text))
+        });
+    }
+
+    /// Returns an edge, with the names and classes of its locks.
+    fn merged(
+        &self,
+        edge: &Edge<'_>,
+        [held_mode, wanted_mode]: [Mode; 2],
+        [(held, held_class), (wanted, wanted_class)]: [(String, String); 2],
+    ) -> MergedEdge {
+        MergedEdge {
+            test: self.test.clone(),
+            service: self.service.clone(),
+            host: self.host.clone(),
+            thread: edge.thread.to_string(),
+            spawned_at: edge.spawned_at.as_deref().map(str::to_owned),
+            held,
+            held_class,
+            held_mode,
+            held_at: edge.held_at.to_string(),
+            is_granted: edge.is_granted,
+            may_have_left: edge.may_have_left,
+            wanted,
+            wanted_class,
+            wanted_mode,
+            acquired_at: edge.acquired_at.to_string(),
+        }
+    }
+
     pub(super) fn finding(
         &self,
         merge: &mut Merge,
@@ -126,24 +166,7 @@ impl Record {
             lock.map_or_else(Default::default, |lock| (lock.name.to_string(), class(lock)))
         };
         let merged = |edge: &Edge<'_>| {
-            let [held_mode, wanted_mode] = modes(edge)?;
-            let ((held, held_class), (wanted, wanted_class)) =
-                (label(edge.held), label(edge.wanted));
-            Ok(MergedEdge {
-                test: self.test.clone(),
-                thread: edge.thread.to_string(),
-                spawned_at: edge.spawned_at.as_deref().map(str::to_owned),
-                held,
-                held_class,
-                held_mode,
-                held_at: edge.held_at.to_string(),
-                is_granted: edge.is_granted,
-                may_have_left: edge.may_have_left,
-                wanted,
-                wanted_class,
-                wanted_mode,
-                acquired_at: edge.acquired_at.to_string(),
-            })
+            Ok(self.merged(edge, modes(edge)?, [edge.held, edge.wanted].map(label)))
         };
         let kind: FindingKind = finding.kind.parse()?;
         let level = finding.level.parse()?;

@@ -30,6 +30,8 @@ pub(super) struct Locks {
     pub(super) is_class: bool,
     /// `true` if each process has one of them.
     pub(super) is_static: bool,
+    /// `true` if they are resources.
+    is_of_resources: bool,
     pub(super) names: Smallest<Box<str>, MAX_NAMED>,
     /// The alphabetically first type of its locks: a class named by the program may have several.
     pub(super) type_name: Box<str>,
@@ -60,6 +62,7 @@ impl Classes {
             Some(known) => {
                 known.is_class |= lock.class.is_some();
                 known.is_static &= lock.is_static;
+                known.is_of_resources |= lock.key.is_some();
                 known.names.add_text(&lock.name);
                 if *lock.type_name < *known.type_name {
                     known.type_name = lock.type_name.as_ref().into();
@@ -72,6 +75,7 @@ impl Classes {
                 *known = Some(Locks {
                     is_class: lock.class.is_some(),
                     is_static: lock.is_static,
+                    is_of_resources: lock.key.is_some(),
                     names: Smallest::of(lock.name.as_ref().into()),
                     type_name: lock.type_name.as_ref().into(),
                     created_at: created_at.map(Into::into),
@@ -103,6 +107,11 @@ impl Classes {
     /// Returns `true` if each process has one lock of this class at most.
     pub(super) fn is_static(&self, class: ClassId) -> bool {
         self.classes[class as usize].locks.as_ref().is_some_and(|it| it.is_class && it.is_static)
+    }
+
+    /// Returns `true` if this is a class of resources, whose orders are searched apart.
+    pub(super) fn is_of_resources(&self, class: ClassId) -> bool {
+        self.classes[class as usize].locks.as_ref().is_some_and(|it| it.is_of_resources)
     }
 
     /// Called when a process has several locks of a class.
@@ -137,6 +146,7 @@ impl Locks {
     fn merge(&mut self, other: &Self) {
         self.is_class |= other.is_class;
         self.is_static &= other.is_static;
+        self.is_of_resources |= other.is_of_resources;
         self.names.merge(&other.names);
         if other.type_name < self.type_name {
             self.type_name.clone_from(&other.type_name);

@@ -1,9 +1,6 @@
 //! The results of a merge, as data and as text.
 
-use std::{
-    collections::BTreeSet,
-    fmt::{self, Write},
-};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -124,6 +121,12 @@ impl MergedFinding {
 pub struct MergedEdge {
     /// The test, or else the program.
     pub test: String,
+    /// The service, if its name is known: see [`Header::service`](crate::record::Header::service).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The machine or container, if the service is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The thread's name, or what [`Edge::thread`](crate::record::Edge::thread) has in place of one.
     /// The test harness names threads after tests.
     pub thread: String,
@@ -175,17 +178,30 @@ impl MergedEdge {
         is_task(&self.thread, self.spawned_at.as_deref())
     }
 
-    /// Returns it with the test, as part of a sentence.
-    fn who_of_test(&self) -> String {
-        let test = &self.test;
+    /// Returns the thread or task with its process, as part of a sentence: `` thread `worker` of `orders` on
+    /// `web-1` ``.
+    #[must_use]
+    pub fn who_of_process(&self) -> String {
+        let host = self.host.as_ref().map(|host| format!(" on `{host}`")).unwrap_or_default();
+        let process = format!("`{}`{host}", self.service());
         match &self.spawned_at {
-            Some(site) if !self.is_task() => format!("a thread of `{test}` spawned at {site}"),
-            _ => format!("{} of `{test}`", self.who()),
+            Some(site) if !self.is_task() => format!("a thread of {process} spawned at {site}"),
+            _ => format!("{} of {process}", self.who()),
         }
     }
 
+    /// Returns the service, or the test or program if its name is not known.
+    pub(super) fn service(&self) -> &String {
+        self.service.as_ref().unwrap_or(&self.test)
+    }
+
+    /// Returns the names and classes of its locks.
+    pub(super) fn locks(&self) -> [(&str, &str); 2] {
+        [(&self.held, &self.held_class), (&self.wanted, &self.wanted_class)]
+    }
+
     /// Returns `true` if a thread of another process is the same one, as far as their names say.
-    fn is_of_same_thread(&self, other: &Self) -> bool {
+    pub(super) fn is_of_same_thread(&self, other: &Self) -> bool {
         let has_name = self.spawned_at.is_none() && !is_unnamed(&self.thread);
         has_name && (&self.test, &self.thread) == (&other.test, &other.thread)
     }
@@ -200,110 +216,6 @@ pub(super) fn is_task(thread: &str, spawned_at: Option<&str>) -> bool {
 /// Returns `true` for what a record says of a thread of which it knows neither name nor spawn.
 pub(super) fn is_unnamed(thread: &str) -> bool {
     thread.starts_with(UNNAMED)
-}
-
-/// What is known of two opposite edges that were seen by different processes, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Across {
-    /// They are between two `static`s, and the processes are of one program.
-    OneProgram,
-    /// They are between two `static`s, in programs of which none is known to take both orders.
-    Statics,
-    /// They are between locks of two classes.
-    Classes,
-}
-
-/// Returns the inversion of two opposite edges that were seen by different processes.
-pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFinding {
-    let [first, second] = [&cycle[0], &cycle[1]];
-    let title = format!(
-        "`{}` and `{}` are acquired in both orders, in different processes",
-        first.held, first.wanted
-    );
-    let is_one_thread = first.is_of_same_thread(second);
-    let (kind, severity, help) = match across {
-        Across::OneProgram => (
-            if is_one_thread { FindingKind::SingleThreadInversion } else { FindingKind::Inversion },
-            "error",
-            "each of them is a `static`, so these are the same two locks in every process of the \
-             program. If two threads of one process take both orders at once, each waits for the \
-             other: acquire them in one order everywhere",
-        ),
-        Across::Statics => (
-            FindingKind::ClassInversion,
-            "warning",
-            "no process has seen both. Each of them is a `static`, so if one program can take both \
-             orders, on two threads, each may wait for the other: acquire them in one order \
-             everywhere",
-        ),
-        Across::Classes => (
-            FindingKind::ClassInversion,
-            "warning",
-            "no process has seen both, so these may be different locks of the same two kinds. If \
-             they can be the same two, each may wait for the other: acquire them in one order \
-             everywhere",
-        ),
-    };
-    let mut report = format!("{severity}[lockdep::{kind}]: {title}\n");
-    for edge in [first, second] {
-        let _ = writeln!(
-            report,
-            "note: {} acquired `{}` at {},\n      with `{}` held since {}",
-            edge.who_of_test(),
-            edge.wanted,
-            edge.acquired_at,
-            edge.held,
-            edge.held_at
-        );
-    }
-    for edge in [first, second] {
-        if let Some(site) = edge.spawned_at.as_ref().filter(|_| edge.is_task()) {
-            let _ = writeln!(report, "note: {} was spawned at {site}", edge.who_of_test());
-        }
-    }
-    for (name, class) in [(&first.held, &first.held_class), (&first.wanted, &first.wanted_class)] {
-        let (of_type, place) = class.split_once(" made at ").unwrap_or((class, "an unknown place"));
-        let _ = writeln!(report, "note: `{name}` is a `{of_type}` made at {place}");
-    }
-    let wrapped = textwrap::Options::new(90).initial_indent("help: ").subsequent_indent("      ");
-    report += &textwrap::fill(help, wrapped);
-    report += "\n";
-    if across == Across::OneProgram {
-        report += &entry_that_silences(kind, &cycle);
-    }
-    let tests = BTreeSet::from([first.test.clone(), second.test.clone()]);
-    MergedFinding {
-        kind,
-        wait: None,
-        level: kind.default_level(),
-        across_runs: true,
-        in_scope: false,
-        processes: 2,
-        tests: tests.into_iter().collect(),
-        silenced: None,
-        title,
-        help: help.to_owned(),
-        cycle,
-        shown: Vec::new(),
-        notes: Vec::new(),
-        report,
-    }
-}
-
-/// Returns the note with the entry of a `lockdep.toml` that silences a finding.
-fn entry_that_silences(kind: FindingKind, cycle: &[MergedEdge]) -> String {
-    let sites = cycle.iter().flat_map(|edge| [&edge.held_at, &edge.acquired_at]);
-    let lines = sites.map(|site| site.rsplit_once(':').map_or(&**site, |(line, _column)| line));
-    let lines: BTreeSet<_> = lines.map(|line| format!("{:?}", line.replace('\\', "/"))).collect();
-    let lines: Vec<_> = lines.into_iter().collect();
-    format!(
-        "\nnote: if this cannot hang, an entry in `lockdep.toml` silences it:\n      \
-         [[allow]]\n      \
-         kind = \"{kind}\"\n      \
-         sites = [{}]\n      \
-         reason = \"say why it cannot hang\"\n",
-        lines.join(", ")
-    )
 }
 
 impl fmt::Display for MergedFinding {

@@ -5,12 +5,14 @@
 //! A record that adds nothing new costs only its id, and an entry in each finding that it has;
 //! classes and edges are stored once, however many records have them.
 
+mod across;
 mod adding;
 mod allowed;
 mod bugs;
 mod classes;
 mod graph;
 mod merged;
+mod resources;
 mod seen;
 
 use std::{
@@ -27,11 +29,12 @@ use std::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
+    across::{Across, across_runs, across_services},
     adding::Record,
     allowed::Allowed,
     classes::{ClassId, Classes},
-    merged::{Across, across_runs},
-    seen::Seen,
+    resources::Resources,
+    seen::{MAX_PROCESSES, Seen},
 };
 pub use self::{
     bugs::MergedBug,
@@ -70,6 +73,7 @@ pub struct Merge {
     /// Pairs of classes, smaller number first, of which one process has seen both orders: that
     /// process has checked them itself.
     judged: FxHashSet<(ClassId, ClassId)>,
+    resources: Resources,
     /// The entries of `lockdep.toml` of all processes.
     allow: BTreeSet<Allowed>,
 }
@@ -126,7 +130,12 @@ impl Merge {
         let mut problems = Vec::new();
         let unread = read_numbered(record, |number, line| match (line, &mut one) {
             (Line::Header(header), one) => match RecordId::from_str_radix(&header.id, 16) {
-                Ok(id) => *one = Some(Record::new(self, id, &header)),
+                Ok(id) => {
+                    let next = Record::new(self, id, &header);
+                    if let Some(last) = one.replace(next) {
+                        last.end(self);
+                    }
+                }
                 Err(_) => problems.push(problem(number, "the id is no hexadecimal number")),
             },
             (_, None) => problems.push(problem(number, "no header stands before this")),
@@ -142,6 +151,9 @@ impl Merge {
                 }
             }
         })?;
+        if let Some(last) = one {
+            last.end(self);
+        }
         problems.extend(unread);
         problems.sort_by_key(|problem| problem.line);
         Ok(problems)
@@ -223,6 +235,7 @@ impl Merge {
             theirs.renumber_gates(class);
             self.see(edge, theirs);
         }
+        self.resources.merge(&other.resources);
         self.judged.extend(other.judged.iter().map(|&(a, b)| pair(class(a), class(b))));
     }
 
@@ -281,6 +294,7 @@ impl Merge {
         let is_open = |edge: &ClassEdge| {
             edge.held < edge.wanted
                 && self.is_between_classes(edge)
+                && ![edge.held, edge.wanted].iter().all(|&it| self.classes.is_of_resources(it))
                 && !self.judged.contains(&(edge.held, edge.wanted))
         };
         for (edge, seen) in self.edges.iter().filter(|(edge, _)| is_open(edge)) {
@@ -308,10 +322,16 @@ impl Merge {
                 }
             }
         }
-        found
+        let of_pairs = found
             .into_values()
-            .map(|(across, cycle, allowed)| {
-                let mut finding = across_runs(across, cycle);
+            .map(|(across, cycle, allowed)| (across_runs(across, cycle), allowed));
+        let of_services = self.resources.circles().into_iter().map(|circle| {
+            let allowed = circle.legs.iter().filter_map(|leg| leg.allowed.as_deref()).min();
+            (across_services(&circle), allowed.map(str::to_owned))
+        });
+        of_pairs
+            .chain(of_services)
+            .map(|(mut finding, allowed)| {
                 let by_entry = self.allow.iter().find(|entry| entry.fits(&finding));
                 finding.silenced = allowed.or(by_entry.map(|entry| entry.reason.clone()));
                 finding
@@ -402,6 +422,7 @@ impl PartialEq for Merge {
         self.records == other.records
             && self.classes == other.classes
             && self.findings == other.findings
+            && self.resources == other.resources
             && self.edges_by_name() == other.edges_by_name()
             && self.judged_by_name() == other.judged_by_name()
             && self.allow == other.allow

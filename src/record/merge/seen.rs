@@ -14,7 +14,7 @@ use super::{
 use crate::{finding::UNNAMED, record::schema::Edge};
 
 /// The maximum number of processes that are counted.
-const MAX_PROCESSES: usize = 100;
+pub(super) const MAX_PROCESSES: usize = 100;
 
 /// The name of a process's first thread.
 const MAIN: &str = "main";

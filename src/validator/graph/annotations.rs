@@ -1,9 +1,10 @@
 //! Names, classes and declared orders of locks: the entry points for the public functions.
 
-use std::{panic::Location, sync::Arc, time::Duration};
+use std::{panic::Location, sync::Arc};
 
 use super::declared::{Key, Ordered, Rank};
 use crate::{
+    finding::ResourceInfo,
     ledger,
     validator::{
         context::{current::inside, registry::forget_chains},
@@ -17,9 +18,9 @@ pub(crate) fn name(lock: LockId, name: &str) {
     inside(|| graph::lock().name(lock, name));
 }
 
-/// See [`crate::external::Resource::lease`].
-pub(crate) fn lease(lock: LockId, lease: Duration) {
-    inside(|| graph::lock().lease(lock, lease));
+/// Called for a lock that is not in this process.
+pub(crate) fn resource(lock: LockId, resource: ResourceInfo) {
+    inside(|| graph::lock().resource(lock, resource));
 }
 
 /// Returns the name that the program gave a lock.

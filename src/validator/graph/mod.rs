@@ -29,7 +29,7 @@ pub(super) mod topology;
 pub(super) mod unshared;
 mod uses;
 
-use std::{iter, mem, panic::Location, sync::Arc, time::Duration};
+use std::{iter, mem, panic::Location, sync::Arc};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use petgraph::{
@@ -68,7 +68,7 @@ use super::{
     lock_id::{LockId, creation_sites, known_locks},
 };
 use crate::{
-    finding::{Edge, LockInfo, Mode, OrderGraph, Role},
+    finding::{Edge, LockInfo, Mode, OrderGraph, ResourceInfo, Role},
     stack::{RawStack, Stack},
 };
 
@@ -119,8 +119,7 @@ pub(super) struct LockGraph {
     facts: FactStore,
     origins: Origins,
     names: FxHashMap<LockId, Arc<str>>,
-    /// How long locks outside of the process are held at most.
-    leases: FxHashMap<LockId, Duration>,
+    resources: FxHashMap<LockId, Arc<ResourceInfo>>,
     classes: Classes,
     one_class: OneClass,
     declared: Declared,
@@ -482,7 +481,7 @@ impl LockGraph {
         if self.names.remove(&lock).is_some() {
             known_locks::left(lock);
         }
-        if self.leases.remove(&lock).is_some() {
+        if self.resources.remove(&lock).is_some() {
             known_locks::left(lock);
         }
         if self.classes.forget(lock) {
@@ -495,8 +494,8 @@ impl LockGraph {
         key
     }
 
-    pub(super) fn lease(&mut self, lock: LockId, lease: Duration) {
-        if self.leases.insert(lock, lease).is_none() {
+    pub(super) fn resource(&mut self, lock: LockId, resource: ResourceInfo) {
+        if self.resources.insert(lock, resource.into()).is_none() {
             known_locks::entered(lock);
         }
     }
@@ -548,7 +547,7 @@ impl LockGraph {
                 seen_at: seen.into(),
                 name: self.names.get(&entry.tag.lock()).cloned(),
                 class: self.classes.given(entry.tag.lock()),
-                lease: self.leases.get(&entry.tag.lock()).copied(),
+                resource: self.resources.get(&entry.tag.lock()).cloned(),
             },
         }
     }
@@ -562,7 +561,7 @@ impl LockGraph {
             seen_at: seen.into(),
             name: self.names.get(&vertex.lock).cloned(),
             class: self.classes.given(vertex.lock),
-            lease: self.leases.get(&vertex.lock).copied(),
+            resource: self.resources.get(&vertex.lock).cloned(),
         }
     }
 

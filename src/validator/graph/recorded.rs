@@ -151,19 +151,21 @@ impl LockGraph {
         }
     }
 
-    /// Returns the number of a lock's class, or of its name if nothing else tells it from others.
-    /// Equal ones in the record have the same number, unless locks of one name were first seen at
-    /// different places.
+    /// Returns the number of a lock's class, of its key if it is a resource, or of its name if nothing else
+    /// tells it from others. Equal ones in the record have the same number, unless locks of one name were first
+    /// seen at different places.
     fn class_number(&mut self, entry: &Entry) -> u32 {
         let lock = entry.tag.lock();
         let site = creation_sites::site_of(lock);
         let key = (site, self.classes.given(lock));
-        let has_place = entry.created().is_some();
+        let is_resource = self.resources.contains_key(&lock);
+        let has_place = entry.created().is_some() && !is_resource;
         if has_place && let Some(&number) = self.recorded.gates.by_site.get(&key) {
             return number;
         }
         let info = self.lock_of(entry, entry.site);
         let text = match (info.class, info.created_at(), info.name()) {
+            _ if let Some(key) = info.key() => key.to_owned(),
             (Some(class), ..) => class.to_owned(),
             (None, Some(site), _) => format!("{} made at {site}", info.type_name()),
             (None, None, Some(name)) => format!("{} called {name}", info.type_name()),
@@ -173,7 +175,7 @@ impl LockGraph {
         let next = u32::try_from(by_text.len()).unwrap_or(u32::MAX);
         let number = match by_text.get(&text) {
             Some(&number) => number,
-            // The rest counts as one. By then the record is full as well.
+            // The rest counts as one, so that orders are missed but none is made up.
             None if by_text.len() >= MAX_LINES => u32::MAX,
             None => *by_text.entry(text).or_insert(next),
         };

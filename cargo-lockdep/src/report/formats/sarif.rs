@@ -147,7 +147,7 @@ fn thread_flow(finding: &MergedFinding, index: usize, sources: &Sources) -> Opti
     (!steps.is_empty()).then(|| {
         json!({
             "id": format!("{index}: {}", edge.thread),
-            "message": {"text": format!("{} of `{}`", edge.who(), edge.test)},
+            "message": {"text": edge.who_of_process()},
             "locations": steps,
         })
     })

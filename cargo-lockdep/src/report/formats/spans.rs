@@ -99,7 +99,7 @@ fn unshown(finding: &MergedFinding, index: usize) -> Part<'_> {
     let spans = steps.filter_map(|(at, step)| Span::new(step.place, step.did.past(&who), at == 0));
     let text = match index {
         0 => "".into(),
-        _ => format!("{who} of `{}`", edge.test).into(),
+        _ => edge.who_of_process().into(),
     };
     Part { text, spans: spans.collect(), is_note: false }
 }

@@ -3,7 +3,10 @@
 use lockdep::record::{Acquisition, Call, MergedEdge, MergedFinding, Shown};
 use maud::{Markup, html};
 
-use super::excerpt::{Note, excerpt};
+use super::{
+    excerpt::{Note, excerpt},
+    lanes::lanes,
+};
 use crate::{
     report::{
         Judged, Verdict,
@@ -38,6 +41,7 @@ pub(super) fn finding(number: usize, judged: &Judged, sources: &Sources) -> Mark
             h2 #(title) { (ticked(&finding.title)) }
             @if !finding.help.is_empty() { p.help { (ticked(finding.help.trim_end_matches('.'))) "." } }
             @if let Some(reason) = &finding.silenced { p.help { "Silenced: " (code(reason)) } }
+            (lanes(&finding.cycle))
             ol.threads {
                 @for (at, part) in edges.iter().enumerate() {
                     li {
@@ -70,9 +74,9 @@ fn heading(finding: &MergedFinding, at: usize, part: &Part<'_>) -> Option<String
     Some(heading.to_owned() + &spawned.unwrap_or_default())
 }
 
-/// Returns the thread or task of an edge, with its test if edges have different ones.
+/// Returns the thread or task of an edge, with its process if edges have different ones.
 fn who(finding: &MergedFinding, edge: &MergedEdge) -> String {
-    if finding.across_runs { format!("{} of `{}`", edge.who(), edge.test) } else { edge.who() }
+    if finding.across_runs { edge.who_of_process() } else { edge.who() }
 }
 
 /// Returns the places of a part with their labels. The acquisition that the part is about is the last one.

@@ -9,6 +9,7 @@ mod excerpt;
 mod explained;
 mod finding;
 mod highlight;
+mod lanes;
 mod nestings;
 mod order;
 
