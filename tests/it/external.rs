@@ -237,7 +237,10 @@ fn what_others_owe_as_well_is_not_waited_for_in_vain() {
     });
     assert_eq!(while_it_owes, None);
     let report = afterwards.expect("nobody is left");
-    assert!(report.contains("waits for itself: it owes `not alone`\n"), "{report}");
+    // The latter if the chain was forgotten meanwhile, as another test named a lock: then it is judged again.
+    let titles =
+        ["waits for itself: it owes `not alone`\n", "waits for `not alone`, which it alone owes\n"];
+    assert!(titles.iter().any(|title| report.contains(title)), "{report}");
 }
 
 #[test]
