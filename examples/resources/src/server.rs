@@ -116,6 +116,12 @@ impl Postgres {
         self.config().connect(NoTls)
     }
 
+    /// How it is reached, as text for another process.
+    #[must_use]
+    pub fn parameters(&self) -> String {
+        format!("host={} user=app dbname=postgres", self.0.folder.display())
+    }
+
     /// How it is reached. The user `guarded`, once created, needs a password.
     #[must_use]
     pub fn config(&self) -> Config {
