@@ -16,6 +16,7 @@
 //! }
 //!
 //! let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+//! # assert!(lockdep::ENABLED); // if it is not, this may hang
 //! pool.join(|| add(1), || add(2)); // panics: a worker holds `CACHE` while it waits for jobs
 //! ```
 //!
