@@ -91,7 +91,7 @@
 //! | `LOCKDEP_CONFIG` | with the feature `config`, the path of a `lockdep.toml`: see [`allow_pair`] |
 //! | `LOCKDEP_WATCHDOG` | how long a wait for a lock may last before it is reported, or `off`: see [`watchdog`] |
 //! | `LOCKDEP_EXIT` | `0`: findings do not change the [exit status](crate#the-exit-status) |
-//! | `LOCKDEP_OUT` | with the feature `records`, the folder into which each process writes its record: see `lockdep::record` |
+//! | `LOCKDEP_OUT` | with the feature `records`, the folder into which each process writes its record, or `-` for standard output: see `lockdep::record` |
 //! | `LOCKDEP_SERVICE` | with the feature `records`, the name of the service in records and in reports that are made from them; without it, `OTEL_SERVICE_NAME` |
 //! | `LOCKDEP_SIGNAL` | on Unix and with the feature `signals`, the signals at which the table of [`held`] is printed: `USR1`, or `USR1,INT,TERM`. See [below](crate#signals) |
 //! | `LOCKDEP_BACKTRACE` | `0`: none, `1`: for new edges, and for the locks held by threads that find some (the default), `full`: for each acquisition |

@@ -338,6 +338,39 @@ fn graphviz_reads_the_graph() {
     assert_eq!(plain.lines().filter(|line| line.starts_with("edge ")).count(), 9);
 }
 
+/// Containers write their records into one log.
+#[test]
+fn records_are_read_from_logs_and_from_standard_input() {
+    let project = Project::new("logs");
+    let marked = |record: &str| {
+        let text = fs::read_to_string(project.path(record)).unwrap();
+        let header = json(text.lines().next().unwrap());
+        let id = header["header"]["id"].as_str().unwrap().to_owned();
+        text.lines().map(|line| format!("web-1 | lockdep:{id} {line}\n")).collect::<Vec<_>>()
+    };
+    let [one, other] = ["records/shard-1/bank-1.jsonl", "records/shard-2/bank-2.jsonl"].map(marked);
+    let mut log = "web-1 | listening on port 80\n".to_owned();
+    for at in 0..one.len().max(other.len()) {
+        log.extend(
+            [&one, &other].into_iter().filter_map(|lines| lines.get(at).map(String::as_str)),
+        );
+    }
+    fs::write(project.path("shop.log"), &log).unwrap();
+    let expected = report(&project, "--format dot").has_status(100).stdout;
+    let of_file = project.run("report shop.log --format dot").has_status(100);
+    assert_eq!(of_file.stdout, expected);
+    let of_input = Command::new(env!("CARGO_BIN_EXE_cargo-lockdep"))
+        .args(["report", "-", "--format", "dot"])
+        .stdin(fs::File::open(project.path("shop.log")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(of_input.stdout).unwrap(), expected);
+    // A file without any.
+    fs::write(project.path("other.log"), "listening\n").unwrap();
+    let other = project.run("report other.log").has_status(101);
+    assert!(other.stderr.contains("other.log:1: "), "{}", other.stderr);
+}
+
 #[test]
 fn each_unreadable_file_is_reported_once_and_the_others_are_merged() {
     let project = Project::new("broken");

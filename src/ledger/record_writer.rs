@@ -1,6 +1,8 @@
 //! The record on disk that `LOCKDEP_OUT` asks for.
 //!
-//! There is one file per process, opened for appending. What belongs together is written with one
+//! There is one file per process, opened for appending; or standard output, for containers, where each line is marked
+//! with the record's id, because the program and other processes write there as well.
+//! What belongs together is written with one
 //! call of `write` and without a buffer, so it survives any end of the process. The lock is held
 //! for that call only; names are looked up and lines formatted outside it. A lock's own line
 //! precedes the first line that mentions it. The first failure ends the record, with a message, and
@@ -29,7 +31,7 @@ use super::{
 };
 use crate::{
     finding::{Edge, Finding, LockInfo, OtherHolds, Site},
-    record::{self, Header, Line, SCHEMA},
+    record::{self, Header, Line, MARK, SCHEMA},
     render,
 };
 
@@ -45,11 +47,21 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// harm.
 const CAPACITY: usize = 1 << 16;
 
+/// Where records go.
+#[derive(Clone)]
+enum Target {
+    Folder(PathBuf),
+    StandardOutput,
+}
+
 /// An open record.
 struct Out {
-    folder: PathBuf,
-    path: PathBuf,
+    target: Target,
+    /// `None` for standard output.
+    path: Option<PathBuf>,
     file: File,
+    /// What stands before each line.
+    mark: String,
     /// The process that wrote the header. A fork creates its own record.
     process: u32,
     /// The locks already written to it.
@@ -64,10 +76,10 @@ pub(crate) fn records() -> bool {
 
 /// Opens the record, if the environment asks for one.
 pub(crate) fn open_record() {
-    let Some(folder) = &settings().out else { return };
+    let Some(target) = &settings().out else { return };
     // The header has its entries.
     super::load_config();
-    match std::path::absolute(folder).and_then(Out::create) {
+    match Target::new(target).and_then(Out::create) {
         Ok(out) => {
             if let Some(mut place) = OUT.try_lock_for(LOCK_TIMEOUT) {
                 *place = Some(out);
@@ -80,7 +92,7 @@ pub(crate) fn open_record() {
         }
         Err(error) => print_past_capture(&format!(
             "lockdep: `{}` in LOCKDEP_OUT is ignored: cannot create a record there: {error}",
-            folder.display()
+            target.display()
         )),
     }
 }
@@ -89,7 +101,7 @@ pub(crate) fn open_record() {
 pub(super) fn path() -> Option<PathBuf> {
     let out = OUT.try_lock_for(LOCK_TIMEOUT)?;
     let out = out.as_ref().filter(|out| records() && out.process == process::id());
-    out.map(|out| out.path.clone())
+    out?.path.clone()
 }
 
 /// Writes new edges, each with the other locks that were held.
@@ -119,11 +131,11 @@ pub(crate) fn record_released_elsewhere(lock: &LockInfo, acquired_at: &Site) {
 
 /// Says that the record is too full for further edges.
 pub(crate) fn note_full_record() {
-    if let Some(path) = path() {
+    if records() {
+        let record = path().map_or_else(|| "the record".to_owned(), |it| it.display().to_string());
         print_past_capture(&format!(
-            "lockdep: LOCKDEP_OUT: {} is full: later edges of the lock order are left out, findings \
-             are not",
-            path.display()
+            "lockdep: LOCKDEP_OUT: {record} is full: later edges of the lock order are left out, findings \
+             are not"
         ));
     }
 }
@@ -160,13 +172,12 @@ fn write<'a>(locks: impl Iterator<Item = &'a LockInfo>, lines: &[String]) {
     let failure = {
         let Some(mut out) = OUT.try_lock_for(LOCK_TIMEOUT) else { return };
         let written = out.as_mut().map_or(Ok(()), |out| out.write(&locks, lines));
-        let path = out.as_ref().map(|out| out.path.clone());
-        written.err().zip(path).filter(|_| RECORDS.swap(false, Relaxed))
+        let name = out.as_ref().map(Out::name);
+        written.err().zip(name).filter(|_| RECORDS.swap(false, Relaxed))
     };
-    if let Some((error, path)) = failure {
+    if let Some((error, name)) = failure {
         print_past_capture(&format!(
-            "lockdep: LOCKDEP_OUT: recording to {} has stopped: {error}",
-            path.display()
+            "lockdep: LOCKDEP_OUT: recording to {name} has stopped: {error}"
         ));
     }
 }
@@ -212,20 +223,50 @@ fn without_hash(name: &str) -> &str {
     }
 }
 
+impl Target {
+    fn new(out: &Path) -> io::Result<Self> {
+        if out == "-" {
+            Ok(Self::StandardOutput)
+        } else {
+            std::path::absolute(out).map(Self::Folder)
+        }
+    }
+}
+
+/// Returns another handle of standard output, past the lock and the buffer of std's: a thread that writes to it may run code of
+/// the program, which acquires locks.
+fn standard_output() -> io::Result<File> {
+    #[cfg(unix)]
+    let own = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned().map(File::from);
+    #[cfg(windows)]
+    let own = std::os::windows::io::AsHandle::as_handle(&io::stdout())
+        .try_clone_to_owned()
+        .map(File::from);
+    #[cfg(not(any(unix, windows)))]
+    let own = Err(io::ErrorKind::Unsupported.into());
+    own
+}
+
 impl Out {
     /// Creates a new record and writes its header.
-    fn create(folder: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+    fn create(target: Target) -> io::Result<Self> {
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         let id = format!("{nanos:016x}{:016x}", RandomState::new().hash_one(nanos));
         let (program, executable) = names_of(&std::env::current_exe().unwrap_or_default());
         let (process, service) = (process::id(), service());
 
-        let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
-        // `create_new`, because process ids are reused; the random part of the name is not.
-        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let mut out = Self { folder, path, file, process, locks: FxHashSet::default() };
+        let (path, file, mark) = match &target {
+            Target::Folder(folder) => {
+                std::fs::create_dir_all(folder)?;
+                let path = folder.join(format!("{program}-{process}-{id}.jsonl"));
+                // `create_new`, because process ids are reused; the random part of the name is not.
+                let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+                (Some(path), file, String::new())
+            }
+            Target::StandardOutput => (None, standard_output()?, format!("{MARK}{id} ")),
+        };
+        let mut out = Self { target, path, file, mark, process, locks: FxHashSet::default() };
         let header = Line::Header(Header {
             schema: SCHEMA,
             lockdep: env!("CARGO_PKG_VERSION").into(),
@@ -239,14 +280,19 @@ impl Out {
             service: service.map(Into::into),
             allow: suppress::for_record(),
         });
-        out.append(&(render::json::json(&header) + "\n"))?;
+        out.append(&format!("{}{}\n", out.mark, render::json::json(&header)))?;
         Ok(out)
+    }
+
+    fn name(&self) -> String {
+        let path = self.path.as_ref();
+        path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
     }
 
     /// Writes the lines, preceded by those of the locks that are not in the record yet.
     fn write(&mut self, locks: &[(u64, String)], lines: &[String]) -> io::Result<()> {
         if self.process != process::id() {
-            *self = Self::create(self.folder.clone())?;
+            *self = Self::create(self.target.clone())?;
         }
         if self.locks.len() >= CAPACITY {
             self.locks.clear();
@@ -254,6 +300,7 @@ impl Out {
         let new = locks.iter().filter(|(lock, _)| self.locks.insert(*lock)).map(|(_, line)| line);
         let mut text = String::new();
         for line in new.chain(lines) {
+            text += &self.mark;
             text += line;
             text.push('\n');
         }

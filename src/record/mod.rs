@@ -3,7 +3,8 @@
 //! With `LOCKDEP_OUT=dir` in the environment, each process writes a file into that folder, with one
 //! JSON object per line: a header, its locks, its edges of the lock order and its findings. Each
 //! line is written in one call as soon as it is known, so a killed process loses nothing.
-//! `docs/record-format.md` in the repository describes the format.
+//! `docs/record-format.md` in the repository describes the format. `LOCKDEP_OUT=-` writes to standard
+//! output, where each line is marked, so that it can be read from a log.
 //!
 //! [`read()`] reads one record. [`Merge`] reads many: what 40 processes found is one finding, and
 //! it also finds what no single process could see, two locks that one process acquires in one order
@@ -25,11 +26,16 @@
 
 pub(crate) mod fold;
 #[cfg(feature = "records")]
+mod log;
+#[cfg(feature = "records")]
 mod merge;
 #[cfg(feature = "records")]
 mod read;
 mod schema;
 mod smallest;
+
+/// What stands before each line of a record that is written to standard output, followed by the record's id.
+pub(crate) const MARK: &str = "lockdep:";
 
 /// The maximum number of tests, threads, names and places kept per item: the smallest ones.
 const MAX_NAMED: usize = 16;

@@ -7,7 +7,13 @@ use std::{
     path::PathBuf,
 };
 
-use super::schema::{Line, SCHEMA};
+use super::{
+    log,
+    schema::{Header, Line, SCHEMA},
+};
+
+/// The id of a record.
+pub(super) type RecordId = u128;
 
 /// A line that could not be read. The other lines are read regardless.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,10 @@ impl fmt::Display for Problem {
 /// Calls a closure for each line of a record. Returns the lines that cannot be read. An incomplete
 /// last line is skipped silently, because its process was killed.
 ///
+/// The lines can be among those of a log, as `LOCKDEP_OUT=-` writes them: behind `lockdep:` and the id of
+/// their record, with whatever a logger puts before it, or in the `log` or `message` of a JSON object. Other
+/// lines are skipped then.
+///
 /// # Errors
 ///
 /// Returns an error if the input cannot be read.
@@ -58,15 +68,16 @@ impl fmt::Display for Problem {
 /// # std::io::Result::Ok(())
 /// ```
 pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<Vec<Problem>> {
-    read_numbered(input, |_, line| each(line))
+    read_numbered(input, |_, _, line| each(line))
 }
 
-/// As [`read`], with the number of each line.
+/// As [`read`], with the number of each line and, for the lines of a log, the record that it is of.
 pub(super) fn read_numbered(
     mut input: impl BufRead,
-    mut each: impl FnMut(usize, Line<'_>),
+    mut each: impl FnMut(usize, Option<RecordId>, Line<'_>),
 ) -> io::Result<Vec<Problem>> {
-    let mut problems = Vec::new();
+    let (mut problems, mut of_others) = (Vec::new(), Vec::new());
+    let mut is_log = false;
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -74,24 +85,44 @@ pub(super) fn read_numbered(
             break;
         }
         let is_whole = text.ends_with(b"\n");
+        let problem = |reason| Problem { file: None, line, reason };
         match serde_json::from_slice(&text) {
             Ok(Line::Header(header)) if header.schema > SCHEMA => {
-                let schema = header.schema;
-                let reason = format!("schema {schema}: this reader knows schemas up to {SCHEMA}");
-                problems.push(Problem { file: None, line, reason });
+                problems.push(problem(too_new(&header)));
                 break;
             }
-            Ok(read) => each(line, read),
-            Err(_) if !is_whole => {}
+            Ok(read) => each(line, None, read),
             Err(error) => {
-                let reason = match error.column() {
-                    0 => error.to_string(),
-                    // The error refers to a single line, whose number is in the problem.
-                    column => error.to_string().replace(&format!(" at line 1 column {column}"), ""),
+                let Some((id, marked)) = log::line_in(&text) else {
+                    of_others.extend(is_whole.then(|| problem(without_position(&error))));
+                    continue;
                 };
-                problems.push(Problem { file: None, line, reason });
+                is_log = true;
+                match serde_json::from_slice(&marked) {
+                    Ok(Line::Header(header)) if header.schema > SCHEMA => {
+                        problems.push(problem(format!("record {id:032x}: {}", too_new(&header))));
+                    }
+                    Ok(read) => each(line, Some(id), read),
+                    Err(error) if is_whole => problems.push(problem(without_position(&error))),
+                    Err(_) => {}
+                }
             }
         }
     }
+    if !is_log {
+        problems.append(&mut of_others);
+    }
     Ok(problems)
+}
+
+fn too_new(header: &Header<'_>) -> String {
+    format!("schema {}: this reader knows schemas up to {SCHEMA}", header.schema)
+}
+
+/// The error refers to a single line, whose number is in the problem.
+fn without_position(error: &serde_json::Error) -> String {
+    match error.column() {
+        0 => error.to_string(),
+        column => error.to_string().replace(&format!(" at line 1 column {column}"), ""),
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
@@ -20,6 +20,7 @@ use lockdep::{
     record::{self, Line, Merge},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
+use serde_json::json;
 
 /// An empty folder, removed when dropped.
 struct Folder(PathBuf);
@@ -400,6 +401,50 @@ fn parallel_processes_and_their_threads_never_clash() {
     let findings = merge.findings();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].processes, 8);
+}
+
+/// In a container, where several processes write to one log, with what they print.
+#[test]
+fn records_among_the_lines_of_a_log() {
+    let test = records_among_the_lines_of_a_log;
+    if is_child() {
+        print!("no line break ");
+        std::io::stdout().flush().unwrap();
+        return invert();
+    }
+    let output = || {
+        let output = child(test, Path::new("-")).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let [one, other] = [output(), output()];
+    let lines = |text: &str| text.lines().filter(|line| line.contains("lockdep:")).count();
+    assert_eq!((lines(&one), lines(&other)), (6, 6), "{one}");
+    // Another process may write a line between any two.
+    let mut log = Vec::new();
+    for (one, other) in one.lines().zip(other.lines()) {
+        log.push(format!("2026-12-01T10:00:00Z stdout F {one}"));
+        log.push(json!({ "log": other }).to_string());
+    }
+    let log = log.join("\n") + "\n";
+    let mut merge = Merge::default();
+    assert_eq!(merge.add(log.as_bytes()).unwrap(), []);
+    assert_eq!(merge.records(), 2);
+    let mut separate = Merge::default();
+    for text in [&one, &other] {
+        assert_eq!(separate.add(text.as_bytes()).unwrap(), []);
+    }
+    assert_eq!(merge, separate);
+    let [finding] = &merge.findings()[..] else { panic!("{merge:?}") };
+    assert_eq!((finding.kind, finding.processes), (FindingKind::SingleThreadInversion, 2));
+    // A line that was cut, and a record whose begin is missing.
+    let (begin, end) = log.split_once("edge").unwrap();
+    let rest = format!("{}\n{end}", &begin[..begin.len() - 2]);
+    assert_ne!(Merge::default().add(rest.as_bytes()).unwrap(), []);
+    let headless: Vec<_> = log.lines().filter(|line| !line.contains("header")).collect();
+    let headless = headless.join("\n") + "\n";
+    let problems = Merge::default().add(headless.as_bytes()).unwrap();
+    assert!(problems[0].reason.contains("no header stands before this"), "{problems:?}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,6 +14,7 @@ use crate::{
     report::{
         Report,
         formats::{Format, Wanted, human},
+        inputs::Inputs,
         levels::{Change, Levels},
     },
     rustc::sources::Sources,
@@ -31,9 +31,10 @@ pub(crate) struct Options {
 /// The records to read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Records {
-    /// The folders with the records, searched recursively; if there are none, the last run is read
-    #[arg(value_name = "DIR")]
-    folders: Vec<PathBuf>,
+    /// The folders with the records, searched recursively, or files: records, or logs with their lines; `-` is standard
+    /// input. If there are none, the last run is read
+    #[arg(value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
     /// Sets the level of a kind of finding (`inversion=warn`) or of all kinds (`deny`)
     #[arg(long = "level", value_name = "[KIND=]LEVEL", value_delimiter = ',')]
     levels: Vec<Change>,
@@ -53,44 +54,35 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
 }
 
 impl Records {
-    /// Merges the records. A folder without any is an error.
+    /// Merges the records. A folder or file without any is an error.
     pub(crate) fn read(mut self) -> Result<Report> {
-        if self.folders.is_empty() {
+        if self.paths.is_empty() {
             let last_run = project::last_run_here()?;
             if !last_run.is_dir() {
                 return Err("no run has left records here: run `cargo lockdep test`, or name a folder with \
                             records"
                     .to_owned());
             }
-            self.folders.push(last_run);
+            self.paths.push(last_run);
         }
-        let mut folders = BTreeSet::new();
-        for folder in &self.folders {
-            let name = folder.display();
-            let before = folders.len();
-            let folder = folder.canonicalize().map_err(cannot(format!("read {name}")))?;
-            find(&folder, &mut folders).map_err(cannot(format!("read {name}")))?;
-            if folders.len() == before && !folders.iter().any(|it| it.starts_with(&folder)) {
+        let mut inputs = Inputs::default();
+        for path in &self.paths {
+            let name = path.display();
+            if path == Path::new("-") {
+                inputs.add_standard_input();
+                continue;
+            }
+            if !path.metadata().map_err(cannot(format!("read {name}")))?.is_dir() {
+                inputs.add_file(path);
+                continue;
+            }
+            // It may be named twice, as a part of another one.
+            let folder = path.canonicalize().map_err(cannot(format!("read {name}")))?;
+            if !inputs.add_folder(&folder).map_err(cannot(format!("read {name}")))? {
                 return Err(format!("there is no record in {name}: no file ends in `.jsonl`"));
             }
         }
-        let folders: Vec<_> = folders.into_iter().collect();
         let levels = Levels::new(self.levels);
-        Report::read(&folders, &levels, BTreeSet::new(), Sources::here())
+        Report::read(&inputs, &levels, BTreeSet::new(), Sources::here())
     }
-}
-
-/// Collects the folders with records, recursively.
-fn find(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // Links are not followed, because they may form a cycle.
-        if entry.file_type()?.is_dir() {
-            find(&entry.path(), found)?;
-        } else if entry.path().extension().is_some_and(|kind| kind == "jsonl" || kind == "counts") {
-            // A program that acquires no lock writes no record, only its counts.
-            found.insert(folder.to_owned());
-        }
-    }
-    Ok(())
 }

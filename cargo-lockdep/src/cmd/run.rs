@@ -6,7 +6,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{self, Command, ExitCode},
-    slice,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -28,6 +27,7 @@ use crate::{
     report::{
         Report,
         formats::{human, print},
+        inputs::Inputs,
         levels::{self, Levels},
     },
     rustc::{runtime, sources::Sources},
@@ -97,7 +97,9 @@ pub(crate) fn run(check: Check, after: &[OsString]) -> Result<ExitCode> {
     let packages = if named.is_empty() { &project.members } else { &named };
     let notes = outcomes::of_run(&runtime::notes(&folder, &selection), &records.path, packages);
     let levels = Levels::new(options.levels.clone());
-    let mut report = Report::read(slice::from_ref(&records.path), &levels, notes, sources)?;
+    let inputs =
+        Inputs::of_folder(&records.path).map_err(cannot("read the records of this run"))?;
+    let mut report = Report::read(&inputs, &levels, notes, sources)?;
     report.ended_by = ended.signal_name();
     report.workspace = Some(project.workspace);
     if report.counts.processes == 0

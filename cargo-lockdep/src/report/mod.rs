@@ -3,25 +3,21 @@
 
 pub(crate) mod coverage;
 pub(crate) mod formats;
+pub(crate) mod inputs;
 pub(crate) mod levels;
 mod names;
 pub(crate) mod order;
 mod unused;
 
-use std::{
-    cell::OnceCell,
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{cell::OnceCell, collections::BTreeSet, fs, io, path::Path};
 
 use lockdep::{
     FindingKind, Level,
-    record::{Merge, MergedBug, MergedFinding, MergedGraph, Problem},
+    record::{Merge, MergedBug, MergedFinding, MergedGraph},
 };
 use serde::Serialize;
 
-use self::levels::Levels;
+use self::{inputs::Inputs, levels::Levels};
 use crate::{
     Result, cannot,
     outcomes::{Note, Outcome},
@@ -84,24 +80,23 @@ pub(crate) struct Counts {
 }
 
 impl Report {
-    /// Merges all records in some folders. Prints errors of unreadable records.
+    /// Merges all records. Prints errors of unreadable ones.
     pub(crate) fn read(
-        folders: &[PathBuf],
+        inputs: &Inputs,
         levels: &Levels,
         notes: BTreeSet<Note>,
         sources: Sources,
     ) -> Result<Self> {
         let mut merge = Merge::default();
         let mut counts = Counts::default();
-        let mut unread = 0;
-        for folder in folders {
-            let problems = read_folder(&mut merge, folder)
-                .and_then(|problems| counts.add(folder).map(|()| problems));
-            let name = folder.display();
-            for problem in problems.map_err(cannot(format!("read the records in {name}")))? {
-                eprintln!("lockdep: {problem}");
-                unread += 1;
-            }
+        let messages = inputs.read(&mut merge);
+        for message in &messages {
+            eprintln!("lockdep: {message}");
+        }
+        let unread = messages.len();
+        for folder in inputs.folders() {
+            let what = format!("read the records in {}", folder.display());
+            counts.add(folder).map_err(cannot(what))?;
         }
         let graph = merge.graph();
         if counts == Counts::default() {
@@ -114,7 +109,7 @@ impl Report {
         }
         let records = merge.records();
         let report = Self::new(counts, merge.bugs(), graph, levels, notes, sources);
-        let unused = unused::entries(folders, &report.findings);
+        let unused = unused::entries(inputs.folders(), &report.findings);
         Ok(Self { unread, nothing: report.why_nothing(records), unused, ..report })
     }
 
@@ -210,48 +205,6 @@ impl Verdict {
             _ if finding.cycle.iter().any(|edge| edge.may_have_left) => Self::Warned,
             _ => Self::Denied,
         }
-    }
-}
-
-/// Adds all records of a folder. Returns one message for each record that could not be read, at
-/// least in part.
-fn read_folder(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
-    let Ok(problems) = merge.read_folder(folder) else {
-        // Find the file that is to blame. Adding a record twice does no harm.
-        return read_each(merge, folder);
-    };
-    let mut messages = Vec::new();
-    for of_file in problems.chunk_by(|a, b| a.file == b.file) {
-        messages.push(message(of_file));
-    }
-    Ok(messages)
-}
-
-fn read_each(merge: &mut Merge, folder: &Path) -> io::Result<Vec<String>> {
-    let mut messages = Vec::new();
-    for file in fs::read_dir(folder)? {
-        let path = file?.path();
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
-            if path.metadata().is_ok_and(|it| !it.is_file()) {
-                messages.push(format!("{}: it is no regular file", path.display()));
-                continue;
-            }
-            match merge.read_file(&path) {
-                Ok(problems) if problems.is_empty() => {}
-                Ok(problems) => messages.push(message(&problems)),
-                Err(error) => messages.push(format!("{}: {error}", path.display())),
-            }
-        }
-    }
-    Ok(messages)
-}
-
-/// Returns the first problem of a file, and the number of further ones.
-fn message(problems: &[Problem]) -> String {
-    match problems {
-        [only] => only.to_string(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-        [] => String::new(),
     }
 }
 

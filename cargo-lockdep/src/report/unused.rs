@@ -15,7 +15,7 @@ use super::Judged;
 const EXTENSION: &str = "allow";
 
 /// Returns the places of the unused entries, in order.
-pub(super) fn entries(folders: &[PathBuf], findings: &[Judged]) -> Vec<String> {
+pub(super) fn entries(folders: &BTreeSet<PathBuf>, findings: &[Judged]) -> Vec<String> {
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let files = files.map(|file| file.path());
     let files =

@@ -1,6 +1,9 @@
-//! Adds one record to a merge, line by line.
+//! Adds records to a merge, line by line.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 use rustc_hash::FxHashMap;
 
@@ -10,11 +13,24 @@ use super::{
 };
 use crate::{
     finding::{FindingKind, Mode, UnknownName, WaitKind},
-    record::schema::{Edge, Finding, Header, Lock, Note, Shown},
+    record::{
+        Problem,
+        schema::{Edge, Finding, Header, Line, Lock, Note, Shown},
+    },
 };
 
+/// The records of one input.
+#[derive(Default)]
+pub(super) struct Adding {
+    /// The record of the lines so far.
+    current: Option<Record>,
+    /// Those whose lines say which record they are of, because those of several processes alternate.
+    marked: BTreeMap<RecordId, Record>,
+    problems: Vec<Problem>,
+}
+
 /// The record that is being added, with its locks.
-pub(super) struct Record {
+struct Record {
     id: RecordId,
     test: String,
     /// See [`Header::service`], and [`Header::host`].
@@ -40,8 +56,69 @@ struct Known {
     gate: ClassId,
 }
 
+impl Adding {
+    /// Adds a line. `id` is the record that it is of, if it says so.
+    pub(super) fn line(
+        &mut self,
+        merge: &mut Merge,
+        number: usize,
+        id: Option<RecordId>,
+        line: &Line<'_>,
+    ) {
+        if let Err(reason) = self.try_line(merge, id, line) {
+            self.problems.push(Problem { file: None, line: number, reason });
+        }
+    }
+
+    fn try_line(
+        &mut self,
+        merge: &mut Merge,
+        id: Option<RecordId>,
+        line: &Line<'_>,
+    ) -> Result<(), String> {
+        if let Line::Header(header) = line {
+            let own = RecordId::from_str_radix(&header.id, 16);
+            let own = own.map_err(|_| "the id is no hexadecimal number")?;
+            let new = Record::new(merge, own, header);
+            let last = match id {
+                Some(id) => self.marked.insert(id, new),
+                None => self.current.replace(new),
+            };
+            if let Some(last) = last {
+                last.end(merge);
+            }
+            return Ok(());
+        }
+        let record = match id {
+            Some(id) => self.marked.get_mut(&id),
+            None => self.current.as_mut(),
+        };
+        record.ok_or("no header stands before this")?.line(merge, line)
+    }
+
+    /// Adds what only whole records say. Returns the lines that could not be added.
+    pub(super) fn end(self, merge: &mut Merge) -> Vec<Problem> {
+        for record in self.current.iter().chain(self.marked.values()) {
+            record.end(merge);
+        }
+        self.problems
+    }
+}
+
 impl Record {
-    pub(super) fn new(merge: &mut Merge, id: RecordId, header: &Header<'_>) -> Self {
+    fn line(&mut self, merge: &mut Merge, line: &Line<'_>) -> Result<(), String> {
+        match line {
+            Line::Header(_) => {}
+            Line::Lock(lock) => self.lock(merge, lock),
+            Line::Edge(edge) => self.edge(merge, edge)?,
+            Line::Finding(finding) => {
+                self.finding(merge, finding).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new(merge: &mut Merge, id: RecordId, header: &Header<'_>) -> Self {
         merge.records.insert(id);
         merge.allow.extend(header.allow.iter().map(Allowed::from));
         let test = header.test.as_ref().unwrap_or(&header.program);
@@ -58,7 +135,7 @@ impl Record {
         }
     }
 
-    pub(super) fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
+    fn lock(&mut self, merge: &mut Merge, lock: &Lock<'_>) {
         let class = merge.classes.see(lock);
         let gate = merge.classes.gate(lock, class);
         if lock.is_static && *self.statics.entry(class).or_insert(lock.id) != lock.id {
@@ -71,7 +148,7 @@ impl Record {
         }
     }
 
-    pub(super) fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
+    fn edge(&mut self, merge: &mut Merge, edge: &Edge<'_>) -> Result<(), String> {
         let lock =
             |id| self.locks.get(&id).ok_or_else(|| format!("no line before describes lock {id}"));
         let (held, wanted) = (lock(edge.held)?, lock(edge.wanted)?);
@@ -119,7 +196,7 @@ impl Record {
     }
 
     /// Adds what only the whole record says.
-    pub(super) fn end(&self, merge: &mut Merge) {
+    fn end(&self, merge: &mut Merge) {
         let Merge { classes, resources, .. } = merge;
         let text = |id: u64| {
             let text = |it: &Known| (it.name.to_string(), classes.text(it.class).to_owned());
@@ -156,11 +233,7 @@ impl Record {
         }
     }
 
-    pub(super) fn finding(
-        &self,
-        merge: &mut Merge,
-        finding: &Finding<'_>,
-    ) -> Result<(), UnknownName> {
+    fn finding(&self, merge: &mut Merge, finding: &Finding<'_>) -> Result<(), UnknownName> {
         let label = |id: u64| {
             let lock = finding.locks.iter().find(|lock| lock.id == id);
             lock.map_or_else(Default::default, |lock| (lock.name.to_string(), class(lock)))

@@ -22,7 +22,7 @@ use std::{
     io::{self, BufRead, BufReader},
     num::NonZero,
     panic::resume_unwind,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -30,7 +30,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
     across::{Across, across_runs, across_services},
-    adding::Record,
+    adding::Adding,
     allowed::Allowed,
     classes::{ClassId, Classes},
     resources::Resources,
@@ -43,8 +43,7 @@ pub use self::{
 };
 use super::{
     MAX_NAMED,
-    read::{Problem, read_numbered},
-    schema::Line,
+    read::{Problem, RecordId, read_numbered},
     smallest::Smallest,
 };
 use crate::finding::Mode;
@@ -77,8 +76,6 @@ pub struct Merge {
     /// The entries of `lockdep.toml` of all processes.
     allow: BTreeSet<Allowed>,
 }
-
-type RecordId = u128;
 
 /// Identifies a finding across processes: the names of its kind and wait, whether a test looks at
 /// it, and the edges of its cycle by class and place, starting with the smallest.
@@ -126,35 +123,13 @@ impl Merge {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn add(&mut self, record: impl BufRead) -> io::Result<Vec<Problem>> {
-        let mut one = None;
-        let mut problems = Vec::new();
-        let unread = read_numbered(record, |number, line| match (line, &mut one) {
-            (Line::Header(header), one) => match RecordId::from_str_radix(&header.id, 16) {
-                Ok(id) => {
-                    let next = Record::new(self, id, &header);
-                    if let Some(last) = one.replace(next) {
-                        last.end(self);
-                    }
-                }
-                Err(_) => problems.push(problem(number, "the id is no hexadecimal number")),
-            },
-            (_, None) => problems.push(problem(number, "no header stands before this")),
-            (Line::Lock(lock), Some(one)) => one.lock(self, &lock),
-            (Line::Edge(edge), Some(one)) => {
-                if let Err(reason) = one.edge(self, &edge) {
-                    problems.push(problem(number, &reason));
-                }
-            }
-            (Line::Finding(finding), Some(one)) => {
-                if let Err(error) = one.finding(self, &finding) {
-                    problems.push(problem(number, &error.to_string()));
-                }
-            }
-        })?;
-        if let Some(last) = one {
-            last.end(self);
-        }
-        problems.extend(unread);
+        let mut adding = Adding::default();
+        let unread = read_numbered(record, |number, id, line| {
+            adding.line(self, number, id, &line);
+        });
+        // What was read before an error is kept.
+        let mut problems = adding.end(self);
+        problems.extend(unread?);
         problems.sort_by_key(|problem| problem.line);
         Ok(problems)
     }
@@ -194,27 +169,49 @@ impl Merge {
             }
         }
         paths.sort_unstable();
+        for of_file in self.read_each(&paths, |merge, path| merge.read_file(path)) {
+            problems.extend(of_file?);
+        }
+        Ok(problems)
+    }
+
+    /// Calls `read` for each item, on as many threads as the machine can run at once, with the merge that it adds
+    /// records to. Returns what the calls return, in the order of the items. The order of the calls does not matter.
+    ///
+    /// ```
+    /// # use lockdep::record::Merge;
+    /// let mut merge = Merge::default();
+    /// let files = ["docs/records/pay.jsonl", "docs/records/audit.jsonl"];
+    /// for problems in merge.read_each(&files, |merge, file| merge.read_file(file)) {
+    ///     assert!(problems?.is_empty());
+    /// }
+    /// assert_eq!(merge.records(), 2);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn read_each<T: Sync, R: Send>(
+        &mut self,
+        items: &[T],
+        read: impl Fn(&mut Self, &T) -> R + Sync,
+    ) -> Vec<R> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let read_share = |share: &[PathBuf]| {
-            let (mut merge, mut problems) = (Self::default(), Vec::new());
-            for path in share {
-                problems.extend(merge.read_file(path)?);
-            }
-            Ok((merge, problems))
+        let read_share = |share: &[T]| {
+            let mut merge = Self::default();
+            let results: Vec<_> = share.iter().map(|item| read(&mut merge, item)).collect();
+            (merge, results)
         };
         let shares = thread::scope(|scope| {
-            let shares = paths.chunks(paths.len().div_ceil(threads).max(1));
+            let shares = items.chunks(items.len().div_ceil(threads).max(1));
             let readers: Vec<_> =
                 shares.map(|share| scope.spawn(move || read_share(share))).collect();
             let shares = readers.into_iter().map(thread::ScopedJoinHandle::join);
-            shares.collect::<Result<Vec<io::Result<_>>, _>>()
+            shares.collect::<Result<Vec<_>, _>>()
         });
-        for share in shares.unwrap_or_else(|panic| resume_unwind(panic)) {
-            let (merge, of_share) = share?;
+        let mut results = Vec::with_capacity(items.len());
+        for (merge, of_share) in shares.unwrap_or_else(|panic| resume_unwind(panic)) {
             self.merge(&merge);
-            problems.extend(of_share);
+            results.extend(of_share);
         }
-        Ok(problems)
+        results
     }
 
     /// Adds another merge.
@@ -361,10 +358,6 @@ impl Merge {
             None => _ = self.edges.insert(edge, seen),
         }
     }
-}
-
-fn problem(line: usize, reason: &str) -> Problem {
-    Problem { file: None, line, reason: reason.to_owned() }
 }
 
 impl ClassEdge {

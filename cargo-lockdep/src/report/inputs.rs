@@ -1,0 +1,236 @@
+//! Where records are read from: folders, files, rotated or compressed ones, and standard input.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use flate2::bufread::MultiGzDecoder;
+use lockdep::record::{Merge, Problem};
+
+/// The first bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    /// The folders that have records, or what else processes write besides.
+    folders: BTreeSet<PathBuf>,
+    /// The files of each record by its name, with their numbers: a higher one is older.
+    files: BTreeMap<PathBuf, Vec<(u32, PathBuf)>>,
+    has_standard_input: bool,
+    /// What cannot be read.
+    odd: Vec<String>,
+}
+
+impl Inputs {
+    pub(crate) fn of_folder(folder: &Path) -> io::Result<Self> {
+        let mut inputs = Self::default();
+        inputs.add_files_of(folder)?;
+        Ok(inputs)
+    }
+
+    /// Adds a folder, and those within it. Returns `false` if there is no record in it.
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> io::Result<bool> {
+        let mut has_any = self.add_files_of(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            // Links are not followed, because they may form a cycle.
+            if entry.file_type()?.is_dir() {
+                has_any |= self.add_folder(&entry.path())?;
+            }
+        }
+        Ok(has_any)
+    }
+
+    /// Adds a file, whatever its name: a record, or a log with the lines of records.
+    pub(crate) fn add_file(&mut self, file: &Path) {
+        let (name, number) = rotated(file);
+        self.files.entry(name).or_default().push((number, file.to_owned()));
+    }
+
+    pub(crate) fn add_standard_input(&mut self) {
+        self.has_standard_input = true;
+    }
+
+    pub(crate) fn folders(&self) -> &BTreeSet<PathBuf> {
+        &self.folders
+    }
+
+    /// Adds the records of a folder. Returns `false` if it has none.
+    fn add_files_of(&mut self, folder: &Path) -> io::Result<bool> {
+        let mut has_any = false;
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let (name, _) = rotated(&path);
+            let kind = name.extension().unwrap_or_default();
+            if kind == "jsonl" && path.metadata().is_ok_and(|it| !it.is_file()) {
+                // A pipe or a device may have no end.
+                self.odd.push(format!("{}: it is no regular file", path.display()));
+                has_any = true;
+            } else if kind == "jsonl" {
+                self.add_file(&path);
+                has_any = true;
+            }
+            // A program that acquires no lock writes no record, only its counts.
+            has_any |= kind == "counts";
+        }
+        if has_any {
+            self.folders.insert(folder.to_owned());
+        }
+        Ok(has_any)
+    }
+
+    /// Adds all records to a merge. Returns a message for each that could not be read, at least in part.
+    pub(crate) fn read(&self, merge: &mut Merge) -> Vec<String> {
+        let mut files: Vec<_> = self.files.values().cloned().collect();
+        for parts in &mut files {
+            parts.sort_by(|one, other| other.cmp(one));
+            parts.dedup();
+        }
+        let of_files = merge.read_each(&files, |merge, parts| read_parts(merge, parts));
+        let mut messages = self.odd.clone();
+        messages.extend(of_files.into_iter().flatten());
+        if self.has_standard_input {
+            let problems = merge.add(io::stdin().lock());
+            messages.extend(message(Path::new("standard input"), &problems));
+        }
+        messages
+    }
+}
+
+/// Adds the record in these files, the first part first.
+fn read_parts(merge: &mut Merge, parts: &[(u32, PathBuf)]) -> Option<String> {
+    let name = &parts.last()?.1;
+    let mut whole: Box<dyn BufRead> = Box::new(io::empty());
+    for (_, path) in parts {
+        match open(path) {
+            Ok(part) => whole = Box::new(whole.chain(part)),
+            Err(error) => return message(path, &Err(error)),
+        }
+    }
+    message(name, &merge.add(whole))
+}
+
+/// Opens a file, which may be compressed.
+fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let is_compressed = file.fill_buf()?.starts_with(&GZIP);
+    Ok(if is_compressed {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+    } else {
+        Box::new(file)
+    })
+}
+
+/// Returns the first problem of a file, and the number of further ones.
+fn message(file: &Path, problems: &io::Result<Vec<Problem>>) -> Option<String> {
+    let name = file.display();
+    let of_file = |problem: &Problem| match problem.line {
+        0 => format!("{name}: {}", problem.reason),
+        line => format!("{name}:{line}: {}", problem.reason),
+    };
+    match problems.as_deref() {
+        Ok([]) => None,
+        Ok([only]) => Some(of_file(only)),
+        Ok([first, rest @ ..]) => Some(format!("{} (and {} more)", of_file(first), rest.len())),
+        Err(error) => Some(format!("{name}: {error}")),
+    }
+}
+
+/// Returns the name of a file without the ends that rotating and compressing it add, and its number: `app.jsonl` and 2
+/// for `app.jsonl.2.gz`.
+fn rotated(path: &Path) -> (PathBuf, u32) {
+    let is_compressed = path.extension().is_some_and(|it| it == "gz");
+    let path = if is_compressed { path.with_extension("") } else { path.to_owned() };
+    let number = path.extension().and_then(|it| it.to_str()?.parse().ok());
+    match number {
+        Some(number) => (path.with_extension(""), number),
+        None => (path, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    #[test]
+    fn names_of_rotated_files() {
+        for (path, name, number) in [
+            ("a/b.jsonl", "a/b.jsonl", 0),
+            ("a/b.jsonl.1", "a/b.jsonl", 1),
+            ("a/b.jsonl.12.gz", "a/b.jsonl", 12),
+            ("b.jsonl.gz", "b.jsonl", 0),
+            ("app.log.old", "app.log.old", 0),
+            ("app", "app", 0),
+        ] {
+            assert_eq!(rotated(Path::new(path)), (PathBuf::from(name), number), "{path}");
+        }
+    }
+
+    fn record() -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/records/pay.jsonl");
+        fs::read_to_string(folder).unwrap()
+    }
+
+    /// Returns what is merged from files with these contents.
+    fn merged(name: &str, files: &[(&str, &[u8])]) -> (Merge, Vec<String>) {
+        let folder =
+            std::env::temp_dir().join(format!("lockdep-inputs-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let mut inputs = Inputs::default();
+        assert!(inputs.add_folder(&folder).unwrap());
+        let mut merge = Merge::default();
+        let messages = inputs.read(&mut merge);
+        fs::remove_dir_all(&folder).unwrap();
+        (merge, messages)
+    }
+
+    fn compressed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A record that was cut anywhere by a rotation is whole again.
+    #[test]
+    fn parts_are_one_record() {
+        let whole = record();
+        let (expected, messages) = merged("whole", &[("a.jsonl", whole.as_bytes())]);
+        assert_eq!(messages, [""; 0]);
+        assert_eq!((expected.records(), expected.edges()), (1, 1));
+        for cut in [1, whole.len() / 3, whole.find('\n').unwrap() + 1, whole.len() - 1] {
+            let (first, rest) = whole.as_bytes().split_at(cut);
+            let (second, third) = rest.split_at(rest.len() / 2);
+            let first = compressed(first);
+            let files = [("a.jsonl.2.gz", &*first), ("a.jsonl.1", second), ("a.jsonl", third)];
+            let (merge, messages) = merged("parts", &files);
+            assert_eq!(messages, [""; 0], "{cut}");
+            assert!(merge == expected, "{cut}");
+        }
+    }
+
+    /// The others are read.
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let whole = record();
+        let mut cut = compressed(whole.as_bytes());
+        cut.truncate(cut.len() / 2);
+        let rest = &whole.as_bytes()[whole.find('\n').unwrap() + 1..];
+        let files =
+            [("cut.jsonl.gz", &*cut), ("headless.jsonl", rest), ("whole.jsonl", whole.as_bytes())];
+        let (merge, messages) = merged("cut", &files);
+        assert_eq!((merge.records(), merge.edges()), (1, 1));
+        let [one, other] = &messages[..] else { panic!("{messages:?}") };
+        assert!(one.contains("cut.jsonl.gz: ") && one.contains("incomplete"), "{one}");
+        assert!(other.contains("headless.jsonl:1: no header stands before this (and "), "{other}");
+    }
+}
