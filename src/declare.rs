@@ -98,7 +98,7 @@ pub fn declare_class_order(classes: &[&'static str]) {
 
 fn declare(sequence: &[Ordered], site: &'static Location<'static>) {
     if validator::is_on()
-        && let Err(before) = validator::declare_order(sequence, site)
+        && let Err(before) = validator::declare_order(sequence, &site.into())
     {
         panic!("lockdep: the order declared at {site} contradicts the one declared at {before}");
     }

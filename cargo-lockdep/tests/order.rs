@@ -183,6 +183,26 @@ fn the_lines_declare_the_order() {
     });
 }
 
+/// Services share no source, so the proposal is a line of their configuration.
+#[test]
+fn an_order_of_resources_is_a_line_of_toml() {
+    let project = Project::new("order-services");
+    let mut record = Record::new(1);
+    for (id, name, class) in
+        [(1, "redis order:1", "redis order:{}"), (2, "pg row \"7\"", "pg row \"{}\"")]
+    {
+        record.line(
+            "lock",
+            &json!({ "id": id, "name": name, "type": "Resource", "class": class, "key": name }),
+        );
+    }
+    record.edge(1, 2, "main");
+    let (text, document) = record.order(&project, "services");
+    let line = "order = [\"redis order:{}\",\"pg row \\\"{}\\\"\"]";
+    assert!(text.contains(&format!("in the `lockdep.toml` of each:\n    {line}\n")), "{text}");
+    assert_eq!(document["declarations"]["file"], format!("{line}\n"));
+}
+
 #[test]
 fn names_that_are_alike_or_odd_are_declared_apart() {
     let project = Project::new("order-names");

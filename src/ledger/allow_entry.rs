@@ -95,8 +95,8 @@ mod tests {
             let edges = || vec![edge(1, 2, &here), edge(2, 1, &there)];
             let report = finding(kind, edges()).render(false);
             let (_, entry) = report.split_once("[[allow]]").expect(&report);
-            let entries = parse(&format!("[[allow]]{entry}"), "lockdep.toml").expect(&report);
-            let [entry] = &*entries else { panic!("{report}") };
+            let config = parse(&format!("[[allow]]{entry}"), "lockdep.toml").expect(&report);
+            let [entry] = &config.entries[..] else { panic!("{report}") };
             assert!(entry.fits(&finding(kind, edges())), "{report}");
             let turned = edges().into_iter().rev().collect();
             assert!(entry.fits(&finding(kind, turned)), "{report}");

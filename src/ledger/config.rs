@@ -7,14 +7,18 @@ use toml_span::{
     value::{Table, ValueInner},
 };
 
-use super::allow_entry::Entry;
-use crate::finding::UnknownName;
+use super::{allow_entry::Entry, config_file::Config};
+use crate::finding::{Site, UnknownName};
 
 /// Parses a file. Returns the error, if there is one.
 #[cfg(fuzzing)]
 pub(crate) fn check(text: &str) -> Result<(), String> {
     parse(text, "lockdep.toml").map(|_| ())
 }
+
+const ALLOW: &str = "`allow` must be a list of tables: `[[allow]]`";
+const ORDER: &str =
+    "`order` must be a list of two or more classes, the first one first, or a list of such lists";
 
 /// A key with its value and position.
 struct Item<'a> {
@@ -23,29 +27,47 @@ struct Item<'a> {
     at: Span,
 }
 
-/// Parses the entries of a file. An error names the line and the key.
-pub(super) fn parse(text: &str, path: &str) -> Result<Vec<Entry>, String> {
+/// Parses a file. An error names the line and the key.
+pub(super) fn parse(text: &str, path: &str) -> Result<Config, String> {
     let breaks: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let place = |at: Span| format!("{path}:{}", breaks.partition_point(|&it| it < at.start) + 1);
+    let line = |at: Span| breaks.partition_point(|&it| it < at.start) + 1;
+    let place = |at: Span| format!("{path}:{}", line(at));
     let wrong = |at: Span, what: &str| format!("{}: {what}", place(at));
     let file = toml_span::parse(text).map_err(|error| wrong(error.span, &error.to_string()))?;
-    let mut entries = Vec::new();
+    let mut config = Config::default();
     for item in file.as_table().into_iter().flat_map(items) {
-        if item.key != "allow" {
-            let what = format!("unknown key `{}`, expected `[[allow]]`", item.key);
-            return Err(wrong(item.at, &what));
-        }
-        let ValueInner::Array(all) = item.value else {
-            return Err(wrong(item.at, "`allow` must be a list of tables: `[[allow]]`"));
-        };
-        for entry in all {
-            let ValueInner::Table(table) = entry.as_ref() else {
-                return Err(wrong(entry.span, "`allow` must be a list of tables: `[[allow]]`"));
-            };
-            entries.push(parse_entry(table, entry.span, place(entry.span), &wrong)?);
+        match (item.key, item.value) {
+            ("allow", ValueInner::Array(all)) => {
+                for entry in all {
+                    let ValueInner::Table(table) = entry.as_ref() else {
+                        return Err(wrong(entry.span, ALLOW));
+                    };
+                    let entry = parse_entry(table, entry.span, place(entry.span), &wrong)?;
+                    config.entries.push(entry);
+                }
+            }
+            ("allow", _) => return Err(wrong(item.at, ALLOW)),
+            ("order", ValueInner::Array(classes)) => {
+                let is_list_of_lists = classes.iter().any(|it| it.as_array().is_some());
+                let one = [(item.at, classes)];
+                let several = classes.iter().filter_map(|it| Some((it.span, it.as_array()?)));
+                let orders: Vec<_> = if is_list_of_lists { several.collect() } else { one.into() };
+                for (at, classes) in orders {
+                    let classes = texts(classes).filter(|classes| classes.len() > 1);
+                    let classes = classes.ok_or_else(|| wrong(at, ORDER))?;
+                    let line = u32::try_from(line(at)).unwrap_or(u32::MAX);
+                    let site = Site::new(path.to_owned(), line, 0);
+                    config.orders.push((classes, site));
+                }
+            }
+            ("order", _) => return Err(wrong(item.at, ORDER)),
+            (key, _) => {
+                let what = format!("unknown key `{key}`, expected `[[allow]]` or `order`");
+                return Err(wrong(item.at, &what));
+            }
         }
     }
-    Ok(entries)
+    Ok(config)
 }
 
 fn parse_entry(
@@ -136,14 +158,36 @@ mod tests {
             sites = ["src/main.rs:7", "lib.rs"]
             reason = "never at once"
         "#;
-        let entries = parse(text, "lockdep.toml").unwrap();
+        let entries = parse(text, "lockdep.toml").unwrap().entries;
         assert_eq!(entries[0].kind, Some(FindingKind::Inversion));
         assert_eq!(entries[0].locks, ["a", "b.c"]);
         assert_eq!(&*entries[0].reason, "startup alone");
         let sites = [("src/main.rs".to_owned(), Some(7)), ("lib.rs".to_owned(), None)];
         assert_eq!(entries[1].sites, sites);
         assert_eq!(entries[1].place, "lockdep.toml:7");
-        assert!(parse("", "lockdep.toml").unwrap().is_empty());
+        let empty = parse("", "lockdep.toml").unwrap();
+        assert!(empty.entries.is_empty() && empty.orders.is_empty());
+    }
+
+    #[test]
+    fn orders() {
+        for (text, expected) in [
+            ("order = ['a', 'b {}']", "[a, b {}] at lockdep.toml:1"),
+            ("order = []\n", ""),
+            (
+                "order = [\n  ['a', 'b'],\n  ['a', 'c', 'd'],\n]\n",
+                "[a, b] at lockdep.toml:2, [a, c, d] at lockdep.toml:3",
+            ),
+        ] {
+            let parsed = parse(text, "lockdep.toml").map(|config| {
+                let order = |(classes, site): &(Vec<String>, Site)| {
+                    format!("[{}] at {site}", classes.join(", "))
+                };
+                config.orders.iter().map(order).collect::<Vec<_>>().join(", ")
+            });
+            let expected = Some(expected.to_owned()).filter(|expected| !expected.is_empty());
+            assert_eq!(parsed.ok(), expected, "{text}");
+        }
     }
 
     #[test]
@@ -153,7 +197,7 @@ mod tests {
             ("[[allow]]\nreason = \"x\"", "lockdep.toml:1: `locks` or `sites` is missing"),
             (
                 "\n[[alow]]\nreason = \"x\"",
-                "lockdep.toml:2: unknown key `alow`, expected `[[allow]]`",
+                "lockdep.toml:2: unknown key `alow`, expected `[[allow]]` or `order`",
             ),
             (
                 "[[allow]]\n\nlock = [\"a\"]",
@@ -168,6 +212,10 @@ mod tests {
             ("[[allow]]\nlocks = [1]", "lockdep.toml:2: `locks` must be a list of names"),
             ("[[allow]]\nreason = 3", "lockdep.toml:2: `reason` must be a string"),
             ("allow = 3", "lockdep.toml:1: `allow` must be a list of tables: `[[allow]]`"),
+            ("order = 'a'", "lockdep.toml:1: `order` must be a list of two or more classes"),
+            ("order = ['a']", "lockdep.toml:1: `order` must be a list"),
+            ("order = ['a', 3]", "lockdep.toml:1: `order` must be a list"),
+            ("order = [['a', 'b'],\n['c']]", "lockdep.toml:2: `order` must be a list"),
             ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
         ] {
             let error = error(text);

@@ -87,7 +87,7 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 #[cfg(unix)]
 extern "C" fn read_config() {
     let is_ours = PROCESS.load(Relaxed) == super::this_process();
-    let loads = || is_ours && super::suppress::load(write_to_stderr) && super::settings().exit;
+    let loads = || is_ours && super::config_file::load(write_to_stderr) && super::settings().exit;
     if std::panic::catch_unwind(loads).unwrap_or(false) {
         at_exit(false);
     }

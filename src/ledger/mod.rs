@@ -9,6 +9,7 @@
 mod allow_entry;
 #[cfg_attr(not(feature = "config"), path = "no_config.rs")]
 mod config;
+mod config_file;
 mod exit;
 mod known;
 mod levels;
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use config_file::{ClassOrder, take_class_orders};
 pub(crate) use levels::{level, set_level, set_wait_level};
 use parking_lot::Mutex;
 pub(crate) use record_writer::{
@@ -302,7 +304,7 @@ fn unhandled(timeout: Duration) -> Option<(Vec<Unhandled>, u64)> {
 /// Called with the first lock of the process. The configuration is read, and its errors reported,
 /// at the [first nested lock](load_config), the first finding, or the end of the process.
 pub(crate) fn note_config() {
-    suppress::note_start_folder();
+    config_file::note_start_folder();
     if !exit::read_config_at_exit() {
         load_config();
     }
@@ -310,7 +312,7 @@ pub(crate) fn note_config() {
 
 /// Reads the configuration, unless it was read before.
 pub(crate) fn load_config() {
-    if suppress::load(print) {
+    if config_file::load(print) {
         // Unused entries are reported at exit.
         exit::watch();
     }

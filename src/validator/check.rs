@@ -19,7 +19,9 @@ use super::{
     deadlock::has_one_holder,
     found::{self, Found, capture, own_edge},
     graph::{
-        self, Acquisition, Cycle, Graph, Learned, declared,
+        self, Acquisition, Cycle, Graph, Learned,
+        annotations::load_config,
+        declared,
         observations::{Observation, Settled},
         unshared::Question,
     },
@@ -60,7 +62,7 @@ pub(super) fn judge_at(
     key: u64,
     segment: Segment,
 ) -> Judged {
-    ledger::load_config();
+    load_config();
     let wanted = &acquisition.wanted;
     let is_use = wanted.tag.mode() == Mode::Initialized;
     let mut held: Held = context.held.iter().collect();

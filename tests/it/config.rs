@@ -2,13 +2,18 @@
 #![cfg(all(debug_assertions, unix, feature = "config"))]
 
 use std::{
+    convert::Infallible,
     fs,
     path::{Path, PathBuf},
     process::Output,
 };
 
-use crate::support::{child_command, is_child, name_of, on_a_thread};
-use lockdep::sync::{Condvar, Mutex, RwLock};
+use crate::support::{child_command, denied, is_child, name_of, on_a_thread};
+use lockdep::{
+    Mode,
+    external::Resource,
+    sync::{Condvar, Mutex, RwLock},
+};
 
 /// A folder with a file, both deleted at the end.
 struct Folder(PathBuf);
@@ -45,7 +50,7 @@ impl Drop for Folder {
 
 const BAD: &str = "[[allow]]\nlocks = [\"left\"]\n";
 const UNUSED: &str = "[[allow]]\nlocks = [\"left\"]\nreason = \"known\"\n";
-const COMPLAINT: &str = "lockdep: no finding is suppressed: ";
+const COMPLAINT: &str = "lockdep: the configuration is ignored: ";
 
 fn one_lock() {
     drop(Mutex::new(()).lock());
@@ -251,4 +256,71 @@ fn a_fork_does_not_repeat_it() {
     let (before, after) = stderr.split_once("the fork is gone\n").expect("it runs");
     assert!(!before.contains("lockdep: "), "{stderr}");
     assert_eq!(after.matches(COMPLAINT).count(), 1, "{stderr}");
+}
+
+/// An order of resources that each of several services checks, whichever side it sees.
+#[test]
+fn a_declared_order() {
+    let test = a_declared_order;
+    if is_child() {
+        let acquire = |resource: &Resource| {
+            let held = resource.acquire(Mode::Exclusive, || Ok::<_, Infallible>(()));
+            held.unwrap_or_else(|never| match never {})
+        };
+        let (order, account) =
+            (Resource::new("redis", "order:1"), Resource::new("pg", "account:2"));
+        // The first nested acquisition is checked, too.
+        on_a_thread(|| {
+            let _account = acquire(&account);
+            let report = denied(|| drop(acquire(&order))).expect("denied");
+            eprintln!("{report}");
+        });
+        on_a_thread(|| drop((acquire(&order), acquire(&account))));
+        // Classes of the program are ordered as well, and the order is transitive.
+        let (log, other) = (Mutex::new(()), Mutex::new(()));
+        lockdep::class(&log, "log");
+        on_a_thread(|| {
+            let _log = log.lock();
+            assert!(denied(|| drop(acquire(&order))).is_some());
+            assert!(denied(|| drop(other.lock())).is_none());
+        });
+        assert_eq!(lockdep::take_findings().len(), 2);
+        return;
+    }
+    let order = "order = ['redis order:{}', 'pg account:{}', 'log']\n";
+    let folder = Folder::new(test, order);
+    let stderr = folder.run(test, &[]);
+    let file = folder.0.join("lockdep.toml");
+    let words = format!(
+        "it was declared at {}:1 that `redis order:1` comes before `pg account:2`",
+        file.display()
+    );
+    let text = stderr.replace("\n      ", " ");
+    assert!(text.contains("error[lockdep::declared_order]: "), "{stderr}");
+    assert!(text.contains(&words), "{stderr}");
+    assert!(!stderr.contains(COMPLAINT), "{stderr}");
+}
+
+/// The program's own declaration applies if it contradicts the file.
+#[test]
+fn a_declared_order_that_contradicts_another() {
+    let test = a_declared_order_that_contradicts_another;
+    if is_child() {
+        lockdep::declare_class_order(&["b", "a"]);
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        lockdep::class(&a, "a");
+        lockdep::class(&b, "b");
+        assert!(denied(|| drop((b.lock(), a.lock()))).is_none());
+        assert!(denied(|| drop((a.lock(), b.lock()))).is_some());
+        drop(lockdep::take_findings());
+        return;
+    }
+    let folder = Folder::new(test, "order = [['c', 'd'], ['a', 'b']]\n");
+    let stderr = folder.run(test, &[]);
+    let file = folder.0.join("lockdep.toml");
+    let complaint = format!(
+        "lockdep: the order at {}:1 is ignored: it contradicts the one declared at tests/it/config.rs:",
+        file.display()
+    );
+    assert_eq!(stderr.matches(&complaint).count(), 1, "{stderr}");
 }

@@ -127,7 +127,7 @@ fn a_lockdep_toml_is_reported() {
     let text = stderr(child_command(test).current_dir(&folder));
     fs::remove_dir_all(&folder).unwrap();
     let message = format!(
-        "lockdep: no finding is suppressed: {} is not read: this build lacks the feature `config` of lockdep\n",
+        "lockdep: the configuration is ignored: {} is not read: this build lacks the feature `config` of lockdep\n",
         path.display()
     );
     assert_eq!(text.matches("lockdep: ").count(), 1, "{text}");

@@ -1,11 +1,11 @@
 //! Names, classes and declared orders of locks: the entry points for the public functions.
 
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 use super::declared::{Key, Ordered, Rank};
 use crate::{
-    finding::ResourceInfo,
-    ledger,
+    finding::{ResourceInfo, Site},
+    ledger::{self, ClassOrder},
     validator::{
         context::{current::inside, registry::forget_chains},
         graph,
@@ -59,13 +59,23 @@ pub(crate) fn set_rank(lock: LockId, rank: Rank) {
 }
 
 /// See [`crate::declare_order`]. Fails with the location of the declaration that it contradicts.
-pub(crate) fn declare_order(
-    sequence: &[Ordered],
-    site: &'static Location<'static>,
-) -> Result<(), &'static Location<'static>> {
+pub(crate) fn declare_order(sequence: &[Ordered], site: &Site) -> Result<(), Site> {
     let result = inside(|| graph::lock().declare_order(sequence, site));
     forget_chains();
     result
+}
+
+/// Reads the configuration, unless it was read before, and declares its orders.
+pub(in crate::validator) fn load_config() {
+    ledger::load_config();
+    for ClassOrder { classes, site } in ledger::take_class_orders() {
+        let sequence: Vec<_> = classes.into_iter().map(Ordered::Class).collect();
+        if let Err(before) = declare_order(&sequence, &site) {
+            ledger::print(&format!(
+                "lockdep: the order at {site} is ignored: it contradicts the one declared at {before}"
+            ));
+        }
+    }
 }
 
 /// See [`crate::allow_pair`].

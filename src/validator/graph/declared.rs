@@ -3,12 +3,15 @@
 //! Owns the declarations. Keys are values of the program, so comparing and printing them runs its
 //! code, which must happen outside the locks of lockdep. This module only stores them.
 
-use std::{any::Any, cmp::Ordering, fmt, panic::Location, sync::Arc};
+use std::{any::Any, cmp::Ordering, fmt, sync::Arc};
 
 use petgraph::{Direction::Incoming, algo::has_path_connecting, graphmap::DiGraphMap};
 use rustc_hash::FxHashMap;
 
-use crate::{finding::Declaration, validator::lock_id::LockId};
+use crate::{
+    finding::{Declaration, Site},
+    validator::lock_id::LockId,
+};
 
 /// A key by which locks are ordered. All keys of one type form one order.
 pub(crate) trait Key: fmt::Debug + Send + Sync + 'static {
@@ -48,7 +51,7 @@ pub(in crate::validator) struct Declared {
     keys: FxHashMap<LockId, Arc<dyn Key>>,
     ranks: FxHashMap<LockId, Rank>,
     /// Edges from each element to the next, with the location of the declaration.
-    order: DiGraphMap<Ordered, &'static Location<'static>>,
+    order: DiGraphMap<Ordered, Site>,
 }
 
 impl Declared {
@@ -82,12 +85,12 @@ impl Declared {
     pub(in crate::validator) fn order(
         &mut self,
         sequence: &[Ordered],
-        site: &'static Location<'static>,
-    ) -> Result<(), &'static Location<'static>> {
+        site: &Site,
+    ) -> Result<(), Site> {
         let mut new = Vec::new();
         for pair in sequence.windows(2) {
             let contradicted = if pair[0] == pair[1] {
-                Some(site)
+                Some(site.clone())
             } else {
                 between(&self.order, pair[1], pair[0])
             };
@@ -105,7 +108,7 @@ impl Declared {
                 return Err(before);
             }
             if !self.order.contains_edge(pair[0], pair[1]) {
-                self.order.add_edge(pair[0], pair[1], site);
+                self.order.add_edge(pair[0], pair[1], site.clone());
                 new.push((pair[0], pair[1]));
             }
         }
@@ -132,7 +135,7 @@ impl Declared {
             .flat_map(|first| both(held).map(move |then| (first, then)))
             .filter(|(first, then)| first != then)
             .find_map(|(first, then)| between(&self.order, first, then))
-            .map(|site| Declaration::Order(site.into()))
+            .map(Declaration::Order)
     }
 
     /// Forgets a lock. Returns whether it was mentioned, and its key, for the caller to drop
@@ -146,11 +149,11 @@ impl Declared {
         // Its predecessors stay ordered before its successors.
         let before: Vec<_> = self.order.neighbors_directed(ordered, Incoming).collect();
         let after: Vec<_> =
-            self.order.edges(ordered).map(|(_, then, &site)| (then, site)).collect();
+            self.order.edges(ordered).map(|(_, then, site)| (then, site.clone())).collect();
         for (then, site) in after {
             for &first in &before {
                 if !self.order.contains_edge(first, then) {
-                    self.order.add_edge(first, then, site);
+                    self.order.add_edge(first, then, site.clone());
                 }
             }
         }
@@ -177,25 +180,23 @@ pub(in crate::validator) fn compare(
 
 /// Returns a location where it was declared that one element comes before another, possibly through
 /// others. An element comes before itself.
-fn between(
-    order: &DiGraphMap<Ordered, &'static Location<'static>>,
-    first: Ordered,
-    then: Ordered,
-) -> Option<&'static Location<'static>> {
+fn between(order: &DiGraphMap<Ordered, Site>, first: Ordered, then: Ordered) -> Option<Site> {
     let last = order.neighbors_directed(then, Incoming);
     let mut last = last.filter(|&last| has_path_connecting(order, first, last, None));
-    order.edge_weight(last.next()?, then).copied()
+    order.edge_weight(last.next()?, then).cloned()
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::panic::Location;
+
     use super::*;
 
     #[test]
     fn an_order_is_transitive_and_is_not_contradicted() {
         let mut declared = Declared::default();
         let [a, b, c] = [1, 2, 3].map(Ordered::Lock);
-        let here = Location::caller();
+        let here = &Site::from(Location::caller());
         assert!(declared.order(&[a, b, c], here).is_ok());
         assert!(declared.order(&[a, c], here).is_ok());
         assert!(declared.order(&[c, a], here).is_err());
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn declarations_are_forgotten_with_their_lock() {
         let mut declared = Declared::default();
-        let here = Location::caller();
+        let here = &Site::from(Location::caller());
         assert!(declared.set_key(1, Arc::new(7)).is_none());
         declared.set_rank(2, Rank::Leaf);
         declared.order(&[Ordered::Lock(3), Ordered::Lock(4)], here).unwrap();

@@ -1,11 +1,8 @@
 //! The graph's part of classes, keys and declared orders.
 
-use std::{
-    panic::Location,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use super::{
@@ -13,7 +10,7 @@ use super::{
     declared::{Declared, Key, Ordered, Rank},
 };
 use crate::{
-    finding::Declaration,
+    finding::{Declaration, Site},
     validator::{
         context::held::Entry,
         lock_id::{LockId, known_locks},
@@ -61,8 +58,8 @@ impl LockGraph {
     pub(in crate::validator) fn declare_order(
         &mut self,
         sequence: &[Ordered],
-        site: &'static Location<'static>,
-    ) -> Result<(), &'static Location<'static>> {
+        site: &Site,
+    ) -> Result<(), Site> {
         let locks: Vec<_> = sequence
             .iter()
             .filter_map(|&ordered| match ordered {
@@ -104,6 +101,8 @@ impl LockGraph {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::panic::Location;
+
     use super::*;
 
     /// No real lock of a test has these ids, or shares a counter with them.
@@ -128,7 +127,7 @@ mod tests {
         let order = |lock: LockId, other: LockId| {
             move |graph: &mut LockGraph| {
                 let sequence = [Ordered::Lock(lock), Ordered::Lock(other)];
-                assert!(graph.declare_order(&sequence, Location::caller()).is_ok());
+                assert!(graph.declare_order(&sequence, &Site::from(Location::caller())).is_ok());
             }
         };
         let says: [&dyn Fn(&mut LockGraph); 5] = [

@@ -370,7 +370,7 @@ proptest! {
     fn orders_are_declared_in_rust(texts in texts()) {
         let report = texts.report();
         let order = ProposedOrder::new(&report);
-        let Declarations { classes, orders } = Declarations::new(&order);
+        let Declarations { classes, orders, .. } = Declarations::new(&order);
         let [classes, orders] = [tokens(&classes), tokens(&orders)].map(|tokens| (statements(&tokens), strings(tokens)));
         let locks: BTreeSet<_> = orders.1.iter().collect();
         prop_assert_eq!((locks.len(), orders.0), (order.locks.len(), order.groups()));

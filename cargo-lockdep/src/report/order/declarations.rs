@@ -20,6 +20,8 @@ pub(crate) struct Declarations {
     pub(crate) classes: String,
     /// Declare the order of the classes.
     pub(crate) orders: String,
+    /// The same for a `lockdep.toml`, if several services may take some of them: those that are resources.
+    pub(crate) file: String,
 }
 
 impl Declarations {
@@ -29,6 +31,7 @@ impl Declarations {
             (0..order.locks.len()).filter(|&place| can_be_declared(order.lock(place))).collect();
         let names = names(order, &is_declared);
         let group = |place: usize| order.locks[place].group;
+        let mut of_services = Vec::new();
         for places in is_declared.chunk_by(|&a, &b| group(a) == group(b)) {
             if places.len() == 1 {
                 continue;
@@ -40,7 +43,11 @@ impl Declarations {
                 let lock = expression(order.name(place));
                 let _ = writeln!(classes, "lockdep::class(&{lock}, {:?});{made}", names[&place]);
             }
-            let names: Vec<_> = places.iter().map(|place| format!("{:?}", names[place])).collect();
+            let names: Vec<_> = places.iter().map(|place| &names[place]).collect();
+            if places.iter().any(|&place| order.lock(place).type_name == "Resource") {
+                of_services.push(names.clone());
+            }
+            let names: Vec<_> = names.into_iter().map(|name| format!("{name:?}")).collect();
             let line = format!("lockdep::declare_class_order(&[{}]);", names.join(", "));
             if line.chars().count() <= MAX_LINE {
                 orders += &line;
@@ -53,12 +60,22 @@ impl Declarations {
                 );
             }
         }
-        Self { classes, orders }
+        Self { classes, orders, file: file(&of_services) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.orders.is_empty()
     }
+}
+
+/// Returns a line of TOML. Its strings are those of JSON.
+fn file(orders: &[Vec<&String>]) -> String {
+    let text = match orders {
+        [] => return String::new(),
+        [one] => serde_json::to_string(one),
+        several => serde_json::to_string(several),
+    };
+    text.map(|order| format!("order = {order}\n")).unwrap_or_default()
 }
 
 /// Returns the class that the program gave to a lock. The others are named after the type and the constructor.

@@ -68,6 +68,8 @@ struct Places<'a> {
 struct Lines {
     classes: Vec<String>,
     orders: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    file: String,
 }
 
 pub(super) fn text(report: &Report) -> Result<String> {
@@ -94,6 +96,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
         declarations: Lines {
             classes: declarations.classes.lines().map(str::to_owned).collect(),
             orders: declarations.orders,
+            file: declarations.file,
         },
         nothing_checked: report.nothing.as_deref(),
     };

@@ -281,6 +281,7 @@ pub(super) fn comments(declarations: &Declarations) -> impl Iterator<Item = (&'s
     [
         ("For each lock, once it is made:", &*declarations.classes),
         ("At the start of the program and of its tests:", &*declarations.orders),
+        ("Or, for several services, in the `lockdep.toml` of each:", &*declarations.file),
     ]
     .into_iter()
     .filter(|(_, lines)| !lines.is_empty())
