@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     Result, cannot,
-    cmd::{explain::Explanation, order, report},
+    cmd::{explain::Explanation, order, records, report},
     report::{formats::Wanted, levels::Change},
     selection::Locks,
 };
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Report(report::Options),
     /// Proposes a lock order, from records on disk, and shows which acquisitions contradict it
     Order(order::Options),
+    /// Writes the nestings in records on disk as rows, a JSON object for each, for databases
+    Records(records::Options),
     /// Explains a kind of finding: an example, and how to fix it
     Explain {
         /// The kind of finding; without it, all are listed

@@ -16,6 +16,11 @@ pub(crate) fn verdict(report: &Report) -> ExitCode {
     if report.is_denied() { ExitCode::from(DENIED) } else { of_reading(report) }
 }
 
+/// Returns the exit status of a command that reads records, of which this many could not be read.
+pub(crate) fn of_parts(unread: usize) -> ExitCode {
+    if unread > 0 { ExitCode::from(OUR_ERROR) } else { ExitCode::SUCCESS }
+}
+
 /// Returns the exit status for a report, apart from its findings.
 pub(crate) fn of_reading(report: &Report) -> ExitCode {
     if report.unread > 0 {

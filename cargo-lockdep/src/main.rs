@@ -59,6 +59,7 @@ fn ours(arguments: Vec<OsString>) -> Result<ExitCode> {
         Command::Check(Action::Doctor { cargo }) => cmd::doctor::run(cargo),
         Command::Report(options) => cmd::report::run(options),
         Command::Order(options) => cmd::order::run(options),
+        Command::Records(options) => cmd::records::run(options),
         Command::Explain { kind } => {
             report::formats::print(&cmd::explain::text(kind.as_ref()))?;
             Ok(ExitCode::SUCCESS)

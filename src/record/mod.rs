@@ -45,7 +45,7 @@ pub use merge::{
     Merge, MergedBug, MergedEdge, MergedFinding, MergedGraph, MergedLock, MergedOrder, Place,
 };
 #[cfg(feature = "records")]
-pub use read::{Problem, read};
+pub use read::{Problem, read, read_log};
 pub use schema::{
     Acquisition, Allow, Call, Edge, Finding, Graph, Header, Label, Line, Lock, Note, SCHEMA, Shown,
 };

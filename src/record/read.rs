@@ -71,6 +71,29 @@ pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<V
     read_numbered(input, |_, _, line| each(line))
 }
 
+/// As [`read`], with the id of each line's record, if the line is one of a log.
+///
+/// ```
+/// use lockdep::record;
+///
+/// let log = "web-1 | listening\nweb-1 | lockdep:000000000000000000000000000000ff {\"lock\": \
+///     {\"id\": 1, \"name\": \"accounts\", \"type\": \"Mutex<i64>\"}}\n";
+/// let mut ids = Vec::new();
+/// record::read_log(log.as_bytes(), |id, _| ids.push(id))?;
+/// assert_eq!(ids, [Some(0xff)]);
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Errors
+///
+/// Returns an error if the input cannot be read.
+pub fn read_log(
+    input: impl BufRead,
+    mut each: impl FnMut(Option<u128>, Line<'_>),
+) -> io::Result<Vec<Problem>> {
+    read_numbered(input, |_, id, line| each(id, line))
+}
+
 /// As [`read`], with the number of each line and, for the lines of a log, the record that it is of.
 pub(super) fn read_numbered(
     mut input: impl BufRead,

@@ -10,8 +10,52 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use lockdep::record::{Merge, Problem};
 
+use crate::{Result, cannot, project};
+
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The records to read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Paths {
+    /// The folders with the records, searched recursively, or files: records, or logs with their lines; `-` is standard
+    /// input. If there are none, the last run is read
+    #[arg(value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+}
+
+impl Paths {
+    /// Finds the records. A folder without any is an error.
+    pub(crate) fn inputs(mut self) -> Result<Inputs> {
+        if self.paths.is_empty() {
+            let last_run = project::last_run_here()?;
+            if !last_run.is_dir() {
+                return Err("no run has left records here: run `cargo lockdep test`, or name a folder with \
+                            records"
+                    .to_owned());
+            }
+            self.paths.push(last_run);
+        }
+        let mut inputs = Inputs::default();
+        for path in &self.paths {
+            let name = path.display();
+            if path == Path::new("-") {
+                inputs.has_standard_input = true;
+                continue;
+            }
+            if !path.metadata().map_err(cannot(format!("read {name}")))?.is_dir() {
+                inputs.add_file(path);
+                continue;
+            }
+            // It may be named twice, as a part of another one.
+            let folder = path.canonicalize().map_err(cannot(format!("read {name}")))?;
+            if !inputs.add_folder(&folder).map_err(cannot(format!("read {name}")))? {
+                return Err(format!("there is no record in {name}: no file ends in `.jsonl`"));
+            }
+        }
+        Ok(inputs)
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
@@ -32,7 +76,7 @@ impl Inputs {
     }
 
     /// Adds a folder, and those within it. Returns `false` if there is no record in it.
-    pub(crate) fn add_folder(&mut self, folder: &Path) -> io::Result<bool> {
+    fn add_folder(&mut self, folder: &Path) -> io::Result<bool> {
         let mut has_any = self.add_files_of(folder)?;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -45,13 +89,9 @@ impl Inputs {
     }
 
     /// Adds a file, whatever its name: a record, or a log with the lines of records.
-    pub(crate) fn add_file(&mut self, file: &Path) {
+    fn add_file(&mut self, file: &Path) {
         let (name, number) = rotated(file);
         self.files.entry(name).or_default().push((number, file.to_owned()));
-    }
-
-    pub(crate) fn add_standard_input(&mut self) {
-        self.has_standard_input = true;
     }
 
     pub(crate) fn folders(&self) -> &BTreeSet<PathBuf> {
@@ -83,25 +123,55 @@ impl Inputs {
     }
 
     /// Adds all records to a merge. Returns a message for each that could not be read, at least in part.
-    pub(crate) fn read(&self, merge: &mut Merge) -> Vec<String> {
-        let mut files: Vec<_> = self.files.values().cloned().collect();
-        for parts in &mut files {
-            parts.sort_by(|one, other| other.cmp(one));
-            parts.dedup();
-        }
-        let of_files = merge.read_each(&files, |merge, parts| read_parts(merge, parts));
+    pub(crate) fn merge(&self, merge: &mut Merge) -> Vec<String> {
+        let of_files = merge
+            .read_each(&self.records(), |merge, parts| read_parts(parts, |input| merge.add(input)));
         let mut messages = self.odd.clone();
         messages.extend(of_files.into_iter().flatten());
-        if self.has_standard_input {
-            let problems = merge.add(io::stdin().lock());
-            messages.extend(message(Path::new("standard input"), &problems));
-        }
+        messages.extend(self.read_standard_input(|input| merge.add(input)));
         messages
+    }
+
+    /// Calls `read` for each record, one after the other. Returns a message for each that could not be read, at least
+    /// in part.
+    pub(crate) fn each(
+        &self,
+        mut read: impl FnMut(Box<dyn BufRead>) -> io::Result<Vec<Problem>>,
+    ) -> Vec<String> {
+        let mut messages = self.odd.clone();
+        for parts in self.records() {
+            messages.extend(read_parts(&parts, &mut read));
+        }
+        messages.extend(self.read_standard_input(read));
+        messages
+    }
+
+    /// Returns the files of each record, the first part first.
+    fn records(&self) -> Vec<Vec<(u32, PathBuf)>> {
+        let in_order = |parts: &Vec<(u32, PathBuf)>| {
+            let mut parts = parts.clone();
+            parts.sort_by(|one, other| other.cmp(one));
+            parts.dedup();
+            parts
+        };
+        self.files.values().map(in_order).collect()
+    }
+
+    fn read_standard_input(
+        &self,
+        read: impl FnOnce(Box<dyn BufRead>) -> io::Result<Vec<Problem>>,
+    ) -> Option<String> {
+        let name = Path::new("standard input");
+        let input = || Box::new(BufReader::new(io::stdin()));
+        self.has_standard_input.then(|| message(name, &read(input())))?
     }
 }
 
-/// Adds the record in these files, the first part first.
-fn read_parts(merge: &mut Merge, parts: &[(u32, PathBuf)]) -> Option<String> {
+/// Reads the record in these files, the first part first.
+fn read_parts(
+    parts: &[(u32, PathBuf)],
+    read: impl FnOnce(Box<dyn BufRead>) -> io::Result<Vec<Problem>>,
+) -> Option<String> {
     let name = &parts.last()?.1;
     let mut whole: Box<dyn BufRead> = Box::new(io::empty());
     for (_, path) in parts {
@@ -110,7 +180,7 @@ fn read_parts(merge: &mut Merge, parts: &[(u32, PathBuf)]) -> Option<String> {
             Err(error) => return message(path, &Err(error)),
         }
     }
-    message(name, &merge.add(whole))
+    message(name, &read(whole))
 }
 
 /// Opens a file, which may be compressed.
@@ -189,7 +259,7 @@ mod tests {
         let mut inputs = Inputs::default();
         assert!(inputs.add_folder(&folder).unwrap());
         let mut merge = Merge::default();
-        let messages = inputs.read(&mut merge);
+        let messages = inputs.merge(&mut merge);
         fs::remove_dir_all(&folder).unwrap();
         (merge, messages)
     }

@@ -7,6 +7,7 @@ pub(crate) mod inputs;
 pub(crate) mod levels;
 mod names;
 pub(crate) mod order;
+pub(crate) mod rows;
 mod unused;
 
 use std::{cell::OnceCell, collections::BTreeSet, fs, io, path::Path};
@@ -89,7 +90,7 @@ impl Report {
     ) -> Result<Self> {
         let mut merge = Merge::default();
         let mut counts = Counts::default();
-        let messages = inputs.read(&mut merge);
+        let messages = inputs.merge(&mut merge);
         for message in &messages {
             eprintln!("lockdep: {message}");
         }

@@ -9,6 +9,7 @@ fn the_report_names_both_services_and_the_fixed_ones_are_silent() {
     let output = Command::new("sh")
         .args(["-c", "./run 2>&1"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("TWO_SERVICES", env!("CARGO_BIN_EXE_two-services"))
         .env_remove("OTEL_SERVICE_NAME")
         .output()
         .expect("a shell is installed");
