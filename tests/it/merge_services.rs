@@ -189,7 +189,7 @@ fn check(table: &[(&str, Vec<Process>, &[FindingKind])]) {
 
 #[test]
 fn what_makes_a_cycle() {
-    use FindingKind::{ClassInversion, Inversion, LeasedInversion};
+    use FindingKind::{ClassInversion, Inversion, LeasedInversion, OrderedInversion};
     check(&[
         ("one order", vec![there(), process("billing", &[[O1, A1]])], &[]),
         (
@@ -226,6 +226,11 @@ fn what_makes_a_cycle() {
         (
             "through a lock of one process",
             vec![process("a", &[[O1, "state"], ["state", A1]]), back()],
+            &[OrderedInversion],
+        ),
+        (
+            "through a lock of one process, and without it in another",
+            vec![process("a", &[[O1, "state"], ["state", A1]]), process("c", &[[O1, A1]]), back()],
             &[Inversion],
         ),
         (
@@ -477,7 +482,10 @@ proptest! {
     /// Each is a cycle of threads that can all be where they are at once.
     #[test]
     fn what_is_certain_can_happen(processes in vec(any_process(), 0..6)) {
-        for finding in found(&processes).iter().filter(|it| it.across_runs && it.kind == FindingKind::Inversion) {
+        let is_cycle = |it: &&MergedFinding| {
+            it.across_runs && matches!(it.kind, FindingKind::Inversion | FindingKind::OrderedInversion)
+        };
+        for finding in found(&processes).iter().filter(is_cycle) {
             let cycle: Vec<_> = finding.cycle.iter().map(|edge| origin(&processes, edge)).collect();
             // Two orders of own statics may be an inversion across runs as well.
             for (at, &one) in cycle.iter().enumerate() {
@@ -503,7 +511,10 @@ proptest! {
             process.edges.retain(|it| seen.insert((it.held, it.wanted)));
         }
         let all: Vec<_> = processes.iter().enumerate().flat_map(|(at, it)| it.edges.iter().map(move |it| (at, it))).collect();
-        let found = found(&processes).iter().any(|it| it.kind == FindingKind::Inversion);
+        let is_cycle = |it: &MergedFinding| {
+            matches!(it.kind, FindingKind::Inversion | FindingKind::OrderedInversion)
+        };
+        let found = found(&processes).iter().any(is_cycle);
         // What one process has seen as a whole, it has judged.
         let whole = |&(process, _): &Seen<'_>| {
             let of_process: Vec<_> = all.iter().copied().filter(|it| it.0 == process).collect();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{
     merged::{MergedEdge, MergedFinding},
-    resources::{Circle, Leg},
+    resources::{Circle, Evidence, Leg},
 };
 use crate::{
     duration,
@@ -54,11 +54,12 @@ pub(super) fn across_runs(across: Across, cycle: Vec<MergedEdge>) -> MergedFindi
 }
 
 /// Returns the inversion of several services.
-pub(super) fn across_services(Circle { legs, is_certain }: &Circle<'_>) -> MergedFinding {
+pub(super) fn across_services(Circle { legs, evidence }: &Circle<'_>) -> MergedFinding {
+    let are_classes = *evidence == Evidence::Classes;
     let cycle: Vec<_> = legs.iter().flat_map(|leg| leg.edges().iter().cloned()).collect();
     // A key may be long, or have line breaks; the lock's name does not.
     let name = |leg: &&Leg| match leg.edges() {
-        [first, ..] if *is_certain => first.held.clone(),
+        [first, ..] if !are_classes => first.held.clone(),
         _ => leg.from.name.to_string(),
     };
     let names: Vec<_> = legs.iter().map(name).collect();
@@ -74,7 +75,7 @@ pub(super) fn across_services(Circle { legs, is_certain }: &Circle<'_>) -> Merge
         1 => "in different processes".to_owned(),
         _ => format!("by {}", listed(services)),
     };
-    let what = if *is_certain { "" } else { "resources like " };
+    let what = if are_classes { "resources like " } else { "" };
     let title = match &*names {
         [_, _] => format!("{what}{} are acquired in both orders, {by}", listed(names)),
         [first, ..] => format!(
@@ -85,7 +86,7 @@ pub(super) fn across_services(Circle { legs, is_certain }: &Circle<'_>) -> Merge
         [] => String::new(),
     };
     let (kind, help) = match leased {
-        _ if !is_certain => (
+        _ if are_classes => (
             FindingKind::ClassInversion,
             "no process has seen all of it, so these may be different resources of the same kinds. If they can be \
              the same, each may wait for the next: acquire them in one order everywhere"
@@ -99,6 +100,13 @@ pub(super) fn across_services(Circle { legs, is_certain }: &Circle<'_>) -> Merge
                  everywhere",
                 duration::Display(Duration::from_millis(lease))
             ),
+        ),
+        None if *evidence == Evidence::ThroughOwn => (
+            FindingKind::OrderedInversion,
+            "a resource is the same lock in every process, but records do not say whether threads of one process can \
+             be at these places at once. If they can, and the services run at once, each waits for the next: acquire \
+             them in one order everywhere"
+                .to_owned(),
         ),
         None => (
             FindingKind::Inversion,

@@ -49,6 +49,11 @@ impl Classes {
         number
     }
 
+    /// Returns the number of a class that is known.
+    pub(super) fn known(&self, text: &str) -> Option<ClassId> {
+        self.numbers.get(text).copied()
+    }
+
     /// Returns the class of a lock, adding the lock to it.
     pub(super) fn see(&mut self, lock: &Lock<'_>) -> ClassId {
         let text = match &lock.class {

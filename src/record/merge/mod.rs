@@ -33,7 +33,7 @@ use self::{
     adding::Adding,
     allowed::Allowed,
     classes::{ClassId, Classes},
-    resources::Resources,
+    resources::{Circle, Evidence, Resources},
     seen::{MAX_PROCESSES, Seen},
 };
 pub use self::{
@@ -322,7 +322,14 @@ impl Merge {
         let of_pairs = found
             .into_values()
             .map(|(across, cycle, allowed)| (across_runs(across, cycle), allowed));
-        let of_services = self.resources.circles().into_iter().map(|circle| {
+        let is_judged = |Circle { legs, evidence }: &Circle<'_>| match &legs[..] {
+            [there, _] if *evidence == Evidence::Classes => {
+                self.is_judged(&there.from.name, &there.to.name)
+            }
+            _ => false,
+        };
+        let of_services = self.resources.circles().into_iter().filter(|it| !is_judged(it));
+        let of_services = of_services.map(|circle| {
             let allowed = circle.legs.iter().filter_map(|leg| leg.allowed.as_deref()).min();
             (across_services(&circle), allowed.map(str::to_owned))
         });
@@ -334,6 +341,12 @@ impl Merge {
                 finding
             })
             .collect()
+    }
+
+    /// Returns `true` if one process has seen both orders of two classes.
+    fn is_judged(&self, one: &str, other: &str) -> bool {
+        let classes = [one, other].map(|class| self.classes.known(class));
+        matches!(classes, [Some(a), Some(b)] if self.judged.contains(&pair(a, b)))
     }
 
     /// Returns `true` for an edge between two classes. Within one class, records do not say which

@@ -6,7 +6,7 @@ use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
 use rustc_hash::FxHashMap;
 
 use super::{
-    Circle,
+    Circle, Evidence,
     legs::{Gate, Leg, LegKey},
 };
 use crate::record::merge::RecordId;
@@ -16,7 +16,7 @@ const MAX_LEGS: usize = 8;
 
 /// The number of steps of a search: some seconds. Only thousands of resources, each in order with many others,
 /// need more.
-const MAX_STEPS: usize = 1 << 22;
+const MAX_STEPS: usize = 1 << 20;
 
 /// What cycles were found.
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Search<'a> {
 /// that no other cycle has.
 pub(super) fn circles<'a>(
     legs: impl Iterator<Item = (&'a LegKey, &'a Leg)>,
-    is_certain: bool,
+    evidence: Evidence,
     known: &mut Known<'a>,
 ) -> Vec<Circle<'a>> {
     let mut search = Search::new(legs.collect());
@@ -48,7 +48,7 @@ pub(super) fn circles<'a>(
         for first in search.cyclic.clone() {
             search.extend(&mut vec![first], length, &mut |circle| {
                 if known.is_new(circle) {
-                    found.push(Circle { legs: circle.to_vec(), is_certain });
+                    found.push(Circle { legs: circle.to_vec(), evidence });
                 }
             });
         }

@@ -19,6 +19,9 @@ pub(super) struct LegKey {
     nodes: [Box<str>; 2],
     is_reversed: bool,
     modes: [Mode; 2],
+    /// Threads of the process wait for each other's locks in between. A record does not say whether they can be
+    /// there at once: one may have ended before the other was spawned.
+    is_through_own: bool,
     /// What its threads hold exclusively, the first node included. Two sightings with different gates are two
     /// legs: what both have in common may be less than what either thread holds.
     gates: BTreeSet<Gate>,
@@ -65,24 +68,37 @@ impl LegKey {
         from: &Node,
         to: &Node,
         modes: [Mode; 2],
+        is_through_own: bool,
         gates: BTreeSet<Gate>,
         may_have_more_gates: bool,
     ) -> Self {
         let is_reversed = to.name < from.name;
         let nodes = if is_reversed { [to, from] } else { [from, to] };
         let nodes = nodes.map(|node| node.name.clone());
-        Self { nodes, is_reversed, modes, gates, may_have_more_gates }
+        Self { nodes, is_reversed, modes, is_through_own, gates, may_have_more_gates }
     }
 
     /// Returns the key of the leg between the classes.
     pub(super) fn of_classes(&self, from: &Node, to: &Node) -> Self {
         let gates = self.gates.iter().map(Gate::of_class).collect();
-        Self::new(&from.of_class(), &to.of_class(), self.modes, gates, self.may_have_more_gates)
+        let Self { modes, is_through_own, may_have_more_gates, .. } = *self;
+        Self::new(
+            &from.of_class(),
+            &to.of_class(),
+            modes,
+            is_through_own,
+            gates,
+            may_have_more_gates,
+        )
     }
 
     /// Returns `true` if all gates are known.
     pub(super) fn has_all_gates(&self) -> bool {
         !self.may_have_more_gates
+    }
+
+    pub(super) fn is_through_own(&self) -> bool {
+        self.is_through_own
     }
 
     /// Returns what two legs have in common that keeps others out.

@@ -33,11 +33,21 @@ pub(super) struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Legs(BTreeMap<[Box<str>; 2], BTreeMap<LegKey, Leg>>);
 
-/// A cycle, and what its nodes are.
+/// A cycle of legs.
 pub(super) struct Circle<'a> {
     pub(super) legs: Vec<&'a Leg>,
-    /// `true` if each node is one resource; `false` if it is a class of them.
-    pub(super) is_certain: bool,
+    pub(super) evidence: Evidence,
+}
+
+/// What is known of a cycle, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Each node is one resource, and each leg one thread.
+    Certain,
+    /// Legs run through locks of a process, whose threads may never be there at once.
+    ThroughOwn,
+    /// The nodes are classes.
+    Classes,
 }
 
 impl Resources {
@@ -60,15 +70,17 @@ impl Resources {
         self.released_elsewhere.insert([class.into(), acquired_at.into()]);
     }
 
-    /// Returns the cycles that no process has seen as a whole: those of resources, and then those of classes
-    /// that these are not examples of.
+    /// Returns the cycles that no process has seen as a whole, the worst ones first. The others are none of which
+    /// these are examples.
     pub(super) fn circles(&self) -> Vec<Circle<'_>> {
         let mut known = circles::Known::default();
         let is_held = |(_, leg): &(&LegKey, &Leg)| self.is_held(leg);
-        let of_keys = self.of_keys.all().filter(|(key, _)| key.has_all_gates()).filter(is_held);
-        let mut found = circles::circles(of_keys, true, &mut known);
+        let of_keys = || self.of_keys.all().filter(|(key, _)| key.has_all_gates()).filter(is_held);
+        let direct = of_keys().filter(|(key, _)| !key.is_through_own());
+        let mut found = circles::circles(direct, Evidence::Certain, &mut known);
+        found.extend(circles::circles(of_keys(), Evidence::ThroughOwn, &mut known));
         let of_classes = self.of_classes.all().filter(is_held);
-        found.extend(circles::circles(of_classes, false, &mut known));
+        found.extend(circles::circles(of_classes, Evidence::Classes, &mut known));
         found
     }
 

@@ -167,7 +167,8 @@ impl Paths {
                 continue;
             }
             for &next in from.get(&edge.wanted).into_iter().flatten() {
-                *steps += 1;
+                let gates = edge.gates.len() * self.edges[next].gates.len();
+                *steps += 1 + gates / 16;
                 let fits = || self.follows(&reached, at, next);
                 if *steps <= MAX_STEPS && !seen.contains(&next) && fits() {
                     seen.insert(next);
@@ -255,7 +256,9 @@ impl Paths {
         let gates = edges().flat_map(|edge| self.exclusive(edge)).filter_map(gate).collect();
         let may_have_more_gates = edges().any(|edge| edge.may_have_more_gates);
         let modes = [first.modes[0], last.modes[1]];
-        let key = LegKey::new(&from_node, &to_node, modes, gates, may_have_more_gates);
+        let is_through_own = path.len() > 1;
+        let key =
+            LegKey::new(&from_node, &to_node, modes, is_through_own, gates, may_have_more_gates);
         let leg = Leg {
             from: from_node,
             to: to_node,
