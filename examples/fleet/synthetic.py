@@ -71,7 +71,16 @@ class Process:
         (folder / f"{self.service}-{self.number}.jsonl").write_text(text)
 
 
-def plant(processes, expected, chosen):
+def strangers(processes, rng):
+    """Returns processes in random order, of which no three neighbours have a service in common."""
+    last = []
+    for process in rng.sample(processes, len(processes)):
+        if process.service not in last:
+            last = [*last[-1:], process.service]
+            yield process
+
+
+def plant(expected, chosen):
     """Plants each case in other processes, with classes that nothing else has."""
     number = 0
 
@@ -110,6 +119,8 @@ def main():
     folder = Path(sys.argv[1])
     records = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     services = int(sys.argv[3]) if len(sys.argv) > 3 else 200
+    if records < 1000 or services < 3:
+        sys.exit("synthetic.py: at least 1,000 records of 3 services have room for all cases")
     rng = random.Random(7)
     processes = [Process(number, f"service-{number % services}") for number in range(records)]
     for process in processes:
@@ -119,8 +130,7 @@ def main():
         for held, wanted in zip(rows, rows[1:]):
             process.nest(held, wanted)
     expected = []
-    # Neighbours are of different services.
-    plant(processes, expected, iter(rng.sample(processes[: len(processes) // services * services], 1000)))
+    plant(expected, strangers(processes, rng))
     for process in processes:
         process.write(folder)
     for finding in sorted(expected):
