@@ -31,6 +31,7 @@
 //! | `once_cell::sync` | once_cell's module `sync` | `once_cell` |
 //! | `rayon` | rayon-core, with its jobs | `rayon` |
 //! | `tokio` | tokio, with its tasks and the locks of `tokio::sync` | `tokio` |
+//! | `async_lock` | the mutex of `async_lock` | `async_lock` |
 //! | `futures_lock` | `futures::lock` | `futures_lock` |
 //! | `lock_api` | any raw lock of lock_api 0.4 | `lock_api` |
 //! | `lock_api_0_5` | any raw lock of lock_api 0.5 | `lock_api_0_5` |
@@ -147,6 +148,8 @@ use std::{any::Any, time::Duration};
 pub mod __private;
 #[cfg(feature = "tokio")]
 mod as_task;
+#[cfg(all(feature = "async_lock", any(debug_assertions, feature = "enforce")))]
+pub mod async_lock;
 mod declare;
 mod duration;
 mod enabled;
@@ -193,13 +196,19 @@ mod trackable;
 mod tracked;
 mod upstream;
 mod validator;
-#[cfg(all(feature = "futures_lock", any(debug_assertions, feature = "enforce")))]
+#[cfg(all(
+    any(feature = "async_lock", feature = "futures_lock"),
+    any(debug_assertions, feature = "enforce")
+))]
 mod wrapped_async;
 
 #[cfg(not(any(debug_assertions, feature = "enforce")))]
 #[doc(no_inline)]
 pub use std::{sync, thread};
 
+#[cfg(all(feature = "async_lock", not(any(debug_assertions, feature = "enforce"))))]
+#[doc(no_inline)]
+pub use ::async_lock;
 #[cfg(all(feature = "futures_lock", not(any(debug_assertions, feature = "enforce"))))]
 #[doc(no_inline)]
 pub use ::futures_util::lock as futures_lock;

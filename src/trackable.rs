@@ -101,6 +101,11 @@ locks! {
     [T] crate::tokio::sync::OnceCell<T> => crate::tokio::sync::OnceCell::tracked, Self::KIND;
 }
 
+#[cfg(feature = "async_lock")]
+locks! {
+    [T: ?Sized] crate::async_lock::Mutex<T> => crate::async_lock::Mutex::tracked, Self::KIND;
+}
+
 #[cfg(feature = "futures_lock")]
 locks! {
     [T: ?Sized] crate::futures_lock::Mutex<T> => crate::futures_lock::Mutex::tracked, Self::KIND;

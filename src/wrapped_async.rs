@@ -19,6 +19,8 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "async_lock")]
+use crate::tracked::GuardKind;
 use crate::{
     finding::{LockKind, Mode},
     tracked::{Awaited, Handle, Tracked},
@@ -136,6 +138,7 @@ impl<H: Handle<Lock: HasRaw>, F: Future> Acquire<H, F> {
     }
 
     /// Returns the other crate's future, unless it is ready.
+    #[cfg(feature = "futures_lock")]
     pub(crate) fn future(&self) -> Option<&F> {
         self.future.as_ref()
     }
@@ -158,6 +161,26 @@ pub(crate) fn try_acquire<H: Handle<Lock: HasRaw>, G>(
         attempt(real)
     };
     Some(Hold::new(handle, guard?, mode, is_recorded))
+}
+
+/// Acquires a lock by blocking the thread. Outside of known tasks, it is not held afterwards: a guard that can be sent
+/// may stay in a task over an `.await`, and only lockdep's own runtimes say which task the thread polls.
+#[cfg(feature = "async_lock")]
+#[track_caller]
+pub(crate) fn block_on<H: Handle<Lock: HasRaw>, G>(
+    handle: H,
+    Request { kind, mode, .. }: Request,
+    attempt: impl FnOnce(&'static Real<H>) -> Option<G>,
+    block: impl FnOnce(&'static Real<H>) -> G,
+) -> Hold<H, G> {
+    // SAFETY: a `Hold` drops its guard before its handle.
+    let real = unsafe { real_of(&handle) };
+    let is_recorded = tasks::is_known();
+    let guard = if is_recorded { H::GUARD } else { GuardKind::Owned };
+    let (attempt, block) = (|| attempt(real), || Ok::<_, Infallible>(block(real)));
+    let tracked = handle.lock().raw().tracked();
+    let Ok(guard) = tracked.block_on_awaited(kind, mode, guard, attempt, block);
+    Hold::new(handle, guard, mode, is_recorded)
 }
 
 /// A lock that is held until this is dropped.

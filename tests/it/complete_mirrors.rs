@@ -6,6 +6,7 @@
     feature = "parking_lot_0_13",
     feature = "once_cell",
     feature = "rayon",
+    feature = "async_lock",
     feature = "futures_lock",
     feature = "tokio"
 ))]
@@ -143,6 +144,24 @@ fn futures_lock() {
         let here = mirror.get(name).copied().unwrap_or_default();
         assert!(here >= count, "{here} times `{name}`, {count} in futures");
     }
+}
+
+#[test]
+fn async_lock() {
+    let source = source_of("async-lock", "3.");
+    let exported = code(&read(&source, "lib.rs"));
+    let names = exported.split("pub use ").skip(1).filter_map(|it| it.split_once(';'));
+    let names = names.flat_map(|(it, _)| it.split(['{', '}', ',', ':']).map(str::trim));
+    let is_type = |it: &&str| it.starts_with(|first: char| first.is_ascii_uppercase());
+    let names: BTreeSet<_> = names.filter(is_type).collect();
+    assert!(names.len() >= 20, "{names:?}");
+    let all = ours("async_lock/mod.rs") + &ours("async_lock/futures.rs");
+    assert_has_all("lockdep::async_lock", &all, &names);
+    let theirs = code(&read(&source, "mutex.rs"));
+    let theirs = functions(&theirs);
+    assert!(theirs.len() >= 10, "{theirs:?}");
+    let mirror = ["mutex", "guard"].map(|file| ours(&format!("async_lock/{file}.rs"))).concat();
+    assert_has_all("lockdep::async_lock", &mirror, &theirs);
 }
 
 /// Returns the public functions that our type cannot inherit by dereferencing to the real one:

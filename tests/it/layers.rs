@@ -34,7 +34,7 @@ const LAYERS: [&str; 33] = [
     "points",
     "tracked validator/root_poll",
     "wrapped_async",
-    "futures_lock lock_api lock_api_0_5 once_cell sync thread tokio",
+    "async_lock futures_lock lock_api lock_api_0_5 once_cell sync thread tokio",
     "external",
     "parking_lot parking_lot_0_13 rayon",
     "trackable",

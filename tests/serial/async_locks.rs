@@ -1,11 +1,12 @@
 //! Findings with the async locks of other crates than tokio, and correct uses without one.
-#![cfg(all(feature = "tokio", feature = "futures_lock"))]
+#![cfg(all(feature = "tokio", feature = "async_lock", feature = "futures_lock"))]
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{future::join, poll};
 use lockdep::{
-    FindingKind, futures_lock,
+    FindingKind, async_lock, futures_lock,
+    sync::Mutex as StdMutex,
     tokio::{self, spawn, task::yield_now, time::timeout},
 };
 
@@ -226,4 +227,127 @@ fn traits_of_futures() {
     let theirs = ::futures::lock::Mutex::new(7);
     let expected = theirs.try_lock().unwrap();
     assert_eq!(format!("{guard:?} {LOCK:?}"), format!("{expected:?} {theirs:?}"));
+}
+
+#[test]
+fn two_mutexes_of_async_lock() {
+    let found = run(async {
+        let (a, b) = (async_lock::Mutex::new(1), async_lock::Mutex::new(2));
+        assert!(!both_orders!(a, b, |a| a.lock().await, |b| b.lock().await));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+    let text = found[0].to_string();
+    assert!(text.contains("async_lock::Mutex<i32>"), "{text}");
+    // One order with all other locks, whether the second one is awaited or blocks the thread.
+    let found = run(async {
+        let (a, b) = (async_lock::Mutex::new(()), futures_lock::Mutex::new(()));
+        assert!(!both_orders!(a, b, |a| a.lock().await, |b| b.lock().await));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+    let found = run(async {
+        let (a, b) = (async_lock::Mutex::new(()), async_lock::Mutex::new(()));
+        assert!(!both_orders!(a, b, |a| a.lock_blocking(), |b| b.lock_blocking()));
+    });
+    assert_eq!(kinds(&found), INVERSION);
+}
+
+/// Guards that may be anywhere, attempts, and waits that are dropped.
+#[test]
+fn correct_uses_of_async_lock() {
+    use async_lock::{Mutex, MutexGuard, MutexGuardArc};
+    let found = run(async {
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        assert!(both_orders!(a, b, |a| a.lock_arc().await, |b| b.lock_arc().await));
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        assert!(both_orders!(a, b, |a| a.lock_arc_blocking(), |b| b.lock_arc_blocking()));
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        assert!(both_orders!(a, b, |a| a.try_lock(), |b| b.try_lock()));
+
+        let a = Arc::new(Mutex::new(5));
+        let held = a.lock().await;
+        assert!(std::ptr::eq(MutexGuard::source(&held), &raw const *a));
+        assert!(a.try_lock().is_none() && a.try_lock_arc().is_none());
+        assert!(timeout(Duration::from_millis(20), a.lock()).await.is_err());
+        let mut waiting = Box::pin(a.lock_arc());
+        assert!(poll!(&mut waiting).is_pending());
+        drop(held);
+        let held = waiting.await;
+        assert!(Arc::ptr_eq(MutexGuardArc::source(&held), &a));
+        assert!(task(async move { assert_eq!(*held, 5) }).await);
+        assert_eq!(*a.try_lock_arc().unwrap(), 5);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A thread that blocks waits with what it holds. The holder of the guard is not known afterwards: on another runtime, the
+/// thread may poll a task that keeps it over an `.await`.
+#[test]
+fn threads_that_block_on_async_lock() {
+    let found = {
+        let _alone = alone();
+        let (a, b) = (Arc::new(async_lock::Mutex::new(())), Arc::new(StdMutex::new(())));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (x, y) = (Arc::clone(&a), Arc::clone(&b));
+        runtime.block_on(spawn_on(&runtime, async move {
+            let _a = x.lock().await;
+            drop(y.lock().unwrap());
+        }));
+        let blocks = std::thread::spawn(move || {
+            let _b = b.lock().unwrap();
+            drop(a.lock_blocking());
+        });
+        assert!(blocks.join().is_err());
+        lockdep::take_findings()
+    };
+    assert_eq!(kinds(&found), INVERSION);
+
+    let found = {
+        let _alone = alone();
+        let (a, b) = (async_lock::Mutex::new(()), StdMutex::new(()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let sent = a.lock_blocking();
+                drop(b.lock().unwrap());
+                drop(sent);
+            });
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _b = b.lock().unwrap();
+                drop(a.lock_blocking());
+            });
+        });
+        lockdep::take_findings()
+    };
+    assert_eq!(kinds(&found), []);
+}
+
+async fn spawn_on<F: Future<Output = ()> + Send + 'static>(
+    runtime: &tokio::runtime::Runtime,
+    future: F,
+) {
+    runtime.spawn(future).await.unwrap();
+}
+
+/// As the originals: what can be sent and shared, and printed.
+#[test]
+fn traits_of_async_lock() {
+    use std::cell::Cell;
+
+    use async_lock::{
+        Mutex, MutexGuard, MutexGuardArc,
+        futures::{Lock, LockArc},
+    };
+    static LOCK: Mutex<u8> = Mutex::new(7);
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<(Mutex<Cell<u8>>, MutexGuard<'_, Cell<u8>>, MutexGuardArc<Cell<u8>>)>();
+    is_send::<(Lock<'_, Cell<u8>>, LockArc<Cell<u8>>)>();
+    is_sync::<(Mutex<Cell<u8>>, MutexGuard<'_, u8>, MutexGuardArc<u8>)>();
+    is_sync::<(Lock<'_, u8>, LockArc<u8>)>();
+    let theirs = ::async_lock::Mutex::new(7);
+    assert_eq!(format!("{LOCK:?} {:?}", LOCK.lock()), format!("{theirs:?} {:?}", theirs.lock()));
+    let (guard, expected) = (LOCK.try_lock().unwrap(), theirs.try_lock().unwrap());
+    let ours = format!("{guard:?} {guard} {LOCK:?}");
+    assert_eq!(ours, format!("{expected:?} {expected} {theirs:?}"));
 }
