@@ -104,6 +104,7 @@ locks! {
 #[cfg(feature = "async_lock")]
 locks! {
     [T: ?Sized] crate::async_lock::Mutex<T> => crate::async_lock::Mutex::tracked, Self::KIND;
+    [T: ?Sized] crate::async_lock::RwLock<T> => crate::async_lock::RwLock::tracked, Self::KIND;
 }
 
 #[cfg(feature = "futures_lock")]

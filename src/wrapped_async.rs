@@ -169,7 +169,7 @@ pub(crate) fn try_acquire<H: Handle<Lock: HasRaw>, G>(
 #[track_caller]
 pub(crate) fn block_on<H: Handle<Lock: HasRaw>, G>(
     handle: H,
-    Request { kind, mode, .. }: Request,
+    Request { kind, mode, is_write }: Request,
     attempt: impl FnOnce(&'static Real<H>) -> Option<G>,
     block: impl FnOnce(&'static Real<H>) -> G,
 ) -> Hold<H, G> {
@@ -179,7 +179,11 @@ pub(crate) fn block_on<H: Handle<Lock: HasRaw>, G>(
     let guard = if is_recorded { H::GUARD } else { GuardKind::Owned };
     let (attempt, block) = (|| attempt(real), || Ok::<_, Infallible>(block(real)));
     let tracked = handle.lock().raw().tracked();
-    let Ok(guard) = tracked.block_on_awaited(kind, mode, guard, attempt, block);
+    let Ok(guard) = if is_write {
+        tracked.block_to_write_awaited(kind, guard, attempt, block)
+    } else {
+        tracked.block_on_awaited(kind, mode, guard, attempt, block)
+    };
     Hold::new(handle, guard, mode, is_recorded)
 }
 
@@ -199,6 +203,182 @@ impl<H: Handle<Lock: HasRaw>, G> Hold<H, G> {
 
     pub(crate) fn handle(&self) -> &H {
         &self.handle
+    }
+}
+
+#[cfg(feature = "async_lock")]
+impl<H: Handle<Lock: HasRaw>, G> Hold<H, G> {
+    /// Takes the hold apart, without a release.
+    fn into_parts(self) -> (G, bool, H) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: the hold is not dropped, so nothing else takes its guard and its handle.
+        unsafe {
+            (
+                ManuallyDrop::take(&mut this.guard),
+                this.is_recorded,
+                ptr::read(&raw const this.handle),
+            )
+        }
+    }
+
+    /// Passes the hold on to another handle of the same lock.
+    pub(crate) fn with_handle<I>(self, to: impl FnOnce(H) -> I) -> Hold<I, G>
+    where
+        I: Handle<Lock: HasRaw<Real = Real<H>>>,
+    {
+        let mode = self.mode;
+        let (guard, is_recorded, handle) = self.into_parts();
+        Hold::new(to(handle), guard, mode, is_recorded)
+    }
+
+    /// Turns the hold into one in a mode that excludes less. `turn` does not panic.
+    pub(crate) fn downgrade<D>(self, to: Mode, turn: impl FnOnce(G) -> D) -> Hold<H, D> {
+        self.note_mode(to);
+        let (guard, is_recorded, handle) = self.into_parts();
+        Hold::new(handle, turn(guard), to, is_recorded)
+    }
+
+    /// Upgrades the hold if that does not need to wait.
+    #[track_caller]
+    pub(crate) fn try_upgrade<U>(
+        mut self,
+        kind: &'static LockKind,
+        attempt: impl FnOnce(G) -> Result<U, G>,
+    ) -> Result<Hold<H, U>, Self> {
+        let tracked = self.handle.lock().raw().tracked();
+        let pending = self.is_recorded.then(|| tracked.about_to_try(kind, Mode::Upgrade));
+        // SAFETY: if the attempt fails, the guard is put back. If not, the hold is taken apart. An
+        // attempt does not panic.
+        let guard = unsafe { ManuallyDrop::take(&mut self.guard) };
+        match attempt(guard) {
+            Ok(guard) => {
+                if let Some(pending) = pending {
+                    pending.upgraded();
+                }
+                Ok(self.upgraded(guard))
+            }
+            Err(guard) => {
+                if let Some(pending) = pending {
+                    pending.abandon();
+                }
+                self.guard = ManuallyDrop::new(guard);
+                Err(self)
+            }
+        }
+    }
+
+    /// Upgrades the hold by blocking the thread.
+    #[track_caller]
+    pub(crate) fn block_to_upgrade<U>(
+        mut self,
+        kind: &'static LockKind,
+        attempt: impl FnOnce(G) -> Result<U, G>,
+        block: impl FnOnce(G) -> U,
+    ) -> Hold<H, U> {
+        let pending = self.handle.lock().raw().tracked().about_to_write(kind, Mode::Upgrade);
+        // SAFETY: if the attempt fails, the guard is put back. An attempt does not panic.
+        let upgraded = match attempt(unsafe { ManuallyDrop::take(&mut self.guard) }) {
+            Ok(guard) => {
+                pending.upgraded();
+                guard
+            }
+            Err(guard) => {
+                self.guard = ManuallyDrop::new(guard);
+                let guard = &mut self.guard;
+                // SAFETY: `wait` panics before it calls this, or not at all, and then the hold is taken apart.
+                pending.wait(|| block(unsafe { ManuallyDrop::take(guard) }))
+            }
+        };
+        self.upgraded(upgraded)
+    }
+
+    /// Turns the hold, whose guard has been taken, into an exclusive one.
+    fn upgraded<U>(self, guard: U) -> Hold<H, U> {
+        self.note_mode(Mode::Exclusive);
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the hold is not dropped, so nothing else takes its handle.
+        let handle = unsafe { ptr::read(&raw const this.handle) };
+        Hold::new(handle, guard, Mode::Exclusive, this.is_recorded)
+    }
+
+    /// Records that the lock is now held in another mode.
+    fn note_mode(&self, to: Mode) {
+        if self.is_recorded {
+            self.handle.lock().raw().tracked().change_mode_awaited(self.mode, to, H::GUARD);
+        }
+    }
+}
+
+#[cfg(feature = "async_lock")]
+pin_project! {
+    /// The future of an upgrade, around the other crate's. Until that is ready, the lock is held
+    /// upgradable.
+    pub(crate) struct Upgrading<H, F>
+    where
+        H: Handle,
+        H::Lock: HasRaw,
+    {
+        awaited: Awaited,
+        is_recorded: bool,
+        // Refers to the lock, so it must be dropped before the handle.
+        #[pin]
+        future: Option<F>,
+        handle: Option<H>,
+    }
+
+    impl<H, F> PinnedDrop for Upgrading<H, F>
+    where
+        H: Handle,
+        H::Lock: HasRaw,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(handle) = this.handle.take() {
+                let mut drop_future = || this.future.set(None);
+                if *this.is_recorded {
+                    handle.lock().raw().tracked().release(Mode::Upgradable, drop_future);
+                } else {
+                    drop_future();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "async_lock")]
+impl<H: Handle<Lock: HasRaw>, F: Future> Upgrading<H, F> {
+    /// Begins an upgrade. Reports show the caller's location. `start` does not panic.
+    #[track_caller]
+    pub(crate) fn new<G>(
+        hold: Hold<H, G>,
+        kind: &'static LockKind,
+        start: impl FnOnce(G) -> F,
+    ) -> Self {
+        let awaited = Awaited::upgrade(kind, H::GUARD);
+        let (guard, is_recorded, handle) = hold.into_parts();
+        Self { awaited, is_recorded, future: Some(start(guard)), handle: Some(handle) }
+    }
+
+    /// `track_caller`, so that a panic shows the location of the `.await`.
+    #[track_caller]
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hold<H, F::Output>> {
+        let mut this = self.project();
+        let (Some(future), Some(handle)) =
+            (this.future.as_mut().as_pin_mut(), this.handle.as_ref())
+        else {
+            panic!("a lock's future was polled after completion");
+        };
+        let tracked = handle.lock().raw().tracked();
+        // A reader in the same task may be released by another of its futures.
+        let own = usize::from(*this.is_recorded && H::GUARD == GuardKind::Borrowed);
+        let also_reads = || tracked.times_held_here() > own;
+        let guard = ready!(this.awaited.poll_wait(tracked, also_reads, cx, |cx| future.poll(cx)));
+        this.future.set(None);
+        let handle = this.handle.take().expect("it was there above");
+        let mut hold = Hold::new(handle, guard, Mode::Upgradable, *this.is_recorded);
+        hold.note_mode(Mode::Exclusive);
+        hold.mode = Mode::Exclusive;
+        Poll::Ready(hold)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The futures of acquisitions, by name.
 
-pub use ::async_lock::futures::{
-    Acquire, AcquireArc, BarrierWait, Read, ReadArc, UpgradableRead, UpgradableReadArc, Upgrade,
-    UpgradeArc, Write, WriteArc,
-};
+pub use ::async_lock::futures::{Acquire, AcquireArc, BarrierWait};
 
-pub use super::mutex::{Lock, LockArc};
+pub use super::{
+    mutex::{Lock, LockArc},
+    rwlock::futures::{
+        Read, ReadArc, UpgradableRead, UpgradableReadArc, Upgrade, UpgradeArc, Write, WriteArc,
+    },
+};

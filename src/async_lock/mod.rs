@@ -1,4 +1,4 @@
-//! [async-lock](https://docs.rs/async-lock), with its mutex checked.
+//! [async-lock](https://docs.rs/async-lock), with its mutex and its reader-writer lock checked.
 //!
 //! In a build without debug assertions and without the feature `enforce`, this module *is*
 //! `async_lock`. Its other types are async-lock's own in any build, and not checked.
@@ -19,20 +19,23 @@
 //! `lockdep::as_task`. Elsewhere, only the functions that block a thread are checked: they wait with what
 //! the thread holds, but it is not known who has the guard afterwards.
 //!
-//! The mutex wakes a waiting task without granting it the lock, which another task may take first.
-//! So orders are checked, and a task that waits for this mutex is never reported as stuck.
+//! Both wake a waiting task without granting it the lock, which another task may take first. So
+//! orders are checked, and a task that waits for one of them is never reported as stuck.
 
 pub mod futures;
 mod guard;
 mod mutex;
+mod rwlock;
 
 pub use ::async_lock::{
-    Barrier, BarrierWaitResult, OnceCell, RwLock, RwLockReadGuard, RwLockReadGuardArc,
-    RwLockUpgradableReadGuard, RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
-    Semaphore, SemaphoreGuard, SemaphoreGuardArc,
+    Barrier, BarrierWaitResult, OnceCell, Semaphore, SemaphoreGuard, SemaphoreGuardArc,
 };
 
 pub use self::{
     guard::{MutexGuard, MutexGuardArc},
     mutex::Mutex,
+    rwlock::{
+        RwLock, RwLockReadGuard, RwLockReadGuardArc, RwLockUpgradableReadGuard,
+        RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
+    },
 };

@@ -58,6 +58,14 @@ impl Awaited {
         Self { is_write: true, ..Self::new(kind, Mode::Exclusive, guard) }
     }
 
+    /// Creates an upgrade, by a guard with which the lock is held upgradable.
+    #[cfg(feature = "async_lock")]
+    #[track_caller]
+    #[must_use]
+    pub(crate) fn upgrade(kind: &'static LockKind, guard: GuardKind) -> Self {
+        Self { is_write: true, ..Self::new(kind, Mode::Upgrade, guard) }
+    }
+
     /// Polls the wrapped lock's operation, `poll`, and records the lock as taken if that succeeds.
     /// The acquisition is checked at the first poll.
     ///
@@ -121,7 +129,7 @@ impl Awaited {
         polled
     }
 
-    /// Polls a wait after which nothing is held. Checks it at the first poll, if the task is known, unless the wait
+    /// Polls a wait after which nothing more is held. Checks it at the first poll, if the task is known, unless the wait
     /// `is_uncertain`.
     ///
     /// # Panics
@@ -141,7 +149,10 @@ impl Awaited {
             self.is_judged = true;
             if !is_uncertain() {
                 let pending = self.pending(tracked);
-                let _ = self.judged(tracked, pending);
+                let pending = self.judged(tracked, pending);
+                if self.is_write && !tracked.identity.has_writer() {
+                    pending.note_first_writer();
+                }
             }
         }
         poll(cx)

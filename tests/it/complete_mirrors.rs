@@ -162,6 +162,15 @@ fn async_lock() {
     assert!(theirs.len() >= 10, "{theirs:?}");
     let mirror = ["mutex", "guard"].map(|file| ours(&format!("async_lock/{file}.rs"))).concat();
     assert_has_all("lockdep::async_lock", &mirror, &theirs);
+    let theirs = code(&read(&source, "rwlock.rs"));
+    let theirs = counted(&[theirs.as_str()]);
+    assert!(theirs.len() >= 20, "{theirs:?}");
+    let mirror = ["mod", "guards"].map(|file| ours(&format!("async_lock/rwlock/{file}.rs")));
+    let mirror = counted(&mirror.each_ref().map(String::as_str));
+    for (name, count) in theirs {
+        let here = mirror.get(name).copied().unwrap_or_default();
+        assert!(here >= count, "{here} times `{name}`, {count} in async-lock");
+    }
 }
 
 /// Returns the public functions that our type cannot inherit by dereferencing to the real one:

@@ -351,3 +351,254 @@ fn traits_of_async_lock() {
     let ours = format!("{guard:?} {guard} {LOCK:?}");
     assert_eq!(ours, format!("{expected:?} {expected} {theirs:?}"));
 }
+
+/// Each way to acquire a lock of async-lock takes part in the order.
+#[test]
+fn orders_of_a_rwlock_of_async_lock() {
+    use async_lock::{Mutex, RwLock};
+    macro_rules! case {
+        ($new:expr, |$lock:ident| $hold:expr, $want:expr) => {{
+            let found = run(async {
+                assert!(!both_orders!($new, Mutex::new(0), |$lock| $hold, |b| b.lock().await));
+            });
+            assert_eq!(kinds(&found), INVERSION, "held by {}", stringify!($hold));
+            let found = run(async {
+                assert!(!both_orders!(Mutex::new(0), $new, |a| a.lock().await, |$lock| $want));
+            });
+            assert_eq!(kinds(&found), INVERSION, "wanted by {}", stringify!($want));
+        }};
+    }
+    case!(Mutex::new(0), |it| it.lock().await, it.lock().await);
+    case!(Mutex::new(0), |it| it.lock_blocking(), it.lock_blocking());
+    case!(RwLock::new(0), |it| it.write().await, it.write().await);
+    case!(RwLock::new(0), |it| it.write_blocking(), it.write_blocking());
+    case!(RwLock::new(0), |it| it.upgradable_read().await, it.upgradable_read().await);
+    case!(RwLock::new(0), |it| it.upgradable_read_blocking(), it.upgradable_read_blocking());
+}
+
+/// Readers make no order with each other, until somebody writes.
+#[test]
+fn readers_of_async_lock() {
+    use async_lock::{Mutex, RwLock};
+    for is_written in [false, true] {
+        let found = run(async move {
+            let lock = RwLock::new(0);
+            if is_written {
+                drop(lock.write().await);
+            }
+            let is_ok = both_orders!(lock, Mutex::new(0), |a| a.read().await, |b| b.lock().await);
+            assert_eq!(is_ok, !is_written);
+        });
+        assert_eq!(kinds(&found), if is_written { &INVERSION[..] } else { &[] });
+    }
+}
+
+/// An upgrade waits for readers, which the upgradable guard does not.
+#[test]
+fn upgrades_of_async_lock() {
+    use async_lock::{Mutex, RwLock, RwLockUpgradableReadGuard as Guard};
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum By {
+        Nothing,
+        Task,
+        Thread,
+        Attempt,
+    }
+    for by in [By::Nothing, By::Task, By::Thread, By::Attempt] {
+        let found = run(async move {
+            let (a, b) = (Arc::new(RwLock::new(0)), Arc::new(Mutex::new(0)));
+            let (x, y) = (Arc::clone(&a), Arc::clone(&b));
+            let upgrades = task(async move {
+                let guard = x.upgradable_read().await;
+                let _other = y.lock().await;
+                match by {
+                    By::Nothing => drop(guard),
+                    By::Task => *Guard::upgrade(guard).await += 1,
+                    By::Thread => *Guard::upgrade_blocking(guard) += 1,
+                    By::Attempt => *Guard::try_upgrade(guard).unwrap() += 1,
+                }
+            });
+            assert!(upgrades.await);
+            let reads = task(async move {
+                let _reader = a.read().await;
+                drop(b.lock().await);
+            });
+            assert_eq!(reads.await, by == By::Nothing || by == By::Attempt);
+        });
+        let waits = by == By::Task || by == By::Thread;
+        assert_eq!(kinds(&found), if waits { &INVERSION[..] } else { &[] }, "{by:?}");
+    }
+}
+
+/// An upgrade that is given up releases the lock, and one that fails keeps it.
+#[test]
+fn upgrades_that_do_not_succeed() {
+    use async_lock::{Mutex, RwLock, RwLockUpgradableReadGuard as Guard};
+    let found = run(async {
+        let body = async {
+            let (a, b) = (RwLock::new(0), Mutex::new(0));
+            let guard = a.upgradable_read().await;
+            // Another future of the task could release this, so the upgrade below may succeed.
+            let reader = a.read().await;
+            let guard = Guard::try_upgrade(guard).unwrap_err();
+            let mut upgrade = Box::pin(Guard::upgrade(guard));
+            assert!(poll!(&mut upgrade).is_pending() && a.try_read().is_none());
+            drop(upgrade);
+            drop(reader);
+            // If the first were still held, this would be an order, against the one below.
+            drop(b.lock().await);
+            let _b = b.lock().await;
+            *a.write().await += 1;
+        };
+        assert!(task(body).await);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A downgraded guard holds the lock in its new mode.
+#[test]
+fn downgrades_of_async_lock() {
+    use async_lock::{
+        Mutex, RwLock, RwLockUpgradableReadGuard as Upgradable, RwLockWriteGuard as Writer,
+    };
+    // Others may read what is held upgradable.
+    for is_downgraded in [false, true] {
+        let found = run(async move {
+            let (a, b) = (Arc::new(RwLock::new(0)), Arc::new(Mutex::new(0)));
+            let (x, y) = (Arc::clone(&a), Arc::clone(&b));
+            let forth = task(async move {
+                let writer = x.write().await;
+                if is_downgraded {
+                    let _guard = Writer::downgrade_to_upgradable(writer);
+                    drop(y.lock().await);
+                } else {
+                    drop(y.lock().await);
+                }
+            });
+            assert!(forth.await);
+            let back = task(async move {
+                let _b = b.lock().await;
+                drop(a.read().await);
+            });
+            assert_eq!(back.await, is_downgraded);
+        });
+        assert_eq!(kinds(&found), if is_downgraded { &[] } else { &INVERSION[..] });
+    }
+    // Another may have the right to upgrade what is only read.
+    let found = run(async {
+        let lock = RwLock::new(0);
+        let is_ok = both_orders!(
+            lock,
+            Mutex::new(0),
+            |a| Upgradable::downgrade(a.upgradable_read().await),
+            |b| b.lock().await
+        );
+        assert!(is_ok);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// A guard of an `Arc` may be anywhere, so it makes no order.
+#[test]
+fn arc_guards_of_a_rwlock() {
+    use async_lock::{
+        Mutex, RwLock, RwLockUpgradableReadGuardArc as Upgradable, RwLockWriteGuardArc as Writer,
+    };
+    macro_rules! silent {
+        ($new:expr, |$lock:ident| $hold:expr) => {
+            let found = run(async {
+                assert!(both_orders!($new, Mutex::new(0), |$lock| $hold, |b| b.lock().await));
+            });
+            assert_eq!(kinds(&found), [], "{}", stringify!($hold));
+        };
+    }
+    silent!(Mutex::new(0), |it| it.lock_arc().await);
+    silent!(RwLock::new(0), |it| it.read_arc().await);
+    silent!(RwLock::new(0), |it| it.write_arc().await);
+    silent!(RwLock::new(0), |it| it.upgradable_read_arc().await);
+    silent!(RwLock::new(0), |it| Upgradable::upgrade(it.upgradable_read_arc().await).await);
+    let found = run(async {
+        let a = Arc::new(RwLock::new(5));
+        let guard = Writer::downgrade_to_upgradable(a.write_arc().await);
+        assert!(a.try_write_arc().is_none() && a.try_upgradable_read_arc().is_none());
+        let guard = Upgradable::downgrade(guard);
+        assert!(task(async move { assert_eq!(*guard, 5) }).await);
+        let guard = Upgradable::try_upgrade(a.try_upgradable_read_arc().unwrap()).unwrap();
+        assert!(a.try_read_arc().is_none());
+        drop(Writer::downgrade(guard));
+        assert_eq!(*a.read_arc_blocking(), 5);
+        *Upgradable::upgrade_blocking(a.upgradable_read_arc_blocking()) += 1;
+        *a.write_arc_blocking() += 1;
+        // No guard has kept the lock alive.
+        assert_eq!(Arc::into_inner(a).unwrap().into_inner(), 7);
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// Nothing is known of tasks that were given to the runtime directly, so nothing is said.
+#[test]
+fn unknown_tasks_and_a_rwlock() {
+    use async_lock::{RwLock, RwLockUpgradableReadGuard as Guard};
+    let found = run(async {
+        let (a, b) = (Arc::new(RwLock::new(0)), Arc::new(RwLock::new(0)));
+        let both = |first: &Arc<RwLock<i32>>, second: &Arc<RwLock<i32>>| {
+            let (first, second) = (Arc::clone(first), Arc::clone(second));
+            async move {
+                let first = Guard::upgrade(first.upgradable_read().await).await;
+                yield_now().await;
+                let second = Guard::upgrade(second.try_upgradable_read().unwrap()).await;
+                yield_now().await;
+                drop((first, second));
+            }
+        };
+        ::tokio::spawn(both(&a, &b)).await.unwrap();
+        ::tokio::spawn(both(&b, &a)).await.unwrap();
+    });
+    assert_eq!(kinds(&found), []);
+}
+
+/// As the originals: what can be sent and shared, shortened, and printed.
+#[test]
+fn traits_of_a_rwlock() {
+    use std::cell::Cell;
+
+    use async_lock::{
+        Mutex, MutexGuard, MutexGuardArc, RwLock, RwLockReadGuard, RwLockReadGuardArc,
+        RwLockUpgradableReadGuard, RwLockWriteGuard, futures,
+    };
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    // `Cell` is `Send`; a standard `MutexGuard` is `Sync`.
+    type Guard = std::sync::MutexGuard<'static, u8>;
+    fn shorter<'a>(guard: RwLockReadGuard<'a, &'static str>) -> RwLockReadGuard<'a, &'a str> {
+        guard
+    }
+    fn shorter_arc<'a>(guard: RwLockReadGuardArc<&'static str>) -> RwLockReadGuardArc<&'a str> {
+        guard
+    }
+    static LOCK: RwLock<&str> = RwLock::new("seven");
+
+    is_send::<(Mutex<Cell<u8>>, MutexGuard<'_, Cell<u8>>, MutexGuardArc<Cell<u8>>)>();
+    is_send::<(futures::Lock<'_, Cell<u8>>, futures::LockArc<Cell<u8>>, RwLock<Cell<u8>>)>();
+    is_send::<(RwLockWriteGuard<'_, Cell<u8>>, futures::Write<'_, Cell<u8>>)>();
+    is_send::<(futures::Upgrade<'_, Cell<u8>>, futures::Read<'_, Guard>)>();
+    is_send::<(RwLockReadGuard<'_, Guard>, RwLockUpgradableReadGuard<'_, u8>)>();
+    is_send::<(futures::ReadArc<'_, u8>, futures::UpgradeArc<u8>, futures::WriteArc<'_, u8>)>();
+    is_sync::<(Mutex<Cell<u8>>, MutexGuard<'_, Guard>, MutexGuardArc<Guard>)>();
+    is_sync::<(RwLockReadGuard<'_, Guard>, RwLockUpgradableReadGuard<'_, Guard>)>();
+    is_sync::<(RwLockWriteGuard<'_, Guard>, futures::Upgrade<'_, Guard>)>();
+    assert_eq!(*shorter(LOCK.read_blocking()), "seven");
+    assert_eq!(*shorter_arc(Arc::new(RwLock::new("eight")).read_arc_blocking()), "eight");
+
+    macro_rules! printed {
+        ($krate:path) => {{
+            use $krate as home;
+            let (a, b) = (Arc::new(home::Mutex::new(7)), Arc::new(home::RwLock::new(8)));
+            let free = format!("{a:?} {b:?} {:?}", b.read());
+            let (mutex, writer) = (a.lock_blocking(), b.try_write_arc().unwrap());
+            assert!(std::ptr::eq(home::MutexGuard::source(&mutex), &raw const *a));
+            format!("{free} {a:?} {b:?} {mutex:?} {writer} {:?} {:?}", a.lock(), b.write_arc())
+        }};
+    }
+    assert_eq!(printed!(async_lock), printed!(::async_lock));
+}
