@@ -8,6 +8,8 @@
 
 #![allow(unsafe_code, reason = "a future and a guard refer to their lock, which they keep alive")]
 
+#[cfg(feature = "async_lock")]
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::{
     convert::Infallible,
     future::Future,
@@ -285,11 +287,30 @@ impl<H: Handle<Lock: HasRaw>, G> Hold<H, G> {
             Err(guard) => {
                 self.guard = ManuallyDrop::new(guard);
                 let guard = &mut self.guard;
-                // SAFETY: `wait` panics before it calls this, or not at all, and then the hold is taken apart.
-                pending.wait(|| block(unsafe { ManuallyDrop::take(guard) }))
+                // SAFETY: `wait` panics before it calls this, or not at all. If the call panics, the guard is
+                // gone with it, and below nothing takes it again.
+                let block = AssertUnwindSafe(|| block(unsafe { ManuallyDrop::take(guard) }));
+                match pending.wait(|| catch_unwind(block)) {
+                    Ok(upgraded) => upgraded,
+                    Err(panic) => {
+                        self.release_without_guard();
+                        resume_unwind(panic);
+                    }
+                }
             }
         };
         self.upgraded(upgraded)
+    }
+
+    /// Releases a lock whose guard has been taken.
+    #[cold]
+    fn release_without_guard(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the hold is not dropped, so nothing else takes its handle.
+        let handle = unsafe { ptr::read(&raw const this.handle) };
+        if this.is_recorded {
+            handle.lock().raw().tracked().release(this.mode, || ());
+        }
     }
 
     /// Turns the hold, whose guard has been taken, into an exclusive one.
@@ -369,10 +390,7 @@ impl<H: Handle<Lock: HasRaw>, F: Future> Upgrading<H, F> {
             panic!("a lock's future was polled after completion");
         };
         let tracked = handle.lock().raw().tracked();
-        // A reader in the same task may be released by another of its futures.
-        let own = usize::from(*this.is_recorded && H::GUARD == GuardKind::Borrowed);
-        let also_reads = || tracked.times_held_here() > own;
-        let guard = ready!(this.awaited.poll_wait(tracked, also_reads, cx, |cx| future.poll(cx)));
+        let guard = ready!(this.awaited.poll_wait(tracked, || false, cx, |cx| future.poll(cx)));
         this.future.set(None);
         let handle = this.handle.take().expect("it was there above");
         let mut hold = Hold::new(handle, guard, Mode::Upgradable, *this.is_recorded);
