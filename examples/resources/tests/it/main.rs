@@ -6,3 +6,4 @@ mod postgres;
 mod redis;
 mod sqlite;
 mod support;
+mod transfer;
