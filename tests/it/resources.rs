@@ -375,7 +375,7 @@ fn each_acquisition_has_its_own_lease() {
     drop(held);
     let text = findings_about(&["own lease 2"])[0].to_string();
     assert!(!text.contains("was held for 0"), "{text}");
-    assert!(text.contains("ns, under a lease of 1ns\n"), "{text}");
+    assert!(text.contains(", under a lease of 1ns\n"), "{text}");
 }
 
 /// Keys are data. A report stays readable, and keys that it shows alike are different locks.
