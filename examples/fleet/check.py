@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # How `cargo lockdep` is called, if it is not to be built first.
-BUILT = os.environ.get("CARGO_LOCKDEP")
+BUILT = os.environ.get("TOOL_LOCKDEP")
 BUILD = ["cargo", "run", "--quiet", "--manifest-path", HERE / "../../Cargo.toml", "--package", "cargo-lockdep", "--"]
 TOOL = [BUILT] if BUILT else BUILD
 
