@@ -51,7 +51,9 @@ impl Story<'_> {
                 self.gates(),
                 if self.gate_locks().len() == 1 { "is" } else { "are" }
             ),
-            FindingKind::Inversion if self.same_lines() => self.help_with_given(),
+            FindingKind::Inversion if self.same_lines() && !self.has_wait() => {
+                self.help_with_given()
+            }
             FindingKind::Inversion if self.wait_in_cycle().is_some() => self.help_with_wait(),
             FindingKind::Inversion if self.is_of_events() => format!(
                 "if they run at once, each waits for the next one's answer: pass along what the \

@@ -60,10 +60,6 @@ impl Actor {
 
 /// Each actor asks the other, at different times, so that nothing hangs.
 #[test]
-#[cfg_attr(
-    not(debug_assertions),
-    ignore = "an optimized build does not show the branches of a task"
-)]
 fn actors_that_ask_each_other() {
     let found = run(async {
         let ((ledger, one), (stock, other)) = (Actor::start("ledger"), Actor::start("stock"));
