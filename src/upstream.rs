@@ -1,4 +1,4 @@
-//! Names, paths and messages of std, lock_api and tokio that lockdep has to recognise.
+//! Names, paths and messages of std, lock_api, tokio and other executors that lockdep has to recognise.
 //!
 //! None of them is promised by its project, so each has a test that fails when it changes. Pure. The symbols that
 //! distinguish the branches of a future are in `validator/tasks/steps.rs`.
@@ -67,14 +67,21 @@ pub(crate) fn is_panic_of_thread_scope(payload: &(dyn Any + Send)) -> bool {
     payload.downcast_ref::<&str>().is_some_and(|&text| text == "a scoped thread panicked")
 }
 
-/// Returns `true` for what polls tokio's tasks, and for the insides of `select!` and `join!`.
-pub(crate) fn is_of_tokios_executor(function: &str) -> bool {
+/// Returns `true` for what polls tasks, and for the insides of `select!` and `join!`.
+pub(crate) fn is_of_an_executor(function: &str) -> bool {
     let homes = [
         "tokio::runtime::",
         "tokio::task::",
         "tokio::future::",
         "tokio::macros::",
         "tokio::loom::",
+        "async_executor::",
+        "async_global_executor::",
+        "async_io::driver::",
+        "async_std::task::",
+        "async_task::",
+        "futures_executor::",
+        "futures_lite::future::block_on",
     ];
     homes.iter().any(|home| function.starts_with(home))
 }
@@ -229,7 +236,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let functions = runtime.block_on(async { functions() });
         // An optimized build may inline all of them.
-        let is_one = |name: &String| is_of_tokios_executor(name);
+        let is_one = |name: &String| is_of_an_executor(name);
         assert!(functions.iter().any(is_one) || !cfg!(debug_assertions), "{functions:?}");
         let site = "/registry/src/index/tokio-1.54.1/src/macros/try_join.rs:150:20";
         assert_eq!(tokio_macro(site), Some("`tokio::try_join!`"));

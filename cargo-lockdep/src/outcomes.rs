@@ -31,7 +31,7 @@ pub(crate) struct Note {
     /// The crate does not compile with checked standard streams and uses std's.
     pub(crate) lacks_streams: bool,
     /// The crate is replaced, and tasks await its locks.
-    pub(crate) has_tasks: bool,
+    pub(crate) is_awaited: bool,
     /// Why some or all of these tasks are unknown.
     pub(crate) unknown_tasks: Option<UnknownTasks>,
     /// The crates that it depends on, by the stems of their files.
@@ -77,13 +77,20 @@ impl Outcome {
 /// Why the tasks that await a crate's locks are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum UnknownTasks {
+    /// The crate does not report those that it runs.
+    Of(WhyUnknown),
+    /// While a program ran, something other than a known task polled the future of a lock: another
+    /// executor, or a version of a crate that runs its tasks in an unknown way.
+    Elsewhere,
+}
+
+/// Why a crate does not report its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum WhyUnknown {
     /// The program traces its tasks itself.
     OwnTracing,
     /// The crate does not compile with our `tracing`. Holds rustc's first error.
     Incompatible(String),
-    /// While a program ran, something other than a known task polled the future of a lock: another
-    /// executor, or a version of the crate that runs its tasks in an unknown way.
-    Elsewhere,
 }
 
 pub(crate) fn write(folder: &Path, unit: &str, note: &Note) -> io::Result<()> {
@@ -183,7 +190,7 @@ impl Note {
 
     /// Records that unknown tasks awaited the crate's locks, unless the reason is already known.
     fn with_unknown_tasks(mut self) -> Self {
-        if self.has_tasks {
+        if self.is_awaited {
             self.unknown_tasks.get_or_insert(UnknownTasks::Elsewhere);
         }
         self
@@ -261,7 +268,7 @@ mod tests {
             outcome: Outcome::Checked,
             brings_locks: false,
             lacks_streams: false,
-            has_tasks: false,
+            is_awaited: false,
             unknown_tasks: None,
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         };

@@ -22,6 +22,8 @@ pub(crate) enum Locks {
     LockApi,
     Rayon,
     Tokio,
+    AsyncLock,
+    FuturesLock,
 }
 
 /// Which locks to check; all by default.

@@ -1,5 +1,5 @@
-//! `cargo lockdep` on a crate that uses tokio's locks, `tests/fixture/courier`: tasks are reported
-//! without changes to its source.
+//! `cargo lockdep` on crates that await locks, `tests/fixture/courier` with tokio and `tests/fixture/kiosk` with smol and
+//! futures: tasks are reported without changes to their source.
 
 #[path = "support/copied.rs"]
 mod copied;
@@ -69,17 +69,18 @@ fn tasks_that_take_locks_as_they_should_are_left_alone() {
     assert!(!ended.stderr.contains("unchecked: the tasks"), "{}", ended.stderr);
 }
 
+/// Chooses the version of a package.
+fn choose(fixture: &Fixture, package: &str, version: &str) {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["update", "--package", package, "--precise", version]).current_dir(&fixture.0);
+    Ended::new(cargo).has_status(0);
+}
+
 #[test]
 fn tasks_of_old_versions_of_tokio_are_seen_as_well() {
     let fixture = Fixture::new("tasks_old");
     for version in ["1.28.2", "1.38.1"] {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["update", "--package", "tokio", "--precise", version]);
-        let ended = Ended::new({
-            cargo.current_dir(&fixture.0);
-            cargo
-        });
-        ended.has_status(0);
+        choose(&fixture, "tokio", version);
         let ended = courier(&fixture, "both_orders")
             .has_status(100)
             .says(&["courier/src/main.rs:16:13", "1 denied (1 `inversion`)"]);
@@ -105,6 +106,40 @@ fn a_program_that_traces_its_tasks_keeps_its_tracing() {
     fixture.run("run -p courier --features traced -- both_orders").has_status(100);
 }
 
+#[test]
+fn tasks_of_smol_and_futures_are_seen() {
+    let fixture = Fixture::new("tasks_of_smol");
+    let kiosk = |scenario| fixture.run(&format!("run -p kiosk -- {scenario}"));
+    let title =
+        "error[lockdep::inversion]: `self.coins` and `self.papers` are acquired in both orders";
+    let ended = kiosk("both_orders").has_status(100).says(&[
+        title,
+        "`self.papers` is an `async_lock::Mutex<u32>`",
+        "   0: kiosk::Kiosk::count\n",
+        "1 denied (1 `inversion`)",
+    ]);
+    let (_, report) = ended.stderr.split_once("error[").unwrap();
+    for unseen in ["unchecked: ", "async-lock", "async_executor", "flavours"] {
+        assert!(!report.contains(unseen), "{unseen}: {report}");
+    }
+    kiosk("main_and_task")
+        .has_status(100)
+        .says(&[title, "thread `main` acquired them in the opposite order"]);
+    kiosk("futures").has_status(100).says(&[
+        "error[lockdep::inversion]: `second` (futures::Mutex #",
+        "is a `futures::Mutex<()>` made at kiosk/src/main.rs:",
+        "1 denied (1 `inversion`)",
+    ]);
+    kiosk("branches").has_status(0).says(&["nothing found"]);
+
+    // Its mutex has no `const` constructor.
+    for package in ["futures", "futures-executor", "futures-util"] {
+        choose(&fixture, package, "0.3.31");
+    }
+    let ended = kiosk("futures").has_status(100);
+    assert!(!ended.stderr.contains("unchecked: "), "{}", ended.stderr);
+}
+
 /// With another executor, it is unknown which futures belong to one task.
 #[test]
 fn locks_that_another_executor_awaits_are_named() {
@@ -121,7 +156,7 @@ fn main() {
     std::fs::write(fixture.0.join("courier/src/main.rs"), main).unwrap();
     courier(&fixture, "").has_status(0).says(&[
         "nothing found",
-        "unchecked: the tasks of tokio 1.",
-        "because it did not poll all of them itself",
+        "unchecked: locks of tokio 1.",
+        " in some tasks, which an unknown executor polls\n",
     ]);
 }

@@ -381,6 +381,12 @@ impl PartialEq for LockInfo {
 
 impl Eq for LockInfo {}
 
+/// Returns the name of a type as part of a sentence: `` a `Mutex` ``. One `once` is said with a consonant.
+pub(crate) fn with_article(type_name: &str) -> String {
+    let article = if type_name.starts_with(['A', 'E', 'I', 'a', 'e', 'i']) { "an" } else { "a" };
+    format!("{article} `{type_name}`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LockKind, LockOf, Mode, Role, without_paths, without_raw_locks};

@@ -35,8 +35,16 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// Creates a mutex. Reports show the caller's location as the place of creation.
+    #[cfg(not(futures_no_const_new))]
     #[track_caller]
     pub const fn new(t: T) -> Self {
+        Self { raw: Raw::new(real::Mutex::new(())), value: UnsafeCell::new(t) }
+    }
+
+    /// As above, for versions of futures in which this is not `const`.
+    #[cfg(futures_no_const_new)]
+    #[track_caller]
+    pub fn new(t: T) -> Self {
         Self { raw: Raw::new(real::Mutex::new(())), value: UnsafeCell::new(t) }
     }
 

@@ -82,6 +82,8 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
             "lockdep::",
             "lockdep_streams::",
             "tokio::flavours::",
+            "async_lock::flavours::",
+            "futures_util::flavours::",
             "rayon_core::",
             "lock_api::",
             "parking_lot::",
@@ -93,8 +95,8 @@ fn trimmed(frames: &[Frame], is_task: bool) -> impl Iterator<Item = &Frame> {
     // Only the innermost run of our frames: the callers of an initializer inside our `LazyLock` are
     // further out.
     let first = frames.iter().position(is_ours).unwrap_or(0);
-    // Our lock calls tokio's, which calls this crate again when it must wait.
-    let is_between = |frame: &Frame| is_of_std(frame) || is_of_tokio(frame);
+    // Our lock calls the other crate's, which calls this crate again when it must wait.
+    let is_between = |frame: &Frame| is_of_std(frame) || is_of_async_lock(frame);
     let run = frames[first..].iter().take_while(|frame| is_ours(frame) || is_between(frame));
     let run = run.count();
     let last = frames[first..first + run].iter().rposition(is_ours);
@@ -125,13 +127,21 @@ fn polls_task(frame: &Frame) -> bool {
     roots.iter().any(|root| function.starts_with(root))
 }
 
-fn is_of_tokio(frame: &Frame) -> bool {
-    path(frame).starts_with("tokio::")
+/// Returns `true` for frames of crates whose locks tasks await.
+fn is_of_async_lock(frame: &Frame) -> bool {
+    let homes = [
+        "tokio::",
+        "async_lock::",
+        "event_listener::",
+        "event_listener_strategy::",
+        "futures_util::lock::",
+    ];
+    homes.iter().any(|home| path(frame).starts_with(home))
 }
 
 /// Returns `true` for frames that poll futures, and for the internals of `select!` and `join!`.
 fn is_of_executor(frame: &Frame) -> bool {
-    polls_task(frame) || upstream::is_of_tokios_executor(path(frame))
+    polls_task(frame) || upstream::is_of_an_executor(path(frame))
 }
 
 fn is_of_std(frame: &Frame) -> bool {

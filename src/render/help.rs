@@ -380,8 +380,8 @@ impl Story<'_> {
         let (held, who) = (self.names.of(held), who(thread));
         format!(
             "a thread that waits for {held} meanwhile is blocked, and may be the one that must poll \
-             {who}: then both wait for ever. Drop the guard before the await, or use a lock of \
-             `tokio::sync`, which can be held across one"
+             {who}: then both wait for ever. Drop the guard before the await, or use a lock that tasks \
+             await, such as those of `tokio::sync`"
         )
     }
 

@@ -2,7 +2,7 @@
 //! mean.
 
 use super::thread_names::who;
-use crate::finding::{Edge, LockInfo, Mode, Role, Site, ThreadInfo};
+use crate::finding::{Edge, LockInfo, Mode, Role, Site, ThreadInfo, with_article};
 
 /// Returns `true` if an edge uses a cell whose initializer had run.
 pub(super) fn is_use(edge: &Edge) -> bool {
@@ -231,7 +231,7 @@ pub(super) fn what(lock: &LockInfo) -> String {
         Role::Event => "an `Event`".to_owned(),
         Role::Jobs => "a pool of threads".to_owned(),
         Role::Lock | Role::Initializer | Role::Pool | Role::Channel | Role::Barrier => {
-            format!("a `{}`", lock.type_name())
+            with_article(&lock.type_name())
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The names of threads and tasks in a report.
 
-use crate::finding::ThreadInfo;
+use crate::{
+    finding::{Site, ThreadInfo},
+    upstream,
+};
 
 /// Returns a thread or task as part of a sentence: `` thread `worker` ``, `task 7`, `the thread
 /// spawned at src/main.rs:12`.
@@ -66,11 +69,13 @@ pub(super) fn circle<'a>(
 }
 
 /// Returns where tasks were spawned, one line per place: `tasks 7 and 8 were spawned at
-/// src/main.rs:4:5`. Returns `None` if there are no tasks.
+/// src/main.rs:4:5`. Returns `None` if there are no tasks, or if all were spawned in an executor's own code, by
+/// functions that do not give their callers.
 pub(super) fn spawned<'a>(actors: impl IntoIterator<Item = &'a ThreadInfo>) -> Option<String> {
     let mut by_site: Vec<(_, Vec<&ThreadInfo>)> = Vec::new();
     for task in actors.into_iter().filter(|actor| actor.is_task()) {
-        let Some(site) = task.spawn_site() else { continue };
+        let is_program = |site: &&Site| !upstream::is_of_a_dependency(site.file());
+        let Some(site) = task.spawn_site().filter(is_program) else { continue };
         match by_site.iter_mut().find(|(known, _)| *known == site) {
             Some((_, same)) if same.contains(&task) => {}
             Some((_, same)) => same.push(task),

@@ -59,10 +59,9 @@ impl Awaited {
     }
 
     /// Creates an upgrade, by a guard with which the lock is held upgradable.
-    #[cfg(feature = "async_lock")]
     #[track_caller]
     #[must_use]
-    pub(crate) fn upgrade(kind: &'static LockKind, guard: GuardKind) -> Self {
+    pub fn upgrade(kind: &'static LockKind, guard: GuardKind) -> Self {
         Self { is_write: true, ..Self::new(kind, Mode::Upgrade, guard) }
     }
 
@@ -136,7 +135,7 @@ impl Awaited {
     ///
     /// For a finding at [`Level::Deny`](crate::Level::Deny).
     #[track_caller]
-    pub(crate) fn poll_wait<R>(
+    pub fn poll_wait<R>(
         &mut self,
         tracked: &Tracked,
         is_uncertain: impl FnOnce() -> bool,

@@ -1,9 +1,10 @@
-//! The future of a task, as tokio polls it.
+//! The future of a task, as tokio polls it, or another executor.
 
 use std::{
     fmt,
     future::Future,
     mem,
+    panic::Location,
     pin::Pin,
     ptr,
     sync::Arc,
@@ -69,6 +70,20 @@ impl Root {
 }
 
 impl<F> Instrumented<F> {
+    /// Makes a task of a future that is spawned at a location in the program.
+    pub fn spawned(future: F, site: &'static Location<'static>) -> Self {
+        Self::with_task(future, Task::new(site, size_of::<F>()))
+    }
+
+    /// Makes a task of a future that the calling thread is about to block on.
+    pub fn to_block_on(future: F, site: &'static Location<'static>) -> Self {
+        Self::with_task(future, Task::to_block_on(site, size_of::<F>()))
+    }
+
+    fn with_task(future: F, task: Arc<Task>) -> Self {
+        Self { future: Some(future), root: Some(Root { task, is_in_box: false }) }
+    }
+
     /// As in `tracing`.
     pub fn span(&self) -> &Span {
         const { &Span::none() }

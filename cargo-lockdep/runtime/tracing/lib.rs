@@ -8,6 +8,8 @@
 //!
 //! One source serves all versions of tokio. If a version describes a spawn in an unknown way, this
 //! does not compile, and tokio is compiled without it.
+//!
+//! The replacement of async-task makes its tasks with the same future.
 
 mod fields;
 mod instrumented;

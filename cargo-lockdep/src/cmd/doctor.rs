@@ -171,7 +171,8 @@ fn other_locks(package: &str) -> Option<(&'static str, &'static str)> {
 }
 
 fn is_seen(package: &str, version: &str, features: &[String]) -> String {
-    if let Some((_, why)) = other_locks(package) {
+    let is_replaced = Replacement::of(package, version, features).is_some();
+    if let Some((_, why)) = other_locks(package).filter(|_| !is_replaced) {
         return format!("no: {why}");
     }
     let seen = match package {
@@ -179,13 +180,13 @@ fn is_seen(package: &str, version: &str, features: &[String]) -> String {
             "no: its feature `spin_no_std` takes those of spin"
         }
         "lazy_static" | "crossbeam-utils" => "yes, as std's",
-        // Its jobs are those of rayon-core.
-        "rayon" => "yes",
+        // Its jobs are those of rayon-core, and its locks those of futures-util.
+        "rayon" | "futures" => "yes",
         "parking_lot_core" => "no: it parks threads itself",
         // A program built with this feature and `tokio_unstable` traces its tasks itself.
         "tokio" if features.iter().any(|name| name == "tracing") => "yes, without `tokio_unstable`",
-        _ if Replacement::of(package, version, features).is_some() => "yes",
-        "lock_api" | "once_cell" | "parking_lot" | "tokio" => {
+        _ if is_replaced => "yes",
+        "futures-util" | "lock_api" | "once_cell" | "parking_lot" | "tokio" => {
             "no: not in this version, or with these features"
         }
         _ => "no: there is no replacement",
@@ -268,6 +269,9 @@ mod tests {
         let traced = ["sync", "tracing"].map(str::to_owned);
         assert_eq!(is_seen("tokio", "1.54.1", &traced), "yes, without `tokio_unstable`");
         assert_eq!(is_seen("lock_api", "0.5.0", &[]), "yes");
+        assert_eq!(is_seen("async-lock", "3.5.0", &features("std")), "yes");
+        assert_eq!(is_seen("async-lock", "2.8.0", &features("std")), is_other);
+        assert_eq!(is_seen("futures-util", "0.3.34", &[]), is_other);
         assert_eq!(is_seen("spin", "0.9.8", &[]), "no: they are made of atomics");
         assert_eq!(
             is_seen("event-listener", "5.4.0", &[]),

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::formats::human;
-use crate::outcomes::{Note, Outcome, UnknownTasks};
+use crate::outcomes::{Note, Outcome, UnknownTasks, WhyUnknown};
 
 /// Crates that make threads or tasks wait by themselves and have no replacement, each with what that is and why it is
 /// not seen.
 pub(crate) const OTHER_LOCKS: [(&str, &str, &str); 3] = [
-    ("async_lock", "its own locks", "they are made of atomics"),
+    ("async_lock", "its own locks", "not in this version, or with these features"),
     ("event_listener", "its own events", "any thread or task may notify them"),
     ("spin", "its own locks", "they are made of atomics"),
 ];
@@ -28,6 +28,7 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
     let mut text = String::new();
     let mut unseen = BTreeMap::<&str, Unseen>::new();
     let mut for_others = BTreeMap::new();
+    let mut elsewhere = Vec::new();
     for note in notes {
         let Note { package, crate_name, outcome, unknown_tasks, .. } = note;
         match outcome {
@@ -55,14 +56,28 @@ pub(crate) fn text(notes: &BTreeSet<Note>) -> String {
             | Outcome::Replaced
             | Outcome::Records => {}
         }
-        if let Some(unknown) = unknown_tasks {
-            let why = of_tasks(unknown);
-            let _ = writeln!(text, "lockdep: unchecked: the tasks of {package}, because it {why}");
+        match unknown_tasks {
+            Some(UnknownTasks::Elsewhere) => elsewhere.push(&**package),
+            Some(UnknownTasks::Of(why)) => {
+                let _ = writeln!(
+                    text,
+                    "lockdep: unchecked: the tasks of {package}, because it {}",
+                    of_tasks(why)
+                );
+            }
+            None => {}
         }
         if let Some(what) = Unseen::of(note) {
             let known = unseen.entry(package).or_insert(what);
             *known = what.min(*known);
         }
+    }
+    if !elsewhere.is_empty() {
+        let _ = writeln!(
+            text,
+            "lockdep: unchecked: locks of {} in some tasks, which an unknown executor polls",
+            elsewhere.join(", ")
+        );
     }
     for (other, packages) in for_others {
         let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
@@ -151,8 +166,12 @@ pub(crate) fn why(note: &Note) -> Option<String> {
         }
         Outcome::Checked | Outcome::CheckedParts | Outcome::Replaced | Outcome::Records => {
             match &note.unknown_tasks {
-                Some(unknown) => {
-                    Some(format!("has unknown tasks, because it {}", of_tasks(unknown)))
+                Some(UnknownTasks::Elsewhere) => Some(
+                    "may have locks that are not checked in some tasks, which an unknown executor polls"
+                        .to_owned(),
+                ),
+                Some(UnknownTasks::Of(why)) => {
+                    Some(format!("has unknown tasks, because it {}", of_tasks(why)))
                 }
                 None => {
                     note.lacks_streams.then(|| "uses std's own stdin, stdout and stderr".to_owned())
@@ -163,16 +182,11 @@ pub(crate) fn why(note: &Note) -> Option<String> {
 }
 
 /// Returns why a crate's tasks are unknown, and the consequence.
-fn of_tasks(unknown: &UnknownTasks) -> String {
-    let why = match unknown {
-        UnknownTasks::OwnTracing => "has its own `tracing`".to_owned(),
-        UnknownTasks::Incompatible(error) => {
+fn of_tasks(why: &WhyUnknown) -> String {
+    let why = match why {
+        WhyUnknown::OwnTracing => "has its own `tracing`".to_owned(),
+        WhyUnknown::Incompatible(error) => {
             format!("does not compile with our `tracing` ({error})")
-        }
-        UnknownTasks::Elsewhere => {
-            return "did not poll all of them itself: its locks are not checked in those that another \
-                    executor polls"
-                .to_owned();
         }
     };
     format!("{why}: its locks are checked where threads block, but not in tasks")
@@ -211,8 +225,10 @@ mod tests {
             outcome,
             brings_locks: package.starts_with("spin"),
             lacks_streams: package.starts_with("printer"),
-            has_tasks: package.starts_with("tokio"),
-            unknown_tasks: package.starts_with("tokio").then_some(UnknownTasks::OwnTracing),
+            is_awaited: package.starts_with("tokio"),
+            unknown_tasks: package
+                .starts_with("tokio")
+                .then_some(UnknownTasks::Of(WhyUnknown::OwnTracing)),
             needs: needs.iter().map(|&name| name.to_owned()).collect(),
         }
     }

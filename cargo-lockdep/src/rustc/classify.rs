@@ -149,7 +149,7 @@ impl Call {
             return Treatment::Record { std: is_chosen };
         }
         if let Some(replacement) = self.replacement(tool, compiling, selection) {
-            return Treatment::Replace { by: replacement, std: replacement.has_tasks && is_chosen };
+            return Treatment::Replace { by: replacement, std: replacement.has_std() && is_chosen };
         }
         if !selection.has_package(&compiling.package) {
             return Treatment::Unchosen;
@@ -166,7 +166,7 @@ impl Call {
         self.crate_name
             .as_deref()
             .is_some_and(|name| OTHER_LOCKS.iter().any(|(other, ..)| *other == name))
-            || Replacement::of(package, version, &self.features).is_some_and(|it| it.has_tasks)
+            || Replacement::of(package, version, &self.features).is_some_and(|it| it.is_awaited)
     }
 
     /// Returns `true` if this is the library that this program is built on, as a dependency.
@@ -188,7 +188,7 @@ impl Call {
             && self.crate_types == ["lib"]
             && self.crate_name.as_deref() == Some(&*compiling.package.replace('-', "_"));
         Replacement::of(&compiling.package, &compiling.version, &self.features)
-            .filter(|replacement| is_library && selection.has(replacement.locks))
+            .filter(|it| is_library && it.locks.iter().any(|locks| selection.has(*locks)))
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Result, cannot, cannot_start,
     environment::COUNTS,
-    outcomes::{self, Note, Outcome, UnknownTasks},
+    outcomes::{self, Note, Outcome, UnknownTasks, WhyUnknown},
 };
 
 pub(crate) struct Unit<'a> {
@@ -221,7 +221,7 @@ impl Unit<'_> {
     fn step_aside(&self, by: &Replacement, calls: &Calls, std: bool) -> Result<Option<Note>> {
         let facades = self.facades(std);
         let reporting = calls.reporting.as_ref().map(|added| [&*calls.real, added].concat());
-        let mut unknown_tasks = calls.has_tracing.then_some(UnknownTasks::OwnTracing);
+        let mut why = calls.has_tracing.then_some(WhyUnknown::OwnTracing);
         for (real, reports) in reporting.iter().map(|it| (it, true)).chain([(&calls.real, false)]) {
             for &std in &facades {
                 match quietly(self.checked(real, std))? {
@@ -229,13 +229,13 @@ impl Unit<'_> {
                         return Ok(Some(Note {
                             outcome: Outcome::Replaced,
                             lacks_streams: std != facades[0],
-                            has_tasks: by.has_tasks,
-                            unknown_tasks: unknown_tasks.filter(|_| !reports),
+                            is_awaited: by.is_awaited,
+                            unknown_tasks: why.filter(|_| !reports).map(UnknownTasks::Of),
                             ..self.note.clone()
                         }));
                     }
                     Attempt::Failed(_, output) if reports => {
-                        unknown_tasks = Some(UnknownTasks::Incompatible(first_error(&output)));
+                        why = Some(WhyUnknown::Incompatible(first_error(&output)));
                     }
                     Attempt::Failed(..) => {}
                 }

@@ -11,7 +11,7 @@ pub(crate) struct Home {
     types: &'static [&'static str],
 }
 
-const HOMES: [Home; 12] = [
+const HOMES: [Home; 14] = [
     Home {
         path: &["std", "sync"],
         types: &["Condvar", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock"],
@@ -46,6 +46,8 @@ const HOMES: [Home; 12] = [
     },
     Home { path: &["spin"], types: &["Lazy", "Mutex", "Once", "RwLock"] },
     Home { path: &["async_lock"], types: &["Mutex", "OnceCell", "RwLock", "Semaphore"] },
+    Home { path: &["futures", "lock"], types: &["Mutex"] },
+    Home { path: &["futures_util", "lock"], types: &["Mutex"] },
 ];
 
 impl Home {

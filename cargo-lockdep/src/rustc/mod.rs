@@ -68,7 +68,7 @@ pub(crate) fn run(folder: &Path, arguments: &[OsString]) -> Result<ExitCode> {
             crate_name: call.crate_name.unwrap_or_default(),
             outcome: Outcome::Checked,
             lacks_streams: false,
-            has_tasks: false,
+            is_awaited: false,
             unknown_tasks: None,
         },
         unchosen: selection.why_real(&compiling.package),

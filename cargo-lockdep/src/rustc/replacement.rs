@@ -28,7 +28,8 @@ pub(crate) struct Replacement {
     pub(crate) is_aside: bool,
     /// Our source file in the runtime.
     root: &'static str,
-    pub(crate) locks: Locks,
+    /// The crate is replaced if any of these are checked.
+    pub(crate) locks: &'static [Locks],
     /// The name of the real crate in our source.
     real: &'static str,
     /// A dependency of the real crate that our source calls by another name.
@@ -37,14 +38,26 @@ pub(crate) struct Replacement {
     cfgs: &'static [&'static str],
     /// Items that old versions of the real crate lack; our source adapts by cfgs.
     additions: &'static [Addition],
-    /// The real crate has tasks. It is compiled with the checked std, so the locks that it uses inside
-    /// are checked as well.
-    pub(crate) has_tasks: bool,
+    /// Tasks await its locks.
+    pub(crate) is_awaited: bool,
+    tasks: Tasks,
 }
 
-/// An item that the real crate has had since a minor version, and before that only with a feature.
+/// How the tasks of a crate are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tasks {
+    /// It runs none.
+    None,
+    /// The real crate reports them.
+    Reported,
+    /// Our source wraps their futures.
+    Wrapped,
+}
+
+/// An item that the real crate has had since a version of its line, and before that only with a feature.
 #[derive(Debug, PartialEq, Eq)]
 struct Addition {
+    /// The number after the line.
     since: u32,
     feature: Option<&'static str>,
     /// The cfg that is set if the item is missing.
@@ -61,100 +74,161 @@ const RUNTIME: &str = "rt";
 const TRACING: &str = "tracing=";
 const REPORTING: [&str; 2] = ["tokio_unstable", "feature=\"tracing\""];
 
-const REPLACEMENTS: [Replacement; 7] = [
+/// The locks that tasks await.
+const AWAITED: &[Locks] = &[Locks::AsyncLock, Locks::FuturesLock, Locks::Tokio];
+
+/// What most replacements have.
+const PLAIN: Replacement = Replacement {
+    package: "",
+    line: "",
+    feature: None,
+    is_aside: false,
+    root: "",
+    locks: &[],
+    real: "",
+    renamed: None,
+    cfgs: &[ENFORCE],
+    additions: &[],
+    is_awaited: false,
+    tasks: Tasks::None,
+};
+
+const REPLACEMENTS: [Replacement; 13] = [
     Replacement {
         package: "lock_api",
         line: "0.4.",
-        feature: None,
         is_aside: true,
         root: "lock_api.rs",
-        locks: Locks::LockApi,
+        locks: &[Locks::LockApi],
         real: "lock_api",
-        renamed: None,
         cfgs: &[ENFORCE, "readers_pass"],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "lock_api",
         line: "0.5.",
-        feature: None,
         is_aside: true,
         root: "lock_api_0_5.rs",
-        locks: Locks::LockApi,
+        locks: &[Locks::LockApi],
         real: "lock_api_0_5",
-        renamed: None,
         cfgs: &[ENFORCE, "feature=\"lock_api_0_5\""],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "parking_lot",
         line: "0.12.",
-        feature: None,
-        is_aside: false,
         root: "parking_lot.rs",
-        locks: Locks::ParkingLot,
+        locks: &[Locks::ParkingLot],
         real: "parking_lot",
-        renamed: None,
         cfgs: &[ENFORCE, "feature=\"parking_lot\""],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "parking_lot",
         line: "0.13.",
-        feature: None,
-        is_aside: false,
         root: "parking_lot_0_13.rs",
-        locks: Locks::ParkingLot,
+        locks: &[Locks::ParkingLot],
         real: "parking_lot_0_13",
         renamed: Some(("lock_api", "lock_api_0_5")),
         cfgs: &[ENFORCE, "feature=\"lock_api_0_5\""],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "once_cell",
         line: "1.",
         feature: Some("std"),
-        is_aside: false,
         root: "once_cell.rs",
-        locks: Locks::OnceCell,
+        locks: &[Locks::OnceCell],
         real: "once_cell",
-        renamed: None,
-        cfgs: &[ENFORCE],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "rayon-core",
         line: "1.",
-        feature: None,
-        is_aside: false,
         root: "rayon_core.rs",
-        locks: Locks::Rayon,
+        locks: &[Locks::Rayon],
         real: "rayon_core",
-        renamed: None,
-        cfgs: &[ENFORCE],
-        additions: &[],
-        has_tasks: false,
+        ..PLAIN
     },
     Replacement {
         package: "tokio",
         line: "1.",
         feature: Some("sync"),
-        is_aside: false,
         root: "tokio.rs",
-        locks: Locks::Tokio,
+        locks: &[Locks::Tokio],
         real: "tokio",
-        renamed: None,
-        cfgs: &[ENFORCE],
         additions: &[
             Addition { since: 30, feature: Some("parking_lot"), cfg: "tokio_no_const_new" },
             Addition { since: 33, feature: None, cfg: "tokio_no_const_new_with" },
         ],
-        has_tasks: true,
+        is_awaited: true,
+        tasks: Tasks::Reported,
+        ..PLAIN
+    },
+    Replacement {
+        package: "async-lock",
+        line: "3.",
+        feature: Some("std"),
+        root: "async_lock.rs",
+        locks: &[Locks::AsyncLock],
+        real: "async_lock",
+        cfgs: &[ENFORCE, "feature=\"async_lock\""],
+        is_awaited: true,
+        ..PLAIN
+    },
+    Replacement {
+        package: "futures-util",
+        line: "0.3.",
+        feature: Some("std"),
+        root: "futures_util.rs",
+        locks: &[Locks::FuturesLock],
+        real: "futures_util",
+        cfgs: &[ENFORCE, "feature=\"futures_lock\""],
+        additions: &[Addition { since: 32, feature: None, cfg: "futures_no_const_new" }],
+        is_awaited: true,
+        ..PLAIN
+    },
+    Replacement {
+        package: "async-task",
+        line: "4.",
+        root: "async_task.rs",
+        locks: AWAITED,
+        real: "async_task",
+        cfgs: &[],
+        tasks: Tasks::Wrapped,
+        ..PLAIN
+    },
+    Replacement {
+        package: "async-io",
+        line: "2.",
+        root: "async_io.rs",
+        locks: AWAITED,
+        real: "async_io",
+        cfgs: &[],
+        tasks: Tasks::Wrapped,
+        ..PLAIN
+    },
+    Replacement {
+        package: "futures-executor",
+        line: "0.3.",
+        feature: Some("std"),
+        root: "futures_executor.rs",
+        locks: AWAITED,
+        real: "futures_executor",
+        cfgs: &[],
+        tasks: Tasks::Wrapped,
+        ..PLAIN
+    },
+    Replacement {
+        package: "futures-lite",
+        line: "2.",
+        feature: Some("std"),
+        root: "futures_lite.rs",
+        locks: AWAITED,
+        real: "futures_lite",
+        cfgs: &[],
+        tasks: Tasks::Wrapped,
+        ..PLAIN
     },
 ];
 
@@ -163,8 +237,8 @@ const REPLACEMENTS: [Replacement; 7] = [
 pub(crate) struct Calls {
     pub(crate) real: Vec<OsString>,
     pub(crate) replacement: Vec<OsString>,
-    /// Additional arguments that make the real crate report its tasks. `None` if it has no tasks, or if
-    /// the program traces them itself.
+    /// Additional arguments that make the real crate report its tasks. `None` if it cannot, or if the program
+    /// traces them itself.
     pub(crate) reporting: Option<Vec<OsString>>,
     /// The program traces its tasks itself.
     pub(crate) has_tracing: bool,
@@ -173,14 +247,21 @@ pub(crate) struct Calls {
 }
 
 impl Addition {
+    /// `version` is the part of it after the line.
     fn is_missing(&self, version: &str, features: &[&str]) -> bool {
-        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        minor.is_some_and(|minor| minor < self.since)
+        let number = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+        number.is_some_and(|number| number < self.since)
             && self.feature.is_none_or(|wanted| !features.contains(&wanted))
     }
 }
 
 impl Replacement {
+    /// Returns `true` if the real crate is compiled with the checked std, so that the locks that it uses inside are
+    /// checked as well.
+    pub(crate) fn has_std(&self) -> bool {
+        self.tasks != Tasks::None
+    }
+
     /// Returns the replacement for a package's library with these features.
     pub(crate) fn of(package: &str, version: &str, features: &[String]) -> Option<&'static Self> {
         REPLACEMENTS.iter().find(|replacement| {
@@ -236,7 +317,8 @@ impl Replacement {
                     let value = at.next()?;
                     calls.real.push(value.clone());
                     calls.replacement.push(value.clone());
-                    calls.has_tracing |= value.to_str()?.starts_with(TRACING);
+                    calls.has_tracing |=
+                        self.tasks == Tasks::Reported && value.to_str()?.starts_with(TRACING);
                     if text == "--out-dir" {
                         folder = Some(Path::new(value));
                     } else if let Some((theirs, ours)) = self.renamed
@@ -256,6 +338,9 @@ impl Replacement {
         externs.push(format!("{}={}", self.real, file(theirs, "rlib")?.to_str()?));
         externs.push(format!("lockdep={}", runtime.lockdep.to_str()?));
         externs.push(format!("lockdep_std={}", runtime.std.to_str()?));
+        if self.tasks == Tasks::Wrapped {
+            externs.push(format!("lockdep_tracing={}", runtime.tracing.to_str()?));
+        }
         // Several `metadata` values are combined, so this is a different crate to rustc.
         let stepping = if self.is_aside { &mut calls.replacement } else { &mut calls.real };
         stepping.extend(["-C", "metadata=aside"].map(OsString::from));
@@ -264,11 +349,12 @@ impl Replacement {
         for library in externs {
             calls.replacement.extend(["--extern".into(), library.into()]);
         }
-        let missing = self.additions.iter().filter(|it| it.is_missing(version, &features));
+        let in_line = version.strip_prefix(self.line).unwrap_or(version);
+        let missing = self.additions.iter().filter(|it| it.is_missing(in_line, &features));
         for cfg in self.cfgs.iter().copied().chain(missing.map(|it| it.cfg)) {
             calls.replacement.extend(["--cfg", cfg].map(OsString::from));
         }
-        if self.has_tasks && !calls.has_tracing && features.contains(&RUNTIME) {
+        if self.tasks == Tasks::Reported && !calls.has_tracing && features.contains(&RUNTIME) {
             let ours = format!("{TRACING}{}", runtime.tracing.to_str()?);
             let cfgs = REPORTING.iter().flat_map(|cfg| ["--cfg", cfg]);
             calls.reporting = Some(cfgs.chain(["--extern", &*ours]).map(OsString::from).collect());
@@ -444,6 +530,14 @@ mod tests {
         assert_eq!(missing("1.28.2", parking_lot), ["tokio_no_const_new_with"]);
         assert_eq!(missing("1.30.0", ""), ["tokio_no_const_new_with"]);
         assert_eq!(missing("1.54.1", ""), [""; 0]);
+
+        let replacement = Replacement::of("futures-util", "0.3.31", &["std".to_owned()]).unwrap();
+        let call = CALL.replace("parking_lot", "futures_util");
+        let has_const = |version: &str| {
+            let calls = replacement.calls(&words(&call), version, &runtime()).unwrap();
+            !calls.replacement.contains(&"futures_no_const_new".into())
+        };
+        assert_eq!(["0.3.31", "0.3.32"].map(has_const), [false, true]);
     }
 
     #[test]

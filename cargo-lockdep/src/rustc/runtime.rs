@@ -17,8 +17,14 @@ use crate::{Result, cannot, cannot_start, project::Project, selection::Selection
 const LIBRARY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
 const FACADE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../runtime/manifest.toml")),
+    ("async_io.rs", include_str!("../../runtime/async_io.rs")),
+    ("async_lock.rs", include_str!("../../runtime/async_lock.rs")),
+    ("async_task.rs", include_str!("../../runtime/async_task.rs")),
     ("counts.rs", include_str!("../../runtime/counts.rs")),
     ("facade.rs", include_str!("../../runtime/facade.rs")),
+    ("futures_executor.rs", include_str!("../../runtime/futures_executor.rs")),
+    ("futures_lite.rs", include_str!("../../runtime/futures_lite.rs")),
+    ("futures_util.rs", include_str!("../../runtime/futures_util.rs")),
     ("lock_api.rs", include_str!("../../runtime/lock_api.rs")),
     ("lock_api_0_5.rs", include_str!("../../runtime/lock_api_0_5.rs")),
     ("once_cell.rs", include_str!("../../runtime/once_cell.rs")),
@@ -75,7 +81,7 @@ pub(crate) struct Runtime {
     pub(crate) std: PathBuf,
     /// The facade with checked streams, if the toolchain can compile it.
     pub(crate) streams: Option<PathBuf>,
-    /// The `tracing` that reports tokio's tasks.
+    /// The `tracing` that reports tokio's tasks. It has the future of a task.
     pub(crate) tracing: PathBuf,
     /// The library.
     pub(crate) lockdep: PathBuf,

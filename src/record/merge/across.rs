@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     duration,
-    finding::{FindingKind, Level},
+    finding::{FindingKind, Level, with_article},
 };
 
 /// What is known of two opposite edges that were seen by different processes, worst first.
@@ -151,7 +151,7 @@ fn finding(
     }
     for (name, class) in locks {
         if let Some((of_type, place)) = class.split_once(" made at ") {
-            let _ = writeln!(report, "note: `{name}` is a `{of_type}` made at {place}");
+            let _ = writeln!(report, "note: `{name}` is {} made at {place}", with_article(of_type));
         }
     }
     let wrapped = textwrap::Options::new(90).initial_indent("help: ").subsequent_indent("      ");

@@ -139,7 +139,8 @@ pub(crate) fn may_acquire_at_once(future: usize, lock: usize) -> bool {
 
 /// Returns `true` if the calling thread polls a known task.
 #[inline]
-pub(crate) fn is_known() -> bool {
+#[must_use]
+pub fn is_known() -> bool {
     TASK.get().is_some()
 }
 

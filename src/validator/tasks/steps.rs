@@ -76,7 +76,7 @@ const POLL_FNS: [&str; 3] = [
 ];
 
 /// Functions that wrap a single future, by prefix.
-const WRAPPERS: [&str; 33] = [
+const WRAPPERS: [&str; 41] = [
     "<lockdep::",
     "lockdep::tracked::",
     "lockdep::validator::root_poll::",
@@ -89,6 +89,15 @@ const WRAPPERS: [&str; 33] = [
     "std::panicking::",
     "__rust_try",
     "core::ops::function::FnOnce::call_once",
+    // Mirrors that take the place of these crates.
+    "<async_lock::flavours::",
+    "async_lock::flavours::",
+    "<futures_util::flavours::",
+    "futures_util::flavours::",
+    "<async_executor::AsyncCallOnDrop<",
+    "<async_std::task::builder::SupportTaskLocals<",
+    "async_std::task::task_locals_wrapper::",
+    "std::thread::local::LocalKey<",
     "<futures_util::future::future::map::Map<",
     "<futures_util::future::future::Map<",
     "<futures_util::future::future::Then<",

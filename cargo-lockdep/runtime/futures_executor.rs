@@ -1,0 +1,16 @@
+//! The `futures_executor` of a checked program: the real one, in which a thread that blocks on a future is a known
+//! task.
+
+// Records the process's counts, even if no crate uses the checked std.
+extern crate lockdep_std as _;
+
+use std::{future::Future, panic::Location};
+
+pub use ::futures_executor::*;
+use lockdep_tracing::Instrumented;
+
+/// As [`futures_executor::block_on`].
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    ::futures_executor::block_on(Instrumented::to_block_on(future, Location::caller()))
+}
