@@ -48,10 +48,13 @@ pub(super) fn parse(text: &str, path: &str) -> Result<Config, String> {
             }
             ("allow", _) => return Err(wrong(item.at, ALLOW)),
             ("order", ValueInner::Array(classes)) => {
-                let is_list_of_lists = classes.iter().any(|it| it.as_array().is_some());
-                let one = [(item.at, classes)];
-                let several = classes.iter().filter_map(|it| Some((it.span, it.as_array()?)));
-                let orders: Vec<_> = if is_list_of_lists { several.collect() } else { one.into() };
+                let lists = classes.iter().filter_map(|it| Some((it.span, it.as_array()?)));
+                let lists: Vec<_> = lists.collect();
+                let orders = match lists.len() {
+                    0 => vec![(item.at, classes)],
+                    all if all == classes.len() => lists,
+                    _ => return Err(wrong(item.at, ORDER)),
+                };
                 for (at, classes) in orders {
                     let classes = texts(classes).filter(|classes| classes.len() > 1);
                     let classes = classes.ok_or_else(|| wrong(at, ORDER))?;
@@ -215,6 +218,8 @@ mod tests {
             ("order = 'a'", "lockdep.toml:1: `order` must be a list of two or more classes"),
             ("order = ['a']", "lockdep.toml:1: `order` must be a list"),
             ("order = ['a', 3]", "lockdep.toml:1: `order` must be a list"),
+            ("order = ['a', ['b', 'c']]", "lockdep.toml:1: `order` must be a list"),
+            ("order = [['b', 'c'], 'a']", "lockdep.toml:1: `order` must be a list"),
             ("order = [['a', 'b'],\n['c']]", "lockdep.toml:2: `order` must be a list"),
             ("[[allow]]\nreason = \"x", "lockdep.toml:2: "),
         ] {

@@ -312,7 +312,7 @@ pub(crate) fn note_config() {
 
 /// Reads the configuration, unless it was read before.
 pub(crate) fn load_config() {
-    if config_file::load(print) {
+    if config_file::load(print_past_capture) {
         // Unused entries are reported at exit.
         exit::watch();
     }

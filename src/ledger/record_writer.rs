@@ -60,6 +60,8 @@ struct Out {
     /// `None` for standard output.
     path: Option<PathBuf>,
     file: File,
+    /// The number of bytes written to the file.
+    written: u64,
     /// What stands before each line.
     mark: String,
     /// The process that wrote the header. A fork creates its own record.
@@ -266,7 +268,8 @@ impl Out {
             }
             Target::StandardOutput => (None, standard_output()?, format!("{MARK}{id} ")),
         };
-        let mut out = Self { target, path, file, mark, process, locks: FxHashSet::default() };
+        let locks = FxHashSet::default();
+        let mut out = Self { target, path, file, written: 0, mark, process, locks };
         let header = Line::Header(Header {
             schema: SCHEMA,
             lockdep: env!("CARGO_PKG_VERSION").into(),
@@ -308,8 +311,20 @@ impl Out {
     }
 
     /// One system call, unless the write is partial; then the rest follows immediately.
+    ///
+    /// If the disk is full, the record gets an incomplete last line, by which its readers know that
+    /// something is missing: a file can be extended by a hole, unless the process may have no larger one.
     fn append(&mut self, text: &str) -> io::Result<()> {
-        self.file.write_all(text.as_bytes())
+        let appended = self.file.write_all(text.as_bytes());
+        match appended {
+            Ok(()) => self.written += text.len() as u64,
+            Err(_) if self.path.is_some() => {
+                let is_extended = self.file.set_len(self.written + 1);
+                is_extended.or_else(|_| self.file.set_len(self.written.saturating_sub(2)))?;
+            }
+            Err(_) => {}
+        }
+        appended
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn settings() -> &'static Settings {
         }
         if SETTINGS.set(Box::new(settings)).is_ok() {
             for complaint in complaints {
-                super::print(&complaint);
+                super::print_past_capture(&complaint);
             }
         }
         SETTINGS.get().expect("just set, by us or by another thread")

@@ -40,8 +40,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Calls a closure for each line of a record. Returns the lines that cannot be read. An incomplete
-/// last line is skipped silently, because its process was killed.
+const INCOMPLETE: &str =
+    "incomplete: the process was killed while it wrote this, or could not write any more";
+
+/// Calls a closure for each line of a record. Returns the lines that cannot be read, among them an incomplete last
+/// line: its process was killed while it wrote that, or could not write any more.
 ///
 /// The lines can be among those of a log, as `LOCKDEP_OUT=-` writes them: behind `lockdep:` and the id of
 /// their record, with whatever a logger puts before it, or in the `log` or `message` of a JSON object. Other
@@ -57,14 +60,15 @@ impl fmt::Display for Problem {
 /// use lockdep::record::{self, Line};
 ///
 /// let file = r#"{"lock": {"id": 1, "name": "accounts", "type": "Mutex<i64>"}}
-/// {"lock": {"id": 2, "name": "led"#; // the process was killed
+/// {"lock": {"id": 2, "name": "led"#; // the disk was full
 /// let mut names = Vec::new();
 /// let problems = record::read(file.as_bytes(), |line| {
 ///     if let Line::Lock(lock) = line {
 ///         names.push(lock.name.into_owned());
 ///     }
 /// })?;
-/// assert_eq!((names, problems), (vec!["accounts".to_owned()], vec![]));
+/// assert_eq!(names, ["accounts"]);
+/// assert!(problems[0].reason.starts_with("incomplete"));
 /// # std::io::Result::Ok(())
 /// ```
 pub fn read(input: impl BufRead, mut each: impl FnMut(Line<'_>)) -> io::Result<Vec<Problem>> {
@@ -109,6 +113,9 @@ pub(super) fn read_numbered(
         }
         let is_whole = text.ends_with(b"\n");
         let problem = |reason| Problem { file: None, line, reason };
+        let wrong = |error: &_| {
+            problem(if is_whole { without_position(error) } else { INCOMPLETE.to_owned() })
+        };
         match serde_json::from_slice(&text) {
             Ok(Line::Header(header)) if header.schema > SCHEMA => {
                 problems.push(problem(too_new(&header)));
@@ -117,7 +124,7 @@ pub(super) fn read_numbered(
             Ok(read) => each(line, None, read),
             Err(error) => {
                 let Some((id, marked)) = log::line_in(&text) else {
-                    of_others.extend(is_whole.then(|| problem(without_position(&error))));
+                    of_others.push(wrong(&error));
                     continue;
                 };
                 is_log = true;
@@ -126,8 +133,7 @@ pub(super) fn read_numbered(
                         problems.push(problem(format!("record {id:032x}: {}", too_new(&header))));
                     }
                     Ok(read) => each(line, Some(id), read),
-                    Err(error) if is_whole => problems.push(problem(without_position(&error))),
-                    Err(_) => {}
+                    Err(error) => problems.push(wrong(&error)),
                 }
             }
         }

@@ -94,16 +94,7 @@ impl Story<'_> {
             FindingKind::SelfDeadlock | FindingKind::RecursiveRead => self.held_already(),
             FindingKind::WaitWhileHolding => self.wait_while_holding(),
             FindingKind::Deadlock if self.left_in_parent().is_some() => self.lock_before_fork(),
-            FindingKind::Deadlock => {
-                let what_now = self.what_now();
-                match self.len() {
-                    1 if self.has_guard(0) => {
-                        format!("{what_now}. Drop the guard of {held_line} before {line}")
-                    }
-                    1 => format!("{what_now}. Do not acquire {held} again at {line}"),
-                    _ => format!("{what_now}. {}", self.help_with_circle()),
-                }
-            }
+            FindingKind::Deadlock => self.help_with_deadlock(&held, &held_line, &line),
             FindingKind::Futurelock => self.poll_or_drop(),
             FindingKind::HeldAcrossAwait => self.drop_before_await(),
             FindingKind::PoolExhaustion => self.acquire_at_once(),
@@ -121,6 +112,22 @@ impl Story<'_> {
                  ever. Its guard was forgotten: `mem::forget`, a `ManuallyDrop`, a leaked box, \
                  or a cycle of `Arc`s"
             ),
+        }
+    }
+
+    /// Help for threads that wait for each other, or one that waits for itself.
+    fn help_with_deadlock(&self, held: &str, held_line: &str, line: &str) -> String {
+        let what_now = self.what_now();
+        match self.len() {
+            1 if self.first().held.kind.is_outside() => format!(
+                "{what_now}. Drop the guard of {held_line} before {line}, or declare it with \
+                 `Resource::reentrant` if whoever holds it may acquire it again"
+            ),
+            1 if self.has_guard(0) => {
+                format!("{what_now}. Drop the guard of {held_line} before {line}")
+            }
+            1 => format!("{what_now}. Do not acquire {held} again at {line}"),
+            _ => format!("{what_now}. {}", self.help_with_circle()),
         }
     }
 

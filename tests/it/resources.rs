@@ -208,7 +208,7 @@ fn what_the_thread_itself_holds() {
     });
     let report = report.expect("denied");
     assert!(report.starts_with("error[lockdep::deadlock]: "), "{report}");
-    assert!(report.contains("`itself 1`"), "{report}");
+    assert!(report.contains("`itself 1`") && report.contains("`Resource::reentrant`"), "{report}");
 }
 
 /// A guard that was sent away is released where it is dropped, and holds nothing back meanwhile.

@@ -38,7 +38,9 @@ fn listen_for(signals: &str) -> bool {
         } else {
             "it needs Unix"
         };
-        ledger::print(&format!("lockdep: LOCKDEP_SIGNAL={signals} is ignored: {reason}"));
+        ledger::print_past_capture(&format!(
+            "lockdep: LOCKDEP_SIGNAL={signals} is ignored: {reason}"
+        ));
         false
     }
 }

@@ -37,7 +37,7 @@ pub(in crate::validator) fn start(names: &str) -> bool {
             Some(signal) => request::listen(signal),
         };
         if let Err(reason) = listens {
-            ledger::print(&format!(
+            ledger::print_past_capture(&format!(
                 "lockdep: `{name}` in LOCKDEP_SIGNAL is ignored: {reason}; it takes names like `USR1`"
             ));
         }
