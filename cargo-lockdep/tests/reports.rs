@@ -10,6 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use flate2::{Compression, write::GzEncoder};
 use quick_junit::TestCaseStatus;
 use serde_json::{Value, json as value};
 use snapbox::{Data, assert_data_eq, file};
@@ -359,12 +360,17 @@ fn records_are_read_from_logs_and_from_standard_input() {
     let expected = report(&project, "--format dot").has_status(100).stdout;
     let of_file = project.run("report shop.log --format dot").has_status(100);
     assert_eq!(of_file.stdout, expected);
-    let of_input = Command::new(env!("CARGO_BIN_EXE_cargo-lockdep"))
-        .args(["report", "-", "--format", "dot"])
-        .stdin(fs::File::open(project.path("shop.log")).unwrap())
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(of_input.stdout).unwrap(), expected);
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
+    compressed.write_all(log.as_bytes()).unwrap();
+    fs::write(project.path("shop.log.gz"), compressed.finish().unwrap()).unwrap();
+    for input in ["shop.log", "shop.log.gz"] {
+        let of_input = Command::new(env!("CARGO_BIN_EXE_cargo-lockdep"))
+            .args(["report", "-", "--format", "dot"])
+            .stdin(fs::File::open(project.path(input)).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(of_input.stdout).unwrap(), expected, "{input}");
+    }
     // A file without any.
     fs::write(project.path("other.log"), "listening\n").unwrap();
     let other = project.run("report other.log").has_status(101);
@@ -403,11 +409,16 @@ fn each_unreadable_file_is_reported_once_and_the_others_are_merged() {
     fs::write(project.path("empty/a.jsonl"), "").unwrap();
     nothing("no process has acquired a checked lock");
 
-    // A process that was killed while it wrote its last line.
+    // A process whose last line is cut, or that could not write a line more.
     let path = records.join("shard-1/bank-1.jsonl");
     let text = fs::read(&path).unwrap();
-    fs::write(&path, &text[..text.len() - 10]).unwrap();
-    assert_eq!(report(&project, "").has_status(100).stderr, "");
+    for cut in [&text[..text.len() - 10], &[&*text, b"\0"].concat()] {
+        fs::write(&path, cut).unwrap();
+        let cut = report(&project, "").has_status(100);
+        assert!(cut.stderr.contains("bank-1.jsonl:"), "{}", cut.stderr);
+        assert!(cut.stderr.contains(": incomplete: the process was killed "), "{}", cut.stderr);
+    }
+    fs::write(&path, text).unwrap();
 
     // A file that is not a record, with many lines.
     let noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();

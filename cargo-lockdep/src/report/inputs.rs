@@ -162,8 +162,8 @@ impl Inputs {
         read: impl FnOnce(Box<dyn BufRead>) -> io::Result<Vec<Problem>>,
     ) -> Option<String> {
         let name = Path::new("standard input");
-        let input = || Box::new(BufReader::new(io::stdin()));
-        self.has_standard_input.then(|| message(name, &read(input())))?
+        let input = || decompressed(io::stdin()).and_then(read);
+        self.has_standard_input.then(|| message(name, &input()))?
     }
 }
 
@@ -175,7 +175,7 @@ fn read_parts(
     let name = &parts.last()?.1;
     let mut whole: Box<dyn BufRead> = Box::new(io::empty());
     for (_, path) in parts {
-        match open(path) {
+        match File::open(path).and_then(decompressed) {
             Ok(part) => whole = Box::new(whole.chain(part)),
             Err(error) => return message(path, &Err(error)),
         }
@@ -183,14 +183,14 @@ fn read_parts(
     message(name, &read(whole))
 }
 
-/// Opens a file, which may be compressed.
-fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
-    let is_compressed = file.fill_buf()?.starts_with(&GZIP);
+/// Returns what is read, which may be compressed.
+fn decompressed(input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
+    let mut input = BufReader::with_capacity(1 << 16, input);
+    let is_compressed = input.fill_buf()?.starts_with(&GZIP);
     Ok(if is_compressed {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(input)))
     } else {
-        Box::new(file)
+        Box::new(input)
     })
 }
 

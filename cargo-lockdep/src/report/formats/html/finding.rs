@@ -68,8 +68,9 @@ fn heading(finding: &MergedFinding, at: usize, part: &Part<'_>) -> Option<String
         return Some(part.text.clone().into_owned()).filter(|text| !text.is_empty());
     };
     let heading = if part.text.is_empty() { &*who(finding, edge) } else { &*part.text };
-    // Otherwise a note says it.
-    let spawned_at = edge.spawned_at.as_ref().filter(|_| finding.shown.get(at).is_none());
+    // Otherwise a note says it, or the name does.
+    let is_said = finding.shown.get(at).is_some() || finding.across_runs && !edge.is_task();
+    let spawned_at = edge.spawned_at.as_ref().filter(|_| !is_said);
     let spawned = spawned_at.map(|site| format!(", spawned at `{site}`"));
     Some(heading.to_owned() + &spawned.unwrap_or_default())
 }
