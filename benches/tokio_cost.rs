@@ -24,7 +24,7 @@ const LOCKS_IN_A_POLL: u64 = 32;
 /// operations.
 macro_rules! workloads {
     ($tokio:path) => {
-        use tokio_of::{spawn, sync::Mutex, sync::RwLock, task::yield_now};
+        use tokio_of::{spawn, sync::Mutex, sync::RwLock, sync::Semaphore, task::yield_now};
         use $tokio as tokio_of;
 
         use super::{Arc, LOCKS_IN_A_POLL, black_box};
@@ -65,6 +65,41 @@ macro_rules! workloads {
             let lock = Mutex::new(0_u64);
             for _ in 0..times {
                 *black_box(&lock).try_lock().unwrap() += 1;
+            }
+        }
+
+        pub(super) async fn permit(times: u64) {
+            let pool = Semaphore::new(8);
+            for _ in 0..times / LOCKS_IN_A_POLL {
+                for _ in 0..LOCKS_IN_A_POLL {
+                    drop(black_box(&pool).acquire().await.unwrap());
+                }
+                yield_now().await;
+            }
+        }
+
+        pub(super) async fn owned_permit(times: u64) {
+            let pool = Arc::new(Semaphore::new(8));
+            for _ in 0..times / LOCKS_IN_A_POLL {
+                for _ in 0..LOCKS_IN_A_POLL {
+                    drop(black_box(&pool).clone().acquire_owned().await.unwrap());
+                }
+                yield_now().await;
+            }
+        }
+
+        /// More tasks than there are permits.
+        pub(super) async fn crowd_for_permits(times: u64) {
+            let pool = Arc::new(Semaphore::new(100));
+            let work = |pool: Arc<Semaphore>| async move {
+                for _ in 0..times / 1000 {
+                    let _permit = pool.acquire().await.unwrap();
+                    yield_now().await;
+                }
+            };
+            let all: Vec<_> = (0..1000).map(|_| spawn(work(pool.clone()))).collect();
+            for one in all {
+                one.await.unwrap();
             }
         }
 
@@ -164,6 +199,9 @@ fn main() {
         "A, then B, known" pair 160_000,
         "read" read 320_000,
         "try_lock and unlock" try_lock 300_000,
+        "a permit of 8, free" permit 320_000,
+        "an owned permit of 8, free" owned_permit 320_000,
+        "a permit of 100 that is waited for, 1000 tasks" crowd_for_permits 50_000,
         "a poll" polls 200_000,
         "a poll of a task that holds a lock" polls_holding 200_000,
         "spawn and await" spawns 50_000,
